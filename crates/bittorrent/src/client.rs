@@ -1,0 +1,1 @@
+//! Which client software a peer id names (BEP 20).

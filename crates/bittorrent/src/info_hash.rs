@@ -1,0 +1,86 @@
+//! What names a torrent.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The 20 bytes that name a torrent: the SHA-1 hash of its info dictionary
+/// (BEP 3), or the first 20 bytes of its SHA-256 hash (BEP 52).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InfoHash(pub [u8; 20]);
+
+/// Why a text is no info hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseInfoHashError {
+    /// The text has neither 40 nor 64 characters.
+    #[error("expected 40 hexadecimal digits (or 64, for version 2), found {0} characters")]
+    Length(usize),
+    /// A character is no hexadecimal digit; counted from 1.
+    #[error("character {0} is not a hexadecimal digit")]
+    Digit(usize),
+}
+
+impl FromStr for InfoHash {
+    type Err = ParseInfoHashError;
+
+    /// Reads 40 hexadecimal digits, or 64 of which the first 40 count (BEP 52,
+    /// "the truncated infohash").
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let count = text.chars().count();
+        if count != 40 && count != 64 {
+            return Err(ParseInfoHashError::Length(count));
+        }
+
+        let mut digits = [0u8; 64];
+        for (index, character) in text.chars().enumerate() {
+            let digit = character
+                .to_digit(16)
+                .ok_or(ParseInfoHashError::Digit(index + 1))?;
+            // A hexadecimal digit is below 16.
+            digits[index] = digit as u8;
+        }
+
+        let mut bytes = [0u8; 20];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InfoHash({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789ABCDEF01234567";
+
+    #[test]
+    fn reads_both_versions_and_both_cases() {
+        let hash: InfoHash = HEX.parse().unwrap();
+        assert_eq!(hash.to_string(), HEX.to_lowercase());
+
+        let long = format!("{HEX}{}", "f".repeat(24));
+        assert_eq!(long.parse(), Ok(hash));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let parse = |text: &str| text.parse::<InfoHash>().unwrap_err();
+
+        assert_eq!(parse(""), ParseInfoHashError::Length(0));
+        assert_eq!(parse(&HEX[1..]), ParseInfoHashError::Length(39));
+        assert_eq!(parse(&HEX.replace('4', "g")), ParseInfoHashError::Digit(5));
+        assert_eq!(parse(&HEX.replace('5', "é")), ParseInfoHashError::Digit(6));
+    }
+}

@@ -1,0 +1,15 @@
+//!
+//! * [`InfoHash`]: what names a torrent (BEP 3; BEP 52 truncated).
+//! * [`PeerId`]: what a peer calls itself, and the [`client`] software it names.
+//! * [`AnnounceEvent`]: why a peer announces.
+//!
+//! Nothing here does I/O, reads a clock or allocates for a request.
+
+pub mod client;
+mod event;
+mod info_hash;
+mod peer_id;
+
+pub use event::AnnounceEvent;
+pub use info_hash::{InfoHash, ParseInfoHashError};
+pub use peer_id::PeerId;

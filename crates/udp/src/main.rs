@@ -1,0 +1,2 @@
+//! The `aquatic-udp` daemon.
+fn main() {}

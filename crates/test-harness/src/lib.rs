@@ -1,1 +1,37 @@
-//! Being written.
+//! What black-box tests of the daemons share: starting one with a config of its
+//! own, awaiting that it is ready, talking to it, ending it, and networks of
+//! several hosts for tests with real BitTorrent clients.
+//!
+//! Everything here panics with a readable message when something goes wrong,
+//! because every failure in here is a failed test. Nothing here knows a protocol
+//! or a daemon of ours: the test names the binary and writes the config.
+//!
+//! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
+//! - [`daemon`]: a running daemon and what it said to its service manager.
+//! - [`process`]: any child process with its output, ended when dropped.
+//! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
+//! - [`ports`]: port numbers that no other test uses at the same time.
+//! - [`network`]: hosts in network namespaces behind one bridge.
+//! - [`http`] and [`prometheus`]: reading the metrics page.
+//! - [`tools`]: programs that a test needs, and skipping without them.
+//! - [`waiting`]: awaiting a condition until a deadline.
+#![forbid(unsafe_code)]
+
+pub mod daemon;
+pub mod http;
+pub mod network;
+pub mod notify;
+pub mod ports;
+pub mod process;
+pub mod prometheus;
+pub mod setup;
+pub mod tools;
+pub mod waiting;
+
+pub use daemon::Daemon;
+pub use network::Network;
+pub use nix::sys::signal::Signal;
+pub use ports::Port;
+pub use process::Process;
+pub use setup::Setup;
+pub use waiting::{PATIENCE, eventually};

@@ -1,0 +1,237 @@
+//! Hosts in network namespaces behind one bridge.
+//!
+//! Every namespace is held open by a process of ours that waits for the end of
+//! its standard input, and has no name: however a test ends, the kernel takes the
+//! namespaces and all their interfaces away, and tests that run at the same time
+//! cannot collide. Root makes the namespaces directly; other users make them
+//! inside a user namespace.
+
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::{Child, Command, Stdio};
+
+use crate::tools;
+
+/// What a test must have to make a [`Network`]; for [`tools::needs`].
+pub const PROGRAMS: [&str; 3] = ["ip", "nsenter", "unshare"];
+
+/// Interface of a host towards the bridge.
+const INTERFACE: &str = "eth0";
+
+/// Hosts that reach each other and nothing else.
+#[derive(Debug)]
+pub struct Network {
+    hosts: Vec<Host>,
+    _switch: Namespace,
+}
+
+/// One host with an address of each family.
+#[derive(Debug)]
+pub struct Host {
+    namespace: Namespace,
+    /// Its IPv4 address.
+    pub ipv4: Ipv4Addr,
+    /// Its IPv6 address.
+    pub ipv6: Ipv6Addr,
+}
+
+/// Which addresses the hosts get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv6 and nothing else.
+    Ipv6Only,
+}
+
+impl Network {
+    /// Makes `host_count` hosts.
+    ///
+    /// # Panics
+    /// When that is not allowed here.
+    #[must_use]
+    #[track_caller]
+    pub fn new(host_count: u8, families: Families) -> Self {
+        let switch = Namespace::first();
+        ip(&switch, "link add switch type bridge");
+        ip(&switch, "link set switch up");
+        let hosts = (1..=host_count)
+            .map(|number| Host::new(number, families, &switch))
+            .collect();
+        Self {
+            hosts,
+            _switch: switch,
+        }
+    }
+
+    /// One of the hosts, counted from zero.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    #[track_caller]
+    pub fn host(&self, index: usize) -> &Host {
+        &self.hosts[index]
+    }
+}
+
+impl Host {
+    fn new(number: u8, families: Families, switch: &Namespace) -> Self {
+        let namespace = Namespace::inside(switch);
+        let host = Self {
+            ipv4: Ipv4Addr::new(10, 77, 0, number),
+            ipv6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()),
+            namespace,
+        };
+        let id = host.namespace.id();
+        let port = format!("port{number}");
+        let pair = format!("link add {port} type veth peer name {INTERFACE} netns {id}");
+        ip(switch, pair);
+        ip(switch, format!("link set {port} master switch up"));
+        let inside = &host.namespace;
+        ip(inside, "link set lo up");
+        if families == Families::Both {
+            ip(inside, format!("addr add {}/24 dev {INTERFACE}", host.ipv4));
+        }
+        // Without duplicate address detection the address can be used at once.
+        let address = format!("addr add {}/64 dev {INTERFACE} nodad", host.ipv6);
+        ip(inside, address);
+        ip(inside, format!("link set {INTERFACE} up"));
+        // Clients ask the routing table whether they have the family at all.
+        if families == Families::Both {
+            ip(inside, format!("route add default dev {INTERFACE}"));
+        }
+        ip(inside, format!("-6 route add default dev {INTERFACE}"));
+        host
+    }
+
+    /// A command that runs `program` on this host. Its process id is the program's.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.namespace.command(program)
+    }
+}
+
+/// A network namespace and the process that holds it open.
+#[derive(Debug)]
+struct Namespace {
+    holder: Child,
+    in_user_namespace: bool,
+}
+
+impl Namespace {
+    fn first() -> Self {
+        let in_user_namespace = !nix::unistd::geteuid().is_root();
+        let mut command = Command::new("unshare");
+        if in_user_namespace {
+            command.args(["--user", "--map-root-user"]);
+        }
+        Self::hold(command, in_user_namespace)
+    }
+
+    /// Another one, under the same user namespace as `other`.
+    fn inside(other: &Self) -> Self {
+        Self::hold(other.command("unshare"), other.in_user_namespace)
+    }
+
+    fn hold(mut command: Command, in_user_namespace: bool) -> Self {
+        command
+            .args(["--net", "sh", "-c", "echo ready; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut holder = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("make a network namespace: {error}"));
+        let mut ready = String::new();
+        let stdout = holder.stdout.as_mut().expect("standard output is piped");
+        let read = BufReader::new(stdout).read_line(&mut ready);
+        assert!(
+            read.is_ok() && ready == "ready\n",
+            "network namespaces cannot be made here: run as root, or allow \
+             user namespaces to unprivileged users"
+        );
+        Self {
+            holder,
+            in_user_namespace,
+        }
+    }
+
+    fn id(&self) -> u32 {
+        self.holder.id()
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.id())).arg("--net");
+        if self.in_user_namespace {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Fails only when it has ended already, which is what is wanted.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// Runs `ip` in a namespace.
+#[track_caller]
+fn ip(namespace: &Namespace, arguments: impl Display) {
+    let program = tools::find("ip").expect("the test has asked for PROGRAMS");
+    let arguments = arguments.to_string();
+    let output = namespace
+        .command(program)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap_or_else(|error| panic!("ip {arguments}: {error}"));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments}: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Process;
+    use crate::waiting::PATIENCE;
+
+    #[test]
+    fn hosts_reach_each_other_over_both_families() {
+        if !tools::needs(&PROGRAMS) || !tools::needs(&["python3"]) {
+            return;
+        }
+        let network = Network::new(2, Families::Both);
+        for address in [
+            network.host(0).ipv4.to_string(),
+            network.host(0).ipv6.to_string(),
+        ] {
+            let script = "import socket, sys
+server = socket.create_server((sys.argv[1], 7000), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
+print('listening', flush=True)
+print('peer', server.accept()[1][0], flush=True)";
+            let mut listen = network.host(0).command("python3");
+            listen.args(["-c", script, &address]);
+            let listener = Process::start("listener", &mut listen);
+            listener.wait_for_line("listening", PATIENCE);
+            let mut connect = network.host(1).command("python3");
+            let script = "import socket, sys; socket.create_connection((sys.argv[1], 7000))";
+            connect.args(["-c", script, &address]);
+            let connected = Process::start("connector", &mut connect).wait(PATIENCE);
+            assert!(connected.status.success(), "{}", connected.stderr);
+            let peer = listener.wait_for_line("peer", PATIENCE);
+            let peer = peer.strip_prefix("peer ").unwrap();
+            let expected = if address.contains(':') {
+                network.host(1).ipv6.to_string()
+            } else {
+                network.host(1).ipv4.to_string()
+            };
+            assert_eq!(peer, expected);
+        }
+    }
+}

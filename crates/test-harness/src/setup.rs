@@ -1,0 +1,227 @@
+//! What a test starts daemons with: a binary, a directory of its own, and an
+//! environment that holds nothing of the surrounding one's service manager.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::network::Host;
+use crate::notify::NotifySocket;
+use crate::process::{Finished, Process};
+use crate::waiting::PATIENCE;
+
+/// Environment variables that change what a daemon does; a test sets them itself.
+const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+];
+
+/// A binary and a directory; see the module. The directory vanishes with it.
+#[derive(Debug)]
+pub struct Setup {
+    program: PathBuf,
+    directory: TempDir,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Setup {
+    /// For the binary at `program`: `env!("CARGO_BIN_EXE_…")`.
+    ///
+    /// # Panics
+    /// When no temporary directory can be made.
+    #[must_use]
+    #[track_caller]
+    pub fn new(program: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("aquatic-test-")
+            .tempdir()
+            .unwrap_or_else(|error| panic!("make a temporary directory: {error}"));
+        // Daemons that gave up their privileges must get in.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755))
+            .unwrap_or_else(|error| panic!("open up the temporary directory: {error}"));
+        Self {
+            program: PathBuf::from(program),
+            directory,
+            environment: Vec::new(),
+        }
+    }
+
+    /// The directory. The daemon's working directory, too.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Path of a file in the directory, whether it exists or not.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// Writes a file in the directory and returns its path.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[track_caller]
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, contents)
+            .unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        path
+    }
+
+    /// Sets an environment variable for every process started from now on.
+    pub fn set_environment(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.environment.push((name.into(), value.as_ref().into()));
+    }
+
+    /// Starts the daemon with this config and waits until it says `READY=1`.
+    ///
+    /// # Panics
+    /// When it does not; with what the daemon wrote.
+    #[must_use]
+    #[track_caller]
+    pub fn start(&self, config: &str) -> Daemon {
+        let mut daemon = self.start_unready(config);
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts the daemon with this config and does not wait.
+    ///
+    /// # Panics
+    /// When the program cannot be started at all.
+    #[must_use]
+    #[track_caller]
+    pub fn start_unready(&self, config: &str) -> Daemon {
+        self.start_through(Command::new(&self.program), config)
+    }
+
+    /// Starts the daemon on a host of a test network and waits until it says
+    /// `READY=1`.
+    ///
+    /// # Panics
+    /// When it does not; with what the daemon wrote.
+    #[must_use]
+    #[track_caller]
+    pub fn start_on(&self, host: &Host, config: &str) -> Daemon {
+        let mut daemon = self.start_through(host.command(&self.program), config);
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts the daemon behind `systemd-socket-activate`, which binds `sockets`,
+    /// named `names` if given, and starts the daemon with them upon the first
+    /// datagram or connection. Returns as soon as the sockets are bound.
+    ///
+    /// # Panics
+    /// When they cannot be bound.
+    #[must_use]
+    #[track_caller]
+    pub fn start_activated(
+        &self,
+        kind: SocketKind,
+        sockets: &[SocketAddr],
+        names: Option<&str>,
+        config: &str,
+    ) -> Daemon {
+        let notify = self.notify_socket();
+        let mut command = Command::new("systemd-socket-activate");
+        for socket in sockets {
+            command.arg("--listen").arg(socket.to_string());
+        }
+        if matches!(kind, SocketKind::Datagram) {
+            command.arg("--datagram");
+        }
+        if let Some(names) = names {
+            command.arg(format!("--fdname={names}"));
+        }
+        // It starts the daemon in a clean environment.
+        let notify_path = notify.path().display();
+        command.arg(format!("--setenv=NOTIFY_SOCKET={notify_path}"));
+        for (name, value) in &self.environment {
+            let mut setting = OsString::from("--setenv=");
+            setting.push(name);
+            setting.push("=");
+            setting.push(value);
+            command.arg(setting);
+        }
+        command.arg(&self.program);
+        let process = self.spawn(command, config);
+        for socket in sockets {
+            process.wait_for_line(&format!("Listening on {socket}"), PATIENCE);
+        }
+        Daemon::new(process, notify)
+    }
+
+    /// Runs the binary with these arguments until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        self.prepare(&mut command);
+        Process::start(&self.name(), &mut command).wait(PATIENCE)
+    }
+
+    fn start_through(&self, mut command: Command, config: &str) -> Daemon {
+        let notify = self.notify_socket();
+        command.env("NOTIFY_SOCKET", notify.path());
+        Daemon::new(self.spawn(command, config), notify)
+    }
+
+    fn spawn(&self, mut command: Command, config: &str) -> Process {
+        let path = self.write("config.toml", config);
+        command.arg("-c").arg(path);
+        let notify = command
+            .get_envs()
+            .find(|(name, _)| *name == "NOTIFY_SOCKET")
+            .and_then(|(_, value)| value.map(OsStr::to_owned));
+        self.prepare(&mut command);
+        if let Some(notify) = notify {
+            command.env("NOTIFY_SOCKET", notify);
+        }
+        Process::start(&self.name(), &mut command)
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        for name in SERVICE_MANAGER_VARIABLES {
+            command.env_remove(name);
+        }
+        let environment = self.environment.iter();
+        command
+            .envs(environment.map(|(name, value)| (name, value)))
+            .current_dir(self.directory());
+    }
+
+    fn notify_socket(&self) -> NotifySocket {
+        NotifySocket::bind(&self.path("notify.socket"))
+    }
+
+    fn name(&self) -> String {
+        let name = self.program.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// What kind of sockets `systemd-socket-activate` binds.
+#[derive(Clone, Copy, Debug)]
+pub enum SocketKind {
+    /// UDP.
+    Datagram,
+    /// TCP.
+    Stream,
+}

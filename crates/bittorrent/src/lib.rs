@@ -1,3 +1,4 @@
+//! The terms that every BitTorrent tracker protocol shares.
 //!
 //! * [`InfoHash`]: what names a torrent (BEP 3; BEP 52 truncated).
 //! * [`PeerId`]: what a peer calls itself, and the [`client`] software it names.

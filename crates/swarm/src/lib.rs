@@ -1,1 +1,55 @@
-//! Being written.
+//! Torrents and their peers, stored as they are sent.
+//!
+//! A [`Swarm`] is shared by all workers. It is cut into shards by info hash,
+//! each behind a lock of its own, and knows neither clock, socket,
+//! configuration nor log: time and randomness are arguments, what happened is
+//! a return value.
+//!
+//! From the outside in:
+//!
+//! * [`Swarm`]: finds and locks the shard of a torrent; totals.
+//! * [`LockedShard`]: announce, scrape and remove, on one shard.
+//! * [`Sweep`]: expiry in steps of bounded length.
+//! * `torrent`, `peers`: one torrent, and its peers in wire form.
+//! * [`Selection`]: the peers of a reply, as slices to be copied.
+//! * [`snapshot`]: the torrents of a shard as bytes, and back.
+//!
+//! A peer is a *record* of `S` bytes of which the first `K` are its key; `N`
+//! records find place in a torrent before it needs memory of its own. See
+//! [`Ipv4Swarm`], [`Ipv6Swarm`] and [`WebSwarm`].
+
+#![forbid(unsafe_code)]
+
+mod address_counts;
+mod deadline;
+mod hash_key;
+mod limits;
+mod peers;
+mod position_index;
+mod selection;
+mod shard;
+mod slab;
+pub mod snapshot;
+mod swarm;
+mod sweep;
+mod torrent;
+
+pub use deadline::MAX_LIFETIME_SECONDS;
+pub use hash_key::HashKey;
+pub use limits::{Limits, Refused, Usage};
+pub use selection::Selection;
+pub use shard::{Announce, Announced, Scraped};
+pub use swarm::{LockedShard, Swarm, Totals};
+pub use sweep::Sweep;
+
+/// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.
+///
+/// Four fit into a torrent's own 64 bytes.
+pub type Ipv4Swarm = Swarm<6, 6, 4>;
+
+/// Peers as BEP 7 sends them: 16 bytes of address, 2 of port, big-endian.
+pub type Ipv6Swarm = Swarm<18, 18, 1>;
+
+/// Peers of WebTorrent: 20 bytes of peer id, which are the key, and 8 by which
+/// the daemon finds the connection that owns the peer.
+pub type WebSwarm = Swarm<28, 20, 1>;

@@ -1,0 +1,116 @@
+//! How many peers each source address has.
+
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+
+use hashbrown::HashTable;
+
+use crate::hash_key::HashKey;
+use crate::limits::Refused;
+
+/// More parts than workers, so that they seldom wait for each other.
+const PARTS: usize = 64;
+
+/// The address, or for IPv6 its /64 network, at most this many bytes.
+type Address = [u8; 8];
+
+/// Counts for [`Limits::max_peers_per_ip`](crate::Limits::max_peers_per_ip).
+///
+/// The locks in here are taken while a shard's is held, and none after them.
+pub(crate) struct AddressCounts {
+    parts: Box<[Mutex<HashTable<(Address, u32)>>]>,
+    max: NonZeroU32,
+    key: HashKey,
+}
+
+impl AddressCounts {
+    pub(crate) fn new(max: NonZeroU32, key: HashKey) -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            max,
+            key,
+        }
+    }
+
+    /// Counts a new peer, unless its address has the maximum.
+    pub(crate) fn add<const S: usize>(&self, record: &[u8; S]) -> Result<(), Refused> {
+        let address = address(record);
+        let hash = self.key.hash::<8>(&address);
+        let mut part = self.part(hash);
+        if let Some((_, count)) = part.find_mut(hash, |(other, _)| *other == address) {
+            if *count >= self.max.get() {
+                return Err(Refused::PeersPerIp);
+            }
+            *count += 1;
+        } else {
+            part.insert_unique(hash, (address, 1), |(other, _)| self.key.hash::<8>(other));
+        }
+        Ok(())
+    }
+
+    /// Takes a peer back.
+    pub(crate) fn remove<const S: usize>(&self, record: &[u8; S]) {
+        let address = address(record);
+        let hash = self.key.hash::<8>(&address);
+        let mut part = self.part(hash);
+        if let Ok(mut entry) = part.find_entry(hash, |(other, _)| *other == address) {
+            entry.get_mut().1 -= 1;
+            if entry.get().1 == 0 {
+                entry.remove();
+            }
+        }
+    }
+
+    fn part(&self, hash: u64) -> std::sync::MutexGuard<'_, HashTable<(Address, u32)>> {
+        self.parts[(hash >> 32) as usize % PARTS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The 4 bytes of an IPv4 address, the first 8 of an IPv6 address: whoever has
+/// one IPv6 address usually has a /64 of them (RFC 6177, section 2).
+fn address<const S: usize>(record: &[u8; S]) -> Address {
+    let mut address = Address::default();
+    let len = (S - 2).min(address.len());
+    address[..len].copy_from_slice(&record[..len]);
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_up_to_the_maximum_and_back() {
+        let counts = AddressCounts::new(NonZeroU32::new(2).unwrap(), HashKey::new([1; 16]));
+        let one = [127, 0, 0, 1, 0, 80];
+        let other = [127, 0, 0, 2, 0, 80];
+        assert_eq!(counts.add(&one), Ok(()));
+        assert_eq!(counts.add(&one), Ok(()));
+        assert_eq!(counts.add(&one), Err(Refused::PeersPerIp));
+        assert_eq!(counts.add(&other), Ok(()));
+        counts.remove(&one);
+        assert_eq!(counts.add(&one), Ok(()));
+        counts.remove(&one);
+        counts.remove(&one);
+        counts.remove(&other);
+        counts.remove(&other);
+        assert!(
+            counts
+                .parts
+                .iter()
+                .all(|part| part.lock().unwrap().is_empty())
+        );
+    }
+
+    #[test]
+    fn ipv6_counts_by_network() {
+        let mut record = [0xab; 18];
+        let network = address(&record);
+        record[8..].fill(0);
+        assert_eq!(address(&record), network);
+        record[7] = 0;
+        assert_ne!(address(&record), network);
+    }
+}

@@ -1,0 +1,85 @@
+//! What bounds a swarm's memory.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The caps of a swarm; `None` is no cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Torrents with peers, over all swarms that share a [`Usage`]. As many
+    /// torrents again are kept without peers, for their download counts.
+    pub max_torrents: Option<NonZeroUsize>,
+    /// Peers of one torrent, in one swarm.
+    pub max_peers_per_torrent: Option<NonZeroU32>,
+    /// Peers of one source address over all torrents, of a /64 network for
+    /// IPv6. Not for WebTorrent, whose records hold no address.
+    pub max_peers_per_ip: Option<NonZeroU32>,
+}
+
+/// Why an announce was refused: the cap that would have been exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// [`Limits::max_torrents`].
+    #[error("tracker has reached its maximum of torrents")]
+    Torrents,
+    /// [`Limits::max_peers_per_torrent`].
+    #[error("torrent has reached its maximum of peers")]
+    PeersPerTorrent,
+    /// [`Limits::max_peers_per_ip`].
+    #[error("address has reached its maximum of peers")]
+    PeersPerIp,
+}
+
+/// How many torrents there are, in all swarms that share [`Limits`].
+#[derive(Debug, Default)]
+pub struct Usage {
+    live: AtomicUsize,
+    retired: AtomicUsize,
+}
+
+impl Usage {
+    /// Torrents that have peers.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Torrents without peers, kept for their download counts.
+    pub fn retired(&self) -> usize {
+        self.retired.load(Relaxed)
+    }
+
+    /// Takes a place for a torrent with peers, unless all are taken.
+    pub(crate) fn try_add_live(&self, limits: &Limits) -> Result<(), Refused> {
+        if add_below(&self.live, limits.max_torrents) {
+            Ok(())
+        } else {
+            Err(Refused::Torrents)
+        }
+    }
+
+    pub(crate) fn remove_live(&self) {
+        self.live.fetch_sub(1, Relaxed);
+    }
+
+    /// Takes a place for a torrent without peers, unless all are taken.
+    pub(crate) fn try_add_retired(&self, limits: &Limits) -> bool {
+        add_below(&self.retired, limits.max_torrents)
+    }
+
+    pub(crate) fn remove_retired(&self) {
+        self.retired.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Adds one to `count` unless it has reached `max`.
+fn add_below(count: &AtomicUsize, max: Option<NonZeroUsize>) -> bool {
+    let Some(max) = max else {
+        count.fetch_add(1, Relaxed);
+        return true;
+    };
+    if count.fetch_add(1, Relaxed) < max.get() {
+        return true;
+    }
+    count.fetch_sub(1, Relaxed);
+    false
+}

@@ -1,0 +1,307 @@
+//! The peers of one torrent, in wire form.
+//!
+//! Records stand in one contiguous run, seeders before leechers, so that a
+//! reply is a copy of a few slices and a peer's role needs no bit. Deadlines
+//! stand in a second run, in the same order. There are three ways to keep the
+//! runs, for three sizes; all operations are written once, over [`Runs`].
+
+mod indexed;
+mod many;
+
+use crate::deadline::Deadline;
+use crate::hash_key::HashKey;
+use indexed::Indexed;
+use many::Many;
+
+/// The most peers that are searched one by one.
+const MAX_UNINDEXED: usize = 64;
+
+/// An index is given up for a torrent that has shrunk to so many peers.
+const MIN_INDEXED: usize = 32;
+
+/// Peers of `S` bytes, the first `K` of them the key, `N` kept in place.
+pub(crate) enum Peers<const S: usize, const K: usize, const N: usize> {
+    Few(Few<S, N>),
+    Many(Many<S>),
+    Indexed(Box<Indexed<S, K>>),
+}
+
+/// Up to `N` peers, without memory of their own.
+#[derive(Clone, Copy)]
+pub(crate) struct Few<const S: usize, const N: usize> {
+    len: u8,
+    seeders: u8,
+    records: [[u8; S]; N],
+    deadlines: [Deadline; N],
+}
+
+/// The peers as they can be read.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a, const S: usize> {
+    pub(crate) records: &'a [[u8; S]],
+    pub(crate) deadlines: &'a [Deadline],
+    /// How many of the records, from the start, are seeders.
+    pub(crate) seeders: usize,
+}
+
+impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
+    pub(crate) const EMPTY: Self = Self::Few(Few {
+        len: 0,
+        seeders: 0,
+        records: [[0; S]; N],
+        deadlines: [[0; 2]; N],
+    });
+
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_, S> {
+        match self {
+            Self::Few(few) => View {
+                records: &few.records[..usize::from(few.len)],
+                deadlines: &few.deadlines[..usize::from(few.len)],
+                seeders: usize::from(few.seeders),
+            },
+            Self::Many(many) => many.view(),
+            Self::Indexed(indexed) => indexed.view(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.view().records.len()
+    }
+
+    /// The position of the peer that has the key of `record`.
+    #[inline]
+    pub(crate) fn find(&self, record: &[u8; S], key: &HashKey) -> Option<usize> {
+        if let Self::Indexed(indexed) = self {
+            return indexed.find(record, key);
+        }
+        let records = self.view().records;
+        records.iter().position(|other| other[..K] == record[..K])
+    }
+
+    /// Replaces the record at `position` by one of the same key.
+    pub(crate) fn refresh(&mut self, position: usize, record: [u8; S], deadline: Deadline) {
+        let (records, deadlines) = self.runs();
+        records[position] = record;
+        deadlines[position] = deadline;
+    }
+
+    /// Adds a peer whose key is not there yet; returns its position.
+    pub(crate) fn insert(
+        &mut self,
+        record: [u8; S],
+        is_seeder: bool,
+        deadline: Deadline,
+        key: &HashKey,
+    ) -> usize {
+        self.make_room(key);
+        let len = self.len();
+        let seeders = self.view().seeders;
+        if let Self::Indexed(indexed) = self {
+            indexed.index_new(&record, key);
+        }
+        self.push(record, deadline);
+        if is_seeder {
+            self.exchange(seeders, len, key);
+            self.set_seeders(seeders + 1);
+            seeders
+        } else {
+            len
+        }
+    }
+
+    /// Removes the peer at `position`.
+    pub(crate) fn remove(&mut self, position: usize, key: &HashKey) {
+        let View {
+            records, seeders, ..
+        } = self.view();
+        let last = records.len() - 1;
+        if position < seeders {
+            // The last seeder fills the gap, the last leecher that seeder's.
+            self.exchange(position, seeders - 1, key);
+            self.exchange(seeders - 1, last, key);
+            self.set_seeders(seeders - 1);
+        } else {
+            self.exchange(position, last, key);
+        }
+        self.pop(key);
+    }
+
+    /// Makes the peer at `position` a seeder or a leecher; returns where it
+    /// stands then.
+    pub(crate) fn set_role(&mut self, position: usize, is_seeder: bool, key: &HashKey) -> usize {
+        let seeders = self.view().seeders;
+        match (position < seeders, is_seeder) {
+            (false, true) => {
+                self.exchange(position, seeders, key);
+                self.set_seeders(seeders + 1);
+                seeders
+            }
+            (true, false) => {
+                self.exchange(position, seeders - 1, key);
+                self.set_seeders(seeders - 1);
+                seeders - 1
+            }
+            _ => position,
+        }
+    }
+
+    /// Exchanges two peers.
+    fn exchange(&mut self, left: usize, right: usize, key: &HashKey) {
+        if left == right {
+            return;
+        }
+        let (records, deadlines) = self.runs();
+        records.swap(left, right);
+        deadlines.swap(left, right);
+        if let Self::Indexed(indexed) = self {
+            indexed.exchanged(left, right, key);
+        }
+    }
+
+    fn runs(&mut self) -> (&mut [[u8; S]], &mut [Deadline]) {
+        match self {
+            Self::Few(few) => {
+                let len = usize::from(few.len);
+                (&mut few.records[..len], &mut few.deadlines[..len])
+            }
+            Self::Many(many) => many.runs(),
+            Self::Indexed(indexed) => indexed.runs(),
+        }
+    }
+
+    fn set_seeders(&mut self, seeders: usize) {
+        match self {
+            // A torrent's peers are far fewer than 2^32.
+            Self::Few(few) => few.seeders = seeders as u8,
+            Self::Many(many) => many.seeders = seeders as u32,
+            Self::Indexed(indexed) => indexed.seeders = seeders as u32,
+        }
+    }
+
+    /// Appends to the runs, which have room for it.
+    fn push(&mut self, record: [u8; S], deadline: Deadline) {
+        match self {
+            Self::Few(few) => {
+                few.records[usize::from(few.len)] = record;
+                few.deadlines[usize::from(few.len)] = deadline;
+                few.len += 1;
+            }
+            Self::Many(many) => many.push(record, deadline),
+            Self::Indexed(indexed) => indexed.push(record, deadline),
+        }
+    }
+
+    /// Drops the last of the runs, and memory that is no longer needed.
+    fn pop(&mut self, key: &HashKey) {
+        match self {
+            Self::Few(few) => few.len -= 1,
+            Self::Many(many) => {
+                many.pop();
+                if many.len() <= N / 2 {
+                    *self = Self::few(self.view());
+                }
+            }
+            Self::Indexed(indexed) => {
+                indexed.pop(key);
+                if indexed.len() <= MIN_INDEXED {
+                    *self = Self::Many(Many::of(self.view()));
+                }
+            }
+        }
+    }
+
+    /// Takes the next larger way to keep the runs if they are full.
+    fn make_room(&mut self, key: &HashKey) {
+        match self {
+            Self::Few(few) if usize::from(few.len) == N => {
+                *self = Self::Many(Many::of(self.view()));
+            }
+            Self::Many(many) if many.len() == MAX_UNINDEXED => {
+                let indexed = Indexed::of(many.view(), key);
+                *self = Self::Indexed(Box::new(indexed));
+            }
+            _ => {}
+        }
+    }
+
+    fn few(view: View<'_, S>) -> Self {
+        let Self::Few(mut few) = Self::EMPTY else {
+            return Self::EMPTY;
+        };
+        let len = view.records.len();
+        few.records[..len].copy_from_slice(view.records);
+        few.deadlines[..len].copy_from_slice(view.deadlines);
+        few.len = len as u8;
+        few.seeders = view.seeders as u8;
+        Self::Few(few)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline;
+
+    type Peers6 = Peers<6, 6, 4>;
+
+    fn record(number: u32) -> [u8; 6] {
+        let [a, b, c, d] = number.to_be_bytes();
+        [a, b, c, d, 0x1a, 0xe1]
+    }
+
+    /// What any [`Peers`] must be: seeders first, each found where it stands.
+    fn assert_sound(peers: &Peers6, key: &HashKey) {
+        let view = peers.view();
+        assert_eq!(view.records.len(), view.deadlines.len());
+        assert!(view.seeders <= view.records.len());
+        for (position, record) in view.records.iter().enumerate() {
+            assert_eq!(peers.find(record, key), Some(position));
+        }
+    }
+
+    #[test]
+    fn a_torrent_and_its_peers_fill_one_cache_line() {
+        assert_eq!(size_of::<Peers6>(), 40);
+    }
+
+    #[test]
+    fn grows_and_shrinks_through_all_sizes() {
+        let key = HashKey::new([5; 16]);
+        let mut peers = Peers6::EMPTY;
+        for number in 0..300 {
+            let position = peers.insert(
+                record(number),
+                number % 3 == 0,
+                deadline::after(number, 9),
+                &key,
+            );
+            assert_eq!(peers.view().records[position], record(number));
+            assert_eq!(position < peers.view().seeders, number % 3 == 0);
+            assert_sound(&peers, &key);
+        }
+        assert!(matches!(peers, Peers::Indexed(_)));
+        assert_eq!(peers.view().seeders, 100);
+
+        for number in 0..300 {
+            let position = peers.find(&record(number), &key).unwrap();
+            assert_eq!(peers.view().deadlines[position], deadline::after(number, 9));
+            let role = number % 2 == 0;
+            let position = peers.set_role(position, role, &key);
+            assert_eq!(peers.view().records[position], record(number));
+            assert_eq!(position < peers.view().seeders, role);
+            assert_sound(&peers, &key);
+        }
+        assert_eq!(peers.view().seeders, 150);
+
+        for number in 0..300 {
+            let position = peers.find(&record(number), &key).unwrap();
+            peers.remove(position, &key);
+            assert_eq!(peers.find(&record(number), &key), None);
+            assert_eq!(peers.len(), 299 - number as usize);
+            assert_sound(&peers, &key);
+        }
+        assert!(matches!(peers, Peers::Few(_)));
+        assert_eq!(peers.view().seeders, 0);
+    }
+}

@@ -1,0 +1,185 @@
+//! All torrents of one kind of peer.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aquatic_bittorrent::InfoHash;
+
+use crate::address_counts::AddressCounts;
+use crate::hash_key::HashKey;
+use crate::limits::{Limits, Refused, Usage};
+use crate::shard::{self, Announce, Announced, Rules, Scraped, Shard};
+
+/// The fewest shards: enough that two workers seldom meet, and that a shard's
+/// table is small enough to grow within a fraction of a millisecond.
+const MIN_SHARDS: usize = 1024;
+
+/// Torrents and their peers, shared by all workers.
+pub struct Swarm<const S: usize, const K: usize, const N: usize> {
+    shards: Box<[ShardCell<S, K, N>]>,
+    key: HashKey,
+    limits: Limits,
+    usage: Arc<Usage>,
+    addresses: Option<AddressCounts>,
+}
+
+/// A shard on cache lines of its own.
+#[repr(align(128))]
+struct ShardCell<const S: usize, const K: usize, const N: usize>(Mutex<Shard<S, K, N>>);
+
+/// What a swarm holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Torrents that have peers.
+    pub torrents: usize,
+    /// Peers of all torrents.
+    pub peers: usize,
+    /// Peers that have nothing left to download.
+    pub seeders: usize,
+}
+
+/// The shard of one torrent. Others wait for it until it is dropped.
+pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
+    pub(crate) shard: MutexGuard<'a, Shard<S, K, N>>,
+    swarm: &'a Swarm<S, K, N>,
+    info_hash: InfoHash,
+    hash: u64,
+}
+
+impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
+    /// An empty swarm. `usage` may be shared with other swarms, which together
+    /// then have no more torrents than [`Limits::max_torrents`].
+    pub fn new(key: HashKey, limits: Limits, usage: Arc<Usage>) -> Self {
+        // A shard counts its torrents in 16 bits; half of that on average
+        // leaves room for chance.
+        let wanted = limits.max_torrents.map_or(0, NonZeroUsize::get) / (shard::MAX_TORRENTS / 2);
+        let count = wanted.next_power_of_two().max(MIN_SHARDS);
+        Self {
+            shards: (0..count)
+                .map(|_| ShardCell(Mutex::new(Shard::new())))
+                .collect(),
+            key,
+            addresses: limits
+                .max_peers_per_ip
+                .map(|max| AddressCounts::new(max, key)),
+            limits,
+            usage,
+        }
+    }
+
+    /// Locks the shard that has the torrent, or would have it.
+    #[inline]
+    pub fn lock(&self, info_hash: &InfoHash) -> LockedShard<'_, S, K, N> {
+        let hash = self.key.hash::<20>(&info_hash.0);
+        LockedShard {
+            shard: self.lock_number(self.shard_of(hash)),
+            swarm: self,
+            info_hash: *info_hash,
+            hash,
+        }
+    }
+
+    /// Counts everything, locking one shard at a time.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for number in 0..self.shards.len() {
+            let shard = self.lock_number(number);
+            totals.torrents += shard.torrents().len();
+            totals.peers += shard.peers;
+            totals.seeders += shard.seeders;
+        }
+        totals
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Calls `visit` for every torrent that has peers or downloads, locking
+    /// one shard at a time.
+    pub fn for_each_torrent(&self, mut visit: impl FnMut(&InfoHash, Scraped)) {
+        for number in 0..self.shards.len() {
+            let shard = self.lock_number(number);
+            for torrent in shard.torrents().iter() {
+                let view = torrent.peers.view();
+                let scraped = Scraped {
+                    seeders: view.seeders as u32,
+                    leechers: (view.records.len() - view.seeders) as u32,
+                    completed: torrent.completed,
+                };
+                visit(&torrent.info_hash, scraped);
+            }
+            for torrent in shard.retired() {
+                let scraped = Scraped {
+                    completed: torrent.completed,
+                    ..Scraped::default()
+                };
+                visit(&torrent.info_hash, scraped);
+            }
+        }
+    }
+
+    pub(crate) fn lock_number(&self, number: usize) -> MutexGuard<'_, Shard<S, K, N>> {
+        // A panic ends the process, so what it left half-done is read by
+        // nobody but the last snapshot, whose reader checks what it reads.
+        self.shards[number]
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules {
+            key: &self.key,
+            limits: &self.limits,
+            usage: &self.usage,
+            addresses: self.addresses.as_ref(),
+        }
+    }
+
+    fn shard_of(&self, hash: u64) -> usize {
+        // The table within the shard takes the lowest and the highest bits.
+        (hash >> 32) as usize & (self.shards.len() - 1)
+    }
+}
+
+impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
+    /// Adds, refreshes or (event `stopped`) removes a peer, and chooses others
+    /// for it.
+    ///
+    /// `completed` counts as a download unless the peer was known as a seeder.
+    ///
+    /// # Errors
+    ///
+    /// The cap that would have been exceeded. Nothing is changed then, and a
+    /// peer that is there already is never refused.
+    #[inline]
+    pub fn announce(
+        &mut self,
+        announce: &Announce<S>,
+        random: &mut fastrand::Rng,
+    ) -> Result<Announced<'_, S>, Refused> {
+        let rules = self.swarm.rules();
+        self.shard
+            .announce(&self.info_hash, self.hash, announce, &rules, random)
+    }
+
+    /// The counts of the torrent, zeros if there is none.
+    pub fn scrape(&self) -> Scraped {
+        self.shard.scrape(&self.info_hash, self.hash)
+    }
+
+    /// Removes a peer if it is there exactly as in `record`: not if only its
+    /// key is, because another connection owns it by now (WebTorrent).
+    /// Returns whether it was.
+    pub fn remove(&mut self, record: &[u8; S]) -> bool {
+        let rules = self.swarm.rules();
+        self.shard
+            .remove(&self.info_hash, self.hash, record, &rules)
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Shard<S, K, N>, Rules<'_>, u64) {
+        (&mut self.shard, self.swarm.rules(), self.hash)
+    }
+}

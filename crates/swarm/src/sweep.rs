@@ -1,0 +1,103 @@
+//! Forgetting, in steps of bounded length.
+
+use aquatic_bittorrent::InfoHash;
+
+use crate::deadline;
+use crate::shard::{Rules, Shard};
+use crate::swarm::Swarm;
+
+/// How many torrents, and peers of a large torrent, are looked at before the
+/// lock is given back: some tens of microseconds if all of them have to go.
+const TORRENTS_PER_LOCK: usize = 128;
+const PEERS_PER_LOCK: usize = 512;
+
+/// A walk over all torrents that removes peers whose deadline has come and
+/// torrents that are no longer allowed.
+///
+/// Torrents that come while it walks may be left to the next one.
+#[derive(Debug, Clone, Default)]
+pub struct Sweep {
+    shard: usize,
+    /// Torrents of the shard that are still to be seen: walking towards the
+    /// first slot, a removal never moves one that was not seen.
+    slots: Option<usize>,
+    /// Peers of the torrent that are still to be seen, likewise.
+    positions: Option<usize>,
+}
+
+impl Sweep {
+    /// A sweep from the beginning.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at `torrents` more torrents or so, locking some at a time.
+    /// Returns true when the last one has been seen; the next step then
+    /// starts from the beginning.
+    pub fn step<const S: usize, const K: usize, const N: usize>(
+        &mut self,
+        swarm: &Swarm<S, K, N>,
+        now: u32,
+        torrents: usize,
+        allows: impl Fn(&InfoHash) -> bool,
+    ) -> bool {
+        let mut left = torrents.max(1);
+        while left > 0 {
+            let rules = swarm.rules();
+            let mut shard = swarm.lock_number(self.shard);
+            let batch = left.min(TORRENTS_PER_LOCK);
+            // An empty shard costs a step as well.
+            left -= self.batch(&mut shard, &rules, now, batch, &allows).max(1);
+            if self.slots.is_none() {
+                shard.retain_retired(&allows, &rules);
+                self.shard += 1;
+                if self.shard == swarm.shard_count() {
+                    self.shard = 0;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks at up to `torrents` torrents of one shard; returns how many it saw.
+    fn batch<const S: usize, const K: usize, const N: usize>(
+        &mut self,
+        shard: &mut Shard<S, K, N>,
+        rules: &Rules<'_>,
+        now: u32,
+        torrents: usize,
+        allows: impl Fn(&InfoHash) -> bool,
+    ) -> usize {
+        let count = shard.torrents().len();
+        let mut slots = self.slots.unwrap_or(count).min(count);
+        let mut peers_left = PEERS_PER_LOCK;
+        let mut seen = 0;
+        while slots > 0 && seen < torrents && peers_left > 0 {
+            let slot = slots - 1;
+            let allowed = allows(&shard.torrents().at(slot).info_hash);
+            let is_past = |deadline| !allowed || deadline::is_past(deadline, now);
+
+            let count = shard.torrents().at(slot).peers.len();
+            let mut positions = self.positions.take().unwrap_or(count).min(count);
+            while positions > 0 && peers_left > 0 {
+                positions -= 1;
+                peers_left -= 1;
+                if is_past(shard.torrents().at(slot).peers.view().deadlines[positions]) {
+                    shard.remove_at(slot, positions, rules);
+                }
+            }
+            if positions > 0 {
+                self.positions = Some(positions);
+                break;
+            }
+            if shard.torrents().at(slot).peers.len() == 0 {
+                shard.remove_torrent(slot, allowed, rules);
+            }
+            slots -= 1;
+            seen += 1;
+        }
+        self.slots = (slots > 0).then_some(slots);
+        seen
+    }
+}

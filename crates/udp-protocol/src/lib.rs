@@ -1,1 +1,90 @@
-//! Being written.
+//! BEP 15 messages as bytes, for the tracker's side and the client's.
+//!
+//! * [`Request`]: what a client sends. [`Request::parse`] reads a datagram
+//!   without allocating; a [`RequestError`] says what is wrong with it and
+//!   whether its sender may be answered.
+//! * [`UrlData`]: the path that a client appends to an announce (BEP 41).
+//! * [`write_connect`], [`AnnounceWriter`], [`ScrapeWriter`], [`write_error`]:
+//!   replies, written straight into the buffer that is sent.
+//! * [`Response`]: what a client reads.
+//! * [`ConnectionIdKey`]: connection ids that need no memory of who got one.
+//!
+//! Nothing here does I/O or reads a clock, and nothing allocates.
+
+#![forbid(unsafe_code)]
+
+mod connection_id;
+mod reply;
+mod request;
+mod response;
+mod url_data;
+mod wire;
+
+pub use connection_id::{ConnectionIdKey, MAX_SECONDS_IN_FUTURE};
+pub use reply::{AnnounceWriter, ScrapeWriter, TorrentStatistics, write_connect, write_error};
+pub use request::{
+    AnnounceRequest, ConnectRequest, MIN_ANNOUNCE_LENGTH, PROTOCOL_ID, Request, RequestError,
+    RequestFault, ScrapeRequest,
+};
+pub use response::{
+    AddressFamily, AnnounceResponse, ConnectResponse, ErrorResponse, Peers, Response,
+    ResponseError, ScrapeResponse,
+};
+pub use url_data::UrlData;
+
+/// Bytes of a connect request, and of its reply.
+pub const CONNECT_LENGTH: usize = 16;
+/// Bytes of an announce reply before its peers.
+pub const ANNOUNCE_REPLY_HEADER_LENGTH: usize = 20;
+/// Bytes of a scrape request before its info hashes.
+pub const SCRAPE_REQUEST_HEADER_LENGTH: usize = 16;
+/// Bytes of a scrape reply before its torrents, and of an error before its text.
+pub const REPLY_HEADER_LENGTH: usize = 8;
+/// Bytes of one torrent in a scrape reply.
+pub const SCRAPE_TORRENT_LENGTH: usize = 12;
+/// Bytes of an info hash in a scrape request.
+pub const INFO_HASH_LENGTH: usize = 20;
+/// Bytes of one IPv4 peer: address and port, both big-endian.
+pub const IPV4_PEER_LENGTH: usize = 6;
+/// Bytes of one IPv6 peer: address and port, both big-endian.
+pub const IPV6_PEER_LENGTH: usize = 18;
+
+/// What proves that a request comes from where it says it does.
+///
+/// The bytes mean something only to the tracker that chose them
+/// ([`ConnectionIdKey`]); a client sends them back as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub [u8; 8]);
+
+/// What a client chooses so that it can match a reply with its request.
+///
+/// A tracker sends the bytes back as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TransactionId(pub [u8; 4]);
+
+impl From<u32> for TransactionId {
+    #[inline]
+    fn from(number: u32) -> Self {
+        Self(number.to_be_bytes())
+    }
+}
+
+impl From<TransactionId> for u32 {
+    #[inline]
+    fn from(id: TransactionId) -> Self {
+        Self::from_be_bytes(id.0)
+    }
+}
+
+/// The buffer is too small for the message; nothing was written past its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the buffer is too small for the message")]
+pub struct BufferTooSmall;
+
+/// The actions of BEP 15.
+mod action {
+    pub(crate) const CONNECT: u32 = 0;
+    pub(crate) const ANNOUNCE: u32 = 1;
+    pub(crate) const SCRAPE: u32 = 2;
+    pub(crate) const ERROR: u32 = 3;
+}

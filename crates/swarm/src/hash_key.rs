@@ -13,9 +13,9 @@ impl HashKey {
     pub fn new(secret: [u8; 16]) -> Self {
         let halves = u128::from_ne_bytes(secret);
         Self {
-            first: halves as u64,
+            first: spread(halves as u64),
             // Odd, so that no product loses a bit of its other factor.
-            second: (halves >> 64) as u64 | 1,
+            second: spread((halves >> 64) as u64 ^ GOLDEN) | 1,
         }
     }
 
@@ -39,6 +39,17 @@ impl HashKey {
     }
 }
 
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Makes half a secret irregular, whatever it was (the finish of SplitMix64).
+fn spread(half: u64) -> u64 {
+    let mut mixed = half.wrapping_add(GOLDEN);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
 #[inline]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
@@ -51,7 +62,7 @@ mod tests {
 
     #[test]
     fn neighbouring_inputs_spread_evenly() {
-        let key = HashKey::new(*b"sixteen  secrets");
+        let key = HashKey::new([0; 16]);
         let mut shards = [0u32; 64];
         let mut tags = [0u32; 64];
         for number in 0u32..64_000 {

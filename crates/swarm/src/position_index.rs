@@ -16,6 +16,10 @@ const MAX_TABLE_LEN: usize = 1_792;
 /// and the highest ones.
 const DIRECTORY_SHIFT: u32 = 32;
 
+/// The most bits that choose a table, which bounds the directory to 4 MiB.
+/// Tables that would have to be split further grow instead.
+const MAX_DEPTH: u32 = 20;
+
 /// Positions of records, found by the records' first `K` bytes.
 pub(crate) struct PositionIndex<const S: usize, const K: usize> {
     /// Which table a hash belongs to; the length is a power of two.
@@ -72,9 +76,8 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
     ) {
         let hash = key.hash::<K>(record);
         let mut number = self.table_of(hash);
-        // Equal hashes cannot be split apart; 32 bits of depth are the end.
         while self.tables[number].positions.len() >= MAX_TABLE_LEN
-            && self.tables[number].depth < u32::BITS
+            && self.tables[number].depth < MAX_DEPTH
         {
             self.split(number, records, key);
             number = self.table_of(hash);

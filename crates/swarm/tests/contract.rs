@@ -1,0 +1,608 @@
+//! What a swarm promises, for every kind of peer.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+use aquatic_swarm::{
+    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Scraped, Swarm, Sweep, Totals, Usage,
+    WebSwarm, snapshot,
+};
+
+/// Runs each function named below for all three kinds of peers.
+macro_rules! contract {
+    ($($name:ident),* $(,)?) => {
+        mod ipv4 { $(#[test] fn $name() { super::$name::<6, 6, 4>() })* }
+        mod ipv6 { $(#[test] fn $name() { super::$name::<18, 18, 1>() })* }
+        mod web { $(#[test] fn $name() { super::$name::<28, 20, 1>() })* }
+    };
+}
+
+contract!(
+    lists_others_but_not_the_announcing_peer,
+    sends_no_more_than_wanted_and_one_if_one,
+    sends_seeders_no_seeders,
+    stopped_removes_and_creates_nothing,
+    counts_a_download_once,
+    keeps_downloads_of_torrents_without_peers,
+    bounds_retired_torrents,
+    paused_is_an_ordinary_announce,
+    refuses_beyond_the_caps,
+    forgets_silent_peers,
+    sweeps_in_bounded_steps,
+    forgets_forbidden_torrents,
+    survives_a_snapshot,
+    restores_downloads_without_peers,
+    reports_damaged_blocks,
+    holds_a_large_torrent,
+);
+
+const LIFETIME: u16 = 1_200;
+
+/// A swarm and the randomness and time that its tests share.
+struct Fixture<const S: usize, const K: usize, const N: usize> {
+    swarm: Swarm<S, K, N>,
+    usage: Arc<Usage>,
+    random: fastrand::Rng,
+    now: u32,
+}
+
+/// The answer to an announce, with its peers copied.
+#[derive(Debug, PartialEq)]
+struct Reply<const S: usize> {
+    seeders: u32,
+    leechers: u32,
+    peers: Vec<[u8; S]>,
+}
+
+impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
+    fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
+        let usage = Arc::new(Usage::default());
+        Self {
+            swarm: Swarm::new(HashKey::new([9; 16]), limits, usage.clone()),
+            usage,
+            random: fastrand::Rng::with_seed(4),
+            now: 65_000,
+        }
+    }
+
+    fn announce(
+        &mut self,
+        torrent: u32,
+        peer: u32,
+        left: u32,
+        event: AnnounceEvent,
+        wanted: usize,
+    ) -> Result<Reply<S>, Refused> {
+        let announce = Announce {
+            record: record(peer),
+            is_seeder: left == 0,
+            event,
+            wanted,
+            now: self.now,
+            lifetime: LIFETIME,
+        };
+        let mut locked = self.swarm.lock(&info_hash(torrent));
+        let announced = locked.announce(&announce, &mut self.random)?;
+        let slices = announced.peers.slices();
+        let mut peers: Vec<[u8; S]> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(peers.len(), announced.peers.len());
+        peers.sort_unstable();
+        Ok(Reply {
+            seeders: announced.seeders,
+            leechers: announced.leechers,
+            peers,
+        })
+    }
+
+    /// A leecher's announce without an event that wants everything.
+    fn leech(&mut self, torrent: u32, peer: u32) -> Reply<S> {
+        self.announce(torrent, peer, 1, AnnounceEvent::None, usize::MAX / 2)
+            .unwrap()
+    }
+
+    fn seed(&mut self, torrent: u32, peer: u32) -> Reply<S> {
+        self.announce(torrent, peer, 0, AnnounceEvent::None, usize::MAX / 2)
+            .unwrap()
+    }
+
+    fn scrape(&self, torrent: u32) -> [u32; 3] {
+        let Scraped {
+            seeders,
+            leechers,
+            completed,
+        } = self.swarm.lock(&info_hash(torrent)).scrape();
+        [seeders, leechers, completed]
+    }
+
+    /// Sweeps once through everything; returns the number of steps.
+    fn sweep(&mut self, step: usize, allows: impl Fn(&InfoHash) -> bool) -> usize {
+        let mut sweep = Sweep::new();
+        let mut steps = 1;
+        while !sweep.step(&self.swarm, self.now, step, &allows) {
+            steps += 1;
+        }
+        steps
+    }
+
+    fn snapshot(&self) -> Vec<Vec<u8>> {
+        let mut walk = snapshot::SnapshotWalk::new();
+        let mut blocks = Vec::new();
+        loop {
+            let mut block = Vec::new();
+            if !walk.next_block(&self.swarm, self.now, &mut block) {
+                return blocks;
+            }
+            blocks.push(block);
+        }
+    }
+}
+
+fn info_hash(torrent: u32) -> InfoHash {
+    let mut bytes = [0; 20];
+    bytes[8..12].copy_from_slice(&torrent.to_be_bytes());
+    InfoHash(bytes)
+}
+
+fn record<const S: usize>(peer: u32) -> [u8; S] {
+    let mut bytes = [0; S];
+    // Addresses and networks differ from peer to peer, and ports are never 0.
+    bytes[..4].copy_from_slice(&peer.to_be_bytes());
+    bytes[S - 1] = 1;
+    bytes
+}
+
+fn records<const S: usize>(peers: impl IntoIterator<Item = u32>) -> Vec<[u8; S]> {
+    peers.into_iter().map(record).collect()
+}
+
+fn lists_others_but_not_the_announcing_peer<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    for peer in 0..100 {
+        let reply = fixture.leech(1, peer);
+        assert_eq!(reply.peers, records(0..peer));
+        assert_eq!((reply.seeders, reply.leechers), (0, peer));
+        // Announcing again changes nothing.
+        assert_eq!(fixture.leech(1, peer), reply);
+    }
+    assert_eq!(fixture.scrape(1), [0, 100, 0]);
+    assert_eq!(fixture.scrape(2), [0, 0, 0]);
+    assert!(fixture.leech(2, 0).peers.is_empty());
+    let totals = fixture.swarm.totals();
+    assert_eq!((totals.torrents, totals.peers, totals.seeders), (2, 101, 0));
+}
+
+fn sends_no_more_than_wanted_and_one_if_one<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    fixture.seed(1, 0);
+    let one = fixture.announce(1, 1, 1, AnnounceEvent::Started, 1);
+    assert_eq!(one.unwrap().peers, records([0]));
+    for peer in 2..200 {
+        for wanted in [0, 1, 2, 30] {
+            let reply = fixture.announce(1, peer, 1, AnnounceEvent::None, wanted);
+            assert_eq!(reply.unwrap().peers.len(), wanted.min(peer as usize));
+        }
+    }
+}
+
+fn sends_seeders_no_seeders<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    for peer in 0..5 {
+        fixture.seed(1, peer);
+        fixture.leech(1, 10 + peer);
+    }
+    let reply = fixture.seed(1, 3);
+    assert_eq!(reply.peers, records(10..15));
+    assert_eq!((reply.seeders, reply.leechers), (4, 5));
+    assert_eq!(fixture.leech(1, 10).peers.len(), 9);
+
+    // A leecher becomes a seeder, and a seeder a leecher.
+    assert_eq!(fixture.seed(1, 10).peers, records(11..15));
+    assert_eq!(fixture.scrape(1), [6, 4, 0]);
+    assert_eq!(fixture.leech(1, 0).peers.len(), 9);
+    assert_eq!(fixture.scrape(1), [5, 5, 0]);
+}
+
+fn stopped_removes_and_creates_nothing<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    let stop = |fixture: &mut Fixture<S, K, N>, torrent, peer| {
+        fixture
+            .announce(torrent, peer, 1, AnnounceEvent::Stopped, 30)
+            .unwrap()
+    };
+    assert_eq!(stop(&mut fixture, 1, 1).leechers, 0);
+    assert_eq!(fixture.swarm.totals(), Totals::default());
+
+    fixture.leech(1, 1);
+    fixture.seed(1, 2);
+    let reply = stop(&mut fixture, 1, 1);
+    assert_eq!((reply.seeders, reply.leechers), (1, 0));
+    assert!(reply.peers.is_empty());
+    assert_eq!(fixture.scrape(1), [1, 0, 0]);
+    stop(&mut fixture, 1, 2);
+    assert_eq!(fixture.swarm.totals(), Totals::default());
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 0));
+}
+
+fn counts_a_download_once<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    let mut complete = |peer, left| {
+        fixture
+            .announce(1, peer, left, AnnounceEvent::Completed, 0)
+            .unwrap();
+        fixture.scrape(1)[2]
+    };
+    assert_eq!(complete(1, 0), 1);
+    assert_eq!(complete(1, 0), 1, "sent again, as its reply was lost");
+    assert_eq!(complete(2, 7), 1, "not complete while something is left");
+    assert_eq!(complete(2, 0), 2);
+    assert_eq!(complete(3, 0), 3);
+}
+
+fn keeps_downloads_of_torrents_without_peers<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    fixture
+        .announce(1, 1, 0, AnnounceEvent::Completed, 0)
+        .unwrap();
+    fixture
+        .announce(1, 1, 0, AnnounceEvent::Stopped, 0)
+        .unwrap();
+    assert_eq!(fixture.scrape(1), [0, 0, 1]);
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 1));
+
+    fixture.leech(1, 2);
+    assert_eq!(fixture.scrape(1), [0, 1, 1]);
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (1, 0));
+
+    fixture.now += u32::from(LIFETIME);
+    fixture.sweep(10, |_| true);
+    assert_eq!(fixture.scrape(1), [0, 0, 1]);
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 1));
+}
+
+fn bounds_retired_torrents<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::with(Limits {
+        max_torrents: NonZeroUsize::new(3_000),
+        ..Limits::default()
+    });
+    for torrent in 0..20_000 {
+        for event in [AnnounceEvent::Completed, AnnounceEvent::Stopped] {
+            fixture.announce(torrent, 1, 0, event, 0).unwrap();
+        }
+    }
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 3_000));
+    let kept = (0..20_000).filter(|&torrent| fixture.scrape(torrent)[2] == 1);
+    assert_eq!(kept.count(), 3_000);
+}
+
+fn paused_is_an_ordinary_announce<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    fixture.seed(1, 1);
+    let reply = fixture
+        .announce(1, 2, 1, AnnounceEvent::Paused, 30)
+        .unwrap();
+    assert_eq!(reply.peers, records([1]));
+    assert_eq!(fixture.scrape(1), [1, 1, 0]);
+}
+
+fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::with(Limits {
+        max_torrents: NonZeroUsize::new(2),
+        max_peers_per_torrent: NonZeroU32::new(3),
+        max_peers_per_ip: NonZeroU32::new(2),
+    });
+    let announce = |fixture: &mut Fixture<S, K, N>, torrent, peer, event| {
+        fixture
+            .announce(torrent, peer, 1, event, 30)
+            .map(|reply| reply.leechers)
+    };
+    let none = AnnounceEvent::None;
+    assert_eq!(announce(&mut fixture, 1, 1, none), Ok(0));
+    assert_eq!(announce(&mut fixture, 2, 1, none), Ok(0));
+    let third = announce(&mut fixture, 3, 2, none);
+    assert_eq!(third, Err(Refused::Torrents));
+    assert_eq!(fixture.swarm.totals().torrents, 2);
+
+    assert_eq!(announce(&mut fixture, 1, 2, none), Ok(1));
+    assert_eq!(announce(&mut fixture, 1, 3, none), Ok(2));
+    let fourth = announce(&mut fixture, 1, 4, none);
+    assert_eq!(fourth, Err(Refused::PeersPerTorrent));
+    // Whoever is there is not refused.
+    assert_eq!(announce(&mut fixture, 1, 1, none), Ok(2));
+
+    // Room is made by leaving.
+    assert_eq!(announce(&mut fixture, 2, 1, AnnounceEvent::Stopped), Ok(0));
+    assert_eq!(announce(&mut fixture, 3, 1, none), Ok(0));
+    assert_eq!(announce(&mut fixture, 3, 1, AnnounceEvent::Stopped), Ok(0));
+
+    // The address of peer 5 has peers at two ports, a third is too many.
+    let mut at_port = |torrent, port| {
+        let mut record = record::<S>(5);
+        record[S - 1] = port;
+        if K < S {
+            record[4] = port;
+        }
+        let announce = Announce {
+            record,
+            is_seeder: false,
+            event: none,
+            wanted: 0,
+            now: 0,
+            lifetime: LIFETIME,
+        };
+        let mut locked = fixture.swarm.lock(&info_hash(torrent));
+        locked
+            .announce(&announce, &mut fixture.random)
+            .map(|announced| announced.leechers)
+    };
+    assert_eq!(at_port(9, 1), Ok(0));
+    if K == S {
+        assert_eq!(at_port(9, 2), Ok(1));
+        assert_eq!(at_port(9, 3), Err(Refused::PeersPerIp));
+    }
+}
+
+fn forgets_silent_peers<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    for peer in 0..100 {
+        fixture.leech(1, peer);
+        fixture.seed(2 + peer, peer);
+    }
+    fixture.now += u32::from(LIFETIME) / 2;
+    for peer in 0..50 {
+        fixture.seed(1, peer);
+    }
+    fixture.now += u32::from(LIFETIME) / 2 - 1;
+    fixture.sweep(7, |_| true);
+    assert_eq!(fixture.swarm.totals().peers, 200);
+
+    fixture.now += 1;
+    fixture.sweep(7, |_| true);
+    assert_eq!(fixture.scrape(1), [50, 0, 0]);
+    let totals = fixture.swarm.totals();
+    assert_eq!((totals.torrents, totals.peers, totals.seeders), (1, 50, 50));
+    assert_eq!(fixture.usage.live(), 1);
+}
+
+fn sweeps_in_bounded_steps<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    for torrent in 0..5_000 {
+        fixture.leech(torrent, torrent);
+    }
+    fixture.now += u32::from(LIFETIME);
+    let mut sweep = Sweep::new();
+    let mut before = 5_000;
+    loop {
+        let done = sweep.step(&fixture.swarm, fixture.now, 100, |_| true);
+        let after = fixture.swarm.totals().torrents;
+        assert!(before - after <= 100, "{} in one step", before - after);
+        before = after;
+        if done {
+            break;
+        }
+    }
+    assert_eq!(before, 0);
+}
+
+fn forgets_forbidden_torrents<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    for torrent in 0..100 {
+        fixture.leech(torrent, 1);
+        fixture
+            .announce(torrent, 2, 0, AnnounceEvent::Completed, 0)
+            .unwrap();
+        if torrent % 3 == 0 {
+            for peer in [1, 2] {
+                fixture
+                    .announce(torrent, peer, 0, AnnounceEvent::Stopped, 0)
+                    .unwrap();
+            }
+        }
+    }
+    let allowed = |info_hash: &InfoHash| info_hash.0[11] % 2 == 0;
+    fixture.sweep(1_000, allowed);
+    for torrent in 0..100 {
+        let expected = match (torrent % 2, torrent % 3) {
+            (1, _) => [0, 0, 0],
+            (_, 0) => [0, 0, 1],
+            _ => [1, 1, 1],
+        };
+        assert_eq!(fixture.scrape(torrent), expected, "torrent {torrent}");
+    }
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (33, 17));
+}
+
+/// Fills a swarm with torrents of many sizes.
+fn filled<const S: usize, const K: usize, const N: usize>() -> Fixture<S, K, N> {
+    let mut fixture = Fixture::new();
+    for torrent in 0..300 {
+        for peer in 0..torrent % 90 {
+            fixture
+                .announce(torrent, peer, peer % 3, AnnounceEvent::Completed, 0)
+                .unwrap();
+        }
+    }
+    for event in [AnnounceEvent::Completed, AnnounceEvent::Stopped] {
+        fixture.announce(999, 1, 0, event, 0).unwrap();
+    }
+    fixture
+}
+
+fn survives_a_snapshot<const S: usize, const K: usize, const N: usize>() {
+    let mut before = filled::<S, K, N>();
+    before.now += 1_000;
+    before.leech(5, 4);
+
+    let mut after = Fixture::<S, K, N>::new();
+    after.now = 7;
+    let mut peers = 0;
+    for block in before.snapshot() {
+        let restored = snapshot::restore(&after.swarm, &block, after.now, LIFETIME, true).unwrap();
+        assert_eq!(restored.refused, 0);
+        peers += restored.peers;
+    }
+    assert_eq!(peers, before.swarm.totals().peers);
+    assert_eq!(after.swarm.totals(), before.swarm.totals());
+    for torrent in 0..1_000 {
+        assert_eq!(after.scrape(torrent), before.scrape(torrent));
+    }
+    assert_eq!(after.scrape(999), [0, 0, 1]);
+    assert_eq!(after.leech(50, 77).peers, before.leech(50, 77).peers);
+
+    // Peers had 200 seconds left, the last one its whole life.
+    after.now += 199;
+    after.sweep(1_000, |_| true);
+    assert_eq!(after.scrape(80), before.scrape(80));
+    after.now += 1;
+    after.sweep(1_000, |_| true);
+    assert_eq!(after.scrape(80)[..2], [0, 0]);
+    assert_eq!(after.scrape(5)[..2], [0, 1]);
+}
+
+fn restores_downloads_without_peers<const S: usize, const K: usize, const N: usize>() {
+    let before = filled::<S, K, N>();
+    let after = Fixture::<S, K, N>::new();
+    for block in before.snapshot() {
+        snapshot::restore(&after.swarm, &block, 0, LIFETIME, false).unwrap();
+    }
+    assert_eq!(after.swarm.totals(), Totals::default());
+    for torrent in 0..1_000 {
+        assert_eq!(after.scrape(torrent)[2], before.scrape(torrent)[2]);
+    }
+}
+
+fn reports_damaged_blocks<const S: usize, const K: usize, const N: usize>() {
+    let mut before = Fixture::<S, K, N>::new();
+    before.leech(1, 1);
+    let block = before.snapshot().remove(0);
+    for end in 1..block.len() {
+        let after = Fixture::<S, K, N>::new();
+        let damaged = snapshot::restore(&after.swarm, &block[..end], 0, LIFETIME, true);
+        assert_eq!(damaged, Err(snapshot::DamagedBlock::Truncated(0)));
+        assert_eq!(after.swarm.totals(), Totals::default());
+    }
+    let mut huge = block;
+    huge[24..32].fill(0xff);
+    let after = Fixture::<S, K, N>::new();
+    assert!(snapshot::restore(&after.swarm, &huge, 0, LIFETIME, true).is_err());
+}
+
+fn holds_a_large_torrent<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    let count = 40_000;
+    for peer in 0..count {
+        let reply = fixture.announce(1, peer, peer % 4, AnnounceEvent::Started, 3);
+        assert_eq!(reply.unwrap().peers.len(), peer.min(3) as usize);
+    }
+    assert_eq!(fixture.scrape(1), [count / 4, count / 4 * 3, 0]);
+
+    let after = Fixture::<S, K, N>::new();
+    let blocks = fixture.snapshot();
+    for block in &blocks {
+        snapshot::restore(&after.swarm, block, 0, LIFETIME, true).unwrap();
+    }
+    assert_eq!(after.swarm.totals(), fixture.swarm.totals());
+
+    fixture.now += 600;
+    for peer in (0..count).step_by(2) {
+        fixture
+            .announce(1, peer, 1, AnnounceEvent::None, 0)
+            .unwrap();
+    }
+    fixture.now += 600;
+    // Besides the steps that 1,024 shards take.
+    let steps = fixture.sweep(1, |_| true);
+    assert!(steps > 1_024 + 70, "{count} peers took {steps} steps");
+    assert_eq!(fixture.scrape(1), [0, count / 2, 0]);
+}
+
+#[test]
+fn ipv6_networks_share_a_cap() {
+    let mut fixture = Fixture::<18, 18, 1>::with(Limits {
+        max_peers_per_ip: NonZeroU32::new(1),
+        ..Limits::default()
+    });
+    let mut announce = |last_of_network: u8, last_of_address: u8| {
+        let mut record = [0x20; 18];
+        record[7] = last_of_network;
+        record[15] = last_of_address;
+        let announce = Announce {
+            record,
+            is_seeder: false,
+            event: AnnounceEvent::None,
+            wanted: 0,
+            now: 0,
+            lifetime: LIFETIME,
+        };
+        let mut locked = fixture.swarm.lock(&info_hash(1));
+        locked.announce(&announce, &mut fixture.random).is_ok()
+    };
+    assert!(announce(1, 1));
+    assert!(!announce(1, 2));
+    assert!(announce(2, 1));
+}
+
+#[test]
+fn a_newer_connection_owns_the_peer() {
+    let mut fixture = Fixture::<28, 20, 1>::new();
+    fixture.leech(1, 1);
+    let older = record::<28>(1);
+    let mut newer = older;
+    newer[27] = 2;
+    let announce = Announce {
+        record: newer,
+        is_seeder: false,
+        event: AnnounceEvent::None,
+        wanted: 10,
+        now: 0,
+        lifetime: LIFETIME,
+    };
+    let mut locked = fixture.swarm.lock(&info_hash(1));
+    let announced = locked.announce(&announce, &mut fixture.random).unwrap();
+    assert_eq!(announced.leechers, 0);
+    assert!(!locked.remove(&older));
+    assert_eq!(locked.scrape().leechers, 1);
+    assert!(locked.remove(&newer));
+    assert_eq!(locked.scrape().leechers, 0);
+}
+
+#[test]
+fn swarms_share_the_cap_on_torrents() {
+    let limits = Limits {
+        max_torrents: NonZeroUsize::new(1),
+        ..Limits::default()
+    };
+    let usage = Arc::new(Usage::default());
+    let key = HashKey::new([1; 16]);
+    let ipv4 = Ipv4Swarm::new(key, limits, usage.clone());
+    let ipv6 = Ipv6Swarm::new(key, limits, usage.clone());
+    let web = WebSwarm::new(key, limits, Arc::default());
+    let mut random = fastrand::Rng::with_seed(1);
+    macro_rules! is_ok {
+        ($swarm:ident) => {
+            $swarm
+                .lock(&info_hash(1))
+                .announce(
+                    &Announce {
+                        record: record(1),
+                        is_seeder: true,
+                        event: AnnounceEvent::None,
+                        wanted: 1,
+                        now: 0,
+                        lifetime: 1,
+                    },
+                    &mut random,
+                )
+                .is_ok()
+        };
+    }
+    assert!(is_ok!(ipv4));
+    assert!(!is_ok!(ipv6));
+    assert!(is_ok!(web));
+    assert!(is_ok!(ipv4));
+    assert_eq!(usage.live(), 1);
+}

@@ -1,1 +1,32 @@
-//! Being written.
+//! What the aquatic daemons share as operating-system services.
+//!
+//! A daemon implements [`Daemon`] and calls [`run`]; everything between the
+//! operating system and the daemon happens here, once for all of them.
+//!
+//! * [`cli`], [`config`]: what the operator asks for.
+//! * [`run`], [`Daemon`], [`Start`]: the life of a process.
+//! * [`sockets`]: taken over from the service manager, or bound.
+//! * [`workers`]: threads, watched for life.
+//! * [`access_list`]: which torrents are served, with reload.
+//! * [`snapshot`]: the file that carries state across restarts.
+//! * [`metrics`]: figures over HTTP.
+//! * [`logging`]: the journal, or standard error.
+//! * `privileges`, `signals`, `notify`: the rest of the edge.
+
+pub mod access_list;
+pub mod cli;
+pub mod config;
+mod daemon;
+mod lifecycle;
+pub mod logging;
+pub mod metrics;
+mod notify;
+mod privileges;
+mod signals;
+pub mod snapshot;
+pub mod sockets;
+mod sys;
+pub mod workers;
+
+pub use daemon::{Daemon, Start};
+pub use lifecycle::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, run};

@@ -1,0 +1,204 @@
+//! Command lines of the daemons, and what they share with other programs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+
+/// What a program is called and for.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Name of the binary: `aquatic-udp`.
+    pub name: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+}
+
+/// What was asked for on a daemon's command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arguments {
+    /// The configuration file; `None` for the defaults.
+    pub config: Option<PathBuf>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What a program is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Its work.
+    Run,
+    /// Print the default configuration.
+    PrintDefault,
+    /// Print the configuration in effect.
+    PrintEffective,
+    /// Check everything that can fail at start, and exit.
+    Check,
+    /// Print the configuration file in today's form.
+    Migrate,
+}
+
+/// Options about the configuration that every program has. Other programs than
+/// daemons flatten this into their own command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ConfigArguments {
+    /// Read the configuration from FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print the default configuration, with comments
+    #[arg(short, long, group = "what")]
+    pub print_config: bool,
+
+    /// Print the configuration in effect: FILE, with defaults for the rest
+    #[arg(short = 'P', long, group = "what")]
+    pub print_effective_config: bool,
+}
+
+impl ConfigArguments {
+    /// What these options ask for.
+    pub fn action(&self) -> Action {
+        if self.print_config {
+            Action::PrintDefault
+        } else if self.print_effective_config {
+            Action::PrintEffective
+        } else {
+            Action::Run
+        }
+    }
+}
+
+/// Reads the command line of a daemon. Prints help or the version and exits
+/// with 0 when asked for; prints an error and exits with 2 when it is wrong.
+pub fn parse(program: &Program) -> Arguments {
+    try_parse_from(program, std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads a command line, the name of the program first.
+///
+/// # Errors
+///
+/// The command line is wrong, or help or the version was asked for.
+pub fn try_parse_from<I, T>(program: &Program, arguments: I) -> Result<Arguments, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = command(program).try_get_matches_from(arguments)?;
+    let options = DaemonArguments::from_arg_matches(&matches)?;
+    let action = if options.check_config {
+        Action::Check
+    } else if options.migrate_config {
+        Action::Migrate
+    } else {
+        options.config.action()
+    };
+    Ok(Arguments {
+        config: options.config.config,
+        action,
+    })
+}
+
+/// The command line of a daemon, for its manual page too.
+pub fn command(program: &Program) -> clap::Command {
+    DaemonArguments::command()
+        .name(program.name)
+        .bin_name(program.name)
+        .about(program.about)
+}
+
+#[derive(Debug, Parser)]
+#[command(version)]
+struct DaemonArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+
+    /// Check the configuration and the files it names, then exit
+    #[arg(long, group = "what")]
+    check_config: bool,
+
+    /// Print FILE, of this or an earlier release, in today's form
+    #[arg(long, group = "what", requires = "config")]
+    migrate_config: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    const PROGRAM: Program = Program {
+        name: "aquatic-test",
+        about: "Does nothing.",
+    };
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        let all = std::iter::once("aquatic-test").chain(arguments.iter().copied());
+        try_parse_from(&PROGRAM, all)
+    }
+
+    fn parsed(arguments: &[&str]) -> (Option<PathBuf>, Action) {
+        let arguments = parse(arguments).unwrap();
+        (arguments.config, arguments.action)
+    }
+
+    #[test]
+    fn command_is_well_formed() {
+        command(&PROGRAM).debug_assert();
+    }
+
+    #[test]
+    fn actions() {
+        let file = Some(PathBuf::from("f"));
+        assert_eq!(parsed(&[]), (None, Action::Run));
+        assert_eq!(parsed(&["-c", "f"]), (file.clone(), Action::Run));
+        assert_eq!(parsed(&["--config=f"]), (file.clone(), Action::Run));
+        assert_eq!(parsed(&["-p"]), (None, Action::PrintDefault));
+        assert_eq!(
+            parsed(&["-P", "-c", "f"]),
+            (file.clone(), Action::PrintEffective)
+        );
+        assert_eq!(
+            parsed(&["--print-effective-config"]),
+            (None, Action::PrintEffective)
+        );
+        assert_eq!(parsed(&["--check-config"]), (None, Action::Check));
+        assert_eq!(
+            parsed(&["--migrate-config", "-c", "f"]),
+            (file, Action::Migrate)
+        );
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2() {
+        for arguments in [
+            &["-p", "-P"][..],
+            &["--check-config", "-p"],
+            &["--migrate-config"],
+            &["-c"],
+            &["-c", "a", "-c", "b"],
+            &["--no-such-option"],
+            &["file"],
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_exit_with_0() {
+        let help = parse(&["--help"]).unwrap_err();
+        assert_eq!(help.kind(), ErrorKind::DisplayHelp);
+        assert_eq!(help.exit_code(), 0);
+        assert!(help.to_string().starts_with("Does nothing."));
+        assert!(help.to_string().contains("Usage: aquatic-test"));
+
+        let version = parse(&["--version"]).unwrap_err();
+        assert_eq!(version.exit_code(), 0);
+        assert_eq!(
+            version.to_string(),
+            concat!("aquatic-test ", env!("CARGO_PKG_VERSION"), "\n")
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! A parsed file whose values still know their places, so that keys can be
+//! moved and removed while messages name the lines that the user wrote.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+/// A table with places, as the parser makes it.
+pub(super) type Table<'i> = DeTable<'i>;
+
+/// A value with its place.
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// A key with its place.
+pub(super) type Key<'i> = Spanned<Cow<'i, str>>;
+
+/// The value under a path such as `network.address`.
+pub(super) fn find<'t, 'i>(
+    table: &'t Table<'i>,
+    path: &str,
+) -> Option<(&'t Key<'i>, &'t Value<'i>)> {
+    match path.split_once('.') {
+        None => table.get_key_value(path),
+        Some((section, rest)) => find(table.get(section)?.get_ref().as_table()?, rest),
+    }
+}
+
+/// Takes out the value under a path, and its section when that is then empty.
+pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, Value<'i>)> {
+    let Some((section, rest)) = path.split_once('.') else {
+        return table.remove_entry(path);
+    };
+    let DeValue::Table(inner) = table.get_mut(section)?.get_mut() else {
+        return None;
+    };
+    let removed = remove(inner, rest);
+    if removed.is_some() && inner.is_empty() {
+        table.remove(section);
+    }
+    removed
+}
+
+/// Puts a value under a path, making sections as needed. A value in a place
+/// that should be a section stays, for the check of types to report.
+pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>, value: Value<'i>) {
+    let Some((section, rest)) = path.split_once('.') else {
+        table.remove(path);
+        table.insert(Spanned::new(place, Cow::Owned(path.to_owned())), value);
+        return;
+    };
+    let inner = table
+        .entry(Spanned::new(place.clone(), Cow::Owned(section.to_owned())))
+        .or_insert_with(|| Spanned::new(place.clone(), DeValue::Table(Table::new())));
+    if let DeValue::Table(inner) = inner.get_mut() {
+        insert(inner, rest, place, value);
+    }
+}
+
+/// A text made by us, said to stand at `place`.
+pub(super) fn text<'i>(text: String, place: &Range<usize>) -> Value<'i> {
+    Spanned::new(place.clone(), DeValue::String(Cow::Owned(text)))
+}
+
+/// A list of texts made by us, said to stand at `place`.
+pub(super) fn texts<'i>(items: Vec<String>, place: &Range<usize>) -> Value<'i> {
+    let mut array = DeArray::new();
+    for item in items {
+        array.push(text(item, place));
+    }
+    Spanned::new(place.clone(), DeValue::Array(array))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Table<'_> {
+        DeTable::parse(text).unwrap().into_inner()
+    }
+
+    #[test]
+    fn values_keep_their_places_when_moved() {
+        let mut table = parse("a = 1\n[old]\nb = 2\n");
+        let (key, value) = remove(&mut table, "old.b").unwrap();
+        assert_eq!(key.span(), 12..13);
+        assert!(find(&table, "old").is_none(), "the section is empty now");
+
+        insert(&mut table, "new.c", key.span(), value);
+        let (key, value) = find(&table, "new.c").unwrap();
+        assert_eq!(key.span(), 12..13);
+        assert_eq!(value.span(), 16..17);
+    }
+
+    #[test]
+    fn a_scalar_is_not_taken_for_a_section() {
+        let mut table = parse("network = 1\n");
+        assert!(find(&table, "network.address").is_none());
+        assert!(remove(&mut table, "network.address").is_none());
+        let value = text("a".to_owned(), &(0..1));
+        insert(&mut table, "network.address", 0..1, value);
+        assert!(find(&table, "network").unwrap().1.get_ref().is_integer());
+    }
+
+    #[test]
+    fn made_values_have_the_place_given() {
+        let mut table = Table::new();
+        let list = texts(vec!["a".to_owned(), "b".to_owned()], &(7..9));
+        assert_eq!(list.span(), 7..9);
+        insert(&mut table, "new.list", 7..9, list);
+        let back: toml::Table =
+            serde::Deserialize::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)))
+                .unwrap();
+        assert_eq!(back, toml::from_str("new.list = ['a', 'b']").unwrap());
+    }
+}

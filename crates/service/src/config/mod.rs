@@ -1,0 +1,55 @@
+//! Configuration files: one struct a program, read from TOML.
+//!
+//! A program describes its configuration as a serde struct that implements
+//! [`Config`]; its doc comments are the documentation. [`load`] reads a file,
+//! translates keys of earlier releases, and reports everything that is wrong
+//! with it at once, each with its line. What the user wrote (`…Config`) then
+//! becomes what the program works with (`…Settings`), which is valid by type.
+//!
+//! * [`load`](mod@load): from a file to a [`Config`].
+//! * [`old_keys`]: keys of earlier releases, as tables.
+//! * [`sections`], [`addresses`]: what all programs spell the same way.
+//! * [`process_settings`]: the settings that this crate itself acts on.
+//! * [`checks`]: collects everything that is wrong with values.
+
+pub mod addresses;
+pub mod checks;
+pub mod load;
+pub mod old_keys;
+pub mod process_settings;
+pub mod sections;
+
+mod document;
+mod faults;
+mod render;
+mod schema_check;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use addresses::Addresses;
+pub use checks::{Checks, Invalid};
+pub use faults::{Fault, Faults, Position};
+pub use load::{Error, Loaded, load, parse};
+pub use old_keys::OldKey;
+pub use process_settings::{
+    AccessListSettings, PrivilegesSettings, ProcessSections, ProcessSettings, SnapshotSettings,
+};
+pub use sections::{
+    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
+};
+
+/// The configuration of a program, as its user writes it.
+///
+/// Implementors carry `#[serde(default, deny_unknown_fields)]` on the struct
+/// and on the struct of every section, and have no optional keys: what is off
+/// is an empty string or a zero, so that the default file shows every key.
+pub trait Config: Serialize + DeserializeOwned + Default + 'static {
+    /// The default configuration with comments, generated from this struct by
+    /// `cargo xtask generate`.
+    const DEFAULT_TOML: &'static str;
+
+    /// How the keys of earlier releases become today's. Tables are applied in
+    /// this order; [`old_keys`] has those that programs share.
+    const OLD_KEYS: &'static [&'static [OldKey]];
+}

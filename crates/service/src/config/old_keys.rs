@@ -1,0 +1,228 @@
+//! Keys of earlier releases, and how they become today's.
+//!
+//! A program lists tables of [`OldKey`] in [`Config::OLD_KEYS`](super::Config);
+//! the tables here are those that several programs share. They are applied
+//! before the file is compared with today's keys. Each key that is found gives
+//! one warning.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::DeValue;
+
+use super::document::{self, Table};
+use super::faults::{Fault, Position};
+
+mod addresses;
+mod shared;
+
+pub use addresses::ADDRESSES;
+pub use shared::{CPU_PINNING, EVENT_LOOP, WORKERS, endpoint};
+
+/// What becomes of keys of earlier releases. Keys are written with their
+/// section: `network.use_ipv4`.
+#[derive(Debug, Clone, Copy)]
+pub enum OldKey {
+    /// The key, or the whole section, has no meaning any more.
+    Dropped {
+        /// The key or section.
+        key: &'static str,
+        /// Why; ends the sentence "ignored: …".
+        reason: &'static str,
+    },
+    /// The key has another name, or is in another section.
+    Moved {
+        /// The key as it was.
+        key: &'static str,
+        /// The key as it is today.
+        to: &'static str,
+    },
+    /// Some keys together become one.
+    Merged {
+        /// The keys as they were.
+        keys: &'static [&'static str],
+        /// The key as it is today.
+        to: &'static str,
+        /// Makes the value; called when at least one of the keys is there.
+        merge: fn(&mut Found<'_, '_>) -> Merged,
+    },
+}
+
+/// What some old keys become together.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Merged {
+    /// A text.
+    Text(String),
+    /// A list of texts.
+    Texts(Vec<String>),
+    /// Nothing; the message says why, as the end of the sentence "ignored: …".
+    Nothing(&'static str),
+}
+
+/// The values of a file, for [`OldKey::Merged`]. Values of the wrong type are
+/// reported as faults and read as absent.
+#[derive(Debug)]
+pub struct Found<'f, 'i> {
+    text: &'f str,
+    table: &'f Table<'i>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Found<'_, '_> {
+    /// Whether the key is there.
+    pub fn has(&self, key: &str) -> bool {
+        document::find(self.table, key).is_some()
+    }
+
+    /// The value of a key that is true or false.
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
+        let (_, value) = document::find(self.table, key)?;
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            self.wrong_type(key, value.span(), "must be true or false");
+        }
+        boolean
+    }
+
+    /// The value of a key that is a text.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        let (_, value) = document::find(self.table, key)?;
+        let text = value.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            self.wrong_type(key, value.span(), "must be a text in quotes");
+        }
+        text
+    }
+
+    /// The value of a key that is a text or a list of texts. Values of the
+    /// wrong type are left for the check of today's keys to report.
+    pub fn texts(&self, key: &str) -> Option<Vec<String>> {
+        let (_, value) = document::find(self.table, key)?;
+        match value.get_ref() {
+            DeValue::String(text) => Some(vec![text.to_string()]),
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| item.get_ref().as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        }
+    }
+
+    fn wrong_type(&mut self, key: &str, place: Range<usize>, message: &str) {
+        self.faults.push(Fault {
+            position: Some(Position::of(self.text, place.start)),
+            key: Some(key.to_owned()),
+            message: message.to_owned(),
+        });
+    }
+}
+
+/// What was found while translating a file.
+#[derive(Debug, Default)]
+pub(super) struct Translation {
+    /// One for each old key, by line.
+    pub(super) warnings: Vec<Fault>,
+    /// Old keys of the wrong type.
+    pub(super) faults: Vec<Fault>,
+    /// From keys of today to those in the file.
+    pub(super) renamed: BTreeMap<String, String>,
+}
+
+/// Translates all old keys of `table`, which was parsed from `text`.
+pub(super) fn translate(text: &str, table: &mut Table<'_>, tables: &[&[OldKey]]) -> Translation {
+    let mut translation = Translation::default();
+    for old in tables.iter().copied().flatten() {
+        match old {
+            OldKey::Dropped { key, reason } => {
+                if let Some((name, _)) = document::remove(table, key) {
+                    translation.warn(text, name.span(), key, format!("ignored: {reason}"));
+                }
+            }
+            OldKey::Moved { key, to } => translation.move_key(text, table, key, to),
+            OldKey::Merged { keys, to, merge } => {
+                translation.merge_keys(text, table, keys, to, *merge);
+            }
+        }
+    }
+    translation.warnings.sort_by_key(|warning| warning.position);
+    translation
+}
+
+impl Translation {
+    fn warn(&mut self, text: &str, place: Range<usize>, key: &str, message: String) {
+        self.warnings.push(Fault {
+            position: Some(Position::of(text, place.start)),
+            key: Some(key.to_owned()),
+            message,
+        });
+    }
+
+    fn move_key(&mut self, text: &str, table: &mut Table<'_>, key: &str, to: &str) {
+        let Some((name, value)) = document::remove(table, key) else {
+            return;
+        };
+        if document::find(table, to).is_some() {
+            let message = format!("ignored: {to} is set too");
+            self.warn(text, name.span(), key, message);
+            return;
+        }
+        self.warn(text, name.span(), key, format!("is {to} now"));
+        self.renamed.insert(to.to_owned(), key.to_owned());
+        document::insert(table, to, name.span(), value);
+    }
+
+    fn merge_keys(
+        &mut self,
+        text: &str,
+        table: &mut Table<'_>,
+        keys: &[&str],
+        to: &str,
+        merge: fn(&mut Found<'_, '_>) -> Merged,
+    ) {
+        if keys.iter().all(|key| document::find(table, key).is_none()) {
+            return;
+        }
+        let merged = merge(&mut Found {
+            text,
+            table,
+            faults: &mut self.faults,
+        });
+        let mut found = Vec::new();
+        for key in keys {
+            if let Some((name, _)) = document::remove(table, key) {
+                found.push((*key, name.span()));
+            }
+        }
+        // What is merged into a value that was there stays where that was.
+        let current = document::find(table, to).map(|(_, value)| value.span());
+        let Some(place) = current
+            .clone()
+            .or(found.first().map(|(_, place)| place.clone()))
+        else {
+            return;
+        };
+        let (message, value) = match merged {
+            Merged::Text(text) => {
+                let shown = toml::Value::from(text.as_str());
+                let value = document::text(text, &place);
+                (format!("is part of {to} now: {shown}"), Some(value))
+            }
+            Merged::Texts(texts) => {
+                let shown = toml::Value::from(texts.clone());
+                let value = document::texts(texts, &place);
+                (format!("is part of {to} now: {shown}"), Some(value))
+            }
+            Merged::Nothing(reason) => (format!("ignored: {reason}"), None),
+        };
+        if let Some(value) = value {
+            if current.is_none() {
+                let names: Vec<&str> = found.iter().map(|(key, _)| *key).collect();
+                self.renamed.insert(to.to_owned(), names.join(", "));
+            }
+            document::insert(table, to, place, value);
+        }
+        for (key, place) in found {
+            self.warn(text, place, key, message.clone());
+        }
+    }
+}

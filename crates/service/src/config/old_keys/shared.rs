@@ -1,0 +1,82 @@
+//! Old keys of several programs, but for addresses.
+
+use super::{Found, Merged, OldKey};
+
+/// Kinds of workers, and the channels between them, that there are no more.
+pub const WORKERS: &[OldKey] = &[
+    OldKey::Dropped {
+        key: "request_workers",
+        reason: ONE_KIND_OF_WORKER,
+    },
+    OldKey::Dropped {
+        key: "swarm_workers",
+        reason: ONE_KIND_OF_WORKER,
+    },
+    OldKey::Dropped {
+        key: "worker_channel_size",
+        reason: NO_CHANNELS,
+    },
+    OldKey::Dropped {
+        key: "request_channel_recv_timeout_ms",
+        reason: NO_CHANNELS,
+    },
+    OldKey::Dropped {
+        key: "cleaning.pending_scrape_cleaning_interval",
+        reason: NO_PENDING_SCRAPES,
+    },
+    OldKey::Dropped {
+        key: "cleaning.max_pending_scrape_age",
+        reason: NO_PENDING_SCRAPES,
+    },
+];
+
+/// Details of event loops that are no longer for users to choose.
+pub const EVENT_LOOP: &[OldKey] = &[
+    OldKey::Dropped {
+        key: "network.poll_event_capacity",
+        reason: "the event loop chooses for itself",
+    },
+    OldKey::Dropped {
+        key: "network.poll_timeout_ms",
+        reason: "the event loop chooses for itself",
+    },
+    OldKey::Dropped {
+        key: "network.use_io_uring",
+        reason: "the event loop is chosen when the program is built",
+    },
+    OldKey::Dropped {
+        key: "network.ring_size",
+        reason: "the event loop chooses for itself",
+    },
+    OldKey::Dropped {
+        key: "network.resend_buffer_max_len",
+        reason: "replies that the system does not take at once are not kept",
+    },
+];
+
+/// Workers were bound to processor cores.
+pub const CPU_PINNING: &[OldKey] = &[OldKey::Dropped {
+    key: "cpu_pinning",
+    reason: "leave it to the scheduler, or set CPUAffinity= in the systemd unit",
+}];
+
+/// The address for `metrics.address` from the switch and the address that
+/// Prometheus metrics had in `section`.
+pub fn endpoint(found: &mut Found<'_, '_>, section: &str) -> Merged {
+    const OLD_DEFAULT: &str = "0.0.0.0:9000";
+
+    let run = found.boolean(&format!("{section}.run_prometheus_endpoint"));
+    let address = found.text(&format!("{section}.prometheus_endpoint_address"));
+    if found.has("metrics.address") {
+        Merged::Nothing("metrics.address is set too")
+    } else if run == Some(true) {
+        let address = address.unwrap_or_else(|| OLD_DEFAULT.to_owned());
+        Merged::Text(address)
+    } else {
+        Merged::Nothing("the endpoint was off, as it is without metrics.address")
+    }
+}
+
+const ONE_KIND_OF_WORKER: &str = "there is one kind of worker, and socket_workers is their number";
+const NO_CHANNELS: &str = "requests no longer pass between threads";
+const NO_PENDING_SCRAPES: &str = "scrapes are answered at once and never wait";

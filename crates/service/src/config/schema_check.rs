@@ -1,0 +1,217 @@
+//! Compares a file with the default configuration: unknown keys, wrong types.
+//!
+//! serde stops at the first fault. Here the default configuration says which
+//! keys there are, and every value of the file is deserialized alone, so all
+//! faults are found in one go and each has its place.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::Config;
+use super::document::{self, Table, Value};
+use super::faults::{Fault, Position};
+
+/// Finds everything in `file` that is no key of `C` or has the wrong type.
+pub(super) fn check<C: Config>(text: &str, file: &Table<'_>, known: &toml::Table) -> Vec<Fault> {
+    let mut checker = Checker {
+        text,
+        known,
+        faults: Vec::new(),
+        values: Vec::new(),
+    };
+    checker.section("", file, known);
+
+    let Checker {
+        mut faults, values, ..
+    } = checker;
+    for (path, value, default) in values {
+        let mut alone = Table::new();
+        document::insert(&mut alone, &path, value.span(), value.clone());
+        let deserializer = toml::Deserializer::from(Spanned::new(0..0, alone));
+        if let Err(error) = C::deserialize(deserializer) {
+            let offset = error.span().unwrap_or(value.span()).start;
+            faults.push(Fault {
+                position: Some(Position::of(text, offset)),
+                key: Some(path),
+                message: describe(&error, value.get_ref(), default),
+            });
+        }
+    }
+    faults.sort_by_key(|fault| fault.position);
+    faults
+}
+
+struct Checker<'t, 'i> {
+    text: &'t str,
+    known: &'t toml::Table,
+    faults: Vec<Fault>,
+    /// Values to deserialize: path, value, default.
+    values: Vec<(String, &'t Value<'i>, &'t toml::Value)>,
+}
+
+impl<'t, 'i> Checker<'t, 'i> {
+    /// Compares one section; `path` is empty for the top of the file.
+    fn section(&mut self, path: &str, section: &'t Table<'i>, known: &'t toml::Table) {
+        for (key, value) in section {
+            let name: &str = key.get_ref();
+            let full = join(path, name);
+            match (known.get(name), value.get_ref()) {
+                (None, _) => {
+                    let message = self.unknown(path, name, value.get_ref(), known);
+                    self.fault(key.span().start, full, message);
+                }
+                (Some(toml::Value::Table(inner)), DeValue::Table(table)) => {
+                    self.section(&full, table, inner);
+                }
+                (Some(toml::Value::Table(_)), other) => {
+                    let found = describe_type(other.type_str());
+                    let message = format!("is a section [{full}], not {found}");
+                    self.fault(value.span().start, full, message);
+                }
+                (Some(default), _) => self.values.push((full, value, default)),
+            }
+        }
+    }
+
+    fn fault(&mut self, offset: usize, key: String, message: String) {
+        self.faults.push(Fault {
+            position: Some(Position::of(self.text, offset)),
+            key: Some(key),
+            message,
+        });
+    }
+
+    /// What to say about a key that there is not.
+    fn unknown(&self, path: &str, name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {
+        let kind = if value.is_table() { "section" } else { "key" };
+        let mut names = Vec::new();
+        for (candidate, default) in known {
+            // At the top of the file, sections are no help to who looks for a key.
+            if default.is_table() == value.is_table() || path.is_empty() {
+                names.push(candidate.as_str());
+            }
+        }
+
+        let mut message = format!("unknown {kind}");
+        if let Some(close) = closest(name, names.iter().copied()) {
+            message.push_str(&format!("; did you mean \"{close}\"?"));
+        } else if let Some(section) = self.section_with(name) {
+            message.push_str(&format!("; it belongs into {section}"));
+        }
+        let place = match path {
+            "" => "the top of the file has".to_owned(),
+            path => format!("[{path}] has"),
+        };
+        message.push_str(&format!(" ({place}: {})", names.join(", ")));
+        message
+    }
+
+    /// Another place that has a key of this name.
+    fn section_with(&self, name: &str) -> Option<String> {
+        if self.known.get(name).is_some_and(|value| !value.is_table()) {
+            return Some("the top of the file, before the first section".to_owned());
+        }
+        self.known.iter().find_map(|(section, value)| {
+            let there = value.as_table()?.contains_key(name);
+            there.then(|| format!("[{section}]"))
+        })
+    }
+}
+
+/// What to say about a value that does not fit.
+fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value) -> String {
+    let message = error.message().trim();
+    let expected = message
+        .split_once("expected ")
+        .map(|(_, expected)| expected);
+    match (value, default) {
+        (DeValue::Integer(number), toml::Value::Integer(_)) => {
+            let number = number_text(number);
+            match expected.and_then(integer_range) {
+                Some((least, most)) => {
+                    format!("{number} is out of range: it must be from {least} to {most}")
+                }
+                None => format!("{number} is out of range"),
+            }
+        }
+        (DeValue::String(text), toml::Value::String(_)) => {
+            let choices: Vec<&str> = expected
+                .unwrap_or("")
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .collect();
+            if choices.is_empty() {
+                return message.to_owned();
+            }
+            let hint = closest(text, choices.iter().copied())
+                .map(|close| format!("; did you mean \"{close}\"?"))
+                .unwrap_or_default();
+            format!(
+                "\"{text}\" is none of the choices \"{}\"{hint}",
+                choices.join("\", \"")
+            )
+        }
+        (DeValue::Array(_), toml::Value::Array(_)) => message.to_owned(),
+        (value, default) => {
+            let found = describe_type(value.type_str());
+            let wanted = describe_type(default.type_str());
+            format!("must be {wanted}, such as {default}, not {found}")
+        }
+    }
+}
+
+/// An integer as it was written.
+fn number_text(number: &toml::de::DeInteger<'_>) -> String {
+    let prefix = match number.radix() {
+        2 => "0b",
+        8 => "0o",
+        16 => "0x",
+        _ => "",
+    };
+    format!("{prefix}{}", number.as_str())
+}
+
+/// The range of a Rust integer type, which is what serde calls it by.
+fn integer_range(name: &str) -> Option<(i128, i128)> {
+    Some(match name.split_whitespace().next()? {
+        "u8" => (0, u8::MAX.into()),
+        "u16" => (0, u16::MAX.into()),
+        "u32" => (0, u32::MAX.into()),
+        // TOML integers are signed.
+        "u64" | "usize" => (0, i64::MAX.into()),
+        "i32" => (i32::MIN.into(), i32::MAX.into()),
+        _ => return None,
+    })
+}
+
+/// A TOML type with its article.
+fn describe_type(name: &str) -> &'static str {
+    match name {
+        "string" => "a text in quotes",
+        "integer" => "a whole number",
+        "float" => "a number with a fraction",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "table" => "a section",
+        _ => "a date",
+    }
+}
+
+/// The name that was probably meant.
+fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let distance = |other: &str| strsim::damerau_levenshtein(&name.to_lowercase(), other);
+    names
+        .map(|other| (distance(other), other))
+        .filter(|(distance, other)| *distance <= (other.len() / 3).max(1))
+        .min()
+        .map(|(_, other)| other)
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}

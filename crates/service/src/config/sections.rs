@@ -1,0 +1,342 @@
+//! Sections that all daemons have, spelled the same way in each.
+//!
+//! The doc comments of keys are what users read: in the default file, in the
+//! manual pages and in the NixOS options.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::addresses::parse_address;
+use super::checks::Checks;
+use super::process_settings::{AccessListSettings, PrivilegesSettings, SnapshotSettings};
+
+/// The longest time between snapshots, in seconds: a day.
+const LONGEST_SNAPSHOT_INTERVAL_SECONDS: u32 = 86_400;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What stops the service, or a part of it, from working.
+    Error,
+    /// Also what an operator should look into.
+    Warn,
+    /// Also starting, stopping and reloading.
+    #[default]
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+    /// Also single requests.
+    Trace,
+}
+
+impl From<LogLevel> for log::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::Off,
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}
+
+/// What to become when started as root, once the sockets are open.
+/// Not needed under systemd, which starts the service as its own user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PrivilegesConfig {
+    /// Whether to change to the user and group below and give up every
+    /// capability. Needs to be started as root.
+    pub drop_privileges: bool,
+    /// Directory to make the root directory of the process. Paths that are used
+    /// while it runs (access list, snapshot) are then looked up inside it.
+    /// Empty: stay in the whole file system.
+    pub chroot_path: PathBuf,
+    /// Name of the user to become.
+    pub user: String,
+    /// Name of the group to become a member of, instead of all others.
+    pub group: String,
+}
+
+impl Default for PrivilegesConfig {
+    fn default() -> Self {
+        Self {
+            drop_privileges: false,
+            chroot_path: PathBuf::new(),
+            user: "nobody".to_owned(),
+            group: "nogroup".to_owned(),
+        }
+    }
+}
+
+impl PrivilegesConfig {
+    /// What to become; `None` to stay as started.
+    pub fn settings(&self, checks: &mut Checks) -> Option<PrivilegesSettings> {
+        if !self.drop_privileges {
+            return None;
+        }
+        for (key, name) in [("user", &self.user), ("group", &self.group)] {
+            if name.is_empty() {
+                checks.fail(
+                    format!("privileges.{key}"),
+                    format!("a {key} name is needed when drop_privileges is true"),
+                );
+            }
+        }
+        Some(PrivilegesSettings {
+            chroot_path: non_empty(&self.chroot_path),
+            user: self.user.clone(),
+            group: self.group.clone(),
+        })
+    }
+}
+
+/// What an access list means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AccessListMode {
+    /// There is none: every torrent is served.
+    #[default]
+    Off,
+    /// Only torrents in the list are served.
+    Allow,
+    /// Torrents in the list are not served.
+    Deny,
+}
+
+/// Which torrents are served.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessListConfig {
+    /// What the list means.
+    pub mode: AccessListMode,
+    /// File with one info hash a line: 40 hexadecimal digits, or 64 of a
+    /// version 2 torrent. Blank lines and comments after # are allowed. It is
+    /// read again on SIGHUP and SIGUSR1. Needed unless the mode is "off".
+    pub path: PathBuf,
+}
+
+impl AccessListConfig {
+    /// The mode and the file that belongs to it.
+    pub fn settings(&self, checks: &mut Checks) -> AccessListSettings {
+        if self.mode != AccessListMode::Off && self.path.as_os_str().is_empty() {
+            checks.fail(
+                "access_list.path",
+                "a file of info hashes is needed unless access_list.mode is \"off\"",
+            );
+        }
+        match self.mode {
+            AccessListMode::Off => AccessListSettings::Off,
+            AccessListMode::Allow => AccessListSettings::Allow(self.path.clone()),
+            AccessListMode::Deny => AccessListSettings::Deny(self.path.clone()),
+        }
+    }
+}
+
+/// Figures about the running service, over HTTP: /metrics for Prometheus,
+/// /stats.json and /health.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address and port to serve figures on, such as "127.0.0.1:9000" or
+    /// "[::1]:9000". Everyone who reaches it can read them, so keep to a
+    /// loopback address. Empty: off.
+    pub address: String,
+    /// Whether to count peers by the software they run. Costs memory and time
+    /// for each peer.
+    pub peer_clients: bool,
+    /// Whether to count peers by the first bytes of their peer ids too, to see
+    /// software that is not recognized.
+    pub peer_id_prefixes: bool,
+}
+
+impl MetricsConfig {
+    /// Where to serve figures; `None` for nowhere.
+    pub fn address(&self, checks: &mut Checks) -> Option<SocketAddr> {
+        if self.address.is_empty() {
+            return None;
+        }
+        match parse_address(&self.address, "127.0.0.1:9000", "[::1]:9000") {
+            Ok(address) => {
+                if !address.ip().is_loopback() {
+                    checks.advise(
+                        "metrics.address",
+                        format!("{address} is not a loopback address, so others may read metrics"),
+                    );
+                }
+                Some(address)
+            }
+            Err(message) => {
+                checks.fail("metrics.address", message);
+                None
+            }
+        }
+    }
+}
+
+/// The file that keeps torrents and peers across restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotConfig {
+    /// The file. Empty: under systemd, a file named after the daemon in its
+    /// state directory; otherwise none, and every start is an empty one.
+    pub path: PathBuf,
+    /// Seconds between two snapshots. One more is written when the service stops.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = LONGEST_SNAPSHOT_INTERVAL_SECONDS)))]
+    pub interval_seconds: u32,
+}
+
+impl Default for SnapshotConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            interval_seconds: 300,
+        }
+    }
+}
+
+impl SnapshotConfig {
+    /// Where and how often to save; `None` when there is no place for it.
+    ///
+    /// `name` is the daemon's. `state_directory` is the variable of the
+    /// environment that systemd sets: directories separated by colons, of which
+    /// the first counts.
+    pub fn settings(
+        &self,
+        name: &str,
+        state_directory: Option<&OsStr>,
+        checks: &mut Checks,
+    ) -> Option<SnapshotSettings> {
+        let interval = checks.seconds(
+            "snapshot.interval_seconds",
+            self.interval_seconds,
+            1..=LONGEST_SNAPSHOT_INTERVAL_SECONDS,
+        );
+        let path = non_empty(&self.path).or_else(|| {
+            let first = std::env::split_paths(state_directory?).next()?;
+            non_empty(&first).map(|directory| directory.join(format!("{name}.snapshot")))
+        })?;
+        Some(SnapshotSettings { path, interval })
+    }
+}
+
+/// A path that was given.
+fn non_empty(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn checked<T>(check: impl FnOnce(&mut Checks) -> T) -> Result<T, Vec<String>> {
+        let mut checks = Checks::new();
+        let value = check(&mut checks);
+        checks.finish(value).map_err(|invalid| {
+            let line = |one: super::super::Invalid| format!("{}: {}", one.key, one.message);
+            invalid.into_iter().map(line).collect()
+        })
+    }
+
+    #[test]
+    fn privileges_are_kept_unless_asked_for() {
+        let mut config = PrivilegesConfig::default();
+        assert_eq!(checked(|checks| config.settings(checks)), Ok(None));
+
+        config.drop_privileges = true;
+        let settings = checked(|checks| config.settings(checks)).unwrap().unwrap();
+        assert_eq!(settings.chroot_path, None);
+        assert_eq!(settings.user, "nobody");
+
+        config.group = String::new();
+        assert_eq!(
+            checked(|checks| config.settings(checks)).unwrap_err(),
+            ["privileges.group: a group name is needed when drop_privileges is true"]
+        );
+    }
+
+    #[test]
+    fn access_list_needs_a_file_unless_off() {
+        let mut config = AccessListConfig::default();
+        assert_eq!(
+            checked(|checks| config.settings(checks)),
+            Ok(AccessListSettings::Off)
+        );
+        config.mode = AccessListMode::Deny;
+        assert_eq!(
+            checked(|checks| config.settings(checks)).unwrap_err().len(),
+            1
+        );
+        config.path = "list".into();
+        assert_eq!(
+            checked(|checks| config.settings(checks)),
+            Ok(AccessListSettings::Deny("list".into()))
+        );
+    }
+
+    #[test]
+    fn metrics_are_off_without_an_address() {
+        let mut config = MetricsConfig::default();
+        assert_eq!(checked(|checks| config.address(checks)), Ok(None));
+        config.address = "[::1]:9000".to_owned();
+        assert_eq!(
+            checked(|checks| config.address(checks)),
+            Ok(Some("[::1]:9000".parse().unwrap()))
+        );
+        config.address = "localhost".to_owned();
+        let faults = checked(|checks| config.address(checks)).unwrap_err();
+        assert!(faults[0].starts_with("metrics.address: \"localhost\" is not"));
+    }
+
+    #[test]
+    fn snapshot_goes_to_the_state_directory_of_systemd() {
+        let mut config = SnapshotConfig::default();
+        assert_eq!(
+            checked(|checks| config.settings("aquatic-udp", None, checks)),
+            Ok(None)
+        );
+        let state = OsStr::new("/var/lib/aquatic-udp:/var/lib/other");
+        let expected = |path: &str| {
+            Ok(Some(SnapshotSettings {
+                path: path.into(),
+                interval: Duration::from_secs(300),
+            }))
+        };
+        assert_eq!(
+            checked(|checks| config.settings("aquatic-udp", Some(state), checks)),
+            expected("/var/lib/aquatic-udp/aquatic-udp.snapshot")
+        );
+        assert_eq!(
+            checked(|checks| config.settings("aquatic-udp", Some(OsStr::new("")), checks)),
+            Ok(None)
+        );
+
+        config.path = "here".into();
+        assert_eq!(
+            checked(|checks| config.settings("aquatic-udp", Some(state), checks)),
+            expected("here")
+        );
+
+        config.interval_seconds = 0;
+        assert_eq!(
+            checked(|checks| config.settings("aquatic-udp", None, checks)).unwrap_err(),
+            ["snapshot.interval_seconds: 0 is out of range: it must be from 1 to 86400"]
+        );
+    }
+}

@@ -206,7 +206,7 @@ fn dotted_style(bytes: &[u8; 20]) -> Option<Client> {
     let end = version.iter().position(|&byte| byte == b'-')?;
     Some(Client {
         name: "MLDonkey",
-        version: Version::from_separated(&version[..end], b'.'),
+        version: Some(Version::from_separated(&version[..end], b'.')?),
     })
 }
 
@@ -355,7 +355,7 @@ mod tests {
             b"M7105---------------",
             b"T----------",
             b"TABCDE-x-",
-            b"-ML",
+            b"-MLx.y-",
             &[0; 20],
             &[0xff; 20],
         ] {

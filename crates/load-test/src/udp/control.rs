@@ -1,0 +1,125 @@
+//! What the main thread tells workers, and what they tell it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::counters::{Counters, SharedCounters};
+
+/// What workers do at a time; the main thread decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Get a connection id for every source.
+    Connect,
+    /// Announce every peer once.
+    Fill,
+    /// Send the mix of requests.
+    WarmUp,
+    /// The same, recording latencies.
+    Measure,
+    /// Send nothing, wait for the replies that are due, and end.
+    Drain,
+    /// End at once.
+    Abort,
+}
+
+impl Phase {
+    const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Fill,
+        Self::WarmUp,
+        Self::Measure,
+        Self::Drain,
+        Self::Abort,
+    ];
+
+    /// What the progress line calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connecting",
+            Self::Fill => "filling   ",
+            Self::WarmUp => "warming up",
+            Self::Measure => "measuring ",
+            Self::Drain => "draining  ",
+            Self::Abort => "aborting  ",
+        }
+    }
+}
+
+/// Shared by the main thread and all workers.
+#[derive(Debug)]
+pub(crate) struct Control {
+    phase: AtomicU8,
+    counters: Vec<SharedCounters>,
+    first_error: Mutex<Option<String>>,
+}
+
+impl Control {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Connect as u8),
+            counters: (0..workers).map(|_| SharedCounters::default()).collect(),
+            first_error: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    /// The place where a worker publishes its counters.
+    pub(crate) fn counters(&self, worker: usize) -> &SharedCounters {
+        &self.counters[worker]
+    }
+
+    /// The counters of all workers together.
+    pub(crate) fn sum(&self) -> Counters {
+        let mut sum = Counters::default();
+        for shared in &self.counters {
+            sum.add(&shared.read());
+        }
+        sum
+    }
+
+    /// Keeps the text of the first error reply for the report.
+    pub(crate) fn note_error(&self, message: &[u8]) {
+        self.first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| String::from_utf8_lossy(message).into_owned());
+    }
+
+    pub(crate) fn first_error(&self) -> Option<String> {
+        self.first_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carries_every_phase() {
+        let control = Control::new(1);
+        assert_eq!(control.phase(), Phase::Connect);
+        for phase in Phase::ALL {
+            control.set_phase(phase);
+            assert_eq!(control.phase(), phase);
+        }
+    }
+
+    #[test]
+    fn keeps_the_first_error() {
+        let control = Control::new(1);
+        control.note_error(b"first");
+        control.note_error(b"second");
+        assert_eq!(control.first_error().as_deref(), Some("first"));
+    }
+}

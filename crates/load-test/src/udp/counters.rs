@@ -1,0 +1,153 @@
+//! What workers count, and how others read it while they run.
+
+use std::ops::{Index, IndexMut, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What kind of request; what it indexes is one entry a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connect,
+    Announce,
+    Scrape,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Connect, Self::Announce, Self::Scrape];
+
+    pub(crate) fn sent(self) -> Counter {
+        match self {
+            Self::Connect => Counter::ConnectSent,
+            Self::Announce => Counter::AnnounceSent,
+            Self::Scrape => Counter::ScrapeSent,
+        }
+    }
+
+    pub(crate) fn replies(self) -> Counter {
+        match self {
+            Self::Connect => Counter::ConnectReplies,
+            Self::Announce => Counter::AnnounceReplies,
+            Self::Scrape => Counter::ScrapeReplies,
+        }
+    }
+}
+
+/// Something that a worker counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counter {
+    ConnectSent,
+    AnnounceSent,
+    ScrapeSent,
+    /// Replies are those that serve the request; errors are apart.
+    ConnectReplies,
+    AnnounceReplies,
+    ScrapeReplies,
+    /// Error replies (BEP 15, action 3).
+    Errors,
+    /// Requests without a reply within the timeout.
+    Lost,
+    /// Replies to requests counted as lost.
+    Late,
+    /// Datagrams that are no reply, or not to the request they name.
+    Unexpected,
+    /// Bytes of payload, without UDP and IP headers.
+    BytesSent,
+    BytesReceived,
+    /// Peers in announce replies.
+    PeersReceived,
+    /// Peers of the population that have announced in the fill phase.
+    Filled,
+    /// Sources that have had a connection id.
+    Connected,
+}
+
+const COUNTERS: usize = Counter::Connected as usize + 1;
+
+/// Values of all counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counters([u64; COUNTERS]);
+
+impl Counters {
+    /// Replies to all kinds of requests, error replies among them.
+    pub(crate) fn all_replies(&self) -> u64 {
+        let served: u64 = Kind::ALL.iter().map(|kind| self[kind.replies()]).sum();
+        served + self[Counter::Errors]
+    }
+
+    /// Adds another worker's values.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, value) in self.0.iter_mut().zip(&other.0) {
+            *sum += value;
+        }
+    }
+}
+
+impl Index<Counter> for Counters {
+    type Output = u64;
+
+    fn index(&self, counter: Counter) -> &u64 {
+        &self.0[counter as usize]
+    }
+}
+
+impl IndexMut<Counter> for Counters {
+    fn index_mut(&mut self, counter: Counter) -> &mut u64 {
+        &mut self.0[counter as usize]
+    }
+}
+
+impl Sub for Counters {
+    type Output = Self;
+
+    /// What was counted since `earlier`.
+    fn sub(mut self, earlier: Self) -> Self {
+        for (value, earlier) in self.0.iter_mut().zip(&earlier.0) {
+            *value -= earlier;
+        }
+        self
+    }
+}
+
+/// A worker's counters where other threads can read them. Aligned so that no
+/// two workers write to one cache line, or to one pair of lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct SharedCounters([AtomicU64; COUNTERS]);
+
+impl SharedCounters {
+    pub(crate) fn publish(&self, counters: &Counters) {
+        for (shared, value) in self.0.iter().zip(&counters.0) {
+            shared.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> Counters {
+        let mut counters = Counters::default();
+        for (value, shared) in counters.0.iter_mut().zip(&self.0) {
+            *value = shared.load(Ordering::Relaxed);
+        }
+        counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_and_subtracts_and_shares() {
+        let mut first = Counters::default();
+        first[Counter::Lost] = 3;
+        first[Kind::Scrape.replies()] = 2;
+        first[Counter::Errors] = 1;
+        assert_eq!(first.all_replies(), 3);
+
+        let mut sum = first;
+        sum.add(&first);
+        assert_eq!(sum[Counter::Lost], 6);
+        assert_eq!(sum - first, first);
+
+        let shared = SharedCounters::default();
+        shared.publish(&sum);
+        assert_eq!(shared.read(), sum);
+    }
+}

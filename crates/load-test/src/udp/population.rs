@@ -1,0 +1,263 @@
+//! Who announces what: torrents, peers, and which peer is in which torrent.
+//!
+//! A peer is a number. Everything about it follows from that number and the
+//! seed by arithmetic, so that millions of peers cost this program no memory
+//! (but for a table when popularity is uneven) and two runs agree on them.
+//!
+//! Peers are dealt out to source addresses in turn: peer `i` announces from
+//! source `i % sources`, with port `1 + i / sources`. So no two peers share
+//! source address and port.
+
+use aquatic_bittorrent::{InfoHash, PeerId};
+
+use super::config::Popularity;
+
+/// Peers that one source address can carry: one for each port but 0.
+pub(crate) const PEERS_PER_SOURCE: u32 = 65_535;
+
+/// What a population is made from; valid values only.
+#[derive(Debug, Clone)]
+pub(crate) struct PopulationSettings {
+    pub(crate) torrents: u32,
+    pub(crate) peers: u32,
+    pub(crate) sources: u32,
+    pub(crate) popularity: Popularity,
+    pub(crate) zipf_exponent: f64,
+    pub(crate) seeder_fraction: f64,
+    pub(crate) seed: u64,
+}
+
+/// The torrents and peers of a run.
+#[derive(Debug)]
+pub(crate) struct Population {
+    torrents: u32,
+    peers: u32,
+    sources: u32,
+    seed: u64,
+    /// A peer whose number scrambles to less than this is a seeder.
+    seeder_limit: u64,
+    /// The torrent of each peer, when it does not follow from the number.
+    torrent_of_peer: Option<Vec<u32>>,
+}
+
+/// A peer as it announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) peer_id: PeerId,
+    pub(crate) port: u16,
+    pub(crate) seeder: bool,
+}
+
+impl Population {
+    pub(crate) fn new(settings: &PopulationSettings) -> Self {
+        Self {
+            torrents: settings.torrents,
+            peers: settings.peers,
+            sources: settings.sources,
+            seed: settings.seed,
+            seeder_limit: fraction_of_u64(settings.seeder_fraction),
+            torrent_of_peer: match settings.popularity {
+                Popularity::Uniform => None,
+                Popularity::Zipf => Some(deal_by_zipf(settings)),
+            },
+        }
+    }
+
+    /// How many peers announce from a source.
+    pub(crate) fn peers_of_source(&self, source: u32) -> u32 {
+        // As many as there are numbers below `peers` with this remainder.
+        self.peers / self.sources + u32::from(source < self.peers % self.sources)
+    }
+
+    /// The peer of a source by its place there, which is below
+    /// [`peers_of_source`](Self::peers_of_source).
+    pub(crate) fn peer(&self, source: u32, place: u32) -> Peer {
+        let number = place * self.sources + source;
+        let scrambled = scramble(self.seed ^ PEER_DOMAIN ^ u64::from(number));
+
+        let mut peer_id = *b"-AQ1000-............";
+        peer_id[8..16].copy_from_slice(&scrambled.to_be_bytes());
+        peer_id[16..].copy_from_slice(&number.to_be_bytes());
+
+        Peer {
+            info_hash: self.info_hash(self.torrent(number)),
+            peer_id: PeerId(peer_id),
+            // Settings allow no more than PEERS_PER_SOURCE places.
+            port: (place + 1) as u16,
+            seeder: scrambled < self.seeder_limit,
+        }
+    }
+
+    /// The info hash of the torrent of a peer chosen at random, so that
+    /// torrents come up as often as they have peers.
+    pub(crate) fn random_info_hash(&self, random: &mut fastrand::Rng) -> InfoHash {
+        self.info_hash(self.torrent(random.u32(..self.peers)))
+    }
+
+    fn torrent(&self, number: u32) -> u32 {
+        match &self.torrent_of_peer {
+            Some(table) => table[number as usize],
+            // Neighbours in number share a torrent, so that its peers come
+            // from several sources. The quotient is below `torrents`.
+            None => (u64::from(number) * u64::from(self.torrents) / u64::from(self.peers)) as u32,
+        }
+    }
+
+    fn info_hash(&self, torrent: u32) -> InfoHash {
+        let first = scramble(self.seed ^ TORRENT_DOMAIN ^ u64::from(torrent));
+        let second = scramble(first);
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&first.to_be_bytes());
+        bytes[8..16].copy_from_slice(&second.to_be_bytes());
+        bytes[16..].copy_from_slice(&torrent.to_be_bytes());
+        InfoHash(bytes)
+    }
+}
+
+/// Draws a torrent for every peer, the torrent of rank n with a probability
+/// proportional to 1 / n^exponent.
+fn deal_by_zipf(settings: &PopulationSettings) -> Vec<u32> {
+    let mut sum = 0.0;
+    let sums: Vec<f64> = (1..=settings.torrents)
+        .map(|rank| {
+            sum += f64::from(rank).powf(-settings.zipf_exponent);
+            sum
+        })
+        .collect();
+
+    let mut random = fastrand::Rng::with_seed(settings.seed);
+    (0..settings.peers)
+        .map(|_| {
+            let drawn = random.f64() * sum;
+            let torrent = sums.partition_point(|&sum| sum <= drawn) as u32;
+            // Rounding could carry the product up to the sum itself.
+            torrent.min(settings.torrents - 1)
+        })
+        .collect()
+}
+
+/// Turns consecutive numbers into ones without visible order, one to one (the
+/// output function of the SplitMix64 generator).
+fn scramble(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The part of all 64-bit numbers that a fraction between 0 and 1 stands for.
+fn fraction_of_u64(fraction: f64) -> u64 {
+    // The conversion saturates, so 1 becomes the largest number.
+    (fraction * 2f64.powi(64)) as u64
+}
+
+/// Keep what follows from a peer's number apart from what follows from a
+/// torrent's. Peers and torrents have 32 bits, so these bits are free.
+const PEER_DOMAIN: u64 = 1 << 32;
+const TORRENT_DOMAIN: u64 = 1 << 33;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+
+    fn settings(torrents: u32, peers: u32, sources: u32) -> PopulationSettings {
+        PopulationSettings {
+            torrents,
+            peers,
+            sources,
+            popularity: Popularity::Uniform,
+            zipf_exponent: 1.0,
+            seeder_fraction: 0.25,
+            seed: 7,
+        }
+    }
+
+    fn everybody(settings: &PopulationSettings) -> Vec<(u32, Peer)> {
+        let population = Population::new(settings);
+        (0..settings.sources)
+            .flat_map(|source| (0..population.peers_of_source(source)).map(move |at| (source, at)))
+            .map(|(source, place)| (source, population.peer(source, place)))
+            .collect()
+    }
+
+    fn sizes(peers: &[(u32, Peer)]) -> HashMap<InfoHash, usize> {
+        let mut sizes = HashMap::new();
+        for (_, peer) in peers {
+            *sizes.entry(peer.info_hash).or_default() += 1;
+        }
+        sizes
+    }
+
+    #[test]
+    fn peers_are_distinct_and_complete() {
+        let peers = everybody(&settings(100, 1001, 7));
+        let keys: HashSet<_> = peers.iter().map(|(s, peer)| (*s, peer.port)).collect();
+        let ids: HashSet<_> = peers.iter().map(|(_, peer)| peer.peer_id).collect();
+
+        assert_eq!((peers.len(), keys.len(), ids.len()), (1001, 1001, 1001));
+        assert!(peers.iter().all(|(_, peer)| peer.port > 0));
+    }
+
+    #[test]
+    fn uniform_torrents_have_equal_sizes() {
+        let sizes = sizes(&everybody(&settings(100, 1000, 3)));
+        assert_eq!(sizes.len(), 100);
+        assert!(sizes.values().all(|&size| size == 10));
+    }
+
+    #[test]
+    fn peers_of_a_torrent_come_from_several_sources() {
+        let peers = everybody(&settings(100, 200, 8));
+        let pairs: HashSet<_> = peers.iter().map(|(s, peer)| (*s, peer.info_hash)).collect();
+        assert_eq!(pairs.len(), 200);
+    }
+
+    #[test]
+    fn zipf_torrents_have_the_sizes_of_the_distribution() {
+        let mut sizes: Vec<usize> = sizes(&everybody(&PopulationSettings {
+            popularity: Popularity::Zipf,
+            ..settings(1000, 100_000, 2)
+        }))
+        .into_values()
+        .collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+
+        // The harmonic number of 1000 is 7.4855, so the first torrent has
+        // 13.36 % of all peers and the tenth a tenth of that.
+        assert!((12_900..13_800).contains(&sizes[0]), "{}", sizes[0]);
+        assert!((1_200..1_480).contains(&sizes[9]), "{}", sizes[9]);
+    }
+
+    #[test]
+    fn seeders_are_the_fraction_asked_for() {
+        let seeders = |fraction| {
+            let peers = everybody(&PopulationSettings {
+                seeder_fraction: fraction,
+                ..settings(10, 10_000, 1)
+            });
+            peers.iter().filter(|(_, peer)| peer.seeder).count()
+        };
+        assert_eq!(seeders(0.0), 0);
+        assert!((2_350..2_650).contains(&seeders(0.25)));
+        assert_eq!(seeders(1.0), 10_000);
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let first = everybody(&settings(10, 10, 1));
+        assert_eq!(first, everybody(&settings(10, 10, 1)));
+        let other = everybody(&PopulationSettings {
+            seed: 8,
+            ..settings(10, 10, 1)
+        });
+        assert!(
+            first
+                .iter()
+                .zip(&other)
+                .all(|(a, b)| a.1.info_hash != b.1.info_hash)
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! What must hold for every block of torrents in a snapshot.
+
+use std::sync::Arc;
+
+use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
+use aquatic_swarm::{HashKey, Limits, Swarm, Totals, Usage};
+
+const NOW: u32 = 1_000;
+const LIFETIME_SECONDS: u16 = 1_800;
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(block: &[u8]) {
+    check_records::<6, 6, 4>(block);
+    check_records::<18, 18, 1>(block);
+    check_records::<28, 20, 1>(block);
+}
+
+fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
+    let first = empty::<S, K, N>();
+    // Damage keeps what was read before it.
+    let restored = restore(&first, block, NOW, LIFETIME_SECONDS, true);
+    let totals = first.totals();
+    assert!(totals.peers * S <= block.len(), "peers come from bytes");
+    assert!(totals.seeders <= totals.peers);
+    if let Ok(Restored { peers, refused, .. }) = restored {
+        assert!(totals.peers <= peers);
+        assert_eq!(refused, 0, "there are no caps");
+    }
+
+    // What is stored can be written and read again.
+    let second = empty::<S, K, N>();
+    let mut walk = SnapshotWalk::new();
+    let mut written = Vec::new();
+    while walk.next_block(&first, NOW, &mut written) {
+        restore(&second, &written, NOW, LIFETIME_SECONDS, true).expect("just written");
+        written.clear();
+    }
+    assert_eq!(contents(&second), contents(&first));
+
+    let counts_only = empty::<S, K, N>();
+    let _ = restore(&counts_only, block, NOW, LIFETIME_SECONDS, false);
+    assert_eq!(counts_only.totals().peers, 0);
+}
+
+fn empty<const S: usize, const K: usize, const N: usize>() -> Swarm<S, K, N> {
+    let key = HashKey::new(*b"a key of nobody.");
+    Swarm::new(key, Limits::default(), Arc::new(Usage::default()))
+}
+
+/// Totals, and the counts of every torrent in order of its info hash.
+fn contents<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+) -> (Totals, Vec<([u8; 20], [u32; 3])>) {
+    let mut torrents = Vec::new();
+    swarm.for_each_torrent(|info_hash, scraped| {
+        let counts = [scraped.seeders, scraped.leechers, scraped.completed];
+        torrents.push((info_hash.0, counts));
+    });
+    torrents.sort_unstable();
+    (swarm.totals(), torrents)
+}

@@ -12,6 +12,8 @@ pub struct Program {
     pub name: &'static str,
     /// One sentence for `--help`.
     pub about: &'static str,
+    /// Its version: `env!("CARGO_PKG_VERSION")` of its own package.
+    pub version: &'static str,
 }
 
 /// What was asked for on a daemon's command line.
@@ -105,10 +107,10 @@ pub fn command(program: &Program) -> clap::Command {
         .name(program.name)
         .bin_name(program.name)
         .about(program.about)
+        .version(program.version)
 }
 
 #[derive(Debug, Parser)]
-#[command(version)]
 struct DaemonArguments {
     #[command(flatten)]
     config: ConfigArguments,
@@ -131,6 +133,7 @@ mod tests {
     const PROGRAM: Program = Program {
         name: "aquatic-test",
         about: "Does nothing.",
+        version: "1.2.3",
     };
 
     fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
@@ -196,9 +199,6 @@ mod tests {
 
         let version = parse(&["--version"]).unwrap_err();
         assert_eq!(version.exit_code(), 0);
-        assert_eq!(
-            version.to_string(),
-            concat!("aquatic-test ", env!("CARGO_PKG_VERSION"), "\n")
-        );
+        assert_eq!(version.to_string(), "aquatic-test 1.2.3\n");
     }
 }

@@ -1,0 +1,248 @@
+//! The configuration of `aquatic-udp`, as its user writes it.
+//!
+//! The doc comments of keys are what users read: in the default file, in the
+//! manual page and in the NixOS options. [`Settings`](crate::settings::Settings)
+//! is what the daemon works with.
+
+use std::path::PathBuf;
+
+use aquatic_service::config::old_keys::{self, Found, Merged};
+use aquatic_service::config::{
+    self, AccessListConfig, Addresses, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
+    SnapshotConfig,
+};
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "schema")]
+use crate::settings::limits;
+
+/// Configuration of aquatic-udp, a BitTorrent tracker over UDP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Number of workers: threads that read requests and answer them.
+    /// 0: one for each processor core.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::WORKERS.end())))]
+    pub socket_workers: usize,
+    /// How much is logged: to the journal under systemd, otherwise to standard
+    /// error.
+    pub log_level: LogLevel,
+    /// Sockets.
+    pub network: NetworkConfig,
+    /// Replies to clients.
+    pub protocol: ProtocolConfig,
+    /// Bounds on memory. Announces beyond them get an error as their reply.
+    pub limits: LimitsConfig,
+    /// When to forget what is out of date.
+    pub cleaning: CleaningConfig,
+    /// What to become when started as root, once the sockets are open.
+    /// Not needed under systemd, which starts the service as its own user.
+    pub privileges: PrivilegesConfig,
+    /// Which torrents are served.
+    pub access_list: AccessListConfig,
+    /// Figures about the running service, over HTTP: /metrics for Prometheus,
+    /// /stats.json and /health.
+    pub metrics: MetricsConfig,
+    /// The file that keeps torrents and peers across restarts.
+    pub snapshot: SnapshotConfig,
+    /// A file that lists all torrents with their counts, written again and again.
+    pub scrape_exports: ScrapeExportsConfig,
+}
+
+/// Sockets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// IP address and port to serve, or a list of them. "0.0.0.0" is every IPv4
+    /// address and "[::]" every IPv6 address of the machine; IPv6 addresses
+    /// never serve IPv4. Each worker has a socket for each address. Not used
+    /// when systemd passes sockets.
+    pub address: Addresses,
+    /// Size of the kernel's receive buffer of each socket, in bytes. Room for
+    /// the requests that arrive while a worker is busy; the system may allow
+    /// less (sysctl net.core.rmem_max). 0: what the system gives by default.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::RECEIVE_BUFFER_BYTES.end())))]
+    pub socket_recv_buffer_size: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            address: Addresses::all(3000),
+            socket_recv_buffer_size: 8_000_000,
+        }
+    }
+}
+
+/// Replies to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ProtocolConfig {
+    /// Most torrents in one scrape; the rest of a longer one is not answered.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
+    pub max_scrape_torrents: usize,
+    /// Most peers in one reply to an announce. A reply has to fit into one
+    /// datagram, so 79 is the most when an IPv6 address is served.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::MOST_RESPONSE_PEERS_IPV4)))]
+    pub max_response_peers: usize,
+    /// Seconds that clients are told to wait before they announce again. Public
+    /// tracker lists want 300 to 10800.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::ANNOUNCE_INTERVAL_SECONDS.end())))]
+    pub peer_announce_interval: u32,
+}
+
+impl Default for ProtocolConfig {
+    fn default() -> Self {
+        Self {
+            max_scrape_torrents: 70,
+            max_response_peers: 30,
+            peer_announce_interval: 900,
+        }
+    }
+}
+
+/// Bounds on memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Most torrents, IPv4 and IPv6 each.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
+    pub max_torrents: usize,
+    /// Most peers of one torrent, IPv4 and IPv6 each.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
+    pub max_peers_per_torrent: usize,
+    /// Most peers that one IP address can have over all torrents. 0: no limit.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
+    pub max_peers_per_ip: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_torrents: 10_000_000,
+            max_peers_per_torrent: 1_000_000,
+            max_peers_per_ip: 0,
+        }
+    }
+}
+
+/// When to forget what is out of date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct CleaningConfig {
+    /// Seconds in which all torrents are gone through once, little by little,
+    /// and peers that are too old removed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CLEANING_INTERVAL_SECONDS.end())))]
+    pub torrent_cleaning_interval: u32,
+    /// Seconds after its last announce that a peer is forgotten. Should be
+    /// longer than protocol.peer_announce_interval.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEER_AGE_SECONDS.end())))]
+    pub max_peer_age: u32,
+    /// Seconds that a client can use a connection id.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTION_AGE_SECONDS.end())))]
+    pub max_connection_age: u32,
+}
+
+impl Default for CleaningConfig {
+    fn default() -> Self {
+        Self {
+            torrent_cleaning_interval: 120,
+            max_peer_age: 1200,
+            max_connection_age: 120,
+        }
+    }
+}
+
+/// A file that lists all torrents with their counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrapeExportsConfig {
+    /// Whether to write the file.
+    pub enable_scrape_exports: bool,
+    /// Minutes between two writes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::EXPORT_MINUTES.end())))]
+    pub frequency: u32,
+    /// The file. It is replaced as a whole, so readers never see half of it.
+    pub path: PathBuf,
+}
+
+impl Default for ScrapeExportsConfig {
+    fn default() -> Self {
+        Self {
+            enable_scrape_exports: false,
+            frequency: 10,
+            path: "./udp-scrape-export.txt".into(),
+        }
+    }
+}
+
+impl config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+
+    const OLD_KEYS: &'static [&'static [OldKey]] = &[
+        old_keys::WORKERS,
+        old_keys::EVENT_LOOP,
+        old_keys::CPU_PINNING,
+        old_keys::ADDRESSES,
+        STATISTICS,
+        CLEANING,
+    ];
+}
+
+/// `[statistics]` became `[metrics]`, as the other daemons call it.
+const STATISTICS: &[OldKey] = &[
+    OldKey::Dropped {
+        key: "statistics.interval",
+        reason: "figures are counted when they are asked for",
+    },
+    OldKey::Dropped {
+        key: "statistics.torrent_peer_histograms",
+        reason: "there are no histograms of peers per torrent",
+    },
+    OldKey::Dropped {
+        key: "statistics.print_to_stdout",
+        reason: USE_METRICS,
+    },
+    OldKey::Dropped {
+        key: "statistics.write_html_to_file",
+        reason: USE_METRICS,
+    },
+    OldKey::Dropped {
+        key: "statistics.html_file_path",
+        reason: USE_METRICS,
+    },
+    OldKey::Moved {
+        key: "statistics.peer_clients",
+        to: "metrics.peer_clients",
+    },
+    OldKey::Moved {
+        key: "statistics.prometheus_peer_id_prefixes",
+        to: "metrics.peer_id_prefixes",
+    },
+    OldKey::Merged {
+        keys: &[
+            "statistics.run_prometheus_endpoint",
+            "statistics.prometheus_endpoint_address",
+        ],
+        to: "metrics.address",
+        merge: statistics_address,
+    },
+];
+
+fn statistics_address(found: &mut Found<'_, '_>) -> Merged {
+    old_keys::endpoint(found, "statistics")
+}
+
+/// Connection ids are checked when they are used.
+const CLEANING: &[OldKey] = &[OldKey::Dropped {
+    key: "cleaning.connection_cleaning_interval",
+    reason: "connection ids take no memory, so there is nothing to clean",
+}];
+
+const USE_METRICS: &str = "statistics are served over HTTP; set metrics.address";

@@ -1,0 +1,252 @@
+//! The settings of `aquatic-udp`: its configuration, valid by type.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aquatic_service::config::{Checks, Invalid, ProcessSections, ProcessSettings};
+
+use crate::config::{Config, ScrapeExportsConfig};
+
+/// Name of the daemon: its binary, its log identifier, its snapshot file.
+pub const NAME: &str = "aquatic-udp";
+
+/// Everything that the daemon can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What the process edge acts on.
+    pub process: ProcessSettings,
+    /// Number of workers; `None` for one for each processor core.
+    pub workers: Option<NonZeroUsize>,
+    /// Addresses to serve: at least one, none twice.
+    pub addresses: Vec<SocketAddr>,
+    /// Size of the receive buffer of each socket; `None` for the system's default.
+    pub receive_buffer_bytes: Option<NonZeroUsize>,
+    /// Most torrents in one scrape.
+    pub max_scrape_torrents: NonZeroUsize,
+    /// Most peers in a reply; such a reply fits into a datagram of every family
+    /// that is served.
+    pub max_response_peers: NonZeroUsize,
+    /// How long clients are told to wait before they announce again.
+    pub announce_interval: Duration,
+    /// Most torrents of one family.
+    pub max_torrents: NonZeroUsize,
+    /// Most peers of one torrent, in one family.
+    pub max_peers_per_torrent: NonZeroUsize,
+    /// Most peers of one IP address; `None` for no limit.
+    pub max_peers_per_ip: Option<NonZeroUsize>,
+    /// Time in which all torrents are gone through once.
+    pub cleaning_interval: Duration,
+    /// Time after its last announce that a peer is forgotten.
+    pub max_peer_age: Duration,
+    /// Time that a connection id can be used.
+    pub max_connection_age: Duration,
+    /// Whether to count peers by the software they run.
+    pub count_peer_clients: bool,
+    /// Whether to count peers by the first bytes of their peer ids.
+    pub count_peer_id_prefixes: bool,
+    /// The list of torrents that is written; `None` for none.
+    pub scrape_export: Option<ScrapeExportSettings>,
+}
+
+/// Where and how often all torrents are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrapeExportSettings {
+    /// The file.
+    pub path: PathBuf,
+    /// Time between two writes.
+    pub interval: Duration,
+}
+
+/// The least and most that can be configured. The sizes of replies follow from
+/// BEP 15 and from Ethernet's 1500 bytes, of which IPv4 and UDP take 28 and IPv6
+/// and UDP 48.
+pub mod limits {
+    use std::ops::RangeInclusive;
+
+    /// Number of workers, when it is given.
+    pub const WORKERS: RangeInclusive<usize> = 1..=1024;
+    /// Size of a receive buffer, when it is given. The kernel takes an `int`.
+    pub const RECEIVE_BUFFER_BYTES: RangeInclusive<usize> = 4096..=0x7fff_ffff;
+    /// Torrents in a scrape: 12 bytes each after 8, within 1452.
+    pub const SCRAPE_TORRENTS: RangeInclusive<usize> = 1..=(1452 - 8) / 12;
+    /// Peers in a reply over IPv4: 6 bytes each after 20, within 1472.
+    pub const MOST_RESPONSE_PEERS_IPV4: usize = (1472 - 20) / 6;
+    /// Peers in a reply over IPv6: 18 bytes each after 20, within 1452.
+    pub const MOST_RESPONSE_PEERS_IPV6: usize = (1452 - 20) / 18;
+    /// Time between announces of a client: up to three hours.
+    pub const ANNOUNCE_INTERVAL_SECONDS: RangeInclusive<u32> = 1..=10_800;
+    /// The shortest time between announces that public tracker lists accept.
+    pub const LISTED_ANNOUNCE_INTERVAL_SECONDS: u64 = 300;
+    /// Torrents of a family.
+    pub const TORRENTS: RangeInclusive<usize> = 1..=1_000_000_000;
+    /// Peers of a torrent.
+    pub const PEERS_PER_TORRENT: RangeInclusive<usize> = 1..=100_000_000;
+    /// Peers of an IP address, when they are limited.
+    pub const PEERS_PER_IP: RangeInclusive<usize> = 1..=1_000_000_000;
+    /// Time to go through all torrents: up to an hour.
+    pub const CLEANING_INTERVAL_SECONDS: RangeInclusive<u32> = 1..=3600;
+    /// Age of a peer: up to eight hours.
+    pub const PEER_AGE_SECONDS: RangeInclusive<u32> = 1..=28_800;
+    /// Age of a connection id: up to an hour.
+    pub const CONNECTION_AGE_SECONDS: RangeInclusive<u32> = 1..=3600;
+    /// Minutes between exports: up to a week.
+    pub const EXPORT_MINUTES: RangeInclusive<u32> = 1..=10_080;
+}
+
+impl Settings {
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its values.
+    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+        let mut checks = Checks::new();
+        let process = ProcessSections {
+            name: NAME,
+            log_level: config.log_level,
+            privileges: &config.privileges,
+            access_list: &config.access_list,
+            metrics: &config.metrics,
+            snapshot: &config.snapshot,
+        }
+        .settings(&mut checks);
+        let addresses = config
+            .network
+            .address
+            .settings("network.address", &mut checks);
+        let (announce_interval, max_peer_age) = announce_times(config, &mut checks);
+
+        let mut settings = Self {
+            process,
+            workers: checks.optional("socket_workers", config.socket_workers, limits::WORKERS),
+            receive_buffer_bytes: checks.optional(
+                "network.socket_recv_buffer_size",
+                config.network.socket_recv_buffer_size,
+                limits::RECEIVE_BUFFER_BYTES,
+            ),
+            max_scrape_torrents: checks.at_least_one(
+                "protocol.max_scrape_torrents",
+                config.protocol.max_scrape_torrents,
+                limits::SCRAPE_TORRENTS,
+            ),
+            max_response_peers: max_response_peers(config, &addresses, &mut checks),
+            addresses,
+            announce_interval,
+            max_torrents: checks.at_least_one(
+                "limits.max_torrents",
+                config.limits.max_torrents,
+                limits::TORRENTS,
+            ),
+            max_peers_per_torrent: checks.at_least_one(
+                "limits.max_peers_per_torrent",
+                config.limits.max_peers_per_torrent,
+                limits::PEERS_PER_TORRENT,
+            ),
+            max_peers_per_ip: checks.optional(
+                "limits.max_peers_per_ip",
+                config.limits.max_peers_per_ip,
+                limits::PEERS_PER_IP,
+            ),
+            cleaning_interval: checks.seconds(
+                "cleaning.torrent_cleaning_interval",
+                config.cleaning.torrent_cleaning_interval,
+                limits::CLEANING_INTERVAL_SECONDS,
+            ),
+            max_peer_age,
+            max_connection_age: checks.seconds(
+                "cleaning.max_connection_age",
+                config.cleaning.max_connection_age,
+                limits::CONNECTION_AGE_SECONDS,
+            ),
+            count_peer_clients: config.metrics.peer_clients,
+            count_peer_id_prefixes: config.metrics.peer_id_prefixes,
+            scrape_export: scrape_export(&config.scrape_exports, &mut checks),
+        };
+        settings.process.advice = checks.take_advice();
+        checks.finish(settings)
+    }
+}
+
+/// A reply with all its peers has to fit into one datagram.
+fn max_response_peers(
+    config: &Config,
+    addresses: &[SocketAddr],
+    checks: &mut Checks,
+) -> NonZeroUsize {
+    let key = "protocol.max_response_peers";
+    let value = config.protocol.max_response_peers;
+    let serves_ipv6 = addresses.iter().any(SocketAddr::is_ipv6);
+    let most = limits::MOST_RESPONSE_PEERS_IPV6;
+    if serves_ipv6 && value > most && value <= limits::MOST_RESPONSE_PEERS_IPV4 {
+        checks.fail(
+            key,
+            format!(
+                "{value} is out of range: a reply to an IPv6 client has room for {most} peers, \
+                 so it must be from 1 to {most} unless all of network.address is IPv4"
+            ),
+        );
+    }
+    checks.at_least_one(key, value, 1..=limits::MOST_RESPONSE_PEERS_IPV4)
+}
+
+/// A peer should not be forgotten before it is to announce again.
+fn announce_times(config: &Config, checks: &mut Checks) -> (Duration, Duration) {
+    let interval = checks.seconds(
+        "protocol.peer_announce_interval",
+        config.protocol.peer_announce_interval,
+        limits::ANNOUNCE_INTERVAL_SECONDS,
+    );
+    let age = checks.seconds(
+        "cleaning.max_peer_age",
+        config.cleaning.max_peer_age,
+        limits::PEER_AGE_SECONDS,
+    );
+    if age <= interval {
+        checks.advise(
+            "cleaning.max_peer_age",
+            format!(
+                "{} is short: peers are forgotten before they announce again, unless it is more \
+                 than protocol.peer_announce_interval, which is {}",
+                age.as_secs(),
+                interval.as_secs()
+            ),
+        );
+    }
+    let least = limits::LISTED_ANNOUNCE_INTERVAL_SECONDS;
+    if interval.as_secs() < least {
+        checks.advise(
+            "protocol.peer_announce_interval",
+            format!(
+                "{} is short: public tracker lists want {least} or more",
+                interval.as_secs()
+            ),
+        );
+    }
+    (interval, age)
+}
+
+fn scrape_export(
+    config: &ScrapeExportsConfig,
+    checks: &mut Checks,
+) -> Option<ScrapeExportSettings> {
+    let minutes = checks.within(
+        "scrape_exports.frequency",
+        config.frequency,
+        limits::EXPORT_MINUTES,
+    );
+    if !config.enable_scrape_exports {
+        return None;
+    }
+    if config.path.as_os_str().is_empty() {
+        checks.fail(
+            "scrape_exports.path",
+            "a file name is needed when enable_scrape_exports is true",
+        );
+    }
+    Some(ScrapeExportSettings {
+        path: config.path.clone(),
+        interval: Duration::from_secs(60 * u64::from(minutes)),
+    })
+}

@@ -1,0 +1,77 @@
+//! Files that are derived from the config structs, committed, and checked.
+//!
+//! A config struct is walked once into a [`reference::Reference`]: its sections
+//! and keys with their documentation, types, ranges and defaults. Each kind of
+//! file is one function from that to a text.
+
+mod default_toml;
+mod reference;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use reference::Reference;
+
+/// A file that is generated.
+struct Target {
+    /// Path below the root of the repository.
+    file: &'static str,
+    /// Makes its content.
+    content: fn() -> anyhow::Result<String>,
+}
+
+/// All of them; a line each.
+const TARGETS: &[Target] = &[
+    Target {
+        file: "crates/load-test/udp-default.toml",
+        content: || default_toml::render(&Reference::of::<aquatic_load_test::udp::Config>()?),
+    },
+    Target {
+        file: "crates/udp/default.toml",
+        content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
+    },
+];
+
+/// Writes all generated files; with `check`, only compares them.
+///
+/// # Errors
+///
+/// A file cannot be made, read or written, or, with `check`, is stale.
+pub fn run(check: bool) -> anyhow::Result<()> {
+    let mut stale = Vec::new();
+    for target in TARGETS {
+        let path = root().join(target.file);
+        let content = (target.content)().with_context(|| format!("cannot make {}", target.file))?;
+        let current = fs::read_to_string(&path).unwrap_or_default();
+        if current == content {
+            continue;
+        }
+        if check {
+            stale.push(target.file);
+        } else {
+            fs::write(&path, content).with_context(|| format!("cannot write {}", target.file))?;
+            println!("wrote {}", target.file);
+        }
+    }
+    if !stale.is_empty() {
+        bail!("run `cargo xtask generate`: stale: {}", stale.join(", "));
+    }
+    Ok(())
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_files_are_current() {
+        run(true).unwrap();
+    }
+}

@@ -1,0 +1,153 @@
+//! The default configuration file, with comments.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::reference::{Choice, Key, Kind, Reference};
+
+/// Writes a configuration file with every key and its documentation.
+///
+/// # Errors
+///
+/// A default is nothing that TOML can say.
+pub fn render(reference: &Reference) -> anyhow::Result<String> {
+    let mut text = String::new();
+    comment(&mut text, &reference.description);
+    text.push_str(
+        "#\n# All keys are here with their defaults; a file needs only those that it changes.\n",
+    );
+    for section in &reference.sections {
+        if !section.name.is_empty() {
+            text.push('\n');
+            comment(&mut text, &section.description);
+            writeln!(text, "[{}]", section.name)?;
+        }
+        for (index, key) in section.keys.iter().enumerate() {
+            // The first key stands close to the head of its section.
+            if index > 0 || section.name.is_empty() {
+                text.push('\n');
+            }
+            render_key(&mut text, key).with_context(|| key.name.clone())?;
+        }
+    }
+    Ok(text)
+}
+
+fn render_key(text: &mut String, key: &Key) -> anyhow::Result<()> {
+    comment(text, &key.description);
+    match &key.kind {
+        Kind::Integer {
+            least,
+            most: Some(most),
+        } => writeln!(text, "# From {least} to {most}.")?,
+        Kind::Choice(choices) => render_choices(text, choices)?,
+        _ => {}
+    }
+    writeln!(text, "{} = {}", key.name, value(&key.default)?)?;
+    Ok(())
+}
+
+/// A line for each choice, what they mean in one column.
+fn render_choices(text: &mut String, choices: &[Choice]) -> anyhow::Result<()> {
+    let widest = choices.iter().map(|choice| choice.value.len() + 2).max();
+    for choice in choices {
+        let quoted = format!("\"{}\"", choice.value);
+        let meaning = choice.description.replace('\n', " ");
+        writeln!(text, "#   {quoted:0$}  {meaning}", widest.unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+fn comment(text: &mut String, description: &str) {
+    for line in description.lines() {
+        text.push_str(if line.is_empty() { "#" } else { "# " });
+        text.push_str(line);
+        text.push('\n');
+    }
+}
+
+/// A default as TOML.
+fn value(default: &Value) -> anyhow::Result<String> {
+    let value = toml::Value::try_from(default).context("not a TOML value")?;
+    Ok(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::reference::Section;
+    use super::*;
+
+    fn key(name: &str, kind: Kind, default: Value) -> Key {
+        Key {
+            name: name.to_owned(),
+            description: format!("About {name},\nin two lines."),
+            kind,
+            default,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_key() {
+        let choices = [("off", "Nothing."), ("all", "Every\nthing.")];
+        let choices = choices.map(|(value, description)| Choice {
+            value: value.to_owned(),
+            description: description.to_owned(),
+        });
+        let most = Some(9);
+        let reference = Reference {
+            description: "Configuration.".to_owned(),
+            sections: vec![
+                Section {
+                    name: String::new(),
+                    description: String::new(),
+                    keys: vec![key("level", Kind::Choice(choices.into()), json!("off"))],
+                },
+                Section {
+                    name: "network".to_owned(),
+                    description: "Sockets.".to_owned(),
+                    keys: vec![
+                        key(
+                            "address",
+                            Kind::Texts { or_one: true },
+                            json!(["[::]:3000"]),
+                        ),
+                        key("number", Kind::Integer { least: 0, most }, json!(3)),
+                        key("path", Kind::Text, json!("")),
+                    ],
+                },
+            ],
+        };
+        assert_eq!(
+            render(&reference).unwrap(),
+            r##"# Configuration.
+#
+# All keys are here with their defaults; a file needs only those that it changes.
+
+# About level,
+# in two lines.
+#   "off"  Nothing.
+#   "all"  Every thing.
+level = "off"
+
+# Sockets.
+[network]
+# About address,
+# in two lines.
+address = ["[::]:3000"]
+
+# About number,
+# in two lines.
+# From 0 to 9.
+number = 3
+
+# About path,
+# in two lines.
+path = ""
+"##
+        );
+    }
+}

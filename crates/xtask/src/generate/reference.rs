@@ -1,0 +1,287 @@
+//! What a config struct holds, from its JSON schema and its default.
+
+use anyhow::{Context, bail};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A configuration: sections and keys, in the order of the struct.
+#[derive(Debug, PartialEq)]
+pub struct Reference {
+    /// What the configuration is for.
+    pub description: String,
+    /// The keys before the first section have a section without a name.
+    pub sections: Vec<Section>,
+}
+
+/// A section of a configuration.
+#[derive(Debug, PartialEq)]
+pub struct Section {
+    /// As in the file, `network`; empty for the top of the file.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// Its own keys.
+    pub keys: Vec<Key>,
+}
+
+/// A key of a configuration.
+#[derive(Debug, PartialEq)]
+pub struct Key {
+    /// As in the file, without the section.
+    pub name: String,
+    /// What it does. Lines are as in the doc comment.
+    pub description: String,
+    /// What it can be.
+    pub kind: Kind,
+    /// What it is when the file does not set it.
+    pub default: Value,
+}
+
+/// What a key can be.
+#[derive(Debug, PartialEq)]
+pub enum Kind {
+    /// True or false.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// The least.
+        least: i64,
+        /// The most, where there is one.
+        most: Option<i64>,
+    },
+    /// A number.
+    Number,
+    /// A text.
+    Text,
+    /// One of some texts.
+    Choice(Vec<Choice>),
+    /// A list of texts.
+    Texts {
+        /// Whether one text may stand for a list of one.
+        or_one: bool,
+    },
+}
+
+/// A text that a key can be.
+#[derive(Debug, PartialEq)]
+pub struct Choice {
+    /// The text.
+    pub value: String,
+    /// What it means.
+    pub description: String,
+}
+
+impl Reference {
+    /// Describes the config struct `C`.
+    ///
+    /// # Errors
+    ///
+    /// The struct has something that is not foreseen here, or a key that its
+    /// default does not have.
+    pub fn of<C: JsonSchema + Serialize + Default>() -> anyhow::Result<Self> {
+        let schema = schemars::schema_for!(C).to_value();
+        let defaults = serde_json::to_value(C::default())?;
+        let mut walk = Walk {
+            definitions: schema.get("$defs").and_then(Value::as_object),
+            sections: Vec::new(),
+        };
+        walk.section(String::new(), String::new(), &schema, &defaults)?;
+        Ok(Self {
+            description: description(&schema),
+            sections: walk.sections,
+        })
+    }
+}
+
+struct Walk<'s> {
+    definitions: Option<&'s Map<String, Value>>,
+    sections: Vec<Section>,
+}
+
+impl<'s> Walk<'s> {
+    /// Adds a section, then those in it.
+    fn section(
+        &mut self,
+        name: String,
+        description: String,
+        schema: &'s Value,
+        defaults: &Value,
+    ) -> anyhow::Result<()> {
+        let mut keys = Vec::new();
+        let mut inner = Vec::new();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (key, property) in properties.into_iter().flatten() {
+            let full = if name.is_empty() {
+                key.clone()
+            } else {
+                format!("{name}.{key}")
+            };
+            let default = defaults
+                .get(key)
+                .with_context(|| format!("{full} has no default"))?;
+            let resolved = self.resolve(property)?;
+            let description = documented(property, resolved)
+                .with_context(|| format!("{full} has no doc comment"))?;
+            if resolved.get("properties").is_some() {
+                inner.push((full, description, resolved, default));
+                continue;
+            }
+            keys.push(Key {
+                name: key.clone(),
+                description,
+                kind: kind(resolved).with_context(|| full)?,
+                default: default.clone(),
+            });
+        }
+        self.sections.push(Section {
+            name,
+            description,
+            keys,
+        });
+        for (name, description, schema, defaults) in inner {
+            self.section(name, description, schema, defaults)?;
+        }
+        Ok(())
+    }
+
+    /// Follows a reference to a definition.
+    fn resolve(&self, schema: &'s Value) -> anyhow::Result<&'s Value> {
+        let Some(reference) = schema.get("$ref").and_then(Value::as_str) else {
+            return Ok(schema);
+        };
+        reference
+            .strip_prefix("#/$defs/")
+            .and_then(|name| self.definitions?.get(name))
+            .with_context(|| format!("there is no definition {reference}"))
+    }
+}
+
+/// The doc comment of a field, or else of its type.
+fn documented(property: &Value, resolved: &Value) -> Option<String> {
+    [property, resolved]
+        .into_iter()
+        .map(description)
+        .find(|description| !description.is_empty())
+}
+
+fn description(schema: &Value) -> String {
+    let text = schema.get("description").and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+fn kind(schema: &Value) -> anyhow::Result<Kind> {
+    if let Some(choices) = schema.get("oneOf").or(schema.get("enum")) {
+        let choices = choices.as_array().context("choices are no list")?;
+        return choices
+            .iter()
+            .map(choice)
+            .collect::<anyhow::Result<_>>()
+            .map(Kind::Choice);
+    }
+    if schema.get("anyOf").is_some() {
+        return Ok(Kind::Texts { or_one: true });
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("boolean") => Ok(Kind::Boolean),
+        Some("string") => Ok(Kind::Text),
+        Some("array") => Ok(Kind::Texts { or_one: false }),
+        Some("number") => Ok(Kind::Number),
+        Some("integer") => Ok(Kind::Integer {
+            least: bound(schema, "minimum").unwrap_or(i64::MIN),
+            most: bound(schema, "maximum"),
+        }),
+        _ => bail!("cannot describe the type {schema}"),
+    }
+}
+
+fn bound(schema: &Value, name: &str) -> Option<i64> {
+    schema.get(name).and_then(Value::as_i64)
+}
+
+fn choice(schema: &Value) -> anyhow::Result<Choice> {
+    let value = schema.get("const").unwrap_or(schema);
+    Ok(Choice {
+        value: value.as_str().context("a choice is no text")?.to_owned(),
+        description: description(schema),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, JsonSchema, Default)]
+    #[serde(default)]
+    /// Describes
+    /// everything.
+    struct Everything {
+        /// Whether.
+        boolean: bool,
+        /// How many.
+        #[schemars(range(min = 1, max = 5))]
+        number: u32,
+        /// Which.
+        level: Level,
+        /// Inside.
+        section: Inner,
+        /// Last.
+        text: String,
+    }
+
+    #[derive(Serialize, JsonSchema, Default)]
+    #[serde(default)]
+    struct Inner {
+        /// All of them.
+        list: Vec<String>,
+    }
+
+    #[derive(Serialize, JsonSchema, Default)]
+    #[serde(rename_all = "lowercase")]
+    enum Level {
+        /// None.
+        #[default]
+        Off,
+        /// All.
+        On,
+    }
+
+    #[test]
+    fn walks_keys_in_order_and_sections_after_them() {
+        let reference = Reference::of::<Everything>().unwrap();
+        assert_eq!(reference.description, "Describes\neverything.");
+        let [top, section] = &reference.sections[..] else {
+            panic!("{reference:#?}");
+        };
+        let names: Vec<_> = top.keys.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(names, ["boolean", "number", "level", "text"]);
+        assert_eq!(top.keys[0].kind, Kind::Boolean);
+        assert_eq!(
+            top.keys[1].kind,
+            Kind::Integer {
+                least: 1,
+                most: Some(5)
+            }
+        );
+        let Kind::Choice(choices) = &top.keys[2].kind else {
+            panic!("{top:#?}");
+        };
+        assert_eq!(choices[1].value, "on");
+        assert_eq!(choices[1].description, "All.");
+        assert_eq!(top.keys[2].default, "off");
+        assert_eq!(section.name, "section");
+        assert_eq!(section.description, "Inside.");
+        assert_eq!(section.keys[0].kind, Kind::Texts { or_one: false });
+    }
+
+    #[derive(Serialize, JsonSchema, Default)]
+    struct Undocumented {
+        key: bool,
+    }
+
+    #[test]
+    fn a_key_without_documentation_is_an_error() {
+        let error = Reference::of::<Undocumented>().unwrap_err();
+        assert_eq!(error.to_string(), "key has no doc comment");
+    }
+}

@@ -1,0 +1,238 @@
+use super::*;
+
+fn written(blocks: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = BlockWriter::new(&mut bytes, "aquatic-test", 1_800_000_000).unwrap();
+    for (kind, payload) in blocks {
+        writer.write_block(*kind, payload).unwrap();
+    }
+    let length = writer.finish().unwrap();
+    assert_eq!(length, bytes.len() as u64);
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<(u8, Vec<u8>)>, ReadError> {
+    let mut blocks = Vec::new();
+    read_blocks(bytes, |block| {
+        blocks.push((block.kind, block.payload.to_vec()));
+    })?;
+    Ok(blocks)
+}
+
+const BLOCKS: [(u8, &[u8]); 3] = [(1, b"one"), (255, b""), (2, &[7; 1000])];
+
+#[test]
+fn reads_what_was_written() {
+    let bytes = written(&BLOCKS);
+    let blocks = read(&bytes).unwrap();
+    assert_eq!(blocks.len(), 3);
+    for ((kind, payload), (expected_kind, expected)) in blocks.iter().zip(BLOCKS) {
+        assert_eq!((*kind, payload.as_slice()), (expected_kind, expected));
+    }
+    let mut input = bytes.as_slice();
+    let reader = BlockReader::new(&mut input).unwrap();
+    assert_eq!(reader.daemon(), "aquatic-test");
+    assert_eq!(reader.taken_at(), 1_800_000_000);
+
+    assert!(read(&written(&[])).unwrap().is_empty());
+}
+
+#[test]
+fn any_flipped_bit_is_noticed() {
+    let bytes = written(&BLOCKS);
+    for index in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 1 << bit;
+            assert!(read(&damaged).is_err(), "byte {index}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn any_cut_or_addition_is_noticed() {
+    let bytes = written(&BLOCKS);
+    for length in 0..bytes.len() {
+        let error = read(&bytes[..length]).unwrap_err();
+        assert!(matches!(error, ReadError::Damaged(_)), "{length}: {error}");
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(
+        read(&longer)
+            .unwrap_err()
+            .to_string()
+            .contains("more after its end")
+    );
+}
+
+#[test]
+fn a_missing_block_is_noticed() {
+    let whole = written(&[(1, b"aaaa"), (1, b"bbbb")]);
+    let block = 1 + 4 + 4 + 4;
+    let end = 1 + 4 + 4 + 8;
+    let mut bytes = whole[..whole.len() - end - block].to_vec();
+    bytes.extend_from_slice(&whole[whole.len() - end..]);
+    assert!(
+        read(&bytes)
+            .unwrap_err()
+            .to_string()
+            .contains("blocks are missing")
+    );
+}
+
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    let mut bytes = written(&[]);
+    bytes.truncate(bytes.len() - 17);
+    let claims = |length: u32| {
+        let mut bytes = bytes.clone();
+        bytes.push(1);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&[0; 64]);
+        let mut input = bytes.as_slice();
+        let mut reader = BlockReader::new(&mut input).unwrap();
+        reader.next_block().unwrap_err().to_string()
+    };
+    assert!(claims(u32::MAX).contains("claims to have 4294967295 bytes"));
+    assert!(claims(LARGEST_PAYLOAD as u32).contains("ends too early"));
+}
+
+#[test]
+fn versions_are_told_apart() {
+    let mut bytes = written(&BLOCKS);
+    bytes[8] = 2;
+    assert!(matches!(read(&bytes), Err(ReadError::Newer { found: 2 })));
+    bytes[8] = 0;
+    assert!(matches!(read(&bytes), Err(ReadError::Damaged(_))));
+}
+
+#[test]
+fn the_writer_keeps_to_the_format() {
+    let mut bytes = Vec::new();
+    let mut writer = BlockWriter::new(&mut bytes, "x", 0).unwrap();
+    writer.write_block(0, b"").unwrap_err();
+    writer
+        .write_block(1, &vec![0; LARGEST_PAYLOAD + 1])
+        .unwrap_err();
+    BlockWriter::new(&mut Vec::new(), &"x".repeat(256), 0)
+        .map(|_| ())
+        .unwrap_err();
+}
+
+mod files {
+    use super::*;
+
+    struct Place {
+        directory: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn place() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("swarm");
+        Place { directory, path }
+    }
+
+    impl Place {
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<_> = fs::read_dir(self.directory.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+
+        fn write(&self, payload: &[u8]) -> Written {
+            write_file(&self.path, "aquatic-test", |out| {
+                out.write_block(1, payload)
+            })
+            .unwrap()
+        }
+
+        fn restore(&self) -> anyhow::Result<Option<Vec<u8>>> {
+            Source::new("aquatic-test", Some(self.path.clone()))
+                .restore(|reader| Ok(reader.next_block()?.unwrap().payload.to_vec()))
+        }
+    }
+
+    #[test]
+    fn the_last_one_written_is_restored() {
+        let place = place();
+        assert_eq!(place.restore().unwrap(), None);
+        place.write(b"first");
+        let written = place.write(b"second");
+        assert_eq!(written.bytes, fs::metadata(&place.path).unwrap().len());
+        assert_eq!(place.restore().unwrap().unwrap(), b"second");
+        assert_eq!(place.names(), ["swarm"]);
+
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&place.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_last_one() {
+        let place = place();
+        place.write(b"first");
+        let error = write_file(&place.path, "aquatic-test", |_| {
+            Err(io::Error::other("disk on fire"))
+        })
+        .unwrap_err();
+        assert!(format!("{error:#}").ends_with("disk on fire"), "{error:#}");
+        assert_eq!(place.restore().unwrap().unwrap(), b"first");
+        assert_eq!(place.names(), ["swarm"]);
+    }
+
+    #[test]
+    fn damage_after_the_last_block_that_was_asked_for_is_noticed() {
+        let place = place();
+        place.write(b"first");
+        let mut bytes = fs::read(&place.path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&place.path, bytes).unwrap();
+        assert_eq!(place.restore().unwrap(), None);
+        assert_eq!(place.names(), ["swarm.damaged"]);
+    }
+
+    #[test]
+    fn what_the_daemon_cannot_read_is_set_aside() {
+        let place = place();
+        place.write(b"first");
+        let state: Option<()> = Source::new("aquatic-test", Some(place.path.clone()))
+            .restore(|_| Err(ReadError::damaged("no sense")))
+            .unwrap();
+        assert_eq!(state, None);
+        assert_eq!(place.names(), ["swarm.damaged"]);
+    }
+
+    #[test]
+    fn a_newer_one_is_kept() {
+        let place = place();
+        place.write(b"first");
+        let mut bytes = fs::read(&place.path).unwrap();
+        bytes[8] = 9;
+        fs::write(&place.path, bytes).unwrap();
+        assert_eq!(place.restore().unwrap(), None);
+        assert_eq!(place.names(), ["swarm.newer"]);
+    }
+
+    #[test]
+    fn another_daemons_is_refused() {
+        let place = place();
+        write_file(&place.path, "aquatic-other", |_| Ok(())).unwrap();
+        let error = place.restore().unwrap_err().to_string();
+        assert!(error.contains("belongs to aquatic-other"), "{error}");
+        assert_eq!(place.names(), ["swarm"]);
+    }
+
+    #[test]
+    fn a_missing_directory_is_told_at_start() {
+        let place = place();
+        check_writable(&place.path).unwrap();
+        assert!(place.names().is_empty());
+        let error = check_writable(&place.path.join("deeper")).unwrap_err();
+        assert!(error.to_string().contains("snapshot.path"), "{error}");
+    }
+}

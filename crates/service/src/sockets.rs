@@ -1,0 +1,363 @@
+//! Sockets: taken over from the service manager, or bound here.
+//!
+//! Every worker gets a socket of its own for every address; the kernel spreads
+//! flows over sockets that share an address by SO_REUSEPORT. A second daemon on
+//! the same address is refused: the first socket of an address is bound without
+//! SO_REUSEPORT, which fails when anybody else has the address, and gets the
+//! option only then.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
+
+use anyhow::{Context, bail};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sys;
+
+mod passed;
+
+pub use passed::{Passed, PassedSocket};
+
+/// The name that a passed socket for metrics has (`FileDescriptorName=`).
+pub const METRICS_NAME: &str = "metrics";
+
+/// Connections that may wait to be accepted by the metrics server.
+const METRICS_BACKLOG: i32 = 16;
+
+/// Which UDP sockets a daemon wants.
+#[derive(Debug, Clone, Copy)]
+pub struct UdpRequest<'a> {
+    /// Addresses to serve; an IPv6 address serves IPv6 only.
+    pub addresses: &'a [SocketAddr],
+    /// Sockets for each address: one a worker.
+    pub workers: NonZeroUsize,
+    /// Bytes of payload and bookkeeping that the kernel may hold for each
+    /// socket (SO_RCVBUF); `None` leaves the system's default.
+    pub receive_buffer_bytes: Option<NonZeroUsize>,
+}
+
+/// A UDP socket that is bound and does not block.
+#[derive(Debug)]
+pub struct BoundUdp {
+    /// The address it is bound to, with the port that was chosen for port 0.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: UdpSocket,
+}
+
+/// Takes over the UDP sockets that the service manager passed, or binds some.
+///
+/// Returns one list for each worker, none of them empty. There are
+/// `request.workers` of them, but never more than passed sockets (a warning
+/// says so): sockets that share an address must have one owner, so none can be
+/// added here. When more sockets than workers were passed, workers get several.
+///
+/// # Errors
+///
+/// When an address cannot be bound; the message names it and the likely remedy.
+pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
+    let adopted = passed.take_udp()?;
+    if adopted.is_empty() {
+        bind_udp(request)
+    } else {
+        share_out(request, adopted)
+    }
+}
+
+/// Takes over the listening socket named [`METRICS_NAME`] if the service manager
+/// passed one, or binds `address` if there is one.
+///
+/// # Errors
+///
+/// As [`udp`].
+pub(crate) fn metrics(
+    address: Option<SocketAddr>,
+    passed: &mut Passed,
+) -> anyhow::Result<Option<TcpListener>> {
+    if let Some(socket) = passed.take_listener(METRICS_NAME)? {
+        return Ok(Some(socket));
+    }
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Connections of the process before this one may linger on the port; a
+        // listener that is alive still makes the bind fail.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(METRICS_BACKLOG)?;
+        Ok(socket)
+    };
+    let socket = bind().map_err(|error| bind_error(error, "metrics on TCP", address))?;
+    Ok(Some(socket.into()))
+}
+
+/// Datagrams that the kernel dropped before any worker saw them.
+///
+/// Watches duplicates of the sockets, so the counts can be read while workers
+/// own the sockets, and without `/proc`.
+#[derive(Debug, Default)]
+pub struct KernelDrops {
+    watched: Mutex<Vec<Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    socket: OwnedFd,
+    /// The kernel's counter when it was last read: it wraps.
+    last: u32,
+    total: u64,
+}
+
+impl KernelDrops {
+    /// Counts from now on what is dropped on these sockets.
+    ///
+    /// # Errors
+    ///
+    /// When no further descriptor may be opened.
+    pub fn watch<'a>(sockets: impl IntoIterator<Item = &'a UdpSocket>) -> io::Result<Self> {
+        let watched = sockets
+            .into_iter()
+            .map(|socket| {
+                let socket = socket.as_fd().try_clone_to_owned()?;
+                // A passed socket may have dropped some under another process.
+                let last = sys::dropped_datagrams(&socket)?;
+                Ok(Watched {
+                    socket,
+                    last,
+                    total: 0,
+                })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            watched: Mutex::new(watched),
+        })
+    }
+
+    /// How many datagrams were dropped so far on all sockets together.
+    ///
+    /// The kernel counts to 2^32, so that this must be asked more often than
+    /// so many are dropped.
+    pub fn total(&self) -> u64 {
+        // The counts stay meaningful when another thread panicked here.
+        let mut watched = self
+            .watched
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for one in watched.iter_mut() {
+            if let Ok(now) = sys::dropped_datagrams(&one.socket) {
+                one.total += u64::from(now.wrapping_sub(one.last));
+                one.last = now;
+            }
+        }
+        watched.iter().map(|one| one.total).sum()
+    }
+}
+
+fn bind_udp(request: UdpRequest<'_>) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
+    let mut workers: Vec<Vec<BoundUdp>> = Vec::new();
+    workers.resize_with(request.workers.get(), Vec::new);
+    let mut granted = GrantedBuffer::default();
+
+    for &address in request.addresses {
+        // With port 0 the first socket finds out which port it is.
+        let mut address = address;
+        for (index, worker) in workers.iter_mut().enumerate() {
+            let bind = || bind_one(address, index == 0, request.receive_buffer_bytes);
+            let (socket, buffer) = bind().map_err(|error| {
+                let error = bind_error(error, "UDP", address);
+                match covering(address, request.addresses) {
+                    Some(other) => {
+                        error.context(format!("{address} is also covered by {other} of the list"))
+                    }
+                    None => error,
+                }
+            })?;
+            address = socket.local_addr()?;
+            granted.note(buffer);
+            worker.push(BoundUdp { address, socket });
+        }
+    }
+    granted.warn(request.receive_buffer_bytes);
+    Ok(workers)
+}
+
+fn bind_one(
+    address: SocketAddr,
+    is_first: bool,
+    receive_buffer: Option<NonZeroUsize>,
+) -> io::Result<(UdpSocket, usize)> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Before the bind, so that no datagram meets a small buffer.
+    let granted = set_receive_buffer(&socket, receive_buffer)?;
+    if !is_first {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    if is_first {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok((socket.into(), granted))
+}
+
+/// Gives each worker its passed sockets.
+fn share_out(
+    request: UdpRequest<'_>,
+    adopted: Vec<PassedSocket<UdpSocket>>,
+) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
+    let mut addresses: Vec<(SocketAddr, Vec<BoundUdp>)> = Vec::new();
+    let mut granted = GrantedBuffer::default();
+    for one in adopted {
+        let address = one.address;
+        let socket = Socket::from(one.socket);
+        granted.note(set_receive_buffer(&socket, request.receive_buffer_bytes)?);
+        if address.is_ipv6() && !socket.only_v6()? {
+            log::warn!(
+                "passed socket {address} serves IPv4 too; \
+                 set BindIPv6Only=ipv6-only in the socket unit and list IPv4 addresses apart"
+            );
+        }
+        let bound = BoundUdp {
+            address,
+            socket: socket.into(),
+        };
+        match addresses.iter_mut().find(|(other, _)| *other == address) {
+            Some((_, sockets)) => sockets.push(bound),
+            None => addresses.push((address, vec![bound])),
+        }
+    }
+    granted.warn(request.receive_buffer_bytes);
+    warn_of_other_addresses(request.addresses, &addresses);
+
+    let sockets: Vec<BoundUdp> = addresses
+        .into_iter()
+        .flat_map(|(_, sockets)| sockets)
+        .collect();
+    let count = sockets.len().min(request.workers.get());
+    if count < request.workers.get() {
+        log::warn!(
+            "{} socket workers are configured, but the service manager passed only {count} \
+             sockets: starting {count}; repeat ListenDatagram= in the socket unit, \
+             with ReusePort=yes, once for each worker",
+            request.workers
+        );
+    }
+    let mut workers: Vec<Vec<BoundUdp>> = Vec::new();
+    workers.resize_with(count, Vec::new);
+    for (index, socket) in sockets.into_iter().enumerate() {
+        workers[index % count].push(socket);
+    }
+    Ok(workers)
+}
+
+fn warn_of_other_addresses(wanted: &[SocketAddr], found: &[(SocketAddr, Vec<BoundUdp>)]) {
+    let same =
+        wanted.len() == found.len() && found.iter().all(|(address, _)| wanted.contains(address));
+    if !same {
+        let list = |addresses: &mut dyn Iterator<Item = SocketAddr>| {
+            let texts: Vec<_> = addresses.map(|address| address.to_string()).collect();
+            texts.join(", ")
+        };
+        log::warn!(
+            "serving the sockets that the service manager passed ({}), \
+             not the addresses of the configuration ({})",
+            list(&mut found.iter().map(|(address, _)| *address)),
+            list(&mut wanted.iter().copied()),
+        );
+    }
+}
+
+/// Asks for a receive buffer of this size and returns what was granted.
+fn set_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
+    // The kernel doubles what is asked for, for its bookkeeping (socket(7)).
+    let granted = || socket.recv_buffer_size().map(|doubled| doubled / 2);
+    let Some(bytes) = bytes else {
+        return granted();
+    };
+    if granted()? >= bytes.get() {
+        return granted();
+    }
+    let forced = i32::try_from(bytes.get())
+        .is_ok_and(|bytes| sys::force_receive_buffer(socket, bytes).is_ok());
+    if !forced {
+        socket.set_recv_buffer_size(bytes.get())?;
+    }
+    granted()
+}
+
+/// The smallest receive buffer that any socket got.
+#[derive(Default)]
+struct GrantedBuffer(Option<usize>);
+
+impl GrantedBuffer {
+    fn note(&mut self, bytes: usize) {
+        self.0 = Some(self.0.map_or(bytes, |other| other.min(bytes)));
+    }
+
+    fn warn(&self, wanted: Option<NonZeroUsize>) {
+        if let (Some(granted), Some(wanted)) = (self.0, wanted)
+            && granted < wanted.get()
+        {
+            log::warn!("{}", small_buffer(granted, wanted.get()));
+        }
+    }
+}
+
+/// What to say about a receive buffer that is smaller than configured.
+fn small_buffer(granted: usize, wanted: usize) -> String {
+    format!(
+        "the kernel grants {granted} of the {wanted} bytes of receive buffer that are configured, \
+         so bursts may be dropped; run `sysctl -w net.core.rmem_max={wanted}`, \
+         or set ReceiveBuffer= in the socket unit"
+    )
+}
+
+/// Another address of the list on which a socket would already get everything
+/// that is sent to this one.
+fn covering(address: SocketAddr, list: &[SocketAddr]) -> Option<SocketAddr> {
+    list.iter().copied().find(|other| {
+        *other != address
+            && other.is_ipv4() == address.is_ipv4()
+            && other.port() == address.port()
+            && (other.ip().is_unspecified() || address.ip().is_unspecified())
+    })
+}
+
+/// An error of binding that says what can be done about it.
+fn bind_error(error: io::Error, what: &str, address: SocketAddr) -> anyhow::Error {
+    let port = address.port();
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            ": another program has this address, perhaps a second instance of this one; \
+             `ss -lnp 'sport = :{port}'` shows which"
+        ),
+        io::ErrorKind::PermissionDenied if port < 1024 => format!(
+            ": port {port} is below 1024, which needs root, CAP_NET_BIND_SERVICE, \
+             or a socket unit of systemd"
+        ),
+        io::ErrorKind::AddrNotAvailable => ": no network interface has this address".to_owned(),
+        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            ": this system has this address family switched off".to_owned()
+        }
+        _ => String::new(),
+    };
+    anyhow::Error::new(error).context(format!("cannot bind {what} address {address}{remedy}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Sockets that the service manager passed (`LISTEN_FDS`, sd_listen_fds(3)).
+
+use super::*;
+
+/// The sockets that were passed and that nobody has taken yet.
+#[derive(Debug, Default)]
+pub struct Passed {
+    sockets: Vec<Unclaimed>,
+}
+
+/// A passed socket of a known kind.
+#[derive(Debug)]
+pub struct PassedSocket<S> {
+    /// What `FileDescriptorName=` calls it; by default the socket unit's name.
+    pub name: String,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: S,
+}
+
+#[derive(Debug)]
+struct Unclaimed {
+    number: i32,
+    name: String,
+    socket: Socket,
+}
+
+impl Passed {
+    /// Takes what `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` speak of.
+    ///
+    /// To be called once, by the process that they were meant for.
+    ///
+    /// # Errors
+    ///
+    /// When the variables make no sense, or name descriptors that are not open
+    /// or no sockets.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let descriptors = sd_notify::listen_fds_with_names()
+            .context("LISTEN_FDS and LISTEN_FDNAMES name no usable file descriptors")?;
+        let mut sockets = Vec::new();
+        for (number, name) in descriptors {
+            let socket = Socket::from(sys::adopt(number));
+            if let Err(error) = socket.r#type() {
+                bail!("file descriptor {number} (\"{name}\") of LISTEN_FDS is no socket: {error}");
+            }
+            sockets.push(Unclaimed {
+                number,
+                name,
+                socket,
+            });
+        }
+        Ok(Self { sockets })
+    }
+
+    /// Whether nothing is left (or nothing was passed).
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
+    /// Takes all UDP sockets and makes them non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// When a socket cannot be asked for its address.
+    pub fn take_udp(&mut self) -> anyhow::Result<Vec<PassedSocket<UdpSocket>>> {
+        self.take(|one| is_internet(&one.socket) && is_type(&one.socket, Type::DGRAM))
+    }
+
+    /// Takes all listening TCP sockets with this name and makes them
+    /// non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::take_udp`].
+    pub fn take_tcp(&mut self, name: &str) -> anyhow::Result<Vec<PassedSocket<TcpListener>>> {
+        self.take(|one| {
+            one.name == name
+                && is_internet(&one.socket)
+                && is_type(&one.socket, Type::STREAM)
+                && one.socket.is_listener().unwrap_or(false)
+        })
+    }
+
+    /// Takes the one listening TCP socket with this name; it blocks.
+    pub(super) fn take_listener(&mut self, name: &str) -> anyhow::Result<Option<TcpListener>> {
+        let mut sockets = self.take_tcp(name)?;
+        let Some(first) = sockets.pop() else {
+            return Ok(None);
+        };
+        if let Some(second) = sockets.pop() {
+            bail!(
+                "two sockets named \"{name}\" were passed ({} and {}); pass one",
+                second.address,
+                first.address
+            );
+        }
+        first.socket.set_nonblocking(false)?;
+        Ok(Some(first.socket))
+    }
+
+    /// Makes sure that nothing was passed that nobody takes: it would swallow
+    /// what is sent to it.
+    ///
+    /// # Errors
+    ///
+    /// Names the first one that is left.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let Some(one) = self.sockets.first() else {
+            return Ok(());
+        };
+        bail!(
+            "file descriptor {} (\"{}\"), {}, was passed by the service manager, \
+             but this daemon has no use for it; remove it from the socket unit",
+            one.number,
+            one.name,
+            describe(&one.socket)
+        )
+    }
+
+    fn take<S: From<Socket>>(
+        &mut self,
+        is_wanted: impl Fn(&Unclaimed) -> bool,
+    ) -> anyhow::Result<Vec<PassedSocket<S>>> {
+        let (wanted, rest) = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .partition(is_wanted);
+        self.sockets = rest;
+        let wanted: Vec<Unclaimed> = wanted;
+        wanted
+            .into_iter()
+            .map(|one| {
+                let context =
+                    || format!("passed file descriptor {} (\"{}\")", one.number, one.name);
+                let address = address(&one.socket)
+                    .with_context(|| format!("{} has no address", context()))?;
+                one.socket.set_nonblocking(true).with_context(context)?;
+                Ok(PassedSocket {
+                    address,
+                    name: one.name,
+                    socket: one.socket.into(),
+                })
+            })
+            .collect()
+    }
+
+    /// Pretends that these were passed.
+    #[cfg(test)]
+    pub(super) fn from_sockets(sockets: Vec<(&str, Socket)>) -> Self {
+        let sockets = sockets
+            .into_iter()
+            .zip(3..)
+            .map(|((name, socket), number)| Unclaimed {
+                number,
+                name: name.to_owned(),
+                socket,
+            })
+            .collect();
+        Self { sockets }
+    }
+}
+
+fn address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket
+        .local_addr()?
+        .as_socket()
+        .filter(|address| address.port() != 0)
+        .ok_or_else(|| io::Error::other("it is not bound to an IP address and port"))
+}
+
+fn is_internet(socket: &Socket) -> bool {
+    socket
+        .domain()
+        .is_ok_and(|domain| domain == Domain::IPV4 || domain == Domain::IPV6)
+}
+
+fn is_type(socket: &Socket, wanted: Type) -> bool {
+    socket.r#type().is_ok_and(|found| found == wanted)
+}
+
+fn describe(socket: &Socket) -> String {
+    let kind = match (is_internet(socket), socket.r#type()) {
+        (true, Ok(Type::DGRAM)) => "a UDP socket",
+        (true, Ok(Type::STREAM)) if socket.is_listener().unwrap_or(false) => {
+            "a listening TCP socket"
+        }
+        (true, Ok(Type::STREAM)) => "a TCP socket that does not listen",
+        (false, Ok(Type::DGRAM)) => "a datagram socket that is not UDP",
+        (false, Ok(Type::STREAM)) => "a stream socket that is not TCP",
+        _ => "a socket of another kind",
+    };
+    match address(socket) {
+        Ok(address) => format!("{kind} on {address}"),
+        Err(_) => kind.to_owned(),
+    }
+}

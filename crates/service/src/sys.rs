@@ -1,0 +1,62 @@
+//! The system calls that no dependency offers safely: the only unsafe code of
+//! this crate.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Takes ownership of a descriptor that the service manager passed.
+///
+/// The caller calls this at most once for each descriptor, and only for those
+/// that `LISTEN_FDS` names: nothing else in this process owns them.
+pub(crate) fn adopt(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: sd_listen_fds(3) hands these descriptors to this process, and
+    // `sockets::Passed` takes them once, before anything else was opened.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+/// Sets the receive buffer beyond `net.core.rmem_max`; needs CAP_NET_ADMIN.
+pub(crate) fn force_receive_buffer(socket: impl AsFd, bytes: i32) -> io::Result<()> {
+    // SAFETY: the option reads one `c_int`, which outlives the call, and the
+    // descriptor is borrowed for as long.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// How many datagrams the kernel dropped on this socket since it was opened,
+/// modulo 2^32; nearly always because its receive buffer was full.
+pub(crate) fn dropped_datagrams(socket: impl AsFd) -> io::Result<u32> {
+    /// Index of the drop counter in what SO_MEMINFO answers
+    /// (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
+    const DROPS: usize = 8;
+
+    let mut info = [0u32; DROPS + 1];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes, the size of the array,
+    // and any bytes make valid integers.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(info[DROPS])
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

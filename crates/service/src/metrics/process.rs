@@ -1,0 +1,303 @@
+//! The figures that every daemon has: about its process, its access list and
+//! its snapshot; and whether it is well.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Figures;
+use crate::access_list;
+use crate::workers::STUCK_AFTER;
+
+/// What the main thread tells the metrics server.
+pub(crate) struct Process {
+    started: Instant,
+    started_at: u64,
+    page_bytes: u64,
+    /// Opened at start, because a changed root directory has no `/proc`.
+    memory: Option<File>,
+    access_list: Arc<access_list::Handle>,
+    worker_count: AtomicU64,
+    stuck: Mutex<Vec<(String, Duration)>>,
+    /// When the main thread last turned, in milliseconds since the start.
+    main_turn: AtomicU64,
+    snapshot: Mutex<SnapshotFigures>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct SnapshotFigures {
+    taken_at: Option<u64>,
+    bytes: Option<u64>,
+    duration: Option<Duration>,
+    failures: u64,
+}
+
+impl Process {
+    /// To be called before the root directory changes.
+    pub(crate) fn new(memory: Option<File>, access_list: Arc<access_list::Handle>) -> Self {
+        Self {
+            started: Instant::now(),
+            started_at: seconds_since_epoch(),
+            page_bytes: page_bytes(),
+            memory,
+            access_list,
+            worker_count: AtomicU64::new(0),
+            stuck: Mutex::default(),
+            main_turn: AtomicU64::new(0),
+            snapshot: Mutex::default(),
+        }
+    }
+
+    /// The main thread turns, and these workers do not.
+    pub(crate) fn turn(&self, now: Instant, workers: usize, stuck: Vec<(String, Duration)>) {
+        self.worker_count.store(workers as u64, Ordering::Relaxed);
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = stuck;
+        let since_start = now.saturating_duration_since(self.started);
+        self.main_turn
+            .store(since_start.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// A snapshot was restored at start.
+    pub(crate) fn snapshot_restored(&self, taken_at: u64) {
+        self.snapshot_figures(|figures| figures.taken_at = Some(taken_at));
+    }
+
+    /// A snapshot was written.
+    pub(crate) fn snapshot_written(&self, written: &crate::snapshot::Written) {
+        self.snapshot_figures(|figures| {
+            figures.taken_at = Some(written.taken_at);
+            figures.bytes = Some(written.bytes);
+            figures.duration = Some(written.duration);
+        });
+    }
+
+    /// A snapshot could not be written.
+    pub(crate) fn snapshot_failed(&self) {
+        self.snapshot_figures(|figures| figures.failures += 1);
+    }
+
+    /// What ails the process; `None` when it is well.
+    pub(crate) fn ailment(&self) -> Option<String> {
+        let now = self.started.elapsed();
+        let turn = Duration::from_millis(self.main_turn.load(Ordering::Relaxed));
+        let still = now.saturating_sub(turn);
+        if still >= STUCK_AFTER {
+            return Some(format!(
+                "the main thread has not moved for {} seconds",
+                still.as_secs()
+            ));
+        }
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts: Vec<_> = stuck
+            .iter()
+            .map(|(name, still)| {
+                let seconds = still.as_secs();
+                format!("worker {name} has not moved for {seconds} seconds")
+            })
+            .collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
+    }
+
+    /// Adds the figures of the process.
+    pub(crate) fn figures(&self, figures: &mut Figures) {
+        let stuck = self
+            .stuck
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        figures.gauge(
+            "build_info",
+            "Always 1; the label names the version",
+            &[("version", env!("CARGO_PKG_VERSION"))],
+            1u64,
+        );
+        figures.gauge(
+            "start_time_seconds",
+            "When the process started, in seconds since 1970",
+            &[],
+            self.started_at,
+        );
+        figures.gauge(
+            "workers",
+            "Worker threads",
+            &[],
+            self.worker_count.load(Ordering::Relaxed),
+        );
+        figures.gauge(
+            "workers_stuck",
+            "Worker threads that do not move",
+            &[],
+            stuck,
+        );
+        if let Some(bytes) = self.resident_memory_bytes() {
+            figures.gauge(
+                "resident_memory_bytes",
+                "Memory that the process has in use",
+                &[],
+                bytes,
+            );
+        }
+        if let Some(count) = open_file_descriptors() {
+            figures.gauge("open_file_descriptors", "Open file descriptors", &[], count);
+        }
+        self.access_list_figures(figures);
+        self.snapshot_family(figures);
+    }
+
+    fn access_list_figures(&self, figures: &mut Figures) {
+        let list = &self.access_list;
+        if list.is_off() {
+            return;
+        }
+        figures.gauge(
+            "access_list_entries",
+            "Info hashes in the access list",
+            &[],
+            list.current().len(),
+        );
+        figures.gauge(
+            "access_list_age_seconds",
+            "Time since the access list was loaded",
+            &[],
+            seconds_since_epoch().saturating_sub(list.loaded_at()),
+        );
+        figures.counter(
+            "access_list_reload_failures_total",
+            "Reloads that failed and left the access list as it was",
+            &[],
+            list.failed_reloads(),
+        );
+    }
+
+    fn snapshot_family(&self, figures: &mut Figures) {
+        let snapshot = *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken_at) = snapshot.taken_at {
+            figures.gauge(
+                "snapshot_age_seconds",
+                "Time since the last snapshot was begun",
+                &[],
+                seconds_since_epoch().saturating_sub(taken_at),
+            );
+        }
+        if let Some(bytes) = snapshot.bytes {
+            figures.gauge("snapshot_bytes", "Length of the last snapshot", &[], bytes);
+        }
+        if let Some(duration) = snapshot.duration {
+            figures.gauge(
+                "snapshot_write_seconds",
+                "How long the last snapshot took to write and sync",
+                &[],
+                duration.as_secs_f64(),
+            );
+        }
+        figures.counter(
+            "snapshot_failures_total",
+            "Snapshots that could not be written",
+            &[],
+            snapshot.failures,
+        );
+    }
+
+    fn snapshot_figures(&self, change: impl FnOnce(&mut SnapshotFigures)) {
+        change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn resident_memory_bytes(&self) -> Option<u64> {
+        // The second number is the resident pages (proc_pid_statm(5)).
+        let mut buffer = [0; 128];
+        let length = self.memory.as_ref()?.read_at(&mut buffer, 0).ok()?;
+        let text = std::str::from_utf8(&buffer[..length]).ok()?;
+        let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * self.page_bytes)
+    }
+}
+
+/// Opens what tells the memory in use.
+pub(crate) fn open_memory() -> Option<File> {
+    File::open("/proc/self/statm").ok()
+}
+
+/// Unknown where the root directory has no `/proc`.
+fn open_file_descriptors() -> Option<u64> {
+    let entries = fs::read_dir("/proc/self/fd").ok()?;
+    // Listing them opens one.
+    Some((entries.count() as u64).saturating_sub(1))
+}
+
+fn page_bytes() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .unwrap_or(4096)
+}
+
+fn seconds_since_epoch() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access_list::{AccessList, Handle, InfoHashSet};
+
+    fn process(list: AccessList) -> Process {
+        Process::new(open_memory(), Arc::new(Handle::new(list)))
+    }
+
+    #[test]
+    fn figures_are_plausible() {
+        let set = InfoHashSet::parse("11".repeat(20).as_bytes()).unwrap();
+        let process = process(AccessList::Deny(set));
+        process.snapshot_written(&crate::snapshot::Written {
+            bytes: 7,
+            duration: Duration::from_millis(1500),
+            taken_at: seconds_since_epoch() - 10,
+        });
+        process.snapshot_failed();
+        let mut figures = Figures::new("x");
+        process.figures(&mut figures);
+        let json = figures.to_json();
+
+        assert_eq!(json["x_build_info"][env!("CARGO_PKG_VERSION")], 1);
+        assert!(json["x_resident_memory_bytes"].as_u64().unwrap() > 100_000);
+        assert!(json["x_open_file_descriptors"].as_u64().unwrap() >= 3);
+        assert_eq!(json["x_access_list_entries"], 1);
+        assert!(json["x_access_list_age_seconds"].as_u64().unwrap() < 100);
+        assert_eq!(json["x_snapshot_bytes"], 7);
+        assert_eq!(json["x_snapshot_write_seconds"], 1.5);
+        assert_eq!(json["x_snapshot_failures_total"], 1);
+        assert!((10..100).contains(&json["x_snapshot_age_seconds"].as_u64().unwrap()));
+    }
+
+    #[test]
+    fn figures_without_meaning_are_left_out() {
+        let mut figures = Figures::new("x");
+        process(AccessList::Off).figures(&mut figures);
+        let json = figures.to_json();
+        assert!(json.get("x_access_list_entries").is_none());
+        assert!(json.get("x_snapshot_age_seconds").is_none());
+    }
+
+    #[test]
+    fn ailments_are_named() {
+        let mut process = process(AccessList::Off);
+        assert_eq!(process.ailment(), None);
+
+        let stuck = vec![("udp-1".to_owned(), Duration::from_secs(12))];
+        process.turn(Instant::now(), 2, stuck);
+        assert_eq!(
+            process.ailment().unwrap(),
+            "worker udp-1 has not moved for 12 seconds"
+        );
+        process.turn(Instant::now(), 2, Vec::new());
+        assert_eq!(process.ailment(), None);
+
+        process.started -= STUCK_AFTER * 2;
+        assert!(process.ailment().unwrap().starts_with("the main thread"));
+    }
+}

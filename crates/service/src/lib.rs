@@ -10,6 +10,7 @@
 //! * [`access_list`]: which torrents are served, with reload.
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
+//! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod config;
 mod daemon;
 mod lifecycle;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 mod notify;
@@ -29,4 +31,4 @@ mod sys;
 pub mod workers;
 
 pub use daemon::{Daemon, Start};
-pub use lifecycle::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, run};
+pub use lifecycle::{EXIT_FAILURE, EXIT_USAGE, run};

@@ -1,0 +1,104 @@
+//! What a daemon gives to [`run`](crate::run), and what it gets.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, Invalid, ProcessSettings};
+use crate::{access_list, metrics, snapshot, sockets, workers};
+
+/// One of the daemons, as the process edge sees it.
+///
+/// The calls come in this order: [`settings`](Self::settings),
+/// [`open`](Self::open), [`start`](Self::start), and from then on the others,
+/// until the workers have ended; [`write_snapshot`](Self::write_snapshot) is
+/// the last.
+pub trait Daemon: Sized + Send + Sync + 'static {
+    /// The name of the binary, log identifier and snapshots, such as
+    /// `aquatic-udp`; with `_` for `-`, the prefix of all metrics.
+    const NAME: &'static str;
+    /// One sentence for `--help`.
+    const ABOUT: &'static str;
+
+    /// What the operator writes.
+    type Config: config::Config;
+    /// What the daemon works with, valid by type.
+    type Settings: Send + Sync;
+    /// What is opened while the process still has its privileges.
+    type Sockets;
+
+    /// Makes settings of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with values, each under its key.
+    fn settings(config: &Self::Config) -> Result<Self::Settings, Vec<Invalid>>;
+
+    /// The part of the settings that `service` itself acts on.
+    fn process(settings: &Self::Settings) -> &ProcessSettings;
+
+    /// What `--check-config` and the start should say about settings that are
+    /// valid, but not good on this machine ([`limits`](crate::limits)).
+    fn warnings(settings: &Self::Settings) -> Vec<String> {
+        let _ = settings;
+        Vec::new()
+    }
+
+    /// Takes over the sockets that the service manager passed, or binds them.
+    ///
+    /// # Errors
+    ///
+    /// When a socket cannot be opened; the process ends.
+    fn open(
+        settings: &Self::Settings,
+        passed: &mut sockets::Passed,
+    ) -> anyhow::Result<Self::Sockets>;
+
+    /// Builds the state, restores it from the snapshot, and starts the workers.
+    /// Privileges are dropped by now, and no other thread exists.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon cannot do its work; the process ends.
+    fn start(
+        settings: Self::Settings,
+        sockets: Self::Sockets,
+        start: Start<'_>,
+    ) -> anyhow::Result<Arc<Self>>;
+
+    /// Does a bounded piece of housekeeping on the main thread; returns how
+    /// long it may be left alone. It is called at least every
+    /// [`LONGEST_TURN`](workers::LONGEST_TURN), so no longer time has an effect.
+    fn tick(&self, now: Instant) -> Duration;
+
+    /// The access list was exchanged: forget what has become forbidden, now or
+    /// over the following ticks.
+    fn access_list_changed(&self);
+
+    /// Adds all figures for `/metrics` and `/stats.json`. Called on a thread of
+    /// the metrics server; must not hold a lock for long.
+    fn figures(&self, figures: &mut metrics::Figures);
+
+    /// One line for `systemctl status`. Should change little from second to
+    /// second.
+    fn status(&self) -> String;
+
+    /// Writes all that should survive a restart. Called on a thread of its own
+    /// while the workers run, and once more when they have ended; must not
+    /// hold a lock for long.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()>;
+}
+
+/// What [`Daemon::start`] gets.
+pub struct Start<'a> {
+    /// Which torrents are served; reloaded behind this handle.
+    pub access_list: Arc<access_list::Handle>,
+    /// Where to restore the state from.
+    pub snapshot: &'a mut snapshot::Source,
+    /// Where to start the workers.
+    pub workers: &'a mut workers::Workers,
+}

@@ -1,0 +1,75 @@
+//! The life of a daemon's process, from its command line to its exit code.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | asked to stop, and stopped well; or printed or checked what was asked for |
+//! | 1 | the configuration is wrong, or the start, a worker, or the last snapshot failed |
+//! | 2 | the command line is wrong |
+//!
+//! The reason is always the last error in the log.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::cli::{self, Action, Arguments, Program};
+use crate::config::{self, Config, Loaded};
+use crate::{Daemon, logging};
+
+mod check;
+mod startup;
+mod supervisor;
+
+/// The exit code of everything that fails, but the command line.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// The exit code of a wrong command line.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Runs a daemon: all of its `main`.
+pub fn run<D: Daemon>() -> ExitCode {
+    let arguments = cli::parse(&Program {
+        name: D::NAME,
+        about: D::ABOUT,
+        version: env!("CARGO_PKG_VERSION"),
+    });
+    let result = logging::init(D::NAME, log::LevelFilter::Info).and_then(|()| act::<D>(&arguments));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.action == Action::PrintDefault {
+        return print(D::Config::DEFAULT_TOML);
+    }
+    let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    let settings = loaded.settings(D::settings)?;
+    match arguments.action {
+        Action::PrintDefault | Action::PrintEffective | Action::Migrate => {
+            print(&loaded.effective_toml())
+        }
+        Action::Check => check::check::<D>(&settings),
+        Action::Run => {
+            log::set_max_level(D::process(&settings).log_level);
+            for warning in D::warnings(&settings) {
+                log::warn!("{warning}");
+            }
+            startup::start::<D>(settings)?.run()
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // `aquatic-udp -p | head` has got what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,172 @@
+//! Where log records go: to the journal with their fields, else to standard
+//! error, one line each.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::panic;
+use std::thread;
+
+use anyhow::Context;
+use log::kv::{self, Key, Value, VisitSource};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use systemd_journal_logger::{JournalLog, connected_to_journal};
+
+/// Installs the logger: the journal's when standard error is connected to it
+/// (`JOURNAL_STREAM`), else one that writes to standard error. Panics are
+/// logged too, with their place.
+///
+/// # Errors
+///
+/// When there is a logger already.
+pub fn init(program: &str, level: LevelFilter) -> anyhow::Result<()> {
+    let logger: Box<dyn Log> = match connect_journal(program) {
+        Some(journal) => Box::new(JournalOrStandardError { journal }),
+        None => Box::new(StandardError { priorities: false }),
+    };
+    log::set_boxed_logger(logger).context("there is a logger already")?;
+    log::set_max_level(level);
+    panic::set_hook(Box::new(|info| {
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        let place = info.location().map(ToString::to_string);
+        log::error!(
+            thread = name, place = place.as_deref();
+            "thread {name} panicked: {}",
+            panic_text(info.payload()).unwrap_or("for no stated reason")
+        );
+    }));
+    Ok(())
+}
+
+/// What a panic says, if it says a text.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+fn connect_journal(program: &str) -> Option<JournalLog> {
+    if !connected_to_journal() {
+        return None;
+    }
+    // Without its socket, standard error still leads to the journal.
+    let journal = JournalLog::empty().ok()?;
+    Some(journal.with_syslog_identifier(program.to_owned()))
+}
+
+/// Sends records to the journal; when that fails, because a changed root
+/// directory hides its socket, writes them to standard error, which leads there
+/// too, though without fields.
+struct JournalOrStandardError {
+    journal: JournalLog,
+}
+
+impl Log for JournalOrStandardError {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.journal.journal_send(record).is_err() {
+            StandardError { priorities: true }.log(record);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Writes records to standard error.
+struct StandardError {
+    /// Whether lines begin with a priority that the journal understands
+    /// (sd-daemon(3)) instead of a level for people.
+    priorities: bool,
+}
+
+impl Log for StandardError {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // One write a record, so that records of threads do not mix. When
+        // standard error is gone there is nobody left to tell.
+        let _ = io::stderr().write_all(line(record, self.priorities).as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+/// A record as a line: `WARN  message (key=value)`.
+fn line(record: &Record<'_>, priorities: bool) -> String {
+    let mut line = if priorities {
+        let priority = match record.level() {
+            Level::Error => 3,
+            Level::Warn => 4,
+            Level::Info => 5,
+            Level::Debug => 6,
+            Level::Trace => 7,
+        };
+        format!("<{priority}>")
+    } else {
+        format!("{:<5} ", record.level())
+    };
+    let _ = write!(line, "{}", record.args());
+    let mut fields = Fields(String::new());
+    // The visitor below never fails.
+    let _ = record.key_values().visit(&mut fields);
+    if !fields.0.is_empty() {
+        let _ = write!(line, " ({})", fields.0);
+    }
+    // A record that has several lines must not look like several records.
+    line = line.replace('\n', "\n      ");
+    line.push('\n');
+    line
+}
+
+struct Fields(String);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        let _ = write!(self.0, "{key}={value}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record_line(message: &str, fields: &[(&str, u64)], priorities: bool) -> String {
+        line(
+            &Record::builder()
+                .level(Level::Warn)
+                .args(format_args!("{message}"))
+                .key_values(&fields)
+                .build(),
+            priorities,
+        )
+    }
+
+    #[test]
+    fn lines_are_readable() {
+        assert_eq!(record_line("hello", &[], false), "WARN  hello\n");
+        assert_eq!(
+            record_line("hello", &[("a", 1), ("b", 2)], false),
+            "WARN  hello (a=1 b=2)\n"
+        );
+        assert_eq!(
+            record_line("two\nlines", &[], false),
+            "WARN  two\n      lines\n"
+        );
+    }
+
+    #[test]
+    fn lines_for_the_journal_have_priorities() {
+        assert_eq!(record_line("hello", &[("a", 1)], true), "<4>hello (a=1)\n");
+    }
+}

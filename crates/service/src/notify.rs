@@ -1,0 +1,161 @@
+//! What the service manager is told: ready, reloading, stopping, status, and
+//! that the watchdog may rest.
+//!
+//! The socket is connected once, before a change of the root directory can hide
+//! its path; `sd_notify::notify` would look for it every time.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The line to the service manager, if there is one.
+pub(crate) struct Notifier {
+    socket: Option<UnixDatagram>,
+    /// What STATUS= was last set to.
+    status: String,
+}
+
+impl Notifier {
+    /// Connects to `$NOTIFY_SOCKET`, if it is set.
+    pub(crate) fn from_environment() -> io::Result<Self> {
+        let socket = match env::var_os("NOTIFY_SOCKET") {
+            None => None,
+            Some(address) => Some(connect(&address)?),
+        };
+        Ok(Self {
+            socket,
+            status: String::new(),
+        })
+    }
+
+    /// Everything is up and answering.
+    pub(crate) fn ready(&mut self, status: &str) {
+        self.send(&[NotifyState::Ready, NotifyState::Status(status)]);
+        status.clone_into(&mut self.status);
+    }
+
+    /// A reload has begun; [`Self::ready`] ends it.
+    pub(crate) fn reloading(&self) {
+        // From version 253 on, systemd wants to know when the reload began.
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
+            Err(_) => self.send(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// The service is draining.
+    pub(crate) fn stopping(&self) {
+        self.send(&[
+            NotifyState::Stopping,
+            NotifyState::Status("answering what was read, then saving the swarm"),
+        ]);
+    }
+
+    /// Sets the status line, when it changed.
+    pub(crate) fn status(&mut self, status: &str) {
+        if status != self.status {
+            self.send(&[NotifyState::Status(status)]);
+            status.clone_into(&mut self.status);
+        }
+    }
+
+    /// Every worker is alive.
+    pub(crate) fn watchdog(&self) {
+        self.send(&[NotifyState::Watchdog]);
+    }
+
+    fn send(&self, states: &[NotifyState<'_>]) {
+        let Some(socket) = &self.socket else { return };
+        let message: String = states
+            .iter()
+            // A line break inside a status line would end it.
+            .map(|state| state.to_string().replace('\n', " ") + "\n")
+            .collect();
+        if let Err(error) = socket.send(message.as_bytes()) {
+            log::warn!("cannot notify the service manager: {error}");
+        }
+    }
+}
+
+/// How often the service manager wants to hear of the watchdog, at the latest.
+pub(crate) fn watchdog_limit() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+}
+
+fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match address.as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Notifier, UnixDatagram, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let notifier = Notifier {
+            socket: Some(connect(path.as_os_str()).unwrap()),
+            status: String::new(),
+        };
+        (notifier, manager, directory)
+    }
+
+    fn received(manager: &UnixDatagram) -> Option<String> {
+        let mut buffer = [0; 1024];
+        let length = manager.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn says_what_systemd_expects() {
+        let (mut notifier, manager, _directory) = pair();
+
+        notifier.ready("two\nlines");
+        assert_eq!(received(&manager).unwrap(), "READY=1\nSTATUS=two lines\n");
+        notifier.reloading();
+        let text = received(&manager).unwrap();
+        assert!(text.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{text}");
+        notifier.watchdog();
+        assert_eq!(received(&manager).unwrap(), "WATCHDOG=1\n");
+        notifier.stopping();
+        let text = received(&manager).unwrap();
+        assert!(text.starts_with("STOPPING=1\nSTATUS="), "{text}");
+    }
+
+    #[test]
+    fn repeats_no_status() {
+        let (mut notifier, manager, _directory) = pair();
+
+        notifier.status("a");
+        notifier.status("a");
+        notifier.status("b");
+        assert_eq!(received(&manager).unwrap(), "STATUS=a\n");
+        assert_eq!(received(&manager).unwrap(), "STATUS=b\n");
+        assert_eq!(received(&manager), None);
+    }
+
+    #[test]
+    fn reaches_abstract_sockets() {
+        let name = format!("aquatic-notify-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+
+        let socket = connect(OsStr::new(&format!("@{name}"))).unwrap();
+        socket.send(b"x").unwrap();
+        assert_eq!(received(&manager).unwrap(), "x");
+    }
+}

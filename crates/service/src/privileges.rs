@@ -1,0 +1,246 @@
+//! What the process may do, given up before it reads a byte from the network.
+//!
+//! In the main thread and before any other exists: the root directory, the
+//! supplementary groups, group and user change as configured; then every
+//! capability goes, from the bounding set too where that is allowed, and
+//! no_new_privs keeps any program from giving one back.
+//!
+//! Paths of files that are used while the service runs (access list, snapshot)
+//! are always looked up after this, also the first time. So with a changed root
+//! directory they mean the same file at start, at a reload and at the end: one
+//! inside it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use caps::{CapSet, Capability};
+use nix::sys::prctl;
+use nix::unistd::{self, Gid, Group, Uid, User};
+
+use crate::config::PrivilegesSettings;
+
+/// What the process becomes: names resolved to numbers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    identity: Option<Identity>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    root: Option<PathBuf>,
+    user: Uid,
+    group: Gid,
+}
+
+impl Target {
+    /// Looks up user and group, and checks that the process may change to them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user, group or directory, or the process was not
+    /// started as root; the message names the key.
+    pub(crate) fn find(settings: Option<&PrivilegesSettings>) -> anyhow::Result<Self> {
+        let Some(settings) = settings else {
+            return Ok(Self { identity: None });
+        };
+        let user = User::from_name(&settings.user)
+            .with_context(|| format!("privileges.user: cannot look up \"{}\"", settings.user))?
+            .with_context(|| format!("privileges.user: there is no user \"{}\"", settings.user))?;
+        let group = Group::from_name(&settings.group)
+            .with_context(|| format!("privileges.group: cannot look up \"{}\"", settings.group))?
+            .with_context(|| {
+                format!("privileges.group: there is no group \"{}\"", settings.group)
+            })?;
+        ensure!(
+            !user.uid.is_root(),
+            "privileges.user: \"{}\" is root itself; name a user without privileges",
+            settings.user
+        );
+        if let Some(root) = &settings.chroot_path {
+            let metadata = fs::metadata(root).with_context(|| {
+                format!("privileges.chroot_path: cannot use {}", root.display())
+            })?;
+            ensure!(
+                metadata.is_dir(),
+                "privileges.chroot_path: {} is not a directory",
+                root.display()
+            );
+        }
+        Ok(Self {
+            identity: Some(Identity {
+                root: settings.chroot_path.clone(),
+                user: user.uid,
+                group: group.gid,
+            }),
+        })
+    }
+
+    /// Whether this process may become that: it is root, or there is nothing to
+    /// become.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.identity.is_none() || unistd::geteuid().is_root()
+    }
+
+    /// Becomes it, and makes sure that it did.
+    ///
+    /// # Errors
+    ///
+    /// When anything was not given up; the process must end.
+    pub(crate) fn become_it(&self) -> anyhow::Result<()> {
+        ensure_single_thread()?;
+        if let Some(identity) = &self.identity {
+            if !self.is_reachable() {
+                bail!(
+                    "privileges.drop_privileges: only root can change to another user; \
+                     start as root, or set it to false"
+                );
+            }
+            if let Some(root) = &identity.root {
+                change_root(root)?;
+            }
+            drop_bounding_set();
+            change_identity(identity)?;
+        } else {
+            if unistd::geteuid().is_root() {
+                log::warn!(
+                    "running as root; set privileges.drop_privileges and privileges.user, \
+                     or start the service as a user of its own"
+                );
+            }
+            drop_bounding_set();
+        }
+        drop_capabilities()?;
+        prctl::set_no_new_privs().context("cannot set no_new_privs")?;
+        Ok(())
+    }
+}
+
+/// Capabilities belong to threads: with a second one, dropping them in this one
+/// would not be enough.
+fn ensure_single_thread() -> anyhow::Result<()> {
+    match fs::read_dir("/proc/self/task") {
+        Ok(threads) => {
+            let count = threads.count();
+            ensure!(
+                count == 1,
+                "cannot drop privileges: {count} threads exist already"
+            );
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            log::debug!("cannot count threads without /proc");
+            Ok(())
+        }
+        Err(error) => Err(error).context("cannot count threads"),
+    }
+}
+
+fn change_root(root: &Path) -> anyhow::Result<()> {
+    let context = || {
+        format!(
+            "privileges.chroot_path: cannot change to {}",
+            root.display()
+        )
+    };
+    unistd::chroot(root).with_context(context)?;
+    // A working directory outside would be a way out.
+    unistd::chdir("/").with_context(context)
+}
+
+fn change_identity(identity: &Identity) -> anyhow::Result<()> {
+    let Identity { user, group, .. } = *identity;
+    unistd::setgroups(&[]).context("cannot leave all supplementary groups")?;
+    unistd::setresgid(group, group, group)
+        .with_context(|| format!("privileges.group: cannot become group {group}"))?;
+    unistd::setresuid(user, user, user)
+        .with_context(|| format!("privileges.user: cannot become user {user}"))?;
+
+    let users = unistd::getresuid().context("cannot read back the user")?;
+    let groups = unistd::getresgid().context("cannot read back the group")?;
+    ensure!(
+        [users.real, users.effective, users.saved] == [user; 3]
+            && [groups.real, groups.effective, groups.saved] == [group; 3],
+        "the user and group did not change"
+    );
+    Ok(())
+}
+
+/// Needs CAP_SETPCAP, so it comes before the change of the user, and is left
+/// out by processes that never had that: no_new_privs has the same effect.
+fn drop_bounding_set() {
+    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false)
+        && let Err(error) = caps::clear(None, CapSet::Bounding)
+    {
+        log::warn!("cannot clear the bounding set of capabilities: {error}");
+    }
+}
+
+fn drop_capabilities() -> anyhow::Result<()> {
+    // Kernels before 4.3 and some sandboxes have no ambient set.
+    if let Err(error) = caps::clear(None, CapSet::Ambient) {
+        log::debug!("cannot clear the ambient set of capabilities: {error}");
+    }
+    for set in [CapSet::Effective, CapSet::Inheritable, CapSet::Permitted] {
+        caps::clear(None, set).with_context(|| format!("cannot clear capabilities ({set:?})"))?;
+        let left = caps::read(None, set).context("cannot read capabilities back")?;
+        ensure!(left.is_empty(), "capabilities are left ({set:?}): {left:?}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> PrivilegesSettings {
+        PrivilegesSettings {
+            chroot_path: None,
+            user: "nobody".to_owned(),
+            group: "nogroup".to_owned(),
+        }
+    }
+
+    fn error(change: impl FnOnce(&mut PrivilegesSettings)) -> String {
+        let mut settings = settings();
+        change(&mut settings);
+        format!("{:#}", Target::find(Some(&settings)).unwrap_err())
+    }
+
+    #[test]
+    fn names_are_looked_up() {
+        let target = Target::find(Some(&settings())).unwrap();
+        let identity = target.identity.unwrap();
+        assert_eq!(identity.user.as_raw(), 65534);
+        assert_eq!(identity.group.as_raw(), 65534);
+        assert_eq!(Target::find(None).unwrap().identity, None);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named_with_its_key() {
+        assert_eq!(
+            error(|settings| settings.user = "nobody-here".to_owned()),
+            "privileges.user: there is no user \"nobody-here\""
+        );
+        assert_eq!(
+            error(|settings| settings.group = "nobody-here".to_owned()),
+            "privileges.group: there is no group \"nobody-here\""
+        );
+        assert!(error(|settings| settings.user = "root".to_owned()).contains("is root itself"));
+        let text = error(|settings| settings.chroot_path = Some("/nonexistent".into()));
+        assert!(text.starts_with("privileges.chroot_path: "), "{text}");
+        let text = error(|settings| settings.chroot_path = Some("/etc/passwd".into()));
+        assert!(text.ends_with("is not a directory"), "{text}");
+    }
+
+    #[test]
+    fn a_second_thread_is_an_error() {
+        // The test runner has more than one thread.
+        let handle = std::thread::spawn(std::thread::park);
+        let error = ensure_single_thread().unwrap_err().to_string();
+        assert!(error.contains("threads exist already"), "{error}");
+        handle.thread().unpark();
+        handle.join().unwrap();
+    }
+}

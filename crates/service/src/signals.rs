@@ -1,0 +1,55 @@
+//! Signals as events of the main thread.
+//!
+//! The handlers are set before anything slow happens at start, so that a signal
+//! that comes early is acted upon late instead of killing the process.
+
+use std::io;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::workers::Event;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGUSR1 or SIGHUP: read the access list (and TLS material) again.
+    Reload,
+    /// SIGTERM or SIGINT: drain and end.
+    Stop,
+}
+
+/// Signals that are caught but not yet forwarded.
+pub(crate) struct Caught {
+    signals: Signals,
+}
+
+impl Caught {
+    /// Sets the handlers; starts no thread.
+    pub(crate) fn register() -> io::Result<Self> {
+        Ok(Self {
+            signals: Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?,
+        })
+    }
+
+    /// Starts the thread that tells the main thread of each signal. Equal
+    /// signals that come before the first was told are told once.
+    pub(crate) fn forward(mut self, events: SyncSender<Event>) -> io::Result<()> {
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for number in self.signals.forever() {
+                    let signal = match number {
+                        SIGINT | SIGTERM => Signal::Stop,
+                        _ => Signal::Reload,
+                    };
+                    if events.send(Event::Signal(signal)).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! Worker threads: one operating-system thread each, watched for life.
+//!
+//! A worker owns its sockets and never returns before it is asked to stop. One
+//! that does, that fails, or that panics takes the whole process down with a
+//! logged reason. Each one beats once per turn of its loop, at least once a
+//! second; the watchdog and `/health` look at the beats.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::logging::panic_text;
+use crate::signals::Signal;
+
+/// The longest a worker may take from one beat to the next when it has nothing
+/// to do: it waits for events at most this long.
+pub const LONGEST_TURN: Duration = Duration::from_secs(1);
+
+/// A worker whose beats have not advanced for this long is stuck.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// Longest name of a thread that Linux shows (`pthread_setname_np`).
+const LONGEST_THREAD_NAME: usize = 15;
+
+/// Events that may wait for the main thread before their senders wait too.
+const EVENT_QUEUE: usize = 64;
+
+/// The workers of a daemon.
+pub struct Workers {
+    entries: Vec<Worker>,
+    stopping: Arc<AtomicBool>,
+    events: SyncSender<Event>,
+}
+
+impl Workers {
+    /// Starts a worker on a thread of its own.
+    ///
+    /// `wake` makes the worker look at [`Context::is_stopping`] soon; it may be
+    /// called from any thread, also after the worker has ended. `body` returns
+    /// `Ok` only after it was asked to stop.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system allows no further thread.
+    pub fn spawn(
+        &mut self,
+        name: impl Into<String>,
+        wake: impl Fn() + Send + Sync + 'static,
+        body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let name = name.into();
+        let pulse = Arc::new(Pulse::default());
+        let context = Context {
+            name: name.clone(),
+            beats: Cell::new(0),
+            pulse: Arc::clone(&pulse),
+            stopping: Arc::clone(&self.stopping),
+        };
+        let stopping = Arc::clone(&self.stopping);
+        let events = self.events.clone();
+        let index = self.entries.len();
+
+        let thread = thread::Builder::new()
+            .name(thread_name(&name))
+            .spawn(move || {
+                let result = panic::catch_unwind(AssertUnwindSafe(|| body(context)));
+                let end = match result {
+                    Ok(Ok(())) if stopping.load(Ordering::Relaxed) => End::Asked,
+                    Ok(Ok(())) => End::Failed("ended without being asked to".to_owned()),
+                    Ok(Err(error)) => End::Failed(format!("{error:#}")),
+                    Err(payload) => End::Failed(panic_message(payload.as_ref())),
+                };
+                // Nobody listens any more only when the process is ending.
+                let _ = events.send(Event::WorkerEnded { index, end });
+            })
+            .with_context(|| format!("cannot start the thread of worker {name}"))?;
+
+        self.entries.push(Worker {
+            name,
+            pulse,
+            wake: Box::new(wake),
+            thread: Some(thread),
+            seen: Seen::now(),
+            pinged: 0,
+        });
+        Ok(())
+    }
+
+    /// How many workers were started.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no worker was started.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// No workers yet, and where their ends are told (with the signals).
+    pub(crate) fn new() -> (Self, SyncSender<Event>, Receiver<Event>) {
+        let (events, receiver) = sync_channel(EVENT_QUEUE);
+        let workers = Self {
+            entries: Vec::new(),
+            stopping: Arc::default(),
+            events: events.clone(),
+        };
+        (workers, events, receiver)
+    }
+
+    /// The name of the worker that an event speaks of.
+    pub(crate) fn name(&self, index: usize) -> &str {
+        self.entries
+            .get(index)
+            .map_or("unknown", |worker| worker.name.as_str())
+    }
+
+    /// Asks every worker to end, and wakes it.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for worker in &self.entries {
+            (worker.wake)();
+        }
+    }
+
+    /// Whether every worker has beaten since the last time that this said so:
+    /// the watchdog may be told that all is well.
+    pub(crate) fn all_beat(&mut self) -> bool {
+        let advanced = self
+            .entries
+            .iter()
+            .all(|worker| worker.pulse.beats() != worker.pinged);
+        if advanced {
+            for worker in &mut self.entries {
+                worker.pinged = worker.pulse.beats();
+            }
+        }
+        advanced
+    }
+
+    /// Names the workers that have not beaten for a while, and for how long.
+    pub(crate) fn stuck(&mut self, now: Instant) -> Vec<(String, Duration)> {
+        let mut stuck = Vec::new();
+        for worker in &mut self.entries {
+            let beats = worker.pulse.beats();
+            if beats != worker.seen.beats {
+                worker.seen = Seen { beats, at: now };
+            }
+            let still = now.saturating_duration_since(worker.seen.at);
+            if still >= STUCK_AFTER {
+                stuck.push((worker.name.clone(), still));
+            }
+        }
+        stuck
+    }
+
+    /// Joins the threads that have ended and names those that have not.
+    pub(crate) fn join_ended(&mut self) -> Vec<&str> {
+        let mut running = Vec::new();
+        for worker in &mut self.entries {
+            if let Some(thread) = worker.thread.take_if(|thread| thread.is_finished()) {
+                // A panic was caught inside the thread and told as its end.
+                let _ = thread.join();
+            }
+            if worker.thread.is_some() {
+                running.push(worker.name.as_str());
+            }
+        }
+        running
+    }
+}
+
+/// What a worker has of the service: its name, its beat, and the word to stop.
+pub struct Context {
+    name: String,
+    beats: Cell<u64>,
+    pulse: Arc<Pulse>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Context {
+    /// The name given at [`Workers::spawn`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says that the loop turns; a relaxed store, to be called on every turn
+    /// and at least every [`LONGEST_TURN`].
+    pub fn beat(&self) {
+        let beats = self.beats.get().wrapping_add(1);
+        self.beats.set(beats);
+        self.pulse.beats.store(beats, Ordering::Relaxed);
+    }
+
+    /// Whether the worker is asked to answer what it has read and to return.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// What wakes the main thread.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A signal arrived.
+    Signal(Signal),
+    /// A worker's thread is about to end.
+    WorkerEnded {
+        /// Which one, in the order they were started.
+        index: usize,
+        /// Why.
+        end: End,
+    },
+    /// The thread that writes snapshots is done with one.
+    SnapshotEnded(Result<crate::snapshot::Written, String>),
+}
+
+/// Why a worker ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was asked to.
+    Asked,
+    /// It failed, panicked, or ended of its own accord.
+    Failed(String),
+}
+
+struct Worker {
+    name: String,
+    pulse: Arc<Pulse>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    thread: Option<JoinHandle<()>>,
+    /// The last change of the beats that was noticed.
+    seen: Seen,
+    /// The beats when the watchdog was last told that all is well.
+    pinged: u64,
+}
+
+struct Seen {
+    beats: u64,
+    at: Instant,
+}
+
+impl Seen {
+    fn now() -> Self {
+        Self {
+            beats: 0,
+            at: Instant::now(),
+        }
+    }
+}
+
+/// A counter on cache lines of its own, because its worker writes it on every
+/// turn (two lines, as processors fetch them in pairs).
+#[derive(Default)]
+#[repr(align(128))]
+struct Pulse {
+    beats: AtomicU64,
+}
+
+impl Pulse {
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    match panic_text(payload) {
+        Some(text) => format!("panicked: {text}"),
+        None => "panicked".to_owned(),
+    }
+}
+
+/// Names may hold no zero byte, and Linux cuts them.
+fn thread_name(name: &str) -> String {
+    name.chars()
+        .filter(char::is_ascii_graphic)
+        .take(LONGEST_THREAD_NAME)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than any of these threads needs on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn end_of(body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static) -> String {
+        let (mut workers, _, events) = Workers::new();
+        workers.spawn("one", || (), body).unwrap();
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::WorkerEnded { index: 0, end } => match end {
+                End::Asked => "asked".to_owned(),
+                End::Failed(reason) => reason,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn tells_why_a_worker_ended() {
+        assert_eq!(end_of(|_| Ok(())), "ended without being asked to");
+        assert_eq!(
+            end_of(|_| Err(anyhow::anyhow!("inner").context("outer"))),
+            "outer: inner"
+        );
+        assert_eq!(end_of(|_| panic!("at {}", 1)), "panicked: at 1");
+        assert_eq!(end_of(|_| panic!("plainly")), "panicked: plainly");
+    }
+
+    #[test]
+    fn stops_and_joins() {
+        let (mut workers, _, events) = Workers::new();
+        let (wake, woken) = sync_channel(1);
+        workers
+            .spawn(
+                "one",
+                move || {
+                    let _ = wake.try_send(());
+                },
+                move |context| {
+                    while !context.is_stopping() {
+                        context.beat();
+                        woken.recv_timeout(PATIENCE)?;
+                    }
+                    Ok(())
+                },
+            )
+            .unwrap();
+        assert_eq!(workers.join_ended(), ["one"]);
+
+        workers.stop();
+        let event = events.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            matches!(
+                event,
+                Event::WorkerEnded {
+                    end: End::Asked,
+                    ..
+                }
+            ),
+            "{event:?}"
+        );
+        let start = Instant::now();
+        while !workers.join_ended().is_empty() {
+            assert!(start.elapsed() < PATIENCE);
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn notices_who_does_not_beat() {
+        let (mut workers, _, _events) = Workers::new();
+        let (go, turns) = sync_channel::<()>(0);
+        let (done, beaten) = sync_channel(0);
+        workers
+            .spawn(
+                "one",
+                || (),
+                move |context| {
+                    while turns.recv().is_ok() {
+                        context.beat();
+                        done.send(())?;
+                    }
+                    Ok(())
+                },
+            )
+            .unwrap();
+
+        assert!(!workers.all_beat(), "no beat yet");
+        go.send(()).unwrap();
+        beaten.recv().unwrap();
+        assert!(workers.all_beat());
+        assert!(!workers.all_beat(), "no beat since");
+
+        let now = Instant::now();
+        assert!(workers.stuck(now).is_empty());
+        let later = now + STUCK_AFTER;
+        assert_eq!(workers.stuck(later), [("one".to_owned(), STUCK_AFTER)]);
+        go.send(()).unwrap();
+        beaten.recv().unwrap();
+        assert!(workers.stuck(later).is_empty());
+    }
+
+    #[test]
+    fn thread_names_are_what_linux_takes() {
+        assert_eq!(thread_name("udp worker\0 number 12"), "udpworkernumber");
+    }
+}

@@ -1,7 +1,7 @@
 //! How many peers each source address has.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
@@ -14,11 +14,14 @@ const PARTS: usize = 64;
 /// The address, or for IPv6 its /64 network, at most this many bytes.
 type Address = [u8; 8];
 
+/// Addresses and how many peers they have.
+type Counts = HashTable<(Address, u32)>;
+
 /// Counts for [`Limits::max_peers_per_ip`](crate::Limits::max_peers_per_ip).
 ///
 /// The locks in here are taken while a shard's is held, and none after them.
 pub(crate) struct AddressCounts {
-    parts: Box<[Mutex<HashTable<(Address, u32)>>]>,
+    parts: Box<[Mutex<Counts>]>,
     max: NonZeroU32,
     key: HashKey,
 }
@@ -61,7 +64,7 @@ impl AddressCounts {
         }
     }
 
-    fn part(&self, hash: u64) -> std::sync::MutexGuard<'_, HashTable<(Address, u32)>> {
+    fn part(&self, hash: u64) -> MutexGuard<'_, Counts> {
         self.parts[(hash >> 32) as usize % PARTS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

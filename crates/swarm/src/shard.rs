@@ -68,6 +68,8 @@ pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     retired: HashTable<RetiredTorrent>,
     pub(crate) peers: usize,
     pub(crate) seeders: usize,
+    /// Downloads that were counted here, in torrents that are gone, too.
+    pub(crate) downloads: u64,
 }
 
 /// The most torrents of a shard: what a slot number can count.
@@ -81,6 +83,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             retired: HashTable::new(),
             peers: 0,
             seeders: 0,
+            downloads: 0,
         }
     }
 
@@ -103,23 +106,12 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
 
     pub(crate) fn scrape(&self, info_hash: &InfoHash, hash: u64) -> Scraped {
         if let Some(slot) = self.find(info_hash, hash) {
-            let torrent = self.torrents.at(slot);
-            let View {
-                records, seeders, ..
-            } = torrent.peers.view();
-            return Scraped {
-                seeders: seeders as u32,
-                leechers: (records.len() - seeders) as u32,
-                completed: torrent.completed,
-            };
+            return self.torrents.at(slot).scraped();
         }
         let retired = self
             .retired
             .find(hash, |retired| retired.info_hash == *info_hash);
-        Scraped {
-            completed: retired.map_or(0, |retired| retired.completed),
-            ..Scraped::default()
-        }
+        retired.map_or_else(Scraped::default, RetiredTorrent::scraped)
     }
 
     #[inline]
@@ -185,7 +177,9 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             let slot = self.create(info_hash, hash, &record, rules)?;
             let torrent = self.torrents.at_mut(slot);
             let position = torrent.peers.insert(record, is_seeder, deadline, rules.key);
-            torrent.completed += u32::from(has_completed && is_seeder);
+            let is_download = has_completed && is_seeder;
+            torrent.completed = torrent.completed.saturating_add(u32::from(is_download));
+            self.downloads += u64::from(is_download);
             self.peers += 1;
             self.seeders += usize::from(is_seeder);
             return Ok((slot, position));
@@ -212,6 +206,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         // from a peer that is a seeder by now: it is the same download.
         let is_download = has_completed && is_seeder && !was_seeder;
         torrent.completed = torrent.completed.saturating_add(u32::from(is_download));
+        self.downloads += u64::from(is_download);
         self.seeders = self.seeders + usize::from(is_seeder) - usize::from(was_seeder);
         Ok((slot, position))
     }

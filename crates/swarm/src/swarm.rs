@@ -36,6 +36,8 @@ pub struct Totals {
     pub peers: usize,
     /// Peers that have nothing left to download.
     pub seeders: usize,
+    /// Downloads that were counted since the swarm was made.
+    pub downloads: u64,
 }
 
 /// The shard of one torrent. Others wait for it until it is dropped.
@@ -87,6 +89,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             totals.torrents += shard.torrents().len();
             totals.peers += shard.peers;
             totals.seeders += shard.seeders;
+            totals.downloads += shard.downloads;
         }
         totals
     }
@@ -99,24 +102,21 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     /// Calls `visit` for every torrent that has peers or downloads, locking
     /// one shard at a time.
     pub fn for_each_torrent(&self, mut visit: impl FnMut(&InfoHash, Scraped)) {
-        for number in 0..self.shards.len() {
-            let shard = self.lock_number(number);
-            for torrent in shard.torrents().iter() {
-                let view = torrent.peers.view();
-                let scraped = Scraped {
-                    seeders: view.seeders as u32,
-                    leechers: (view.records.len() - view.seeders) as u32,
-                    completed: torrent.completed,
-                };
-                visit(&torrent.info_hash, scraped);
-            }
-            for torrent in shard.retired() {
-                let scraped = Scraped {
-                    completed: torrent.completed,
-                    ..Scraped::default()
-                };
-                visit(&torrent.info_hash, scraped);
-            }
+        for number in 0..self.shard_count() {
+            self.for_each_torrent_of(number, &mut visit);
+        }
+    }
+
+    /// Calls `visit` for the torrents of one shard that have peers or
+    /// downloads, while it is locked. Shards are numbered from 0 to
+    /// [`shard_count`](Self::shard_count).
+    pub fn for_each_torrent_of(&self, number: usize, mut visit: impl FnMut(&InfoHash, Scraped)) {
+        let shard = self.lock_number(number);
+        for torrent in shard.torrents().iter() {
+            visit(&torrent.info_hash, torrent.scraped());
+        }
+        for torrent in shard.retired() {
+            visit(&torrent.info_hash, torrent.scraped());
         }
     }
 

@@ -2,7 +2,8 @@
 
 use aquatic_bittorrent::InfoHash;
 
-use crate::peers::Peers;
+use crate::peers::{Peers, View};
+use crate::shard::Scraped;
 
 /// A torrent that has peers. With few IPv4 peers it is one cache line.
 #[repr(align(64))]
@@ -17,6 +18,28 @@ pub(crate) struct Torrent<const S: usize, const K: usize, const N: usize> {
 pub(crate) struct RetiredTorrent {
     pub(crate) info_hash: InfoHash,
     pub(crate) completed: u32,
+}
+
+impl<const S: usize, const K: usize, const N: usize> Torrent<S, K, N> {
+    pub(crate) fn scraped(&self) -> Scraped {
+        let View {
+            records, seeders, ..
+        } = self.peers.view();
+        Scraped {
+            seeders: seeders as u32,
+            leechers: (records.len() - seeders) as u32,
+            completed: self.completed,
+        }
+    }
+}
+
+impl RetiredTorrent {
+    pub(crate) fn scraped(&self) -> Scraped {
+        Scraped {
+            completed: self.completed,
+            ..Scraped::default()
+        }
+    }
 }
 
 #[cfg(test)]

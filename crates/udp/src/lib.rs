@@ -1,4 +1,28 @@
-//! The `aquatic-udp` daemon: a BitTorrent tracker over UDP.
+//! `aquatic-udp`: a BitTorrent tracker over UDP (BEP 15).
+//!
+//! From the outside in:
+//!
+//! * [`UdpDaemon`]: what the process edge drives.
+//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * `worker`: the event loop, on sockets of its own.
+//! * `datagrams`: batches of datagrams, in and out.
+//! * [`tracker`]: what is answered; no socket in sight.
+//! * `housekeeping`, `scrape_export`, `snapshot`: beside the requests.
+//! * `counters`, `clients`: what is told on the metrics page.
 
+mod clients;
+mod clock;
 pub mod config;
+mod counters;
+mod daemon;
+mod datagrams;
+mod housekeeping;
+mod scrape_export;
 pub mod settings;
+mod snapshot;
+pub mod tracker;
+mod worker;
+
+pub use clients::ClientCounts;
+pub use daemon::UdpDaemon;
+pub use datagrams::MAX_REPLY_LENGTH;

@@ -1,2 +1,7 @@
-//! The `aquatic-udp` daemon.
-fn main() {}
+//! The `aquatic-udp` daemon: see `aquatic-udp --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aquatic_service::run::<aquatic_udp::UdpDaemon>()
+}

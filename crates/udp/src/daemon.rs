@@ -1,0 +1,310 @@
+//! The daemon, as the process edge sees it.
+
+use std::io;
+use std::net::UdpSocket;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use aquatic_service::config::{Invalid, ProcessSettings};
+use aquatic_service::metrics::Figures;
+use aquatic_service::snapshot::BlockWriter;
+use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Passed, UdpRequest};
+use aquatic_service::{Daemon, Start};
+use aquatic_swarm::{HashKey, Limits, Totals};
+use aquatic_udp_protocol::ConnectionIdKey;
+
+use crate::clients::{self, ClientCounts};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::counters::{self, Counters};
+use crate::housekeeping::{Housekeeping, Urgency};
+use crate::scrape_export::ScrapeExport;
+use crate::settings::{NAME, Settings};
+use crate::snapshot::{self, Parts};
+use crate::tracker::{Rules, State, Tracker};
+use crate::worker::Worker;
+
+/// `aquatic-udp`.
+pub struct UdpDaemon {
+    state: Arc<State>,
+    clock: Clock,
+    counters: Arc<[Counters]>,
+    clients: Vec<Arc<ClientCounts>>,
+    kernel_drops: KernelDrops,
+    urgency: Urgency,
+    /// Used by the main thread alone.
+    chores: Mutex<Chores>,
+    status: String,
+}
+
+/// What the main thread does beside waiting.
+struct Chores {
+    housekeeping: Housekeeping,
+    next_step: Instant,
+    export: Option<ScrapeExport>,
+}
+
+impl Daemon for UdpDaemon {
+    const NAME: &'static str = NAME;
+    const ABOUT: &'static str = "BitTorrent tracker over UDP (BEP 15)";
+
+    type Config = Config;
+    type Settings = Settings;
+    /// One list for each worker.
+    type Sockets = Vec<Vec<BoundUdp>>;
+
+    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+        Settings::new(config)
+    }
+
+    fn process(settings: &Settings) -> &ProcessSettings {
+        &settings.process
+    }
+
+    fn warnings(settings: &Settings) -> Vec<String> {
+        let buffer = settings
+            .receive_buffer_bytes
+            .map(|bytes| bytes.get() as u64);
+        buffer
+            .and_then(aquatic_service::limits::receive_buffer_warning)
+            .into_iter()
+            .collect()
+    }
+
+    fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
+        let workers = settings
+            .workers
+            .map_or_else(thread::available_parallelism, Ok);
+        sockets::udp(
+            UdpRequest {
+                addresses: &settings.addresses,
+                workers: workers.context("cannot count the processors; set socket_workers")?,
+                receive_buffer_bytes: settings.receive_buffer_bytes,
+            },
+            passed,
+        )
+    }
+
+    fn start(
+        settings: Settings,
+        sockets: Self::Sockets,
+        start: Start<'_>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let clock = Clock::start();
+        let parts = Parts {
+            rules: rules(&settings),
+            limits: limits(&settings),
+            hash_key: HashKey::new(secret()?),
+            connection_id_key: ConnectionIdKey::from_bytes(secret()?),
+            access_list: start.access_list,
+        };
+        let restored = start
+            .snapshot
+            .restore(|reader| snapshot::read(parts.clone(), &clock, reader))?;
+        let (state, restored) = restored.unwrap_or_else(|| (parts.build(), Default::default()));
+        if restored.refused > 0 {
+            log::warn!(
+                "{} peers of the snapshot were left out, as the limits are lower now",
+                restored.refused
+            );
+        }
+
+        let status = status(&sockets);
+        let now = Instant::now();
+        let urgency = Urgency::default();
+        // The list may have changed while the tracker was away.
+        urgency.raise();
+        let mut daemon = Self {
+            state: Arc::new(state),
+            clock,
+            counters: sockets.iter().map(|_| Counters::default()).collect(),
+            clients: Vec::new(),
+            kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
+                .context("cannot watch for datagrams that the kernel drops")?,
+            urgency,
+            chores: Mutex::new(Chores {
+                housekeeping: Housekeeping::new(settings.cleaning_interval),
+                next_step: now,
+                export: settings
+                    .scrape_export
+                    .clone()
+                    .map(|export| ScrapeExport::new(export, now)),
+            }),
+            status,
+        };
+        for (number, sockets) in sockets.into_iter().enumerate() {
+            let sockets = sockets.into_iter().map(|bound| bound.socket).collect();
+            daemon.start_worker(number, sockets, &settings, start.workers)?;
+        }
+        Ok(Arc::new(daemon))
+    }
+
+    fn tick(&self, now: Instant) -> Duration {
+        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        let Chores {
+            housekeeping,
+            next_step,
+            export,
+        } = &mut *chores;
+        if let Some(export) = export {
+            export.run_if_due(&self.state, now);
+        }
+        if now >= *next_step {
+            *next_step = now + housekeeping.step(&self.state, self.clock.at(now), &self.urgency);
+        }
+        next_step.saturating_duration_since(Instant::now())
+    }
+
+    fn access_list_changed(&self) {
+        self.urgency.raise();
+        self.chores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_step = Instant::now();
+    }
+
+    fn figures(&self, figures: &mut Figures) {
+        let families = [
+            ("ipv4", self.state.ipv4.totals()),
+            ("ipv6", self.state.ipv6.totals()),
+        ];
+        for (family, totals) in families {
+            add_totals(family, totals, figures);
+        }
+        figures.gauge(
+            "retired_torrents",
+            "Torrents without peers that are kept for their download counts.",
+            &[],
+            self.state.usage.retired() as u64,
+        );
+        figures.gauge(
+            "workers",
+            "Worker threads.",
+            &[],
+            self.counters.len() as u64,
+        );
+        counters::add_figures(&self.counters, self.kernel_drops.total(), figures);
+        clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
+    }
+
+    fn status(&self) -> String {
+        format!("{}; {} torrents", self.status, self.state.usage.live())
+    }
+
+    fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        snapshot::write(&self.state, &self.clock, out)
+    }
+}
+
+impl UdpDaemon {
+    fn start_worker(
+        &mut self,
+        number: usize,
+        sockets: Vec<UdpSocket>,
+        settings: &Settings,
+        workers: &mut aquatic_service::workers::Workers,
+    ) -> anyhow::Result<()> {
+        let clients = settings.count_peer_clients || settings.count_peer_id_prefixes;
+        let clients = clients.then(|| {
+            Arc::new(ClientCounts::new(
+                settings.count_peer_clients,
+                settings.count_peer_id_prefixes,
+            ))
+        });
+        self.clients.extend(clients.clone());
+
+        let seed = u64::from_ne_bytes(secret()?);
+        let random = fastrand::Rng::with_seed(seed);
+        let tracker = Tracker::new(self.state.clone(), random, clients);
+        let counters = self.counters.clone();
+        let (worker, waker) = Worker::new(sockets, tracker, self.clock, counters, number)?;
+        let wake = move || {
+            // It fails only if the worker is gone, and then there is no need.
+            let _ = waker.wake();
+        };
+        workers.spawn(format!("udp-{number}"), wake, move |context| {
+            worker.run(&context)
+        })
+    }
+}
+
+/// Bytes from the system's source of secrets.
+fn secret<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    Ok(bytes)
+}
+
+fn rules(settings: &Settings) -> Rules {
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    Rules {
+        max_response_peers: settings.max_response_peers.get(),
+        max_scrape_torrents: settings.max_scrape_torrents.get(),
+        announce_interval_seconds: seconds(settings.announce_interval),
+        peer_lifetime_seconds: u16::try_from(settings.max_peer_age.as_secs()).unwrap_or(u16::MAX),
+        connection_lifetime_seconds: seconds(settings.max_connection_age),
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let count = |max: NonZeroUsize| NonZeroU32::try_from(max).unwrap_or(NonZeroU32::MAX);
+    Limits {
+        max_torrents: Some(settings.max_torrents),
+        max_peers_per_torrent: Some(count(settings.max_peers_per_torrent)),
+        max_peers_per_ip: settings.max_peers_per_ip.map(count),
+    }
+}
+
+/// Where the daemon listens, for `systemctl status`.
+fn status(sockets: &[Vec<BoundUdp>]) -> String {
+    let mut addresses: Vec<String> = sockets
+        .iter()
+        .flatten()
+        .map(|bound| bound.address.to_string())
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let plural = if sockets.len() == 1 { "" } else { "s" };
+    format!(
+        "Serving {} with {} worker{plural}",
+        addresses.join(", "),
+        sockets.len()
+    )
+}
+
+fn add_totals(family: &str, totals: Totals, figures: &mut Figures) {
+    let labels = [("family", family)];
+    figures.gauge(
+        "torrents",
+        "Torrents that have peers.",
+        &labels,
+        totals.torrents as u64,
+    );
+    figures.gauge(
+        "peers",
+        "Peers of all torrents.",
+        &labels,
+        totals.peers as u64,
+    );
+    figures.gauge(
+        "seeders",
+        "Peers that have nothing left to download.",
+        &labels,
+        totals.seeders as u64,
+    );
+    figures.gauge(
+        "leechers",
+        "Peers that are still downloading.",
+        &labels,
+        (totals.peers - totals.seeders) as u64,
+    );
+    figures.counter(
+        "completed_total",
+        "Downloads that were announced as completed.",
+        &labels,
+        totals.downloads,
+    );
+}

@@ -1,0 +1,108 @@
+//! A file with the counts of all torrents, written now and then.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_swarm::{Scraped, Swarm};
+
+use crate::settings::ScrapeExportSettings;
+use crate::tracker::State;
+
+/// When the file is next to be written.
+pub(crate) struct ScrapeExport {
+    settings: ScrapeExportSettings,
+    due: Instant,
+    is_running: Arc<AtomicBool>,
+}
+
+impl ScrapeExport {
+    /// Writes for the first time when one interval has passed.
+    pub(crate) fn new(settings: ScrapeExportSettings, now: Instant) -> Self {
+        Self {
+            due: now + settings.interval,
+            settings,
+            is_running: Arc::default(),
+        }
+    }
+
+    /// Writes the file on a thread of its own if it is due, unless the last
+    /// one is still being written.
+    pub(crate) fn run_if_due(&mut self, state: &Arc<State>, now: Instant) {
+        if now < self.due || self.is_running.swap(true, Relaxed) {
+            return;
+        }
+        self.due = now + self.settings.interval;
+        let state = state.clone();
+        let path = self.settings.path.clone();
+        let is_running = self.is_running.clone();
+        let write_and_log = move || {
+            let start = Instant::now();
+            match write(&state, &path) {
+                Ok(torrents) => log::info!(
+                    path = path.display().to_string(),
+                    torrents,
+                    milliseconds = start.elapsed().as_millis() as u64;
+                    "wrote the scrape export"
+                ),
+                Err(error) => {
+                    log::error!("cannot write the scrape export {}: {error}", path.display());
+                }
+            }
+            is_running.store(false, Relaxed);
+        };
+        let thread = thread::Builder::new().name("scrape-export".to_owned());
+        if let Err(error) = thread.spawn(write_and_log) {
+            log::error!("cannot start the thread that writes the scrape export: {error}");
+            self.is_running.store(false, Relaxed);
+        }
+    }
+}
+
+/// Replaces the file at `path`; returns how many lines it has after its first.
+///
+/// Each line has an info hash, its address family, and its seeders, leechers
+/// and downloads, with tabs in between. The first line names them.
+fn write(state: &State, path: &Path) -> io::Result<u64> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let mut file = BufWriter::new(File::create(&temporary)?);
+    writeln!(file, "info_hash\tfamily\tseeders\tleechers\tcompleted")?;
+    let ipv4 = write_swarm(&state.ipv4, "ipv4", &mut file)?;
+    let ipv6 = write_swarm(&state.ipv6, "ipv6", &mut file)?;
+    file.into_inner()?.sync_all()?;
+    fs::rename(&temporary, path)?;
+    Ok(ipv4 + ipv6)
+}
+
+/// Copies a shard's lines while it is locked, and writes them afterwards.
+fn write_swarm<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    family: &str,
+    file: &mut impl Write,
+) -> io::Result<u64> {
+    let mut torrents = Vec::<(InfoHash, Scraped)>::new();
+    let mut count = 0;
+    for number in 0..swarm.shard_count() {
+        torrents.clear();
+        swarm.for_each_torrent_of(number, |hash, scraped| torrents.push((*hash, scraped)));
+        for (info_hash, scraped) in &torrents {
+            let Scraped {
+                seeders,
+                leechers,
+                completed,
+            } = scraped;
+            writeln!(
+                file,
+                "{info_hash}\t{family}\t{seeders}\t{leechers}\t{completed}"
+            )?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,116 @@
+//! What survives a restart: peers, downloads, and the key of connection ids.
+
+use std::io;
+
+use aquatic_service::snapshot::{BlockReader, BlockWriter, ReadError};
+use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
+use aquatic_swarm::{HashKey, Limits, Swarm};
+use aquatic_udp_protocol::ConnectionIdKey;
+
+use crate::clock::Clock;
+use crate::tracker::{Rules, State};
+
+/// The kinds of blocks. A number is never used for something else.
+mod kind {
+    pub(super) const CONNECTION_ID_KEY: u8 = 1;
+    pub(super) const IPV4_TORRENTS: u8 = 2;
+    pub(super) const IPV6_TORRENTS: u8 = 3;
+}
+
+/// Writes everything that [`read`] needs.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(crate) fn write(state: &State, clock: &Clock, out: &mut BlockWriter<'_>) -> io::Result<()> {
+    out.write_block(kind::CONNECTION_ID_KEY, &state.connection_id_key.to_bytes())?;
+    write_torrents(&state.ipv4, kind::IPV4_TORRENTS, clock, out)?;
+    write_torrents(&state.ipv6, kind::IPV6_TORRENTS, clock, out)
+}
+
+fn write_torrents<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    kind: u8,
+    clock: &Clock,
+    out: &mut BlockWriter<'_>,
+) -> io::Result<()> {
+    let mut walk = SnapshotWalk::new();
+    let mut block = Vec::new();
+    while walk.next_block(swarm, clock.now().monotonic_seconds, &mut block) {
+        out.write_block(kind, &block)?;
+        block.clear();
+    }
+    Ok(())
+}
+
+/// What a state is made of, besides what a snapshot restores.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    /// How requests are answered.
+    pub rules: Rules,
+    /// What bounds the swarms.
+    pub limits: Limits,
+    /// The secret of the swarms' tables.
+    pub hash_key: HashKey,
+    /// The key of connection ids, if the snapshot has none.
+    pub connection_id_key: ConnectionIdKey,
+    /// Torrents that are served.
+    pub access_list: std::sync::Arc<aquatic_service::access_list::Handle>,
+}
+
+impl Parts {
+    /// A tracker without torrents.
+    pub(crate) fn build(self) -> State {
+        State::new(
+            self.rules,
+            self.limits,
+            self.hash_key,
+            self.connection_id_key,
+            self.access_list,
+        )
+    }
+}
+
+/// Builds a tracker of `parts` and a snapshot.
+///
+/// Peers keep the time that they had left, because they could not announce
+/// while the tracker was away; if it was away for longer than any peer is
+/// kept, only downloads are restored. Blocks of unknown kinds are passed over.
+///
+/// # Errors
+///
+/// When a block makes no sense, or the reader finds damage.
+pub(crate) fn read(
+    parts: Parts,
+    clock: &Clock,
+    reader: &mut BlockReader<'_>,
+) -> Result<(State, Restored), ReadError> {
+    let now = clock.now();
+    let age_seconds = u64::from(now.epoch_seconds).saturating_sub(reader.taken_at());
+    let lifetime = parts.rules.peer_lifetime_seconds;
+    let with_peers = age_seconds <= u64::from(lifetime);
+
+    let mut state = parts.build();
+    let mut total = Restored::default();
+    while let Some(block) = reader.next_block()? {
+        let seconds = now.monotonic_seconds;
+        let bytes = block.payload;
+        let restored = match block.kind {
+            kind::CONNECTION_ID_KEY => {
+                let key = bytes.try_into().map_err(|_| {
+                    ReadError::damaged(format!("a key of {} bytes, not 16", bytes.len()))
+                })?;
+                state.connection_id_key = ConnectionIdKey::from_bytes(key);
+                continue;
+            }
+            kind::IPV4_TORRENTS => restore(&state.ipv4, bytes, seconds, lifetime, with_peers),
+            kind::IPV6_TORRENTS => restore(&state.ipv6, bytes, seconds, lifetime, with_peers),
+            _ => continue,
+        };
+        let restored = restored.map_err(|error| ReadError::damaged(error.to_string()))?;
+        total.entries += restored.entries;
+        total.peers += restored.peers;
+        total.refused += restored.refused;
+    }
+    Ok((state, total))
+}

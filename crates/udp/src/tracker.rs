@@ -1,0 +1,442 @@
+//! What is answered to a datagram: the protocol joined with the swarm, and no
+//! socket in sight.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use aquatic_service::access_list;
+use aquatic_swarm::{
+    Announce, Announced, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Swarm, Usage,
+};
+use aquatic_udp_protocol::{
+    AnnounceRequest, AnnounceWriter, BufferTooSmall, ConnectionId, ConnectionIdKey, Request,
+    RequestError, RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, TransactionId,
+    write_connect, write_error,
+};
+
+use crate::clients::ClientCounts;
+
+/// What one tracker's workers share.
+pub struct State {
+    /// Peers that announced over IPv4.
+    pub ipv4: Ipv4Swarm,
+    /// Peers that announced over IPv6.
+    pub ipv6: Ipv6Swarm,
+    /// Torrents of both.
+    pub usage: Arc<Usage>,
+    /// By which connection ids are made and checked.
+    pub connection_id_key: ConnectionIdKey,
+    /// Torrents that are served.
+    pub access_list: Arc<access_list::Handle>,
+    /// How requests are answered.
+    pub rules: Rules,
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Peers in an announce reply, at most.
+    pub max_response_peers: usize,
+    /// Torrents of a scrape request that are answered, at most.
+    pub max_scrape_torrents: usize,
+    /// Seconds that peers are told to wait before they announce again.
+    pub announce_interval_seconds: u32,
+    /// Seconds after its announce for which a peer is kept.
+    pub peer_lifetime_seconds: u16,
+    /// Seconds for which a connection id is valid.
+    pub connection_lifetime_seconds: u32,
+}
+
+/// The time at which a batch of datagrams is handled.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Seconds on a clock that never goes back, for the ages of peers.
+    pub monotonic_seconds: u32,
+    /// Seconds since 1970, for connection ids, which outlive a restart.
+    pub epoch_seconds: u32,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it asked for.
+    pub kind: RequestKind,
+    /// Why it was not served, if it was not.
+    pub unserved: Option<Unserved>,
+    /// Bytes of the reply; none to remain silent.
+    pub reply_length: Option<NonZeroUsize>,
+}
+
+/// What a datagram asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A connection id.
+    Connect,
+    /// Peers of a torrent.
+    Announce,
+    /// Counts of torrents.
+    Scrape,
+    /// Nothing that is known.
+    Other,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// It does not follow BEP 15.
+    Malformed,
+    /// It is longer than any request.
+    Truncated,
+    /// Its connection id was never given to its address, or is too old.
+    BadConnectionId,
+    /// It came from port 0, to which nothing can be sent.
+    SourcePortZero,
+    /// It announces port 0, at which nobody can be reached.
+    PortZero,
+    /// The access list does not allow the torrent.
+    Forbidden,
+    /// The tracker has as many torrents as it may.
+    MaxTorrents,
+    /// The torrent has as many peers as it may.
+    MaxPeersPerTorrent,
+    /// The source address has as many peers as it may.
+    MaxPeersPerIp,
+}
+
+/// Answers datagrams, for one worker.
+pub struct Tracker {
+    state: Arc<State>,
+    random: fastrand::Rng,
+    clients: Option<Arc<ClientCounts>>,
+}
+
+impl State {
+    /// A tracker without torrents.
+    pub fn new(
+        rules: Rules,
+        limits: Limits,
+        hash_key: HashKey,
+        connection_id_key: ConnectionIdKey,
+        access_list: Arc<access_list::Handle>,
+    ) -> Self {
+        let usage = Arc::new(Usage::default());
+        Self {
+            ipv4: Swarm::new(hash_key, limits, usage.clone()),
+            ipv6: Swarm::new(hash_key, limits, usage.clone()),
+            usage,
+            connection_id_key,
+            access_list,
+            rules,
+        }
+    }
+}
+
+impl Tracker {
+    /// Answers from `state`; `random` chooses peers. Counts client software in
+    /// `clients` if there is one.
+    pub fn new(
+        state: Arc<State>,
+        random: fastrand::Rng,
+        clients: Option<Arc<ClientCounts>>,
+    ) -> Self {
+        Self {
+            state,
+            random,
+            clients,
+        }
+    }
+
+    /// Answers one datagram into `reply`, which must have room for the largest
+    /// reply that the rules allow: see
+    /// [`MAX_REPLY_LENGTH`](crate::MAX_REPLY_LENGTH).
+    #[inline]
+    pub fn handle(
+        &mut self,
+        now: Now,
+        source: SocketAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Outcome {
+        if source.port() == 0 {
+            return Outcome::silence(RequestKind::Other, Unserved::SourcePortZero);
+        }
+        let address = source.ip().to_canonical();
+        // A reply that did not fit would be a mistake in the settings' check;
+        // it must not take the worker down.
+        self.answer(now, address, datagram, reply)
+            .unwrap_or(Outcome::silence(RequestKind::Other, Unserved::Malformed))
+    }
+
+    #[inline]
+    fn answer(
+        &mut self,
+        now: Now,
+        address: IpAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        match Request::parse(datagram) {
+            Ok(Request::Announce(request)) => {
+                if !self.is_connected(now, address, request.connection_id) {
+                    let reason = Unserved::BadConnectionId;
+                    return Ok(Outcome::silence(RequestKind::Announce, reason));
+                }
+                self.announce(now, address, &request, reply)
+            }
+            Ok(Request::Connect(request)) => {
+                let key = &self.state.connection_id_key;
+                let id = key.connection_id(now.epoch_seconds, address);
+                let length = write_connect(reply, request.transaction_id, id)?;
+                Ok(Outcome::served(RequestKind::Connect, length))
+            }
+            Ok(Request::Scrape(request)) => {
+                if !self.is_connected(now, address, request.connection_id) {
+                    let reason = Unserved::BadConnectionId;
+                    return Ok(Outcome::silence(RequestKind::Scrape, reason));
+                }
+                self.scrape(address, &request, reply)
+            }
+            Err(error) => self.refuse_malformed(now, address, error, reply),
+        }
+    }
+
+    /// Nothing but a connect request is answered without a valid connection
+    /// id: otherwise replies could be sent to addresses that never asked.
+    #[inline]
+    fn is_connected(&self, now: Now, address: IpAddr, id: ConnectionId) -> bool {
+        self.state.connection_id_key.is_valid(
+            id,
+            now.epoch_seconds,
+            address,
+            self.state.rules.connection_lifetime_seconds,
+        )
+    }
+
+    #[inline]
+    fn announce(
+        &mut self,
+        now: Now,
+        address: IpAddr,
+        request: &AnnounceRequest<'_>,
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        let transaction_id = request.transaction_id;
+        let refuse = |reason, reply: &mut [u8]| {
+            Outcome::refuse(RequestKind::Announce, reason, transaction_id, reply)
+        };
+        if request.port == 0 {
+            return refuse(Unserved::PortZero, reply);
+        }
+        if !self.state.access_list.allows(&request.info_hash) {
+            return refuse(Unserved::Forbidden, reply);
+        }
+        if let Some(clients) = &self.clients {
+            clients.count(&request.peer_id);
+        }
+
+        let Self { state, random, .. } = self;
+        let rules = &state.rules;
+        let interval = rules.announce_interval_seconds;
+        let port = request.port.to_be_bytes();
+        let announced = match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                let peer = peer([a, b, c, d, port[0], port[1]], rules, now, request);
+                announce(&state.ipv4, &peer, request, interval, random, reply)?
+            }
+            IpAddr::V6(address) => {
+                let mut record = [0; 18];
+                record[..16].copy_from_slice(&address.octets());
+                record[16..].copy_from_slice(&port);
+                let peer = peer(record, rules, now, request);
+                announce(&state.ipv6, &peer, request, interval, random, reply)?
+            }
+        };
+        match announced {
+            Ok(length) => Ok(Outcome::served(RequestKind::Announce, length)),
+            Err(refused) => refuse(refused.into(), reply),
+        }
+    }
+
+    /// Answers for the first torrents if there are too many. A forbidden
+    /// torrent is as an unknown one, unless no other was asked for.
+    fn scrape(
+        &self,
+        address: IpAddr,
+        request: &ScrapeRequest<'_>,
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        let transaction_id = request.transaction_id;
+        let max = self.state.rules.max_scrape_torrents;
+        let list = &self.state.access_list;
+        if request
+            .info_hashes()
+            .take(max)
+            .all(|hash| !list.allows(&hash))
+        {
+            let (kind, reason) = (RequestKind::Scrape, Unserved::Forbidden);
+            return Outcome::refuse(kind, reason, transaction_id, reply);
+        }
+
+        let mut writer = ScrapeWriter::new(reply, transaction_id)?;
+        for info_hash in request.info_hashes().take(max) {
+            let scraped = if !list.allows(&info_hash) {
+                aquatic_swarm::Scraped::default()
+            } else if address.is_ipv4() {
+                self.state.ipv4.lock(&info_hash).scrape()
+            } else {
+                self.state.ipv6.lock(&info_hash).scrape()
+            };
+            writer.append(TorrentStatistics {
+                seeders: scraped.seeders,
+                completed: scraped.completed,
+                leechers: scraped.leechers,
+            })?;
+        }
+        Ok(Outcome::served(RequestKind::Scrape, writer.finish()))
+    }
+
+    /// Says what is wrong to those who can be told.
+    #[cold]
+    fn refuse_malformed(
+        &self,
+        now: Now,
+        address: IpAddr,
+        error: RequestError,
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        let RequestError::Answerable {
+            connection_id,
+            transaction_id,
+            fault,
+        } = error
+        else {
+            return Ok(Outcome::silence(RequestKind::Other, Unserved::Malformed));
+        };
+        let kind = match fault {
+            RequestFault::AnnounceTooShort => RequestKind::Announce,
+            RequestFault::ScrapeWithoutInfoHash | RequestFault::ScrapePartialInfoHash => {
+                RequestKind::Scrape
+            }
+            RequestFault::UnknownAction(_) => RequestKind::Other,
+        };
+        if !self.is_connected(now, address, connection_id) {
+            return Ok(Outcome::silence(kind, Unserved::BadConnectionId));
+        }
+        let length = write_error(reply, transaction_id, &fault.to_string())?;
+        Ok(Outcome {
+            unserved: Some(Unserved::Malformed),
+            ..Outcome::served(kind, length)
+        })
+    }
+}
+
+impl Outcome {
+    #[inline]
+    fn served(kind: RequestKind, length: usize) -> Self {
+        Self {
+            kind,
+            unserved: None,
+            reply_length: NonZeroUsize::new(length),
+        }
+    }
+
+    /// No reply.
+    pub(crate) fn silence(kind: RequestKind, reason: Unserved) -> Self {
+        Self {
+            kind,
+            unserved: Some(reason),
+            reply_length: None,
+        }
+    }
+
+    /// An error (BEP 15, action 3).
+    #[cold]
+    fn refuse(
+        kind: RequestKind,
+        reason: Unserved,
+        transaction_id: TransactionId,
+        reply: &mut [u8],
+    ) -> Result<Self, BufferTooSmall> {
+        let length = write_error(reply, transaction_id, reason.message())?;
+        Ok(Self {
+            unserved: Some(reason),
+            ..Self::served(kind, length)
+        })
+    }
+}
+
+/// What the swarm is told about the announcing peer.
+#[inline]
+fn peer<const S: usize>(
+    record: [u8; S],
+    rules: &Rules,
+    now: Now,
+    request: &AnnounceRequest<'_>,
+) -> Announce<S> {
+    let max = rules.max_response_peers;
+    Announce {
+        record,
+        is_seeder: request.is_seeder(),
+        event: request.event,
+        wanted: request
+            .peers_wanted
+            .map_or(max, |wanted| max.min(wanted.get() as usize)),
+        now: now.monotonic_seconds,
+        lifetime: rules.peer_lifetime_seconds,
+    }
+}
+
+/// Announces a peer, and writes the reply while its shard is locked.
+#[inline]
+fn announce<const S: usize, const N: usize>(
+    swarm: &Swarm<S, S, N>,
+    announce: &Announce<S>,
+    request: &AnnounceRequest<'_>,
+    interval_seconds: u32,
+    random: &mut fastrand::Rng,
+    reply: &mut [u8],
+) -> Result<Result<usize, Refused>, BufferTooSmall> {
+    let mut torrent = swarm.lock(&request.info_hash);
+    let Announced {
+        seeders,
+        leechers,
+        peers,
+    } = match torrent.announce(announce, random) {
+        Ok(announced) => announced,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let mut writer = AnnounceWriter::new(reply)?;
+    for slice in peers.slices() {
+        writer.append_peers(slice.as_flattened())?;
+    }
+    let length = writer.finish(request.transaction_id, interval_seconds, seeders, leechers);
+    Ok(Ok(length))
+}
+
+impl From<Refused> for Unserved {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Torrents => Self::MaxTorrents,
+            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
+            Refused::PeersPerIp => Self::MaxPeersPerIp,
+        }
+    }
+}
+
+impl Unserved {
+    /// What the client is told, where it is told something.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Malformed => "request is malformed",
+            Self::Truncated => "request is too long",
+            Self::BadConnectionId => "connection id is not valid",
+            Self::SourcePortZero | Self::PortZero => "port must not be 0",
+            Self::Forbidden => "torrent is not allowed on this tracker",
+            Self::MaxTorrents => "tracker has reached its maximum of torrents",
+            Self::MaxPeersPerTorrent => "torrent has reached its maximum of peers",
+            Self::MaxPeersPerIp => "address has reached its maximum of peers",
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The event loop of a worker, on mio.
+
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use aquatic_service::workers::{Context, LONGEST_TURN};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::datagrams::{BATCH, Datagrams};
+use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
+
+/// The token of the waker; sockets have those from 0 on.
+const WAKE: Token = Token(usize::MAX);
+
+/// How many batches are read from one socket before others get their turn.
+const BATCHES_PER_TURN: usize = 4;
+
+/// How long a worker that is to stop goes on answering what has arrived.
+const LONGEST_DRAIN: Duration = Duration::from_millis(100);
+
+/// One worker: sockets of its own, and a part in the tracker.
+pub(crate) struct Worker {
+    poll: Poll,
+    sockets: Vec<Socket>,
+    tracker: Tracker,
+    clock: Clock,
+    counters: Arc<[Counters]>,
+    number: usize,
+}
+
+struct Socket {
+    socket: UdpSocket,
+    /// Whether there may be datagrams that no event will tell of again.
+    is_ready: bool,
+}
+
+impl Worker {
+    /// A worker that counts in `counters` under `number`, and what wakes it.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no further descriptors or watches.
+    pub(crate) fn new(
+        sockets: Vec<UdpSocket>,
+        tracker: Tracker,
+        clock: Clock,
+        counters: Arc<[Counters]>,
+        number: usize,
+    ) -> anyhow::Result<(Self, Waker)> {
+        let poll = Poll::new().context("cannot create an epoll instance")?;
+        let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
+        for (index, socket) in sockets.iter().enumerate() {
+            poll.registry()
+                .register(
+                    &mut SourceFd(&socket.as_raw_fd()),
+                    Token(index),
+                    Interest::READABLE,
+                )
+                .context("cannot watch a socket")?;
+        }
+        let sockets = sockets
+            .into_iter()
+            // Datagrams may wait in a socket that another process had before.
+            .map(|socket| Socket {
+                socket,
+                is_ready: true,
+            })
+            .collect();
+        let worker = Self {
+            poll,
+            sockets,
+            tracker,
+            clock,
+            counters,
+            number,
+        };
+        Ok((worker, waker))
+    }
+
+    /// Answers until it is asked to stop, and then what has arrived by then.
+    ///
+    /// # Errors
+    ///
+    /// When the sockets cannot be watched or read any more.
+    pub(crate) fn run(mut self, context: &Context) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(64);
+        let mut batch = Datagrams::new();
+        while !context.is_stopping() {
+            context.beat();
+            let is_ready = self.sockets.iter().any(|socket| socket.is_ready);
+            let timeout = if is_ready {
+                Duration::ZERO
+            } else {
+                LONGEST_TURN
+            };
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                result => result.context("cannot wait for datagrams")?,
+            }
+            for event in &events {
+                if let Some(socket) = self.sockets.get_mut(event.token().0) {
+                    socket.is_ready = true;
+                }
+            }
+            self.answer_ready(&mut batch)?;
+        }
+
+        let deadline = Instant::now() + LONGEST_DRAIN;
+        for socket in &mut self.sockets {
+            socket.is_ready = true;
+        }
+        while self.sockets.iter().any(|socket| socket.is_ready) && Instant::now() < deadline {
+            context.beat();
+            self.answer_ready(&mut batch)?;
+        }
+        Ok(())
+    }
+
+    /// Gives every socket that may have datagrams its turn.
+    fn answer_ready(&mut self, batch: &mut Datagrams) -> anyhow::Result<()> {
+        let counters = &self.counters[self.number];
+        for Socket { socket, is_ready } in &mut self.sockets {
+            for _ in 0..BATCHES_PER_TURN {
+                if !*is_ready {
+                    break;
+                }
+                let count = batch
+                    .receive(socket.as_fd())
+                    .context("cannot read from a socket")?;
+                // A batch that is not full has seen the socket empty; events
+                // tell of what comes after that.
+                *is_ready = count == BATCH;
+                if count > 0 {
+                    answer(&mut self.tracker, &self.clock, batch, count, counters);
+                    counters.count_sent(batch.send_replies(socket.as_fd()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers the datagrams of a batch.
+fn answer(
+    tracker: &mut Tracker,
+    clock: &Clock,
+    batch: &mut Datagrams,
+    count: usize,
+    counters: &Counters,
+) {
+    let now = clock.now();
+    for index in 0..count {
+        let received = batch.at(index);
+        let Some(source) = received.source else {
+            continue;
+        };
+        let outcome = if received.is_truncated {
+            Outcome::silence(RequestKind::Other, Unserved::Truncated)
+        } else {
+            tracker.handle(now, source, received.bytes, received.reply)
+        };
+        counters.count(source.ip(), received.bytes.len(), &outcome);
+        if let Some(length) = outcome.reply_length {
+            batch.queue_reply(index, length.get());
+        }
+    }
+}

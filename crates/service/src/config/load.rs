@@ -87,15 +87,22 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let faults = errors.iter().map(|error| syntax_fault(text, error));
-        return Err(faulty(faults.collect()));
+        let mut faults: Vec<Fault> = faults.collect();
+        faults.sort_by_key(|fault| fault.position);
+        return Err(faulty(faults));
     }
     let mut table = document.into_inner();
 
-    let translation = old_keys::translate(text, &mut table, C::OLD_KEYS);
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![unplaced(error.to_string())]))?;
+    let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);
     let mut faults = translation.faults;
-    faults.extend(schema_check::check::<C>(text, &table, &known));
+    faults.extend(schema_check::check::<C>(
+        text,
+        &table,
+        &known,
+        &translation.renamed,
+    ));
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.position);
         return Err(faulty(faults));

@@ -23,6 +23,8 @@ mod document;
 mod faults;
 mod render;
 mod schema_check;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -128,8 +128,14 @@ pub(super) struct Translation {
     pub(super) renamed: BTreeMap<String, String>,
 }
 
-/// Translates all old keys of `table`, which was parsed from `text`.
-pub(super) fn translate(text: &str, table: &mut Table<'_>, tables: &[&[OldKey]]) -> Translation {
+/// Translates all old keys of `table`, which was parsed from `text`. `known`
+/// has the sections of today.
+pub(super) fn translate(
+    text: &str,
+    table: &mut Table<'_>,
+    known: &toml::Table,
+    tables: &[&[OldKey]],
+) -> Translation {
     let mut translation = Translation::default();
     for old in tables.iter().copied().flatten() {
         match old {
@@ -144,8 +150,26 @@ pub(super) fn translate(text: &str, table: &mut Table<'_>, tables: &[&[OldKey]])
             }
         }
     }
+    let all = tables.iter().copied().flatten();
+    for section in all.flat_map(OldKey::sections) {
+        if !known.contains_key(section) {
+            translation.remove_section(text, table, section);
+        }
+    }
     translation.warnings.sort_by_key(|warning| warning.position);
     translation
+}
+
+impl OldKey {
+    /// The sections of the keys.
+    fn sections(&self) -> impl Iterator<Item = &'static str> {
+        let (one, several): (_, &'static [&'static str]) = match *self {
+            Self::Dropped { key, .. } | Self::Moved { key, .. } => (Some(key), &[]),
+            Self::Merged { keys, .. } => (None, keys),
+        };
+        let keys = one.into_iter().chain(several.iter().copied());
+        keys.filter_map(|key| key.split_once('.').map(|(section, _)| section))
+    }
 }
 
 impl Translation {
@@ -155,6 +179,27 @@ impl Translation {
             key: Some(key.to_owned()),
             message,
         });
+    }
+
+    /// Takes out what is left of a section that there is no more.
+    fn remove_section(&mut self, text: &str, table: &mut Table<'_>, section: &str) {
+        let is_section = |(_, value): (_, &document::Value<'_>)| value.get_ref().is_table();
+        if !document::find(table, section).is_some_and(is_section) {
+            return;
+        }
+        let Some((_, value)) = document::remove(table, section) else {
+            return;
+        };
+        let DeValue::Table(inner) = value.into_inner() else {
+            return;
+        };
+        for name in inner.keys() {
+            self.faults.push(Fault {
+                position: Some(Position::of(text, name.span().start)),
+                key: Some(format!("{section}.{}", name.get_ref())),
+                message: "unknown key, of this release and of earlier ones".to_owned(),
+            });
+        }
     }
 
     fn move_key(&mut self, text: &str, table: &mut Table<'_>, key: &str, to: &str) {

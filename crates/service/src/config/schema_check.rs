@@ -4,6 +4,8 @@
 //! keys there are, and every value of the file is deserialized alone, so all
 //! faults are found in one go and each has its place.
 
+use std::collections::BTreeMap;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -12,7 +14,13 @@ use super::document::{self, Table, Value};
 use super::faults::{Fault, Position};
 
 /// Finds everything in `file` that is no key of `C` or has the wrong type.
-pub(super) fn check<C: Config>(text: &str, file: &Table<'_>, known: &toml::Table) -> Vec<Fault> {
+/// `renamed` leads from keys of today to those that the file has instead.
+pub(super) fn check<C: Config>(
+    text: &str,
+    file: &Table<'_>,
+    known: &toml::Table,
+    renamed: &BTreeMap<String, String>,
+) -> Vec<Fault> {
     let mut checker = Checker {
         text,
         known,
@@ -30,10 +38,14 @@ pub(super) fn check<C: Config>(text: &str, file: &Table<'_>, known: &toml::Table
         let deserializer = toml::Deserializer::from(Spanned::new(0..0, alone));
         if let Err(error) = C::deserialize(deserializer) {
             let offset = error.span().unwrap_or(value.span()).start;
+            let mut message = describe(&error, value.get_ref(), default);
+            if let Some(old) = renamed.get(&path) {
+                message.push_str(&format!(" (made from {old})"));
+            }
             faults.push(Fault {
                 position: Some(Position::of(text, offset)),
                 key: Some(path),
-                message: describe(&error, value.get_ref(), default),
+                message,
             });
         }
     }
@@ -65,7 +77,7 @@ impl<'t, 'i> Checker<'t, 'i> {
                 }
                 (Some(toml::Value::Table(_)), other) => {
                     let found = describe_type(other.type_str());
-                    let message = format!("is a section [{full}], not {found}");
+                    let message = format!("must be a section [{full}], not {found}");
                     self.fault(value.span().start, full, message);
                 }
                 (Some(default), _) => self.values.push((full, value, default)),
@@ -83,37 +95,50 @@ impl<'t, 'i> Checker<'t, 'i> {
 
     /// What to say about a key that there is not.
     fn unknown(&self, path: &str, name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {
-        let kind = if value.is_table() { "section" } else { "key" };
-        let mut names = Vec::new();
-        for (candidate, default) in known {
-            // At the top of the file, sections are no help to who looks for a key.
-            if default.is_table() == value.is_table() || path.is_empty() {
-                names.push(candidate.as_str());
-            }
-        }
+        let is_section = value.is_table();
+        let mut candidates = known
+            .iter()
+            .filter(|(_, default)| default.is_table() == is_section)
+            .map(|(candidate, _)| candidate.as_str());
+        let bracketed = |(name, default): (&String, &toml::Value)| match default.is_table() {
+            true => Some(format!("[{}]", join(path, name))),
+            false if is_section => None,
+            false => Some(name.clone()),
+        };
+        let (sections, keys): (Vec<_>, Vec<_>) =
+            known.iter().partition(|(_, default)| default.is_table());
+        let all = keys.into_iter().chain(sections);
+        let names = all.filter_map(bracketed).collect::<Vec<_>>().join(", ");
 
+        let kind = if is_section { "section" } else { "key" };
         let mut message = format!("unknown {kind}");
-        if let Some(close) = closest(name, names.iter().copied()) {
-            message.push_str(&format!("; did you mean \"{close}\"?"));
-        } else if let Some(section) = self.section_with(name) {
-            message.push_str(&format!("; it belongs into {section}"));
+        if let Some(close) = closest(name, &mut candidates) {
+            let close = if is_section {
+                format!("[{}]", join(path, close))
+            } else {
+                format!("\"{close}\"")
+            };
+            message.push_str(&format!("; did you mean {close}?"));
+        } else if let Some(place) = self.place_of(name) {
+            message.push_str(&format!("; it belongs {place}"));
         }
         let place = match path {
+            _ if is_section => "there are".to_owned(),
             "" => "the top of the file has".to_owned(),
             path => format!("[{path}] has"),
         };
-        message.push_str(&format!(" ({place}: {})", names.join(", ")));
+        message.push_str(&format!(" ({place}: {names})"));
         message
     }
 
     /// Another place that has a key of this name.
-    fn section_with(&self, name: &str) -> Option<String> {
+    fn place_of(&self, name: &str) -> Option<String> {
         if self.known.get(name).is_some_and(|value| !value.is_table()) {
-            return Some("the top of the file, before the first section".to_owned());
+            return Some("at the top of the file, before the first section".to_owned());
         }
         self.known.iter().find_map(|(section, value)| {
             let there = value.as_table()?.contains_key(name);
-            there.then(|| format!("[{section}]"))
+            there.then(|| format!("in [{section}]"))
         })
     }
 }
@@ -128,6 +153,9 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
         (DeValue::Integer(number), toml::Value::Integer(_)) => {
             let number = number_text(number);
             match expected.and_then(integer_range) {
+                Some((least, i64::MAX)) => {
+                    format!("{number} is out of range: it must be {least} or more")
+                }
                 Some((least, most)) => {
                     format!("{number} is out of range: it must be from {least} to {most}")
                 }
@@ -155,8 +183,18 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
         (DeValue::Array(_), toml::Value::Array(_)) => message.to_owned(),
         (value, default) => {
             let found = describe_type(value.type_str());
-            let wanted = describe_type(default.type_str());
-            format!("must be {wanted}, such as {default}, not {found}")
+            match default {
+                // A list may have a short form, of which only its type knows.
+                toml::Value::Array(_) => {
+                    let wanted = expected.unwrap_or("a list").replace("a sequence", "a list");
+                    format!("must be {wanted}, not {found}")
+                }
+                toml::Value::Integer(_) | toml::Value::Float(_) => {
+                    let wanted = describe_type(default.type_str());
+                    format!("must be {wanted}, such as {default}, not {found}")
+                }
+                _ => format!("must be {}, not {found}", describe_type(default.type_str())),
+            }
         }
     }
 }
@@ -173,13 +211,13 @@ fn number_text(number: &toml::de::DeInteger<'_>) -> String {
 }
 
 /// The range of a Rust integer type, which is what serde calls it by.
-fn integer_range(name: &str) -> Option<(i128, i128)> {
+fn integer_range(name: &str) -> Option<(i64, i64)> {
     Some(match name.split_whitespace().next()? {
         "u8" => (0, u8::MAX.into()),
         "u16" => (0, u16::MAX.into()),
         "u32" => (0, u32::MAX.into()),
         // TOML integers are signed.
-        "u64" | "usize" => (0, i64::MAX.into()),
+        "u64" | "usize" => (0, i64::MAX),
         "i32" => (i32::MIN.into(), i32::MAX.into()),
         _ => return None,
     })

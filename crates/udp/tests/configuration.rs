@@ -1,0 +1,364 @@
+//! Configuration files of this release and of earlier ones, and what is
+//! refused.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use aquatic_service::config::{self, AccessListSettings, Config as _, Loaded, LogLevel};
+use aquatic_udp::config::Config;
+use aquatic_udp::settings::{ScrapeExportSettings, Settings};
+
+fn loaded(text: &str) -> Loaded<Config> {
+    config::parse(text, Path::new("udp.toml")).unwrap()
+}
+
+fn settings(text: &str) -> Settings {
+    loaded(text).settings(Settings::new).unwrap()
+}
+
+/// What is wrong with the values of a file.
+fn refused(text: &str) -> Vec<String> {
+    let error = loaded(text).settings(Settings::new).unwrap_err();
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+/// The configuration that an old sample stands for, where it is not the default.
+fn sample(address: &[&str]) -> Config {
+    let mut config = Config {
+        socket_workers: 1,
+        log_level: LogLevel::Error,
+        ..Config::default()
+    };
+    config.network.address.0 = address.iter().copied().map(str::to_owned).collect();
+    config.privileges.chroot_path = ".".into();
+    config.access_list.path = "./access-list.txt".into();
+    config
+}
+
+/// `--migrate-config` of an old file gives a file of today.
+fn assert_migrates(old: &Loaded<Config>) {
+    let migrated = loaded(&old.effective_toml());
+    assert_eq!(migrated.warnings, Vec::<String>::new());
+    assert_eq!(migrated.config, old.config);
+}
+
+#[test]
+fn the_default_file_is_the_default_configuration() {
+    let file = loaded(Config::DEFAULT_TOML);
+    assert_eq!(file.warnings, Vec::<String>::new());
+    assert_eq!(file.config, Config::default());
+    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+}
+
+#[test]
+fn default_settings() {
+    let settings = settings("");
+    assert_eq!(settings.workers, None);
+    assert_eq!(settings.addresses.len(), 2);
+    assert_eq!(settings.announce_interval, Duration::from_secs(900));
+    assert_eq!(settings.max_peers_per_ip, None);
+    assert_eq!(settings.scrape_export, None);
+    assert_eq!(settings.process.log_level, log::LevelFilter::Info);
+    assert_eq!(settings.process.privileges, None);
+    assert_eq!(settings.process.access_list, AccessListSettings::Off);
+    assert_eq!(settings.process.metrics_address, None);
+    assert_eq!(settings.process.advice, Vec::<String>::new());
+}
+
+#[test]
+fn release_0_2() {
+    let file = loaded(include_str!("compat/0.2.toml"));
+    let mut expected = sample(&["0.0.0.0:3000"]);
+    expected.socket_workers = 2;
+    expected.network.socket_recv_buffer_size = 524_288;
+    expected.protocol.max_response_peers = 50;
+    expected.access_list.path = "".into();
+    assert_eq!(file.config, expected);
+
+    let workers = "ignored: there is one kind of worker, and socket_workers is their number";
+    let channels = "ignored: requests no longer pass between threads";
+    let event_loop = "ignored: the event loop chooses for itself";
+    let figures = "ignored: figures are counted when they are asked for";
+    let metrics = "ignored: statistics are served over HTTP; set metrics.address";
+    let connections = "ignored: connection ids take no memory, so there is nothing to clean";
+    let scrapes = "ignored: scrapes are answered at once and never wait";
+    let pinning = "ignored: leave it to the scheduler, or set CPUAffinity= in the systemd unit";
+    assert_eq!(
+        file.warnings,
+        [
+            format!("udp.toml:2:1: request_workers: {workers}"),
+            format!("udp.toml:4:1: worker_channel_size: {channels}"),
+            format!("udp.toml:5:1: request_channel_recv_timeout_ms: {channels}"),
+            "udp.toml:9:1: network.only_ipv6: is part of network.address now: \
+             [\"0.0.0.0:3000\"]"
+                .to_owned(),
+            format!("udp.toml:11:1: network.poll_event_capacity: {event_loop}"),
+            format!("udp.toml:12:1: network.poll_timeout_ms: {event_loop}"),
+            format!("udp.toml:20:1: statistics.interval: {figures}"),
+            format!("udp.toml:21:1: statistics.print_to_stdout: {metrics}"),
+            format!("udp.toml:22:1: statistics.write_html_to_file: {metrics}"),
+            format!("udp.toml:23:1: statistics.html_file_path: {metrics}"),
+            format!("udp.toml:26:1: cleaning.connection_cleaning_interval: {connections}"),
+            format!("udp.toml:28:1: cleaning.pending_scrape_cleaning_interval: {scrapes}"),
+            format!("udp.toml:31:1: cleaning.max_pending_scrape_age: {scrapes}"),
+            format!("udp.toml:42:2: cpu_pinning: {pinning}"),
+        ]
+    );
+    assert!(file.settings(Settings::new).is_ok());
+    assert_migrates(&file);
+}
+
+/// The warnings about `[statistics]` of releases 0.9 and 2026, with the line of
+/// the section's head.
+fn statistics_warnings(head: usize) -> Vec<String> {
+    let metrics = "ignored: statistics are served over HTTP; set metrics.address";
+    let off = "ignored: the endpoint was off, as it is without metrics.address";
+    [
+        (
+            "interval",
+            "ignored: figures are counted when they are asked for",
+        ),
+        (
+            "torrent_peer_histograms",
+            "ignored: there are no histograms of peers per torrent",
+        ),
+        ("peer_clients", "is metrics.peer_clients now"),
+        ("print_to_stdout", metrics),
+        ("write_html_to_file", metrics),
+        ("html_file_path", metrics),
+        ("run_prometheus_endpoint", off),
+        ("prometheus_endpoint_address", off),
+        (
+            "prometheus_peer_id_prefixes",
+            "is metrics.peer_id_prefixes now",
+        ),
+    ]
+    .into_iter()
+    .zip(head + 1..)
+    .map(|((key, fate), line)| format!("udp.toml:{line}:1: statistics.{key}: {fate}"))
+    .collect()
+}
+
+#[test]
+fn release_0_9() {
+    let file = loaded(include_str!("compat/0.9.toml"));
+    assert_eq!(file.config, sample(&["0.0.0.0:3000"]));
+
+    let mut expected = vec![
+        "udp.toml:6:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+            .to_owned(),
+        "udp.toml:8:1: network.poll_timeout_ms: ignored: the event loop chooses for itself"
+            .to_owned(),
+        "udp.toml:9:1: network.resend_buffer_max_len: ignored: replies that the system does not \
+         take at once are not kept"
+            .to_owned(),
+    ];
+    expected.extend(statistics_warnings(16));
+    assert_eq!(file.warnings, expected);
+    assert!(file.settings(Settings::new).is_ok());
+    assert_migrates(&file);
+}
+
+#[test]
+fn release_2026() {
+    let file = loaded(include_str!("compat/2026.toml"));
+    assert_eq!(file.config, sample(&["0.0.0.0:3000", "[::]:3000"]));
+
+    let address = "is part of network.address now: [\"0.0.0.0:3000\", \"[::]:3000\"]";
+    let mut expected = vec![
+        format!("udp.toml:5:1: network.use_ipv4: {address}"),
+        format!("udp.toml:6:1: network.use_ipv6: {address}"),
+        format!("udp.toml:7:1: network.address_ipv4: {address}"),
+        format!("udp.toml:8:1: network.address_ipv6: {address}"),
+        "udp.toml:10:1: network.poll_timeout_ms: ignored: the event loop chooses for itself"
+            .to_owned(),
+        "udp.toml:11:1: network.resend_buffer_max_len: ignored: replies that the system does not \
+         take at once are not kept"
+            .to_owned(),
+        format!("udp.toml:12:1: network.set_only_ipv6: {address}"),
+    ];
+    expected.extend(statistics_warnings(19));
+    assert_eq!(file.warnings, expected);
+    assert!(file.settings(Settings::new).is_ok());
+    assert_migrates(&file);
+}
+
+#[test]
+fn every_value_becomes_a_setting() {
+    let settings = settings(
+        "\
+socket_workers = 3
+log_level = 'debug'
+[network]
+address = '127.0.0.1:3001'
+socket_recv_buffer_size = 0
+[protocol]
+max_scrape_torrents = 120
+max_response_peers = 242
+peer_announce_interval = 600
+[limits]
+max_torrents = 1
+max_peers_per_torrent = 2
+max_peers_per_ip = 3
+[cleaning]
+torrent_cleaning_interval = 4
+max_peer_age = 700
+max_connection_age = 6
+[privileges]
+drop_privileges = true
+chroot_path = '/var/empty'
+user = 'tracker'
+group = 'trackers'
+[access_list]
+mode = 'allow'
+path = 'list'
+[metrics]
+address = '127.0.0.1:9000'
+peer_clients = true
+peer_id_prefixes = true
+[snapshot]
+path = 'swarm'
+interval_seconds = 7
+[scrape_exports]
+enable_scrape_exports = true
+frequency = 2
+path = 'export'
+",
+    );
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.workers, NonZeroUsize::new(3));
+    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
+    assert_eq!(settings.receive_buffer_bytes, None);
+    assert_eq!(settings.max_scrape_torrents.get(), 120);
+    assert_eq!(settings.max_response_peers.get(), 242);
+    assert_eq!(settings.announce_interval, seconds(600));
+    assert_eq!(settings.max_torrents.get(), 1);
+    assert_eq!(settings.max_peers_per_torrent.get(), 2);
+    assert_eq!(settings.max_peers_per_ip, NonZeroUsize::new(3));
+    assert_eq!(settings.cleaning_interval, seconds(4));
+    assert_eq!(settings.max_peer_age, seconds(700));
+    assert_eq!(settings.max_connection_age, seconds(6));
+    assert!(settings.count_peer_clients && settings.count_peer_id_prefixes);
+    let export = ScrapeExportSettings {
+        path: "export".into(),
+        interval: seconds(120),
+    };
+    assert_eq!(settings.scrape_export, Some(export));
+
+    let process = settings.process;
+    assert_eq!(process.log_level, log::LevelFilter::Debug);
+    let privileges = process.privileges.unwrap();
+    assert_eq!(privileges.chroot_path, Some("/var/empty".into()));
+    assert_eq!(privileges.user, "tracker");
+    assert_eq!(privileges.group, "trackers");
+    assert_eq!(
+        process.access_list,
+        AccessListSettings::Allow("list".into())
+    );
+    assert_eq!(
+        process.metrics_address,
+        Some("127.0.0.1:9000".parse().unwrap())
+    );
+    let snapshot = process.snapshot.unwrap();
+    assert_eq!(snapshot.path, Path::new("swarm"));
+    assert_eq!(snapshot.interval, seconds(7));
+    assert_eq!(process.advice, Vec::<String>::new());
+}
+
+#[test]
+fn replies_have_to_fit_into_a_datagram() {
+    let ipv4 = "network.address = '0.0.0.0:3000'\nprotocol.max_response_peers = ";
+    assert_eq!(
+        settings(&format!("{ipv4}242")).max_response_peers.get(),
+        242
+    );
+    assert_eq!(
+        refused(&format!("{ipv4}243")),
+        [
+            "udp.toml:2:31: protocol.max_response_peers: 243 is out of range: it must be from 1 to 242"
+        ]
+    );
+
+    let ipv6 = "network.address = ['0.0.0.0:3000', '[::1]:3000']\nprotocol.max_response_peers = ";
+    assert_eq!(settings(&format!("{ipv6}79")).max_response_peers.get(), 79);
+    assert_eq!(
+        refused(&format!("{ipv6}80")),
+        [
+            "udp.toml:2:31: protocol.max_response_peers: 80 is out of range: a reply to an IPv6 \
+             client has room for 79 peers, so it must be from 1 to 79 unless all of \
+             network.address is IPv4"
+        ]
+    );
+    assert_eq!(
+        refused("protocol.max_scrape_torrents = 121"),
+        [
+            "udp.toml:1:32: protocol.max_scrape_torrents: 121 is out of range: \
+          it must be from 1 to 120"
+        ]
+    );
+}
+
+#[test]
+fn all_wrong_values_are_reported_by_line() {
+    let lines = refused(
+        "\
+[cleaning]
+max_peer_age = 0
+max_connection_age = 3601
+torrent_cleaning_interval = 0
+[network]
+address = ['127.0.0.1:1', '127.0.0.1:1']
+socket_recv_buffer_size = 1
+[protocol]
+max_scrape_torrents = 0
+max_response_peers = 0
+peer_announce_interval = 10801
+[limits]
+max_torrents = 0
+max_peers_per_torrent = 0
+max_peers_per_ip = 2_000_000_000
+[access_list]
+mode = 'deny'
+[metrics]
+address = '9000'
+[snapshot]
+interval_seconds = 0
+[scrape_exports]
+enable_scrape_exports = true
+frequency = 0
+path = ''
+",
+    );
+    let numbers: Vec<Option<usize>> = lines
+        .iter()
+        .map(|line| line.split(':').nth(1)?.parse().ok())
+        .collect();
+    let expected = [2, 3, 4, 6, 7, 9, 10, 11, 13, 14, 15, 19, 21, 24, 25];
+    // The path of the access list is not in the file.
+    assert_eq!(numbers[0], None, "{lines:#?}");
+    assert_eq!(numbers[1..], expected.map(Some), "{lines:#?}");
+}
+
+#[test]
+fn values_that_work_but_are_not_meant_give_advice() {
+    let advice = |text: &str| settings(text).process.advice;
+    assert_eq!(
+        advice("[protocol]\npeer_announce_interval = 299\n"),
+        ["protocol.peer_announce_interval: 299 is short: public tracker lists want 300 or more"]
+    );
+    assert_eq!(
+        advice("[cleaning]\nmax_peer_age = 900\n"),
+        [
+            "cleaning.max_peer_age: 900 is short: peers are forgotten before they announce \
+             again, unless it is more than protocol.peer_announce_interval, which is 900"
+        ]
+    );
+    assert_eq!(
+        advice("[metrics]\naddress = '0.0.0.0:9000'\n"),
+        [
+            "metrics.address: 0.0.0.0:9000 is not a loopback address, so others may read \
+             metrics"
+        ]
+    );
+}

@@ -20,9 +20,16 @@ use systemd_journal_logger::{JournalLog, connected_to_journal};
 ///
 /// When there is a logger already.
 pub fn init(program: &str, level: LevelFilter) -> anyhow::Result<()> {
-    let logger: Box<dyn Log> = match connect_journal(program) {
-        Some(journal) => Box::new(JournalOrStandardError { journal }),
-        None => Box::new(StandardError { priorities: false }),
+    let logger: Box<dyn Log> = if connected_to_journal() {
+        match JournalLog::empty() {
+            Ok(journal) => Box::new(JournalOrStandardError {
+                journal: journal.with_syslog_identifier(program.to_owned()),
+            }),
+            // Standard error leads to the journal too, though without fields.
+            Err(_) => Box::new(StandardError { priorities: true }),
+        }
+    } else {
+        Box::new(StandardError { priorities: false })
     };
     log::set_boxed_logger(logger).context("there is a logger already")?;
     log::set_max_level(level);
@@ -47,18 +54,8 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-fn connect_journal(program: &str) -> Option<JournalLog> {
-    if !connected_to_journal() {
-        return None;
-    }
-    // Without its socket, standard error still leads to the journal.
-    let journal = JournalLog::empty().ok()?;
-    Some(journal.with_syslog_identifier(program.to_owned()))
-}
-
 /// Sends records to the journal; when that fails, because a changed root
-/// directory hides its socket, writes them to standard error, which leads there
-/// too, though without fields.
+/// directory hides its socket, writes them to standard error.
 struct JournalOrStandardError {
     journal: JournalLog,
 }

@@ -1,0 +1,198 @@
+//! The daemon under test: it sends datagrams back, counts its starts in its
+//! snapshot, and misbehaves when a file says so.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use aquatic_service::config::{
+    AccessListConfig, Addresses, Checks, Config, Invalid, LogLevel, MetricsConfig, OldKey,
+    PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
+};
+use aquatic_service::sockets::{self, BoundUdp, Passed, UdpRequest};
+use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
+use serde::{Deserialize, Serialize};
+
+/// Kind of the only block in its snapshots.
+const STARTS: u8 = 1;
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TestConfig {
+    log_level: LogLevel,
+    network: NetworkConfig,
+    privileges: PrivilegesConfig,
+    access_list: AccessListConfig,
+    metrics: MetricsConfig,
+    snapshot: SnapshotConfig,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NetworkConfig {
+    address: Addresses,
+    workers: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            address: Addresses::all(3000),
+            workers: 2,
+        }
+    }
+}
+
+impl Config for TestConfig {
+    const DEFAULT_TOML: &'static str = "# The default.\n";
+    const OLD_KEYS: &'static [&'static [OldKey]] = &[];
+}
+
+pub(crate) struct TestSettings {
+    process: ProcessSettings,
+    addresses: Vec<SocketAddr>,
+    workers: NonZeroUsize,
+}
+
+pub(crate) struct TestDaemon {
+    starts: u64,
+    access_list: Arc<access_list::Handle>,
+    list_changes: AtomicU64,
+}
+
+impl Daemon for TestDaemon {
+    const NAME: &'static str = "aquatic-test";
+    const ABOUT: &'static str = "Sends datagrams back.";
+
+    type Config = TestConfig;
+    type Settings = TestSettings;
+    type Sockets = Vec<Vec<BoundUdp>>;
+
+    fn settings(config: &TestConfig) -> Result<TestSettings, Vec<Invalid>> {
+        let mut checks = Checks::new();
+        let sections = ProcessSections {
+            name: Self::NAME,
+            log_level: config.log_level,
+            privileges: &config.privileges,
+            access_list: &config.access_list,
+            metrics: &config.metrics,
+            snapshot: &config.snapshot,
+        };
+        let settings = TestSettings {
+            process: sections.settings(&mut checks),
+            addresses: config
+                .network
+                .address
+                .settings("network.address", &mut checks),
+            workers: checks.at_least_one("network.workers", config.network.workers, 1..=8),
+        };
+        checks.finish(settings)
+    }
+
+    fn process(settings: &TestSettings) -> &ProcessSettings {
+        &settings.process
+    }
+
+    fn open(settings: &TestSettings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
+        let request = UdpRequest {
+            addresses: &settings.addresses,
+            workers: settings.workers,
+            receive_buffer_bytes: None,
+        };
+        sockets::udp(request, passed)
+    }
+
+    fn start(
+        _: TestSettings,
+        sockets: Self::Sockets,
+        start: Start<'_>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let restored = start.snapshot.restore(|reader| {
+            let mut starts = 0;
+            while let Some(block) = reader.next_block()? {
+                let bytes = block.payload.try_into();
+                starts = u64::from_le_bytes(
+                    bytes.map_err(|_| snapshot::ReadError::damaged("an odd block"))?,
+                );
+            }
+            Ok(starts)
+        })?;
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            start.workers.spawn(
+                format!("echo-{index}"),
+                || (),
+                move |context| work(&context, &sockets),
+            )?;
+        }
+        Ok(Arc::new(Self {
+            starts: restored.unwrap_or(0) + 1,
+            access_list: start.access_list,
+            list_changes: AtomicU64::new(0),
+        }))
+    }
+
+    fn tick(&self, _: Instant) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    fn access_list_changed(&self) {
+        self.list_changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn figures(&self, figures: &mut metrics::Figures) {
+        figures.counter("starts_total", "Starts", &[], self.starts);
+        figures.counter(
+            "list_changes_total",
+            "Changes of the access list",
+            &[],
+            self.list_changes.load(Ordering::Relaxed),
+        );
+    }
+
+    fn status(&self) -> String {
+        format!(
+            "start {}, {} listed",
+            self.starts,
+            self.access_list.current().len()
+        )
+    }
+
+    fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()> {
+        out.write_block(STARTS, &self.starts.to_le_bytes())
+    }
+}
+
+/// Sends datagrams back, unless a file in the working directory says otherwise.
+fn work(context: &workers::Context, sockets: &[BoundUdp]) -> anyhow::Result<()> {
+    let says = |what: &str| context.name() == "echo-0" && Path::new(what).exists();
+    loop {
+        if says("panic") {
+            panic!("on purpose");
+        }
+        if says("fail") {
+            bail!("failed on purpose");
+        }
+        if says("leave") {
+            return Ok(());
+        }
+        if !says("stuck") {
+            context.beat();
+        }
+        if context.is_stopping() && !says("deaf") {
+            return Ok(());
+        }
+        for bound in sockets {
+            let mut buffer = [0; 64];
+            while let Ok((length, source)) = bound.socket.recv_from(&mut buffer) {
+                bound.socket.send_to(&buffer[..length], source)?;
+            }
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,66 @@
+//! The life of a process, seen from outside.
+//!
+//! This program is both the tests and the daemon they start: with [`DAEMON`] in
+//! its environment it is the daemon.
+
+use std::env;
+use std::process::ExitCode;
+
+use aquatic_test_harness::setup::Setup;
+use libtest_mimic::{Arguments, Trial};
+
+mod daemon;
+mod ends;
+mod files;
+mod notifications;
+mod privileges;
+mod sockets;
+
+/// Set in the environment of the daemon.
+const DAEMON: &str = "AQUATIC_SERVICE_TEST_DAEMON";
+
+fn main() -> ExitCode {
+    if env::var_os(DAEMON).is_some() {
+        return aquatic_service::run::<daemon::TestDaemon>();
+    }
+    let trials = [
+        notifications::TESTS,
+        ends::TESTS,
+        files::TESTS,
+        privileges::TESTS,
+        sockets::TESTS,
+    ];
+    let trials = trials
+        .concat()
+        .into_iter()
+        .map(|(name, test)| {
+            Trial::test(name, move || {
+                test();
+                Ok(())
+            })
+        })
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test, which panics when it fails.
+type Test = (&'static str, fn());
+
+/// What the daemon under test is started with.
+fn setup() -> Setup {
+    let program = env::current_exe().expect("this program has a path");
+    let mut setup = Setup::new(program.to_str().expect("its path is UTF-8"));
+    setup.set_environment(DAEMON, "1");
+    setup
+}
+
+/// Names a list of test functions after themselves.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        /// The tests of this module.
+        pub(crate) const TESTS: &[crate::Test] = &[
+            $((concat!(module_path!(), "::", stringify!($name)), $name)),*
+        ];
+    };
+}
+pub(crate) use tests;

@@ -1,0 +1,182 @@
+//! What the service manager is told, and what signals do.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatic_test_harness::daemon::Daemon;
+use aquatic_test_harness::http;
+use aquatic_test_harness::ports::Port;
+use aquatic_test_harness::setup::Setup;
+use aquatic_test_harness::waiting::eventually;
+use nix::sys::signal::Signal;
+
+crate::tests!(
+    ready_reloading_stopping,
+    a_bad_list_changes_nothing,
+    both_signals_reload,
+    the_watchdog_hears_of_living_workers_only,
+    health_names_the_stuck_worker,
+);
+
+fn with_list(setup: &Setup, port: &Port, lines: &[&str]) -> String {
+    let list = setup.write("list", lines.join("\n"));
+    format!(
+        "[network]\naddress = '{}'\n[access_list]\nmode = 'allow'\npath = '{}'\n",
+        port.ipv4(),
+        list.display()
+    )
+}
+
+fn ready_reloading_stopping() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let config = with_list(&setup, &port, &["11".repeat(20).as_str()]);
+    let mut daemon = setup.start(&config);
+    assert_eq!(
+        daemon.wait_for_message("STATUS=", 0),
+        "STATUS=start 1, 1 listed"
+    );
+
+    let seen = daemon.messages().len();
+    setup.write(
+        "list",
+        format!("{}\n{}\n", "11".repeat(20), "22".repeat(20)),
+    );
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_message("READY=1", seen);
+    assert_eq!(
+        daemon.wait_for_message("STATUS=", seen),
+        "STATUS=start 1, 2 listed"
+    );
+    let messages = daemon.messages()[seen..].to_vec();
+    assert_eq!(messages[0], "RELOADING=1", "{messages:?}");
+    assert!(messages[1].starts_with("MONOTONIC_USEC="), "{messages:?}");
+
+    let seen = daemon.messages().len();
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait_for_message("STOPPING=1", seen);
+    let finished = daemon.wait(Duration::from_secs(20));
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(
+        finished.stderr.ends_with("stopped\n"),
+        "{}",
+        finished.stderr
+    );
+}
+
+fn a_bad_list_changes_nothing() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let metrics = Port::reserve();
+    let mut config = with_list(&setup, &port, &["11".repeat(20).as_str()]);
+    config.push_str(&format!("[metrics]\naddress = '{}'\n", metrics.ipv4()));
+    let mut daemon = setup.start(&config);
+
+    let seen = daemon.messages().len();
+    setup.write("list", format!("{}\n# fine\nnonsense\n", "22".repeat(20)));
+    daemon.reload(Signal::SIGUSR1);
+    let status = daemon.wait_for_message("STATUS=", seen);
+    assert!(
+        status.starts_with("STATUS=start 1, 1 listed; reload failed: ")
+            && status.contains("line 3"),
+        "{status}"
+    );
+    let logged = daemon.wait_for_log("reload failed");
+    assert!(
+        logged.starts_with("ERROR ") && logged.contains("line 3"),
+        "{logged}"
+    );
+    let figures = http::get(metrics.ipv4(), "/metrics").body;
+    for line in [
+        "aquatic_test_access_list_entries 1",
+        "aquatic_test_access_list_reload_failures_total 1",
+        "aquatic_test_list_changes_total 0",
+    ] {
+        assert!(
+            figures.lines().any(|other| other == line),
+            "{line}\n{figures}"
+        );
+    }
+
+    let seen = daemon.messages().len();
+    setup.write("list", "");
+    daemon.reload(Signal::SIGUSR1);
+    assert_eq!(
+        daemon.wait_for_message("STATUS=", seen),
+        "STATUS=start 1, 0 listed"
+    );
+    daemon.stop();
+}
+
+fn both_signals_reload() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let config = with_list(&setup, &port, &[]);
+    let mut daemon = setup.start(&config);
+    for signal in [Signal::SIGUSR1, Signal::SIGHUP] {
+        daemon.reload(signal);
+    }
+    // SIGINT ends it as SIGTERM does.
+    daemon.signal(Signal::SIGINT);
+    assert!(daemon.wait(Duration::from_secs(20)).status.success());
+}
+
+fn the_watchdog_hears_of_living_workers_only() {
+    let mut setup = crate::setup();
+    setup.set_environment("WATCHDOG_USEC", "800000");
+    let port = Port::reserve();
+    let config = format!("[network]\naddress = '{}'\n", port.ipv4());
+    let mut daemon = setup.start(&config);
+
+    let pings = |daemon: &mut Daemon| {
+        let messages = daemon.messages();
+        messages.iter().filter(|one| *one == "WATCHDOG=1").count()
+    };
+    eventually("three pings", || (pings(&mut daemon) >= 3).then_some(()));
+
+    setup.write("stuck", "");
+    // One ping may be due for beats before the file was seen.
+    thread::sleep(Duration::from_millis(600));
+    let before = pings(&mut daemon);
+    thread::sleep(Duration::from_millis(1200));
+    assert_eq!(pings(&mut daemon), before);
+
+    std::fs::remove_file(setup.path("stuck")).expect("the file is there");
+    eventually("another ping", || {
+        (pings(&mut daemon) > before).then_some(())
+    });
+    daemon.stop();
+}
+
+fn health_names_the_stuck_worker() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let metrics = Port::reserve();
+    let config = format!(
+        "[network]\naddress = '{}'\n[metrics]\naddress = '{}'\n",
+        port.ipv4(),
+        metrics.ipv4()
+    );
+    let daemon = setup.start(&config);
+    assert_eq!(http::get(metrics.ipv4(), "/health").status, 200);
+
+    setup.write("stuck", "");
+    let begun = Instant::now();
+    let answer = eventually("an ailment", || {
+        Some(http::get(metrics.ipv4(), "/health")).filter(|answer| answer.status == 503)
+    });
+    assert!(begun.elapsed() >= Duration::from_secs(4));
+    assert!(
+        answer.body.starts_with("worker echo-0 has not moved for "),
+        "{}",
+        answer.body
+    );
+    daemon.wait_for_log("worker echo-0 has not moved");
+
+    std::fs::remove_file(setup.path("stuck")).expect("the file is there");
+    daemon.wait_for_log("worker echo-0 moves again");
+    eventually("health", || {
+        (http::get(metrics.ipv4(), "/health").status == 200).then_some(())
+    });
+    daemon.stop();
+}

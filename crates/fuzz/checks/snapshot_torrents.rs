@@ -48,14 +48,16 @@ fn empty<const S: usize, const K: usize, const N: usize>() -> Swarm<S, K, N> {
 }
 
 /// Totals, and the counts of every torrent in order of its info hash.
-fn contents<const S: usize, const K: usize, const N: usize>(
-    swarm: &Swarm<S, K, N>,
-) -> (Totals, Vec<([u8; 20], [u32; 3])>) {
+type Contents = (Totals, Vec<([u8; 20], [u32; 3])>);
+
+fn contents<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) -> Contents {
     let mut torrents = Vec::new();
-    swarm.for_each_torrent(|info_hash, scraped| {
-        let counts = [scraped.seeders, scraped.leechers, scraped.completed];
-        torrents.push((info_hash.0, counts));
-    });
+    for number in 0..swarm.shard_count() {
+        swarm.for_each_torrent_of(number, |info_hash, scraped| {
+            let counts = [scraped.seeders, scraped.leechers, scraped.completed];
+            torrents.push((info_hash.0, counts));
+        });
+    }
     torrents.sort_unstable();
     (swarm.totals(), torrents)
 }

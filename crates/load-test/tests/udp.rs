@@ -1,4 +1,5 @@
 //! The whole load test against a tracker of a few lines.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,0 +1,104 @@
+//! Runs the load test, and reads its report.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
+use serde::Deserialize;
+
+use super::machine::Cores;
+use super::server::{Binaries, Server};
+
+/// The parts of the load test's report that are used here.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Report {
+    pub(super) all: Requests,
+    pub(super) errors: u64,
+    pub(super) first_error: Option<String>,
+    pub(super) lost: u64,
+    pub(super) server: ProcessUse,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Requests {
+    pub(super) replies_per_second: f64,
+    pub(super) latency: Latency,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Latency {
+    pub(super) p50_microseconds: f64,
+    pub(super) p99_microseconds: f64,
+    pub(super) p999_microseconds: f64,
+    pub(super) max_microseconds: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ProcessUse {
+    pub(super) cpu_microseconds_per_reply: f64,
+    pub(super) cores: f64,
+}
+
+/// Shares of connect, announce and scrape requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares(pub(super) u32, pub(super) u32, pub(super) u32);
+
+/// The load of all measurements; they change what is theirs.
+pub(super) fn config(torrents: u32, peers: u32, shares: Shares) -> Config {
+    Config {
+        progress: false,
+        network: NetworkConfig {
+            source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
+            ..NetworkConfig::default()
+        },
+        population: PopulationConfig {
+            torrents,
+            peers,
+            ..PopulationConfig::default()
+        },
+        requests: RequestsConfig {
+            connect_weight: shares.0,
+            announce_weight: shares.1,
+            scrape_weight: shares.2,
+            peers_wanted: 30,
+            ..RequestsConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
+/// Runs the load test against a server.
+pub(super) fn run(
+    binaries: &Binaries,
+    server: &Server,
+    cores: Cores,
+    mut config: Config,
+    directory: &Path,
+) -> anyhow::Result<Report> {
+    config.server_address = server.address.to_string();
+    config.server_pid = server.pid();
+    let path = directory.join("load.toml");
+    let text = toml::to_string(&config).context("cannot write the load test's configuration")?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+
+    let output = cores
+        .command(&binaries.load_test)
+        .arg("--json")
+        .arg("-c")
+        .arg(&path)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start the load test (or taskset)")?;
+    ensure!(output.status.success(), "the load test has failed");
+    let report: Report =
+        serde_json::from_slice(&output.stdout).context("the load test's report is unreadable")?;
+    ensure!(
+        report.errors == 0,
+        "the server has replied with {} errors, the first one: {}",
+        report.errors,
+        report.first_error.unwrap_or_default()
+    );
+    Ok(report)
+}

@@ -1,0 +1,98 @@
+//! The cores to run on, and what the page says of the machine.
+
+use std::fmt;
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+/// Where a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cores {
+    /// The core of the server that is measured.
+    Server,
+    /// The core of the load test.
+    Load,
+    /// Both of them, shared by server and load test.
+    Both,
+}
+
+impl Cores {
+    /// In the form of `taskset -c`.
+    pub(super) fn list(self) -> &'static str {
+        match self {
+            Self::Server => "0",
+            Self::Load => "1",
+            Self::Both => "0,1",
+        }
+    }
+
+    /// A command that runs a program on these cores.
+    pub(super) fn command(self, program: &std::path::Path) -> Command {
+        let mut command = Command::new("taskset");
+        command.args(["-c", self.list()]).arg(program);
+        command
+    }
+}
+
+/// What matters for the figures and names nobody.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    cpu: String,
+    cores: usize,
+    kernel: String,
+}
+
+impl Machine {
+    pub(super) fn this() -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo")
+            .ok()
+            .and_then(|text| value_of(&text, "model name"));
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        Self {
+            cpu: cpu.unwrap_or_else(|| "unknown processor".to_owned()),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            kernel: kernel.map_or_else(|| "unknown".to_owned(), |text| release(&text)),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {} cores, Linux {}",
+            self.cpu, self.cores, self.kernel
+        )
+    }
+}
+
+/// The value of a line such as `model name : AMD EPYC`.
+fn value_of(text: &str, name: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let (_, value) = line.split_once(':')?;
+    Some(value.trim().to_owned())
+}
+
+/// The numbers of a kernel release, without what a builder appended.
+fn release(text: &str) -> String {
+    let numbers = text.trim().split(['-', '+']).next();
+    numbers.unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_model() {
+        let text = "processor\t: 0\nmodel name\t: AMD EPYC: 9\n";
+        assert_eq!(value_of(text, "model name").as_deref(), Some("AMD EPYC: 9"));
+        assert_eq!(value_of(text, "bogus"), None);
+    }
+
+    #[test]
+    fn a_release_names_no_builder() {
+        assert_eq!(release("6.18.44-fc-v669\n"), "6.18.44");
+        assert_eq!(release("6.1.0"), "6.1.0");
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo xtask bench`: what a tracker costs, next to the least that it could.
+//!
+//! Servers run on one core and the load test on the other, and all
+//! measurements are taken in turns, so that a machine that gets slower is so
+//! for all. Figures are medians.
+//!
+//! * [`udp`]: what is measured for `aquatic-udp`, and in which order.
+//! * [`server`]: starts and stops the processes that are measured.
+//! * [`load`]: runs the load test against them.
+//! * [`machine`]: cores, and what the page says of the machine.
+//! * [`page`], [`plot`]: the table, as text, as a page and as a picture.
+
+use anyhow::bail;
+
+mod load;
+mod machine;
+mod page;
+mod plot;
+mod server;
+mod traffic;
+mod udp;
+
+/// The command line of `cargo xtask bench`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Arguments {
+    /// The daemon to measure
+    #[arg(value_enum)]
+    daemon: Daemon,
+
+    /// Measure each row so long, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    seconds: u32,
+
+    /// Measure each row so often, and take the median
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    runs: usize,
+
+    /// Only see whether everything works, with few torrents; the figures mean
+    /// nothing
+    #[arg(long, conflicts_with = "write")]
+    quick: bool,
+
+    /// Write docs/benchmarks.md and its picture
+    #[arg(long)]
+    write: bool,
+
+    /// Build with this profile of Cargo.toml
+    #[arg(long, value_name = "NAME", default_value = "release")]
+    profile: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Daemon {
+    /// aquatic-udp
+    Udp,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    seconds: u32,
+    warm_up_seconds: u32,
+    runs: usize,
+    torrents: u32,
+    peers: u32,
+    /// Peers of the one torrent of which the memory is measured.
+    peers_of_one_torrent: u32,
+    /// After this time without an announce, peers expire in the measurement of
+    /// expiry. Filling has to take less than half of it.
+    peer_age_seconds: u32,
+    /// Time in which all torrents are looked at for peers that expire.
+    cleaning_seconds: u32,
+}
+
+/// Measures, prints the table, and writes it when asked to.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.runs == 0 || arguments.seconds == 0 {
+        bail!("--runs and --seconds must be above 0");
+    }
+    let scale = if arguments.quick {
+        Scale {
+            seconds: 1,
+            warm_up_seconds: 0,
+            runs: 1,
+            torrents: 1_000,
+            peers: 2_000,
+            peers_of_one_torrent: 1_000,
+            peer_age_seconds: 2,
+            cleaning_seconds: 1,
+        }
+    } else {
+        Scale {
+            seconds: arguments.seconds,
+            warm_up_seconds: 1,
+            runs: arguments.runs,
+            torrents: 1_000_000,
+            peers: 2_000_000,
+            peers_of_one_torrent: 1_000_000,
+            peer_age_seconds: 30,
+            cleaning_seconds: 10,
+        }
+    };
+
+    let Daemon::Udp = arguments.daemon;
+    let binaries = server::build(&arguments.profile)?;
+    let results = udp::measure(&binaries, &scale)?;
+    println!("{}", page::table(&results));
+    if arguments.quick {
+        println!("This was only to see that everything works: the figures mean nothing.");
+    }
+    if arguments.write {
+        page::write(&results, arguments)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The picture of the page.
+
+use std::path::Path;
+
+use anyhow::Context;
+use plotters::prelude::*;
+
+use super::udp::Results;
+
+/// Draws CPU time per reply of every row as a bar, and the floor as a line.
+pub(super) fn cpu_per_reply(results: &Results, path: &Path) -> anyhow::Result<()> {
+    let floor = results.floor.cpu_microseconds();
+    let bars: Vec<(&str, f64)> = results
+        .pinned
+        .iter()
+        .map(|row| (row.name, row.cpu_microseconds()))
+        .collect();
+    draw(&bars, floor, path).with_context(|| format!("cannot draw {}", path.display()))
+}
+
+fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
+    let highest = bars.iter().map(|(_, value)| *value).fold(floor, f64::max);
+    let backend = SVGBackend::new(path, SIZE).into_drawing_area();
+    backend.fill(&WHITE)?;
+
+    let mut chart = ChartBuilder::on(&backend)
+        .caption("Microseconds of CPU per reply", ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d((0..bars.len()).into_segmented(), 0.0..highest * 1.15)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .label_style(("sans-serif", 14))
+        .x_label_formatter(&|place| match place {
+            SegmentValue::CenterOf(index) => bars
+                .get(*index)
+                .map_or_else(String::new, |bar| bar.0.to_owned()),
+            _ => String::new(),
+        })
+        .draw()?;
+
+    chart.draw_series(bars.iter().enumerate().map(|(index, (_, value))| {
+        let corners = [
+            (SegmentValue::Exact(index), 0.0),
+            (SegmentValue::Exact(index + 1), *value),
+        ];
+        let mut bar = Rectangle::new(corners, BAR.filled());
+        bar.set_margin(0, 0, 40, 40);
+        bar
+    }))?;
+    chart.draw_series(bars.iter().enumerate().map(|(index, (_, value))| {
+        let place = (SegmentValue::CenterOf(index), value + highest * 0.06);
+        Text::new(format!("{value:.2}"), place, ("sans-serif", 14))
+    }))?;
+
+    let ends = [
+        (SegmentValue::Exact(0), floor),
+        (SegmentValue::Exact(bars.len()), floor),
+    ];
+    chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
+    let place = (SegmentValue::Exact(0), floor + highest * 0.06);
+    let label = format!("bare echo: {floor:.2}");
+    chart.draw_series([Text::new(
+        label,
+        place,
+        ("sans-serif", 14).into_font().color(&RED),
+    )])?;
+    backend.present()?;
+    Ok(())
+}
+
+const SIZE: (u32, u32) = (860, 380);
+
+const BAR: RGBColor = RGBColor(70, 130, 180);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_in_the_picture() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("picture.svg");
+        draw(&[("first", 2.5), ("second", 1.25)], 1.5, &path).unwrap();
+        let picture = std::fs::read_to_string(path).unwrap();
+        for text in ["first", "second", "2.50", "1.25", "bare echo: 1.50"] {
+            assert!(picture.contains(text), "{text} is missing");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The processes that are measured.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::num::NonZero;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use aquatic_load_test::process::Process;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::machine::Cores;
+
+/// The programs that were built.
+#[derive(Debug)]
+pub(super) struct Binaries {
+    pub(super) daemon: PathBuf,
+    pub(super) load_test: PathBuf,
+    pub(super) echo: PathBuf,
+}
+
+/// Builds everything that is needed.
+pub(super) fn build(profile: &str) -> anyhow::Result<Binaries> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--profile", profile])
+        .args(["--package", "aquatic_udp", "--package", "aquatic_load_test"])
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "cargo build has failed");
+
+    // This program is target/PROFILE/NAME itself.
+    let this = std::env::current_exe().context("cannot find this program")?;
+    let target = this
+        .parent()
+        .and_then(Path::parent)
+        .context("this program is not in a target directory")?;
+    // Cargo puts the dev profile under another name.
+    let directory = target.join(if profile == "dev" { "debug" } else { profile });
+    Ok(Binaries {
+        daemon: directory.join("aquatic-udp"),
+        load_test: directory.join("aquatic-udp-load-test"),
+        echo: directory.join("aquatic-udp-echo"),
+    })
+}
+
+/// A server on loopback that is stopped when it is dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: SocketAddr,
+    metrics_address: SocketAddr,
+    /// From the start of the process to its being ready.
+    pub(super) start_time: Duration,
+    /// Memory when it was ready, before any request.
+    pub(super) empty_bytes: u64,
+}
+
+/// How a daemon differs from one to another measurement.
+#[derive(Debug, Clone)]
+pub(super) struct DaemonOptions<'a> {
+    pub(super) cores: Cores,
+    pub(super) workers: usize,
+    pub(super) max_peer_age_seconds: u32,
+    pub(super) cleaning_seconds: u32,
+    pub(super) snapshot: Option<&'a Path>,
+}
+
+impl Default for DaemonOptions<'_> {
+    fn default() -> Self {
+        Self {
+            cores: Cores::Server,
+            workers: 1,
+            // Nothing expires while it is measured.
+            max_peer_age_seconds: 86_400,
+            cleaning_seconds: 120,
+            snapshot: None,
+        }
+    }
+}
+
+impl Server {
+    /// Starts the daemon and waits until it is ready.
+    pub(super) fn daemon(
+        binaries: &Binaries,
+        options: &DaemonOptions<'_>,
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
+        let address = free_udp_address()?;
+        let metrics_address = free_tcp_address()?;
+        let config = directory.join(format!("daemon-{}.toml", address.port()));
+        fs::write(&config, daemon_config(address, metrics_address, options))
+            .with_context(|| format!("cannot write {}", config.display()))?;
+
+        // The daemon says that it is ready as it would to systemd.
+        let notify = directory.join(format!("notify-{}", address.port()));
+        let notifications = UnixDatagram::bind(&notify)
+            .with_context(|| format!("cannot bind a socket to {}", notify.display()))?;
+
+        let started = Instant::now();
+        let child = options
+            .cores
+            .command(&binaries.daemon)
+            .arg("-c")
+            .arg(&config)
+            .env("NOTIFY_SOCKET", &notify)
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start the daemon (or taskset)")?;
+        let mut server = Self {
+            child,
+            address,
+            metrics_address,
+            start_time: Duration::ZERO,
+            empty_bytes: 0,
+        };
+        server.await_ready(&notifications)?;
+        server.start_time = started.elapsed();
+        server.empty_bytes = server.resident_bytes()?;
+        Ok(server)
+    }
+
+    /// Starts the echo server.
+    pub(super) fn echo(binaries: &Binaries) -> anyhow::Result<Self> {
+        let address = free_udp_address()?;
+        let started = Instant::now();
+        let child = Cores::Server
+            .command(&binaries.echo)
+            .arg(address.to_string())
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start the echo server (or taskset)")?;
+        // The load test waits until it answers.
+        let mut server = Self {
+            child,
+            address,
+            metrics_address: address,
+            start_time: started.elapsed(),
+            empty_bytes: 0,
+        };
+        server.empty_bytes = server.resident_bytes()?;
+        Ok(server)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let pid = NonZero::new(self.pid()).context("a process has the id 0")?;
+        Process::new(pid)?.resident_bytes()
+    }
+
+    /// Lets all threads run on other cores from now on.
+    pub(super) fn move_to(&self, cores: Cores) -> anyhow::Result<()> {
+        let status = Command::new("taskset")
+            .args(["-a", "-c", "-p", cores.list(), &self.pid().to_string()])
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start taskset")?;
+        ensure!(status.success(), "taskset cannot move the server");
+        Ok(())
+    }
+
+    /// Torrents of which the daemon knows, by its metrics.
+    pub(super) fn torrents(&self) -> anyhow::Result<u64> {
+        let mut stream = TcpStream::connect(self.metrics_address)
+            .with_context(|| format!("cannot connect to {}", self.metrics_address))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        sum_of_metric(&text, "aquatic_udp_torrents")
+            .context("the metrics have no aquatic_udp_torrents")
+    }
+
+    /// Asks the daemon to stop; returns how long that took.
+    pub(super) fn stop(mut self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        self.terminate();
+        let status = self.child.wait()?;
+        let time = started.elapsed();
+        ensure!(status.success(), "the daemon ended with {status}");
+        Ok(time)
+    }
+
+    fn await_ready(&mut self, notifications: &UnixDatagram) -> anyhow::Result<()> {
+        notifications.set_read_timeout(Some(LOOK_AROUND))?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut message = [0; 4096];
+        while Instant::now() < deadline {
+            if let Ok(length) = notifications.recv(&mut message) {
+                let text = String::from_utf8_lossy(&message[..length]);
+                if text.lines().any(|line| line == "READY=1") {
+                    return Ok(());
+                }
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the daemon did not start: {status}");
+            }
+        }
+        bail!("the daemon is not ready after {} s", PATIENCE.as_secs());
+    }
+
+    fn terminate(&self) {
+        let pid = Pid::from_raw(self.pid().cast_signed());
+        // Fails only when the process has ended, which is what is wanted.
+        kill(pid, Signal::SIGTERM).ok();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+fn daemon_config(
+    address: SocketAddr,
+    metrics_address: SocketAddr,
+    options: &DaemonOptions<'_>,
+) -> String {
+    let snapshot = options.snapshot.map_or_else(String::new, |path| {
+        format!("[snapshot]\npath = {path:?}\ninterval_seconds = 86400\n")
+    });
+    format!(
+        "socket_workers = {}\n\
+         log_level = \"warn\"\n\
+         [network]\n\
+         address = \"{address}\"\n\
+         [protocol]\n\
+         max_response_peers = 30\n\
+         [cleaning]\n\
+         max_peer_age = {}\n\
+         torrent_cleaning_interval = {}\n\
+         [metrics]\n\
+         address = \"{metrics_address}\"\n\
+         {snapshot}",
+        options.workers, options.max_peer_age_seconds, options.cleaning_seconds,
+    )
+}
+
+/// The sum over all labels of a metric in Prometheus' text format.
+fn sum_of_metric(text: &str, name: &str) -> Option<u64> {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        if !rest.starts_with(['{', ' ']) {
+            return None;
+        }
+        // Whole numbers are exact up to 2^53.
+        Some(rest.rsplit(' ').next()?.parse::<f64>().ok()? as u64)
+    });
+    values.reduce(|sum, value| sum + value)
+}
+
+/// An address that was free a moment ago.
+fn free_udp_address() -> anyhow::Result<SocketAddr> {
+    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn free_tcp_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to see whether a process has ended.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_over_labels_and_takes_no_other_name() {
+        let text = "# HELP x y\nx{family=\"ipv4\"} 3\nx{family=\"ipv6\"} 4\nx_total 9\ny 1\n";
+        assert_eq!(sum_of_metric(text, "x"), Some(7));
+        assert_eq!(sum_of_metric(text, "y"), Some(1));
+        assert_eq!(sum_of_metric(text, "z"), None);
+    }
+
+    #[test]
+    fn the_config_is_toml() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let options = DaemonOptions {
+            snapshot: Some(Path::new("a \"b\"")),
+            ..DaemonOptions::default()
+        };
+        let text = daemon_config(address, address, &options);
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        assert_eq!(table["snapshot"]["path"].as_str(), Some("a \"b\""));
+        assert_eq!(table["cleaning"]["max_peer_age"].as_integer(), Some(86_400));
+    }
+}

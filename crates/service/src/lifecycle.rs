@@ -58,6 +58,9 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         Action::Check => check::check::<D>(&settings),
         Action::Run => {
             log::set_max_level(D::process(&settings).log_level);
+            for warning in &D::process(&settings).advice {
+                log::warn!("{warning}");
+            }
             for warning in D::warnings(&settings) {
                 log::warn!("{warning}");
             }

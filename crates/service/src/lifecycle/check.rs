@@ -14,6 +14,9 @@ use crate::{Daemon, snapshot};
 /// at the files with the service's eyes.
 pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     let mut process = D::process(settings).clone();
+    for warning in &process.advice {
+        log::warn!("{warning}");
+    }
     for warning in D::warnings(settings) {
         log::warn!("{warning}");
     }

@@ -110,17 +110,18 @@ fn a_file_that_cannot_be_read_is_named() {
     let missing = directory.path().join("missing.toml");
     let error = load::<Sample>(Some(&missing)).unwrap_err();
     assert!(matches!(error, Error::Read { .. }));
-    let expected = format!("cannot read the configuration file {}: ", missing.display());
-    assert!(error.to_string().starts_with(&expected), "{error}");
+    let expected = format!("cannot read the configuration file {}", missing.display());
+    assert_eq!(error.to_string(), expected);
 
-    let large = directory.path().join("large.toml");
-    std::fs::write(&large, vec![b'\n'; (1 << 20) + 1]).unwrap();
-    let error = load::<Sample>(Some(&large)).unwrap_err();
-    assert!(error.to_string().ends_with("larger than 1048576 bytes"));
-
-    std::fs::write(&large, b"\xff\xfe").unwrap();
-    let error = load::<Sample>(Some(&large)).unwrap_err();
-    assert!(error.to_string().contains("UTF-8"), "{error}");
+    let reason = |content: &[u8]| {
+        let file = directory.path().join("file.toml");
+        std::fs::write(&file, content).unwrap();
+        let error = load::<Sample>(Some(&file)).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    let large = vec![b'\n'; (1 << 20) + 1];
+    assert_eq!(reason(&large), "it is larger than 1048576 bytes");
+    assert!(reason(b"\xff\xfe").contains("UTF-8"));
 }
 
 #[test]

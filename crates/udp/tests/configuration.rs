@@ -1,6 +1,8 @@
 //! Configuration files of this release and of earlier ones, and what is
 //! refused.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;

@@ -39,7 +39,7 @@ const TARGETS: &[Target] = &[
 /// # Errors
 ///
 /// A file cannot be made, read or written, or, with `check`, is stale.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for target in TARGETS {
         let path = root().join(target.file);

@@ -1,2 +1,63 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: the tasks of this repository.
+//!
+//! * [`generate`]: files that are derived from the config structs.
+//! * [`check`]: everything that can be said about the code without running it.
+//! * [`test`]: all tests, and what they need from the system.
+
+mod check;
+mod dependencies;
+mod generate;
+mod requirements;
+mod source;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write the files that are derived from the config structs
+    Generate {
+        /// Write nothing, and fail when a file is not current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Format, lints, documentation, generated files, dependencies
+    Check,
+    /// Run all tests
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Generate { check } => generate::run(check),
+        Task::Check => check::run(),
+        Task::Test(arguments) => test::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // From crates/xtask.
+    root.pop();
+    root.pop();
+    root
+}

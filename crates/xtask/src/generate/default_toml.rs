@@ -12,7 +12,7 @@ use super::reference::{Choice, Key, Kind, Reference};
 /// # Errors
 ///
 /// A default is nothing that TOML can say.
-pub fn render(reference: &Reference) -> anyhow::Result<String> {
+pub(super) fn render(reference: &Reference) -> anyhow::Result<String> {
     let mut text = String::new();
     comment(&mut text, &reference.description);
     text.push_str(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// A configuration: sections and keys, in the order of the struct.
 #[derive(Debug, PartialEq)]
-pub struct Reference {
+pub(super) struct Reference {
     /// What the configuration is for.
     pub description: String,
     /// The keys before the first section have a section without a name.
@@ -16,7 +16,7 @@ pub struct Reference {
 
 /// A section of a configuration.
 #[derive(Debug, PartialEq)]
-pub struct Section {
+pub(super) struct Section {
     /// As in the file, `network`; empty for the top of the file.
     pub name: String,
     /// What it is about.
@@ -27,7 +27,7 @@ pub struct Section {
 
 /// A key of a configuration.
 #[derive(Debug, PartialEq)]
-pub struct Key {
+pub(super) struct Key {
     /// As in the file, without the section.
     pub name: String,
     /// What it does. Lines are as in the doc comment.
@@ -40,7 +40,7 @@ pub struct Key {
 
 /// What a key can be.
 #[derive(Debug, PartialEq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// True or false.
     Boolean,
     /// A whole number.
@@ -65,7 +65,7 @@ pub enum Kind {
 
 /// A text that a key can be.
 #[derive(Debug, PartialEq)]
-pub struct Choice {
+pub(super) struct Choice {
     /// The text.
     pub value: String,
     /// What it means.
@@ -79,7 +79,7 @@ impl Reference {
     ///
     /// The struct has something that is not foreseen here, or a key that its
     /// default does not have.
-    pub fn of<C: JsonSchema + Serialize + Default>() -> anyhow::Result<Self> {
+    pub(super) fn of<C: JsonSchema + Serialize + Default>() -> anyhow::Result<Self> {
         let schema = schemars::schema_for!(C).to_value();
         let defaults = serde_json::to_value(C::default())?;
         let mut walk = Walk {
@@ -243,6 +243,7 @@ mod tests {
         #[default]
         Off,
         /// All.
+        #[expect(dead_code, reason = "only its place in the schema matters")]
         On,
     }
 

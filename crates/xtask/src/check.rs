@@ -1,0 +1,216 @@
+//! Everything that can be said about the code without running it.
+//!
+//! All steps run, whichever fail, so that one run tells everything.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::{dependencies, generate, root, source};
+
+/// What a step has found.
+enum Finding {
+    /// Everything is as it should be.
+    Good,
+    /// It could not be checked here, and why.
+    NotChecked(String),
+}
+
+struct Step {
+    name: &'static str,
+    run: fn() -> anyhow::Result<Finding>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "lints",
+        run: lints,
+    },
+    Step {
+        name: "documentation",
+        run: documentation,
+    },
+    Step {
+        name: "fuzz targets",
+        run: fuzz_targets,
+    },
+    Step {
+        name: "generated files",
+        run: || good(generate::run(true)),
+    },
+    Step {
+        name: "direction of dependencies",
+        run: || good(dependencies::check_direction()),
+    },
+    Step {
+        name: "reasons of dependencies",
+        run: || good(dependencies::check_reasons()),
+    },
+    Step {
+        name: "source files",
+        run: || good(source::check()),
+    },
+    Step {
+        name: "licences, bans, sources",
+        run: || good(deny(&["licenses", "bans", "sources"])),
+    },
+    Step {
+        name: "advisories",
+        run: advisories,
+    },
+];
+
+/// Runs all steps and says how each went.
+///
+/// # Errors
+///
+/// At least one step failed.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut summary = Vec::new();
+    let mut failures = 0;
+    for step in STEPS {
+        println!("=== {}", step.name);
+        let start = Instant::now();
+        let result = (step.run)();
+        let outcome = match result {
+            Ok(Finding::Good) => "good".to_owned(),
+            Ok(Finding::NotChecked(reason)) => format!("NOT CHECKED: {reason}"),
+            Err(error) => {
+                failures += 1;
+                eprintln!("{error:#}");
+                "FAILED".to_owned()
+            }
+        };
+        summary.push(line(step.name, start.elapsed(), &outcome));
+    }
+    println!("=== summary");
+    for line in summary {
+        println!("{line}");
+    }
+    if failures > 0 {
+        bail!("{failures} of {} checks failed", STEPS.len());
+    }
+    Ok(())
+}
+
+fn line(name: &str, duration: Duration, outcome: &str) -> String {
+    format!("{name:<26} {:>6.1} s  {outcome}", duration.as_secs_f64())
+}
+
+fn good(result: anyhow::Result<()>) -> anyhow::Result<Finding> {
+    result.map(|()| Finding::Good)
+}
+
+fn format() -> anyhow::Result<Finding> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", FUZZ_MANIFEST, "--check"])?;
+    Ok(Finding::Good)
+}
+
+fn lints() -> anyhow::Result<Finding> {
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "--deny=warnings",
+    ])?;
+    Ok(Finding::Good)
+}
+
+fn documentation() -> anyhow::Result<Finding> {
+    let mut command = cargo_command();
+    command.args(["doc", "--workspace", "--no-deps", "--all-features"]);
+    command.env("RUSTDOCFLAGS", "--deny=warnings");
+    succeed(&mut command)?;
+    Ok(Finding::Good)
+}
+
+const FUZZ_MANIFEST: &str = "crates/fuzz/Cargo.toml";
+
+/// Running the fuzz targets takes a nightly compiler, but compiling does not,
+/// so that a change elsewhere that breaks them is noticed.
+fn fuzz_targets() -> anyhow::Result<Finding> {
+    cargo(&[
+        "clippy",
+        "--manifest-path",
+        FUZZ_MANIFEST,
+        "--target-dir=target",
+        "--",
+        "--deny=warnings",
+    ])?;
+    Ok(Finding::Good)
+}
+
+fn deny(checks: &[&str]) -> anyhow::Result<()> {
+    let installed = cargo_command()
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !installed {
+        bail!("cargo-deny is missing; install it with `cargo install --locked cargo-deny`");
+    }
+    let mut command = cargo_command();
+    command.args(["deny", "--all-features", "check"]);
+    succeed(command.args(checks))
+}
+
+/// The database of advisories comes from the network, and a machine without one
+/// can still check everything else.
+fn advisories() -> anyhow::Result<Finding> {
+    let fetched = cargo_command()
+        .args(["deny", "fetch", "db"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !fetched {
+        return Ok(Finding::NotChecked(
+            "the database of advisories cannot be fetched".to_owned(),
+        ));
+    }
+    good(deny(&["--disable-fetch", "advisories"]))
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    succeed(cargo_command().args(arguments))
+}
+
+/// Cargo in the root of the repository, the one that runs this.
+pub(crate) fn cargo_command() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// It cannot be started, or fails.
+pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    if !status.success() {
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy())
+            .collect();
+        bail!(
+            "{} {} failed: {status}",
+            command.get_program().display(),
+            arguments.join(" ")
+        );
+    }
+    Ok(())
+}

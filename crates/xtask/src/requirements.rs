@@ -1,0 +1,159 @@
+//! What the tests need from the system.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::check::succeed;
+
+/// What a test needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// A program.
+    Program(&'static str),
+    /// A module of Python 3.
+    PythonModule(&'static str),
+}
+
+use Requirement::{Program, PythonModule};
+
+/// Packages of Debian, what the tests need of each, and for what.
+pub(crate) const PACKAGES: &[Package] = &[
+    Package {
+        name: "aria2",
+        requirements: &[Program("aria2c")],
+        purpose: "a BitTorrent client",
+    },
+    Package {
+        name: "iproute2",
+        requirements: &[Program("ip")],
+        purpose: "networks between the clients",
+    },
+    Package {
+        name: "python3",
+        requirements: &[Program("python3")],
+        purpose: "runs libtorrent",
+    },
+    Package {
+        name: "python3-libtorrent",
+        requirements: &[PythonModule("libtorrent")],
+        purpose: "the BitTorrent client in qBittorrent and Deluge",
+    },
+    Package {
+        name: "systemd",
+        requirements: &[Program("systemd-socket-activate")],
+        purpose: "passes sockets as systemd does",
+    },
+    Package {
+        name: "transmission-cli",
+        requirements: &[Program("transmission-create"), Program("transmission-show")],
+        purpose: "makes torrents",
+    },
+    Package {
+        name: "transmission-daemon",
+        requirements: &[Program("transmission-daemon")],
+        purpose: "a BitTorrent client",
+    },
+    Package {
+        name: "util-linux",
+        requirements: &[Program("nsenter"), Program("unshare")],
+        purpose: "network namespaces",
+    },
+];
+
+/// A package of Debian.
+pub(crate) struct Package {
+    pub(crate) name: &'static str,
+    pub(crate) requirements: &'static [Requirement],
+    pub(crate) purpose: &'static str,
+}
+
+impl Package {
+    /// Whether the system has everything that the tests need of it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.requirements.iter().all(|it| it.is_there())
+    }
+}
+
+impl Requirement {
+    fn is_there(self) -> bool {
+        match self {
+            Program(name) => has_program(name),
+            PythonModule(name) => Command::new("python3")
+                .args(["-c", &format!("import {name}")])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success()),
+        }
+    }
+}
+
+/// Packages that the system lacks.
+pub(crate) fn missing() -> Vec<&'static Package> {
+    PACKAGES.iter().filter(|it| !it.is_there()).collect()
+}
+
+/// Installs packages with apt-get.
+///
+/// # Errors
+///
+/// The system has no apt-get, this user may not use it, or it fails.
+pub(crate) fn install(packages: &[&Package]) -> anyhow::Result<()> {
+    if !has_program("apt-get") {
+        bail!("--install works on Debian and its derivatives: there is no apt-get");
+    }
+    succeed(apt_get()?.arg("update"))?;
+    let names = packages.iter().map(|it| it.name);
+    succeed(
+        apt_get()?
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(names),
+    )
+}
+
+/// `apt-get` as root, which asks nothing.
+fn apt_get() -> anyhow::Result<Command> {
+    let user = Command::new("id")
+        .arg("-u")
+        .output()
+        .context("cannot run id")?;
+    let mut command = if user.stdout.trim_ascii() == b"0" {
+        Command::new("env")
+    } else if has_program("sudo") {
+        let mut command = Command::new("sudo");
+        command.arg("env");
+        command
+    } else {
+        bail!("--install needs root or sudo");
+    };
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(command)
+}
+
+/// Whether there is such a program in PATH, or where those of administrators
+/// are, which the tests look through as well.
+fn has_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|directory| directory.join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_for_programs_and_modules() {
+        assert!(Program("sh").is_there());
+        assert!(!Program("no-such-program-anywhere").is_there());
+        assert!(!PythonModule("no_such_module_anywhere").is_there());
+    }
+
+    #[test]
+    fn packages_are_in_order() {
+        assert!(PACKAGES.is_sorted_by_key(|it| it.name));
+    }
+}

@@ -69,7 +69,7 @@ pub(crate) fn add_figures<'a>(
     for (client, count) in clients {
         figures.counter(
             "client_announces_total",
-            "Announces, by the client software that the peer id names.",
+            "Announces, by the client software that the peer id names",
             &[("client", &client)],
             count,
         );
@@ -77,7 +77,7 @@ pub(crate) fn add_figures<'a>(
     for (prefix, count) in prefixes {
         figures.counter(
             "peer_id_prefix_announces_total",
-            "Announces, by the first bytes of the peer id.",
+            "Announces, by the first bytes of the peer id",
             &[("prefix", &prefix)],
             count,
         );

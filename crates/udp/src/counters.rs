@@ -80,7 +80,7 @@ pub(crate) fn add_figures(workers: &[Counters], kernel_drops: u64, figures: &mut
         for kind in RequestKind::ALL {
             figures.counter(
                 "requests_total",
-                "Datagrams that were read, by what they asked for.",
+                "Datagrams that were read, by what they asked for",
                 &[("family", family), ("kind", kind.name())],
                 sum(&|worker| &worker.families[index].requests[kind as usize]),
             );
@@ -92,27 +92,27 @@ pub(crate) fn add_figures(workers: &[Counters], kernel_drops: u64, figures: &mut
             };
             figures.counter(
                 "replies_total",
-                "Replies, by what they are.",
+                "Replies, by what they are",
                 &[("family", family), ("kind", name)],
                 sum(&|worker| &worker.families[index].replies[kind as usize]),
             );
         }
         figures.counter(
             "received_bytes_total",
-            "Bytes of the datagrams that were read, without headers.",
+            "Bytes of the datagrams that were read, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].received_bytes),
         );
         figures.counter(
             "sent_bytes_total",
-            "Bytes of the replies, without headers.",
+            "Bytes of the replies, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].sent_bytes),
         );
         for reason in Unserved::ALL {
             figures.counter(
                 "unserved_requests_total",
-                "Requests that were not served, by the reason.",
+                "Requests that were not served, by the reason",
                 &[("family", family), ("reason", reason.name())],
                 sum(&|worker| &worker.families[index].unserved[reason as usize]),
             );
@@ -120,13 +120,13 @@ pub(crate) fn add_figures(workers: &[Counters], kernel_drops: u64, figures: &mut
     }
     figures.counter(
         "send_failures_total",
-        "Replies that the system did not send.",
+        "Replies that the system did not send",
         &[],
         sum(&|worker| &worker.send_failures),
     );
     figures.counter(
         "receive_buffer_drops_total",
-        "Datagrams that the kernel dropped because a receive buffer was full.",
+        "Datagrams that the kernel dropped because a receive buffer was full",
         &[],
         kernel_drops,
     );

@@ -113,6 +113,7 @@ impl Daemon for UdpDaemon {
         }
 
         let status = status(&sockets);
+        log::info!("{status}");
         let now = Instant::now();
         let urgency = Urgency::default();
         // The list may have changed while the tracker was away.
@@ -176,15 +177,9 @@ impl Daemon for UdpDaemon {
         }
         figures.gauge(
             "retired_torrents",
-            "Torrents without peers that are kept for their download counts.",
+            "Torrents without peers that are kept for their download counts",
             &[],
             self.state.usage.retired() as u64,
-        );
-        figures.gauge(
-            "workers",
-            "Worker threads.",
-            &[],
-            self.counters.len() as u64,
         );
         counters::add_figures(&self.counters, self.kernel_drops.total(), figures);
         clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
@@ -279,31 +274,31 @@ fn add_totals(family: &str, totals: Totals, figures: &mut Figures) {
     let labels = [("family", family)];
     figures.gauge(
         "torrents",
-        "Torrents that have peers.",
+        "Torrents that have peers",
         &labels,
         totals.torrents as u64,
     );
     figures.gauge(
         "peers",
-        "Peers of all torrents.",
+        "Peers of all torrents",
         &labels,
         totals.peers as u64,
     );
     figures.gauge(
         "seeders",
-        "Peers that have nothing left to download.",
+        "Peers that have nothing left to download",
         &labels,
         totals.seeders as u64,
     );
     figures.gauge(
         "leechers",
-        "Peers that are still downloading.",
+        "Peers that are still downloading",
         &labels,
         (totals.peers - totals.seeders) as u64,
     );
     figures.counter(
         "completed_total",
-        "Downloads that were announced as completed.",
+        "Downloads that were announced as completed",
         &labels,
         totals.downloads,
     );

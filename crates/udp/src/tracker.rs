@@ -440,3 +440,6 @@ impl Unserved {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+use std::io::Write;
+use std::num::NonZeroU32;
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
+use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_udp_protocol::{AddressFamily, Peers, Response, UrlData};
+
+use super::*;
+use crate::MAX_REPLY_LENGTH;
+
+const NOW: Now = Now {
+    monotonic_seconds: 50,
+    epoch_seconds: 1_800_000_000,
+};
+
+const ALLOWED: InfoHash = InfoHash([0x11; 20]);
+const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
+
+/// A tracker and the last reply.
+struct Fixture {
+    tracker: Tracker,
+    reply: [u8; MAX_REPLY_LENGTH],
+}
+
+impl Fixture {
+    fn new(limits: Limits) -> Self {
+        let mut list = Vec::new();
+        writeln!(list, "{FORBIDDEN}").unwrap();
+        let list = AccessList::Deny(InfoHashSet::parse(list.as_slice()).unwrap());
+        let rules = Rules {
+            max_response_peers: 30,
+            max_scrape_torrents: 2,
+            announce_interval_seconds: 900,
+            peer_lifetime_seconds: 1_200,
+            connection_lifetime_seconds: 120,
+        };
+        let state = State::new(
+            rules,
+            limits,
+            HashKey::new([1; 16]),
+            ConnectionIdKey::from_bytes([2; 16]),
+            Arc::new(Handle::new(list)),
+        );
+        Self {
+            tracker: Tracker::new(Arc::new(state), fastrand::Rng::with_seed(3), None),
+            reply: [0; MAX_REPLY_LENGTH],
+        }
+    }
+
+    fn handle(&mut self, now: Now, source: &str, datagram: &[u8]) -> Outcome {
+        let source = source.parse().unwrap();
+        self.tracker.handle(now, source, datagram, &mut self.reply)
+    }
+
+    /// Sends a datagram and reads the reply.
+    fn ask(&mut self, source: &str, datagram: &[u8]) -> (Outcome, Option<Response<'_>>) {
+        let outcome = self.handle(NOW, source, datagram);
+        let family = match source.parse::<SocketAddr>().unwrap() {
+            SocketAddr::V4(_) => AddressFamily::Ipv4,
+            SocketAddr::V6(_) => AddressFamily::Ipv6,
+        };
+        let response = outcome
+            .reply_length
+            .map(|length| Response::parse(&self.reply[..length.get()], family).unwrap());
+        (outcome, response)
+    }
+
+    fn connection_id(&mut self, source: &str) -> ConnectionId {
+        let request = aquatic_udp_protocol::ConnectRequest {
+            transaction_id: TransactionId([9; 4]),
+        };
+        match self.ask(source, &request.to_bytes()).1 {
+            Some(Response::Connect(response)) => response.connection_id,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u16) -> Vec<u8> {
+    let request = AnnounceRequest {
+        connection_id,
+        transaction_id: TransactionId([7; 4]),
+        info_hash,
+        peer_id: PeerId([1; 20]),
+        downloaded: 0,
+        left: 1,
+        uploaded: 0,
+        event: AnnounceEvent::Started,
+        key: 0,
+        peers_wanted: None,
+        port,
+        url_data: UrlData::from_options(b"\x02\x09/announce"),
+    };
+    let mut bytes = [0; 200];
+    let length = request.write(&mut bytes).unwrap();
+    bytes[..length].to_vec()
+}
+
+fn scrape(connection_id: ConnectionId, info_hashes: &[InfoHash]) -> Vec<u8> {
+    let info_hashes: Vec<[u8; 20]> = info_hashes.iter().map(|hash| hash.0).collect();
+    let request = ScrapeRequest {
+        connection_id,
+        transaction_id: TransactionId([8; 4]),
+        info_hashes: &info_hashes,
+    };
+    let mut bytes = [0; 200];
+    let length = request.write(&mut bytes).unwrap();
+    bytes[..length].to_vec()
+}
+
+#[test]
+fn peers_find_each_other_within_their_family() {
+    let mut fixture = Fixture::new(Limits::default());
+    for (first, second) in [("10.0.0.1:5", "10.0.0.2:5"), ("[fd00::1]:5", "[fd00::2]:5")] {
+        let id = fixture.connection_id(first);
+        let (outcome, _) = fixture.ask(first, &announce(id, ALLOWED, 6881));
+        assert_eq!(outcome.kind, RequestKind::Announce);
+        assert_eq!(outcome.unserved, None);
+
+        let id = fixture.connection_id(second);
+        let (_, response) = fixture.ask(second, &announce(id, ALLOWED, 6882));
+        let Some(Response::Announce(response)) = response else {
+            panic!("{response:?}");
+        };
+        assert_eq!(response.transaction_id, TransactionId([7; 4]));
+        assert_eq!(response.interval_seconds, 900);
+        assert_eq!((response.seeders, response.leechers), (0, 1));
+        let peers: Vec<SocketAddr> = Peers::addresses(&response.peers).collect();
+        let mut expected: SocketAddr = first.parse().unwrap();
+        expected.set_port(6881);
+        assert_eq!(peers, [expected]);
+    }
+}
+
+#[test]
+fn mapped_addresses_are_ipv4() {
+    let mut fixture = Fixture::new(Limits::default());
+    let id = fixture.connection_id("10.0.0.1:5");
+    let request = announce(id, ALLOWED, 1);
+    let outcome = fixture.handle(NOW, "[::ffff:10.0.0.1]:5", &request);
+    assert_eq!(outcome.unserved, None);
+    assert_eq!(fixture.tracker.state.ipv4.totals().peers, 1);
+    assert_eq!(fixture.tracker.state.ipv6.totals().peers, 0);
+}
+
+#[test]
+fn nobody_is_answered_without_a_valid_connection_id() {
+    let mut fixture = Fixture::new(Limits::default());
+    let id = fixture.connection_id("10.0.0.1:5");
+    let silent = |outcome: Outcome| {
+        assert_eq!(outcome.reply_length, None);
+        outcome.unserved
+    };
+    let bad = Some(Unserved::BadConnectionId);
+    let requests = [
+        announce(id, ALLOWED, 1),
+        scrape(id, &[ALLOWED]),
+        scrape(id, &[]),
+        announce(id, ALLOWED, 1)[..97].to_vec(),
+    ];
+    for request in &requests {
+        assert_eq!(silent(fixture.handle(NOW, "10.0.0.2:5", request)), bad);
+        let late = Now {
+            epoch_seconds: NOW.epoch_seconds + 121,
+            ..NOW
+        };
+        assert_eq!(silent(fixture.handle(late, "10.0.0.1:5", request)), bad);
+        // From its own address, on any port, each one is answered.
+        let outcome = fixture.handle(NOW, "10.0.0.1:6", request);
+        assert!(outcome.reply_length.is_some());
+    }
+    let connect = scrape(id, &[]);
+    let zero = fixture.handle(NOW, "10.0.0.1:0", &connect);
+    assert_eq!(silent(zero), Some(Unserved::SourcePortZero));
+    let garbage = fixture.handle(NOW, "10.0.0.1:5", b"GET / HTTP/1.1\r\n");
+    assert!(silent(garbage).is_some());
+}
+
+#[test]
+fn refusals_say_why() {
+    let mut fixture = Fixture::new(Limits {
+        max_torrents: NonZeroUsize::new(1),
+        max_peers_per_torrent: NonZeroU32::new(1),
+        max_peers_per_ip: None,
+    });
+    let source = "10.0.0.1:5";
+    let id = fixture.connection_id(source);
+    let mut refused = |request: Vec<u8>| {
+        let (outcome, response) = fixture.ask(source, &request);
+        match response {
+            Some(Response::Error(error)) => (outcome.unserved.unwrap(), error.message.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (reason, message) = refused(announce(id, ALLOWED, 0));
+    assert_eq!(reason, Unserved::PortZero);
+    assert_eq!(message, b"port must not be 0");
+    assert_eq!(refused(announce(id, FORBIDDEN, 1)).0, Unserved::Forbidden);
+    assert_eq!(refused(scrape(id, &[FORBIDDEN])).0, Unserved::Forbidden);
+    assert_eq!(refused(scrape(id, &[])).0, Unserved::Malformed);
+
+    fixture.handle(NOW, source, &announce(id, ALLOWED, 1));
+    let mut reason = |info_hash, port| {
+        let request = announce(id, info_hash, port);
+        fixture.handle(NOW, source, &request).unserved
+    };
+    let other = InfoHash([0x22; 20]);
+    assert_eq!(reason(other, 1), Some(Unserved::MaxTorrents));
+    assert_eq!(reason(ALLOWED, 2), Some(Unserved::MaxPeersPerTorrent));
+    assert_eq!(reason(ALLOWED, 1), None);
+}
+
+#[test]
+fn scrapes_answer_for_the_first_torrents() {
+    let mut fixture = Fixture::new(Limits::default());
+    let source = "10.0.0.1:5";
+    let id = fixture.connection_id(source);
+    fixture.handle(NOW, source, &announce(id, ALLOWED, 1));
+    let hashes = [FORBIDDEN, ALLOWED, ALLOWED];
+    let (_, response) = fixture.ask(source, &scrape(id, &hashes));
+    let Some(Response::Scrape(response)) = response else {
+        panic!("{response:?}");
+    };
+    let leechers: Vec<u32> = response
+        .torrents()
+        .map(|torrent| torrent.leechers)
+        .collect();
+    assert_eq!(leechers, [0, 1]);
+}

@@ -55,8 +55,8 @@ pub struct Config {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// IP address and port to serve, or a list of them. "0.0.0.0" is every IPv4
-    /// address and "[::]" every IPv6 address of the machine; IPv6 addresses
+    /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
+    /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
     /// never serve IPv4. Each worker has a socket for each address. Not used
     /// when systemd passes sockets.
     pub address: Addresses,

@@ -1,7 +1,7 @@
 //! Configuration files: one struct a program, read from TOML.
 //!
 //! A program describes its configuration as a serde struct that implements
-//! [`Config`]; its doc comments are the documentation. [`load`] reads a file,
+//! [`Config`]; its doc comments are the documentation. [`load()`] reads a file,
 //! translates keys of earlier releases, and reports everything that is wrong
 //! with it at once, each with its line. What the user wrote (`…Config`) then
 //! becomes what the program works with (`…Settings`), which is valid by type.

@@ -151,8 +151,8 @@ impl AccessListConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
-    /// Address and port to serve figures on, such as "127.0.0.1:9000" or
-    /// "[::1]:9000". Everyone who reaches it can read them, so keep to a
+    /// Address and port to serve figures on, such as `127.0.0.1:9000` or
+    /// `[::1]:9000`. Everyone who reaches it can read them, so keep to a
     /// loopback address. Empty: off.
     pub address: String,
     /// Whether to count peers by the software they run. Costs memory and time

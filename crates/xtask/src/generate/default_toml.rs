@@ -54,14 +54,15 @@ fn render_choices(text: &mut String, choices: &[Choice]) -> anyhow::Result<()> {
     let widest = choices.iter().map(|choice| choice.value.len() + 2).max();
     for choice in choices {
         let quoted = format!("\"{}\"", choice.value);
-        let meaning = choice.description.replace('\n', " ");
+        let meaning = choice.description.replace('\n', " ").replace('`', "");
         writeln!(text, "#   {quoted:0$}  {meaning}", widest.unwrap_or(0))?;
     }
     Ok(())
 }
 
+/// Literals are marked for rustdoc, and for manual pages, but not in plain text.
 fn comment(text: &mut String, description: &str) {
-    for line in description.lines() {
+    for line in description.replace('`', "").lines() {
         text.push_str(if line.is_empty() { "#" } else { "# " });
         text.push_str(line);
         text.push('\n');
@@ -84,7 +85,7 @@ mod tests {
     fn key(name: &str, kind: Kind, default: Value) -> Key {
         Key {
             name: name.to_owned(),
-            description: format!("About {name},\nin two lines."),
+            description: format!("About `{name}`,\nin two lines."),
             kind,
             default,
         }

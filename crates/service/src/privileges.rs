@@ -77,10 +77,14 @@ impl Target {
         })
     }
 
-    /// Whether this process may become that: it is root, or there is nothing to
-    /// become.
+    /// Whether a change of user is configured.
+    pub(crate) fn is_change(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Whether this process may change its user.
     pub(crate) fn is_reachable(&self) -> bool {
-        self.identity.is_none() || unistd::geteuid().is_root()
+        unistd::geteuid().is_root()
     }
 
     /// Becomes it, and makes sure that it did.
@@ -105,7 +109,7 @@ impl Target {
         } else {
             if unistd::geteuid().is_root() {
                 log::warn!(
-                    "running as root; set privileges.drop_privileges and privileges.user, \
+                    "running as root, though without its capabilities; set privileges.drop_privileges and privileges.user, \
                      or start the service as a user of its own"
                 );
             }
@@ -183,6 +187,12 @@ fn drop_capabilities() -> anyhow::Result<()> {
         log::debug!("cannot clear the ambient set of capabilities: {error}");
     }
     for set in [CapSet::Effective, CapSet::Inheritable, CapSet::Permitted] {
+        // Hardened units forbid the system call that clears a set (capset is
+        // among systemd's @privileged), but they start without capabilities.
+        let present = caps::read(None, set).context("cannot read capabilities")?;
+        if present.is_empty() {
+            continue;
+        }
         caps::clear(None, set).with_context(|| format!("cannot clear capabilities ({set:?})"))?;
         let left = caps::read(None, set).context("cannot read capabilities back")?;
         ensure!(left.is_empty(), "capabilities are left ({set:?}): {left:?}");

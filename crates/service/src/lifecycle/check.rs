@@ -10,8 +10,8 @@ use crate::{Daemon, snapshot};
 
 /// Checks settings that are valid in themselves against this machine.
 ///
-/// Started as root, the check becomes what the service would become, and looks
-/// at the files with the service's eyes.
+/// When the configuration says what to become, and the check is started as
+/// root, it becomes that, and looks at the files with the service's eyes.
 pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     let mut process = D::process(settings).clone();
     for warning in &process.advice {
@@ -21,9 +21,9 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
         log::warn!("{warning}");
     }
     let target = Target::find(process.privileges.as_ref())?;
-    if target.is_reachable() {
+    if target.is_change() && target.is_reachable() {
         target.become_it()?;
-    } else {
+    } else if target.is_change() {
         log::warn!(
             "not started as root, so the change of the user was not tried, \
              and files were looked at as the present user"

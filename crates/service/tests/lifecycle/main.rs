@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Trial};
 mod daemon;
 mod ends;
 mod files;
+mod hardened;
 mod notifications;
 mod privileges;
 mod sockets;
@@ -19,7 +20,13 @@ mod sockets;
 /// Set in the environment of the daemon.
 const DAEMON: &str = "AQUATIC_SERVICE_TEST_DAEMON";
 
+/// Set in the environment of a daemon that is confined like a hardened unit.
+const HARDENED: &str = "AQUATIC_SERVICE_TEST_HARDENED";
+
 fn main() -> ExitCode {
+    if env::var_os(HARDENED).is_some() {
+        hardened::confine();
+    }
     if env::var_os(DAEMON).is_some() {
         return aquatic_service::run::<daemon::TestDaemon>();
     }

@@ -17,6 +17,7 @@ crate::tests!(
     capabilities_go_without_a_change_of_user_too,
     files_are_the_same_before_and_after_a_change_of_the_root,
     the_check_looks_with_the_eyes_of_the_service,
+    a_hardened_unit_lets_it_start,
 );
 
 /// The lines of `/proc/PID/task/TID/status`, of every thread.
@@ -70,8 +71,8 @@ fn every_thread_has_lost_its_privileges() {
     let (port, metrics) = (Port::reserve(), Port::reserve());
     let daemon = setup.start(&config(&port, &metrics));
     let statuses = statuses(daemon.id());
-    // Main, signals, two workers and two of the metrics server.
-    assert_eq!(statuses.len(), 6, "{statuses:#?}");
+    // Main, signals, two workers and four of the metrics server.
+    assert_eq!(statuses.len(), 8, "{statuses:#?}");
     for status in &statuses {
         assert_eq!(field(status, "Uid"), ["65534"; 4]);
         assert_eq!(field(status, "Gid"), ["65534"; 4]);
@@ -133,6 +134,28 @@ fn files_are_the_same_before_and_after_a_change_of_the_root() {
     );
     daemon.stop();
     assert!(setup.path("jail/snapshot").exists());
+}
+
+fn a_hardened_unit_lets_it_start() {
+    if !tools::needs_root() {
+        return;
+    }
+    let mut setup = crate::setup();
+    setup.set_environment(crate::HARDENED, "1");
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let mut config = config(&port, &metrics).replace("= true", "= false");
+    directory_of_nobody(&setup, "state");
+    config.push_str(&format!(
+        "[snapshot]\npath = '{}'\n",
+        setup.path("state/snapshot").display()
+    ));
+    let daemon = setup.start(&config);
+    for status in statuses(daemon.id()) {
+        assert_eq!(field(&status, "Uid"), ["65534"; 4]);
+        assert_eq!(field(&status, "Seccomp"), ["2"]);
+        assert_eq!(field(&status, "CapPrm"), ["0000000000000000"]);
+    }
+    daemon.stop();
 }
 
 fn the_check_looks_with_the_eyes_of_the_service() {

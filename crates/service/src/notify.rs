@@ -16,22 +16,26 @@ use sd_notify::NotifyState;
 
 /// The line to the service manager, if there is one.
 pub(crate) struct Notifier {
-    socket: Option<UnixDatagram>,
+    line: Option<Line>,
     /// What STATUS= was last set to.
     status: String,
 }
 
 impl Notifier {
-    /// Connects to `$NOTIFY_SOCKET`, if it is set.
-    pub(crate) fn from_environment() -> io::Result<Self> {
-        let socket = match env::var_os("NOTIFY_SOCKET") {
-            None => None,
-            Some(address) => Some(connect(&address)?),
-        };
-        Ok(Self {
-            socket,
+    /// Connects to `$NOTIFY_SOCKET`, if it is set. When it leads nowhere (it may
+    /// be inherited from a service that is long gone), a warning says so.
+    pub(crate) fn from_environment() -> Self {
+        let line = env::var_os("NOTIFY_SOCKET").and_then(|address| {
+            connect(&address)
+                .inspect_err(|error| {
+                    log::warn!("cannot reach the service manager at {address:?}: {error}");
+                })
+                .ok()
+        });
+        Self {
+            line,
             status: String::new(),
-        })
+        }
     }
 
     /// Everything is up and answering.
@@ -71,13 +75,19 @@ impl Notifier {
     }
 
     fn send(&self, states: &[NotifyState<'_>]) {
-        let Some(socket) = &self.socket else { return };
+        let Some(line) = &self.line else { return };
         let message: String = states
             .iter()
             // A line break inside a status line would end it.
             .map(|state| state.to_string().replace('\n', " ") + "\n")
             .collect();
-        if let Err(error) = socket.send(message.as_bytes()) {
+        let send = || line.socket.send(message.as_bytes());
+        // A service manager that was restarted has another socket.
+        let sent = send().or_else(|_| {
+            line.socket.connect_addr(&line.address)?;
+            send()
+        });
+        if let Err(error) = sent {
             log::warn!("cannot notify the service manager: {error}");
         }
     }
@@ -88,14 +98,20 @@ pub(crate) fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
 }
 
-fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
+/// A connection to the service manager, and where it leads.
+struct Line {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+fn connect(address: &OsStr) -> io::Result<Line> {
     let address = match address.as_bytes().split_first() {
         Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
-    Ok(socket)
+    Ok(Line { socket, address })
 }
 
 #[cfg(test)]
@@ -108,7 +124,7 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         manager.set_nonblocking(true).unwrap();
         let notifier = Notifier {
-            socket: Some(connect(path.as_os_str()).unwrap()),
+            line: Some(connect(path.as_os_str()).unwrap()),
             status: String::new(),
         };
         (notifier, manager, directory)
@@ -154,8 +170,21 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
 
-        let socket = connect(OsStr::new(&format!("@{name}"))).unwrap();
-        socket.send(b"x").unwrap();
+        let line = connect(OsStr::new(&format!("@{name}"))).unwrap();
+        line.socket.send(b"x").unwrap();
         assert_eq!(received(&manager).unwrap(), "x");
+    }
+
+    #[test]
+    fn finds_a_manager_that_was_restarted() {
+        let (notifier, manager, directory) = pair();
+        drop(manager);
+        let path = directory.path().join("notify");
+        std::fs::remove_file(&path).unwrap();
+        let manager = UnixDatagram::bind(&path).unwrap();
+
+        notifier.watchdog();
+        manager.set_nonblocking(true).unwrap();
+        assert_eq!(received(&manager).unwrap(), "WATCHDOG=1\n");
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
     let process_settings = D::process(&settings).clone();
 
     let caught = Caught::register().context("cannot catch signals")?;
-    let notifier = Notifier::from_environment().context("cannot reach NOTIFY_SOCKET")?;
+    let notifier = Notifier::from_environment();
     let target = Target::find(process_settings.privileges.as_ref())?;
 
     let mut passed = Passed::from_environment()?;

@@ -128,7 +128,11 @@ impl KernelDrops {
             .map(|socket| {
                 let socket = socket.as_fd().try_clone_to_owned()?;
                 // A passed socket may have dropped some under another process.
-                let last = sys::dropped_datagrams(&socket)?;
+                let last = sys::dropped_datagrams(&socket)
+                    .inspect_err(|error| {
+                        log::warn!("this kernel does not tell dropped datagrams: {error}");
+                    })
+                    .unwrap_or(0);
                 Ok(Watched {
                     socket,
                     last,
@@ -167,6 +171,10 @@ fn bind_udp(request: UdpRequest<'_>) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
     let mut granted = GrantedBuffer::default();
 
     for &address in request.addresses {
+        if is_family_missing(address) && request.addresses.len() > 1 {
+            log::warn!("not serving {address}: this system has IPv6 switched off");
+            continue;
+        }
         // With port 0 the first socket finds out which port it is.
         let mut address = address;
         for (index, worker) in workers.iter_mut().enumerate() {
@@ -187,6 +195,15 @@ fn bind_udp(request: UdpRequest<'_>) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
     }
     granted.warn(request.receive_buffer_bytes);
     Ok(workers)
+}
+
+/// Whether this is every IPv6 address of a system that knows no IPv6: then the
+/// default configuration serves IPv4 all the same.
+fn is_family_missing(address: SocketAddr) -> bool {
+    address.is_ipv6()
+        && address.ip().is_unspecified()
+        && Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EAFNOSUPPORT))
 }
 
 fn bind_one(

@@ -7,6 +7,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use super::Figures;
 use super::process::Process;
 
 /// Threads that serve: as many connections are open at once.
-const THREADS: usize = 2;
+const THREADS: usize = 4;
 
 /// How long one connection may take, from accepting it to the last byte.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +56,9 @@ fn serve(listener: &TcpListener, source: &Source) {
     loop {
         match listener.accept() {
             Ok((connection, _)) => {
-                // A client that goes away in the middle is not our concern.
-                let _ = answer(connection, source);
+                // A client that goes away in the middle is not our concern, and
+                // a panic is logged where it happens: the next one is served.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| answer(connection, source)));
             }
             Err(error) => {
                 log::debug!("cannot accept a metrics connection: {error}");

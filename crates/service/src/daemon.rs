@@ -37,8 +37,9 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// The part of the settings that `service` itself acts on.
     fn process(settings: &Self::Settings) -> &ProcessSettings;
 
-    /// What `--check-config` and the start should say about settings that are
-    /// valid, but not good on this machine ([`limits`](crate::limits)).
+    /// What `--check-config` should say about settings that are valid, but not
+    /// good on this machine ([`limits`](crate::limits)). The start knows better
+    /// what it was granted, and says so itself.
     fn warnings(settings: &Self::Settings) -> Vec<String> {
         let _ = settings;
         Vec::new()

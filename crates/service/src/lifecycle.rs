@@ -61,9 +61,6 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             for warning in &D::process(&settings).advice {
                 log::warn!("{warning}");
             }
-            for warning in D::warnings(&settings) {
-                log::warn!("{warning}");
-            }
             startup::start::<D>(settings)?.run()
         }
     }

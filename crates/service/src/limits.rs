@@ -44,15 +44,15 @@ pub fn open_files_warning(needed: u64) -> Option<String> {
     }
 }
 
-/// A warning when the kernel will not grant a receive buffer of this size, and
-/// no service manager has set it already.
+/// A warning when the kernel will not grant a process without CAP_NET_ADMIN a
+/// receive buffer of this size.
 pub fn receive_buffer_warning(wanted_bytes: u64) -> Option<String> {
     let largest = largest_receive_buffer_bytes()?;
     (largest < wanted_bytes).then(|| {
         format!(
             "a receive buffer of {wanted_bytes} bytes is configured, but net.core.rmem_max is \
              {largest}; run `sysctl -w net.core.rmem_max={wanted_bytes}`, \
-             or set ReceiveBuffer= in the socket unit"
+             set ReceiveBuffer= in the socket unit, or start as root"
         )
     })
 }

@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             torrents: 1_000,
             peers: 2_000,
             peers_of_one_torrent: 1_000,
-            peer_age_seconds: 2,
+            peer_age_seconds: 4,
             cleaning_seconds: 1,
         }
     } else {

@@ -7,6 +7,8 @@ use std::num::NonZero;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -77,7 +79,7 @@ impl Default for DaemonOptions<'_> {
             cores: Cores::Server,
             workers: 1,
             // Nothing expires while it is measured.
-            max_peer_age_seconds: 86_400,
+            max_peer_age_seconds: 28_800,
             cleaning_seconds: 120,
             snapshot: None,
         }
@@ -99,8 +101,7 @@ impl Server {
 
         // The daemon says that it is ready as it would to systemd.
         let notify = directory.join(format!("notify-{}", address.port()));
-        let notifications = UnixDatagram::bind(&notify)
-            .with_context(|| format!("cannot bind a socket to {}", notify.display()))?;
+        let ready = listen_for_ready(&notify)?;
 
         let started = Instant::now();
         let child = options
@@ -119,7 +120,7 @@ impl Server {
             start_time: Duration::ZERO,
             empty_bytes: 0,
         };
-        server.await_ready(&notifications)?;
+        server.await_ready(&ready)?;
         server.start_time = started.elapsed();
         server.empty_bytes = server.resident_bytes()?;
         Ok(server)
@@ -189,16 +190,11 @@ impl Server {
         Ok(time)
     }
 
-    fn await_ready(&mut self, notifications: &UnixDatagram) -> anyhow::Result<()> {
-        notifications.set_read_timeout(Some(LOOK_AROUND))?;
+    fn await_ready(&mut self, ready: &Receiver<()>) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let mut message = [0; 4096];
         while Instant::now() < deadline {
-            if let Ok(length) = notifications.recv(&mut message) {
-                let text = String::from_utf8_lossy(&message[..length]);
-                if text.lines().any(|line| line == "READY=1") {
-                    return Ok(());
-                }
+            if ready.recv_timeout(LOOK_AROUND).is_ok() {
+                return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon did not start: {status}");
@@ -223,6 +219,31 @@ impl Drop for Server {
     }
 }
 
+/// Takes the place of systemd: says when a daemon is ready, and goes on reading
+/// what it says until it stops, so that it never has to wait.
+fn listen_for_ready(path: &Path) -> anyhow::Result<Receiver<()>> {
+    let socket = UnixDatagram::bind(path)
+        .with_context(|| format!("cannot bind a socket to {}", path.display()))?;
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("notifications".to_owned())
+        .spawn(move || {
+            let mut message = [0; 4096];
+            while let Ok(length) = socket.recv(&mut message) {
+                let text = String::from_utf8_lossy(&message[..length]);
+                if text.lines().any(|line| line == "READY=1") {
+                    // Nobody listens when it is ready once more after a reload.
+                    sender.send(()).ok();
+                }
+                if text.lines().any(|line| line == "STOPPING=1") {
+                    break;
+                }
+            }
+        })
+        .context("cannot start a thread")?;
+    Ok(receiver)
+}
+
 fn daemon_config(
     address: SocketAddr,
     metrics_address: SocketAddr,
@@ -233,7 +254,7 @@ fn daemon_config(
     });
     format!(
         "socket_workers = {}\n\
-         log_level = \"warn\"\n\
+         log_level = \"error\"\n\
          [network]\n\
          address = \"{address}\"\n\
          [protocol]\n\
@@ -298,6 +319,6 @@ mod tests {
         let text = daemon_config(address, address, &options);
         let table: toml::Table = toml::from_str(&text).unwrap();
         assert_eq!(table["snapshot"]["path"].as_str(), Some("a \"b\""));
-        assert_eq!(table["cleaning"]["max_peer_age"].as_integer(), Some(86_400));
+        assert_eq!(table["cleaning"]["max_peer_age"].as_integer(), Some(28_800));
     }
 }

@@ -93,7 +93,12 @@ impl NotifySocket {
                 self.lines.extend(message.lines().map(str::to_owned));
                 true
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            // A machine that was stopped for a while interrupts the read.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                false
+            }
             Err(error) => panic!("read notify socket: {error}"),
         }
     }

@@ -1,0 +1,88 @@
+//! Sockets that a service manager has bound.
+
+use aquatic_test_harness::setup::SocketKind;
+use aquatic_test_harness::{Port, tools};
+
+use crate::tracker::{Place, Tracker};
+use crate::wire::{Announce, Client, connect_request, hash};
+
+/// A tracker behind systemd-socket-activate; not started before a datagram.
+fn activated(place: Place, names: Option<&str>) -> Tracker {
+    let sockets = [place.port.ipv4(), place.port.ipv6()];
+    let config = place.config();
+    let kind = SocketKind::Datagram;
+    let daemon = place.setup.start_activated(kind, &sockets, names, &config);
+    Tracker { place, daemon }
+}
+
+#[test]
+fn passed_sockets_are_served_and_the_first_datagram_is_answered() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    for names in [
+        None,
+        Some("udp:udp"),
+        Some("aquatic-udp.socket:aquatic-udp.socket"),
+    ] {
+        let mut place = Place::new();
+        place.set("socket_workers", "2");
+        let mut tracker = activated(place, names);
+        // This one starts the daemon, and waits in the socket until it is up.
+        let mut client = tracker.client();
+        tracker.daemon.wait_until_ready();
+        client.announce(&Announce::seeder(hash(1), 1001));
+        let mut six = tracker.client_ipv6();
+        six.announce(&Announce::seeder(hash(1), 1001));
+        assert_eq!(tracker.metric("peers", &[]), 2.0);
+        tracker.daemon.stop();
+    }
+}
+
+#[test]
+fn the_configured_address_is_not_bound_when_sockets_are_passed() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut place = Place::new();
+    let other = Port::reserve();
+    place.set("network.address", &format!("\"{}\"", other.ipv4()));
+    let mut tracker = activated(place, None);
+    tracker.client().announce(&Announce::seeder(hash(1), 1001));
+    tracker.daemon.wait_until_ready();
+    std::net::UdpSocket::bind(other.ipv4()).unwrap();
+    // The difference is worth a word.
+    tracker.daemon.wait_for_log(&other.ipv4().to_string());
+}
+
+#[test]
+fn fewer_sockets_than_workers_are_worth_a_warning() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut place = Place::new();
+    place.set("socket_workers", "8");
+    let mut tracker = activated(place, None);
+    let mut client = Client::unconnected([127, 0, 0, 1].into(), tracker.ipv4());
+    assert_eq!(client.ask(&connect_request(1)).len(), 16);
+    tracker.daemon.wait_until_ready();
+    tracker.daemon.wait_for_log("8 socket workers");
+    tracker.await_metric("workers", 2.0);
+}
+
+#[test]
+fn stream_sockets_are_refused() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let place = Place::new();
+    let sockets = [place.port.ipv4()];
+    let config = place.config();
+    let daemon = place
+        .setup
+        .start_activated(SocketKind::Stream, &sockets, Some("udp"), &config);
+    let _connection = std::net::TcpStream::connect(place.port.ipv4()).unwrap();
+    let finished = daemon.wait(aquatic_test_harness::PATIENCE);
+    assert_ne!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+}

@@ -1,0 +1,99 @@
+//! Bounds on what the tracker keeps, and what it says when they are reached.
+
+use crate::tracker::Tracker;
+use crate::wire::{Announce, COMPLETED, STOPPED, hash};
+
+fn stopped(announce: Announce) -> Announce {
+    Announce {
+        event: STOPPED,
+        ..announce
+    }
+}
+
+#[test]
+fn torrents_are_limited() {
+    let tracker = Tracker::with(&[("limits.max_torrents", "2")]);
+    let mut client = tracker.client();
+    client.announce(&Announce::seeder(hash(1), 1001));
+    client.announce(&Announce::seeder(hash(2), 1001));
+    let refused = client.try_announce(&Announce::seeder(hash(3), 1001));
+    assert!(refused.unwrap_err().contains("maximum of torrents"));
+    assert_eq!(tracker.unserved("max_torrents"), 1.0);
+    // The ones that are there go on.
+    client.announce(&Announce::leecher(hash(1), 1002));
+    // And when one is gone, there is room for another.
+    client.announce(&stopped(Announce::seeder(hash(2), 1001)));
+    client.announce(&Announce::seeder(hash(3), 1001));
+}
+
+#[test]
+fn download_counts_do_not_outgrow_the_limit_of_torrents() {
+    let tracker = Tracker::with(&[("limits.max_torrents", "2")]);
+    let mut client = tracker.client();
+    for byte in 1..=20 {
+        let mut completed = Announce::seeder(hash(byte), 1001);
+        completed.event = COMPLETED;
+        client.announce(&completed);
+        client.announce(&stopped(Announce::seeder(hash(byte), 1001)));
+    }
+    let hashes: Vec<_> = (1..=20).map(hash).collect();
+    let counts = client.scrape(&hashes);
+    let kept = counts.iter().filter(|counts| counts.completed > 0).count();
+    assert!(kept <= 2, "{kept} torrents without peers are kept");
+}
+
+#[test]
+fn peers_of_a_torrent_are_limited() {
+    let tracker = Tracker::with(&[("limits.max_peers_per_torrent", "3")]);
+    let mut client = tracker.client();
+    for port in 1001..=1003 {
+        client.announce(&Announce::leecher(hash(1), port));
+    }
+    let refused = client.try_announce(&Announce::leecher(hash(1), 1004));
+    assert!(refused.unwrap_err().contains("maximum of peers"));
+    assert_eq!(tracker.unserved("max_peers_per_torrent"), 1.0);
+    // Those that are in stay in, and other torrents have their own limit.
+    client.announce(&Announce::seeder(hash(1), 1001));
+    client.announce(&Announce::leecher(hash(2), 1004));
+    client.announce(&stopped(Announce::leecher(hash(1), 1002)));
+    client.announce(&Announce::leecher(hash(1), 1004));
+    assert_eq!(client.scrape(&[hash(1)])[0].leechers, 2);
+}
+
+#[test]
+fn peers_of_an_address_are_limited() {
+    let tracker = Tracker::with(&[("limits.max_peers_per_ip", "2")]);
+    let mut client = tracker.client();
+    client.announce(&Announce::leecher(hash(1), 1001));
+    client.announce(&Announce::leecher(hash(2), 1001));
+    let refused = client.try_announce(&Announce::leecher(hash(3), 1001));
+    assert!(refused.unwrap_err().contains("maximum of peers"));
+    let refused = client.try_announce(&Announce::leecher(hash(1), 1002));
+    assert!(refused.is_err());
+    assert_eq!(tracker.unserved("max_peers_per_ip"), 2.0);
+    // Announcing again, another address, and the other family are free.
+    client.announce(&Announce::seeder(hash(1), 1001));
+    tracker
+        .client_at(9)
+        .announce(&Announce::leecher(hash(1), 1001));
+    tracker
+        .client_ipv6()
+        .announce(&Announce::leecher(hash(1), 1001));
+    client.announce(&stopped(Announce::leecher(hash(2), 1001)));
+    client.announce(&Announce::leecher(hash(3), 1001));
+}
+
+#[test]
+fn peers_of_an_address_are_counted_down_when_they_are_forgotten() {
+    let tracker = Tracker::with(&[
+        ("limits.max_peers_per_ip", "2"),
+        ("cleaning.max_peer_age", "1"),
+        ("cleaning.torrent_cleaning_interval", "1"),
+    ]);
+    let mut client = tracker.client();
+    client.announce(&Announce::leecher(hash(1), 1001));
+    client.announce(&Announce::leecher(hash(2), 1001));
+    aquatic_test_harness::eventually("there is room again", || {
+        client.try_announce(&Announce::leecher(hash(3), 1001)).ok()
+    });
+}

@@ -1,0 +1,25 @@
+//! Black-box tests: they start the binary, speak raw datagrams over loopback,
+//! and know nothing of how it is made.
+//!
+//! Each test has a tracker of its own on ports of its own, so all of them run at
+//! the same time. That something is *not* answered is never waited for: the
+//! client asks something else on the same flow and sees that its answer comes
+//! first (see [`wire::Client::expect_silence`]).
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed step of a test fails the test, and says where"
+)]
+
+mod access_list;
+mod activation;
+mod announce;
+mod command_line;
+mod limits;
+mod malformed;
+mod metrics;
+mod privileges;
+mod scrape;
+mod service;
+mod snapshot;
+mod tracker;
+mod wire;

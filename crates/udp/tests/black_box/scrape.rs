@@ -1,0 +1,97 @@
+//! Counts of torrents.
+
+use crate::tracker::Tracker;
+use crate::wire::{self, Announce, COMPLETED, Counts, Hash, SCRAPE, hash};
+
+#[test]
+fn a_scrape_counts_every_peer() {
+    let tracker = Tracker::start();
+    let mut client = tracker.client();
+    client.announce(&Announce::seeder(hash(1), 1001));
+    client.announce(&Announce::leecher(hash(1), 1002));
+    client.announce(&Announce::leecher(hash(1), 1003));
+    client.announce(&Announce::leecher(hash(3), 1002));
+    let expected = [(1, 2), (0, 0), (0, 1)].map(|(seeders, leechers)| Counts {
+        seeders,
+        leechers,
+        completed: 0,
+    });
+    // The second one is unknown: zeros, and nothing is made of it.
+    assert_eq!(client.scrape(&[hash(1), hash(2), hash(3)]), expected);
+    assert_eq!(tracker.metric("torrents", &[]), 2.0);
+}
+
+#[test]
+fn the_same_torrent_can_be_asked_for_twice() {
+    let tracker = Tracker::start();
+    let mut client = tracker.client();
+    client.announce(&Announce::seeder(hash(1), 1001));
+    let counts = client.scrape(&[hash(1), hash(1)]);
+    assert_eq!((counts[0].seeders, counts[1].seeders), (1, 1));
+}
+
+#[test]
+fn a_download_is_counted_once() {
+    let tracker = Tracker::start();
+    let mut client = tracker.client();
+    let mut completed = Announce::seeder(hash(1), 1001);
+    completed.event = COMPLETED;
+    client.announce(&Announce::leecher(hash(1), 1001));
+    client.announce(&completed);
+    // A reply that was lost makes the client say it again.
+    client.announce(&completed);
+    assert_eq!(client.scrape(&[hash(1)])[0].completed, 1);
+    let mut another = completed;
+    another.port = 1002;
+    client.announce(&Announce::leecher(hash(1), 1002));
+    client.announce(&another);
+    assert_eq!(client.scrape(&[hash(1)])[0].completed, 2);
+}
+
+#[test]
+fn a_scrape_of_too_many_is_answered_for_the_first_of_them() {
+    let tracker = Tracker::with(&[("protocol.max_scrape_torrents", "3")]);
+    let mut client = tracker.client();
+    for byte in 1..=5 {
+        client.announce(&Announce::seeder(hash(byte), 1001));
+    }
+    let hashes: Vec<Hash> = (1..=5).map(hash).collect();
+    let counts = client.scrape(&hashes);
+    assert_eq!(counts.len(), 3);
+    assert!(counts.iter().all(|counts| counts.seeders == 1));
+    // Even when the request takes more than one packet of the network.
+    let hashes: Vec<Hash> = (1..=110).map(hash).collect();
+    assert_eq!(client.scrape(&hashes).len(), 3);
+}
+
+#[test]
+fn the_largest_scrape_is_answered_whole() {
+    let tracker = Tracker::with(&[("protocol.max_scrape_torrents", "120")]);
+    for mut client in [tracker.client(), tracker.client_ipv6()] {
+        // More than Ethernet takes, to be put together by the kernel.
+        let hashes: Vec<Hash> = (1..=120).map(hash).collect();
+        client.announce(&Announce::seeder(hash(120), 1001));
+        let counts = client.scrape(&hashes);
+        assert_eq!(counts.len(), 120);
+        assert_eq!(counts[119].seeders, 1);
+    }
+}
+
+#[test]
+fn a_scrape_of_everything_is_refused() {
+    let tracker = Tracker::start();
+    let mut client = tracker.client();
+    client.announce(&Announce::seeder(hash(1), 1001));
+    assert!(client.try_scrape(&[]).is_err());
+}
+
+#[test]
+fn half_an_info_hash_is_an_error() {
+    let tracker = Tracker::start();
+    let mut client = tracker.client();
+    let transaction = client.next_transaction();
+    let mut request = wire::header(client.connection_id, SCRAPE, transaction);
+    request.extend([1; 30]);
+    let reply = client.ask(&request);
+    assert!(wire::checked(&reply, SCRAPE, transaction).is_err());
+}

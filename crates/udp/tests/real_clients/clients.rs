@@ -99,7 +99,11 @@ fn aria2(host: &Host, torrent: &Path, directory: &Path, own: &Path) -> Command {
     command.arg(format!("--dht-file-path={}", own.join("dht.dat").display()));
     command.args(["--bt-enable-lpd=false", "--enable-peer-exchange=false"]);
     command.args(["--no-conf", "--check-integrity=true", "--seed-ratio=0"]);
-    command.args(["--log=-", "--log-level=info", "--show-console-readout=false"]);
+    command.args([
+        "--log=-",
+        "--log-level=info",
+        "--show-console-readout=false",
+    ]);
     command.arg(format!("--listen-port={PEER_PORT}"));
     command.arg(format!("--dir={}", directory.display()));
     command.arg(torrent);

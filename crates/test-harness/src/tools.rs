@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// Set (to anything) to allow tests to be skipped whose programs are missing.
 pub const WITHOUT_CLIENTS: &str = "AQUATIC_TEST_WITHOUT_CLIENTS";
@@ -41,14 +42,16 @@ pub fn needs_success(what: &str, command: &mut Command) -> bool {
     outcome.is_ok_and(|status| status.success()) || skip(&format!("missing: {what}"))
 }
 
-/// Whether this process may do what only root may. Otherwise like [`needs`].
-///
-/// # Panics
-/// When it may not and skipping is not allowed.
+/// Whether this process may do what only root may. When not, this says so and
+/// returns false, and the test returns at once: nobody should have to run tests
+/// as root.
 #[must_use]
-#[track_caller]
 pub fn needs_root() -> bool {
-    nix::unistd::geteuid().is_root() || skip("not run as root")
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        say_skipped("not run as root");
+    }
+    is_root
 }
 
 /// Where `program` is, looked for in PATH and where administrators' programs are.
@@ -64,19 +67,24 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| Path::is_file(candidate))
 }
 
-/// Says why the test is skipped, past the capture of the test runner, so that it
-/// is seen although the test passes.
+/// False, if skipping is allowed.
 #[track_caller]
 fn skip(reason: &str) -> bool {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
     assert!(
         env::var_os(WITHOUT_CLIENTS).is_some(),
         "{reason} (set {WITHOUT_CLIENTS}=1 to skip such tests)"
     );
+    say_skipped(reason);
+    false
+}
+
+/// Says why the test is skipped, past the capture of the test runner, so that it
+/// is seen although the test passes.
+fn say_skipped(reason: &str) {
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
     // Nothing can be done about a closed standard error.
     let _ = writeln!(io::stderr(), "skipped {test}: {reason}");
-    false
 }
 
 #[cfg(test)]

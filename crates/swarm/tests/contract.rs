@@ -1,5 +1,10 @@
 //! What a swarm promises, for every kind of peer.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "an error is a failed test, in what tests share as well"
+)]
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
@@ -411,7 +416,7 @@ fn forgets_forbidden_torrents<const S: usize, const K: usize, const N: usize>() 
             }
         }
     }
-    let allowed = |info_hash: &InfoHash| info_hash.0[11] % 2 == 0;
+    let allowed = |info_hash: &InfoHash| info_hash.0[11].is_multiple_of(2);
     fixture.sweep(1_000, allowed);
     for torrent in 0..100 {
         let expected = match (torrent % 2, torrent % 3) {

@@ -1,5 +1,10 @@
 //! A swarm against a model so plain that it must be right, on random histories.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "an error is a failed test, in what tests share as well"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Access lists, good and bad, and their reload.
+
 use std::fs;
 
 use super::*;

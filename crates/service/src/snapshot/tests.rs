@@ -1,3 +1,5 @@
+//! Snapshots that come back, and damage that is noticed.
+
 use super::*;
 
 fn written(blocks: &[(u8, &[u8])]) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Sockets, bound and passed.
+
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
 use std::os::fd::AsRawFd;

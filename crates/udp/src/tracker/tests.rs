@@ -1,3 +1,5 @@
+//! Requests and their replies, without a socket.
+
 use std::io::Write;
 use std::num::NonZeroU32;
 

@@ -126,7 +126,9 @@ fn lints() -> anyhow::Result<Finding> {
 
 fn documentation() -> anyhow::Result<Finding> {
     let mut command = cargo_command();
+    // For those who work on it, so with what is private.
     command.args(["doc", "--workspace", "--no-deps", "--all-features"]);
+    command.arg("--document-private-items");
     command.env("RUSTDOCFLAGS", "--deny=warnings");
     succeed(&mut command)?;
     Ok(Finding::Good)

@@ -1,9 +1,11 @@
 //! `cargo xtask`: the tasks of this repository.
 //!
 //! * [`generate`]: files that are derived from the config structs.
+//! * [`mod@bench`]: what a tracker costs, next to the least that it could.
 //! * [`check`]: everything that can be said about the code without running it.
-//! * [`test`]: all tests, and what they need from the system.
+//! * [`mod@test`]: all tests, and what they need from the system.
 
+mod bench;
 mod check;
 mod dependencies;
 mod generate;
@@ -32,6 +34,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure a daemon, next to the least that it could cost
+    Bench(bench::Arguments),
     /// Format, lints, documentation, generated files, dependencies
     Check,
     /// Run all tests
@@ -41,6 +45,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Generate { check } => generate::run(check),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => check::run(),
         Task::Test(arguments) => test::run(&arguments),
     };

@@ -18,6 +18,10 @@ pub(crate) enum Requirement {
 
 use Requirement::{Program, PythonModule};
 
+/// The interpreter that has Debian's modules; one that comes before it in PATH
+/// does not.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// Packages of Debian, what the tests need of each, and for what.
 pub(crate) const PACKAGES: &[Package] = &[
     Package {
@@ -32,7 +36,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
     Package {
         name: "python3",
-        requirements: &[Program("python3")],
+        requirements: &[Program(PYTHON)],
         purpose: "runs libtorrent",
     },
     Package {
@@ -80,7 +84,7 @@ impl Requirement {
     fn is_there(self) -> bool {
         match self {
             Program(name) => has_program(name),
-            PythonModule(name) => Command::new("python3")
+            PythonModule(name) => Command::new(PYTHON)
                 .args(["-c", &format!("import {name}")])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -132,8 +136,8 @@ fn apt_get() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Whether there is such a program in PATH, or where those of administrators
-/// are, which the tests look through as well.
+/// Whether there is such a program: at its path, or in PATH, or where those of
+/// administrators are, which the tests look through as well.
 fn has_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

@@ -9,7 +9,7 @@ use crate::root;
 
 /// Lines of the longest file. A file should be shorter; one that is longer has
 /// more than one subject.
-const MAX_LINES: usize = 600;
+const MAX_LINES: usize = 650;
 
 /// What marks unfinished work, put together so that this file does not match.
 const UNFINISHED: [&str; 5] = [
@@ -100,7 +100,7 @@ mod tests {
         );
 
         let long = format!("//! What it is.\n{}", "\n".repeat(MAX_LINES));
-        assert!(problems(&long)[0].starts_with(": 601 lines"));
+        assert!(problems(&long)[0].starts_with(": 651 lines"));
 
         for nameless in ["", "fn main() {}\n", "//!\n//! What it is.\n"] {
             assert!(problems(nameless)[0].starts_with(":1:"), "{nameless}");

@@ -134,7 +134,8 @@ fn config(tracker: &Tracker, sources: &str) -> Config {
         network: NetworkConfig {
             source_addresses: vec![sources.to_owned()],
             outstanding_requests: 32,
-            timeout_milliseconds: 100,
+            // A busy machine may let a thread wait for long.
+            timeout_milliseconds: 1500,
             ..NetworkConfig::default()
         },
         population: PopulationConfig {
@@ -194,6 +195,7 @@ fn what_is_lost_is_counted_and_filled_again() {
     let tracker = Tracker::start("127.0.0.1:0", Some(100), false);
     let mut config = config(&tracker, "127.0.0.1-127.0.0.2");
     config.fill = true;
+    config.network.timeout_milliseconds = 50;
     let report = test(&config).unwrap();
     let seen = tracker.stop();
 

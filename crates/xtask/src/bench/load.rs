@@ -35,6 +35,18 @@ pub(super) struct Latency {
     pub(super) max_microseconds: f64,
 }
 
+impl Latency {
+    /// The longer of each two.
+    pub(super) fn worst(&self, other: &Self) -> Self {
+        Self {
+            p50_microseconds: self.p50_microseconds.max(other.p50_microseconds),
+            p99_microseconds: self.p99_microseconds.max(other.p99_microseconds),
+            p999_microseconds: self.p999_microseconds.max(other.p999_microseconds),
+            max_microseconds: self.max_microseconds.max(other.max_microseconds),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ProcessUse {
     pub(super) cpu_microseconds_per_reply: f64,

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,7 +21,7 @@ pub(super) fn table(results: &Results) -> String {
 
 /// Writes the page and its picture.
 pub(super) fn write(results: &Results, arguments: &Arguments) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = crate::root();
     plot::cpu_per_reply(results, &root.join("docs").join(PICTURE))?;
     let path = root.join("docs/benchmarks.md");
     fs::write(&path, page(results, arguments))

@@ -1,5 +1,7 @@
 //! Sockets that a service manager has bound.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use aquatic_test_harness::setup::SocketKind;
 use aquatic_test_harness::{Port, tools};
 
@@ -68,6 +70,35 @@ fn fewer_sockets_than_workers_are_worth_a_warning() {
     tracker.daemon.wait_until_ready();
     tracker.daemon.wait_for_log("8 socket workers");
     tracker.await_metric("workers", 2.0);
+}
+
+#[test]
+fn ipv4_through_a_socket_of_both_families_is_ipv4() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let place = Place::new();
+    // Without BindIPv6Only= in a socket unit, this is what one gets.
+    let everywhere = (Ipv6Addr::UNSPECIFIED, place.port.number()).into();
+    let config = place.config();
+    let kind = SocketKind::Datagram;
+    let daemon = place
+        .setup
+        .start_activated(kind, &[everywhere], None, &config);
+    let mut tracker = Tracker { place, daemon };
+    let mut client = tracker.client();
+    tracker.daemon.wait_until_ready();
+    client.announce(&Announce::seeder(hash(1), 1001));
+    let reply = client.announce(&Announce::leecher(hash(1), 1002));
+    assert_eq!(reply.length, 20 + 6);
+    assert_eq!(reply.peers, [(Ipv4Addr::LOCALHOST, 1001).into()]);
+    assert_eq!(tracker.metric("peers", &[("family", "ipv4")]), 2.0);
+    assert_eq!(tracker.metric("peers", &[("family", "ipv6")]), 0.0);
+    // A connection id is bound to the address, whatever way it came.
+    let reply = tracker
+        .client_ipv6()
+        .announce(&Announce::leecher(hash(1), 1003));
+    assert_eq!(reply.peers, []);
 }
 
 #[test]

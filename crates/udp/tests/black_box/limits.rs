@@ -27,6 +27,20 @@ fn torrents_are_limited() {
 }
 
 #[test]
+fn both_families_share_the_limit_of_torrents() {
+    let tracker = Tracker::with(&[("limits.max_torrents", "2")]);
+    let (mut four, mut six) = (tracker.client(), tracker.client_ipv6());
+    // The same torrent in each family is two, for it takes memory twice.
+    for client in [&mut four, &mut six] {
+        client.announce(&Announce::seeder(hash(1), 1001));
+    }
+    for client in [&mut four, &mut six] {
+        let refused = client.try_announce(&Announce::seeder(hash(2), 1001));
+        assert!(refused.unwrap_err().contains("maximum of torrents"));
+    }
+}
+
+#[test]
 fn download_counts_do_not_outgrow_the_limit_of_torrents() {
     let tracker = Tracker::with(&[("limits.max_torrents", "2")]);
     let mut client = tracker.client();

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use aquatic_test_harness::{Signal, tools};
+use aquatic_test_harness::network::{self, Families, Network};
+use aquatic_test_harness::{PATIENCE, Process, Signal, tools};
 
 use crate::tracker::{Place, Tracker};
 use crate::wire::{Announce, hash};
@@ -54,6 +55,30 @@ fn every_thread_is_powerless() {
     assert_powerless(&tracker);
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
     tracker.daemon.stop();
+}
+
+#[test]
+fn ports_that_only_root_may_bind_are_served() {
+    if !tools::needs_root() || !tools::needs(&network::PROGRAMS) || !tools::needs(&["python3"]) {
+        return;
+    }
+    // On a host of its own, where the port is certainly free.
+    let network = Network::new(1, Families::Both);
+    let mut place = place();
+    place.set("network.address", "\"127.0.0.1:80\"");
+    let daemon = place.setup.start_on(network.host(0), &place.config());
+    let script = "
+import socket, struct
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(20)
+client.sendto(struct.pack('>QII', 0x41727101980, 0, 7), ('127.0.0.1', 80))
+assert client.recv(100)[:8] == struct.pack('>II', 0, 7)
+";
+    let mut ask = network.host(0).command("python3");
+    ask.args(["-c", script]);
+    let asked = Process::start("client", &mut ask).wait(PATIENCE);
+    assert!(asked.status.success(), "{}", asked.stderr);
+    daemon.stop();
 }
 
 #[test]

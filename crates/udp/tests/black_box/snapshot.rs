@@ -60,6 +60,11 @@ fn swarm_counts_and_connection_ids_outlive_a_restart() {
     }
     assert_eq!(four.announce(&Announce::leecher(hash(1), 1002)), before);
     assert_eq!(tracker.metric("peers", &[]), 2.0 * 201.0);
+    // It is also remembered whose download was counted.
+    let mut completed = Announce::seeder(hash(1), 1001);
+    completed.event = COMPLETED;
+    four.announce(&completed);
+    assert_eq!(four.scrape(&[hash(1)])[0].completed, 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The load test of BEP 15 trackers: `aquatic-udp-load-test`.
 //!
-//! [`Config`] is what the user wrote, [`Settings`] is valid by type, [`run`]
+//! [`Config`] is what the user wrote, [`Settings`] is valid by type, [`run()`]
 //! does the test and returns a [`Report`]. Workers ([`worker`]) send batches of
 //! datagrams ([`datagrams`]) from their sources ([`source`]) and match replies
 //! to requests by transaction id ([`window`]); the main thread leads them from

@@ -28,7 +28,7 @@ mod peers;
 mod position_index;
 mod selection;
 mod shard;
-mod slab;
+mod slot_index;
 pub mod snapshot;
 mod swarm;
 mod sweep;

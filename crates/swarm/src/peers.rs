@@ -3,7 +3,7 @@
 //! Records stand in one contiguous run, seeders before leechers, so that a
 //! reply is a copy of a few slices and a peer's role needs no bit. Deadlines
 //! stand in a second run, in the same order. There are three ways to keep the
-//! runs, for three sizes; all operations are written once, over [`Runs`].
+//! runs, for three sizes; all operations are written once.
 
 mod indexed;
 mod many;

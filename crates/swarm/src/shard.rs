@@ -9,8 +9,8 @@ use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
 use crate::peers::{Peers, View};
 use crate::selection::Selection;
-use crate::slab::Slab;
-use crate::torrent::{RetiredTorrent, Torrent};
+use crate::slot_index::SlotIndex;
+use crate::torrent::{RetiredTorrent, Torrent, Torrents};
 
 /// What a peer says when it announces.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +63,8 @@ pub(crate) struct Rules<'a> {
 /// Some of the torrents.
 pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     /// Slots of torrents by info hash.
-    index: HashTable<u16>,
-    torrents: Slab<Torrent<S, K, N>>,
+    index: SlotIndex,
+    torrents: Torrents<S, K, N>,
     retired: HashTable<RetiredTorrent>,
     pub(crate) peers: usize,
     pub(crate) seeders: usize,
@@ -72,14 +72,17 @@ pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     pub(crate) downloads: u64,
 }
 
-/// The most torrents of a shard: what a slot number can count.
-pub(crate) const MAX_TORRENTS: usize = 1 << 16;
+/// The most torrents of a shard: what a slot number can count, but for one.
+pub(crate) const MAX_TORRENTS: usize = NOWHERE;
+
+/// The slot of no torrent.
+const NOWHERE: usize = 0xffff;
 
 impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     pub(crate) const fn new() -> Self {
         Self {
-            index: HashTable::new(),
-            torrents: Slab::new(),
+            index: SlotIndex::new(),
+            torrents: Torrents::new(),
             retired: HashTable::new(),
             peers: 0,
             seeders: 0,
@@ -90,13 +93,10 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     #[inline]
     pub(crate) fn find(&self, info_hash: &InfoHash, hash: u64) -> Option<usize> {
         self.index
-            .find(hash, |&slot| {
-                self.torrents.at(usize::from(slot)).info_hash == *info_hash
-            })
-            .map(|&slot| usize::from(slot))
+            .find(hash, |slot| self.torrents.at(slot).info_hash == *info_hash)
     }
 
-    pub(crate) fn torrents(&self) -> &Slab<Torrent<S, K, N>> {
+    pub(crate) fn torrents(&self) -> &Torrents<S, K, N> {
         &self.torrents
     }
 
@@ -117,6 +117,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     #[inline]
     pub(crate) fn announce(
         &mut self,
+        known: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
         announce: &Announce<S>,
@@ -136,7 +137,6 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         }
 
         let deadline = deadline::after(announce.now, announce.lifetime);
-        let known = self.find(info_hash, hash);
         let (slot, position) = self.store(
             known,
             info_hash,
@@ -250,35 +250,20 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
 
     /// Removes a torrent without peers, and with `retire` keeps its downloads.
     pub(crate) fn remove_torrent(&mut self, slot: usize, retire: bool, rules: &Rules<'_>) {
-        let hash_of = |info_hash: &InfoHash| rules.key.hash::<20>(&info_hash.0);
-        let Some(gone) = self.torrents.swap_remove(slot) else {
-            return;
-        };
+        let gone = self.torrents.swap_remove(slot);
         rules.usage.remove_live();
 
-        let hash = hash_of(&gone.info_hash);
-        if let Ok(entry) = self
-            .index
-            .find_entry(hash, |&other| usize::from(other) == slot)
-        {
-            entry.remove();
-        }
-        // The last torrent has taken the slot.
-        let moved_from = self.torrents.len();
-        if slot < moved_from {
-            let hash = hash_of(&self.torrents.at(slot).info_hash);
-            if let Some(entry) = self
-                .index
-                .find_mut(hash, |&other| usize::from(other) == moved_from)
-            {
-                *entry = slot as u16;
-            }
-        }
-        if self.index.len() < self.index.capacity() / 8 {
-            let torrents = &self.torrents;
-            self.index.shrink_to(self.index.len() * 2, |&slot| {
-                hash_of(&torrents.at(usize::from(slot)).info_hash)
-            });
+        let torrents = &self.torrents;
+        let hash_of = |slot: usize| rules.key.hash::<20>(&torrents.at(slot).info_hash.0);
+        let hash = rules.key.hash::<20>(&gone.info_hash.0);
+        // The last torrent has taken the slot, so the slots of all that the
+        // index has are right again before it looks at them.
+        if slot < torrents.len() {
+            self.index.set(hash, slot, NOWHERE);
+            self.index.set(hash_of(slot), torrents.len(), slot);
+            self.index.remove(hash, NOWHERE, hash_of);
+        } else {
+            self.index.remove(hash, slot, hash_of);
         }
 
         if retire && gone.completed > 0 {
@@ -394,10 +379,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             peers: Peers::EMPTY,
         });
         let torrents = &self.torrents;
-        self.index.insert_unique(hash, slot as u16, |&other| {
-            rules
-                .key
-                .hash::<20>(&torrents.at(usize::from(other)).info_hash.0)
+        self.index.insert(hash, slot, |other| {
+            rules.key.hash::<20>(&torrents.at(other).info_hash.0)
         });
         Ok(slot)
     }

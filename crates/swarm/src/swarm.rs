@@ -1,7 +1,7 @@
 //! All torrents of one kind of peer.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use aquatic_bittorrent::InfoHash;
 
@@ -46,7 +46,13 @@ pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
     swarm: &'a Swarm<S, K, N>,
     info_hash: InfoHash,
     hash: u64,
+    /// Where the torrent is, if it was looked up already.
+    located: Option<Located>,
 }
+
+/// The result of a look-up.
+#[derive(Clone, Copy)]
+struct Located(Option<usize>);
 
 impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     /// An empty swarm. `usage` may be shared with other swarms, which together
@@ -73,11 +79,38 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     #[inline]
     pub fn lock(&self, info_hash: &InfoHash) -> LockedShard<'_, S, K, N> {
         let hash = self.key.hash::<20>(&info_hash.0);
+        let shard = self.lock_number(self.shard_of(hash));
+        self.locked(shard, info_hash, hash)
+    }
+
+    /// Locks the shard of the torrent unless it is locked already, by another
+    /// worker or by the caller.
+    ///
+    /// With this, a worker can hold several shards without ever waiting for
+    /// one while it holds another, which could go on forever.
+    #[inline]
+    pub fn try_lock(&self, info_hash: &InfoHash) -> Option<LockedShard<'_, S, K, N>> {
+        let hash = self.key.hash::<20>(&info_hash.0);
+        let shard = match self.shards[self.shard_of(hash)].0.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(self.locked(shard, info_hash, hash))
+    }
+
+    fn locked<'a>(
+        &'a self,
+        shard: MutexGuard<'a, Shard<S, K, N>>,
+        info_hash: &InfoHash,
+        hash: u64,
+    ) -> LockedShard<'a, S, K, N> {
         LockedShard {
-            shard: self.lock_number(self.shard_of(hash)),
+            shard,
             swarm: self,
             info_hash: *info_hash,
             hash,
+            located: None,
         }
     }
 
@@ -145,6 +178,17 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
 }
 
 impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
+    /// Looks the torrent up, for the [announce](Self::announce) that follows.
+    ///
+    /// That is not needed, but look-ups of several torrents in a row overlap
+    /// their cache misses, while an announce ends with work that waits for
+    /// them.
+    #[inline]
+    pub fn locate(&mut self) {
+        let slot = self.shard.find(&self.info_hash, self.hash);
+        self.located = Some(Located(slot));
+    }
+
     /// Adds, refreshes or (event `stopped`) removes a peer, and chooses others
     /// for it.
     ///
@@ -161,8 +205,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         random: &mut fastrand::Rng,
     ) -> Result<Announced<'_, S>, Refused> {
         let rules = self.swarm.rules();
+        // The announce may change where the torrent is.
+        let known = match self.located.take() {
+            Some(Located(slot)) => slot,
+            None => self.shard.find(&self.info_hash, self.hash),
+        };
         self.shard
-            .announce(&self.info_hash, self.hash, announce, &rules, random)
+            .announce(known, &self.info_hash, self.hash, announce, &rules, random)
     }
 
     /// The counts of the torrent, zeros if there is none.
@@ -175,11 +224,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
     /// Returns whether it was.
     pub fn remove(&mut self, record: &[u8; S]) -> bool {
         let rules = self.swarm.rules();
+        self.located = None;
         self.shard
             .remove(&self.info_hash, self.hash, record, &rules)
     }
 
     pub(crate) fn parts(&mut self) -> (&mut Shard<S, K, N>, Rules<'_>, u64) {
+        self.located = None;
         (&mut self.shard, self.swarm.rules(), self.hash)
     }
 }

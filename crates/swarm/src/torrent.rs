@@ -1,4 +1,6 @@
-//! One torrent.
+//! Torrents, without gaps, in chunks that never move.
+
+use std::mem;
 
 use aquatic_bittorrent::InfoHash;
 
@@ -14,13 +16,78 @@ pub(crate) struct Torrent<const S: usize, const K: usize, const N: usize> {
     pub(crate) peers: Peers<S, K, N>,
 }
 
+/// How many torrents a chunk holds: a page of memory.
+const CHUNK: usize = 64;
+
+/// A growing array that is never copied and gives memory back as it shrinks.
+pub(crate) struct Torrents<const S: usize, const K: usize, const N: usize> {
+    chunks: Vec<Box<[Torrent<S, K, N>; CHUNK]>>,
+    len: usize,
+}
+
 /// A torrent whose peers have all gone, but whose downloads still count.
 pub(crate) struct RetiredTorrent {
     pub(crate) info_hash: InfoHash,
     pub(crate) completed: u32,
 }
 
+impl<const S: usize, const K: usize, const N: usize> Torrents<S, K, N> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, slot: usize) -> &Torrent<S, K, N> {
+        &self.chunks[slot / CHUNK][slot % CHUNK]
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, slot: usize) -> &mut Torrent<S, K, N> {
+        &mut self.chunks[slot / CHUNK][slot % CHUNK]
+    }
+
+    /// Appends a torrent, whose slot was [`Torrents::len`].
+    pub(crate) fn push(&mut self, torrent: Torrent<S, K, N>) {
+        if self.len == self.chunks.len() * CHUNK {
+            self.chunks
+                .push(Box::new([const { Torrent::VACANT }; CHUNK]));
+        }
+        self.len += 1;
+        *self.at_mut(self.len - 1) = torrent;
+    }
+
+    /// Removes the torrent at `slot`; the last one takes its place.
+    pub(crate) fn swap_remove(&mut self, slot: usize) -> Torrent<S, K, N> {
+        let mut torrent = mem::replace(self.at_mut(self.len - 1), Torrent::VACANT);
+        self.len -= 1;
+        if slot < self.len {
+            mem::swap(&mut torrent, self.at_mut(slot));
+        }
+        self.chunks.truncate(self.len.div_ceil(CHUNK));
+        torrent
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Torrent<S, K, N>> {
+        let all = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        all.take(self.len)
+    }
+}
+
 impl<const S: usize, const K: usize, const N: usize> Torrent<S, K, N> {
+    /// What stands where no torrent does.
+    const VACANT: Self = Self {
+        info_hash: InfoHash([0; 20]),
+        completed: 0,
+        peers: Peers::EMPTY,
+    };
+
     pub(crate) fn scraped(&self) -> Scraped {
         let View {
             records, seeders, ..
@@ -45,6 +112,35 @@ impl RetiredTorrent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn torrent(number: u32) -> Torrent<6, 6, 4> {
+        Torrent {
+            completed: number,
+            ..Torrent::VACANT
+        }
+    }
+
+    #[test]
+    fn fills_and_empties() {
+        let mut torrents = Torrents::new();
+        let mut model = Vec::new();
+        for number in 0..200 {
+            torrents.push(torrent(number));
+            model.push(number);
+            assert_eq!(torrents.len(), model.len());
+        }
+        for number in 0..200 {
+            let slot = number * 7 % model.len();
+            assert_eq!(torrents.at(slot).completed, model[slot]);
+            assert_eq!(
+                torrents.swap_remove(slot).completed,
+                model.swap_remove(slot)
+            );
+            let all: Vec<u32> = torrents.iter().map(|torrent| torrent.completed).collect();
+            assert_eq!(all, model);
+        }
+        assert!(torrents.chunks.is_empty());
+    }
 
     #[test]
     fn a_torrent_is_one_cache_line() {

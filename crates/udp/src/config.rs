@@ -109,13 +109,15 @@ impl Default for ProtocolConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Most torrents, IPv4 and IPv6 each.
+    /// Most torrents that have peers. One with peers of both IPv4 and IPv6
+    /// counts twice.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
     pub max_torrents: usize,
     /// Most peers of one torrent, IPv4 and IPv6 each.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
     pub max_peers_per_torrent: usize,
-    /// Most peers that one IP address can have over all torrents. 0: no limit.
+    /// Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
+    /// have over all torrents. 0: no limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
     pub max_peers_per_ip: usize,
 }

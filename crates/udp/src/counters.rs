@@ -148,9 +148,8 @@ impl RequestKind {
 
 impl Unserved {
     /// All reasons, in the order of their numbers.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::Malformed,
-        Self::Truncated,
         Self::BadConnectionId,
         Self::SourcePortZero,
         Self::PortZero,
@@ -163,7 +162,6 @@ impl Unserved {
     fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
-            Self::Truncated => "truncated",
             Self::BadConnectionId => "bad_connection_id",
             Self::SourcePortZero => "source_port_zero",
             Self::PortZero => "port_zero",

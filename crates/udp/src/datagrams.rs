@@ -6,14 +6,23 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
+
+use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
+
+use crate::settings::limits;
+use crate::tracker::Exchange;
 
 /// How many datagrams a batch has at most.
 pub(crate) const BATCH: usize = 64;
 
-/// Bytes of a datagram that are read; what is longer is no tracker request.
-pub(crate) const MAX_REQUEST_LENGTH: usize = 2048;
+/// Bytes of a datagram that are read: a scrape of as many torrents as can be
+/// answered. What is cut off a longer scrape are whole info hashes, and what is
+/// cut off an announce are options, so both are still served.
+pub(crate) const MAX_REQUEST_LENGTH: usize =
+    SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * *limits::SCRAPE_TORRENTS.end();
 
 /// Bytes of a reply: what fits an Ethernet frame over IPv4.
 pub const MAX_REPLY_LENGTH: usize = 1472;
@@ -40,18 +49,6 @@ struct Buffers {
     sources: [libc::sockaddr_in6; BATCH],
     request_vectors: [libc::iovec; BATCH],
     reply_vectors: [libc::iovec; BATCH],
-}
-
-/// A datagram of the batch.
-pub(crate) struct Received<'a> {
-    /// Who sent it, or none if it is no internet address.
-    pub source: Option<SocketAddr>,
-    /// What it says.
-    pub bytes: &'a [u8],
-    /// Whether it was longer than [`MAX_REQUEST_LENGTH`], and cut off.
-    pub is_truncated: bool,
-    /// Room for the reply, to be [queued](Datagrams::queue_reply).
-    pub reply: &'a mut [u8; MAX_REPLY_LENGTH],
 }
 
 /// What became of queued replies.
@@ -144,16 +141,27 @@ impl Datagrams {
         Ok(self.received)
     }
 
-    /// The datagram at `index`, which is below what `receive` returned.
-    pub(crate) fn at(&mut self, index: usize) -> Received<'_> {
-        let header = &self.headers[index];
-        let length = header.msg_len as usize;
-        Received {
-            source: socket_address(&self.buffers.sources[index]),
-            bytes: &self.buffers.requests[index][..length],
-            is_truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            reply: &mut self.buffers.replies[index],
-        }
+    /// The datagrams with the numbers in `range`, of those that were received,
+    /// each with room for its reply.
+    pub(crate) fn exchanges(&mut self, range: Range<usize>) -> impl Iterator<Item = Exchange<'_>> {
+        let range = range.start.min(self.received)..range.end.min(self.received);
+        let Buffers {
+            requests,
+            replies,
+            sources,
+            ..
+        } = &mut *self.buffers;
+        let buffers = requests[range.clone()]
+            .iter()
+            .zip(&mut replies[range.clone()])
+            .zip(&sources[range.clone()]);
+        let received = self.headers[range].iter().zip(buffers);
+        received.map(|(header, ((request, reply), source))| Exchange {
+            source: socket_address(source),
+            request: &request[..header.msg_len as usize],
+            reply,
+            outcome: None,
+        })
     }
 
     /// Queues the first `length` bytes of the reply at `index`, to be sent
@@ -253,22 +261,23 @@ fn wait_until_writable(socket: RawFd) -> bool {
     }
 }
 
-/// Reads an address that the kernel wrote.
+/// Reads an address that the kernel wrote. What is none of the internet has
+/// port 0, so that it is not answered.
 #[inline]
-fn socket_address(raw: &libc::sockaddr_in6) -> Option<SocketAddr> {
+fn socket_address(raw: &libc::sockaddr_in6) -> SocketAddr {
     match libc::c_int::from(raw.sin6_family) {
         libc::AF_INET => {
             // SAFETY: the kernel wrote a sockaddr_in, which is smaller than
             // and no more aligned than sockaddr_in6.
             let raw = unsafe { &*(&raw const *raw).cast::<libc::sockaddr_in>() };
             let address = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddr::from((address, u16::from_be(raw.sin_port))))
+            SocketAddr::from((address, u16::from_be(raw.sin_port)))
         }
         libc::AF_INET6 => {
             let address = Ipv6Addr::from(raw.sin6_addr.s6_addr);
-            Some(SocketAddr::from((address, u16::from_be(raw.sin6_port))))
+            SocketAddr::from((address, u16::from_be(raw.sin6_port)))
         }
-        _ => None,
+        _ => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
     }
 }
 
@@ -292,17 +301,17 @@ mod tests {
                 assert_eq!(client.send_to(&bytes, to).unwrap(), bytes.len());
             }
             assert_eq!(batch.receive(server.as_fd()).unwrap(), 3);
-            for (number, client) in clients.iter().enumerate() {
-                let received = batch.at(number);
-                assert_eq!(received.source, client.local_addr().ok());
-                assert_eq!(received.bytes, vec![round; 100 * number]);
-                assert!(!received.is_truncated);
-                received.reply[..2].copy_from_slice(&[number as u8, round]);
-                // The second one is not answered.
-                if number != 1 {
-                    batch.queue_reply(number, 2);
-                }
+            let exchanges: Vec<_> = batch.exchanges(0..9).collect();
+            assert_eq!(exchanges.len(), 3);
+            for (number, exchange) in exchanges.into_iter().enumerate() {
+                assert_eq!(exchange.source, clients[number].local_addr().unwrap());
+                assert_eq!(exchange.request, vec![round; 100 * number]);
+                assert_eq!(exchange.outcome, None);
+                exchange.reply[..2].copy_from_slice(&[number as u8, round]);
             }
+            // The second one is not answered.
+            batch.queue_reply(0, 2);
+            batch.queue_reply(2, 2);
             let report = batch.send_replies(server.as_fd());
             assert_eq!(report, SendReport { sent: 2, failed: 0 });
             for number in [0u8, 2] {
@@ -320,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_what_was_cut_off() {
+    fn cuts_off_what_is_too_long() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = server.local_addr().unwrap();
@@ -329,9 +338,9 @@ mod tests {
         }
         let mut batch = Datagrams::new();
         assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
-        assert!(!batch.at(0).is_truncated);
-        assert!(batch.at(1).is_truncated);
-        assert_eq!(batch.at(1).bytes.len(), MAX_REQUEST_LENGTH);
+        for exchange in batch.exchanges(0..2) {
+            assert_eq!(exchange.request.len(), MAX_REQUEST_LENGTH);
+        }
     }
 
     #[test]

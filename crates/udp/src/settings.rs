@@ -30,11 +30,12 @@ pub struct Settings {
     pub max_response_peers: NonZeroUsize,
     /// How long clients are told to wait before they announce again.
     pub announce_interval: Duration,
-    /// Most torrents of one family.
+    /// Most torrents that have peers, counted for each family that they have
+    /// peers of.
     pub max_torrents: NonZeroUsize,
     /// Most peers of one torrent, in one family.
     pub max_peers_per_torrent: NonZeroUsize,
-    /// Most peers of one IP address; `None` for no limit.
+    /// Most peers of one IPv4 address or IPv6 /64 network; `None` for no limit.
     pub max_peers_per_ip: Option<NonZeroUsize>,
     /// Time in which all torrents are gone through once.
     pub cleaning_interval: Duration,
@@ -179,7 +180,7 @@ fn max_response_peers(
     let value = config.protocol.max_response_peers;
     let serves_ipv6 = addresses.iter().any(SocketAddr::is_ipv6);
     let most = limits::MOST_RESPONSE_PEERS_IPV6;
-    if serves_ipv6 && value > most && value <= limits::MOST_RESPONSE_PEERS_IPV4 {
+    if serves_ipv6 && value > most {
         checks.fail(
             key,
             format!(
@@ -187,6 +188,7 @@ fn max_response_peers(
                  so it must be from 1 to {most} unless all of network.address is IPv4"
             ),
         );
+        return NonZeroUsize::MIN;
     }
     checks.at_least_one(key, value, 1..=limits::MOST_RESPONSE_PEERS_IPV4)
 }

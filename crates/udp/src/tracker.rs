@@ -5,15 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list;
 use aquatic_swarm::{
-    Announce, Announced, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Swarm, Usage,
+    Announce, Announced, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, LockedShard, Refused, Swarm, Usage,
 };
 use aquatic_udp_protocol::{
     AnnounceRequest, AnnounceWriter, BufferTooSmall, ConnectionId, ConnectionIdKey, Request,
     RequestError, RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, TransactionId,
     write_connect, write_error,
 };
+
+use arrayvec::ArrayVec;
 
 use crate::clients::ClientCounts;
 
@@ -57,6 +60,23 @@ pub struct Now {
     pub epoch_seconds: u32,
 }
 
+/// How many datagrams are answered together: more make an announce cheaper, but
+/// hold more shards at a time. At 8, nearly all is gained.
+pub const GROUP: usize = 8;
+
+/// A datagram, and the reply to it.
+pub struct Exchange<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// What it says.
+    pub request: &'a [u8],
+    /// Room for the largest reply that the rules allow:
+    /// [`MAX_REPLY_LENGTH`](crate::MAX_REPLY_LENGTH).
+    pub reply: &'a mut [u8],
+    /// What became of it.
+    pub outcome: Option<Outcome>,
+}
+
 /// What became of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -86,8 +106,6 @@ pub enum RequestKind {
 pub enum Unserved {
     /// It does not follow BEP 15.
     Malformed,
-    /// It is longer than any request.
-    Truncated,
     /// Its connection id was never given to its address, or is too old.
     BadConnectionId,
     /// It came from port 0, to which nothing can be sent.
@@ -147,58 +165,91 @@ impl Tracker {
         }
     }
 
-    /// Answers one datagram into `reply`, which must have room for the largest
-    /// reply that the rules allow: see
-    /// [`MAX_REPLY_LENGTH`](crate::MAX_REPLY_LENGTH).
+    /// Answers a group of datagrams; each has an outcome afterwards.
+    ///
+    /// Announces are looked up together before the first of them is answered:
+    /// most of an announce's time is waiting for memory, and what does not
+    /// depend on each other can be waited for at the same time.
     #[inline]
-    pub fn handle(
-        &mut self,
-        now: Now,
-        source: SocketAddr,
-        datagram: &[u8],
-        reply: &mut [u8],
-    ) -> Outcome {
+    pub fn handle_group(&mut self, now: Now, group: &mut ArrayVec<Exchange<'_>, GROUP>) {
+        let mut ipv4 = [const { None }; GROUP];
+        let mut ipv6 = [const { None }; GROUP];
+        let mut has_ipv4 = false;
+        let mut has_ipv6 = false;
+        for (number, exchange) in group.iter_mut().enumerate() {
+            match self.begin(now, exchange) {
+                Begun::Answered(outcome) => exchange.outcome = Some(outcome),
+                Begun::Ipv4(announce) => {
+                    ipv4[number] = Some(announce);
+                    has_ipv4 = true;
+                }
+                Begun::Ipv6(announce) => {
+                    ipv6[number] = Some(announce);
+                    has_ipv6 = true;
+                }
+            }
+        }
+        let Self { state, random, .. } = self;
+        let interval = state.rules.announce_interval_seconds;
+        if has_ipv4 {
+            announce_all(&state.ipv4, &mut ipv4, interval, random, group);
+        }
+        if has_ipv6 {
+            announce_all(&state.ipv6, &mut ipv6, interval, random, group);
+        }
+    }
+
+    /// Answers what needs no announce, and prepares what does.
+    #[inline]
+    fn begin(&self, now: Now, exchange: &mut Exchange<'_>) -> Begun {
+        let Exchange {
+            source,
+            request,
+            reply,
+            ..
+        } = exchange;
         if source.port() == 0 {
-            return Outcome::silence(RequestKind::Other, Unserved::SourcePortZero);
+            let outcome = Outcome::silence(RequestKind::Other, Unserved::SourcePortZero);
+            return Begun::Answered(outcome);
         }
         let address = source.ip().to_canonical();
         // A reply that did not fit would be a mistake in the settings' check;
         // it must not take the worker down.
-        self.answer(now, address, datagram, reply)
-            .unwrap_or(Outcome::silence(RequestKind::Other, Unserved::Malformed))
+        self.answer(now, address, request, reply)
+            .unwrap_or(Begun::Answered(Outcome::TOO_LARGE))
     }
 
     #[inline]
     fn answer(
-        &mut self,
+        &self,
         now: Now,
         address: IpAddr,
         datagram: &[u8],
         reply: &mut [u8],
-    ) -> Result<Outcome, BufferTooSmall> {
-        match Request::parse(datagram) {
+    ) -> Result<Begun, BufferTooSmall> {
+        let outcome = match Request::parse(datagram) {
             Ok(Request::Announce(request)) => {
-                if !self.is_connected(now, address, request.connection_id) {
-                    let reason = Unserved::BadConnectionId;
-                    return Ok(Outcome::silence(RequestKind::Announce, reason));
+                if self.is_connected(now, address, request.connection_id) {
+                    return self.prepare(now, address, &request, reply);
                 }
-                self.announce(now, address, &request, reply)
+                Outcome::silence(RequestKind::Announce, Unserved::BadConnectionId)
             }
             Ok(Request::Connect(request)) => {
                 let key = &self.state.connection_id_key;
                 let id = key.connection_id(now.epoch_seconds, address);
                 let length = write_connect(reply, request.transaction_id, id)?;
-                Ok(Outcome::served(RequestKind::Connect, length))
+                Outcome::served(RequestKind::Connect, length)
             }
             Ok(Request::Scrape(request)) => {
-                if !self.is_connected(now, address, request.connection_id) {
-                    let reason = Unserved::BadConnectionId;
-                    return Ok(Outcome::silence(RequestKind::Scrape, reason));
+                if self.is_connected(now, address, request.connection_id) {
+                    self.scrape(address, &request, reply)?
+                } else {
+                    Outcome::silence(RequestKind::Scrape, Unserved::BadConnectionId)
                 }
-                self.scrape(address, &request, reply)
             }
-            Err(error) => self.refuse_malformed(now, address, error, reply),
-        }
+            Err(error) => self.refuse_malformed(now, address, error, reply)?,
+        };
+        Ok(Begun::Answered(outcome))
     }
 
     /// Nothing but a connect request is answered without a valid connection
@@ -213,50 +264,46 @@ impl Tracker {
         )
     }
 
+    /// Checks an announce, and says what the swarm is to be told.
     #[inline]
-    fn announce(
-        &mut self,
+    fn prepare(
+        &self,
         now: Now,
         address: IpAddr,
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
-    ) -> Result<Outcome, BufferTooSmall> {
-        let transaction_id = request.transaction_id;
-        let refuse = |reason, reply: &mut [u8]| {
-            Outcome::refuse(RequestKind::Announce, reason, transaction_id, reply)
+    ) -> Result<Begun, BufferTooSmall> {
+        let refusal = if request.port == 0 {
+            Some(Unserved::PortZero)
+        } else if !self.state.access_list.allows(&request.info_hash) {
+            Some(Unserved::Forbidden)
+        } else {
+            None
         };
-        if request.port == 0 {
-            return refuse(Unserved::PortZero, reply);
-        }
-        if !self.state.access_list.allows(&request.info_hash) {
-            return refuse(Unserved::Forbidden, reply);
+        if let Some(reason) = refusal {
+            let id = request.transaction_id;
+            let outcome = Outcome::refuse(RequestKind::Announce, reason, id, reply)?;
+            return Ok(Begun::Answered(outcome));
         }
         if let Some(clients) = &self.clients {
             clients.count(&request.peer_id);
         }
 
-        let Self { state, random, .. } = self;
-        let rules = &state.rules;
-        let interval = rules.announce_interval_seconds;
-        let port = request.port.to_be_bytes();
-        let announced = match address {
+        let rules = &self.state.rules;
+        let [high, low] = request.port.to_be_bytes();
+        Ok(match address {
             IpAddr::V4(address) => {
                 let [a, b, c, d] = address.octets();
-                let peer = peer([a, b, c, d, port[0], port[1]], rules, now, request);
-                announce(&state.ipv4, &peer, request, interval, random, reply)?
+                let record = [a, b, c, d, high, low];
+                Begun::Ipv4(Waiting::new(record, rules, now, request))
             }
             IpAddr::V6(address) => {
                 let mut record = [0; 18];
                 record[..16].copy_from_slice(&address.octets());
-                record[16..].copy_from_slice(&port);
-                let peer = peer(record, rules, now, request);
-                announce(&state.ipv6, &peer, request, interval, random, reply)?
+                record[16..].copy_from_slice(&[high, low]);
+                Begun::Ipv6(Waiting::new(record, rules, now, request))
             }
-        };
-        match announced {
-            Ok(length) => Ok(Outcome::served(RequestKind::Announce, length)),
-            Err(refused) => refuse(refused.into(), reply),
-        }
+        })
     }
 
     /// Answers for the first torrents if there are too many. A forbidden
@@ -333,6 +380,9 @@ impl Tracker {
 }
 
 impl Outcome {
+    /// The reply does not fit.
+    const TOO_LARGE: Self = Self::silence(RequestKind::Other, Unserved::Malformed);
+
     #[inline]
     fn served(kind: RequestKind, length: usize) -> Self {
         Self {
@@ -343,7 +393,7 @@ impl Outcome {
     }
 
     /// No reply.
-    pub(crate) fn silence(kind: RequestKind, reason: Unserved) -> Self {
+    pub(crate) const fn silence(kind: RequestKind, reason: Unserved) -> Self {
         Self {
             kind,
             unserved: Some(reason),
@@ -367,52 +417,107 @@ impl Outcome {
     }
 }
 
-/// What the swarm is told about the announcing peer.
-#[inline]
-fn peer<const S: usize>(
-    record: [u8; S],
-    rules: &Rules,
-    now: Now,
-    request: &AnnounceRequest<'_>,
-) -> Announce<S> {
-    let max = rules.max_response_peers;
-    Announce {
-        record,
-        is_seeder: request.is_seeder(),
-        event: request.event,
-        wanted: request
-            .peers_wanted
-            .map_or(max, |wanted| max.min(wanted.get() as usize)),
-        now: now.monotonic_seconds,
-        lifetime: rules.peer_lifetime_seconds,
+/// What [`Tracker::begin`] did.
+enum Begun {
+    Answered(Outcome),
+    Ipv4(Waiting<6>),
+    Ipv6(Waiting<18>),
+}
+
+/// An announce that waits for its turn.
+struct Waiting<const S: usize> {
+    info_hash: InfoHash,
+    transaction_id: TransactionId,
+    announce: Announce<S>,
+}
+
+impl<const S: usize> Waiting<S> {
+    #[inline]
+    fn new(record: [u8; S], rules: &Rules, now: Now, request: &AnnounceRequest<'_>) -> Self {
+        let max = rules.max_response_peers;
+        let wanted = request.peers_wanted;
+        Self {
+            info_hash: request.info_hash,
+            transaction_id: request.transaction_id,
+            announce: Announce {
+                record,
+                is_seeder: request.is_seeder(),
+                event: request.event,
+                wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
+                now: now.monotonic_seconds,
+                lifetime: rules.peer_lifetime_seconds,
+            },
+        }
+    }
+
+    /// Announces, and writes the reply while the torrent is locked.
+    #[inline]
+    fn finish<const N: usize>(
+        &self,
+        torrent: &mut LockedShard<'_, S, S, N>,
+        interval_seconds: u32,
+        random: &mut fastrand::Rng,
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        let Announced {
+            seeders,
+            leechers,
+            peers,
+        } = match torrent.announce(&self.announce, random) {
+            Ok(announced) => announced,
+            Err(refused) => {
+                let (kind, reason) = (RequestKind::Announce, refused.into());
+                return Outcome::refuse(kind, reason, self.transaction_id, reply);
+            }
+        };
+        let mut writer = AnnounceWriter::new(reply)?;
+        for slice in peers.slices() {
+            writer.append_peers(slice.as_flattened())?;
+        }
+        let length = writer.finish(self.transaction_id, interval_seconds, seeders, leechers);
+        Ok(Outcome::served(RequestKind::Announce, length))
     }
 }
 
-/// Announces a peer, and writes the reply while its shard is locked.
-#[inline]
-fn announce<const S: usize, const N: usize>(
+/// Answers all announces that wait, in turns.
+///
+/// A turn waits for the shard of the first one, and takes others' as far as
+/// nobody has them: two announces for one shard get two turns, in their order.
+fn announce_all<const S: usize, const N: usize>(
     swarm: &Swarm<S, S, N>,
-    announce: &Announce<S>,
-    request: &AnnounceRequest<'_>,
+    waiting: &mut [Option<Waiting<S>>; GROUP],
     interval_seconds: u32,
     random: &mut fastrand::Rng,
-    reply: &mut [u8],
-) -> Result<Result<usize, Refused>, BufferTooSmall> {
-    let mut torrent = swarm.lock(&request.info_hash);
-    let Announced {
-        seeders,
-        leechers,
-        peers,
-    } = match torrent.announce(announce, random) {
-        Ok(announced) => announced,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let mut writer = AnnounceWriter::new(reply)?;
-    for slice in peers.slices() {
-        writer.append_peers(slice.as_flattened())?;
+    group: &mut ArrayVec<Exchange<'_>, GROUP>,
+) {
+    loop {
+        let mut shards = [const { None }; GROUP];
+        let mut is_first = true;
+        for (announce, shard) in waiting.iter().zip(&mut shards) {
+            if let Some(Waiting { info_hash, .. }) = announce {
+                *shard = if is_first {
+                    Some(swarm.lock(info_hash))
+                } else {
+                    swarm.try_lock(info_hash)
+                };
+                is_first = false;
+            }
+        }
+        if is_first {
+            return;
+        }
+        for shard in shards.iter_mut().flatten() {
+            shard.locate();
+        }
+        for ((announce, shard), exchange) in waiting.iter_mut().zip(&mut shards).zip(&mut *group) {
+            if let Some(shard) = shard
+                && let Some(announce) = announce.take()
+            {
+                let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
+                exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
+            }
+        }
     }
-    let length = writer.finish(request.transaction_id, interval_seconds, seeders, leechers);
-    Ok(Ok(length))
 }
 
 impl From<Refused> for Unserved {
@@ -430,7 +535,6 @@ impl Unserved {
     fn message(self) -> &'static str {
         match self {
             Self::Malformed => "request is malformed",
-            Self::Truncated => "request is too long",
             Self::BadConnectionId => "connection id is not valid",
             Self::SourcePortZero | Self::PortZero => "port must not be 0",
             Self::Forbidden => "torrent is not allowed on this tracker",

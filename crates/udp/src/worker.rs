@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_service::workers::{Context, LONGEST_TURN};
+use arrayvec::ArrayVec;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::datagrams::{BATCH, Datagrams};
-use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
+use crate::tracker::{GROUP, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
@@ -146,7 +147,7 @@ impl Worker {
     }
 }
 
-/// Answers the datagrams of a batch.
+/// Answers the datagrams of a batch, group by group.
 fn answer(
     tracker: &mut Tracker,
     clock: &Clock,
@@ -155,19 +156,21 @@ fn answer(
     counters: &Counters,
 ) {
     let now = clock.now();
-    for index in 0..count {
-        let received = batch.at(index);
-        let Some(source) = received.source else {
-            continue;
-        };
-        let outcome = if received.is_truncated {
-            Outcome::silence(RequestKind::Other, Unserved::Truncated)
-        } else {
-            tracker.handle(now, source, received.bytes, received.reply)
-        };
-        counters.count(source.ip(), received.bytes.len(), &outcome);
-        if let Some(length) = outcome.reply_length {
-            batch.queue_reply(index, length.get());
+    for start in (0..count).step_by(GROUP) {
+        let mut group: ArrayVec<_, GROUP> = batch.exchanges(start..start + GROUP).collect();
+        tracker.handle_group(now, &mut group);
+        let outcomes: ArrayVec<_, GROUP> = group
+            .into_iter()
+            .map(|exchange| {
+                let outcome = exchange.outcome?;
+                counters.count(exchange.source.ip(), exchange.request.len(), &outcome);
+                outcome.reply_length
+            })
+            .collect();
+        for (index, reply_length) in outcomes.into_iter().enumerate() {
+            if let Some(length) = reply_length {
+                batch.queue_reply(start + index, length.get());
+            }
         }
     }
 }

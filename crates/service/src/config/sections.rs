@@ -155,10 +155,10 @@ pub struct MetricsConfig {
     /// `[::1]:9000`. Everyone who reaches it can read them, so keep to a
     /// loopback address. Empty: off.
     pub address: String,
-    /// Whether to count peers by the software they run. Costs memory and time
-    /// for each peer.
+    /// Whether to count announces by the software that the peer runs. Costs
+    /// some time for each.
     pub peer_clients: bool,
-    /// Whether to count peers by the first bytes of their peer ids too, to see
+    /// Whether to count announces by the first bytes of the peer id, too, to see
     /// software that is not recognized.
     pub peer_id_prefixes: bool,
 }

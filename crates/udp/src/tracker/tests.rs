@@ -50,8 +50,15 @@ impl Fixture {
     }
 
     fn handle(&mut self, now: Now, source: &str, datagram: &[u8]) -> Outcome {
-        let source = source.parse().unwrap();
-        self.tracker.handle(now, source, datagram, &mut self.reply)
+        let mut group = ArrayVec::new();
+        group.push(Exchange {
+            source: source.parse().unwrap(),
+            request: datagram,
+            reply: &mut self.reply,
+            outcome: None,
+        });
+        self.tracker.handle_group(now, &mut group);
+        group[0].outcome.unwrap()
     }
 
     /// Sends a datagram and reads the reply.
@@ -228,4 +235,40 @@ fn scrapes_answer_for_the_first_torrents() {
         .map(|torrent| torrent.leechers)
         .collect();
     assert_eq!(leechers, [0, 1]);
+}
+
+#[test]
+fn a_group_is_answered_in_its_order() {
+    let mut fixture = Fixture::new(Limits::default());
+    let source = "10.0.0.1:5";
+    let id = fixture.connection_id(source);
+    // Several announces for one torrent, and so for one shard.
+    let requests: Vec<Vec<u8>> = [1, 2, 1, 3, 2, 4]
+        .into_iter()
+        .map(|port| announce(id, ALLOWED, port))
+        .collect();
+    let mut replies = [[0; MAX_REPLY_LENGTH]; 6];
+    let mut group: ArrayVec<Exchange<'_>, GROUP> = requests
+        .iter()
+        .zip(&mut replies)
+        .map(|(request, reply)| Exchange {
+            source: source.parse().unwrap(),
+            request,
+            reply,
+            outcome: None,
+        })
+        .collect();
+    fixture.tracker.handle_group(NOW, &mut group);
+
+    let leechers: Vec<u32> = group
+        .iter()
+        .map(|exchange| {
+            let length = exchange.outcome.unwrap().reply_length.unwrap().get();
+            match Response::parse(&exchange.reply[..length], AddressFamily::Ipv4) {
+                Ok(Response::Announce(response)) => response.leechers,
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    assert_eq!(leechers, [0, 1, 1, 2, 2, 3]);
 }

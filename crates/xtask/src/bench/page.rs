@@ -116,7 +116,7 @@ fn write_rest(text: &mut String, results: &Results) -> std::fmt::Result {
         text,
         "\n## Expiry\n\n\
          How long requests wait, of which there are 5000 a second, while {} torrents of one \
-         peer expire within some {} s.\n\n\
+         peer each expire. All torrents are gone through once in {} s.\n\n\
          | | p50 | p99.9 | longest |\n\
          |---|--:|--:|--:|",
         scale.torrents, scale.cleaning_seconds,
@@ -134,6 +134,13 @@ fn write_rest(text: &mut String, results: &Results) -> std::fmt::Result {
             latency.max_microseconds / 1e3,
         )?;
     }
+
+    writeln!(
+        text,
+        "\n{} s after the first peer could expire, {} torrents were left.",
+        expiry.watched.as_secs(),
+        expiry.left
+    )?;
 
     let snapshot = &results.snapshot;
     writeln!(

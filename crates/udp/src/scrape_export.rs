@@ -106,3 +106,90 @@ fn write_swarm<const S: usize, const K: usize, const N: usize>(
     }
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aquatic_bittorrent::AnnounceEvent;
+    use aquatic_service::access_list::{AccessList, Handle};
+    use aquatic_swarm::{Announce, HashKey, Limits};
+    use aquatic_udp_protocol::ConnectionIdKey;
+
+    use super::*;
+    use crate::tracker::Rules;
+
+    fn state() -> State {
+        let rules = Rules {
+            max_response_peers: 1,
+            max_scrape_torrents: 1,
+            announce_interval_seconds: 1,
+            peer_lifetime_seconds: 1,
+            connection_lifetime_seconds: 1,
+        };
+        State::new(
+            rules,
+            Limits::default(),
+            HashKey::new([1; 16]),
+            ConnectionIdKey::from_bytes([1; 16]),
+            Arc::new(Handle::new(AccessList::Off)),
+        )
+    }
+
+    fn announce<const S: usize, const N: usize>(swarm: &Swarm<S, S, N>, torrent: u8, seeder: bool) {
+        let announce = Announce {
+            record: [torrent; S],
+            is_seeder: seeder,
+            event: AnnounceEvent::Completed,
+            wanted: 0,
+            now: 0,
+            lifetime: 1,
+        };
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut locked = swarm.lock(&InfoHash([torrent; 20]));
+        locked.announce(&announce, &mut random).unwrap();
+    }
+
+    #[test]
+    fn lists_every_torrent_when_it_is_due() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("export");
+        fs::write(&path, "of yesterday").unwrap();
+        let state = Arc::new(state());
+        announce(&state.ipv4, 0x0a, true);
+        announce(&state.ipv4, 0x0b, false);
+        announce(&state.ipv6, 0x0a, false);
+
+        let start = Instant::now();
+        let interval = Duration::from_secs(600);
+        let settings = ScrapeExportSettings {
+            path: path.clone(),
+            interval,
+        };
+        let mut export = ScrapeExport::new(settings, start);
+        export.run_if_due(&state, start + interval - Duration::from_secs(1));
+        assert!(!export.is_running.load(Relaxed));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "of yesterday");
+
+        export.run_if_due(&state, start + interval);
+        while export.is_running.load(Relaxed) {
+            thread::yield_now();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines.remove(0),
+            "info_hash\tfamily\tseeders\tleechers\tcompleted"
+        );
+        lines.sort_unstable();
+        let hash = |byte: &str| byte.repeat(20);
+        let expected = [
+            format!("{}\tipv4\t1\t0\t1", hash("0a")),
+            format!("{}\tipv6\t0\t1\t0", hash("0a")),
+            format!("{}\tipv4\t0\t1\t0", hash("0b")),
+        ];
+        assert_eq!(lines, expected);
+        // Nothing is left of the way there.
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

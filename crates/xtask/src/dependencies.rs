@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aquatic_service", &["aquatic_bittorrent"]),
+    ("aquatic_stream", &["aquatic_service"]),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
     ("aquatic_test_harness", &[]),
     (

@@ -203,8 +203,8 @@ server that reads a datagram and answers it at once, with one system call each
 (16 bytes to a connect request, 200 to an announce), under the same load. All
 rows of a table are measured in turns, and the figures are medians. Take the
 ratios with you: the times belong to the machine. Where fewer cores are busy
-than the server has, the load test was the slower of the two, and replies per
-second say little.
+than the server has, the load test was the slower of the two or something else
+was running, and replies per second and latencies say little.
 ";
 
 const OTHERS: &str = "\

@@ -7,14 +7,17 @@ use plotters::prelude::*;
 
 use super::udp::Results;
 
-/// Draws CPU time per reply of every row as a bar, and the floor as a line.
+/// Draws CPU time per reply of every row as a bar, after that of the floor,
+/// whose height goes on as a line.
 pub(super) fn cpu_per_reply(results: &Results, path: &Path) -> anyhow::Result<()> {
     let floor = results.floor.cpu_microseconds();
-    let bars: Vec<(&str, f64)> = results
-        .pinned
-        .iter()
-        .map(|row| (row.name, row.cpu_microseconds()))
-        .collect();
+    let mut bars = vec![("bare echo", floor)];
+    bars.extend(
+        results
+            .pinned
+            .iter()
+            .map(|row| (row.name, row.cpu_microseconds())),
+    );
     draw(&bars, floor, path).with_context(|| format!("cannot draw {}", path.display()))
 }
 
@@ -28,7 +31,11 @@ fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d((0..bars.len()).into_segmented(), 0.0..highest * 1.15)?;
+        // Segments include the end of the range.
+        .build_cartesian_2d(
+            (0..bars.len().saturating_sub(1)).into_segmented(),
+            0.0..highest * 1.15,
+        )?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -47,7 +54,7 @@ fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
             (SegmentValue::Exact(index + 1), *value),
         ];
         let mut bar = Rectangle::new(corners, BAR.filled());
-        bar.set_margin(0, 0, 40, 40);
+        bar.set_margin(0, 0, 36, 36);
         bar
     }))?;
     chart.draw_series(bars.iter().enumerate().map(|(index, (_, value))| {
@@ -60,18 +67,11 @@ fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
         (SegmentValue::Exact(bars.len()), floor),
     ];
     chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
-    let place = (SegmentValue::Exact(0), floor + highest * 0.06);
-    let label = format!("bare echo: {floor:.2}");
-    chart.draw_series([Text::new(
-        label,
-        place,
-        ("sans-serif", 14).into_font().color(&RED),
-    )])?;
     backend.present()?;
     Ok(())
 }
 
-const SIZE: (u32, u32) = (860, 380);
+const SIZE: (u32, u32) = (900, 380);
 
 const BAR: RGBColor = RGBColor(70, 130, 180);
 
@@ -85,7 +85,7 @@ mod tests {
         let path = directory.path().join("picture.svg");
         draw(&[("first", 2.5), ("second", 1.25)], 1.5, &path).unwrap();
         let picture = std::fs::read_to_string(path).unwrap();
-        for text in ["first", "second", "2.50", "1.25", "bare echo: 1.50"] {
+        for text in ["first", "second", "2.50", "1.25"] {
             assert!(picture.contains(text), "{text} is missing");
         }
     }

@@ -21,9 +21,11 @@ pub(super) fn table(results: &Results) -> String {
 
 /// Writes the page and its picture.
 pub(super) fn write(results: &Results, arguments: &Arguments) -> anyhow::Result<()> {
-    let root = crate::root();
-    plot::cpu_per_reply(results, &root.join("docs").join(PICTURE))?;
-    let path = root.join("docs/benchmarks.md");
+    let directory = crate::root().join("docs");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    plot::cpu_per_reply(results, &directory.join(PICTURE))?;
+    let path = directory.join("benchmarks.md");
     fs::write(&path, page(results, arguments))
         .with_context(|| format!("cannot write {}", path.display()))
 }

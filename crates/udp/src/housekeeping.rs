@@ -8,12 +8,13 @@ use aquatic_swarm::{Swarm, Sweep};
 
 use crate::tracker::{Now, State};
 
-/// Torrents that are looked at in one go: some tens of microseconds, or some
-/// hundreds if all of them have to go.
-const TORRENTS_PER_STEP: usize = 512;
+/// Torrents that are looked at in one go: some microseconds, or some tens if
+/// all of them have to go. Where the main thread shares a core with a worker,
+/// that is how long the worker's requests wait.
+const TORRENTS_PER_STEP: usize = 128;
 
 /// Torrents that are looked at in one go after a reload of the access list.
-const TORRENTS_PER_URGENT_STEP: usize = 4_096;
+const TORRENTS_PER_URGENT_STEP: usize = 1_024;
 
 /// The pause between two steps.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);

@@ -83,7 +83,6 @@ fn every_reason_is_there_from_the_start() {
         "port_zero",
         "source_port_zero",
         "forbidden",
-        "truncated",
         "max_torrents",
         "max_peers_per_torrent",
         "max_peers_per_ip",

@@ -1,10 +1,29 @@
 //! Load tests for BitTorrent trackers, for those who run or write one.
 //!
 //! * [`udp`]: BEP 15 over UDP.
+//! * [`command_line`]: what all load tests do with their command line.
+//! * [`population`]: who announces what; [`sources`]: from where.
+//! * [`lead`]: the main thread leads the workers from phase to phase
+//!   ([`control`]), and adds up what they have counted ([`counters`]).
+//! * [`report`]: what a run has found.
 //! * [`process`]: what the tracker's process costs.
 //!
 //! Only ever test a tracker of your own: to anybody else's, these programs are
 //! an attack.
 
+pub mod command_line;
+mod control;
+mod counters;
+mod latency;
+mod lead;
+mod mix;
+mod pace;
+mod population;
 pub mod process;
+mod report;
+mod run_settings;
+mod sources;
 pub mod udp;
+
+pub use latency::Latency;
+pub use report::{Fill, ProcessUse, Report, Requests};

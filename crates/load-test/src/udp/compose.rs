@@ -6,11 +6,11 @@ use aquatic_udp_protocol::{
     TransactionId, UrlData,
 };
 
-use super::counters::Kind;
-use super::population::Population;
 use super::settings::{MAX_SCRAPE_TORRENTS, RequestsSettings};
 use super::source::Source;
 use super::window::Request;
+use crate::counters::Kind;
+use crate::population::Population;
 
 /// What all requests of a worker are composed from.
 pub(crate) struct Composer<'a> {

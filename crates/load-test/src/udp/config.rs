@@ -6,6 +6,8 @@
 use aquatic_service::config;
 use serde::{Deserialize, Serialize};
 
+use crate::population::PopulationConfig;
+
 /// Configuration of `aquatic-udp-load-test`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -98,54 +100,6 @@ impl Default for NetworkConfig {
             spin_microseconds: 0,
         }
     }
-}
-
-/// The torrents and peers that announce.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct PopulationConfig {
-    /// Number of torrents (1 to 4294967295).
-    pub torrents: u32,
-    /// Number of peers (1 to 4294967295). Peers differ in source address or
-    /// announced port, so a source address can carry 65535 of them.
-    pub peers: u32,
-    /// How peers are spread over torrents: "uniform" gives every torrent the
-    /// same number of peers, "zipf" gives few torrents most of the peers, as
-    /// in reality.
-    pub popularity: Popularity,
-    /// Exponent of the Zipf distribution (above 0, at most 4): the torrent of
-    /// rank n has a share of peers proportional to 1 / n^exponent.
-    pub zipf_exponent: f64,
-    /// Fraction of peers that are seeders (0 to 1).
-    pub seeder_fraction: f64,
-    /// Number from which info hashes, peer ids and everything random follow.
-    /// Runs with the same seed announce the same peers.
-    pub seed: u64,
-}
-
-impl Default for PopulationConfig {
-    fn default() -> Self {
-        Self {
-            torrents: 10_000,
-            peers: 100_000,
-            popularity: Popularity::Uniform,
-            zipf_exponent: 1.0,
-            seeder_fraction: 0.5,
-            seed: 0,
-        }
-    }
-}
-
-/// How peers are spread over torrents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Popularity {
-    /// Every torrent has the same number of peers.
-    Uniform,
-    /// Few torrents have most of the peers.
-    Zipf,
 }
 
 /// What is requested.

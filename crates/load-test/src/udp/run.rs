@@ -1,21 +1,15 @@
-//! Leads the workers through the phases of a run.
+//! Runs the load test over UDP.
 
-use std::num::NonZero;
-use std::process;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use aquatic_service::config::Invalid;
 
-use super::control::{Control, Phase};
-use super::counters::{Counter, Counters};
-use super::latency;
-use super::population::Population;
-use super::report::{Fill, Measured, Report};
+use super::config::Config;
 use super::settings::Settings;
-use super::worker::{Latencies, Worker};
-use crate::process::Process;
+use super::worker::Worker;
+use crate::command_line::{LoadTest, Overridable};
+use crate::lead::{self, Protocol};
+use crate::report::Report;
 
 /// Tests a tracker; returns when the time is over.
 ///
@@ -24,280 +18,44 @@ use crate::process::Process;
 /// When the tracker does not answer, or stops to, and when the machine refuses
 /// sockets or threads.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
-    let mut leader = Leader::start(settings)?;
-    let led = leader.lead();
-    leader.control.set_phase(match led {
-        Ok(_) => Phase::Drain,
-        Err(_) => Phase::Abort,
-    });
-    // What a worker says has the reason why leading it failed.
-    let latencies = leader.join()?;
-    let mut measurement = led?;
-
-    // Of what was under way at the end, count what got no reply.
-    let afterwards = leader.control.sum() - measurement.counters_at_end;
-    for counter in [Counter::Lost, Counter::Late] {
-        measurement.counters[counter] += afterwards[counter];
-    }
-
-    Ok(Report::new(&Measured {
-        server_address: settings.server.to_string(),
-        time: measurement.time,
-        counters: measurement.counters,
-        latencies,
-        first_error: leader.control.first_error(),
-        fill: measurement.fill,
-        server: measurement.server,
-        load_test: measurement.load_test,
-    }))
+    let protocol = Protocol {
+        connected: "source addresses got a connection id",
+        transport: "UDP",
+    };
+    let connections = settings.run.sources.len() as u64;
+    let shared = Arc::new(settings.clone());
+    lead::run(&settings.run, protocol, connections, move |part| {
+        Worker::new(Arc::clone(&shared), part)?.run()
+    })
 }
 
-struct Leader<'a> {
-    settings: &'a Settings,
-    control: Arc<Control>,
-    workers: Vec<JoinHandle<anyhow::Result<Latencies>>>,
-    server: Option<Process>,
-    this_process: Process,
-    progress: Progress,
-}
+/// `aquatic-udp-load-test`.
+#[derive(Debug, Clone, Copy)]
+pub struct UdpLoadTest;
 
-/// What was found between the start and the end of measuring.
-struct Measurement {
-    time: Duration,
-    counters: Counters,
-    counters_at_end: Counters,
-    fill: Option<Fill>,
-    server: Option<(Duration, u64)>,
-    load_test: (Duration, u64),
-}
+impl LoadTest for UdpLoadTest {
+    const NAME: &'static str = "aquatic-udp-load-test";
+    const ABOUT: &'static str =
+        "Load test of BitTorrent trackers over UDP (BEP 15). Only ever test a tracker of your own.";
+    type Config = Config;
+    type Settings = Settings;
 
-impl<'a> Leader<'a> {
-    fn start(settings: &'a Settings) -> anyhow::Result<Self> {
-        let server = settings.server_pid.map(Process::new).transpose()?;
-        let this_process = NonZero::new(process::id()).context("this process has no id")?;
-        let control = Arc::new(Control::new(settings.workers));
-        let shared = Arc::new(settings.clone());
-        let population = Arc::new(Population::new(&settings.population));
-
-        let mut leader = Self {
-            settings,
-            workers: Vec::with_capacity(settings.workers),
-            server,
-            this_process: Process::new(this_process)?,
-            progress: Progress::new(settings.progress),
-            control: Arc::clone(&control),
-        };
-        for number in 0..settings.workers {
-            let (settings, population) = (Arc::clone(&shared), Arc::clone(&population));
-            let control = Arc::clone(&control);
-            let worker = thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || Worker::new(settings, control, population, number)?.run())
-                .context("cannot start a thread")?;
-            leader.workers.push(worker);
-        }
-        Ok(leader)
-    }
-
-    /// Goes through all phases up to the end of measuring.
-    fn lead(&mut self) -> anyhow::Result<Measurement> {
-        let settings = self.settings;
-        self.work_until(
-            Phase::Connect,
-            Counter::Connected,
-            settings.sources.len() as u64,
-        )?;
-
-        let fill = if settings.fill {
-            Some(self.fill()?)
-        } else {
-            None
-        };
-        if !settings.warm_up.is_zero() {
-            self.work_for(Phase::WarmUp, settings.warm_up)?;
-        }
-
-        let counters_before = self.control.sum();
-        let cpu_before = self.cpu_times()?;
-        let started = Instant::now();
-        self.work_for(Phase::Measure, settings.duration)?;
-        let time = started.elapsed();
-        let cpu_after = self.cpu_times()?;
-        let counters_at_end = self.control.sum();
-
-        let (server_before, own_before) = cpu_before;
-        let (server_after, own_after) = cpu_after;
-        let server = match (&self.server, server_before, server_after) {
-            (Some(server), Some(before), Some(after)) => {
-                Some((after - before, server.resident_bytes()?))
-            }
-            _ => None,
-        };
-        Ok(Measurement {
-            time,
-            counters: counters_at_end - counters_before,
-            counters_at_end,
-            fill,
-            server,
-            load_test: (own_after - own_before, self.this_process.resident_bytes()?),
-        })
-    }
-
-    fn fill(&mut self) -> anyhow::Result<Fill> {
-        let before = self.control.sum();
-        let started = Instant::now();
-        let peers = u64::from(self.settings.population.peers);
-        self.work_until(Phase::Fill, Counter::Filled, peers)?;
-
-        let counted = self.control.sum() - before;
-        Ok(Fill {
-            peers: counted[Counter::Filled],
-            seconds: started.elapsed().as_secs_f64(),
-            errors: counted[Counter::Errors],
-            lost: counted[Counter::Lost],
-        })
-    }
-
-    /// Of the server, if it is known, and of this process.
-    fn cpu_times(&self) -> anyhow::Result<(Option<Duration>, Duration)> {
-        let server = self.server.as_ref().map(Process::cpu_time).transpose()?;
-        Ok((server, self.this_process.cpu_time()?))
-    }
-
-    /// Enters a phase and stays there for a time.
-    fn work_for(&mut self, phase: Phase, duration: Duration) -> anyhow::Result<()> {
-        self.control.set_phase(phase);
-        let end = Instant::now() + duration;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            thread::sleep(left.min(LOOK_AROUND));
-            self.look_around(phase)?;
+    fn overridable(config: &mut Config) -> Overridable<'_> {
+        Overridable {
+            server_address: &mut config.server_address,
+            server_pid: &mut config.server_pid,
+            duration_seconds: &mut config.duration_seconds,
+            workers: &mut config.workers,
+            fill: &mut config.fill,
+            progress: &mut config.progress,
         }
     }
 
-    /// Enters a phase and stays there until a counter has come far enough.
-    fn work_until(&mut self, phase: Phase, counter: Counter, goal: u64) -> anyhow::Result<()> {
-        self.control.set_phase(phase);
-        let patience = PATIENCE.max(self.settings.pace.timeout * TIMEOUTS_OF_PATIENCE);
-        let mut reached = self.control.sum()[counter];
-        let mut last_advance = Instant::now();
-        while reached < goal {
-            thread::sleep(LOOK_OFTEN);
-            self.look_around(phase)?;
-
-            let now_reached = self.control.sum()[counter];
-            if now_reached > reached {
-                last_advance = Instant::now();
-            } else if last_advance.elapsed() > patience {
-                bail!(self.standstill(phase, reached, goal, patience));
-            }
-            reached = now_reached;
-        }
-        Ok(())
+    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+        Settings::new(config)
     }
 
-    fn standstill(&self, phase: Phase, reached: u64, goal: u64, patience: Duration) -> String {
-        let server = self.settings.server;
-        let seconds = patience.as_secs_f32();
-        let what = match phase {
-            Phase::Connect => "source addresses got a connection id",
-            _ => "peers could announce",
-        };
-        let reply = match self.control.first_error() {
-            Some(message) => format!("it replied with the error \"{message}\""),
-            None => "is it running, and does nothing between filter UDP?".to_owned(),
-        };
-        format!(
-            "no progress with the tracker at {server} for {seconds:.0} s: \
-             {reached} of {goal} {what}; {reply}"
-        )
-    }
-
-    /// Notices a worker that has failed, and shows progress.
-    fn look_around(&mut self, phase: Phase) -> anyhow::Result<()> {
-        // Workers end before they are told to only when they fail.
-        if self.workers.iter().any(JoinHandle::is_finished) {
-            bail!("a worker has failed");
-        }
-        self.progress.show(phase, &self.control);
-        Ok(())
-    }
-
-    /// Waits for all workers to end.
-    fn join(&mut self) -> anyhow::Result<Latencies> {
-        let mut sum = latency::histograms()?;
-        let mut failure = None;
-        for worker in self.workers.drain(..) {
-            match worker.join() {
-                Ok(Ok(latencies)) => {
-                    for (sum, histogram) in sum.iter_mut().zip(latencies) {
-                        // All have the same bounds.
-                        *sum += histogram;
-                    }
-                }
-                Ok(Err(error)) => failure = failure.or(Some(error)),
-                Err(_) => failure = failure.or(Some(anyhow!("a worker has panicked"))),
-            }
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(sum),
-        }
+    fn run(settings: &Settings) -> anyhow::Result<Report> {
+        run(settings)
     }
 }
-
-/// A line on standard error each second.
-struct Progress {
-    enabled: bool,
-    started: Instant,
-    last: Instant,
-    replies: u64,
-}
-
-impl Progress {
-    fn new(enabled: bool) -> Self {
-        let now = Instant::now();
-        Self {
-            enabled,
-            started: now,
-            last: now,
-            replies: 0,
-        }
-    }
-
-    fn show(&mut self, phase: Phase, control: &Control) {
-        let elapsed = self.last.elapsed();
-        if !self.enabled || elapsed < PROGRESS_INTERVAL {
-            return;
-        }
-        self.last = Instant::now();
-        let counters = control.sum();
-        let replies = counters.all_replies();
-        let per_second = (replies - self.replies) as f64 / elapsed.as_secs_f64();
-        self.replies = replies;
-        eprintln!(
-            "{:4} s  {}  {per_second:9.0} replies/s  lost {}  error replies {}",
-            self.started.elapsed().as_secs(),
-            phase.name(),
-            counters[Counter::Lost],
-            counters[Counter::Errors],
-        );
-    }
-}
-
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often a phase that lasts for a time is looked at.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
-
-/// How often a phase is looked at that ends by itself.
-const LOOK_OFTEN: Duration = Duration::from_millis(5);
-
-/// A tracker that does not reply for so long does not work.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The same in timeouts, where these are long.
-const TIMEOUTS_OF_PATIENCE: u32 = 3;

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use anyhow::Context;
 use aquatic_udp_protocol::ConnectionId;
 
-use super::counters::Kind;
-use super::population::Population;
 use super::settings::Settings;
 use super::window::Request;
+use crate::counters::Kind;
+use crate::population::Population;
 
 /// A source address of a worker.
 pub(crate) struct Source {
@@ -40,7 +40,7 @@ impl Source {
         settings: &Settings,
         population: &Population,
     ) -> anyhow::Result<Self> {
-        let server = settings.server;
+        let server = settings.run.server;
         let socket = UdpSocket::bind(SocketAddr::new(address, 0)).with_context(|| {
             format!("cannot bind a socket to {address} (network.source_addresses)")
         })?;

@@ -2,7 +2,7 @@
 
 use aquatic_udp_protocol::TransactionId;
 
-use super::counters::Kind;
+use crate::counters::Kind;
 
 /// Slots in a window at most: they are named by half a transaction id.
 pub(crate) const WINDOW_CAPACITY: usize = 1 << 16;

@@ -13,18 +13,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatic_udp_protocol::{AddressFamily, Response, TransactionId};
-use hdrhistogram::Histogram;
 
 use super::compose::Composer;
-use super::control::{Control, Phase};
-use super::counters::{Counter, Counters, Kind};
 use super::datagrams::{self, Incoming, Outgoing, PollEntry};
-use super::latency;
-use super::pace::Pace;
-use super::population::Population;
 use super::settings::Settings;
 use super::source::Source;
 use super::window::{Request, Window};
+use crate::control::{Control, Phase};
+use crate::counters::{Counter, Counters, Kind};
+use crate::latency::{self, Latencies};
+use crate::lead::Part;
+use crate::pace::Pace;
+use crate::population::Population;
 
 /// One worker's part of the run.
 pub(crate) struct Worker {
@@ -51,25 +51,21 @@ pub(crate) struct Worker {
     idle_since: Option<u64>,
 }
 
-/// Nanoseconds from request to reply, for each kind of request.
-pub(crate) type Latencies = [Histogram<u64>; 3];
-
 impl Worker {
-    /// Worker `number` of all, with every source that is its own. To be made
-    /// on its thread, because batches do not move between threads.
-    pub(crate) fn new(
-        settings: Arc<Settings>,
-        control: Arc<Control>,
-        population: Arc<Population>,
-        number: usize,
-    ) -> anyhow::Result<Self> {
+    /// A worker with every source that is its own. To be made on its thread, because batches do not move between threads.
+    pub(crate) fn new(settings: Arc<Settings>, part: Part) -> anyhow::Result<Self> {
+        let Part {
+            number,
+            control,
+            population,
+        } = part;
         let sources = (0u32..)
-            .zip(&settings.sources)
+            .zip(&settings.run.sources)
             .skip(number)
-            .step_by(settings.workers)
+            .step_by(settings.run.workers)
             .map(|(index, address)| Source::open(index, *address, &settings, &population))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let seed = settings.population.seed.wrapping_add(number as u64);
+        let seed = settings.run.population.seed.wrapping_add(number as u64);
 
         Ok(Self {
             active: VecDeque::with_capacity(sources.len()),
@@ -77,14 +73,14 @@ impl Worker {
             sources,
             next_source: 0,
             window: Window::new(settings.pace.outstanding_requests),
-            pace: Pace::new(settings.pace.requests_per_second, settings.workers),
+            pace: Pace::new(settings.pace.requests_per_second, settings.run.workers),
             outgoing: Outgoing::new(),
             incoming: Incoming::new(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             latencies: latency::histograms()?,
             started: Instant::now(),
-            family: settings.server.into(),
+            family: settings.run.server.into(),
             next_expiry: 0,
             idle_since: None,
             settings,
@@ -214,7 +210,7 @@ impl Worker {
         if now < self.next_expiry {
             return;
         }
-        let timeout = self.settings.pace.timeout.as_nanos() as u64;
+        let timeout = self.settings.run.timeout.as_nanos() as u64;
         self.next_expiry = now + timeout / 4;
 
         let (sources, counters) = (&mut self.sources, &mut self.counters);

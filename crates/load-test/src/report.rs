@@ -6,9 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::counters::{Counter, Counters, Kind};
-use super::latency::Latency;
-use super::worker::Latencies;
+use crate::counters::{Counter, Counters, Kind};
+use crate::latency::{Latencies, Latency};
 
 /// What a run has found, over the time that was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -236,8 +235,8 @@ fn ratio(part: f64, whole: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::latency::histograms;
     use super::*;
+    use crate::latency::histograms;
 
     fn measured() -> Measured {
         let mut counters = Counters::default();

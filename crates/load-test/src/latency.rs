@@ -3,8 +3,6 @@
 use hdrhistogram::{CreationError, Histogram};
 use serde::Serialize;
 
-use super::worker::Latencies;
-
 /// How long requests waited for their replies, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Latency {
@@ -32,6 +30,9 @@ impl Latency {
         }
     }
 }
+
+/// Nanoseconds from request to reply, for each kind of request.
+pub(crate) type Latencies = [Histogram<u64>; 3];
 
 /// Empty histograms, one for each kind of request.
 pub(crate) fn histograms() -> Result<Latencies, CreationError> {

@@ -2,6 +2,8 @@
 
 use std::num::NonZero;
 
+use aquatic_service::config::Checks;
+
 /// Chooses between alternatives in proportion to their weights.
 #[derive(Debug, Clone)]
 pub(crate) struct Mix<T, const N: usize> {
@@ -57,6 +59,22 @@ impl<T: Copy, const N: usize> Mix<T, N> {
         let index = self.choices.iter().take_while(|c| c.below <= ticket);
         self.choices[index.count().min(N - 1)].value
     }
+}
+
+/// Chooses by the weights that a configuration has; when that cannot be, notes
+/// the fault of `key`, which is one of the weights.
+pub(crate) fn checked<T: Copy, const N: usize>(
+    key: &str,
+    weights: [(T, u32); N],
+    checks: &mut Checks,
+) -> Mix<T, N> {
+    Mix::new(weights).unwrap_or_else(|| {
+        checks.fail(
+            key,
+            "one of these weights must be above 0, and their sum below 2^32",
+        );
+        Mix::even(weights.map(|(value, _)| value))
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::counters::{Counters, SharedCounters};
+use crate::counters::{Counters, SharedCounters};
 
 /// What workers do at a time; the main thread decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,24 +8,15 @@
 //! source `i % sources`, with port `1 + i / sources`. So no two peers share
 //! source address and port.
 
+mod settings;
+
 use aquatic_bittorrent::{InfoHash, PeerId};
 
-use super::config::Popularity;
+pub(crate) use settings::PopulationSettings;
+pub use settings::{Popularity, PopulationConfig};
 
 /// Peers that one source address can carry: one for each port but 0.
 pub(crate) const PEERS_PER_SOURCE: u32 = 65_535;
-
-/// What a population is made from; valid values only.
-#[derive(Debug, Clone)]
-pub(crate) struct PopulationSettings {
-    pub(crate) torrents: u32,
-    pub(crate) peers: u32,
-    pub(crate) sources: u32,
-    pub(crate) popularity: Popularity,
-    pub(crate) zipf_exponent: f64,
-    pub(crate) seeder_fraction: f64,
-    pub(crate) seed: u64,
-}
 
 /// The torrents and peers of a run.
 #[derive(Debug)]

@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aquatic_service::config::Checks;
 
-use super::config::NetworkConfig;
-
 /// Source addresses at most: each is a socket, and so a file descriptor.
 const MAX_SOURCES: usize = 10_000;
 
@@ -13,13 +11,13 @@ const MAX_SOURCES: usize = 10_000;
 /// least one a worker. When that cannot be, notes the fault and returns those
 /// that there are.
 pub(crate) fn resolve(
-    network: &NetworkConfig,
+    source_addresses: &[String],
     server: SocketAddr,
     workers: usize,
     checks: &mut Checks,
 ) -> Vec<IpAddr> {
     let mut sources = Vec::new();
-    for text in &network.source_addresses {
+    for text in source_addresses {
         match addresses(text) {
             Ok(addresses) => sources.extend(addresses),
             Err(message) => {
@@ -106,12 +104,9 @@ mod tests {
     use super::*;
 
     fn resolved(texts: &[&str], server: &str, workers: usize) -> Result<Vec<IpAddr>, String> {
-        let network = NetworkConfig {
-            source_addresses: texts.iter().map(ToString::to_string).collect(),
-            ..NetworkConfig::default()
-        };
+        let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
         let mut checks = Checks::new();
-        let sources = resolve(&network, server.parse().unwrap(), workers, &mut checks);
+        let sources = resolve(&texts, server.parse().unwrap(), workers, &mut checks);
         checks
             .finish(sources)
             .map_err(|invalid| invalid[0].message.clone())

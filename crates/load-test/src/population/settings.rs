@@ -1,0 +1,119 @@
+//! What the user wrote of a population, and what it is made from.
+
+use aquatic_service::config::Checks;
+use serde::{Deserialize, Serialize};
+
+use super::PEERS_PER_SOURCE;
+
+/// The torrents and peers that announce.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PopulationConfig {
+    /// Number of torrents (1 to 4294967295).
+    pub torrents: u32,
+    /// Number of peers (1 to 4294967295). Peers differ in source address or
+    /// announced port, so a source address can carry 65535 of them.
+    pub peers: u32,
+    /// How peers are spread over torrents: "uniform" gives every torrent the
+    /// same number of peers, "zipf" gives few torrents most of the peers, as
+    /// in reality.
+    pub popularity: Popularity,
+    /// Exponent of the Zipf distribution (above 0, at most 4): the torrent of
+    /// rank n has a share of peers proportional to 1 / n^exponent.
+    pub zipf_exponent: f64,
+    /// Fraction of peers that are seeders (0 to 1).
+    pub seeder_fraction: f64,
+    /// Number from which info hashes, peer ids and everything random follow.
+    /// Runs with the same seed announce the same peers.
+    pub seed: u64,
+}
+
+impl Default for PopulationConfig {
+    fn default() -> Self {
+        Self {
+            torrents: 10_000,
+            peers: 100_000,
+            popularity: Popularity::Uniform,
+            zipf_exponent: 1.0,
+            seeder_fraction: 0.5,
+            seed: 0,
+        }
+    }
+}
+
+/// How peers are spread over torrents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Popularity {
+    /// Every torrent has the same number of peers.
+    Uniform,
+    /// Few torrents have most of the peers.
+    Zipf,
+}
+
+/// What a population is made from; valid values only.
+#[derive(Debug, Clone)]
+pub(crate) struct PopulationSettings {
+    pub(crate) torrents: u32,
+    pub(crate) peers: u32,
+    pub(crate) sources: u32,
+    pub(crate) popularity: Popularity,
+    pub(crate) zipf_exponent: f64,
+    pub(crate) seeder_fraction: f64,
+    pub(crate) seed: u64,
+}
+
+impl PopulationSettings {
+    /// Checks the section `population` of a configuration.
+    pub(crate) fn new(config: &PopulationConfig, sources: usize, checks: &mut Checks) -> Self {
+        let torrents = checks.within("population.torrents", config.torrents, 1..=u32::MAX);
+        let peers = checks.within("population.peers", config.peers, 1..=u32::MAX);
+
+        // The number of sources is bounded far below `u32::MAX`.
+        let sources = sources.max(1) as u32;
+        if u64::from(peers) > u64::from(sources) * u64::from(PEERS_PER_SOURCE) {
+            let needed = peers.div_ceil(PEERS_PER_SOURCE);
+            checks.fail(
+                "population.peers",
+                format!(
+                    "{peers} peers need {needed} source addresses, \
+                     but network.source_addresses has {sources}"
+                ),
+            );
+        }
+        if peers < sources {
+            checks.fail(
+                "population.peers",
+                format!("{peers} peers are too few for {sources} source addresses"),
+            );
+        }
+        if !(0.0..=1.0).contains(&config.seeder_fraction) {
+            checks.fail(
+                "population.seeder_fraction",
+                format!("{} is not from 0 to 1", config.seeder_fraction),
+            );
+        }
+        if !(config.zipf_exponent > 0.0 && config.zipf_exponent <= MAX_ZIPF_EXPONENT) {
+            let exponent = config.zipf_exponent;
+            checks.fail(
+                "population.zipf_exponent",
+                format!("{exponent} is not above 0 and at most {MAX_ZIPF_EXPONENT}"),
+            );
+        }
+
+        Self {
+            torrents,
+            peers,
+            sources,
+            popularity: config.popularity,
+            zipf_exponent: config.zipf_exponent,
+            seeder_fraction: config.seeder_fraction,
+            seed: config.seed,
+        }
+    }
+}
+
+/// Above this, nearly all peers are in the first torrent.
+const MAX_ZIPF_EXPONENT: f64 = 4.0;

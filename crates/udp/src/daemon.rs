@@ -3,6 +3,7 @@
 use std::io;
 use std::net::UdpSocket;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ pub struct UdpDaemon {
     clients: Vec<Arc<ClientCounts>>,
     kernel_drops: KernelDrops,
     urgency: Urgency,
+    longest_step_nanoseconds: AtomicU64,
     /// Used by the main thread alone.
     chores: Mutex<Chores>,
     status: String,
@@ -126,6 +128,7 @@ impl Daemon for UdpDaemon {
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot watch for datagrams that the kernel drops")?,
             urgency,
+            longest_step_nanoseconds: AtomicU64::new(0),
             chores: Mutex::new(Chores {
                 housekeeping: Housekeeping::new(settings.cleaning_interval),
                 next_step: now,
@@ -154,7 +157,11 @@ impl Daemon for UdpDaemon {
             export.run_if_due(&self.state, now);
         }
         if now >= *next_step {
+            let start = Instant::now();
             *next_step = now + housekeeping.step(&self.state, self.clock.at(now), &self.urgency);
+            let nanoseconds = start.elapsed().as_nanos() as u64;
+            self.longest_step_nanoseconds
+                .fetch_max(nanoseconds, Relaxed);
         }
         next_step.saturating_duration_since(Instant::now())
     }
@@ -180,6 +187,13 @@ impl Daemon for UdpDaemon {
             "Torrents without peers that are kept for their download counts",
             &[],
             self.state.usage.retired() as u64,
+        );
+        let longest_step = self.longest_step_nanoseconds.load(Relaxed);
+        figures.gauge(
+            "longest_housekeeping_step_seconds",
+            "The longest time for which peers were forgotten in one go",
+            &[],
+            longest_step as f64 / 1e9,
         );
         counters::add_figures(&self.counters, self.kernel_drops.total(), figures);
         clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);

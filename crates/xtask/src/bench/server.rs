@@ -170,14 +170,25 @@ impl Server {
 
     /// Torrents of which the daemon knows, by its metrics.
     pub(super) fn torrents(&self) -> anyhow::Result<u64> {
+        // Whole numbers are exact up to 2^53.
+        Ok(self.metric("aquatic_udp_torrents")? as u64)
+    }
+
+    /// The longest time for which the daemon has forgotten peers in one go.
+    pub(super) fn longest_housekeeping_step(&self) -> anyhow::Result<Duration> {
+        let seconds = self.metric("aquatic_udp_longest_housekeeping_step_seconds")?;
+        Ok(Duration::try_from_secs_f64(seconds)?)
+    }
+
+    /// The sum over all labels of a metric.
+    fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut stream = TcpStream::connect(self.metrics_address)
             .with_context(|| format!("cannot connect to {}", self.metrics_address))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n")?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        sum_of_metric(&text, "aquatic_udp_torrents")
-            .context("the metrics have no aquatic_udp_torrents")
+        sum_of_metric(&text, name).with_context(|| format!("the metrics have no {name}"))
     }
 
     /// Asks the daemon to stop; returns how long that took.
@@ -270,14 +281,13 @@ fn daemon_config(
 }
 
 /// The sum over all labels of a metric in Prometheus' text format.
-fn sum_of_metric(text: &str, name: &str) -> Option<u64> {
+fn sum_of_metric(text: &str, name: &str) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
         if !rest.starts_with(['{', ' ']) {
             return None;
         }
-        // Whole numbers are exact up to 2^53.
-        Some(rest.rsplit(' ').next()?.parse::<f64>().ok()? as u64)
+        rest.rsplit(' ').next()?.parse::<f64>().ok()
     });
     values.reduce(|sum, value| sum + value)
 }
@@ -304,8 +314,8 @@ mod tests {
     #[test]
     fn sums_over_labels_and_takes_no_other_name() {
         let text = "# HELP x y\nx{family=\"ipv4\"} 3\nx{family=\"ipv6\"} 4\nx_total 9\ny 1\n";
-        assert_eq!(sum_of_metric(text, "x"), Some(7));
-        assert_eq!(sum_of_metric(text, "y"), Some(1));
+        assert_eq!(sum_of_metric(text, "x"), Some(7.0));
+        assert_eq!(sum_of_metric(text, "y"), Some(1.0));
         assert_eq!(sum_of_metric(text, "z"), None);
     }
 

@@ -47,6 +47,8 @@ impl Memory {
 pub(super) struct Expiry {
     pub(super) while_nothing_expired: Latency,
     pub(super) while_all_expired: Latency,
+    /// The longest time for which the daemon forgot peers in one go.
+    pub(super) longest_step: Duration,
     /// From when the first peer could expire until none was left, or until the
     /// measurement was given up.
     pub(super) watched: Duration,
@@ -260,6 +262,7 @@ impl Bench<'_> {
         Ok(Expiry {
             while_nothing_expired,
             while_all_expired,
+            longest_step: daemon.longest_housekeeping_step()?,
             watched: started.elapsed().saturating_sub(age),
             left: left.saturating_sub(PROBE_TORRENTS.into()),
         })

@@ -14,6 +14,7 @@ mod access_list;
 mod activation;
 mod announce;
 mod command_line;
+mod journal;
 mod limits;
 mod malformed;
 mod metrics;

@@ -13,6 +13,7 @@ use crate::root;
 /// the swarm, and nothing pure sees the process edge.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_bittorrent", &[]),
+    ("aquatic_http_protocol", &["aquatic_bittorrent"]),
     (
         "aquatic_load_test",
         &[

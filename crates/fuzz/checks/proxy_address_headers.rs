@@ -1,0 +1,23 @@
+//! What must hold for all values of headers that name a client's address.
+
+use aquatic_http_protocol::AddressHeader;
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(value: &[u8]) {
+    for name in ["X-Forwarded-For", "Forwarded"] {
+        let header = AddressHeader::new(name);
+        if let Ok(address) = header.address(Some(value)) {
+            assert_eq!(address, address.to_canonical());
+        }
+    }
+    // What the last proxy appends is what counts, whatever is there before it.
+    let list = AddressHeader::new("X-Forwarded-For");
+    let appended = [value, b", 192.0.2.1"].concat();
+    let expected = [192, 0, 2, 1].into();
+    assert_eq!(list.address(Some(&appended)), Ok(expected));
+    // Unless it is hidden in quotes: then nobody is believed.
+    let forwarded = AddressHeader::new("Forwarded");
+    let appended = [value, b", for=192.0.2.1;by=_proxy"].concat();
+    let address = forwarded.address(Some(&appended));
+    assert!(address.is_err() || address == Ok(expected));
+}

@@ -1,0 +1,319 @@
+//! What an announce asks.
+
+use std::num::NonZeroU32;
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
+
+use crate::query::{Parameters, QueryFault, Short, is_escaped_name, unescape_20};
+
+/// Makes a peer known and asks for others (BEP 3, "trackers").
+///
+/// Parameters that are not here are ignored. So is `ip`, because anybody could
+/// be announced with it, and `no_peer_id`, because peer ids are never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnounceRequest {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// What the peer calls itself.
+    pub peer_id: PeerId,
+    /// Where the peer listens; 0 is possible here and is the caller's to refuse.
+    pub port: u16,
+    /// Bytes that the peer lacks; 0 makes it a seeder. None if it did not say,
+    /// or nothing that is a number of bytes, such as -1 while it does not know.
+    pub left: Option<u64>,
+    /// Why the peer announces.
+    pub event: AnnounceEvent,
+    /// How many peers to send at most; none if the client leaves it to the
+    /// tracker.
+    pub peers_wanted: Option<NonZeroU32>,
+    /// Whether peers may be sent as bytes (BEP 23), which is so unless the
+    /// client asked for a list.
+    pub is_compact: bool,
+}
+
+/// The parameters that are read, as they stand in the query.
+#[derive(Default)]
+struct Raw<'a> {
+    info_hash: &'a [u8],
+    peer_id: &'a [u8],
+    port: Option<&'a [u8]>,
+    left: &'a [u8],
+    event: &'a [u8],
+    numwant: &'a [u8],
+    compact: &'a [u8],
+}
+
+impl AnnounceRequest {
+    /// Reads the query of a URL. Of a parameter that is there several times,
+    /// the last one counts.
+    ///
+    /// # Errors
+    ///
+    /// When an info hash, a peer id or a port is missing or makes no sense.
+    #[inline]
+    pub fn parse(query: &[u8]) -> Result<Self, QueryFault> {
+        let raw = Raw::collect(query);
+        let info_hash = unescape_20("info_hash", raw.info_hash)?;
+        let peer_id = unescape_20("peer_id", raw.peer_id)?;
+        let port = raw.port.ok_or(QueryFault::Missing("port"))?;
+        let port = number(port).and_then(|number| u16::try_from(number).ok());
+        Ok(Self {
+            info_hash: InfoHash(info_hash),
+            peer_id: PeerId(peer_id),
+            port: port.ok_or(QueryFault::Port)?,
+            left: number(raw.left),
+            event: event(raw.event),
+            peers_wanted: number(raw.numwant)
+                .and_then(|wanted| NonZeroU32::new(u32::try_from(wanted).unwrap_or(u32::MAX))),
+            is_compact: number(raw.compact) != Some(0),
+        })
+    }
+
+    /// Whether nothing is left to download.
+    #[inline]
+    #[must_use]
+    pub fn is_seeder(&self) -> bool {
+        self.left == Some(0)
+    }
+}
+
+impl<'a> Raw<'a> {
+    #[inline]
+    fn collect(query: &'a [u8]) -> Self {
+        let mut raw = Self::default();
+        for parameter in Parameters::of(query) {
+            raw.set(parameter.name, parameter.value);
+        }
+        raw
+    }
+
+    #[inline]
+    fn set(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b"info_hash" => self.info_hash = value,
+            b"peer_id" => self.peer_id = value,
+            b"port" => self.port = Some(value),
+            b"left" => self.left = value,
+            b"event" => self.event = value,
+            b"numwant" => self.numwant = value,
+            b"compact" => self.compact = value,
+            name if name.contains(&b'%') => self.set_escaped(name, value),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn set_escaped(&mut self, name: &[u8], value: &'a [u8]) {
+        let names: [&[u8]; 7] = [
+            b"info_hash",
+            b"peer_id",
+            b"port",
+            b"left",
+            b"event",
+            b"numwant",
+            b"compact",
+        ];
+        if let Some(plain) = names.iter().find(|plain| is_escaped_name(name, plain)) {
+            self.set(plain, value);
+        }
+    }
+}
+
+#[inline]
+fn number(value: &[u8]) -> Option<u64> {
+    Short::unescape(value)?.number()
+}
+
+/// BEP 3, `event`: "If not present, this is one of the announcements done at
+/// regular intervals". Empty is the same, and so is what nobody knows.
+#[inline]
+fn event(value: &[u8]) -> AnnounceEvent {
+    let short = Short::unescape(value);
+    match short.as_ref().map_or(&[][..], Short::as_bytes) {
+        b"started" => AnnounceEvent::Started,
+        b"stopped" => AnnounceEvent::Stopped,
+        b"completed" => AnnounceEvent::Completed,
+        b"paused" => AnnounceEvent::Paused,
+        _ => AnnounceEvent::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::query::write_escaped;
+
+    const NEEDED: &str = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl&port=6881";
+
+    fn with(more: &str) -> AnnounceRequest {
+        AnnounceRequest::parse(format!("{NEEDED}&{more}").as_bytes()).unwrap()
+    }
+
+    fn fault(query: &str) -> String {
+        AnnounceRequest::parse(query.as_bytes())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn only_three_parameters_are_needed() {
+        let expected = AnnounceRequest {
+            info_hash: InfoHash([b'a'; 20]),
+            peer_id: PeerId(*b"-XX1234-abcdefghijkl"),
+            port: 6881,
+            left: None,
+            event: AnnounceEvent::None,
+            peers_wanted: None,
+            is_compact: true,
+        };
+        assert_eq!(with(""), expected);
+        assert!(!expected.is_seeder());
+        assert_eq!(
+            with("foo=bar&&left&=&ip=10.0.0.1&no_peer_id=1&event=&numwant=&compact"),
+            expected
+        );
+    }
+
+    #[test]
+    fn reads_what_clients_send() {
+        // As libtorrent, Transmission and aria2 write them.
+        let libtorrent = "info_hash=%d8%cf%86%18q7%b9%9a%c1b%3ct%b6%88%97%eci%f1%a9%a6\
+            &peer_id=-LT20B0-g6hcnX!dvwY5&port=6881&uploaded=0&downloaded=0&left=16384&corrupt=0\
+            &key=6DE2B1E3&event=started&numwant=200&compact=1&no_peer_id=1&supportcrypto=1\
+            &redundant=0";
+        let announce = AnnounceRequest::parse(libtorrent.as_bytes()).unwrap();
+        assert_eq!(
+            announce.info_hash.to_string(),
+            "d8cf86187137b99ac1623c74b68897ec69f1a9a6"
+        );
+        assert_eq!(announce.peer_id, PeerId(*b"-LT20B0-g6hcnX!dvwY5"));
+        assert_eq!(announce.left, Some(16_384));
+        assert_eq!(announce.event, AnnounceEvent::Started);
+        assert_eq!(announce.peers_wanted, NonZeroU32::new(200));
+
+        let transmission = "info_hash=%D8%CF%86%18q7%B9%9A%C1b%3Ct%B6%88%97%ECi%F1%A9%A6\
+            &peer_id=-TR4060-abcdefghijkl&port=51413&uploaded=0&downloaded=0&left=0&numwant=0\
+            &key=5E5D7DB0&compact=1&supportcrypto=1&requirecrypto=1&corrupt=0&event=stopped";
+        let announce = AnnounceRequest::parse(transmission.as_bytes()).unwrap();
+        assert!(announce.is_seeder());
+        assert_eq!(announce.event, AnnounceEvent::Stopped);
+        assert_eq!(announce.peers_wanted, None);
+    }
+
+    #[test]
+    fn events() {
+        for (text, event) in [
+            ("started", AnnounceEvent::Started),
+            ("stopped", AnnounceEvent::Stopped),
+            ("completed", AnnounceEvent::Completed),
+            ("paused", AnnounceEvent::Paused),
+            ("%73tarted", AnnounceEvent::Started),
+            ("", AnnounceEvent::None),
+            ("empty", AnnounceEvent::None),
+            (
+                "an event that nobody has ever heard of",
+                AnnounceEvent::None,
+            ),
+        ] {
+            assert_eq!(with(&format!("event={text}")).event, event, "{text}");
+        }
+    }
+
+    #[test]
+    fn numwant_and_compact() {
+        let wanted = |text: &str| with(&format!("numwant={text}")).peers_wanted;
+        assert_eq!(wanted("1"), NonZeroU32::new(1));
+        assert_eq!(wanted("0"), None);
+        assert_eq!(wanted("-1"), None);
+        assert_eq!(wanted("many"), None);
+        assert_eq!(wanted("99999999999999"), Some(NonZeroU32::MAX));
+        assert!(!with("compact=0").is_compact);
+        assert!(with("compact=1").is_compact);
+        assert!(with("compact=yes").is_compact);
+    }
+
+    #[test]
+    fn left() {
+        for (text, left) in [
+            ("0", Some(0)),
+            ("00", Some(0)),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("-1", None),
+            ("none", None),
+        ] {
+            assert_eq!(with(&format!("left={text}")).left, left, "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_missing_or_wrong() {
+        assert_eq!(fault(""), "info_hash is missing");
+        assert_eq!(fault("info_hash=&port=1"), "info_hash is missing");
+        assert_eq!(
+            fault("info_hash=aaaaaaaaaaaaaaaaaaaa&port=1"),
+            "peer_id is missing"
+        );
+        let hash_and_id = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=aaaaaaaaaaaaaaaaaaaa";
+        assert_eq!(fault(hash_and_id), "port is missing");
+        for port in ["", "65536", "-1", "http", "6881.0"] {
+            assert_eq!(
+                fault(&format!("{hash_and_id}&port={port}")),
+                "port is not a number from 1 to 65535",
+                "{port}"
+            );
+        }
+        assert_eq!(
+            fault("peer_id=short&info_hash=aaaaaaaaaaaaaaaaaaaa&port=1"),
+            "peer_id has 5 bytes instead of 20"
+        );
+    }
+
+    #[test]
+    fn names_may_be_escaped_and_the_last_one_counts() {
+        assert_eq!(with("p%6Frt=1").port, 1);
+        assert_eq!(with("port=1&port=2").port, 2);
+        assert_eq!(with("PORT=1").port, 6881);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end(query: Vec<u8>) {
+            let _ = AnnounceRequest::parse(&query);
+        }
+
+        #[test]
+        fn any_announce_in_any_order(
+            info_hash: [u8; 20],
+            peer_id: [u8; 20],
+            port: u16,
+            left: Option<u64>,
+            parameters in Just(vec![0, 1, 2, 3, 4]).prop_shuffle(),
+        ) {
+            let mut query = Vec::new();
+            for parameter in parameters {
+                match parameter {
+                    0 => {
+                        query.extend(b"info_hash=");
+                        write_escaped(&mut query, &info_hash);
+                    }
+                    1 => {
+                        query.extend(b"peer_id=");
+                        write_escaped(&mut query, &peer_id);
+                    }
+                    2 => query.extend(format!("port={port}").into_bytes()),
+                    3 => query.extend(left.map_or_else(String::new, |left| format!("left={left}")).into_bytes()),
+                    _ => query.extend(b"x=1&y"),
+                }
+                query.push(b'&');
+            }
+            let announce = AnnounceRequest::parse(&query).unwrap();
+            prop_assert_eq!(announce.info_hash.0, info_hash);
+            prop_assert_eq!(announce.peer_id.0, peer_id);
+            prop_assert_eq!(announce.port, port);
+            prop_assert_eq!(announce.left, left);
+        }
+    }
+}

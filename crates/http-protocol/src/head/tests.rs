@@ -1,0 +1,262 @@
+//! Requests as clients send them, and what is none.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn whole(bytes: &[u8]) -> Reading<'_> {
+    Reading::of(bytes, Some("x-forwarded-for"))
+}
+
+/// Reads the bytes in pieces that end at `ends`, and then all of them.
+fn pieces<'a>(bytes: &'a [u8], ends: &[usize]) -> Reading<'a> {
+    let mut ends: Vec<usize> = ends.iter().map(|end| end % (bytes.len() + 1)).collect();
+    ends.sort_unstable();
+    for end in ends {
+        match Reading::of(&bytes[..end], Some("X-Forwarded-For")) {
+            Reading::Incomplete => {}
+            done => return done,
+        }
+    }
+    whole(bytes)
+}
+
+fn head(request: &str) -> Head<'_> {
+    match whole(request.as_bytes()) {
+        Reading::Complete { head, length } => {
+            assert_eq!(length, request.len());
+            head
+        }
+        other => panic!("{request:?}: {other:?}"),
+    }
+}
+
+fn fault(request: &[u8]) -> HttpFault {
+    match whole(request) {
+        Reading::Fault(fault) => fault,
+        other => panic!("{request:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn reads_requests_of_clients() {
+    let request = "GET /announce?x=y HTTP/1.1\r\nHost: tracker.test:3000\r\n\
+        User-Agent: Transmission/4.0.6\r\nAccept: */*\r\nAccept-Encoding: deflate, gzip\r\n\r\n";
+    let expected = Head {
+        resource: Resource::Announce(b"x=y"),
+        is_head: false,
+        version: Version::Http11,
+        keeps_alive: true,
+        wanted_header: None,
+    };
+    assert_eq!(head(request), expected);
+    assert_eq!(head(&request.replace("\r\n", "\n")), expected);
+    assert_eq!(head(&format!("\r\n\n{request}")), expected);
+    assert_eq!(
+        head(&request.replace("GET", "HEAD")),
+        Head {
+            is_head: true,
+            ..expected
+        }
+    );
+    assert_eq!(head("GET /announce?x=y HTTP/1.1\r\n\r\n"), expected);
+    assert_eq!(
+        head("POST /announce?x=y HTTP/1.1\r\n\r\n").resource,
+        Resource::OtherMethod
+    );
+}
+
+#[test]
+fn a_target_may_have_raw_bytes() {
+    let request = b"GET /announce?info_hash=\x00\x01\x7f\x80\xff\t\"<>{}|\\^` HTTP/1.1\r\n\r\n";
+    let Reading::Complete { head, .. } = whole(request) else {
+        panic!();
+    };
+    assert_eq!(
+        head.resource,
+        Resource::Announce(b"info_hash=\x00\x01\x7f\x80\xff\t\"<>{}|\\^`")
+    );
+}
+
+#[test]
+fn connections_stay_open_when_both_versions_say_so() {
+    let keeps_alive = |version: &str, headers: &str| {
+        head(&format!("GET / HTTP/{version}\r\nHost: x\r\n{headers}\r\n")).keeps_alive
+    };
+    assert!(keeps_alive("1.1", ""));
+    assert!(!keeps_alive("1.1", "connection: Close\r\n"));
+    assert!(!keeps_alive("1.1", "Connection: Keep-Alive , close\r\n"));
+    assert!(!keeps_alive(
+        "1.1",
+        "Connection: TE\r\nConnection: close\r\n"
+    ));
+    assert!(keeps_alive("1.1", "Connection: TE\r\n"));
+    assert!(!keeps_alive("1.0", ""));
+    assert!(keeps_alive("1.0", "Connection: keep-alive\r\n"));
+    assert!(!keeps_alive("1.0", "Connection: close, keep-alive\r\n"));
+    assert!(keeps_alive("1.9", ""));
+
+    // Bodies are not read.
+    assert!(keeps_alive("1.1", "Content-Length: 0\r\n"));
+    assert!(!keeps_alive("1.1", "Content-Length: 5\r\n"));
+    assert!(!keeps_alive("1.1", "Content-Length: 0, 5\r\n"));
+    assert!(!keeps_alive("1.1", "Transfer-Encoding: chunked\r\n"));
+    // Without a body there is nothing to continue with.
+    assert!(keeps_alive("1.1", "Expect: 100-continue\r\n"));
+}
+
+#[test]
+fn finds_the_wanted_header() {
+    let wanted = |headers: &str| {
+        let request = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+        match whole(request.as_bytes()) {
+            Reading::Complete { head, .. } => head
+                .wanted_header
+                .map(|value| String::from_utf8_lossy(value).into_owned()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(wanted("").as_deref(), None);
+    assert_eq!(
+        wanted("X-FORWARDED-FOR: a, b \r\n").as_deref(),
+        Some("a, b")
+    );
+    assert_eq!(
+        wanted("x-forwarded-for: a\r\nX-Forwarded-For: b\r\n").as_deref(),
+        Some("b")
+    );
+    assert_eq!(wanted("X-Forwarded-For:\r\n").as_deref(), Some(""));
+    assert_eq!(wanted("X-Forwarded-Fox: a\r\n").as_deref(), None);
+}
+
+#[test]
+fn requests_follow_each_other() {
+    let first = b"GET /health HTTP/1.1\r\n\r\n";
+    let all = [&first[..], b"GET /scrape HTTP/1.1\r\n\r\nGET"].concat();
+    let Reading::Complete { length, .. } = Reading::of(&all, None) else {
+        panic!();
+    };
+    assert_eq!(length, first.len());
+    let Reading::Complete { head, length } = Reading::of(&all[length..], None) else {
+        panic!();
+    };
+    assert_eq!(head.resource, Resource::Scrape(b""));
+    assert_eq!(all[first.len() + length..], *b"GET");
+    assert_eq!(Reading::of(b"GET", None), Reading::Incomplete);
+}
+
+#[test]
+fn says_at_once_what_is_no_http() {
+    for bytes in [
+        &b"\x13BitTorrent protocol"[..],
+        b"\x00",
+        b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n",
+        b"GET /\r\n",
+        b"GET / HTTP/2.0\r\n",
+        b"GET / HTTP/1.x\r\n",
+        b"GET  / HTTP/1.1\r\n",
+        b"GET /a b HTTP/1.1\r\n",
+        b"GET  HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n",
+        b"GET / HTTP/1.1 \r\n",
+        b" GET / HTTP/1.1\r\n",
+        b"\r\r\n",
+        b"hello\n",
+        b"amethodthatislongerthanany",
+    ] {
+        assert_eq!(fault(bytes), HttpFault::NotHttp, "{bytes:?}");
+    }
+    assert_eq!(fault(b"\x16\x03\x01\x02\x00\x01"), HttpFault::Tls);
+    assert_eq!(fault(b"GET / HTTP/1.1\r\nno header\r\n"), HttpFault::Header);
+    assert_eq!(
+        fault(b"GET / HTTP/1.1\r\na: b\r\n folded\r\n\r\n"),
+        HttpFault::Header
+    );
+    assert_eq!(fault(b"GET / HTTP/1.1\r\na: \0\r\n\r\n"), HttpFault::Header);
+}
+
+#[test]
+fn the_start_of_a_request_is_no_fault() {
+    let request = b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for end in 0..request.len() {
+        assert_eq!(whole(&request[..end]), Reading::Incomplete, "{end}");
+    }
+}
+
+#[test]
+fn has_bounds() {
+    let with_headers = |count| {
+        let mut request = b"GET / HTTP/1.1\r\n".to_vec();
+        for number in 0..count {
+            request.extend(format!("x-{number}: y\r\n").into_bytes());
+        }
+        request.extend(b"\r\n");
+        request
+    };
+    assert!(matches!(whole(&with_headers(64)), Reading::Complete { .. }));
+    assert_eq!(fault(&with_headers(65)), HttpFault::TooManyHeaders);
+
+    let of_length = |length: usize| {
+        let around = "GET / HTTP/1.1\r\nx: \r\n\r\n".len();
+        format!(
+            "GET / HTTP/1.1\r\nx: {}\r\n\r\n",
+            "y".repeat(length - around)
+        )
+        .into_bytes()
+    };
+    let longest = of_length(MAX_REQUEST_LENGTH);
+    assert!(matches!(whole(&longest), Reading::Complete { .. }));
+    let longer = of_length(MAX_REQUEST_LENGTH + 1);
+    assert_eq!(fault(&longer), HttpFault::TooLong);
+    assert_eq!(
+        whole(&longer[..MAX_REQUEST_LENGTH - 1]),
+        Reading::Incomplete
+    );
+    assert_eq!(fault(&longer[..MAX_REQUEST_LENGTH]), HttpFault::TooLong);
+    assert_eq!(
+        fault(&b"\r\n".repeat(MAX_REQUEST_LENGTH / 2)),
+        HttpFault::TooLong
+    );
+}
+
+/// Something between a request and noise.
+fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just(&b"GET /announce?info_hash=%aa HTTP/1.1\r\n"[..]),
+        Just(&b"HEAD / HTTP/1.0\n"[..]),
+        Just(&b"GET "[..]),
+        Just(&b"Connection: close\r\n"[..]),
+        Just(&b"X-Forwarded-For: 192.0.2.1\r\n"[..]),
+        Just(&b"a: b"[..]),
+        Just(&b"\r\n"[..]),
+        Just(&b"\n"[..]),
+        Just(&b"\r"[..]),
+        Just(&b" "[..]),
+        Just(&b"\x16"[..]),
+        Just(&b"\xff"[..]),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn pieces_do_not_matter(
+        request in nearly_a_request(),
+        ends in prop::collection::vec(any::<usize>(), 0..8),
+    ) {
+        prop_assert_eq!(pieces(&request, &ends), whole(&request));
+    }
+
+    #[test]
+    fn byte_by_byte_is_the_same(request in nearly_a_request()) {
+        let ends: Vec<usize> = (0..=request.len()).collect();
+        prop_assert_eq!(pieces(&request, &ends), whole(&request));
+    }
+
+    #[test]
+    fn any_bytes_end(bytes: Vec<u8>, ends: Vec<usize>) {
+        prop_assert_eq!(pieces(&bytes, &ends), whole(&bytes));
+    }
+}

@@ -13,13 +13,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
 use anyhow::{Context, bail};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
 mod passed;
+mod tcp;
 
 pub use passed::{Passed, PassedSocket};
+pub use tcp::{BoundTcp, TcpRequest, tcp};
 
 /// The name that a passed socket for metrics has (`FileDescriptorName=`).
 pub const METRICS_NAME: &str = "metrics";
@@ -39,14 +41,17 @@ pub struct UdpRequest<'a> {
     pub receive_buffer_bytes: Option<NonZeroUsize>,
 }
 
-/// A UDP socket that is bound and does not block.
+/// A socket that is bound and does not block.
 #[derive(Debug)]
-pub struct BoundUdp {
+pub struct Bound<S> {
     /// The address it is bound to, with the port that was chosen for port 0.
     pub address: SocketAddr,
     /// The socket.
-    pub socket: UdpSocket,
+    pub socket: S,
 }
+
+/// A UDP socket that is bound and does not block.
+pub type BoundUdp = Bound<UdpSocket>;
 
 /// Takes over the UDP sockets that the service manager passed, or binds some.
 ///
@@ -60,11 +65,32 @@ pub struct BoundUdp {
 /// When an address cannot be bound; the message names it and the likely remedy.
 pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
     let adopted = passed.take_udp()?;
-    if adopted.is_empty() {
-        bind_udp(request)
+    let mut granted = GrantedBuffer::default();
+    let sockets = if adopted.is_empty() {
+        bind_each(
+            request.addresses,
+            request.workers,
+            "UDP",
+            |address, is_first| {
+                let (socket, buffer) = bind_udp(address, is_first, request.receive_buffer_bytes)?;
+                granted.note(buffer);
+                Ok(socket)
+            },
+        )?
     } else {
-        share_out(request, adopted)
-    }
+        for one in &adopted {
+            let socket = SockRef::from(&one.socket);
+            granted.note(set_receive_buffer(&socket, request.receive_buffer_bytes)?);
+        }
+        share_out(
+            request.addresses,
+            request.workers,
+            "ListenDatagram=",
+            adopted,
+        )?
+    };
+    granted.warn(request.receive_buffer_bytes);
+    Ok(sockets)
 }
 
 /// Takes over the listening socket named [`METRICS_NAME`] if the service manager
@@ -165,36 +191,43 @@ impl KernelDrops {
     }
 }
 
-fn bind_udp(request: UdpRequest<'_>) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
-    let mut workers: Vec<Vec<BoundUdp>> = Vec::new();
-    workers.resize_with(request.workers.get(), Vec::new);
-    let mut granted = GrantedBuffer::default();
+/// Binds a socket for each address and worker. `bind` gets the address and
+/// whether it is the first socket on it.
+fn bind_each<S: AsFd>(
+    addresses: &[SocketAddr],
+    workers: NonZeroUsize,
+    what: &str,
+    mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
+) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
+    let mut sockets: Vec<Vec<Bound<S>>> = Vec::new();
+    sockets.resize_with(workers.get(), Vec::new);
 
-    for &address in request.addresses {
-        if is_family_missing(address) && request.addresses.len() > 1 {
+    for &address in addresses {
+        if is_family_missing(address) && addresses.len() > 1 {
             log::warn!("not serving {address}: this system has IPv6 switched off");
             continue;
         }
         // With port 0 the first socket finds out which port it is.
         let mut address = address;
-        for (index, worker) in workers.iter_mut().enumerate() {
-            let bind = || bind_one(address, index == 0, request.receive_buffer_bytes);
-            let (socket, buffer) = bind().map_err(|error| {
-                let error = bind_error(error, "UDP", address);
-                match covering(address, request.addresses) {
+        for (index, worker) in sockets.iter_mut().enumerate() {
+            let bound = bind(address, index == 0).and_then(|socket| {
+                let bound = SockRef::from(&socket).local_addr()?.as_socket();
+                Ok((socket, bound))
+            });
+            let (socket, bound) = bound.map_err(|error| {
+                let error = bind_error(error, what, address);
+                match covering(address, addresses) {
                     Some(other) => {
                         error.context(format!("{address} is also covered by {other} of the list"))
                     }
                     None => error,
                 }
             })?;
-            address = socket.local_addr()?;
-            granted.note(buffer);
-            worker.push(BoundUdp { address, socket });
+            address = bound.unwrap_or(address);
+            worker.push(Bound { address, socket });
         }
     }
-    granted.warn(request.receive_buffer_bytes);
-    Ok(workers)
+    Ok(sockets)
 }
 
 /// Whether this is every IPv6 address of a system that knows no IPv6: then the
@@ -206,7 +239,7 @@ fn is_family_missing(address: SocketAddr) -> bool {
             .is_err_and(|error| error.raw_os_error() == Some(libc::EAFNOSUPPORT))
 }
 
-fn bind_one(
+fn bind_udp(
     address: SocketAddr,
     is_first: bool,
     receive_buffer: Option<NonZeroUsize>,
@@ -232,57 +265,54 @@ fn bind_one(
     Ok((socket.into(), granted))
 }
 
-/// Gives each worker its passed sockets.
-fn share_out(
-    request: UdpRequest<'_>,
-    adopted: Vec<PassedSocket<UdpSocket>>,
-) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
-    let mut addresses: Vec<(SocketAddr, Vec<BoundUdp>)> = Vec::new();
-    let mut granted = GrantedBuffer::default();
-    for one in adopted {
-        let address = one.address;
-        let socket = Socket::from(one.socket);
-        granted.note(set_receive_buffer(&socket, request.receive_buffer_bytes)?);
-        if address.is_ipv6() && !socket.only_v6()? {
+/// Gives each worker its passed sockets. `directive` is what names one in a
+/// socket unit.
+fn share_out<S: AsFd>(
+    wanted: &[SocketAddr],
+    workers: NonZeroUsize,
+    directive: &str,
+    adopted: Vec<PassedSocket<S>>,
+) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
+    let mut addresses: Vec<(SocketAddr, Vec<Bound<S>>)> = Vec::new();
+    for PassedSocket {
+        address, socket, ..
+    } in adopted
+    {
+        if address.is_ipv6() && !SockRef::from(&socket).only_v6()? {
             log::warn!(
                 "passed socket {address} serves IPv4 too; \
                  set BindIPv6Only=ipv6-only in the socket unit and list IPv4 addresses apart"
             );
         }
-        let bound = BoundUdp {
-            address,
-            socket: socket.into(),
-        };
+        let bound = Bound { address, socket };
         match addresses.iter_mut().find(|(other, _)| *other == address) {
             Some((_, sockets)) => sockets.push(bound),
             None => addresses.push((address, vec![bound])),
         }
     }
-    granted.warn(request.receive_buffer_bytes);
-    warn_of_other_addresses(request.addresses, &addresses);
+    warn_of_other_addresses(wanted, &addresses);
 
-    let sockets: Vec<BoundUdp> = addresses
+    let sockets: Vec<Bound<S>> = addresses
         .into_iter()
         .flat_map(|(_, sockets)| sockets)
         .collect();
-    let count = sockets.len().min(request.workers.get());
-    if count < request.workers.get() {
+    let count = sockets.len().min(workers.get());
+    if count < workers.get() {
         log::warn!(
-            "{} socket workers are configured, but the service manager passed only {count} \
-             sockets: starting {count}; repeat ListenDatagram= in the socket unit, \
-             with ReusePort=yes, once for each worker",
-            request.workers
+            "{workers} socket workers are configured, but the service manager passed only {count} \
+             sockets: starting {count}; repeat {directive} in the socket unit, \
+             with ReusePort=yes, once for each worker"
         );
     }
-    let mut workers: Vec<Vec<BoundUdp>> = Vec::new();
-    workers.resize_with(count, Vec::new);
+    let mut shares: Vec<Vec<Bound<S>>> = Vec::new();
+    shares.resize_with(count, Vec::new);
     for (index, socket) in sockets.into_iter().enumerate() {
-        workers[index % count].push(socket);
+        shares[index % count].push(socket);
     }
-    Ok(workers)
+    Ok(shares)
 }
 
-fn warn_of_other_addresses(wanted: &[SocketAddr], found: &[(SocketAddr, Vec<BoundUdp>)]) {
+fn warn_of_other_addresses<S>(wanted: &[SocketAddr], found: &[(SocketAddr, Vec<Bound<S>>)]) {
     let same =
         wanted.len() == found.len() && found.iter().all(|(address, _)| wanted.contains(address));
     if !same {

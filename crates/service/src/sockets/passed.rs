@@ -74,12 +74,17 @@ impl Passed {
     ///
     /// As [`Self::take_udp`].
     pub fn take_tcp(&mut self, name: &str) -> anyhow::Result<Vec<PassedSocket<TcpListener>>> {
-        self.take(|one| {
-            one.name == name
-                && is_internet(&one.socket)
-                && is_type(&one.socket, Type::STREAM)
-                && one.socket.is_listener().unwrap_or(false)
-        })
+        self.take(|one| one.name == name && is_internet(&one.socket) && is_listener(&one.socket))
+    }
+
+    /// Takes all listening TCP sockets that are left and makes them
+    /// non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::take_udp`].
+    pub fn take_all_tcp(&mut self) -> anyhow::Result<Vec<PassedSocket<TcpListener>>> {
+        self.take(|one| is_internet(&one.socket) && is_listener(&one.socket))
     }
 
     /// Takes the one listening TCP socket with this name; it blocks.
@@ -176,6 +181,10 @@ fn is_internet(socket: &Socket) -> bool {
 
 fn is_type(socket: &Socket, wanted: Type) -> bool {
     socket.r#type().is_ok_and(|found| found == wanted)
+}
+
+fn is_listener(socket: &Socket) -> bool {
+    is_type(socket, Type::STREAM) && socket.is_listener().unwrap_or(false)
 }
 
 fn describe(socket: &Socket) -> String {

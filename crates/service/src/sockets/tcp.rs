@@ -1,0 +1,162 @@
+//! Listening TCP sockets.
+
+use super::*;
+
+/// Which TCP sockets a daemon wants.
+#[derive(Debug, Clone, Copy)]
+pub struct TcpRequest<'a> {
+    /// Addresses to serve; an IPv6 address serves IPv6 only.
+    pub addresses: &'a [SocketAddr],
+    /// Sockets for each address: one a worker.
+    pub workers: NonZeroUsize,
+    /// Connections that may wait on each socket to be accepted; the system cuts
+    /// it to `net.core.somaxconn`.
+    pub backlog: NonZeroUsize,
+}
+
+/// A TCP socket that listens and does not block.
+pub type BoundTcp = Bound<TcpListener>;
+
+/// Takes over the listening TCP sockets that the service manager passed, all
+/// but the one for metrics, or binds some.
+///
+/// As [`udp`](super::udp), it returns one list for each worker, none of them
+/// empty. What is sent over connections of these sockets is not held back to be
+/// sent together (TCP_NODELAY).
+///
+/// # Errors
+///
+/// When an address cannot be bound; the message names it and the likely remedy.
+pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
+    let adopted = passed.take_all_tcp()?;
+    if adopted.is_empty() {
+        let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
+        return bind_each(
+            request.addresses,
+            request.workers,
+            "TCP",
+            |address, is_first| bind_tcp(address, is_first, backlog),
+        );
+    }
+    for one in &adopted {
+        SockRef::from(&one.socket)
+            .set_tcp_nodelay(true)
+            .with_context(|| format!("passed socket {}", one.address))?;
+    }
+    share_out(request.addresses, request.workers, "ListenStream=", adopted)
+}
+
+fn bind_tcp(address: SocketAddr, is_first: bool, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of the process before this one may linger on the port; a
+    // listener that is alive still makes the bind of the first socket fail.
+    socket.set_reuse_address(true)?;
+    // Accepted connections inherit it.
+    socket.set_tcp_nodelay(true)?;
+    if !is_first {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    if is_first {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn request(address: &SocketAddr, workers: usize) -> TcpRequest<'_> {
+        TcpRequest {
+            addresses: std::slice::from_ref(address),
+            workers: NonZeroUsize::new(workers).unwrap(),
+            backlog: NonZeroUsize::new(1024).unwrap(),
+        }
+    }
+
+    fn loopback() -> [SocketAddr; 2] {
+        ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
+    }
+
+    fn accepted(listener: &TcpListener) -> Vec<TcpStream> {
+        let mut streams = Vec::new();
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => streams.push(stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return streams,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn connections_spread_over_the_sockets_of_an_address() {
+        for address in loopback() {
+            let workers = tcp(request(&address, 3), &mut Passed::default()).unwrap();
+            let address = workers[0][0].address;
+            assert_ne!(address.port(), 0);
+            let clients: Vec<_> = (0..150)
+                .map(|_| TcpStream::connect(address).unwrap())
+                .collect();
+            let mut total = 0;
+            for worker in &workers {
+                assert_eq!(worker[0].address, address);
+                let streams = accepted(&worker[0].socket);
+                // 50 are expected; fewer than 10 come once in 10^13 runs.
+                assert!(streams.len() >= 10, "{} connections", streams.len());
+                assert!(streams.iter().all(|stream| stream.nodelay().unwrap()));
+                total += streams.len();
+            }
+            assert_eq!(total, clients.len());
+        }
+    }
+
+    #[test]
+    fn a_second_daemon_is_refused_and_a_next_one_is_not() {
+        for address in loopback() {
+            let first = tcp(request(&address, 2), &mut Passed::default()).unwrap();
+            let taken = first[0][0].address;
+            let error = tcp(request(&taken, 2), &mut Passed::default()).unwrap_err();
+            let text = format!("{error:#}");
+            assert!(text.contains("another program has this address"), "{text}");
+
+            // A connection that the first one closes lingers on its port.
+            let client = TcpStream::connect(taken).unwrap();
+            for worker in &first {
+                drop(accepted(&worker[0].socket));
+            }
+            drop(first);
+            drop(client);
+            tcp(request(&taken, 2), &mut Passed::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn passed_sockets_are_taken_but_for_the_one_of_the_metrics() {
+        let [address, _] = loopback();
+        let [one, two, metrics] =
+            [(); 3].map(|()| Socket::from(bind_tcp(address, true, 16).unwrap()));
+        let mut passed = Passed::from_sockets(vec![
+            ("http.socket", one),
+            (METRICS_NAME, metrics),
+            ("other.socket", two),
+        ]);
+        assert!(super::super::metrics(None, &mut passed).unwrap().is_some());
+        let workers = tcp(request(&address, 3), &mut passed).unwrap();
+        assert_eq!(workers.len(), 2);
+        passed.finish().unwrap();
+    }
+}

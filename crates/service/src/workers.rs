@@ -19,6 +19,10 @@ use anyhow::Context as _;
 use crate::logging::panic_text;
 use crate::signals::Signal;
 
+mod standalone;
+
+pub use standalone::Standalone;
+
 /// The longest a worker may take from one beat to the next when it has nothing
 /// to do: it waits for events at most this long.
 pub const LONGEST_TURN: Duration = Duration::from_secs(1);

@@ -6,9 +6,28 @@
 //!
 //! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the seam.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
+//! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
+//! * [`proxy_header`]: the PROXY protocol.
+//! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
+//!   connections of a worker, without I/O.
+//! * [`start`], `event_loop`: what drives them.
 
 #![forbid(unsafe_code)]
 
+mod address_ranges;
+mod admission;
+mod connection;
+mod counters;
+mod deadlines;
+mod engine;
+mod event_loop;
 mod protocol;
+pub mod proxy_header;
+mod settings;
+mod table;
+mod tls;
 
+pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
+pub use event_loop::{Plan, Running, start};
 pub use protocol::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+pub use settings::{EventLoop, Limits, Settings};

@@ -1,0 +1,172 @@
+//! How many connections may be open, over all workers and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::counters::Refusal;
+use crate::settings::Limits;
+
+/// Locks over the counts of addresses; each has its part of the addresses.
+const SHARDS: usize = 16;
+
+/// The counts that all workers share.
+pub(crate) struct Admission {
+    open: AtomicUsize,
+    max: NonZeroUsize,
+    /// `None` when addresses have no limit and are not counted.
+    per_address: Option<PerAddress>,
+}
+
+struct PerAddress {
+    max: NonZeroUsize,
+    shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
+}
+
+/// The right of one connection to be open; gives it back when dropped.
+pub(crate) struct Permit {
+    admission: Arc<Admission>,
+    /// Under which address it counts.
+    counted: Option<IpAddr>,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            max: limits.max_connections,
+            per_address: limits.max_connections_per_ip.map(|max| PerAddress {
+                max,
+                shards: Default::default(),
+            }),
+        })
+    }
+
+    /// Lets a connection in. `address` is `None` for those that have no limit
+    /// of their own, as those of proxies, and for now those that a proxy will
+    /// speak for.
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
+        if self.open.fetch_add(1, Relaxed) >= self.max.get() {
+            self.open.fetch_sub(1, Relaxed);
+            return Err(Refusal::TooMany);
+        }
+        let mut permit = Permit {
+            admission: Arc::clone(self),
+            counted: None,
+        };
+        if let Some(address) = address {
+            permit.count(address)?;
+        }
+        Ok(permit)
+    }
+}
+
+impl Permit {
+    /// Counts the connection under this address.
+    pub(crate) fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        let Some(per_address) = &self.admission.per_address else {
+            return Ok(());
+        };
+        let group = group(address);
+        let mut counts = per_address.shard(group);
+        let count = counts.entry(group).or_insert(0);
+        // An entry that is new has a count of 0, which is below every limit.
+        if *count >= per_address.max.get() {
+            return Err(Refusal::TooManyFromAddress);
+        }
+        *count += 1;
+        self.counted = Some(group);
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Relaxed);
+        if let (Some(group), Some(per_address)) = (self.counted, &self.admission.per_address) {
+            let mut counts = per_address.shard(group);
+            if let Some(count) = counts.get_mut(&group) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&group);
+                }
+            }
+        }
+    }
+}
+
+impl PerAddress {
+    fn shard(&self, group: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let octet = match group {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[7],
+        };
+        // Each change is complete in itself, so a panic elsewhere hurts none.
+        self.shards[usize::from(octet) % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever has one IPv6 address has a /64 of them.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        ipv4 => ipv4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(max: usize, per_ip: Option<usize>) -> Arc<Admission> {
+        Admission::new(&Limits {
+            max_connections: max.try_into().unwrap(),
+            max_connections_per_ip: per_ip.map(|max| max.try_into().unwrap()),
+            ..Limits::default()
+        })
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn the_total_is_bounded_and_given_back() {
+        let admission = admission(2, None);
+        let first = admission.admit(ip("192.0.2.1")).unwrap();
+        let _second = admission.admit(None).unwrap();
+        assert_eq!(admission.admit(None).err(), Some(Refusal::TooMany));
+        drop(first);
+        assert!(admission.admit(None).is_ok());
+    }
+
+    #[test]
+    fn addresses_and_networks_are_bounded() {
+        let admission = admission(100, Some(1));
+        let refused = Some(Refusal::TooManyFromAddress);
+        let first = admission.admit(ip("192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.1")).err(), refused);
+        assert_eq!(admission.admit(ip("::ffff:192.0.2.1")).err(), refused);
+        let _other = admission.admit(ip("192.0.2.2")).unwrap();
+        drop(first);
+        let _again = admission.admit(ip("192.0.2.1")).unwrap();
+
+        let _network = admission.admit(ip("2001:db8:0:1::1")).unwrap();
+        assert_eq!(admission.admit(ip("2001:db8:0:1:ffff::2")).err(), refused);
+        let _next = admission.admit(ip("2001:db8:0:2::1")).unwrap();
+
+        // What was refused does not count.
+        assert_eq!(admission.open.load(Relaxed), 4);
+        let per_address = admission.per_address.as_ref().unwrap();
+        let entries: usize = per_address
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().len())
+            .sum();
+        assert_eq!(entries, 4);
+    }
+}

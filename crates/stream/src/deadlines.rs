@@ -1,0 +1,161 @@
+//! When connections have to be looked at: a wheel of coarse times.
+
+use std::time::{Duration, Instant};
+
+use crate::ConnectionId;
+
+/// The precision of deadlines.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+
+/// Turns of the wheel's hand until it is back; what is due later than in 128 s
+/// comes by more than once. A power of two.
+const PLACES: usize = 512;
+
+/// Connections for which a place of the wheel keeps memory.
+const SPARE: usize = 64;
+
+/// A time in ticks since the wheel was made. It would take 34 years to wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tick(u32);
+
+impl Tick {
+    /// The tick of a time that has not come.
+    pub(crate) const NEVER: Self = Self(u32::MAX);
+}
+
+/// A span of time in ticks, rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticks(u32);
+
+impl Ticks {
+    /// When a connection is first looked at: after two seconds.
+    pub(crate) const FIRST_LOOK: Self = Self(8);
+}
+
+impl From<Duration> for Ticks {
+    fn from(time: Duration) -> Self {
+        let ticks = time.as_millis().div_ceil(TICK.as_millis());
+        Self(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+}
+
+/// Which connections come up for a look at which tick.
+///
+/// Deadlines are kept with the connections and may move to later without the
+/// wheel being told: who finds at the look that it is not yet time puts the
+/// connection back.
+pub(crate) struct Wheel {
+    start: Instant,
+    /// The tick of the present.
+    current: Tick,
+    /// The tick up to which everything has come up.
+    hand: Tick,
+    places: Box<[Vec<ConnectionId>; PLACES]>,
+}
+
+impl Wheel {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            start: now,
+            current: Tick(0),
+            hand: Tick(0),
+            places: Box::new([const { Vec::new() }; PLACES]),
+        }
+    }
+
+    /// Says what time it is.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.start);
+        let ticks = since.as_millis() / TICK.as_millis();
+        self.current = Tick(u32::try_from(ticks).unwrap_or(u32::MAX));
+    }
+
+    /// The tick of the present.
+    pub(crate) fn current(&self) -> Tick {
+        self.current
+    }
+
+    /// The first tick that begins no earlier than so long from now.
+    pub(crate) fn after(&self, wait: Ticks) -> Tick {
+        // The present tick has begun some time ago.
+        Tick(self.current.0.saturating_add(wait.0).saturating_add(1))
+    }
+
+    /// Has the connection come up at this tick, or, when that is far away,
+    /// earlier. Returns when.
+    pub(crate) fn insert(&mut self, id: ConnectionId, due: Tick) -> Tick {
+        let nearest = self.hand.0.saturating_add(1);
+        let farthest = self.hand.0.saturating_add(PLACES as u32 - 1);
+        let tick = due.0.clamp(nearest, farthest);
+        self.places[tick as usize % PLACES].push(id);
+        Tick(tick)
+    }
+
+    /// The next connection that comes up, with the tick it was put at, or
+    /// `None` when nothing is due.
+    pub(crate) fn next(&mut self) -> Option<(ConnectionId, Tick)> {
+        while self.hand < self.current {
+            let next = Tick(self.hand.0 + 1);
+            let place = &mut self.places[next.0 as usize % PLACES];
+            if let Some(id) = place.pop() {
+                return Some((id, next));
+            }
+            // Memory that a burst of connections needed is given back.
+            place.shrink_to(SPARE);
+            self.hand = next;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u32) -> ConnectionId {
+        ConnectionId {
+            slot,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn connections_come_up_when_they_are_due_and_not_before() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        let soon = wheel.after(Duration::from_millis(251).into());
+        assert_eq!(soon, Tick(3));
+        assert_eq!(wheel.insert(id(1), soon), soon);
+        let later = wheel.after(Duration::from_secs(10).into());
+        assert_eq!(wheel.insert(id(2), later), later);
+        assert_eq!(wheel.insert(id(3), later), later);
+
+        wheel.advance(start + Duration::from_millis(749));
+        assert_eq!(wheel.next(), None);
+        wheel.advance(start + Duration::from_millis(750));
+        assert_eq!(wheel.next(), Some((id(1), soon)));
+        assert_eq!(wheel.next(), None);
+
+        wheel.advance(start + Duration::from_secs(11));
+        let mut both = [wheel.next(), wheel.next()];
+        both.sort_by_key(|it| it.map(|(id, _)| id.slot));
+        assert_eq!(both, [Some((id(2), later)), Some((id(3), later))]);
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn what_is_far_away_comes_by_in_between() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        let due = wheel.after(Duration::from_secs(1_000).into());
+        let first = wheel.insert(id(1), due);
+        assert!(first < due);
+        wheel.advance(start + Duration::from_secs(200));
+        assert_eq!(wheel.next(), Some((id(1), first)));
+        // A look may put a connection back, never before the hand.
+        let second = wheel.insert(id(1), due);
+        assert!(first < second);
+        let again = wheel.insert(id(2), Tick(0));
+        assert!(again > Tick(0));
+    }
+}

@@ -1,0 +1,283 @@
+//! All connections of a worker, as one state machine: what an event loop drives.
+//!
+//! The engine never waits and opens nothing. A loop accepts connections, tells
+//! the engine ([`Engine::open`]), and whenever something may have changed for
+//! one, lets it read and write ([`Engine::drive`]) through a [`Transport`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
+
+use crate::admission::Admission;
+use crate::connection::{Connection, Stage, Timeouts};
+use crate::counters::{Counters, Ending, Refusal};
+use crate::deadlines::Wheel;
+use crate::proxy_header::LONGEST_HEADER;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::tls::{Session, Wire};
+use crate::{ConnectionId, Peer, Protocol};
+
+mod turn;
+
+/// Room for what is read, besides what was not consumed before.
+const READ_SPACE: usize = 16 << 10;
+
+/// Room for a message of the TLS handshake and the records around it.
+const LONGEST_HANDSHAKE: usize = 32 << 10;
+
+/// How long connections may take to finish what they have begun when the
+/// process is about to end.
+pub(crate) const LONGEST_DRAIN: Duration = Duration::from_secs(5);
+
+/// Reads and writes a connection without waiting.
+///
+/// This is all that differs between the event loops. `WouldBlock` says that the
+/// loop will drive the connection again when there is more, or more room.
+pub(crate) trait Transport {
+    /// As [`io::Read::read`]; 0 is the end of what the client sends.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// As [`io::Write::write`].
+    fn write(&mut self, from: &[u8]) -> io::Result<usize>;
+    /// Tells the client that nothing more will be written.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// What the loop does after a connection was driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Waits until there is more to read.
+    Wait,
+    /// Waits until more can be written.
+    WaitToWrite,
+    /// Drives it again soon, after others had their turn.
+    Again,
+    /// Closes the transport; the engine has forgotten the connection.
+    Close,
+}
+
+/// What the workers' engines share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) counters: Arc<[Counters]>,
+}
+
+/// All connections of a worker.
+pub(crate) struct Engine<P: Protocol> {
+    connections: Table<Connection<P::Connection>>,
+    worker: Worker<P>,
+}
+
+/// What a worker has besides its connections.
+struct Worker<P> {
+    protocol: P,
+    shared: Arc<Shared>,
+    /// Under which number this worker counts.
+    number: usize,
+    timeouts: Timeouts,
+    wheel: Wheel,
+    now: Instant,
+    /// Until when connections may finish, once the process is about to end.
+    drained_by: Option<Instant>,
+    buffers: Buffers,
+}
+
+/// Room that the connections of a worker share, as only one uses it at a time.
+struct Buffers {
+    /// What was read.
+    input: Box<[u8]>,
+    /// What was decrypted.
+    plain: Vec<u8>,
+    /// What the protocol writes.
+    output: Vec<u8>,
+    /// What the protocol writes, encrypted.
+    wire: Wire,
+}
+
+impl<P> Worker<P> {
+    fn counters(&self) -> &Counters {
+        &self.shared.counters[self.number]
+    }
+}
+
+impl<P: Protocol> Engine<P> {
+    /// Connections that speak `protocol`, counted under `number`.
+    pub(crate) fn new(protocol: P, shared: Arc<Shared>, number: usize, now: Instant) -> Self {
+        let mut longest = protocol.longest_input().max(LONGEST_HEADER);
+        if shared.tls.is_some() {
+            longest = longest.max(LONGEST_HANDSHAKE);
+        }
+        Self {
+            connections: Table::new(),
+            worker: Worker {
+                timeouts: Timeouts::new(&shared.settings.limits),
+                protocol,
+                shared,
+                number,
+                wheel: Wheel::new(now),
+                now,
+                drained_by: None,
+                buffers: Buffers {
+                    input: vec![0; longest + READ_SPACE].into_boxed_slice(),
+                    plain: Vec::new(),
+                    output: Vec::new(),
+                    wire: Wire::default(),
+                },
+            },
+        }
+    }
+
+    /// Says what time it is; to be called whenever the loop has waited.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.worker.now = now;
+        self.worker.wheel.advance(now);
+    }
+
+    /// How many connections are open.
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Takes an accepted connection in, to be driven at once, or says why not;
+    /// then it is to be closed.
+    pub(crate) fn open(&mut self, source: SocketAddr) -> Result<ConnectionId, Refusal> {
+        let worker = &mut self.worker;
+        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+        let shared = &worker.shared;
+        let permit = match &shared.settings.proxy_protocol {
+            Some(proxies) if !proxies.contains(source.ip()) => Err(Refusal::NotTrusted),
+            Some(_) => shared.admission.admit(None),
+            None => shared.admission.admit(Some(source.ip())),
+        }
+        .inspect_err(|reason| worker.counters().refused[*reason as usize].add(1))?;
+
+        let peer = Peer {
+            address: source,
+            transport: source,
+            is_tls: shared.tls.is_some(),
+        };
+        let stage = if shared.settings.proxy_protocol.is_some() {
+            Stage::ProxyHeader
+        } else {
+            Stage::Handshake
+        };
+        let is_plain = matches!(stage, Stage::Handshake) && shared.tls.is_none();
+        let id = self
+            .connections
+            .insert(Connection::new(peer, permit, stage));
+        if is_plain && let Some(connection) = self.connections.get_mut(id) {
+            connection.stage = Stage::Open(worker.protocol.open(&peer, id));
+        }
+        worker.counters().accepted.add(1);
+        Ok(id)
+    }
+
+    /// Counts a connection that was not taken in.
+    pub(crate) fn refused(&self, reason: Refusal) {
+        self.worker.counters().refused[reason as usize].add(1);
+    }
+
+    /// Reads, answers and writes as much as can be done for a connection now.
+    pub(crate) fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Fate::Close;
+        };
+        let result = turn::Turn {
+            worker: &mut self.worker,
+            connection,
+            id,
+        }
+        .run(transport);
+        let ending = match result {
+            Ok(Fate::Close) => None,
+            Ok(fate) => return fate,
+            Err(ending) => Some(ending),
+        };
+        self.remove(id, ending);
+        Fate::Close
+    }
+
+    /// Forgets a connection whose transport is gone.
+    pub(crate) fn abandon(&mut self, id: ConnectionId) {
+        self.remove(id, Some(Ending::Broken));
+    }
+
+    /// The next connection whose deadline has passed; it is to be driven.
+    pub(crate) fn next_late(&mut self) -> Option<ConnectionId> {
+        let wheel = &mut self.worker.wheel;
+        while let Some((id, tick)) = wheel.next() {
+            if let Some(connection) = self.connections.get_mut(id)
+                && connection.look(tick, wheel, id)
+            {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The process is about to end: connections finish what they have begun.
+    /// All are to be driven now.
+    pub(crate) fn drain(&mut self) {
+        let by = self.worker.now + LONGEST_DRAIN;
+        self.worker.drained_by.get_or_insert(by);
+    }
+
+    /// Whether nothing is left to finish, or no time.
+    pub(crate) fn is_drained(&self) -> bool {
+        match self.worker.drained_by {
+            Some(by) => self.connections.len() == 0 || self.worker.now >= by,
+            None => false,
+        }
+    }
+
+    /// The connection at a place of the table, if there is one.
+    pub(crate) fn at(&self, slot: usize) -> Option<ConnectionId> {
+        self.connections.at(slot)
+    }
+
+    /// How many places the table has.
+    pub(crate) fn places(&self) -> usize {
+        self.connections.places()
+    }
+
+    fn remove(&mut self, id: ConnectionId, ending: Option<Ending>) {
+        let Some(mut connection) = self.connections.remove(id) else {
+            return;
+        };
+        let counters = self.worker.counters();
+        counters.closed.add(1);
+        if let Some(ending) = ending {
+            counters.ended[ending as usize].add(1);
+        }
+        if let Some(state) = connection.close() {
+            self.worker.protocol.closed(state, id);
+        }
+    }
+}
+
+impl<P: Protocol> Drop for Engine<P> {
+    fn drop(&mut self) {
+        for slot in 0..self.connections.places() {
+            if let Some(id) = self.connections.at(slot) {
+                self.remove(id, None);
+            }
+        }
+    }
+}
+
+/// A TLS session for a connection.
+fn session(shared: &Shared) -> Result<Box<Session>, Ending> {
+    let config = shared.tls.as_ref().ok_or(Ending::Tls)?;
+    match Session::new(config) {
+        Ok(session) => Ok(Box::new(session)),
+        Err(error) => {
+            log::error!("cannot begin a TLS session: {error}");
+            Err(Ending::Tls)
+        }
+    }
+}

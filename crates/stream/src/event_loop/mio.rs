@@ -1,0 +1,326 @@
+//! The event loop on mio, which is epoll.
+//!
+//! A connection is read from and answered right after it was accepted, and
+//! watched only if it then has to wait: one that brings its request along and
+//! is closed after the answer costs no more system calls than it must.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use aquatic_service::workers::{Context, LONGEST_TURN};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use super::accepting::{Accepting, accept_error};
+use crate::deadlines::TICK;
+use crate::engine::{Engine, Fate, Transport};
+use crate::{ConnectionId, Protocol};
+
+/// The token of the waker. Connections have those from 0 on.
+const WAKE: Token = Token(usize::MAX);
+
+/// The token of the first listener; others follow downwards.
+const FIRST_LISTENER: usize = usize::MAX - 1;
+
+/// Events that are taken from the system at once.
+const EVENTS: usize = 512;
+
+/// Connections that are accepted from one listener before others have their
+/// turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections whose deadline has passed that are looked at in one turn.
+const LATE_PER_TURN: usize = 1024;
+
+/// Listening sockets that are watched.
+pub(super) struct Watch {
+    poll: Poll,
+    listeners: Vec<Listener>,
+}
+
+/// A worker's loop.
+struct Loop<P: Protocol> {
+    poll: Poll,
+    listeners: Vec<Listener>,
+    engine: Engine<P>,
+    /// The sockets of the engine's connections, at the same places.
+    sockets: Vec<Option<Socket>>,
+    /// Connections that have more to do and gave others their turn.
+    again: Vec<ConnectionId>,
+}
+
+struct Listener {
+    listener: mio::net::TcpListener,
+    /// Whether connections may wait that no event will tell of again.
+    is_ready: bool,
+    accepting: Accepting,
+}
+
+/// A connection's socket.
+struct Socket {
+    stream: TcpStream,
+    watched: Watched,
+    /// Whether everything that had arrived was read: what comes after that is
+    /// told by an event.
+    is_drained: bool,
+    /// Whether the client has ended its side, so that only reading the end
+    /// will do.
+    is_ended: bool,
+}
+
+/// What events are asked for.
+#[derive(PartialEq, Eq)]
+enum Watched {
+    Nothing,
+    Reading,
+    Both,
+}
+
+impl Transport for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.is_drained {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.stream.read(into)?;
+        // A read that does not fill its room has seen the socket empty, which
+        // saves the one that would find nothing (epoll(7)).
+        self.is_drained = count < into.len() && !self.is_ended;
+        Ok(count)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.stream.write(from)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+}
+
+impl Watch {
+    /// Watches listening sockets; returns what wakes the loop, too.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no further descriptors or watches.
+    pub(super) fn new(listeners: Vec<TcpListener>) -> anyhow::Result<(Self, Waker)> {
+        let poll = Poll::new().context("cannot create an epoll instance")?;
+        let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
+        let mut watched = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            poll.registry()
+                .register(
+                    &mut SourceFd(&listener.as_raw_fd()),
+                    Token(FIRST_LISTENER - index),
+                    Interest::READABLE,
+                )
+                .context("cannot watch a listening socket")?;
+            watched.push(Listener {
+                listener: mio::net::TcpListener::from_std(listener),
+                // Another process may have left connections waiting.
+                is_ready: true,
+                accepting: Accepting::default(),
+            });
+        }
+        let this = Self {
+            poll,
+            listeners: watched,
+        };
+        Ok((this, waker))
+    }
+
+    /// Serves until the worker is asked to stop, and then lets connections
+    /// finish.
+    ///
+    /// # Errors
+    ///
+    /// When events cannot be waited for any more.
+    pub(super) fn run<P: Protocol>(
+        self,
+        engine: Engine<P>,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        Loop {
+            poll: self.poll,
+            listeners: self.listeners,
+            engine,
+            sockets: Vec::new(),
+            again: Vec::new(),
+        }
+        .run(context)
+    }
+}
+
+impl<P: Protocol> Loop<P> {
+    fn run(mut self, context: &Context) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !context.is_stopping() {
+            self.turn(context, &mut events)?;
+            self.accept();
+        }
+
+        // Who has connected by now is answered; who comes later is not.
+        for listener in &mut self.listeners {
+            listener.is_ready = true;
+        }
+        self.accept();
+        self.listeners.clear();
+        self.engine.drain();
+        // What has arrived is read, told or not.
+        for socket in self.sockets.iter_mut().flatten() {
+            socket.is_drained = false;
+        }
+        for slot in 0..self.engine.places() {
+            self.again.extend(self.engine.at(slot));
+        }
+        while !self.engine.is_drained() {
+            self.turn(context, &mut events)?;
+        }
+        Ok(())
+    }
+
+    /// Waits, and drives the connections for which something has happened.
+    fn turn(&mut self, context: &Context, events: &mut Events) -> anyhow::Result<()> {
+        context.beat();
+        let now = Instant::now();
+        let is_busy = !self.again.is_empty()
+            || self
+                .listeners
+                .iter()
+                .any(|it| it.is_ready && !it.accepting.is_paused(now));
+        let timeout = match (is_busy, self.engine.len()) {
+            (true, _) => std::time::Duration::ZERO,
+            (false, 0) => LONGEST_TURN,
+            (false, _) => TICK,
+        };
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result.context("cannot wait for events")?,
+        }
+        self.engine.advance(Instant::now());
+        for event in events.iter() {
+            self.happened(event);
+        }
+        // Those that are put here again have their turn after the next events.
+        for id in std::mem::take(&mut self.again) {
+            self.drive(id);
+        }
+        for _ in 0..LATE_PER_TURN {
+            let Some(id) = self.engine.next_late() else {
+                break;
+            };
+            self.drive(id);
+        }
+        Ok(())
+    }
+
+    fn happened(&mut self, event: &Event) {
+        let Token(number) = event.token();
+        if let Some(listener) = FIRST_LISTENER
+            .checked_sub(number)
+            .and_then(|index| self.listeners.get_mut(index))
+        {
+            listener.is_ready = true;
+            return;
+        }
+        let Some(Some(socket)) = self.sockets.get_mut(number) else {
+            return;
+        };
+        socket.is_drained = false;
+        socket.is_ended |= event.is_read_closed() || event.is_error();
+        if let Some(id) = self.engine.at(number) {
+            self.drive(id);
+        }
+    }
+
+    fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let listener = &mut self.listeners[index];
+                if !listener.is_ready || listener.accepting.is_paused(Instant::now()) {
+                    break;
+                }
+                match listener.listener.accept() {
+                    Ok((stream, source)) => {
+                        if let Ok(id) = self.engine.open(source) {
+                            self.begin(id, stream);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        listener.is_ready = false;
+                    }
+                    Err(error) => accept_error(&error, &mut listener.accepting, &self.engine),
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, id: ConnectionId, stream: TcpStream) {
+        let slot = id.slot as usize;
+        if self.sockets.len() <= slot {
+            self.sockets.resize_with(slot + 1, || None);
+        }
+        self.sockets[slot] = Some(Socket {
+            stream,
+            watched: Watched::Nothing,
+            is_drained: false,
+            is_ended: false,
+        });
+        self.drive(id);
+    }
+
+    /// Lets a connection do what it can, and does what becomes of it.
+    fn drive(&mut self, id: ConnectionId) {
+        let slot = id.slot as usize;
+        let Some(Some(socket)) = self.sockets.get_mut(slot) else {
+            return;
+        };
+        if self.engine.at(slot) != Some(id) {
+            return;
+        }
+        let fate = self.engine.drive(id, socket);
+        let registry = self.poll.registry();
+        let result = match fate {
+            Fate::Close => {
+                self.sockets[slot] = None;
+                return;
+            }
+            Fate::Again => {
+                self.again.push(id);
+                Ok(())
+            }
+            Fate::Wait => socket.watch(registry, slot, Watched::Reading),
+            Fate::WaitToWrite => socket.watch(registry, slot, Watched::Both),
+        };
+        if let Err(error) = result {
+            log::warn!("cannot watch a connection, so it is closed: {error}");
+            self.engine.abandon(id);
+            self.sockets[slot] = None;
+        }
+    }
+}
+
+impl Socket {
+    /// Asks for events, and never for fewer: who had to wait once for room to
+    /// write may have to again.
+    fn watch(&mut self, registry: &Registry, slot: usize, wanted: Watched) -> io::Result<()> {
+        let interest = match wanted {
+            Watched::Nothing | Watched::Reading => Interest::READABLE,
+            Watched::Both => Interest::READABLE | Interest::WRITABLE,
+        };
+        if self.watched == Watched::Nothing {
+            registry.register(&mut self.stream, Token(slot), interest)?;
+        } else if self.watched == Watched::Reading && wanted == Watched::Both {
+            registry.reregister(&mut self.stream, Token(slot), interest)?;
+        } else {
+            return Ok(());
+        }
+        self.watched = wanted;
+        Ok(())
+    }
+}

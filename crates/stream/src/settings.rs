@@ -1,0 +1,65 @@
+//! What can be set about connections.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::AddressRanges;
+
+/// How a daemon's connections are treated.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What drives the connections.
+    pub event_loop: EventLoop,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// From which proxies each connection begins with a PROXY header, version 1
+    /// or 2; connections from elsewhere are refused. `None` when there is no
+    /// such proxy.
+    pub proxy_protocol: Option<AddressRanges>,
+}
+
+/// What drives the connections of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventLoop {
+    /// Whatever is best here.
+    #[default]
+    Auto,
+    /// glommio, which is io_uring.
+    Glommio,
+    /// mio, which is epoll.
+    Mio,
+}
+
+/// What connections may cost. Times are kept with the precision of a quarter of
+/// a second.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections that may be open at once, over all workers.
+    pub max_connections: NonZeroUsize,
+    /// Connections that may be open at once from one IPv4 address, or one /64
+    /// of IPv6; the address of a trusted proxy has no limit.
+    pub max_connections_per_ip: Option<NonZeroUsize>,
+    /// How long the PROXY header and the TLS handshake may take together.
+    pub handshake_timeout: Duration,
+    /// How long a message may take to arrive, from its first byte to its last.
+    pub message_timeout: Duration,
+    /// How long a connection may be silent between messages.
+    pub idle_timeout: Duration,
+    /// How long a client may take to accept what was written for it.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+        Self {
+            max_connections: MAX_CONNECTIONS,
+            max_connections_per_ip: None,
+            handshake_timeout: Duration::from_secs(10),
+            message_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}

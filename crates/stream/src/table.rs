@@ -1,0 +1,109 @@
+//! A table of connections with places that are used again.
+
+use crate::ConnectionId;
+
+/// Values at places, each known by the place and how often it was taken.
+pub(crate) struct Table<T> {
+    entries: Vec<Entry<T>>,
+    /// Places without a value.
+    free: Vec<u32>,
+}
+
+struct Entry<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Puts a value at a free place.
+    pub(crate) fn insert(&mut self, value: T) -> ConnectionId {
+        if let Some(slot) = self.free.pop() {
+            let entry = &mut self.entries[slot as usize];
+            entry.value = Some(value);
+            return ConnectionId {
+                slot,
+                generation: entry.generation,
+            };
+        }
+        // Descriptors are numbered with fewer bits, and each value has one.
+        let slot = u32::try_from(self.entries.len()).expect("fewer connections than 2^32");
+        self.entries.push(Entry {
+            generation: 0,
+            value: Some(value),
+        });
+        ConnectionId {
+            slot,
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
+        let entry = self.entries.get_mut(id.slot as usize)?;
+        (entry.generation == id.generation)
+            .then_some(entry.value.as_mut())
+            .flatten()
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        let entry = self.entries.get_mut(id.slot as usize)?;
+        if entry.generation != id.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        Some(value)
+    }
+
+    /// The identity of the value at a place, if there is one.
+    pub(crate) fn at(&self, slot: usize) -> Option<ConnectionId> {
+        let entry = self.entries.get(slot)?;
+        entry.value.is_some().then_some(ConnectionId {
+            slot: slot as u32,
+            generation: entry.generation,
+        })
+    }
+
+    /// How many places there are, free ones too.
+    pub(crate) fn places(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_used_again_has_another_identity() {
+        let mut table = Table::new();
+        let first = table.insert("first");
+        let second = table.insert("second");
+        assert_eq!(table.remove(first), Some("first"));
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.get_mut(first), None);
+        assert_eq!(table.len(), 1);
+
+        let third = table.insert("third");
+        assert_eq!(third.slot, first.slot);
+        assert_ne!(third, first);
+        assert_eq!(table.get_mut(first), None);
+        assert_eq!(table.get_mut(third), Some(&mut "third"));
+        assert_eq!(table.get_mut(second), Some(&mut "second"));
+        assert_eq!(table.at(first.slot as usize), Some(third));
+        assert_eq!(table.at(2), None);
+        assert_eq!((table.len(), table.places()), (2, 2));
+    }
+}

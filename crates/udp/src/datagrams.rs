@@ -227,21 +227,23 @@ impl Default for Datagrams {
 }
 
 /// Whether a receive error says nothing about the socket: there is no datagram
-/// now, or an ICMP message came about a reply sent earlier.
+/// now, an ICMP message came about a reply sent earlier, or memory is short.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
-        WouldBlock,
+        OutOfMemory, WouldBlock,
     };
-    matches!(
-        error.kind(),
-        WouldBlock
-            | Interrupted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | NetworkUnreachable
-    )
+    error.raw_os_error() == Some(libc::ENOBUFS)
+        || matches!(
+            error.kind(),
+            WouldBlock
+                | Interrupted
+                | ConnectionRefused
+                | ConnectionReset
+                | HostUnreachable
+                | NetworkUnreachable
+                | OutOfMemory
+        )
 }
 
 /// Waits for room in the send buffer; returns whether it is worth another try.

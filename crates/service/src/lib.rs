@@ -10,12 +10,14 @@
 //! * [`access_list`]: which torrents are served, with reload.
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
+//! * [`clock`]: the time.
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
 pub mod access_list;
 pub mod cli;
+pub mod clock;
 pub mod config;
 mod daemon;
 mod lifecycle;

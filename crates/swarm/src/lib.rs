@@ -10,6 +10,8 @@
 //! * [`Swarm`]: finds and locks the shard of a torrent; totals.
 //! * [`LockedShard`]: announce, scrape and remove, on one shard.
 //! * [`Sweep`]: expiry in steps of bounded length.
+//! * [`Families`], [`Housekeeping`]: IPv4 and IPv6 side by side, and their
+//!   expiry spread over time.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
 //! * [`Selection`]: the peers of a reply, as slices to be copied.
 //! * [`snapshot`]: the torrents of a shard as bytes, and back.
@@ -22,7 +24,9 @@
 
 mod address_counts;
 mod deadline;
+mod families;
 mod hash_key;
+mod housekeeping;
 mod limits;
 mod peers;
 mod position_index;
@@ -35,7 +39,9 @@ mod sweep;
 mod torrent;
 
 pub use deadline::MAX_LIFETIME_SECONDS;
+pub use families::Families;
 pub use hash_key::HashKey;
+pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced, Scraped};

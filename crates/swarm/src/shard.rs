@@ -37,6 +37,8 @@ pub struct Announced<'a, const S: usize> {
     pub seeders: u32,
     /// Other peers that are still downloading.
     pub leechers: u32,
+    /// Downloads that were announced as completed, with this one.
+    pub completed: u32,
     /// Some of them.
     pub peers: Selection<'a, S>,
 }
@@ -127,11 +129,14 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         if announce.event == AnnounceEvent::Stopped {
             self.remove(info_hash, hash, &announce.record, rules);
             let Scraped {
-                seeders, leechers, ..
+                seeders,
+                leechers,
+                completed,
             } = self.scrape(info_hash, hash);
             return Ok(Announced {
                 seeders,
                 leechers,
+                completed,
                 peers: Selection::EMPTY,
             });
         }
@@ -145,13 +150,15 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             announce.event == AnnounceEvent::Completed,
             rules,
         )?;
+        let torrent = self.torrents.at(slot);
         let View {
             records, seeders, ..
-        } = self.torrents.at(slot).peers.view();
+        } = torrent.peers.view();
         let leechers = records.len() - seeders;
         Ok(Announced {
             seeders: (seeders - usize::from(announce.is_seeder)) as u32,
             leechers: (leechers - usize::from(!announce.is_seeder)) as u32,
+            completed: torrent.completed,
             peers: Selection::choose(
                 records,
                 seeders,

@@ -15,6 +15,8 @@
 //! kind of peers a block holds, and whether it arrived undamaged, is for the
 //! caller to know.
 
+use std::ops::AddAssign;
+
 use aquatic_bittorrent::InfoHash;
 
 use crate::deadline;
@@ -50,6 +52,14 @@ pub struct Restored {
     pub peers: usize,
     /// Peers that were not, because a cap was reached.
     pub refused: usize,
+}
+
+impl AddAssign for Restored {
+    fn add_assign(&mut self, more: Self) {
+        self.entries += more.entries;
+        self.peers += more.peers;
+        self.refused += more.refused;
+    }
 }
 
 /// A block that does not follow the format.
@@ -121,6 +131,26 @@ impl SnapshotWalk {
         }
         self.slots = (slots > 0).then_some(slots);
     }
+}
+
+/// Gives all torrents of `swarm` to `write`, block by block. `now` tells the
+/// seconds on the clock of announces.
+///
+/// # Errors
+///
+/// Those of `write`.
+pub fn copy<const S: usize, const K: usize, const N: usize, E>(
+    swarm: &Swarm<S, K, N>,
+    now: impl Fn() -> u32,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut walk = SnapshotWalk::new();
+    let mut block = Vec::new();
+    while walk.next_block(swarm, now(), &mut block) {
+        write(&block)?;
+        block.clear();
+    }
+    Ok(())
 }
 
 /// Stores the torrents of a block in `swarm`, and their peers if `with_peers`.

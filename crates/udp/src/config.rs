@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
-    SnapshotConfig,
+    self, AccessListConfig, Addresses, LimitsConfig, LogLevel, MetricsConfig, OldKey,
+    PrivilegesConfig, SnapshotConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,7 @@ pub struct ProtocolConfig {
     pub max_response_peers: usize,
     /// Seconds that clients are told to wait before they announce again. Public
     /// tracker lists want 300 to 10800.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::ANNOUNCE_INTERVAL_SECONDS.end())))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
     pub peer_announce_interval: u32,
 }
 
@@ -104,34 +104,6 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// Bounds on memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Most torrents that have peers. One with peers of both IPv4 and IPv6
-    /// counts twice.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
-    pub max_torrents: usize,
-    /// Most peers of one torrent, IPv4 and IPv6 each.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
-    pub max_peers_per_torrent: usize,
-    /// Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-    /// have over all torrents. 0: no limit.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
-    pub max_peers_per_ip: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            max_torrents: 10_000_000,
-            max_peers_per_torrent: 1_000_000,
-            max_peers_per_ip: 0,
-        }
-    }
-}
-
 /// When to forget what is out of date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -139,11 +111,11 @@ impl Default for LimitsConfig {
 pub struct CleaningConfig {
     /// Seconds in which all torrents are gone through once, little by little,
     /// and peers that are too old removed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CLEANING_INTERVAL_SECONDS.end())))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
     pub torrent_cleaning_interval: u32,
     /// Seconds after its last announce that a peer is forgotten. Should be
     /// longer than protocol.peer_announce_interval.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEER_AGE_SECONDS.end())))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_PEER_AGE_SECONDS)))]
     pub max_peer_age: u32,
     /// Seconds that a client can use a connection id.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTION_AGE_SECONDS.end())))]

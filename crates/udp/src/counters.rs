@@ -1,9 +1,8 @@
 //! What workers count.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::{Counter, Figures};
 
 use crate::datagrams::SendReport;
 use crate::tracker::{Outcome, RequestKind, Unserved};
@@ -25,11 +24,6 @@ struct FamilyCounters {
     received_bytes: Counter,
     sent_bytes: Counter,
 }
-
-/// A count that only one thread adds to, so that adding needs no locked
-/// instruction.
-#[derive(Default)]
-struct Counter(AtomicU64);
 
 impl Counters {
     /// Counts one datagram and what became of it.
@@ -61,20 +55,10 @@ impl Counters {
     }
 }
 
-impl Counter {
-    #[inline]
-    fn add(&self, more: u64) {
-        self.0.store(self.0.load(Relaxed) + more, Relaxed);
-    }
-}
-
 /// Adds the counts of all workers.
 pub(crate) fn add_figures(workers: &[Counters], kernel_drops: u64, figures: &mut Figures) {
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
-        workers
-            .iter()
-            .map(|worker| counter(worker).0.load(Relaxed))
-            .sum()
+        workers.iter().map(|worker| counter(worker).value()).sum()
     };
     for (index, family) in ["ipv4", "ipv6"].into_iter().enumerate() {
         for kind in RequestKind::ALL {

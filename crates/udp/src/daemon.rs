@@ -9,19 +9,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aquatic_service::clock::Clock;
 use aquatic_service::config::{Invalid, ProcessSettings};
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::clients::{self, ClientCounts};
+use aquatic_service::metrics::{Figures, SwarmTotals};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Passed, UdpRequest};
 use aquatic_service::{Daemon, Start};
-use aquatic_swarm::{HashKey, Limits, Totals};
+use aquatic_swarm::{HashKey, Housekeeping, Limits, Totals};
 use aquatic_udp_protocol::ConnectionIdKey;
 
-use crate::clients::{self, ClientCounts};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{self, Counters};
-use crate::housekeeping::{Housekeeping, Urgency};
 use crate::scrape_export::ScrapeExport;
 use crate::settings::{NAME, Settings};
 use crate::snapshot::{self, Parts};
@@ -35,7 +34,6 @@ pub struct UdpDaemon {
     counters: Arc<[Counters]>,
     clients: Vec<Arc<ClientCounts>>,
     kernel_drops: KernelDrops,
-    urgency: Urgency,
     longest_step_nanoseconds: AtomicU64,
     /// Used by the main thread alone.
     chores: Mutex<Chores>,
@@ -117,9 +115,9 @@ impl Daemon for UdpDaemon {
         let status = status(&sockets);
         log::info!("{status}");
         let now = Instant::now();
-        let urgency = Urgency::default();
+        let mut housekeeping = Housekeeping::new(settings.cleaning_interval);
         // The list may have changed while the tracker was away.
-        urgency.raise();
+        housekeeping.hurry();
         let mut daemon = Self {
             state: Arc::new(state),
             clock,
@@ -127,10 +125,9 @@ impl Daemon for UdpDaemon {
             clients: Vec::new(),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot watch for datagrams that the kernel drops")?,
-            urgency,
             longest_step_nanoseconds: AtomicU64::new(0),
             chores: Mutex::new(Chores {
-                housekeeping: Housekeeping::new(settings.cleaning_interval),
+                housekeeping,
                 next_step: now,
                 export: settings
                     .scrape_export
@@ -158,7 +155,10 @@ impl Daemon for UdpDaemon {
         }
         if now >= *next_step {
             let start = Instant::now();
-            *next_step = now + housekeeping.step(&self.state, self.clock.at(now), &self.urgency);
+            let list = self.state.access_list.current();
+            let seconds = self.clock.at(now).monotonic_seconds;
+            let keep = |hash: &_| list.allows(hash);
+            *next_step = now + housekeeping.step(&self.state.swarms, seconds, keep);
             let nanoseconds = start.elapsed().as_nanos() as u64;
             self.longest_step_nanoseconds
                 .fetch_max(nanoseconds, Relaxed);
@@ -167,26 +167,24 @@ impl Daemon for UdpDaemon {
     }
 
     fn access_list_changed(&self) {
-        self.urgency.raise();
-        self.chores
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next_step = Instant::now();
+        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        chores.housekeeping.hurry();
+        chores.next_step = Instant::now();
     }
 
     fn figures(&self, figures: &mut Figures) {
         let families = [
-            ("ipv4", self.state.ipv4.totals()),
-            ("ipv6", self.state.ipv6.totals()),
+            ("ipv4", self.state.swarms.ipv4.totals()),
+            ("ipv6", self.state.swarms.ipv6.totals()),
         ];
         for (family, totals) in families {
-            add_totals(family, totals, figures);
+            swarm_totals(totals).add_figures(family, figures);
         }
         figures.gauge(
             "retired_torrents",
             "Torrents without peers that are kept for their download counts",
             &[],
-            self.state.usage.retired() as u64,
+            self.state.swarms.usage.retired() as u64,
         );
         let longest_step = self.longest_step_nanoseconds.load(Relaxed);
         figures.gauge(
@@ -200,7 +198,11 @@ impl Daemon for UdpDaemon {
     }
 
     fn status(&self) -> String {
-        format!("{}; {} torrents", self.status, self.state.usage.live())
+        format!(
+            "{}; {} torrents",
+            self.status,
+            self.state.swarms.usage.live()
+        )
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
@@ -252,8 +254,9 @@ fn rules(settings: &Settings) -> Rules {
     Rules {
         max_response_peers: settings.max_response_peers.get(),
         max_scrape_torrents: settings.max_scrape_torrents.get(),
-        announce_interval_seconds: seconds(settings.announce_interval),
-        peer_lifetime_seconds: u16::try_from(settings.max_peer_age.as_secs()).unwrap_or(u16::MAX),
+        announce_interval_seconds: seconds(settings.times.interval),
+        peer_lifetime_seconds: u16::try_from(settings.times.max_peer_age.as_secs())
+            .unwrap_or(u16::MAX),
         connection_lifetime_seconds: seconds(settings.max_connection_age),
     }
 }
@@ -261,9 +264,9 @@ fn rules(settings: &Settings) -> Rules {
 fn limits(settings: &Settings) -> Limits {
     let count = |max: NonZeroUsize| NonZeroU32::try_from(max).unwrap_or(NonZeroU32::MAX);
     Limits {
-        max_torrents: Some(settings.max_torrents),
-        max_peers_per_torrent: Some(count(settings.max_peers_per_torrent)),
-        max_peers_per_ip: settings.max_peers_per_ip.map(count),
+        max_torrents: Some(settings.limits.max_torrents),
+        max_peers_per_torrent: Some(count(settings.limits.max_peers_per_torrent)),
+        max_peers_per_ip: settings.limits.max_peers_per_ip.map(count),
     }
 }
 
@@ -284,36 +287,17 @@ fn status(sockets: &[Vec<BoundUdp>]) -> String {
     )
 }
 
-fn add_totals(family: &str, totals: Totals, figures: &mut Figures) {
-    let labels = [("family", family)];
-    figures.gauge(
-        "torrents",
-        "Torrents that have peers",
-        &labels,
-        totals.torrents as u64,
-    );
-    figures.gauge(
-        "peers",
-        "Peers of all torrents",
-        &labels,
-        totals.peers as u64,
-    );
-    figures.gauge(
-        "seeders",
-        "Peers that have nothing left to download",
-        &labels,
-        totals.seeders as u64,
-    );
-    figures.gauge(
-        "leechers",
-        "Peers that are still downloading",
-        &labels,
-        (totals.peers - totals.seeders) as u64,
-    );
-    figures.counter(
-        "completed_total",
-        "Downloads that were announced as completed",
-        &labels,
-        totals.downloads,
-    );
+fn swarm_totals(totals: Totals) -> SwarmTotals {
+    let Totals {
+        torrents,
+        peers,
+        seeders,
+        downloads,
+    } = totals;
+    SwarmTotals {
+        torrents,
+        peers,
+        seeders,
+        downloads,
+    }
 }

@@ -7,22 +7,18 @@
 //! * `worker`: the event loop, on sockets of its own.
 //! * `datagrams`: batches of datagrams, in and out.
 //! * [`tracker`]: what is answered; no socket in sight.
-//! * `housekeeping`, `scrape_export`, `snapshot`: beside the requests.
-//! * `counters`, `clients`: what is told on the metrics page.
+//! * `scrape_export`, `snapshot`: beside the requests.
+//! * `counters`: what is told on the metrics page.
 
-mod clients;
-mod clock;
 pub mod config;
 mod counters;
 mod daemon;
 mod datagrams;
-mod housekeeping;
 mod scrape_export;
 pub mod settings;
 mod snapshot;
 pub mod tracker;
 mod worker;
 
-pub use clients::ClientCounts;
 pub use daemon::UdpDaemon;
 pub use datagrams::MAX_REPLY_LENGTH;

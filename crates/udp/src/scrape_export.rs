@@ -73,8 +73,8 @@ fn write(state: &State, path: &Path) -> io::Result<u64> {
     temporary.push(".new");
     let mut file = BufWriter::new(File::create(&temporary)?);
     writeln!(file, "info_hash\tfamily\tseeders\tleechers\tcompleted")?;
-    let ipv4 = write_swarm(&state.ipv4, "ipv4", &mut file)?;
-    let ipv6 = write_swarm(&state.ipv6, "ipv6", &mut file)?;
+    let ipv4 = write_swarm(&state.swarms.ipv4, "ipv4", &mut file)?;
+    let ipv6 = write_swarm(&state.swarms.ipv6, "ipv6", &mut file)?;
     file.into_inner()?.sync_all()?;
     fs::rename(&temporary, path)?;
     Ok(ipv4 + ipv6)
@@ -156,9 +156,9 @@ mod tests {
         let path = directory.path().join("export");
         fs::write(&path, "of yesterday").unwrap();
         let state = Arc::new(state());
-        announce(&state.ipv4, 0x0a, true);
-        announce(&state.ipv4, 0x0b, false);
-        announce(&state.ipv6, 0x0a, false);
+        announce(&state.swarms.ipv4, 0x0a, true);
+        announce(&state.swarms.ipv4, 0x0b, false);
+        announce(&state.swarms.ipv6, 0x0a, false);
 
         let start = Instant::now();
         let interval = Duration::from_secs(600);

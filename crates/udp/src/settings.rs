@@ -5,7 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aquatic_service::config::{Checks, Invalid, ProcessSections, ProcessSettings};
+use aquatic_service::config::{
+    AnnounceTimes, Checks, Invalid, LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings,
+    ProcessSections, ProcessSettings,
+};
 
 use crate::config::{Config, ScrapeExportsConfig};
 
@@ -28,19 +31,12 @@ pub struct Settings {
     /// Most peers in a reply; such a reply fits into a datagram of every family
     /// that is served.
     pub max_response_peers: NonZeroUsize,
-    /// How long clients are told to wait before they announce again.
-    pub announce_interval: Duration,
-    /// Most torrents that have peers, counted for each family that they have
-    /// peers of.
-    pub max_torrents: NonZeroUsize,
-    /// Most peers of one torrent, in one family.
-    pub max_peers_per_torrent: NonZeroUsize,
-    /// Most peers of one IPv4 address or IPv6 /64 network; `None` for no limit.
-    pub max_peers_per_ip: Option<NonZeroUsize>,
+    /// How long clients wait, and peers are kept.
+    pub times: AnnounceTimes,
+    /// Bounds on memory.
+    pub limits: LimitsSettings,
     /// Time in which all torrents are gone through once.
     pub cleaning_interval: Duration,
-    /// Time after its last announce that a peer is forgotten.
-    pub max_peer_age: Duration,
     /// Time that a connection id can be used.
     pub max_connection_age: Duration,
     /// Whether to count peers by the software they run.
@@ -76,20 +72,6 @@ pub mod limits {
     pub const MOST_RESPONSE_PEERS_IPV4: usize = (1472 - 20) / 6;
     /// Peers in a reply over IPv6: 18 bytes each after 20, within 1452.
     pub const MOST_RESPONSE_PEERS_IPV6: usize = (1452 - 20) / 18;
-    /// Time between announces of a client: up to three hours.
-    pub const ANNOUNCE_INTERVAL_SECONDS: RangeInclusive<u32> = 1..=10_800;
-    /// The shortest time between announces that public tracker lists accept.
-    pub const LISTED_ANNOUNCE_INTERVAL_SECONDS: u64 = 300;
-    /// Torrents of a family.
-    pub const TORRENTS: RangeInclusive<usize> = 1..=1_000_000_000;
-    /// Peers of a torrent.
-    pub const PEERS_PER_TORRENT: RangeInclusive<usize> = 1..=100_000_000;
-    /// Peers of an IP address, when they are limited.
-    pub const PEERS_PER_IP: RangeInclusive<usize> = 1..=1_000_000_000;
-    /// Time to go through all torrents: up to an hour.
-    pub const CLEANING_INTERVAL_SECONDS: RangeInclusive<u32> = 1..=3600;
-    /// Age of a peer: up to eight hours.
-    pub const PEER_AGE_SECONDS: RangeInclusive<u32> = 1..=28_800;
     /// Age of a connection id: up to an hour.
     pub const CONNECTION_AGE_SECONDS: RangeInclusive<u32> = 1..=3600;
     /// Minutes between exports: up to a week.
@@ -117,7 +99,6 @@ impl Settings {
             .network
             .address
             .settings("network.address", &mut checks);
-        let (announce_interval, max_peer_age) = announce_times(config, &mut checks);
 
         let mut settings = Self {
             process,
@@ -134,28 +115,17 @@ impl Settings {
             ),
             max_response_peers: max_response_peers(config, &addresses, &mut checks),
             addresses,
-            announce_interval,
-            max_torrents: checks.at_least_one(
-                "limits.max_torrents",
-                config.limits.max_torrents,
-                limits::TORRENTS,
+            times: AnnounceTimes::check(
+                config.protocol.peer_announce_interval,
+                config.cleaning.max_peer_age,
+                &mut checks,
             ),
-            max_peers_per_torrent: checks.at_least_one(
-                "limits.max_peers_per_torrent",
-                config.limits.max_peers_per_torrent,
-                limits::PEERS_PER_TORRENT,
-            ),
-            max_peers_per_ip: checks.optional(
-                "limits.max_peers_per_ip",
-                config.limits.max_peers_per_ip,
-                limits::PEERS_PER_IP,
-            ),
+            limits: config.limits.settings(&mut checks),
             cleaning_interval: checks.seconds(
                 "cleaning.torrent_cleaning_interval",
                 config.cleaning.torrent_cleaning_interval,
-                limits::CLEANING_INTERVAL_SECONDS,
+                1..=LONGEST_CLEANING_INTERVAL_SECONDS,
             ),
-            max_peer_age,
             max_connection_age: checks.seconds(
                 "cleaning.max_connection_age",
                 config.cleaning.max_connection_age,
@@ -191,42 +161,6 @@ fn max_response_peers(
         return NonZeroUsize::MIN;
     }
     checks.at_least_one(key, value, 1..=limits::MOST_RESPONSE_PEERS_IPV4)
-}
-
-/// A peer should not be forgotten before it is to announce again.
-fn announce_times(config: &Config, checks: &mut Checks) -> (Duration, Duration) {
-    let interval = checks.seconds(
-        "protocol.peer_announce_interval",
-        config.protocol.peer_announce_interval,
-        limits::ANNOUNCE_INTERVAL_SECONDS,
-    );
-    let age = checks.seconds(
-        "cleaning.max_peer_age",
-        config.cleaning.max_peer_age,
-        limits::PEER_AGE_SECONDS,
-    );
-    if age <= interval {
-        checks.advise(
-            "cleaning.max_peer_age",
-            format!(
-                "{} is short: peers are forgotten before they announce again, unless it is more \
-                 than protocol.peer_announce_interval, which is {}",
-                age.as_secs(),
-                interval.as_secs()
-            ),
-        );
-    }
-    let least = limits::LISTED_ANNOUNCE_INTERVAL_SECONDS;
-    if interval.as_secs() < least {
-        checks.advise(
-            "protocol.peer_announce_interval",
-            format!(
-                "{} is short: public tracker lists want {least} or more",
-                interval.as_secs()
-            ),
-        );
-    }
-    (interval, age)
 }
 
 fn scrape_export(

@@ -2,12 +2,12 @@
 
 use std::io;
 
+use aquatic_service::clock::Clock;
 use aquatic_service::snapshot::{BlockReader, BlockWriter, ReadError};
-use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{HashKey, Limits, Swarm};
+use aquatic_swarm::snapshot::{Restored, copy, restore};
+use aquatic_swarm::{HashKey, Limits};
 use aquatic_udp_protocol::ConnectionIdKey;
 
-use crate::clock::Clock;
 use crate::tracker::{Rules, State};
 
 /// The kinds of blocks. A number is never used for something else.
@@ -24,23 +24,13 @@ mod kind {
 /// Those of `out`.
 pub(crate) fn write(state: &State, clock: &Clock, out: &mut BlockWriter<'_>) -> io::Result<()> {
     out.write_block(kind::CONNECTION_ID_KEY, &state.connection_id_key.to_bytes())?;
-    write_torrents(&state.ipv4, kind::IPV4_TORRENTS, clock, out)?;
-    write_torrents(&state.ipv6, kind::IPV6_TORRENTS, clock, out)
-}
-
-fn write_torrents<const S: usize, const K: usize, const N: usize>(
-    swarm: &Swarm<S, K, N>,
-    kind: u8,
-    clock: &Clock,
-    out: &mut BlockWriter<'_>,
-) -> io::Result<()> {
-    let mut walk = SnapshotWalk::new();
-    let mut block = Vec::new();
-    while walk.next_block(swarm, clock.now().monotonic_seconds, &mut block) {
-        out.write_block(kind, &block)?;
-        block.clear();
-    }
-    Ok(())
+    let seconds = || clock.now().monotonic_seconds;
+    copy(&state.swarms.ipv4, seconds, |block| {
+        out.write_block(kind::IPV4_TORRENTS, block)
+    })?;
+    copy(&state.swarms.ipv6, seconds, |block| {
+        out.write_block(kind::IPV6_TORRENTS, block)
+    })
 }
 
 /// What a state is made of, besides what a snapshot restores.
@@ -103,14 +93,15 @@ pub(crate) fn read(
                 state.connection_id_key = ConnectionIdKey::from_bytes(key);
                 continue;
             }
-            kind::IPV4_TORRENTS => restore(&state.ipv4, bytes, seconds, lifetime, with_peers),
-            kind::IPV6_TORRENTS => restore(&state.ipv6, bytes, seconds, lifetime, with_peers),
+            kind::IPV4_TORRENTS => {
+                restore(&state.swarms.ipv4, bytes, seconds, lifetime, with_peers)
+            }
+            kind::IPV6_TORRENTS => {
+                restore(&state.swarms.ipv6, bytes, seconds, lifetime, with_peers)
+            }
             _ => continue,
         };
-        let restored = restored.map_err(|error| ReadError::damaged(error.to_string()))?;
-        total.entries += restored.entries;
-        total.peers += restored.peers;
-        total.refused += restored.refused;
+        total += restored.map_err(|error| ReadError::damaged(error.to_string()))?;
     }
     Ok((state, total))
 }

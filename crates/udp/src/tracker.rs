@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list;
-use aquatic_swarm::{
-    Announce, Announced, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, LockedShard, Refused, Swarm, Usage,
-};
+use aquatic_service::clock::Now;
+use aquatic_service::metrics::clients::ClientCounts;
+use aquatic_swarm::{Announce, Announced, Families, HashKey, Limits, LockedShard, Refused, Swarm};
 use aquatic_udp_protocol::{
     AnnounceRequest, AnnounceWriter, BufferTooSmall, ConnectionId, ConnectionIdKey, Request,
     RequestError, RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, TransactionId,
@@ -18,16 +18,10 @@ use aquatic_udp_protocol::{
 
 use arrayvec::ArrayVec;
 
-use crate::clients::ClientCounts;
-
 /// What one tracker's workers share.
 pub struct State {
-    /// Peers that announced over IPv4.
-    pub ipv4: Ipv4Swarm,
-    /// Peers that announced over IPv6.
-    pub ipv6: Ipv6Swarm,
-    /// Torrents of both.
-    pub usage: Arc<Usage>,
+    /// Torrents and their peers.
+    pub swarms: Families,
     /// By which connection ids are made and checked.
     pub connection_id_key: ConnectionIdKey,
     /// Torrents that are served.
@@ -49,15 +43,6 @@ pub struct Rules {
     pub peer_lifetime_seconds: u16,
     /// Seconds for which a connection id is valid.
     pub connection_lifetime_seconds: u32,
-}
-
-/// The time at which a batch of datagrams is handled.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Seconds on a clock that never goes back, for the ages of peers.
-    pub monotonic_seconds: u32,
-    /// Seconds since 1970, for connection ids, which outlive a restart.
-    pub epoch_seconds: u32,
 }
 
 /// How many datagrams are answered together: more make an announce cheaper, but
@@ -138,11 +123,8 @@ impl State {
         connection_id_key: ConnectionIdKey,
         access_list: Arc<access_list::Handle>,
     ) -> Self {
-        let usage = Arc::new(Usage::default());
         Self {
-            ipv4: Swarm::new(hash_key, limits, usage.clone()),
-            ipv6: Swarm::new(hash_key, limits, usage.clone()),
-            usage,
+            swarms: Families::new(hash_key, limits),
             connection_id_key,
             access_list,
             rules,
@@ -192,10 +174,10 @@ impl Tracker {
         let Self { state, random, .. } = self;
         let interval = state.rules.announce_interval_seconds;
         if has_ipv4 {
-            announce_all(&state.ipv4, &mut ipv4, interval, random, group);
+            announce_all(&state.swarms.ipv4, &mut ipv4, interval, random, group);
         }
         if has_ipv6 {
-            announce_all(&state.ipv6, &mut ipv6, interval, random, group);
+            announce_all(&state.swarms.ipv6, &mut ipv6, interval, random, group);
         }
     }
 
@@ -331,9 +313,9 @@ impl Tracker {
             let scraped = if !list.allows(&info_hash) {
                 aquatic_swarm::Scraped::default()
             } else if address.is_ipv4() {
-                self.state.ipv4.lock(&info_hash).scrape()
+                self.state.swarms.ipv4.lock(&info_hash).scrape()
             } else {
-                self.state.ipv6.lock(&info_hash).scrape()
+                self.state.swarms.ipv6.lock(&info_hash).scrape()
             };
             writer.append(TorrentStatistics {
                 seeders: scraped.seeders,
@@ -463,6 +445,7 @@ impl<const S: usize> Waiting<S> {
             seeders,
             leechers,
             peers,
+            ..
         } = match torrent.announce(&self.announce, random) {
             Ok(announced) => announced,
             Err(refused) => {

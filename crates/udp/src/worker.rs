@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aquatic_service::clock::Clock;
 use aquatic_service::workers::{Context, LONGEST_TURN};
 use arrayvec::ArrayVec;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::datagrams::{BATCH, Datagrams};
 use crate::tracker::{GROUP, Tracker};

@@ -58,8 +58,8 @@ fn default_settings() {
     let settings = settings("");
     assert_eq!(settings.workers, None);
     assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.announce_interval, Duration::from_secs(900));
-    assert_eq!(settings.max_peers_per_ip, None);
+    assert_eq!(settings.times.interval, Duration::from_secs(900));
+    assert_eq!(settings.limits.max_peers_per_ip, None);
     assert_eq!(settings.scrape_export, None);
     assert_eq!(settings.process.log_level, log::LevelFilter::Info);
     assert_eq!(settings.process.privileges, None);
@@ -234,12 +234,12 @@ path = 'export'
     assert_eq!(settings.receive_buffer_bytes, None);
     assert_eq!(settings.max_scrape_torrents.get(), 120);
     assert_eq!(settings.max_response_peers.get(), 242);
-    assert_eq!(settings.announce_interval, seconds(600));
-    assert_eq!(settings.max_torrents.get(), 1);
-    assert_eq!(settings.max_peers_per_torrent.get(), 2);
-    assert_eq!(settings.max_peers_per_ip, NonZeroUsize::new(3));
+    assert_eq!(settings.times.interval, seconds(600));
+    assert_eq!(settings.limits.max_torrents.get(), 1);
+    assert_eq!(settings.limits.max_peers_per_torrent.get(), 2);
+    assert_eq!(settings.limits.max_peers_per_ip, NonZeroUsize::new(3));
     assert_eq!(settings.cleaning_interval, seconds(4));
-    assert_eq!(settings.max_peer_age, seconds(700));
+    assert_eq!(settings.times.max_peer_age, seconds(700));
     assert_eq!(settings.max_connection_age, seconds(6));
     assert!(settings.count_peer_clients && settings.count_peer_id_prefixes);
     let export = ScrapeExportSettings {

@@ -18,6 +18,7 @@ pub mod load;
 pub mod old_keys;
 pub mod process_settings;
 pub mod sections;
+mod swarm_sections;
 
 mod document;
 mod faults;
@@ -39,6 +40,10 @@ pub use process_settings::{
 };
 pub use sections::{
     AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
+};
+pub use swarm_sections::{
+    AnnounceTimes, LONGEST_ANNOUNCE_INTERVAL_SECONDS, LONGEST_CLEANING_INTERVAL_SECONDS,
+    LONGEST_PEER_AGE_SECONDS, LimitsConfig, LimitsSettings,
 };
 
 /// The configuration of a program, as its user writes it.

@@ -148,8 +148,8 @@ fn mapped_addresses_are_ipv4() {
     let request = announce(id, ALLOWED, 1);
     let outcome = fixture.handle(NOW, "[::ffff:10.0.0.1]:5", &request);
     assert_eq!(outcome.unserved, None);
-    assert_eq!(fixture.tracker.state.ipv4.totals().peers, 1);
-    assert_eq!(fixture.tracker.state.ipv6.totals().peers, 0);
+    assert_eq!(fixture.tracker.state.swarms.ipv4.totals().peers, 1);
+    assert_eq!(fixture.tracker.state.swarms.ipv6.totals().peers, 0);
 }
 
 #[test]

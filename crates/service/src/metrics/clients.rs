@@ -5,9 +5,9 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
+use crate::metrics::Figures;
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
-use aquatic_service::metrics::Figures;
 
 /// The most names that are told apart; peer ids can be made up at will, and
 /// what comes beyond counts as "other".
@@ -49,10 +49,7 @@ impl ClientCounts {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_figures<'a>(
-    workers: impl IntoIterator<Item = &'a ClientCounts>,
-    figures: &mut Figures,
-) {
+pub fn add_figures<'a>(workers: impl IntoIterator<Item = &'a ClientCounts>, figures: &mut Figures) {
     let mut clients = BTreeMap::<String, u64>::new();
     let mut prefixes = BTreeMap::<String, u64>::new();
     for worker in workers {

@@ -1,12 +1,10 @@
-//! What is done now and then, on the main thread: forgetting peers and
-//! torrents, a little at a time.
+//! Forgetting peers and torrents, a little at a time.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use aquatic_swarm::{Swarm, Sweep};
+use aquatic_bittorrent::InfoHash;
 
-use crate::tracker::{Now, State};
+use crate::{Families, Swarm, Sweep};
 
 /// Torrents that are looked at in one go: some microseconds, or some tens if
 /// all of them have to go. Where the main thread shares a core with a worker,
@@ -21,7 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Walks over all torrents once in every interval.
-pub(crate) struct Housekeeping {
+pub struct Housekeeping {
     interval: Duration,
     ipv4: Walk,
     ipv6: Walk,
@@ -38,20 +36,9 @@ struct Walk {
     is_urgent: bool,
 }
 
-/// Asks for a walk now.
-#[derive(Default)]
-pub(crate) struct Urgency(AtomicBool);
-
-impl Urgency {
-    /// Something has become forbidden.
-    pub(crate) fn raise(&self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 impl Housekeeping {
     /// Forgets a peer at most `interval` after its time has come.
-    pub(crate) fn new(interval: Duration) -> Self {
+    pub fn new(interval: Duration) -> Self {
         Self {
             interval,
             ipv4: Walk::default(),
@@ -59,27 +46,37 @@ impl Housekeeping {
         }
     }
 
-    /// Does one step, of which there are so many that a walk takes the
-    /// interval; returns the pause until the next.
-    pub(crate) fn step(&mut self, state: &State, now: Now, urgency: &Urgency) -> Duration {
-        if urgency.0.swap(false, Relaxed) {
-            for walk in [&mut self.ipv4, &mut self.ipv6] {
-                *walk = Walk {
-                    is_urgent: true,
-                    ..Walk::default()
-                };
-            }
+    /// Begins a walk that hurries, because something has become forbidden.
+    pub fn hurry(&mut self) {
+        for walk in [&mut self.ipv4, &mut self.ipv6] {
+            *walk = Walk {
+                is_urgent: true,
+                ..Walk::default()
+            };
         }
+    }
 
+    /// Does one step, of which there are so many that a walk takes the
+    /// interval; returns the pause until the next. Forgets what has expired at
+    /// `now`, seconds on the clock of announces, and torrents that `keep` is
+    /// not true of.
+    pub fn step(
+        &mut self,
+        swarms: &Families,
+        now: u32,
+        keep: impl Fn(&InfoHash) -> bool,
+    ) -> Duration {
         // Empty shards are steps, too.
-        let live = state.usage.live().max(state.ipv4.shard_count());
+        let live = swarms.usage.live().max(swarms.ipv4.shard_count());
         let size = live.max(self.ipv4.size).max(self.ipv6.size);
         let steps = size.div_ceil(TORRENTS_PER_STEP) as u32;
         let pause = (self.interval / steps).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         let share = pause.as_secs_f64() / self.interval.as_secs_f64();
         let torrents = (size as f64 * share).ceil() as usize;
-        self.ipv4.step(&state.ipv4, state, now, torrents, live);
-        self.ipv6.step(&state.ipv6, state, now, torrents, live);
+        self.ipv4.size = self.ipv4.size_at_start(live);
+        self.ipv6.size = self.ipv6.size_at_start(live);
+        self.ipv4.step(&swarms.ipv4, now, torrents, &keep);
+        self.ipv6.step(&swarms.ipv6, now, torrents, &keep);
         if self.ipv4.is_urgent || self.ipv6.is_urgent {
             SHORTEST_PAUSE
         } else {
@@ -89,28 +86,23 @@ impl Housekeeping {
 }
 
 impl Walk {
+    fn size_at_start(&self, live: usize) -> usize {
+        if self.size == 0 { live } else { self.size }
+    }
+
     fn step<const S: usize, const K: usize, const N: usize>(
         &mut self,
         swarm: &Swarm<S, K, N>,
-        state: &State,
-        now: Now,
+        now: u32,
         torrents: usize,
-        live: usize,
+        keep: impl Fn(&InfoHash) -> bool,
     ) {
-        if self.size == 0 {
-            self.size = live;
-        }
         let torrents = if self.is_urgent {
             TORRENTS_PER_URGENT_STEP
         } else {
             torrents
         };
-        let list = state.access_list.current();
-        let now = now.monotonic_seconds;
-        let is_done = self
-            .sweep
-            .step(swarm, now, torrents, |hash| list.allows(hash));
-        if is_done {
+        if self.sweep.step(swarm, now, torrents, keep) {
             self.size = 0;
             self.is_urgent = false;
         }
@@ -119,33 +111,15 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-    use aquatic_swarm::{Announce, HashKey, Limits};
-    use aquatic_udp_protocol::ConnectionIdKey;
+    use aquatic_bittorrent::AnnounceEvent;
 
     use super::*;
-    use crate::tracker::Rules;
+    use crate::{Announce, HashKey, Limits};
 
     const TORRENTS: u32 = 40_000;
 
-    fn filled(list: AccessList) -> State {
-        let rules = Rules {
-            max_response_peers: 1,
-            max_scrape_torrents: 1,
-            announce_interval_seconds: 1,
-            peer_lifetime_seconds: 1,
-            connection_lifetime_seconds: 1,
-        };
-        let state = State::new(
-            rules,
-            Limits::default(),
-            HashKey::new([1; 16]),
-            ConnectionIdKey::from_bytes([1; 16]),
-            Arc::new(Handle::new(list)),
-        );
+    fn filled() -> Families {
+        let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
         let mut random = fastrand::Rng::with_seed(1);
         for torrent in 0..TORRENTS {
             let announce = Announce {
@@ -156,10 +130,10 @@ mod tests {
                 now: 0,
                 lifetime: 10,
             };
-            let mut locked = state.ipv4.lock(&info_hash(torrent));
+            let mut locked = swarms.ipv4.lock(&info_hash(torrent));
             locked.announce(&announce, &mut random).unwrap();
         }
-        state
+        swarms
     }
 
     fn info_hash(torrent: u32) -> InfoHash {
@@ -168,30 +142,22 @@ mod tests {
         InfoHash(bytes)
     }
 
-    fn at(seconds: u32) -> Now {
-        Now {
-            monotonic_seconds: seconds,
-            epoch_seconds: 0,
-        }
-    }
-
     #[test]
     fn everything_is_seen_once_in_an_interval() {
-        let state = filled(AccessList::Off);
+        let swarms = filled();
         let interval = Duration::from_secs(60);
         let mut housekeeping = Housekeeping::new(interval);
-        let urgency = Urgency::default();
 
         let mut passed = Duration::ZERO;
         let mut most = 0;
-        while state.usage.live() > 0 {
-            let before = state.usage.live();
-            passed += housekeeping.step(&state, at(10), &urgency);
-            most = most.max(before - state.usage.live());
+        while swarms.usage.live() > 0 {
+            let before = swarms.usage.live();
+            passed += housekeeping.step(&swarms, 10, |_| true);
+            most = most.max(before - swarms.usage.live());
             assert!(
                 passed < interval * 11 / 10,
                 "{} are left",
-                state.usage.live()
+                swarms.usage.live()
             );
         }
         assert!(most <= TORRENTS_PER_STEP + 1, "{most} in one step");
@@ -200,22 +166,19 @@ mod tests {
 
     #[test]
     fn what_is_forbidden_goes_soon() {
-        let list = format!("{}\n", info_hash(5));
-        let list = InfoHashSet::parse(list.as_bytes()).unwrap();
-        let state = filled(AccessList::Allow(list));
+        let swarms = filled();
         let mut housekeeping = Housekeeping::new(Duration::from_secs(3_600));
-        let urgency = Urgency::default();
-        urgency.raise();
+        housekeeping.hurry();
 
         let mut passed = Duration::ZERO;
         loop {
-            let pause = housekeeping.step(&state, at(0), &urgency);
-            if state.usage.live() == 1 {
+            let pause = housekeeping.step(&swarms, 0, |hash| *hash == info_hash(5));
+            if swarms.usage.live() == 1 {
                 break;
             }
             passed += pause;
             assert!(passed < Duration::from_secs(1));
         }
-        assert_eq!(state.ipv4.lock(&info_hash(5)).scrape().leechers, 1);
+        assert_eq!(swarms.ipv4.lock(&info_hash(5)).scrape().leechers, 1);
     }
 }

@@ -1,20 +1,27 @@
-//! The time, as the tracker wants it.
+//! The time, as trackers want it.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::tracker::Now;
+/// The time at which something is handled.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Seconds on a clock that never goes back, for the ages of peers.
+    pub monotonic_seconds: u32,
+    /// Seconds since 1970, for what outlives a restart.
+    pub epoch_seconds: u32,
+}
 
 /// Tells the time from one reading of the system's clock at the start, so that
-/// a later correction of it invalidates no connection id.
+/// a later correction of it makes nothing invalid.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub struct Clock {
     start: Instant,
     epoch_seconds: u64,
 }
 
 impl Clock {
     /// Starts now.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             start: Instant::now(),
@@ -25,12 +32,12 @@ impl Clock {
 
     /// The time at this moment.
     #[inline]
-    pub(crate) fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         self.at(Instant::now())
     }
 
     /// The time at `instant`.
-    pub(crate) fn at(&self, instant: Instant) -> Now {
+    pub fn at(&self, instant: Instant) -> Now {
         let elapsed = instant.saturating_duration_since(self.start).as_secs();
         Now {
             // Both are compared by their differences, so they may wrap around.

@@ -1,7 +1,8 @@
 //! What the main thread tells workers, and what they tell it.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::counters::{Counters, SharedCounters};
 
@@ -9,7 +10,7 @@ use crate::counters::{Counters, SharedCounters};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Get a connection id for every source.
+    /// Get a connection id for every source, or a reply over every connection.
     Connect,
     /// Announce every peer once.
     Fill,
@@ -52,6 +53,7 @@ pub(crate) struct Control {
     phase: AtomicU8,
     counters: Vec<SharedCounters>,
     first_error: Mutex<Option<String>>,
+    first_failure: Mutex<Option<String>>,
 }
 
 impl Control {
@@ -60,6 +62,7 @@ impl Control {
             phase: AtomicU8::new(Phase::Connect as u8),
             counters: (0..workers).map(|_| SharedCounters::default()).collect(),
             first_error: Mutex::new(None),
+            first_failure: Mutex::new(None),
         }
     }
 
@@ -87,18 +90,27 @@ impl Control {
 
     /// Keeps the text of the first error reply for the report.
     pub(crate) fn note_error(&self, message: &[u8]) {
-        self.first_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locked(&self.first_error)
             .get_or_insert_with(|| String::from_utf8_lossy(message).into_owned());
     }
 
     pub(crate) fn first_error(&self) -> Option<String> {
-        self.first_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.first_error).clone()
     }
+
+    /// Keeps why the first connection could not be opened for the report.
+    pub(crate) fn note_failure(&self, reason: &dyn Display) {
+        locked(&self.first_failure).get_or_insert_with(|| reason.to_string());
+    }
+
+    pub(crate) fn first_failure(&self) -> Option<String> {
+        locked(&self.first_failure).clone()
+    }
+}
+
+/// A text is whole even after a thread has panicked that held the lock.
+fn locked(text: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -121,5 +133,10 @@ mod tests {
         control.note_error(b"first");
         control.note_error(b"second");
         assert_eq!(control.first_error().as_deref(), Some("first"));
+
+        assert_eq!(control.first_failure(), None);
+        control.note_failure(&"refused");
+        control.note_failure(&"reset");
+        assert_eq!(control.first_failure().as_deref(), Some("refused"));
     }
 }

@@ -4,6 +4,9 @@ use std::ops::{Index, IndexMut, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What kind of request; what it indexes is one entry a kind.
+///
+/// Connect requests are those of BEP 15. Over HTTP, they are connections that
+/// are opened, which are no requests to the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -41,35 +44,46 @@ pub(crate) enum Counter {
     ConnectReplies,
     AnnounceReplies,
     ScrapeReplies,
-    /// Error replies (BEP 15, action 3).
+    /// Error replies (BEP 15, action 3; BEP 3, a failure reason).
     Errors,
     /// Requests without a reply within the timeout.
     Lost,
     /// Replies to requests counted as lost.
     Late,
-    /// Datagrams that are no reply, or not to the request they name.
+    /// What is no reply, or not to the request that was sent.
     Unexpected,
-    /// Bytes of payload, without UDP and IP headers.
+    /// Bytes of payload, without the headers of UDP or TCP, and before
+    /// encryption.
     BytesSent,
     BytesReceived,
     /// Peers in announce replies.
     PeersReceived,
     /// Peers of the population that have announced in the fill phase.
     Filled,
-    /// Sources that have had a connection id.
+    /// Sources that have had a connection id; over HTTP, connections that have
+    /// had a reply.
     Connected,
+    /// Connections that could not be opened.
+    Failed,
+    /// Open connections that the server has closed without being asked to, or
+    /// that were given up.
+    Closed,
+    /// TLS handshakes from nothing.
+    FullHandshakes,
+    /// TLS handshakes that resumed a session.
+    ResumedHandshakes,
 }
 
-const COUNTERS: usize = Counter::Connected as usize + 1;
+const COUNTERS: usize = Counter::ResumedHandshakes as usize + 1;
 
 /// Values of all counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counters([u64; COUNTERS]);
 
 impl Counters {
-    /// Replies to all kinds of requests, error replies among them.
-    pub(crate) fn all_replies(&self) -> u64 {
-        let served: u64 = Kind::ALL.iter().map(|kind| self[kind.replies()]).sum();
+    /// Replies to requests of these kinds, error replies among them.
+    pub(crate) fn all_replies(&self, kinds: &[Kind]) -> u64 {
+        let served: u64 = kinds.iter().map(|kind| self[kind.replies()]).sum();
         served + self[Counter::Errors]
     }
 
@@ -139,7 +153,7 @@ mod tests {
         first[Counter::Lost] = 3;
         first[Kind::Scrape.replies()] = 2;
         first[Counter::Errors] = 1;
-        assert_eq!(first.all_replies(), 3);
+        assert_eq!(first.all_replies(&Kind::ALL), 3);
 
         let mut sum = first;
         sum.add(&first);

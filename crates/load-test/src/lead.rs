@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 
 use crate::control::{Control, Phase};
-use crate::counters::{Counter, Counters};
+use crate::counters::{Counter, Counters, Kind};
 use crate::latency::{self, Latencies};
 use crate::population::Population;
 use crate::process::Process;
-use crate::report::{Fill, Measured, Report};
+use crate::report::{Fill, Measured, ProcessFigures, Report};
 use crate::run_settings::RunSettings;
 
 /// What a leader has to know of a protocol.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Protocol {
+    /// The kinds that are requests to the tracker.
+    pub(crate) requests: &'static [Kind],
     /// What [`Counter::Connected`] counts, as the end of a sentence.
     pub(crate) connected: &'static str,
     /// What may be filtered on the way to the tracker.
@@ -68,8 +70,10 @@ pub(crate) fn run(
         server_address: settings.server.to_string(),
         time: measurement.time,
         counters: measurement.counters,
+        requests: protocol.requests,
         latencies,
         first_error: leader.control.first_error(),
+        first_failure: leader.control.first_failure(),
         fill: measurement.fill,
         server: measurement.server,
         load_test: measurement.load_test,
@@ -83,6 +87,8 @@ struct Leader<'a> {
     workers: Vec<JoinHandle<anyhow::Result<Latencies>>>,
     server: Option<Process>,
     this_process: Process,
+    /// Memory of the two before the first request.
+    resident_bytes_before: (Option<u64>, u64),
     progress: Progress,
 }
 
@@ -92,8 +98,8 @@ struct Measurement {
     counters: Counters,
     counters_at_end: Counters,
     fill: Option<Fill>,
-    server: Option<(Duration, u64)>,
-    load_test: (Duration, u64),
+    server: Option<ProcessFigures>,
+    load_test: ProcessFigures,
 }
 
 impl<'a> Leader<'a> {
@@ -104,6 +110,11 @@ impl<'a> Leader<'a> {
     ) -> anyhow::Result<Self> {
         let server = settings.server_pid.map(Process::new).transpose()?;
         let this_process = NonZero::new(process::id()).context("this process has no id")?;
+        let this_process = Process::new(this_process)?;
+        let resident_bytes_before = (
+            server.as_ref().map(Process::resident_bytes).transpose()?,
+            this_process.resident_bytes()?,
+        );
         let control = Arc::new(Control::new(settings.workers));
         let work = Arc::new(work);
         let population = Arc::new(Population::new(&settings.population));
@@ -113,7 +124,8 @@ impl<'a> Leader<'a> {
             protocol,
             workers: Vec::with_capacity(settings.workers),
             server,
-            this_process: Process::new(this_process)?,
+            this_process,
+            resident_bytes_before,
             progress: Progress::new(settings.progress),
             control: Arc::clone(&control),
         };
@@ -158,9 +170,11 @@ impl<'a> Leader<'a> {
         let (server_before, own_before) = cpu_before;
         let (server_after, own_after) = cpu_after;
         let server = match (&self.server, server_before, server_after) {
-            (Some(server), Some(before), Some(after)) => {
-                Some((after - before, server.resident_bytes()?))
-            }
+            (Some(server), Some(before), Some(after)) => Some(ProcessFigures {
+                cpu_time: after - before,
+                resident_bytes_before: self.resident_bytes_before.0.unwrap_or_default(),
+                resident_bytes: server.resident_bytes()?,
+            }),
             _ => None,
         };
         Ok(Measurement {
@@ -169,7 +183,11 @@ impl<'a> Leader<'a> {
             counters_at_end,
             fill,
             server,
-            load_test: (own_after - own_before, self.this_process.resident_bytes()?),
+            load_test: ProcessFigures {
+                cpu_time: own_after - own_before,
+                resident_bytes_before: self.resident_bytes_before.1,
+                resident_bytes: self.this_process.resident_bytes()?,
+            },
         })
     }
 
@@ -236,9 +254,10 @@ impl<'a> Leader<'a> {
             Phase::Connect => self.protocol.connected,
             _ => "peers could announce",
         };
-        let reply = match self.control.first_error() {
-            Some(message) => format!("it replied with the error \"{message}\""),
-            None => format!(
+        let reply = match (self.control.first_error(), self.control.first_failure()) {
+            (Some(message), _) => format!("it replied with the error \"{message}\""),
+            (None, Some(reason)) => format!("a connection could not be opened: {reason}"),
+            (None, None) => format!(
                 "is it running, and does nothing between filter {}?",
                 self.protocol.transport
             ),
@@ -255,7 +274,8 @@ impl<'a> Leader<'a> {
         if self.workers.iter().any(JoinHandle::is_finished) {
             bail!("a worker has failed");
         }
-        self.progress.show(phase, &self.control);
+        self.progress
+            .show(phase, &self.control, self.protocol.requests);
         Ok(())
     }
 
@@ -301,14 +321,14 @@ impl Progress {
         }
     }
 
-    fn show(&mut self, phase: Phase, control: &Control) {
+    fn show(&mut self, phase: Phase, control: &Control, requests: &[Kind]) {
         let elapsed = self.last.elapsed();
         if !self.enabled || elapsed < PROGRESS_INTERVAL {
             return;
         }
         self.last = Instant::now();
         let counters = control.sum();
-        let replies = counters.all_replies();
+        let replies = counters.all_replies(requests);
         let per_second = (replies - self.replies) as f64 / elapsed.as_secs_f64();
         self.replies = replies;
         eprintln!(

@@ -1,6 +1,7 @@
 //! Load tests for BitTorrent trackers, for those who run or write one.
 //!
 //! * [`udp`]: BEP 15 over UDP.
+//! * [`http`]: BEP 3 over HTTP and HTTPS.
 //! * [`command_line`]: what all load tests do with their command line.
 //! * [`population`]: who announces what; [`sources`]: from where.
 //! * [`lead`]: the main thread leads the workers from phase to phase
@@ -14,6 +15,7 @@
 pub mod command_line;
 mod control;
 mod counters;
+pub mod http;
 mod latency;
 mod lead;
 mod mix;
@@ -26,4 +28,4 @@ mod sources;
 pub mod udp;
 
 pub use latency::Latency;
-pub use report::{Fill, ProcessUse, Report, Requests};
+pub use report::{Connections, Fill, ProcessUse, Report, Requests};

@@ -18,13 +18,15 @@ pub struct Report {
     pub seconds: f64,
     /// The fill phase, if there was one.
     pub fill: Option<Fill>,
-    /// Connect requests.
+    /// Connect requests. Over HTTP, connections: how many were begun and how
+    /// many have been opened, and how long that took, with TLS.
     pub connect: Requests,
     /// Announce requests.
     pub announce: Requests,
     /// Scrape requests.
     pub scrape: Requests,
-    /// Requests of all kinds. Its replies include error replies.
+    /// Requests of all kinds, without connections. Its replies include error
+    /// replies.
     pub all: Requests,
     /// Error replies.
     pub errors: u64,
@@ -32,13 +34,18 @@ pub struct Report {
     pub first_error: Option<String>,
     /// Requests without a reply within the timeout.
     pub lost: u64,
-    /// Replies that came after the timeout.
+    /// Replies that came after the timeout. None over HTTP, where a timeout
+    /// ends the connection.
     pub late: u64,
-    /// Datagrams that are no reply, or not to the request they name.
+    /// Datagrams and bytes that are no reply, or not to the request that was
+    /// sent.
     pub unexpected: u64,
-    /// Bytes sent, without UDP and IP headers.
+    /// What became of the connections, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
+    /// Bytes sent, before encryption, and without headers of UDP or TCP.
     pub sent_bytes: u64,
-    /// Bytes received, without UDP and IP headers.
+    /// Bytes received, likewise.
     pub received_bytes: u64,
     /// Peers in an announce reply, on average.
     pub peers_per_announce: f64,
@@ -75,6 +82,22 @@ pub struct Requests {
     pub latency: Latency,
 }
 
+/// What became of connections.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Connections {
+    /// Connections that could not be opened.
+    pub failed: u64,
+    /// Why the first of the whole run could not.
+    pub first_failure: Option<String>,
+    /// Open connections that the server has closed without being asked to, or
+    /// that were given up for want of a reply.
+    pub closed: u64,
+    /// TLS handshakes from nothing.
+    pub full_handshakes: u64,
+    /// TLS handshakes that resumed a session.
+    pub resumed_handshakes: u64,
+}
+
 /// What a process needed.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct ProcessUse {
@@ -84,8 +107,18 @@ pub struct ProcessUse {
     pub cpu_microseconds_per_reply: f64,
     /// The same over the time measured: 1 is a core.
     pub cores: f64,
-    /// Memory at the end (resident set).
+    /// Memory before the first request (resident set).
+    pub resident_bytes_before: u64,
+    /// Memory at the end.
     pub resident_bytes: u64,
+}
+
+/// What was measured of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProcessFigures {
+    pub(crate) cpu_time: Duration,
+    pub(crate) resident_bytes_before: u64,
+    pub(crate) resident_bytes: u64,
 }
 
 /// What a report is made from.
@@ -94,12 +127,14 @@ pub(crate) struct Measured {
     pub(crate) time: Duration,
     /// What was counted in that time, and what was lost of it afterwards.
     pub(crate) counters: Counters,
+    /// The kinds that are requests to the tracker.
+    pub(crate) requests: &'static [Kind],
     pub(crate) latencies: Latencies,
     pub(crate) first_error: Option<String>,
+    pub(crate) first_failure: Option<String>,
     pub(crate) fill: Option<Fill>,
-    /// CPU time and memory.
-    pub(crate) server: Option<(Duration, u64)>,
-    pub(crate) load_test: (Duration, u64),
+    pub(crate) server: Option<ProcessFigures>,
+    pub(crate) load_test: ProcessFigures,
 }
 
 impl Report {
@@ -112,12 +147,16 @@ impl Report {
             replies_per_second: ratio(counters[kind.replies()] as f64, seconds),
             latency: Latency::new(&measured.latencies[kind as usize]),
         };
-        let replies = counters.all_replies();
-        let process = |(cpu, resident_bytes): (Duration, u64)| ProcessUse {
-            cpu_seconds: cpu.as_secs_f64(),
-            cpu_microseconds_per_reply: ratio(cpu.as_secs_f64() * 1e6, replies as f64),
-            cores: ratio(cpu.as_secs_f64(), seconds),
-            resident_bytes,
+        let replies = counters.all_replies(measured.requests);
+        let process = |process: ProcessFigures| {
+            let cpu_seconds = process.cpu_time.as_secs_f64();
+            ProcessUse {
+                cpu_seconds,
+                cpu_microseconds_per_reply: ratio(cpu_seconds * 1e6, replies as f64),
+                cores: ratio(cpu_seconds, seconds),
+                resident_bytes_before: process.resident_bytes_before,
+                resident_bytes: process.resident_bytes,
+            }
         };
         let announce = requests(Kind::Announce);
 
@@ -129,16 +168,19 @@ impl Report {
             announce,
             scrape: requests(Kind::Scrape),
             all: Requests {
-                sent: Kind::ALL.iter().map(|kind| counters[kind.sent()]).sum(),
+                sent: (measured.requests.iter())
+                    .map(|kind| counters[kind.sent()])
+                    .sum(),
                 replies,
                 replies_per_second: ratio(replies as f64, seconds),
-                latency: Latency::new(&merged(&measured.latencies)),
+                latency: Latency::new(&merged(&measured.latencies, measured.requests)),
             },
             errors: counters[Counter::Errors],
             first_error: measured.first_error.clone(),
             lost: counters[Counter::Lost],
             late: counters[Counter::Late],
             unexpected: counters[Counter::Unexpected],
+            connections: connections(measured),
             sent_bytes: counters[Counter::BytesSent],
             received_bytes: counters[Counter::BytesReceived],
             peers_per_announce: ratio(
@@ -195,6 +237,9 @@ impl fmt::Display for Report {
         if let Some(message) = &self.first_error {
             writeln!(f, "first error reply: {message}")?;
         }
+        if let Some(connections) = &self.connections {
+            writeln!(f, "{connections}")?;
+        }
         writeln!(
             f,
             "sent {} bytes, received {} bytes, {:.1} peers per announce",
@@ -204,6 +249,21 @@ impl fmt::Display for Report {
             writeln!(f, "tracker: {server}")?;
         }
         write!(f, "load test: {}", self.load_test)
+    }
+}
+
+impl fmt::Display for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "connections: {} failed, {} closed by the server or given up; TLS handshakes: \
+             {} full, {} resumed",
+            self.failed, self.closed, self.full_handshakes, self.resumed_handshakes
+        )?;
+        if let Some(reason) = &self.first_failure {
+            write!(f, "\nfirst connection that failed: {reason}")?;
+        }
+        Ok(())
     }
 }
 
@@ -219,11 +279,24 @@ impl fmt::Display for ProcessUse {
     }
 }
 
-fn merged(latencies: &Latencies) -> Histogram<u64> {
-    let [mut all, others @ ..] = latencies.clone();
-    for other in &others {
+/// None where connecting is a request like others.
+fn connections(measured: &Measured) -> Option<Connections> {
+    let counters = &measured.counters;
+    (!measured.requests.contains(&Kind::Connect)).then(|| Connections {
+        failed: counters[Counter::Failed],
+        first_failure: measured.first_failure.clone(),
+        closed: counters[Counter::Closed],
+        full_handshakes: counters[Counter::FullHandshakes],
+        resumed_handshakes: counters[Counter::ResumedHandshakes],
+    })
+}
+
+fn merged(latencies: &Latencies, kinds: &[Kind]) -> Histogram<u64> {
+    let [mut all, ..] = latencies.clone();
+    all.reset();
+    for kind in kinds {
         // All have the same bounds.
-        all += other;
+        all += &latencies[*kind as usize];
     }
     all
 }
@@ -258,8 +331,18 @@ mod tests {
             latencies,
             first_error: Some("torrent limit".to_owned()),
             fill: None,
-            server: Some((Duration::from_micros(1000), 5_000_000)),
-            load_test: (Duration::from_secs(1), 1_000_000),
+            first_failure: None,
+            requests: &Kind::ALL,
+            server: Some(ProcessFigures {
+                cpu_time: Duration::from_micros(1000),
+                resident_bytes_before: 3_000_000,
+                resident_bytes: 5_000_000,
+            }),
+            load_test: ProcessFigures {
+                cpu_time: Duration::from_secs(1),
+                resident_bytes_before: 1_000_000,
+                resident_bytes: 1_000_000,
+            },
         }
     }
 
@@ -284,6 +367,20 @@ mod tests {
     }
 
     #[test]
+    fn connections_over_http_are_no_requests() {
+        let mut measured = Measured {
+            requests: &[Kind::Announce, Kind::Scrape],
+            ..measured()
+        };
+        measured.counters[Counter::ResumedHandshakes] = 7;
+        let report = Report::new(&measured);
+        assert_eq!((report.all.sent, report.all.replies), (400, 400));
+        assert!(report.all.latency.p50_microseconds > 2.9);
+        assert_eq!(report.connect.replies, 100);
+        assert!(report.to_string().contains("0 full, 7 resumed"));
+    }
+
+    #[test]
     fn a_run_without_replies_divides_by_nothing() {
         let report = Report::new(&Measured {
             counters: Counters::default(),
@@ -303,6 +400,7 @@ mod tests {
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["announce"]["replies"], 300);
         assert_eq!(json["server"]["resident_bytes"], 5_000_000);
+        assert!(json.get("connections").is_none());
         assert!(json["all"]["latency"]["p999_microseconds"].is_number());
     }
 }

@@ -8,6 +8,7 @@ use super::config::Config;
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::command_line::{LoadTest, Overridable};
+use crate::counters::Kind;
 use crate::lead::{self, Protocol};
 use crate::report::Report;
 
@@ -19,6 +20,7 @@ use crate::report::Report;
 /// sockets or threads.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let protocol = Protocol {
+        requests: &Kind::ALL,
         connected: "source addresses got a connection id",
         transport: "UDP",
     };

@@ -1,0 +1,141 @@
+//! `aquatic-http-bare-epoll`: the least that an HTTP server can do with epoll,
+//! as a floor for benchmarks of trackers.
+//!
+//! A connection is read at once after it was accepted. Only when there is
+//! nothing to read yet, or it stays open, is it registered, once. So a request
+//! costs one read and one write, and what it shares of waiting for events.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use aquatic_load_test::http::bare::{Answer, BACKLOG, READ_BYTES, answer};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let address: SocketAddr = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .context("usage: aquatic-http-bare-epoll ADDRESS:PORT")?;
+    let mut listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
+    let mut poll = Poll::new().context("cannot make an epoll instance")?;
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
+
+    let mut connections = Connections::default();
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        poll.poll(&mut events, None)?;
+        for event in &events {
+            if event.token() == LISTENER {
+                accept(&listener, &poll, &mut connections, &mut buffer)?;
+            } else {
+                let number = event.token().0;
+                if let Some(connection) = &mut connections.places[number]
+                    && serve(connection, &mut buffer) == Outcome::Over
+                {
+                    connections.remove(number);
+                }
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG.cast_signed())?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn accept(
+    listener: &TcpListener,
+    poll: &Poll,
+    connections: &mut Connections,
+    buffer: &mut [u8],
+) -> anyhow::Result<()> {
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            // Of the connection, which has gone.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+            Err(error) => return Err(error).context("cannot accept"),
+        };
+        if serve(&mut stream, buffer) == Outcome::Waiting {
+            let place = connections.insert(stream);
+            if let Some(stream) = &mut connections.places[place] {
+                poll.registry()
+                    .register(stream, Token(place), Interest::READABLE)?;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Waiting,
+    Over,
+}
+
+/// Reads once and answers. A request in pieces has none, and replies fit into
+/// what the kernel takes at once.
+fn serve(stream: &mut TcpStream, buffer: &mut [u8]) -> Outcome {
+    let length = match stream.read(buffer) {
+        Ok(0) => return Outcome::Over,
+        Ok(length) => length,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Waiting,
+        Err(_) => return Outcome::Over,
+    };
+    match answer(&buffer[..length]) {
+        Answer::Keep(reply) if stream.write_all(reply).is_ok() => Outcome::Waiting,
+        Answer::Close(reply) => {
+            stream.write_all(reply).ok();
+            Outcome::Over
+        }
+        _ => Outcome::Over,
+    }
+}
+
+#[derive(Default)]
+struct Connections {
+    places: Vec<Option<TcpStream>>,
+    free: Vec<usize>,
+}
+
+impl Connections {
+    fn insert(&mut self, stream: TcpStream) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(stream);
+        place
+    }
+
+    fn remove(&mut self, place: usize) {
+        self.places[place] = None;
+        self.free.push(place);
+    }
+}
+
+const LISTENER: Token = Token(usize::MAX - 1);

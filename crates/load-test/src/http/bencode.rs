@@ -1,0 +1,181 @@
+//! Checks the body of a reply, which is bencoded (BEP 3).
+
+/// What a tracker's reply has to say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reply<'a> {
+    /// Why the request was refused.
+    pub(crate) failure: Option<&'a [u8]>,
+    /// As an announce reply must have.
+    pub(crate) has_interval: bool,
+    /// As a scrape reply must have.
+    pub(crate) has_files: bool,
+    /// Peers of both families, compact or not.
+    pub(crate) peers: usize,
+}
+
+/// Reads a reply: one dictionary, and nothing after it. None when it is not
+/// well-formed.
+pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
+    let mut reader = Reader { rest: body };
+    if reader.next()? != Token::Dictionary {
+        return None;
+    }
+    let mut reply = Reply::default();
+    loop {
+        let key = match reader.next()? {
+            Token::Text(key) => key,
+            Token::End => break,
+            _ => return None,
+        };
+        let value = reader.next()?;
+        let elements = reader.skip(value)?;
+        match (key, value) {
+            (b"failure reason", Token::Text(reason)) => reply.failure = Some(reason),
+            (b"interval", Token::Integer) => reply.has_interval = true,
+            (b"files", Token::Dictionary) => reply.has_files = true,
+            // Compact peers (BEP 23, BEP 7).
+            (b"peers", Token::Text(peers)) => reply.peers += peers.len() / IPV4_PEER_BYTES,
+            (b"peers6", Token::Text(peers)) => reply.peers += peers.len() / IPV6_PEER_BYTES,
+            (b"peers", Token::List) => reply.peers += elements,
+            _ => {}
+        }
+    }
+    reader.rest.is_empty().then_some(reply)
+}
+
+const IPV4_PEER_BYTES: usize = 6;
+const IPV6_PEER_BYTES: usize = 18;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token<'a> {
+    Integer,
+    Text(&'a [u8]),
+    List,
+    Dictionary,
+    End,
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Option<Token<'a>> {
+        let (first, rest) = self.rest.split_first()?;
+        match first {
+            b'd' => {
+                self.rest = rest;
+                Some(Token::Dictionary)
+            }
+            b'l' => {
+                self.rest = rest;
+                Some(Token::List)
+            }
+            b'e' => {
+                self.rest = rest;
+                Some(Token::End)
+            }
+            b'i' => {
+                let end = rest.iter().position(|byte| *byte == b'e')?;
+                let digits = rest[..end].strip_prefix(b"-").unwrap_or(&rest[..end]);
+                self.rest = &rest[end + 1..];
+                let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+                is_number.then_some(Token::Integer)
+            }
+            _ => self.text(),
+        }
+    }
+
+    fn text(&mut self) -> Option<Token<'a>> {
+        let mut length = 0usize;
+        for (index, byte) in self.rest.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => {
+                    length = length
+                        .checked_mul(10)?
+                        .checked_add(usize::from(byte - b'0'))?;
+                }
+                b':' if index > 0 => {
+                    let (text, rest) = self.rest[index + 1..].split_at_checked(length)?;
+                    self.rest = rest;
+                    return Some(Token::Text(text));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Goes to the end of a value that has begun; returns the number of values
+    /// directly within it.
+    fn skip(&mut self, value: Token<'_>) -> Option<usize> {
+        let mut depth = match value {
+            Token::List | Token::Dictionary => 1usize,
+            Token::End => return None,
+            Token::Integer | Token::Text(_) => return Some(0),
+        };
+        let mut elements = 0;
+        while depth > 0 {
+            let token = self.next()?;
+            elements += usize::from(depth == 1 && token != Token::End);
+            match token {
+                Token::List | Token::Dictionary => depth += 1,
+                Token::End => depth -= 1,
+                Token::Integer | Token::Text(_) => {}
+            }
+        }
+        Some(elements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announce_replies() {
+        let body =
+            b"d8:completei1e8:intervali900e5:peers12:aaaaaabbbbbb6:peers618:ccccccccccccccccccE";
+        assert_eq!(parse(body), None);
+        let body =
+            b"d8:completei1e8:intervali900e5:peers12:aaaaaabbbbbb6:peers618:cccccccccccccccccce";
+        let reply = parse(body).unwrap();
+        assert_eq!((reply.peers, reply.has_interval), (3, true));
+
+        let body = b"d8:intervali-1e5:peersld2:ip9:127.0.0.14:porti1eed2:ip3:::14:porti2eeee";
+        assert_eq!(parse(body).unwrap().peers, 2);
+    }
+
+    #[test]
+    fn scrapes_and_failures() {
+        let body = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1eeee";
+        assert!(parse(body).unwrap().has_files);
+        let reply = parse(b"d14:failure reason5:sorrye").unwrap();
+        assert_eq!(reply.failure, Some(&b"sorry"[..]));
+    }
+
+    #[test]
+    fn what_is_not_bencode_is_refused() {
+        let good = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei1eee5:otherllei1ee1:xe";
+        let bodies: [&[u8]; 12] = [
+            b"",
+            b"de ",
+            b"i1e",
+            b"d",
+            b"e",
+            b"d1:ae",
+            b"di1ei1ee",
+            b"d1:ai1xee",
+            b"d1:aiee",
+            b"d99999999999999999999:e",
+            b"d:e",
+            b"d3:abe",
+        ];
+        for body in bodies {
+            assert_eq!(parse(body), None, "{}", String::from_utf8_lossy(body));
+        }
+        for length in 0..good.len() {
+            assert_eq!(parse(&good[..length]), None);
+        }
+    }
+}

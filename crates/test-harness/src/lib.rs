@@ -17,6 +17,7 @@
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
+pub mod certificates;
 pub mod daemon;
 pub mod http;
 pub mod network;

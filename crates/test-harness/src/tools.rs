@@ -34,12 +34,19 @@ pub fn needs(programs: &[&str]) -> bool {
 #[must_use]
 #[track_caller]
 pub fn needs_success(what: &str, command: &mut Command) -> bool {
-    let outcome = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    outcome.is_ok_and(|status| status.success()) || skip(&format!("missing: {what}"))
+    succeeds(command) || skip(&format!("missing: {what}"))
+}
+
+/// Whether the command ends with success; for what the machine may not offer,
+/// and installing a package would not change. When it does not, this says so
+/// and returns false, and the test returns at once.
+#[must_use]
+pub fn offers(what: &str, command: &mut Command) -> bool {
+    let offers = succeeds(command);
+    if !offers {
+        say_skipped(&format!("this machine does not offer {what}"));
+    }
+    offers
 }
 
 /// Whether this process may do what only root may. When not, this says so and
@@ -76,6 +83,15 @@ fn skip(reason: &str) -> bool {
     );
     say_skipped(reason);
     false
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let outcome = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    outcome.is_ok_and(|status| status.success())
 }
 
 /// Says why the test is skipped, past the capture of the test runner, so that it

@@ -13,6 +13,7 @@
 //! - [`ports`]: port numbers that no other test uses at the same time.
 //! - [`network`]: hosts in network namespaces behind one bridge.
 //! - [`http`] and [`prometheus`]: reading the metrics page.
+//! - [`certificates`]: for servers of TLS, and the authority that signed them.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]

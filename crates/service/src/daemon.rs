@@ -1,10 +1,12 @@
 //! What a daemon gives to [`run`](crate::run), and what it gets.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{self, Invalid, ProcessSettings};
+use crate::reload::Reload;
 use crate::{access_list, metrics, snapshot, sockets, workers};
 
 /// One of the daemons, as the process edge sees it.
@@ -43,6 +45,22 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     fn warnings(settings: &Self::Settings) -> Vec<String> {
         let _ = settings;
         Vec::new()
+    }
+
+    /// Reads the files that [`start`](Self::start) will read, besides access
+    /// list and snapshot, for `--check-config`. `path_now` tells where the file
+    /// is that the service will find under a path: with a change of the root
+    /// directory that did not take place, somewhere else.
+    ///
+    /// # Errors
+    ///
+    /// What would keep the daemon from starting.
+    fn check_files(
+        settings: &Self::Settings,
+        path_now: &dyn Fn(&Path) -> PathBuf,
+    ) -> anyhow::Result<()> {
+        let _ = (settings, path_now);
+        Ok(())
     }
 
     /// Takes over the sockets that the service manager passed, or binds them.
@@ -100,6 +118,9 @@ pub struct Start<'a> {
     pub access_list: Arc<access_list::Handle>,
     /// Where to restore the state from.
     pub snapshot: &'a mut snapshot::Source,
+    /// Where to put what is to be read again at a reload, besides the access
+    /// list.
+    pub reloads: &'a mut Vec<Arc<dyn Reload>>,
     /// Where to start the workers.
     pub workers: &'a mut workers::Workers,
 }

@@ -8,6 +8,8 @@
 //! * [`sockets`]: taken over from the service manager, or bound.
 //! * [`workers`]: threads, watched for life.
 //! * [`access_list`]: which torrents are served, with reload.
+//! * [`reload`]: what else a signal has read again; `tls`: certificates, with the
+//!   feature of that name.
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
 //! * [`clock`]: the time.
@@ -26,10 +28,13 @@ pub mod logging;
 pub mod metrics;
 mod notify;
 mod privileges;
+pub mod reload;
 mod signals;
 pub mod snapshot;
 pub mod sockets;
 mod sys;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod workers;
 
 pub use daemon::{Daemon, Start};

@@ -21,6 +21,7 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
         log::warn!("{warning}");
     }
     let target = Target::find(process.privileges.as_ref())?;
+    let mut root = None;
     if target.is_change() && target.is_reachable() {
         target.become_it()?;
     } else if target.is_change() {
@@ -28,8 +29,17 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
             "not started as root, so the change of the user was not tried, \
              and files were looked at as the present user"
         );
-        look_from_outside(&mut process);
+        root = process
+            .privileges
+            .as_ref()
+            .and_then(|privileges| privileges.chroot_path.clone());
     }
+    let path_now = |path: &Path| match &root {
+        Some(root) => outside(root, path),
+        None => path.to_owned(),
+    };
+    look_at(&mut process, path_now);
+    D::check_files(settings, &path_now)?;
     let list = AccessList::load(&process.access_list)?;
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
@@ -41,26 +51,20 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Paths of files as they are called when the root directory did not change.
-fn look_from_outside(process: &mut ProcessSettings) {
-    let Some(root) = process
-        .privileges
-        .as_ref()
-        .and_then(|privileges| privileges.chroot_path.as_deref())
-    else {
-        return;
-    };
+/// Paths of files as they are called now.
+fn look_at(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
     match &mut process.access_list {
         AccessListSettings::Off => (),
         AccessListSettings::Allow(path) | AccessListSettings::Deny(path) => {
-            *path = outside(root, path);
+            *path = path_now(path);
         }
     }
     if let Some(snapshot) = &mut process.snapshot {
-        snapshot.path = outside(root, &snapshot.path);
+        snapshot.path = path_now(&snapshot.path);
     }
 }
 
+/// Where a file is when the root directory did not change to `root`.
 fn outside(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }

@@ -53,12 +53,14 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
             .map(|snapshot| snapshot.path.clone()),
     );
     let (mut workers, sender, events) = Workers::new();
+    let mut reloads = Vec::new();
     let daemon = D::start(
         settings,
         sockets,
         Start {
             access_list: Arc::clone(&access_list),
             snapshot: &mut source,
+            reloads: &mut reloads,
             workers: &mut workers,
         },
     )?;
@@ -82,6 +84,7 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
         daemon,
         settings: process_settings,
         access_list,
+        reloads,
         process,
         workers,
         sender,

@@ -12,6 +12,7 @@ use crate::access_list;
 use crate::config::ProcessSettings;
 use crate::metrics::process::Process;
 use crate::notify::Notifier;
+use crate::reload::Reload;
 use crate::signals::Signal;
 use crate::workers::{End, Event, LONGEST_TURN, Workers};
 
@@ -41,6 +42,7 @@ pub(super) struct SupervisorParts<D> {
     pub(super) daemon: Arc<D>,
     pub(super) settings: ProcessSettings,
     pub(super) access_list: Arc<access_list::Handle>,
+    pub(super) reloads: Vec<Arc<dyn Reload>>,
     pub(super) process: Arc<Process>,
     pub(super) workers: Workers,
     pub(super) sender: SyncSender<Event>,
@@ -54,6 +56,7 @@ pub(super) struct Supervisor<D> {
     daemon: Arc<D>,
     settings: ProcessSettings,
     access_list: Arc<access_list::Handle>,
+    reloads: Vec<Arc<dyn Reload>>,
     process: Arc<Process>,
     workers: Workers,
     events: Receiver<Event>,
@@ -77,6 +80,7 @@ impl<D: Daemon> Supervisor<D> {
             snapshots: Snapshots::new(parts.settings.snapshot.clone(), parts.sender, now),
             settings: parts.settings,
             access_list: parts.access_list,
+            reloads: parts.reloads,
             process: parts.process,
             workers: parts.workers,
             events: parts.events,
@@ -210,21 +214,36 @@ impl<D: Daemon> Supervisor<D> {
 
     fn reload(&mut self) {
         self.notifier.reloading();
+        let mut failures = Vec::new();
         match self.access_list.reload(&self.settings.access_list) {
-            Ok(entries) => {
-                self.failed_reload = None;
-                if self.access_list.is_off() {
+            Ok(_) if self.access_list.is_off() => {
+                if self.reloads.is_empty() {
                     log::info!("reloaded: there is no access list");
-                } else {
-                    log::info!(entries = entries; "reloaded the access list");
-                    self.daemon.access_list_changed();
                 }
+            }
+            Ok(entries) => {
+                log::info!(entries = entries; "reloaded the access list");
+                self.daemon.access_list_changed();
             }
             Err(error) => {
                 log::error!("reload failed, the service goes on with the list it has: {error}");
-                self.failed_reload = Some(format!("reload failed: {error}"));
+                failures.push(error.to_string());
             }
         }
+        for one in &self.reloads {
+            let what = one.what();
+            match one.reload() {
+                Ok(()) => log::info!("reloaded the {what}"),
+                Err(error) => {
+                    log::error!(
+                        "reload failed, the service goes on with the {what} it has: {error:#}"
+                    );
+                    failures.push(format!("{error:#}"));
+                }
+            }
+        }
+        self.failed_reload =
+            (!failures.is_empty()).then(|| format!("reload failed: {}", failures.join("; ")));
         let status = self.status();
         self.notifier.ready(&status);
     }

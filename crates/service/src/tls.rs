@@ -1,0 +1,198 @@
+//! The certificate and key with which connections are encrypted.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::reload::Reload;
+
+/// Where certificate and key are, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate, followed by those that lead to a root, if any.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// Why certificate and key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file, as the process sees it (after a change of the root
+        /// directory).
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// A file is not PEM.
+    #[error("{} is not well-formed PEM: {error}", .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: pem::Error,
+    },
+    /// The certificate's file has none.
+    #[error("{} has no certificate; expected a PEM section CERTIFICATE", .0.display())]
+    NoCertificate(PathBuf),
+    /// The key's file has none.
+    #[error(
+        "{} has no private key; expected a PEM section PRIVATE KEY, RSA PRIVATE KEY or \
+         EC PRIVATE KEY (one that is encrypted cannot be used)",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    /// The key is of a kind that is not known, or damaged.
+    #[error("the private key in {} cannot be used: {error}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: rustls::Error,
+    },
+    /// The certificate is damaged.
+    #[error("the certificate in {} cannot be used: {error}", .path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: rustls::Error,
+    },
+    /// The two do not belong together.
+    #[error(
+        "the private key in {} is not that of the certificate in {}; \
+         the server's own certificate must be the first in its file",
+        .key.display(),
+        .certificate.display()
+    )]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+}
+
+/// Reads certificate and key, and makes sure that they belong together.
+///
+/// # Errors
+///
+/// What is wrong with the files; the message names the one.
+pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
+    let chain = read_certificates(&files.certificate)?;
+    let key = aws_lc_rs::sign::any_supported_type(&read_key(&files.key)?).map_err(|error| {
+        LoadError::Key {
+            path: files.key.clone(),
+            error,
+        }
+    })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        // Unknown: the key does not tell its public half, so it must be believed.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(LoadError::Mismatch {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+        }),
+        Err(error) => Err(LoadError::Certificate {
+            path: files.certificate.clone(),
+            error,
+        }),
+    }
+}
+
+/// The certificate that handshakes use while the main thread exchanges it.
+/// Connections that are established go on as they are.
+pub struct Handle {
+    files: Files,
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl Handle {
+    /// Loads certificate and key for the first time.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`].
+    pub fn new(files: Files) -> Result<Self, LoadError> {
+        let current = ArcSwap::from_pointee(load(&files)?);
+        Ok(Self { files, current })
+    }
+}
+
+impl Reload for Handle {
+    fn what(&self) -> &str {
+        "TLS certificate"
+    }
+
+    fn reload(&self) -> anyhow::Result<()> {
+        self.current.store(Arc::new(load(&self.files)?));
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Handle {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key stays out of logs.
+        formatter
+            .debug_struct("Handle")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let chain = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| LoadError::Pem {
+            path: path.to_owned(),
+            error,
+        })?;
+    if chain.is_empty() {
+        return Err(LoadError::NoCertificate(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => LoadError::NoKey(path.to_owned()),
+        error => LoadError::Pem {
+            path: path.to_owned(),
+            error,
+        },
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    fs::read(path).map_err(|error| LoadError::Read {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests;

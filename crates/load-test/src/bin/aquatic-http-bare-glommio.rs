@@ -1,0 +1,61 @@
+//! `aquatic-http-bare-glommio`: the least that an HTTP server can do with
+//! glommio, as a floor for benchmarks of trackers.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use aquatic_load_test::http::bare::{Answer, READ_BYTES, answer};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use glommio::net::{TcpListener, TcpStream};
+use glommio::{LocalExecutorBuilder, Placement};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let address = std::env::args()
+        .nth(1)
+        .context("usage: aquatic-http-bare-glommio ADDRESS:PORT")?;
+    let executor = LocalExecutorBuilder::new(Placement::Unbound)
+        .make()
+        .map_err(|error| anyhow!("cannot make an executor: {error}"))?;
+    executor.run(serve_all(address))
+}
+
+async fn serve_all(address: String) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(&address)
+        .map_err(|error| anyhow!("cannot listen on {address}: {error}"))?;
+    loop {
+        let stream = listener
+            .accept()
+            .await
+            .map_err(|error| anyhow!("cannot accept: {error}"))?;
+        glommio::spawn_local(serve(stream)).detach();
+    }
+}
+
+/// Reads once and answers. A request in pieces has none.
+async fn serve(mut stream: TcpStream) {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let length = match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => length,
+        };
+        let (reply, keep) = match answer(&buffer[..length]) {
+            Answer::Keep(reply) => (reply, true),
+            Answer::Close(reply) => (reply, false),
+            Answer::ReadOn => return,
+        };
+        if stream.write_all(reply).await.is_err() || !keep {
+            return;
+        }
+    }
+}

@@ -196,7 +196,12 @@ impl<P: Protocol> Engine<P> {
         let ending = match result {
             Ok(Fate::Close) => None,
             Ok(fate) => return fate,
-            Err(ending) => Some(ending),
+            Err(ending) => {
+                // What was written for it is for nobody else.
+                self.worker.buffers.output.clear();
+                self.worker.buffers.wire.clear();
+                Some(ending)
+            }
         };
         self.remove(id, ending);
         Fate::Close

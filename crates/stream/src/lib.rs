@@ -10,6 +10,7 @@
 //! * [`proxy_header`]: the PROXY protocol.
 //! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
 //!   connections of a worker, without I/O.
+//! * [`tls_config`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
 
 #![forbid(unsafe_code)]
@@ -26,8 +27,10 @@ pub mod proxy_header;
 mod settings;
 mod table;
 mod tls;
+mod tls_config;
 
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use event_loop::{Plan, Running, start};
 pub use protocol::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 pub use settings::{EventLoop, Limits, Settings};
+pub use tls_config::tls_config;

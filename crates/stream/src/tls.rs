@@ -94,10 +94,12 @@ impl Session {
         plain: &mut Vec<u8>,
         wire: &mut Wire,
     ) -> Result<(usize, Received), SessionError> {
-        if !self.has_begun && records.first() != Some(&HANDSHAKE_RECORD) {
-            return Err(SessionError::NotTls);
+        if let (false, Some(first)) = (self.has_begun, records.first()) {
+            if *first != HANDSHAKE_RECORD {
+                return Err(SessionError::NotTls);
+            }
+            self.has_begun = true;
         }
-        self.has_begun = true;
         let mut done = 0;
         let result = self.process(records, &mut done, plain, wire);
         if let Err(error) = result {

@@ -1,0 +1,37 @@
+//! How TLS is spoken.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aquatic_service::tls::Handle;
+use rustls::crypto::aws_lc_rs;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, crypto::aws_lc_rs::Ticketer};
+
+/// The one protocol that is offered by ALPN: WebSocket begins with it too.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Tickets for each full handshake: clients of a tracker open one connection at
+/// a time.
+const TICKETS: usize = 1;
+
+/// TLS 1.2 and 1.3 with the certificate of `handle` at any time.
+///
+/// Sessions are resumed with tickets, whose keys all users of the value share,
+/// and change every few hours. They survive an exchange of the certificate.
+///
+/// # Errors
+///
+/// When the system has no random numbers.
+pub fn tls_config(handle: Arc<Handle>) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .context("cannot set up TLS")?
+        .with_no_client_auth()
+        .with_cert_resolver(handle);
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.ticketer = Ticketer::new().context("cannot make keys for TLS tickets")?;
+    config.send_tls13_tickets = TICKETS;
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,135 @@
+//! Deadlines and caps.
+
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::server::{KINDS, Kind, Server};
+
+const SHORT: Duration = Duration::from_millis(500);
+
+fn at_least_short(start: Instant, kind: Kind) {
+    assert!(start.elapsed() >= SHORT, "{kind:?}: {:?}", start.elapsed());
+}
+
+#[test]
+fn idle_connections_are_closed() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.idle_timeout = SHORT;
+        });
+        let mut client = server.client();
+        assert_eq!(client.ask("echo one"), "one");
+        let start = Instant::now();
+        assert_eq!(client.rest(), "idle\n");
+        at_least_short(start, kind);
+        assert_eq!(server.figure("connections_cut_total", Some("idle")), 1);
+
+        let mut silent = server.client();
+        assert_eq!(silent.rest(), "idle\n");
+    }
+}
+
+#[test]
+fn the_protocol_may_keep_an_idle_connection() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.idle_timeout = SHORT;
+        });
+        let mut client = server.client();
+        assert_eq!(client.ask("patience"), "ok");
+        assert_eq!(client.line(), "still there?");
+        assert_eq!(client.line(), "still there?");
+        assert_eq!(client.ask("echo yes"), "yes");
+    }
+}
+
+#[test]
+fn messages_that_trickle_are_cut_off() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.message_timeout = SHORT;
+        });
+        let mut client = server.client();
+        assert_eq!(client.ask("echo one"), "one");
+        let start = Instant::now();
+        // Each byte comes well within the time that the whole has.
+        while client.try_send("x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+            if server.figure("connections_cut_total", Some("slow_message")) == 1 {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{kind:?}");
+        }
+        at_least_short(start, kind);
+        assert_eq!(client.line(), "slow");
+    }
+}
+
+#[test]
+fn handshakes_that_do_not_end_are_cut_off() {
+    for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.handshake_timeout = SHORT;
+        });
+        for bytes in [&b""[..], &b"\x16\x03\x01"[..]] {
+            let mut client = Client::plain(server.address);
+            std::io::Write::write_all(&mut client.stream, bytes).unwrap();
+            let start = Instant::now();
+            assert_eq!(client.stream.read(&mut [0; 8]).unwrap_or(0), 0);
+            at_least_short(start, kind);
+        }
+        let cut = server.figure("connections_cut_total", Some("slow_handshake"));
+        assert_eq!(cut, 2);
+    }
+}
+
+#[test]
+fn who_does_not_read_is_cut_off() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.write_timeout = SHORT;
+        });
+        let mut client = server.client();
+        client.send("big 20000000\n");
+        server.await_figure("connections_cut_total", Some("slow_reader"), 1);
+        server.await_figure("connections", None, 0);
+    }
+}
+
+#[test]
+fn connections_are_capped() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.max_connections = NonZeroUsize::new(2).unwrap();
+        });
+        let mut first = server.client();
+        let mut second = server.client();
+        assert_eq!(second.ask("echo in"), "in");
+        let mut third = Client::plain(server.address);
+        assert_eq!(third.stream.read(&mut [0; 8]).unwrap_or(0), 0);
+        let refused = server.figure("connections_refused_total", Some("max_connections"));
+        assert_eq!(refused, 1);
+        assert_eq!(first.ask("bye"), "bye");
+        server.await_figure("connections", None, 1);
+        assert_eq!(server.client().ask("echo in"), "in");
+    }
+}
+
+#[test]
+fn connections_of_an_address_are_capped() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.max_connections_per_ip = NonZeroUsize::new(1);
+        });
+        let first = server.client();
+        let mut second = Client::plain(server.address);
+        assert_eq!(second.stream.read(&mut [0; 8]).unwrap_or(0), 0);
+        let reason = Some("max_connections_per_ip");
+        assert_eq!(server.figure("connections_refused_total", reason), 1);
+        drop(first);
+        server.await_figure("connections", None, 0);
+        assert_eq!(server.client().ask("echo in"), "in");
+    }
+}

@@ -1,0 +1,84 @@
+//! The end of the process: what has begun is finished.
+
+use std::time::{Duration, Instant};
+
+use crate::server::{KINDS, Server};
+
+#[test]
+fn idle_connections_are_closed_at_once() {
+    for kind in KINDS {
+        let mut server = Server::start(kind);
+        let mut silent = server.client();
+        let mut idle = server.client();
+        assert_eq!(idle.ask("echo one"), "one");
+        let start = Instant::now();
+        server.stop().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(3), "{kind:?}");
+        assert_eq!(idle.rest(), "stopping\n");
+        assert_eq!(silent.rest(), "stopping\n");
+    }
+}
+
+#[test]
+fn what_has_arrived_is_answered() {
+    for kind in KINDS {
+        let mut server = Server::start(kind);
+        let mut clients: Vec<_> = (0..20).map(|_| server.client()).collect();
+        for client in &mut clients {
+            client.send("echo one\n");
+        }
+        server.stop().unwrap();
+        for client in &mut clients {
+            assert_eq!(client.rest(), "one\nstopping\n", "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_has_begun_may_be_completed() {
+    for kind in KINDS {
+        let mut server = Server::start(kind);
+        let mut client = server.client();
+        client.send("drain");
+        let before = server.figure("received_bytes_total", None);
+        assert!(before > 0 || !kind.is_tls);
+        // The piece has arrived before the signal does.
+        std::thread::sleep(Duration::from_millis(100));
+        let stopping = std::thread::spawn(move || {
+            let result = server.stop();
+            (server, result)
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        client.send("ing\n");
+        assert_eq!(client.rest(), "true\nstopping\n", "{kind:?}");
+        let (_server, result) = stopping.join().unwrap();
+        result.unwrap();
+    }
+}
+
+#[test]
+fn a_message_that_is_not_completed_does_not_hold_up_the_end() {
+    for kind in KINDS {
+        let mut server = Server::start(kind);
+        let mut client = server.client();
+        client.send("half");
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        server.stop().unwrap();
+        let took = start.elapsed();
+        assert!(took > Duration::from_secs(3), "{kind:?}: {took:?}");
+        assert!(took < Duration::from_secs(8), "{kind:?}: {took:?}");
+    }
+}
+
+#[test]
+fn a_panic_ends_the_worker_with_its_reason() {
+    for kind in KINDS {
+        let mut server = Server::start(kind);
+        let mut client = server.client();
+        client.send("panic\n");
+        assert_eq!(client.read(&mut [0; 8]).unwrap_or(0), 0);
+        let failures = server.stop().unwrap_err();
+        assert_eq!(failures, ["words-0: panicked: as asked"], "{kind:?}");
+    }
+}

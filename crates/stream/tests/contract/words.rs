@@ -1,0 +1,88 @@
+//! A small protocol to test with: a line in, a line out.
+
+use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+
+/// The longest line.
+pub(crate) const LONGEST_LINE: usize = 1024;
+
+/// Answers lines:
+///
+/// | line | answer |
+/// |---|---|
+/// | `echo X` | `X` |
+/// | `who` | the client's address, and whether TLS is spoken |
+/// | `big N` | N times `x` |
+/// | `patience` | `ok`, and asks `still there?` instead of closing when idle |
+/// | `bye` | `bye`, and closes |
+/// | `draining` | whether the process is about to end |
+pub(crate) struct Words;
+
+/// What is kept of a connection.
+pub(crate) struct State {
+    is_patient: bool,
+}
+
+impl Protocol for Words {
+    type Connection = State;
+
+    fn longest_input(&self) -> usize {
+        LONGEST_LINE
+    }
+
+    fn open(&mut self, _: &Peer, _: ConnectionId) -> State {
+        State { is_patient: false }
+    }
+
+    fn receive(&mut self, state: &mut State, exchange: &mut Exchange<'_>) -> Progress {
+        let Some(end) = exchange.input.iter().position(|byte| *byte == b'\n') else {
+            return Progress::INCOMPLETE;
+        };
+        let line = std::str::from_utf8(&exchange.input[..end]).unwrap_or("garbage");
+        let mut next = Next::Continue;
+        let answer = match line.split_once(' ').unwrap_or((line, "")) {
+            ("echo", text) => text.to_owned(),
+            ("who", _) => format!("{} {}", exchange.peer.address, exchange.peer.is_tls),
+            ("big", number) => "x".repeat(number.parse().unwrap_or(0)),
+            ("patience", _) => {
+                state.is_patient = true;
+                "ok".to_owned()
+            }
+            ("draining", _) => exchange.is_draining.to_string(),
+            ("bye", _) => {
+                next = Next::Close;
+                "bye".to_owned()
+            }
+            ("panic", _) => panic!("as asked"),
+            _ => {
+                next = Next::Close;
+                "what?".to_owned()
+            }
+        };
+        exchange.output.extend_from_slice(answer.as_bytes());
+        exchange.output.push(b'\n');
+        Progress {
+            consumed: end + 1,
+            next,
+        }
+    }
+
+    fn interrupt(
+        &mut self,
+        state: &mut State,
+        exchange: &mut Exchange<'_>,
+        interruption: Interruption,
+    ) -> Next {
+        let (words, next) = match interruption {
+            Interruption::Idle if state.is_patient => ("still there?\n", Next::Continue),
+            Interruption::Idle => ("idle\n", Next::Close),
+            Interruption::SlowMessage => ("slow\n", Next::Close),
+            Interruption::Draining => ("stopping\n", Next::Close),
+        };
+        exchange.output.extend_from_slice(words.as_bytes());
+        next
+    }
+
+    fn answer_without_tls(&self) -> &'static [u8] {
+        b"speak TLS\n"
+    }
+}

@@ -2,21 +2,23 @@
 //! socket in sight.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
 use aquatic_service::metrics::clients::ClientCounts;
-use aquatic_swarm::{Announce, Announced, Families, HashKey, Limits, LockedShard, Refused, Swarm};
+use aquatic_swarm::{Families, HashKey, Limits};
 use aquatic_udp_protocol::{
-    AnnounceRequest, AnnounceWriter, BufferTooSmall, ConnectionId, ConnectionIdKey, Request,
-    RequestError, RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, TransactionId,
-    write_connect, write_error,
+    AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, Request, RequestError,
+    RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, write_connect, write_error,
 };
-
 use arrayvec::ArrayVec;
+
+mod outcome;
+mod waiting;
+
+pub use outcome::{Outcome, RequestKind, Unserved};
+use waiting::{Waiting, announce_all};
 
 /// What one tracker's workers share.
 pub struct State {
@@ -60,51 +62,6 @@ pub struct Exchange<'a> {
     pub reply: &'a mut [u8],
     /// What became of it.
     pub outcome: Option<Outcome>,
-}
-
-/// What became of a datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// What it asked for.
-    pub kind: RequestKind,
-    /// Why it was not served, if it was not.
-    pub unserved: Option<Unserved>,
-    /// Bytes of the reply; none to remain silent.
-    pub reply_length: Option<NonZeroUsize>,
-}
-
-/// What a datagram asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestKind {
-    /// A connection id.
-    Connect,
-    /// Peers of a torrent.
-    Announce,
-    /// Counts of torrents.
-    Scrape,
-    /// Nothing that is known.
-    Other,
-}
-
-/// Why a request was not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unserved {
-    /// It does not follow BEP 15.
-    Malformed,
-    /// Its connection id was never given to its address, or is too old.
-    BadConnectionId,
-    /// It came from port 0, to which nothing can be sent.
-    SourcePortZero,
-    /// It announces port 0, at which nobody can be reached.
-    PortZero,
-    /// The access list does not allow the torrent.
-    Forbidden,
-    /// The tracker has as many torrents as it may.
-    MaxTorrents,
-    /// The torrent has as many peers as it may.
-    MaxPeersPerTorrent,
-    /// The source address has as many peers as it may.
-    MaxPeersPerIp,
 }
 
 /// Answers datagrams, for one worker.
@@ -361,171 +318,11 @@ impl Tracker {
     }
 }
 
-impl Outcome {
-    /// The reply does not fit.
-    const TOO_LARGE: Self = Self::silence(RequestKind::Other, Unserved::Malformed);
-
-    #[inline]
-    fn served(kind: RequestKind, length: usize) -> Self {
-        Self {
-            kind,
-            unserved: None,
-            reply_length: NonZeroUsize::new(length),
-        }
-    }
-
-    /// No reply.
-    pub(crate) const fn silence(kind: RequestKind, reason: Unserved) -> Self {
-        Self {
-            kind,
-            unserved: Some(reason),
-            reply_length: None,
-        }
-    }
-
-    /// An error (BEP 15, action 3).
-    #[cold]
-    fn refuse(
-        kind: RequestKind,
-        reason: Unserved,
-        transaction_id: TransactionId,
-        reply: &mut [u8],
-    ) -> Result<Self, BufferTooSmall> {
-        let length = write_error(reply, transaction_id, reason.message())?;
-        Ok(Self {
-            unserved: Some(reason),
-            ..Self::served(kind, length)
-        })
-    }
-}
-
 /// What [`Tracker::begin`] did.
 enum Begun {
     Answered(Outcome),
     Ipv4(Waiting<6>),
     Ipv6(Waiting<18>),
-}
-
-/// An announce that waits for its turn.
-struct Waiting<const S: usize> {
-    info_hash: InfoHash,
-    transaction_id: TransactionId,
-    announce: Announce<S>,
-}
-
-impl<const S: usize> Waiting<S> {
-    #[inline]
-    fn new(record: [u8; S], rules: &Rules, now: Now, request: &AnnounceRequest<'_>) -> Self {
-        let max = rules.max_response_peers;
-        let wanted = request.peers_wanted;
-        Self {
-            info_hash: request.info_hash,
-            transaction_id: request.transaction_id,
-            announce: Announce {
-                record,
-                is_seeder: request.is_seeder(),
-                event: request.event,
-                wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
-                now: now.monotonic_seconds,
-                lifetime: rules.peer_lifetime_seconds,
-            },
-        }
-    }
-
-    /// Announces, and writes the reply while the torrent is locked.
-    #[inline]
-    fn finish<const N: usize>(
-        &self,
-        torrent: &mut LockedShard<'_, S, S, N>,
-        interval_seconds: u32,
-        random: &mut fastrand::Rng,
-        reply: &mut [u8],
-    ) -> Result<Outcome, BufferTooSmall> {
-        let Announced {
-            seeders,
-            leechers,
-            peers,
-            ..
-        } = match torrent.announce(&self.announce, random) {
-            Ok(announced) => announced,
-            Err(refused) => {
-                let (kind, reason) = (RequestKind::Announce, refused.into());
-                return Outcome::refuse(kind, reason, self.transaction_id, reply);
-            }
-        };
-        let mut writer = AnnounceWriter::new(reply)?;
-        for slice in peers.slices() {
-            writer.append_peers(slice.as_flattened())?;
-        }
-        let length = writer.finish(self.transaction_id, interval_seconds, seeders, leechers);
-        Ok(Outcome::served(RequestKind::Announce, length))
-    }
-}
-
-/// Answers all announces that wait, in turns.
-///
-/// A turn waits for the shard of the first one, and takes others' as far as
-/// nobody has them: two announces for one shard get two turns, in their order.
-fn announce_all<const S: usize, const N: usize>(
-    swarm: &Swarm<S, S, N>,
-    waiting: &mut [Option<Waiting<S>>; GROUP],
-    interval_seconds: u32,
-    random: &mut fastrand::Rng,
-    group: &mut ArrayVec<Exchange<'_>, GROUP>,
-) {
-    loop {
-        let mut shards = [const { None }; GROUP];
-        let mut is_first = true;
-        for (announce, shard) in waiting.iter().zip(&mut shards) {
-            if let Some(Waiting { info_hash, .. }) = announce {
-                *shard = if is_first {
-                    Some(swarm.lock(info_hash))
-                } else {
-                    swarm.try_lock(info_hash)
-                };
-                is_first = false;
-            }
-        }
-        if is_first {
-            return;
-        }
-        for shard in shards.iter_mut().flatten() {
-            shard.locate();
-        }
-        for ((announce, shard), exchange) in waiting.iter_mut().zip(&mut shards).zip(&mut *group) {
-            if let Some(shard) = shard
-                && let Some(announce) = announce.take()
-            {
-                let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
-                exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
-            }
-        }
-    }
-}
-
-impl From<Refused> for Unserved {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Torrents => Self::MaxTorrents,
-            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
-            Refused::PeersPerIp => Self::MaxPeersPerIp,
-        }
-    }
-}
-
-impl Unserved {
-    /// What the client is told, where it is told something.
-    fn message(self) -> &'static str {
-        match self {
-            Self::Malformed => "request is malformed",
-            Self::BadConnectionId => "connection id is not valid",
-            Self::SourcePortZero | Self::PortZero => "port must not be 0",
-            Self::Forbidden => "torrent is not allowed on this tracker",
-            Self::MaxTorrents => "tracker has reached its maximum of torrents",
-            Self::MaxPeersPerTorrent => "torrent has reached its maximum of peers",
-            Self::MaxPeersPerIp => "address has reached its maximum of peers",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Requests and their replies, without a socket.
 
 use std::io::Write;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-use aquatic_udp_protocol::{AddressFamily, Peers, Response, UrlData};
+use aquatic_udp_protocol::{AddressFamily, Peers, Response, TransactionId, UrlData};
 
 use super::*;
 use crate::MAX_REPLY_LENGTH;

@@ -1,0 +1,110 @@
+//! Announces that wait for each other.
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_swarm::{Announce, Announced, LockedShard, Swarm};
+use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
+use arrayvec::ArrayVec;
+
+use super::{Exchange, GROUP, Now, Outcome, RequestKind, Rules};
+
+/// An announce that waits for its turn.
+pub(super) struct Waiting<const S: usize> {
+    info_hash: InfoHash,
+    transaction_id: TransactionId,
+    announce: Announce<S>,
+}
+
+impl<const S: usize> Waiting<S> {
+    #[inline]
+    pub(super) fn new(
+        record: [u8; S],
+        rules: &Rules,
+        now: Now,
+        request: &AnnounceRequest<'_>,
+    ) -> Self {
+        let max = rules.max_response_peers;
+        let wanted = request.peers_wanted;
+        Self {
+            info_hash: request.info_hash,
+            transaction_id: request.transaction_id,
+            announce: Announce {
+                record,
+                is_seeder: request.is_seeder(),
+                event: request.event,
+                wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
+                now: now.monotonic_seconds,
+                lifetime: rules.peer_lifetime_seconds,
+            },
+        }
+    }
+
+    /// Announces, and writes the reply while the torrent is locked.
+    #[inline]
+    fn finish<const N: usize>(
+        &self,
+        torrent: &mut LockedShard<'_, S, S, N>,
+        interval_seconds: u32,
+        random: &mut fastrand::Rng,
+        reply: &mut [u8],
+    ) -> Result<Outcome, BufferTooSmall> {
+        let Announced {
+            seeders,
+            leechers,
+            peers,
+            ..
+        } = match torrent.announce(&self.announce, random) {
+            Ok(announced) => announced,
+            Err(refused) => {
+                let (kind, reason) = (RequestKind::Announce, refused.into());
+                return Outcome::refuse(kind, reason, self.transaction_id, reply);
+            }
+        };
+        let mut writer = AnnounceWriter::new(reply)?;
+        for slice in peers.slices() {
+            writer.append_peers(slice.as_flattened())?;
+        }
+        let length = writer.finish(self.transaction_id, interval_seconds, seeders, leechers);
+        Ok(Outcome::served(RequestKind::Announce, length))
+    }
+}
+
+/// Answers all announces that wait, in turns.
+///
+/// A turn waits for the shard of the first one, and takes others' as far as
+/// nobody has them: two announces for one shard get two turns, in their order.
+pub(super) fn announce_all<const S: usize, const N: usize>(
+    swarm: &Swarm<S, S, N>,
+    waiting: &mut [Option<Waiting<S>>; GROUP],
+    interval_seconds: u32,
+    random: &mut fastrand::Rng,
+    group: &mut ArrayVec<Exchange<'_>, GROUP>,
+) {
+    loop {
+        let mut shards = [const { None }; GROUP];
+        let mut is_first = true;
+        for (announce, shard) in waiting.iter().zip(&mut shards) {
+            if let Some(Waiting { info_hash, .. }) = announce {
+                *shard = if is_first {
+                    Some(swarm.lock(info_hash))
+                } else {
+                    swarm.try_lock(info_hash)
+                };
+                is_first = false;
+            }
+        }
+        if is_first {
+            return;
+        }
+        for shard in shards.iter_mut().flatten() {
+            shard.locate();
+        }
+        for ((announce, shard), exchange) in waiting.iter_mut().zip(&mut shards).zip(&mut *group) {
+            if let Some(shard) = shard
+                && let Some(announce) = announce.take()
+            {
+                let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
+                exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
+            }
+        }
+    }
+}

@@ -13,6 +13,16 @@ use crate::root;
 /// the swarm, and nothing pure sees the process edge.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_bittorrent", &[]),
+    (
+        "aquatic_http",
+        &[
+            "aquatic_bittorrent",
+            "aquatic_http_protocol",
+            "aquatic_service",
+            "aquatic_stream",
+            "aquatic_swarm",
+        ],
+    ),
     ("aquatic_http_protocol", &["aquatic_bittorrent"]),
     (
         "aquatic_load_test",
@@ -41,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_xtask",
         &[
             "aquatic_bittorrent",
+            "aquatic_http",
             "aquatic_load_test",
             "aquatic_swarm",
             "aquatic_udp",

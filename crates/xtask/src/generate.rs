@@ -25,6 +25,10 @@ struct Target {
 /// All of them; a line each.
 const TARGETS: &[Target] = &[
     Target {
+        file: "crates/http/default.toml",
+        content: || default_toml::render(&Reference::of::<aquatic_http::config::Config>()?),
+    },
+    Target {
         file: "crates/load-test/http-default.toml",
         content: || default_toml::render(&Reference::of::<aquatic_load_test::http::Config>()?),
     },

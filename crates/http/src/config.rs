@@ -1,0 +1,270 @@
+//! The configuration of `aquatic-http`, as its user writes it.
+//!
+//! The doc comments of keys are what users read: in the default file, in the
+//! manual page and in the NixOS options. [`Settings`](crate::settings::Settings)
+//! is what the daemon works with.
+
+use std::path::PathBuf;
+
+use aquatic_service::config::old_keys::{self, Found, Merged};
+use aquatic_service::config::{
+    self, AccessListConfig, Addresses, LimitsConfig, LogLevel, MetricsConfig, OldKey,
+    PrivilegesConfig, SnapshotConfig,
+};
+use aquatic_stream::EventLoop;
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "schema")]
+use crate::settings::limits;
+
+/// Configuration of aquatic-http, a BitTorrent tracker over HTTP and HTTPS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Number of workers: threads that read requests and answer them.
+    /// 0: one for each processor core.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::WORKERS.end())))]
+    pub socket_workers: usize,
+    /// How much is logged: to the journal under systemd, otherwise to standard
+    /// error.
+    pub log_level: LogLevel,
+    /// Sockets and connections.
+    pub network: NetworkConfig,
+    /// Replies to clients.
+    pub protocol: ProtocolConfig,
+    /// Bounds on memory. Announces beyond them get an error as their reply.
+    pub limits: LimitsConfig,
+    /// When to forget what is out of date.
+    pub cleaning: CleaningConfig,
+    /// What to become when started as root, once the sockets are open.
+    /// Not needed under systemd, which starts the service as its own user.
+    pub privileges: PrivilegesConfig,
+    /// Which torrents are served.
+    pub access_list: AccessListConfig,
+    /// Figures about the running service, over HTTP: /metrics for Prometheus,
+    /// /stats.json and /health.
+    pub metrics: MetricsConfig,
+    /// The file that keeps torrents and peers across restarts.
+    pub snapshot: SnapshotConfig,
+}
+
+/// Sockets and connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
+    /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
+    /// never serve IPv4. Each worker has a socket for each address. Not used
+    /// when systemd passes sockets.
+    pub address: Addresses,
+    /// What drives the connections.
+    pub event_loop: EventLoopConfig,
+    /// Most connections that wait on each socket to be accepted. The system may
+    /// allow fewer (sysctl net.core.somaxconn).
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::BACKLOG.end())))]
+    pub tcp_backlog: usize,
+    /// Whether connections are encrypted, which makes this a tracker for
+    /// https:// and not for http://.
+    pub enable_tls: bool,
+    /// File with the certificate and those that it is issued by, in PEM form.
+    /// Read again on SIGHUP and SIGUSR1.
+    pub tls_certificate_path: PathBuf,
+    /// File with the private key of the certificate, in PEM form: PKCS#8,
+    /// PKCS#1 or SEC1. Read again on SIGHUP and SIGUSR1.
+    pub tls_private_key_path: PathBuf,
+    /// Whether a connection may be used for several requests.
+    pub keep_alive: bool,
+    /// Most connections that are open at the same time.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
+    pub max_connections: usize,
+    /// Most connections that one IPv4 address, or one IPv6 network of 64 bits,
+    /// has open at the same time. 0: no limit.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
+    pub max_connections_per_ip: usize,
+    /// Seconds in which a connection has to complete its TLS handshake, and its
+    /// PROXY header.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
+    pub handshake_timeout: u32,
+    /// Seconds in which a request has to arrive, from its first byte to its
+    /// last.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
+    pub request_timeout: u32,
+    /// Seconds in which a client has to take a reply.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
+    pub reply_timeout: u32,
+    /// Whether the tracker is reached through a reverse proxy that names the
+    /// client's address in a header.
+    pub runs_behind_reverse_proxy: bool,
+    /// The header that names the client's address: X-Forwarded-For, X-Real-IP,
+    /// Forwarded, or another of the form of the first. Which letters are
+    /// capitals is all the same.
+    pub reverse_proxy_ip_header_name: String,
+    /// What counts in that header.
+    pub reverse_proxy_ip_header_format: AddressHeaderFormat,
+    /// Whether each connection begins with a header of the PROXY protocol,
+    /// version 1 or 2, as HAProxy sends it.
+    pub proxy_protocol: bool,
+    /// The proxies that are believed: IP addresses, or networks such as
+    /// 10.0.0.0/8. What others say about whom they speak for is ignored, and
+    /// connections of others are refused when proxy_protocol is true.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            address: Addresses::all(3000),
+            event_loop: EventLoopConfig::Auto,
+            tcp_backlog: 1024,
+            enable_tls: false,
+            tls_certificate_path: PathBuf::new(),
+            tls_private_key_path: PathBuf::new(),
+            keep_alive: true,
+            max_connections: 50_000,
+            max_connections_per_ip: 0,
+            handshake_timeout: 10,
+            request_timeout: 10,
+            reply_timeout: 10,
+            runs_behind_reverse_proxy: false,
+            reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
+            reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
+            proxy_protocol: false,
+            trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+        }
+    }
+}
+
+/// What drives the connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum EventLoopConfig {
+    /// Whatever is best on this system. The log says what was chosen.
+    #[default]
+    Auto,
+    /// io_uring, where the kernel allows it.
+    Glommio,
+    /// epoll.
+    Mio,
+}
+
+impl From<EventLoopConfig> for EventLoop {
+    fn from(config: EventLoopConfig) -> Self {
+        match config {
+            EventLoopConfig::Auto => Self::Auto,
+            EventLoopConfig::Glommio => Self::Glommio,
+            EventLoopConfig::Mio => Self::Mio,
+        }
+    }
+}
+
+/// What counts in a header that names the client's address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AddressHeaderFormat {
+    /// The last address in it, which is what the nearest proxy says.
+    #[default]
+    LastAddress,
+}
+
+/// Replies to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ProtocolConfig {
+    /// Most torrents in one scrape; the rest of a longer one is not answered.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
+    pub max_scrape_torrents: usize,
+    /// Most peers in one reply to an announce.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS.end())))]
+    pub max_peers: usize,
+    /// Seconds that clients are told to wait before they announce again. Public
+    /// tracker lists want 300 to 10800.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
+    pub peer_announce_interval: u32,
+    /// Seconds that clients are told to wait at least, even when they want more
+    /// peers. Not more than peer_announce_interval, which otherwise is sent.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
+    pub min_announce_interval: u32,
+}
+
+impl Default for ProtocolConfig {
+    fn default() -> Self {
+        Self {
+            max_scrape_torrents: 100,
+            max_peers: 50,
+            peer_announce_interval: 900,
+            min_announce_interval: 300,
+        }
+    }
+}
+
+/// When to forget what is out of date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct CleaningConfig {
+    /// Seconds in which all torrents are gone through once, little by little,
+    /// and peers that are too old removed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
+    pub torrent_cleaning_interval: u32,
+    /// Seconds after its last announce that a peer is forgotten. Should be
+    /// longer than protocol.peer_announce_interval.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_PEER_AGE_SECONDS)))]
+    pub max_peer_age: u32,
+    /// Seconds without a request after which a connection is closed.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::IDLE_SECONDS.end())))]
+    pub max_connection_idle: u32,
+}
+
+impl Default for CleaningConfig {
+    fn default() -> Self {
+        Self {
+            torrent_cleaning_interval: 120,
+            max_peer_age: 1800,
+            max_connection_idle: 180,
+        }
+    }
+}
+
+impl config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+
+    const OLD_KEYS: &'static [&'static [OldKey]] = &[
+        old_keys::WORKERS,
+        old_keys::EVENT_LOOP,
+        old_keys::CPU_PINNING,
+        old_keys::ADDRESSES,
+        METRICS,
+        CLEANING,
+    ];
+}
+
+/// The endpoint had a switch, and figures were counted now and then.
+const METRICS: &[OldKey] = &[
+    OldKey::Merged {
+        keys: &[
+            "metrics.run_prometheus_endpoint",
+            "metrics.prometheus_endpoint_address",
+        ],
+        to: "metrics.address",
+        merge: metrics_address,
+    },
+    OldKey::Dropped {
+        key: "metrics.torrent_count_update_interval",
+        reason: "torrents are counted when they are asked for",
+    },
+];
+
+fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
+    old_keys::endpoint(found, "metrics")
+}
+
+/// Connections have deadlines of their own.
+const CLEANING: &[OldKey] = &[OldKey::Dropped {
+    key: "cleaning.connection_cleaning_interval",
+    reason: "connections are closed when their time has come",
+}];

@@ -1,0 +1,219 @@
+//! Requests in the bytes of connections.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use aquatic_http_protocol::{
+    AddressHeaderFault, Framing, Head, HttpFault, MAX_REQUEST_LENGTH, Reading, Resource, Status,
+    write_failure, write_fault, write_text,
+};
+use aquatic_service::clock::Clock;
+use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+
+use crate::counters::Counters;
+use crate::settings::ReverseProxy;
+use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
+
+/// What a worker speaks. A connection needs no memory of its own: what is not
+/// complete waits among its bytes.
+pub(crate) struct Http {
+    tracker: Tracker,
+    clock: Clock,
+    keep_alive: bool,
+    reverse_proxy: Option<ReverseProxy>,
+    counters: Arc<[Counters]>,
+    number: usize,
+}
+
+/// What is said in the clear to who expects no encryption. Its length is
+/// checked by a test.
+const ANSWER_WITHOUT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain\r\n\
+    Connection: close\r\n\
+    Content-Length: 54\r\n\r\n\
+    only TLS is spoken here; use https:// and not http://\n";
+
+impl Http {
+    /// Answers by `tracker`, and counts in `counters` under `number`.
+    pub(crate) fn new(
+        tracker: Tracker,
+        clock: Clock,
+        keep_alive: bool,
+        reverse_proxy: Option<ReverseProxy>,
+        counters: Arc<[Counters]>,
+        number: usize,
+    ) -> Self {
+        Self {
+            tracker,
+            clock,
+            keep_alive,
+            reverse_proxy,
+            counters,
+            number,
+        }
+    }
+
+    fn count(&self, source: IpAddr, outcome: &Outcome) {
+        self.counters[self.number].count(source, outcome);
+    }
+
+    #[inline]
+    fn answer(&mut self, head: &Head<'_>, framing: Framing, exchange: Answering<'_>) -> Outcome {
+        let Answering { now, peer, output } = exchange;
+        let kind = match head.resource {
+            Resource::Announce(_) => RequestKind::Announce,
+            Resource::Scrape(_) => RequestKind::Scrape,
+            // Pages are the same for everybody.
+            _ => {
+                let source = peer.address.ip();
+                return self.tracker.handle(now, source, head, framing, output);
+            }
+        };
+        match self.source(peer, head) {
+            Ok(source) => self.tracker.handle(now, source, head, framing, output),
+            Err(fault) => {
+                warn_of_fault(fault, peer);
+                write_failure(output, framing, &fault.to_string(), None);
+                Outcome::unserved(kind, Unserved::ProxyHeader)
+            }
+        }
+    }
+
+    /// Where the client is, if it can be known.
+    #[inline]
+    fn source(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, AddressHeaderFault> {
+        let Some(proxy) = &self.reverse_proxy else {
+            return Ok(peer.address.ip());
+        };
+        if proxy.trusted.contains(peer.transport.ip()) {
+            return proxy.header.address(head.wanted_header);
+        }
+        if head.wanted_header.is_some() {
+            warn_of_stranger(peer);
+        }
+        Ok(peer.address.ip())
+    }
+}
+
+/// What an answer needs beside the request.
+struct Answering<'a> {
+    now: aquatic_service::clock::Now,
+    peer: &'a Peer,
+    output: &'a mut Vec<u8>,
+}
+
+impl Protocol for Http {
+    type Connection = ();
+
+    fn longest_input(&self) -> usize {
+        MAX_REQUEST_LENGTH
+    }
+
+    fn open(&mut self, _: &Peer, _: ConnectionId) -> Self::Connection {}
+
+    #[inline]
+    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+        let proxy = self.reverse_proxy.as_ref();
+        let wanted_header = proxy.map(|proxy| proxy.header.name());
+        match Reading::of(exchange.input, wanted_header) {
+            Reading::Incomplete => Progress::INCOMPLETE,
+            Reading::Complete { head, length } => {
+                let framing = Framing::of(&head, self.keep_alive && !exchange.is_draining);
+                let answering = Answering {
+                    now: self.clock.at(exchange.now),
+                    peer: exchange.peer,
+                    output: exchange.output,
+                };
+                let outcome = self.answer(&head, framing, answering);
+                self.count(exchange.peer.transport.ip(), &outcome);
+                Progress {
+                    consumed: length,
+                    next: if framing.closes {
+                        Next::Close
+                    } else {
+                        Next::Continue
+                    },
+                }
+            }
+            Reading::Fault(fault) => {
+                write_fault(exchange.output, fault);
+                let reason = match fault {
+                    HttpFault::NotHttp | HttpFault::Header => Unserved::NotHttp,
+                    HttpFault::Tls => Unserved::Tls,
+                    HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
+                };
+                let outcome = Outcome::unserved(RequestKind::Other, reason);
+                self.count(exchange.peer.transport.ip(), &outcome);
+                Progress {
+                    consumed: exchange.input.len(),
+                    next: Next::Close,
+                }
+            }
+        }
+    }
+
+    fn interrupt(
+        &mut self,
+        (): &mut (),
+        exchange: &mut Exchange<'_>,
+        interruption: Interruption,
+    ) -> Next {
+        match interruption {
+            Interruption::Idle | Interruption::Draining => {}
+            Interruption::SlowMessage => {
+                let text = "the request did not arrive in time\n";
+                let framing = Framing::CLOSING;
+                write_text(exchange.output, framing, Status::RequestTimeout, text);
+                let outcome = Outcome::unserved(RequestKind::Other, Unserved::TooSlow);
+                self.count(exchange.peer.transport.ip(), &outcome);
+            }
+        }
+        Next::Close
+    }
+
+    fn answer_without_tls(&self) -> &'static [u8] {
+        ANSWER_WITHOUT_TLS
+    }
+}
+
+/// Says once what the operator has to look into; the metrics say how often.
+#[cold]
+fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
+    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
+
+    if !HAS_WARNED.swap(true, Relaxed) {
+        log::warn!(
+            "{fault}, in a request from {}; look at the configuration of the proxy, and at \
+             network.reverse_proxy_ip_header_name (said once)",
+            peer.transport.ip()
+        );
+    }
+}
+
+/// Says once who may be a proxy that is missing in the configuration.
+#[cold]
+fn warn_of_stranger(peer: &Peer) {
+    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
+
+    if !HAS_WARNED.swap(true, Relaxed) {
+        log::warn!(
+            "{address} is not believed when it names the address of a client, because it is not \
+             one of network.trusted_proxies (said once)",
+            address = peer.transport.ip()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_without_tls_has_its_length() {
+        let text = str::from_utf8(ANSWER_WITHOUT_TLS).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let length = format!("Content-Length: {}", body.len());
+        assert!(head.ends_with(&length), "{length}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The `aquatic-http` daemon: see `aquatic-http --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aquatic_service::run::<aquatic_http::HttpDaemon>()
+}

@@ -1,0 +1,279 @@
+//! The settings of `aquatic-http`: its configuration, valid by type.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use aquatic_http_protocol::AddressHeader;
+use aquatic_service::config::{
+    AnnounceTimes, Checks, Invalid, LONGEST_ANNOUNCE_INTERVAL_SECONDS,
+    LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings, ProcessSections, ProcessSettings,
+};
+use aquatic_service::tls;
+use aquatic_stream::{AddressRange, AddressRanges};
+
+use crate::config::{AddressHeaderFormat, Config, NetworkConfig};
+
+/// Name of the daemon: its binary, its log identifier, its snapshot file.
+pub const NAME: &str = "aquatic-http";
+
+/// Everything that the daemon can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the process edge acts on.
+    pub process: ProcessSettings,
+    /// Number of workers; `None` for one for each processor core.
+    pub workers: Option<NonZeroUsize>,
+    /// Addresses to serve: at least one, none twice.
+    pub addresses: Vec<SocketAddr>,
+    /// Connections that may wait on each socket.
+    pub backlog: NonZeroUsize,
+    /// Files for TLS; `None` for connections in the clear.
+    pub tls: Option<tls::Files>,
+    /// Whether a connection may be used for several requests.
+    pub keep_alive: bool,
+    /// How connections are treated.
+    pub connections: aquatic_stream::Settings,
+    /// Who is believed to speak for others, and where they say for whom;
+    /// `None` when clients speak for themselves.
+    pub reverse_proxy: Option<ReverseProxy>,
+    /// Most torrents in one scrape.
+    pub max_scrape_torrents: NonZeroUsize,
+    /// Most peers in a reply.
+    pub max_peers: NonZeroUsize,
+    /// How long clients wait, and peers are kept.
+    pub times: AnnounceTimes,
+    /// How long clients wait at least; not more than they usually do.
+    pub min_announce_interval: Duration,
+    /// Bounds on memory.
+    pub limits: LimitsSettings,
+    /// Time in which all torrents are gone through once.
+    pub cleaning_interval: Duration,
+    /// Whether to count announces by the software that the peer runs.
+    pub count_peer_clients: bool,
+    /// Whether to count announces by the first bytes of the peer id.
+    pub count_peer_id_prefixes: bool,
+}
+
+/// Who is believed to speak for others.
+#[derive(Debug, Clone)]
+pub struct ReverseProxy {
+    /// The header in which they say for whom.
+    pub header: AddressHeader,
+    /// Their addresses.
+    pub trusted: AddressRanges,
+}
+
+/// The least and most that can be configured.
+pub mod limits {
+    use std::ops::RangeInclusive;
+
+    /// Number of workers, when it is given.
+    pub const WORKERS: RangeInclusive<usize> = 1..=1024;
+    /// Connections that wait to be accepted. The kernel takes an `int`.
+    pub const BACKLOG: RangeInclusive<usize> = 1..=0x7fff_ffff;
+    /// Open connections.
+    pub const CONNECTIONS: RangeInclusive<usize> = 1..=10_000_000;
+    /// Time for a handshake, a request or a reply: up to ten minutes.
+    pub const TIMEOUT_SECONDS: RangeInclusive<u32> = 1..=600;
+    /// Time without a request: up to a day.
+    pub const IDLE_SECONDS: RangeInclusive<u32> = 1..=86_400;
+    /// Torrents in a scrape. A request has room for some 500.
+    pub const SCRAPE_TORRENTS: RangeInclusive<usize> = 1..=10_000;
+    /// Peers in a reply.
+    pub const PEERS: RangeInclusive<usize> = 1..=10_000;
+}
+
+impl Settings {
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with its values.
+    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+        let mut checks = Checks::new();
+        let process = ProcessSections {
+            name: NAME,
+            log_level: config.log_level,
+            privileges: &config.privileges,
+            access_list: &config.access_list,
+            metrics: &config.metrics,
+            snapshot: &config.snapshot,
+        }
+        .settings(&mut checks);
+        let network = &config.network;
+        let trusted = trusted_proxies(network, &mut checks);
+        let times = AnnounceTimes::check(
+            config.protocol.peer_announce_interval,
+            config.cleaning.max_peer_age,
+            &mut checks,
+        );
+        let min_announce_interval = checks.seconds(
+            "protocol.min_announce_interval",
+            config.protocol.min_announce_interval,
+            1..=LONGEST_ANNOUNCE_INTERVAL_SECONDS,
+        );
+
+        let mut settings = Self {
+            process,
+            workers: checks.optional("socket_workers", config.socket_workers, limits::WORKERS),
+            addresses: network.address.settings("network.address", &mut checks),
+            backlog: checks.at_least_one(
+                "network.tcp_backlog",
+                network.tcp_backlog,
+                limits::BACKLOG,
+            ),
+            tls: tls_files(network, &mut checks),
+            keep_alive: network.keep_alive,
+            connections: connections(config, &trusted, &mut checks),
+            reverse_proxy: reverse_proxy(network, trusted, &mut checks),
+            max_scrape_torrents: checks.at_least_one(
+                "protocol.max_scrape_torrents",
+                config.protocol.max_scrape_torrents,
+                limits::SCRAPE_TORRENTS,
+            ),
+            max_peers: checks.at_least_one(
+                "protocol.max_peers",
+                config.protocol.max_peers,
+                limits::PEERS,
+            ),
+            // An old file may have a shorter interval than today's default.
+            min_announce_interval: min_announce_interval.min(times.interval),
+            times,
+            limits: config.limits.settings(&mut checks),
+            cleaning_interval: checks.seconds(
+                "cleaning.torrent_cleaning_interval",
+                config.cleaning.torrent_cleaning_interval,
+                1..=LONGEST_CLEANING_INTERVAL_SECONDS,
+            ),
+            count_peer_clients: config.metrics.peer_clients,
+            count_peer_id_prefixes: config.metrics.peer_id_prefixes,
+        };
+        settings.process.advice = checks.take_advice();
+        checks.finish(settings)
+    }
+}
+
+fn connections(
+    config: &Config,
+    trusted: &AddressRanges,
+    checks: &mut Checks,
+) -> aquatic_stream::Settings {
+    let network = &config.network;
+    if network.proxy_protocol && trusted.is_empty() {
+        checks.fail(
+            "network.trusted_proxies",
+            "at least one address is needed when proxy_protocol is true, or nobody could connect",
+        );
+    }
+    let mut timeout = |key, seconds| checks.seconds(key, seconds, limits::TIMEOUT_SECONDS);
+    let handshake_timeout = timeout("network.handshake_timeout", network.handshake_timeout);
+    let message_timeout = timeout("network.request_timeout", network.request_timeout);
+    let write_timeout = timeout("network.reply_timeout", network.reply_timeout);
+    aquatic_stream::Settings {
+        event_loop: network.event_loop.into(),
+        limits: aquatic_stream::Limits {
+            max_connections: checks.at_least_one(
+                "network.max_connections",
+                network.max_connections,
+                limits::CONNECTIONS,
+            ),
+            max_connections_per_ip: checks.optional(
+                "network.max_connections_per_ip",
+                network.max_connections_per_ip,
+                limits::CONNECTIONS,
+            ),
+            handshake_timeout,
+            message_timeout,
+            idle_timeout: checks.seconds(
+                "cleaning.max_connection_idle",
+                config.cleaning.max_connection_idle,
+                limits::IDLE_SECONDS,
+            ),
+            write_timeout,
+        },
+        proxy_protocol: network.proxy_protocol.then(|| trusted.clone()),
+    }
+}
+
+fn trusted_proxies(network: &NetworkConfig, checks: &mut Checks) -> AddressRanges {
+    let mut parse = |text: &String| {
+        text.parse::<AddressRange>()
+            .map_err(|error| checks.fail("network.trusted_proxies", error.to_string()))
+            .ok()
+    };
+    let ranges = network.trusted_proxies.iter();
+    ranges.filter_map(&mut parse).collect()
+}
+
+fn reverse_proxy(
+    network: &NetworkConfig,
+    trusted: AddressRanges,
+    checks: &mut Checks,
+) -> Option<ReverseProxy> {
+    if !network.runs_behind_reverse_proxy {
+        return None;
+    }
+    if network.proxy_protocol {
+        checks.fail(
+            "network.proxy_protocol",
+            "the client's address is known from a header when runs_behind_reverse_proxy is true; \
+             only one of the two can be true",
+        );
+    }
+    let name = network.reverse_proxy_ip_header_name.trim();
+    // RFC 9110, 5.1: a field name is a token.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        checks.fail(
+            "network.reverse_proxy_ip_header_name",
+            format!("\"{name}\" is not the name of a header, such as \"X-Forwarded-For\""),
+        );
+    }
+    if trusted.is_empty() {
+        checks.fail(
+            "network.trusted_proxies",
+            "at least one address is needed when runs_behind_reverse_proxy is true",
+        );
+    }
+    match network.reverse_proxy_ip_header_format {
+        AddressHeaderFormat::LastAddress => Some(ReverseProxy {
+            header: AddressHeader::new(name),
+            trusted,
+        }),
+    }
+}
+
+fn tls_files(network: &NetworkConfig, checks: &mut Checks) -> Option<tls::Files> {
+    let files = [
+        (
+            "network.tls_certificate_path",
+            &network.tls_certificate_path,
+        ),
+        (
+            "network.tls_private_key_path",
+            &network.tls_private_key_path,
+        ),
+    ];
+    let is_missing = |path: &Path| path.as_os_str().is_empty();
+    if !network.enable_tls {
+        for (key, path) in files {
+            if !is_missing(path) {
+                let message = "set, but not used: connections are not encrypted, because \
+                     network.enable_tls is false";
+                checks.advise(key, message);
+            }
+        }
+        return None;
+    }
+    for (key, path) in files {
+        if is_missing(path) {
+            checks.fail(key, "a PEM file is needed when enable_tls is true");
+        }
+    }
+    Some(tls::Files {
+        certificate: network.tls_certificate_path.clone(),
+        key: network.tls_private_key_path.clone(),
+    })
+}

@@ -1,0 +1,88 @@
+//! What survives a restart: peers and downloads.
+
+use std::io;
+use std::sync::Arc;
+
+use aquatic_service::access_list;
+use aquatic_service::clock::Clock;
+use aquatic_service::snapshot::{BlockReader, BlockWriter, ReadError};
+use aquatic_swarm::snapshot::{Restored, copy, restore};
+use aquatic_swarm::{HashKey, Limits};
+
+use crate::tracker::{Rules, State};
+
+/// The kinds of blocks. A number is never used for something else.
+mod kind {
+    pub(super) const IPV4_TORRENTS: u8 = 1;
+    pub(super) const IPV6_TORRENTS: u8 = 2;
+}
+
+/// Writes everything that [`read`] needs.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(crate) fn write(state: &State, clock: &Clock, out: &mut BlockWriter<'_>) -> io::Result<()> {
+    let seconds = || clock.now().monotonic_seconds;
+    copy(&state.swarms.ipv4, seconds, |block| {
+        out.write_block(kind::IPV4_TORRENTS, block)
+    })?;
+    copy(&state.swarms.ipv6, seconds, |block| {
+        out.write_block(kind::IPV6_TORRENTS, block)
+    })
+}
+
+/// What a state is made of, besides what a snapshot restores.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    /// How requests are answered.
+    pub(crate) rules: Rules,
+    /// What bounds the swarms.
+    pub(crate) limits: Limits,
+    /// The secret of the swarms' tables.
+    pub(crate) hash_key: HashKey,
+    /// Torrents that are served.
+    pub(crate) access_list: Arc<access_list::Handle>,
+}
+
+impl Parts {
+    /// A tracker without torrents.
+    pub(crate) fn build(self) -> State {
+        State::new(self.rules, self.limits, self.hash_key, self.access_list)
+    }
+}
+
+/// Builds a tracker of `parts` and a snapshot.
+///
+/// Peers keep the time that they had left, because they could not announce
+/// while the tracker was away; if it was away for longer than any peer is
+/// kept, only downloads are restored. Blocks of unknown kinds are passed over.
+///
+/// # Errors
+///
+/// When a block makes no sense, or the reader finds damage.
+pub(crate) fn read(
+    parts: Parts,
+    clock: &Clock,
+    reader: &mut BlockReader<'_>,
+) -> Result<(State, Restored), ReadError> {
+    let now = clock.now();
+    let age_seconds = u64::from(now.epoch_seconds).saturating_sub(reader.taken_at());
+    let lifetime = parts.rules.peer_lifetime_seconds;
+    let with_peers = age_seconds <= u64::from(lifetime);
+
+    let state = parts.build();
+    let swarms = &state.swarms;
+    let mut total = Restored::default();
+    while let Some(block) = reader.next_block()? {
+        let seconds = now.monotonic_seconds;
+        let bytes = block.payload;
+        let restored = match block.kind {
+            kind::IPV4_TORRENTS => restore(&swarms.ipv4, bytes, seconds, lifetime, with_peers),
+            kind::IPV6_TORRENTS => restore(&swarms.ipv6, bytes, seconds, lifetime, with_peers),
+            _ => continue,
+        };
+        total += restored.map_err(|error| ReadError::damaged(error.to_string()))?;
+    }
+    Ok((state, total))
+}

@@ -1,0 +1,419 @@
+//! What is answered to a request: the protocol joined with the swarm, and no
+//! socket in sight.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_http_protocol::{
+    AnnounceReply, AnnounceRequest, Framing, Head, Peers, QueryFault, Resource, RetryIn,
+    ScrapeReply, ScrapeRequest, Status, write_failure, write_text,
+};
+use aquatic_service::access_list;
+use aquatic_service::clock::Now;
+use aquatic_service::metrics::clients::ClientCounts;
+use aquatic_swarm::{Announce, Announced, Families, HashKey, Limits, Refused, Scraped, Swarm};
+
+/// What one tracker's workers share.
+pub struct State {
+    /// Torrents and their peers.
+    pub swarms: Families,
+    /// Torrents that are served.
+    pub access_list: Arc<access_list::Handle>,
+    /// How requests are answered.
+    pub rules: Rules,
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Peers in an announce reply, at most.
+    pub max_peers: usize,
+    /// Torrents of a scrape request that are answered, at most.
+    pub max_scrape_torrents: usize,
+    /// Seconds that peers are told to wait before they announce again.
+    pub announce_interval_seconds: u32,
+    /// Seconds that peers are told to wait at least.
+    pub min_announce_interval_seconds: u32,
+    /// Seconds after its announce for which a peer is kept.
+    pub peer_lifetime_seconds: u16,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it asked for.
+    pub kind: RequestKind,
+    /// Why it was not served, if it was not.
+    pub unserved: Option<Unserved>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Peers of a torrent.
+    Announce,
+    /// Counts of torrents.
+    Scrape,
+    /// A page for people, or for programs that watch the tracker.
+    Page,
+    /// Nothing that is known.
+    Other,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// It is not HTTP.
+    NotHttp,
+    /// It is TLS, which is not spoken.
+    Tls,
+    /// It is longer than is allowed, or has more headers.
+    TooLong,
+    /// It did not become complete in time.
+    TooSlow,
+    /// There is nothing at its path.
+    UnknownPath,
+    /// It has another method than GET and HEAD.
+    OtherMethod,
+    /// A parameter is missing or makes no sense.
+    Malformed,
+    /// It asks for all torrents.
+    FullScrape,
+    /// A trusted proxy does not say for whom it speaks.
+    ProxyHeader,
+    /// It announces port 0, at which nobody can be reached.
+    PortZero,
+    /// The access list does not allow the torrent.
+    Forbidden,
+    /// The tracker has as many torrents as it may.
+    MaxTorrents,
+    /// The torrent has as many peers as it may.
+    MaxPeersPerTorrent,
+    /// The source address has as many peers as it may.
+    MaxPeersPerIp,
+}
+
+/// Answers requests, for one worker.
+pub struct Tracker {
+    state: Arc<State>,
+    random: fastrand::Rng,
+    clients: Option<Arc<ClientCounts>>,
+    /// Torrents of the scrape that is being answered; kept for its memory.
+    scraped: Vec<InfoHash>,
+}
+
+impl State {
+    /// A tracker without torrents.
+    pub fn new(
+        rules: Rules,
+        limits: Limits,
+        hash_key: HashKey,
+        access_list: Arc<access_list::Handle>,
+    ) -> Self {
+        Self {
+            swarms: Families::new(hash_key, limits),
+            access_list,
+            rules,
+        }
+    }
+}
+
+impl Tracker {
+    /// Answers from `state`; `random` chooses peers. Counts client software in
+    /// `clients` if there is one.
+    pub fn new(
+        state: Arc<State>,
+        random: fastrand::Rng,
+        clients: Option<Arc<ClientCounts>>,
+    ) -> Self {
+        Self {
+            state,
+            random,
+            clients,
+            scraped: Vec::new(),
+        }
+    }
+
+    /// Appends the answer to a request of the client at `source`.
+    #[inline]
+    pub fn handle(
+        &mut self,
+        now: Now,
+        source: IpAddr,
+        head: &Head<'_>,
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let source = source.to_canonical();
+        match head.resource {
+            Resource::Announce(query) => self.announce(now, source, query, framing, out),
+            Resource::Scrape(query) => self.scrape(source, query, framing, out),
+            Resource::Index => page(framing, INDEX, out),
+            Resource::Health => page(framing, "ok\n", out),
+            Resource::Unknown => {
+                let text = "there is nothing here; see /\n";
+                write_text(out, framing, Status::NotFound, text);
+                Outcome::unserved(RequestKind::Other, Unserved::UnknownPath)
+            }
+            Resource::OtherMethod => {
+                let text = "only GET and HEAD are answered\n";
+                write_text(out, framing, Status::MethodNotAllowed, text);
+                Outcome::unserved(RequestKind::Other, Unserved::OtherMethod)
+            }
+        }
+    }
+
+    #[inline]
+    fn announce(
+        &mut self,
+        now: Now,
+        source: IpAddr,
+        query: &[u8],
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let kind = RequestKind::Announce;
+        let request = match AnnounceRequest::parse(query) {
+            Ok(request) => request,
+            Err(fault) => return refuse_query(kind, fault, framing, out),
+        };
+        let refusal = if request.port == 0 {
+            Some(Unserved::PortZero)
+        } else if !self.state.access_list.allows(&request.info_hash) {
+            Some(Unserved::Forbidden)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            return refuse(kind, reason, framing, out);
+        }
+        if let Some(clients) = &self.clients {
+            clients.count(&request.peer_id);
+        }
+
+        let [high, low] = request.port.to_be_bytes();
+        let Self { state, random, .. } = self;
+        let joined = Joined {
+            now,
+            source,
+            request: &request,
+            rules: &state.rules,
+        };
+        match source {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                let record = [a, b, c, d, high, low];
+                let swarm = &state.swarms.ipv4;
+                joined.answer(
+                    swarm,
+                    record,
+                    |slices| Peers::Ipv4(slices),
+                    random,
+                    framing,
+                    out,
+                )
+            }
+            IpAddr::V6(address) => {
+                let mut record = [0; 18];
+                record[..16].copy_from_slice(&address.octets());
+                record[16..].copy_from_slice(&[high, low]);
+                let swarm = &state.swarms.ipv6;
+                joined.answer(
+                    swarm,
+                    record,
+                    |slices| Peers::Ipv6(slices),
+                    random,
+                    framing,
+                    out,
+                )
+            }
+        }
+    }
+
+    /// Answers for the first torrents if there are too many. A forbidden
+    /// torrent is as an unknown one, unless no other was asked for.
+    fn scrape(
+        &mut self,
+        source: IpAddr,
+        query: &[u8],
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let kind = RequestKind::Scrape;
+        let request = match ScrapeRequest::parse(query) {
+            Ok(request) => request,
+            Err(fault) => return refuse_query(kind, fault, framing, out),
+        };
+        let Self { state, scraped, .. } = self;
+        let list = &state.access_list;
+        scraped.clear();
+        scraped.extend(request.info_hashes().take(state.rules.max_scrape_torrents));
+        if !scraped.iter().any(|hash| list.allows(hash)) {
+            return refuse(kind, Unserved::Forbidden, framing, out);
+        }
+        scraped.sort_unstable();
+        scraped.dedup();
+
+        let mut reply = ScrapeReply::begin(out, framing);
+        for info_hash in scraped {
+            let Scraped {
+                seeders,
+                leechers,
+                completed,
+            } = if !list.allows(info_hash) {
+                Scraped::default()
+            } else if source.is_ipv4() {
+                state.swarms.ipv4.lock(info_hash).scrape()
+            } else {
+                state.swarms.ipv6.lock(info_hash).scrape()
+            };
+            reply.append(info_hash, seeders, completed, leechers);
+        }
+        reply.finish();
+        Outcome::served(kind)
+    }
+}
+
+/// What people see.
+const INDEX: &str = concat!(
+    "aquatic-http ",
+    env!("CARGO_PKG_VERSION"),
+    ", a BitTorrent tracker\n\n\
+     /announce  to announce torrents\n\
+     /scrape    to count the peers of torrents\n\
+     /health    to watch the tracker\n"
+);
+
+fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
+    write_text(out, framing, Status::Ok, text);
+    Outcome::served(RequestKind::Page)
+}
+
+/// An announce, and what it is answered by.
+struct Joined<'a> {
+    now: Now,
+    source: IpAddr,
+    request: &'a AnnounceRequest,
+    rules: &'a Rules,
+}
+
+impl Joined<'_> {
+    /// Announces, and writes the reply while the torrent is locked.
+    #[inline]
+    fn answer<const S: usize, const N: usize>(
+        &self,
+        swarm: &Swarm<S, S, N>,
+        record: [u8; S],
+        peers_of: impl for<'p> FnOnce(&'p [&'p [[u8; S]]]) -> Peers<'p>,
+        random: &mut fastrand::Rng,
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let Self { request, rules, .. } = self;
+        let max = rules.max_peers;
+        let wanted = request.peers_wanted;
+        let announce = Announce {
+            record,
+            is_seeder: request.is_seeder(),
+            event: request.event,
+            wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
+            now: self.now.monotonic_seconds,
+            lifetime: rules.peer_lifetime_seconds,
+        };
+        let mut torrent = swarm.lock(&request.info_hash);
+        let Announced {
+            seeders,
+            leechers,
+            completed,
+            peers,
+        } = match torrent.announce(&announce, random) {
+            Ok(announced) => announced,
+            Err(refused) => return refuse(RequestKind::Announce, refused.into(), framing, out),
+        };
+        let reply = AnnounceReply {
+            seeders,
+            completed,
+            leechers,
+            interval: rules.announce_interval_seconds,
+            min_interval: rules.min_announce_interval_seconds,
+            external_ip: self.source,
+            peers: peers_of(peers.slices()),
+            is_compact: request.is_compact,
+        };
+        reply.write(out, framing);
+        Outcome::served(RequestKind::Announce)
+    }
+}
+
+#[cold]
+fn refuse_query(
+    kind: RequestKind,
+    fault: QueryFault,
+    framing: Framing,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    write_failure(out, framing, &fault.to_string(), None);
+    let reason = match fault {
+        QueryFault::FullScrape => Unserved::FullScrape,
+        _ => Unserved::Malformed,
+    };
+    Outcome::unserved(kind, reason)
+}
+
+#[cold]
+fn refuse(kind: RequestKind, reason: Unserved, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    let (message, retry_in) = reason.message();
+    write_failure(out, framing, message, retry_in);
+    Outcome::unserved(kind, reason)
+}
+
+impl Outcome {
+    #[inline]
+    fn served(kind: RequestKind) -> Self {
+        Self {
+            kind,
+            unserved: None,
+        }
+    }
+
+    /// Answered with an error.
+    pub(crate) const fn unserved(kind: RequestKind, reason: Unserved) -> Self {
+        Self {
+            kind,
+            unserved: Some(reason),
+        }
+    }
+}
+
+impl From<Refused> for Unserved {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Torrents => Self::MaxTorrents,
+            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
+            Refused::PeersPerIp => Self::MaxPeersPerIp,
+        }
+    }
+}
+
+impl Unserved {
+    /// What the client is told, and when it is to try again (BEP 31): what the
+    /// operator or the course of time may change is worth another try.
+    fn message(self) -> (&'static str, Option<RetryIn>) {
+        /// Minutes until a list or a crowded torrent may be another.
+        const LATER: Option<RetryIn> = Some(RetryIn::Minutes(30));
+
+        match self {
+            Self::PortZero => ("port must not be 0", None),
+            Self::Forbidden => ("torrent is not allowed on this tracker", LATER),
+            Self::MaxTorrents => ("tracker has reached its maximum of torrents", LATER),
+            Self::MaxPeersPerTorrent => ("torrent has reached its maximum of peers", LATER),
+            Self::MaxPeersPerIp => ("address has reached its maximum of peers", LATER),
+            // Answered where they are found, with what is known there.
+            _ => ("request is malformed", None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

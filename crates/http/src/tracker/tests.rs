@@ -1,0 +1,328 @@
+//! What is answered, without sockets.
+
+use aquatic_http_protocol::Reading;
+use aquatic_service::access_list::{AccessList, InfoHashSet};
+
+use super::*;
+
+struct Fixture {
+    tracker: Tracker,
+    seconds: u32,
+}
+
+const RULES: Rules = Rules {
+    max_peers: 50,
+    max_scrape_torrents: 3,
+    announce_interval_seconds: 900,
+    min_announce_interval_seconds: 300,
+    peer_lifetime_seconds: 1200,
+};
+
+fn fixture_with(limits: Limits, list: AccessList) -> Fixture {
+    let state = State::new(
+        RULES,
+        limits,
+        HashKey::new([1; 16]),
+        Arc::new(access_list::Handle::new(list)),
+    );
+    let random = fastrand::Rng::with_seed(1);
+    Fixture {
+        tracker: Tracker::new(Arc::new(state), random, None),
+        seconds: 0,
+    }
+}
+
+fn fixture() -> Fixture {
+    fixture_with(Limits::default(), AccessList::Off)
+}
+
+impl Fixture {
+    /// The whole reply to a request of `source`.
+    fn reply(&mut self, source: &str, request: &str) -> (Outcome, Vec<u8>) {
+        let bytes = format!("{request} HTTP/1.1\r\nHost: tracker.test\r\n\r\n").into_bytes();
+        let Reading::Complete { head, .. } = Reading::of(&bytes, None) else {
+            panic!("{request}");
+        };
+        let now = Now {
+            monotonic_seconds: self.seconds,
+            epoch_seconds: 0,
+        };
+        let mut out = Vec::new();
+        let framing = Framing::of(&head, true);
+        let source = source.parse().unwrap();
+        let outcome = self.tracker.handle(now, source, &head, framing, &mut out);
+        (outcome, out)
+    }
+
+    /// The body of the reply to a GET, as text with escapes.
+    fn get(&mut self, source: &str, target: &str) -> (Outcome, String) {
+        let (outcome, out) = self.reply(source, &format!("GET {target}"));
+        let end = out.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        (outcome, out[end..].escape_ascii().to_string())
+    }
+
+    /// Announces a peer of torrent `torrent`, a letter, at port 256 * `port`.
+    fn announce(&mut self, source: &str, torrent: char, port: u16, more: &str) -> String {
+        let hash = torrent.to_string().repeat(20);
+        let port = port << 8;
+        let target =
+            format!("/announce?info_hash={hash}&peer_id=-XX1234-abcdefghijkl&port={port}{more}");
+        let (outcome, body) = self.get(source, &target);
+        assert_eq!(outcome, Outcome::served(RequestKind::Announce), "{body}");
+        body
+    }
+
+    fn scrape(&mut self, torrent: char) -> (u32, u32, u32) {
+        let swarm = &self.tracker.state.swarms.ipv4;
+        let hash = InfoHash([torrent as u8; 20]);
+        let scraped = swarm.lock(&hash).scrape();
+        (scraped.seeders, scraped.completed, scraped.leechers)
+    }
+}
+
+fn refused(reason: Unserved) -> Option<Unserved> {
+    Some(reason)
+}
+
+#[test]
+fn peers_find_each_other() {
+    let mut fixture = fixture();
+    assert_eq!(
+        fixture.announce("192.0.2.1", 'a', 1, "&left=0&event=started"),
+        "d8:completei0e10:downloadedi0e11:external ip4:\\xc0\\x00\\x02\\x01\
+         10:incompletei0e8:intervali900e12:min intervali300e5:peers0:e"
+    );
+    assert_eq!(
+        fixture.announce("192.0.2.2", 'a', 2, "&left=1"),
+        "d8:completei1e10:downloadedi0e11:external ip4:\\xc0\\x00\\x02\\x02\
+         10:incompletei0e8:intervali900e12:min intervali300e\
+         5:peers6:\\xc0\\x00\\x02\\x01\\x01\\x00e"
+    );
+    // Without `left` a peer is a leecher.
+    let body = fixture.announce("192.0.2.3", 'a', 3, "&compact=0&numwant=1&event=completed");
+    assert!(body.starts_with("d8:completei1e10:downloadedi1e"), "{body}");
+    let peers = &body[body.find("5:peers").unwrap()..];
+    assert!(
+        peers == "5:peersld2:ip9:192.0.2.14:porti256eeee"
+            || peers == "5:peersld2:ip9:192.0.2.24:porti512eeee",
+        "{peers}"
+    );
+    assert_eq!(fixture.scrape('a'), (1, 1, 2));
+}
+
+#[test]
+fn families_are_apart() {
+    let mut fixture = fixture();
+    fixture.announce("192.0.2.1", 'a', 1, "");
+    let body = fixture.announce("2001:db8::1", 'a', 1, "");
+    assert!(body.contains("11:external ip16: \\x01\\r\\xb8"), "{body}");
+    assert!(body.ends_with("5:peers0:6:peers60:e"), "{body}");
+    let body = fixture.announce("2001:db8::2", 'a', 1, "");
+    assert!(
+        body.contains("5:peers0:6:peers618: \\x01\\r\\xb8"),
+        "{body}"
+    );
+    let body = fixture.announce("2001:db8::3", 'a', 1, "&compact=0&numwant=1");
+    assert!(body.contains("5:peersld2:ip11:2001:db8::"), "{body}");
+    assert!(!body.contains("peers6"), "{body}");
+    // A mapped address is an IPv4 address.
+    let body = fixture.announce("::ffff:192.0.2.2", 'a', 1, "");
+    assert!(
+        body.ends_with("5:peers6:\\xc0\\x00\\x02\\x01\\x01\\x00e"),
+        "{body}"
+    );
+}
+
+#[test]
+fn stopped_peers_leave() {
+    let mut fixture = fixture();
+    fixture.announce("192.0.2.1", 'a', 1, "");
+    fixture.announce("192.0.2.2", 'a', 1, "");
+    let body = fixture.announce("192.0.2.2", 'a', 1, "&event=stopped");
+    assert!(body.contains("10:incompletei1e"), "{body}");
+    assert!(body.ends_with("5:peers0:e"), "{body}");
+    assert_eq!(fixture.scrape('a'), (0, 0, 1));
+    // Nothing is created for one that was never there.
+    fixture.announce("192.0.2.2", 'b', 1, "&event=stopped");
+    assert_eq!(fixture.tracker.state.swarms.usage.live(), 1);
+}
+
+#[test]
+fn numwant_is_bounded_by_the_rules() {
+    let mut fixture = fixture();
+    for number in 0..60 {
+        fixture.announce(&format!("192.0.2.{number}"), 'a', 1, "");
+    }
+    let count = |body: String| {
+        let start = body.find("5:peers").unwrap() + "5:peers".len();
+        let length = body[start..].split(':').next().unwrap();
+        length.parse::<usize>().unwrap() / 6
+    };
+    for (more, peers) in [
+        ("", 50),
+        ("&numwant=0", 50),
+        ("&numwant=-1", 50),
+        ("&numwant=1", 1),
+        ("&numwant=7", 7),
+        ("&numwant=1000", 50),
+    ] {
+        let body = fixture.announce("192.0.2.1", 'a', 1, more);
+        assert_eq!(count(body), peers, "{more}");
+    }
+}
+
+#[test]
+fn scrapes_are_sorted_and_bounded() {
+    let mut fixture = fixture();
+    fixture.announce("192.0.2.1", 'b', 1, "&left=0&event=completed");
+    fixture.announce("192.0.2.1", 'c', 1, "");
+    let hash = |torrent: &str| format!("info_hash={}", torrent.repeat(20));
+    let [a, b, c] = ["a", "b", "c"].map(hash);
+    let torrent = |letter: &str, counts: (u32, u32, u32)| {
+        let (complete, downloaded, incomplete) = counts;
+        format!(
+            "20:{}d8:completei{complete}e10:downloadedi{downloaded}e10:incompletei{incomplete}ee",
+            letter.repeat(20)
+        )
+    };
+    let (outcome, body) = fixture.get("192.0.2.9", &format!("/scrape?{c}&{b}&{c}&{a}"));
+    assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
+    // The fourth one is too many, and the third one is the first one again.
+    let expected = [torrent("b", (1, 1, 0)), torrent("c", (0, 0, 1))].concat();
+    assert_eq!(body, format!("d5:filesd{expected}ee"));
+
+    let (_, body) = fixture.get("192.0.2.9", &format!("/scrape?{a}"));
+    assert_eq!(body, format!("d5:filesd{}ee", torrent("a", (0, 0, 0))));
+    // The other family knows nothing of it.
+    let (_, body) = fixture.get("2001:db8::1", &format!("/scrape?{b}"));
+    assert_eq!(body, format!("d5:filesd{}ee", torrent("b", (0, 0, 0))));
+}
+
+#[test]
+fn says_why_it_refuses() {
+    let mut fixture = fixture();
+    let hash_and_id = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl";
+    for (target, kind, reason, message) in [
+        (
+            "/announce".to_owned(),
+            RequestKind::Announce,
+            Unserved::Malformed,
+            "info_hash is missing",
+        ),
+        (
+            format!("/announce?{hash_and_id}&port=0"),
+            RequestKind::Announce,
+            Unserved::PortZero,
+            "port must not be 0",
+        ),
+        (
+            "/scrape?foo".to_owned(),
+            RequestKind::Scrape,
+            Unserved::FullScrape,
+            "full scrapes are not served: info_hash is missing",
+        ),
+        (
+            "/scrape?info_hash=a".to_owned(),
+            RequestKind::Scrape,
+            Unserved::Malformed,
+            "info_hash has 1 bytes instead of 20",
+        ),
+    ] {
+        let (outcome, body) = fixture.get("192.0.2.1", &target);
+        assert_eq!(outcome, Outcome::unserved(kind, reason), "{target}");
+        let length = message.len();
+        assert_eq!(body, format!("d14:failure reason{length}:{message}e"));
+    }
+    assert_eq!(fixture.tracker.state.swarms.usage.live(), 0);
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let mut fixture = fixture();
+    let mut start = |request: &str| {
+        let (outcome, out) = fixture.reply("192.0.2.1", request);
+        let text = String::from_utf8(out).unwrap();
+        (outcome.unserved, text.lines().next().unwrap().to_owned())
+    };
+    assert_eq!(
+        start("GET /favicon.ico"),
+        (
+            refused(Unserved::UnknownPath),
+            "HTTP/1.1 404 Not Found".to_owned()
+        )
+    );
+    assert_eq!(
+        start("POST /announce"),
+        (
+            refused(Unserved::OtherMethod),
+            "HTTP/1.1 405 Method Not Allowed".to_owned()
+        )
+    );
+    assert_eq!(start("GET /"), (None, "HTTP/1.1 200 OK".to_owned()));
+    assert_eq!(start("GET /health"), (None, "HTTP/1.1 200 OK".to_owned()));
+}
+
+#[test]
+fn head_has_no_body() {
+    let mut fixture = fixture();
+    for target in ["/", "/health", "/announce", "/nothing"] {
+        let (_, whole) = fixture.reply("192.0.2.1", &format!("GET {target}"));
+        let (_, head) = fixture.reply("192.0.2.1", &format!("HEAD {target}"));
+        assert!(head.ends_with(b"\r\n\r\n"));
+        assert!(
+            whole.starts_with(&head) && whole.len() > head.len(),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn the_access_list_is_for_announce_and_scrape() {
+    let list = InfoHashSet::parse("61".repeat(20).as_bytes()).unwrap();
+    let mut fixture = fixture_with(Limits::default(), AccessList::Allow(list));
+    fixture.announce("192.0.2.1", 'a', 1, "");
+    let message = "torrent is not allowed on this tracker";
+    let failure = format!("d14:failure reason38:{message}8:retry ini30ee");
+    let other = "info_hash=bbbbbbbbbbbbbbbbbbbb";
+    let announce = format!("/announce?{other}&peer_id=-XX1234-abcdefghijkl&port=1");
+    for target in [announce, format!("/scrape?{other}")] {
+        let (outcome, body) = fixture.get("192.0.2.1", &target);
+        assert_eq!(outcome.unserved, refused(Unserved::Forbidden));
+        assert_eq!(body, failure);
+    }
+    // Beside one that is allowed, it is as an unknown one.
+    let both = format!("/scrape?{other}&info_hash=aaaaaaaaaaaaaaaaaaaa");
+    let (outcome, body) = fixture.get("192.0.2.1", &both);
+    assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
+    assert!(
+        body.contains("20:bbbbbbbbbbbbbbbbbbbbd8:completei0e"),
+        "{body}"
+    );
+}
+
+#[test]
+fn limits_are_said() {
+    let one = std::num::NonZeroU32::new(1);
+    let limits = Limits {
+        max_torrents: std::num::NonZeroUsize::new(2),
+        max_peers_per_torrent: one,
+        max_peers_per_ip: None,
+    };
+    let mut fixture = fixture_with(limits, AccessList::Off);
+    fixture.announce("192.0.2.1", 'a', 1, "");
+    fixture.announce("192.0.2.1", 'b', 1, "");
+    let mut refusal = |source, torrent: &str| {
+        let hash = torrent.repeat(20);
+        let target = format!("/announce?info_hash={hash}&peer_id=-XX1234-abcdefghijkl&port=256");
+        let (outcome, body) = fixture.get(source, &target);
+        assert!(body.ends_with("8:retry ini30ee"), "{body}");
+        outcome.unserved
+    };
+    assert_eq!(
+        refusal("192.0.2.2", "a"),
+        refused(Unserved::MaxPeersPerTorrent)
+    );
+    assert_eq!(refusal("192.0.2.1", "c"), refused(Unserved::MaxTorrents));
+    // Who is there already is never refused.
+    fixture.announce("192.0.2.1", 'a', 1, "");
+}

@@ -1,0 +1,423 @@
+//! The whole load test against a tracker of a few lines.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use aquatic_load_test::http::{
+    ClientStyle, Config, NetworkConfig, PopulationConfig, Report, Settings, TlsConfig, run,
+};
+use aquatic_service::config::{Config as _, parse};
+use aquatic_test_harness::certificates;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What the tracker has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    connections: usize,
+    peers: HashSet<(IpAddr, String)>,
+    info_hashes: HashSet<String>,
+    user_agents: HashSet<String>,
+}
+
+/// How the tracker answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Serve,
+    /// Sends replies byte by byte.
+    InPieces,
+    /// Refuses announces.
+    Refuse,
+    /// Answers with a status.
+    Status,
+    /// Answers with what is no bencode.
+    Garble,
+    /// Closes after every third reply, although the client wants to go on.
+    CloseOften,
+    /// Never answers announces.
+    Silent,
+}
+
+/// Answers each connection on a thread of its own until it is dropped.
+struct Tracker {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Tracker {
+    fn start(address: &str, manner: Manner) -> Self {
+        Self::start_with(address, manner, None)
+    }
+
+    fn start_tls(address: &str) -> Self {
+        let certificate = CertificateDer::from_pem_slice(certificates::EC_CERTIFICATE.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(certificates::EC_KEY_PKCS8.as_bytes());
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.unwrap()], key.unwrap())
+            .unwrap();
+        Self::start_with(address, Manner::Serve, Some(Arc::new(config)))
+    }
+
+    fn start_with(address: &str, manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (stopped, noting) = (Arc::clone(&stop), Arc::clone(&seen));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let stream = stream.unwrap();
+                let source = stream.peer_addr().unwrap().ip();
+                noting.lock().unwrap().connections += 1;
+                let (tls, seen) = (tls.clone(), Arc::clone(&noting));
+                thread::spawn(move || {
+                    // Ends with an error when the client leaves.
+                    match tls {
+                        None => serve(stream, source, manner, &seen),
+                        Some(config) => {
+                            let connection = ServerConnection::new(config).unwrap();
+                            let stream = StreamOwned::new(connection, stream);
+                            serve(stream, source, manner, &seen)
+                        }
+                    }
+                    .ok();
+                });
+            }
+        });
+        Self {
+            address,
+            stop,
+            seen,
+        }
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes it up.
+        TcpStream::connect(self.address).ok();
+    }
+}
+
+fn serve(
+    mut stream: impl Read + Write,
+    source: IpAddr,
+    manner: Manner,
+    seen: &Mutex<Seen>,
+) -> io::Result<()> {
+    let mut request = Vec::new();
+    let mut served = 0;
+    loop {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        request.extend_from_slice(&buffer[..length]);
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
+        let mut reply = answer(&text, source, manner, seen);
+        served += 1;
+        let close = text.contains("Connection: close");
+        if manner == Manner::CloseOften && served == 3 {
+            reply = reply.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        }
+        if manner == Manner::Silent && text.starts_with("GET /announce") {
+            continue;
+        }
+        let pieces = if manner == Manner::InPieces { 1 } else { 1000 };
+        for piece in reply.as_bytes().chunks(pieces) {
+            stream.write_all(piece)?;
+            stream.flush()?;
+        }
+        if close || reply.contains("Connection: close") {
+            return Ok(());
+        }
+    }
+}
+
+fn answer(request: &str, source: IpAddr, manner: Manner, seen: &Mutex<Seen>) -> String {
+    let line = request.lines().next().unwrap();
+    assert!(line.ends_with(" HTTP/1.1"), "{line}");
+    assert!(request.contains("\r\nHost: "), "{request}");
+    let (path, query) = line
+        .strip_prefix("GET ")
+        .and_then(|line| line.split(' ').next()?.split_once('?'))
+        .unwrap();
+    let values = |name: &str| -> Vec<String> {
+        (query.split('&').filter_map(|pair| pair.split_once('=')))
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+            .collect()
+    };
+    let body = match path {
+        "/announce" => {
+            let mut seen = seen.lock().unwrap();
+            seen.peers.insert((source, values("port")[0].clone()));
+            let hash = values("info_hash")[0].to_ascii_lowercase();
+            seen.info_hashes.insert(hash);
+            let agent = request.lines().find(|line| line.starts_with("User-Agent"));
+            seen.user_agents.insert(agent.unwrap().to_owned());
+            match manner {
+                Manner::Refuse => "d14:failure reason9:not todaye".to_owned(),
+                Manner::Garble => "d8:intervali900e".to_owned(),
+                _ => "d8:intervali900e5:peers12:aaaaaabbbbbbe".to_owned(),
+            }
+        }
+        "/scrape" => {
+            assert!((1..=5).contains(&values("info_hash").len()));
+            "d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei0eeee".to_owned()
+        }
+        path => panic!("{path}"),
+    };
+    let status = if manner == Manner::Status && path == "/announce" {
+        "404 Not Found"
+    } else {
+        "200 OK"
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn config(tracker: &Tracker) -> Config {
+    let sources = if tracker.address.is_ipv4() {
+        "127.0.0.1-127.0.0.4"
+    } else {
+        "::1"
+    };
+    Config {
+        server_address: tracker.address.to_string(),
+        server_pid: std::process::id(),
+        duration_seconds: 1,
+        warm_up_seconds: 0,
+        progress: false,
+        network: NetworkConfig {
+            source_addresses: vec![sources.to_owned()],
+            connections: 8,
+            ..NetworkConfig::default()
+        },
+        population: PopulationConfig {
+            torrents: 100,
+            peers: 400,
+            ..PopulationConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
+fn test(config: &Config) -> anyhow::Result<Report> {
+    run(&Settings::new(config).unwrap())
+}
+
+/// The file with the authority that has signed the tracker's certificate.
+fn authority() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), certificates::AUTHORITY).unwrap();
+    file
+}
+
+/// Nothing but replies that serve.
+fn assert_clean(report: &Report) {
+    let faults = report.lost + report.errors + report.unexpected;
+    let connections = report.connections.clone().unwrap();
+    assert_eq!(faults + connections.failed, 0, "{report}");
+    assert!(report.announce.replies > 20, "{report}");
+    assert_eq!(report.peers_per_announce, 2.0, "{report}");
+}
+
+#[test]
+fn fills_and_measures_over_kept_connections() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
+    let mut config = config(&tracker);
+    config.workers = 2;
+    config.fill = true;
+    config.network.idle_connections = 5;
+    config.requests.scrape_weight = 100;
+    let report = test(&config).unwrap();
+
+    assert_clean(&report);
+    assert!(report.scrape.replies > 20, "{report}");
+    assert!(report.all.latency.p50_microseconds > 0.0);
+    assert!(report.server.unwrap().cpu_microseconds_per_reply > 0.0);
+    assert_eq!(report.fill.unwrap().peers, 400);
+    assert_eq!(report.connections.unwrap().closed, 0);
+    let seen = tracker.seen.lock().unwrap();
+    assert_eq!(seen.peers.len(), 400);
+    assert_eq!(seen.info_hashes.len(), 100);
+    assert_eq!(seen.connections, 13);
+}
+
+#[test]
+fn a_connection_a_request() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
+    let mut config = config(&tracker);
+    config.network.keep_alive = false;
+    let report = test(&config).unwrap();
+
+    assert_clean(&report);
+    // Those that were opened before measuring are not counted.
+    assert!(report.connect.sent + 8 >= report.all.sent, "{report}");
+    assert!(report.connect.latency.p50_microseconds > 0.0);
+    assert!(report.all.latency.p50_microseconds >= report.connect.latency.p50_microseconds);
+}
+
+#[test]
+fn ipv6_and_every_style() {
+    let tracker = Tracker::start("[::1]:0", Manner::InPieces);
+    let mut config = config(&tracker);
+    config.requests.client_style = ClientStyle::Mixed;
+    // A lot of packets each.
+    config.network.requests_per_second = 500;
+    let report = test(&config).unwrap();
+    let faults = report.lost + report.errors + report.unexpected;
+    assert_eq!(faults, 0, "{report}");
+    // Two peers of 18 bytes would be six of 6.
+    assert!(report.announce.replies > 20, "{report}");
+    let seen = tracker.seen.lock().unwrap();
+    assert_eq!(seen.user_agents.len(), 5, "{:?}", seen.user_agents);
+}
+
+#[test]
+fn full_and_resumed_handshakes() {
+    let tracker = Tracker::start_tls("127.0.0.1:0");
+    let file = authority();
+    let mut config = config(&tracker);
+    config.network.keep_alive = false;
+    config.tls = TlsConfig {
+        enable: true,
+        server_name: "localhost".to_owned(),
+        ca_certificate_path: file.path().to_str().unwrap().to_owned(),
+        resumption: false,
+    };
+    let full = test(&config).unwrap();
+    assert_clean(&full);
+    let connections = full.connections.unwrap();
+    assert!(connections.full_handshakes > 20);
+    assert_eq!(connections.resumed_handshakes, 0);
+
+    config.tls.resumption = true;
+    let resumed = test(&config).unwrap();
+    assert_clean(&resumed);
+    let connections = resumed.connections.unwrap();
+    assert!(connections.resumed_handshakes > 20, "{connections}");
+    assert_eq!(connections.full_handshakes, 0, "{connections}");
+}
+
+#[test]
+fn a_certificate_of_another_name_is_refused() {
+    let tracker = Tracker::start_tls("127.0.0.1:0");
+    let file = authority();
+    let mut config = config(&tracker);
+    config.tls.enable = true;
+    config.tls.server_name = "other.test".to_owned();
+    config.network.timeout_milliseconds = 100;
+    // Nobody looks at it.
+    assert_clean(&test(&config).unwrap());
+
+    config.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
+    let error = test(&config).unwrap_err().to_string();
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+#[test]
+fn refusals_are_counted_apart() {
+    for (manner, message) in [
+        (Manner::Refuse, "not today"),
+        (Manner::Status, "HTTP status 404"),
+    ] {
+        let tracker = Tracker::start("127.0.0.1:0", manner);
+        let report = test(&config(&tracker)).unwrap();
+        assert!(report.errors > 20, "{report}");
+        assert_eq!(report.announce.replies, 0);
+        assert_eq!(report.first_error.as_deref(), Some(message));
+    }
+}
+
+#[test]
+fn what_is_no_reply_is_counted() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Garble);
+    let report = test(&config(&tracker)).unwrap();
+    assert!(report.unexpected > 20, "{report}");
+    assert_eq!(report.announce.replies, 0);
+}
+
+#[test]
+fn connections_that_the_server_closes_are_opened_again() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::CloseOften);
+    let report = test(&config(&tracker)).unwrap();
+    assert_clean(&report);
+    let connections = report.connections.unwrap();
+    assert!(connections.closed > 10, "{connections}");
+}
+
+#[test]
+fn what_is_never_answered_is_lost() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Silent);
+    let mut config = config(&tracker);
+    config.network.timeout_milliseconds = 50;
+    let report = test(&config).unwrap();
+    assert!(report.lost >= 8, "{report}");
+    assert_eq!(report.announce.replies, 0);
+}
+
+#[test]
+fn keeps_to_the_rate_that_was_asked_for() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
+    let mut config = config(&tracker);
+    config.workers = 2;
+    config.network.requests_per_second = 500;
+    let report = test(&config).unwrap();
+    assert!((300..=550).contains(&report.all.replies), "{report}");
+}
+
+#[test]
+fn says_when_nobody_listens() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
+    let mut config = config(&tracker);
+    // Bound, and not listening, so that nobody else does.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    config.server_address = address.to_string();
+    config.network.timeout_milliseconds = 50;
+    let error = test(&config).unwrap_err().to_string();
+    assert!(error.contains("0 of 8 connections"), "{error}");
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[test]
+fn the_default_file_is_the_default() {
+    let loaded = parse::<Config>(Config::DEFAULT_TOML, "default".as_ref()).unwrap();
+    assert_eq!(loaded.config, Config::default());
+}
+
+/// The tests' trackers end with their connections.
+#[test]
+fn no_thread_waits_for_ever() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
+    let address = tracker.address;
+    drop(tracker);
+    thread::sleep(Duration::from_millis(100));
+    assert!(TcpStream::connect(address).is_err());
+}

@@ -15,6 +15,8 @@ use crate::engine::{Engine, Shared};
 use crate::{EventLoop, Protocol, Settings};
 
 mod accepting;
+mod choice;
+mod glommio;
 mod mio;
 
 /// What is to be started.
@@ -60,7 +62,7 @@ pub fn start<P: Protocol>(
     plan: Plan<'_>,
     mut make: impl FnMut(usize) -> anyhow::Result<P>,
 ) -> anyhow::Result<Running> {
-    let event_loop = EventLoop::Mio;
+    let event_loop = choice::choose(plan.settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
         admission: Admission::new(&plan.settings.limits),
@@ -72,17 +74,25 @@ pub fn start<P: Protocol>(
         let name = format!("{}-{number}", plan.name);
         let protocol = make(number)?;
         let shared = Arc::clone(&shared);
+        let engine = move || Engine::new(protocol, shared, number, Instant::now());
         let listeners = sockets.into_iter().map(|bound| bound.socket).collect();
+        if event_loop == EventLoop::Glommio {
+            // It looks whether it is to stop on every tick of the deadlines.
+            plan.workers.spawn(
+                name,
+                || (),
+                move |context| glommio::run(engine(), listeners, context),
+            )?;
+            continue;
+        }
         let (watch, waker) =
             mio::Watch::new(listeners).with_context(|| format!("worker {name} cannot start"))?;
         let wake = move || {
             // It fails only if the worker is gone, and then there is no need.
             let _ = waker.wake();
         };
-        plan.workers.spawn(name, wake, move |context| {
-            let engine = Engine::new(protocol, shared, number, Instant::now());
-            watch.run(engine, &context)
-        })?;
+        plan.workers
+            .spawn(name, wake, move |context| watch.run(engine(), &context))?;
     }
     Ok(Running {
         counters,

@@ -13,7 +13,7 @@
 //! * [`tls_config`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod address_ranges;
 mod admission;

@@ -3,13 +3,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::Protocol;
-use crate::counters::Refusal;
-use crate::engine::Engine;
-
 /// How long no connection is accepted after the system had no descriptor or
 /// memory for one; those that come meanwhile wait in the kernel.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
 /// How often this is logged.
 const LOGGED_AFTER: Duration = Duration::from_secs(60);
@@ -26,34 +22,48 @@ impl Accepting {
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         self.paused_until.is_some_and(|until| now < until)
     }
+
+    /// accept(2) failed, other than that nobody waits. Returns whether there is
+    /// a shortage; then nothing is to be accepted for a while.
+    ///
+    /// Other errors are of the one connection: "treat them like EAGAIN by
+    /// retrying" (accept(2)).
+    pub(super) fn failed(&mut self, error: &io::Error) -> bool {
+        let is_shortage = matches!(
+            error.raw_os_error(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+        );
+        if !is_shortage {
+            return false;
+        }
+        let now = Instant::now();
+        self.paused_until = Some(now + PAUSE);
+        if self
+            .logged
+            .is_none_or(|logged| now - logged >= LOGGED_AFTER)
+        {
+            self.logged = Some(now);
+            log::error!(
+                "cannot accept connections: {error}; raise the limit with LimitNOFILE= or \
+                 `ulimit -n`, or lower network.max_connections"
+            );
+        }
+        true
+    }
 }
 
-/// Deals with an error of accept(2), other than that nobody waits.
-pub(super) fn accept_error<P: Protocol>(
-    error: &io::Error,
-    accepting: &mut Accepting,
-    engine: &Engine<P>,
-) {
-    // "treat them like EAGAIN by retrying" (accept(2)): the client has gone, or
-    // the network had something to say about its connection.
-    let is_shortage = matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    );
-    if !is_shortage {
-        return;
-    }
-    engine.refused(Refusal::NoDescriptors);
-    let now = Instant::now();
-    accepting.paused_until = Some(now + PAUSE);
-    if accepting
-        .logged
-        .is_none_or(|logged| now - logged >= LOGGED_AFTER)
-    {
-        accepting.logged = Some(now);
-        log::error!(
-            "cannot accept connections: {error}; raise the limit with LimitNOFILE= or \
-             `ulimit -n`, or lower network.max_connections"
-        );
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shortage_makes_a_pause() {
+        let mut accepting = Accepting::default();
+        let error = io::Error::from_raw_os_error;
+        assert!(!accepting.failed(&error(libc::ECONNABORTED)));
+        assert!(!accepting.is_paused(Instant::now()));
+        assert!(accepting.failed(&error(libc::EMFILE)));
+        assert!(accepting.is_paused(Instant::now()));
+        assert!(!accepting.is_paused(Instant::now() + PAUSE));
     }
 }

@@ -16,7 +16,8 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::accepting::{Accepting, accept_error};
+use super::accepting::Accepting;
+use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, Transport};
 use crate::{ConnectionId, Protocol};
@@ -254,7 +255,11 @@ impl<P: Protocol> Loop<P> {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         listener.is_ready = false;
                     }
-                    Err(error) => accept_error(&error, &mut listener.accepting, &self.engine),
+                    Err(error) => {
+                        if listener.accepting.failed(&error) {
+                            self.engine.refused(Refusal::NoDescriptors);
+                        }
+                    }
                 }
             }
         }

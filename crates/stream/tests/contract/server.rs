@@ -21,21 +21,23 @@ use crate::words::Words;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Every way to serve.
-pub(crate) const KINDS: [Kind; 2] = [
-    Kind {
-        event_loop: EventLoop::Mio,
-        is_tls: false,
-    },
-    Kind {
-        event_loop: EventLoop::Mio,
-        is_tls: true,
-    },
+pub(crate) const KINDS: [Kind; 4] = [
+    Kind::new(EventLoop::Mio, false),
+    Kind::new(EventLoop::Mio, true),
+    Kind::new(EventLoop::Glommio, false),
+    Kind::new(EventLoop::Glommio, true),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) event_loop: EventLoop,
     pub(crate) is_tls: bool,
+}
+
+impl Kind {
+    const fn new(event_loop: EventLoop, is_tls: bool) -> Self {
+        Self { event_loop, is_tls }
+    }
 }
 
 /// What can be asked of a server.

@@ -1,0 +1,215 @@
+//! The event loop on glommio, which is io_uring: a task for each connection.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use aquatic_service::workers;
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::{TcpListener, TcpStream};
+use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
+
+use super::accepting::{Accepting, PAUSE};
+use crate::counters::Refusal;
+use crate::deadlines::TICK;
+use crate::engine::{Engine, Fate, Transport};
+use crate::{ConnectionId, Protocol};
+
+mod adopt;
+
+/// How long what is under way in the rings may take to arrive before
+/// connections without anything to do are closed at the end.
+const LAST_ARRIVALS: Duration = Duration::from_millis(50);
+
+/// An executor for this thread.
+///
+/// # Errors
+///
+/// When the system does not allow io_uring.
+pub(super) fn executor() -> Result<LocalExecutor, GlommioError<()>> {
+    // No file is read or written with it, so it needs no memory for that.
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .io_memory(0)
+        .make()
+}
+
+/// Serves until the worker is asked to stop, and then lets connections finish.
+///
+/// # Errors
+///
+/// When the system does not allow io_uring.
+pub(super) fn run<P: Protocol>(
+    engine: Engine<P>,
+    listeners: Vec<net::TcpListener>,
+    context: workers::Context,
+) -> anyhow::Result<()> {
+    let executor = executor().map_err(|error| anyhow!("cannot use io_uring: {error}"))?;
+    executor.run(serve(engine, listeners, context));
+    Ok(())
+}
+
+/// What the tasks of a worker share.
+struct Worker<P: Protocol> {
+    engine: Engine<P>,
+    /// What wakes the tasks of the engine's connections, at the same places.
+    wakers: Vec<Option<Waker>>,
+}
+
+impl<P: Protocol> Worker<P> {
+    fn wake(&self, id: ConnectionId) {
+        if let Some(Some(waker)) = self.wakers.get(id.slot as usize) {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Remembers what wakes the task of a connection.
+    fn remember(&mut self, id: ConnectionId, waker: &Waker) {
+        let slot = id.slot as usize;
+        if self.wakers.len() <= slot {
+            self.wakers.resize(slot + 1, None);
+        }
+        match &mut self.wakers[slot] {
+            Some(known) if known.will_wake(waker) => (),
+            known => *known = Some(waker.clone()),
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        if let Some(waker) = self.wakers.get_mut(id.slot as usize) {
+            *waker = None;
+        }
+    }
+
+    fn wake_late(&mut self) {
+        self.engine.advance(Instant::now());
+        while let Some(id) = self.engine.next_late() {
+            self.wake(id);
+        }
+    }
+}
+
+async fn serve<P: Protocol>(
+    engine: Engine<P>,
+    listeners: Vec<net::TcpListener>,
+    context: workers::Context,
+) {
+    let worker = Rc::new(RefCell::new(Worker {
+        engine,
+        wakers: Vec::new(),
+    }));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| glommio::spawn_local(accept(adopt::adopt(listener), Rc::clone(&worker))))
+        .collect();
+    while !context.is_stopping() {
+        context.beat();
+        worker.borrow_mut().wake_late();
+        glommio::timer::sleep(TICK).await;
+    }
+
+    // Who has connected by now is answered; who comes later is not.
+    glommio::timer::sleep(LAST_ARRIVALS).await;
+    for task in accepting {
+        task.cancel().await;
+    }
+    {
+        let mut worker = worker.borrow_mut();
+        worker.engine.advance(Instant::now());
+        worker.engine.drain();
+        worker.wakers.iter().flatten().for_each(Waker::wake_by_ref);
+    }
+    loop {
+        context.beat();
+        glommio::timer::sleep(LAST_ARRIVALS).await;
+        let mut worker = worker.borrow_mut();
+        worker.wake_late();
+        if worker.engine.is_drained() {
+            return;
+        }
+    }
+}
+
+/// Takes connections in, each with a task of its own.
+async fn accept<P: Protocol>(listener: TcpListener, worker: Rc<RefCell<Worker<P>>>) {
+    let mut accepting = Accepting::default();
+    loop {
+        let stream = match listener.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                if accepting.failed(&io::Error::from(error)) {
+                    worker.borrow().engine.refused(Refusal::NoDescriptors);
+                    glommio::timer::sleep(PAUSE).await;
+                }
+                continue;
+            }
+        };
+        // It fails when the client has gone already.
+        let Ok(source) = stream.peer_addr() else {
+            continue;
+        };
+        let admitted = worker.borrow_mut().engine.open(source);
+        if let Ok(id) = admitted {
+            glommio::spawn_local(converse(stream, id, Rc::clone(&worker))).detach();
+        }
+    }
+}
+
+/// The life of a connection.
+async fn converse<P: Protocol>(
+    mut stream: TcpStream,
+    id: ConnectionId,
+    worker: Rc<RefCell<Worker<P>>>,
+) {
+    poll_fn(|context| {
+        let mut worker = worker.borrow_mut();
+        worker.engine.advance(Instant::now());
+        let mut transport = Polled {
+            stream: &mut stream,
+            context,
+        };
+        match worker.engine.drive(id, &mut transport) {
+            Fate::Close => {
+                worker.forget(id);
+                return Poll::Ready(());
+            }
+            Fate::Again => context.waker().wake_by_ref(),
+            Fate::Wait | Fate::WaitToWrite => (),
+        }
+        worker.remember(id, context.waker());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A stream within a poll of its task: what is not ready wakes the task later.
+struct Polled<'a, 'b> {
+    stream: &'a mut TcpStream,
+    context: &'a mut Context<'b>,
+}
+
+impl Transport for Polled<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_read(self.context, into))
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.stream).poll_write(self.context, from))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        or_would_block(Pin::new(&mut *self.stream).poll_close(self.context))
+    }
+}
+
+fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}

@@ -30,6 +30,14 @@ impl Counter {
     }
 }
 
+#[cfg(test)]
+impl Counters {
+    /// How many connections ended so.
+    pub(crate) fn ended_by(&self, ending: Ending) -> u64 {
+        self.ended[ending as usize].0.load(Relaxed)
+    }
+}
+
 /// Why a connection was closed as soon as it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {

@@ -286,3 +286,6 @@ fn session(shared: &Shared) -> Result<Box<Session>, Ending> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! What must hold for all bytes that a proxy may send first.
+
+use aquatic_stream::proxy_header::{LONGEST_HEADER, parse};
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(bytes: &[u8]) {
+    let whole = parse(bytes);
+    match whole {
+        Ok(Some(header)) => {
+            assert!(0 < header.length && header.length <= bytes.len().min(LONGEST_HEADER));
+            if let Some(source) = header.source {
+                assert_eq!(source.ip(), source.ip().to_canonical());
+            }
+            // What follows a header changes nothing about it.
+            assert_eq!(parse(&bytes[..header.length]), whole);
+            for end in 0..header.length {
+                assert_eq!(parse(&bytes[..end]), Ok(None));
+            }
+        }
+        Ok(None) => assert!(bytes.len() < LONGEST_HEADER),
+        Err(_) => {
+            // No more bytes make it right.
+            assert_eq!(parse(&[bytes, b"\r\n"].concat()), whole);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Connections whose bytes come and go in any pieces, without a socket.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+
+use aquatic_service::tls::{Files, Handle};
+use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
+use proptest::prelude::*;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::*;
+use crate::{AddressRange, EventLoop, Exchange, Limits, Next, Progress, tls_config};
+
+const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n";
+
+/// Answers each line with itself; closes after an empty one.
+struct Lines;
+
+impl Protocol for Lines {
+    type Connection = ();
+
+    fn longest_input(&self) -> usize {
+        300
+    }
+
+    fn open(&mut self, peer: &Peer, _: ConnectionId) {
+        assert_eq!(peer.transport, source());
+    }
+
+    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+        let Some(end) = exchange.input.iter().position(|byte| *byte == b'\n') else {
+            return Progress::INCOMPLETE;
+        };
+        exchange.output.extend_from_slice(&exchange.input[..=end]);
+        Progress {
+            consumed: end + 1,
+            next: if end == 0 {
+                Next::Close
+            } else {
+                Next::Continue
+            },
+        }
+    }
+}
+
+/// A network that lets so many bytes through at a time, and then blocks once.
+struct Pieces {
+    arriving: VecDeque<u8>,
+    /// Whether the client has ended.
+    is_ended: bool,
+    left: Vec<u8>,
+    sizes: Vec<usize>,
+    next: usize,
+    is_blocking: bool,
+}
+
+impl Pieces {
+    fn new(arriving: &[u8], sizes: Vec<usize>) -> Self {
+        Self {
+            arriving: arriving.iter().copied().collect(),
+            is_ended: false,
+            left: Vec::new(),
+            sizes,
+            next: 0,
+            is_blocking: false,
+        }
+    }
+
+    /// How much goes through now.
+    fn size(&mut self, wanted: usize) -> io::Result<usize> {
+        self.is_blocking = !self.is_blocking;
+        if self.is_blocking {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.next += 1;
+        Ok(self.sizes[self.next % self.sizes.len()].min(wanted))
+    }
+}
+
+impl Transport for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.arriving.is_empty() {
+            return if self.is_ended {
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+        }
+        let size = self.size(into.len().min(self.arriving.len()))?;
+        for (byte, to) in self.arriving.drain(..size).zip(into) {
+            *to = byte;
+        }
+        Ok(size)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let size = self.size(from.len())?;
+        self.left.extend_from_slice(&from[..size]);
+        Ok(size)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn source() -> SocketAddr {
+    "127.0.0.1:5".parse().unwrap()
+}
+
+fn engine(tls: Option<Arc<ServerConfig>>, is_proxied: bool) -> Engine<Lines> {
+    let loopback: AddressRange = "127.0.0.0/8".parse().unwrap();
+    let limits = Limits {
+        max_connections_per_ip: NonZeroUsize::new(1),
+        ..Limits::default()
+    };
+    let shared = Shared {
+        admission: Admission::new(&limits),
+        settings: Settings {
+            event_loop: EventLoop::Mio,
+            limits,
+            proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
+        },
+        tls,
+        counters: [Counters::default()].into(),
+    };
+    Engine::new(Lines, Arc::new(shared), 0, Instant::now())
+}
+
+/// Drives until nothing moves any more; returns the last fate.
+fn drive(engine: &mut Engine<Lines>, id: ConnectionId, pieces: &mut Pieces) -> Fate {
+    loop {
+        let before = (pieces.arriving.len(), pieces.left.len());
+        let first = engine.drive(id, pieces);
+        if first == Fate::Close {
+            return first;
+        }
+        // It may have been its turn to block.
+        let second = engine.drive(id, pieces);
+        let after = (pieces.arriving.len(), pieces.left.len());
+        if second == Fate::Close || before == after {
+            return second;
+        }
+    }
+}
+
+fn lines() -> impl Strategy<Value = String> {
+    prop::collection::vec("[a-z]{1,200}\n", 1..40).prop_map(|lines| lines.concat())
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![1..4usize, 1..400usize, 1..100_000usize], 1..8)
+}
+
+fn tls() -> (Arc<ServerConfig>, ClientConnection) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let files = Files {
+        certificate: directory.path().join("certificate.pem"),
+        key: directory.path().join("key.pem"),
+    };
+    std::fs::write(&files.certificate, EC_CERTIFICATE).unwrap();
+    std::fs::write(&files.key, EC_KEY_SEC1).unwrap();
+    let server = tls_config(Arc::new(Handle::new(files).unwrap())).unwrap();
+
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
+    roots.add(authority).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let client = ClientConnection::new(Arc::new(config), name).unwrap();
+    (server, client)
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_no_difference(text in lines(), sizes in sizes(), is_proxied: bool) {
+        let mut engine = engine(None, is_proxied);
+        let id = engine.open(source()).unwrap();
+        let header = if is_proxied { PROXY } else { b"" };
+        let mut pieces = Pieces::new(&[header, text.as_bytes()].concat(), sizes);
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+        prop_assert_eq!(std::str::from_utf8(&pieces.left).unwrap(), &text);
+        // Nobody's memory is kept for nothing.
+        let connection = engine.connections.get_mut(id).unwrap();
+        prop_assert_eq!(connection.unread.capacity(), 0);
+        prop_assert!(connection.unsent.is_empty());
+
+        pieces.is_ended = true;
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+        prop_assert_eq!(engine.len(), 0);
+    }
+
+    #[test]
+    fn pieces_of_records_make_no_difference(text in lines(), sizes in sizes()) {
+        let (server, mut client) = tls();
+        let mut engine = engine(Some(server), false);
+        let id = engine.open(source()).unwrap();
+        let mut pieces = Pieces::new(&[], sizes);
+        let mut answer = Vec::new();
+        let mut is_sent = false;
+        while answer.len() < text.len() {
+            if !client.is_handshaking() && !is_sent {
+                io::Write::write_all(&mut client.writer(), text.as_bytes()).unwrap();
+                is_sent = true;
+            }
+            let mut records = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut records).unwrap();
+            }
+            pieces.arriving.extend(records);
+            prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+            prop_assert!(!pieces.left.is_empty(), "nothing moves");
+            let mut left = pieces.left.as_slice();
+            while !left.is_empty() {
+                client.read_tls(&mut left).unwrap();
+                let state = client.process_new_packets().unwrap();
+                let length = answer.len();
+                answer.resize(length + state.plaintext_bytes_to_read(), 0);
+                io::Read::read_exact(&mut client.reader(), &mut answer[length..]).unwrap();
+            }
+            pieces.left.clear();
+        }
+        prop_assert_eq!(String::from_utf8(answer).unwrap(), text);
+    }
+
+    #[test]
+    fn no_bytes_do_harm(bytes: Vec<u8>, sizes in sizes(), is_tls: bool, is_proxied: bool) {
+        let tls = is_tls.then(|| tls().0);
+        let mut engine = engine(tls, is_proxied);
+        let id = engine.open(source()).unwrap();
+        let mut pieces = Pieces::new(&bytes, sizes);
+        pieces.is_ended = true;
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+        prop_assert_eq!(engine.len(), 0);
+        // Its address may have another connection.
+        prop_assert!(engine.open(source()).is_ok());
+    }
+}
+
+#[test]
+fn what_is_written_for_one_is_never_sent_to_another() {
+    let (server, mut client) = tls();
+    let mut engine = engine(Some(server), true);
+    let id = engine.open(source()).unwrap();
+    let mut records = PROXY.to_vec();
+    client.write_tls(&mut records).unwrap();
+    let mut gone = Pieces::new(&records, vec![100_000]);
+    gone.is_ended = true;
+    assert_eq!(drive(&mut engine, id, &mut gone), Fate::Close);
+
+    let other = engine.open(source()).unwrap();
+    let mut pieces = Pieces::new(b"no header", vec![100]);
+    assert_eq!(drive(&mut engine, other, &mut pieces), Fate::Close);
+    assert!(pieces.left.is_empty());
+}
+
+#[test]
+fn deadlines_come_up_and_are_told() {
+    let start = Instant::now();
+    let mut engine = engine(None, false);
+    let id = engine.open(source()).unwrap();
+    let mut pieces = Pieces::new(b"one\ntw", vec![100]);
+    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+
+    let message_timeout = Limits::default().message_timeout;
+    engine.advance(start + message_timeout - Duration::from_secs(1));
+    assert_eq!(engine.next_late(), None);
+    engine.advance(start + message_timeout + Duration::from_secs(1));
+    assert_eq!(engine.next_late(), Some(id));
+    assert_eq!(engine.next_late(), None);
+    // What is there of a message is thrown away until the client closes.
+    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+    pieces.is_ended = true;
+    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+    let counters = engine.worker.counters();
+    assert_eq!(counters.ended_by(Ending::SlowMessage), 1);
+}

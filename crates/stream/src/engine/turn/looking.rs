@@ -1,0 +1,224 @@
+//! What becomes of bytes that have arrived.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use super::Turn;
+use crate::connection::Stage;
+use crate::counters::Ending;
+use crate::engine::{LONGEST_HANDSHAKE, session};
+use crate::proxy_header;
+use crate::tls::{Received, SessionError};
+use crate::{Exchange, Next, Protocol};
+
+/// With so many bytes written and not sent, no further message is looked at.
+const ENOUGH_OUTPUT: usize = 64 << 10;
+
+/// What looking at bytes led to.
+struct Looked {
+    /// Bytes at the front that are done with.
+    consumed: usize,
+    /// Whether a message was answered.
+    is_progress: bool,
+}
+
+impl Looked {
+    const NOTHING: Self = Self {
+        consumed: 0,
+        is_progress: false,
+    };
+}
+
+impl<P: Protocol> Turn<'_, P> {
+    /// Looks at what has arrived; returns whether a message was answered.
+    pub(super) fn look(&mut self, length: usize) -> Result<bool, Ending> {
+        // Taken out, so that the connection and the protocol can be used beside it.
+        let mut input = mem::take(&mut self.worker.buffers.input);
+        let result = self.look_at(&mut input[..length]);
+        if let Ok(looked) = &result {
+            self.connection.keep_unread(&input[looked.consumed..length]);
+        }
+        self.worker.buffers.input = input;
+        Ok(result?.is_progress)
+    }
+
+    fn look_at(&mut self, bytes: &mut [u8]) -> Result<Looked, Ending> {
+        let mut consumed = 0;
+        if matches!(self.connection.stage, Stage::ProxyHeader) {
+            match proxy_header::parse(bytes) {
+                Ok(Some(header)) => {
+                    consumed = header.length;
+                    self.proxied(header.source);
+                }
+                Ok(None) => return Ok(Looked::NOTHING),
+                Err(_) => return Err(Ending::ProxyHeader),
+            }
+        }
+        if matches!(self.connection.stage, Stage::Closing) {
+            return Ok(Looked {
+                consumed: bytes.len(),
+                is_progress: false,
+            });
+        }
+        let rest = &mut bytes[consumed..];
+        let looked = if self.worker.shared.tls.is_some() {
+            self.look_at_records(rest)?
+        } else {
+            self.converse(rest)?
+        };
+        Ok(Looked {
+            consumed: consumed + looked.consumed,
+            ..looked
+        })
+    }
+
+    /// A proxy has said for whom it speaks; `None` for itself.
+    fn proxied(&mut self, source: Option<SocketAddr>) {
+        if let Some(source) = source {
+            self.connection.peer.address = source;
+            if let Err(reason) = self.connection.permit.count(source.ip()) {
+                self.worker.counters().refused[reason as usize].add(1);
+                self.close();
+                return;
+            }
+        }
+        if self.worker.shared.tls.is_some() {
+            self.connection.stage = Stage::Handshake;
+        } else {
+            self.open();
+        }
+    }
+
+    /// Decrypts what has arrived, and looks at what was in it.
+    fn look_at_records(&mut self, records: &mut [u8]) -> Result<Looked, Ending> {
+        let mut session = match self.connection.session.take() {
+            Some(session) => session,
+            None => session(&self.worker.shared)?,
+        };
+        let mut plain = mem::take(&mut self.worker.buffers.plain);
+        plain.clear();
+        session.take_unconsumed(&mut plain);
+        let result = session.receive(records, &mut plain, &mut self.worker.buffers.wire);
+        let is_ended = session.is_ended();
+        self.connection.session = Some(session);
+
+        let result = match result {
+            Ok((consumed, received)) => {
+                if let Received::Established { is_resumed } = received {
+                    self.established(is_resumed);
+                }
+                self.look_at_plain(&mut plain, is_ended)
+                    .map(|is_progress| Looked {
+                        consumed,
+                        is_progress,
+                    })
+            }
+            Err(error) => {
+                self.refuse_records(&error);
+                Ok(Looked {
+                    consumed: records.len(),
+                    is_progress: false,
+                })
+            }
+        };
+        self.worker.buffers.plain = plain;
+        let looked = result?;
+        if records.len() - looked.consumed >= LONGEST_HANDSHAKE {
+            return Err(Ending::Tls);
+        }
+        Ok(looked)
+    }
+
+    fn look_at_plain(&mut self, plain: &mut [u8], is_ended: bool) -> Result<bool, Ending> {
+        let looked = if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
+            Looked::NOTHING
+        } else {
+            self.converse(plain)?
+        };
+        if let Some(session) = &mut self.connection.session {
+            session.keep_unconsumed(&plain[looked.consumed..]);
+        }
+        if is_ended && !self.connection.is_stalled {
+            self.close();
+        }
+        Ok(looked.is_progress)
+    }
+
+    fn established(&mut self, is_resumed: bool) {
+        let counters = self.worker.counters();
+        if is_resumed {
+            counters.resumed_handshakes.add(1);
+        } else {
+            counters.full_handshakes.add(1);
+        }
+        self.open();
+    }
+
+    /// Ends a connection over which no TLS is spoken, or none that is right.
+    fn refuse_records(&mut self, error: &SessionError) {
+        match error {
+            SessionError::NotTls => {
+                self.count(Ending::NotTls);
+                let answer = self.worker.protocol.answer_without_tls();
+                self.connection.unsent.put(answer);
+                // There is no session to say good-bye in.
+                self.connection.session = None;
+            }
+            SessionError::Tls(error) => {
+                log::debug!("TLS with {}: {error}", self.connection.peer.address);
+                self.count(Ending::Tls);
+            }
+        }
+        self.close();
+    }
+
+    /// The protocol begins to speak.
+    fn open(&mut self) {
+        let state = self.worker.protocol.open(&self.connection.peer, self.id);
+        self.connection.stage = Stage::Open(state);
+    }
+
+    /// Has the protocol answer messages until none is complete, or enough is
+    /// written.
+    fn converse(&mut self, bytes: &mut [u8]) -> Result<Looked, Ending> {
+        let worker = &mut *self.worker;
+        let connection = &mut *self.connection;
+        let Stage::Open(state) = &mut connection.stage else {
+            return Ok(Looked::NOTHING);
+        };
+        connection.is_stalled = false;
+        let mut consumed = 0;
+        let mut next = Next::Continue;
+        while consumed < bytes.len() && next == Next::Continue {
+            if worker.buffers.output.len() >= ENOUGH_OUTPUT {
+                connection.is_stalled = true;
+                break;
+            }
+            let mut exchange = Exchange {
+                now: worker.now,
+                peer: &connection.peer,
+                id: self.id,
+                input: &mut bytes[consumed..],
+                output: &mut worker.buffers.output,
+                is_draining: worker.drained_by.is_some(),
+            };
+            let progress = worker.protocol.receive(state, &mut exchange);
+            consumed += progress.consumed;
+            next = progress.next;
+            if progress.consumed == 0 {
+                break;
+            }
+        }
+        if next == Next::Close {
+            self.close();
+        } else if !connection.is_stalled
+            && bytes.len() - consumed >= worker.protocol.longest_input()
+        {
+            return Err(Ending::LongMessage);
+        }
+        Ok(Looked {
+            consumed,
+            is_progress: consumed > 0,
+        })
+    }
+}

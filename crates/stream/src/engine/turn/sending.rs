@@ -1,0 +1,98 @@
+//! What was written, on its way to the network.
+
+use std::io;
+
+use super::Turn;
+use crate::Protocol;
+use crate::connection::{Stage, Unsent};
+use crate::counters::Ending;
+use crate::engine::Transport;
+
+/// Memory for output that a worker keeps.
+const SPARE_OUTPUT: usize = 256 << 10;
+
+impl<P: Protocol> Turn<'_, P> {
+    /// Sends what waits; returns whether nothing does any more.
+    pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<bool, Ending> {
+        if self.connection.unsent.is_empty() {
+            return Ok(true);
+        }
+        while !self.connection.unsent.is_empty() {
+            match transport.write(self.connection.unsent.waiting()) {
+                Ok(0) => return Err(Ending::Broken),
+                Ok(count) => {
+                    self.connection.unsent.advance(count);
+                    self.worker.counters().sent_bytes.add(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.connection.is_late {
+                        return Err(Ending::SlowReader);
+                    }
+                    return Ok(false);
+                }
+                Err(_) => return Err(Ending::Broken),
+            }
+        }
+        self.wait(true);
+        Ok(true)
+    }
+
+    /// Sends what was written, and keeps what the network does not take.
+    pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+        let buffers = &mut self.worker.buffers;
+        let result = match &mut self.connection.session {
+            None => write(transport, &buffers.output, &mut self.connection.unsent),
+            Some(session) => {
+                if !buffers.output.is_empty()
+                    && session.encrypt(&buffers.output, &mut buffers.wire).is_err()
+                {
+                    Err(Ending::Tls)
+                } else {
+                    if matches!(self.connection.stage, Stage::Closing) {
+                        session.close(&mut buffers.wire);
+                    }
+                    write(transport, buffers.wire.bytes(), &mut self.connection.unsent)
+                }
+            }
+        };
+        buffers.output.clear();
+        buffers.output.shrink_to(SPARE_OUTPUT);
+        buffers.wire.clear();
+        let sent = result?;
+        self.worker.counters().sent_bytes.add(sent as u64);
+        Ok(())
+    }
+}
+
+/// Writes once; what is not taken waits. Returns how much was taken.
+fn write(
+    transport: &mut impl Transport,
+    bytes: &[u8],
+    unsent: &mut Unsent,
+) -> Result<usize, Ending> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    let sent = if unsent.is_empty() {
+        match transport.write(bytes) {
+            Ok(0) => return Err(Ending::Broken),
+            Ok(count) => count,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                0
+            }
+            Err(_) => return Err(Ending::Broken),
+        }
+    } else {
+        0
+    };
+    if sent < bytes.len() {
+        unsent.put(&bytes[sent..]);
+    }
+    Ok(sent)
+}

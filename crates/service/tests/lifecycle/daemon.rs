@@ -1,20 +1,22 @@
 //! The daemon under test: it sends datagrams back, counts its starts in its
 //! snapshot, and misbehaves when a file says so.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Invalid, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
 };
+use aquatic_service::reload::Reload;
 use aquatic_service::sockets::{self, BoundUdp, Passed, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub(crate) struct TestConfig {
 struct NetworkConfig {
     address: Addresses,
     workers: usize,
+    /// A file that must say `good`.
+    badge_path: PathBuf,
 }
 
 impl Default for NetworkConfig {
@@ -45,6 +49,7 @@ impl Default for NetworkConfig {
         Self {
             address: Addresses::all(3000),
             workers: 2,
+            badge_path: PathBuf::new(),
         }
     }
 }
@@ -58,6 +63,23 @@ pub(crate) struct TestSettings {
     process: ProcessSettings,
     addresses: Vec<SocketAddr>,
     workers: NonZeroUsize,
+    badge: Option<Badge>,
+}
+
+/// Something besides the access list that is read again.
+#[derive(Clone)]
+struct Badge(PathBuf);
+
+impl Reload for Badge {
+    fn what(&self) -> &str {
+        "badge"
+    }
+
+    fn reload(&self) -> anyhow::Result<()> {
+        let text = fs::read_to_string(&self.0).context("cannot read the badge")?;
+        ensure!(text == "good", "the badge says \"{text}\"");
+        Ok(())
+    }
 }
 
 pub(crate) struct TestDaemon {
@@ -91,6 +113,9 @@ impl Daemon for TestDaemon {
                 .address
                 .settings("network.address", &mut checks),
             workers: checks.at_least_one("network.workers", config.network.workers, 1..=8),
+            badge: Some(config.network.badge_path.clone())
+                .filter(|path| !path.as_os_str().is_empty())
+                .map(Badge),
         };
         checks.finish(settings)
     }
@@ -108,8 +133,18 @@ impl Daemon for TestDaemon {
         sockets::udp(request, passed)
     }
 
+    fn check_files(
+        settings: &TestSettings,
+        path_now: &dyn Fn(&Path) -> PathBuf,
+    ) -> anyhow::Result<()> {
+        match &settings.badge {
+            Some(Badge(path)) => Badge(path_now(path)).reload(),
+            None => Ok(()),
+        }
+    }
+
     fn start(
-        _: TestSettings,
+        settings: TestSettings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
@@ -123,6 +158,10 @@ impl Daemon for TestDaemon {
             }
             Ok(starts)
         })?;
+        if let Some(badge) = settings.badge {
+            badge.reload()?;
+            start.reloads.push(Arc::new(badge));
+        }
         for (index, sockets) in sockets.into_iter().enumerate() {
             start.workers.spawn(
                 format!("echo-{index}"),

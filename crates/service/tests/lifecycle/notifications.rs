@@ -14,6 +14,7 @@ crate::tests!(
     ready_reloading_stopping,
     a_bad_list_changes_nothing,
     both_signals_reload,
+    each_thing_is_reloaded_for_itself,
     the_watchdog_hears_of_living_workers_only,
     health_names_the_stuck_worker,
 );
@@ -105,6 +106,44 @@ fn a_bad_list_changes_nothing() {
         daemon.wait_for_message("STATUS=", seen),
         "STATUS=start 1, 0 listed"
     );
+    daemon.stop();
+}
+
+fn each_thing_is_reloaded_for_itself() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let badge = setup.write("badge", "good");
+    let list = with_list(&setup, &port, &[]);
+    let config = list.replacen(
+        "[network]\n",
+        &format!("[network]\nbadge_path = '{}'\n", badge.display()),
+        1,
+    );
+    let mut daemon = setup.start(&config);
+
+    // One that fails does not keep the other from being put in place.
+    setup.write("badge", "bad");
+    setup.write("list", "11".repeat(20));
+    let seen = daemon.messages().len();
+    daemon.reload(Signal::SIGHUP);
+    assert_eq!(
+        daemon.wait_for_message("STATUS=", seen),
+        "STATUS=start 1, 1 listed; reload failed: the badge says \"bad\""
+    );
+    let logged = daemon.wait_for_log("reload failed");
+    assert!(
+        logged.contains("goes on with the badge it has") && logged.starts_with("ERROR "),
+        "{logged}"
+    );
+
+    setup.write("badge", "good");
+    let seen = daemon.messages().len();
+    daemon.reload(Signal::SIGUSR1);
+    assert_eq!(
+        daemon.wait_for_message("STATUS=", seen),
+        "STATUS=start 1, 1 listed"
+    );
+    daemon.wait_for_log("reloaded the badge");
     daemon.stop();
 }
 

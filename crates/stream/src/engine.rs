@@ -29,6 +29,9 @@ const READ_SPACE: usize = 16 << 10;
 /// Room for a message of the TLS handshake and the records around it.
 const LONGEST_HANDSHAKE: usize = 32 << 10;
 
+/// Connections whose deadline has passed that a loop looks at in one turn.
+pub(crate) const LATE_PER_TURN: usize = 1024;
+
 /// How long connections may take to finish what they have begun when the
 /// process is about to end.
 pub(crate) const LONGEST_DRAIN: Duration = Duration::from_secs(5);

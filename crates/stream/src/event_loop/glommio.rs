@@ -18,7 +18,7 @@ use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 use super::accepting::{Accepting, PAUSE};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, Fate, Transport};
+use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
 use crate::{ConnectionId, Protocol};
 
 mod adopt;
@@ -88,7 +88,10 @@ impl<P: Protocol> Worker<P> {
 
     fn wake_late(&mut self) {
         self.engine.advance(Instant::now());
-        while let Some(id) = self.engine.next_late() {
+        for _ in 0..LATE_PER_TURN {
+            let Some(id) = self.engine.next_late() else {
+                break;
+            };
             self.wake(id);
         }
     }

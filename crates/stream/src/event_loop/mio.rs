@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::accepting::Accepting;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, Fate, Transport};
+use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
 use crate::{ConnectionId, Protocol};
 
 /// The token of the waker. Connections have those from 0 on.
@@ -34,9 +34,6 @@ const EVENTS: usize = 512;
 /// Connections that are accepted from one listener before others have their
 /// turn.
 const ACCEPTS_PER_TURN: usize = 64;
-
-/// Connections whose deadline has passed that are looked at in one turn.
-const LATE_PER_TURN: usize = 1024;
 
 /// Listening sockets that are watched.
 pub(super) struct Watch {

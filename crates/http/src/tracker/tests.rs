@@ -99,15 +99,22 @@ fn peers_find_each_other() {
          5:peers6:\\xc0\\x00\\x02\\x01\\x01\\x00e"
     );
     // Without `left` a peer is a leecher.
-    let body = fixture.announce("192.0.2.3", 'a', 3, "&compact=0&numwant=1&event=completed");
-    assert!(body.starts_with("d8:completei1e10:downloadedi1e"), "{body}");
+    let body = fixture.announce("192.0.2.3", 'a', 3, "&compact=0&numwant=1");
+    assert!(body.starts_with("d8:completei1e10:downloadedi0e"), "{body}");
     let peers = &body[body.find("5:peers").unwrap()..];
     assert!(
         peers == "5:peersld2:ip9:192.0.2.14:porti256eeee"
             || peers == "5:peersld2:ip9:192.0.2.24:porti512eeee",
         "{peers}"
     );
-    assert_eq!(fixture.scrape('a'), (1, 1, 2));
+    let body = fixture.announce("192.0.2.2", 'a', 2, "&left=0&event=completed");
+    assert!(body.starts_with("d8:completei1e10:downloadedi1e"), "{body}");
+    // Seeders are not sent other seeders.
+    assert!(
+        body.ends_with("5:peers6:\\xc0\\x00\\x02\\x03\\x03\\x00e"),
+        "{body}"
+    );
+    assert_eq!(fixture.scrape('a'), (2, 1, 1));
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! What is no request, and who does not speak what is spoken here.
+
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+
+use crate::tracker::{KINDS, PLAIN, TLS, Tracker};
+use crate::wire::Client;
+
+#[test]
+fn what_is_no_http_is_told_so() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        for (bytes, status, reason) in [
+            (b"\x13BitTorrent protocol".to_vec(), 400, "not_http"),
+            (b"hello\r\n\r\n".to_vec(), 400, "not_http"),
+            (b"GET /\r\n".to_vec(), 400, "not_http"),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+                400,
+                "not_http",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nno header\r\n\r\n".to_vec(),
+                400,
+                "not_http",
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65)).into_bytes(),
+                431,
+                "too_long",
+            ),
+            (
+                format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(16 * 1024)).into_bytes(),
+                431,
+                "too_long",
+            ),
+        ] {
+            let before = tracker.unserved(reason);
+            let mut client = tracker.client();
+            client.send(&bytes);
+            let reply = client.reply();
+            assert_eq!(reply.status, status, "{}", bytes.escape_ascii());
+            assert_eq!(reply.header("Connection"), Some("close"));
+            client.expect_end();
+            assert_eq!(tracker.unserved(reason), before + 1.0);
+        }
+        // Up to the bounds, it is a request.
+        let mut client = tracker.client();
+        client.send(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(64)));
+        assert_eq!(client.reply().status, 200);
+    }
+}
+
+#[test]
+fn tls_where_none_is_spoken() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = Client::connect(tracker.ipv4(), false);
+    // The start of a ClientHello.
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    let reply = client.reply();
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("http:// instead of https://"));
+    assert_eq!(tracker.unserved("tls"), 1.0);
+}
+
+#[test]
+fn http_where_tls_is_spoken() {
+    for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
+        let tracker = Tracker::start(kind);
+        let mut client = Client::connect(tracker.ipv4(), false);
+        client.send("GET /announce HTTP/1.1\r\nHost: x\r\n\r\n");
+        let reply = client.reply();
+        assert_eq!(reply.status, 400);
+        assert!(reply.text().contains("use https://"), "{}", reply.text());
+        client.expect_end();
+        let labels = [("reason", "not_tls")];
+        tracker.await_metric("connections_cut_total", &labels, 1.0);
+        // Those who speak it are served.
+        assert_eq!(tracker.client().get("/health").status, 200);
+    }
+}
+
+#[test]
+fn half_a_handshake_is_not_waited_for() {
+    let tracker = Tracker::with(TLS, &[("network.handshake_timeout", "1")]);
+    let mut client = Client::connect(tracker.ipv4(), false);
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00");
+    let mut silent = Client::connect(tracker.ipv4(), false);
+    client.expect_end();
+    silent.expect_end();
+    let labels = [("reason", "slow_handshake")];
+    tracker.await_metric("connections_cut_total", &labels, 2.0);
+}
+
+#[test]
+fn who_goes_on_listening_is_answered() {
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
+        let tracker = Tracker::start(kind);
+        // It has sent everything, says so, and waits.
+        let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(answer.ends_with("ok\n"), "{kind:?}: {answer}");
+    }
+}
+
+#[test]
+fn clients_that_go_away_hurt_nobody() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        for bytes in [&b""[..], b"GET", b"GET /health HTTP/1.1\r\n\r\n"] {
+            for _ in 0..20 {
+                let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
+                stream.write_all(bytes).unwrap();
+            }
+        }
+        assert_eq!(tracker.client().get("/health").status, 200);
+        tracker.await_metric("connections", &[], 0.0);
+    }
+}
+
+#[test]
+fn who_does_not_read_is_waited_for_only_so_long() {
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
+        let tracker = Tracker::with(kind, &[("network.reply_timeout", "1")]);
+        let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        // More requests than all buffers on the way have room for answers to.
+        let requests = "GET / HTTP/1.1\r\n\r\n".repeat(1000);
+        let deadline = std::time::Instant::now() + aquatic_test_harness::PATIENCE;
+        loop {
+            match stream.write(requests.as_bytes()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                Err(_) => break,
+            }
+            assert!(std::time::Instant::now() < deadline, "{kind:?}");
+        }
+        let labels = [("reason", "slow_reader")];
+        tracker.await_metric("connections_cut_total", &labels, 1.0);
+        assert_eq!(tracker.client().get("/health").status, 200);
+    }
+}

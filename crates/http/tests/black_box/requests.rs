@@ -1,0 +1,123 @@
+//! Announces, scrapes and pages, in every way to serve them.
+
+use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::wire::announce;
+
+#[test]
+fn peers_find_each_other_in_their_family() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        let body = client.announce('a', 1, "&left=0&event=started");
+        assert!(body.ends_with("12:min intervali300e5:peers0:e"), "{body}");
+        let body = tracker.client().announce('a', 2, "&left=5");
+        let expected = "d8:completei1e10:downloadedi0e11:external ip4:\\x7f\\x00\\x00\\x01\
+            10:incompletei0e8:intervali900e12:min intervali300e\
+            5:peers6:\\x7f\\x00\\x00\\x01\\x00\\x01e";
+        assert_eq!(body, expected, "{kind:?}");
+
+        let body = tracker.client_ipv6().announce('a', 3, "");
+        assert!(body.contains("10:incompletei0e"), "{body}");
+        let body = tracker.client_ipv6().announce('a', 4, "");
+        assert!(body.contains("5:peers0:6:peers618:\\x00"), "{body}");
+        let body = tracker
+            .client_ipv6()
+            .announce('a', 5, "&compact=0&numwant=1");
+        assert!(body.contains("5:peersld2:ip3:::14:porti"), "{body}");
+
+        let hash = "a".repeat(20);
+        let scrape = client.get(&format!("/scrape?info_hash={hash}"));
+        let expected =
+            format!("d5:filesd20:{hash}d8:completei1e10:downloadedi0e10:incompletei1eeee");
+        assert_eq!(scrape.text(), expected);
+        tracker.await_metric("peers", &[("family", "ipv6")], 3.0);
+    }
+}
+
+#[test]
+fn pages_and_head() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        let index = client.get("/");
+        assert_eq!(index.status, 200);
+        assert!(index.text().contains("/announce"), "{}", index.text());
+        assert_eq!(index.header("Content-Type"), Some("text/plain"));
+        assert_eq!(client.get("/health").text(), "ok\\n");
+        let head = client.head("/");
+        assert_eq!(head.head, index.head);
+        // The next answer is where it should be.
+        assert_eq!(client.get("/favicon.ico").status, 404);
+        client.send("DELETE /announce HTTP/1.1\r\n\r\n");
+        let refused = client.reply();
+        assert_eq!(refused.status, 405);
+        assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
+        assert_eq!(client.get("/health").status, 200);
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said_and_counted() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    let bad_hash = announce('a', 1, "").replace("aaa", "");
+    for (target, reason, message) in [
+        (announce('a', 0, ""), "port_zero", "port must not be 0"),
+        (
+            "/announce?port=1".to_owned(),
+            "malformed",
+            "info_hash is missing",
+        ),
+        (bad_hash, "malformed", "info_hash has 2 bytes instead of 20"),
+        (
+            "/scrape".to_owned(),
+            "full_scrape",
+            "full scrapes are not served: info_hash is missing",
+        ),
+    ] {
+        let before = tracker.unserved(reason);
+        let reply = client.get(&target);
+        assert_eq!(reply.status, 200);
+        let length = message.len();
+        assert_eq!(
+            reply.text(),
+            format!("d14:failure reason{length}:{message}e")
+        );
+        tracker.await_metric(
+            "unserved_requests_total",
+            &[("reason", reason)],
+            before + 1.0,
+        );
+    }
+}
+
+#[test]
+fn unusual_requests_are_served() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    let target = announce('a', 1, "&event=&numwant=-1&left&foo&uploaded=x&x==");
+    for request in [
+        format!("GET http://tracker.test{target} HTTP/1.1\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nExpect: 100-continue\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\nHost: x\n\n"),
+        format!("\r\nGET {target} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        client.send(&request);
+        let reply = client.reply();
+        assert!(reply.text().starts_with("d8:complete"), "{request}");
+    }
+    let raw = [
+        &b"GET /announce?info_hash=\xff\x80\x01<>%41%e1%E1+abcdefghijk&peer_id="[..],
+        b"-XX1234-abcdefghijkl&port=1 HTTP/1.1\r\n\r\n",
+    ]
+    .concat();
+    client.send(raw);
+    let reply = client.reply();
+    assert!(reply.text().starts_with("d8:complete"), "{}", reply.text());
+    let scrape = client.get("/scrape?info_hash=%FF%80%01%3C%3EA%E1%E1%20abcdefghijk");
+    assert!(
+        scrape.text().contains("10:incompletei1e"),
+        "{}",
+        scrape.text()
+    );
+}

@@ -1,0 +1,96 @@
+//! Beside the requests: access list, snapshot, several workers, figures.
+
+use aquatic_test_harness::{Signal, http};
+
+use crate::tracker::{PLAIN, Place, Tracker};
+
+#[test]
+fn the_access_list_can_be_exchanged() {
+    let mut place = Place::new(PLAIN);
+    place.set("access_list.mode", "\"allow\"");
+    place.set_path("access_list.path", "list");
+    place.setup.write("list", "61".repeat(20));
+    let mut tracker = place.start();
+    let mut client = tracker.client();
+    assert!(client.announce('a', 1, "").starts_with("d8:complete"));
+    let refused = client.announce('b', 1, "");
+    let message = "d14:failure reason38:torrent is not allowed on this tracker8:retry ini30ee";
+    assert_eq!(refused, message);
+    assert_eq!(tracker.unserved("forbidden"), 1.0);
+
+    tracker.place.setup.write("list", "62".repeat(20));
+    tracker.daemon.reload(Signal::SIGHUP);
+    assert_eq!(client.announce('a', 1, ""), message);
+    assert!(client.announce('b', 1, "").starts_with("d8:complete"));
+    // What has become forbidden is forgotten.
+    tracker.await_metric("torrents", &[], 1.0);
+}
+
+#[test]
+fn peers_and_downloads_survive_a_restart() {
+    let mut place = Place::new(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    let tracker = place.start();
+    tracker.client().announce('a', 1, "&left=0&event=completed");
+    tracker.client_ipv6().announce('a', 1, "");
+    let tracker = tracker.restart();
+    let body = tracker.client().announce('a', 2, "");
+    assert!(body.starts_with("d8:completei1e10:downloadedi1e"), "{body}");
+    assert!(
+        body.ends_with("5:peers6:\\x7f\\x00\\x00\\x01\\x00\\x01e"),
+        "{body}"
+    );
+    tracker.await_metric("peers", &[("family", "ipv6")], 1.0);
+}
+
+#[test]
+fn workers_share_the_swarm() {
+    let tracker = Tracker::with(PLAIN, &[("socket_workers", "4")]);
+    // Over so many connections, every worker gets some.
+    for port in 1..=100 {
+        tracker.client().announce('a', port, "");
+    }
+    assert_eq!(tracker.metric("peers", &[]), 100.0);
+    assert_eq!(tracker.metric("connections_accepted_total", &[]), 100.0);
+}
+
+#[test]
+fn peers_are_forgotten() {
+    let settings = [
+        ("cleaning.torrent_cleaning_interval", "1"),
+        ("cleaning.max_peer_age", "1"),
+    ];
+    let tracker = Tracker::with(PLAIN, &settings);
+    tracker.client().announce('a', 1, "");
+    tracker.await_metric("peers", &[], 0.0);
+}
+
+#[test]
+fn figures_name_what_was_asked_for() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    client.announce('a', 1, "");
+    client.get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa");
+    client.get("/health");
+    tracker.client_ipv6().announce('a', 1, "");
+    for (family, kind, count) in [
+        ("ipv4", "announce", 1.0),
+        ("ipv4", "scrape", 1.0),
+        ("ipv4", "page", 1.0),
+        ("ipv6", "announce", 1.0),
+        ("ipv6", "scrape", 0.0),
+    ] {
+        let labels = [("family", family), ("kind", kind)];
+        assert_eq!(
+            tracker.metric("requests_total", &labels),
+            count,
+            "{labels:?}"
+        );
+    }
+    let json = http::get(tracker.place.metrics.ipv4(), "/stats.json");
+    assert!(
+        json.body.contains("\"aquatic_http_torrents\""),
+        "{}",
+        json.body
+    );
+}

@@ -1,0 +1,120 @@
+//! Certificates, their exchange, and curl.
+
+use std::process::Command;
+
+use aquatic_test_harness::certificates::{
+    AUTHORITY, EC_KEY_ENCRYPTED, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1, RSA_KEY_PKCS8,
+};
+use aquatic_test_harness::{Signal, tools};
+
+use crate::tracker::{KINDS, Place, TLS, Tracker};
+
+#[test]
+fn keys_come_in_three_forms() {
+    for (certificate, key) in [
+        (None, EC_KEY_SEC1),
+        (Some(RSA_CERTIFICATE), RSA_KEY_PKCS1),
+        (Some(RSA_CERTIFICATE), RSA_KEY_PKCS8),
+    ] {
+        let place = Place::new(TLS);
+        if let Some(certificate) = certificate {
+            place.setup.write("cert.pem", certificate);
+        }
+        place.setup.write("key.pem", key);
+        let tracker = place.start();
+        assert_eq!(tracker.client().get("/health").status, 200);
+    }
+}
+
+#[test]
+fn a_bad_certificate_keeps_the_tracker_from_starting() {
+    for (file, contents, message) in [
+        ("cert.pem", "nothing", "has no certificate"),
+        ("key.pem", "nothing", "has no private key"),
+        ("key.pem", EC_KEY_ENCRYPTED, "encrypted"),
+        (
+            "cert.pem",
+            RSA_CERTIFICATE,
+            "is not that of the certificate",
+        ),
+    ] {
+        let place = Place::new(TLS);
+        place.setup.write(file, contents);
+        let log = place.start_in_vain();
+        assert!(log.contains(message), "{log}");
+        place.setup.write("check.toml", place.config());
+        let path = place.setup.path("check.toml");
+        let arguments = ["-c", path.to_str().unwrap(), "--check-config"];
+        let checked = place.setup.run(&arguments);
+        assert!(!checked.status.success());
+        assert!(checked.stderr.contains(message), "{}", checked.stderr);
+    }
+}
+
+#[test]
+fn a_reload_exchanges_the_certificate_and_drops_nobody() {
+    for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
+        let mut tracker = Tracker::start(kind);
+        let mut before = tracker.client();
+        assert_eq!(before.get("/health").status, 200);
+
+        // A broken file changes nothing.
+        tracker.place.setup.write("cert.pem", RSA_CERTIFICATE);
+        tracker.daemon.reload(Signal::SIGHUP);
+        tracker
+            .daemon
+            .wait_for_log("is not that of the certificate");
+        assert_eq!(tracker.client().get("/health").status, 200);
+
+        tracker.place.setup.write("key.pem", RSA_KEY_PKCS8);
+        tracker.daemon.reload(Signal::SIGUSR1);
+        assert_eq!(tracker.client().get("/health").status, 200);
+        assert_eq!(before.get("/health").status, 200);
+    }
+}
+
+#[test]
+fn curl_is_served() {
+    if !tools::needs(&["curl"]) {
+        return;
+    }
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        let authority = tracker.place.setup.write("authority.pem", AUTHORITY);
+        let scheme = if kind.is_tls { "https" } else { "http" };
+        let query = "announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=aaaaaaaaaaaaaaaaaaaa&port=1";
+        for address in [tracker.place.port.ipv4(), tracker.place.port.ipv6()] {
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--show-error", "--include", "--globoff"]);
+            curl.arg("--cacert").arg(&authority);
+            // Twice, over one connection.
+            let url = format!("{scheme}://{address}/{query}");
+            let output = curl.args([&url, &url]).output().unwrap();
+            let answer = output.stdout.escape_ascii().to_string();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kind:?}: {errors}");
+            assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+            assert_eq!(answer.matches("d8:complete").count(), 2, "{answer}");
+        }
+        assert_eq!(tracker.metric("connections_accepted_total", &[]), 2.0);
+    }
+}
+
+#[test]
+fn sessions_are_resumed() {
+    if !tools::needs(&["openssl"]) {
+        return;
+    }
+    for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
+        let tracker = Tracker::start(kind);
+        let mut openssl = Command::new("openssl");
+        // A full handshake, and five that resume it.
+        openssl.args(["s_client", "-reconnect", "-tls1_2", "-connect"]);
+        openssl.arg(tracker.ipv4().to_string());
+        let output = openssl.stdin(std::process::Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.matches("Reused, TLSv1.2").count(), 5, "{text}");
+        let resumed = [("resumed", "yes")];
+        tracker.await_metric("tls_handshakes_total", &resumed, 5.0);
+    }
+}

@@ -1,0 +1,274 @@
+//! Configuration files of this release and of earlier ones, and what is
+//! refused.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use aquatic_http::config::Config;
+use aquatic_http::settings::Settings;
+use aquatic_service::config::{self, Config as _, Loaded, LogLevel};
+use aquatic_stream::EventLoop;
+
+fn loaded(text: &str) -> Loaded<Config> {
+    config::parse(text, Path::new("http.toml")).unwrap()
+}
+
+fn settings(text: &str) -> Settings {
+    loaded(text).settings(Settings::new).unwrap()
+}
+
+/// What is wrong with the values of a file.
+fn refused(text: &str) -> Vec<String> {
+    let error = loaded(text).settings(Settings::new).unwrap_err();
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+/// The configuration that an old sample stands for, where it is not the default.
+fn sample(address: &[&str]) -> Config {
+    let mut config = Config {
+        socket_workers: 1,
+        log_level: LogLevel::Warn,
+        ..Config::default()
+    };
+    config.network.address.0 = address.iter().copied().map(str::to_owned).collect();
+    config.protocol.peer_announce_interval = 120;
+    config.cleaning.torrent_cleaning_interval = 30;
+    config.privileges.chroot_path = ".".into();
+    config.access_list.path = "./access-list.txt".into();
+    config
+}
+
+/// `--migrate-config` of an old file gives a file of today.
+fn assert_migrates(old: &Loaded<Config>) {
+    let migrated = loaded(&old.effective_toml());
+    assert_eq!(migrated.warnings, Vec::<String>::new());
+    assert_eq!(migrated.config, old.config);
+}
+
+const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
+const CONNECTIONS: &str = "ignored: connections are closed when their time has come";
+
+#[test]
+fn the_default_file_is_the_default_configuration() {
+    let file = loaded(Config::DEFAULT_TOML);
+    assert_eq!(file.warnings, Vec::<String>::new());
+    assert_eq!(file.config, Config::default());
+    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+}
+
+#[test]
+fn default_settings() {
+    let settings = settings("");
+    assert_eq!(settings.workers, None);
+    assert_eq!(settings.addresses.len(), 2);
+    assert_eq!(settings.times.interval, Duration::from_secs(900));
+    assert_eq!(settings.connections.event_loop, EventLoop::Auto);
+    assert!(settings.connections.proxy_protocol.is_none());
+    assert!(settings.reverse_proxy.is_none());
+    assert_eq!(settings.tls, None);
+    assert!(settings.keep_alive);
+    assert_eq!(settings.process.advice, Vec::<String>::new());
+}
+
+#[test]
+fn release_0_2() {
+    let file = loaded(include_str!("compat/0.2.toml"));
+    let mut expected = sample(&["0.0.0.0:3000"]);
+    expected.socket_workers = 2;
+    expected.network.tls_certificate_path = "./cert.pem".into();
+    expected.network.tls_private_key_path = "./key.pem".into();
+    expected.access_list.path = "".into();
+    assert_eq!(file.config, expected);
+    assert_eq!(
+        file.warnings,
+        [
+            format!("http.toml:2:1: request_workers: {WORKERS}"),
+            "http.toml:7:1: network.only_ipv6: is part of network.address now: \
+             [\"0.0.0.0:3000\"]"
+                .to_owned(),
+            format!("http.toml:20:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
+        ]
+    );
+    // It knew no connections in the clear; nobody should find out late.
+    let advice = file.settings(Settings::new).unwrap().process.advice;
+    let unused = "network.tls_certificate_path: set, but not used: connections are not encrypted";
+    assert!(
+        advice.iter().any(|line| line.starts_with(unused)),
+        "{advice:?}"
+    );
+    assert_migrates(&file);
+}
+
+/// The warnings about `[metrics]` of releases 0.9 and 2026, with the line of
+/// the section's head.
+fn metrics_warnings(head: usize) -> Vec<String> {
+    let off = "ignored: the endpoint was off, as it is without metrics.address";
+    let counts = "ignored: torrents are counted when they are asked for";
+    [
+        ("run_prometheus_endpoint", off),
+        ("prometheus_endpoint_address", off),
+        ("torrent_count_update_interval", counts),
+    ]
+    .into_iter()
+    .zip(head + 1..)
+    .map(|((key, fate), line)| format!("http.toml:{line}:1: metrics.{key}: {fate}"))
+    .collect()
+}
+
+#[test]
+fn release_0_9() {
+    let file = loaded(include_str!("compat/0.9.toml"));
+    assert_eq!(file.config, sample(&["0.0.0.0:3000"]));
+    let mut expected = vec![
+        format!("http.toml:2:1: swarm_workers: {WORKERS}"),
+        "http.toml:7:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+            .to_owned(),
+        format!("http.toml:24:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
+    ];
+    expected.extend(metrics_warnings(38));
+    assert_eq!(file.warnings, expected);
+    assert!(file.settings(Settings::new).is_ok());
+    assert_migrates(&file);
+}
+
+#[test]
+fn release_2026() {
+    let file = loaded(include_str!("compat/2026.toml"));
+    assert_eq!(file.config, sample(&["0.0.0.0:3000", "[::]:3000"]));
+    let address = "is part of network.address now: [\"0.0.0.0:3000\", \"[::]:3000\"]";
+    let mut expected = vec![
+        format!("http.toml:2:1: swarm_workers: {WORKERS}"),
+        format!("http.toml:6:1: network.use_ipv4: {address}"),
+        format!("http.toml:7:1: network.use_ipv6: {address}"),
+        format!("http.toml:8:1: network.address_ipv4: {address}"),
+        format!("http.toml:9:1: network.address_ipv6: {address}"),
+        format!("http.toml:18:1: network.set_only_ipv6: {address}"),
+        format!("http.toml:27:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
+    ];
+    expected.extend(metrics_warnings(41));
+    assert_eq!(file.warnings, expected);
+    assert!(file.settings(Settings::new).is_ok());
+    assert_migrates(&file);
+}
+
+#[test]
+fn every_value_becomes_a_setting() {
+    let settings = settings(
+        "\
+socket_workers = 3
+[network]
+address = '127.0.0.1:3001'
+event_loop = 'glommio'
+tcp_backlog = 4
+enable_tls = true
+tls_certificate_path = 'cert.pem'
+tls_private_key_path = 'key.pem'
+keep_alive = false
+max_connections = 5
+max_connections_per_ip = 6
+handshake_timeout = 7
+request_timeout = 8
+reply_timeout = 9
+runs_behind_reverse_proxy = true
+reverse_proxy_ip_header_name = 'X-Real-IP'
+trusted_proxies = ['192.0.2.0/24']
+[protocol]
+max_scrape_torrents = 10
+max_peers = 11
+peer_announce_interval = 600
+min_announce_interval = 60
+[limits]
+max_torrents = 12
+max_peers_per_torrent = 13
+max_peers_per_ip = 14
+[cleaning]
+torrent_cleaning_interval = 15
+max_peer_age = 700
+max_connection_idle = 16
+",
+    );
+    let number = |number| NonZeroUsize::new(number).unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.workers, Some(number(3)));
+    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
+    assert_eq!(settings.backlog, number(4));
+    assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
+    assert!(!settings.keep_alive);
+    let connections = settings.connections;
+    assert_eq!(connections.event_loop, EventLoop::Glommio);
+    assert_eq!(connections.limits.max_connections, number(5));
+    assert_eq!(connections.limits.max_connections_per_ip, Some(number(6)));
+    assert_eq!(connections.limits.handshake_timeout, seconds(7));
+    assert_eq!(connections.limits.message_timeout, seconds(8));
+    assert_eq!(connections.limits.write_timeout, seconds(9));
+    assert_eq!(connections.limits.idle_timeout, seconds(16));
+    let proxy = settings.reverse_proxy.unwrap();
+    assert_eq!(proxy.header.name(), "X-Real-IP");
+    assert!(proxy.trusted.contains([192, 0, 2, 77].into()));
+    assert!(!proxy.trusted.contains([127, 0, 0, 1].into()));
+    assert_eq!(settings.max_scrape_torrents, number(10));
+    assert_eq!(settings.max_peers, number(11));
+    assert_eq!(settings.times.interval, seconds(600));
+    assert_eq!(settings.min_announce_interval, seconds(60));
+    assert_eq!(settings.limits.max_torrents, number(12));
+    assert_eq!(settings.limits.max_peers_per_torrent, number(13));
+    assert_eq!(settings.limits.max_peers_per_ip, Some(number(14)));
+    assert_eq!(settings.cleaning_interval, seconds(15));
+    assert_eq!(settings.times.max_peer_age, seconds(700));
+}
+
+#[test]
+fn the_least_interval_is_no_longer_than_the_usual_one() {
+    let settings = settings("protocol.peer_announce_interval = 120");
+    assert_eq!(settings.min_announce_interval, Duration::from_secs(120));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_with_its_line() {
+    let faults = refused(
+        "\
+[network]
+enable_tls = true
+tls_certificate_path = 'cert.pem'
+runs_behind_reverse_proxy = true
+reverse_proxy_ip_header_name = 'X Y'
+proxy_protocol = true
+trusted_proxies = ['10.0.0.1/8', 'proxy']
+max_connections = 0
+[protocol]
+max_peers = 0
+min_announce_interval = 0
+",
+    );
+    for fault in [
+        "network.tls_private_key_path: a PEM file is needed when enable_tls is true",
+        "http.toml:5:32: network.reverse_proxy_ip_header_name: \"X Y\" is not the name",
+        "http.toml:6:18: network.proxy_protocol: ",
+        "http.toml:7:19: network.trusted_proxies: 10.0.0.1/8 has bits beyond the prefix",
+        "http.toml:7:19: network.trusted_proxies: \"proxy\" is no IP address",
+        "http.toml:8:19: network.max_connections: 0 is out of range",
+        "http.toml:10:13: protocol.max_peers: 0 is out of range",
+        "http.toml:11:25: protocol.min_announce_interval: 0 is out of range",
+    ] {
+        assert!(
+            faults.iter().any(|line| line.contains(fault)),
+            "{fault}\n{faults:#?}"
+        );
+    }
+}
+
+#[test]
+fn proxies_that_nobody_is_are_refused() {
+    for key in ["runs_behind_reverse_proxy", "proxy_protocol"] {
+        let faults = refused(&format!("[network]\n{key} = true\ntrusted_proxies = []\n"));
+        assert!(
+            faults
+                .iter()
+                .any(|line| line.contains("network.trusted_proxies: at least one")),
+            "{faults:?}"
+        );
+    }
+}

@@ -10,7 +10,7 @@
 //! * [`proxy_header`]: the PROXY protocol.
 //! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
 //!   connections of a worker, without I/O.
-//! * [`tls_config`]: how TLS is spoken.
+//! * [`tls_config()`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
 
 #![deny(unsafe_code)]

@@ -20,7 +20,7 @@ pub type BoundTcp = Bound<TcpListener>;
 /// Takes over the listening TCP sockets that the service manager passed, all
 /// but the one for metrics, or binds some.
 ///
-/// As [`udp`](super::udp), it returns one list for each worker, none of them
+/// As [`udp`], it returns one list for each worker, none of them
 /// empty. What is sent over connections of these sockets is not held back to be
 /// sent together (TCP_NODELAY).
 ///

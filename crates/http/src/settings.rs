@@ -194,6 +194,11 @@ fn connections(
             write_timeout,
         },
         proxy_protocol: network.proxy_protocol.then(|| trusted.clone()),
+        reverse_proxies: if network.runs_behind_reverse_proxy {
+            trusted.clone()
+        } else {
+            AddressRanges::default()
+        },
     }
 }
 

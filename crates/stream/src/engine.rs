@@ -155,6 +155,9 @@ impl<P: Protocol> Engine<P> {
         let permit = match &shared.settings.proxy_protocol {
             Some(proxies) if !proxies.contains(source.ip()) => Err(Refusal::NotTrusted),
             Some(_) => shared.admission.admit(None),
+            None if shared.settings.reverse_proxies.contains(source.ip()) => {
+                shared.admission.admit(None)
+            }
             None => shared.admission.admit(Some(source.ip())),
         }
         .inspect_err(|reason| worker.counters().refused[*reason as usize].add(1))?;

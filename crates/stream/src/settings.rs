@@ -16,6 +16,10 @@ pub struct Settings {
     /// or 2; connections from elsewhere are refused. `None` when there is no
     /// such proxy.
     pub proxy_protocol: Option<AddressRanges>,
+    /// Proxies that say within what is proxied for whom they speak: for their
+    /// connections there is no
+    /// [`max_connections_per_ip`](Limits::max_connections_per_ip).
+    pub reverse_proxies: AddressRanges,
 }
 
 /// What drives the connections of a worker.
@@ -37,7 +41,7 @@ pub struct Limits {
     /// Connections that may be open at once, over all workers.
     pub max_connections: NonZeroUsize,
     /// Connections that may be open at once from one IPv4 address, or one /64
-    /// of IPv6; the address of a trusted proxy has no limit.
+    /// of IPv6; a proxy's own address has no limit.
     pub max_connections_per_ip: Option<NonZeroUsize>,
     /// How long the PROXY header and the TLS handshake may take together.
     pub handshake_timeout: Duration,

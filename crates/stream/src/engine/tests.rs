@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::*;
-use crate::{AddressRange, EventLoop, Exchange, Limits, Next, Progress, tls_config};
+use crate::{AddressRange, AddressRanges, EventLoop, Exchange, Limits, Next, Progress, tls_config};
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n";
 
@@ -122,6 +122,7 @@ fn engine(tls: Option<Arc<ServerConfig>>, is_proxied: bool) -> Engine<Lines> {
             event_loop: EventLoop::Mio,
             limits,
             proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
+            reverse_proxies: AddressRanges::default(),
         },
         tls,
         counters: [Counters::default()].into(),

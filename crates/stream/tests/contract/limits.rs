@@ -4,6 +4,8 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use aquatic_stream::AddressRange;
+
 use crate::client::Client;
 use crate::server::{KINDS, Kind, Server};
 
@@ -131,5 +133,20 @@ fn connections_of_an_address_are_capped() {
         drop(first);
         server.await_figure("connections", None, 0);
         assert_eq!(server.client().ask("echo in"), "in");
+    }
+}
+
+#[test]
+fn connections_of_a_reverse_proxy_are_not_capped() {
+    for kind in KINDS {
+        let proxy: AddressRange = "127.0.0.1".parse().unwrap();
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.max_connections_per_ip = NonZeroUsize::new(1);
+            wishes.settings.reverse_proxies = [proxy].into_iter().collect();
+        });
+        let mut first = server.client();
+        let mut second = server.client();
+        assert_eq!(first.ask("echo in"), "in");
+        assert_eq!(second.ask("echo in"), "in");
     }
 }

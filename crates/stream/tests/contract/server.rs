@@ -10,7 +10,9 @@ use aquatic_service::metrics::Figures;
 use aquatic_service::sockets::{self, Passed, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
-use aquatic_stream::{EventLoop, Limits, Plan, Running, Settings, start, tls_config};
+use aquatic_stream::{
+    AddressRanges, EventLoop, Limits, Plan, Running, Settings, start, tls_config,
+};
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
 
@@ -74,6 +76,7 @@ impl Server {
                 event_loop: kind.event_loop,
                 limits: Limits::default(),
                 proxy_protocol: None,
+                reverse_proxies: AddressRanges::default(),
             },
             workers: 1,
             address: "127.0.0.1:0".parse().unwrap(),

@@ -14,11 +14,14 @@
 //! - [`network`]: hosts in network namespaces behind one bridge.
 //! - [`http`] and [`prometheus`]: reading the metrics page.
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
+//! - [`clients`]: BitTorrent clients.
+//! - [`transfer`]: a file that goes from one client to another, by a tracker.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
 pub mod certificates;
+pub mod clients;
 pub mod daemon;
 pub mod http;
 pub mod network;
@@ -28,6 +31,7 @@ pub mod process;
 pub mod prometheus;
 pub mod setup;
 pub mod tools;
+pub mod transfer;
 pub mod waiting;
 
 pub use daemon::Daemon;

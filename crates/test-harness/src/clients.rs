@@ -1,33 +1,37 @@
-//! How each client is started: in the foreground, logging to its output, with
-//! every way of finding peers off but the tracker.
+//! BitTorrent clients: how each is started, in the foreground, logging to its
+//! output, with every way of finding peers off but the tracker.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aquatic_test_harness::network::Host;
-use aquatic_test_harness::{Process, tools};
+use crate::network::Host;
+use crate::{Process, tools};
 
 /// Debian's own Python, because python3-libtorrent is a module of that one.
-pub(crate) const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
 /// Programs with which torrents are made and shown.
-pub(crate) const TORRENT_TOOLS: [&str; 3] = [PYTHON, "transmission-create", "transmission-show"];
+pub const TORRENT_TOOLS: [&str; 3] = [PYTHON, "transmission-create", "transmission-show"];
 
 /// Port on which every client waits for peers.
 const PEER_PORT: u16 = 6881;
 
 /// A BitTorrent client.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Client {
+pub enum Client {
+    /// aria2c.
     Aria2,
+    /// A few lines of Python on libtorrent.
     Libtorrent,
+    /// transmission-daemon.
     Transmission,
 }
 
 impl Client {
     /// Whether it is installed; see [`tools::needs`].
-    pub(crate) fn is_there(self) -> bool {
+    pub fn is_there(self) -> bool {
         match self {
             Self::Aria2 => tools::needs(&["aria2c"]),
             Self::Libtorrent => tools::needs_success(
@@ -39,32 +43,50 @@ impl Client {
     }
 
     /// Starts it on `host`, to download `torrent` into `directory` or to seed
-    /// what is there. It may keep files of its own under `scratch`.
-    pub(crate) fn start(
+    /// what is there. It may keep files of its own under `scratch`, and trusts
+    /// who has a certificate of `authority`, a PEM file, only.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[track_caller]
+    pub fn start(
         self,
         host: &Host,
         torrent: &Path,
         directory: &Path,
         scratch: &Path,
+        authority: Option<&Path>,
     ) -> Process {
-        let role = directory.file_name().unwrap().to_string_lossy();
+        let role = directory.file_name().unwrap_or_default().to_string_lossy();
         let own = scratch.join(format!("{role}-state"));
-        fs::create_dir(&own).unwrap();
+        fs::create_dir(&own).expect("make the directory of a client");
         let mut command = match self {
             Self::Aria2 => aria2(host, torrent, directory, &own),
             Self::Libtorrent => libtorrent(host, torrent, directory),
             Self::Transmission => transmission(host, torrent, directory, &own),
         };
+        if let Some(authority) = authority {
+            // Of OpenSSL in libtorrent, and of Transmission.
+            command.env("SSL_CERT_FILE", authority);
+            command.env("CURL_CA_BUNDLE", authority);
+            command.env("TR_CURL_SSL_VERIFY", "1");
+            if matches!(self, Self::Aria2) {
+                let mut option = OsString::from("--ca-certificate=");
+                option.push(authority);
+                command.arg(option);
+            }
+        }
         // Clients look for their settings at home, and must find none.
         command.env("HOME", &own).current_dir(&own);
         Process::start(&format!("{self:?} as {role}"), &mut command)
     }
 }
 
-/// A file next to this one.
+/// One of the scripts of this crate.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/real_clients")
+        .join("scripts")
         .join(name)
 }
 
@@ -78,8 +100,8 @@ fn libtorrent(host: &Host, torrent: &Path, directory: &Path) -> Command {
 
 fn transmission(host: &Host, torrent: &Path, directory: &Path, own: &Path) -> Command {
     let watched = own.join("watched");
-    fs::create_dir(&watched).unwrap();
-    fs::copy(torrent, watched.join("payload.torrent")).unwrap();
+    fs::create_dir(&watched).expect("make a directory to watch");
+    fs::copy(torrent, watched.join("payload.torrent")).expect("copy the torrent");
     let mut command = host.command("transmission-daemon");
     command.arg("--foreground").arg("--log-debug");
     command.args(["--no-dht", "--no-lpd", "--no-portmap", "--no-utp"]);

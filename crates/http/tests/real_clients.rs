@@ -1,0 +1,101 @@
+//! Real BitTorrent clients transfer a file; see
+//! [`transfer`](aquatic_test_harness::transfer).
+
+use aquatic_test_harness::Signal;
+use aquatic_test_harness::clients::Client;
+use aquatic_test_harness::network::Families;
+use aquatic_test_harness::transfer::{CLIENT_PATIENCE, Plan, Transfer};
+
+const HTTP: (&str, &str) = ("http", "");
+
+const HTTPS: (&str, &str) = (
+    "https",
+    "enable_tls = true\ntls_certificate_path = 'cert.pem'\ntls_private_key_path = 'key.pem'\n",
+);
+
+/// Transmission finds all counts in the reply to its announce, and scrapes only
+/// half an hour later.
+const COUNTS_IN_ANNOUNCE: &str = "contained scrape info";
+
+#[test]
+fn transmission_gets_a_file_from_libtorrent() {
+    for way in [HTTP, HTTPS] {
+        let Some(test) = prepare(
+            way,
+            Client::Libtorrent,
+            Client::Transmission,
+            Families::Both,
+        ) else {
+            return;
+        };
+        let (seeder, leecher) = test.run();
+        seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+        leecher.wait_for_line(COUNTS_IN_ANNOUNCE, CLIENT_PATIENCE);
+        test.await_scrape("completed", 1);
+        test.await_scrape("seeders", 2);
+        // Transmission 3 ends without telling trackers over HTTP.
+        seeder.signal(Signal::SIGTERM);
+        test.await_scrape("seeders", 1);
+    }
+}
+
+#[test]
+fn aria2_gets_a_file_from_transmission() {
+    for way in [HTTP, HTTPS] {
+        let Some(test) = prepare(way, Client::Transmission, Client::Aria2, Families::Both) else {
+            return;
+        };
+        // aria2 has no scrape.
+        let (seeder, _leecher) = test.run();
+        seeder.wait_for_line(COUNTS_IN_ANNOUNCE, CLIENT_PATIENCE);
+        test.await_scrape("completed", 1);
+        test.await_scrape("seeders", 2);
+    }
+}
+
+#[test]
+fn libtorrent_gets_a_file_from_aria2() {
+    for way in [HTTP, HTTPS] {
+        let Some(test) = prepare(way, Client::Aria2, Client::Libtorrent, Families::Both) else {
+            return;
+        };
+        let (_seeder, leecher) = test.run();
+        leecher.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+        test.await_scrape("completed", 1);
+        test.await_scrape("seeders", 2);
+        leecher.signal(Signal::SIGTERM);
+        test.await_scrape("seeders", 1);
+    }
+}
+
+#[test]
+fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
+    for way in [HTTP, HTTPS] {
+        let families = Families::Ipv6Only;
+        let Some(test) = prepare(way, Client::Libtorrent, Client::Libtorrent, families) else {
+            return;
+        };
+        let (seeder, leecher) = test.run();
+        seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+        test.await_scrape("completed", 1);
+        seeder.signal(Signal::SIGTERM);
+        leecher.signal(Signal::SIGTERM);
+        test.await_scrape("seeders", 0);
+    }
+}
+
+fn prepare(
+    (scheme, network): (&'static str, &'static str),
+    seeder: Client,
+    leecher: Client,
+    families: Families,
+) -> Option<Transfer> {
+    Transfer::prepare(Plan {
+        program: env!("CARGO_BIN_EXE_aquatic-http"),
+        scheme,
+        network,
+        seeder,
+        leecher,
+        families,
+    })
+}

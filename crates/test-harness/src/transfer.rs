@@ -1,0 +1,241 @@
+//! Real BitTorrent clients find each other through a tracker, and through
+//! nothing else, and transfer a file.
+//!
+//! A transfer is a network of three hosts: the tracker, a seeder with one
+//! client, a leecher with another. The torrent is private and the clients' own
+//! ways to find peers are off, so without the tracker no byte is transferred.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clients::{self, Client, PYTHON};
+use crate::network::{self, Families};
+use crate::{Daemon, Network, Process, Setup, tools};
+
+/// Port of the tracker, on a host that has nothing else.
+const TRACKER_PORT: u16 = 3000;
+
+/// Size of what is transferred: several pieces, and a last one that is shorter.
+const PAYLOAD_BYTES: u64 = 3_000_001;
+
+/// How long a client may take to say something. Transmission scrapes seconds
+/// after it has started.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a transfer may take. Transmission looks only every ten seconds whom
+/// to upload to.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
+
+const TRACKER: usize = 0;
+const SEEDER: usize = 1;
+const LEECHER: usize = 2;
+
+/// Who transfers a file to whom, by what tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The binary of the tracker.
+    pub program: &'static str,
+    /// What URLs of the tracker begin with: `udp`, `http` or `https`. For the
+    /// last one, there are `cert.pem` and `key.pem` where the tracker is
+    /// started.
+    pub scheme: &'static str,
+    /// The config of the tracker, but for its addresses: lines of `[network]`.
+    pub network: &'static str,
+    /// Who has the file.
+    pub seeder: Client,
+    /// Who gets it.
+    pub leecher: Client,
+    /// What addresses there are.
+    pub families: Families,
+}
+
+/// A network with a running tracker, and a torrent that names it.
+#[derive(Debug)]
+pub struct Transfer {
+    plan: Plan,
+    network: Network,
+    _tracker: Daemon,
+    files: Setup,
+    torrent: PathBuf,
+    info_hash: String,
+}
+
+impl Transfer {
+    /// None when a program is missing, and the test may be skipped for that.
+    ///
+    /// # Panics
+    /// When the network cannot be made, or the tracker does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn prepare(plan: Plan) -> Option<Self> {
+        let is_tls = plan.scheme == "https";
+        let needed = network::PROGRAMS.iter().chain(&clients::TORRENT_TOOLS);
+        let mut needed: Vec<&str> = needed.copied().collect();
+        if is_tls {
+            needed.push("openssl");
+        }
+        let clients_are_there = plan.seeder.is_there() && plan.leecher.is_there();
+        if !clients_are_there || !tools::needs(&needed) {
+            return None;
+        }
+        let files = Setup::new(plan.program);
+        let network = Network::new(3, plan.families);
+        let host = network.host(TRACKER);
+        if is_tls {
+            make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
+        }
+        let config = format!(
+            "[network]\naddress = [\"0.0.0.0:{TRACKER_PORT}\", \"[::]:{TRACKER_PORT}\"]\n{}",
+            plan.network
+        );
+        let tracker = files.start_on(host, &config);
+        for directory in ["seeder", "leecher"] {
+            fs::create_dir(files.path(directory)).expect("make a directory");
+        }
+        files.write("seeder/payload.bin", random_bytes());
+        let mut transfer = Self {
+            plan,
+            network,
+            _tracker: tracker,
+            torrent: files.path("payload.torrent"),
+            info_hash: String::new(),
+            files,
+        };
+        transfer.info_hash = transfer.make_torrent();
+        Some(transfer)
+    }
+
+    /// Starts both clients and returns them, the seeder first, when the file has
+    /// been transferred.
+    ///
+    /// # Panics
+    /// When it is not transferred in time.
+    #[must_use]
+    #[track_caller]
+    pub fn run(&self) -> (Process, Process) {
+        let seeder = self.start(self.plan.seeder, SEEDER, "seeder");
+        self.await_scrape("seeders", 1);
+        let leecher = self.start(self.plan.leecher, LEECHER, "leecher");
+        let original = fs::read(self.files.path("seeder/payload.bin")).expect("the payload");
+        let copy = self.files.path("leecher/payload.bin");
+        let deadline = Instant::now() + TRANSFER_PATIENCE;
+        while fs::read(&copy).ok().as_ref() != Some(&original) {
+            assert!(
+                Instant::now() < deadline,
+                "the file was not transferred within {} s",
+                TRANSFER_PATIENCE.as_secs()
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        (seeder, leecher)
+    }
+
+    fn start(&self, client: Client, host: usize, directory: &str) -> Process {
+        let host = self.network.host(host);
+        client.start(
+            host,
+            &self.torrent,
+            &self.files.path(directory),
+            self.files.directory(),
+            self.authority().as_deref(),
+        )
+    }
+
+    /// Whom clients are to trust.
+    fn authority(&self) -> Option<PathBuf> {
+        (self.plan.scheme == "https").then(|| self.files.path("cert.pem"))
+    }
+
+    /// The URL that the torrent names. Over UDP, its path makes libtorrent send
+    /// BEP 41 options.
+    fn url(&self) -> String {
+        let host = self.network.host(TRACKER);
+        let address: IpAddr = match self.plan.families {
+            Families::Both => host.ipv4.into(),
+            Families::Ipv6Only => host.ipv6.into(),
+        };
+        let address = SocketAddr::from((address, TRACKER_PORT));
+        format!("{}://{address}/announce", self.plan.scheme)
+    }
+
+    /// Makes the torrent with Transmission's tool and returns its info hash.
+    fn make_torrent(&self) -> String {
+        let mut create = Command::new("transmission-create");
+        create.arg("--private").arg("--tracker").arg(self.url());
+        create.arg("--outfile").arg(&self.torrent);
+        create.arg(self.files.path("seeder/payload.bin"));
+        output(&mut create);
+        let shown = output(Command::new("transmission-show").arg(&self.torrent));
+        let hash = shown
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Hash: "));
+        hash.expect("the tool shows the info hash").to_owned()
+    }
+
+    /// Waits until a scrape, from the seeder's host, shows this count.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn await_scrape(&self, what: &str, count: u32) {
+        let mut ask = self.network.host(SEEDER).command(PYTHON);
+        ask.arg(clients::script("await_scrape.py"));
+        ask.args([&self.url(), &self.info_hash, what, &count.to_string()]);
+        if let Some(authority) = self.authority() {
+            ask.env("SSL_CERT_FILE", authority);
+        }
+        let finished = Process::start("await_scrape.py", &mut ask).wait(CLIENT_PATIENCE);
+        assert!(
+            finished.status.success(),
+            "{}{}",
+            finished.stdout,
+            finished.stderr
+        );
+    }
+}
+
+/// Makes `cert.pem` and `key.pem` for these addresses.
+fn make_certificate(files: &Setup, addresses: &[IpAddr]) {
+    let names: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("IP:{address}"))
+        .collect();
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=tracker",
+    ]);
+    openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    openssl.arg("-addext");
+    openssl.arg(format!("subjectAltName={}", names.join(",")));
+    openssl.arg("-keyout").arg(files.path("key.pem"));
+    openssl.arg("-out").arg(files.path("cert.pem"));
+    output(&mut openssl);
+}
+
+fn random_bytes() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let source = fs::File::open("/dev/urandom").expect("open /dev/urandom");
+    source
+        .take(PAYLOAD_BYTES)
+        .read_to_end(&mut bytes)
+        .expect("read /dev/urandom");
+    bytes
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("run a tool");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}

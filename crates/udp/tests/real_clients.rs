@@ -1,0 +1,73 @@
+//! Real BitTorrent clients transfer a file; see
+//! [`transfer`](aquatic_test_harness::transfer).
+
+use aquatic_test_harness::Signal;
+use aquatic_test_harness::clients::Client;
+use aquatic_test_harness::network::Families;
+use aquatic_test_harness::transfer::{CLIENT_PATIENCE, Plan, Transfer};
+
+#[test]
+fn transmission_gets_a_file_from_libtorrent() {
+    let Some(test) = prepare(Client::Libtorrent, Client::Transmission, Families::Both) else {
+        return;
+    };
+    let (seeder, leecher) = test.run();
+    seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+    leecher.wait_for_line("Scrape successful", CLIENT_PATIENCE);
+    test.await_scrape("completed", 1);
+    test.await_scrape("seeders", 2);
+    // It tells the tracker that it stops.
+    leecher.signal(Signal::SIGTERM);
+    test.await_scrape("seeders", 1);
+}
+
+#[test]
+fn aria2_gets_a_file_from_transmission() {
+    let Some(test) = prepare(Client::Transmission, Client::Aria2, Families::Both) else {
+        return;
+    };
+    // aria2 has no scrape.
+    let (seeder, _leecher) = test.run();
+    seeder.wait_for_line("Scrape successful", CLIENT_PATIENCE);
+    test.await_scrape("completed", 1);
+    test.await_scrape("seeders", 2);
+    seeder.signal(Signal::SIGTERM);
+    test.await_scrape("seeders", 1);
+}
+
+#[test]
+fn libtorrent_gets_a_file_from_aria2() {
+    let Some(test) = prepare(Client::Aria2, Client::Libtorrent, Families::Both) else {
+        return;
+    };
+    let (_seeder, leecher) = test.run();
+    leecher.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+    test.await_scrape("completed", 1);
+    test.await_scrape("seeders", 2);
+    leecher.signal(Signal::SIGTERM);
+    test.await_scrape("seeders", 1);
+}
+
+#[test]
+fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
+    let Some(test) = prepare(Client::Libtorrent, Client::Libtorrent, Families::Ipv6Only) else {
+        return;
+    };
+    let (seeder, leecher) = test.run();
+    seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+    test.await_scrape("completed", 1);
+    seeder.signal(Signal::SIGTERM);
+    leecher.signal(Signal::SIGTERM);
+    test.await_scrape("seeders", 0);
+}
+
+fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transfer> {
+    Transfer::prepare(Plan {
+        program: env!("CARGO_BIN_EXE_aquatic-udp"),
+        scheme: "udp",
+        network: "",
+        seeder,
+        leecher,
+        families,
+    })
+}

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine::Cores;
 use super::server::{Binaries, Server};
@@ -15,9 +15,12 @@ use super::server::{Binaries, Server};
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Report {
     pub(super) all: Requests,
+    /// Only over HTTP.
+    pub(super) connections: Option<Connections>,
     pub(super) errors: u64,
     pub(super) first_error: Option<String>,
     pub(super) lost: u64,
+    pub(super) unexpected: u64,
     pub(super) server: ProcessUse,
 }
 
@@ -48,9 +51,18 @@ impl Latency {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+pub(super) struct Connections {
+    pub(super) failed: u64,
+    pub(super) full_handshakes: u64,
+    pub(super) resumed_handshakes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct ProcessUse {
     pub(super) cpu_microseconds_per_reply: f64,
     pub(super) cores: f64,
+    pub(super) resident_bytes_before: u64,
+    pub(super) resident_bytes: u64,
 }
 
 /// Shares of connect, announce and scrape requests.
@@ -81,7 +93,7 @@ pub(super) fn config(torrents: u32, peers: u32, shares: Shares) -> Config {
     }
 }
 
-/// Runs the load test against a server.
+/// Runs the load test over UDP against a server.
 pub(super) fn run(
     binaries: &Binaries,
     server: &Server,
@@ -91,12 +103,27 @@ pub(super) fn run(
 ) -> anyhow::Result<Report> {
     config.server_address = server.address.to_string();
     config.server_pid = server.pid();
+    run_program(
+        &binaries.path("aquatic-udp-load-test"),
+        cores,
+        &config,
+        directory,
+    )
+}
+
+/// Runs a load test with a configuration that names the server.
+pub(super) fn run_program(
+    program: &Path,
+    cores: Cores,
+    config: &impl Serialize,
+    directory: &Path,
+) -> anyhow::Result<Report> {
     let path = directory.join("load.toml");
-    let text = toml::to_string(&config).context("cannot write the load test's configuration")?;
+    let text = toml::to_string(config).context("cannot write the load test's configuration")?;
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
 
     let output = cores
-        .command(&binaries.load_test)
+        .command(program)
         .arg("--json")
         .arg("-c")
         .arg(&path)

@@ -4,14 +4,20 @@
 //! measurements are taken in turns, so that a machine that gets slower is so
 //! for all. Figures are medians.
 //!
-//! * [`udp`]: what is measured for `aquatic-udp`, and in which order.
+//! * [`udp`], [`http`]: what is measured for each daemon, and in which order.
 //! * [`server`]: starts and stops the processes that are measured.
 //! * [`load`]: runs the load test against them.
 //! * [`machine`]: cores, and what the page says of the machine.
-//! * [`page`], [`plot`]: the table, as text, as a page and as a picture.
+//! * [`traffic`], [`http_row`]: what was measured, row by row.
+//! * [`page`], [`http_page`], [`plot`]: the tables, as text and as a picture.
+//! * [`document`]: the page that has them all.
 
 use anyhow::bail;
 
+mod document;
+mod http;
+mod http_page;
+mod http_row;
 mod load;
 mod machine;
 mod page;
@@ -40,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "write")]
     quick: bool,
 
-    /// Write docs/benchmarks.md and its picture
+    /// Write the daemon's section of docs/benchmarks.md and its picture
     #[arg(long)]
     write: bool,
 
@@ -53,9 +59,11 @@ pub(crate) struct Arguments {
 enum Daemon {
     /// aquatic-udp
     Udp,
+    /// aquatic-http
+    Http,
 }
 
-/// How much is measured.
+/// How much is measured for `aquatic-udp`.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     seconds: u32,
@@ -77,6 +85,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.runs == 0 || arguments.seconds == 0 {
         bail!("--runs and --seconds must be above 0");
     }
+    match arguments.daemon {
+        Daemon::Udp => run_udp(arguments)?,
+        Daemon::Http => run_http(arguments)?,
+    }
+    if arguments.quick {
+        println!("This was only to see that everything works: the figures mean nothing.");
+    }
+    Ok(())
+}
+
+fn run_udp(arguments: &Arguments) -> anyhow::Result<()> {
     let scale = if arguments.quick {
         Scale {
             seconds: 1,
@@ -101,15 +120,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     };
 
-    let Daemon::Udp = arguments.daemon;
-    let binaries = server::build(&arguments.profile)?;
+    let binaries = server::build(&arguments.profile, &["aquatic_udp"])?;
     let results = udp::measure(&binaries, &scale)?;
     println!("{}", page::table(&results));
-    if arguments.quick {
-        println!("This was only to see that everything works: the figures mean nothing.");
-    }
     if arguments.write {
         page::write(&results, arguments)?;
+    }
+    Ok(())
+}
+
+fn run_http(arguments: &Arguments) -> anyhow::Result<()> {
+    let binaries = server::build(&arguments.profile, &["aquatic_http"])?;
+    let results = http::measure(&binaries, http::Scale::new(arguments))?;
+    println!("{}", http_page::table(&results));
+    if arguments.write {
+        http_page::write(&results, arguments)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::traffic::Row;
 use super::udp::{Memory, Results};
-use super::{Arguments, plot};
+use super::{Arguments, document, plot};
 
 /// All figures, in Markdown.
 pub(super) fn table(results: &Results) -> String {
@@ -25,16 +25,13 @@ pub(super) fn write(results: &Results, arguments: &Arguments) -> anyhow::Result<
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     plot::cpu_per_reply(results, &directory.join(PICTURE))?;
-    let path = directory.join("benchmarks.md");
-    fs::write(&path, page(results, arguments))
-        .with_context(|| format!("cannot write {}", path.display()))
+    document::write_section("UDP", &page(results, arguments))
 }
 
 fn page(results: &Results, arguments: &Arguments) -> String {
     let scale = &results.scale;
     format!(
-        "# Benchmarks\n\n\
-         Written by `cargo xtask bench udp --write` (profile `{profile}`, {seconds} s a \
+        "Written by `cargo xtask bench udp --write` (profile `{profile}`, {seconds} s a \
          measurement).\n\n\
          {HOW}\n\
          Machine: {machine}.\n\n\
@@ -52,7 +49,7 @@ fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
     let scale = &results.scale;
     writeln!(
         text,
-        "## Traffic\n\n\
+        "### Traffic\n\n\
          {} torrents, {} peers, 30 peers wanted. Server on one core, load test on the other.\n",
         scale.torrents, scale.peers
     )?;
@@ -100,7 +97,7 @@ fn write_rest(text: &mut String, results: &Results) -> std::fmt::Result {
     let scale = &results.scale;
     writeln!(
         text,
-        "## Memory\n\n\
+        "### Memory\n\n\
          Resident memory, IPv4, and what it grew by from the empty daemon.\n\n\
          | torrents | peers | whole | grew by | per torrent | per peer |\n\
          |--:|--:|--:|--:|--:|--:|"
@@ -116,7 +113,7 @@ fn write_rest(text: &mut String, results: &Results) -> std::fmt::Result {
     let expiry = &results.expiry;
     writeln!(
         text,
-        "\n## Expiry\n\n\
+        "\n### Expiry\n\n\
          How long requests wait, of which there are 5000 a second, while {} torrents of one \
          peer each expire. All torrents are gone through once in {} s.\n\n\
          | | p50 | p99.9 | longest |\n\
@@ -150,7 +147,7 @@ fn write_rest(text: &mut String, results: &Results) -> std::fmt::Result {
     let snapshot = &results.snapshot;
     writeln!(
         text,
-        "\n## Snapshot\n\n\
+        "\n### Snapshot\n\n\
          {} torrents, {} peers, a file of {:.1} MB, on one core.\n\n\
          | | with the snapshot | without | difference |\n\
          |---|--:|--:|--:|",
@@ -213,7 +210,7 @@ was running, and replies per second and latencies say little.
 ";
 
 const OTHERS: &str = "\
-## Other trackers
+### Other trackers
 
 Measured on another machine (two shared Xeon cores, Linux 6.18) on 2026-11-23,
 with the same load, one worker, and a floor of 1.70 µs there.

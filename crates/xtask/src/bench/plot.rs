@@ -18,11 +18,17 @@ pub(super) fn cpu_per_reply(results: &Results, path: &Path) -> anyhow::Result<()
             .iter()
             .map(|row| (row.name, row.cpu_microseconds())),
     );
-    draw(&bars, floor, path).with_context(|| format!("cannot draw {}", path.display()))
+    draw(&bars, Some(floor), path).with_context(|| format!("cannot draw {}", path.display()))
 }
 
-fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
-    let highest = bars.iter().map(|(_, value)| *value).fold(floor, f64::max);
+/// Draws a bar for each value.
+pub(super) fn bars(bars: &[(&str, f64)], path: &Path) -> anyhow::Result<()> {
+    draw(bars, None, path).with_context(|| format!("cannot draw {}", path.display()))
+}
+
+fn draw(bars: &[(&str, f64)], floor: Option<f64>, path: &Path) -> anyhow::Result<()> {
+    let values = bars.iter().map(|(_, value)| *value);
+    let highest = values.chain(floor).fold(0.0, f64::max);
     let backend = SVGBackend::new(path, SIZE).into_drawing_area();
     backend.fill(&WHITE)?;
 
@@ -62,11 +68,13 @@ fn draw(bars: &[(&str, f64)], floor: f64, path: &Path) -> anyhow::Result<()> {
         Text::new(format!("{value:.2}"), place, ("sans-serif", 14))
     }))?;
 
-    let ends = [
-        (SegmentValue::Exact(0), floor),
-        (SegmentValue::Exact(bars.len()), floor),
-    ];
-    chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
+    if let Some(floor) = floor {
+        let ends = [
+            (SegmentValue::Exact(0), floor),
+            (SegmentValue::Exact(bars.len()), floor),
+        ];
+        chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
+    }
     backend.present()?;
     Ok(())
 }
@@ -83,7 +91,7 @@ mod tests {
     fn names_and_values_are_in_the_picture() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("picture.svg");
-        draw(&[("first", 2.5), ("second", 1.25)], 1.5, &path).unwrap();
+        draw(&[("first", 2.5), ("second", 1.25)], Some(1.5), &path).unwrap();
         let picture = std::fs::read_to_string(path).unwrap();
         for text in ["first", "second", "2.50", "1.25"] {
             assert!(picture.contains(text), "{text} is missing");

@@ -18,20 +18,26 @@ use nix::unistd::Pid;
 
 use super::machine::Cores;
 
-/// The programs that were built.
+/// The programs that were built, which stand in one directory.
 #[derive(Debug)]
 pub(super) struct Binaries {
-    pub(super) daemon: PathBuf,
-    pub(super) load_test: PathBuf,
-    pub(super) echo: PathBuf,
+    directory: PathBuf,
 }
 
-/// Builds everything that is needed.
-pub(super) fn build(profile: &str) -> anyhow::Result<Binaries> {
+impl Binaries {
+    /// The path of a program.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// Builds these packages and the load tests.
+pub(super) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let packages = packages.iter().chain(&["aquatic_load_test"]);
     let status = Command::new(cargo)
         .args(["build", "--profile", profile])
-        .args(["--package", "aquatic_udp", "--package", "aquatic_load_test"])
+        .args(packages.flat_map(|name| ["--package", name]))
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "cargo build has failed");
@@ -43,11 +49,8 @@ pub(super) fn build(profile: &str) -> anyhow::Result<Binaries> {
         .and_then(Path::parent)
         .context("this program is not in a target directory")?;
     // Cargo puts the dev profile under another name.
-    let directory = target.join(if profile == "dev" { "debug" } else { profile });
     Ok(Binaries {
-        daemon: directory.join("aquatic-udp"),
-        load_test: directory.join("aquatic-udp-load-test"),
-        echo: directory.join("aquatic-udp-echo"),
+        directory: target.join(if profile == "dev" { "debug" } else { profile }),
     })
 }
 
@@ -63,7 +66,14 @@ pub(super) struct Server {
     pub(super) empty_bytes: u64,
 }
 
-/// How a daemon differs from one to another measurement.
+/// Where a daemon is told to listen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) service: SocketAddr,
+    pub(super) metrics: SocketAddr,
+}
+
+/// How `aquatic-udp` differs from one to another measurement.
 #[derive(Debug, Clone)]
 pub(super) struct DaemonOptions<'a> {
     pub(super) cores: Cores,
@@ -87,26 +97,64 @@ impl Default for DaemonOptions<'_> {
 }
 
 impl Server {
-    /// Starts the daemon and waits until it is ready.
+    /// Starts `aquatic-udp` and waits until it is ready.
     pub(super) fn daemon(
         binaries: &Binaries,
         options: &DaemonOptions<'_>,
         directory: &Path,
     ) -> anyhow::Result<Self> {
-        let address = free_udp_address()?;
-        let metrics_address = free_tcp_address()?;
+        let addresses = Addresses {
+            service: free_udp_address()?,
+            metrics: free_tcp_address()?,
+        };
+        let config = daemon_config(addresses.service, addresses.metrics, options);
+        Self::start_daemon(
+            &binaries.path("aquatic-udp"),
+            options.cores,
+            addresses,
+            &config,
+            directory,
+        )
+    }
+
+    /// Starts `aquatic-http` with what `config` says, and waits until it is
+    /// ready.
+    pub(super) fn http_daemon(
+        binaries: &Binaries,
+        config: impl FnOnce(Addresses) -> String,
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
+        let addresses = Addresses {
+            service: free_tcp_address()?,
+            metrics: free_tcp_address()?,
+        };
+        Self::start_daemon(
+            &binaries.path("aquatic-http"),
+            Cores::Server,
+            addresses,
+            &config(addresses),
+            directory,
+        )
+    }
+
+    fn start_daemon(
+        program: &Path,
+        cores: Cores,
+        addresses: Addresses,
+        text: &str,
+        directory: &Path,
+    ) -> anyhow::Result<Self> {
+        let address = addresses.service;
         let config = directory.join(format!("daemon-{}.toml", address.port()));
-        fs::write(&config, daemon_config(address, metrics_address, options))
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
 
         // The daemon says that it is ready as it would to systemd.
         let notify = directory.join(format!("notify-{}", address.port()));
         let ready = listen_for_ready(&notify)?;
 
         let started = Instant::now();
-        let child = options
-            .cores
-            .command(&binaries.daemon)
+        let child = cores
+            .command(program)
             .arg("-c")
             .arg(&config)
             .env("NOTIFY_SOCKET", &notify)
@@ -116,7 +164,7 @@ impl Server {
         let mut server = Self {
             child,
             address,
-            metrics_address,
+            metrics_address: addresses.metrics,
             start_time: Duration::ZERO,
             empty_bytes: 0,
         };
@@ -126,16 +174,24 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts the echo server.
+    /// Starts the echo server over UDP.
     pub(super) fn echo(binaries: &Binaries) -> anyhow::Result<Self> {
-        let address = free_udp_address()?;
+        Self::bare(&binaries.path("aquatic-udp-echo"), free_udp_address()?)
+    }
+
+    /// Starts a server that answers HTTP and does nothing else.
+    pub(super) fn bare_http(binaries: &Binaries, name: &str) -> anyhow::Result<Self> {
+        Self::bare(&binaries.path(name), free_tcp_address()?)
+    }
+
+    fn bare(program: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         let started = Instant::now();
         let child = Cores::Server
-            .command(&binaries.echo)
+            .command(program)
             .arg(address.to_string())
             .stdin(Stdio::null())
             .spawn()
-            .context("cannot start the echo server (or taskset)")?;
+            .with_context(|| format!("cannot start {} (or taskset)", program.display()))?;
         // The load test waits until it answers.
         let mut server = Self {
             child,

@@ -107,7 +107,7 @@ impl Row {
 }
 
 /// The middle value, or the mean of the two; 0 when there are none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.get(middle) {

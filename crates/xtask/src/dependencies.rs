@@ -46,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aquatic_udp_protocol", &["aquatic_bittorrent"]),
+    ("aquatic_ws_protocol", &["aquatic_bittorrent"]),
     // No crate uses this one, and it generates and measures the others.
     (
         "aquatic_xtask",

@@ -1,0 +1,61 @@
+//! Why a connection is closed (RFC 6455, 7.4).
+
+use super::FrameFault;
+
+/// The number in a close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// What the connection was for is done.
+    pub const NORMAL: Self = Self(1000);
+    /// The server stops, or the user has left the page.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// A frame that the protocol does not allow.
+    pub const PROTOCOL_ERROR: Self = Self(1002);
+    /// Text that is no UTF-8.
+    pub const INVALID_TEXT: Self = Self(1007);
+    /// What came is against the rules of the tracker, such as a client that
+    /// does not read.
+    pub const POLICY: Self = Self(1008);
+    /// A message that is longer than what is accepted.
+    pub const TOO_LONG: Self = Self(1009);
+    /// The server starts anew.
+    pub const RESTART: Self = Self(1012);
+    /// The server is too busy.
+    pub const TRY_LATER: Self = Self(1013);
+
+    /// The code with this number; `None` if it must not be sent.
+    ///
+    /// 1004 to 1006, and 1015, stand for what no frame says. Those up to 1014
+    /// are registered; those from 3000 on are for libraries and applications.
+    #[must_use]
+    pub const fn new(number: u16) -> Option<Self> {
+        match number {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// What the payload of a close frame says.
+pub(super) fn code_in(payload: &[u8]) -> Result<Option<CloseCode>, FrameFault> {
+    let [high, low, reason @ ..] = payload else {
+        // Half a code says nothing.
+        return if payload.is_empty() {
+            Ok(None)
+        } else {
+            Err(FrameFault::CloseCode)
+        };
+    };
+    let number = u16::from_be_bytes([*high, *low]);
+    let code = CloseCode::new(number).ok_or(FrameFault::CloseCode)?;
+    str::from_utf8(reason).map_err(|_| FrameFault::NotUtf8)?;
+    Ok(Some(code))
+}

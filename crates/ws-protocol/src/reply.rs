@@ -1,0 +1,199 @@
+//! What clients are told.
+//!
+//! Each function appends one message of JSON to `out`; see
+//! [`write_text`](crate::write_text) for the frame around it. Every message has
+//! an action, without which the client of npm closes its connection.
+
+use aquatic_bittorrent::{InfoHash, PeerId};
+
+use crate::request::{Action, OfferId, SessionDescription};
+use crate::text::{write_bytes, write_number, write_string};
+
+/// The answer to an announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnounceReply {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Peers that have nothing left to download.
+    pub seeders: u32,
+    /// Peers that are still downloading.
+    pub leechers: u32,
+    /// Seconds to wait before the next announce.
+    pub interval: u32,
+}
+
+impl AnnounceReply {
+    /// Appends the reply.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"action\":\"announce\",\"info_hash\":");
+        write_bytes(out, &self.info_hash.0);
+        write_field(out, b",\"complete\":", self.seeders);
+        write_field(out, b",\"incomplete\":", self.leechers);
+        write_field(out, b",\"interval\":", self.interval);
+        out.push(b'}');
+    }
+}
+
+/// An offer, as the peer is told that is to answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayedOffer<'a> {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Whose offer it is.
+    pub from_peer_id: PeerId,
+    /// Which offer it is.
+    pub offer_id: OfferId,
+    /// How to connect.
+    pub description: SessionDescription<'a>,
+}
+
+impl RelayedOffer<'_> {
+    /// Appends the message.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let relayed = Relayed {
+            info_hash: &self.info_hash,
+            from: &self.from_peer_id,
+            offer_id: &self.offer_id,
+            name: b",\"offer\":",
+            description: self.description,
+        };
+        relayed.write(out);
+    }
+}
+
+/// An answer, as the peer is told that has made the offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayedAnswer<'a> {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Who answers.
+    pub from_peer_id: PeerId,
+    /// Which offer it was.
+    pub offer_id: OfferId,
+    /// How to connect.
+    pub description: SessionDescription<'a>,
+}
+
+impl RelayedAnswer<'_> {
+    /// Appends the message.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let relayed = Relayed {
+            info_hash: &self.info_hash,
+            from: &self.from_peer_id,
+            offer_id: &self.offer_id,
+            name: b",\"answer\":",
+            description: self.description,
+        };
+        relayed.write(out);
+    }
+}
+
+/// What offers and answers have in common.
+struct Relayed<'a> {
+    info_hash: &'a InfoHash,
+    from: &'a PeerId,
+    offer_id: &'a OfferId,
+    name: &'static [u8],
+    description: SessionDescription<'a>,
+}
+
+impl Relayed<'_> {
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        let json = self.description.json();
+        /// More than everything but the description takes.
+        const FRAME: usize = 512;
+        out.reserve(FRAME + json.len());
+        out.extend_from_slice(b"{\"action\":\"announce\",\"info_hash\":");
+        write_bytes(out, &self.info_hash.0);
+        out.extend_from_slice(b",\"peer_id\":");
+        write_bytes(out, &self.from.0);
+        out.extend_from_slice(b",\"offer_id\":");
+        write_bytes(out, &self.offer_id.0);
+        out.extend_from_slice(self.name);
+        out.extend_from_slice(json.as_bytes());
+        out.push(b'}');
+    }
+}
+
+/// The answer to a scrape, which is appended torrent by torrent.
+#[derive(Debug)]
+pub struct ScrapeReply<'b> {
+    out: &'b mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'b> ScrapeReply<'b> {
+    /// Begins a reply without torrents.
+    pub fn begin(out: &'b mut Vec<u8>) -> Self {
+        out.extend_from_slice(b"{\"action\":\"scrape\",\"files\":{");
+        Self {
+            out,
+            is_first: true,
+        }
+    }
+
+    /// Appends a torrent. The caller sees to it that each one is there once.
+    #[inline]
+    pub fn append(&mut self, info_hash: &InfoHash, seeders: u32, completed: u32, leechers: u32) {
+        let Self { out, is_first } = self;
+        if !*is_first {
+            out.push(b',');
+        }
+        *is_first = false;
+        write_bytes(out, &info_hash.0);
+        write_field(out, b":{\"complete\":", seeders);
+        write_field(out, b",\"downloaded\":", completed);
+        write_field(out, b",\"incomplete\":", leechers);
+        out.push(b'}');
+    }
+
+    /// Completes the reply.
+    pub fn finish(self) {
+        self.out.extend_from_slice(b"}}");
+    }
+}
+
+/// A refusal, which says again what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// What was asked for, if that is known.
+    pub action: Option<Action>,
+    /// Which torrent, if that is known.
+    pub info_hash: Option<InfoHash>,
+    /// Why not; shown to users.
+    pub reason: &'a str,
+}
+
+impl Failure<'_> {
+    /// Appends the refusal.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        match self.action {
+            Some(Action::Announce) => out.extend_from_slice(b"\"action\":\"announce\","),
+            Some(Action::Scrape) => out.extend_from_slice(b"\"action\":\"scrape\","),
+            None => {}
+        }
+        if let Some(info_hash) = &self.info_hash {
+            out.extend_from_slice(b"\"info_hash\":");
+            write_bytes(out, &info_hash.0);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"failure reason\":");
+        write_string(out, self.reason);
+        out.push(b'}');
+    }
+}
+
+/// Appends `name`, which is JSON, and a number after it.
+#[inline]
+fn write_field(out: &mut Vec<u8>, name: &[u8], number: u32) {
+    out.extend_from_slice(name);
+    write_number(out, number);
+}
+
+#[cfg(test)]
+mod tests;

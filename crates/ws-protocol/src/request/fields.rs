@@ -1,0 +1,150 @@
+//! The values of a message, by their names.
+
+use std::fmt;
+
+use aquatic_bittorrent::AnnounceEvent;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::loose::{Any, Loose};
+use super::meaning::{
+    ActionName, Bytes, EventName, HashOrList, Hashes, Number, Offers, WrongOffer, description,
+};
+use super::{Action, Limits, Offer, SessionDescription};
+
+/// What a message says, of whatever kind it is.
+pub(super) struct Fields<'a> {
+    pub(super) action: Loose<Action>,
+    pub(super) info_hash: Loose<Hashes>,
+    pub(super) peer_id: Loose<[u8; 20]>,
+    pub(super) event: Loose<AnnounceEvent>,
+    pub(super) left: Loose<i64>,
+    pub(super) wanted: Loose<i64>,
+    pub(super) offers: Loose<Result<Vec<Offer<'a>>, WrongOffer>>,
+    pub(super) answer: Loose<SessionDescription<'a>>,
+    pub(super) to_peer_id: Loose<[u8; 20]>,
+    pub(super) offer_id: Loose<[u8; 20]>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads all values.
+    ///
+    /// # Errors
+    ///
+    /// The message is no object of JSON.
+    #[inline]
+    pub(super) fn parse(message: &'a str, limits: Limits) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(message);
+        let fields = deserializer.deserialize_map(FieldsVisitor { limits })?;
+        deserializer.end()?;
+        Ok(fields)
+    }
+}
+
+struct FieldsVisitor {
+    limits: Limits,
+}
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Limits {
+            offers,
+            scrape_torrents,
+        } = self.limits;
+        let mut fields = Fields {
+            action: Loose::Absent,
+            info_hash: Loose::Absent,
+            peer_id: Loose::Absent,
+            event: Loose::Absent,
+            left: Loose::Absent,
+            wanted: Loose::Absent,
+            offers: Loose::Absent,
+            answer: Loose::Absent,
+            to_peer_id: Loose::Absent,
+            offer_id: Loose::Absent,
+        };
+        // Of a name that is there twice, the last value counts, as in browsers.
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Action => fields.action = map.next_value_seed(Any(ActionName))?,
+                Name::InfoHash => {
+                    let limit = scrape_torrents;
+                    fields.info_hash = map.next_value_seed(Any(HashOrList { limit }))?;
+                }
+                Name::PeerId => fields.peer_id = map.next_value_seed(Any(Bytes))?,
+                Name::Event => fields.event = map.next_value_seed(Any(EventName))?,
+                Name::Left => fields.left = map.next_value_seed(Any(Number))?,
+                Name::Wanted => fields.wanted = map.next_value_seed(Any(Number))?,
+                Name::Offers => {
+                    let limit = offers;
+                    fields.offers = map.next_value_seed(Any(Offers { limit }))?;
+                }
+                Name::Answer => fields.answer = description(map.next_value()?),
+                Name::ToPeerId => fields.to_peer_id = map.next_value_seed(Any(Bytes))?,
+                Name::OfferId => fields.offer_id = map.next_value_seed(Any(Bytes))?,
+                Name::Offer | Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The names that mean something.
+#[derive(Clone, Copy)]
+pub(super) enum Name {
+    Action,
+    InfoHash,
+    PeerId,
+    Event,
+    Left,
+    Wanted,
+    Offers,
+    Offer,
+    Answer,
+    ToPeerId,
+    OfferId,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    #[inline]
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(match name {
+            "action" => Name::Action,
+            "info_hash" => Name::InfoHash,
+            "peer_id" => Name::PeerId,
+            "event" => Name::Event,
+            "left" => Name::Left,
+            "numwant" => Name::Wanted,
+            "offers" => Name::Offers,
+            "offer" => Name::Offer,
+            "answer" => Name::Answer,
+            "to_peer_id" => Name::ToPeerId,
+            "offer_id" => Name::OfferId,
+            _ => Name::Other,
+        })
+    }
+}

@@ -6,6 +6,7 @@
 //! SO_REUSEPORT, which fails when anybody else has the address, and gets the
 //! option only then.
 
+use std::env;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
@@ -26,6 +27,10 @@ pub use tcp::{BoundTcp, TcpRequest, tcp};
 /// The name that a passed socket for metrics has (`FileDescriptorName=`).
 pub const METRICS_NAME: &str = "metrics";
 
+/// Set by units whose sockets have their addresses from the configuration: the
+/// name of the socket unit.
+const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
+
 /// Connections that may wait to be accepted by the metrics server.
 const METRICS_BACKLOG: i32 = 16;
 
@@ -39,6 +44,15 @@ pub struct UdpRequest<'a> {
     /// Bytes of payload and bookkeeping that the kernel may hold for each
     /// socket (SO_RCVBUF); `None` leaves the system's default.
     pub receive_buffer_bytes: Option<NonZeroUsize>,
+}
+
+/// Which sockets a daemon wants.
+#[derive(Debug, Clone, Copy)]
+pub enum Request<'a> {
+    /// Those for [`udp`].
+    Udp(UdpRequest<'a>),
+    /// Those for [`tcp`].
+    Tcp(TcpRequest<'a>),
 }
 
 /// A socket that is bound and does not block.
@@ -67,6 +81,7 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
     let adopted = passed.take_udp()?;
     let mut granted = GrantedBuffer::default();
     let sockets = if adopted.is_empty() {
+        warn_of_none();
         bind_each(
             request.addresses,
             request.workers,
@@ -110,10 +125,7 @@ pub(crate) fn metrics(
         return Ok(None);
     };
     let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
+        let socket = new_socket(address, Type::STREAM)?;
         // Connections of the process before this one may linger on the port; a
         // listener that is alive still makes the bind fail.
         socket.set_reuse_address(true)?;
@@ -191,6 +203,17 @@ impl KernelDrops {
     }
 }
 
+/// Says so when a socket unit should have passed sockets: it loses them when its
+/// addresses change under it, until it is started again.
+fn warn_of_none() {
+    if let Ok(unit) = env::var(SOCKET_UNIT) {
+        log::warn!(
+            "{unit} passed no sockets, so they are opened here, and what arrives while \
+             the service restarts is lost; `systemctl restart {unit}` mends that"
+        );
+    }
+}
+
 /// Binds a socket for each address and worker. `bind` gets the address and
 /// whether it is the first socket on it.
 fn bind_each<S: AsFd>(
@@ -202,11 +225,7 @@ fn bind_each<S: AsFd>(
     let mut sockets: Vec<Vec<Bound<S>>> = Vec::new();
     sockets.resize_with(workers.get(), Vec::new);
 
-    for &address in addresses {
-        if is_family_missing(address) && addresses.len() > 1 {
-            log::warn!("not serving {address}: this system has IPv6 switched off");
-            continue;
-        }
+    for address in servable(addresses) {
         // With port 0 the first socket finds out which port it is.
         let mut address = address;
         for (index, worker) in sockets.iter_mut().enumerate() {
@@ -230,8 +249,19 @@ fn bind_each<S: AsFd>(
     Ok(sockets)
 }
 
-/// Whether this is every IPv6 address of a system that knows no IPv6: then the
-/// default configuration serves IPv4 all the same.
+/// The addresses without every IPv6 address of a system that knows no IPv6: so
+/// the default configuration serves IPv4 there all the same, with a warning.
+pub(crate) fn servable(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
+    addresses.iter().copied().filter(|&address| {
+        let is_left_out = addresses.len() > 1 && is_family_missing(address);
+        if is_left_out {
+            log::warn!("not serving {address}: this system has IPv6 switched off");
+        }
+        !is_left_out
+    })
+}
+
+/// Whether this is every IPv6 address of a system that knows no IPv6.
 fn is_family_missing(address: SocketAddr) -> bool {
     address.is_ipv6()
         && address.ip().is_unspecified()
@@ -244,16 +274,25 @@ fn bind_udp(
     is_first: bool,
     receive_buffer: Option<NonZeroUsize>,
 ) -> io::Result<(UdpSocket, usize)> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = new_socket(address, Type::DGRAM)?;
+    // Before the bind, so that no datagram meets a small buffer.
+    let granted = set_receive_buffer(&socket, receive_buffer)?;
+    bind_shared(&socket, address, is_first)?;
+    Ok((socket.into(), granted))
+}
+
+/// An unbound socket; one for IPv6 serves IPv6 only.
+fn new_socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Before the bind, so that no datagram meets a small buffer.
-    let granted = set_receive_buffer(&socket, receive_buffer)?;
+    Ok(socket)
+}
+
+/// Binds a socket that shares its address with others of this process, but
+/// not with those of another: the first one is bound without SO_REUSEPORT.
+fn bind_shared(socket: &Socket, address: SocketAddr, is_first: bool) -> io::Result<()> {
     if !is_first {
         socket.set_reuse_port(true)?;
     }
@@ -261,8 +300,7 @@ fn bind_udp(
     if is_first {
         socket.set_reuse_port(true)?;
     }
-    socket.set_nonblocking(true)?;
-    Ok((socket.into(), granted))
+    socket.set_nonblocking(true)
 }
 
 /// Gives each worker its passed sockets. `directive` is what names one in a
@@ -273,6 +311,7 @@ fn share_out<S: AsFd>(
     directive: &str,
     adopted: Vec<PassedSocket<S>>,
 ) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
+    let unit = adopted.first().map(|one| SocketUnit::of(&one.name));
     let mut addresses: Vec<(SocketAddr, Vec<Bound<S>>)> = Vec::new();
     for PassedSocket {
         address, socket, ..
@@ -290,20 +329,17 @@ fn share_out<S: AsFd>(
             None => addresses.push((address, vec![bound])),
         }
     }
-    warn_of_other_addresses(wanted, &addresses);
+    if let Some(unit) = unit {
+        for warning in differences(wanted, workers, directive, &addresses, &unit) {
+            log::warn!("{warning}");
+        }
+    }
 
     let sockets: Vec<Bound<S>> = addresses
         .into_iter()
         .flat_map(|(_, sockets)| sockets)
         .collect();
     let count = sockets.len().min(workers.get());
-    if count < workers.get() {
-        log::warn!(
-            "{workers} socket workers are configured, but the service manager passed only {count} \
-             sockets: starting {count}; repeat {directive} in the socket unit, \
-             with ReusePort=yes, once for each worker"
-        );
-    }
     let mut shares: Vec<Vec<Bound<S>>> = Vec::new();
     shares.resize_with(count, Vec::new);
     for (index, socket) in sockets.into_iter().enumerate() {
@@ -312,7 +348,36 @@ fn share_out<S: AsFd>(
     Ok(shares)
 }
 
-fn warn_of_other_addresses<S>(wanted: &[SocketAddr], found: &[(SocketAddr, Vec<Bound<S>>)]) {
+/// The unit that passed sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SocketUnit {
+    /// One that has its addresses from the configuration of the daemon.
+    Generated(String),
+    /// One that somebody has written; its name is not known.
+    Written,
+}
+
+impl SocketUnit {
+    /// What the name of a passed socket says: by default, that is its unit's.
+    fn of(name: &str) -> Self {
+        match env::var(SOCKET_UNIT) {
+            Ok(unit) if unit == name => Self::Generated(unit),
+            _ => Self::Written,
+        }
+    }
+}
+
+/// What differs between the sockets that were passed and those that are
+/// configured, and what would make them agree.
+fn differences<S>(
+    wanted: &[SocketAddr],
+    workers: NonZeroUsize,
+    directive: &str,
+    found: &[(SocketAddr, Vec<Bound<S>>)],
+    unit: &SocketUnit,
+) -> Vec<String> {
+    let mut texts = Vec::new();
+    let wanted: Vec<_> = servable(wanted).collect();
     let same =
         wanted.len() == found.len() && found.iter().all(|(address, _)| wanted.contains(address));
     if !same {
@@ -320,13 +385,45 @@ fn warn_of_other_addresses<S>(wanted: &[SocketAddr], found: &[(SocketAddr, Vec<B
             let texts: Vec<_> = addresses.map(|address| address.to_string()).collect();
             texts.join(", ")
         };
-        log::warn!(
+        texts.push(format!(
             "serving the sockets that the service manager passed ({}), \
              not the addresses of the configuration ({})",
             list(&mut found.iter().map(|(address, _)| *address)),
             list(&mut wanted.iter().copied()),
-        );
+        ));
     }
+    let count: usize = found.iter().map(|(_, sockets)| sockets.len()).sum();
+    if count < workers.get() {
+        texts.push(format!(
+            "{workers} socket workers are configured, but the service manager passed only {count} \
+             sockets: starting {count}"
+        ));
+    } else if let SocketUnit::Generated(_) = unit
+        && let Some((address, sockets)) = found
+            .iter()
+            .find(|(_, sockets)| sockets.len() != workers.get())
+    {
+        texts.push(format!(
+            "{workers} socket workers are configured, but the service manager passed {} sockets \
+             for {address}",
+            sockets.len()
+        ));
+    }
+    for text in &mut texts {
+        text.push_str(&match unit {
+            SocketUnit::Generated(unit) => format!("; {}", mend(unit)),
+            SocketUnit::Written => format!(
+                "; write {directive} into the socket unit, with ReusePort=yes, \
+                 for each address once for each worker"
+            ),
+        });
+    }
+    texts
+}
+
+/// What makes a socket unit have what its daemon's configuration says.
+fn mend(unit: &str) -> String {
+    format!("`systemctl daemon-reload && systemctl restart {unit}` makes them agree")
 }
 
 /// Asks for a receive buffer of this size and returns what was granted.

@@ -30,6 +30,7 @@ pub type BoundTcp = Bound<TcpListener>;
 pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
     let adopted = passed.take_all_tcp()?;
     if adopted.is_empty() {
+        warn_of_none();
         let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
         return bind_each(
             request.addresses,
@@ -47,27 +48,13 @@ pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
 }
 
 fn bind_tcp(address: SocketAddr, is_first: bool, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+    let socket = new_socket(address, Type::STREAM)?;
     // Connections of the process before this one may linger on the port; a
     // listener that is alive still makes the bind of the first socket fail.
     socket.set_reuse_address(true)?;
     // Accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
-    if !is_first {
-        socket.set_reuse_port(true)?;
-    }
-    socket.bind(&address.into())?;
-    if is_first {
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_nonblocking(true)?;
+    bind_shared(&socket, address, is_first)?;
     socket.listen(backlog)?;
     Ok(socket.into())
 }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use aquatic_service::cli::{Action, ConfigArguments};
-use aquatic_service::config::{self, Config, Invalid, Loaded};
+use aquatic_service::config::{self, Invalid, Loaded};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use crate::config::Config;
 use crate::report::Report;
 
 /// What differs from load test to load test.
@@ -16,20 +17,21 @@ pub trait LoadTest {
     const NAME: &'static str;
     /// What `--help` begins with.
     const ABOUT: &'static str;
-    /// What the user wrote.
-    type Config: Config;
-    /// The same, valid by type.
+    /// The section `transport` of the configuration.
+    type Transport;
+    /// The section `requests` of the configuration.
+    type Requests;
+    /// A configuration that is valid by type.
     type Settings;
-
-    /// The keys that the command line can override.
-    fn overridable(config: &mut Self::Config) -> Overridable<'_>;
 
     /// Checks a configuration.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    fn settings(config: &Self::Config) -> Result<Self::Settings, Vec<Invalid>>;
+    fn settings(
+        config: &Config<Self::Transport, Self::Requests>,
+    ) -> Result<Self::Settings, Vec<Invalid>>;
 
     /// Does the test.
     ///
@@ -40,25 +42,11 @@ pub trait LoadTest {
     fn run(settings: &Self::Settings) -> anyhow::Result<Report>;
 }
 
-/// Keys of a configuration that the command line can override.
-#[derive(Debug)]
-pub struct Overridable<'a> {
-    /// Address and port of the tracker.
-    pub server_address: &'a mut String,
-    /// The tracker's process, or 0.
-    pub server_pid: &'a mut u32,
-    /// How long to measure.
-    pub duration_seconds: &'a mut u32,
-    /// Number of threads.
-    pub workers: &'a mut usize,
-    /// Whether to announce every peer before measuring.
-    pub fill: &'a mut bool,
-    /// Whether to write a line each second.
-    pub progress: &'a mut bool,
-}
-
 /// The body of `main` of a load test.
-pub fn main<T: LoadTest>() -> ExitCode {
+pub fn main<T: LoadTest>() -> ExitCode
+where
+    Config<T::Transport, T::Requests>: config::Config,
+{
     let matches = Arguments::command()
         .name(T::NAME)
         .about(T::ABOUT)
@@ -112,34 +100,38 @@ struct Arguments {
 
 impl Arguments {
     /// Puts what the command line says in place of what the file says.
-    fn apply(&self, config: Overridable<'_>) {
+    fn apply<Transport, Requests>(&self, config: &mut Config<Transport, Requests>) {
         if let Some(server) = &self.server {
             config.server_address.clone_from(server);
         }
         if let Some(pid) = self.server_pid {
-            *config.server_pid = pid;
+            config.server_pid = pid;
         }
         if let Some(seconds) = self.duration {
-            *config.duration_seconds = seconds;
+            config.duration_seconds = seconds;
         }
         if let Some(workers) = self.workers {
-            *config.workers = workers;
+            config.workers = workers;
         }
-        *config.fill |= self.fill;
-        *config.progress &= !self.quiet;
+        config.fill |= self.fill;
+        config.progress &= !self.quiet;
     }
 }
 
-fn run<T: LoadTest>(arguments: &Arguments) -> anyhow::Result<()> {
+fn run<T: LoadTest>(arguments: &Arguments) -> anyhow::Result<()>
+where
+    Config<T::Transport, T::Requests>: config::Config,
+{
     let action = arguments.config.action();
     if action == Action::PrintDefault {
-        return print(T::Config::DEFAULT_TOML);
+        return print(<Config<T::Transport, T::Requests> as config::Config>::DEFAULT_TOML);
     }
-    let mut loaded: Loaded<T::Config> = config::load(arguments.config.config.as_deref())?;
+    let mut loaded: Loaded<Config<T::Transport, T::Requests>> =
+        config::load(arguments.config.config.as_deref())?;
     for warning in &loaded.warnings {
         eprintln!("{warning}");
     }
-    arguments.apply(T::overridable(&mut loaded.config));
+    arguments.apply(&mut loaded.config);
     let settings = loaded.settings(T::settings)?;
     if action == Action::PrintEffective {
         return print(&loaded.effective_toml());
@@ -166,21 +158,22 @@ mod tests {
     /// What a command line makes of other values.
     fn applied(words: &str) -> (String, [u32; 3], [bool; 2]) {
         let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
-        let mut server = "127.0.0.1:1".to_owned();
-        let (mut server_pid, mut duration_seconds, mut workers) = (2, 3, 4);
-        let (mut fill, mut progress) = (false, true);
-        arguments.apply(Overridable {
-            server_address: &mut server,
-            server_pid: &mut server_pid,
-            duration_seconds: &mut duration_seconds,
-            workers: &mut workers,
-            fill: &mut fill,
-            progress: &mut progress,
-        });
+        let mut config: Config<(), ()> = Config {
+            server_address: "127.0.0.1:1".to_owned(),
+            server_pid: 2,
+            duration_seconds: 3,
+            workers: 4,
+            ..Config::default()
+        };
+        arguments.apply(&mut config);
         (
-            server,
-            [server_pid, duration_seconds, workers as u32],
-            [fill, progress],
+            config.server_address,
+            [
+                config.server_pid,
+                config.duration_seconds,
+                config.workers as u32,
+            ],
+            [config.fill, config.progress],
         )
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::counters::{Counters, SharedCounters};
 
@@ -50,6 +51,7 @@ impl Phase {
 /// Shared by the main thread and all workers.
 #[derive(Debug)]
 pub(crate) struct Control {
+    started: Instant,
     phase: AtomicU8,
     counters: Vec<SharedCounters>,
     first_error: Mutex<Option<String>>,
@@ -59,11 +61,17 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new(workers: usize) -> Self {
         Self {
+            started: Instant::now(),
             phase: AtomicU8::new(Phase::Connect as u8),
             counters: (0..workers).map(|_| SharedCounters::default()).collect(),
             first_error: Mutex::new(None),
             first_failure: Mutex::new(None),
         }
+    }
+
+    /// When the clock of all workers began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -15,6 +15,7 @@ use crate::population::Population;
 use crate::process::Process;
 use crate::report::{Fill, Measured, ProcessFigures, Report};
 use crate::run_settings::RunSettings;
+use crate::tally::Tally;
 
 /// What a leader has to know of a protocol.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,19 @@ pub(crate) struct Part {
     pub(crate) number: usize,
     pub(crate) control: Arc<Control>,
     pub(crate) population: Arc<Population>,
+}
+
+impl Part {
+    /// Counters that are all zero.
+    pub(crate) fn tally(&self) -> anyhow::Result<Tally> {
+        Tally::new(Arc::clone(&self.control), self.number)
+    }
+
+    /// Random numbers, other ones for each worker.
+    pub(crate) fn random(&self, settings: &RunSettings) -> fastrand::Rng {
+        let seed = settings.population.seed;
+        fastrand::Rng::with_seed(seed.wrapping_add(self.number as u64))
+    }
 }
 
 /// Tests a tracker; returns when the time is over.

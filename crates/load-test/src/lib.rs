@@ -2,17 +2,23 @@
 //!
 //! * [`udp`]: BEP 15 over UDP.
 //! * [`http`]: BEP 3 over HTTP and HTTPS.
-//! * [`command_line`]: what all load tests do with their command line.
+//! * [`stream`]: connections, which all but the first have in common.
+//! * [`command_line`], [`config`]: what all load tests do with their command
+//!   line and configuration.
 //! * [`population`]: who announces what; [`sources`]: from where.
 //! * [`lead`]: the main thread leads the workers from phase to phase
-//!   ([`control`]), and adds up what they have counted ([`counters`]).
+//!   ([`control`]), and adds up what they have counted ([`tally`],
+//!   [`counters`]).
+//! * [`bare`]: what the floors of benchmarks have in common.
 //! * [`report`]: what a run has found.
 //! * [`process`]: what the tracker's process costs.
 //!
 //! Only ever test a tracker of your own: to anybody else's, these programs are
 //! an attack.
 
+pub mod bare;
 pub mod command_line;
+mod config;
 mod control;
 mod counters;
 pub mod http;
@@ -24,7 +30,10 @@ mod population;
 pub mod process;
 mod report;
 mod run_settings;
+mod share;
 mod sources;
+mod stream;
+mod tally;
 pub mod udp;
 
 pub use latency::Latency;

@@ -4,13 +4,15 @@
 //! seed by arithmetic, so that millions of peers cost this program no memory
 //! (but for a table when popularity is uneven) and two runs agree on them.
 //!
-//! Peers are dealt out to source addresses in turn: peer `i` announces from
-//! source `i % sources`, with port `1 + i / sources`. So no two peers share
-//! source address and port.
+//! Peers are dealt out in turn to what carries them: source addresses, or
+//! connections. Peer `i` announces from carrier `i % carriers`, with port
+//! `1 + i / carriers`. So no two peers share source address and port.
 
 mod settings;
 
 use aquatic_bittorrent::{InfoHash, PeerId};
+
+use crate::share::Share;
 
 pub(crate) use settings::PopulationSettings;
 pub use settings::{Popularity, PopulationConfig};
@@ -23,7 +25,7 @@ pub(crate) const PEERS_PER_SOURCE: u32 = 65_535;
 pub(crate) struct Population {
     torrents: u32,
     peers: u32,
-    sources: u32,
+    carriers: u32,
     seed: u64,
     /// A peer whose number scrambles to less than this is a seeder.
     seeder_limit: u64,
@@ -45,7 +47,7 @@ impl Population {
         Self {
             torrents: settings.torrents,
             peers: settings.peers,
-            sources: settings.sources,
+            carriers: settings.carriers,
             seed: settings.seed,
             seeder_limit: fraction_of_u64(settings.seeder_fraction),
             torrent_of_peer: match settings.popularity {
@@ -55,16 +57,16 @@ impl Population {
         }
     }
 
-    /// How many peers announce from a source.
-    pub(crate) fn peers_of_source(&self, source: u32) -> u32 {
+    /// The peers that announce from a carrier.
+    pub(crate) fn share(&self, carrier: u32) -> Share {
         // As many as there are numbers below `peers` with this remainder.
-        self.peers / self.sources + u32::from(source < self.peers % self.sources)
+        Share::new(self.peers / self.carriers + u32::from(carrier < self.peers % self.carriers))
     }
 
-    /// The peer of a source by its place there, which is below
-    /// [`peers_of_source`](Self::peers_of_source).
-    pub(crate) fn peer(&self, source: u32, place: u32) -> Peer {
-        let number = place * self.sources + source;
+    /// The peer of a carrier by its place there, which is below the number of
+    /// peers of its [`share`](Self::share).
+    pub(crate) fn peer(&self, carrier: u32, place: u32) -> Peer {
+        let number = place * self.carriers + carrier;
         let scrambled = scramble(self.seed ^ PEER_DOMAIN ^ u64::from(number));
 
         let mut peer_id = *b"-AQ1000-............";
@@ -74,7 +76,7 @@ impl Population {
         Peer {
             info_hash: self.info_hash(self.torrent(number)),
             peer_id: PeerId(peer_id),
-            // Settings allow no more than PEERS_PER_SOURCE places.
+            // Where ports matter, there are no more than PEERS_PER_SOURCE places.
             port: (place + 1) as u16,
             seeder: scrambled < self.seeder_limit,
         }
@@ -154,11 +156,11 @@ mod tests {
 
     use super::*;
 
-    fn settings(torrents: u32, peers: u32, sources: u32) -> PopulationSettings {
+    fn settings(torrents: u32, peers: u32, carriers: u32) -> PopulationSettings {
         PopulationSettings {
             torrents,
             peers,
-            sources,
+            carriers,
             popularity: Popularity::Uniform,
             zipf_exponent: 1.0,
             seeder_fraction: 0.25,
@@ -168,9 +170,9 @@ mod tests {
 
     fn everybody(settings: &PopulationSettings) -> Vec<(u32, Peer)> {
         let population = Population::new(settings);
-        (0..settings.sources)
-            .flat_map(|source| (0..population.peers_of_source(source)).map(move |at| (source, at)))
-            .map(|(source, place)| (source, population.peer(source, place)))
+        (0..settings.carriers)
+            .flat_map(|carrier| (0..population.share(carrier).peers).map(move |at| (carrier, at)))
+            .map(|(carrier, place)| (carrier, population.peer(carrier, place)))
             .collect()
     }
 
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_of_a_torrent_come_from_several_sources() {
+    fn peers_of_a_torrent_come_from_several_carriers() {
         let peers = everybody(&settings(100, 200, 8));
         let pairs: HashSet<_> = peers.iter().map(|(s, peer)| (*s, peer.info_hash)).collect();
         assert_eq!(pairs.len(), 200);

@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::time::Duration;
 
+use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::config::Checks;
 
-use crate::population::{PopulationConfig, PopulationSettings};
+use crate::config::{Config, EventsConfig};
+use crate::mix::{self, Mix};
+use crate::population::PopulationSettings;
 use crate::sources;
 
 /// The part of the settings that is the same for all protocols.
@@ -21,50 +24,72 @@ pub(crate) struct RunSettings {
     pub(crate) progress: bool,
     /// At least one a worker, all of the server's family.
     pub(crate) sources: Vec<IpAddr>,
+    /// By all workers together; None sends as fast as replies come.
+    pub(crate) requests_per_second: Option<NonZero<u32>>,
     /// A request that has no reply by then is lost.
     pub(crate) timeout: Duration,
+    /// How long to look for replies before going to sleep.
+    pub(crate) spin: Duration,
     pub(crate) population: PopulationSettings,
-}
-
-/// The keys that [`RunSettings`] is made from.
-pub(crate) struct RunKeys<'a> {
-    pub(crate) server_address: &'a str,
-    pub(crate) server_pid: u32,
-    pub(crate) workers: usize,
-    pub(crate) duration_seconds: u32,
-    pub(crate) warm_up_seconds: u32,
-    pub(crate) fill: bool,
-    pub(crate) progress: bool,
-    pub(crate) source_addresses: &'a [String],
-    pub(crate) timeout_milliseconds: u32,
-    pub(crate) population: &'a PopulationConfig,
+    pub(crate) events: Mix<AnnounceEvent, 4>,
 }
 
 impl RunSettings {
-    pub(crate) fn new(keys: &RunKeys<'_>, checks: &mut Checks) -> Self {
-        let server = server(keys.server_address, checks);
-        let workers = checks.within("workers", keys.workers, 1..=MAX_WORKERS);
-        let duration = checks.seconds("duration_seconds", keys.duration_seconds, 1..=MAX_SECONDS);
-        let warm_up = checks.seconds("warm_up_seconds", keys.warm_up_seconds, 0..=MAX_SECONDS);
-        let sources = sources::resolve(keys.source_addresses, server, workers, checks);
+    /// Checks what is the same for all protocols. `carriers` says what the
+    /// peers are dealt out to.
+    pub(crate) fn new<Transport, Requests>(
+        config: &Config<Transport, Requests>,
+        carriers: Carriers,
+        checks: &mut Checks,
+    ) -> Self {
+        let network = &config.network;
+        let server = server(&config.server_address, checks);
+        let workers = checks.within("workers", config.workers, 1..=MAX_WORKERS);
+        let duration = checks.seconds("duration_seconds", config.duration_seconds, 1..=MAX_SECONDS);
+        let warm_up = checks.seconds("warm_up_seconds", config.warm_up_seconds, 0..=MAX_SECONDS);
+        let sources = sources::resolve(&network.source_addresses, server, workers, checks);
         let timeout_milliseconds = checks.within(
             "network.timeout_milliseconds",
-            keys.timeout_milliseconds,
+            network.timeout_milliseconds,
             1..=MAX_TIMEOUT_MILLISECONDS,
+        );
+        let spin_microseconds = checks.within(
+            "network.spin_microseconds",
+            network.spin_microseconds,
+            0..=MAX_SPIN_MICROSECONDS,
         );
         Self {
             server,
-            server_pid: NonZero::new(keys.server_pid),
+            server_pid: NonZero::new(config.server_pid),
             workers,
             duration,
             warm_up,
-            fill: keys.fill,
-            progress: keys.progress,
+            fill: config.fill,
+            progress: config.progress,
+            requests_per_second: NonZero::new(network.requests_per_second),
             timeout: Duration::from_millis(timeout_milliseconds.into()),
-            population: PopulationSettings::new(keys.population, sources.len(), checks),
+            spin: Duration::from_micros(spin_microseconds.into()),
+            population: match carriers {
+                Carriers::Sources => {
+                    PopulationSettings::of_sources(&config.population, sources.len(), checks)
+                }
+                Carriers::Connections(count) => {
+                    PopulationSettings::of_connections(&config.population, count, checks)
+                }
+            },
+            events: events(&config.events, checks),
             sources,
         }
     }
+}
+
+/// What the peers of the population are dealt out to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carriers {
+    /// Source addresses: a peer is an address and a port.
+    Sources,
+    /// So many connections: a peer is where it can be reached.
+    Connections(usize),
 }
 
 fn server(text: &str, checks: &mut Checks) -> SocketAddr {
@@ -81,14 +106,14 @@ fn server(text: &str, checks: &mut Checks) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 3000))
 }
 
-/// Checks how long to look for replies before going to sleep.
-pub(crate) fn spin(microseconds: u32, checks: &mut Checks) -> Duration {
-    let microseconds = checks.within(
-        "network.spin_microseconds",
-        microseconds,
-        0..=MAX_SPIN_MICROSECONDS,
-    );
-    Duration::from_micros(microseconds.into())
+fn events(events: &EventsConfig, checks: &mut Checks) -> Mix<AnnounceEvent, 4> {
+    let weights = [
+        (AnnounceEvent::None, events.none),
+        (AnnounceEvent::Started, events.started),
+        (AnnounceEvent::Completed, events.completed),
+        (AnnounceEvent::Stopped, events.stopped),
+    ];
+    mix::checked("events.none", weights, checks)
 }
 
 /// Workers at most.

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use aquatic_load_test::http::{
-    ClientStyle, Config, NetworkConfig, PopulationConfig, Report, Settings, TlsConfig, run,
+    ClientStyle, Config, NetworkConfig, PopulationConfig, Report, Settings, TlsConfig,
+    TransportConfig, run,
 };
 use aquatic_service::config::{Config as _, parse};
 use aquatic_test_harness::certificates;
@@ -213,8 +214,11 @@ fn config(tracker: &Tracker) -> Config {
         progress: false,
         network: NetworkConfig {
             source_addresses: vec![sources.to_owned()],
-            connections: 8,
             ..NetworkConfig::default()
+        },
+        transport: TransportConfig {
+            connections: 8,
+            ..TransportConfig::default()
         },
         population: PopulationConfig {
             torrents: 100,
@@ -251,7 +255,7 @@ fn fills_and_measures_over_kept_connections() {
     let mut config = config(&tracker);
     config.workers = 2;
     config.fill = true;
-    config.network.idle_connections = 5;
+    config.transport.idle_connections = 5;
     config.requests.scrape_weight = 100;
     let report = test(&config).unwrap();
 
@@ -271,7 +275,7 @@ fn fills_and_measures_over_kept_connections() {
 fn a_connection_a_request() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.network.keep_alive = false;
+    config.requests.keep_alive = false;
     let report = test(&config).unwrap();
 
     assert_clean(&report);
@@ -302,8 +306,8 @@ fn full_and_resumed_handshakes() {
     let tracker = Tracker::start_tls("127.0.0.1:0");
     let file = authority();
     let mut config = config(&tracker);
-    config.network.keep_alive = false;
-    config.tls = TlsConfig {
+    config.requests.keep_alive = false;
+    config.transport.tls = TlsConfig {
         enable: true,
         server_name: "localhost".to_owned(),
         ca_certificate_path: file.path().to_str().unwrap().to_owned(),
@@ -315,7 +319,7 @@ fn full_and_resumed_handshakes() {
     assert!(connections.full_handshakes > 20);
     assert_eq!(connections.resumed_handshakes, 0);
 
-    config.tls.resumption = true;
+    config.transport.tls.resumption = true;
     let resumed = test(&config).unwrap();
     assert_clean(&resumed);
     let connections = resumed.connections.unwrap();
@@ -328,13 +332,13 @@ fn a_certificate_of_another_name_is_refused() {
     let tracker = Tracker::start_tls("127.0.0.1:0");
     let file = authority();
     let mut config = config(&tracker);
-    config.tls.enable = true;
-    config.tls.server_name = "other.test".to_owned();
+    config.transport.tls.enable = true;
+    config.transport.tls.server_name = "other.test".to_owned();
     config.network.timeout_milliseconds = 100;
     // Nobody looks at it.
     assert_clean(&test(&config).unwrap());
 
-    config.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
+    config.transport.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
     let error = test(&config).unwrap_err().to_string();
     assert!(error.contains("not valid for name"), "{error}");
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, Report, Settings, run};
+use aquatic_load_test::udp::{
+    Config, NetworkConfig, PopulationConfig, Report, Settings, TransportConfig, run,
+};
 use aquatic_service::config::{Config as _, parse};
 use aquatic_udp_protocol::{
     AnnounceWriter, ConnectionId, Request, ScrapeWriter, TorrentStatistics, write_connect,
@@ -133,10 +135,13 @@ fn config(tracker: &Tracker, sources: &str) -> Config {
         progress: false,
         network: NetworkConfig {
             source_addresses: vec![sources.to_owned()],
-            outstanding_requests: 32,
             // A busy machine may let a thread wait for long.
             timeout_milliseconds: 1500,
             ..NetworkConfig::default()
+        },
+        transport: TransportConfig {
+            outstanding_requests: 32,
+            ..TransportConfig::default()
         },
         population: PopulationConfig {
             torrents: 100,

@@ -10,27 +10,17 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use aquatic_load_test::http::bare::{Answer, BACKLOG, READ_BYTES, answer};
+use aquatic_load_test::bare;
+use aquatic_load_test::http::bare::{Answer, READ_BYTES, answer};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Socket, Type};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bare::main("aquatic-http-bare-epoll", serve_all)
 }
 
-fn run() -> anyhow::Result<()> {
-    let address: SocketAddr = std::env::args()
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .context("usage: aquatic-http-bare-epoll ADDRESS:PORT")?;
-    let mut listener = listen(address).with_context(|| format!("cannot listen on {address}"))?;
+fn serve_all(address: SocketAddr) -> anyhow::Result<()> {
+    let mut listener = TcpListener::from_std(bare::listen(address)?);
     let mut poll = Poll::new().context("cannot make an epoll instance")?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -53,18 +43,6 @@ fn run() -> anyhow::Result<()> {
             }
         }
     }
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM.nonblocking(),
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG.cast_signed())?;
-    Ok(TcpListener::from_std(socket.into()))
 }
 
 fn accept(

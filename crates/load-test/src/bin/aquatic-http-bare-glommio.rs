@@ -1,36 +1,29 @@
 //! `aquatic-http-bare-glommio`: the least that an HTTP server can do with
 //! glommio, as a floor for benchmarks of trackers.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
+use aquatic_load_test::bare;
 use aquatic_load_test::http::bare::{Answer, READ_BYTES, answer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bare::main("aquatic-http-bare-glommio", run)
 }
 
-fn run() -> anyhow::Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .context("usage: aquatic-http-bare-glommio ADDRESS:PORT")?;
+fn run(address: SocketAddr) -> anyhow::Result<()> {
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .make()
         .map_err(|error| anyhow!("cannot make an executor: {error}"))?;
     executor.run(serve_all(address))
 }
 
-async fn serve_all(address: String) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(&address)
+async fn serve_all(address: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
         .map_err(|error| anyhow!("cannot listen on {address}: {error}"))?;
     loop {
         let stream = listener

@@ -6,28 +6,20 @@
 //! as a connect request, 200 bytes (30 peers) for what is as long as an
 //! announce. Nothing is checked and nothing is remembered.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use aquatic_load_test::bare;
 use aquatic_udp_protocol::MIN_ANNOUNCE_LENGTH;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bare::main("aquatic-udp-echo", echo)
 }
 
-fn run() -> anyhow::Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .context("usage: aquatic-udp-echo ADDRESS:PORT")?;
+fn echo(address: SocketAddr) -> anyhow::Result<()> {
     let socket =
-        UdpSocket::bind(&address).with_context(|| format!("cannot bind a socket to {address}"))?;
+        UdpSocket::bind(address).with_context(|| format!("cannot bind a socket to {address}"))?;
 
     let mut request = [0; 2048];
     let mut reply = [0; ANNOUNCE_REPLY_LENGTH];

@@ -10,9 +10,6 @@ use std::sync::LazyLock;
 /// Bytes that are read at once, and the longest request that is answered.
 pub const READ_BYTES: usize = 16 * 1024;
 
-/// Connections that wait to be accepted.
-pub const BACKLOG: u32 = 4096;
-
 /// What to do with what has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {

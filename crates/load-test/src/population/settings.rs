@@ -12,8 +12,9 @@ use super::PEERS_PER_SOURCE;
 pub struct PopulationConfig {
     /// Number of torrents (1 to 4294967295).
     pub torrents: u32,
-    /// Number of peers (1 to 4294967295). Peers differ in source address or
-    /// announced port, so a source address can carry 65535 of them.
+    /// Number of peers (1 to 4294967295). Over UDP and HTTP, peers differ in
+    /// source address or announced port, so a source address can carry 65535
+    /// of them. Over WebSocket, they differ in connection or torrent.
     pub peers: u32,
     /// How peers are spread over torrents: "uniform" gives every torrent the
     /// same number of peers, "zipf" gives few torrents most of the peers, as
@@ -58,7 +59,8 @@ pub enum Popularity {
 pub(crate) struct PopulationSettings {
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
-    pub(crate) sources: u32,
+    /// What peers are dealt out to.
+    pub(crate) carriers: u32,
     pub(crate) popularity: Popularity,
     pub(crate) zipf_exponent: f64,
     pub(crate) seeder_fraction: f64,
@@ -66,13 +68,15 @@ pub(crate) struct PopulationSettings {
 }
 
 impl PopulationSettings {
-    /// Checks the section `population` of a configuration.
-    pub(crate) fn new(config: &PopulationConfig, sources: usize, checks: &mut Checks) -> Self {
-        let torrents = checks.within("population.torrents", config.torrents, 1..=u32::MAX);
-        let peers = checks.within("population.peers", config.peers, 1..=u32::MAX);
-
-        // The number of sources is bounded far below `u32::MAX`.
-        let sources = sources.max(1) as u32;
+    /// Checks the section `population` of a configuration whose peers are told
+    /// apart by source address and port.
+    pub(crate) fn of_sources(
+        config: &PopulationConfig,
+        sources: usize,
+        checks: &mut Checks,
+    ) -> Self {
+        let this = Self::new(config, sources, "source addresses", checks);
+        let (peers, sources) = (this.peers, this.carriers);
         if u64::from(peers) > u64::from(sources) * u64::from(PEERS_PER_SOURCE) {
             let needed = peers.div_ceil(PEERS_PER_SOURCE);
             checks.fail(
@@ -83,10 +87,28 @@ impl PopulationSettings {
                 ),
             );
         }
-        if peers < sources {
+        this
+    }
+
+    /// The same where peers are told apart by their connections.
+    pub(crate) fn of_connections(
+        config: &PopulationConfig,
+        connections: usize,
+        checks: &mut Checks,
+    ) -> Self {
+        Self::new(config, connections, "connections", checks)
+    }
+
+    fn new(config: &PopulationConfig, carriers: usize, name: &str, checks: &mut Checks) -> Self {
+        let torrents = checks.within("population.torrents", config.torrents, 1..=u32::MAX);
+        let peers = checks.within("population.peers", config.peers, 1..=u32::MAX);
+
+        // The number of carriers is bounded far below `u32::MAX`.
+        let carriers = carriers.max(1) as u32;
+        if peers < carriers {
             checks.fail(
                 "population.peers",
-                format!("{peers} peers are too few for {sources} source addresses"),
+                format!("{peers} peers are too few for {carriers} {name}"),
             );
         }
         if !(0.0..=1.0).contains(&config.seeder_fraction) {
@@ -106,7 +128,7 @@ impl PopulationSettings {
         Self {
             torrents,
             peers,
-            sources,
+            carriers,
             popularity: config.popularity,
             zipf_exponent: config.zipf_exponent,
             seeder_fraction: config.seeder_fraction,

@@ -6,7 +6,7 @@ use aquatic_udp_protocol::{
     TransactionId, UrlData,
 };
 
-use super::settings::{MAX_SCRAPE_TORRENTS, RequestsSettings};
+use super::settings::{MAX_SCRAPE_TORRENTS, Settings};
 use super::source::Source;
 use super::window::Request;
 use crate::counters::Kind;
@@ -15,7 +15,7 @@ use crate::population::Population;
 /// What all requests of a worker are composed from.
 pub(crate) struct Composer<'a> {
     pub(crate) population: &'a Population,
-    pub(crate) settings: &'a RequestsSettings,
+    pub(crate) settings: &'a Settings,
     pub(crate) random: &'a mut fastrand::Rng,
 }
 
@@ -43,8 +43,8 @@ impl Composer<'_> {
                 let (place, event) = match request.filling {
                     Some(place) => (place, AnnounceEvent::Started),
                     None => (
-                        self.random.u32(..source.peers),
-                        self.settings.events.choose(self.random),
+                        self.random.u32(..source.share.peers),
+                        self.settings.run.events.choose(self.random),
                     ),
                 };
                 let peer = self.population.peer(source.index, place);
@@ -58,7 +58,7 @@ impl Composer<'_> {
                     uploaded: 0,
                     event,
                     key: place,
-                    peers_wanted: self.settings.peers_wanted,
+                    peers_wanted: self.settings.requests.peers_wanted,
                     port: peer.port,
                     url_data: UrlData::default(),
                 };
@@ -66,7 +66,7 @@ impl Composer<'_> {
             }
             Kind::Scrape => {
                 let mut info_hashes = [[0; INFO_HASH_LENGTH]; MAX_SCRAPE_TORRENTS];
-                let info_hashes = &mut info_hashes[..self.settings.scrape_torrents];
+                let info_hashes = &mut info_hashes[..self.settings.requests.scrape_torrents];
                 for info_hash in info_hashes.iter_mut() {
                     *info_hash = self.population.random_info_hash(self.random).0;
                 }

@@ -14,8 +14,9 @@ mod source;
 mod window;
 mod worker;
 
+pub use crate::config::{EventsConfig, NetworkConfig};
 pub use crate::population::{Popularity, PopulationConfig};
 pub use crate::report::Report;
-pub use config::{Config, NetworkConfig, RequestsConfig};
+pub use config::{Config, RequestsConfig, TransportConfig};
 pub use run::{UdpLoadTest, run};
 pub use settings::Settings;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use aquatic_service::config::Invalid;
 
-use super::config::Config;
+use super::config::{Config, RequestsConfig, TransportConfig};
 use super::settings::Settings;
 use super::worker::Worker;
-use crate::command_line::{LoadTest, Overridable};
+use crate::command_line::LoadTest;
 use crate::counters::Kind;
 use crate::lead::{self, Protocol};
 use crate::report::Report;
@@ -39,19 +39,9 @@ impl LoadTest for UdpLoadTest {
     const NAME: &'static str = "aquatic-udp-load-test";
     const ABOUT: &'static str =
         "Load test of BitTorrent trackers over UDP (BEP 15). Only ever test a tracker of your own.";
-    type Config = Config;
+    type Transport = TransportConfig;
+    type Requests = RequestsConfig;
     type Settings = Settings;
-
-    fn overridable(config: &mut Config) -> Overridable<'_> {
-        Overridable {
-            server_address: &mut config.server_address,
-            server_pid: &mut config.server_pid,
-            duration_seconds: &mut config.duration_seconds,
-            workers: &mut config.workers,
-            fill: &mut config.fill,
-            progress: &mut config.progress,
-        }
-    }
 
     fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
         Settings::new(config)

@@ -1,40 +1,35 @@
 //! What a run is made from, valid by type.
 
 use std::num::NonZero;
-use std::time::Duration;
 
-use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::config::{Checks, Invalid};
 
-use super::config::{Config, NetworkConfig, RequestsConfig};
+use super::config::{Config, RequestsConfig, TransportConfig};
 use super::datagrams::BATCH_CAPACITY;
 use super::window::WINDOW_CAPACITY;
 use crate::counters::Kind;
 use crate::mix::{self, Mix};
-use crate::run_settings::{self, RunKeys, RunSettings};
+use crate::run_settings::{Carriers, RunSettings};
 
 /// A valid [`Config`].
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub(crate) run: RunSettings,
-    pub(crate) pace: PaceSettings,
+    pub(crate) transport: TransportSettings,
     pub(crate) requests: RequestsSettings,
 }
 
-/// How fast requests are sent.
+/// How datagrams are sent.
 #[derive(Debug, Clone)]
-pub(crate) struct PaceSettings {
-    pub(crate) requests_per_second: Option<NonZero<u32>>,
+pub(crate) struct TransportSettings {
     pub(crate) outstanding_requests: usize,
     pub(crate) batch_size: usize,
-    pub(crate) spin: Duration,
 }
 
 /// What is requested.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestsSettings {
     pub(crate) kinds: Mix<Kind, 3>,
-    pub(crate) events: Mix<AnnounceEvent, 4>,
     pub(crate) scrape_torrents: usize,
     /// None leaves it to the tracker.
     pub(crate) peers_wanted: Option<NonZero<u32>>,
@@ -48,39 +43,29 @@ impl Settings {
     /// Everything that is wrong with it.
     pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
         let mut checks = Checks::new();
-        let keys = RunKeys {
-            server_address: &config.server_address,
-            server_pid: config.server_pid,
-            workers: config.workers,
-            duration_seconds: config.duration_seconds,
-            warm_up_seconds: config.warm_up_seconds,
-            fill: config.fill,
-            progress: config.progress,
-            source_addresses: &config.network.source_addresses,
-            timeout_milliseconds: config.network.timeout_milliseconds,
-            population: &config.population,
-        };
         let settings = Self {
-            run: RunSettings::new(&keys, &mut checks),
-            pace: pace(&config.network, &mut checks),
+            run: RunSettings::new(config, Carriers::Sources, &mut checks),
+            transport: transport(&config.transport, &mut checks),
             requests: requests(&config.requests, &mut checks),
         };
         checks.finish(settings)
     }
 }
 
-fn pace(network: &NetworkConfig, checks: &mut Checks) -> PaceSettings {
+fn transport(transport: &TransportConfig, checks: &mut Checks) -> TransportSettings {
     let outstanding_requests = checks.within(
-        "network.outstanding_requests",
-        network.outstanding_requests,
+        "transport.outstanding_requests",
+        transport.outstanding_requests,
         1..=WINDOW_CAPACITY,
     );
-    let batch_size = checks.within("network.batch_size", network.batch_size, 1..=BATCH_CAPACITY);
-    PaceSettings {
-        requests_per_second: NonZero::new(network.requests_per_second),
+    let batch_size = checks.within(
+        "transport.batch_size",
+        transport.batch_size,
+        1..=BATCH_CAPACITY,
+    );
+    TransportSettings {
         outstanding_requests,
         batch_size: batch_size.min(outstanding_requests),
-        spin: run_settings::spin(network.spin_microseconds, checks),
     }
 }
 
@@ -90,19 +75,8 @@ fn requests(requests: &RequestsConfig, checks: &mut Checks) -> RequestsSettings 
         (Kind::Announce, requests.announce_weight),
         (Kind::Scrape, requests.scrape_weight),
     ];
-    let kinds = mix::checked("requests.announce_weight", weights, checks);
-
-    let weights = [
-        (AnnounceEvent::None, requests.event_none_weight),
-        (AnnounceEvent::Started, requests.event_started_weight),
-        (AnnounceEvent::Completed, requests.event_completed_weight),
-        (AnnounceEvent::Stopped, requests.event_stopped_weight),
-    ];
-    let events = mix::checked("requests.event_none_weight", weights, checks);
-
     RequestsSettings {
-        kinds,
-        events,
+        kinds: mix::checked("requests.announce_weight", weights, checks),
         scrape_torrents: checks.within(
             "requests.scrape_torrents",
             requests.scrape_torrents,
@@ -120,14 +94,8 @@ pub(crate) const MAX_SCRAPE_TORRENTS: usize = 74;
 mod tests {
     use super::*;
 
-    /// The keys that are at fault after a change to the default configuration.
     fn faults(change: impl FnOnce(&mut Config)) -> Vec<String> {
-        let mut config = Config::default();
-        change(&mut config);
-        match Settings::new(&config) {
-            Ok(_) => Vec::new(),
-            Err(invalid) => invalid.into_iter().map(|invalid| invalid.key).collect(),
-        }
+        crate::config::faults(Settings::new, change)
     }
 
     #[test]
@@ -153,8 +121,8 @@ mod tests {
             config.server_address = "127.0.0.1".to_string();
             config.workers = 0;
             config.duration_seconds = 0;
-            config.network.batch_size = BATCH_CAPACITY + 1;
-            config.network.outstanding_requests = WINDOW_CAPACITY + 1;
+            config.transport.batch_size = BATCH_CAPACITY + 1;
+            config.transport.outstanding_requests = WINDOW_CAPACITY + 1;
             config.network.timeout_milliseconds = 0;
             config.population.torrents = 0;
             config.population.seeder_fraction = f64::NAN;
@@ -162,7 +130,7 @@ mod tests {
             config.requests.connect_weight = 0;
             config.requests.announce_weight = 0;
             config.requests.scrape_weight = 0;
-            config.requests.event_none_weight = 0;
+            config.events.none = 0;
             config.requests.scrape_torrents = 75;
         });
         assert_eq!(
@@ -175,10 +143,10 @@ mod tests {
                 "population.torrents",
                 "population.seeder_fraction",
                 "population.zipf_exponent",
-                "network.outstanding_requests",
-                "network.batch_size",
+                "events.none",
+                "transport.outstanding_requests",
+                "transport.batch_size",
                 "requests.announce_weight",
-                "requests.event_none_weight",
                 "requests.scrape_torrents",
             ]
         );

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use super::window::Request;
 use crate::counters::Kind;
 use crate::population::Population;
+use crate::share::Share;
 
 /// A source address of a worker.
 pub(crate) struct Source {
@@ -16,7 +17,7 @@ pub(crate) struct Source {
     pub(crate) index: u32,
     pub(crate) socket: UdpSocket,
     /// Peers of the population that announce from here.
-    pub(crate) peers: u32,
+    pub(crate) share: Share,
     pub(crate) connection_id: Option<ConnectionId>,
     /// When the connection id came, in nanoseconds on the worker's clock.
     connected_at: u64,
@@ -26,10 +27,6 @@ pub(crate) struct Source {
     pub(crate) outstanding: usize,
     /// In the worker's list of sources that wait for replies.
     pub(crate) active: bool,
-    /// Peers that have sent their first announce.
-    filled: u32,
-    /// Those of them that got no reply.
-    unfilled: Vec<u32>,
 }
 
 impl Source {
@@ -48,7 +45,7 @@ impl Source {
             .connect(server)
             .with_context(|| format!("cannot send from {address} to {server}"))?;
         // Best effort: the kernel caps it at net.core.rmem_max.
-        let window_bytes = settings.pace.outstanding_requests * RECEIVE_BYTES_PER_REQUEST;
+        let window_bytes = settings.transport.outstanding_requests * RECEIVE_BYTES_PER_REQUEST;
         let socket = socket2::Socket::from(socket);
         if socket
             .recv_buffer_size()
@@ -60,14 +57,12 @@ impl Source {
         Ok(Self {
             index,
             socket: socket.into(),
-            peers: population.peers_of_source(index),
+            share: population.share(index),
             connection_id: None,
             connected_at: 0,
             connecting: false,
             outstanding: 0,
             active: false,
-            filled: 0,
-            unfilled: Vec::with_capacity(settings.pace.outstanding_requests),
         })
     }
 
@@ -95,18 +90,9 @@ impl Source {
     pub(crate) fn lose(&mut self, request: &Request) {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.refuse(request.kind);
-        self.unfilled.extend(request.filling);
-    }
-
-    /// The next peer to announce for the first time.
-    pub(crate) fn next_filling(&mut self) -> Option<u32> {
-        self.unfilled.pop().or_else(|| {
-            let place = self.filled;
-            (place < self.peers).then(|| {
-                self.filled += 1;
-                place
-            })
-        })
+        if let Some(place) = request.filling {
+            self.share.not_filled(place);
+        }
     }
 }
 

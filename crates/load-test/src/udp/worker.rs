@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::hint;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aquatic_udp_protocol::{AddressFamily, Response, TransactionId};
 
@@ -19,19 +19,19 @@ use super::datagrams::{self, Incoming, Outgoing, PollEntry};
 use super::settings::Settings;
 use super::source::Source;
 use super::window::{Request, Window};
-use crate::control::{Control, Phase};
-use crate::counters::{Counter, Counters, Kind};
-use crate::latency::{self, Latencies};
+use crate::control::Phase;
+use crate::counters::{Counter, Kind};
+use crate::latency::Latencies;
 use crate::lead::Part;
 use crate::pace::Pace;
 use crate::population::Population;
+use crate::tally::Tally;
 
 /// One worker's part of the run.
 pub(crate) struct Worker {
     settings: Arc<Settings>,
-    control: Arc<Control>,
     population: Arc<Population>,
-    number: usize,
+    tally: Tally,
     sources: Vec<Source>,
     /// The sources that wait for replies, in the order in which they sent.
     active: VecDeque<usize>,
@@ -43,70 +43,59 @@ pub(crate) struct Worker {
     incoming: Incoming,
     poll_entries: Vec<PollEntry>,
     random: fastrand::Rng,
-    counters: Counters,
-    latencies: Latencies,
-    started: Instant,
     family: AddressFamily,
     next_expiry: u64,
     idle_since: Option<u64>,
 }
 
 impl Worker {
-    /// A worker with every source that is its own. To be made on its thread, because batches do not move between threads.
+    /// A worker with every source that is its own. To be made on its thread,
+    /// because batches do not move between threads.
     pub(crate) fn new(settings: Arc<Settings>, part: Part) -> anyhow::Result<Self> {
-        let Part {
-            number,
-            control,
-            population,
-        } = part;
+        let population = &part.population;
         let sources = (0u32..)
             .zip(&settings.run.sources)
-            .skip(number)
+            .skip(part.number)
             .step_by(settings.run.workers)
-            .map(|(index, address)| Source::open(index, *address, &settings, &population))
+            .map(|(index, address)| Source::open(index, *address, &settings, population))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let seed = settings.run.population.seed.wrapping_add(number as u64);
 
         Ok(Self {
             active: VecDeque::with_capacity(sources.len()),
             poll_entries: Vec::with_capacity(sources.len()),
             sources,
             next_source: 0,
-            window: Window::new(settings.pace.outstanding_requests),
-            pace: Pace::new(settings.pace.requests_per_second, settings.run.workers),
+            window: Window::new(settings.transport.outstanding_requests),
+            pace: Pace::new(settings.run.requests_per_second, settings.run.workers),
             outgoing: Outgoing::new(),
             incoming: Incoming::new(),
-            random: fastrand::Rng::with_seed(seed),
-            counters: Counters::default(),
-            latencies: latency::histograms()?,
-            started: Instant::now(),
+            random: part.random(&settings.run),
             family: settings.run.server.into(),
             next_expiry: 0,
             idle_since: None,
+            tally: part.tally()?,
+            population: part.population,
             settings,
-            control,
-            population,
-            number,
         })
     }
 
     /// Works until the main thread says that it is over.
     pub(crate) fn run(mut self) -> anyhow::Result<Latencies> {
         loop {
-            let phase = self.control.phase();
+            let phase = self.tally.look();
             if phase == Phase::Abort || phase == Phase::Drain && self.window.is_empty() {
-                self.publish();
-                return Ok(self.latencies);
+                self.tally.publish();
+                return Ok(self.tally.latencies);
             }
 
-            let received = self.receive(phase);
+            let received = self.receive();
             self.expire();
             let sent = if phase == Phase::Drain {
                 0
             } else {
                 self.send(phase)
             };
-            self.publish();
+            self.tally.publish();
 
             if received + sent > 0 {
                 self.idle_since = None;
@@ -116,17 +105,8 @@ impl Worker {
         }
     }
 
-    fn publish(&self) {
-        self.control.counters(self.number).publish(&self.counters);
-    }
-
-    fn now(&self) -> u64 {
-        // 64 bits of nanoseconds are 584 years.
-        self.started.elapsed().as_nanos() as u64
-    }
-
     /// Reads the replies that have come; returns how many.
-    fn receive(&mut self, phase: Phase) -> usize {
+    fn receive(&mut self) -> usize {
         let mut received = 0;
         for _ in 0..self.active.len() {
             let Some(number) = self.active.pop_front() else {
@@ -141,7 +121,7 @@ impl Worker {
                 .is_ok()
             {
                 received += self.incoming.len();
-                self.take_replies(number, phase);
+                self.take_replies(number);
             }
             if self.sources[number].outstanding > 0 {
                 self.active.push_back(number);
@@ -152,68 +132,62 @@ impl Worker {
         received
     }
 
-    fn take_replies(&mut self, number: usize, phase: Phase) {
-        let now = self.now();
+    fn take_replies(&mut self, number: usize) {
+        let now = self.tally.now();
         let source = &mut self.sources[number];
-        let counters = &mut self.counters;
+        let tally = &mut self.tally;
         for datagram in self.incoming.iter() {
-            counters[Counter::BytesReceived] += datagram.len() as u64;
+            tally.counters[Counter::BytesReceived] += datagram.len() as u64;
 
             let Ok(response) = Response::parse(datagram, self.family) else {
-                counters[Counter::Unexpected] += 1;
+                tally.counters[Counter::Unexpected] += 1;
                 continue;
             };
             let Some(request) = self.window.remove(response.transaction_id()) else {
-                counters[Counter::Late] += 1;
+                tally.counters[Counter::Late] += 1;
                 continue;
             };
             // Saturates because the window is the worker's: a reply could name
             // a request of another source.
             source.outstanding = source.outstanding.saturating_sub(1);
-            counters[Counter::Filled] += u64::from(request.filling.is_some());
+            tally.counters[Counter::Filled] += u64::from(request.filling.is_some());
 
             match (request.kind, response) {
                 (Kind::Connect, Response::Connect(response)) => {
                     if source.connect(response.connection_id, now) {
-                        counters[Counter::Connected] += 1;
+                        tally.counters[Counter::Connected] += 1;
                     }
                 }
                 (Kind::Announce, Response::Announce(response)) => {
-                    counters[Counter::PeersReceived] += response.peers.len() as u64;
+                    tally.counters[Counter::PeersReceived] += response.peers.len() as u64;
                 }
                 (Kind::Scrape, Response::Scrape(_)) => {}
                 (_, Response::Error(response)) => {
-                    if counters[Counter::Errors] == 0 {
-                        self.control.note_error(response.message);
-                    }
-                    counters[Counter::Errors] += 1;
+                    tally.error(response.message);
                     source.refuse(request.kind);
                     continue;
                 }
                 _ => {
-                    counters[Counter::Unexpected] += 1;
+                    tally.counters[Counter::Unexpected] += 1;
                     source.refuse(request.kind);
                     continue;
                 }
             }
-            counters[request.kind.replies()] += 1;
-            if phase == Phase::Measure {
-                let latency = now.saturating_sub(request.sent_at);
-                self.latencies[request.kind as usize].saturating_record(latency);
-            }
+            tally.counters[request.kind.replies()] += 1;
+            tally.record(request.kind, request.sent_at, now);
         }
     }
 
     /// Gives up requests that are too old, every now and then.
     fn expire(&mut self) {
-        let now = self.now();
+        let now = self.tally.now();
         if now < self.next_expiry {
             return;
         }
         let timeout = self.settings.run.timeout.as_nanos() as u64;
         self.next_expiry = now + timeout / 4;
 
-        let (sources, counters) = (&mut self.sources, &mut self.counters);
+        let (sources, counters) = (&mut self.sources, &mut self.tally.counters);
         self.window
             .remove_older(now.saturating_sub(timeout), |request| {
                 counters[Counter::Lost] += 1;
@@ -223,11 +197,11 @@ impl Worker {
 
     /// Sends what window and pace allow; returns how many requests.
     fn send(&mut self, phase: Phase) -> usize {
-        let batch_size = self.settings.pace.batch_size;
+        let batch_size = self.settings.transport.batch_size;
         let mut total = 0;
         let mut sources_without = 0;
         while sources_without < self.sources.len() {
-            let now = self.now();
+            let now = self.tally.now();
             let count = match phase {
                 Phase::WarmUp | Phase::Measure => self.pace.allowed(now, batch_size),
                 _ => batch_size,
@@ -272,15 +246,15 @@ impl Worker {
             *id = transaction_id;
             self.write(&request, transaction_id);
             self.sources[number].outstanding += 1;
-            self.counters[kind.sent()] += 1;
+            self.tally.counters[kind.sent()] += 1;
         }
 
         let sent = self.transmit(number);
-        self.counters[Counter::BytesSent] += self.outgoing.bytes(sent) as u64;
+        self.tally.counters[Counter::BytesSent] += self.outgoing.bytes(sent) as u64;
         // What the kernel refused is lost at once.
         for id in &ids[sent..self.outgoing.len()] {
             if let Some(request) = self.window.remove(*id) {
-                self.counters[Counter::Lost] += 1;
+                self.tally.counters[Counter::Lost] += 1;
                 self.sources[number].lose(&request);
             }
         }
@@ -303,6 +277,7 @@ impl Worker {
         }
         match phase {
             Phase::Fill if source.connection_id.is_some() => source
+                .share
                 .next_filling()
                 .map(|place| (Kind::Announce, Some(place))),
             Phase::WarmUp | Phase::Measure => {
@@ -315,7 +290,7 @@ impl Worker {
     fn write(&mut self, request: &Request, transaction_id: TransactionId) {
         let mut composer = Composer {
             population: &self.population,
-            settings: &self.settings.requests,
+            settings: &self.settings,
             random: &mut self.random,
         };
         let source = &self.sources[request.source];
@@ -345,15 +320,15 @@ impl Worker {
 
     /// Waits for replies, or until it is time to send or to look around.
     fn wait(&mut self) -> anyhow::Result<()> {
-        let now = self.now();
+        let now = self.tally.now();
         let idle_since = *self.idle_since.get_or_insert(now);
-        if now - idle_since < self.settings.pace.spin.as_nanos() as u64 {
+        if now - idle_since < self.settings.run.spin.as_nanos() as u64 {
             hint::spin_loop();
             return Ok(());
         }
 
         let mut timeout = LONGEST_WAIT;
-        match self.control.phase() {
+        match self.tally.phase {
             Phase::WarmUp | Phase::Measure if self.window.free() > 0 => {
                 let until_allowed = Duration::from_nanos(self.pace.wait(now));
                 if !until_allowed.is_zero() {

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use aquatic_load_test::http::{Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig};
+use aquatic_load_test::http::{
+    Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
+};
 
 use super::http_row::{Case, Row, Wire};
 use super::load::{self, Latency, Report};
@@ -209,11 +211,14 @@ impl Bench<'_> {
             });
             Config {
                 network: NetworkConfig {
-                    idle_connections,
                     requests_per_second: IDLE_REQUESTS_PER_SECOND,
                     // Its own wake-ups are not to be measured.
                     spin_microseconds: 1_000,
                     ..config.network
+                },
+                transport: TransportConfig {
+                    idle_connections,
+                    ..config.transport
                 },
                 population: PopulationConfig {
                     // Almost nothing, so that memory is that of connections.
@@ -267,14 +272,16 @@ impl Bench<'_> {
             },
             network: NetworkConfig {
                 source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
-                connections: case.connections,
-                keep_alive: case.keep_alive,
                 ..NetworkConfig::default()
             },
-            tls: TlsConfig {
-                enable: case.wire != Wire::Plain,
-                resumption: case.wire == Wire::ResumedTls,
-                ..TlsConfig::default()
+            transport: TransportConfig {
+                connections: case.connections,
+                tls: TlsConfig {
+                    enable: case.wire != Wire::Plain,
+                    resumption: case.wire == Wire::ResumedTls,
+                    ..TlsConfig::default()
+                },
+                ..TransportConfig::default()
             },
             population: PopulationConfig {
                 torrents: self.scale.torrents,
@@ -284,6 +291,7 @@ impl Bench<'_> {
                 ..PopulationConfig::default()
             },
             requests: RequestsConfig {
+                keep_alive: case.keep_alive,
                 scrape_weight: 0,
                 peers_wanted: 30,
                 ..RequestsConfig::default()

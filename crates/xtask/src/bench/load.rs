@@ -75,6 +75,7 @@ pub(super) fn config(torrents: u32, peers: u32, shares: Shares) -> Config {
         progress: false,
         network: NetworkConfig {
             source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
+            timeout_milliseconds: 1000,
             ..NetworkConfig::default()
         },
         population: PopulationConfig {

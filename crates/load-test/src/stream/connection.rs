@@ -1,17 +1,72 @@
 //! A TCP connection to the tracker, with TLS or without.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, HandshakeKind};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::source::Source;
+use super::tls::TlsSettings;
+
+/// Where connections go, and from where.
+pub(crate) struct Remote {
+    server: SocketAddr,
+    source: IpAddr,
+    /// With the sessions that can be resumed from here.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Remote {
+    pub(crate) fn new(source: IpAddr, server: SocketAddr, tls: Option<&TlsSettings>) -> Self {
+        Self {
+            server,
+            source,
+            tls: tls.map(|tls| (tls.of_source(), tls.server_name.clone())),
+        }
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Starts to connect; events come with the token.
+    pub(crate) fn connect(&self, registry: &Registry, token: Token) -> io::Result<Connection> {
+        let domain = Domain::for_address(self.server);
+        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        // Leaves the choice of a port to connect(2), which may take one that
+        // is in use for another server or was in use a moment ago.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+        socket.bind(&SocketAddr::new(self.source, 0).into())?;
+        match socket.connect(&self.server.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        let mut stream = TcpStream::from_std(socket.into());
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+
+        let tls = match &self.tls {
+            Some((config, name)) => {
+                let client = ClientConnection::new(Arc::clone(config), name.clone())
+                    .map_err(io::Error::other)?;
+                Some(Box::new(client))
+            }
+            None => None,
+        };
+        Ok(Connection {
+            stream,
+            tls,
+            unsent: Vec::new(),
+            received: Vec::new(),
+            connected: false,
+        })
+    }
+}
 
 /// A connection that is being opened or open.
 pub(crate) struct Connection {
@@ -36,45 +91,6 @@ pub(crate) enum Readiness {
 }
 
 impl Connection {
-    /// Starts to connect; events come with the token.
-    pub(crate) fn open(
-        source: &Source,
-        server: SocketAddr,
-        server_name: Option<&ServerName<'static>>,
-        registry: &Registry,
-        token: Token,
-    ) -> io::Result<Self> {
-        let domain = Domain::for_address(server);
-        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-        // Leaves the choice of a port to connect(2), which may take one that
-        // is in use for another server or was in use a moment ago.
-        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
-        socket.bind(&SocketAddr::new(source.address, 0).into())?;
-        match socket.connect(&server.into()) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        let mut stream = TcpStream::from_std(socket.into());
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-
-        let tls = match (&source.tls, server_name) {
-            (Some(config), Some(name)) => {
-                let client = ClientConnection::new(Arc::clone(config), name.clone())
-                    .map_err(io::Error::other)?;
-                Some(Box::new(client))
-            }
-            _ => None,
-        };
-        Ok(Self {
-            stream,
-            tls,
-            unsent: Vec::new(),
-            received: Vec::new(),
-            connected: false,
-        })
-    }
-
     /// Goes on with opening, as far as that goes without the server.
     pub(crate) fn advance(&mut self) -> io::Result<Readiness> {
         self.flush()?;
@@ -152,6 +168,11 @@ impl Connection {
                 return Ok(true);
             }
         }
+    }
+
+    /// Bytes that were [kept](Self::keep).
+    pub(crate) fn kept(&self) -> usize {
+        self.received.len()
     }
 
     /// Keeps the beginning of a reply until more of it comes.

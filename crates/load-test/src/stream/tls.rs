@@ -10,8 +10,36 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
+use serde::{Deserialize, Serialize};
 
-use super::config::TlsConfig;
+/// Encryption.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Send requests over TLS (1.2 or 1.3).
+    pub enable: bool,
+    /// Name of the server in its certificate: a host name or an IP address.
+    pub server_name: String,
+    /// PEM file with the certificates of the authorities to trust. If empty,
+    /// the server's certificate is not verified.
+    pub ca_certificate_path: String,
+    /// Resume a session of an earlier connection, as a browser would. If not,
+    /// every connection begins with a full handshake, as most BitTorrent
+    /// clients do.
+    pub resumption: bool,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            enable: false,
+            server_name: "localhost".to_owned(),
+            ca_certificate_path: String::new(),
+            resumption: false,
+        }
+    }
+}
 
 /// How connections are encrypted.
 #[derive(Debug, Clone)]
@@ -42,7 +70,7 @@ pub(crate) fn settings(config: &TlsConfig, checks: &mut Checks) -> Option<TlsSet
     let server_name = ServerName::try_from(config.server_name.clone());
     if server_name.is_err() {
         checks.fail(
-            "tls.server_name",
+            "transport.tls.server_name",
             format!(
                 "\"{}\" is neither a host name nor an IP address",
                 config.server_name
@@ -51,7 +79,7 @@ pub(crate) fn settings(config: &TlsConfig, checks: &mut Checks) -> Option<TlsSet
     }
     let client = client(Path::new(&config.ca_certificate_path));
     if let Err(message) = &client {
-        checks.fail("tls.ca_certificate_path", message);
+        checks.fail("transport.tls.ca_certificate_path", message);
     }
     Some(TlsSettings {
         server_name: server_name.ok()?,

@@ -1,0 +1,44 @@
+//! What all servers share that do the least, as a floor for benchmarks.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The body of `main`: serves at the address that the command line names, and
+/// says why if that fails.
+pub fn main(name: &str, serve: impl FnOnce(SocketAddr) -> anyhow::Result<()>) -> ExitCode {
+    let address = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .with_context(|| format!("usage: {name} ADDRESS:PORT"));
+    match address.and_then(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens with room for thousands of connections that come at once.
+///
+/// # Errors
+///
+/// When the address cannot be bound.
+pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || -> io::Result<TcpListener> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;

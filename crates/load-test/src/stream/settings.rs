@@ -1,0 +1,138 @@
+//! How many connections there are, and of which kind.
+
+use std::sync::Arc;
+
+use aquatic_service::config::Checks;
+use serde::{Deserialize, Serialize};
+
+use super::tls::{self, TlsConfig, TlsSettings};
+use crate::run_settings::RunSettings;
+
+/// How many connections there are, and of which kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct TransportConfig {
+    /// Connections that request, dealt out to the source addresses in turn (1
+    /// to 1000000). Each has one request under way at a time.
+    pub connections: usize,
+    /// Connections besides these that request only when they are opened, and
+    /// then stay open and silent.
+    pub idle_connections: usize,
+    /// Encryption.
+    pub tls: TlsConfig,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            idle_connections: 0,
+            tls: TlsConfig::default(),
+        }
+    }
+}
+
+/// A valid [`TransportConfig`].
+#[derive(Debug, Clone)]
+pub(crate) struct TransportSettings {
+    /// At least one a source.
+    pub(crate) active: usize,
+    pub(crate) idle: usize,
+    /// None for plain connections.
+    pub(crate) tls: Option<TlsSettings>,
+    /// What stands in the header Host.
+    pub(crate) host: Arc<str>,
+}
+
+impl TransportSettings {
+    /// Checks the section `transport`.
+    pub(crate) fn new(config: &TransportConfig, run: &RunSettings, checks: &mut Checks) -> Self {
+        let active = checks.within(
+            "transport.connections",
+            config.connections,
+            1..=MAX_CONNECTIONS,
+        );
+        let idle = checks.within(
+            "transport.idle_connections",
+            config.idle_connections,
+            0..=MAX_CONNECTIONS,
+        );
+        // Otherwise some of the peers would never announce.
+        let sources = run.sources.len();
+        if active < sources {
+            checks.fail(
+                "transport.connections",
+                format!("{active} connections are too few for {sources} source addresses"),
+            );
+        }
+        let tls = tls::settings(&config.tls, checks);
+        let host = match &tls {
+            Some(tls) => format!("{}:{}", tls.server_name.to_str(), run.server.port()),
+            None => run.server.to_string(),
+        };
+        Self {
+            active,
+            idle,
+            tls,
+            host: host.into(),
+        }
+    }
+
+    /// All connections.
+    pub(crate) fn connections(&self) -> usize {
+        self.active + self.idle
+    }
+}
+
+/// Connections at most: each is a file descriptor.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Config, Settings};
+
+    fn faults(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        crate::config::faults(Settings::new, change)
+    }
+
+    #[test]
+    fn every_source_needs_a_connection() {
+        let found = faults(|config| config.transport.connections = 31);
+        assert_eq!(found, ["transport.connections"]);
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let found = faults(|config| {
+            config.network.source_addresses = vec!["127.0.0.1".to_owned()];
+            config.population.peers = 100;
+            config.transport = TransportConfig {
+                connections: 0,
+                idle_connections: MAX_CONNECTIONS + 1,
+                tls: TlsConfig {
+                    enable: true,
+                    server_name: "not a name".to_owned(),
+                    ca_certificate_path: "/does/not/exist".to_owned(),
+                    ..TlsConfig::default()
+                },
+            };
+        });
+        assert_eq!(
+            found,
+            [
+                "transport.connections",
+                "transport.idle_connections",
+                "transport.tls.server_name",
+                "transport.tls.ca_certificate_path",
+            ]
+        );
+    }
+
+    #[test]
+    fn tls_is_not_looked_at_without() {
+        assert!(faults(|config| config.transport.tls.server_name = String::new()).is_empty());
+        assert!(faults(|config| config.transport.tls.enable = true).is_empty());
+    }
+}

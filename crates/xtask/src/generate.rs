@@ -5,6 +5,7 @@
 //! file is one function from that to a text.
 
 mod default_toml;
+mod nix_options;
 mod reference;
 
 use std::fs;
@@ -39,6 +40,14 @@ const TARGETS: &[Target] = &[
     Target {
         file: "crates/udp/default.toml",
         content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
+    },
+    Target {
+        file: "nixos-module/settings/http.nix",
+        content: || nix_options::render(&Reference::of::<aquatic_http::config::Config>()?),
+    },
+    Target {
+        file: "nixos-module/settings/udp.nix",
+        content: || nix_options::render(&Reference::of::<aquatic_udp::config::Config>()?),
     },
 ];
 

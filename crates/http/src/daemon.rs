@@ -79,18 +79,12 @@ impl Daemon for HttpDaemon {
         Ok(())
     }
 
+    fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
+        Ok(sockets::Request::Tcp(request(settings)?))
+    }
+
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        let workers = settings
-            .workers
-            .map_or_else(thread::available_parallelism, Ok);
-        sockets::tcp(
-            TcpRequest {
-                addresses: &settings.addresses,
-                workers: workers.context("cannot count the processors; set socket_workers")?,
-                backlog: settings.backlog,
-            },
-            passed,
-        )
+        sockets::tcp(request(settings)?, passed)
     }
 
     fn start(
@@ -232,6 +226,18 @@ impl Daemon for HttpDaemon {
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
         snapshot::write(&self.state, &self.clock, out)
     }
+}
+
+/// The sockets that the settings ask for.
+fn request(settings: &Settings) -> anyhow::Result<TcpRequest<'_>> {
+    let workers = settings
+        .workers
+        .map_or_else(thread::available_parallelism, Ok);
+    Ok(TcpRequest {
+        addresses: &settings.addresses,
+        workers: workers.context("cannot count the processors; set socket_workers")?,
+        backlog: settings.backlog,
+    })
 }
 
 /// Bytes from the system's source of secrets.

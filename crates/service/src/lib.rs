@@ -15,6 +15,7 @@
 //! * [`clock`]: the time.
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
+//! * `generator`: the addresses for the socket unit of systemd.
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
 pub mod access_list;
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod daemon;
+mod generator;
 mod lifecycle;
 pub mod limits;
 pub mod logging;

@@ -8,12 +8,13 @@
 //!
 //! The reason is always the last error in the log.
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::{self, Action, Arguments, Program};
 use crate::config::{self, Config, Loaded};
-use crate::{Daemon, logging};
+use crate::{Daemon, generator, logging};
 
 mod check;
 mod startup;
@@ -25,8 +26,13 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The exit code of a wrong command line.
 pub const EXIT_USAGE: u8 = 2;
 
-/// Runs a daemon: all of its `main`.
+/// Runs a daemon: all of its `main`. Started under its name with `-generator`
+/// behind, the program is a generator of systemd instead.
 pub fn run<D: Daemon>() -> ExitCode {
+    let mut words = env::args_os();
+    if generator::is_meant::<D>(words.next().as_deref()) {
+        return generator::run::<D>(words);
+    }
     let arguments = cli::parse(&Program {
         name: D::NAME,
         about: D::ABOUT,

@@ -12,6 +12,9 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
+/// The priority of errors, as syslog(3), the kernel and the journal count.
+pub(crate) const PRIORITY_ERROR: u8 = 3;
+
 /// Installs the logger: the journal's when standard error is connected to it
 /// (`JOURNAL_STREAM`), else one that writes to standard error. Panics are
 /// logged too, with their place.
@@ -99,7 +102,7 @@ impl Log for StandardError {
 fn line(record: &Record<'_>, priorities: bool) -> String {
     let mut line = if priorities {
         let priority = match record.level() {
-            Level::Error => 3,
+            Level::Error => PRIORITY_ERROR,
             Level::Warn => 4,
             Level::Info => 5,
             Level::Debug => 6,

@@ -74,18 +74,12 @@ impl Daemon for UdpDaemon {
             .collect()
     }
 
+    fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
+        Ok(sockets::Request::Udp(request(settings)?))
+    }
+
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        let workers = settings
-            .workers
-            .map_or_else(thread::available_parallelism, Ok);
-        sockets::udp(
-            UdpRequest {
-                addresses: &settings.addresses,
-                workers: workers.context("cannot count the processors; set socket_workers")?,
-                receive_buffer_bytes: settings.receive_buffer_bytes,
-            },
-            passed,
-        )
+        sockets::udp(request(settings)?, passed)
     }
 
     fn start(
@@ -240,6 +234,18 @@ impl UdpDaemon {
             worker.run(&context)
         })
     }
+}
+
+/// The sockets that the settings ask for.
+fn request(settings: &Settings) -> anyhow::Result<UdpRequest<'_>> {
+    let workers = settings
+        .workers
+        .map_or_else(thread::available_parallelism, Ok);
+    Ok(UdpRequest {
+        addresses: &settings.addresses,
+        workers: workers.context("cannot count the processors; set socket_workers")?,
+        receive_buffer_bytes: settings.receive_buffer_bytes,
+    })
 }
 
 /// Bytes from the system's source of secrets.

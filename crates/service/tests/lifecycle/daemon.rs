@@ -124,13 +124,12 @@ impl Daemon for TestDaemon {
         &settings.process
     }
 
+    fn listen(settings: &TestSettings) -> anyhow::Result<sockets::Request<'_>> {
+        Ok(sockets::Request::Udp(request(settings)))
+    }
+
     fn open(settings: &TestSettings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        let request = UdpRequest {
-            addresses: &settings.addresses,
-            workers: settings.workers,
-            receive_buffer_bytes: None,
-        };
-        sockets::udp(request, passed)
+        sockets::udp(request(settings), passed)
     }
 
     fn check_files(
@@ -204,6 +203,14 @@ impl Daemon for TestDaemon {
 
     fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()> {
         out.write_block(STARTS, &self.starts.to_le_bytes())
+    }
+}
+
+fn request(settings: &TestSettings) -> UdpRequest<'_> {
+    UdpRequest {
+        addresses: &settings.addresses,
+        workers: settings.workers,
+        receive_buffer_bytes: None,
     }
 }
 

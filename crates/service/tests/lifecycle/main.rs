@@ -12,13 +12,14 @@ use libtest_mimic::{Arguments, Trial};
 mod daemon;
 mod ends;
 mod files;
+mod generator;
 mod hardened;
 mod notifications;
 mod privileges;
 mod sockets;
 
 /// Set in the environment of the daemon.
-const DAEMON: &str = "AQUATIC_SERVICE_TEST_DAEMON";
+pub(crate) const DAEMON: &str = "AQUATIC_SERVICE_TEST_DAEMON";
 
 /// Set in the environment of a daemon that is confined like a hardened unit.
 const HARDENED: &str = "AQUATIC_SERVICE_TEST_HARDENED";
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         notifications::TESTS,
         ends::TESTS,
         files::TESTS,
+        generator::TESTS,
         privileges::TESTS,
         sockets::TESTS,
     ];

@@ -1,0 +1,279 @@
+//! The daemon as a generator of systemd (systemd.generator(7)).
+//!
+//! Started under the name `aquatic-udp-generator`, at boot and at every
+//! `systemctl daemon-reload`, it tells the socket unit the addresses of the
+//! configuration file, so that they stand in one place. The unit itself has
+//! none: when the file cannot be used, nothing is bound, and starting the unit
+//! fails with what is wrong with the file.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use anyhow::{Context, bail};
+
+use crate::config::{self, Loaded};
+use crate::lifecycle::{EXIT_FAILURE, EXIT_USAGE};
+use crate::sockets::{self, Request};
+use crate::{Daemon, logging};
+
+/// What the name of a generator ends in.
+const SUFFIX: &str = "-generator";
+
+/// The drop-in of the socket unit.
+const DROP_IN: &str = "50-addresses.conf";
+
+/// Set by systemd for its generators.
+const INVOKED_BY_SYSTEMD: &str = "SYSTEMD_SCOPE";
+
+/// Whether a program that was started under this name is a generator.
+pub(crate) fn is_meant<D: Daemon>(program: Option<&OsStr>) -> bool {
+    let name = program.and_then(|path| Path::new(path).file_name()?.to_str());
+    name.and_then(|name| name.strip_suffix(SUFFIX)) == Some(D::NAME)
+}
+
+/// Runs as a generator with the arguments after the program's name: systemd's
+/// three directories, and the configuration file when it is another one than
+/// that of the packages.
+pub(crate) fn run<D: Daemon>(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(Arguments { directory, file }) = Arguments::new::<D>(arguments) else {
+        say::<D>("usage: NORMAL-DIRECTORY EARLY-DIRECTORY LATE-DIRECTORY [FILE]");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    let lines = lines::<D>(&file);
+    let outcome = match &lines {
+        Ok(lines) => write_drop_in::<D>(&directory, &file, lines),
+        Err(_) => write_drop_in::<D>(&directory, &file, &refusal::<D>(&file)),
+    };
+    let error = match lines {
+        Ok(_) => outcome.err(),
+        Err(error) => {
+            if let Err(error) = outcome {
+                say::<D>(&format!("{error:#}"));
+            }
+            Some(error)
+        }
+    };
+    match error {
+        None => ExitCode::SUCCESS,
+        Some(error) => {
+            say::<D>(&format!(
+                "{}.socket gets no addresses, so that it will not start: {error:#}",
+                D::NAME
+            ));
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+struct Arguments {
+    /// Where systemd looks for generated units, after those of the operator.
+    directory: PathBuf,
+    /// The configuration.
+    file: PathBuf,
+}
+
+impl Arguments {
+    fn new<D: Daemon>(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments.map(PathBuf::from);
+        let directory = arguments.next()?;
+        let (_early, _late) = (arguments.next()?, arguments.next()?);
+        let file = arguments
+            .next()
+            .unwrap_or_else(|| format!("/etc/aquatic/{}.toml", D::NAME).into());
+        arguments
+            .next()
+            .is_none()
+            .then_some(Self { directory, file })
+    }
+}
+
+/// The lines of the section `[Socket]` that the configuration asks for.
+fn lines<D: Daemon>(file: &Path) -> anyhow::Result<String> {
+    let loaded: Loaded<D::Config> = config::load(Some(file))?;
+    let settings = loaded.settings(D::settings)?;
+    Ok(socket_lines(D::listen(&settings)?))
+}
+
+fn socket_lines(request: Request<'_>) -> String {
+    let mut lines = String::new();
+    let (directive, addresses, workers) = match request {
+        Request::Udp(request) => {
+            if let Some(bytes) = request.receive_buffer_bytes {
+                let _ = writeln!(lines, "ReceiveBuffer={bytes}");
+            }
+            ("ListenDatagram", request.addresses, request.workers)
+        }
+        Request::Tcp(request) => {
+            let _ = writeln!(lines, "Backlog={}", request.backlog);
+            ("ListenStream", request.addresses, request.workers)
+        }
+    };
+    for line in listen_lines(directive, addresses, workers) {
+        lines.push_str(&line);
+    }
+    lines
+}
+
+/// A line for each socket: so many equal ones for an address as there are
+/// workers, all of one address together.
+fn listen_lines(
+    directive: &str,
+    addresses: &[SocketAddr],
+    workers: NonZeroUsize,
+) -> impl Iterator<Item = String> {
+    sockets::servable(addresses).flat_map(move |address| {
+        let line = format!("{directive}={}\n", as_in_units(address));
+        std::iter::repeat_n(line, workers.get())
+    })
+}
+
+/// An address as systemd spells it: the interface of a link-local address
+/// comes last, and a percent sign stands twice.
+fn as_in_units(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            format!("[{}]:{}%%{}", v6.ip(), v6.port(), v6.scope_id())
+        }
+        address => address.to_string(),
+    }
+}
+
+/// Lines with which the socket unit binds nothing and fails with what is wrong,
+/// in its own log. Without any, systemd would only say that there are none.
+fn refusal<D: Daemon>(file: &Path) -> String {
+    let name = D::NAME;
+    let file = in_quotes(file);
+    let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
+    format!(
+        "# {file} could not be used.\n\
+         ListenFIFO=/run/{name}.unusable\n\
+         RemoveOnStop=yes\n\
+         ExecStartPre={} --check-config -c \"{file}\"\n\
+         ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was mended \
+         since systemd has last asked for the addresses in it\" >&2; exit 1'\n",
+        in_quotes(&program),
+    )
+}
+
+/// A path as it may stand between double quotes in a unit.
+fn in_quotes(path: &Path) -> String {
+    let text = path.display().to_string();
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('%', "%%")
+        .replace('$', "$$")
+}
+
+/// Writes the drop-in, as a whole or not at all.
+fn write_drop_in<D: Daemon>(directory: &Path, file: &Path, lines: &str) -> anyhow::Result<()> {
+    let name = D::NAME;
+    if file.to_str().is_none_or(|text| text.contains('\n')) {
+        bail!("{} is no path that a unit can name", file.display());
+    }
+    // With its source, systemd can tell that the file changed since.
+    let source = file.to_string_lossy().replace('%', "%%");
+    let text = format!(
+        "# Made by {name}{SUFFIX} from the file below.\n\
+         [Unit]\nSourcePath={source}\n\n[Socket]\n{lines}"
+    );
+    let directory = directory.join(format!("{name}.socket.d"));
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let path = directory.join(DROP_IN);
+    let temporary = directory.join(format!("{DROP_IN}.new"));
+    fs::write(&temporary, text)
+        .and_then(|()| fs::rename(&temporary, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Says what is wrong on standard error and, for a generator that systemd runs,
+/// in the kernel's log: there is no journal yet when the machine starts.
+fn say<D: Daemon>(text: &str) {
+    let name = D::NAME;
+    // When nobody listens, there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{name}{SUFFIX}: {text}");
+    if env::var_os(INVOKED_BY_SYSTEMD).is_none() {
+        return;
+    }
+    let Ok(mut log) = fs::OpenOptions::new().write(true).open("/dev/kmsg") else {
+        return;
+    };
+    for line in text.lines() {
+        let record = format!(
+            "<{}>{name}{SUFFIX}[{}]: {line}\n",
+            logging::PRIORITY_ERROR,
+            process::id()
+        );
+        // One write is one record.
+        let _ = log.write_all(record.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::{TcpRequest, UdpRequest};
+
+    fn number(number: usize) -> NonZeroUsize {
+        NonZeroUsize::new(number).unwrap()
+    }
+
+    #[test]
+    fn datagram_sockets_of_two_workers() {
+        let addresses = [
+            "127.0.0.1:3000".parse().unwrap(),
+            "[::1]:3000".parse().unwrap(),
+        ];
+        let request = UdpRequest {
+            addresses: &addresses,
+            workers: number(2),
+            receive_buffer_bytes: Some(number(8_000_000)),
+        };
+        assert_eq!(
+            socket_lines(Request::Udp(request)),
+            "ReceiveBuffer=8000000\n\
+             ListenDatagram=127.0.0.1:3000\n\
+             ListenDatagram=127.0.0.1:3000\n\
+             ListenDatagram=[::1]:3000\n\
+             ListenDatagram=[::1]:3000\n"
+        );
+        let default_buffer = UdpRequest {
+            receive_buffer_bytes: None,
+            ..request
+        };
+        assert!(socket_lines(Request::Udp(default_buffer)).starts_with("ListenDatagram="));
+    }
+
+    #[test]
+    fn stream_sockets() {
+        let request = TcpRequest {
+            addresses: &["0.0.0.0:443".parse().unwrap()],
+            workers: number(1),
+            backlog: number(1024),
+        };
+        assert_eq!(
+            socket_lines(Request::Tcp(request)),
+            "Backlog=1024\nListenStream=0.0.0.0:443\n"
+        );
+    }
+
+    #[test]
+    fn interfaces_stand_where_systemd_looks_for_them() {
+        let address = |text: &str| as_in_units(text.parse().unwrap());
+        assert_eq!(address("[fe80::1%2]:3000"), "[fe80::1]:3000%%2");
+        assert_eq!(address("[::]:3000"), "[::]:3000");
+    }
+
+    #[test]
+    fn paths_stay_what_they_are() {
+        assert_eq!(in_quotes(Path::new("/a/100%.toml")), "/a/100%%.toml");
+        assert_eq!(in_quotes(Path::new("/$a/\"b\"")), "/$$a/\\\"b\\\"");
+    }
+}

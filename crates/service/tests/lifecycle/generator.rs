@@ -1,0 +1,149 @@
+//! The daemon as a generator of systemd.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use aquatic_test_harness::ports::Port;
+use aquatic_test_harness::process::{Finished, Process};
+use aquatic_test_harness::setup::{Setup, SocketKind};
+use aquatic_test_harness::tools;
+
+crate::tests!(
+    the_addresses_of_the_file_become_lines_of_the_socket_unit,
+    a_faulty_file_gets_no_addresses,
+    a_missing_file_gets_no_addresses,
+    wrong_arguments_are_refused,
+    sockets_that_differ_from_the_file_are_warned_of,
+    a_unit_that_passes_no_sockets_is_warned_of,
+);
+
+/// Runs the daemon under its name as a generator.
+fn generate(setup: &Setup, arguments: &[&str]) -> Finished {
+    let link = setup.path("aquatic-test-generator");
+    if !link.exists() {
+        let program = std::env::current_exe().expect("this program has a path");
+        symlink(program, &link).expect("a link can be made");
+    }
+    let mut command = Command::new(link);
+    command
+        .args(arguments)
+        .env(crate::DAEMON, "1")
+        .current_dir(setup.directory());
+    Process::start("generator", &mut command).wait(Duration::from_secs(20))
+}
+
+fn generate_from(setup: &Setup, config: &str) -> Finished {
+    setup.write("config.toml", config);
+    generate(setup, &["normal", "early", "late", "config.toml"])
+}
+
+fn drop_in(setup: &Setup) -> String {
+    let path = setup.path("normal/aquatic-test.socket.d/50-addresses.conf");
+    fs::read_to_string(path).expect("it was written")
+}
+
+fn the_addresses_of_the_file_become_lines_of_the_socket_unit() {
+    let setup = crate::setup();
+    let config = "[network]\naddress = ['127.0.0.1:3000', '[::1]:3000']\nworkers = 2\n";
+    let finished = generate_from(&setup, config);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert_eq!(finished.stderr, "");
+    assert_eq!(
+        drop_in(&setup),
+        "# Made by aquatic-test-generator from the file below.\n\
+         [Unit]\n\
+         SourcePath=config.toml\n\
+         \n\
+         [Socket]\n\
+         ListenDatagram=127.0.0.1:3000\n\
+         ListenDatagram=127.0.0.1:3000\n\
+         ListenDatagram=[::1]:3000\n\
+         ListenDatagram=[::1]:3000\n"
+    );
+    for other in ["early", "late"] {
+        assert!(!Path::new(&setup.path(other)).exists());
+    }
+}
+
+fn a_faulty_file_gets_no_addresses() {
+    let setup = crate::setup();
+    let finished = generate_from(&setup, "[network]\naddress = '127.0.0.1'\n");
+    assert_eq!(finished.status.code(), Some(1));
+    let begin = "aquatic-test-generator: aquatic-test.socket gets no addresses, \
+                 so that it will not start: config.toml:2:11: network.address: ";
+    assert!(finished.stderr.starts_with(begin), "{}", finished.stderr);
+
+    // Starting the socket unit says what is wrong, and fails in any case.
+    let text = drop_in(&setup);
+    assert!(!text.contains("ListenDatagram"), "{text}");
+    let starts: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecStartPre="))
+        .collect();
+    assert!(
+        starts[0].ends_with(" --check-config -c \"config.toml\""),
+        "{text}"
+    );
+    assert!(starts[1].ends_with("exit 1'"), "{text}");
+}
+
+fn a_missing_file_gets_no_addresses() {
+    let setup = crate::setup();
+    let finished = generate(&setup, &["normal", "early", "late", "missing.toml"]);
+    assert_eq!(finished.status.code(), Some(1));
+    let reason = "cannot read the configuration file missing.toml";
+    assert!(finished.stderr.contains(reason), "{}", finished.stderr);
+    assert!(!drop_in(&setup).contains("ListenDatagram"));
+}
+
+fn wrong_arguments_are_refused() {
+    let setup = crate::setup();
+    for arguments in [&[][..], &["a", "b"], &["a", "b", "c", "d", "e"]] {
+        let finished = generate(&setup, arguments);
+        assert_eq!(finished.status.code(), Some(2), "{arguments:?}");
+        assert!(finished.stderr.contains("usage: "), "{}", finished.stderr);
+    }
+}
+
+fn sockets_that_differ_from_the_file_are_warned_of() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut setup = crate::setup();
+    setup.set_environment("AQUATIC_SOCKET_UNIT", "aquatic-test.socket");
+    let command = "`systemctl daemon-reload && systemctl restart aquatic-test.socket`";
+    let passed = Port::reserve();
+    let other = Port::reserve();
+    for (address, workers, expected) in [
+        (other.ipv4(), 1, "not the addresses of the configuration"),
+        (passed.ipv4(), 3, "3 socket workers are configured"),
+    ] {
+        let config = format!("[network]\naddress = '{address}'\nworkers = {workers}\n");
+        let sockets = [passed.ipv4()];
+        let names = Some("aquatic-test.socket");
+        let mut daemon = setup.start_activated(SocketKind::Datagram, &sockets, names, &config);
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        client.send_to(b"hello", passed.ipv4()).expect("to be sent");
+        daemon.wait_until_ready();
+        let logged = daemon.wait_for_log(expected);
+        assert!(logged.starts_with("WARN "), "{logged}");
+        assert!(logged.contains(command), "{logged}");
+        daemon.stop();
+    }
+}
+
+fn a_unit_that_passes_no_sockets_is_warned_of() {
+    let mut setup = crate::setup();
+    setup.set_environment("AQUATIC_SOCKET_UNIT", "aquatic-test.socket");
+    let port = Port::reserve();
+    let daemon = setup.start(&format!("[network]\naddress = '{}'\n", port.ipv4()));
+    let logged = daemon.wait_for_log("aquatic-test.socket passed no sockets");
+    assert!(
+        logged.contains("`systemctl restart aquatic-test.socket`"),
+        "{logged}"
+    );
+    daemon.stop();
+}

@@ -1,0 +1,309 @@
+# One daemon: its options, its configuration file, its socket and its service.
+{ name, daemon }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+
+  aquatic = config.services.aquatic;
+  cfg = aquatic.${name};
+  unit = "aquatic-${name}";
+  option = "services.aquatic.${name}";
+  network = cfg.settings.network;
+  useACMEHost = cfg.useACMEHost or null;
+  certificate = config.security.acme.certs.${useACMEHost};
+
+  settingsOptions =
+    let
+      generated = import daemon.settings { inherit lib; };
+    in
+    generated
+    // {
+      socket_workers = generated.socket_workers // {
+        # systemd opens a socket for each worker, so 0, which leaves their number
+        # to the machine, is out of range.
+        type = types.ints.between 1 1024;
+        default = 1;
+        description = ''
+          Number of workers: threads that read requests and answer them. systemd
+          opens a socket for each of them and each address, so their number has
+          to be known here; as many as there are processor cores are enough.
+        '';
+      };
+    }
+    // lib.optionalAttrs (generated ? scrape_exports) {
+      scrape_exports = generated.scrape_exports // {
+        # The only directory that the service may write to.
+        path = generated.scrape_exports.path // {
+          default = "/var/lib/${unit}/scrape-exports.txt";
+        };
+      };
+    };
+
+  # The access list.
+  list = cfg.accessList;
+  isDeclared = list != null && list.infoHashes != null;
+  listName = "aquatic/${unit}.access-list";
+  listFile = pkgs.writeText "${unit}.access-list" (
+    lib.concatMapStrings (infoHash: infoHash + "\n") list.infoHashes
+  );
+
+  # The configuration file.
+  configName = "aquatic/${unit}.toml";
+  uncheckedConfig = (pkgs.formats.toml { }).generate "${unit}.toml" cfg.settings;
+  program = lib.getExe' cfg.package unit;
+  checkedConfig =
+    pkgs.runCommandLocal "${unit}.toml"
+      {
+        config = uncheckedConfig;
+      }
+      ''
+        # -P reads the file and checks every value, but opens none of the files
+        # that it names.
+        ${program} -c "$config" -P > /dev/null
+        cp "$config" "$out"
+      '';
+  configFile = if aquatic.checkConfig then checkedConfig else uncheckedConfig;
+
+  # The addresses.
+  portOf =
+    address:
+    let
+      parts = builtins.match ".*:([0-9]+)" address;
+    in
+    if parts == null then null else lib.toInt (lib.head parts);
+  isLoopback = address: builtins.match "(127\\..*|\\[::1].*)" address != null;
+  withoutPort = lib.filter (address: portOf address == null) network.address;
+  ports = lib.unique (
+    map portOf (lib.filter (address: portOf address != null && !isLoopback address) network.address)
+  );
+
+  service = import ./service.nix { inherit lib unit daemon; };
+  sockets = import ./sockets.nix {
+    inherit lib daemon network;
+    workers = cfg.settings.socket_workers;
+  };
+
+  isInStore = path: lib.hasPrefix builtins.storeDir path;
+in
+{
+  _file = ./daemon.nix;
+
+  options.services.aquatic.${name} = {
+    enable = lib.mkEnableOption "${unit}, a ${daemon.title}" // {
+      default = daemon.onByDefault;
+      example = !daemon.onByDefault;
+    };
+
+    package = lib.mkPackageOption pkgs unit { };
+
+    settings = mkOption {
+      type = types.submodule { options = settingsOptions; };
+      default = { };
+      description = ''
+        Configuration of ${unit}. Every key of its configuration file is an
+        option. The file ends up in the store, which everybody on the machine can
+        read: give paths of files as strings.
+      '';
+    };
+
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether to open the ports of {option}`${option}.settings.network.address`
+        in the firewall. Ports of loopback addresses and the port of the metrics
+        stay closed.
+      '';
+    };
+
+    accessList = mkOption {
+      default = null;
+      description = ''
+        Which torrents are served; all if `null`. A change of the list reloads the
+        service, which goes on serving.
+      '';
+      example = lib.literalExpression ''
+        {
+          mode = "allow";
+          infoHashes = [ "0123456789abcdef0123456789abcdef01234567" ];
+        }
+      '';
+      type = types.nullOr (
+        types.submodule {
+          options = {
+            mode = mkOption {
+              type = types.enum [
+                "allow"
+                "deny"
+              ];
+              description = ''
+                Whether only torrents in the list are served, or all others.
+              '';
+            };
+            infoHashes = mkOption {
+              type = types.nullOr (types.listOf (types.strMatching "[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"));
+              default = null;
+              description = ''
+                The list: info hashes of 40 hexadecimal digits, or of 64 for
+                version 2 torrents. Everybody on the machine can read it.
+              '';
+            };
+            file = mkOption {
+              type = types.nullOr (types.strMatching "/.*");
+              default = null;
+              example = "/var/lib/tracker/allowed";
+              description = ''
+                Instead of {option}`infoHashes`, a file outside the store with an
+                info hash a line, which the group of the service can read. After
+                changing it, run `systemctl reload ${unit}`.
+              '';
+            };
+          };
+        }
+      );
+    };
+  }
+  // lib.optionalAttrs daemon.hasTls {
+    useACMEHost = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "tracker.example.org";
+      description = ''
+        Name of a certificate of {option}`security.acme.certs` to encrypt
+        connections with. When it is renewed, the service takes the new one
+        without dropping a connection.
+      '';
+    };
+  };
+
+  config = lib.mkIf (aquatic.enable && cfg.enable) {
+    assertions = [
+      {
+        assertion = !cfg.settings.privileges.drop_privileges;
+        message = ''
+          ${option}.settings.privileges.drop_privileges must be false: systemd starts
+          the service as its own user, without any privilege to drop.
+        '';
+      }
+      {
+        assertion = list == null || (list.infoHashes == null) != (list.file == null);
+        message = ''
+          ${option}.accessList needs either infoHashes or file, and not both.
+        '';
+      }
+      {
+        assertion = list == null || list.file == null || !isInStore list.file;
+        message = ''
+          ${option}.accessList.file is in the store, so it can never change. Use
+          ${option}.accessList.infoHashes, or a file outside the store.
+        '';
+      }
+      {
+        assertion = !(network ? tls_private_key_path) || !isInStore network.tls_private_key_path;
+        message = ''
+          ${option}.settings.network.tls_private_key_path is in the store, where
+          everybody on the machine can read the key. Keep it in a file outside.
+        '';
+      }
+      {
+        assertion = withoutPort == [ ];
+        message = ''
+          ${option}.settings.network.address: ${toString withoutPort} is not an IP address
+          and port, such as "0.0.0.0:3000" or "[::]:3000".
+        '';
+      }
+    ];
+
+    services.aquatic.${name}.settings = {
+      access_list = lib.mkIf (list != null) {
+        inherit (list) mode;
+        path = if isDeclared then "/etc/${listName}" else list.file;
+      };
+    }
+    // lib.optionalAttrs daemon.hasTls {
+      network = lib.mkIf (useACMEHost != null) {
+        enable_tls = true;
+        tls_certificate_path = "${certificate.directory}/fullchain.pem";
+        tls_private_key_path = "${certificate.directory}/key.pem";
+      };
+    };
+
+    environment.etc = {
+      ${configName}.source = configFile;
+    }
+    // lib.optionalAttrs isDeclared {
+      ${listName}.source = listFile;
+    };
+
+    environment.systemPackages = [ cfg.package ];
+
+    networking.firewall = lib.mkIf cfg.openFirewall {
+      allowedUDPPorts = lib.mkIf (daemon.transport == "udp") ports;
+      allowedTCPPorts = lib.mkIf (daemon.transport == "tcp") ports;
+    };
+
+    security.acme.certs = lib.mkIf (useACMEHost != null) {
+      ${useACMEHost}.reloadServices = [ "${unit}.service" ];
+    };
+
+    systemd.sockets.${unit} = {
+      description = "Sockets of the ${daemon.title}";
+      documentation = [ "man:${unit}(8)" ];
+      wantedBy = [ "sockets.target" ];
+      inherit (sockets) listenDatagrams listenStreams socketConfig;
+    };
+
+    systemd.services.${unit} = {
+      description = daemon.title;
+      documentation = [
+        "man:${unit}(8)"
+        "man:${unit}.toml(5)"
+      ];
+      wantedBy = [ "multi-user.target" ];
+      requires = [ "${unit}.socket" ];
+      wants = lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
+      after = [
+        "${unit}.socket"
+        "network.target"
+      ]
+      ++ lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
+      enableDefaultPath = false;
+      # The socket stays open during a restart, so that no request is lost.
+      stopIfChanged = false;
+      restartTriggers = [ configFile ];
+      reloadTriggers = lib.optional isDeclared listFile;
+      inherit (service) unitConfig;
+      serviceConfig = service.serviceConfig // {
+        ExecStart = "${program} -c /etc/${configName}";
+        ExecReload = [
+          "${program} -c /etc/${configName} --check-config"
+          "${lib.getExe' pkgs.coreutils "kill"} -USR1 $MAINPID"
+        ];
+        User = aquatic.user;
+        Group = aquatic.group;
+        SupplementaryGroups = lib.optional (useACMEHost != null) certificate.group;
+      };
+    };
+
+    # A switch to another configuration leaves sockets as they are. This one opens
+    # them again when their addresses or their number have changed.
+    systemd.services."${unit}-sockets" = {
+      description = "Open the sockets of ${unit} again when they have changed";
+      wantedBy = [ "multi-user.target" ];
+      after = [ "${unit}.socket" ];
+      enableDefaultPath = false;
+      reloadTriggers = [ (builtins.toJSON sockets) ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = lib.getExe' pkgs.coreutils "true";
+        ExecReload = "${lib.getExe' config.systemd.package "systemctl"} restart ${unit}.socket";
+      };
+    };
+  };
+}

@@ -1,0 +1,17 @@
+# The daemons: what the module has to know of each besides its settings.
+{
+  udp = {
+    title = "BitTorrent tracker over UDP";
+    transport = "udp";
+    onByDefault = true;
+    hasTls = false;
+    settings = ./settings/udp.nix;
+  };
+  http = {
+    title = "BitTorrent tracker over HTTP and HTTPS";
+    transport = "tcp";
+    onByDefault = false;
+    hasTls = true;
+    settings = ./settings/http.nix;
+  };
+}

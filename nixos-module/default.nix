@@ -1,0 +1,90 @@
+# The NixOS module: services.aquatic, with one service and one socket for each
+# daemon. What all of them share is here; daemon.nix is about a single one.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.aquatic;
+  daemons = import ./daemons.nix;
+  enabled = lib.filter (name: cfg.${name}.enable) (lib.attrNames daemons);
+
+  # Addresses of daemons over TCP, each with the option that it comes from.
+  tcpAddresses = lib.concatMap (
+    name:
+    map (address: {
+      inherit address;
+      option = "services.aquatic.${name}.settings.network.address";
+    }) cfg.${name}.settings.network.address
+  ) (lib.filter (name: daemons.${name}.transport == "tcp") enabled);
+  optionsWith =
+    address: map (one: one.option) (lib.filter (one: one.address == address) tcpAddresses);
+  shared = lib.filter (address: lib.length (optionsWith address) > 1) (
+    lib.unique (map (one: one.address) tcpAddresses)
+  );
+in
+{
+  imports = lib.mapAttrsToList (name: daemon: import ./daemon.nix { inherit name daemon; }) daemons;
+
+  options.services.aquatic = {
+    enable = lib.mkEnableOption "aquatic, a BitTorrent tracker over UDP, HTTP and WebTorrent";
+
+    user = lib.mkOption {
+      type = lib.types.str;
+      default = "aquatic";
+      description = ''
+        User that the daemons run as. It is created if it is called `aquatic`.
+      '';
+    };
+
+    group = lib.mkOption {
+      type = lib.types.str;
+      default = "aquatic";
+      description = ''
+        Group that the daemons run as. It is created if it is called `aquatic`.
+      '';
+    };
+
+    checkConfig = lib.mkOption {
+      type = lib.types.bool;
+      default = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+      defaultText = lib.literalExpression "pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform";
+      description = ''
+        Whether each daemon checks its configuration when the system is built, so
+        that a mistake is found before the running system is touched. Files that
+        the configuration names are on the machine only, and are checked when the
+        service starts or reloads.
+      '';
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = map (address: {
+      assertion = false;
+      message = ''
+        Two daemons cannot share the TCP address ${address}: it is in
+        ${lib.concatStringsSep " and in " (optionsWith address)}.
+      '';
+    }) shared;
+
+    warnings = lib.optional (enabled == [ ]) ''
+      services.aquatic.enable is true, but none of its daemons is enabled.
+    '';
+
+    users.users = lib.mkIf (cfg.user == "aquatic") {
+      aquatic = {
+        description = "BitTorrent trackers";
+        isSystemUser = true;
+        group = cfg.group;
+      };
+    };
+
+    users.groups = lib.mkIf (cfg.group == "aquatic") {
+      aquatic = { };
+    };
+  };
+
+  meta.maintainers = [ ];
+}

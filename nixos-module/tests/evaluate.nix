@@ -1,0 +1,44 @@
+# What becomes of a NixOS configuration: the files, units and rules that the
+# module makes of it, as one value that can be printed.
+{
+  lib ? import ./lib,
+  configuration ? { },
+}:
+let
+  pkgs = import ./packages.nix { inherit lib; };
+  inherit
+    (lib.evalModules {
+      modules = [
+        ../.
+        ./nixos
+        { _module.args = { inherit pkgs; }; }
+        configuration
+      ];
+    })
+    config
+    options
+    ;
+  failed = map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
+  result = {
+    inherit (config) units warnings;
+    inherit (config.users) groups users;
+    etc = lib.mapAttrs (_: entry: entry.source.text) config.environment.etc;
+    # What has to succeed for a file to be made.
+    scripts = lib.concatMapAttrs (
+      name: entry: lib.optionalAttrs (entry.source ? script) { ${name} = entry.source.script; }
+    ) config.environment.etc;
+    firewall = {
+      tcp = config.networking.firewall.allowedTCPPorts;
+      udp = config.networking.firewall.allowedUDPPorts;
+    };
+    reloadServices = lib.mapAttrs (
+      _: certificate: certificate.reloadServices
+    ) config.security.acme.certs;
+    packages = map (package: package.name) config.environment.systemPackages;
+  };
+in
+# As NixOS does before it builds a system.
+if failed == [ ] then
+  result // { inherit config options; }
+else
+  throw "\nFailed assertions:\n${lib.concatMapStrings (message: "- ${message}\n") failed}"

@@ -1,0 +1,156 @@
+# Modules: sets of options and of definitions, which together make a configuration.
+{ lib }:
+let
+  inherit (builtins)
+    attrNames
+    concatMap
+    filter
+    functionArgs
+    head
+    isFunction
+    isPath
+    mapAttrs
+    ;
+  inherit (import ./properties.nix) priorities pushDown strongest;
+  inherit (lib.types) mergeChecked showDefinitions;
+
+  # What a module that has options or definitions in places of their own may have.
+  keywords = [
+    "_file"
+    "_module"
+    "config"
+    "freeformType"
+    "imports"
+    "meta"
+    "options"
+  ];
+
+  # A module and all that it imports, in one form.
+  load =
+    call: from: module:
+    let
+      imported = if isPath module then import module else module;
+      content = if isFunction imported then call imported else imported;
+      file = content._file or (if isPath module then module else from);
+      isSorted = content ? options || content ? config;
+      stray = filter (name: !lib.elem name keywords) (attrNames content);
+      definitions =
+        if isSorted then
+          content.config or { }
+        else
+          removeAttrs content [
+            "_file"
+            "_module"
+            "imports"
+          ];
+    in
+    if isSorted && stray != [ ] then
+      throw "Module `${toString file}' has an unsupported attribute `${head stray}'."
+    else
+      [
+        {
+          inherit file;
+          args = content._module.args or { };
+          freeformType = content.freeformType or null;
+          options = content.options or { };
+          definitions =
+            definitions // (if content ? meta && isSorted then { inherit (content) meta; } else { });
+        }
+      ]
+      ++ concatMap (load call file) (content.imports or [ ]);
+
+  # One tree of the options of all modules.
+  declare =
+    loc: trees:
+    lib.genAttrs (lib.unique (concatMap attrNames trees)) (
+      name:
+      let
+        here = map (tree: tree.${name}) (filter (tree: tree ? ${name}) trees);
+        path = loc ++ [ name ];
+      in
+      if !lib.any lib.isOption here then
+        declare path here
+      else if lib.length here == 1 then
+        head here // { loc = path; }
+      else
+        throw "The option `${lib.showOption path}' is declared more than once."
+    );
+
+  # The value of an option.
+  valueOf =
+    option: definitions:
+    let
+      default = {
+        file = "the option's default";
+        value = option.default;
+        priority = priorities.optionDefault;
+      };
+      used = strongest (definitions ++ lib.optional (option ? default) default);
+      apply = option.apply or (value: value);
+    in
+    if used == [ ] then
+      throw "The option `${lib.showOption option.loc}' was accessed but has no value defined. Try setting the option."
+    else
+      apply (mergeChecked option.type option.loc used);
+
+  # The values of all options in a tree, by definitions of the whole tree.
+  fill =
+    freeformType: loc: tree: definitions:
+    let
+      levels = concatMap (
+        definition: map (value: definition // { inherit value; }) (pushDown definition.value)
+      ) definitions;
+      of =
+        name:
+        map (level: level // { value = level.value.${name}; }) (
+          filter (level: level.value ? ${name}) levels
+        );
+      unknown = filter (name: !tree ? ${name}) (
+        lib.unique (concatMap (level: attrNames level.value) levels)
+      );
+      path = loc ++ [ (head unknown) ];
+      free = lib.genAttrs (filter (name: strongest (of name) != [ ]) unknown) (
+        name: mergeChecked freeformType (loc ++ [ name ]) (strongest (of name))
+      );
+    in
+    if unknown != [ ] && freeformType == null then
+      throw "The option `${lib.showOption path}' does not exist. Definition values:${showDefinitions (strongest (of (head unknown)))}"
+    else
+      mapAttrs (
+        name: node:
+        if lib.isOption node then
+          valueOf node (of name)
+        else
+          fill freeformType (loc ++ [ name ]) node (of name)
+      ) tree
+      // lib.optionalAttrs (unknown != [ ]) free;
+in
+{
+  evalModules =
+    {
+      modules,
+      prefix ? [ ],
+      specialArgs ? { },
+    }:
+    let
+      always = {
+        inherit config lib options;
+      }
+      // specialArgs;
+      # Set by modules, so looked at only by those that ask for them.
+      others = lib.foldl' (all: module: all // module.args) { } loaded;
+      call = function: function (mapAttrs (name: _: others.${name}) (functionArgs function) // always);
+      loaded = concatMap (load call "<unknown-file>") modules;
+      freeformTypes = filter (type: type != null) (map (module: module.freeformType) loaded);
+      options = declare prefix (map (module: module.options) loaded);
+      config = fill (if freeformTypes == [ ] then null else head freeformTypes) prefix options (
+        map (module: {
+          inherit (module) file;
+          value = module.definitions;
+        }) loaded
+      );
+    in
+    {
+      inherit config options;
+    };
+}

@@ -1,0 +1,111 @@
+# The part of NixOS that the module, the examples and the tests set: options that
+# are typed as far as mistakes would show, and whatever else without a type.
+{ lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+
+  anything = mkOption {
+    type = types.anything;
+    default = { };
+  };
+  listOf =
+    type:
+    mkOption {
+      type = types.listOf type;
+      default = [ ];
+    };
+  attrsOf =
+    options:
+    mkOption {
+      type = types.attrsOf (types.submodule options);
+      default = { };
+    };
+  string =
+    default:
+    mkOption {
+      type = types.str;
+      inherit default;
+    };
+  boolean = mkOption {
+    type = types.bool;
+    default = false;
+  };
+  ports = listOf types.port;
+in
+{
+  imports = [ ./systemd.nix ];
+
+  options = {
+    assertions = listOf types.unspecified;
+    warnings = listOf types.str;
+    meta.maintainers = listOf types.unspecified;
+
+    boot.kernel.sysctl = anything;
+    boot.loader.grub.device = string "";
+    environment.etc = attrsOf (
+      { config, name, ... }:
+      {
+        options = {
+          target = string name;
+          text = mkOption {
+            type = types.nullOr types.lines;
+            default = null;
+          };
+          source = mkOption { type = types.path; };
+        };
+        config.source = lib.mkIf (config.text != null) (pkgs.writeText name config.text);
+      }
+    );
+    environment.systemPackages = listOf types.package;
+    fileSystems = attrsOf {
+      options = {
+        device = string "";
+        fsType = string "auto";
+      };
+    };
+    networking = {
+      hostName = string "nixos";
+      firewall = {
+        enable = boolean;
+        allowedTCPPorts = ports;
+        allowedUDPPorts = ports;
+      };
+      interfaces = anything;
+    };
+    nixpkgs.hostPlatform = string "x86_64-linux";
+    security.acme = {
+      acceptTerms = boolean;
+      defaults.email = string "";
+      certs = attrsOf (
+        { name, ... }:
+        {
+          options = {
+            directory = string "/var/lib/acme/${name}";
+            domain = string name;
+            group = string "acme";
+            listenHTTP = mkOption {
+              type = types.nullOr types.str;
+              default = null;
+            };
+            reloadServices = listOf types.str;
+            webroot = mkOption {
+              type = types.nullOr types.str;
+              default = null;
+            };
+          };
+        }
+      );
+    };
+    system.stateVersion = string "";
+    users.users = attrsOf {
+      options = {
+        description = string "";
+        extraGroups = listOf types.str;
+        group = string "";
+        isNormalUser = boolean;
+        isSystemUser = boolean;
+      };
+    };
+    users.groups = attrsOf { options.members = listOf types.str; };
+  };
+}

@@ -66,17 +66,19 @@ impl Daemon for HttpDaemon {
     }
 
     fn warnings(settings: &Settings) -> Vec<String> {
-        descriptor_warning(settings).into_iter().collect()
+        limits::open_files_warning(descriptors(settings))
+            .into_iter()
+            .collect()
     }
 
-    fn check_files(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
+    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         if let Some(files) = &settings.tls {
             tls::load(&tls::Files {
                 certificate: path_now(&files.certificate),
                 key: path_now(&files.key),
             })?;
         }
-        Ok(())
+        aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
@@ -92,7 +94,7 @@ impl Daemon for HttpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        if let Some(warning) = descriptor_warning(&settings) {
+        if let Some(warning) = limits::allow_open_files(descriptors(&settings)) {
             log::warn!("{warning}");
         }
         let clock = Clock::start();
@@ -247,10 +249,9 @@ fn secret<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Each connection takes a descriptor.
-fn descriptor_warning(settings: &Settings) -> Option<String> {
-    let connections = settings.connections.limits.max_connections.get() as u64;
-    limits::open_files_warning(connections + OTHER_DESCRIPTORS)
+/// How many descriptors may be open at once: one for each connection.
+fn descriptors(settings: &Settings) -> u64 {
+    settings.connections.limits.max_connections.get() as u64 + OTHER_DESCRIPTORS
 }
 
 fn rules(settings: &Settings) -> Rules {

@@ -47,18 +47,16 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Reads the files that [`start`](Self::start) will read, besides access
-    /// list and snapshot, for `--check-config`. `path_now` tells where the file
-    /// is that the service will find under a path: with a change of the root
-    /// directory that did not take place, somewhere else.
+    /// Tries what [`start`](Self::start) will need, besides access list and
+    /// snapshot, for `--check-config`: files, and what the kernel must allow.
+    /// `path_now` tells where the file is that the service will find under a
+    /// path: with a change of the root directory that did not take place,
+    /// somewhere else.
     ///
     /// # Errors
     ///
     /// What would keep the daemon from starting.
-    fn check_files(
-        settings: &Self::Settings,
-        path_now: &dyn Fn(&Path) -> PathBuf,
-    ) -> anyhow::Result<()> {
+    fn check(settings: &Self::Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         let _ = (settings, path_now);
         Ok(())
     }

@@ -1,9 +1,11 @@
-//! What the system allows the process, read without changing it.
+//! What the system allows the process.
 //!
 //! Read from `/proc`, not by getrlimit(2): system call filters of hardened
 //! services may forbid everything that has to do with limits.
 
 use std::fs;
+
+use nix::sys::resource::{self, Resource};
 
 /// What a resource limit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,16 +16,18 @@ pub enum Limit {
     Unlimited,
 }
 
-/// How many files the process may have open (the soft limit); `None` when that
-/// cannot be found out.
-pub fn open_files() -> Option<Limit> {
-    from_proc("Max open files")
+/// A soft limit, which counts, and the hard limit, up to which a process may
+/// raise it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pair {
+    soft: Limit,
+    hard: Limit,
 }
 
-/// How many bytes of memory the process may lock (the soft limit); `None` when
-/// that cannot be found out.
+/// How many bytes of memory the process may lock; `None` when that cannot be
+/// found out.
 pub fn locked_memory_bytes() -> Option<Limit> {
-    from_proc("Max locked memory")
+    from_proc("Max locked memory").map(|pair| pair.soft)
 }
 
 /// The largest receive buffer that a process without privileges gets for a
@@ -33,15 +37,42 @@ pub fn largest_receive_buffer_bytes() -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// A warning when fewer files may be open than a daemon needs.
-pub fn open_files_warning(needed: u64) -> Option<String> {
-    match open_files() {
-        Some(Limit::At(limit)) if limit < needed => Some(format!(
-            "{needed} files may have to be open at once, but the limit is {limit}; \
-             raise it with LimitNOFILE= or `ulimit -n {needed}`"
-        )),
-        _ => None,
+/// Sees to it that so many files may be open, as far as that needs no
+/// privileges. A warning when it is less.
+pub fn allow_open_files(needed: u64) -> Option<String> {
+    let pair = from_proc(OPEN_FILES)?;
+    if pair.soft >= Limit::At(needed) {
+        return None;
     }
+    if pair.hard >= Limit::At(needed) {
+        let hard = match pair.hard {
+            Limit::At(hard) => hard,
+            Limit::Unlimited => resource::RLIM_INFINITY,
+        };
+        // When it fails, the warning says so.
+        let raised = resource::setrlimit(Resource::RLIMIT_NOFILE, needed, hard);
+        if raised.is_ok() {
+            return None;
+        }
+    }
+    Some(open_files_text(needed, pair.soft))
+}
+
+/// A warning when [`allow_open_files`] could not allow as many.
+pub fn open_files_warning(needed: u64) -> Option<String> {
+    let pair = from_proc(OPEN_FILES)?;
+    (pair.hard < Limit::At(needed)).then(|| open_files_text(needed, pair.hard))
+}
+
+fn open_files_text(needed: u64, limit: Limit) -> String {
+    let limit = match limit {
+        Limit::At(limit) => limit.to_string(),
+        Limit::Unlimited => "none".to_owned(),
+    };
+    format!(
+        "{needed} files may have to be open at once, but the limit is {limit}; \
+         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
+    )
 }
 
 /// A warning when the kernel will not grant a process without CAP_NET_ADMIN a
@@ -57,17 +88,23 @@ pub fn receive_buffer_warning(wanted_bytes: u64) -> Option<String> {
     })
 }
 
-fn from_proc(name: &str) -> Option<Limit> {
+const OPEN_FILES: &str = "Max open files";
+
+fn from_proc(name: &str) -> Option<Pair> {
     parse(&fs::read_to_string("/proc/self/limits").ok()?, name)
 }
 
 /// Lines have a name, the soft limit, the hard limit and a unit.
-fn parse(limits: &str, name: &str) -> Option<Limit> {
+fn parse(limits: &str, name: &str) -> Option<Pair> {
     let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
-    match line.split_whitespace().next()? {
+    let mut words = line.split_whitespace().map(|word| match word {
         "unlimited" => Some(Limit::Unlimited),
         number => number.parse().ok().map(Limit::At),
-    }
+    });
+    Some(Pair {
+        soft: words.next()??,
+        hard: words.next()??,
+    })
 }
 
 #[cfg(test)]
@@ -79,21 +116,43 @@ mod tests {
         let text = "Limit                     Soft Limit           Hard Limit           Units\n\
                     Max open files            1024                 524288               files\n\
                     Max locked memory         unlimited            unlimited            bytes\n";
-        assert_eq!(parse(text, "Max open files"), Some(Limit::At(1024)));
-        assert_eq!(parse(text, "Max locked memory"), Some(Limit::Unlimited));
+        let files = Pair {
+            soft: Limit::At(1024),
+            hard: Limit::At(524_288),
+        };
+        assert_eq!(parse(text, OPEN_FILES), Some(files));
+        let memory = Pair {
+            soft: Limit::Unlimited,
+            hard: Limit::Unlimited,
+        };
+        assert_eq!(parse(text, "Max locked memory"), Some(memory));
         assert_eq!(parse(text, "Max other"), None);
         assert!(Limit::At(u64::MAX) < Limit::Unlimited);
 
-        assert!(open_files().is_some() && locked_memory_bytes().is_some());
+        assert!(from_proc(OPEN_FILES).is_some() && locked_memory_bytes().is_some());
+    }
+
+    #[test]
+    fn the_soft_limit_of_files_is_raised_up_to_the_hard_one() {
+        let Pair { soft, hard } = from_proc(OPEN_FILES).unwrap();
+        let Limit::At(soft) = soft else { return };
+        if Limit::At(soft + 1) <= hard {
+            assert_eq!(open_files_warning(soft + 1), None);
+            assert_eq!(allow_open_files(soft + 1), None);
+            let raised = from_proc(OPEN_FILES).unwrap();
+            assert_eq!(raised.soft, Limit::At(soft + 1));
+            assert_eq!(raised.hard, hard);
+        }
+        if let Limit::At(hard) = hard {
+            let text = open_files_warning(hard + 1).unwrap();
+            assert!(text.contains("LimitNOFILE="), "{text}");
+        }
     }
 
     #[test]
     fn warnings_say_what_would_be_right() {
         assert_eq!(open_files_warning(0), None);
-        if let Some(Limit::At(limit)) = open_files() {
-            let text = open_files_warning(limit + 1).unwrap();
-            assert!(text.contains("LimitNOFILE="), "{text}");
-        }
+        assert_eq!(allow_open_files(0), None);
         assert_eq!(receive_buffer_warning(0), None);
         let text = receive_buffer_warning(u64::MAX).unwrap();
         assert!(text.contains("net.core.rmem_max"), "{text}");

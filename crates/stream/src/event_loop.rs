@@ -19,6 +19,8 @@ mod choice;
 mod glommio;
 mod mio;
 
+pub use choice::check_event_loop;
+
 /// What is to be started.
 pub struct Plan<'a> {
     /// What the workers' names begin with, such as `http`.

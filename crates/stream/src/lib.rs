@@ -30,7 +30,7 @@ mod tls;
 mod tls_config;
 
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
-pub use event_loop::{Plan, Running, start};
+pub use event_loop::{Plan, Running, check_event_loop, start};
 pub use protocol::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 pub use settings::{EventLoop, Limits, Settings};
 pub use tls_config::tls_config;

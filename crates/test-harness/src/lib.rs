@@ -14,6 +14,7 @@
 //! - [`network`]: hosts in network namespaces behind one bridge.
 //! - [`http`] and [`prometheus`]: reading the metrics page.
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
+//! - [`privileges`]: what a process may still do.
 //! - [`clients`]: BitTorrent clients.
 //! - [`transfer`]: a file that goes from one client to another, by a tracker.
 //! - [`tools`]: programs that a test needs, and skipping without them.
@@ -27,6 +28,7 @@ pub mod http;
 pub mod network;
 pub mod notify;
 pub mod ports;
+pub mod privileges;
 pub mod process;
 pub mod prometheus;
 pub mod setup;

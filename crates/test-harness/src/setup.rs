@@ -108,6 +108,19 @@ impl Setup {
         self.start_through(Command::new(&self.program), config)
     }
 
+    /// Starts the daemon through a program that changes something about itself
+    /// and then becomes the daemon, such as `prlimit`, and does not wait.
+    ///
+    /// # Panics
+    /// When the program cannot be started at all.
+    #[must_use]
+    #[track_caller]
+    pub fn start_unready_through(&self, wrapper: &[&str], config: &str) -> Daemon {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(&self.program);
+        self.start_through(command, config)
+    }
+
     /// Starts the daemon on a host of a test network and waits until it says
     /// `READY=1`.
     ///

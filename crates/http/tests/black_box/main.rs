@@ -14,6 +14,7 @@ mod faults;
 mod proxies;
 mod requests;
 mod service;
+mod start;
 mod tls;
 mod tracker;
 mod wire;

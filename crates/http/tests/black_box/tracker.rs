@@ -33,7 +33,7 @@ pub(crate) const PLAIN: Kind = Kind::new("auto", false);
 pub(crate) const TLS: Kind = Kind::new("auto", true);
 
 impl Kind {
-    const fn new(event_loop: &'static str, is_tls: bool) -> Self {
+    pub(crate) const fn new(event_loop: &'static str, is_tls: bool) -> Self {
         Self { event_loop, is_tls }
     }
 }
@@ -68,8 +68,6 @@ impl Place {
         place.set("socket_workers", "1");
         place.set("network.address", &addresses);
         place.set("network.event_loop", &format!("\"{}\"", kind.event_loop));
-        // The system may not allow the default, and says so in the log.
-        place.set("network.max_connections", "500");
         place.set("metrics.address", &format!("\"{}\"", place.metrics.ipv4()));
         if kind.is_tls {
             place.set("network.enable_tls", "true");

@@ -39,7 +39,7 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
         None => path.to_owned(),
     };
     look_at(&mut process, path_now);
-    D::check_files(settings, &path_now)?;
+    D::check(settings, &path_now)?;
     let list = AccessList::load(&process.access_list)?;
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");

@@ -132,10 +132,7 @@ impl Daemon for TestDaemon {
         sockets::udp(request(settings), passed)
     }
 
-    fn check_files(
-        settings: &TestSettings,
-        path_now: &dyn Fn(&Path) -> PathBuf,
-    ) -> anyhow::Result<()> {
+    fn check(settings: &TestSettings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         match &settings.badge {
             Some(Badge(path)) => Badge(path_now(path)).reload(),
             None => Ok(()),

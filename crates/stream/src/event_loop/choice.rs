@@ -1,5 +1,7 @@
 //! Which event loop drives the connections.
 
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::thread;
 
 use anyhow::{anyhow, bail};
@@ -12,27 +14,37 @@ const MEMLOCK_BYTES: u64 = 512 << 10;
 
 /// Decides, says so in the log, and makes sure that it works here.
 ///
-/// `auto` is mio: an answer over a connection that is kept costs less than half
-/// of what it costs with glommio, and epoll is allowed everywhere.
+/// `auto` is mio: an answer over a connection that is kept costs less than with
+/// glommio, and epoll is allowed everywhere.
+///
+/// # Errors
+///
+/// As [`check_event_loop`].
+pub(super) fn choose(wanted: EventLoop) -> anyhow::Result<EventLoop> {
+    check_event_loop(wanted)?;
+    let (chosen, text) = match wanted {
+        EventLoop::Auto => (
+            EventLoop::Mio,
+            "mio (auto takes it, as it is the faster one)",
+        ),
+        EventLoop::Mio => (EventLoop::Mio, "mio"),
+        EventLoop::Glommio => (EventLoop::Glommio, "glommio"),
+    };
+    log::info!("event loop: {text}");
+    Ok(chosen)
+}
+
+/// Makes sure that an event loop works on this system, for this process.
 ///
 /// # Errors
 ///
 /// When glommio is asked for and cannot be had; the message says what to do.
-pub(super) fn choose(wanted: EventLoop) -> anyhow::Result<EventLoop> {
+pub fn check_event_loop(wanted: EventLoop) -> anyhow::Result<()> {
     match wanted {
-        EventLoop::Auto => {
-            log::info!("event loop: mio (auto takes it, as it is the faster one)");
-            Ok(EventLoop::Mio)
-        }
-        EventLoop::Mio => {
-            log::info!("event loop: mio");
-            Ok(EventLoop::Mio)
-        }
+        EventLoop::Auto | EventLoop::Mio => Ok(()),
         EventLoop::Glommio => {
             check_memlock(limits::locked_memory_bytes())?;
-            probe()?;
-            log::info!("event loop: glommio");
-            Ok(EventLoop::Glommio)
+            probe()
         }
     }
 }
@@ -48,8 +60,11 @@ fn check_memlock(limit: Option<Limit>) -> anyhow::Result<()> {
     }
 }
 
-/// Makes an executor and throws it away, on a thread that nothing depends on.
+/// Asks the kernel for a ring; then makes an executor and throws it away, on a
+/// thread that nothing depends on.
 fn probe() -> anyhow::Result<()> {
+    // First, because glommio panics where the kernel refuses.
+    ask_for_ring().map_err(|error| unavailable(&error.to_string()))?;
     let attempt = thread::Builder::new()
         .name("probe".to_owned())
         .spawn(|| {
@@ -62,6 +77,27 @@ fn probe() -> anyhow::Result<()> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(reason)) => Err(unavailable(&reason)),
         Err(_) => Err(unavailable("it panicked")),
+    }
+}
+
+/// The size of `struct io_uring_params` (linux/io_uring.h), which the kernel
+/// fills in.
+const RING_PARAMETERS_BYTES: usize = 120;
+
+/// io_uring_setup(2) for the smallest ring, which is given back at once.
+#[allow(unsafe_code, reason = "the standard library knows nothing of io_uring")]
+fn ask_for_ring() -> io::Result<()> {
+    let mut parameters = [0_u64; RING_PARAMETERS_BYTES / size_of::<u64>()];
+    // SAFETY: the parameters are as large and as aligned as the kernel expects,
+    // and zero asks for nothing special.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+    match i32::try_from(ring) {
+        Ok(descriptor) if descriptor >= 0 => {
+            // SAFETY: the kernel has just made the descriptor for us.
+            drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            Ok(())
+        }
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -4,13 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use aquatic_test_harness::network::{self, Families, Network};
+use aquatic_test_harness::privileges::assert_powerless;
 use aquatic_test_harness::{PATIENCE, Process, Signal, tools};
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::Place;
 use crate::wire::{Announce, hash};
-
-/// Nobody's number on every Linux system.
-const NOBODY: u32 = 65534;
 
 fn place() -> Place {
     let mut place = Place::new();
@@ -18,30 +16,6 @@ fn place() -> Place {
     place.set("privileges.user", "\"nobody\"");
     place.set("privileges.group", "\"nogroup\"");
     place
-}
-
-/// Asserts that no thread of the tracker has any power left.
-fn assert_powerless(tracker: &Tracker) {
-    let tasks = format!("/proc/{}/task", tracker.daemon.id());
-    let mut threads = 0;
-    for task in fs::read_dir(tasks).unwrap() {
-        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let values = line.unwrap_or_else(|| panic!("{name} in {status}"));
-            values.split_whitespace().collect::<Vec<_>>().join(" ")
-        };
-        let four_times = format!("{NOBODY} {NOBODY} {NOBODY} {NOBODY}");
-        assert_eq!(field("Uid:"), four_times);
-        assert_eq!(field("Gid:"), four_times);
-        assert_eq!(field("Groups:"), "");
-        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
-            assert_eq!(field(set), "0000000000000000", "{set}");
-        }
-        assert_eq!(field("NoNewPrivs:"), "1");
-        threads += 1;
-    }
-    assert!(threads >= 3, "main thread and two workers: {threads}");
 }
 
 #[test]
@@ -52,7 +26,8 @@ fn every_thread_is_powerless() {
     let mut place = place();
     place.set("socket_workers", "2");
     let tracker = place.start();
-    assert_powerless(&tracker);
+    let threads = assert_powerless(tracker.daemon.id());
+    assert!(threads >= 3, "main thread and two workers: {threads}");
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
     tracker.daemon.stop();
 }
@@ -97,7 +72,7 @@ fn files_are_read_and_written_as_the_new_user_inside_the_new_root() {
     place.set("access_list.path", "\"/list\"");
     place.set("snapshot.path", "\"/swarm.snapshot\"");
     let mut tracker = place.start();
-    assert_powerless(&tracker);
+    assert_powerless(tracker.daemon.id());
     let root = fs::read_link(format!("/proc/{}/root", tracker.daemon.id())).unwrap();
     assert_eq!(root, jail);
     let working = fs::read_link(format!("/proc/{}/cwd", tracker.daemon.id())).unwrap();

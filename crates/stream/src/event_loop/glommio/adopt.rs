@@ -1,5 +1,4 @@
-//! A listening socket that glommio did not bind: the only unsafe code of this
-//! crate, as glommio takes one by its number only.
+//! A listening socket that glommio did not bind, and takes by its number only.
 
 use std::net;
 use std::os::fd::{FromRawFd, IntoRawFd};

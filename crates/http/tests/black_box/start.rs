@@ -1,0 +1,134 @@
+//! What a start depends on: sockets of a service manager, privileges, and what
+//! the kernel allows.
+
+use std::net::TcpListener;
+
+use aquatic_test_harness::privileges::assert_powerless;
+use aquatic_test_harness::setup::SocketKind;
+use aquatic_test_harness::{PATIENCE, Port, tools};
+
+use crate::tracker::{KINDS, Kind, PLAIN, Place, Tracker};
+
+/// A tracker behind systemd-socket-activate; not started before a connection.
+fn activated(place: Place, names: Option<&str>) -> Tracker {
+    let sockets = [place.port.ipv4(), place.port.ipv6()];
+    let config = place.config();
+    let kind = SocketKind::Stream;
+    let daemon = place.setup.start_activated(kind, &sockets, names, &config);
+    Tracker { place, daemon }
+}
+
+#[test]
+fn passed_sockets_are_served_and_the_first_connection_is_answered() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    for kind in KINDS {
+        for names in [None, Some("aquatic-http.socket:aquatic-http.socket")] {
+            let mut place = Place::new(kind);
+            place.set("socket_workers", "2");
+            let mut tracker = activated(place, names);
+            // This one starts the daemon, and waits in the socket until it is up.
+            tracker.client().announce('a', 1, "");
+            tracker.daemon.wait_until_ready();
+            tracker.client_ipv6().announce('a', 1, "");
+            assert_eq!(tracker.metric("peers", &[]), 2.0, "{kind:?}");
+            tracker.daemon.stop();
+        }
+    }
+}
+
+#[test]
+fn the_configured_address_is_not_bound_when_sockets_are_passed() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut place = Place::new(PLAIN);
+    let other = Port::reserve();
+    place.set("network.address", &format!("\"{}\"", other.ipv4()));
+    let mut tracker = activated(place, None);
+    tracker.client().announce('a', 1, "");
+    tracker.daemon.wait_until_ready();
+    TcpListener::bind(other.ipv4()).unwrap();
+    // The difference is worth a word.
+    tracker.daemon.wait_for_log(&other.ipv4().to_string());
+}
+
+#[test]
+fn every_thread_is_powerless() {
+    if !tools::needs_root() {
+        return;
+    }
+    for kind in KINDS {
+        let mut place = Place::new(kind);
+        place.set("socket_workers", "2");
+        place.set("privileges.drop_privileges", "true");
+        place.set("privileges.user", "\"nobody\"");
+        place.set("privileges.group", "\"nogroup\"");
+        let tracker = place.start();
+        let threads = assert_powerless(tracker.daemon.id());
+        assert!(threads >= 3, "main thread and two workers: {threads}");
+        tracker.client().announce('a', 1, "");
+        tracker.daemon.stop();
+    }
+}
+
+/// Asserts that a tracker with glommio does not start through `wrapper`, and
+/// says so with each of `words`, and that one with mio does.
+#[track_caller]
+fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
+    let place = Place::new(Kind::new("glommio", false));
+    let daemon = place.setup.start_unready_through(wrapper, &place.config());
+    let finished = daemon.wait(PATIENCE);
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+    let said: Vec<_> = finished.stderr.lines().collect();
+    let reason = said.last().expect("it says why");
+    for word in words {
+        assert!(reason.contains(word), "{word:?} in {:?}", said);
+    }
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+
+    let place = Place::new(PLAIN);
+    let mut daemon = place.setup.start_unready_through(wrapper, &place.config());
+    daemon.wait_until_ready();
+    daemon.stop();
+}
+
+#[test]
+fn too_little_memory_to_lock_is_said_with_the_remedy() {
+    if !tools::needs(&["prlimit"]) {
+        return;
+    }
+    glommio_cannot_be_had(
+        &["prlimit", "--memlock=65536:65536"],
+        &["65536", "LimitMEMLOCK=", "network.event_loop"],
+    );
+}
+
+/// Becomes the program that its arguments say, without io_uring_setup(2): a
+/// filter of system calls answers that it is not allowed.
+const WITHOUT_IO_URING: &str = "
+import ctypes, os, struct, sys
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+IO_URING_SETUP, EPERM, ERRNO, ALLOW = 425, 1, 0x50000, 0x7fff0000
+steps = [(LOAD_WORD, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, IO_URING_SETUP),
+         (RETURN, 0, 0, ERRNO | EPERM), (RETURN, 0, 0, ALLOW)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn a_kernel_without_io_uring_is_said_with_the_remedy() {
+    if !tools::needs(&["python3"]) {
+        return;
+    }
+    glommio_cannot_be_had(
+        &["python3", "-c", WITHOUT_IO_URING],
+        &["io_uring", "kernel.io_uring_disabled", "network.event_loop"],
+    );
+}

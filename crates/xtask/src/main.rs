@@ -3,11 +3,13 @@
 //! * [`generate`]: files that are derived from the config structs.
 //! * [`mod@bench`]: what a tracker costs, next to the least that it could.
 //! * [`check`]: everything that can be said about the code without running it.
+//! * [`dist`]: packages for distributions.
 //! * [`mod@test`]: all tests, and what they need from the system.
 
 mod bench;
 mod check;
 mod dependencies;
+mod dist;
 mod generate;
 mod requirements;
 mod source;
@@ -38,6 +40,9 @@ enum Task {
     Bench(bench::Arguments),
     /// Format, lints, documentation, generated files, dependencies
     Check,
+    /// Build packages
+    #[command(subcommand)]
+    Dist(dist::Distribution),
     /// Run all tests
     Test(test::Arguments),
 }
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         Task::Generate { check } => generate::run(check),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => check::run(),
+        Task::Dist(distribution) => dist::run(&distribution),
         Task::Test(arguments) => test::run(&arguments),
     };
     match outcome {

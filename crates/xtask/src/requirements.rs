@@ -138,7 +138,7 @@ fn apt_get() -> anyhow::Result<Command> {
 
 /// Whether there is such a program: at its path, or in PATH, or where those of
 /// administrators are, which the tests look through as well.
-fn has_program(name: &str) -> bool {
+pub(crate) fn has_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

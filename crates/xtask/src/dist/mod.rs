@@ -1,0 +1,94 @@
+//! Packages for distributions, below `target/dist`.
+//!
+//! A package is built from a copy of the working tree with the sources of all
+//! libraries beside it, without the network. The copy and what cargo builds in
+//! it stay, so that the next build compiles what has changed, and nothing else.
+
+pub(crate) mod deb;
+
+mod repository;
+mod source;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+
+use crate::root;
+
+/// What is built.
+#[derive(Subcommand)]
+pub(crate) enum Distribution {
+    /// Packages for Debian and its derivatives, and a signed repository of them
+    Deb(deb::Arguments),
+}
+
+/// Builds packages.
+///
+/// # Errors
+///
+/// A program is missing or fails, or what it has made is not as it should be.
+pub(crate) fn run(distribution: &Distribution) -> anyhow::Result<()> {
+    match distribution {
+        Distribution::Deb(arguments) => deb::run(arguments),
+    }
+}
+
+/// Where everything is written to.
+fn directory() -> PathBuf {
+    root().join("target/dist")
+}
+
+/// The version in the root `Cargo.toml`.
+fn version() -> anyhow::Result<String> {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml"))?;
+    let manifest: toml::Table = manifest.parse().context("Cargo.toml")?;
+    let version = manifest["workspace"]["package"]["version"].as_str();
+    Ok(version.context("version is no text")?.to_owned())
+}
+
+/// `PATH` with the toolchain that runs this first: a build runs with a home
+/// directory of its own, in which rustup would look for toolchains in vain.
+fn toolchain_path() -> anyhow::Result<std::ffi::OsString> {
+    let cargo = env::var_os("CARGO").context("is to be run by cargo: `cargo xtask dist`")?;
+    let toolchain = Path::new(&cargo).parent().map(Path::to_path_buf);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let administrators = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let all = toolchain.into_iter().chain(env::split_paths(&path));
+    Ok(env::join_paths(all.chain(administrators))?)
+}
+
+/// What a command prints.
+///
+/// # Errors
+///
+/// It cannot be started or fails; the error has what it said.
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let name = command.get_program().display().to_string();
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} failed: {}: {}", output.status, said.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{name} prints no text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_have_the_version_of_the_workspace() {
+        let version = version().unwrap();
+        let changelog = std::fs::read_to_string(root().join("packaging/deb/changelog")).unwrap();
+        let first = changelog.lines().next().unwrap();
+        assert!(
+            first.starts_with(&format!("aquatic ({version})")),
+            "{first}"
+        );
+    }
+}

@@ -27,6 +27,12 @@ mod adopt;
 /// connections without anything to do are closed at the end.
 const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
+/// How many requests the rings hold. The kernel sizes by it the table in which
+/// it looks for what is to be cancelled, as glommio does on every turn, among
+/// all connections that wait for bytes. With the default of 128, 10,000 idle
+/// connections made every request of others 27 µs slower.
+const RING_DEPTH: usize = 4096;
+
 /// An executor for this thread.
 ///
 /// # Errors
@@ -36,6 +42,7 @@ pub(super) fn executor() -> Result<LocalExecutor, GlommioError<()>> {
     // No file is read or written with it, so it needs no memory for that.
     LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(0)
+        .ring_depth(RING_DEPTH)
         .make()
 }
 

@@ -20,7 +20,8 @@ let
     ;
   failed = map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
   result = {
-    inherit (config) units warnings;
+    inherit (config) warnings;
+    units = lib.mapAttrs (_: unit: unit.text) config.systemd.units;
     inherit (config.users) groups users;
     etc = lib.mapAttrs (_: entry: entry.source.text) config.environment.etc;
     # What has to succeed for a file to be made.

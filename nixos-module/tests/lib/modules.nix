@@ -17,7 +17,6 @@ let
   # What a module that has options or definitions in places of their own may have.
   keywords = [
     "_file"
-    "_module"
     "config"
     "freeformType"
     "imports"
@@ -34,15 +33,15 @@ let
       file = content._file or (if isPath module then module else from);
       isSorted = content ? options || content ? config;
       stray = filter (name: !lib.elem name keywords) (attrNames content);
-      definitions =
+      all =
         if isSorted then
           content.config or { }
         else
           removeAttrs content [
             "_file"
-            "_module"
             "imports"
           ];
+      meta = lib.optionalAttrs (isSorted && content ? meta) { inherit (content) meta; };
     in
     if isSorted && stray != [ ] then
       throw "Module `${toString file}' has an unsupported attribute `${head stray}'."
@@ -50,11 +49,10 @@ let
       [
         {
           inherit file;
-          args = content._module.args or { };
+          args = all._module.args or { };
           freeformType = content.freeformType or null;
           options = content.options or { };
-          definitions =
-            definitions // (if content ? meta && isSorted then { inherit (content) meta; } else { });
+          definitions = removeAttrs all [ "_module" ] // meta;
         }
       ]
       ++ concatMap (load call file) (content.imports or [ ]);

@@ -41,7 +41,10 @@ in
     meta.maintainers = listOf types.unspecified;
 
     boot.kernel.sysctl = anything;
-    boot.loader.grub.device = string "";
+    boot.loader.grub = {
+      device = string "";
+      enable = boolean;
+    };
     environment.etc = attrsOf (
       { config, name, ... }:
       {
@@ -96,6 +99,8 @@ in
         }
       );
     };
+    services.nginx = anything;
+    specialisation = attrsOf { options.configuration = anything; };
     system.stateVersion = string "";
     users.users = attrsOf {
       options = {

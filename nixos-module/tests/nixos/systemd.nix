@@ -199,17 +199,25 @@ in
     };
   };
 
-  options.units = mkOption {
-    description = "The text of each unit, by its name.";
-    type = types.attrsOf types.str;
+  options.systemd.units = mkOption {
+    type = types.attrsOf (
+      types.submodule (
+        { config, name, ... }:
+        {
+          options.text = mkOption { type = types.str; };
+          options.unit = mkOption { type = types.package; };
+          config.unit = pkgs.writeText name config.text;
+        }
+      )
+    );
     default = { };
   };
 
-  config.units =
+  config.systemd.units =
     lib.mapAttrs' (
-      name: service: lib.nameValuePair "${name}.service" (serviceText service)
+      name: service: lib.nameValuePair "${name}.service" { text = serviceText service; }
     ) config.systemd.services
     // lib.mapAttrs' (
-      name: socket: lib.nameValuePair "${name}.socket" (socketText socket)
+      name: socket: lib.nameValuePair "${name}.socket" { text = socketText socket; }
     ) config.systemd.sockets;
 }

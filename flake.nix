@@ -1,0 +1,137 @@
+{
+  description = "BitTorrent trackers over UDP, HTTP and WebTorrent, as services";
+
+  # Rust 1.92 or later is needed.
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      inherit (nixpkgs) lib;
+      systems = [
+        "aarch64-linux"
+        "x86_64-linux"
+      ];
+      forEachSystem = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
+      daemons = lib.mapAttrs (name: _: "aquatic-${name}") (import ./nixos-module/daemons.nix);
+
+      # Their names are written out, because those of an overlay must not depend on
+      # the packages that it is laid over.
+      packages =
+        pkgs:
+        let
+          all = pkgs.callPackage ./nixos-module/packages.nix { };
+        in
+        lib.genAttrs (
+          [
+            "aquatic"
+            "aquatic-load-test"
+          ]
+          ++ lib.attrValues daemons
+        ) (name: all.${name});
+
+      # The examples of the documentation and of the tests, each a configuration.
+      examples = import ./nixos-module/examples;
+
+      # A host with what NixOS insists on.
+      host =
+        system: configuration:
+        lib.nixosSystem {
+          modules = [
+            self.nixosModules.default
+            configuration
+            {
+              boot.loader.grub.enable = false;
+              fileSystems."/".device = "tmpfs";
+              nixpkgs.hostPlatform = system;
+              system.stateVersion = lib.trivial.release;
+            }
+          ];
+        };
+    in
+    {
+      packages = forEachSystem (
+        pkgs:
+        let
+          all = packages pkgs;
+        in
+        all // { default = all.aquatic; }
+      );
+
+      overlays.default = final: _: packages final;
+
+      nixosModules.default =
+        { lib, pkgs, ... }:
+        {
+          imports = [ ./nixos-module ];
+          # Without the overlay, too.
+          services.aquatic = lib.mapAttrs (_: name: {
+            package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.${name};
+          }) daemons;
+        };
+
+      nixosConfigurations.appliance = lib.nixosSystem {
+        modules = [
+          self.nixosModules.default
+          ./nixos-module/appliance.nix
+        ];
+      };
+
+      devShells = forEachSystem (pkgs: {
+        default = pkgs.mkShell {
+          inputsFrom = [ self.packages.${pkgs.stdenv.hostPlatform.system}.aquatic-udp ];
+          packages = [
+            pkgs.aria2
+            pkgs.cargo-deny
+            pkgs.clippy
+            pkgs.iproute2
+            pkgs.nixfmt
+            pkgs.rustfmt
+            pkgs.transmission_4
+          ];
+        };
+      });
+
+      formatter = forEachSystem (pkgs: pkgs.nixfmt);
+
+      # What the module makes of the examples with NixOS as it is. To build it,
+      # each daemon has to accept its configuration.
+      checks = forEachSystem (
+        pkgs:
+        let
+          inherit (pkgs.stdenv.hostPlatform) system;
+          files =
+            configuration:
+            let
+              inherit (host system configuration) config;
+              ours = lib.filterAttrs (name: _: lib.hasPrefix "aquatic" name);
+            in
+            lib.mapAttrsToList (name: unit: {
+              name = "units/${name}";
+              path = "${unit.unit}/${name}";
+            }) (ours config.systemd.units)
+            ++ lib.mapAttrsToList (name: entry: {
+              name = "etc/${name}";
+              path = entry.source;
+            }) (ours config.environment.etc);
+        in
+        lib.mapAttrs' (
+          name: configuration:
+          lib.nameValuePair "module-${name}" (pkgs.linkFarm "aquatic-module-${name}" (files configuration))
+        ) examples
+      );
+
+      # Virtual machines, for whoever has KVM: nix build .#nixosTests.transfer
+      legacyPackages = forEachSystem (pkgs: {
+        nixosTests = lib.mapAttrs (
+          _: test:
+          pkgs.testers.runNixOSTest (
+            import test {
+              module = self.nixosModules.default;
+              inherit (self.packages.${pkgs.stdenv.hostPlatform.system}) aquatic-load-test;
+            }
+          )
+        ) (import ./nixos-module/tests/machines);
+      });
+    };
+}

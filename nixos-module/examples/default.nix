@@ -1,0 +1,9 @@
+# The examples of the documentation, each a configuration.
+{
+  access-list = ./access-list.nix;
+  access-list-file = ./access-list-file.nix;
+  https = ./https.nix;
+  minimal = ./minimal.nix;
+  reverse-proxy = ./reverse-proxy.nix;
+  settings = ./settings.nix;
+}

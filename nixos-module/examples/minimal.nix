@@ -1,0 +1,4 @@
+{
+  services.aquatic.enable = true;
+  services.aquatic.udp.openFirewall = true;
+}

@@ -1,0 +1,7 @@
+# Tests on virtual machines, which need KVM. Each is a function from the module
+# and the load test to a test of NixOS.
+{
+  reload = ./reload.nix;
+  restart = ./restart.nix;
+  transfer = ./transfer.nix;
+}

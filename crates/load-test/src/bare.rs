@@ -10,11 +10,21 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// The body of `main`: serves at the address that the command line names, and
 /// says why if that fails.
 pub fn main(name: &str, serve: impl FnOnce(SocketAddr) -> anyhow::Result<()>) -> ExitCode {
-    let address = std::env::args()
-        .nth(1)
+    main_with_more(name, "", |address, _| serve(address))
+}
+
+/// The same, of a program with arguments after the address, which `usage` has.
+pub fn main_with_more(
+    name: &str,
+    usage: &str,
+    serve: impl FnOnce(SocketAddr, &[String]) -> anyhow::Result<()>,
+) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = arguments
+        .first()
         .and_then(|text| text.parse().ok())
-        .with_context(|| format!("usage: {name} ADDRESS:PORT"));
-    match address.and_then(serve) {
+        .with_context(|| format!("usage: {name} ADDRESS:PORT{usage}"));
+    match address.and_then(|address| serve(address, &arguments[1..])) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

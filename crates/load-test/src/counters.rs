@@ -5,23 +5,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What kind of request; what it indexes is one entry a kind.
 ///
-/// Connect requests are those of BEP 15. Over HTTP, they are connections that
-/// are opened, which are no requests to the tracker.
+/// Connect requests are those of BEP 15. Over TCP, they are connections that
+/// are opened, which are no requests to the tracker. Offers and answers are
+/// sent by one peer and received by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
     Announce,
     Scrape,
+    Offer,
+    Answer,
 }
 
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Connect, Self::Announce, Self::Scrape];
+/// How many there are.
+pub(crate) const KINDS: usize = Kind::Answer as usize + 1;
 
+impl Kind {
     pub(crate) fn sent(self) -> Counter {
         match self {
             Self::Connect => Counter::ConnectSent,
             Self::Announce => Counter::AnnounceSent,
             Self::Scrape => Counter::ScrapeSent,
+            Self::Offer => Counter::OffersSent,
+            Self::Answer => Counter::AnswersSent,
         }
     }
 
@@ -30,6 +36,8 @@ impl Kind {
             Self::Connect => Counter::ConnectReplies,
             Self::Announce => Counter::AnnounceReplies,
             Self::Scrape => Counter::ScrapeReplies,
+            Self::Offer => Counter::OffersReceived,
+            Self::Answer => Counter::AnswersReceived,
         }
     }
 }
@@ -44,6 +52,11 @@ pub(crate) enum Counter {
     ConnectReplies,
     AnnounceReplies,
     ScrapeReplies,
+    /// Offers that left with announces, and those that came to other peers.
+    OffersSent,
+    OffersReceived,
+    AnswersSent,
+    AnswersReceived,
     /// Error replies (BEP 15, action 3; BEP 3, a failure reason).
     Errors,
     /// Requests without a reply within the timeout.
@@ -153,7 +166,7 @@ mod tests {
         first[Counter::Lost] = 3;
         first[Kind::Scrape.replies()] = 2;
         first[Counter::Errors] = 1;
-        assert_eq!(first.all_replies(&Kind::ALL), 3);
+        assert_eq!(first.all_replies(&[Kind::Announce, Kind::Scrape]), 3);
 
         let mut sum = first;
         sum.add(&first);

@@ -3,6 +3,8 @@
 use hdrhistogram::{CreationError, Histogram};
 use serde::Serialize;
 
+use crate::counters::KINDS;
+
 /// How long requests waited for their replies, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Latency {
@@ -32,12 +34,12 @@ impl Latency {
 }
 
 /// Nanoseconds from request to reply, for each kind of request.
-pub(crate) type Latencies = [Histogram<u64>; 3];
+pub(crate) type Latencies = [Histogram<u64>; KINDS];
 
 /// Empty histograms, one for each kind of request.
 pub(crate) fn histograms() -> Result<Latencies, CreationError> {
     let histogram = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, SIGNIFICANT_DIGITS)?;
-    Ok([histogram.clone(), histogram.clone(), histogram])
+    Ok([(); KINDS].map(|()| histogram.clone()))
 }
 
 /// The longest timeout that the configuration allows.

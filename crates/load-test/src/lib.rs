@@ -2,6 +2,7 @@
 //!
 //! * [`udp`]: BEP 15 over UDP.
 //! * [`http`]: BEP 3 over HTTP and HTTPS.
+//! * [`ws`]: WebTorrent over WebSocket, with TLS or without.
 //! * [`stream`]: connections, which all but the first have in common.
 //! * [`command_line`], [`config`]: what all load tests do with their command
 //!   line and configuration.
@@ -35,6 +36,7 @@ mod sources;
 mod stream;
 mod tally;
 pub mod udp;
+pub mod ws;
 
 pub use latency::Latency;
 pub use report::{Connections, Fill, ProcessUse, Report, Requests};

@@ -18,15 +18,24 @@ pub struct Report {
     pub seconds: f64,
     /// The fill phase, if there was one.
     pub fill: Option<Fill>,
-    /// Connect requests. Over HTTP, connections: how many were begun and how
+    /// Connect requests. Over TCP, connections: how many were begun and how
     /// many have been opened, and how long that took, with TLS.
     pub connect: Requests,
     /// Announce requests.
     pub announce: Requests,
     /// Scrape requests.
     pub scrape: Requests,
+    /// Offers: how many left with announces, how many the tracker relayed to
+    /// other peers, and after which time. Only over WebSocket; more leave than
+    /// are relayed where a torrent has fewer other peers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Requests>,
+    /// Answers to these: how many were sent, how many came to who had made the
+    /// offer, and how long after the offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Requests>,
     /// Requests of all kinds, without connections. Its replies include error
-    /// replies.
+    /// replies, and offers and answers that were received.
     pub all: Requests,
     /// Error replies.
     pub errors: u64,
@@ -34,7 +43,7 @@ pub struct Report {
     pub first_error: Option<String>,
     /// Requests without a reply within the timeout.
     pub lost: u64,
-    /// Replies that came after the timeout. None over HTTP, where a timeout
+    /// Replies that came after the timeout. None over TCP, where a timeout
     /// ends the connection.
     pub late: u64,
     /// Datagrams and bytes that are no reply, or not to the request that was
@@ -47,7 +56,8 @@ pub struct Report {
     pub sent_bytes: u64,
     /// Bytes received, likewise.
     pub received_bytes: u64,
-    /// Peers in an announce reply, on average.
+    /// Peers in an announce reply, on average. None over WebSocket, where
+    /// offers take their place.
     pub peers_per_announce: f64,
     /// The tracker's process, when its id was given.
     pub server: Option<ProcessUse>,
@@ -147,6 +157,7 @@ impl Report {
             replies_per_second: ratio(counters[kind.replies()] as f64, seconds),
             latency: Latency::new(&measured.latencies[kind as usize]),
         };
+        let relayed = |kind| measured.requests.contains(&kind).then(|| requests(kind));
         let replies = counters.all_replies(measured.requests);
         let process = |process: ProcessFigures| {
             let cpu_seconds = process.cpu_time.as_secs_f64();
@@ -167,6 +178,8 @@ impl Report {
             connect: requests(Kind::Connect),
             announce,
             scrape: requests(Kind::Scrape),
+            offer: relayed(Kind::Offer),
+            answer: relayed(Kind::Answer),
             all: Requests {
                 sent: (measured.requests.iter())
                     .map(|kind| counters[kind.sent()])
@@ -209,12 +222,17 @@ impl fmt::Display for Report {
             "", "sent", "replies", "replies/s", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs"
         )?;
         let rows = [
-            ("connect", &self.connect),
-            ("announce", &self.announce),
-            ("scrape", &self.scrape),
-            ("all", &self.all),
+            ("connect", Some(&self.connect)),
+            ("announce", Some(&self.announce)),
+            ("scrape", Some(&self.scrape)),
+            ("offer", self.offer.as_ref()),
+            ("answer", self.answer.as_ref()),
+            ("all", Some(&self.all)),
         ];
         for (name, row) in rows {
+            let Some(row) = row else {
+                continue;
+            };
             let latency = &row.latency;
             writeln!(
                 f,
@@ -237,13 +255,20 @@ impl fmt::Display for Report {
         if let Some(message) = &self.first_error {
             writeln!(f, "first error reply: {message}")?;
         }
+        let (per_announce, peers) = match &self.offer {
+            Some(offer) => {
+                let announces = self.announce.replies as f64;
+                (ratio(offer.replies as f64, announces), "offers relayed")
+            }
+            None => (self.peers_per_announce, "peers"),
+        };
         if let Some(connections) = &self.connections {
             writeln!(f, "{connections}")?;
         }
         writeln!(
             f,
-            "sent {} bytes, received {} bytes, {:.1} peers per announce",
-            self.sent_bytes, self.received_bytes, self.peers_per_announce
+            "sent {} bytes, received {} bytes, {:.1} {} per announce",
+            self.sent_bytes, self.received_bytes, per_announce, peers
         )?;
         if let Some(server) = &self.server {
             writeln!(f, "tracker: {server}")?;
@@ -332,7 +357,7 @@ mod tests {
             first_error: Some("torrent limit".to_owned()),
             fill: None,
             first_failure: None,
-            requests: &Kind::ALL,
+            requests: &[Kind::Connect, Kind::Announce, Kind::Scrape],
             server: Some(ProcessFigures {
                 cpu_time: Duration::from_micros(1000),
                 resident_bytes_before: 3_000_000,
@@ -378,6 +403,26 @@ mod tests {
         assert!(report.all.latency.p50_microseconds > 2.9);
         assert_eq!(report.connect.replies, 100);
         assert!(report.to_string().contains("0 full, 7 resumed"));
+    }
+
+    #[test]
+    fn offers_and_answers_are_messages_like_others() {
+        let mut relayed = Measured {
+            requests: &[Kind::Announce, Kind::Scrape, Kind::Offer, Kind::Answer],
+            ..measured()
+        };
+        relayed.counters[Counter::OffersSent] = 1000;
+        relayed.counters[Counter::OffersReceived] = 900;
+        relayed.counters[Counter::AnswersReceived] = 800;
+        let report = Report::new(&relayed);
+        assert_eq!(report.offer.unwrap().sent, 1000);
+        assert_eq!(report.all.replies, 300 + 900 + 800 + 100);
+        assert!(
+            report
+                .to_string()
+                .contains("3.0 offers relayed per announce")
+        );
+        assert!(Report::new(&measured()).offer.is_none());
     }
 
     #[test]

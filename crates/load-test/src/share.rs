@@ -31,6 +31,11 @@ impl Share {
         })
     }
 
+    /// Whether every peer has sent its first announce, and none got no reply.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled == self.peers && self.unfilled.is_empty()
+    }
+
     /// The first announce of a peer got no reply.
     pub(crate) fn not_filled(&mut self, place: u32) {
         self.unfilled.push(place);
@@ -49,7 +54,9 @@ mod tests {
         assert_eq!(share.next_filling(), Some(0));
         assert_eq!(share.next_filling(), Some(1));
         assert_eq!(share.next_filling(), None);
+        assert!(share.is_filled());
         share.not_filled(1);
+        assert!(!share.is_filled());
         assert_eq!(share.next_filling(), Some(1));
     }
 }

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_bittorrent",
             "aquatic_service",
             "aquatic_udp_protocol",
+            "aquatic_ws_protocol",
         ],
     ),
     ("aquatic_service", &["aquatic_bittorrent"]),

@@ -38,6 +38,10 @@ const TARGETS: &[Target] = &[
         content: || default_toml::render(&Reference::of::<aquatic_load_test::udp::Config>()?),
     },
     Target {
+        file: "crates/load-test/ws-default.toml",
+        content: || default_toml::render(&Reference::of::<aquatic_load_test::ws::Config>()?),
+    },
+    Target {
         file: "crates/udp/default.toml",
         content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
     },

@@ -88,7 +88,14 @@ impl stream::Dialogue for Dialogue {
         false
     }
 
-    fn write(&mut self, (): &mut (), seat: Seat, request: Request, out: &mut Vec<u8>) {
+    fn write(
+        &mut self,
+        (): &mut (),
+        seat: Seat,
+        request: Request,
+        out: &mut Vec<u8>,
+        _: &mut Tally,
+    ) {
         let settings = &self.settings.requests;
         let envelope = Envelope {
             host: &self.settings.transport.host,

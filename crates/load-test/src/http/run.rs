@@ -9,9 +9,8 @@ use super::dialogue::Dialogue;
 use super::settings::Settings;
 use crate::command_line::LoadTest;
 use crate::counters::Kind;
-use crate::lead::{self, Protocol};
 use crate::report::Report;
-use crate::stream::{TransportConfig, Worker, allow_open_files};
+use crate::stream::{self, TransportConfig};
 
 /// Tests a tracker; returns when the time is over.
 ///
@@ -20,18 +19,10 @@ use crate::stream::{TransportConfig, Worker, allow_open_files};
 /// When the tracker does not answer, or stops to, and when the machine refuses
 /// sockets or threads.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
-    let connections = settings.transport.connections();
-    allow_open_files(connections, settings.run.workers)?;
-
-    let protocol = Protocol {
-        requests: &[Kind::Announce, Kind::Scrape],
-        connected: "connections got a reply",
-        transport: "TCP",
-    };
+    let kinds = &[Kind::Announce, Kind::Scrape];
     let shared = Arc::new(settings.clone());
-    lead::run(&settings.run, protocol, connections as u64, move |part| {
-        let dialogue = Dialogue::new(Arc::clone(&shared), &part);
-        Worker::new(&shared.run, &shared.transport, &part, dialogue)?.run()
+    stream::run(&settings.run, &settings.transport, kinds, move |part| {
+        Dialogue::new(Arc::clone(&shared), part)
     })
 }
 

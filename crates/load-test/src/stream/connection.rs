@@ -52,8 +52,10 @@ impl Remote {
 
         let tls = match &self.tls {
             Some((config, name)) => {
-                let client = ClientConnection::new(Arc::clone(config), name.clone())
+                let mut client = ClientConnection::new(Arc::clone(config), name.clone())
                     .map_err(io::Error::other)?;
+                // What a slow server does not read yet waits here.
+                client.set_buffer_limit(None);
                 Some(Box::new(client))
             }
             None => None,

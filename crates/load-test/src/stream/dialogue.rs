@@ -27,8 +27,15 @@ pub(crate) trait Dialogue {
     /// says whether requests have to wait for an answer to that.
     fn greet(&mut self, state: &mut Self::State, out: &mut Vec<u8>) -> bool;
 
-    /// Writes a request.
-    fn write(&mut self, state: &mut Self::State, seat: Seat, request: Request, out: &mut Vec<u8>);
+    /// Writes a request, and counts what goes with it.
+    fn write(
+        &mut self,
+        state: &mut Self::State,
+        seat: Seat,
+        request: Request,
+        out: &mut Vec<u8>,
+        tally: &mut Tally,
+    );
 
     /// Reads what has come since what it has read before, and writes what is
     /// to be said at once. Counts what it finds, but for the reply to the
@@ -44,7 +51,7 @@ pub(crate) trait Dialogue {
 
 /// What there is to read, and where.
 pub(crate) struct Heard<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: &'a mut [u8],
     /// Nothing more will come.
     pub(crate) ended: bool,
     pub(crate) seat: Seat,

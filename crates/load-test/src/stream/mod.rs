@@ -5,7 +5,7 @@
 
 mod connection;
 mod dialogue;
-mod open_files;
+mod run;
 mod settings;
 mod slot;
 mod tls;
@@ -13,9 +13,8 @@ mod token;
 mod worker;
 
 pub(crate) use dialogue::{Dialogue, Heard, Reply, Taken};
-pub(crate) use open_files::allow_open_files;
+pub(crate) use run::run;
 pub use settings::TransportConfig;
 pub(crate) use settings::TransportSettings;
 pub(crate) use slot::{Request, Seat};
 pub use tls::TlsConfig;
-pub(crate) use worker::Worker;

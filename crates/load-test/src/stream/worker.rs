@@ -252,8 +252,8 @@ impl<D: Dialogue> Worker<D> {
             return Ok(());
         };
         self.outgoing.clear();
-        self.dialogue
-            .write(&mut slot.state, slot.seat, request, &mut self.outgoing);
+        let (dialogue, out) = (&mut self.dialogue, &mut self.outgoing);
+        dialogue.write(&mut slot.state, slot.seat, request, out, &mut self.tally);
         self.send(number)
     }
 
@@ -319,7 +319,7 @@ impl<D: Dialogue> Worker<D> {
         let slot = &mut self.slots[number];
         self.outgoing.clear();
         let heard = Heard {
-            bytes: &self.plain,
+            bytes: &mut self.plain,
             ended,
             seat: slot.seat,
             request: slot.request,

@@ -64,7 +64,8 @@ impl Composer<'_> {
                 };
                 announce.write(buffer)
             }
-            Kind::Scrape => {
+            // Offers and answers are of WebTorrent.
+            Kind::Scrape | Kind::Offer | Kind::Answer => {
                 let mut info_hashes = [[0; INFO_HASH_LENGTH]; MAX_SCRAPE_TORRENTS];
                 let info_hashes = &mut info_hashes[..self.settings.requests.scrape_torrents];
                 for info_hash in info_hashes.iter_mut() {

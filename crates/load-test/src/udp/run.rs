@@ -20,7 +20,7 @@ use crate::report::Report;
 /// sockets or threads.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let protocol = Protocol {
-        requests: &Kind::ALL,
+        requests: &[Kind::Connect, Kind::Announce, Kind::Scrape],
         connected: "source addresses got a connection id",
         transport: "UDP",
     };

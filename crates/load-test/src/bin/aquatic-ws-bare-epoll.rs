@@ -1,0 +1,138 @@
+//! `aquatic-ws-bare-epoll`: the least that a WebTorrent tracker can do with
+//! epoll, as a floor for benchmarks.
+//!
+//! A connection is registered once. What has to be sent over it is sent when
+//! all that had come was read, with one write a connection.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use aquatic_load_test::bare;
+use aquatic_load_test::ws::bare::{Hub, Over, READ_BYTES, USAGE};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+fn main() -> ExitCode {
+    bare::main_with_more("aquatic-ws-bare-epoll", USAGE, |address, arguments| {
+        Server::new(address, Hub::new(arguments)?)?.run()
+    })
+}
+
+struct Server {
+    hub: Hub,
+    listener: TcpListener,
+    poll: Poll,
+    /// By their place in the hub.
+    connections: Vec<Option<Connection>>,
+    /// Connections that have something to send.
+    touched: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// What the kernel has not taken yet.
+    unsent: Vec<u8>,
+}
+
+impl Server {
+    fn new(address: SocketAddr, hub: Hub) -> anyhow::Result<Self> {
+        let mut listener = TcpListener::from_std(bare::listen(address)?);
+        let poll = Poll::new().context("cannot make an epoll instance")?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self {
+            hub,
+            listener,
+            poll,
+            connections: Vec::new(),
+            touched: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+        })
+    }
+
+    fn run(mut self) -> anyhow::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            self.poll.poll(&mut events, None)?;
+            for event in &events {
+                if event.token() == LISTENER {
+                    self.accept()?;
+                    continue;
+                }
+                let place = event.token().0;
+                self.touched.push(place);
+                if event.is_readable() && self.read(place) == Err(Over) {
+                    self.connections[place] = None;
+                    self.hub.remove(place);
+                }
+            }
+            while let Some(place) = self.touched.pop() {
+                self.write(place);
+            }
+        }
+    }
+
+    fn accept(&mut self) -> anyhow::Result<()> {
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // Of the connection, which has gone.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error).context("cannot accept"),
+            };
+            stream.set_nodelay(true)?;
+            let place = self.hub.insert()?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut stream, Token(place), interest)?;
+            if place == self.connections.len() {
+                self.connections.push(None);
+            }
+            self.connections[place] = Some(Connection {
+                stream,
+                unsent: Vec::new(),
+            });
+        }
+    }
+
+    fn read(&mut self, place: usize) -> Result<(), Over> {
+        loop {
+            let Some(connection) = &mut self.connections[place] else {
+                return Ok(());
+            };
+            let length = match connection.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(Over),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => return Err(Over),
+            };
+            let bytes = &self.buffer[..length];
+            self.hub.read(place, bytes, &mut self.touched)?;
+            // Whatever comes after a short read is an event of its own.
+            if length < self.buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&mut self, place: usize) {
+        let Some(connection) = &mut self.connections[place] else {
+            return;
+        };
+        self.hub.output(place, &mut connection.unsent);
+        if connection.unsent.is_empty() {
+            return;
+        }
+        // An error is found by the next read, too.
+        if let Ok(sent) = connection.stream.write(&connection.unsent) {
+            connection.unsent.drain(..sent);
+        }
+    }
+}
+
+const LISTENER: Token = Token(usize::MAX - 1);

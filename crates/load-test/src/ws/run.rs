@@ -1,0 +1,48 @@
+//! Runs the load test over WebSocket.
+
+use std::sync::Arc;
+
+use aquatic_service::config::Invalid;
+
+use super::config::{Config, RequestsConfig};
+use super::dialogue::Dialogue;
+use super::settings::Settings;
+use crate::command_line::LoadTest;
+use crate::counters::Kind;
+use crate::report::Report;
+use crate::stream::{self, TransportConfig};
+
+/// Tests a tracker; returns when the time is over.
+///
+/// # Errors
+///
+/// When the tracker does not answer, or stops to, and when the machine refuses
+/// sockets or threads.
+pub fn run(settings: &Settings) -> anyhow::Result<Report> {
+    let kinds = &[Kind::Announce, Kind::Scrape, Kind::Offer, Kind::Answer];
+    let shared = Arc::new(settings.clone());
+    stream::run(&settings.run, &settings.transport, kinds, move |part| {
+        Dialogue::new(Arc::clone(&shared), part)
+    })
+}
+
+/// `aquatic-ws-load-test`.
+#[derive(Debug, Clone, Copy)]
+pub struct WsLoadTest;
+
+impl LoadTest for WsLoadTest {
+    const NAME: &'static str = "aquatic-ws-load-test";
+    const ABOUT: &'static str = "Load test of WebTorrent trackers over WebSocket, with TLS or \
+                                 without. Only ever test a tracker of your own.";
+    type Transport = TransportConfig;
+    type Requests = RequestsConfig;
+    type Settings = Settings;
+
+    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+        Settings::new(config)
+    }
+
+    fn run(settings: &Settings) -> anyhow::Result<Report> {
+        run(settings)
+    }
+}

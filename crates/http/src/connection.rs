@@ -160,7 +160,7 @@ impl Protocol for Http {
         interruption: Interruption,
     ) -> Next {
         match interruption {
-            Interruption::Idle | Interruption::Draining => {}
+            Interruption::Idle | Interruption::Draining | Interruption::OldCertificate => {}
             Interruption::SlowMessage => {
                 let text = "the request did not arrive in time\n";
                 let framing = Framing::CLOSING;

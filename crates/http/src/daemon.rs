@@ -132,10 +132,11 @@ impl Daemon for HttpDaemon {
             name: "http",
             settings: settings.connections.clone(),
             tls,
+            renewal: None,
             sockets,
             workers: start.workers,
         };
-        let running = aquatic_stream::start(plan, |number| {
+        let running = aquatic_stream::start(plan, |number, _| {
             let client_counts = counts.then(|| {
                 Arc::new(ClientCounts::new(
                     settings.count_peer_clients,

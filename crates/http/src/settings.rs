@@ -192,6 +192,7 @@ fn connections(
                 limits::IDLE_SECONDS,
             ),
             write_timeout,
+            max_unsent_bytes: None,
         },
         proxy_protocol: network.proxy_protocol.then(|| trusted.clone()),
         reverse_proxies: if network.runs_behind_reverse_proxy {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use rustls::InconsistentKeys;
@@ -123,6 +124,7 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
 pub struct Handle {
     files: Files,
     current: ArcSwap<CertifiedKey>,
+    exchanges: AtomicU64,
 }
 
 impl Handle {
@@ -133,7 +135,17 @@ impl Handle {
     /// As [`load`].
     pub fn new(files: Files) -> Result<Self, LoadError> {
         let current = ArcSwap::from_pointee(load(&files)?);
-        Ok(Self { files, current })
+        Ok(Self {
+            files,
+            current,
+            exchanges: AtomicU64::new(0),
+        })
+    }
+
+    /// How often the certificate was exchanged for another one; to read the
+    /// same one again does not count.
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges.load(Relaxed)
     }
 }
 
@@ -143,7 +155,12 @@ impl Reload for Handle {
     }
 
     fn reload(&self) -> anyhow::Result<()> {
-        self.current.store(Arc::new(load(&self.files)?));
+        let loaded = load(&self.files)?;
+        let is_another = loaded.cert != self.current.load().cert;
+        self.current.store(Arc::new(loaded));
+        if is_another {
+            self.exchanges.fetch_add(1, Relaxed);
+        }
         Ok(())
     }
 }

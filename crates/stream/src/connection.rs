@@ -28,6 +28,8 @@ pub(crate) struct Connection<C> {
     pub(crate) is_late: bool,
     /// Whether the protocol was told that the process is about to end.
     pub(crate) is_draining: bool,
+    /// When it was accepted.
+    pub(crate) accepted: Tick,
     deadline: Deadline,
     /// When the wheel has it come up.
     scheduled: Tick,
@@ -59,6 +61,11 @@ pub(crate) struct Unsent {
 impl Unsent {
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
     }
 
     pub(crate) fn waiting(&self) -> &[u8] {
@@ -147,7 +154,7 @@ impl Timeouts {
 }
 
 impl<C> Connection<C> {
-    pub(crate) fn new(peer: Peer, permit: Permit, stage: Stage<C>) -> Self {
+    pub(crate) fn new(peer: Peer, permit: Permit, stage: Stage<C>, accepted: Tick) -> Self {
         Self {
             peer,
             permit,
@@ -158,6 +165,7 @@ impl<C> Connection<C> {
             is_stalled: false,
             is_late: false,
             is_draining: false,
+            accepted,
             deadline: Deadline {
                 of: Awaited::Message,
                 at: Tick::NEVER,

@@ -81,6 +81,10 @@ pub(crate) enum Ending {
     SlowHandshake,
     /// What was written was not taken in time.
     SlowReader,
+    /// More was written than may wait for a client to take it.
+    FullOutput,
+    /// The certificate was exchanged since.
+    OldCertificate,
     /// A message is longer than the protocol allows.
     LongMessage,
     /// The PROXY header makes no sense.
@@ -95,11 +99,13 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// All reasons, in the order of their numbers.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Idle,
         Self::SlowMessage,
         Self::SlowHandshake,
         Self::SlowReader,
+        Self::FullOutput,
+        Self::OldCertificate,
         Self::LongMessage,
         Self::ProxyHeader,
         Self::NotTls,
@@ -113,6 +119,8 @@ impl Ending {
             Self::SlowMessage => "slow_message",
             Self::SlowHandshake => "slow_handshake",
             Self::SlowReader => "slow_reader",
+            Self::FullOutput => "full_output",
+            Self::OldCertificate => "old_certificate",
             Self::LongMessage => "long_message",
             Self::ProxyHeader => "proxy_header",
             Self::NotTls => "not_tls",

@@ -19,8 +19,16 @@ const SPARE: usize = 64;
 pub(crate) struct Tick(u32);
 
 impl Tick {
+    /// The tick in which the wheel was made.
+    pub(crate) const START: Self = Self(0);
+
     /// The tick of a time that has not come.
     pub(crate) const NEVER: Self = Self(u32::MAX);
+
+    /// The one after this.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// A span of time in ticks, rounded up.
@@ -64,10 +72,14 @@ impl Wheel {
     }
 
     /// Says what time it is.
-    pub(crate) fn advance(&mut self, now: Instant) {
+    /// Returns whether that is another tick.
+    pub(crate) fn advance(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.start);
         let ticks = since.as_millis() / TICK.as_millis();
-        self.current = Tick(u32::try_from(ticks).unwrap_or(u32::MAX));
+        let current = Tick(u32::try_from(ticks).unwrap_or(u32::MAX));
+        let is_new = current != self.current;
+        self.current = current;
+        is_new
     }
 
     /// The tick of the present.

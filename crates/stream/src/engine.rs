@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,11 @@ use crate::connection::{Connection, Stage, Timeouts};
 use crate::counters::{Counters, Ending, Refusal};
 use crate::deadlines::Wheel;
 use crate::proxy_header::LONGEST_HEADER;
+use crate::renewals::{Renewal, Renewals};
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::{Session, Wire};
-use crate::{ConnectionId, Peer, Protocol};
+use crate::{ConnectionId, Outputs, Peer, Protocol};
 
 mod turn;
 
@@ -66,6 +68,7 @@ pub(crate) enum Fate {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) renewal: Option<Renewal>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<[Counters]>,
 }
@@ -87,6 +90,9 @@ struct Worker<P> {
     now: Instant,
     /// Until when connections may finish, once the process is about to end.
     drained_by: Option<Instant>,
+    renewals: Renewals,
+    /// What protocols write to others, and what they collect.
+    outputs: Outputs,
     buffers: Buffers,
 }
 
@@ -115,9 +121,12 @@ impl<P: Protocol> Engine<P> {
         if shared.tls.is_some() {
             longest = longest.max(LONGEST_HANDSHAKE);
         }
+        let max_unsent = shared.settings.limits.max_unsent_bytes;
         Self {
             connections: Table::new(),
             worker: Worker {
+                renewals: Renewals::new(shared.renewal.clone()),
+                outputs: Outputs::new(max_unsent.map_or(usize::MAX, NonZeroUsize::get)),
                 timeouts: Timeouts::new(&shared.settings.limits),
                 protocol,
                 shared,
@@ -138,7 +147,10 @@ impl<P: Protocol> Engine<P> {
     /// Says what time it is; to be called whenever the loop has waited.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.worker.now = now;
-        self.worker.wheel.advance(now);
+        if self.worker.wheel.advance(now) {
+            let tick = self.worker.wheel.current();
+            self.worker.renewals.advance(now, tick);
+        }
     }
 
     /// How many connections are open.
@@ -153,6 +165,7 @@ impl<P: Protocol> Engine<P> {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let shared = &worker.shared;
         let permit = match &shared.settings.proxy_protocol {
+            _ if self.connections.is_full() => Err(Refusal::TooMany),
             Some(proxies) if !proxies.contains(source.ip()) => Err(Refusal::NotTrusted),
             Some(_) => shared.admission.admit(None),
             None if shared.settings.reverse_proxies.contains(source.ip()) => {
@@ -173,10 +186,13 @@ impl<P: Protocol> Engine<P> {
             Stage::Handshake
         };
         let is_plain = matches!(stage, Stage::Handshake) && shared.tls.is_none();
-        let id = self
-            .connections
-            .insert(Connection::new(peer, permit, stage));
+        let id =
+            self.connections
+                .insert(Connection::new(peer, permit, stage, worker.wheel.current()));
         if is_plain && let Some(connection) = self.connections.get_mut(id) {
+            if P::COLLECTS_OUTPUT {
+                worker.outputs.opened(id);
+            }
             connection.stage = Stage::Open(worker.protocol.open(&peer, id));
         }
         worker.counters().accepted.add(1);
@@ -190,15 +206,31 @@ impl<P: Protocol> Engine<P> {
 
     /// Reads, answers and writes as much as can be done for a connection now.
     pub(crate) fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+        self.turn(id, |turn| turn.run(transport))
+    }
+
+    /// Sends what was collected for a connection.
+    pub(crate) fn send_collected(
+        &mut self,
+        id: ConnectionId,
+        transport: &mut impl Transport,
+    ) -> Fate {
+        self.turn(id, |turn| turn.send_collected(transport))
+    }
+
+    fn turn(
+        &mut self,
+        id: ConnectionId,
+        run: impl FnOnce(turn::Turn<'_, P>) -> Result<Fate, Ending>,
+    ) -> Fate {
         let Some(connection) = self.connections.get_mut(id) else {
             return Fate::Close;
         };
-        let result = turn::Turn {
+        let result = run(turn::Turn {
             worker: &mut self.worker,
             connection,
             id,
-        }
-        .run(transport);
+        });
         let ending = match result {
             Ok(Fate::Close) => None,
             Ok(fate) => return fate,
@@ -213,6 +245,23 @@ impl<P: Protocol> Engine<P> {
         Fate::Close
     }
 
+    /// The worker's bell has rung.
+    pub(crate) fn woken(&mut self) {
+        let worker = &mut self.worker;
+        worker.protocol.woken(worker.now, &mut worker.outputs);
+    }
+
+    /// The next connection for which something was collected; it is to be sent
+    /// at the end of the turn.
+    pub(crate) fn next_collected(&mut self) -> Option<ConnectionId> {
+        self.worker.outputs.next_waiting()
+    }
+
+    /// Whether something was collected for a connection.
+    pub(crate) fn has_collected(&self, id: ConnectionId) -> bool {
+        P::COLLECTS_OUTPUT && self.worker.outputs.has(id)
+    }
+
     /// Forgets a connection whose transport is gone.
     pub(crate) fn abandon(&mut self, id: ConnectionId) {
         self.remove(id, Some(Ending::Broken));
@@ -223,7 +272,8 @@ impl<P: Protocol> Engine<P> {
         let wheel = &mut self.worker.wheel;
         while let Some((id, tick)) = wheel.next() {
             if let Some(connection) = self.connections.get_mut(id)
-                && connection.look(tick, wheel, id)
+                && (connection.look(tick, wheel, id)
+                    || self.worker.renewals.is_outdated(connection.accepted))
             {
                 return Some(id);
             }
@@ -267,6 +317,7 @@ impl<P: Protocol> Engine<P> {
         }
         if let Some(state) = connection.close() {
             self.worker.protocol.closed(state, id);
+            self.worker.outputs.closed(id);
         }
     }
 }

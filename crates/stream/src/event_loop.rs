@@ -1,5 +1,6 @@
 //! What drives the connections: one loop a worker.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use rustls::ServerConfig;
 use crate::admission::Admission;
 use crate::counters::{self, Counters};
 use crate::engine::{Engine, Shared};
-use crate::{EventLoop, Protocol, Settings};
+use crate::{Bell, EventLoop, Protocol, Renewal, Settings};
 
 mod accepting;
 mod choice;
@@ -29,6 +30,9 @@ pub struct Plan<'a> {
     pub settings: Settings,
     /// How TLS is spoken; `None` for connections in the clear.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What closes connections when the certificate was exchanged; `None` to
+    /// let them be.
+    pub renewal: Option<Renewal>,
     /// The listening sockets of each worker, which do not block.
     pub sockets: Vec<Vec<BoundTcp>>,
     /// Where the workers are started.
@@ -54,7 +58,8 @@ impl Running {
 }
 
 /// Starts a worker for each list of sockets, with the protocol that `make`
-/// makes for it. To be called when privileges are dropped.
+/// makes for it, of its number and the bells of all workers. To be called when
+/// privileges are dropped.
 ///
 /// # Errors
 ///
@@ -62,7 +67,7 @@ impl Running {
 /// loop that is asked for cannot be had here; the message says what to do.
 pub fn start<P: Protocol>(
     plan: Plan<'_>,
-    mut make: impl FnMut(usize) -> anyhow::Result<P>,
+    mut make: impl FnMut(usize, &[Bell]) -> anyhow::Result<P>,
 ) -> anyhow::Result<Running> {
     let event_loop = choice::choose(plan.settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
@@ -70,34 +75,51 @@ pub fn start<P: Protocol>(
         admission: Admission::new(&plan.settings.limits),
         settings: plan.settings,
         tls: plan.tls,
+        renewal: plan.renewal,
         counters: Arc::clone(&counters),
     });
+    let mut starting = Vec::with_capacity(plan.sockets.len());
+    let mut bells = Vec::with_capacity(plan.sockets.len());
     for (number, sockets) in plan.sockets.into_iter().enumerate() {
         let name = format!("{}-{number}", plan.name);
-        let protocol = make(number)?;
+        let listeners = sockets.into_iter().map(|bound| bound.socket).collect();
+        let (wait, bell) = if event_loop == EventLoop::Glommio {
+            (Wait::Glommio(listeners), Bell::of_task())
+        } else {
+            let (watch, waker) = mio::Watch::new(listeners)
+                .with_context(|| format!("worker {name} cannot start"))?;
+            (Wait::Mio(watch), Bell::of_mio(Arc::new(waker)))
+        };
+        starting.push((name, wait));
+        bells.push(bell);
+    }
+    for (number, (name, wait)) in starting.into_iter().enumerate() {
+        let protocol = make(number, &bells)?;
         let shared = Arc::clone(&shared);
         let engine = move || Engine::new(protocol, shared, number, Instant::now());
-        let listeners = sockets.into_iter().map(|bound| bound.socket).collect();
-        if event_loop == EventLoop::Glommio {
+        let bell = bells[number].clone();
+        match wait {
             // It looks whether it is to stop on every tick of the deadlines.
-            plan.workers.spawn(
+            Wait::Glommio(listeners) => plan.workers.spawn(
                 name,
                 || (),
-                move |context| glommio::run(engine(), listeners, context),
-            )?;
-            continue;
+                move |context| glommio::run(engine(), listeners, &bell, context),
+            )?,
+            Wait::Mio(watch) => plan.workers.spawn(
+                name,
+                move || bell.ring(),
+                move |context| watch.run(engine(), &context),
+            )?,
         }
-        let (watch, waker) =
-            mio::Watch::new(listeners).with_context(|| format!("worker {name} cannot start"))?;
-        let wake = move || {
-            // It fails only if the worker is gone, and then there is no need.
-            let _ = waker.wake();
-        };
-        plan.workers
-            .spawn(name, wake, move |context| watch.run(engine(), &context))?;
     }
     Ok(Running {
         counters,
         event_loop,
     })
+}
+
+/// What a worker will wait with.
+enum Wait {
+    Glommio(Vec<TcpListener>),
+    Mio(mio::Watch),
 }

@@ -5,12 +5,14 @@
 //! a connection happens here.
 //!
 //! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the seam.
+//! * [`Outputs`], [`Inbox`], [`Bell`]: how connections write to each other,
+//!   within a worker and across.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
 //! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
 //!   connections of a worker, without I/O.
-//! * [`tls_config()`]: how TLS is spoken.
+//! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
 
 #![deny(unsafe_code)]
@@ -22,8 +24,11 @@ mod counters;
 mod deadlines;
 mod engine;
 mod event_loop;
+mod inbox;
+mod outputs;
 mod protocol;
 pub mod proxy_header;
+mod renewals;
 mod settings;
 mod table;
 mod tls;
@@ -31,6 +36,9 @@ mod tls_config;
 
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use event_loop::{Plan, Running, check_event_loop, start};
+pub use inbox::{Bell, Inbox, InboxFull, Mail};
+pub use outputs::{Outputs, Unreachable};
 pub use protocol::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+pub use renewals::Renewal;
 pub use settings::{EventLoop, Limits, Settings};
 pub use tls_config::tls_config;

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::Outputs;
+
 /// What a worker speaks over its connections, without I/O.
 ///
 /// There is one value a worker, and [`Self::Connection`] for each of its
@@ -14,6 +16,12 @@ pub trait Protocol: Send + 'static {
     /// costs this much, so what is large belongs into a `Box` that exists only
     /// while it is needed.
     type Connection;
+
+    /// Whether all that is written in a turn of the worker is sent at its end,
+    /// with one write for each connection. It costs a little, and saves much
+    /// where connections write to each other: only then can a connection
+    /// write to another by [`Exchange::others`].
+    const COLLECTS_OUTPUT: bool = false;
 
     /// The most bytes that may have to be there at once for
     /// [`receive`](Self::receive) to consume some. A connection on which so
@@ -54,6 +62,11 @@ pub trait Protocol: Send + 'static {
         Next::Close
     }
 
+    /// The worker's [`Bell`](crate::Bell) has rung.
+    fn woken(&mut self, now: Instant, outputs: &mut Outputs) {
+        let _ = (now, outputs);
+    }
+
     /// A connection that was opened is gone, for whatever reason.
     fn closed(&mut self, connection: Self::Connection, id: ConnectionId) {
         let _ = (connection, id);
@@ -80,6 +93,8 @@ pub struct Exchange<'a> {
     /// Where the answer goes. It may hold answers that were not sent yet, and
     /// may only be appended to.
     pub output: &'a mut Vec<u8>,
+    /// Where to write to other connections of the worker.
+    pub others: &'a mut Outputs,
     /// Whether the process is about to end: an answer should say that the
     /// connection will be closed. It will be, once nothing is left to answer.
     pub is_draining: bool,
@@ -125,6 +140,9 @@ pub enum Interruption {
     SlowMessage,
     /// The process is about to end, and no unconsumed bytes are there.
     Draining,
+    /// The certificate was exchanged since, and the time for which connections
+    /// may stay after that is over. No unconsumed bytes are there.
+    OldCertificate,
 }
 
 /// Who is at the other end of a connection.
@@ -143,8 +161,55 @@ pub struct Peer {
 /// another identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
-    /// The place in the worker's table.
+    /// The place in the worker's table; less than 2^24.
     pub(crate) slot: u32,
-    /// How many connections had the place before, modulo 2^32.
+    /// How many connections had the place before, modulo 2^30.
     pub(crate) generation: u32,
+}
+
+impl ConnectionId {
+    /// How many bits are enough to tell all connections of a worker apart.
+    pub const BITS: u32 = Self::SLOT_BITS + Self::GENERATION_BITS;
+
+    pub(crate) const SLOT_BITS: u32 = 24;
+    pub(crate) const GENERATION_BITS: u32 = 30;
+
+    /// The connection's place: a small number that no other connection of the
+    /// worker has at the same time.
+    #[inline]
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// A number of [`Self::BITS`] bits.
+    #[inline]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << Self::SLOT_BITS | u64::from(self.slot)
+    }
+
+    /// The connection of a number, of which only [`Self::BITS`] bits count.
+    #[inline]
+    pub fn from_bits(bits: u64) -> Self {
+        let lowest = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as u32;
+        Self {
+            slot: lowest(bits, Self::SLOT_BITS),
+            generation: lowest(bits >> Self::SLOT_BITS, Self::GENERATION_BITS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_of_a_connection_are_all_of_it() {
+        let id = ConnectionId {
+            slot: (1 << ConnectionId::SLOT_BITS) - 1,
+            generation: (1 << ConnectionId::GENERATION_BITS) - 2,
+        };
+        assert_eq!(ConnectionId::from_bits(id.to_bits()), id);
+        assert_eq!(ConnectionId::from_bits(id.to_bits() | 3 << 54), id);
+        assert_eq!(id.to_bits() >> ConnectionId::BITS, 0);
+    }
 }

@@ -51,6 +51,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take to accept what was written for it.
     pub write_timeout: Duration,
+    /// How many bytes may wait for a client to accept them; one for which more
+    /// wait is cut off. `None` where a client gets only what it asks for, as
+    /// then it is not asked anything while something waits.
+    pub max_unsent_bytes: Option<NonZeroUsize>,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             message_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
+            max_unsent_bytes: None,
         }
     }
 }

@@ -15,6 +15,9 @@ struct Entry<T> {
 }
 
 impl<T> Table<T> {
+    /// How many values there may be.
+    const MAX_PLACES: usize = 1 << ConnectionId::SLOT_BITS;
+
     pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -27,7 +30,12 @@ impl<T> Table<T> {
         self.entries.len() - self.free.len()
     }
 
-    /// Puts a value at a free place.
+    /// Whether no further value finds a place.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= Self::MAX_PLACES
+    }
+
+    /// Puts a value at a free place, of which there must be one.
     pub(crate) fn insert(&mut self, value: T) -> ConnectionId {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.entries[slot as usize];
@@ -37,8 +45,7 @@ impl<T> Table<T> {
                 generation: entry.generation,
             };
         }
-        // Descriptors are numbered with fewer bits, and each value has one.
-        let slot = u32::try_from(self.entries.len()).expect("fewer connections than 2^32");
+        let slot = u32::try_from(self.entries.len()).expect("fewer places than 2^24");
         self.entries.push(Entry {
             generation: 0,
             value: Some(value),
@@ -62,7 +69,7 @@ impl<T> Table<T> {
             return None;
         }
         let value = entry.value.take()?;
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = (entry.generation + 1) & ((1 << ConnectionId::GENERATION_BITS) - 1);
         self.free.push(id.slot);
         Some(value)
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use aquatic_service::tls::Handle;
 use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::crypto::hash::HashAlgorithm;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, crypto::aws_lc_rs::Ticketer};
+use rustls::{ServerConfig, SupportedCipherSuite};
 
 /// The one protocol that is offered by ALPN: WebSocket begins with it too.
 const HTTP_1_1: &[u8] = b"http/1.1";
@@ -24,14 +26,31 @@ const TICKETS: usize = 1;
 ///
 /// When the system has no random numbers.
 pub fn tls_config(handle: Arc<Handle>) -> anyhow::Result<Arc<ServerConfig>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut provider = aws_lc_rs::default_provider();
+    // The sort is stable, so the rest stays in the provider's order.
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !hashes_in_hardware(suite));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .context("cannot set up TLS")?
         .with_no_client_auth()
         .with_cert_resolver(handle);
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     config.ticketer = Ticketer::new().context("cannot make keys for TLS tickets")?;
     config.send_tls13_tickets = TICKETS;
     Ok(Arc::new(config))
+}
+
+/// Whether a cipher suite goes with SHA-256, for which processors have
+/// instructions, which they lack for SHA-384. A handshake is mostly the
+/// derivation of keys by that hash, and an agreement on them: with the order
+/// that clients wish for, which is by the length of keys, it costs a fifth more.
+fn hashes_in_hardware(suite: &SupportedCipherSuite) -> bool {
+    let common = match suite {
+        SupportedCipherSuite::Tls12(suite) => &suite.common,
+        SupportedCipherSuite::Tls13(suite) => &suite.common,
+    };
+    common.hash_provider.algorithm() == HashAlgorithm::SHA256
 }

@@ -125,6 +125,7 @@ fn engine(tls: Option<Arc<ServerConfig>>, is_proxied: bool) -> Engine<Lines> {
             reverse_proxies: AddressRanges::default(),
         },
         tls,
+        renewal: None,
         counters: [Counters::default()].into(),
     };
     Engine::new(Lines, Arc::new(shared), 0, Instant::now())

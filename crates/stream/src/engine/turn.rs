@@ -42,6 +42,12 @@ impl<P: Protocol> Turn<'_, P> {
                 Stage::Lingering => return self.linger(transport),
                 _ => (),
             }
+            if self.is_outdated() {
+                self.interrupt(Interruption::OldCertificate, transport)?;
+                // It is told once, whether it stays or not.
+                self.connection.accepted = self.worker.wheel.current();
+                continue;
+            }
             if self.connection.is_late {
                 let interruption = self.lateness()?;
                 self.interrupt(interruption, transport)?;
@@ -68,10 +74,35 @@ impl<P: Protocol> Turn<'_, P> {
                 }
             };
             let is_progress = self.look(length)?;
-            self.send(transport)?;
+            self.send_or_collect(transport)?;
             self.wait(is_progress);
         }
         Ok(Fate::Again)
+    }
+
+    /// Sends what was collected for the connection, in the worker's turn.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ends other than in good order.
+    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
+        self.send(transport)?;
+        let fate = if self.flush(transport)? {
+            Fate::Wait
+        } else {
+            Fate::WaitToWrite
+        };
+        self.wait(false);
+        Ok(fate)
+    }
+
+    /// Whether the connection has a certificate that was exchanged too long
+    /// ago, and nothing to finish.
+    fn is_outdated(&self) -> bool {
+        let connection = &*self.connection;
+        self.worker.renewals.is_outdated(connection.accepted)
+            && matches!(connection.stage, Stage::Open(_))
+            && !connection.has_unconsumed()
     }
 
     /// Sets the deadline of what the connection waits for.
@@ -157,6 +188,7 @@ impl<P: Protocol> Turn<'_, P> {
                     id: self.id,
                     input: &mut [],
                     output: &mut worker.buffers.output,
+                    others: &mut worker.outputs,
                     is_draining: worker.drained_by.is_some(),
                 };
                 worker
@@ -169,6 +201,7 @@ impl<P: Protocol> Turn<'_, P> {
             match interruption {
                 Interruption::Idle => self.count(Ending::Idle),
                 Interruption::SlowMessage => self.count(Ending::SlowMessage),
+                Interruption::OldCertificate => self.count(Ending::OldCertificate),
                 Interruption::Draining => (),
             }
             self.close();
@@ -182,7 +215,12 @@ impl<P: Protocol> Turn<'_, P> {
     fn close(&mut self) {
         self.connection.is_stalled = false;
         if let Some(state) = self.connection.close() {
-            self.worker.protocol.closed(state, self.id);
+            let worker = &mut *self.worker;
+            worker.protocol.closed(state, self.id);
+            // What others have written for it stands before its last word.
+            let outputs = &mut worker.outputs;
+            outputs.gather(self.id, &mut worker.buffers.output);
+            outputs.closed(self.id);
         }
     }
 

@@ -60,14 +60,15 @@ fn check_memlock(limit: Option<Limit>) -> anyhow::Result<()> {
     }
 }
 
-/// Asks the kernel for a ring; then makes an executor and throws it away, on a
-/// thread that nothing depends on.
+/// Asks the kernel for a ring; then makes an executor and throws it away. That
+/// is done on a thread that nothing depends on: glommio may panic, and the kernel
+/// interrupts calls of a thread that once had a ring when it clears that away.
 fn probe() -> anyhow::Result<()> {
-    // First, because glommio panics where the kernel refuses.
-    ask_for_ring().map_err(|error| unavailable(&error.to_string()))?;
     let attempt = thread::Builder::new()
         .name("probe".to_owned())
         .spawn(|| {
+            // First, because glommio panics where the kernel refuses.
+            ask_for_ring().map_err(|error| error.to_string())?;
             super::glommio::executor()
                 .map(|executor| executor.run(async {}))
                 .map_err(|error| error.to_string())

@@ -19,7 +19,7 @@ use super::accepting::{Accepting, PAUSE};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
-use crate::{ConnectionId, Protocol};
+use crate::{Bell, ConnectionId, Protocol};
 
 mod adopt;
 
@@ -54,10 +54,11 @@ pub(super) fn executor() -> Result<LocalExecutor, GlommioError<()>> {
 pub(super) fn run<P: Protocol>(
     engine: Engine<P>,
     listeners: Vec<net::TcpListener>,
+    bell: &Bell,
     context: workers::Context,
 ) -> anyhow::Result<()> {
     let executor = executor().map_err(|error| anyhow!("cannot use io_uring: {error}"))?;
-    executor.run(serve(engine, listeners, context));
+    executor.run(serve(engine, listeners, bell.clone(), context));
     Ok(())
 }
 
@@ -93,6 +94,13 @@ impl<P: Protocol> Worker<P> {
         }
     }
 
+    /// Has connections send what was collected for them.
+    fn wake_collected(&mut self) {
+        while let Some(id) = self.engine.next_collected() {
+            self.wake(id);
+        }
+    }
+
     fn wake_late(&mut self) {
         self.engine.advance(Instant::now());
         for _ in 0..LATE_PER_TURN {
@@ -107,6 +115,7 @@ impl<P: Protocol> Worker<P> {
 async fn serve<P: Protocol>(
     engine: Engine<P>,
     listeners: Vec<net::TcpListener>,
+    bell: Bell,
     context: workers::Context,
 ) {
     let worker = Rc::new(RefCell::new(Worker {
@@ -117,6 +126,7 @@ async fn serve<P: Protocol>(
         .into_iter()
         .map(|listener| glommio::spawn_local(accept(adopt::adopt(listener), Rc::clone(&worker))))
         .collect();
+    let listening = glommio::spawn_local(listen(bell, Rc::clone(&worker)));
     while !context.is_stopping() {
         context.beat();
         worker.borrow_mut().wake_late();
@@ -140,9 +150,39 @@ async fn serve<P: Protocol>(
         let mut worker = worker.borrow_mut();
         worker.wake_late();
         if worker.engine.is_drained() {
-            return;
+            break;
         }
     }
+    listening.cancel().await;
+}
+
+/// Has the protocol look at what others have left for it when the bell rings.
+async fn listen<P: Protocol>(bell: Bell, worker: Rc<RefCell<Worker<P>>>) {
+    /// Others do not wake a task that is gone.
+    struct Listening(Bell);
+
+    impl Drop for Listening {
+        fn drop(&mut self) {
+            if let Some(bell) = self.0.task() {
+                bell.silence();
+            }
+        }
+    }
+
+    let listening = Listening(bell);
+    let Some(bell) = listening.0.task() else {
+        return;
+    };
+    poll_fn::<(), _>(|context| {
+        if bell.listen(context.waker()) {
+            let mut worker = worker.borrow_mut();
+            worker.engine.advance(Instant::now());
+            worker.engine.woken();
+            worker.wake_collected();
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Takes connections in, each with a task of its own.
@@ -183,7 +223,16 @@ async fn converse<P: Protocol>(
             stream: &mut stream,
             context,
         };
-        match worker.engine.drive(id, &mut transport) {
+        let mut fate = worker.engine.drive(id, &mut transport);
+        if fate != Fate::Close && worker.engine.has_collected(id) {
+            let is_again = fate == Fate::Again;
+            fate = worker.engine.send_collected(id, &mut transport);
+            if is_again && fate == Fate::Wait {
+                fate = Fate::Again;
+            }
+        }
+        worker.wake_collected();
+        match fate {
             Fate::Close => {
                 worker.forget(id);
                 return Poll::Ready(());

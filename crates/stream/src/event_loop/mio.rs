@@ -5,6 +5,7 @@
 //! is closed after the answer costs no more system calls than it must.
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
@@ -50,6 +51,8 @@ struct Loop<P: Protocol> {
     sockets: Vec<Option<Socket>>,
     /// Connections that have more to do and gave others their turn.
     again: Vec<ConnectionId>,
+    /// Whether the worker was woken.
+    has_rung: bool,
 }
 
 struct Listener {
@@ -149,6 +152,7 @@ impl Watch {
             engine,
             sockets: Vec::new(),
             again: Vec::new(),
+            has_rung: false,
         }
         .run(context)
     }
@@ -160,6 +164,7 @@ impl<P: Protocol> Loop<P> {
         while !context.is_stopping() {
             self.turn(context, &mut events)?;
             self.accept();
+            self.send_collected();
         }
 
         // Who has connected by now is answered; who comes later is not.
@@ -178,6 +183,7 @@ impl<P: Protocol> Loop<P> {
         }
         while !self.engine.is_drained() {
             self.turn(context, &mut events)?;
+            self.send_collected();
         }
         Ok(())
     }
@@ -204,8 +210,11 @@ impl<P: Protocol> Loop<P> {
         for event in events.iter() {
             self.happened(event);
         }
+        if mem::take(&mut self.has_rung) {
+            self.engine.woken();
+        }
         // Those that are put here again have their turn after the next events.
-        for id in std::mem::take(&mut self.again) {
+        for id in mem::take(&mut self.again) {
             self.drive(id);
         }
         for _ in 0..LATE_PER_TURN {
@@ -218,6 +227,10 @@ impl<P: Protocol> Loop<P> {
     }
 
     fn happened(&mut self, event: &Event) {
+        if event.token() == WAKE {
+            self.has_rung = true;
+            return;
+        }
         let Token(number) = event.token();
         if let Some(listener) = FIRST_LISTENER
             .checked_sub(number)
@@ -276,8 +289,24 @@ impl<P: Protocol> Loop<P> {
         self.drive(id);
     }
 
-    /// Lets a connection do what it can, and does what becomes of it.
+    /// Lets a connection do what it can.
     fn drive(&mut self, id: ConnectionId) {
+        self.turn_of(id, |engine, socket| engine.drive(id, socket));
+    }
+
+    /// Ends the turn: sends what was collected.
+    fn send_collected(&mut self) {
+        while let Some(id) = self.engine.next_collected() {
+            self.turn_of(id, |engine, socket| engine.send_collected(id, socket));
+        }
+    }
+
+    /// Does what becomes of a connection.
+    fn turn_of(
+        &mut self,
+        id: ConnectionId,
+        turn: impl FnOnce(&mut Engine<P>, &mut Socket) -> Fate,
+    ) {
         let slot = id.slot as usize;
         let Some(Some(socket)) = self.sockets.get_mut(slot) else {
             return;
@@ -285,7 +314,7 @@ impl<P: Protocol> Loop<P> {
         if self.engine.at(slot) != Some(id) {
             return;
         }
-        let fate = self.engine.drive(id, socket);
+        let fate = turn(&mut self.engine, socket);
         let registry = self.poll.registry();
         let result = match fate {
             Fate::Close => {

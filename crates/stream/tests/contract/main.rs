@@ -2,11 +2,13 @@
 //! the clear and with TLS.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod chat;
 mod client;
 mod limits;
 mod messages;
 mod proxies;
 mod server;
 mod stopping;
+mod talking;
 mod tls;
 mod words;

@@ -11,7 +11,8 @@ use aquatic_service::sockets::{self, Passed, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, EventLoop, Limits, Plan, Running, Settings, start, tls_config,
+    AddressRanges, Bell, EventLoop, Limits, Plan, Protocol, Renewal, Running, Settings, start,
+    tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
@@ -47,6 +48,8 @@ pub(crate) struct Wishes {
     pub(crate) settings: Settings,
     pub(crate) workers: usize,
     pub(crate) address: SocketAddr,
+    /// How long a connection may stay when the certificate was exchanged.
+    pub(crate) grace: Option<Duration>,
 }
 
 /// A server that ends when dropped.
@@ -71,6 +74,15 @@ impl Server {
     }
 
     pub(crate) fn with(kind: Kind, change: impl FnOnce(&mut Wishes)) -> Self {
+        Self::speaking(kind, change, |_, _| Words)
+    }
+
+    /// A server of another protocol than [`Words`].
+    pub(crate) fn speaking<P: Protocol>(
+        kind: Kind,
+        change: impl FnOnce(&mut Wishes),
+        mut make: impl FnMut(usize, &[Bell]) -> P,
+    ) -> Self {
         let mut wishes = Wishes {
             settings: Settings {
                 event_loop: kind.event_loop,
@@ -80,6 +92,7 @@ impl Server {
             },
             workers: 1,
             address: "127.0.0.1:0".parse().unwrap(),
+            grace: None,
         };
         change(&mut wishes);
         let tls = kind.is_tls.then(Tls::new);
@@ -98,10 +111,14 @@ impl Server {
                 tls: tls
                     .as_ref()
                     .map(|tls| tls_config(Arc::clone(&tls.handle)).unwrap()),
+                renewal: wishes.grace.zip(tls.as_ref()).map(|(grace, tls)| Renewal {
+                    handle: Arc::clone(&tls.handle),
+                    grace,
+                }),
                 sockets,
                 workers: workers.workers(),
             },
-            |_| Ok(Words),
+            |number, bells| Ok(make(number, bells)),
         )
         .unwrap();
         Self {

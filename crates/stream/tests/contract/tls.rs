@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aquatic_service::reload::Reload;
 use aquatic_test_harness::certificates::{RSA_CERTIFICATE, RSA_KEY_PKCS1};
@@ -148,5 +149,39 @@ fn records_that_are_damaged_end_their_connection() {
         server.await_figure("connections_cut_total", Some("tls"), 1);
         server.await_figure("connections", None, 0);
         assert_eq!(server.client().ask("echo fine"), "fine");
+    }
+}
+
+#[test]
+fn connections_with_an_old_certificate_are_closed_after_a_while() {
+    for kind in kinds() {
+        let grace = Duration::from_millis(500);
+        let server = Server::with(kind, |wishes| {
+            wishes.grace = Some(grace);
+            wishes.settings.limits.idle_timeout = Duration::from_secs(1);
+        });
+        let mut old = server.client();
+        assert_eq!(old.ask("patience"), "ok");
+        let tls = server.tls.as_ref().unwrap();
+        // To read the same one again changes nothing.
+        tls.handle.reload().unwrap();
+        std::thread::sleep(grace * 2);
+        assert_eq!(old.line(), "still there?");
+
+        fs::write(&tls.files.certificate, RSA_CERTIFICATE).unwrap();
+        fs::write(&tls.files.key, RSA_KEY_PKCS1).unwrap();
+        let start = Instant::now();
+        tls.handle.reload().unwrap();
+        // Longer than it takes the worker to notice.
+        std::thread::sleep(Duration::from_secs(1));
+        let mut new = server.client();
+        assert_eq!(new.ask("patience"), "ok");
+        let rest = old.rest();
+        assert!(rest.ends_with("renew\n"), "{kind:?}: {rest}");
+        assert!(start.elapsed() >= grace);
+        assert_eq!(new.line(), "still there?");
+        assert_eq!(new.ask("echo one").replace("still there?", "one"), "one");
+        let cut = server.figure("connections_cut_total", Some("old_certificate"));
+        assert_eq!(cut, 1);
     }
 }

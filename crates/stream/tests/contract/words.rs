@@ -77,6 +77,7 @@ impl Protocol for Words {
             Interruption::Idle => ("idle\n", Next::Close),
             Interruption::SlowMessage => ("slow\n", Next::Close),
             Interruption::Draining => ("stopping\n", Next::Close),
+            Interruption::OldCertificate => ("renew\n", Next::Close),
         };
         exchange.output.extend_from_slice(words.as_bytes());
         next

@@ -174,6 +174,9 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// The protocol begins to speak.
     fn open(&mut self) {
+        if P::COLLECTS_OUTPUT {
+            self.worker.outputs.opened(self.id);
+        }
         let state = self.worker.protocol.open(&self.connection.peer, self.id);
         self.connection.stage = Stage::Open(state);
     }
@@ -200,6 +203,7 @@ impl<P: Protocol> Turn<'_, P> {
                 id: self.id,
                 input: &mut bytes[consumed..],
                 output: &mut worker.buffers.output,
+                others: &mut worker.outputs,
                 is_draining: worker.drained_by.is_some(),
             };
             let progress = worker.protocol.receive(state, &mut exchange);

@@ -38,8 +38,27 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(true)
     }
 
+    /// Sends what was written, or has it wait for the end of the turn if that
+    /// is how the protocol wants it.
+    pub(super) fn send_or_collect(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+        let worker = &mut *self.worker;
+        if P::COLLECTS_OUTPUT
+            && matches!(self.connection.stage, Stage::Open(_))
+            && !self.connection.is_stalled
+            && worker.buffers.wire.bytes().is_empty()
+        {
+            worker.outputs.put(self.id, &mut worker.buffers.output);
+            return Ok(());
+        }
+        self.send(transport)
+    }
+
     /// Sends what was written, and keeps what the network does not take.
     pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+        let output = &mut self.worker.buffers.output;
+        if P::COLLECTS_OUTPUT && !self.worker.outputs.gather(self.id, output) {
+            return Err(Ending::FullOutput);
+        }
         let buffers = &mut self.worker.buffers;
         let result = match &mut self.connection.session {
             None => write(transport, &buffers.output, &mut self.connection.unsent),
@@ -61,7 +80,10 @@ impl<P: Protocol> Turn<'_, P> {
         buffers.wire.clear();
         let sent = result?;
         self.worker.counters().sent_bytes.add(sent as u64);
-        Ok(())
+        match self.worker.shared.settings.limits.max_unsent_bytes {
+            Some(max) if self.connection.unsent.len() > max.get() => Err(Ending::FullOutput),
+            _ => Ok(()),
+        }
     }
 }
 

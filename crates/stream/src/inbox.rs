@@ -1,0 +1,208 @@
+//! What one worker leaves for another.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task;
+
+/// Memory that an inbox keeps when it is empty.
+const SPARE_ITEMS: usize = 1 << 10;
+const SPARE_BYTES: usize = 256 << 10;
+
+/// Wakes a worker from any thread, so that it calls
+/// [`woken`](crate::Protocol::woken).
+#[derive(Clone)]
+pub struct Bell(Arc<Kind>);
+
+enum Kind {
+    Mio(Arc<mio::Waker>),
+    Task(TaskBell),
+}
+
+/// Wakes a task of an executor.
+#[derive(Default)]
+pub(crate) struct TaskBell {
+    has_rung: AtomicBool,
+    waker: Mutex<Option<task::Waker>>,
+}
+
+impl Bell {
+    pub(crate) fn of_mio(waker: Arc<mio::Waker>) -> Self {
+        Self(Arc::new(Kind::Mio(waker)))
+    }
+
+    pub(crate) fn of_task() -> Self {
+        Self(Arc::new(Kind::Task(TaskBell::default())))
+    }
+
+    /// Wakes the worker.
+    pub fn ring(&self) {
+        match &*self.0 {
+            // It fails only if the worker is gone, and then there is no need.
+            Kind::Mio(waker) => drop(waker.wake()),
+            Kind::Task(bell) => bell.ring(),
+        }
+    }
+
+    /// What a task waits for.
+    pub(crate) fn task(&self) -> Option<&TaskBell> {
+        match &*self.0 {
+            Kind::Mio(_) => None,
+            Kind::Task(bell) => Some(bell),
+        }
+    }
+}
+
+impl TaskBell {
+    fn ring(&self) {
+        self.has_rung
+            .store(true, std::sync::atomic::Ordering::Release);
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the bell has rung since the last time; if not, `waker` is woken
+    /// when it does.
+    pub(crate) fn listen(&self, waker: &task::Waker) -> bool {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.has_rung.swap(false, AcqRel)
+    }
+
+    /// Nobody listens any more.
+    pub(crate) fn silence(&self) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Values of `T` for a worker, each with some bytes: bounded, and without an
+/// allocation for each.
+pub struct Inbox<T> {
+    waiting: Mutex<Mail<T>>,
+    bell: Bell,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+/// What was taken out of an inbox.
+#[derive(Debug)]
+pub struct Mail<T> {
+    /// Values, and where the bytes of each end.
+    items: Vec<(T, usize)>,
+    bytes: Vec<u8>,
+}
+
+/// The inbox has as much as it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the worker does not keep up with what others have for it")]
+pub struct InboxFull;
+
+impl<T> Inbox<T> {
+    /// An empty inbox of the worker of `bell`, which takes no more when it has
+    /// so many values or bytes.
+    pub fn new(bell: Bell, max_items: usize, max_bytes: usize) -> Self {
+        Self {
+            waiting: Mutex::new(Mail::new()),
+            bell,
+            max_items,
+            max_bytes,
+        }
+    }
+
+    /// Puts a value in, with the bytes that `write` appends, and wakes the
+    /// worker if the inbox was empty.
+    ///
+    /// # Errors
+    ///
+    /// When it is full; nothing is put in then.
+    pub fn put(&self, item: T, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), InboxFull> {
+        let was_empty = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let Mail { items, bytes } = &mut *waiting;
+            if items.len() >= self.max_items || bytes.len() >= self.max_bytes {
+                return Err(InboxFull);
+            }
+            let was_empty = items.is_empty();
+            write(bytes);
+            items.push((item, bytes.len()));
+            was_empty
+        };
+        if was_empty {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    /// Exchanges all that is in the inbox for `mail`, which is emptied first.
+    pub fn take(&self, mail: &mut Mail<T>) {
+        mail.clear();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut *waiting, mail);
+    }
+}
+
+impl<T> Mail<T> {
+    /// No mail.
+    pub const fn new() -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// The values with their bytes, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&T, &[u8])> {
+        let mut start = 0;
+        self.items.iter().map(move |(item, end)| {
+            let bytes = &self.bytes[start..*end];
+            start = *end;
+            (item, bytes)
+        })
+    }
+
+    fn clear(&mut self) {
+        self.items.clear();
+        self.items.shrink_to(SPARE_ITEMS);
+        self.bytes.clear();
+        self.bytes.shrink_to(SPARE_BYTES);
+    }
+}
+
+impl<T> Default for Mail<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_rings_once() {
+        let bell = Bell::of_task();
+        let inbox = Inbox::new(bell.clone(), 3, 4);
+        let has_rung = || bell.task().unwrap().listen(task::Waker::noop());
+        assert!(!has_rung());
+        inbox.put(1, |out| out.extend_from_slice(b"one")).unwrap();
+        assert!(has_rung());
+        inbox.put(2, |out| out.extend_from_slice(b"two")).unwrap();
+        assert!(!has_rung());
+        // As many bytes as may be.
+        assert_eq!(inbox.put(3, |_| panic!("it is full")), Err(InboxFull));
+
+        let mut mail = Mail::new();
+        inbox.take(&mut mail);
+        let items: Vec<(i32, &[u8])> = mail.iter().map(|(item, bytes)| (*item, bytes)).collect();
+        assert_eq!(items, [(1, b"one".as_slice()), (2, b"two")]);
+        for number in 0..3 {
+            inbox.put(number, |_| ()).unwrap();
+        }
+        assert!(has_rung());
+        assert_eq!(inbox.put(3, |_| ()), Err(InboxFull));
+        inbox.take(&mut mail);
+        assert_eq!(mail.iter().count(), 3);
+        inbox.take(&mut mail);
+        assert_eq!(mail.iter().count(), 0);
+    }
+}

@@ -1,0 +1,248 @@
+//! What a protocol writes for connections other than the one it is asked about.
+
+use std::mem;
+
+use crate::ConnectionId;
+
+/// Buffers that are kept when nothing is in them, and how large they may be.
+const SPARES: usize = 256;
+const LARGEST_SPARE: usize = 8 << 10;
+
+/// The outputs of all connections of a worker, collected until the end of its
+/// turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
+pub struct Outputs {
+    /// What is to be sent, by the connections' places.
+    places: Vec<Output>,
+    /// Connections that something was written for in this turn.
+    waiting: Vec<ConnectionId>,
+    spares: Vec<Vec<u8>>,
+    /// How much may be collected for one connection.
+    longest: usize,
+}
+
+/// What is to be sent to one connection.
+#[derive(Default)]
+struct Output {
+    /// The connection that has the place, while it is open.
+    owner: Option<ConnectionId>,
+    bytes: Vec<u8>,
+    /// Whether more was to be written than may be, so that what is here is not
+    /// all.
+    is_overfull: bool,
+}
+
+/// Why nothing can be written for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// It is no longer open.
+    #[error("the connection is closed")]
+    Gone,
+    /// More waits for it than may; it will be cut off.
+    #[error("the connection does not take what is written for it")]
+    Full,
+}
+
+impl Outputs {
+    /// Nothing. For each connection no more than `longest` bytes are collected,
+    /// and what is written last.
+    pub(crate) const fn new(longest: usize) -> Self {
+        Self {
+            places: Vec::new(),
+            waiting: Vec::new(),
+            spares: Vec::new(),
+            longest,
+        }
+    }
+
+    /// Where to append what is to be sent to a connection of this worker. It is
+    /// sent at the end of the worker's turn, in one piece with all else.
+    ///
+    /// # Errors
+    ///
+    /// When it would not be sent. A connection that cannot take more is cut off.
+    pub fn of(&mut self, id: ConnectionId) -> Result<&mut Vec<u8>, Unreachable> {
+        let output = self
+            .places
+            .get_mut(id.slot())
+            .filter(|output| output.owner == Some(id))
+            .ok_or(Unreachable::Gone)?;
+        if output.bytes.len() >= self.longest {
+            output.is_overfull = true;
+        }
+        if output.is_overfull {
+            return Err(Unreachable::Full);
+        }
+        if output.bytes.is_empty() {
+            if output.bytes.capacity() == 0 {
+                output.bytes = self.spares.pop().unwrap_or_default();
+            }
+            self.waiting.push(id);
+        }
+        Ok(&mut output.bytes)
+    }
+
+    /// The connection can be written to from now on.
+    pub(crate) fn opened(&mut self, id: ConnectionId) {
+        if self.places.len() <= id.slot() {
+            self.places.resize_with(id.slot() + 1, Output::default);
+        }
+        self.places[id.slot()].owner = Some(id);
+    }
+
+    /// The connection can no longer be written to.
+    pub(crate) fn closed(&mut self, id: ConnectionId) {
+        if let Some(output) = self.places.get_mut(id.slot())
+            && output.owner == Some(id)
+        {
+            let bytes = mem::take(output).bytes;
+            self.recycle(bytes);
+        }
+    }
+
+    /// Moves what was written for a connection in front of `output`. Returns
+    /// whether that is all.
+    pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) -> bool {
+        let Some(place) = self
+            .places
+            .get_mut(id.slot())
+            .filter(|place| place.owner == Some(id) && place.bytes.capacity() > 0)
+        else {
+            return true;
+        };
+        place.bytes.append(output);
+        mem::swap(&mut place.bytes, output);
+        let empty = mem::take(&mut place.bytes);
+        let is_all = !mem::take(&mut place.is_overfull);
+        self.recycle(empty);
+        is_all
+    }
+
+    /// Has `output` wait for the end of the turn, behind what waits already,
+    /// and leaves it empty.
+    pub(crate) fn put(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
+        let Some(place) = self
+            .places
+            .get_mut(id.slot())
+            .filter(|place| place.owner == Some(id))
+        else {
+            output.clear();
+            return;
+        };
+        if output.is_empty() {
+            return;
+        }
+        if place.bytes.is_empty() {
+            self.waiting.push(id);
+            mem::swap(&mut place.bytes, output);
+            if output.capacity() == 0 {
+                *output = self.spares.pop().unwrap_or_default();
+            }
+        } else {
+            place.bytes.append(output);
+        }
+    }
+
+    /// The next connection that something was written for.
+    pub(crate) fn next_waiting(&mut self) -> Option<ConnectionId> {
+        while let Some(id) = self.waiting.pop() {
+            if self.has(id) {
+                return Some(id);
+            }
+        }
+        if self.waiting.capacity() > SPARES {
+            self.waiting.shrink_to(SPARES);
+        }
+        None
+    }
+
+    /// Whether something waits for a connection.
+    pub(crate) fn has(&self, id: ConnectionId) -> bool {
+        self.places
+            .get(id.slot())
+            .is_some_and(|place| place.owner == Some(id) && !place.bytes.is_empty())
+    }
+
+    /// Keeps a buffer for the next one who needs one.
+    fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spares.len() < SPARES && (1..=LARGEST_SPARE).contains(&bytes.capacity()) {
+            bytes.clear();
+            self.spares.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u32, generation: u32) -> ConnectionId {
+        ConnectionId { slot, generation }
+    }
+
+    #[test]
+    fn what_is_written_is_gathered_once_and_in_order() {
+        let mut outputs = Outputs::new(100);
+        outputs.opened(id(1, 0));
+        outputs.opened(id(0, 0));
+        outputs.of(id(1, 0)).unwrap().extend_from_slice(b"a");
+        outputs.put(id(1, 0), &mut b"b".to_vec());
+        outputs.of(id(1, 0)).unwrap().extend_from_slice(b"c");
+        assert_eq!(outputs.next_waiting(), Some(id(1, 0)));
+        assert_eq!(outputs.next_waiting(), None);
+        let mut output = b"d".to_vec();
+        assert!(outputs.gather(id(1, 0), &mut output));
+        assert_eq!(output, b"abcd");
+        let mut output = Vec::new();
+        assert!(outputs.gather(id(1, 0), &mut output));
+        assert!(output.is_empty());
+        assert!(!outputs.has(id(1, 0)));
+    }
+
+    #[test]
+    fn only_the_connection_that_is_open_is_written_to() {
+        let mut outputs = Outputs::new(100);
+        assert_eq!(outputs.of(id(0, 0)).err(), Some(Unreachable::Gone));
+        outputs.opened(id(0, 0));
+        outputs.of(id(0, 0)).unwrap().push(1);
+        outputs.closed(id(0, 0));
+        assert_eq!(outputs.of(id(0, 0)).err(), Some(Unreachable::Gone));
+        outputs.opened(id(0, 1));
+        assert_eq!(outputs.of(id(0, 0)).err(), Some(Unreachable::Gone));
+        assert_eq!(outputs.next_waiting(), None);
+        assert!(outputs.of(id(0, 1)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn who_is_written_too_much_for_is_noticed() {
+        let mut outputs = Outputs::new(2);
+        outputs.opened(id(0, 0));
+        outputs.of(id(0, 0)).unwrap().extend_from_slice(b"abc");
+        assert_eq!(outputs.of(id(0, 0)).err(), Some(Unreachable::Full));
+        let mut output = Vec::new();
+        assert!(!outputs.gather(id(0, 0), &mut output));
+        assert_eq!(output, b"abc");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut outputs = Outputs::new(1 << 20);
+        for slot in 0..2_000 {
+            outputs.opened(id(slot, 0));
+            outputs
+                .of(id(slot, 0))
+                .unwrap()
+                .resize(if slot % 2 == 0 { 100_000 } else { 100 }, 0);
+        }
+        while let Some(id) = outputs.next_waiting() {
+            outputs.gather(id, &mut Vec::new());
+        }
+        assert_eq!(outputs.spares.len(), 0);
+        for slot in 0..2_000 {
+            outputs.of(id(slot, 0)).unwrap().push(0);
+            outputs.closed(id(slot, 0));
+        }
+        assert!(outputs.spares.len() <= SPARES);
+        let kept: usize = outputs.spares.iter().map(Vec::capacity).sum();
+        assert!(kept <= SPARES * LARGEST_SPARE);
+    }
+}

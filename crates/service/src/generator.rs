@@ -20,14 +20,11 @@ use anyhow::{Context, bail};
 
 use crate::config::{self, Loaded};
 use crate::lifecycle::{EXIT_FAILURE, EXIT_USAGE};
-use crate::sockets::{self, Request};
+use crate::sockets::{self, METRICS_NAME, Request};
 use crate::{Daemon, logging};
 
 /// What the name of a generator ends in.
 const SUFFIX: &str = "-generator";
-
-/// The drop-in of the socket unit.
-const DROP_IN: &str = "50-addresses.conf";
 
 /// Set by systemd for its generators.
 const INVOKED_BY_SYSTEMD: &str = "SYSTEMD_SCOPE";
@@ -46,23 +43,19 @@ pub(crate) fn run<D: Daemon>(arguments: impl Iterator<Item = OsString>) -> ExitC
         say::<D>("usage: NORMAL-DIRECTORY EARLY-DIRECTORY LATE-DIRECTORY [FILE]");
         return ExitCode::from(EXIT_USAGE);
     };
-    let lines = lines::<D>(&file);
-    let outcome = match &lines {
-        Ok(lines) => write_drop_in::<D>(&directory, &file, lines),
-        Err(_) => write_drop_in::<D>(&directory, &file, &refusal::<D>(&file)),
+    let units = Units {
+        name: D::NAME,
+        directory,
+        file,
     };
-    let error = match lines {
-        Ok(_) => outcome.err(),
-        Err(error) => {
-            if let Err(error) = outcome {
-                say::<D>(&format!("{error:#}"));
-            }
-            Some(error)
+    let outcome = units.generate::<D>().inspect_err(|_| {
+        if let Err(error) = units.write_refusal() {
+            say::<D>(&format!("{error:#}"));
         }
-    };
-    match error {
-        None => ExitCode::SUCCESS,
-        Some(error) => {
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             say::<D>(&format!(
                 "{}.socket gets no addresses, so that it will not start: {error:#}",
                 D::NAME
@@ -94,13 +87,102 @@ impl Arguments {
     }
 }
 
-/// The lines of the section `[Socket]` that the configuration asks for.
-fn lines<D: Daemon>(file: &Path) -> anyhow::Result<String> {
-    let loaded: Loaded<D::Config> = config::load(Some(file))?;
-    let settings = loaded.settings(D::settings)?;
-    Ok(socket_lines(D::listen(&settings)?))
+/// The units of a daemon.
+struct Units {
+    /// The daemon's name.
+    name: &'static str,
+    directory: PathBuf,
+    file: PathBuf,
 }
 
+impl Units {
+    /// Writes what the configuration asks for.
+    fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
+        let loaded: Loaded<D::Config> = config::load(Some(&self.file))?;
+        let settings = loaded.settings(D::settings)?;
+        self.write_socket(&socket_lines(D::listen(&settings)?))?;
+        match D::process(&settings).metrics_address {
+            Some(address) => self.write_metrics(address),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the drop-in of the socket unit.
+    fn write_socket(&self, lines: &str) -> anyhow::Result<()> {
+        let name = self.name;
+        self.write(
+            &format!("{name}.socket.d/50-addresses.conf"),
+            &format!("\n[Socket]\n{lines}"),
+        )
+    }
+
+    /// Writes a unit of its own for the socket that serves figures, as a unit has
+    /// but one name for all its sockets, and makes the service need it.
+    fn write_metrics(&self, address: SocketAddr) -> anyhow::Result<()> {
+        let name = self.name;
+        let unit = format!("{name}-{METRICS_NAME}.socket");
+        self.write(
+            &unit,
+            &format!(
+                "Description=Socket of {name} for figures\n\
+                 PartOf={name}.socket\n\n\
+                 [Socket]\n\
+                 FileDescriptorName={METRICS_NAME}\n\
+                 Service={name}.service\n\
+                 BindIPv6Only=ipv6-only\n\
+                 FreeBind=yes\n\
+                 TriggerLimitIntervalSec=0\n\
+                 ListenStream={}\n",
+                as_in_units(address)
+            ),
+        )?;
+        self.write(
+            &format!("{name}.service.d/50-{METRICS_NAME}.conf"),
+            &format!("Requires={unit}\nAfter={unit}\n"),
+        )
+    }
+
+    /// Writes a drop-in with which the socket unit binds nothing and fails with
+    /// what is wrong, in its own log. Without any, systemd would only say that
+    /// there are no addresses.
+    fn write_refusal(&self) -> anyhow::Result<()> {
+        let name = self.name;
+        let file = in_quotes(&self.file);
+        let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
+        self.write_socket(&format!(
+            "ListenFIFO=/run/{name}.unusable\n\
+             RemoveOnStop=yes\n\
+             ExecStartPre=\"{}\" --check-config -c \"{file}\"\n\
+             ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was \
+             mended since systemd last asked for the addresses in it\" >&2; exit 1'\n",
+            in_quotes(&program),
+        ))
+    }
+
+    /// Writes a unit or a drop-in, as a whole or not at all. `lines` continue the
+    /// section `[Unit]`.
+    fn write(&self, path: &str, lines: &str) -> anyhow::Result<()> {
+        let Some(file) = self.file.to_str().filter(|text| !text.contains('\n')) else {
+            bail!("{} is no path that a unit can name", self.file.display());
+        };
+        // With its source, systemd can tell that the file has changed.
+        let source = file.replace('%', "%%");
+        let text = format!(
+            "# Made by {}{SUFFIX} from the file below.\n[Unit]\nSourcePath={source}\n{lines}",
+            self.name
+        );
+        let path = self.directory.join(path);
+        let temporary = path.with_extension("new");
+        let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(&self.directory))?;
+            fs::write(&temporary, text)?;
+            fs::rename(&temporary, &path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The lines of the section `[Socket]` that a daemon asks for.
 fn socket_lines(request: Request<'_>) -> String {
     let mut lines = String::new();
     let (directive, addresses, workers) = match request {
@@ -145,23 +227,6 @@ fn as_in_units(address: SocketAddr) -> String {
     }
 }
 
-/// Lines with which the socket unit binds nothing and fails with what is wrong,
-/// in its own log. Without any, systemd would only say that there are none.
-fn refusal<D: Daemon>(file: &Path) -> String {
-    let name = D::NAME;
-    let file = in_quotes(file);
-    let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
-    format!(
-        "# {file} could not be used.\n\
-         ListenFIFO=/run/{name}.unusable\n\
-         RemoveOnStop=yes\n\
-         ExecStartPre={} --check-config -c \"{file}\"\n\
-         ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was mended \
-         since systemd has last asked for the addresses in it\" >&2; exit 1'\n",
-        in_quotes(&program),
-    )
-}
-
 /// A path as it may stand between double quotes in a unit.
 fn in_quotes(path: &Path) -> String {
     let text = path.display().to_string();
@@ -169,28 +234,6 @@ fn in_quotes(path: &Path) -> String {
         .replace('"', "\\\"")
         .replace('%', "%%")
         .replace('$', "$$")
-}
-
-/// Writes the drop-in, as a whole or not at all.
-fn write_drop_in<D: Daemon>(directory: &Path, file: &Path, lines: &str) -> anyhow::Result<()> {
-    let name = D::NAME;
-    if file.to_str().is_none_or(|text| text.contains('\n')) {
-        bail!("{} is no path that a unit can name", file.display());
-    }
-    // With its source, systemd can tell that the file changed since.
-    let source = file.to_string_lossy().replace('%', "%%");
-    let text = format!(
-        "# Made by {name}{SUFFIX} from the file below.\n\
-         [Unit]\nSourcePath={source}\n\n[Socket]\n{lines}"
-    );
-    let directory = directory.join(format!("{name}.socket.d"));
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-    let path = directory.join(DROP_IN);
-    let temporary = directory.join(format!("{DROP_IN}.new"));
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, &path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Says what is wrong on standard error and, for a generator that systemd runs,

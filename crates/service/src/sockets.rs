@@ -11,6 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, bail};
@@ -81,7 +82,7 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
     let adopted = passed.take_udp()?;
     let mut granted = GrantedBuffer::default();
     let sockets = if adopted.is_empty() {
-        warn_of_none();
+        may_bind()?;
         bind_each(
             request.addresses,
             request.workers,
@@ -95,7 +96,7 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
     } else {
         for one in &adopted {
             let socket = SockRef::from(&one.socket);
-            granted.note(set_receive_buffer(&socket, request.receive_buffer_bytes)?);
+            granted.note(raise_receive_buffer(&socket, request.receive_buffer_bytes)?);
         }
         share_out(
             request.addresses,
@@ -124,6 +125,13 @@ pub(crate) fn metrics(
     let Some(address) = address else {
         return Ok(None);
     };
+    if let Ok(unit) = env::var(SOCKET_UNIT) {
+        log::warn!(
+            "metrics.address: no figures at {address}, as no socket for them was passed; {}",
+            mend(&unit)
+        );
+        return Ok(None);
+    }
     let bind = || {
         let socket = new_socket(address, Type::STREAM)?;
         // Connections of the process before this one may linger on the port; a
@@ -203,15 +211,17 @@ impl KernelDrops {
     }
 }
 
-/// Says so when a socket unit should have passed sockets: it loses them when its
-/// addresses change under it, until it is started again.
-fn warn_of_none() {
+/// Fails when a socket unit should have passed sockets: it loses them when its
+/// addresses change under it, until it is started again. A service that has such
+/// a unit is confined to what it is passed, so none can be opened here.
+fn may_bind() -> anyhow::Result<()> {
     if let Ok(unit) = env::var(SOCKET_UNIT) {
-        log::warn!(
-            "{unit} passed no sockets, so they are opened here, and what arrives while \
-             the service restarts is lost; `systemctl restart {unit}` mends that"
+        bail!(
+            "{unit} passed no sockets, as it does when its addresses have changed: {}",
+            mend(&unit)
         );
     }
+    Ok(())
 }
 
 /// Binds a socket for each address and worker. `bind` gets the address and
@@ -267,6 +277,8 @@ fn is_family_missing(address: SocketAddr) -> bool {
         && address.ip().is_unspecified()
         && Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
             .is_err_and(|error| error.raw_os_error() == Some(libc::EAFNOSUPPORT))
+        // The family may only be forbidden to this service.
+        && !Path::new("/proc/self/net/if_inet6").exists()
 }
 
 fn bind_udp(
@@ -428,20 +440,33 @@ fn mend(unit: &str) -> String {
 
 /// Asks for a receive buffer of this size and returns what was granted.
 fn set_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
-    // The kernel doubles what is asked for, for its bookkeeping (socket(7)).
-    let granted = || socket.recv_buffer_size().map(|doubled| doubled / 2);
-    let Some(bytes) = bytes else {
-        return granted();
-    };
-    if granted()? >= bytes.get() {
-        return granted();
+    let granted = raise_receive_buffer(socket, bytes)?;
+    match bytes {
+        Some(bytes) if granted < bytes.get() => {
+            socket.set_recv_buffer_size(bytes.get())?;
+            receive_buffer(socket)
+        }
+        _ => Ok(granted),
     }
-    let forced = i32::try_from(bytes.get())
-        .is_ok_and(|bytes| sys::force_receive_buffer(socket, bytes).is_ok());
-    if !forced {
-        socket.set_recv_buffer_size(bytes.get())?;
+}
+
+/// As [`set_receive_buffer`], for a socket whose buffer may be larger than this
+/// process can make it: without privileges it could only become smaller.
+fn raise_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
+    let granted = receive_buffer(socket)?;
+    match bytes.map(|bytes| i32::try_from(bytes.get())) {
+        Some(Ok(bytes)) if granted < bytes as usize => {
+            // When that is not allowed, it stays as it is.
+            let _ = sys::force_receive_buffer(socket, bytes);
+            receive_buffer(socket)
+        }
+        _ => Ok(granted),
     }
-    granted()
+}
+
+/// The kernel doubles what is asked for, for its bookkeeping (socket(7)).
+fn receive_buffer(socket: &Socket) -> io::Result<usize> {
+    socket.recv_buffer_size().map(|doubled| doubled / 2)
 }
 
 /// The smallest receive buffer that any socket got.

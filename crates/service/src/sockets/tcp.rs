@@ -30,7 +30,7 @@ pub type BoundTcp = Bound<TcpListener>;
 pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
     let adopted = passed.take_all_tcp()?;
     if adopted.is_empty() {
-        warn_of_none();
+        may_bind()?;
         let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
         return bind_each(
             request.addresses,

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::*;
+use crate::limits;
 
 const LOOPBACK: [SocketAddr; 2] = [
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0),
@@ -118,6 +119,18 @@ fn receive_buffer_is_set_or_reported() {
 
     let text = small_buffer(1, 2);
     assert!(text.contains("net.core.rmem_max=2"), "{text}");
+}
+
+#[test]
+fn the_receive_buffer_of_a_passed_socket_is_not_made_smaller() {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    let most = limits::largest_receive_buffer_bytes().unwrap() as usize;
+    // Root may have more.
+    let _ = sys::force_receive_buffer(&socket, 2 * most as i32);
+    let before = socket.recv_buffer_size().unwrap();
+    let wanted = NonZeroUsize::new(1 << 40);
+    raise_receive_buffer(&socket, wanted).unwrap();
+    assert_eq!(socket.recv_buffer_size().unwrap(), before);
 }
 
 #[test]

@@ -13,11 +13,12 @@ use aquatic_test_harness::tools;
 
 crate::tests!(
     the_addresses_of_the_file_become_lines_of_the_socket_unit,
+    figures_get_a_socket_unit_of_their_own,
     a_faulty_file_gets_no_addresses,
     a_missing_file_gets_no_addresses,
     wrong_arguments_are_refused,
     sockets_that_differ_from_the_file_are_warned_of,
-    a_unit_that_passes_no_sockets_is_warned_of,
+    a_unit_that_passes_no_sockets_is_refused,
 );
 
 /// Runs the daemon under its name as a generator.
@@ -66,6 +67,27 @@ fn the_addresses_of_the_file_become_lines_of_the_socket_unit() {
     for other in ["early", "late"] {
         assert!(!Path::new(&setup.path(other)).exists());
     }
+}
+
+fn figures_get_a_socket_unit_of_their_own() {
+    let setup = crate::setup();
+    let config = "[network]\naddress = '127.0.0.1:3000'\n[metrics]\naddress = '[::1]:9000'\n";
+    let finished = generate_from(&setup, config);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    let read = |name: &str| fs::read_to_string(setup.path(name)).expect("it was written");
+    let unit = read("normal/aquatic-test-metrics.socket");
+    for line in [
+        "PartOf=aquatic-test.socket",
+        "FileDescriptorName=metrics",
+        "Service=aquatic-test.service",
+        "ListenStream=[::1]:9000",
+    ] {
+        assert!(unit.lines().any(|other| other == line), "{unit}");
+    }
+    assert!(
+        read("normal/aquatic-test.service.d/50-metrics.conf")
+            .contains("\nRequires=aquatic-test-metrics.socket\n")
+    );
 }
 
 fn a_faulty_file_gets_no_addresses() {
@@ -135,15 +157,20 @@ fn sockets_that_differ_from_the_file_are_warned_of() {
     }
 }
 
-fn a_unit_that_passes_no_sockets_is_warned_of() {
+fn a_unit_that_passes_no_sockets_is_refused() {
     let mut setup = crate::setup();
     setup.set_environment("AQUATIC_SOCKET_UNIT", "aquatic-test.socket");
     let port = Port::reserve();
-    let daemon = setup.start(&format!("[network]\naddress = '{}'\n", port.ipv4()));
-    let logged = daemon.wait_for_log("aquatic-test.socket passed no sockets");
+    let daemon = setup.start_unready(&format!("[network]\naddress = '{}'\n", port.ipv4()));
+    let finished = daemon.wait(Duration::from_secs(20));
+    assert_eq!(finished.status.code(), Some(1));
+    let said = &finished.stderr;
     assert!(
-        logged.contains("`systemctl restart aquatic-test.socket`"),
-        "{logged}"
+        said.contains("aquatic-test.socket passed no sockets"),
+        "{said}"
     );
-    daemon.stop();
+    assert!(
+        said.contains("systemctl restart aquatic-test.socket"),
+        "{said}"
+    );
 }

@@ -2,10 +2,11 @@
 //!
 //! A config struct is walked once into a [`reference::Reference`]: its sections
 //! and keys with their documentation, types, ranges and defaults. Each kind of
-//! file is one function from that to a text.
+//! file is one function from that to a text. Units are made of templates.
 
 mod default_toml;
 mod nix_options;
+mod packaged;
 mod reference;
 
 use std::fs;
@@ -52,6 +53,30 @@ const TARGETS: &[Target] = &[
     Target {
         file: "nixos-module/settings/udp.nix",
         content: || nix_options::render(&Reference::of::<aquatic_udp::config::Config>()?),
+    },
+    Target {
+        file: "packaging/common/aquatic-http.service",
+        content: || Ok(packaged::HTTP.service()),
+    },
+    Target {
+        file: "packaging/common/aquatic-http.socket",
+        content: || Ok(packaged::HTTP.socket()),
+    },
+    Target {
+        file: "packaging/common/aquatic-http.toml",
+        content: || packaged::HTTP.configuration(Reference::of::<aquatic_http::config::Config>()?),
+    },
+    Target {
+        file: "packaging/common/aquatic-udp.service",
+        content: || Ok(packaged::UDP.service()),
+    },
+    Target {
+        file: "packaging/common/aquatic-udp.socket",
+        content: || Ok(packaged::UDP.socket()),
+    },
+    Target {
+        file: "packaging/common/aquatic-udp.toml",
+        content: || packaged::UDP.configuration(Reference::of::<aquatic_udp::config::Config>()?),
     },
 ];
 

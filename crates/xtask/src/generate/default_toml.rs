@@ -13,11 +13,21 @@ use super::reference::{Choice, Key, Kind, Reference};
 ///
 /// A default is nothing that TOML can say.
 pub(super) fn render(reference: &Reference) -> anyhow::Result<String> {
-    let mut text = String::new();
-    comment(&mut text, &reference.description);
-    text.push_str(
-        "#\n# All keys are here with their defaults; a file needs only those that it changes.\n",
+    let head = format!(
+        "{}\n\nAll keys are here with their defaults; a file needs only those that it changes.",
+        reference.description
     );
+    render_below(&head, reference)
+}
+
+/// As [`render`], with another text at the top.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn render_below(head: &str, reference: &Reference) -> anyhow::Result<String> {
+    let mut text = String::new();
+    comment(&mut text, head);
     for section in &reference.sections {
         if !section.name.is_empty() {
             text.push('\n');

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use aquatic_service::tls::Handle;
-use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::crypto::hash::HashAlgorithm;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite};
 
@@ -26,12 +26,7 @@ const TICKETS: usize = 1;
 ///
 /// When the system has no random numbers.
 pub fn tls_config(handle: Arc<Handle>) -> anyhow::Result<Arc<ServerConfig>> {
-    let mut provider = aws_lc_rs::default_provider();
-    // The sort is stable, so the rest stays in the provider's order.
-    provider
-        .cipher_suites
-        .sort_by_key(|suite| !hashes_in_hardware(suite));
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .context("cannot set up TLS")?
         .with_no_client_auth()
@@ -41,6 +36,16 @@ pub fn tls_config(handle: Arc<Handle>) -> anyhow::Result<Arc<ServerConfig>> {
     config.ticketer = Ticketer::new().context("cannot make keys for TLS tickets")?;
     config.send_tls13_tickets = TICKETS;
     Ok(Arc::new(config))
+}
+
+/// The provider, with the cipher suites in the order in which they are taken.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    // The sort is stable, so the rest stays in the provider's order.
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !hashes_in_hardware(suite));
+    provider
 }
 
 /// Whether a cipher suite goes with SHA-256, for which processors have
@@ -53,4 +58,23 @@ fn hashes_in_hardware(suite: &SupportedCipherSuite) -> bool {
         SupportedCipherSuite::Tls13(suite) => &suite.common,
     };
     common.hash_provider.algorithm() == HashAlgorithm::SHA256
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CipherSuite;
+
+    use super::*;
+
+    #[test]
+    fn suites_that_are_fast_come_first_and_none_is_lost() {
+        let suites = provider().cipher_suites;
+        assert_eq!(suites[0].suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let is_fast: Vec<_> = suites.iter().map(hashes_in_hardware).collect();
+        assert!(is_fast.is_sorted_by(|a, b| a >= b), "{is_fast:?}");
+        assert_eq!(
+            suites.len(),
+            aws_lc_rs::default_provider().cipher_suites.len()
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{HashKey, Limits, Swarm, Totals, Usage};
+use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, Usage};
 
 const NOW: u32 = 1_000;
 const LIFETIME_SECONDS: u16 = 1_800;
@@ -48,7 +48,7 @@ fn empty<const S: usize, const K: usize, const N: usize>() -> Swarm<S, K, N> {
 }
 
 /// Totals, and the counts of every torrent in order of its info hash.
-type Contents = (Totals, Vec<([u8; 20], [u32; 3])>);
+type Contents = (SwarmTotals, Vec<([u8; 20], [u32; 3])>);
 
 fn contents<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) -> Contents {
     let mut torrents = Vec::new();

@@ -11,7 +11,7 @@ use aquatic_service::config::{
     self, AccessListConfig, Addresses, LimitsConfig, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, SnapshotConfig,
 };
-use aquatic_stream::EventLoop;
+use aquatic_stream::config::EventLoopConfig;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
@@ -132,30 +132,6 @@ impl Default for NetworkConfig {
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
             proxy_protocol: false,
             trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
-        }
-    }
-}
-
-/// What drives the connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum EventLoopConfig {
-    /// Whatever is best on this system. The log says what was chosen.
-    #[default]
-    Auto,
-    /// io_uring, where the kernel allows it.
-    Glommio,
-    /// epoll.
-    Mio,
-}
-
-impl From<EventLoopConfig> for EventLoop {
-    fn from(config: EventLoopConfig) -> Self {
-        match config {
-            EventLoopConfig::Auto => Self::Auto,
-            EventLoopConfig::Glommio => Self::Glommio,
-            EventLoopConfig::Mio => Self::Mio,
         }
     }
 }

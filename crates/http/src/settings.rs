@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
 use aquatic_http_protocol::AddressHeader;
@@ -11,7 +10,8 @@ use aquatic_service::config::{
     LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings, ProcessSections, ProcessSettings,
 };
 use aquatic_service::tls;
-use aquatic_stream::{AddressRange, AddressRanges};
+use aquatic_stream::AddressRanges;
+use aquatic_stream::config::{tls_files, trusted_proxies};
 
 use crate::config::{AddressHeaderFormat, Config, NetworkConfig};
 
@@ -103,7 +103,7 @@ impl Settings {
         }
         .settings(&mut checks);
         let network = &config.network;
-        let trusted = trusted_proxies(network, &mut checks);
+        let trusted = trusted_proxies(&network.trusted_proxies, &mut checks);
         let times = AnnounceTimes::check(
             config.protocol.peer_announce_interval,
             config.cleaning.max_peer_age,
@@ -124,7 +124,12 @@ impl Settings {
                 network.tcp_backlog,
                 limits::BACKLOG,
             ),
-            tls: tls_files(network, &mut checks),
+            tls: tls_files(
+                network.enable_tls,
+                &network.tls_certificate_path,
+                &network.tls_private_key_path,
+                &mut checks,
+            ),
             keep_alive: network.keep_alive,
             connections: connections(config, &trusted, &mut checks),
             reverse_proxy: reverse_proxy(network, trusted, &mut checks),
@@ -203,16 +208,6 @@ fn connections(
     }
 }
 
-fn trusted_proxies(network: &NetworkConfig, checks: &mut Checks) -> AddressRanges {
-    let mut parse = |text: &String| {
-        text.parse::<AddressRange>()
-            .map_err(|error| checks.fail("network.trusted_proxies", error.to_string()))
-            .ok()
-    };
-    let ranges = network.trusted_proxies.iter();
-    ranges.filter_map(&mut parse).collect()
-}
-
 fn reverse_proxy(
     network: &NetworkConfig,
     trusted: AddressRanges,
@@ -249,37 +244,4 @@ fn reverse_proxy(
             trusted,
         }),
     }
-}
-
-fn tls_files(network: &NetworkConfig, checks: &mut Checks) -> Option<tls::Files> {
-    let files = [
-        (
-            "network.tls_certificate_path",
-            &network.tls_certificate_path,
-        ),
-        (
-            "network.tls_private_key_path",
-            &network.tls_private_key_path,
-        ),
-    ];
-    let is_missing = |path: &Path| path.as_os_str().is_empty();
-    if !network.enable_tls {
-        for (key, path) in files {
-            if !is_missing(path) {
-                let message = "set, but not used: connections are not encrypted, because \
-                     network.enable_tls is false";
-                checks.advise(key, message);
-            }
-        }
-        return None;
-    }
-    for (key, path) in files {
-        if is_missing(path) {
-            checks.fail(key, "a PEM file is needed when enable_tls is true");
-        }
-    }
-    Some(tls::Files {
-        certificate: network.tls_certificate_path.clone(),
-        key: network.tls_private_key_path.clone(),
-    })
 }

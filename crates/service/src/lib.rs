@@ -12,13 +12,15 @@
 //!   feature of that name.
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
-//! * [`clock`]: the time.
+//! * [`Chore`]: what the main thread does besides waiting.
+//! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
 //! * `generator`: the addresses for the socket unit of systemd.
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
 pub mod access_list;
+mod chores;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -31,6 +33,7 @@ pub mod metrics;
 mod notify;
 mod privileges;
 pub mod reload;
+mod secrets;
 mod signals;
 pub mod snapshot;
 pub mod sockets;
@@ -39,5 +42,7 @@ mod sys;
 pub mod tls;
 pub mod workers;
 
+pub use chores::Chore;
 pub use daemon::{Daemon, Start};
 pub use lifecycle::{EXIT_FAILURE, EXIT_USAGE, run};
+pub use secrets::secret;

@@ -3,7 +3,7 @@
 //!
 //! * [`Figures`]: what is measured, in both forms.
 //! * [`clients`]: announces by client software.
-//! * [`SwarmTotals`]: what a swarm holds.
+//! * [`add_swarm_figures`]: what swarms hold.
 //! * [`Counter`]: what workers count with.
 //! * `server`: a small HTTP server for a loopback address.
 //! * `process`: the figures that every daemon has.
@@ -17,4 +17,4 @@ mod swarm;
 
 pub use counter::Counter;
 pub use figures::{Figures, Value};
-pub use swarm::SwarmTotals;
+pub use swarm::add_swarm_figures;

@@ -8,6 +8,7 @@
 //! * [`Outputs`], [`Inbox`], [`Bell`]: how connections write to each other,
 //!   within a worker and across.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
+//! * [`config`]: what is configured the same way by all daemons over TCP.
 //! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
@@ -19,6 +20,7 @@
 
 mod address_ranges;
 mod admission;
+pub mod config;
 mod connection;
 mod counters;
 mod deadlines;

@@ -1,8 +1,34 @@
 //! Both address families of a tracker.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Swarm, Usage};
+use aquatic_bittorrent::{InfoHash, SwarmTotals};
+
+use crate::{HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Swarm, Sweep, Usage, WebSwarm};
+
+/// The swarms of a tracker: one for each address family, or one for both.
+pub trait Swarms {
+    /// How many torrents there are in all of them.
+    fn usage(&self) -> &Usage;
+
+    /// How many shards each of them has.
+    fn shard_count(&self) -> usize;
+
+    /// What each of them holds, with its name.
+    fn totals(&self) -> Vec<(&'static str, SwarmTotals)>;
+
+    /// Does a [step](Sweep::step) of a sweep over the first or the second
+    /// swarm. Where there is no second one, it has come to its end.
+    fn sweep(
+        &self,
+        number: usize,
+        sweep: &mut Sweep,
+        now: u32,
+        torrents: usize,
+        keep: impl Fn(&InfoHash) -> bool,
+    ) -> bool;
+}
 
 /// The torrents of a tracker whose peers are addresses: a torrent's IPv4 peers
 /// know nothing of its IPv6 peers.
@@ -23,6 +49,102 @@ impl Families {
             ipv4: Swarm::new(key, limits, usage.clone()),
             ipv6: Swarm::new(key, limits, usage.clone()),
             usage,
+        }
+    }
+}
+
+impl Swarms for Families {
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    fn shard_count(&self) -> usize {
+        self.ipv4.shard_count()
+    }
+
+    fn totals(&self) -> Vec<(&'static str, SwarmTotals)> {
+        vec![("ipv4", self.ipv4.totals()), ("ipv6", self.ipv6.totals())]
+    }
+
+    fn sweep(
+        &self,
+        number: usize,
+        sweep: &mut Sweep,
+        now: u32,
+        torrents: usize,
+        keep: impl Fn(&InfoHash) -> bool,
+    ) -> bool {
+        if number == 0 {
+            sweep.step(&self.ipv4, now, torrents, keep)
+        } else {
+            sweep.step(&self.ipv6, now, torrents, keep)
+        }
+    }
+}
+
+/// The torrents of a tracker whose peers are reached through their connections
+/// (WebTorrent), by which family they came or by none.
+pub struct WebSwarms {
+    first: WebSwarm,
+    /// Peers that announced over IPv6, where the families are apart.
+    ipv6: Option<WebSwarm>,
+    usage: Arc<Usage>,
+}
+
+impl WebSwarms {
+    /// No torrents. [`Limits::max_torrents`] is for all together.
+    pub fn new(key: HashKey, limits: Limits, are_families_apart: bool) -> Self {
+        let usage = Arc::new(Usage::default());
+        Self {
+            first: Swarm::new(key, limits, usage.clone()),
+            ipv6: are_families_apart.then(|| Swarm::new(key, limits, usage.clone())),
+            usage,
+        }
+    }
+
+    /// The peers that one who comes from this address is to know.
+    #[inline]
+    pub fn of(&self, source: IpAddr) -> &WebSwarm {
+        match &self.ipv6 {
+            Some(ipv6) if source.to_canonical().is_ipv6() => ipv6,
+            _ => &self.first,
+        }
+    }
+
+    /// All swarms: one, or that of IPv4 and that of IPv6.
+    pub fn all(&self) -> impl Iterator<Item = &WebSwarm> {
+        [&self.first].into_iter().chain(&self.ipv6)
+    }
+}
+
+impl Swarms for WebSwarms {
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    fn shard_count(&self) -> usize {
+        self.first.shard_count()
+    }
+
+    fn totals(&self) -> Vec<(&'static str, SwarmTotals)> {
+        match &self.ipv6 {
+            None => vec![("all", self.first.totals())],
+            Some(ipv6) => vec![("ipv4", self.first.totals()), ("ipv6", ipv6.totals())],
+        }
+    }
+
+    fn sweep(
+        &self,
+        number: usize,
+        sweep: &mut Sweep,
+        now: u32,
+        torrents: usize,
+        keep: impl Fn(&InfoHash) -> bool,
+    ) -> bool {
+        match (number, &self.ipv6) {
+            (0, _) => sweep.step(&self.first, now, torrents, keep),
+            (_, Some(ipv6)) => sweep.step(ipv6, now, torrents, keep),
+            (_, None) => true,
         }
     }
 }

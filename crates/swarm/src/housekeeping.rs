@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aquatic_bittorrent::InfoHash;
 
-use crate::{Families, Swarm, Sweep};
+use crate::{Swarms, Sweep};
 
 /// Torrents that are looked at in one go: some microseconds, or some tens if
 /// all of them have to go. Where the main thread shares a core with a worker,
@@ -21,8 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Walks over all torrents once in every interval.
 pub struct Housekeeping {
     interval: Duration,
-    ipv4: Walk,
-    ipv6: Walk,
+    walks: [Walk; 2],
 }
 
 /// A walk over one family's torrents.
@@ -41,14 +40,13 @@ impl Housekeeping {
     pub fn new(interval: Duration) -> Self {
         Self {
             interval,
-            ipv4: Walk::default(),
-            ipv6: Walk::default(),
+            walks: Default::default(),
         }
     }
 
     /// Begins a walk that hurries, because something has become forbidden.
     pub fn hurry(&mut self) {
-        for walk in [&mut self.ipv4, &mut self.ipv6] {
+        for walk in &mut self.walks {
             *walk = Walk {
                 is_urgent: true,
                 ..Walk::default()
@@ -62,22 +60,27 @@ impl Housekeeping {
     /// not true of.
     pub fn step(
         &mut self,
-        swarms: &Families,
+        swarms: &impl Swarms,
         now: u32,
         keep: impl Fn(&InfoHash) -> bool,
     ) -> Duration {
         // Empty shards are steps, too.
-        let live = swarms.usage.live().max(swarms.ipv4.shard_count());
-        let size = live.max(self.ipv4.size).max(self.ipv6.size);
+        let live = swarms.usage().live().max(swarms.shard_count());
+        let [first, second] = &self.walks;
+        let size = live.max(first.size).max(second.size);
         let steps = size.div_ceil(TORRENTS_PER_STEP) as u32;
         let pause = (self.interval / steps).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         let share = pause.as_secs_f64() / self.interval.as_secs_f64();
         let torrents = (size as f64 * share).ceil() as usize;
-        self.ipv4.size = self.ipv4.size_at_start(live);
-        self.ipv6.size = self.ipv6.size_at_start(live);
-        self.ipv4.step(&swarms.ipv4, now, torrents, &keep);
-        self.ipv6.step(&swarms.ipv6, now, torrents, &keep);
-        if self.ipv4.is_urgent || self.ipv6.is_urgent {
+        for (number, walk) in self.walks.iter_mut().enumerate() {
+            walk.size = walk.size_at_start(live);
+            let torrents = walk.torrents(torrents);
+            if swarms.sweep(number, &mut walk.sweep, now, torrents, &keep) {
+                walk.size = 0;
+                walk.is_urgent = false;
+            }
+        }
+        if self.walks.iter().any(|walk| walk.is_urgent) {
             SHORTEST_PAUSE
         } else {
             pause
@@ -90,21 +93,12 @@ impl Walk {
         if self.size == 0 { live } else { self.size }
     }
 
-    fn step<const S: usize, const K: usize, const N: usize>(
-        &mut self,
-        swarm: &Swarm<S, K, N>,
-        now: u32,
-        torrents: usize,
-        keep: impl Fn(&InfoHash) -> bool,
-    ) {
-        let torrents = if self.is_urgent {
+    /// How many torrents are looked at in a step, usually so many.
+    fn torrents(&self, usually: usize) -> usize {
+        if self.is_urgent {
             TORRENTS_PER_URGENT_STEP
         } else {
-            torrents
-        };
-        if self.sweep.step(swarm, now, torrents, keep) {
-            self.size = 0;
-            self.is_urgent = false;
+            usually
         }
     }
 }
@@ -114,7 +108,7 @@ mod tests {
     use aquatic_bittorrent::AnnounceEvent;
 
     use super::*;
-    use crate::{Announce, HashKey, Limits};
+    use crate::{Announce, Families, HashKey, Limits};
 
     const TORRENTS: u32 = 40_000;
 

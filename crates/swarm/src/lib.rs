@@ -10,8 +10,8 @@
 //! * [`Swarm`]: finds and locks the shard of a torrent; totals.
 //! * [`LockedShard`]: announce, scrape and remove, on one shard.
 //! * [`Sweep`]: expiry in steps of bounded length.
-//! * [`Families`], [`Housekeeping`]: IPv4 and IPv6 side by side, and their
-//!   expiry spread over time.
+//! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
+//!   and their expiry spread over time.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
 //! * [`Selection`]: the peers of a reply, as slices to be copied.
 //! * [`snapshot`]: the torrents of a shard as bytes, and back.
@@ -38,14 +38,15 @@ mod swarm;
 mod sweep;
 mod torrent;
 
+pub use aquatic_bittorrent::SwarmTotals;
 pub use deadline::MAX_LIFETIME_SECONDS;
-pub use families::Families;
+pub use families::{Families, Swarms, WebSwarms};
 pub use hash_key::HashKey;
 pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced, Scraped};
-pub use swarm::{LockedShard, Swarm, Totals};
+pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
 
 /// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.

@@ -16,6 +16,22 @@ pub struct Limits {
     pub max_peers_per_ip: Option<NonZeroU32>,
 }
 
+impl Limits {
+    /// Caps of numbers that may be more than a swarm can count to.
+    pub fn new(
+        max_torrents: NonZeroUsize,
+        max_peers_per_torrent: NonZeroUsize,
+        max_peers_per_ip: Option<NonZeroUsize>,
+    ) -> Self {
+        let count = |max: NonZeroUsize| NonZeroU32::try_from(max).unwrap_or(NonZeroU32::MAX);
+        Self {
+            max_torrents: Some(max_torrents),
+            max_peers_per_torrent: Some(count(max_peers_per_torrent)),
+            max_peers_per_ip: max_peers_per_ip.map(count),
+        }
+    }
+}
+
 /// Why an announce was refused: the cap that would have been exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

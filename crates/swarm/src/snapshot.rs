@@ -153,6 +153,34 @@ pub fn copy<const S: usize, const K: usize, const N: usize, E>(
     Ok(())
 }
 
+/// As [`copy`], but without peers: only torrents that were downloaded, and how
+/// often.
+///
+/// # Errors
+///
+/// Those of `write`.
+pub fn copy_downloads<const S: usize, const K: usize, const N: usize, E>(
+    swarm: &Swarm<S, K, N>,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut block = Vec::new();
+    for number in 0..swarm.shard_count() {
+        swarm.for_each_torrent_of(number, |info_hash, scraped| {
+            if scraped.completed > 0 {
+                write_header(&mut block, info_hash, scraped.completed, 0, 0);
+            }
+        });
+        if block.len() >= BLOCK_BYTES {
+            write(&block)?;
+            block.clear();
+        }
+    }
+    if block.is_empty() {
+        return Ok(());
+    }
+    write(&block)
+}
+
 /// Stores the torrents of a block in `swarm`, and their peers if `with_peers`.
 ///
 /// Peers keep the seconds they had left, at most `lifetime`: nobody could

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{InfoHash, SwarmTotals};
 
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
@@ -26,19 +26,6 @@ pub struct Swarm<const S: usize, const K: usize, const N: usize> {
 /// A shard on cache lines of its own.
 #[repr(align(128))]
 struct ShardCell<const S: usize, const K: usize, const N: usize>(Mutex<Shard<S, K, N>>);
-
-/// What a swarm holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Torrents that have peers.
-    pub torrents: usize,
-    /// Peers of all torrents.
-    pub peers: usize,
-    /// Peers that have nothing left to download.
-    pub seeders: usize,
-    /// Downloads that were counted since the swarm was made.
-    pub downloads: u64,
-}
 
 /// The shard of one torrent. Others wait for it until it is dropped.
 pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
@@ -115,8 +102,8 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     }
 
     /// Counts everything, locking one shard at a time.
-    pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+    pub fn totals(&self) -> SwarmTotals {
+        let mut totals = SwarmTotals::default();
         for number in 0..self.shards.len() {
             let shard = self.lock_number(number);
             totals.torrents += shard.torrents().len();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Scraped, Swarm, Sweep, Totals, Usage,
-    WebSwarm, snapshot,
+    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Scraped, Swarm, SwarmTotals, Sweep,
+    Usage, WebSwarm, snapshot,
 };
 
 /// Runs each function named below for all three kinds of peers.
@@ -228,7 +228,7 @@ fn stopped_removes_and_creates_nothing<const S: usize, const K: usize, const N: 
             .unwrap()
     };
     assert_eq!(stop(&mut fixture, 1, 1).leechers, 0);
-    assert_eq!(fixture.swarm.totals(), Totals::default());
+    assert_eq!(fixture.swarm.totals(), SwarmTotals::default());
 
     fixture.leech(1, 1);
     fixture.seed(1, 2);
@@ -237,7 +237,7 @@ fn stopped_removes_and_creates_nothing<const S: usize, const K: usize, const N: 
     assert!(reply.peers.is_empty());
     assert_eq!(fixture.scrape(1), [1, 0, 0]);
     stop(&mut fixture, 1, 2);
-    assert_eq!(fixture.swarm.totals(), Totals::default());
+    assert_eq!(fixture.swarm.totals(), SwarmTotals::default());
     assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 0));
 }
 
@@ -482,7 +482,7 @@ fn restores_downloads_without_peers<const S: usize, const K: usize, const N: usi
     for block in before.snapshot() {
         snapshot::restore(&after.swarm, &block, 0, LIFETIME, false).unwrap();
     }
-    assert_eq!(after.swarm.totals(), Totals::default());
+    assert_eq!(after.swarm.totals(), SwarmTotals::default());
     for torrent in 0..1_000 {
         assert_eq!(after.scrape(torrent)[2], before.scrape(torrent)[2]);
     }
@@ -496,7 +496,7 @@ fn reports_damaged_blocks<const S: usize, const K: usize, const N: usize>() {
         let after = Fixture::<S, K, N>::new();
         let damaged = snapshot::restore(&after.swarm, &block[..end], 0, LIFETIME, true);
         assert_eq!(damaged, Err(snapshot::DamagedBlock::Truncated(0)));
-        assert_eq!(after.swarm.totals(), Totals::default());
+        assert_eq!(after.swarm.totals(), SwarmTotals::default());
     }
     let mut huge = block;
     huge[24..32].fill(0xff);

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +10,11 @@ use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Invalid, ProcessSettings};
 use aquatic_service::metrics::clients::{self, ClientCounts};
-use aquatic_service::metrics::{Figures, SwarmTotals};
+use aquatic_service::metrics::{Figures, add_swarm_figures};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Passed, UdpRequest};
-use aquatic_service::{Daemon, Start};
-use aquatic_swarm::{HashKey, Housekeeping, Limits, Totals};
+use aquatic_service::{Chore, Daemon, Start, secret};
+use aquatic_swarm::{HashKey, Housekeeping, Limits, Swarms as _};
 use aquatic_udp_protocol::ConnectionIdKey;
 
 use crate::config::Config;
@@ -34,17 +32,10 @@ pub struct UdpDaemon {
     counters: Arc<[Counters]>,
     clients: Vec<Arc<ClientCounts>>,
     kernel_drops: KernelDrops,
-    longest_step_nanoseconds: AtomicU64,
+    housekeeping: Chore<Housekeeping>,
     /// Used by the main thread alone.
-    chores: Mutex<Chores>,
+    export: Mutex<Option<ScrapeExport>>,
     status: String,
-}
-
-/// What the main thread does beside waiting.
-struct Chores {
-    housekeeping: Housekeeping,
-    next_step: Instant,
-    export: Option<ScrapeExport>,
 }
 
 impl Daemon for UdpDaemon {
@@ -90,21 +81,19 @@ impl Daemon for UdpDaemon {
         let clock = Clock::start();
         let parts = Parts {
             rules: rules(&settings),
-            limits: limits(&settings),
+            limits: Limits::new(
+                settings.limits.max_torrents,
+                settings.limits.max_peers_per_torrent,
+                settings.limits.max_peers_per_ip,
+            ),
             hash_key: HashKey::new(secret()?),
             connection_id_key: ConnectionIdKey::from_bytes(secret()?),
             access_list: start.access_list,
         };
-        let restored = start
-            .snapshot
-            .restore(|reader| snapshot::read(parts.clone(), &clock, reader))?;
-        let (state, restored) = restored.unwrap_or_else(|| (parts.build(), Default::default()));
-        if restored.refused > 0 {
-            log::warn!(
-                "{} peers of the snapshot were left out, as the limits are lower now",
-                restored.refused
-            );
-        }
+        let state = start.snapshot.restore_or(
+            |reader| snapshot::read(parts.clone(), &clock, reader),
+            || parts.clone().build(),
+        )?;
 
         let status = status(&sockets);
         log::info!("{status}");
@@ -119,15 +108,13 @@ impl Daemon for UdpDaemon {
             clients: Vec::new(),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot watch for datagrams that the kernel drops")?,
-            longest_step_nanoseconds: AtomicU64::new(0),
-            chores: Mutex::new(Chores {
-                housekeeping,
-                next_step: now,
-                export: settings
+            housekeeping: Chore::new(housekeeping),
+            export: Mutex::new(
+                settings
                     .scrape_export
                     .clone()
                     .map(|export| ScrapeExport::new(export, now)),
-            }),
+            ),
             status,
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -138,55 +125,25 @@ impl Daemon for UdpDaemon {
     }
 
     fn tick(&self, now: Instant) -> Duration {
-        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
-        let Chores {
-            housekeeping,
-            next_step,
-            export,
-        } = &mut *chores;
-        if let Some(export) = export {
+        let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(export) = &mut *export {
             export.run_if_due(&self.state, now);
         }
-        if now >= *next_step {
-            let start = Instant::now();
+        self.housekeeping.tick(now, |housekeeping| {
             let list = self.state.access_list.current();
             let seconds = self.clock.at(now).monotonic_seconds;
-            let keep = |hash: &_| list.allows(hash);
-            *next_step = now + housekeeping.step(&self.state.swarms, seconds, keep);
-            let nanoseconds = start.elapsed().as_nanos() as u64;
-            self.longest_step_nanoseconds
-                .fetch_max(nanoseconds, Relaxed);
-        }
-        next_step.saturating_duration_since(Instant::now())
+            housekeeping.step(&self.state.swarms, seconds, |hash| list.allows(hash))
+        })
     }
 
     fn access_list_changed(&self) {
-        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
-        chores.housekeeping.hurry();
-        chores.next_step = Instant::now();
+        self.housekeeping.change(Housekeeping::hurry);
     }
 
     fn figures(&self, figures: &mut Figures) {
-        let families = [
-            ("ipv4", self.state.swarms.ipv4.totals()),
-            ("ipv6", self.state.swarms.ipv6.totals()),
-        ];
-        for (family, totals) in families {
-            swarm_totals(totals).add_figures(family, figures);
-        }
-        figures.gauge(
-            "retired_torrents",
-            "Torrents without peers that are kept for their download counts",
-            &[],
-            self.state.swarms.usage.retired() as u64,
-        );
-        let longest_step = self.longest_step_nanoseconds.load(Relaxed);
-        figures.gauge(
-            "longest_housekeeping_step_seconds",
-            "The longest time for which peers were forgotten in one go",
-            &[],
-            longest_step as f64 / 1e9,
-        );
+        let swarms = &self.state.swarms;
+        add_swarm_figures(&swarms.totals(), swarms.usage.retired(), figures);
+        self.housekeeping.add_figures(figures);
         counters::add_figures(&self.counters, self.kernel_drops.total(), figures);
         clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
     }
@@ -248,13 +205,6 @@ fn request(settings: &Settings) -> anyhow::Result<UdpRequest<'_>> {
     })
 }
 
-/// Bytes from the system's source of secrets.
-fn secret<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes)
-}
-
 fn rules(settings: &Settings) -> Rules {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     Rules {
@@ -264,15 +214,6 @@ fn rules(settings: &Settings) -> Rules {
         peer_lifetime_seconds: u16::try_from(settings.times.max_peer_age.as_secs())
             .unwrap_or(u16::MAX),
         connection_lifetime_seconds: seconds(settings.max_connection_age),
-    }
-}
-
-fn limits(settings: &Settings) -> Limits {
-    let count = |max: NonZeroUsize| NonZeroU32::try_from(max).unwrap_or(NonZeroU32::MAX);
-    Limits {
-        max_torrents: Some(settings.limits.max_torrents),
-        max_peers_per_torrent: Some(count(settings.limits.max_peers_per_torrent)),
-        max_peers_per_ip: settings.limits.max_peers_per_ip.map(count),
     }
 }
 
@@ -291,19 +232,4 @@ fn status(sockets: &[Vec<BoundUdp>]) -> String {
         addresses.join(", "),
         sockets.len()
     )
-}
-
-fn swarm_totals(totals: Totals) -> SwarmTotals {
-    let Totals {
-        torrents,
-        peers,
-        seeders,
-        downloads,
-    } = totals;
-    SwarmTotals {
-        torrents,
-        peers,
-        seeders,
-        downloads,
-    }
 }

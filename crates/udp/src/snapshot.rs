@@ -61,7 +61,8 @@ impl Parts {
     }
 }
 
-/// Builds a tracker of `parts` and a snapshot.
+/// Builds a tracker of `parts` and a snapshot; returns also how many peers were
+/// left out because of the limits.
 ///
 /// Peers keep the time that they had left, because they could not announce
 /// while the tracker was away; if it was away for longer than any peer is
@@ -74,7 +75,7 @@ pub(crate) fn read(
     parts: Parts,
     clock: &Clock,
     reader: &mut BlockReader<'_>,
-) -> Result<(State, Restored), ReadError> {
+) -> Result<(State, usize), ReadError> {
     let now = clock.now();
     let age_seconds = u64::from(now.epoch_seconds).saturating_sub(reader.taken_at());
     let lifetime = parts.rules.peer_lifetime_seconds;
@@ -103,5 +104,5 @@ pub(crate) fn read(
         };
         total += restored.map_err(|error| ReadError::damaged(error.to_string()))?;
     }
-    Ok((state, total))
+    Ok((state, total.refused))
 }

@@ -95,9 +95,24 @@ pub struct AnnounceTimes {
 }
 
 impl AnnounceTimes {
+    /// As [`check_unlisted`](Self::check_unlisted), for a tracker of a kind that
+    /// public tracker lists have.
+    pub fn check(interval_seconds: u32, max_peer_age_seconds: u32, checks: &mut Checks) -> Self {
+        let times = Self::check_unlisted(interval_seconds, max_peer_age_seconds, checks);
+        let least = LISTED_ANNOUNCE_INTERVAL_SECONDS;
+        let interval = times.interval.as_secs();
+        if interval < least {
+            checks.advise(
+                "protocol.peer_announce_interval",
+                format!("{interval} is short: public tracker lists want {least} or more"),
+            );
+        }
+        times
+    }
+
     /// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age`. A
     /// peer should not be forgotten before it is to announce again.
-    pub fn check(interval_seconds: u32, max_peer_age_seconds: u32, checks: &mut Checks) -> Self {
+    pub fn check_unlisted(interval_seconds: u32, max_peer_age_seconds: u32, checks: &mut Checks) -> Self {
         let interval = checks.seconds(
             "protocol.peer_announce_interval",
             interval_seconds,
@@ -115,16 +130,6 @@ impl AnnounceTimes {
                     "{} is short: peers are forgotten before they announce again, unless it is \
                      more than protocol.peer_announce_interval, which is {}",
                     max_peer_age.as_secs(),
-                    interval.as_secs()
-                ),
-            );
-        }
-        let least = LISTED_ANNOUNCE_INTERVAL_SECONDS;
-        if interval.as_secs() < least {
-            checks.advise(
-                "protocol.peer_announce_interval",
-                format!(
-                    "{} is short: public tracker lists want {least} or more",
                     interval.as_secs()
                 ),
             );

@@ -1,48 +1,54 @@
-//! Figures about a swarm.
+//! Figures about swarms.
+
+use aquatic_bittorrent::SwarmTotals;
 
 use crate::metrics::Figures;
 
-/// What the swarm of one address family holds.
-#[derive(Debug, Clone, Copy)]
-pub struct SwarmTotals {
-    /// Torrents that have peers.
-    pub torrents: usize,
-    /// Peers of all torrents.
-    pub peers: usize,
-    /// Peers that have nothing left to download.
-    pub seeders: usize,
-    /// Downloads that were announced as completed.
-    pub downloads: u64,
-}
-
-impl SwarmTotals {
-    /// Adds the figures of `family`: `ipv4` or `ipv6`.
-    pub fn add_figures(&self, family: &str, figures: &mut Figures) {
-        let labels = [("family", family)];
+/// Adds what each swarm of a tracker holds, by its name (`ipv4`, `ipv6`, or
+/// `all` where the families are together), and how many torrents are kept
+/// without peers.
+pub fn add_swarm_figures(
+    swarms: &[(&'static str, SwarmTotals)],
+    retired: usize,
+    figures: &mut Figures,
+) {
+    for (family, totals) in swarms {
+        let labels = [("family", *family)];
         figures.gauge(
             "torrents",
             "Torrents that have peers",
             &labels,
-            self.torrents as u64,
+            totals.torrents as u64,
         );
-        figures.gauge("peers", "Peers of all torrents", &labels, self.peers as u64);
+        figures.gauge(
+            "peers",
+            "Peers of all torrents",
+            &labels,
+            totals.peers as u64,
+        );
         figures.gauge(
             "seeders",
             "Peers that have nothing left to download",
             &labels,
-            self.seeders as u64,
+            totals.seeders as u64,
         );
         figures.gauge(
             "leechers",
             "Peers that are still downloading",
             &labels,
-            (self.peers - self.seeders) as u64,
+            (totals.peers - totals.seeders) as u64,
         );
         figures.counter(
             "completed_total",
             "Downloads that were announced as completed",
             &labels,
-            self.downloads,
+            totals.downloads,
         );
     }
+    figures.gauge(
+        "retired_torrents",
+        "Torrents without peers that are kept for their download counts",
+        &[],
+        retired as u64,
+    );
 }

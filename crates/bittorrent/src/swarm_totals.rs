@@ -1,0 +1,14 @@
+//! What a tracker holds.
+
+/// What all torrents of a tracker, or of one of its address families, come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SwarmTotals {
+    /// Torrents that have peers.
+    pub torrents: usize,
+    /// Peers of all torrents.
+    pub peers: usize,
+    /// Peers that have nothing left to download.
+    pub seeders: usize,
+    /// Downloads that were announced as completed since the start.
+    pub downloads: u64,
+}

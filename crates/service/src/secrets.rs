@@ -1,0 +1,14 @@
+//! Random numbers that nobody can guess.
+
+use anyhow::Context as _;
+
+/// Bytes from the system's source of secrets.
+///
+/// # Errors
+///
+/// When the system has none.
+pub fn secret<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    Ok(bytes)
+}

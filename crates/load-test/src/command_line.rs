@@ -47,10 +47,7 @@ pub fn main<T: LoadTest>() -> ExitCode
 where
     Config<T::Transport, T::Requests>: config::Config,
 {
-    let matches = Arguments::command()
-        .name(T::NAME)
-        .about(T::ABOUT)
-        .get_matches();
+    let matches = command::<T>().get_matches();
     let outcome = Arguments::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
         .and_then(|arguments| run::<T>(&arguments));
@@ -61,6 +58,11 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line of a load test, for its manual page too.
+pub fn command<T: LoadTest>() -> clap::Command {
+    Arguments::command().name(T::NAME).about(T::ABOUT)
 }
 
 #[derive(Debug, Parser)]

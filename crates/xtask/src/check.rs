@@ -2,11 +2,13 @@
 //!
 //! All steps run, whichever fail, so that one run tells everything.
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::requirements::has_program;
 use crate::{dependencies, generate, root, source};
 
 /// What a step has found.
@@ -42,6 +44,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "generated files",
         run: || good(generate::run(true)),
+    },
+    Step {
+        name: "manual pages",
+        run: || good(manual_pages()),
     },
     Step {
         name: "direction of dependencies",
@@ -153,6 +159,22 @@ fn fuzz_targets() -> anyhow::Result<Finding> {
         "--deny=warnings",
     ])?;
     Ok(Finding::Good)
+}
+
+fn manual_pages() -> anyhow::Result<()> {
+    if !has_program("mandoc") {
+        bail!("mandoc is missing; Debian has it as the package mandoc");
+    }
+    let mut pages: Vec<_> = fs::read_dir(root().join("man"))
+        .context("man")?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
+    pages.sort();
+    succeed(
+        Command::new("mandoc")
+            .args(["-T", "lint", "-W", "warning"])
+            .args(pages),
+    )
 }
 
 fn deny(checks: &[&str]) -> anyhow::Result<()> {

@@ -55,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_bittorrent",
             "aquatic_http",
             "aquatic_load_test",
+            "aquatic_service",
             "aquatic_swarm",
             "aquatic_udp",
             "aquatic_udp_protocol",

@@ -5,6 +5,7 @@
 //! file is one function from that to a text. Units are made of templates.
 
 mod default_toml;
+mod man;
 mod nix_options;
 mod packaged;
 mod reference;
@@ -45,6 +46,56 @@ const TARGETS: &[Target] = &[
     Target {
         file: "crates/udp/default.toml",
         content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
+    },
+    Target {
+        file: "man/aquatic-access-list.5",
+        content: || man::access_list(include_str!("generate/man/pages/aquatic-access-list.5")),
+    },
+    Target {
+        file: "man/aquatic-http-load-test.1",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-http-load-test.1");
+            man::load_test::<aquatic_load_test::http::HttpLoadTest, aquatic_load_test::http::Config>(
+                page,
+            )
+        },
+    },
+    Target {
+        file: "man/aquatic-http.8",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-http.8");
+            man::daemon::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
+        },
+    },
+    Target {
+        file: "man/aquatic-http.toml.5",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-http.toml.5");
+            man::configuration::<aquatic_http::HttpDaemon>(page)
+        },
+    },
+    Target {
+        file: "man/aquatic-udp-load-test.1",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-udp-load-test.1");
+            man::load_test::<aquatic_load_test::udp::UdpLoadTest, aquatic_load_test::udp::Config>(
+                page,
+            )
+        },
+    },
+    Target {
+        file: "man/aquatic-udp.8",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-udp.8");
+            man::daemon::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
+        },
+    },
+    Target {
+        file: "man/aquatic-udp.toml.5",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-udp.toml.5");
+            man::configuration::<aquatic_udp::UdpDaemon>(page)
+        },
     },
     Target {
         file: "nixos-module/settings/http.nix",

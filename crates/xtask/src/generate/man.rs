@@ -1,0 +1,235 @@
+//! Manual pages: templates in mdoc(7), with slots for what is derived.
+//!
+//! A template in `man/pages` is the page of its name in the root's `man`. Lines that begin with `@` are
+//! slots, a word of the form `@NAME@` is a name:
+//!
+//! | slot | what takes its place |
+//! |---|---|
+//! | `@include PART` | a part that several pages share |
+//! | `@options` | the options of the program, from its command line |
+//! | `@keys` | the keys of the configuration, from its struct |
+
+mod mdoc;
+
+use anyhow::{Context, bail};
+use aquatic_load_test::command_line::{self, LoadTest};
+use aquatic_service::Daemon;
+use aquatic_service::cli::{self, Program};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::reference::Reference;
+
+/// A page to make.
+struct Page {
+    /// Its template.
+    template: &'static str,
+    /// What it is about: replaces `@NAME@`.
+    name: &'static str,
+    /// What replaces other names.
+    words: &'static [(&'static str, &'static str)],
+    /// The options of the program.
+    command: Option<clap::Command>,
+    /// The configuration.
+    reference: Option<Reference>,
+}
+
+/// Parts that several pages share.
+const PARTS: &[(&str, &str)] = &[
+    ("behind-tls", include_str!("man/parts/behind-tls")),
+    ("check", include_str!("man/parts/check")),
+    ("connections", include_str!("man/parts/connections")),
+    ("environment", include_str!("man/parts/environment")),
+    ("exit-status", include_str!("man/parts/exit-status")),
+    ("figures", include_str!("man/parts/figures")),
+    ("files", include_str!("man/parts/files")),
+    ("load-test", include_str!("man/parts/load-test")),
+    ("operation", include_str!("man/parts/operation")),
+    ("settings", include_str!("man/parts/settings")),
+];
+
+/// The page `NAME.8` of a daemon.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn daemon<D: Daemon>(
+    template: &'static str,
+    words: &'static [(&'static str, &'static str)],
+) -> anyhow::Result<String> {
+    render(&Page {
+        template,
+        name: D::NAME,
+        words,
+        command: Some(cli::command(&Program {
+            name: D::NAME,
+            about: D::ABOUT,
+            version: env!("CARGO_PKG_VERSION"),
+        })),
+        reference: None,
+    })
+}
+
+/// The page `NAME.toml.5` of a daemon's configuration.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn configuration<D: Daemon>(template: &'static str) -> anyhow::Result<String>
+where
+    D::Config: JsonSchema,
+{
+    render(&Page {
+        template,
+        name: D::NAME,
+        words: &[],
+        command: None,
+        reference: Some(Reference::of::<D::Config>()?),
+    })
+}
+
+/// The page `NAME.1` of a load test with the configuration `C`.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn load_test<T: LoadTest, C>(template: &'static str) -> anyhow::Result<String>
+where
+    C: JsonSchema + Serialize + Default,
+{
+    render(&Page {
+        template,
+        name: T::NAME,
+        words: &[],
+        command: Some(command_line::command::<T>()),
+        reference: Some(Reference::of::<C>()?),
+    })
+}
+
+/// The page about access lists.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn access_list(template: &'static str) -> anyhow::Result<String> {
+    render(&Page {
+        template,
+        name: "aquatic-access-list",
+        words: &[],
+        command: None,
+        reference: None,
+    })
+}
+
+/// What differs between the daemons.
+pub(super) const UDP_WORDS: &[(&str, &str)] = &[
+    ("@LISTEN@", "ListenDatagram"),
+    ("@RELOADED@", ""),
+    (
+        "@STATE@",
+        "Torrents, peers, download counts and the key of connection ids",
+    ),
+];
+
+/// As [`UDP_WORDS`].
+pub(super) const HTTP_WORDS: &[(&str, &str)] = &[
+    ("@LISTEN@", "ListenStream"),
+    ("@RELOADED@", " and the certificate"),
+    ("@STATE@", "Torrents, peers and download counts"),
+];
+
+/// Makes a page.
+///
+/// # Errors
+///
+/// The template has a slot for what there is not, or a name that nothing
+/// replaces.
+fn render(page: &Page) -> anyhow::Result<String> {
+    let mut text =
+        String::from(".\\\" Made by `cargo xtask generate` of crates/xtask/src/generate/man/.\n");
+    fill(page, page.template, &mut text)?;
+    for (name, word) in page.words {
+        text = text.replace(name, word);
+    }
+    let name = page.name;
+    let text = text
+        .replace("@NAME@", name)
+        .replace("@TITLE@", &name.to_uppercase())
+        .replace("@PREFIX@", &name.replace('-', "_"));
+    if let Some(line) = text.lines().find(|line| has_name(line)) {
+        bail!("nothing replaces a name in: {line}");
+    }
+    Ok(text)
+}
+
+fn fill(page: &Page, template: &str, text: &mut String) -> anyhow::Result<()> {
+    for line in template.lines() {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("@include"), Some(name)) => {
+                let part = PARTS.iter().find(|(other, _)| *other == name);
+                let (_, part) = part.with_context(|| format!("there is no part {name}"))?;
+                fill(page, part, text)?;
+            }
+            (Some("@options"), None) => {
+                let command = page.command.as_ref().context("there is no command line")?;
+                mdoc::options(text, command);
+            }
+            (Some("@keys"), None) => {
+                let reference = page.reference.as_ref().context("there are no keys")?;
+                mdoc::keys(text, reference)?;
+            }
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a word of capitals between two signs, as a name has it.
+fn has_name(line: &str) -> bool {
+    line.split('@')
+        .skip(1)
+        .any(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()))
+        && line.matches('@').count() > 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(template: &'static str) -> anyhow::Result<String> {
+        let page = Page {
+            template,
+            name: "aquatic-udp",
+            words: &[("@KIND@", "tracker")],
+            command: None,
+            reference: None,
+        };
+        let text = render(&page)?;
+        // Without the line that says where it comes from.
+        Ok(text.split_once('\n').unwrap().1.to_owned())
+    }
+
+    #[test]
+    fn names_are_replaced() {
+        assert_eq!(
+            rendered(".Dt @TITLE@ 8\nThe @KIND@ @NAME@ counts @PREFIX@_torrents\n").unwrap(),
+            ".Dt AQUATIC-UDP 8\nThe tracker aquatic-udp counts aquatic_udp_torrents\n"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_filled_is_an_error() {
+        for template in ["@OTHER@\n", "@options\n", "@keys\n", "@include nothing\n"] {
+            assert!(rendered(template).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_no_names() {
+        assert!(rendered("you@example.org and A@B\n").is_ok());
+    }
+}

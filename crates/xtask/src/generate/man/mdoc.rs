@@ -1,0 +1,213 @@
+//! Options and keys in mdoc(7).
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use clap::Command;
+use serde_json::Value;
+
+use super::super::reference::{Key, Kind, Reference};
+
+/// Writes a list of the options of a program, in the order of `--help`.
+pub(super) fn options(text: &mut String, command: &Command) {
+    // Adds those that clap knows by itself.
+    let mut command = command.clone();
+    command.build();
+    text.push_str(".Bl -tag -width Ds\n");
+    for argument in command.get_arguments() {
+        let value = argument
+            .get_value_names()
+            .filter(|_| argument.get_action().takes_values())
+            .and_then(|names| names.first())
+            .map(|name| format!(" Ar {}", escaped(name)));
+        let value = value.as_deref().unwrap_or_default();
+        let mut forms = Vec::new();
+        if let Some(short) = argument.get_short() {
+            forms.push(format!("Fl {short}{value}"));
+        }
+        if let Some(long) = argument.get_long() {
+            // Words of a long option begin with hyphens of their own.
+            forms.push(format!("Fl \\-{}{value}", long.replace('-', "\\-")));
+        }
+        let _ = writeln!(text, ".It {}", forms.join(" , "));
+        let help = argument.get_help().map(ToString::to_string);
+        paragraphs(text, &format!("{}.", help.unwrap_or_default()));
+    }
+    text.push_str(".El\n");
+}
+
+/// Writes the keys of a configuration: a section of the page for each of its
+/// sections.
+///
+/// # Errors
+///
+/// A default is nothing that TOML can say.
+pub(super) fn keys(text: &mut String, reference: &Reference) -> anyhow::Result<()> {
+    for section in &reference.sections {
+        if section.name.is_empty() {
+            text.push_str(".Ss Top of the file\n");
+        } else {
+            let _ = writeln!(text, ".Ss [{}]", section.name);
+            paragraphs(text, &section.description);
+        }
+        if section.keys.is_empty() {
+            continue;
+        }
+        text.push_str(".Bl -tag -width Ds\n");
+        for key in &section.keys {
+            key_entry(text, key).with_context(|| key.name.clone())?;
+        }
+        text.push_str(".El\n");
+    }
+    Ok(())
+}
+
+fn key_entry(text: &mut String, key: &Key) -> anyhow::Result<()> {
+    let default = toml::Value::try_from(&key.default).context("not a TOML value")?;
+    let _ = writeln!(
+        text,
+        ".It Ic {} No = {}",
+        key.name,
+        quoted(&default.to_string())
+    );
+    paragraphs(text, &key.description);
+    match &key.kind {
+        Kind::Integer {
+            least,
+            most: Some(most),
+        } => {
+            let _ = writeln!(text, "From {least} to {most}.");
+        }
+        Kind::Choice(choices) => {
+            let widest = choices.iter().map(|choice| choice.value.len()).max();
+            // With the quotation marks and a gap.
+            let width = "x".repeat(widest.unwrap_or(0) + 4);
+            let _ = writeln!(text, ".Bl -tag -width {width} -compact");
+            for choice in choices {
+                let value = Value::from(choice.value.as_str()).to_string();
+                let _ = writeln!(text, ".It Li {}", quoted(&value));
+                paragraphs(text, &choice.description);
+            }
+            text.push_str(".El\n");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Writes documentation: literals as such, a sentence a line.
+fn paragraphs(text: &mut String, description: &str) {
+    for (index, paragraph) in description.split("\n\n").enumerate() {
+        if index > 0 {
+            text.push_str(".Pp\n");
+        }
+        for (index, piece) in paragraph.replace('\n', " ").split('`').enumerate() {
+            if index % 2 == 1 {
+                let _ = write!(text, "\n.Ql {}", quoted(piece));
+                continue;
+            }
+            // What follows a literal without a space is punctuation, which mdoc
+            // wants as an argument of its own.
+            let mut piece = piece;
+            if index > 0 {
+                let end = piece.find(' ').unwrap_or(piece.len());
+                for mark in piece[..end].chars() {
+                    let _ = write!(text, " {mark}");
+                }
+                piece = piece[end..].trim_start();
+                text.push('\n');
+            }
+            let piece = escaped(piece.trim_end());
+            let piece = piece.replace(". ", ".\n").replace(": ", ":\n");
+            for line in piece.lines() {
+                // No macro begins by chance.
+                let guard = if line.starts_with(['.', '\'']) {
+                    "\\&"
+                } else {
+                    ""
+                };
+                let _ = write!(text, "{guard}{line}\n");
+            }
+            if text.ends_with('\n') {
+                text.pop();
+            }
+        }
+        text.push('\n');
+    }
+}
+
+/// An argument of a macro.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text).replace('"', "\\(dq"))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\e")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::reference::{Choice, Section};
+    use super::*;
+
+    #[test]
+    fn options_have_both_forms() {
+        let command = Command::new("x").disable_help_flag(true).arg(
+            clap::Arg::new("f")
+                .short('f')
+                .long("from-file")
+                .value_name("FILE")
+                .help("Read `FILE`"),
+        );
+        let mut text = String::new();
+        options(&mut text, &command);
+        assert_eq!(
+            text,
+            ".Bl -tag -width Ds\n\
+             .It Fl f Ar FILE , Fl \\-from\\-file Ar FILE\n\
+             Read\n\
+             .Ql \"FILE\" .\n\
+             .El\n"
+        );
+    }
+
+    #[test]
+    fn keys_have_range_and_choices() {
+        let key = |name: &str, kind, default| Key {
+            name: name.to_owned(),
+            description: "First. About `it`, here.\n\n.dots".to_owned(),
+            kind,
+            default,
+        };
+        let choice = Choice {
+            value: "off".to_owned(),
+            description: "Nothing.".to_owned(),
+        };
+        let most = Some(9);
+        let reference = Reference {
+            description: String::new(),
+            sections: vec![Section {
+                name: "network".to_owned(),
+                description: "Sockets.".to_owned(),
+                keys: vec![
+                    key("count", Kind::Integer { least: 0, most }, json!(3)),
+                    key("mode", Kind::Choice(vec![choice]), json!("off")),
+                ],
+            }],
+        };
+        let mut text = String::new();
+        keys(&mut text, &reference).unwrap();
+        let description = "First.\nAbout\n.Ql \"it\" ,\nhere.\n.Pp\n\\&.dots\n";
+        assert_eq!(
+            text,
+            format!(
+                ".Ss [network]\nSockets.\n.Bl -tag -width Ds\n\
+                 .It Ic count No = \"3\"\n{description}From 0 to 9.\n\
+                 .It Ic mode No = \"\\(dqoff\\(dq\"\n{description}\
+                 .Bl -tag -width xxxxxxx -compact\n.It Li \"\\(dqoff\\(dq\"\nNothing.\n.El\n.El\n"
+            )
+        );
+    }
+}

@@ -47,6 +47,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aquatic_udp_protocol", &["aquatic_bittorrent"]),
+    (
+        "aquatic_ws",
+        &[
+            "aquatic_bittorrent",
+            "aquatic_service",
+            "aquatic_stream",
+            "aquatic_swarm",
+            "aquatic_ws_protocol",
+        ],
+    ),
     ("aquatic_ws_protocol", &["aquatic_bittorrent"]),
     // No crate uses this one, and it generates and measures the others.
     (
@@ -59,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_swarm",
             "aquatic_udp",
             "aquatic_udp_protocol",
+            "aquatic_ws",
         ],
     ),
 ];

@@ -48,6 +48,10 @@ const TARGETS: &[Target] = &[
         content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
     },
     Target {
+        file: "crates/ws/default.toml",
+        content: || default_toml::render(&Reference::of::<aquatic_ws::config::Config>()?),
+    },
+    Target {
         file: "man/aquatic-access-list.5",
         content: || man::access_list(include_str!("generate/man/pages/aquatic-access-list.5")),
     },

@@ -1,0 +1,396 @@
+//! Messages in the bytes of connections.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aquatic_service::clock::Clock;
+use aquatic_stream::{
+    ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol,
+};
+use aquatic_ws_protocol::{
+    CloseCode, Event, FrameFault, HttpFault, MAX_FRAME_HEADER, MAX_REQUEST_LENGTH, MessageReader,
+    Page, Reading, Received, Resource, Sender, Status, Upgrade, write_close, write_fault,
+    write_page, write_ping, write_pong, write_upgrade, write_upgrade_fault,
+};
+
+use crate::counters::Counters;
+use crate::office::{Office, Window};
+use crate::settings::Messages;
+use crate::tracker::{Outcome, RequestKind, Session, Tracker, Unserved};
+
+/// What a worker speaks.
+pub(crate) struct Ws {
+    tracker: Tracker,
+    office: Office,
+    clock: Clock,
+    messages: Messages,
+    counters: Arc<[Counters]>,
+    number: usize,
+}
+
+/// What is remembered of a connection.
+pub(crate) enum Connection {
+    /// Its first request has not come.
+    New,
+    /// It carries frames.
+    Open(Conversation),
+}
+
+/// A connection that carries frames.
+pub(crate) struct Conversation {
+    reader: MessageReader,
+    session: Session,
+    /// Whether nothing has come since it was pinged.
+    was_pinged: bool,
+}
+
+/// What is said in the clear to who expects no encryption. Its length is
+/// checked by a test.
+const ANSWER_WITHOUT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain\r\n\
+    Connection: close\r\n\
+    Content-Length: 50\r\n\r\n\
+    only TLS is spoken here; use wss:// and not ws://\n";
+
+/// What people see.
+const INDEX: &str = concat!(
+    "aquatic-ws ",
+    env!("CARGO_PKG_VERSION"),
+    ", a WebTorrent tracker\n\n\
+     /          over WebSocket, to announce and scrape torrents\n\
+     /health    to watch the tracker\n"
+);
+
+impl Ws {
+    /// Answers by `tracker`, relays by `office`, and counts in `counters` under
+    /// `number`.
+    pub(crate) fn new(
+        tracker: Tracker,
+        office: Office,
+        clock: Clock,
+        messages: Messages,
+        counters: Arc<[Counters]>,
+        number: usize,
+    ) -> Self {
+        Self {
+            tracker,
+            office,
+            clock,
+            messages,
+            counters,
+            number,
+        }
+    }
+
+    fn count(&self, source: IpAddr, outcome: &Outcome) {
+        self.counters[self.number].count(source, outcome);
+    }
+
+    fn count_unserved(&self, peer: &Peer, kind: RequestKind, reason: Unserved) {
+        self.count(peer.transport.ip(), &Outcome::unserved(kind, reason));
+    }
+
+    /// Looks at the request that begins a connection.
+    fn begin(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
+        let peer = exchange.peer;
+        match Reading::of(exchange.input) {
+            Reading::Incomplete => Progress::INCOMPLETE,
+            Reading::Complete {
+                resource: Resource::Upgrade(upgrade),
+                length,
+            } if self.allows(&upgrade) => {
+                write_upgrade(exchange.output, &upgrade);
+                self.counters[self.number].count_upgrade();
+                let address = self.office.address(exchange.id);
+                self.office.opened(exchange.id);
+                *connection = Connection::Open(Conversation {
+                    reader: MessageReader::new(),
+                    session: Session::new(peer.address.ip(), address),
+                    was_pinged: false,
+                });
+                Progress {
+                    consumed: length,
+                    next: Next::Continue,
+                }
+            }
+            Reading::Complete { resource, length } => {
+                let outcome = answer_request(&resource, exchange.output);
+                self.count(peer.transport.ip(), &outcome);
+                Progress {
+                    consumed: length,
+                    next: Next::Close,
+                }
+            }
+            Reading::Fault(fault) => {
+                write_fault(exchange.output, fault);
+                let reason = match fault {
+                    HttpFault::NotHttp | HttpFault::Header => Unserved::NotHttp,
+                    HttpFault::Tls => Unserved::Tls,
+                    HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
+                };
+                self.count_unserved(peer, RequestKind::Other, reason);
+                CLOSING
+            }
+        }
+    }
+
+    /// Whether the page that asks may use the tracker.
+    fn allows(&self, upgrade: &Upgrade<'_>) -> bool {
+        let (Some(allowed), Some(origin)) = (&self.messages.origins, upgrade.origin) else {
+            return true;
+        };
+        allowed
+            .iter()
+            .any(|it| it.as_bytes().eq_ignore_ascii_case(origin))
+    }
+
+    /// Looks at a frame.
+    #[inline]
+    fn converse(
+        &mut self,
+        id: ConnectionId,
+        conversation: &mut Conversation,
+        exchange: &mut Exchange<'_>,
+    ) -> Progress {
+        let Conversation {
+            reader,
+            session,
+            was_pinged,
+        } = conversation;
+        *was_pinged = false;
+        if payload_length(exchange.input) > self.messages.longest_frame as u64 {
+            return self.refuse(FrameFault::MessageTooLong, exchange);
+        }
+        let longest = self.messages.longest_message;
+        let (event, length) = match reader.read(exchange.input, Sender::Client, longest) {
+            Ok(Received::Incomplete) => return Progress::INCOMPLETE,
+            Ok(Received::Frame { event, length }) => (event, length),
+            Err(fault) => return self.refuse(fault, exchange),
+        };
+        let text = match &event {
+            Event::Text(text) => Some(&**text),
+            // What is not UTF-8 is no JSON either, and gets the same reply.
+            Event::Binary(bytes) => Some(str::from_utf8(bytes).unwrap_or_default()),
+            Event::Fragment | Event::Pong(_) => None,
+            Event::Ping(payload) => {
+                write_pong(exchange.output, payload);
+                None
+            }
+            Event::Close(code) => {
+                write_close(exchange.output, code.unwrap_or(CloseCode::NORMAL), "");
+                return Progress {
+                    consumed: length,
+                    next: Next::Close,
+                };
+            }
+        };
+        if let Some(text) = text {
+            let now = self.clock.at(exchange.now);
+            let mut window = Window {
+                office: &mut self.office,
+                outputs: exchange.others,
+                id,
+                now: now.monotonic_seconds,
+            };
+            let outcome = self
+                .tracker
+                .handle(now, session, text, exchange.output, &mut window);
+            self.count(exchange.peer.transport.ip(), &outcome);
+        }
+        Progress {
+            consumed: length,
+            next: Next::Continue,
+        }
+    }
+
+    /// Ends a connection whose frames are not what the protocol allows.
+    #[cold]
+    fn refuse(&self, fault: FrameFault, exchange: &mut Exchange<'_>) -> Progress {
+        write_close(exchange.output, fault.close_code(), &fault.to_string());
+        let reason = match fault {
+            FrameFault::MessageTooLong => Unserved::TooLong,
+            _ => Unserved::Frame,
+        };
+        self.count_unserved(exchange.peer, RequestKind::Other, reason);
+        CLOSING
+    }
+}
+
+/// The connection is closed, and what comes after this makes no sense. It is not
+/// consumed, so that it is read and thrown away before the connection is closed
+/// and the network does not throw away what was said last.
+const CLOSING: Progress = Progress {
+    consumed: 0,
+    next: Next::Close,
+};
+
+/// How long the payload of the first frame says that it is (RFC 6455, 5.2); 0
+/// while that is not known.
+fn payload_length(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [_, second, a, b, c, d, e, f, g, h, ..] if second & 0x7f == 127 => {
+            u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        }
+        [_, second, high, low, ..] if second & 0x7f == 126 => {
+            u64::from(u16::from_be_bytes([high, low]))
+        }
+        [_, second, ..] if second & 0x7f < 126 => u64::from(second & 0x7f),
+        _ => 0,
+    }
+}
+
+/// Answers a request that does not lead to frames.
+fn answer_request(resource: &Resource<'_>, out: &mut Vec<u8>) -> Outcome {
+    let (page, is_head) = match resource {
+        Resource::Upgrade(_) => {
+            let text = "pages of this origin may not use the tracker\n";
+            write_page(out, Status::Forbidden, text, false);
+            return Outcome::unserved(RequestKind::Other, Unserved::Origin);
+        }
+        Resource::BadUpgrade(fault) => {
+            write_upgrade_fault(out, *fault);
+            return Outcome::unserved(RequestKind::Other, Unserved::Upgrade);
+        }
+        Resource::Page { page, is_head } => (page, *is_head),
+    };
+    let (status, text, unserved) = match page {
+        Page::Index => (Status::Ok, INDEX, None),
+        Page::Health => (Status::Ok, "ok\n", None),
+        Page::Tracker => (
+            Status::UpgradeRequired,
+            "this tracker is for WebTorrent: use ws:// or wss://\n",
+            Some(Unserved::NotWebSocket),
+        ),
+        Page::Unknown => (
+            Status::NotFound,
+            "there is nothing here; see /\n",
+            Some(Unserved::UnknownPath),
+        ),
+        Page::OtherMethod => (
+            Status::MethodNotAllowed,
+            "only GET and HEAD are answered\n",
+            Some(Unserved::OtherMethod),
+        ),
+    };
+    write_page(out, status, text, is_head);
+    match unserved {
+        None => Outcome::served(RequestKind::Page),
+        Some(reason) => Outcome::unserved(RequestKind::Other, reason),
+    }
+}
+
+impl Protocol for Ws {
+    type Connection = Connection;
+
+    const COLLECTS_OUTPUT: bool = true;
+
+    fn longest_input(&self) -> usize {
+        // One more than a frame may have, so that one that has more is seen and
+        // can be told.
+        let frame = self.messages.longest_frame + MAX_FRAME_HEADER + 1;
+        frame.max(MAX_REQUEST_LENGTH)
+    }
+
+    fn open(&mut self, _: &Peer, _: ConnectionId) -> Connection {
+        Connection::New
+    }
+
+    #[inline]
+    fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
+        match connection {
+            Connection::Open(conversation) => self.converse(exchange.id, conversation, exchange),
+            Connection::New => self.begin(connection, exchange),
+        }
+    }
+
+    fn interrupt(
+        &mut self,
+        connection: &mut Connection,
+        exchange: &mut Exchange<'_>,
+        interruption: Interruption,
+    ) -> Next {
+        let Connection::Open(conversation) = connection else {
+            if interruption == Interruption::SlowMessage {
+                let text = "the request did not arrive in time\n";
+                write_page(exchange.output, Status::RequestTimeout, text, false);
+                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+            }
+            return Next::Close;
+        };
+        let (code, reason) = match interruption {
+            Interruption::Idle => {
+                let now = self.clock.at(exchange.now).monotonic_seconds;
+                self.office.forget_old_offers(exchange.id, now);
+                if conversation.reader.is_within_message() {
+                    self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+                    (CloseCode::POLICY, "the message did not arrive in time")
+                } else if conversation.was_pinged {
+                    (CloseCode::POLICY, "no sign of life")
+                } else {
+                    conversation.was_pinged = true;
+                    write_ping(exchange.output, b"");
+                    return Next::Continue;
+                }
+            }
+            Interruption::SlowMessage => {
+                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+                (CloseCode::POLICY, "the message did not arrive in time")
+            }
+            Interruption::Draining => (CloseCode::GOING_AWAY, "the tracker stops"),
+            Interruption::OldCertificate => (CloseCode::RESTART, "the certificate was renewed"),
+        };
+        write_close(exchange.output, code, reason);
+        Next::Close
+    }
+
+    fn woken(&mut self, now: Instant, outputs: &mut Outputs) {
+        let now = self.clock.at(now).monotonic_seconds;
+        self.office.deliver(outputs, now);
+    }
+
+    fn closed(&mut self, connection: Connection, id: ConnectionId) {
+        if let Connection::Open(conversation) = connection {
+            self.office.closed(id);
+            self.tracker.closed(&conversation.session);
+        }
+    }
+
+    fn answer_without_tls(&self) -> &'static [u8] {
+        ANSWER_WITHOUT_TLS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_without_tls_has_its_length() {
+        let text = str::from_utf8(ANSWER_WITHOUT_TLS).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let length = format!("Content-Length: {}", body.len());
+        assert!(head.ends_with(&length), "{length}");
+    }
+
+    #[test]
+    fn lengths_of_frames_are_known_early() {
+        let cases: [(&[u8], u64); 7] = [
+            (b"", 0),
+            (b"\x81", 0),
+            (b"\x81\x85", 5),
+            (b"\x81\xfe\x01", 0),
+            (b"\x81\xfe\x01\x02", 258),
+            (b"\x81\xff\0\0\0\0\0\x01\0", 0),
+            (b"\x81\xff\0\0\0\0\0\x01\0\0", 65_536),
+        ];
+        for (bytes, length) in cases {
+            assert_eq!(payload_length(bytes), length, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_needs_little_memory() {
+        assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
+    }
+}

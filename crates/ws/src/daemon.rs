@@ -1,0 +1,210 @@
+//! The daemon, as the process edge sees it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use aquatic_service::clock::Clock;
+use aquatic_service::config::{Invalid, ProcessSettings};
+use aquatic_service::metrics::clients::{self, ClientCounts};
+use aquatic_service::metrics::{Figures, add_swarm_figures};
+use aquatic_service::snapshot::BlockWriter;
+use aquatic_service::sockets::{self, BoundTcp, Passed, TcpRequest};
+use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
+use aquatic_stream::{Plan, Renewal, Running, config};
+use aquatic_swarm::{HashKey, Housekeeping, Swarms as _};
+
+use crate::config::Config;
+use crate::connection::Ws;
+use crate::counters::{self, Counters};
+use crate::office::{self, MAX_WORKERS, Office};
+use crate::settings::{NAME, Settings};
+use crate::snapshot;
+use crate::tracker::{State, Tracker};
+
+/// `aquatic-ws`.
+pub struct WsDaemon {
+    state: Arc<State>,
+    clock: Clock,
+    counters: Arc<[Counters]>,
+    clients: Vec<Arc<ClientCounts>>,
+    running: Running,
+    housekeeping: Chore<Housekeeping>,
+    status: String,
+}
+
+impl Daemon for WsDaemon {
+    const NAME: &'static str = NAME;
+    const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
+
+    type Config = Config;
+    type Settings = Settings;
+    /// One list for each worker.
+    type Sockets = Vec<Vec<BoundTcp>>;
+
+    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+        Settings::new(config)
+    }
+
+    fn process(settings: &Settings) -> &ProcessSettings {
+        &settings.process
+    }
+
+    fn warnings(settings: &Settings) -> Vec<String> {
+        limits::open_files_warning(config::descriptors(&settings.connections))
+            .into_iter()
+            .collect()
+    }
+
+    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
+        if let Some(files) = &settings.tls {
+            tls::load(&tls::Files {
+                certificate: path_now(&files.certificate),
+                key: path_now(&files.key),
+            })?;
+        }
+        aquatic_stream::check_event_loop(settings.connections.event_loop)
+    }
+
+    fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
+        Ok(sockets::Request::Tcp(request(settings)?))
+    }
+
+    fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
+        let mut sockets = sockets::tcp(request(settings)?, passed)?;
+        // More than a machine has; the addresses of connections count no
+        // further.
+        sockets.truncate(MAX_WORKERS);
+        Ok(sockets)
+    }
+
+    fn start(
+        settings: Settings,
+        sockets: Self::Sockets,
+        start: Start<'_>,
+    ) -> anyhow::Result<Arc<Self>> {
+        if let Some(warning) =
+            limits::allow_open_files(config::descriptors(&settings.connections))
+        {
+            log::warn!("{warning}");
+        }
+        let clock = Clock::start();
+        let hash_key = HashKey::new(secret()?);
+        let empty = || {
+            State::new(
+                settings.rules,
+                settings.limits,
+                settings.are_families_apart,
+                hash_key,
+                start.access_list.clone(),
+            )
+        };
+        let state = start.snapshot.restore_or(
+            |reader| snapshot::read(empty(), reader).map(|state| (state, 0)),
+            empty,
+        )?;
+        let (tls, renewal) = match &settings.tls {
+            Some(files) => {
+                let handle = Arc::new(tls::Handle::new(files.clone())?);
+                start.reloads.push(handle.clone());
+                let renewal = Renewal {
+                    handle: handle.clone(),
+                    grace: settings.certificate_grace,
+                };
+                (Some(aquatic_stream::tls_config(handle)?), Some(renewal))
+            }
+            None => (None, None),
+        };
+
+        let state = Arc::new(state);
+        let scheme = if tls.is_some() { "wss" } else { "ws" };
+        let status = config::status(scheme, &sockets);
+        let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
+        let counts = settings.count_peer_clients || settings.count_peer_id_prefixes;
+        let mut clients = Vec::new();
+        let mut inboxes = None;
+        let plan = Plan {
+            name: "ws",
+            settings: settings.connections.clone(),
+            tls,
+            renewal,
+            sockets,
+            workers: start.workers,
+        };
+        let running = aquatic_stream::start(plan, |number, bells| {
+            let client_counts = counts.then(|| {
+                Arc::new(ClientCounts::new(
+                    settings.count_peer_clients,
+                    settings.count_peer_id_prefixes,
+                ))
+            });
+            clients.extend(client_counts.clone());
+            let inboxes = inboxes.get_or_insert_with(|| office::inboxes(bells));
+            let random = fastrand::Rng::with_seed(u64::from_ne_bytes(secret()?));
+            Ok(Ws::new(
+                Tracker::new(state.clone(), random, client_counts),
+                Office::new(number, inboxes.clone(), counters.clone()),
+                clock,
+                settings.messages.clone(),
+                counters.clone(),
+                number,
+            ))
+        })?;
+        log::info!("{status}");
+
+        Ok(Arc::new(Self {
+            state,
+            clock,
+            counters,
+            clients,
+            running,
+            housekeeping: Chore::new(Housekeeping::new(settings.cleaning_interval)),
+            status,
+        }))
+    }
+
+    fn tick(&self, now: Instant) -> Duration {
+        self.housekeeping.tick(now, |housekeeping| {
+            let list = self.state.access_list.current();
+            let seconds = self.clock.at(now).monotonic_seconds;
+            housekeeping.step(&self.state.swarms, seconds, |hash| list.allows(hash))
+        })
+    }
+
+    fn access_list_changed(&self) {
+        self.housekeeping.change(Housekeeping::hurry);
+    }
+
+    fn figures(&self, figures: &mut Figures) {
+        let swarms = &self.state.swarms;
+        add_swarm_figures(&swarms.totals(), swarms.usage().retired(), figures);
+        self.housekeeping.add_figures(figures);
+        counters::add_figures(&self.counters, figures);
+        self.running.add_figures(figures);
+        clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
+    }
+
+    fn status(&self) -> String {
+        let live = self.state.swarms.usage().live();
+        format!("{}; {live} torrents", self.status)
+    }
+
+    fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        snapshot::write(&self.state, out)
+    }
+}
+
+/// The sockets that the settings ask for.
+fn request(settings: &Settings) -> anyhow::Result<TcpRequest<'_>> {
+    let workers = settings
+        .workers
+        .map_or_else(thread::available_parallelism, Ok);
+    Ok(TcpRequest {
+        addresses: &settings.addresses,
+        workers: workers.context("cannot count the processors; set socket_workers")?,
+        backlog: settings.backlog,
+    })
+}

@@ -1,0 +1,22 @@
+//! `aquatic-ws`: a WebTorrent tracker over WebSocket.
+//!
+//! From the outside in:
+//!
+//! * [`WsDaemon`]: what the process edge drives.
+//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * `connection`: messages in the bytes of connections, which `stream` drives.
+//! * `office`: how offers and answers reach other connections.
+//! * [`tracker`]: what is answered and relayed; no socket in sight.
+//! * `snapshot`: what survives a restart.
+//! * `counters`: what is told on the metrics page.
+
+pub mod config;
+mod connection;
+mod counters;
+mod daemon;
+mod office;
+pub mod settings;
+mod snapshot;
+pub mod tracker;
+
+pub use daemon::WsDaemon;

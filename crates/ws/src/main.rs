@@ -1,0 +1,7 @@
+//! The `aquatic-ws` daemon: see `aquatic-ws --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aquatic_service::run::<aquatic_ws::WsDaemon>()
+}

@@ -1,0 +1,402 @@
+//! What is answered to a message and what is relayed to others: the protocol
+//! joined with the swarm, and no socket in sight.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
+use aquatic_service::access_list;
+use aquatic_service::clock::Now;
+use aquatic_service::metrics::clients::ClientCounts;
+use aquatic_swarm::{self as swarm, HashKey, Refused, Scraped, WebSwarms};
+use aquatic_ws_protocol::{
+    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, RelayedAnswer,
+    RelayedOffer, Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, write_text,
+};
+
+mod outcome;
+mod session;
+
+pub use outcome::{Outcome, RequestKind, Unserved};
+pub use session::Session;
+
+/// What one tracker's workers share.
+pub struct State {
+    /// Torrents and their peers.
+    pub swarms: WebSwarms,
+    /// Torrents that are served.
+    pub access_list: Arc<access_list::Handle>,
+    /// How requests are answered.
+    pub rules: Rules,
+    /// The secret of the names of offers.
+    offer_names: RandomState,
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Offers of an announce that are relayed, at most.
+    pub max_offers: usize,
+    /// Torrents of a scrape request that are answered, at most.
+    pub max_scrape_torrents: usize,
+    /// Torrents that are announced over one connection, at most.
+    pub max_torrents_per_connection: usize,
+    /// Seconds that peers are told to wait before they announce again.
+    pub announce_interval_seconds: u32,
+    /// Seconds after its announce for which a peer is kept.
+    pub peer_lifetime_seconds: u16,
+    /// Seconds in which an offer can be answered.
+    pub offer_lifetime_seconds: u32,
+}
+
+/// Where a connection is, in 8 bytes that are part of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address(pub u64);
+
+/// An offer that its receiver may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingOffer {
+    /// What the answer has to name, in short.
+    pub name: OfferName,
+    /// The connection that waits for the answer.
+    pub sender: Address,
+    /// Until when; seconds on the clock that never goes back.
+    pub valid_until: u32,
+}
+
+/// A keyed hash of an offer's torrent, sender and id: nobody can find two that
+/// are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferName(u64);
+
+/// Why an offer cannot be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSuchOffer {
+    /// There was none, or it was answered before.
+    Unknown,
+    /// It came too long ago.
+    Expired,
+}
+
+/// Reaches other connections. What becomes of what is sent is for it to count.
+pub trait Post {
+    /// Sends an offer to a connection, which may answer it.
+    fn offer(&mut self, to: Address, offer: PendingOffer, write: impl FnOnce(&mut Vec<u8>));
+
+    /// Takes an offer that came to this connection, which answers it. Returns
+    /// who has sent it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    fn take_offer(&mut self, name: OfferName, now: u32) -> Result<Address, NoSuchOffer>;
+
+    /// Sends an answer to a connection.
+    fn answer(&mut self, to: Address, write: impl FnOnce(&mut Vec<u8>));
+}
+
+/// Answers messages, for one worker.
+pub struct Tracker {
+    state: Arc<State>,
+    random: fastrand::Rng,
+    clients: Option<Arc<ClientCounts>>,
+    /// Who gets offers of the announce that is being answered; kept for its
+    /// memory.
+    receivers: Vec<Address>,
+}
+
+impl State {
+    /// A tracker without torrents.
+    pub fn new(
+        rules: Rules,
+        limits: swarm::Limits,
+        are_families_apart: bool,
+        hash_key: HashKey,
+        access_list: Arc<access_list::Handle>,
+    ) -> Self {
+        Self {
+            swarms: WebSwarms::new(hash_key, limits, are_families_apart),
+            access_list,
+            rules,
+            offer_names: RandomState::new(),
+        }
+    }
+
+    fn offer_name(&self, info_hash: InfoHash, sender: PeerId, id: OfferId) -> OfferName {
+        OfferName(self.offer_names.hash_one((info_hash.0, sender.0, id.0)))
+    }
+}
+
+impl Tracker {
+    /// Answers from `state`; `random` chooses peers. Counts client software in
+    /// `clients` if there is one.
+    pub fn new(
+        state: Arc<State>,
+        random: fastrand::Rng,
+        clients: Option<Arc<ClientCounts>>,
+    ) -> Self {
+        Self {
+            state,
+            random,
+            clients,
+            receivers: Vec::new(),
+        }
+    }
+
+    /// Appends the frames that answer a message of the connection of `session`,
+    /// and sends to others what is for them.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        session: &mut Session,
+        message: &str,
+        out: &mut Vec<u8>,
+        post: &mut impl Post,
+    ) -> Outcome {
+        let limits = Limits {
+            offers: self.state.rules.max_offers,
+            scrape_torrents: self.state.rules.max_scrape_torrents,
+        };
+        match Request::parse(message, limits) {
+            Ok(Request::Announce(announce)) => self.announce(now, session, &announce, out, post),
+            Ok(Request::Answer(answer)) => self.answer(now, session, &answer, out, post),
+            Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, out),
+            Err(fault) => refuse_malformed(&fault, out),
+        }
+    }
+
+    /// Forgets the peers of a connection, but for those that another one owns
+    /// by now.
+    pub fn closed(&mut self, session: &Session) {
+        let swarm = self.state.swarms.of(session.source());
+        for (info_hash, peer_id) in session.torrents() {
+            let record = record(peer_id, session.address());
+            swarm.lock(info_hash).remove(&record);
+        }
+    }
+
+    fn announce(
+        &mut self,
+        now: Now,
+        session: &mut Session,
+        request: &Announce<'_>,
+        out: &mut Vec<u8>,
+        post: &mut impl Post,
+    ) -> Outcome {
+        let Announce {
+            info_hash, peer_id, ..
+        } = *request;
+        let refuse = |reason: Unserved, out: &mut Vec<u8>| {
+            refuse(RequestKind::Announce, reason, Some(info_hash), out)
+        };
+        let state = &*self.state;
+        let rules = &state.rules;
+        if !state.access_list.allows(&info_hash) {
+            return refuse(Unserved::Forbidden, out);
+        }
+        let is_stopped = request.event == AnnounceEvent::Stopped;
+        let known = session.peer_id_on(&info_hash);
+        if known.is_some_and(|known| known != peer_id) {
+            return refuse(Unserved::OtherPeerId, out);
+        }
+        let is_full = session.torrents().len() >= rules.max_torrents_per_connection;
+        if known.is_none() && !is_stopped && is_full {
+            return refuse(Unserved::MaxTorrentsPerConnection, out);
+        }
+        if let Some(clients) = &self.clients {
+            clients.count(&peer_id);
+        }
+
+        let wanted = request.wanted.map_or(usize::MAX, |wanted| wanted as usize);
+        let announce = swarm::Announce {
+            record: record(&peer_id, session.address()),
+            is_seeder: request.is_seeder(),
+            event: request.event,
+            wanted: wanted.min(request.offers.len()).min(rules.max_offers),
+            now: now.monotonic_seconds,
+            lifetime: rules.peer_lifetime_seconds,
+        };
+        self.receivers.clear();
+        let reply = {
+            let mut torrent = state.swarms.of(session.source()).lock(&info_hash);
+            let announced = match torrent.announce(&announce, &mut self.random) {
+                Ok(announced) => announced,
+                Err(refused) => return refuse(refused.into(), out),
+            };
+            for peers in announced.peers.slices() {
+                self.receivers.extend(peers.iter().map(address_in));
+            }
+            AnnounceReply {
+                info_hash,
+                seeders: announced.seeders,
+                leechers: announced.leechers,
+                interval: rules.announce_interval_seconds,
+            }
+        };
+        if is_stopped {
+            session.forget(&info_hash);
+        } else if known.is_none() {
+            session.remember(info_hash, peer_id);
+        }
+        write_text(out, |out| reply.write(out));
+
+        let valid_until = now.monotonic_seconds + rules.offer_lifetime_seconds;
+        for (receiver, offer) in self.receivers.iter().zip(&request.offers) {
+            let pending = PendingOffer {
+                name: state.offer_name(info_hash, peer_id, offer.id),
+                sender: session.address(),
+                valid_until,
+            };
+            let relayed = RelayedOffer {
+                info_hash,
+                from_peer_id: peer_id,
+                offer_id: offer.id,
+                description: offer.description,
+            };
+            post.offer(*receiver, pending, |out| {
+                write_text(out, |out| relayed.write(out));
+            });
+        }
+        Outcome::served(RequestKind::Announce)
+    }
+
+    fn answer(
+        &mut self,
+        now: Now,
+        session: &Session,
+        request: &Answer<'_>,
+        out: &mut Vec<u8>,
+        post: &mut impl Post,
+    ) -> Outcome {
+        let Answer {
+            info_hash,
+            peer_id,
+            to_peer_id,
+            offer_id,
+            description,
+        } = *request;
+        let kind = RequestKind::Answer;
+        if session.peer_id_on(&info_hash) != Some(peer_id) {
+            return refuse(kind, Unserved::NotAnnounced, Some(info_hash), out);
+        }
+        let name = self.state.offer_name(info_hash, to_peer_id, offer_id);
+        let sender = match post.take_offer(name, now.monotonic_seconds) {
+            Ok(sender) => sender,
+            Err(NoSuchOffer::Unknown) => {
+                return refuse(kind, Unserved::UnknownOffer, Some(info_hash), out);
+            }
+            Err(NoSuchOffer::Expired) => {
+                return refuse(kind, Unserved::ExpiredOffer, Some(info_hash), out);
+            }
+        };
+        let relayed = RelayedAnswer {
+            info_hash,
+            from_peer_id: peer_id,
+            offer_id,
+            description,
+        };
+        post.answer(sender, |out| write_text(out, |out| relayed.write(out)));
+        Outcome::served(kind)
+    }
+
+    /// A forbidden torrent is as an unknown one, unless no other was asked for.
+    fn scrape(&mut self, session: &Session, request: &Scrape, out: &mut Vec<u8>) -> Outcome {
+        let kind = RequestKind::Scrape;
+        let list = &self.state.access_list;
+        let mut wanted = request.info_hashes.clone();
+        if !wanted.is_empty() && !wanted.iter().any(|hash| list.allows(hash)) {
+            let named = match wanted[..] {
+                [one] => Some(one),
+                _ => None,
+            };
+            return refuse(kind, Unserved::Forbidden, named, out);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let swarm = self.state.swarms.of(session.source());
+        write_text(out, |out| {
+            let mut reply = ScrapeReply::begin(out);
+            for info_hash in &wanted {
+                let Scraped {
+                    seeders,
+                    leechers,
+                    completed,
+                } = if list.allows(info_hash) {
+                    swarm.lock(info_hash).scrape()
+                } else {
+                    Scraped::default()
+                };
+                reply.append(info_hash, seeders, completed, leechers);
+            }
+            reply.finish();
+        });
+        Outcome::served(kind)
+    }
+}
+
+/// A peer, as the swarm keeps it.
+fn record(peer_id: &PeerId, address: Address) -> [u8; 28] {
+    let mut record = [0; 28];
+    record[..20].copy_from_slice(&peer_id.0);
+    record[20..].copy_from_slice(&address.0.to_ne_bytes());
+    record
+}
+
+fn address_in(record: &[u8; 28]) -> Address {
+    let [.., a, b, c, d, e, f, g, h] = *record;
+    Address(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+}
+
+#[cold]
+fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Outcome {
+    let failure = Failure {
+        action: fault.action,
+        info_hash: fault.info_hash,
+        reason: &fault.to_string(),
+    };
+    write_text(out, |out| failure.write(out));
+    let reason = match fault.kind {
+        RequestFaultKind::NotJson => Unserved::NotJson,
+        RequestFaultKind::FullScrape => Unserved::FullScrape,
+        _ => Unserved::Malformed,
+    };
+    let kind = match fault.action {
+        Some(Action::Announce) => RequestKind::Announce,
+        Some(Action::Scrape) => RequestKind::Scrape,
+        None => RequestKind::Other,
+    };
+    Outcome::unserved(kind, reason)
+}
+
+#[cold]
+fn refuse(
+    kind: RequestKind,
+    reason: Unserved,
+    info_hash: Option<InfoHash>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let action = match kind {
+        RequestKind::Announce | RequestKind::Answer => Some(Action::Announce),
+        RequestKind::Scrape => Some(Action::Scrape),
+        RequestKind::Page | RequestKind::Other => None,
+    };
+    let failure = Failure {
+        action,
+        info_hash,
+        reason: reason.message(),
+    };
+    write_text(out, |out| failure.write(out));
+    Outcome::unserved(kind, reason)
+}
+
+impl From<Refused> for Unserved {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Torrents => Self::MaxTorrents,
+            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
+            // There is no such limit where peers have no address.
+            Refused::PeersPerIp => Self::MaxTorrentsPerConnection,
+        }
+    }
+}
+

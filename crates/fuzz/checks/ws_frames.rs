@@ -1,0 +1,146 @@
+//! What must hold for all bytes on a connection of the WebSocket tracker: the
+//! handshake, then frames.
+
+use aquatic_ws_protocol::client::{UpgradeReading, write_text};
+use aquatic_ws_protocol::{
+    Event, FrameFault, HttpFault, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MAX_REQUEST_LENGTH,
+    MessageReader, Reading, Received, Resource, Sender, write_close, write_fault, write_pong,
+    write_upgrade, write_upgrade_fault,
+};
+
+/// Longer than most inputs of the fuzzer, but not than all.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(bytes: &[u8]) {
+    let reading = Reading::of(bytes);
+    check_pieces_of_handshake(bytes, reading);
+    let mut out = Vec::new();
+    match reading {
+        Reading::Complete { resource, length } => {
+            assert!(0 < length && length <= bytes.len().min(MAX_REQUEST_LENGTH));
+            match resource {
+                Resource::Upgrade(upgrade) => write_upgrade(&mut out, &upgrade),
+                Resource::BadUpgrade(fault) => write_upgrade_fault(&mut out, fault),
+                Resource::Page { .. } => {}
+            }
+            check_frames(&bytes[length..], Sender::Client);
+        }
+        Reading::Incomplete => assert!(bytes.len() < MAX_REQUEST_LENGTH),
+        Reading::Fault(fault) => {
+            write_fault(&mut out, fault);
+            assert_eq!(fault == HttpFault::Tls, bytes[0] == 22);
+        }
+    }
+    // Most inputs begin with frames.
+    check_frames(bytes, Sender::Client);
+    check_frames(bytes, Sender::Server);
+    let _ = UpgradeReading::of(bytes, [0; 16]);
+}
+
+/// The first bytes say the same as all, or that they are not enough.
+fn check_pieces_of_handshake(bytes: &[u8], whole: Reading<'_>) {
+    // Not at every byte, which would take too long; but the fuzzer chooses.
+    let step = bytes.len() / 16 + 1;
+    for end in (0..bytes.len()).step_by(step) {
+        let reading = Reading::of(&bytes[..end]);
+        assert!(reading == Reading::Incomplete || reading == whole);
+    }
+}
+
+/// Reads one frame after the other, as they are and byte by byte.
+fn check_frames(bytes: &[u8], sender: Sender) {
+    let mut reader = MessageReader::new();
+    let mut in_pieces = MessageReader::new();
+    let mut rest = bytes;
+    loop {
+        let mut whole = rest.to_vec();
+        let read = reader.read(&mut whole, sender, LONGEST_MESSAGE);
+        check_pieces(&mut in_pieces, rest, sender, &read);
+        match read {
+            Ok(Received::Frame { event, length }) => {
+                assert!(0 < length && length <= rest.len());
+                assert!(length <= LONGEST_MESSAGE + MAX_FRAME_HEADER);
+                check_event(&event);
+                rest = &rest[length..];
+            }
+            Ok(Received::Incomplete) => {
+                assert!(rest.len() < LONGEST_MESSAGE + MAX_FRAME_HEADER);
+                assert_eq!(whole, rest);
+                return;
+            }
+            Err(fault) => {
+                let mut out = Vec::new();
+                write_close(&mut out, fault.close_code(), &fault.to_string());
+                let close = MessageReader::new().read(&mut out, Sender::Server, 0);
+                assert!(matches!(
+                    close,
+                    Ok(Received::Frame {
+                        event: Event::Close(Some(_)),
+                        ..
+                    })
+                ));
+                return;
+            }
+        }
+    }
+}
+
+/// A frame that comes in pieces says the same as a whole one.
+fn check_pieces(
+    reader: &mut MessageReader,
+    bytes: &[u8],
+    sender: Sender,
+    whole: &Result<Received<'_>, FrameFault>,
+) {
+    let end = match whole {
+        Ok(Received::Frame { length, .. }) => *length,
+        _ => bytes.len(),
+    };
+    let mut arrived = bytes[..end].to_vec();
+    for count in 0..end {
+        match reader.read(&mut arrived[..count], sender, LONGEST_MESSAGE) {
+            Ok(Received::Incomplete) => assert_eq!(arrived, bytes[..end]),
+            // A fault may be seen before all is there, but a frame may not.
+            Err(fault) => {
+                assert_eq!(whole, &Err(fault));
+                return;
+            }
+            Ok(Received::Frame { .. }) => panic!("a frame before its end"),
+        }
+    }
+    assert_eq!(&reader.read(&mut arrived, sender, LONGEST_MESSAGE), whole);
+}
+
+/// What came in a frame can be sent in one.
+fn check_event(event: &Event<'_>) {
+    let mut out = Vec::new();
+    match event {
+        Event::Text(text) => {
+            assert!(text.len() <= LONGEST_MESSAGE);
+            write_text(&mut out, *b"mask", |out| {
+                out.extend_from_slice(text.as_bytes())
+            });
+            let mut reader = MessageReader::new();
+            let read = reader.read(&mut out, Sender::Client, LONGEST_MESSAGE);
+            let Ok(Received::Frame {
+                event: Event::Text(again),
+                ..
+            }) = read
+            else {
+                panic!("{read:?}");
+            };
+            assert_eq!(&again, text);
+        }
+        Event::Ping(payload) => {
+            assert!(payload.len() <= MAX_CONTROL_PAYLOAD);
+            write_pong(&mut out, payload);
+            let read = MessageReader::new()
+                .read(&mut out, Sender::Server, 0)
+                .is_ok();
+            assert!(read);
+        }
+        Event::Binary(bytes) => assert!(bytes.len() <= LONGEST_MESSAGE),
+        Event::Fragment | Event::Pong(_) | Event::Close(_) => {}
+    }
+}

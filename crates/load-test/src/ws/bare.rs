@@ -1,11 +1,13 @@
 //! The least that a WebTorrent tracker can do, as a floor for benchmarks.
 //!
 //! It gets and sends what a tracker does: a reply for an announce, an offer to
-//! another connection for each that came, and an answer for each answer. But
-//! what it sends is always the same and was made before: of a message, it looks
-//! only at the first and the last bytes and, for its reply, at the info hash;
-//! nothing is remembered, and who is next in a row gets the next offer. The two
-//! programs that use this differ in their event loop.
+//! another connection for each that came, and an answer for each answer. Or, if
+//! it is to relay no offers, it echoes: an announce with offers gets a reply as
+//! long as an offer, so one message comes and one goes. What it sends is always
+//! the same and was made before: of a message, it looks only at the first and
+//! the last bytes and, for its reply, at the info hash; nothing is remembered,
+//! and who is next in a row gets the next offer. The two programs that use this
+//! differ in their event loop.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -52,6 +54,8 @@ struct Session {
 /// Frames that were made before.
 struct Canned {
     offers: usize,
+    /// What makes an echo long enough.
+    padding: Vec<u8>,
     offer: Vec<u8>,
     answer: Vec<u8>,
     scrape: Vec<u8>,
@@ -205,8 +209,9 @@ impl Hub {
         } else if message.ends_with(END_OF_ANSWER) {
             self.relay(place, Relayed::Answer, touched);
         } else {
-            self.reply(place, message);
-            if message.ends_with(END_OF_OFFERS) {
+            let has_offers = message.ends_with(END_OF_OFFERS);
+            self.reply(place, message, has_offers && self.canned.offers == 0);
+            if has_offers {
                 for _ in 0..self.canned.offers {
                     self.relay(place, Relayed::Offer, touched);
                 }
@@ -215,10 +220,11 @@ impl Hub {
     }
 
     /// Replies to an announce: with its info hash, as it was written.
-    fn reply(&mut self, place: usize, message: &[u8]) {
+    fn reply(&mut self, place: usize, message: &[u8], echoes: bool) {
         let Some(session) = &mut self.places[place] else {
             return;
         };
+        let padding: &[u8] = if echoes { &self.canned.padding } else { b"" };
         let start = ANNOUNCE.len();
         let window = &message[start.min(message.len())..message.len().min(start + LONGEST_HASH)];
         let length = window
@@ -228,7 +234,9 @@ impl Hub {
         write_text(&mut session.pending, |out| {
             out.extend_from_slice(ANNOUNCE);
             out.extend_from_slice(hash);
-            out.extend_from_slice(b"\",\"complete\":10,\"incomplete\":30,\"interval\":120}");
+            out.extend_from_slice(b"\",\"complete\":10,\"incomplete\":30,\"interval\":120");
+            out.extend_from_slice(padding);
+            out.push(b'}');
         });
     }
 
@@ -297,6 +305,7 @@ impl Canned {
         let description = SessionDescription::new(&json).context("no description")?;
         let mut this = Self {
             offers,
+            padding: format!(",\"padding\":{json}").into_bytes(),
             offer: Vec::new(),
             answer: Vec::new(),
             scrape: Vec::new(),

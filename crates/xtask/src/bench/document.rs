@@ -5,6 +5,8 @@ use std::fs;
 
 use anyhow::Context;
 
+use super::plot;
+
 /// Writes the section of this name into docs/benchmarks.md and leaves the
 /// others as they are.
 pub(super) fn write_section(name: &str, text: &str) -> anyhow::Result<()> {
@@ -14,8 +16,20 @@ pub(super) fn write_section(name: &str, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Draws a picture of that page, with a bar for each value.
+pub(super) fn write_bars(name: &str, bars: &[(String, f64)]) -> anyhow::Result<()> {
+    let directory = crate::root().join("docs");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let bars: Vec<(&str, f64)> = bars
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    plot::bars(&bars, &directory.join(name))
+}
+
 /// The order of the sections.
-const SECTIONS: [&str; 2] = ["UDP", "HTTP"];
+const SECTIONS: [&str; 3] = ["UDP", "HTTP", "WebTorrent"];
 
 fn with_section(page: &str, name: &str, text: &str) -> String {
     let mut new = "# Benchmarks\n".to_owned();

@@ -7,11 +7,12 @@ use aquatic_load_test::http::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
 
+use super::event_loops::{EVENT_LOOPS, EventLoop, encryption};
 use super::http_row::{Case, Row, Wire};
 use super::load::{self, Latency, Report};
 use super::machine::{Cores, Machine};
+use super::samples::median;
 use super::server::{Addresses, Binaries, Server};
-use super::traffic::median;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -62,28 +63,6 @@ pub(super) struct Results {
     pub(super) rows: Vec<Row>,
     pub(super) idle: Vec<Idle>,
 }
-
-/// An event loop, and what shows the least that a server costs with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EventLoop {
-    /// As the configuration calls it.
-    pub(super) name: &'static str,
-    pub(super) bare_name: &'static str,
-    bare_program: &'static str,
-}
-
-pub(super) const EVENT_LOOPS: [EventLoop; 2] = [
-    EventLoop {
-        name: "mio",
-        bare_name: "bare epoll",
-        bare_program: "aquatic-http-bare-epoll",
-    },
-    EventLoop {
-        name: "glommio",
-        bare_name: "bare glommio",
-        bare_program: "aquatic-http-bare-glommio",
-    },
-];
 
 /// What connections cost that do nothing.
 #[derive(Debug)]
@@ -140,7 +119,7 @@ impl Bench<'_> {
         for event_loop in EVENT_LOOPS {
             let servers = Servers {
                 event_loop,
-                bare: Server::bare_http(self.binaries, event_loop.bare_program)?,
+                bare: Server::bare_tcp(self.binaries, &event_loop.bare_program("http"), &[])?,
                 plain: self.daemon(event_loop, false)?,
                 tls: self.daemon(event_loop, true)?,
             };
@@ -254,8 +233,9 @@ impl Bench<'_> {
     }
 
     fn daemon(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<Server> {
-        Server::http_daemon(
+        Server::tcp_daemon(
             self.binaries,
+            "aquatic-http",
             |addresses| daemon_config(addresses, event_loop, tls),
             self.directory,
         )
@@ -332,19 +312,7 @@ fn median_latency(reports: &[Report]) -> Latency {
 }
 
 fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> String {
-    // Those of tests: what they are does not matter here.
-    let certificates = crate::root().join("crates/test-harness/src/certificates");
-    let encryption = if tls {
-        format!(
-            "enable_tls = true\n\
-             tls_certificate_path = {:?}\n\
-             tls_private_key_path = {:?}\n",
-            certificates.join("ec.pem"),
-            certificates.join("ec-pkcs8.key"),
-        )
-    } else {
-        String::new()
-    };
+    let encryption = if tls { encryption() } else { String::new() };
     format!(
         "socket_workers = 1\n\
          log_level = \"error\"\n\

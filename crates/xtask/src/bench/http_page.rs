@@ -2,13 +2,10 @@
 //! page.
 
 use std::fmt::Write as _;
-use std::fs;
-
-use anyhow::Context;
 
 use super::http::{Idle, Results};
 use super::http_row::{self, Row};
-use super::{Arguments, document, plot};
+use super::{Arguments, document};
 
 /// All figures, in Markdown.
 pub(super) fn table(results: &Results) -> String {
@@ -21,15 +18,7 @@ pub(super) fn table(results: &Results) -> String {
 
 /// Writes the section of the page and its picture.
 pub(super) fn write(results: &Results, arguments: &Arguments) -> anyhow::Result<()> {
-    let directory = crate::root().join("docs");
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    let bars = http_row::pictured(&results.rows);
-    let bars: Vec<(&str, f64)> = bars
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
-    plot::bars(&bars, &directory.join(PICTURE))?;
+    document::write_bars(PICTURE, &http_row::pictured(&results.rows))?;
     let section = format!(
         "Written by `cargo xtask bench http --write` (profile `{profile}`, {runs} times {seconds} \
          s a row).\n\n\
@@ -64,9 +53,12 @@ fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn write_row(text: &mut String, row: &Row, floor: Option<&Row>) -> std::fmt::Result {
-    let (least, most) = row.cpu_range();
+    let (least, most) = row.samples.cpu_range();
     let ratio = floor.map_or_else(String::new, |floor| {
-        format!("{:.2}", row.cpu_microseconds() / floor.cpu_microseconds())
+        format!(
+            "{:.2}",
+            row.samples.cpu_microseconds() / floor.samples.cpu_microseconds()
+        )
     });
     writeln!(
         text,
@@ -74,12 +66,12 @@ fn write_row(text: &mut String, row: &Row, floor: Option<&Row>) -> std::fmt::Res
         row.case,
         row.case.connections,
         row.server(),
-        row.cpu_microseconds(),
-        row.replies_per_second() / 1e3,
-        row.p50_microseconds(),
-        row.p99_microseconds(),
-        row.server_cores(),
-        row.lost(),
+        row.samples.cpu_microseconds(),
+        row.samples.replies_per_second() / 1e3,
+        row.samples.p50_microseconds(),
+        row.samples.p99_microseconds(),
+        row.samples.server_cores(),
+        row.samples.lost(),
     )
 }
 

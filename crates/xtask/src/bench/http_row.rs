@@ -5,9 +5,9 @@ use std::fmt;
 
 use anyhow::ensure;
 
-use super::http::{EVENT_LOOPS, EventLoop};
+use super::event_loops::{EVENT_LOOPS, EventLoop};
 use super::load::Report;
-use super::traffic::median;
+use super::samples::Samples;
 
 /// What connections are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) struct Row {
     pub(super) event_loop: EventLoop,
     /// Of the floor, not of the daemon.
     pub(super) is_bare: bool,
-    reports: Vec<Report>,
+    pub(super) samples: Samples,
 }
 
 impl Row {
@@ -83,7 +83,7 @@ impl Row {
             case,
             event_loop,
             is_bare,
-            reports: Vec::new(),
+            samples: Samples::default(),
         }
     }
 
@@ -127,48 +127,8 @@ impl Row {
                 "{full} handshakes were full and {resumed} resumed a session"
             );
         }
-        self.reports.push(report);
+        self.samples.add(report);
         Ok(())
-    }
-
-    /// Server's user and system time over replies, in microseconds.
-    pub(super) fn cpu_microseconds(&self) -> f64 {
-        self.median(|report| report.server.cpu_microseconds_per_reply)
-    }
-
-    /// The least and the most of that.
-    pub(super) fn cpu_range(&self) -> (f64, f64) {
-        let values = self.reports.iter();
-        values.fold((f64::INFINITY, 0.0), |(least, most), report| {
-            let value = report.server.cpu_microseconds_per_reply;
-            (value.min(least), value.max(most))
-        })
-    }
-
-    pub(super) fn replies_per_second(&self) -> f64 {
-        self.median(|report| report.all.replies_per_second)
-    }
-
-    pub(super) fn p50_microseconds(&self) -> f64 {
-        self.median(|report| report.all.latency.p50_microseconds)
-    }
-
-    pub(super) fn p99_microseconds(&self) -> f64 {
-        self.median(|report| report.all.latency.p99_microseconds)
-    }
-
-    /// Cores that the server kept busy.
-    pub(super) fn server_cores(&self) -> f64 {
-        self.median(|report| report.server.cores)
-    }
-
-    /// Requests without a reply, in all measurements together.
-    pub(super) fn lost(&self) -> u64 {
-        self.reports.iter().map(|report| report.lost).sum()
-    }
-
-    fn median(&self, value: impl Fn(&Report) -> f64) -> f64 {
-        median(self.reports.iter().map(value).collect())
     }
 }
 
@@ -200,10 +160,10 @@ pub(super) fn pictured(rows: &[Row]) -> Vec<(String, f64)> {
             };
             if let Some(floor) = floor_of(rows, row) {
                 let name = format!("{}, {kind}", event_loop.bare_name);
-                bars.push((name, floor.cpu_microseconds()));
+                bars.push((name, floor.samples.cpu_microseconds()));
             }
             let name = format!("{}, {kind}", event_loop.name);
-            bars.push((name, row.cpu_microseconds()));
+            bars.push((name, row.samples.cpu_microseconds()));
         }
     }
     bars
@@ -212,25 +172,7 @@ pub(super) fn pictured(rows: &[Row]) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A report of a server that took this long a reply.
-    fn report(microseconds: f64, full: u64, resumed: u64) -> Report {
-        let text = serde_json::json!({
-            "all": {"replies_per_second": 1.0, "latency": {
-                "p50_microseconds": 1.0, "p99_microseconds": 1.0,
-                "p999_microseconds": 1.0, "max_microseconds": 1.0,
-            }},
-            "connections": {
-                "failed": 0, "full_handshakes": full, "resumed_handshakes": resumed,
-            },
-            "errors": 0, "first_error": null, "lost": 1, "unexpected": 0,
-            "server": {
-                "cpu_microseconds_per_reply": microseconds, "cores": 1.0,
-                "resident_bytes_before": 0, "resident_bytes": 0,
-            },
-        });
-        serde_json::from_value(text).unwrap()
-    }
+    use crate::bench::load;
 
     fn case(wire: Wire) -> Case {
         Case {
@@ -250,13 +192,11 @@ mod tests {
         ];
         for (row, microseconds) in rows.iter_mut().zip([9.0, 2.0, 3.0]) {
             for more in [0.5, 0.0, 4.0] {
-                row.add(report(microseconds + more, 0, 0)).unwrap();
+                row.add(load::sample(microseconds + more, 0, 0)).unwrap();
             }
         }
-        assert_eq!(rows[2].cpu_microseconds(), 3.5);
-        assert_eq!(rows[2].cpu_range(), (3.0, 7.0));
-        assert_eq!(rows[2].lost(), 3);
-        assert_eq!(floor_of(&rows, &rows[2]).unwrap().cpu_microseconds(), 2.5);
+        let floor = floor_of(&rows, &rows[2]).unwrap();
+        assert_eq!(floor.samples.cpu_microseconds(), 2.5);
         assert_eq!(
             pictured(&rows),
             [
@@ -269,7 +209,7 @@ mod tests {
     #[test]
     fn handshakes_must_be_of_the_kind() {
         let add = |wire, full, resumed| {
-            Row::new(case(wire), EVENT_LOOPS[0], false).add(report(1.0, full, resumed))
+            Row::new(case(wire), EVENT_LOOPS[0], false).add(load::sample(1.0, full, resumed))
         };
         assert!(add(Wire::Tls, 100, 0).is_ok());
         assert!(add(Wire::Tls, 100, 1).is_err());

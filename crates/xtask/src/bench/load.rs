@@ -14,8 +14,10 @@ use super::server::{Binaries, Server};
 /// The parts of the load test's report that are used here.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Report {
+    pub(super) connect: Requests,
+    pub(super) announce: Requests,
     pub(super) all: Requests,
-    /// Only over HTTP.
+    /// Only over TCP.
     pub(super) connections: Option<Connections>,
     pub(super) errors: u64,
     pub(super) first_error: Option<String>,
@@ -26,6 +28,7 @@ pub(super) struct Report {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Requests {
+    pub(super) replies: u64,
     pub(super) replies_per_second: f64,
     pub(super) latency: Latency,
 }
@@ -59,6 +62,7 @@ pub(super) struct Connections {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ProcessUse {
+    pub(super) cpu_seconds: f64,
     pub(super) cpu_microseconds_per_reply: f64,
     pub(super) cores: f64,
     pub(super) resident_bytes_before: u64,
@@ -141,4 +145,33 @@ pub(super) fn run_program(
         report.first_error.unwrap_or_default()
     );
     Ok(report)
+}
+
+/// A report of a server that took this long for a reply, for tests. Half of
+/// the replies are to announces.
+#[cfg(test)]
+pub(super) fn sample(microseconds: f64, full_handshakes: u64, resumed_handshakes: u64) -> Report {
+    let requests = |replies: u64| {
+        serde_json::json!({
+            "replies": replies, "replies_per_second": 1.0, "latency": {
+                "p50_microseconds": 1.0, "p99_microseconds": 1.0,
+                "p999_microseconds": 1.0, "max_microseconds": 1.0,
+            },
+        })
+    };
+    let report = serde_json::json!({
+        "connect": requests(0), "announce": requests(50), "all": requests(100),
+        "connections": {
+            "failed": 0,
+            "full_handshakes": full_handshakes,
+            "resumed_handshakes": resumed_handshakes,
+        },
+        "errors": 0, "first_error": null, "lost": 1, "unexpected": 0,
+        "server": {
+            "cpu_seconds": microseconds / 1e4,
+            "cpu_microseconds_per_reply": microseconds, "cores": 1.0,
+            "resident_bytes_before": 0, "resident_bytes": 0,
+        },
+    });
+    serde_json::from_value(report).expect("a report")
 }

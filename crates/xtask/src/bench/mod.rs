@@ -4,17 +4,20 @@
 //! measurements are taken in turns, so that a machine that gets slower is so
 //! for all. Figures are medians.
 //!
-//! * [`udp`], [`http`]: what is measured for each daemon, and in which order.
+//! * [`udp`], [`http`], [`ws`]: what is measured for each daemon, and in which order.
 //! * [`server`]: starts and stops the processes that are measured.
 //! * [`load`]: runs the load test against them.
 //! * [`machine`]: cores, and what the page says of the machine.
-//! * [`traffic`], [`http_row`]: what was measured, row by row.
-//! * [`page`], [`http_page`], [`plot`]: the tables, as text and as a picture.
+//! * [`event_loops`]: those of daemons over TCP, and their certificate.
+//! * [`traffic`], [`http_row`], [`ws_row`]: what was measured, row by row, each
+//!   with its [`samples`].
+//! * [`page`], [`http_page`], [`ws_page`], [`plot`]: the tables, as text and as a picture.
 //! * [`document`]: the page that has them all.
 
 use anyhow::bail;
 
 mod document;
+mod event_loops;
 mod http;
 mod http_page;
 mod http_row;
@@ -22,9 +25,13 @@ mod load;
 mod machine;
 mod page;
 mod plot;
+mod samples;
 mod server;
 mod traffic;
 mod udp;
+mod ws;
+mod ws_page;
+mod ws_row;
 
 /// The command line of `cargo xtask bench`.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,6 +68,8 @@ enum Daemon {
     Udp,
     /// aquatic-http
     Http,
+    /// aquatic-ws
+    Ws,
 }
 
 /// How much is measured for `aquatic-udp`.
@@ -88,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.daemon {
         Daemon::Udp => run_udp(arguments)?,
         Daemon::Http => run_http(arguments)?,
+        Daemon::Ws => run_ws(arguments)?,
     }
     if arguments.quick {
         println!("This was only to see that everything works: the figures mean nothing.");
@@ -135,6 +145,16 @@ fn run_http(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", http_page::table(&results));
     if arguments.write {
         http_page::write(&results, arguments)?;
+    }
+    Ok(())
+}
+
+fn run_ws(arguments: &Arguments) -> anyhow::Result<()> {
+    let binaries = server::build(&arguments.profile, &["aquatic_ws"])?;
+    let results = ws::measure(&binaries, ws::Scale::new(arguments))?;
+    println!("{}", ws_page::table(&results));
+    if arguments.write {
+        ws_page::write(&results, arguments)?;
     }
     Ok(())
 }

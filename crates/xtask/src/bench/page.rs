@@ -58,7 +58,7 @@ fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
         "| | CPU per reply | least to most | to the floor | replies/s | p50 | p99 | busy cores | lost |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
-    let floor = results.floor.cpu_microseconds();
+    let floor = results.floor.samples.cpu_microseconds();
     write_row(text, &results.floor, floor)?;
     for row in &results.pinned {
         write_row(text, row, floor)?;
@@ -71,25 +71,25 @@ fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
          | | CPU per reply | least to most | to one worker | replies/s | p50 | p99 | busy cores | lost |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
-    let one = results.one_worker.cpu_microseconds();
+    let one = results.one_worker.samples.cpu_microseconds();
     write_row(text, &results.one_worker, one)?;
     write_row(text, &results.two_workers, one)?;
     writeln!(text)
 }
 
 fn write_row(text: &mut String, row: &Row, reference: f64) -> std::fmt::Result {
-    let (least, most) = row.cpu_range();
+    let (least, most) = row.samples.cpu_range();
     writeln!(
         text,
         "| {} | {:.2} µs | {least:.2} to {most:.2} | {:.2} | {:.0} k | {:.0} µs | {:.0} µs | {:.2} | {} |",
         row.name,
-        row.cpu_microseconds(),
-        row.cpu_microseconds() / reference,
-        row.replies_per_second() / 1e3,
-        row.p50_microseconds(),
-        row.p99_microseconds(),
-        row.server_cores(),
-        row.lost(),
+        row.samples.cpu_microseconds(),
+        row.samples.cpu_microseconds() / reference,
+        row.samples.replies_per_second() / 1e3,
+        row.samples.p50_microseconds(),
+        row.samples.p99_microseconds(),
+        row.samples.server_cores(),
+        row.samples.lost(),
     )
 }
 

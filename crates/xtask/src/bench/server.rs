@@ -117,10 +117,10 @@ impl Server {
         )
     }
 
-    /// Starts `aquatic-http` with what `config` says, and waits until it is
-    /// ready.
-    pub(super) fn http_daemon(
+    /// Starts a daemon with what `config` says, and waits until it is ready.
+    pub(super) fn tcp_daemon(
         binaries: &Binaries,
+        name: &str,
         config: impl FnOnce(Addresses) -> String,
         directory: &Path,
     ) -> anyhow::Result<Self> {
@@ -129,7 +129,7 @@ impl Server {
             metrics: free_tcp_address()?,
         };
         Self::start_daemon(
-            &binaries.path("aquatic-http"),
+            &binaries.path(name),
             Cores::Server,
             addresses,
             &config(addresses),
@@ -176,19 +176,25 @@ impl Server {
 
     /// Starts the echo server over UDP.
     pub(super) fn echo(binaries: &Binaries) -> anyhow::Result<Self> {
-        Self::bare(&binaries.path("aquatic-udp-echo"), free_udp_address()?)
+        let program = binaries.path("aquatic-udp-echo");
+        Self::bare(&program, free_udp_address()?, &[])
     }
 
-    /// Starts a server that answers HTTP and does nothing else.
-    pub(super) fn bare_http(binaries: &Binaries, name: &str) -> anyhow::Result<Self> {
-        Self::bare(&binaries.path(name), free_tcp_address()?)
+    /// Starts a server that answers and does nothing else.
+    pub(super) fn bare_tcp(
+        binaries: &Binaries,
+        name: &str,
+        arguments: &[String],
+    ) -> anyhow::Result<Self> {
+        Self::bare(&binaries.path(name), free_tcp_address()?, arguments)
     }
 
-    fn bare(program: &Path, address: SocketAddr) -> anyhow::Result<Self> {
+    fn bare(program: &Path, address: SocketAddr, arguments: &[String]) -> anyhow::Result<Self> {
         let started = Instant::now();
         let child = Cores::Server
             .command(program)
             .arg(address.to_string())
+            .args(arguments)
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {} (or taskset)", program.display()))?;

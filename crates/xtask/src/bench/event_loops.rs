@@ -1,0 +1,48 @@
+//! The event loops of daemons over TCP.
+
+/// An event loop, and what shows the least that a server costs with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventLoop {
+    /// As the configuration calls it.
+    pub(super) name: &'static str,
+    pub(super) bare_name: &'static str,
+    /// How the name of the bare server ends.
+    bare_suffix: &'static str,
+}
+
+impl EventLoop {
+    /// The bare server of a protocol.
+    pub(super) fn bare_program(self, protocol: &str) -> String {
+        format!("aquatic-{protocol}-bare-{}", self.bare_suffix)
+    }
+}
+
+pub(super) const EVENT_LOOPS: [EventLoop; 2] = [
+    EventLoop {
+        name: "mio",
+        bare_name: "bare epoll",
+        bare_suffix: "epoll",
+    },
+    EventLoop {
+        name: "glommio",
+        bare_name: "bare glommio",
+        bare_suffix: "glommio",
+    },
+];
+
+/// The part of `[network]` that switches TLS on with a certificate for tests.
+/// What it is does not matter here.
+pub(super) fn encryption() -> String {
+    let [certificate, key] = certificate();
+    format!(
+        "enable_tls = true\n\
+         tls_certificate_path = {certificate:?}\n\
+         tls_private_key_path = {key:?}\n",
+    )
+}
+
+/// The certificate and the key of tests, as files.
+pub(super) fn certificate() -> [std::path::PathBuf; 2] {
+    let certificates = crate::root().join("crates/test-harness/src/certificates");
+    ["ec.pem", "ec-pkcs8.key"].map(|name| certificates.join(name))
+}

@@ -16,6 +16,7 @@ let
   network = cfg.settings.network;
   useACMEHost = cfg.useACMEHost or null;
   certificate = config.security.acme.certs.${useACMEHost};
+  certificateUnits = lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
 
   settingsOptions =
     let
@@ -39,7 +40,7 @@ let
       scrape_exports = generated.scrape_exports // {
         # The only directory that the service may write to.
         path = generated.scrape_exports.path // {
-          default = "/var/lib/${unit}/scrape-exports.txt";
+          default = "/var/lib/${unit}/scrape-export.txt";
         };
       };
     };
@@ -82,11 +83,12 @@ let
     map portOf (lib.filter (address: portOf address != null && !isLoopback address) network.address)
   );
 
-  service = import ./service.nix { inherit lib unit daemon; };
+  service = import ./service.nix { inherit unit; };
   sockets = import ./sockets.nix {
-    inherit lib daemon network;
-    workers = cfg.settings.socket_workers;
+    inherit lib daemon unit;
+    inherit (cfg) settings;
   };
+  socketUnits = map (name: "${name}.socket") (lib.attrNames sockets);
 
   isInStore = path: lib.hasPrefix builtins.storeDir path;
 in
@@ -251,12 +253,7 @@ in
       ${useACMEHost}.reloadServices = [ "${unit}.service" ];
     };
 
-    systemd.sockets.${unit} = {
-      description = "Sockets of the ${daemon.title}";
-      documentation = [ "man:${unit}(8)" ];
-      wantedBy = [ "sockets.target" ];
-      inherit (sockets) listenDatagrams listenStreams socketConfig;
-    };
+    systemd.sockets = sockets;
 
     systemd.services.${unit} = {
       description = daemon.title;
@@ -265,24 +262,22 @@ in
         "man:${unit}.toml(5)"
       ];
       wantedBy = [ "multi-user.target" ];
-      requires = [ "${unit}.socket" ];
-      wants = lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
-      after = [
-        "${unit}.socket"
-        "network.target"
-      ]
-      ++ lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
+      requires = socketUnits;
+      wants = certificateUnits;
+      after = socketUnits ++ [ "network.target" ] ++ certificateUnits;
       enableDefaultPath = false;
-      # The socket stays open during a restart, so that no request is lost.
+      # The sockets stay open during a restart, so that no request is lost.
       stopIfChanged = false;
       restartTriggers = [ configFile ];
       reloadTriggers = lib.optional isDeclared listFile;
-      inherit (service) unitConfig;
+      inherit (service) environment unitConfig;
       serviceConfig = service.serviceConfig // {
         ExecStart = "${program} -c /etc/${configName}";
+        # When the configuration, the access list or a certificate is not in order,
+        # the first step fails, and nothing is read again.
         ExecReload = [
-          "${program} -c /etc/${configName} --check-config"
-          "${lib.getExe' pkgs.coreutils "kill"} -USR1 $MAINPID"
+          "${program} --check-config -c /etc/${configName}"
+          "${lib.getExe' pkgs.bash "sh"} -c 'kill -USR1 $MAINPID'"
         ];
         User = aquatic.user;
         Group = aquatic.group;
@@ -295,7 +290,7 @@ in
     systemd.services."${unit}-sockets" = {
       description = "Open the sockets of ${unit} again when they have changed";
       wantedBy = [ "multi-user.target" ];
-      after = [ "${unit}.socket" ];
+      after = socketUnits;
       enableDefaultPath = false;
       reloadTriggers = [ (builtins.toJSON sockets) ];
       serviceConfig = {

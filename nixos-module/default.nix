@@ -11,14 +11,24 @@ let
   daemons = import ./daemons.nix;
   enabled = lib.filter (name: cfg.${name}.enable) (lib.attrNames daemons);
 
-  # Addresses of daemons over TCP, each with the option that it comes from.
+  # Addresses over TCP, each with the option that it comes from.
   tcpAddresses = lib.concatMap (
     name:
-    map (address: {
-      inherit address;
-      option = "services.aquatic.${name}.settings.network.address";
-    }) cfg.${name}.settings.network.address
-  ) (lib.filter (name: daemons.${name}.transport == "tcp") enabled);
+    let
+      option = "services.aquatic.${name}.settings";
+      inherit (cfg.${name}.settings) metrics network;
+    in
+    lib.optionals (daemons.${name}.transport == "tcp") (
+      map (address: {
+        inherit address;
+        option = "${option}.network.address";
+      }) network.address
+    )
+    ++ lib.optional (metrics.address != "") {
+      inherit (metrics) address;
+      option = "${option}.metrics.address";
+    }
+  ) enabled;
   optionsWith =
     address: map (one: one.option) (lib.filter (one: one.address == address) tcpAddresses);
   shared = lib.filter (address: lib.length (optionsWith address) > 1) (

@@ -1,17 +1,65 @@
 # How systemd runs a daemon, and what it lets it do: the same as the units of the
 # packages for other distributions, which a test compares.
-{
-  lib,
-  unit,
-  daemon,
-}:
+{ unit }:
 {
   unitConfig = {
-    # A switch to another configuration is not a failure, however often.
-    StartLimitIntervalSec = 0;
+    # Against a service that cannot start; restarts on demand count, too.
+    StartLimitIntervalSec = "10s";
+    StartLimitBurst = 50;
   };
+  environment.AQUATIC_SOCKET_UNIT = "${unit}.socket";
   serviceConfig = {
     Type = "notify";
+    Restart = "on-failure";
+    RestartSec = "100ms";
+    # The workers themselves give the signs of life.
+    WatchdogSec = "30s";
+    # A large swarm takes some time to be read, and to be written.
+    TimeoutStartSec = "5min";
+    TimeoutStopSec = "2min";
+
     StateDirectory = unit;
+    StateDirectoryMode = "0750";
+    UMask = "0027";
+
+    LimitNOFILE = 1048576;
+    # For io_uring, which glommio uses.
+    LimitMEMLOCK = "64M";
+
+    # What a tracker has no need of. Not even the network: all its sockets are
+    # passed to it.
+    AmbientCapabilities = "";
+    CapabilityBoundingSet = "";
+    DevicePolicy = "closed";
+    KeyringMode = "private";
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    PrivateMounts = true;
+    PrivateNetwork = true;
+    PrivateTmp = true;
+    PrivateUsers = true;
+    ProcSubset = "pid";
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHome = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectProc = "invisible";
+    ProtectSystem = "strict";
+    RemoveIPC = true;
+    RestrictAddressFamilies = "AF_UNIX";
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+    SystemCallErrorNumber = "EPERM";
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged @resources"
+    ];
   };
 }

@@ -1,28 +1,59 @@
-# What the socket unit of a daemon says: a socket for each address and worker.
+# The sockets that systemd opens for a daemon: one for each address and worker, and
+# one for figures. The same as what the generators of the packages for other
+# distributions make of a configuration, which a test compares.
 {
   lib,
   daemon,
-  network,
-  workers,
+  unit,
+  settings,
 }:
 let
-  listen = lib.concatMap (address: lib.genList (_: address) workers) network.address;
+  inherit (settings) network;
   isUdp = daemon.transport == "udp";
+  listen = lib.concatMap (address: lib.genList (_: address) settings.socket_workers) network.address;
+
+  everySocket = {
+    # IPv4 addresses stand in the configuration apart.
+    BindIPv6Only = "ipv6-only";
+    # An address may come up after this unit.
+    FreeBind = true;
+    # However often a service that fails is started again, its sockets stay.
+    TriggerLimitIntervalSec = 0;
+  };
 in
 {
-  listenDatagrams = lib.optionals isUdp listen;
-  listenStreams = lib.optionals (!isUdp) listen;
-  socketConfig = {
-    # Several sockets on an address; the kernel spreads clients over them.
-    ReusePort = true;
-    # IPv4 addresses are listed apart.
-    BindIPv6Only = "ipv6-only";
-  }
-  // lib.optionalAttrs (isUdp && network.socket_recv_buffer_size > 0) {
-    # systemd may go beyond net.core.rmem_max, and the service may not.
-    ReceiveBuffer = network.socket_recv_buffer_size;
-  }
-  // lib.optionalAttrs (!isUdp) {
-    Backlog = network.tcp_backlog;
+  ${unit} = {
+    description = "Sockets of the ${daemon.title}";
+    documentation = [
+      "man:${unit}(8)"
+      "man:${unit}.toml(5)"
+    ];
+    wantedBy = [ "sockets.target" ];
+    listenDatagrams = lib.optionals isUdp listen;
+    listenStreams = lib.optionals (!isUdp) listen;
+    socketConfig =
+      everySocket
+      // {
+        # The kernel spreads what arrives over the sockets of an address.
+        ReusePort = true;
+      }
+      // lib.optionalAttrs (isUdp && network.socket_recv_buffer_size > 0) {
+        # systemd may go beyond net.core.rmem_max, and the service may not.
+        ReceiveBuffer = network.socket_recv_buffer_size;
+      }
+      // lib.optionalAttrs (!isUdp) {
+        Backlog = network.tcp_backlog;
+      };
+  };
+}
+// lib.optionalAttrs (settings.metrics.address != "") {
+  "${unit}-metrics" = {
+    description = "Socket of ${unit} for figures";
+    partOf = [ "${unit}.socket" ];
+    listenStreams = [ settings.metrics.address ];
+    socketConfig = everySocket // {
+      FileDescriptorName = "metrics";
+      Service = "${unit}.service";
+    };
   };
 }

@@ -70,6 +70,7 @@
             import ./packages.nix { inherit lib; }
             // lib.genAttrs [
               "aria2"
+              "bash"
               "cargo-deny"
               "clippy"
               "coreutils"

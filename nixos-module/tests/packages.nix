@@ -47,6 +47,7 @@ let
     "aquatic-load-test"
     "aquatic-udp"
     "aquatic-ws"
+    "bash"
     "coreutils"
     "systemd"
   ] package;

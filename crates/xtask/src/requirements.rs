@@ -35,6 +35,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "networks between the clients",
     },
     Package {
+        name: "nix-bin",
+        requirements: &[Program("nix"), Program("nix-instantiate")],
+        purpose: "evaluates the NixOS module",
+    },
+    Package {
         name: "python3",
         requirements: &[Program(PYTHON)],
         purpose: "runs libtorrent",
@@ -46,8 +51,11 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
     Package {
         name: "systemd",
-        requirements: &[Program("systemd-socket-activate")],
-        purpose: "passes sockets as systemd does",
+        requirements: &[
+            Program("systemd-analyze"),
+            Program("systemd-socket-activate"),
+        ],
+        purpose: "passes sockets as systemd does, and looks at units",
     },
     Package {
         name: "transmission-cli",

@@ -28,6 +28,8 @@ let
       "<function>"
     else if isPackage value then
       "<derivation ${value.name}>"
+    else if builtins.isPath value then
+      toString value
     else
       toJSON value;
 
@@ -161,7 +163,7 @@ let
       type:
       types.either (simple "null" (value: value == null)) type
       // {
-        inherit (type) getSubOptions;
+        getSubOptions = type.getSubOptions or (_: { });
       };
 
     coercedTo =

@@ -1,0 +1,101 @@
+//! The flake, evaluated as a whole with a stand-in for nixpkgs.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use aquatic_test_harness::tools;
+
+use crate::nix;
+
+#[test]
+fn every_output_can_be_evaluated() {
+    if !tools::needs(&["nix"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let root = nix::root();
+    for file in ["flake.nix", "Cargo.toml", "Cargo.lock", "nixos-module"] {
+        copy(&root.join(file), &source.join(file));
+    }
+    copy(
+        &root.join("nixos-module/tests"),
+        &directory.path().join("nixpkgs"),
+    );
+
+    // Whatever can be checked is, but the virtual machines.
+    let checked = run(directory.path(), &["flake", "check", "--no-build"], "");
+    assert!(checked.is_ok(), "{checked:?}");
+    let outputs = [
+        (
+            "legacyPackages.x86_64-linux.nixosTests",
+            "builtins.mapAttrs (_: test: test.drvPath)",
+        ),
+        (
+            "overlays.default",
+            "overlay: builtins.attrNames (overlay (throw \"final\") { })",
+        ),
+        ("packages.x86_64-linux", "builtins.attrNames"),
+    ];
+    for (output, apply) in outputs {
+        let result = run(
+            directory.path(),
+            &["eval", "--json", "--apply", apply],
+            output,
+        )
+        .unwrap_or_else(|error| panic!("{output}: {error}"));
+        assert!(result.contains("aquatic"), "{result}");
+    }
+    // A mistake does not go unnoticed.
+    let appliance = source.join("nixos-module/appliance.nix");
+    let text = fs::read_to_string(&appliance).unwrap();
+    fs::write(&appliance, text.replace("socket_workers", "socket_wrokers")).unwrap();
+    let error = run(directory.path(), &["flake", "check", "--no-build"], "").unwrap_err();
+    assert!(
+        error.contains("settings.socket_wrokers' does not exist"),
+        "{error}"
+    );
+}
+
+/// Runs a command of Nix on an output of the flake, with no network and a store
+/// of its own.
+fn run(directory: &Path, command: &[&str], output: &str) -> Result<String, String> {
+    let (first, rest) = command.split_first().expect("a command");
+    let (subcommand, rest) = match *first {
+        "flake" => (vec!["flake", rest[0]], &rest[1..]),
+        other => (vec![other], rest),
+    };
+    let flake = |name: &str| format!("path:{}/{name}", directory.display());
+    let done = Command::new("nix")
+        .args(["--offline", "--store"])
+        .arg(directory.join("store"))
+        .args(subcommand)
+        .args(rest)
+        .args(["--no-write-lock-file", "--no-use-registries"])
+        .args(["--override-input", "nixpkgs", &flake("nixpkgs")])
+        .arg(format!("{}#{output}", flake("source")).trim_end_matches('#'))
+        .env("NIX_CONFIG", nix::CONFIG)
+        .env("HOME", directory)
+        .stdin(Stdio::null())
+        .output()
+        .expect("run nix");
+    if done.status.success() {
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&done.stderr).into_owned())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+}

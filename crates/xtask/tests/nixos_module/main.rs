@@ -1,0 +1,18 @@
+//! The NixOS module, without NixOS: what it makes of configurations, and what
+//! daemons and systemd say to that.
+//!
+//! - [`nix`]: running Nix.
+//! - [`options`]: every option and its type, and errors that name it.
+//! - [`outcome`]: what becomes of a configuration, and of a change of it.
+//! - [`examples`]: those of the documentation, and the appliance.
+//! - [`units`]: next to those of the packages for other distributions.
+//! - [`flake`]: the flake, with a stand-in for nixpkgs.
+//! - [`programs`]: those of this system, and the daemons that are tested.
+
+mod examples;
+mod flake;
+mod nix;
+mod options;
+mod outcome;
+mod programs;
+mod units;

@@ -1,0 +1,299 @@
+//! Every option and its type, and errors that name it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::nix;
+
+/// Options whose default differs from the key's, and why.
+const OTHER_DEFAULTS: &[(&str, &str)] = &[
+    // systemd opens the sockets, so their number has to be known.
+    ("socket_workers", "1"),
+    // The service can write to no other directory.
+    (
+        "scrape_exports.path",
+        "\"/var/lib/aquatic-udp/scrape-export.txt\"",
+    ),
+];
+
+/// A key, as the default configuration describes it.
+struct Key {
+    path: String,
+    default: Value,
+    range: Option<(i64, i64)>,
+    choices: Vec<String>,
+}
+
+#[test]
+fn every_key_is_an_option_with_its_default_and_documentation() {
+    if !nix::is_there() {
+        return;
+    }
+    for lib in nix::libs() {
+        let options = nix::call("tests/options.nix", &format!("{{ lib = {lib}; }}"));
+        let options = options.as_array().expect("a list");
+        for option in options {
+            assert_eq!(option["isDocumented"], true, "{option}");
+        }
+        for (daemon, keys) in daemons() {
+            let prefix = format!("services.aquatic.{daemon}.settings.");
+            let found: BTreeMap<&str, &Value> = options
+                .iter()
+                .filter_map(|option| {
+                    let name = option["name"].as_str()?.strip_prefix(&prefix)?;
+                    Some((name, &option["default"]))
+                })
+                .collect();
+            let names: Vec<&str> = keys.iter().map(|key| key.path.as_str()).collect();
+            let mut sorted = names.clone();
+            sorted.sort_unstable();
+            assert_eq!(
+                found.keys().copied().collect::<Vec<_>>(),
+                sorted,
+                "{daemon}"
+            );
+            for key in &keys {
+                let other = OTHER_DEFAULTS.iter().find(|(path, _)| *path == key.path);
+                let expected = match other {
+                    Some((_, default)) => serde_json::from_str(default).unwrap(),
+                    None => key.default.clone(),
+                };
+                assert_eq!(
+                    *found[key.path.as_str()],
+                    expected,
+                    "{daemon}: {}",
+                    key.path
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_option_takes_what_it_should_and_nothing_else() {
+    if !nix::is_there() {
+        return;
+    }
+    let mut cases = Vec::new();
+    for (daemon, keys) in daemons() {
+        for key in &keys {
+            let path = format!("services.aquatic.{daemon}.settings.{}", key.path);
+            for (value, is_right) in values(key) {
+                cases.push((path.clone(), value, is_right));
+            }
+        }
+    }
+    for (path, right, wrong) in [
+        ("enable", "true", "\"yes\""),
+        ("checkConfig", "false", "0"),
+        ("user", "\"someone\"", "5"),
+        ("group", "\"someone\"", "null"),
+        ("udp.enable", "false", "[ ]"),
+        ("udp.openFirewall", "true", "3000"),
+        (
+            "udp.package",
+            "{ type = \"derivation\"; name = \"x\"; outPath = \"/x\"; }",
+            "\"x\"",
+        ),
+        ("udp.settings", "{ }", "\"[network]\""),
+        ("udp.accessList", "null", "\"/etc/list\""),
+        ("udp.accessList.mode", "\"deny\"", "\"off\""),
+        ("udp.accessList.file", "\"/etc/list\"", "\"list\""),
+        ("http.useACMEHost", "\"tracker.example.org\"", "true"),
+    ] {
+        let path = format!("services.aquatic.{path}");
+        cases.push((path.clone(), right.to_owned(), true));
+        cases.push((path, wrong.to_owned(), false));
+    }
+    let hashes = "services.aquatic.udp.accessList.infoHashes";
+    for (digits, is_right) in [
+        (39, false),
+        (40, true),
+        (41, false),
+        (64, true),
+        (65, false),
+    ] {
+        cases.push((
+            hashes.to_owned(),
+            format!("[ \"{}\" ]", "aF".repeat(33)[..digits].to_owned()),
+            is_right,
+        ));
+    }
+    cases.push((
+        hashes.to_owned(),
+        format!("[ \"{}\" ]", "g".repeat(40)),
+        false,
+    ));
+
+    let mut list = String::new();
+    for (path, value, _) in &cases {
+        let path: Vec<String> = path.split('.').map(|name| format!("\"{name}\"")).collect();
+        write!(
+            list,
+            "{{ path = [ {} ]; value = {value}; }} ",
+            path.join(" ")
+        )
+        .unwrap();
+    }
+    for lib in nix::libs() {
+        let found = nix::call(
+            "tests/accepts.nix",
+            &format!("{{ lib = {lib}; cases = [ {list}]; }}"),
+        );
+        let found = found.as_array().expect("a list");
+        assert_eq!(found.len(), cases.len());
+        let faults: Vec<_> = cases
+            .iter()
+            .zip(found)
+            .filter(|((_, _, is_right), found)| **found != json!(is_right))
+            .map(|((path, value, is_right), _)| format!("{path} = {value}: expected {is_right}"))
+            .collect();
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+#[test]
+fn errors_name_the_option() {
+    if !nix::is_there() {
+        return;
+    }
+    for lib in nix::libs() {
+        for (path, value) in [
+            // Typos, at every depth.
+            ("udp.settings.network.adress", "\"0.0.0.0:1\""),
+            ("udp.settings.netwrok", "{ address = \"0.0.0.0:1\"; }"),
+            ("udp.accessList.infohashes", "[ ]"),
+            ("udp.openFirewal", "true"),
+            ("tcp", "{ }"),
+            // Wrong types of each kind.
+            ("http.settings.network.keep_alive", "\"yes\""),
+            ("http.settings.network.tcp_backlog", "0"),
+            ("udp.settings.log_level", "\"verbose\""),
+            ("udp.settings.snapshot.path", "./snapshot"),
+            ("udp.settings.network.address", "3000"),
+            ("udp.settings.socket_workers", "0"),
+            ("udp.accessList", "\"/etc/list\""),
+        ] {
+            let configuration = format!(
+                "{{ services.aquatic = {{ enable = true; http.enable = true; {path} = {value}; }}; }}"
+            );
+            let error = nix::outcome(&lib, &configuration).unwrap_err();
+            let name = format!("`services.aquatic.{path}'");
+            assert!(error.contains(&name), "{configuration}: {error}");
+        }
+    }
+}
+
+/// The daemons that the module knows, each with its keys.
+fn daemons() -> Vec<(String, Vec<Key>)> {
+    let names = nix::evaluate(&format!(
+        "builtins.attrNames (import {}/nixos-module/daemons.nix)",
+        nix::root().display()
+    ))
+    .unwrap();
+    let names = names.as_array().expect("a list");
+    assert!(names.len() > 1);
+    names
+        .iter()
+        .map(|name| {
+            let name = name.as_str().expect("a name");
+            (name.to_owned(), keys(name))
+        })
+        .collect()
+}
+
+/// The keys of a daemon with what their comments say.
+fn keys(daemon: &str) -> Vec<Key> {
+    let path = nix::root().join(format!("crates/{daemon}/default.toml"));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut keys = Vec::new();
+    let mut section = String::new();
+    let (mut range, mut choices) = (None, Vec::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        } else if let Some(comment) = line.strip_prefix('#') {
+            if let Some((least, most)) = comment
+                .trim()
+                .strip_prefix("From ")
+                .and_then(|it| it.split_once(" to "))
+            {
+                let most = most.trim_end_matches('.');
+                range = least.parse().ok().zip(most.parse().ok());
+            } else if let Some(choice) = comment.strip_prefix("   \"") {
+                choices.extend(choice.split('"').next().map(str::to_owned));
+            }
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            let table: toml::Table = line.parse().unwrap();
+            keys.push(Key {
+                path: format!("{section}{name}"),
+                default: serde_json::to_value(&table[name]).unwrap(),
+                range: range.take(),
+                choices: std::mem::take(&mut choices),
+            });
+        } else {
+            (range, choices) = (None, Vec::new());
+        }
+    }
+    assert!(keys.len() > 20, "{daemon}");
+    keys
+}
+
+/// Values as Nix, and whether the key should take them.
+fn values(key: &Key) -> Vec<(String, bool)> {
+    let mut values = Vec::new();
+    let mut add = |value: &str, is_right| values.push((value.to_owned(), is_right));
+    add("{ a = 1; }", false);
+    add("null", false);
+    match &key.default {
+        Value::Bool(_) => {
+            add("true", true);
+            add("false", true);
+            add("1", false);
+            add("\"true\"", false);
+        }
+        Value::Number(_) => {
+            let (least, most) = key.range.expect("a range of every number");
+            let least = if key.path == "socket_workers" {
+                1
+            } else {
+                least
+            };
+            add(&least.to_string(), true);
+            add(&most.to_string(), true);
+            add(&format!("({})", least - 1), false);
+            add(&(most + 1).to_string(), false);
+            add("1.5", false);
+            add("\"1\"", false);
+            add("true", false);
+        }
+        Value::String(_) if key.choices.is_empty() => {
+            add("\"text\"", true);
+            add("3", false);
+            add("[ \"text\" ]", false);
+            // What it leads to would end up in the store.
+            add("/etc/key.pem", false);
+        }
+        Value::String(_) => {
+            for choice in &key.choices {
+                add(&format!("\"{choice}\""), true);
+            }
+            add("\"no such choice\"", false);
+            add("0", false);
+        }
+        Value::Array(_) => {
+            add("[ \"one\" \"other\" ]", true);
+            add("[ 3 ]", false);
+            add("3", false);
+            if key.path == "network.address" {
+                add("\"one\"", true);
+            }
+        }
+        Value::Null | Value::Object(_) => panic!("{}: {}", key.path, key.default),
+    }
+    values
+}

@@ -1,0 +1,185 @@
+//! The units next to those of the packages for other distributions, of which
+//! they differ in nothing but paths.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::nix;
+use crate::programs::{self, program};
+
+/// A unit: the values of each directive, in their order, by section and name.
+type Unit = BTreeMap<(String, String), Vec<String>>;
+
+#[test]
+fn they_are_those_of_the_packages() {
+    if !nix::is_there() {
+        return;
+    }
+    for lib in nix::libs() {
+        let daemons = daemons();
+        let enabled: String = daemons
+            .iter()
+            .zip(4000..)
+            .map(|(name, port)| {
+                format!(
+                    "{name} = {{ enable = true; settings.network.address = \"0.0.0.0:{port}\"; }}; "
+                )
+            })
+            .collect();
+        let outcome = nix::outcome(
+            &lib,
+            &format!("{{ services.aquatic = {{ enable = true; {enabled} }}; }}"),
+        )
+        .unwrap();
+        for name in &daemons {
+            for kind in ["service", "socket"] {
+                let unit = format!("aquatic-{name}.{kind}");
+                let path = nix::root().join("packaging/common").join(&unit);
+                let packaged = fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let packaged = parse(&packaged);
+                let mut ours = parse(outcome["units"][&unit].as_str().expect("a unit"));
+                // For NixOS, when it switches to another configuration.
+                ours.retain(|(_, directive), _| !directive.starts_with("X-"));
+                // These the other distributions have from generators.
+                ours.retain(|(_, directive), _| {
+                    !["Backlog", "ListenDatagram", "ListenStream", "ReceiveBuffer"]
+                        .contains(&directive.as_str())
+                });
+                assert!(packaged.len() > 5, "{unit}");
+                assert_eq!(ours, packaged, "{unit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sockets_are_those_of_the_generators() {
+    if !nix::is_there() {
+        return;
+    }
+    let settings = [
+        "",
+        "socket_workers = 3; network.address = [ \"127.0.0.1:3000\" \"[2001:db8::1]:6969\" ];",
+        "metrics.address = \"127.0.0.1:9000\";",
+    ];
+    for lib in nix::libs() {
+        for name in daemons() {
+            for settings in settings {
+                let outcome = nix::outcome(
+                    &lib,
+                    &format!(
+                        "{{ services.aquatic = {{ enable = true; \
+                         {name} = {{ enable = true; settings = {{ {settings} }}; }}; }}; }}"
+                    ),
+                );
+                compare_with_generator(&name, &outcome.unwrap());
+            }
+        }
+    }
+}
+
+/// Runs the generator of a daemon on the configuration that was made for it.
+fn compare_with_generator(name: &str, outcome: &Value) {
+    let daemon = format!("aquatic-{name}");
+    let directory = tempfile::tempdir().unwrap();
+    let generator = directory.path().join(format!("{daemon}-generator"));
+    std::os::unix::fs::symlink(program(&daemon), &generator).unwrap();
+    let config = directory.path().join("config.toml");
+    let text = outcome["etc"][format!("aquatic/{daemon}.toml")]
+        .as_str()
+        .expect("a file");
+    fs::write(&config, text).unwrap();
+    let units = directory.path().join("units");
+    let generated = Command::new(generator)
+        .args([&units, &units, &units, &config])
+        .output()
+        .unwrap();
+    programs::succeeded(&generated, "the generator");
+
+    let drop_in = units.join(format!("{daemon}.socket.d/50-addresses.conf"));
+    let ours = unit(outcome, &format!("{daemon}.socket"));
+    let theirs = generated_unit(&drop_in);
+    assert!(theirs.len() > 1, "{theirs:?}");
+    for (directive, values) in &theirs {
+        assert_eq!(ours.get(directive), Some(values), "{directive:?}");
+    }
+    let figures = format!("{daemon}-metrics.socket");
+    let file = units.join(&figures);
+    assert_eq!(outcome["units"].get(&figures).is_some(), file.exists());
+    if file.exists() {
+        assert_eq!(unit(outcome, &figures), generated_unit(&file));
+        let service = unit(outcome, &format!("{daemon}.service"));
+        let drop_in = generated_unit(&units.join(format!("{daemon}.service.d/50-metrics.conf")));
+        for (directive, values) in drop_in {
+            let all: Vec<&str> = service[&directive]
+                .iter()
+                .flat_map(|it| it.split(' '))
+                .collect();
+            assert!(all.contains(&values[0].as_str()), "{directive:?}: {all:?}");
+        }
+    }
+}
+
+fn unit(outcome: &Value, name: &str) -> Unit {
+    parse(
+        outcome["units"][name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no unit {name}")),
+    )
+}
+
+/// A unit that a generator made, without the name of the file it is made from.
+fn generated_unit(path: &Path) -> Unit {
+    let mut unit = parse(&fs::read_to_string(path).unwrap());
+    unit.retain(|(_, directive), _| directive != "SourcePath");
+    unit
+}
+
+fn daemons() -> Vec<String> {
+    let daemons = nix::evaluate(&format!(
+        "builtins.attrNames (import {}/nixos-module/daemons.nix)",
+        nix::root().display()
+    ));
+    serde_json::from_value(daemons.unwrap()).unwrap()
+}
+
+fn parse(text: &str) -> Unit {
+    let mut unit = Unit::new();
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            section = name;
+            continue;
+        }
+        let (directive, value) = line.split_once('=').expect("a directive");
+        unit.entry((section.to_owned(), directive.to_owned()))
+            .or_default()
+            .push(plain(value));
+    }
+    unit
+}
+
+/// A value without its paths, and spelled in one way.
+fn plain(value: &str) -> String {
+    let words = value.split(' ').map(|word| match word {
+        "yes" => "true",
+        "no" => "false",
+        word if word.starts_with('/') => match word.rsplit_once("/bin/") {
+            Some((_, name)) => name,
+            None => word,
+        },
+        word => word.trim_matches('"'),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

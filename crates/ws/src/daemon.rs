@@ -86,8 +86,7 @@ impl Daemon for WsDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        if let Some(warning) =
-            limits::allow_open_files(config::descriptors(&settings.connections))
+        if let Some(warning) = limits::allow_open_files(config::descriptors(&settings.connections))
         {
             log::warn!("{warning}");
         }

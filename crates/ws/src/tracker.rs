@@ -10,8 +10,8 @@ use aquatic_service::clock::Now;
 use aquatic_service::metrics::clients::ClientCounts;
 use aquatic_swarm::{self as swarm, HashKey, Refused, Scraped, WebSwarms};
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, RelayedAnswer,
-    RelayedOffer, Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, write_text,
+    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, RelayedAnswer, RelayedOffer,
+    Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, write_text,
 };
 
 mod outcome;
@@ -400,3 +400,5 @@ impl From<Refused> for Unserved {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,463 @@
+//! What is answered and relayed, without a socket.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use aquatic_service::access_list::AccessList;
+
+use super::*;
+
+const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
+
+const RULES: Rules = Rules {
+    max_offers: 3,
+    max_scrape_torrents: 2,
+    max_torrents_per_connection: 3,
+    announce_interval_seconds: 120,
+    peer_lifetime_seconds: 180,
+    offer_lifetime_seconds: 60,
+};
+
+/// Keeps what is relayed, as if it were delivered at once.
+#[derive(Default)]
+struct Recorded {
+    /// Whose turn it is.
+    current: u64,
+    /// What each connection can answer.
+    pending: BTreeMap<u64, Vec<PendingOffer>>,
+    offers: Vec<(u64, Value)>,
+    answers: Vec<(u64, Value)>,
+}
+
+impl Post for Recorded {
+    fn offer(&mut self, to: Address, offer: PendingOffer, write: impl FnOnce(&mut Vec<u8>)) {
+        self.pending.entry(to.0).or_default().push(offer);
+        self.offers.push((to.0, message(write)));
+    }
+
+    fn take_offer(&mut self, name: OfferName, now: u32) -> Result<Address, NoSuchOffer> {
+        let pending = self.pending.entry(self.current).or_default();
+        let place = pending
+            .iter()
+            .position(|offer| offer.name == name)
+            .ok_or(NoSuchOffer::Unknown)?;
+        let offer = pending.remove(place);
+        if offer.valid_until <= now {
+            return Err(NoSuchOffer::Expired);
+        }
+        Ok(offer.sender)
+    }
+
+    fn answer(&mut self, to: Address, write: impl FnOnce(&mut Vec<u8>)) {
+        self.answers.push((to.0, message(write)));
+    }
+}
+
+/// What is in the only frame.
+fn message(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut out = Vec::new();
+    write(&mut out);
+    decoded(&out)
+}
+
+fn decoded(frame: &[u8]) -> Value {
+    assert_eq!(frame[0], 0x81);
+    let payload = match frame[1] {
+        126 => &frame[4..],
+        _ => &frame[2..],
+    };
+    serde_json::from_slice(payload).unwrap()
+}
+
+struct Fixture {
+    tracker: Tracker,
+    sessions: BTreeMap<u64, Session>,
+    post: Recorded,
+    now: u32,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(RULES, false)
+    }
+
+    fn with(rules: Rules, are_families_apart: bool) -> Self {
+        let limits = swarm::Limits::default();
+        let list = Arc::new(access_list::Handle::new(AccessList::Off));
+        let key = HashKey::new([1; 16]);
+        let state = State::new(rules, limits, are_families_apart, key, list);
+        let random = fastrand::Rng::with_seed(1);
+        Self {
+            tracker: Tracker::new(Arc::new(state), random, None),
+            sessions: BTreeMap::new(),
+            post: Recorded::default(),
+            now: 1_000,
+        }
+    }
+
+    /// Has a connection say something; returns the answer, if there is one.
+    fn say(&mut self, connection: u64, message: &Value) -> (Outcome, Option<Value>) {
+        // Every third connection comes over IPv6.
+        let source: IpAddr = if connection % 3 == 2 {
+            Ipv6Addr::LOCALHOST.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        };
+        let session = self
+            .sessions
+            .entry(connection)
+            .or_insert_with(|| Session::new(source, Address(connection)));
+        self.post.current = connection;
+        let now = Now {
+            monotonic_seconds: self.now,
+            epoch_seconds: 0,
+        };
+        let mut out = Vec::new();
+        let text = message.to_string();
+        let outcome = self
+            .tracker
+            .handle(now, session, &text, &mut out, &mut self.post);
+        let reply = (!out.is_empty()).then(|| decoded(&out));
+        (outcome, reply)
+    }
+
+    fn close(&mut self, connection: u64) {
+        if let Some(session) = self.sessions.remove(&connection) {
+            self.tracker.closed(&session);
+        }
+    }
+
+    /// Announces, and expects to be served.
+    fn announce(&mut self, connection: u64, peer: char, more: Value) -> Value {
+        let (outcome, reply) = self.say(connection, &announce(peer, more));
+        assert_eq!(outcome, Outcome::served(RequestKind::Announce));
+        reply.unwrap()
+    }
+
+    fn scraped(&mut self) -> Value {
+        let scrape = json!({"action": "scrape", "info_hash": HASH});
+        self.say(999, &scrape).1.unwrap()["files"][HASH].clone()
+    }
+}
+
+fn announce(peer: char, more: Value) -> Value {
+    let mut message = json!({
+        "action": "announce",
+        "info_hash": HASH,
+        "peer_id": peer.to_string().repeat(20),
+        "left": 1,
+    });
+    for (key, value) in more.as_object().unwrap() {
+        message[key] = value.clone();
+    }
+    message
+}
+
+fn offers(count: usize) -> Value {
+    let offers: Vec<Value> = (0..count)
+        .map(|number| {
+            json!({
+                "offer_id": format!("offer{number:015}"),
+                "offer": {"type": "offer", "sdp": format!("sdp {number}")},
+            })
+        })
+        .collect();
+    json!({"offers": offers, "numwant": count})
+}
+
+/// What answers the first offer of `to`.
+fn answer(from: char, to: char) -> Value {
+    announce(
+        from,
+        json!({
+            "to_peer_id": to.to_string().repeat(20),
+            "offer_id": format!("offer{:015}", 0),
+            "answer": {"type": "answer", "sdp": "back"},
+        }),
+    )
+}
+
+#[test]
+fn counts_leave_the_announcing_peer_out() {
+    let mut fixture = Fixture::new();
+    let reply = fixture.announce(0, 'p', json!({}));
+    let expected = json!({
+        "action": "announce", "info_hash": HASH, "complete": 0, "incomplete": 0, "interval": 120,
+    });
+    assert_eq!(reply, expected);
+    let reply = fixture.announce(1, 'q', json!({"left": 0}));
+    assert_eq!(
+        (&reply["complete"], &reply["incomplete"]),
+        (&json!(0), &json!(1))
+    );
+    let reply = fixture.announce(0, 'p', json!({}));
+    assert_eq!(
+        (&reply["complete"], &reply["incomplete"]),
+        (&json!(1), &json!(0))
+    );
+}
+
+#[test]
+fn offers_go_to_others_one_each() {
+    let mut fixture = Fixture::new();
+    for (connection, peer) in (0..).zip("pqrst".chars()) {
+        fixture.announce(connection, peer, json!({}));
+    }
+    assert!(fixture.post.offers.is_empty());
+    // One more than is allowed.
+    fixture.announce(0, 'p', offers(4));
+    let sent = std::mem::take(&mut fixture.post.offers);
+    assert_eq!(sent.len(), 3);
+    let mut receivers: Vec<u64> = sent.iter().map(|(to, _)| *to).collect();
+    receivers.sort_unstable();
+    receivers.dedup();
+    assert_eq!(receivers.len(), 3, "one peer, one offer");
+    assert!(!receivers.contains(&0), "never back to the sender");
+    for (_, offer) in &sent {
+        assert_eq!(offer["peer_id"], "pppppppppppppppppppp");
+        assert_eq!(offer["info_hash"], HASH);
+        assert_eq!(offer["offer"]["type"], "offer");
+    }
+    // As many as are wanted, and as many as there are.
+    let mut two = offers(3);
+    two["numwant"] = json!(2);
+    fixture.announce(0, 'p', two);
+    assert_eq!(fixture.post.offers.len(), 2);
+    fixture.announce(0, 'p', json!({"event": "stopped"}));
+    assert_eq!(fixture.post.offers.len(), 2);
+}
+
+#[test]
+fn an_offer_is_answered_once_and_in_time() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({}));
+    fixture.announce(1, 'q', offers(1));
+    let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
+    assert_eq!(outcome, Outcome::served(RequestKind::Answer));
+    assert_eq!(reply, None);
+    let (to, relayed) = fixture.post.answers.pop().unwrap();
+    assert_eq!(to, 1);
+    assert_eq!(relayed["peer_id"], "pppppppppppppppppppp");
+    assert_eq!(relayed["offer_id"], "offer000000000000000");
+    assert_eq!(relayed["answer"], json!({"type": "answer", "sdp": "back"}));
+
+    let refused = |fixture: &mut Fixture, connection, message: &Value, reason| {
+        let (outcome, reply) = fixture.say(connection, message);
+        assert_eq!(outcome, Outcome::unserved(RequestKind::Answer, reason));
+        let reply = reply.unwrap();
+        assert_eq!(reply["action"], "announce");
+        assert_eq!(reply["info_hash"], HASH);
+        assert!(reply["failure reason"].is_string());
+        assert!(fixture.post.answers.is_empty());
+    };
+    refused(&mut fixture, 0, &answer('p', 'q'), Unserved::UnknownOffer);
+    refused(&mut fixture, 2, &answer('r', 'q'), Unserved::NotAnnounced);
+    refused(&mut fixture, 0, &answer('r', 'q'), Unserved::NotAnnounced);
+
+    fixture.announce(1, 'q', offers(1));
+    // It is of another peer.
+    refused(&mut fixture, 0, &answer('p', 'x'), Unserved::UnknownOffer);
+    fixture.now += RULES.offer_lifetime_seconds;
+    refused(&mut fixture, 0, &answer('p', 'q'), Unserved::ExpiredOffer);
+    fixture.announce(1, 'q', offers(1));
+    fixture.now += RULES.offer_lifetime_seconds - 1;
+    assert_eq!(fixture.say(0, &answer('p', 'q')).1, None);
+}
+
+#[test]
+fn the_newer_connection_owns_the_peer() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({}));
+    fixture.announce(1, 'p', json!({}));
+    assert_eq!(fixture.scraped()["incomplete"], 1);
+    fixture.close(0);
+    assert_eq!(fixture.scraped()["incomplete"], 1);
+    fixture.announce(3, 'q', offers(1));
+    assert_eq!(fixture.post.offers[0].0, 1, "offers go to the newer one");
+    // What the older one stops is not the newer one's.
+    fixture.announce(4, 'p', json!({}));
+    fixture.announce(1, 'p', json!({"event": "stopped"}));
+    assert_eq!(fixture.scraped()["incomplete"], 2);
+    fixture.close(4);
+    assert_eq!(fixture.scraped()["incomplete"], 1);
+}
+
+#[test]
+fn a_connection_has_one_peer_id_on_a_torrent() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({}));
+    let (outcome, reply) = fixture.say(0, &announce('q', json!({})));
+    assert_eq!(outcome.unserved, Some(Unserved::OtherPeerId));
+    assert_eq!(reply.unwrap()["info_hash"], HASH);
+    assert_eq!(fixture.scraped()["incomplete"], 1);
+    fixture.announce(0, 'p', json!({"event": "stopped"}));
+    fixture.announce(0, 'q', json!({}));
+    // Another one on another torrent.
+    fixture.announce(0, 'r', json!({"info_hash": "bbbbbbbbbbbbbbbbbbbb"}));
+}
+
+#[test]
+fn torrents_of_a_connection_are_bounded() {
+    let mut fixture = Fixture::new();
+    let other = |letter: char| json!({"info_hash": letter.to_string().repeat(20)});
+    for letter in "abc".chars() {
+        fixture.announce(0, 'p', other(letter));
+    }
+    let (outcome, _) = fixture.say(0, &announce('p', other('d')));
+    assert_eq!(outcome.unserved, Some(Unserved::MaxTorrentsPerConnection));
+    fixture.announce(0, 'p', other('a'));
+    let mut stopped = other('a');
+    stopped["event"] = json!("stopped");
+    fixture.announce(0, 'p', stopped);
+    fixture.announce(0, 'p', other('d'));
+    fixture.close(0);
+    assert_eq!(
+        fixture
+            .tracker
+            .state
+            .swarms
+            .all()
+            .next()
+            .unwrap()
+            .totals()
+            .peers,
+        0
+    );
+}
+
+#[test]
+fn families_are_together_unless_they_are_to_be_apart() {
+    for (are_apart, others) in [(false, 1), (true, 0)] {
+        let mut fixture = Fixture::with(RULES, are_apart);
+        fixture.announce(0, 'p', json!({}));
+        let reply = fixture.announce(2, 'q', json!({}));
+        assert_eq!(reply["incomplete"], others);
+    }
+}
+
+#[test]
+fn downloads_are_counted_and_outlive_their_peers() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({"left": 0, "event": "completed"}));
+    fixture.announce(0, 'p', json!({"left": 0, "event": "completed"}));
+    fixture.close(0);
+    let expected = json!({"complete": 0, "incomplete": 0, "downloaded": 1});
+    assert_eq!(fixture.scraped(), expected);
+}
+
+#[test]
+fn scrapes_are_cut_and_answered_also_for_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({}));
+    let unknown = |letter: char| letter.to_string().repeat(20);
+    let list = json!([HASH, HASH, unknown('x'), unknown('y')]);
+    let (_, reply) = fixture.say(0, &json!({"action": "scrape", "info_hash": list}));
+    let files = &reply.unwrap()["files"];
+    assert_eq!(files[HASH]["incomplete"], 1);
+    assert!(files.as_object().unwrap().len() <= 2);
+    let (outcome, reply) = fixture.say(0, &json!({"action": "scrape", "info_hash": []}));
+    assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
+    assert_eq!(reply.unwrap()["files"], json!({}));
+    let (outcome, reply) = fixture.say(0, &json!({"action": "scrape"}));
+    assert_eq!(outcome.unserved, Some(Unserved::FullScrape));
+    assert_eq!(reply.unwrap()["action"], "scrape");
+}
+
+#[test]
+fn what_is_malformed_gets_a_reply() {
+    let mut fixture = Fixture::new();
+    for message in [
+        json!([]),
+        json!({}),
+        json!({"action": "dance"}),
+        json!({"action": "announce", "info_hash": "short"}),
+        json!({"action": "announce", "info_hash": HASH, "peer_id": "x"}),
+        json!({"action": "announce", "info_hash": HASH, "peer_id": "łłłłłłłłłłłłłłłłłłłł"}),
+    ] {
+        let (outcome, reply) = fixture.say(0, &message);
+        assert!(outcome.unserved.is_some(), "{message}");
+        assert!(reply.unwrap()["failure reason"].is_string(), "{message}");
+    }
+    assert!(fixture.sessions[&0].torrents().is_empty());
+}
+
+/// A step of a history of connections.
+#[derive(Debug, Clone)]
+enum Step {
+    Announce {
+        connection: u64,
+        peer: u8,
+        torrent: u8,
+    },
+    Stop {
+        connection: u64,
+        peer: u8,
+        torrent: u8,
+    },
+    Close {
+        connection: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let all = (0..6_u64, 0..4_u8, 0..3_u8);
+    prop_oneof![
+        4 => all.clone().prop_map(|(connection, peer, torrent)| Step::Announce {
+            connection, peer, torrent,
+        }),
+        1 => all.prop_map(|(connection, peer, torrent)| Step::Stop { connection, peer, torrent }),
+        1 => (0..6_u64).prop_map(|connection| Step::Close { connection }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn peers_are_owned_as_in_a_plain_model(steps in prop::collection::vec(step(), 1..80)) {
+        let mut fixture = Fixture::new();
+        // Who owns which peer, and as whom connections have announced.
+        let mut owners = BTreeMap::<(u8, u8), u64>::new();
+        let mut announced = BTreeMap::<(u64, u8), u8>::new();
+        let message = |torrent: u8, peer: u8, event: &str| json!({
+            "action": "announce",
+            "info_hash": char::from(b'a' + torrent).to_string().repeat(20),
+            "peer_id": char::from(b'p' + peer).to_string().repeat(20),
+            "left": 1,
+            "event": event,
+        });
+        for step in steps {
+            match step {
+                Step::Announce { connection, peer, torrent } => {
+                    let (outcome, _) = fixture.say(connection, &message(torrent, peer, "update"));
+                    let known = *announced.entry((connection, torrent)).or_insert(peer);
+                    prop_assert_eq!(outcome.unserved.is_none(), known == peer);
+                    if known == peer {
+                        owners.insert((torrent, peer), connection);
+                    }
+                }
+                Step::Stop { connection, peer, torrent } => {
+                    fixture.say(connection, &message(torrent, peer, "stopped"));
+                    if announced.get(&(connection, torrent)) == Some(&peer) {
+                        announced.remove(&(connection, torrent));
+                        if owners.get(&(torrent, peer)) == Some(&connection) {
+                            owners.remove(&(torrent, peer));
+                        }
+                    }
+                }
+                Step::Close { connection } => {
+                    fixture.close(connection);
+                    announced.retain(|(other, _), _| *other != connection);
+                    owners.retain(|_, owner| *owner != connection);
+                }
+            }
+            for torrent in 0..3 {
+                let count = owners.keys().filter(|(other, _)| *other == torrent).count();
+                let hash = InfoHash([b'a' + torrent; 20]);
+                let swarm = fixture.tracker.state.swarms.all().next().unwrap();
+                prop_assert_eq!(swarm.lock(&hash).scrape().leechers as usize, count);
+            }
+        }
+    }
+}

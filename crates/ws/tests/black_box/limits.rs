@@ -1,0 +1,87 @@
+//! Those who ask for too much, or do not take what they get.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::wire::{TEXT, announce, frame, offers};
+
+#[test]
+fn receivers_that_never_read_are_cut_off() {
+    for kind in KINDS {
+        for workers in ["1", "2"] {
+            let settings = [
+                ("network.max_unsent_bytes", "20000"),
+                ("network.write_timeout", "60"),
+                ("socket_workers", workers),
+            ];
+            let tracker = Tracker::with(kind, &settings);
+            let mut deaf = tracker.client();
+            deaf.announce('a', 'p', json!({}));
+            let mut other = tracker.client();
+            other.announce('a', 'q', json!({}));
+            let message = announce('a', 'q', offers(1, 10_000)).to_string();
+            let bytes = frame(TEXT, message.as_bytes());
+            let full = [("reason", "full_output")];
+            for _ in 0..3_000 {
+                other.send(&bytes);
+                other.reply();
+                if tracker.metric("connections_cut_total", &full) > 0.0 {
+                    break;
+                }
+            }
+            tracker.await_metric("connections_cut_total", &full, 1.0);
+            tracker.await_metric("peers", &[], 1.0);
+            other.announce('a', 'q', json!({}));
+        }
+    }
+}
+
+#[test]
+fn who_does_not_read_replies_is_not_served_on() {
+    for kind in KINDS {
+        let tracker = Tracker::with(kind, &[("network.write_timeout", "1")]);
+        let mut client = tracker.client();
+        let scrape = json!({"action": "scrape", "info_hash": vec!["a".repeat(20); 200]});
+        let bytes = frame(TEXT, scrape.to_string().as_bytes()).repeat(100);
+        // It reads nothing, so at some time nothing is read of it either.
+        let is_cut = || tracker.metric("connections", &[]) == 0.0;
+        for _ in 0..2_000 {
+            if client.send_for(Duration::from_secs(2), &bytes).is_err() || is_cut() {
+                break;
+            }
+        }
+        tracker.await_metric("connections", &[], 0.0);
+        tracker.client().announce('a', 'p', json!({}));
+    }
+}
+
+#[test]
+fn floods_of_offers_are_bounded() {
+    let tracker = Tracker::start(PLAIN);
+    let mut victim = tracker.client();
+    victim.announce('a', 'p', json!({}));
+    let mut flood = tracker.client();
+    flood.announce('a', 'q', json!({}));
+    // Only so many as there are peers to get them, and as are allowed.
+    flood.announce('a', 'q', offers(10, 10));
+    victim.relayed();
+    victim.expect_silence();
+    for _ in 0..300 {
+        flood.announce('a', 'q', offers(1, 10));
+        victim.relayed();
+    }
+    let forgotten = [("reason", "too_many")];
+    assert_eq!(tracker.metric("forgotten_offers_total", &forgotten), 45.0);
+}
+
+#[test]
+fn connections_of_an_address_are_capped() {
+    let tracker = Tracker::with(PLAIN, &[("network.max_connections_per_ip", "2")]);
+    let mut first = tracker.client();
+    let _second = tracker.client();
+    tracker.raw().expect_end();
+    first.announce('a', 'p', json!({}));
+    tracker.client_ipv6().announce('a', 'q', json!({}));
+}

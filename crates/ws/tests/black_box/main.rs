@@ -1,0 +1,19 @@
+//! Black-box tests: they start the binary, speak over loopback connections with
+//! frames made by hand, and know nothing of how it is made.
+//!
+//! Each test has trackers of its own on ports of its own, so all of them run at
+//! the same time. What connections have in common is tested with both event
+//! loops, with TLS and without.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed step of a test fails the test, and says where"
+)]
+
+mod frames;
+mod limits;
+mod messages;
+mod pages;
+mod relaying;
+mod service;
+mod tracker;
+mod wire;

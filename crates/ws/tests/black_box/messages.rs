@@ -1,0 +1,137 @@
+//! What is answered to messages.
+
+use serde_json::{Value, json};
+
+use crate::tracker::{PLAIN, Tracker};
+use crate::wire::{TEXT, announce, frame, name};
+
+#[test]
+fn counts_and_scrapes() {
+    let tracker = Tracker::start(PLAIN);
+    let mut first = tracker.client();
+    first.announce('a', 'p', json!({"left": 0, "event": "completed"}));
+    let mut second = tracker.client();
+    let reply = second.announce('a', 'q', json!({}));
+    assert_eq!(
+        (&reply["complete"], &reply["incomplete"]),
+        (&json!(1), &json!(0))
+    );
+    let scrape = json!({"action": "scrape", "info_hash": [name('a'), name('b')]});
+    let reply = second.ask(&scrape);
+    assert_eq!(reply["action"], "scrape");
+    let expected = json!({"complete": 1, "incomplete": 1, "downloaded": 1});
+    assert_eq!(reply["files"][name('a')], expected);
+    let none = json!({"complete": 0, "incomplete": 0, "downloaded": 0});
+    assert_eq!(reply["files"][name('b')], none);
+    let reply = first.announce('a', 'p', json!({"event": "stopped", "left": 0}));
+    assert_eq!(reply["incomplete"], 1);
+    assert_eq!(tracker.metric("peers", &[]), 1.0);
+}
+
+#[test]
+fn nulls_and_unknown_fields_are_accepted() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    let more = json!({
+        "left": null, "event": null, "numwant": null, "offers": null,
+        "uploaded": 0, "downloaded": 0, "trackerid": null, "key": "x",
+    });
+    client.announce('a', 'p', more);
+    client.announce('a', 'p', json!({"event": "paused"}));
+    client.announce('a', 'p', json!({"event": "dancing"}));
+}
+
+#[test]
+fn info_hashes_are_bytes() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    // Also what JSON has to escape.
+    let hash: String = (0..20_u8).map(|byte| char::from(byte * 13)).collect();
+    let reply = client.ask(&announce('a', 'p', json!({"info_hash": hash})));
+    assert_eq!(reply["info_hash"], hash);
+    let reply = client.ask(&json!({"action": "scrape", "info_hash": hash}));
+    assert_eq!(reply["files"][&hash]["incomplete"], 1);
+}
+
+#[test]
+fn malformed_messages_get_an_error_that_names_what_is_known() {
+    let tracker = Tracker::start(PLAIN);
+    let mut client = tracker.client();
+    for text in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"action\":",
+        "\u{0}",
+        "{\"action\": 1}",
+    ] {
+        client.send(frame(TEXT, text.as_bytes()));
+        let reply = client.reply();
+        assert!(reply["failure reason"].is_string(), "{text}: {reply}");
+    }
+    let faulty = |more: Value| announce('a', 'p', more);
+    for (message, has_hash) in [
+        (faulty(json!({"info_hash": "short"})), false),
+        (faulty(json!({"info_hash": "a".repeat(21)})), false),
+        (faulty(json!({"info_hash": "ł".repeat(20)})), false),
+        (faulty(json!({"peer_id": "short"})), true),
+        (faulty(json!({"peer_id": 1})), true),
+        (faulty(json!({"offers": "none"})), true),
+        (
+            faulty(json!({"offers": [{"offer_id": "x", "offer": {}}]})),
+            true,
+        ),
+        (faulty(json!({"answer": {}, "to_peer_id": "x"})), true),
+    ] {
+        let reply = client.ask(&message);
+        assert!(reply["failure reason"].is_string(), "{message}: {reply}");
+        assert_eq!(reply["action"], "announce", "{message}: {reply}");
+        assert_eq!(
+            reply["info_hash"] == name('a'),
+            has_hash,
+            "{message}: {reply}"
+        );
+    }
+    let reply = client.ask(&json!({"action": "scrape"}));
+    assert_eq!(reply["action"], "scrape");
+    assert!(reply["failure reason"].is_string());
+    // The connection has survived all of that.
+    client.announce('a', 'p', json!({}));
+    assert_eq!(tracker.metric("peers", &[]), 1.0);
+    assert_eq!(tracker.unserved("full_scrape"), 1.0);
+}
+
+#[test]
+fn caps_give_errors() {
+    let settings = [
+        ("limits.max_torrents", "2"),
+        ("limits.max_peers_per_torrent", "1"),
+        ("limits.max_torrents_per_connection", "2"),
+    ];
+    let tracker = Tracker::with(PLAIN, &settings);
+    let mut first = tracker.client();
+    let mut second = tracker.client();
+    first.announce('a', 'p', json!({}));
+    let reply = second.ask(&announce('a', 'q', json!({})));
+    assert_eq!(
+        reply["failure reason"],
+        "torrent has reached its maximum of peers"
+    );
+    first.announce('b', 'p', json!({}));
+    let reply = second.ask(&announce('c', 'q', json!({})));
+    assert_eq!(
+        reply["failure reason"],
+        "tracker has reached its maximum of torrents"
+    );
+    let reply = first.ask(&announce('c', 'p', json!({})));
+    let message = "connection has reached its maximum of torrents";
+    assert_eq!(reply["failure reason"], message);
+    for reason in [
+        "max_torrents",
+        "max_peers_per_torrent",
+        "max_torrents_per_connection",
+    ] {
+        assert_eq!(tracker.unserved(reason), 1.0, "{reason}");
+    }
+}

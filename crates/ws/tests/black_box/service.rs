@@ -1,0 +1,115 @@
+//! Beside the messages: access list, snapshot, figures, churn.
+
+use aquatic_test_harness::{Signal, http};
+use serde_json::json;
+
+use crate::tracker::{KINDS, PLAIN, Place, Tracker};
+use crate::wire::{announce, name, offers};
+
+#[test]
+fn the_access_list_can_be_exchanged() {
+    let mut place = Place::new(PLAIN);
+    place.set("access_list.mode", "\"allow\"");
+    place.set_path("access_list.path", "list");
+    place.setup.write("list", "61".repeat(20));
+    let mut tracker = place.start();
+    let mut client = tracker.client();
+    client.announce('a', 'p', json!({}));
+    let refused = client.ask(&announce('b', 'p', json!({})));
+    assert_eq!(
+        refused["failure reason"],
+        "torrent is not allowed on this tracker"
+    );
+    assert_eq!(tracker.unserved("forbidden"), 1.0);
+    let refused = client.ask(&json!({"action": "scrape", "info_hash": name('b')}));
+    assert_eq!(refused["action"], "scrape");
+    assert!(refused["failure reason"].is_string());
+
+    tracker.place.setup.write("list", "62".repeat(20));
+    tracker.daemon.reload(Signal::SIGHUP);
+    client.announce('b', 'p', json!({}));
+    // What has become forbidden is forgotten.
+    tracker.await_metric("torrents", &[], 1.0);
+}
+
+#[test]
+fn downloads_survive_a_restart_and_peers_do_not() {
+    let mut place = Place::new(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    let tracker = place.start();
+    let mut client = tracker.client();
+    client.announce('a', 'p', json!({"left": 0, "event": "completed"}));
+    client.announce('b', 'p', json!({}));
+    let tracker = tracker.restart();
+    let scrape = json!({"action": "scrape", "info_hash": name('a')});
+    let files = &tracker.client().ask(&scrape)["files"];
+    let expected = json!({"complete": 0, "incomplete": 0, "downloaded": 1});
+    assert_eq!(files[name('a')], expected);
+    assert_eq!(tracker.metric("peers", &[]), 0.0);
+}
+
+#[test]
+fn silent_peers_are_forgotten() {
+    let settings = [
+        ("cleaning.torrent_cleaning_interval", "1"),
+        ("cleaning.max_peer_age", "1"),
+    ];
+    let tracker = Tracker::with(PLAIN, &settings);
+    let mut client = tracker.client();
+    client.announce('a', 'p', json!({}));
+    tracker.await_metric("peers", &[], 0.0);
+    // The connection is still there, and may announce again.
+    client.announce('a', 'p', json!({}));
+}
+
+#[test]
+fn peers_go_with_their_connections() {
+    for kind in KINDS {
+        let tracker = Tracker::with(kind, &[("socket_workers", "2")]);
+        for round in 0..5 {
+            let mut clients: Vec<_> = (0..20).map(|_| tracker.client()).collect();
+            for (number, client) in clients.iter_mut().enumerate() {
+                let peer = char::from(b'A' + number as u8);
+                for torrent in "abc".chars() {
+                    client.announce(torrent, peer, offers(2, 100));
+                }
+            }
+            assert_eq!(tracker.metric("peers", &[]), 60.0, "{kind:?} {round}");
+            drop(clients);
+            tracker.await_metric("peers", &[], 0.0);
+            tracker.await_metric("connections", &[], 0.0);
+        }
+    }
+}
+
+#[test]
+fn figures_name_what_was_asked_for() {
+    let settings = [("metrics.peer_clients", "true")];
+    let tracker = Tracker::with(PLAIN, &settings);
+    let mut client = tracker.client();
+    client.announce('a', 'p', json!({"peer_id": "-WW0208-abcdefghijkl"}));
+    client.ask(&json!({"action": "scrape", "info_hash": name('a')}));
+    tracker.client_ipv6().announce('a', 'q', json!({}));
+    for (family, kind, count) in [
+        ("ipv4", "announce", 1.0),
+        ("ipv4", "scrape", 1.0),
+        ("ipv6", "announce", 1.0),
+        ("ipv6", "scrape", 0.0),
+    ] {
+        let labels = [("family", family), ("kind", kind)];
+        assert_eq!(
+            tracker.metric("requests_total", &labels),
+            count,
+            "{labels:?}"
+        );
+    }
+    assert_eq!(tracker.metric("upgrades_total", &[]), 2.0);
+    let page = http::get(tracker.place.metrics.ipv4(), "/metrics");
+    assert!(page.body.contains("client=\"WebTorrent"), "{}", page.body);
+    let json = http::get(tracker.place.metrics.ipv4(), "/stats.json");
+    assert!(
+        json.body.contains("\"aquatic_ws_offers_total\""),
+        "{}",
+        json.body
+    );
+}

@@ -1,0 +1,400 @@
+//! A client that sends bytes and reads frames, made by hand.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aquatic_test_harness::PATIENCE;
+use aquatic_test_harness::certificates::AUTHORITY;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+
+/// RFC 6455, 5.2.
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+
+/// A connection.
+pub(crate) struct Client {
+    stream: Stream,
+    received: Vec<u8>,
+    /// Messages that were passed over by [`Client::reply`].
+    relayed: Vec<Value>,
+    peer_id: Value,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A frame of the tracker.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The bytes of a frame of a client, complete in itself.
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    frame_of(0x80 | opcode, payload)
+}
+
+/// The bytes of a frame of a client with this first byte.
+pub(crate) fn frame_of(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+    let mut bytes = vec![first];
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length @ 126..0x1_0000 => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
+    bytes
+}
+
+impl Client {
+    /// Connects, with TLS if asked to.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr, is_tls: bool) -> Self {
+        let tcp = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let stream = if is_tls {
+            let name = address.ip().into();
+            let connection = ClientConnection::new(Arc::new(tls_config()), name).unwrap();
+            Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))
+        } else {
+            Stream::Plain(tcp)
+        };
+        Self {
+            stream,
+            received: Vec::new(),
+            relayed: Vec::new(),
+            peer_id: Value::Null,
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => {
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes.as_ref()).unwrap();
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 1 << 14];
+        let count = match &mut self.stream {
+            Stream::Plain(stream) => stream.read(&mut buffer),
+            Stream::Tls(stream) => stream.read(&mut buffer),
+        }?;
+        self.received.extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+
+    /// Asks for WebSocket, with these further header lines; returns the head of
+    /// the answer.
+    #[track_caller]
+    pub(crate) fn ask_to_upgrade(&mut self, headers: &str) -> String {
+        self.send(format!(
+            "GET / HTTP/1.1\r\n\
+             Host: tracker.test\r\n\
+             Connection: keep-alive, Upgrade\r\n\
+             Upgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate\r\n\
+             {headers}\r\n"
+        ));
+        self.head()
+    }
+
+    /// The head of an answer over HTTP.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> String {
+        loop {
+            let end = self.received.windows(4).position(|it| it == b"\r\n\r\n");
+            if let Some(end) = end {
+                let rest = self.received.split_off(end + 4);
+                let head = std::mem::replace(&mut self.received, rest);
+                return String::from_utf8(head).unwrap();
+            }
+            assert!(self.read_more().expect("an answer") > 0, "closed");
+        }
+    }
+
+    /// Becomes WebSocket.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) {
+        let head = self.ask_to_upgrade("");
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        // RFC 6455, 1.3, has this nonce and its answer.
+        assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(!head.to_ascii_lowercase().contains("extensions"));
+    }
+
+    /// The next frame, unless there is an end instead.
+    pub(crate) fn try_frame(&mut self) -> io::Result<Frame> {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Ok(frame);
+            }
+            if self.read_more()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn frame(&mut self) -> Frame {
+        self.try_frame().expect("a frame")
+    }
+
+    fn take_frame(&mut self) -> Option<Frame> {
+        let (start, length) = match *self.received.as_slice() {
+            [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            [_, 127, a, b, c, d, e, f, g, h, ..] => {
+                (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize)
+            }
+            [_, length @ 0..126, ..] => (2, usize::from(length)),
+            _ => return None,
+        };
+        if self.received.len() < start + length {
+            return None;
+        }
+        assert_eq!(self.received[0] & 0xf0, 0x80, "no fragments, no extensions");
+        let rest = self.received.split_off(start + length);
+        let bytes = std::mem::replace(&mut self.received, rest);
+        Some(Frame {
+            opcode: bytes[0] & 0xf,
+            payload: bytes[start..].to_vec(),
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn say(&mut self, message: &Value) {
+        self.send(frame(TEXT, message.to_string().as_bytes()));
+    }
+
+    /// The next message, whatever it is.
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Value {
+        let frame = self.frame();
+        assert_eq!(frame.opcode, TEXT, "{frame:?}");
+        serde_json::from_slice(&frame.payload).unwrap()
+    }
+
+    /// The next answer to what this client has said; offers and answers of
+    /// others are kept for later.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Value {
+        loop {
+            let message = self.message();
+            if message.get("offer_id").is_none() {
+                return message;
+            }
+            self.relayed.push(message);
+        }
+    }
+
+    /// The next offer or answer of another client.
+    #[track_caller]
+    pub(crate) fn relayed(&mut self) -> Value {
+        if !self.relayed.is_empty() {
+            return self.relayed.remove(0);
+        }
+        let message = self.message();
+        assert!(message.get("offer_id").is_some(), "{message}");
+        message
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&mut self, message: &Value) -> Value {
+        self.say(message);
+        self.reply()
+    }
+
+    /// Announces a torrent, a letter, as a peer, another one.
+    #[track_caller]
+    pub(crate) fn announce(&mut self, torrent: char, peer: char, more: Value) -> Value {
+        let message = announce(torrent, peer, more);
+        self.peer_id = message["peer_id"].clone();
+        let reply = self.ask(&message);
+        assert!(reply.get("failure reason").is_none(), "{reply}");
+        reply
+    }
+
+    /// Reads all that was relayed so far.
+    #[track_caller]
+    pub(crate) fn read_relayed(&mut self) {
+        self.send(frame(PING, b""));
+        loop {
+            let frame = self.frame();
+            if frame.opcode == PONG {
+                return;
+            }
+            let message: Value = serde_json::from_slice(&frame.payload).unwrap();
+            assert!(message.get("offer_id").is_some(), "{message}");
+            self.relayed.push(message);
+        }
+    }
+
+    /// What was relayed and not looked at.
+    pub(crate) fn take_relayed(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.relayed)
+    }
+
+    /// As whom the client has announced last.
+    pub(crate) fn peer_id(&self) -> Value {
+        self.peer_id.clone()
+    }
+
+    /// Whether the other side is alive, and has nothing to say.
+    #[track_caller]
+    pub(crate) fn expect_silence(&mut self) {
+        self.send(frame(PING, b"silence"));
+        let expected = Frame {
+            opcode: PONG,
+            payload: b"silence".to_vec(),
+        };
+        assert_eq!(self.frame(), expected);
+    }
+
+    /// Reads the last frame, which is a close frame with this code, and the end.
+    #[track_caller]
+    pub(crate) fn expect_close(&mut self, code: u16) {
+        let frame = loop {
+            let frame = self.frame();
+            if frame.opcode != TEXT {
+                break frame;
+            }
+        };
+        assert_eq!(frame.opcode, CLOSE, "{frame:?}");
+        assert_eq!(frame.payload[..2], code.to_be_bytes(), "{frame:?}");
+        assert!(std::str::from_utf8(&frame.payload[2..]).is_ok());
+        self.expect_end();
+    }
+
+    /// Reads to the end of the connection, where nothing may be left.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        loop {
+            match self.read_more() {
+                Ok(0) => break,
+                Ok(_) => {}
+                // What the tracker has not read makes the end abrupt.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    break;
+                }
+                Err(error) => panic!("the connection stays open: {error}"),
+            }
+        }
+        assert!(
+            self.received.is_empty(),
+            "more came: {}",
+            self.received.escape_ascii()
+        );
+    }
+
+    /// Everything until the end.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> String {
+        while matches!(self.read_more(), Ok(1..)) {}
+        String::from_utf8(std::mem::take(&mut self.received)).unwrap()
+    }
+
+    /// Sends as long as somebody takes it, for a bounded time.
+    pub(crate) fn send_for(&mut self, time: Duration, bytes: &[u8]) -> io::Result<()> {
+        self.tcp().set_write_timeout(Some(time))?;
+        self.try_send(bytes)
+    }
+}
+
+/// The message that announces a torrent, a letter, as a peer, another one.
+pub(crate) fn announce(torrent: char, peer: char, more: Value) -> Value {
+    let mut message = json!({
+        "action": "announce",
+        "info_hash": name(torrent),
+        "peer_id": name(peer),
+        "left": 1,
+    });
+    for (key, value) in more.as_object().unwrap() {
+        message[key] = value.clone();
+    }
+    message
+}
+
+/// Twenty times the same letter.
+pub(crate) fn name(letter: char) -> String {
+    letter.to_string().repeat(20)
+}
+
+/// So many offers with a description of so many bytes, for
+/// [`Client::announce`].
+pub(crate) fn offers(count: usize, bytes: usize) -> Value {
+    let offers: Vec<Value> = (0..count)
+        .map(|number| {
+            json!({
+                "offer_id": format!("offer{number:015}"),
+                "offer": {"type": "offer", "sdp": "s".repeat(bytes)},
+            })
+        })
+        .collect();
+    json!({"offers": offers, "numwant": count})
+}
+
+/// The message that answers the first of [`offers`] of a peer.
+pub(crate) fn answer(torrent: char, from: char, to: char) -> Value {
+    let more = json!({
+        "to_peer_id": name(to),
+        "offer_id": format!("offer{:015}", 0),
+        "answer": {"type": "answer", "sdp": "back"},
+    });
+    announce(torrent, from, more)
+}
+
+/// Trusts the authority of the tests only.
+fn tls_config() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
+    roots.add(authority).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}

@@ -1,0 +1,257 @@
+//! Configuration files of this release and of earlier ones, and what is
+//! refused.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+
+use aquatic_service::config::{self, Config as _, Loaded, LogLevel};
+use aquatic_stream::EventLoop;
+use aquatic_ws::config::Config;
+use aquatic_ws::settings::Settings;
+
+fn loaded(text: &str) -> Loaded<Config> {
+    config::parse(text, Path::new("ws.toml")).unwrap()
+}
+
+fn settings(text: &str) -> Settings {
+    loaded(text).settings(Settings::new).unwrap()
+}
+
+/// What is wrong with the values of a file.
+fn refused(text: &str) -> Vec<String> {
+    let error = loaded(text).settings(Settings::new).unwrap_err();
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+/// `--migrate-config` of an old file gives a file of today.
+fn assert_migrates(old: &Loaded<Config>) {
+    let migrated = loaded(&old.effective_toml());
+    assert_eq!(migrated.warnings, Vec::<String>::new());
+    assert_eq!(migrated.config, old.config);
+}
+
+const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
+const CONNECTIONS: &str = "ignored: connections are closed when their time has come";
+
+#[test]
+fn the_default_file_is_the_default_configuration() {
+    let file = loaded(Config::DEFAULT_TOML);
+    assert_eq!(file.warnings, Vec::<String>::new());
+    assert_eq!(file.config, Config::default());
+    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+}
+
+#[test]
+fn default_settings() {
+    let settings = settings("");
+    assert_eq!(settings.workers, None);
+    assert_eq!(settings.addresses.len(), 2);
+    assert_eq!(settings.rules.announce_interval_seconds, 120);
+    assert_eq!(settings.rules.max_offers, 10);
+    assert_eq!(settings.connections.event_loop, EventLoop::Auto);
+    assert!(settings.connections.proxy_protocol.is_none());
+    assert_eq!(settings.messages.origins, None);
+    assert_eq!(settings.tls, None);
+    assert!(!settings.are_families_apart);
+    assert_eq!(settings.process.advice, Vec::<String>::new());
+}
+
+#[test]
+fn release_0_2() {
+    let file = loaded(include_str!("compat/0.2.toml"));
+    let mut expected = Config {
+        socket_workers: 2,
+        log_level: LogLevel::Warn,
+        ..Config::default()
+    };
+    expected.network.address.0 = vec!["0.0.0.0:3000".to_owned()];
+    expected.network.tls_certificate_path = "./cert.pem".into();
+    expected.network.tls_private_key_path = "./key.pem".into();
+    expected.network.websocket_max_frame_size = 16_384;
+    expected.cleaning.max_peer_age = 1_800;
+    expected.cleaning.max_connection_idle = 300;
+    expected.privileges.chroot_path = ".".into();
+    assert_eq!(file.config, expected);
+    assert_eq!(
+        file.warnings,
+        [
+            format!("ws.toml:2:1: request_workers: {WORKERS}"),
+            "ws.toml:7:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+                .to_owned(),
+            format!("ws.toml:22:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
+        ]
+    );
+    // It knew no connections in the clear; nobody should find out late.
+    let advice = file.settings(Settings::new).unwrap().process.advice;
+    let unused = "network.tls_certificate_path: set, but not used: connections are not encrypted";
+    assert!(
+        advice.iter().any(|line| line.starts_with(unused)),
+        "{advice:?}"
+    );
+    assert_migrates(&file);
+}
+
+#[test]
+fn releases_0_9_and_2026() {
+    for text in [
+        include_str!("compat/0.9.toml"),
+        include_str!("compat/2026.toml"),
+    ] {
+        let file = loaded(text);
+        let mut expected = Config {
+            socket_workers: 1,
+            log_level: LogLevel::Warn,
+            ..Config::default()
+        };
+        expected.network.address.0 = vec!["0.0.0.0:3000".to_owned()];
+        expected.network.websocket_max_frame_size = 16_384;
+        expected.privileges.chroot_path = ".".into();
+        expected.access_list.path = "./access-list.txt".into();
+        assert_eq!(file.config, expected);
+
+        let off = "ignored: the endpoint was off, as it is without metrics.address";
+        let old = [
+            ("swarm_workers", WORKERS),
+            (
+                "network.only_ipv6",
+                "is part of network.address now: [\"0.0.0.0:3000\"]",
+            ),
+            (
+                "network.websocket_write_buffer_size",
+                "ignored: what is to be sent is written at once; network.max_unsent_bytes bounds \
+                 what a client does not take",
+            ),
+            (
+                "network.enable_http_health_checks",
+                "ignored: /health is always answered",
+            ),
+            ("cleaning.connection_cleaning_interval", CONNECTIONS),
+            ("metrics.run_prometheus_endpoint", off),
+            ("metrics.prometheus_endpoint_address", off),
+            (
+                "metrics.torrent_count_update_interval",
+                "ignored: torrents are counted when they are asked for",
+            ),
+        ];
+        assert_eq!(file.warnings.len(), old.len(), "{:#?}", file.warnings);
+        for (warning, (key, fate)) in file.warnings.iter().zip(old) {
+            assert!(warning.ends_with(&format!(": {key}: {fate}")), "{warning}");
+        }
+        assert!(file.settings(Settings::new).is_ok());
+        assert_migrates(&file);
+    }
+}
+
+#[test]
+fn every_value_becomes_a_setting() {
+    let settings = settings(
+        "\
+socket_workers = 3
+[network]
+address = '127.0.0.1:3001'
+event_loop = 'glommio'
+tcp_backlog = 4
+enable_tls = true
+tls_certificate_path = 'cert.pem'
+tls_private_key_path = 'key.pem'
+allowed_origins = ['https://Example.org', 'http://localhost:8080']
+websocket_max_message_size = 50000
+websocket_max_frame_size = 60000
+max_unsent_bytes = 20000
+max_connections = 5
+max_connections_per_ip = 6
+handshake_timeout = 7
+message_timeout = 8
+write_timeout = 9
+proxy_protocol = true
+trusted_proxies = ['192.0.2.0/24']
+[protocol]
+max_scrape_torrents = 10
+max_offers = 11
+peer_announce_interval = 600
+separate_families = true
+[limits]
+max_torrents = 12
+max_peers_per_torrent = 13
+max_torrents_per_connection = 14
+[cleaning]
+torrent_cleaning_interval = 15
+max_peer_age = 700
+max_offer_age = 16
+max_connection_idle = 18
+close_after_tls_update_grace_period = 19
+",
+    );
+    let number = |number| NonZeroUsize::new(number).unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.workers, Some(number(3)));
+    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
+    assert_eq!(settings.backlog, number(4));
+    assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
+    assert_eq!(settings.certificate_grace, seconds(19));
+    let origins = ["https://example.org", "http://localhost:8080"];
+    assert_eq!(settings.messages.origins.unwrap(), origins);
+    assert_eq!(settings.messages.longest_message, 50_000);
+    // A frame is never longer than a message.
+    assert_eq!(settings.messages.longest_frame, 50_000);
+    let connections = settings.connections;
+    assert_eq!(connections.event_loop, EventLoop::Glommio);
+    assert_eq!(connections.limits.max_connections, number(5));
+    assert_eq!(connections.limits.max_connections_per_ip, Some(number(6)));
+    assert_eq!(connections.limits.handshake_timeout, seconds(7));
+    assert_eq!(connections.limits.message_timeout, seconds(8));
+    assert_eq!(connections.limits.write_timeout, seconds(9));
+    assert_eq!(connections.limits.max_unsent_bytes, Some(number(20_000)));
+    assert_eq!(connections.limits.idle_timeout, seconds(9));
+    let proxies = connections.proxy_protocol.unwrap();
+    assert!(proxies.contains([192, 0, 2, 77].into()));
+    assert_eq!(settings.rules.max_scrape_torrents, 10);
+    assert_eq!(settings.rules.max_offers, 11);
+    assert_eq!(settings.rules.announce_interval_seconds, 600);
+    assert!(settings.are_families_apart);
+    assert_eq!(settings.limits.max_torrents, Some(number(12)));
+    assert_eq!(settings.limits.max_peers_per_torrent.unwrap().get(), 13);
+    assert_eq!(settings.rules.max_torrents_per_connection, 14);
+    assert_eq!(settings.cleaning_interval, seconds(15));
+    assert_eq!(settings.rules.peer_lifetime_seconds, 700);
+    assert_eq!(settings.rules.offer_lifetime_seconds, 16);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_with_its_line() {
+    let faults = refused(
+        "\
+[network]
+enable_tls = true
+tls_certificate_path = 'cert.pem'
+allowed_origins = ['https://example.org/', 'example.org', 'https://*.org']
+proxy_protocol = true
+trusted_proxies = []
+max_connections = 0
+websocket_max_message_size = 10
+[protocol]
+max_offers = 0
+[cleaning]
+max_connection_idle = 1
+",
+    );
+    for fault in [
+        "network.tls_private_key_path: a PEM file is needed when enable_tls is true",
+        "ws.toml:4:19: network.allowed_origins: \"https://example.org/\" is not an origin",
+        "ws.toml:4:19: network.allowed_origins: \"example.org\" is not an origin",
+        "ws.toml:4:19: network.allowed_origins: \"https://*.org\" is not an origin",
+        "network.trusted_proxies: at least one address is needed",
+        "ws.toml:7:19: network.max_connections: 0 is out of range",
+        "ws.toml:8:30: network.websocket_max_message_size: 10 is out of range",
+        "ws.toml:10:14: protocol.max_offers: 0 is out of range",
+        "ws.toml:12:23: cleaning.max_connection_idle: 1 is out of range",
+    ] {
+        assert!(
+            faults.iter().any(|line| line.contains(fault)),
+            "{fault}\n{faults:#?}"
+        );
+    }
+}

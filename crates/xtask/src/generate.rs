@@ -102,6 +102,27 @@ const TARGETS: &[Target] = &[
         },
     },
     Target {
+        file: "man/aquatic-ws-load-test.1",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-ws-load-test.1");
+            man::load_test::<aquatic_load_test::ws::WsLoadTest, aquatic_load_test::ws::Config>(page)
+        },
+    },
+    Target {
+        file: "man/aquatic-ws.8",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-ws.8");
+            man::daemon::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
+        },
+    },
+    Target {
+        file: "man/aquatic-ws.toml.5",
+        content: || {
+            let page = include_str!("generate/man/pages/aquatic-ws.toml.5");
+            man::configuration::<aquatic_ws::WsDaemon>(page)
+        },
+    },
+    Target {
         file: "nixos-module/settings/http.nix",
         content: || nix_options::render(&Reference::of::<aquatic_http::config::Config>()?),
     },

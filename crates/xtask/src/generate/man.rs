@@ -43,6 +43,7 @@ const PARTS: &[(&str, &str)] = &[
     ("exit-status", include_str!("man/parts/exit-status")),
     ("figures", include_str!("man/parts/figures")),
     ("files", include_str!("man/parts/files")),
+    ("listen", include_str!("man/parts/listen")),
     ("load-test", include_str!("man/parts/load-test")),
     ("operation", include_str!("man/parts/operation")),
     ("settings", include_str!("man/parts/settings")),
@@ -122,6 +123,15 @@ pub(super) fn access_list(template: &'static str) -> anyhow::Result<String> {
 }
 
 /// What differs between the daemons.
+pub(super) const HTTP_WORDS: &[(&str, &str)] = &[
+    ("@LISTEN@", "ListenStream"),
+    ("@RELOADED@", " and the certificate"),
+    ("@OPEN@", ""),
+    ("@STATE@", "Torrents, peers and download counts"),
+    ("@KEPT@", NO_PEER_FORGOTTEN),
+];
+
+/// As [`HTTP_WORDS`].
 pub(super) const UDP_WORDS: &[(&str, &str)] = &[
     ("@LISTEN@", "ListenDatagram"),
     ("@RELOADED@", ""),
@@ -129,14 +139,27 @@ pub(super) const UDP_WORDS: &[(&str, &str)] = &[
         "@STATE@",
         "Torrents, peers, download counts and the key of connection ids",
     ),
+    ("@KEPT@", NO_PEER_FORGOTTEN),
 ];
 
-/// As [`UDP_WORDS`].
-pub(super) const HTTP_WORDS: &[(&str, &str)] = &[
+/// As [`HTTP_WORDS`].
+pub(super) const WS_WORDS: &[(&str, &str)] = &[
     ("@LISTEN@", "ListenStream"),
     ("@RELOADED@", " and the certificate"),
-    ("@STATE@", "Torrents, peers and download counts"),
+    (
+        "@OPEN@",
+        ",\nand are closed when\n.Ic close_after_tls_update_grace_period\nis over",
+    ),
+    ("@STATE@", "Download counts"),
+    (
+        "@KEPT@",
+        ".\nPeers are not in it, as they are gone with their connections; they connect and\n\
+         announce again",
+    ),
 ];
+
+/// What the state of daemons without connections is for.
+const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";
 
 /// Makes a page.
 ///

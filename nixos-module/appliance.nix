@@ -35,6 +35,18 @@ in
         metrics.address = "127.0.0.1:9002";
       };
     };
+
+    # wss://tracker.example.org:8443, for browsers
+    ws = {
+      enable = true;
+      openFirewall = true;
+      useACMEHost = host;
+      settings = {
+        socket_workers = 2;
+        network.address = onEveryAddress 8443;
+        metrics.address = "127.0.0.1:9003";
+      };
+    };
   };
 
   # The authority asks on port 80 whether the name is ours.

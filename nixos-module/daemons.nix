@@ -14,4 +14,11 @@
     hasTls = true;
     settings = ./settings/http.nix;
   };
+  ws = {
+    title = "BitTorrent tracker over WebSocket";
+    transport = "tcp";
+    onByDefault = false;
+    hasTls = true;
+    settings = ./settings/ws.nix;
+  };
 }

@@ -6,4 +6,5 @@
   minimal = ./minimal.nix;
   reverse-proxy = ./reverse-proxy.nix;
   settings = ./settings.nix;
+  webtorrent = ./webtorrent.nix;
 }

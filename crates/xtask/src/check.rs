@@ -3,6 +3,7 @@
 //! All steps run, whichever fail, so that one run tells everything.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "source files",
         run: || good(source::check()),
+    },
+    Step {
+        name: "Nix files",
+        run: nix_files,
     },
     Step {
         name: "licences, bans, sources",
@@ -175,6 +180,34 @@ fn manual_pages() -> anyhow::Result<()> {
             .args(["-T", "lint", "-W", "warning"])
             .args(pages),
     )
+}
+
+/// The formatter for Nix, a crate of another name, is not worth its installation
+/// where nobody writes Nix.
+fn nix_files() -> anyhow::Result<Finding> {
+    if !has_program("nixfmt") {
+        return Ok(Finding::NotChecked(
+            "nixfmt is missing; install it with `cargo install --locked nixfmt_rs`".to_owned(),
+        ));
+    }
+    let mut files = vec![root().join("flake.nix")];
+    find_nix_files(&root().join("nixos-module"), &mut files)?;
+    succeed(Command::new("nixfmt").arg("--check").args(files))?;
+    Ok(Finding::Good)
+}
+
+fn find_nix_files(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let entries = fs::read_dir(directory)
+        .with_context(|| format!("cannot read directory {}", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            find_nix_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "nix") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn deny(checks: &[&str]) -> anyhow::Result<()> {

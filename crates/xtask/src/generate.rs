@@ -131,6 +131,10 @@ const TARGETS: &[Target] = &[
         content: || nix_options::render(&Reference::of::<aquatic_udp::config::Config>()?),
     },
     Target {
+        file: "nixos-module/settings/ws.nix",
+        content: || nix_options::render(&Reference::of::<aquatic_ws::config::Config>()?),
+    },
+    Target {
         file: "packaging/common/aquatic-http.service",
         content: || Ok(packaged::HTTP.service()),
     },

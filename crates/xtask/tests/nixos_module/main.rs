@@ -9,6 +9,8 @@
 //! - [`flake`]: the flake, with a stand-in for nixpkgs.
 //! - [`programs`]: those of this system, and the daemons that are tested.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod examples;
 mod flake;
 mod nix;

@@ -199,6 +199,10 @@ fn assertions_say_what_is_wrong() {
              http.settings.metrics.address = \"127.0.0.1:9000\";",
             "Two daemons cannot share the TCP address 127.0.0.1:9000",
         ),
+        (
+            "http.enable = true; ws.enable = true;",
+            "Two daemons cannot share the TCP address 0.0.0.0:3000",
+        ),
     ];
     for lib in nix::libs() {
         for (definitions, message) in cases {

@@ -35,14 +35,27 @@ fn they_are_those_of_the_packages() {
             &format!("{{ services.aquatic = {{ enable = true; {enabled} }}; }}"),
         )
         .unwrap();
-        for name in &daemons {
-            for kind in ["service", "socket"] {
-                let unit = format!("aquatic-{name}.{kind}");
-                let path = nix::root().join("packaging/common").join(&unit);
+        // What is packaged is what the module has, too.
+        let packaged: Vec<_> = fs::read_dir(nix::root().join("packaging/common"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        for kind in ["service", "socket"] {
+            let files = packaged
+                .iter()
+                .filter(|path| path.extension().is_some_and(|it| it == kind));
+            let mut count = 0;
+            for path in files {
+                count += 1;
+                let unit = path.file_name().unwrap().to_string_lossy().into_owned();
                 let packaged = fs::read_to_string(&path)
                     .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 let packaged = parse(&packaged);
-                let mut ours = parse(outcome["units"][&unit].as_str().expect("a unit"));
+                let mut ours = parse(
+                    outcome["units"][&unit]
+                        .as_str()
+                        .unwrap_or_else(|| panic!("NixOS has no {unit}")),
+                );
                 // For NixOS, when it switches to another configuration.
                 ours.retain(|(_, directive), _| !directive.starts_with("X-"));
                 // These the other distributions have from generators.
@@ -53,6 +66,7 @@ fn they_are_those_of_the_packages() {
                 assert!(packaged.len() > 5, "{unit}");
                 assert_eq!(ours, packaged, "{unit}");
             }
+            assert!(count > 1, "{count} units of kind {kind}");
         }
     }
 }

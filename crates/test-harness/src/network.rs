@@ -8,9 +8,15 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::panic;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use nix::sched::{self, CloneFlags};
 
 use crate::tools;
 
@@ -105,6 +111,33 @@ impl Host {
         }
         ip(inside, format!("-6 route add default dev {INTERFACE}"));
         host
+    }
+
+    /// Its network namespace, as a file.
+    #[must_use]
+    pub fn namespace(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.namespace.id()))
+    }
+
+    /// Does something on this host, in a thread of its own: a socket that is made
+    /// there stays there. Needs root.
+    ///
+    /// # Panics
+    /// When that is not allowed, and when `action` does.
+    #[track_caller]
+    pub fn run<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(self.namespace()).expect("the host is there");
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                sched::setns(namespace, CloneFlags::CLONE_NEWNET)
+                    .expect("root may change to the namespace of a host");
+                action()
+            });
+            match thread.join() {
+                Ok(value) => value,
+                Err(panic) => panic::resume_unwind(panic),
+            }
+        })
     }
 
     /// A command that runs `program` on this host. Its process id is the program's.

@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_service", &["aquatic_bittorrent"]),
     ("aquatic_stream", &["aquatic_service"]),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
+    ("aquatic_system_tests", &[TEST_HARNESS]),
     ("aquatic_test_harness", &[]),
     (
         "aquatic_udp",

@@ -158,6 +158,18 @@ const TARGETS: &[Target] = &[
         file: "packaging/common/aquatic-udp.toml",
         content: || packaged::UDP.configuration(Reference::of::<aquatic_udp::config::Config>()?),
     },
+    Target {
+        file: "packaging/common/aquatic-ws.service",
+        content: || Ok(packaged::WS.service()),
+    },
+    Target {
+        file: "packaging/common/aquatic-ws.socket",
+        content: || Ok(packaged::WS.socket()),
+    },
+    Target {
+        file: "packaging/common/aquatic-ws.toml",
+        content: || packaged::WS.configuration(Reference::of::<aquatic_ws::config::Config>()?),
+    },
 ];
 
 /// Writes all generated files; with `check`, only compares them.

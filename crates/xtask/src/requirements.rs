@@ -74,6 +74,60 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
 ];
 
+/// Packages of Debian that the tests of our own packages need, and for what.
+pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
+    Package {
+        name: "apt-utils",
+        requirements: &[Program("apt-ftparchive")],
+        purpose: "makes a repository",
+    },
+    Package {
+        name: "debhelper",
+        requirements: &[Program("dh")],
+        purpose: "builds packages",
+    },
+    Package {
+        name: "dpkg-dev",
+        requirements: &[Program("dpkg-buildpackage")],
+        purpose: "builds packages",
+    },
+    Package {
+        name: "gnupg",
+        requirements: &[Program("gpg")],
+        purpose: "signs a repository",
+    },
+    Package {
+        name: "iproute2",
+        requirements: &[Program("ip")],
+        purpose: "networks between client and container",
+    },
+    Package {
+        name: "lintian",
+        requirements: &[Program("lintian")],
+        purpose: "looks for faults in packages",
+    },
+    Package {
+        name: "mmdebstrap",
+        requirements: &[Program("mmdebstrap")],
+        purpose: "root file systems of Debian's releases",
+    },
+    Package {
+        name: "piuparts",
+        requirements: &[Program("piuparts")],
+        purpose: "compares all files before and after",
+    },
+    Package {
+        name: "systemd-container",
+        requirements: &[Program("systemd-nspawn")],
+        purpose: "containers with a systemd of their own",
+    },
+    Package {
+        name: "util-linux",
+        requirements: &[Program("nsenter"), Program("unshare")],
+        purpose: "namespaces",
+    },
+];
+
 /// A package of Debian.
 pub(crate) struct Package {
     pub(crate) name: &'static str,
@@ -102,9 +156,9 @@ impl Requirement {
     }
 }
 
-/// Packages that the system lacks.
-pub(crate) fn missing() -> Vec<&'static Package> {
-    PACKAGES.iter().filter(|it| !it.is_there()).collect()
+/// Packages of a list that the system lacks.
+pub(crate) fn missing(needed: &[Package]) -> Vec<&Package> {
+    needed.iter().filter(|it| !it.is_there()).collect()
 }
 
 /// Installs packages with apt-get.
@@ -166,6 +220,8 @@ mod tests {
 
     #[test]
     fn packages_are_in_order() {
-        assert!(PACKAGES.is_sorted_by_key(|it| it.name));
+        for packages in [PACKAGES, SYSTEM_PACKAGES] {
+            assert!(packages.is_sorted_by_key(|it| it.name));
+        }
     }
 }

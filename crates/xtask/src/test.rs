@@ -3,13 +3,15 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::AddAssign;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, bail};
 
 use crate::check::cargo_command;
-use crate::requirements;
+use crate::requirements::{self, Package};
+
+mod system;
 
 /// The variable with which the harness of the tests allows them to be skipped.
 const WITHOUT_CLIENTS: &str = "AQUATIC_TEST_WITHOUT_CLIENTS";
@@ -25,8 +27,12 @@ pub(crate) struct Arguments {
     /// List what the tests need from the system, and run none
     #[arg(long, conflicts_with = "install")]
     list: bool,
+    /// Build the packages, and test them, and nothing else, in containers of
+    /// Debian; needs root
+    #[arg(long, conflicts_with = "without_clients")]
+    system: bool,
     /// Passed on to `cargo test`, for example `-p aquatic_udp`; all of the
-    /// workspace otherwise
+    /// workspace otherwise. With --system, names of tests, or parts of them
     #[arg(last = true)]
     cargo_arguments: Vec<String>,
 }
@@ -37,17 +43,22 @@ pub(crate) struct Arguments {
 ///
 /// A test fails, or a program that one needs is missing.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let needed = if arguments.system {
+        requirements::SYSTEM_PACKAGES
+    } else {
+        requirements::PACKAGES
+    };
     if arguments.list {
-        list();
+        list(needed);
         return Ok(());
     }
-    let mut missing = requirements::missing();
+    let mut missing = requirements::missing(needed);
     if arguments.install && !missing.is_empty() {
         requirements::install(&missing)?;
-        missing = requirements::missing();
+        missing = requirements::missing(needed);
     }
     if !missing.is_empty() {
-        list();
+        list(needed);
         let names: Vec<_> = missing.iter().map(|it| it.name).collect();
         if !arguments.without_clients {
             bail!(
@@ -59,7 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         println!("tests that need {} are skipped", names.join(", "));
     }
 
-    let (totals, success) = cargo_test(arguments)?;
+    let (totals, success) = if arguments.system {
+        system::run(&arguments.cargo_arguments)?
+    } else {
+        cargo_test(arguments)?
+    };
     println!("{totals}");
     if !success || totals.failed > 0 {
         bail!("not all tests passed");
@@ -70,9 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list() {
+fn list(needed: &[Package]) {
     println!("the tests need, as Debian calls it:");
-    for package in requirements::PACKAGES {
+    for package in needed {
         let state = if package.is_there() {
             "there"
         } else {
@@ -82,7 +97,7 @@ fn list() {
     }
 }
 
-/// Runs `cargo test`, shows what it prints, and counts.
+/// Runs `cargo test`.
 fn cargo_test(arguments: &Arguments) -> anyhow::Result<(Totals, bool)> {
     let mut command = cargo_command();
     command.args(["test", "--all-features", "--no-fail-fast"]);
@@ -95,13 +110,18 @@ fn cargo_test(arguments: &Arguments) -> anyhow::Result<(Totals, bool)> {
     } else {
         command.env_remove(WITHOUT_CLIENTS);
     }
+    run_counted(&mut command)
+}
+
+/// Runs tests, shows what they print, and counts.
+fn run_counted(command: &mut Command) -> anyhow::Result<(Totals, bool)> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("cannot run cargo test")?;
+        .context("cannot run the tests")?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        bail!("cargo test has no output");
+        bail!("the tests have no output");
     };
 
     // Both pipes are read at once, so that neither fills up.
@@ -111,7 +131,7 @@ fn cargo_test(arguments: &Arguments) -> anyhow::Result<(Totals, bool)> {
         Ok(more) => totals += more,
         Err(_) => bail!("the reader of the tests' errors failed"),
     }
-    let status = child.wait().context("cannot wait for cargo test")?;
+    let status = child.wait().context("cannot wait for the tests")?;
     Ok((totals, status.success()))
 }
 

@@ -34,6 +34,13 @@ pub(super) const UDP: Daemon = Daemon {
     files: &[("scrape_exports.path", "scrape-export.txt")],
 };
 
+/// `aquatic-ws`.
+pub(super) const WS: Daemon = Daemon {
+    name: "aquatic-ws",
+    protocol: "WebSocket",
+    files: &[],
+};
+
 impl Daemon {
     /// The service unit.
     pub(super) fn service(self) -> String {
@@ -85,9 +92,11 @@ mod tests {
 
     #[test]
     fn units_have_no_gaps() {
-        for daemon in [HTTP, UDP] {
+        for daemon in [HTTP, UDP, WS] {
             for unit in [daemon.service(), daemon.socket()] {
-                assert!(unit.contains(daemon.name) && !unit.contains('@'), "{unit}");
+                let gaps = ["@NAME@", "@PROTOCOL@"];
+                assert!(!gaps.iter().any(|gap| unit.contains(gap)), "{unit}");
+                assert!(unit.contains(daemon.name), "{unit}");
             }
         }
     }

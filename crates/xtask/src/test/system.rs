@@ -1,0 +1,78 @@
+//! What the tests of the packages need: the packages, and the root file systems
+//! of the releases that they are tested on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::{Totals, cargo_command, run_counted};
+use crate::check::succeed;
+use crate::dist::deb;
+use crate::root;
+
+/// Releases of Debian: the oldest and the newest systemd that is supported.
+const RELEASES: [&str; 2] = ["bookworm", "trixie"];
+
+/// What a root file system has, besides the packages that every system has.
+const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db";
+
+/// Builds what is needed, unless it is there, and runs the tests whose names
+/// contain one of `names`, or all.
+pub(super) fn run(names: &[String]) -> anyhow::Result<(Totals, bool)> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the tests of the packages boot containers, for which they must be root");
+    }
+    let roots = root().join("target/system");
+    fs::create_dir_all(&roots).with_context(|| roots.display().to_string())?;
+    // What is downloaded comes while the packages are compiled.
+    let (packages, archives) = thread::scope(|scope| {
+        let archives = scope.spawn(|| {
+            RELEASES
+                .iter()
+                .try_for_each(|release| make_root(&roots, release))
+        });
+        // As they are published, but sooner.
+        let packages = deb::ensure(&deb::Arguments {
+            version_suffix: String::new(),
+            profile: "release".to_owned(),
+            signing_key: None,
+            check_reproducible: false,
+        });
+        let archives = archives.join();
+        (packages, archives)
+    });
+    archives.map_err(|_| anyhow!("the thread that makes root file systems failed"))??;
+    let repository = packages?.repository;
+
+    let mut command = cargo_command();
+    command.args(["run", "--quiet", "--package=aquatic_system_tests", "--"]);
+    // They mostly wait.
+    command.arg("--test-threads=3").args(names);
+    command.env("AQUATIC_TEST_ROOTS", &roots);
+    command.env("AQUATIC_TEST_REPOSITORY", repository);
+    run_counted(&mut command)
+}
+
+/// Makes a root file system as a tar, unless there is one with the same content.
+fn make_root(roots: &Path, release: &str) -> anyhow::Result<()> {
+    let archive = roots.join(format!("{release}.tar"));
+    let made_of = roots.join(format!("{release}.made-of"));
+    if archive.exists() && fs::read_to_string(&made_of).is_ok_and(|text| text == INCLUDED) {
+        return Ok(());
+    }
+    let unfinished: PathBuf = roots.join(format!("{release}.unfinished"));
+    succeed(
+        Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=minbase", "--format=tar"])
+            .arg(format!("--include={INCLUDED}"))
+            .arg(release)
+            .arg(&unfinished),
+    )
+    .with_context(|| format!("cannot make a root file system of {release}"))?;
+    fs::rename(&unfinished, &archive)?;
+    fs::write(made_of, INCLUDED)?;
+    Ok(())
+}

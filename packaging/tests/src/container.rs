@@ -1,0 +1,342 @@
+//! A release of Debian with its own systemd as its first process, and a client
+//! on another host.
+//!
+//! The root file system is shared, with what is written in memory above it. All
+//! mounts are in a namespace of the container's own, and the hosts' network
+//! namespaces are, too: however a test ends, the kernel takes everything away.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aquatic_test_harness::network::{Families, Host, Network};
+use aquatic_test_harness::notify::NotifySocket;
+use aquatic_test_harness::process::{Finished, Process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::environment::Environment;
+
+/// How long a step may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Mounts the root file system and becomes the container. The arguments are a
+/// directory, the file system to read, and the arguments of systemd-nspawn; the
+/// cgroups to join are in the environment.
+const BOOT: &str = r#"
+set -e
+place=$1 lower=$2
+shift 2
+for group in $GROUPS_TO_JOIN; do
+    mkdir "$group"
+    echo $$ > "$group/cgroup.procs"
+done
+mount -t tmpfs -o mode=755 tmpfs "$place"
+mkdir "$place/upper" "$place/work" "$place/root"
+mount -t overlay -o "lowerdir=$lower,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+exec systemd-nspawn --directory="$place/root" "$@"
+"#;
+
+/// A booted container. Dropping it ends everything in it.
+pub(crate) struct Container {
+    /// Its first process, as seen from outside.
+    leader: u32,
+    name: String,
+    groups: Vec<PathBuf>,
+    nspawn: Option<Process>,
+    network: Network,
+    _place: TempDir,
+}
+
+impl Container {
+    /// Boots a release, with the repository under `/srv/repository` and as the
+    /// only one that apt knows.
+    #[track_caller]
+    pub(crate) fn boot(environment: &Environment) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("aquatic-{}-{number}", std::process::id());
+
+        let place = tempfile::Builder::new()
+            .prefix("aquatic-system-")
+            .tempdir()
+            .expect("a temporary directory");
+        let system = place.path().join("system");
+        fs::create_dir(&system).expect("a directory");
+        let mut notify = NotifySocket::bind(&place.path().join("notify"));
+        let network = Network::new(2, Families::Both);
+        let groups = groups(&name);
+        let joined: Vec<_> = groups
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation=private", "sh", "-c", BOOT, "sh"])
+            .arg(&system)
+            .arg(environment.root())
+            .args(["--quiet", "--boot", "--keep-unit", "--register=no"])
+            .args(["--notify-ready=yes", "--console=pipe", "--link-journal=no"])
+            .args(["--resolv-conf=off", "--timezone=off"])
+            .arg(format!("--machine={name}"))
+            .arg(format!(
+                "--network-namespace-path={}",
+                network.host(0).namespace().display()
+            ))
+            .arg(format!(
+                "--bind-ro={}:/srv/repository",
+                environment.repository.display()
+            ))
+            // Filters of devices and addresses are programs for the kernel.
+            .args(["--capability=all", "--system-call-filter=bpf @privileged"])
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+            .env("NOTIFY_SOCKET", notify.path())
+            .env("GROUPS_TO_JOIN", joined.join(" "));
+        let mut nspawn = Process::start("systemd-nspawn", &mut command);
+        let ready = notify.wait_for("READY=1", 0, PATIENCE, || nspawn.is_running());
+        let leader = notify
+            .lines()
+            .iter()
+            .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID=")?.parse().ok());
+        let (Some(_), Some(leader)) = (ready, leader) else {
+            // Its output comes with the panic.
+            panic!("{} did not boot", environment.release);
+        };
+        let container = Self {
+            leader,
+            name,
+            groups,
+            nspawn: Some(nspawn),
+            network,
+            _place: place,
+        };
+        container.succeed("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*");
+        container.write(
+            "/etc/apt/sources.list.d/aquatic.list",
+            "deb [signed-by=/srv/repository/aquatic-archive-keyring.asc] \
+             file:///srv/repository stable main\n",
+        );
+        container
+    }
+
+    /// Boots a release and installs packages with apt.
+    #[track_caller]
+    pub(crate) fn with(environment: &Environment, packages: &str) -> Self {
+        let container = Self::boot(environment);
+        container.apt(&format!("install {packages}"));
+        container
+    }
+
+    /// Runs apt-get with these arguments, after it has read the repository.
+    #[track_caller]
+    pub(crate) fn apt(&self, arguments: &str) {
+        self.succeed(&format!(
+            "apt-get update --quiet=2 && apt-get --yes --quiet=2 {arguments}"
+        ));
+    }
+
+    /// Runs a shell script inside.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> Finished {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--target={}", self.leader))
+            .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"])
+            .args(["--root", "--wd", "--", "/usr/bin/env", "-i"])
+            .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .args(["HOME=/root", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="])
+            .args(["DEBIAN_FRONTEND=noninteractive", "sh", "-c", script]);
+        Process::start(script, &mut command).wait(PATIENCE)
+    }
+
+    /// Runs a shell script inside, which must succeed; returns what it prints.
+    #[track_caller]
+    pub(crate) fn succeed(&self, script: &str) -> String {
+        let finished = self.run(script);
+        assert!(
+            finished.status.success(),
+            "{script}: {}\n{}{}\n{}",
+            finished.status,
+            finished.stdout,
+            finished.stderr,
+            self.run("journalctl --no-pager --lines=60").stdout
+        );
+        finished.stdout.trim().to_owned()
+    }
+
+    /// Runs a shell script inside, which must fail; returns all that it prints.
+    #[track_caller]
+    pub(crate) fn fail(&self, script: &str) -> String {
+        let finished = self.run(script);
+        let said = finished.stdout + &finished.stderr;
+        assert!(!finished.status.success(), "{script} succeeds: {said}");
+        said
+    }
+
+    /// A property of a unit.
+    #[track_caller]
+    pub(crate) fn property(&self, unit: &str, property: &str) -> String {
+        self.succeed(&format!(
+            "systemctl show --value --property={property} {unit}"
+        ))
+    }
+
+    /// Units of ours that have failed.
+    #[track_caller]
+    pub(crate) fn failed_units(&self) -> String {
+        self.succeed("systemctl --failed --plain --no-legend list-units 'aquatic*'")
+    }
+
+    /// What a unit has logged.
+    #[track_caller]
+    pub(crate) fn log(&self, unit: &str) -> String {
+        self.succeed(&format!(
+            "journalctl --no-pager --quiet --output=cat --unit={unit}"
+        ))
+    }
+
+    /// Waits until a unit has logged this.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, unit: &str, text: &str) {
+        self.wait_for(&format!("{unit} logs {text:?}"), || {
+            self.log(unit).contains(text)
+        });
+    }
+
+    /// Waits until a condition holds.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain: {what}\n{}",
+                self.run("journalctl --no-pager --lines=60").stdout
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The process id of a service's main process, as seen from outside.
+    #[track_caller]
+    pub(crate) fn main_process(&self, unit: &str) -> u32 {
+        let inside = self.property(unit, "MainPID");
+        // The last of the ids in its status is the one in the innermost namespace.
+        let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+        let own = namespace(Path::new(&format!("/proc/{}", self.leader)));
+        let processes = fs::read_dir("/proc").expect("there is /proc");
+        processes
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let id = path.file_name()?.to_str()?.parse().ok()?;
+                let status = fs::read_to_string(path.join("status")).ok()?;
+                let ids = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("NSpid:"))?;
+                let innermost = ids.split_whitespace().last()?;
+                (innermost == inside && namespace(&path) == own).then_some(id)
+            })
+            .next()
+            .unwrap_or_else(|| panic!("{unit} has no process {inside}"))
+    }
+
+    /// A resource limit of the container's first process: the soft one, and the
+    /// hard one, beyond which nothing inside can go.
+    pub(crate) fn limit(&self, name: &str) -> (u64, u64) {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.leader));
+        limit_in(&limits.expect("the container runs"), name)
+    }
+
+    /// Writes a file inside.
+    #[track_caller]
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.outside(path);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Replaces text in a file inside.
+    #[track_caller]
+    pub(crate) fn replace(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.outside(path)).expect("the file can be read");
+        assert!(text.contains(from), "no {from:?} in {path}:\n{text}");
+        self.write(path, text.replace(from, to));
+    }
+
+    /// Where a file inside is, as seen from outside.
+    pub(crate) fn outside(&self, path: &str) -> PathBuf {
+        let relative = path.trim_start_matches('/');
+        PathBuf::from(format!("/proc/{}/root", self.leader)).join(relative)
+    }
+
+    /// An address of the container, for the client.
+    pub(crate) fn address(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.network.host(0).ipv4), port)
+    }
+
+    /// An IPv6 address of the container, for the client.
+    pub(crate) fn address_ipv6(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V6(self.network.host(0).ipv6), port)
+    }
+
+    /// The host of the client.
+    pub(crate) fn client(&self) -> &Host {
+        self.network.host(1)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // The first process takes all others with it. It outlives systemd-nspawn
+        // when only that is killed.
+        let leader = i32::try_from(self.leader).expect("process ids are small");
+        let _ = kill(Pid::from_raw(leader), Signal::SIGKILL);
+        if let Some(nspawn) = self.nspawn.take() {
+            let _ = nspawn.wait(PATIENCE);
+        }
+        // What is left of these disturbs nobody.
+        let propagated = Path::new("/run/systemd/nspawn/propagate").join(&self.name);
+        let _ = fs::remove_dir(propagated);
+        for group in &self.groups {
+            remove_group(group);
+        }
+    }
+}
+
+/// Removes a cgroup and those in it.
+fn remove_group(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+/// The soft and the hard limit of this name in a file of `/proc`.
+pub(crate) fn limit_in(limits: &str, name: &str) -> (u64, u64) {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    let mut words = line.expect("there is such a limit").split_whitespace();
+    let mut next = || match words.next() {
+        Some("unlimited") => u64::MAX,
+        Some(number) => number.parse().expect("a limit is a number"),
+        None => panic!("{name} has no limits"),
+    };
+    (next(), next())
+}
+
+/// The cgroups of a container: without its own, it would share with others.
+fn groups(name: &str) -> Vec<PathBuf> {
+    let top = Path::new("/sys/fs/cgroup");
+    let hierarchies = if top.join("cgroup.procs").exists() {
+        vec![top.to_path_buf()]
+    } else {
+        vec![top.join("systemd"), top.join("unified")]
+    };
+    let present = hierarchies.into_iter().filter(|path| path.exists());
+    present.map(|path| path.join(name)).collect()
+}

@@ -1,0 +1,175 @@
+//! Where packages and root file systems are.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use aquatic_test_harness::Process;
+
+use crate::container::PATIENCE;
+
+/// The releases of Debian that packages are for.
+pub(crate) const RELEASES: [&str; 2] = ["bookworm", "trixie"];
+
+/// What is appended to the version of packages that are newer and otherwise the
+/// same.
+const NEXT: &str = "+next";
+
+/// The directory of root file systems, `bookworm.tar` and so on.
+const ROOTS: &str = "AQUATIC_TEST_ROOTS";
+
+/// The signed repository.
+const REPOSITORY: &str = "AQUATIC_TEST_REPOSITORY";
+
+/// What tests of one release need.
+pub(crate) struct Environment {
+    /// Name of the release.
+    pub(crate) release: &'static str,
+    roots: PathBuf,
+    /// The signed repository of packages.
+    pub(crate) repository: PathBuf,
+}
+
+impl Environment {
+    /// Of the variables that `cargo xtask test --system` sets.
+    #[track_caller]
+    pub(crate) fn of(release: &'static str) -> Self {
+        let directory = |variable: &str| {
+            let directory = env::var_os(variable).unwrap_or_else(|| {
+                panic!("{variable} is not set: run `cargo xtask test --system`")
+            });
+            fs::canonicalize(directory).expect("the directory exists")
+        };
+        Self {
+            release,
+            roots: directory(ROOTS),
+            repository: directory(REPOSITORY),
+        }
+    }
+
+    /// The root file system unpacked, for reading.
+    pub(crate) fn root(&self) -> PathBuf {
+        let archive = self.roots.join(format!("{}.tar", self.release));
+        let root = self.roots.join(self.release);
+        once(&root, &archive, |root| {
+            let arguments: [&OsStr; 4] = [
+                "--extract".as_ref(),
+                "--numeric-owner".as_ref(),
+                "--file".as_ref(),
+                archive.as_ref(),
+            ];
+            succeed(
+                Command::new("tar")
+                    .args(arguments)
+                    .arg("--directory")
+                    .arg(root),
+            );
+        });
+        root
+    }
+
+    /// Packages of these names from the repository.
+    pub(crate) fn packages(&self, names: &[&str]) -> Vec<PathBuf> {
+        let pool = self.repository.join("pool/main");
+        let entries = fs::read_dir(&pool).expect("the repository has packages");
+        let files: Vec<_> = entries
+            .map(|entry| entry.expect("it can be listed").path())
+            .collect();
+        let named = |name: &&str| {
+            let start = format!("{name}_");
+            files
+                .iter()
+                .find(|file| file_name(file).starts_with(&start))
+                .unwrap_or_else(|| panic!("{} has no package {name}", pool.display()))
+                .clone()
+        };
+        names.iter().map(named).collect()
+    }
+
+    /// The same packages with a higher version.
+    pub(crate) fn next_packages(&self, names: &[&str]) -> Vec<PathBuf> {
+        let repack = |package: PathBuf| {
+            let next = self.roots.join("next").join(file_name(&package).replacen(
+                '_',
+                &format!("{NEXT}_"),
+                1,
+            ));
+            once(&next, &package, |next| rewrite(&package, next));
+            next
+        };
+        self.packages(names).into_iter().map(repack).collect()
+    }
+}
+
+/// Writes a package with a higher version, which also depends on the higher
+/// versions of its siblings.
+fn rewrite(package: &Path, next: &Path) {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let tree = scratch.path().join("tree");
+    succeed(Command::new("dpkg-deb").arg("-R").arg(package).arg(&tree));
+    let control = tree.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).expect("a package has a control file");
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Version: "))
+        .expect("a package has a version");
+    let higher = format!("{version}{NEXT}");
+    let text = text
+        .replace(
+            &format!("Version: {version}\n"),
+            &format!("Version: {higher}\n"),
+        )
+        .replace(&format!("= {version})"), &format!("= {higher})"));
+    fs::write(&control, text).expect("it can be written");
+    change_configuration(&tree.join("etc/aquatic"));
+    let file = next.join("package.deb");
+    let mut build = Command::new("dpkg-deb");
+    build.args(["-Znone", "--root-owner-group", "-b"]).arg(tree);
+    succeed(build.arg(&file));
+}
+
+/// A comment more in each configuration file, so that it is not the same.
+fn change_configuration(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("a configuration is text");
+        fs::write(path, text + "\n# The next version.\n").expect("it can be written");
+    }
+}
+
+/// Makes a directory with what `fill` puts into it, unless it was made from this
+/// version of `source` before.
+fn once(target: &Path, source: &Path, fill: impl FnOnce(&Path)) {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    // Unpacking keeps the time of the root directory, so it has a witness.
+    let witness = target.with_extension("made");
+    if target.exists() && modified(&witness) > modified(source) {
+        return;
+    }
+    if target.exists() {
+        fs::remove_dir_all(target).expect("a stale directory can be removed");
+    }
+    fs::create_dir_all(target).expect("a directory can be made");
+    fill(target);
+    fs::write(&witness, "").expect("a file can be written");
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let finished = Process::start(&name, command).wait(PATIENCE);
+    assert!(finished.status.success(), "{name}: {}", finished.stderr);
+}

@@ -1,0 +1,55 @@
+//! Tests of the packages as an operator has them: installed by apt from a signed
+//! repository, and run by the systemd of the release in a container of its own.
+//!
+//! `cargo xtask test --system` builds the packages and the root file systems of
+//! the containers, and runs this. Everything that a container sends stays in
+//! network namespaces that end with it. Needs root.
+//!
+//! - [`environment`]: where packages and root file systems are.
+//! - [`container`]: a release with its systemd, and a client on another host.
+//! - [`udp`] and [`http`]: what clients send.
+//! - [`scenarios`]: the tests.
+#![forbid(unsafe_code)]
+
+mod container;
+mod environment;
+mod http;
+mod scenarios;
+mod udp;
+
+use std::process::ExitCode;
+use std::sync::{PoisonError, RwLock};
+
+use libtest_mimic::{Arguments, Trial};
+
+use environment::{Environment, RELEASES};
+use scenarios::{Kind, Scenario};
+
+/// Tests that measure need the machine for themselves.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for scenario in scenarios::all() {
+        for release in RELEASES {
+            let Scenario { name, kind, run } = scenario;
+            let trial = Trial::test(format!("{release}::{name}"), move || {
+                let environment = Environment::of(release);
+                match kind {
+                    Kind::Shares => {
+                        let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+                        run(&environment);
+                    }
+                    Kind::Measures => {
+                        let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+                        run(&environment);
+                    }
+                }
+                Ok(())
+            });
+            trials.push(trial);
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

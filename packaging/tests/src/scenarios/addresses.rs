@@ -1,0 +1,118 @@
+//! The address stands in the configuration file, and nowhere else.
+
+use std::time::Duration;
+
+use crate::container::Container;
+use crate::environment::Environment;
+use crate::http;
+use crate::udp::Client;
+
+const FILE: &str = "/etc/aquatic/aquatic-udp.toml";
+const ADDRESSES: &str = "address = [\"0.0.0.0:3000\", \"[::]:3000\"]";
+const MEND: &str = "systemctl daemon-reload && systemctl restart aquatic-udp.socket";
+
+/// No answer in this time is none.
+const SILENCE: Duration = Duration::from_millis(500);
+
+fn serves(container: &Container, port: u16) -> bool {
+    Client::try_connect(container.client(), container.address(port), SILENCE).is_some()
+}
+
+pub(super) fn they_change_where_the_file_says(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    assert!(serves(&container, 3000));
+    container.replace(
+        FILE,
+        ADDRESSES,
+        "address = [\"0.0.0.0:4000\", \"0.0.0.0:80\"]",
+    );
+    container.replace(FILE, "socket_workers = 0", "socket_workers = 3");
+    container.succeed(MEND);
+    // A port for which the service itself has no right, too.
+    assert!(serves(&container, 4000) && serves(&container, 80));
+    assert!(!serves(&container, 3000));
+    let sockets = container.succeed("ss --udp --listening --numeric --no-header 'sport = :4000'");
+    assert_eq!(sockets.lines().count(), 3, "{sockets}");
+    let log = container.log("aquatic-udp");
+    assert!(!log.contains("makes them agree"), "{log}");
+
+    // At boot, too, nothing but the file says where.
+    container.succeed("systemctl stop aquatic-udp.socket aquatic-udp");
+    container
+        .succeed("systemctl daemon-reload && systemctl start sockets.target multi-user.target");
+    assert!(serves(&container, 4000));
+}
+
+pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    container.replace(FILE, ADDRESSES, "address = \"0.0.0.0\"");
+    // The running service is left alone.
+    container.succeed("systemctl daemon-reload");
+    assert!(serves(&container, 3000));
+    container.fail("systemctl restart aquatic-udp.socket");
+    assert!(!serves(&container, 3000));
+    let sockets = container.succeed("ss --udp --listening --numeric --no-header");
+    assert!(!sockets.contains(":3000"), "{sockets}");
+    let fault = "aquatic-udp.toml:";
+    let log = container.log("aquatic-udp.socket");
+    assert!(
+        log.contains(fault) && log.contains("network.address: "),
+        "{log}"
+    );
+
+    // By whatever name it is started.
+    container.fail("systemctl start aquatic-udp");
+
+    // Mended, but not yet read again.
+    container.replace(FILE, "address = \"0.0.0.0\"", ADDRESSES);
+    container.fail("systemctl restart aquatic-udp.socket");
+    let log = container.log("aquatic-udp.socket");
+    assert!(log.contains("run systemctl daemon-reload"), "{log}");
+    container.succeed(MEND);
+    container.succeed("systemctl start aquatic-udp");
+    assert!(serves(&container, 3000));
+    assert!(!container.outside("/run/aquatic-udp.unusable").exists());
+}
+
+pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    container.replace(FILE, ADDRESSES, "address = \"0.0.0.0:4000\"");
+    // The command for the other changes.
+    container.succeed("systemctl restart aquatic-udp");
+    assert!(serves(&container, 3000) && !serves(&container, 4000));
+    container.wait_for_log("aquatic-udp", &format!("`{MEND}` makes them agree"));
+
+    // Half of the right one.
+    container.succeed("systemctl daemon-reload");
+    container.fail("systemctl restart aquatic-udp");
+    container.wait_for_log("aquatic-udp", "aquatic-udp.socket passed no sockets");
+
+    container.succeed(MEND);
+    container.succeed("systemctl start aquatic-udp");
+    assert!(serves(&container, 4000) && !serves(&container, 3000));
+}
+
+pub(super) fn figures_are_served(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    // A public address, so that the client can ask.
+    let metrics = "# cost\naddress = \"0.0.0.0:9000\"";
+    let text = std::fs::read_to_string(container.outside(FILE)).expect("the file can be read");
+    let section = text.find("[metrics]").expect("there are metrics");
+    let (before, after) = text.split_at(section);
+    container.write(
+        FILE,
+        before.to_owned() + &after.replacen("address = \"\"", metrics, 1),
+    );
+    container.succeed(MEND);
+    container.succeed("systemctl start aquatic-udp");
+    let ask = || http::get(container.client(), container.address(9000), "/health");
+    container.wait_for("figures are served", || ask().is_ok());
+    assert!(serves(&container, 3000));
+
+    // The address is taken away where it was given.
+    container.write(FILE, text);
+    container.succeed(MEND);
+    container.succeed("systemctl stop aquatic-udp-metrics.socket; systemctl start aquatic-udp");
+    assert!(ask().is_err());
+    assert!(serves(&container, 3000));
+}

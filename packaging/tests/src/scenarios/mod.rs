@@ -1,0 +1,65 @@
+//! The tests. Each has a container of its own.
+
+use crate::environment::Environment;
+
+mod addresses;
+mod installation;
+mod load;
+mod piuparts;
+mod recovery;
+mod reload;
+mod removal;
+
+/// A test for every release.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) run: fn(&Environment),
+}
+
+/// How a test goes along with others.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Runs beside others.
+    Shares,
+    /// Needs the machine for itself.
+    Measures,
+}
+
+/// Names a function after itself.
+macro_rules! scenario {
+    ($kind:ident $module:ident::$name:ident) => {
+        Scenario {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            kind: Kind::$kind,
+            run: $module::$name,
+        }
+    };
+}
+
+/// All tests.
+pub(crate) fn all() -> Vec<Scenario> {
+    vec![
+        scenario!(Measures installation::an_installed_tracker_serves_within_three_seconds),
+        scenario!(Shares installation::all_trackers_run_side_by_side),
+        scenario!(Shares installation::the_service_is_confined_as_promised),
+        scenario!(Shares installation::units_are_in_order),
+        scenario!(Shares installation::the_journal_keeps_fields),
+        scenario!(Shares addresses::they_change_where_the_file_says),
+        scenario!(Shares addresses::a_faulty_file_binds_nothing_and_is_explained),
+        scenario!(Shares addresses::sockets_that_are_not_those_of_the_file_are_explained),
+        scenario!(Shares addresses::figures_are_served),
+        scenario!(Shares reload::the_access_list_is_read_again),
+        scenario!(Shares reload::certificates_rotate),
+        scenario!(Shares recovery::a_killed_tracker_comes_back),
+        scenario!(Shares recovery::a_stuck_worker_is_restarted_by_the_watchdog),
+        scenario!(Shares recovery::both_event_loops_run_confined),
+        scenario!(Measures load::an_upgrade_under_load_loses_nothing),
+        scenario!(Measures load::restarts_under_load_lose_nothing),
+        scenario!(Measures load::restarts_answer_every_request_over_http),
+        scenario!(Shares removal::what_remains_is_what_policy_wants),
+        scenario!(Shares removal::a_changed_configuration_is_kept),
+        scenario!(Shares piuparts::finds_nothing),
+    ]
+}

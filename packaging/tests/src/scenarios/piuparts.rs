@@ -1,0 +1,31 @@
+//! piuparts installs, upgrades, removes and purges packages in a bare root file
+//! system, and compares every file.
+
+use std::process::Command;
+
+use aquatic_test_harness::Process;
+
+use crate::container::PATIENCE;
+use crate::environment::Environment;
+
+pub(super) fn finds_nothing(environment: &Environment) {
+    let names = [
+        "aquatic-common",
+        "aquatic-udp",
+        "aquatic-http",
+        "aquatic-load-test",
+        "aquatic",
+    ];
+    // Without a network: everything is there.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "piuparts", "--no-upgrade-test"])
+        .arg(format!("--distribution={}", environment.release))
+        .arg(format!(
+            "--existing-chroot={}",
+            environment.root().display()
+        ))
+        .args(environment.packages(&names));
+    let finished = Process::start("piuparts", &mut command).wait(PATIENCE * 3);
+    assert!(finished.status.success(), "{}", finished.stdout);
+}

@@ -1,0 +1,99 @@
+//! Trackers that die or hang.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use aquatic_test_harness::Signal;
+use nix::sys::ptrace;
+use nix::sys::signal::kill;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use crate::container::Container;
+use crate::environment::Environment;
+use crate::http;
+use crate::udp::{Client, hash};
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(i32::try_from(number).expect("process ids are small"))
+}
+
+pub(super) fn a_killed_tracker_comes_back(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    let process = container.main_process("aquatic-udp");
+    kill(pid(process), Signal::SIGKILL).expect("it runs");
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client
+        .announce(hash(1), 1001)
+        .expect("an announce is served");
+    container.wait_for("the service is active", || {
+        container.property("aquatic-udp", "ActiveState") == "active"
+    });
+    assert_ne!(container.main_process("aquatic-udp"), process);
+}
+
+/// Stops one thread, as a bug would, and lets go of it when it is killed.
+pub(super) fn a_stuck_worker_is_restarted_by_the_watchdog(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    container.succeed(
+        "mkdir -p /etc/systemd/system/aquatic-udp.service.d && \
+         printf '[Service]\\nWatchdogSec=4s\\n' > /etc/systemd/system/aquatic-udp.service.d/test.conf && \
+         systemctl daemon-reload && systemctl restart aquatic-udp",
+    );
+    let process = container.main_process("aquatic-udp");
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let worker = tasks
+        .filter_map(|task| {
+            let task = task.ok()?;
+            let name = fs::read_to_string(task.path().join("comm")).ok()?;
+            let number = task.file_name().to_str()?.parse().ok()?;
+            name.starts_with("udp-").then_some(number)
+        })
+        .next()
+        .expect("there is a worker");
+    // The tracer of a thread is a thread.
+    thread::spawn(move || {
+        let worker = pid(worker);
+        ptrace::seize(worker, ptrace::Options::empty()).expect("root may trace");
+        ptrace::interrupt(worker).expect("a traced thread can be stopped");
+        let flags = Some(WaitPidFlag::__WALL);
+        // First that it has stopped, then that it is gone.
+        while waitpid(worker, flags).is_ok_and(|status| status.pid().is_some()) {
+            if !fs::exists(format!("/proc/{worker}/stat")).unwrap_or(false) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    container.wait_for("systemd restarts it", || {
+        container.property("aquatic-udp", "NRestarts") != "0"
+            && container.property("aquatic-udp", "ActiveState") == "active"
+    });
+    let log = container.succeed("journalctl --no-pager --quiet --output=cat _PID=1");
+    assert!(
+        log.contains("aquatic-udp.service: Watchdog timeout"),
+        "{log}"
+    );
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client
+        .announce(hash(1), 1001)
+        .expect("an announce is served");
+}
+
+pub(super) fn both_event_loops_run_confined(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-http");
+    let file = "/etc/aquatic/aquatic-http.toml";
+    let mut before = "event_loop = \"auto\"".to_owned();
+    for event_loop in ["mio", "glommio"] {
+        let now = format!("event_loop = \"{event_loop}\"");
+        container.replace(file, &before, &now);
+        before = now;
+        container.succeed("systemctl restart aquatic-http");
+        let path = http::announce(1, 1001);
+        let answer = http::get(container.client(), container.address(3000), &path);
+        assert!(answer.expect("an answer").starts_with(b"d8:complete"));
+        container.wait_for_log("aquatic-http", &format!("event loop: {event_loop}"));
+        container.succeed("systemctl reload aquatic-http");
+    }
+}

@@ -1,0 +1,96 @@
+//! `systemctl reload`.
+
+use aquatic_test_harness::certificates::{
+    EC_CERTIFICATE, EC_KEY_PKCS8, RSA_CERTIFICATE, RSA_KEY_PKCS8,
+};
+
+use crate::container::Container;
+use crate::environment::Environment;
+use crate::http;
+use crate::udp::{Client, Scraped, hash};
+
+pub(super) fn the_access_list_is_read_again(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    let file = "/etc/aquatic/aquatic-udp.toml";
+    let list = "/etc/aquatic/access-list";
+    container.write(list, "# none yet\n");
+    container.replace(file, "mode = \"off\"", "mode = \"deny\"");
+    container.replace(
+        file,
+        "unless the mode is \"off\".\npath = \"\"",
+        &format!("unless the mode is \"off\".\npath = \"{list}\""),
+    );
+    container.succeed("systemctl restart aquatic-udp");
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client.announce(hash(1), 1001).expect("nothing is denied");
+    let before = container.property("aquatic-udp", "MainPID");
+
+    let forbidden: String = hash(1).iter().map(|byte| format!("{byte:02x}")).collect();
+    container.write(list, format!("{forbidden}\n"));
+    container.succeed("systemctl reload aquatic-udp");
+    container.wait_for("the torrent is denied", || {
+        let outcome =
+            Client::connect(container.client(), container.address(3000)).announce(hash(1), 1001);
+        outcome.is_err()
+    });
+
+    // A bad file makes the reload fail, and nothing else.
+    container.write(list, "nonsense\n");
+    container.fail("systemctl reload aquatic-udp");
+    let log = container.log("aquatic-udp");
+    assert!(log.contains("line 1: "), "{log}");
+    assert_eq!(container.property("aquatic-udp", "ActiveState"), "active");
+    assert!(client.announce(hash(1), 1001).is_err());
+    client.announce(hash(2), 1001).expect("others are served");
+
+    container.write(list, "");
+    container.succeed("systemctl reload aquatic-udp");
+    container.wait_for("nothing is denied", || {
+        Client::connect(container.client(), container.address(3000))
+            .announce(hash(1), 1001)
+            .is_ok()
+    });
+    let alone = [Scraped {
+        seeders: 1,
+        leechers: 0,
+    }];
+    assert_eq!(client.scrape(&[hash(2)]), alone);
+    assert_eq!(container.property("aquatic-udp", "MainPID"), before);
+    assert_eq!(container.property("aquatic-udp", "NRestarts"), "0");
+}
+
+pub(super) fn certificates_rotate(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-http");
+    // Where a client of an authority would keep them, for one group to read.
+    container.succeed("install --directory --mode=750 --group=aquatic /etc/tracker-certificates");
+    let put = |certificate: &str, key: &str| {
+        for (name, text) in [("cert.pem", certificate), ("key.pem", key)] {
+            let path = format!("/etc/tracker-certificates/{name}");
+            container.write(&path, text);
+            container.succeed(&format!("chgrp aquatic {path} && chmod 640 {path}"));
+        }
+    };
+    put(EC_CERTIFICATE, EC_KEY_PKCS8);
+    let file = "/etc/aquatic/aquatic-http.toml";
+    container.replace(file, "enable_tls = false", "enable_tls = true");
+    for (key, name) in [("certificate", "cert"), ("private_key", "key")] {
+        container.replace(
+            file,
+            &format!("tls_{key}_path = \"\""),
+            &format!("tls_{key}_path = \"/etc/tracker-certificates/{name}.pem\""),
+        );
+    }
+    container.succeed("systemctl restart aquatic-http");
+    let shown = || http::certificate(container.client(), container.address(3000));
+    let first = shown();
+
+    container.write("/etc/tracker-certificates/cert.pem", "nonsense");
+    container.fail("systemctl reload aquatic-http");
+    assert_eq!(shown(), first);
+
+    let before = container.property("aquatic-http", "MainPID");
+    put(RSA_CERTIFICATE, RSA_KEY_PKCS8);
+    container.succeed("systemctl reload aquatic-http");
+    container.wait_for("the new certificate is shown", || shown() != first);
+    assert_eq!(container.property("aquatic-http", "MainPID"), before);
+}

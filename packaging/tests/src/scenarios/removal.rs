@@ -1,0 +1,77 @@
+//! Upgrades, removals and purges, as Debian's policy wants them.
+
+use std::fs;
+
+use crate::container::Container;
+use crate::environment::Environment;
+use crate::udp::{Client, hash};
+
+pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
+    let container = Container::boot(environment);
+    container.succeed("apt-get update --quiet=2");
+    let files = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /srv -o -path /tmp \
+                 -o -path /var/lib/apt -o -path /var/cache -o -path /var/lib/dpkg -o -path /var/log \\) -prune \
+                 -o -print | sort";
+    let before = container.succeed(files);
+    container.apt("install aquatic");
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client
+        .announce(hash(1), 1001)
+        .expect("an announce is served");
+    container.succeed("systemctl restart aquatic-udp aquatic-http");
+    container.succeed("test -s /var/lib/aquatic-udp/aquatic-udp.snapshot");
+
+    container.apt("remove --autoremove 'aquatic*'");
+    assert_eq!(container.succeed("pgrep aquatic || true"), "");
+    let sockets = container.succeed("ss --udp --tcp --listening --numeric --no-header");
+    assert!(!sockets.contains(":3000"), "{sockets}");
+    assert_eq!(container.failed_units(), "");
+    // A removal keeps what an operator or the service has written.
+    for file in [
+        "/etc/aquatic/aquatic-udp.toml",
+        "/etc/aquatic/aquatic-http.toml",
+        "/var/lib/aquatic-udp/aquatic-udp.snapshot",
+    ] {
+        assert!(container.outside(file).exists(), "{file}");
+    }
+
+    container.apt("purge --autoremove 'aquatic*'");
+    let after = container.succeed(files);
+    let new: Vec<_> = after
+        .lines()
+        .filter(|line| !before.lines().any(|other| other == *line))
+        // Left by adding a user, which stays, so that its number is not used again.
+        .filter(|line| {
+            !matches!(
+                *line,
+                "/etc/passwd-" | "/etc/group-" | "/etc/shadow-" | "/etc/gshadow-"
+            )
+        })
+        .collect();
+    assert_eq!(new, Vec::<&str>::new());
+    container.succeed("systemctl daemon-reload && id aquatic");
+    let units = container.succeed("systemctl list-units --all --plain --no-legend 'aquatic*'");
+    assert_eq!(units, "");
+}
+
+pub(super) fn a_changed_configuration_is_kept(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp");
+    let file = "/etc/aquatic/aquatic-udp.toml";
+    container.replace(file, "max_response_peers = 30", "max_response_peers = 17");
+    let changed = fs::read_to_string(container.outside(file)).expect("it can be read");
+
+    fs::create_dir(container.outside("/next")).expect("a directory");
+    for package in environment.next_packages(&["aquatic-common", "aquatic-udp"]) {
+        let name = package.file_name().expect("it has a name");
+        let target = container.outside("/next").join(name);
+        fs::copy(package.join("package.deb"), target).expect("a copy");
+    }
+    // The next version ships another file, about which dpkg would ask.
+    container.apt("-o Dpkg::Options::=--force-confold install /next/*.deb");
+    let kept = fs::read_to_string(container.outside(file)).expect("it can be read");
+    assert_eq!(kept, changed);
+    assert!(container.outside(&format!("{file}.dpkg-dist")).exists());
+    let effective = container.succeed(&format!("aquatic-udp -P -c {file}"));
+    assert!(effective.contains("max_response_peers = 17"), "{effective}");
+    Client::connect(container.client(), container.address(3000));
+}

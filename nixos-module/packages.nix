@@ -39,7 +39,7 @@ let
             ../Cargo.toml
             ../crates
             ../man
-            ../packaging
+            ../packaging/tests
           ]
         );
       };

@@ -18,6 +18,7 @@
 //! - [`clients`]: BitTorrent clients.
 //! - [`transfer`]: a file that goes from one client to another, by a tracker.
 //! - [`tools`]: programs that a test needs, and skipping without them.
+//! - [`nix_expressions`]: evaluating what is written in Nix.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod clients;
 pub mod daemon;
 pub mod http;
 pub mod network;
+pub mod nix_expressions;
 pub mod notify;
 pub mod ports;
 pub mod privileges;

@@ -112,6 +112,11 @@ pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
         purpose: "root file systems of Debian's releases",
     },
     Package {
+        name: "nix-bin",
+        requirements: &[Program("nix-instantiate")],
+        purpose: "evaluates the NixOS module",
+    },
+    Package {
         name: "piuparts",
         requirements: &[Program("piuparts")],
         purpose: "compares all files before and after",

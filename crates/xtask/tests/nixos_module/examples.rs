@@ -72,7 +72,7 @@ fn the_documentation_shows_them_as_they_are() {
 
 #[test]
 fn daemons_accept_them() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for Example { name, outcome } in examples() {
@@ -113,7 +113,7 @@ fn daemons_accept_them() {
 
 #[test]
 fn daemons_find_mistakes_that_types_cannot() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     let lib = &nix::libs()[0];
@@ -143,7 +143,7 @@ fn daemons_find_mistakes_that_types_cannot() {
 
 #[test]
 fn systemd_accepts_their_units() {
-    if !nix::is_there() || !tools::needs(&["systemd-analyze"]) {
+    if !nix::can_be_evaluated() || !tools::needs(&["systemd-analyze"]) {
         return;
     }
     for Example { name, outcome } in examples() {

@@ -1,7 +1,7 @@
 //! The NixOS module, without NixOS: what it makes of configurations, and what
 //! daemons and systemd say to that.
 //!
-//! - [`nix`]: running Nix.
+//! - [`nix`]: evaluating the module.
 //! - [`options`]: every option and its type, and errors that name it.
 //! - [`outcome`]: what becomes of a configuration, and of a change of it.
 //! - [`examples`]: those of the documentation, and the appliance.

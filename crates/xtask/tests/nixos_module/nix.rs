@@ -1,15 +1,11 @@
-//! Running Nix.
+//! Evaluating the module.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aquatic_test_harness::tools;
+pub(crate) use aquatic_test_harness::nix_expressions::{CONFIG, can_be_evaluated, evaluate};
 use serde_json::Value;
-
-/// Settings of Nix that depend on no machine: nothing is built, and what is
-/// only tried out in Debian's version is on.
-pub(crate) const CONFIG: &str = "build-users-group =\nexperimental-features = nix-command flakes";
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -17,11 +13,6 @@ pub(crate) fn root() -> PathBuf {
         .join("../..")
         .canonicalize()
         .expect("the root of the repository")
-}
-
-/// Whether Nix is installed; see [`tools::needs`].
-pub(crate) fn is_there() -> bool {
-    tools::needs(&["nix-instantiate"])
 }
 
 /// The libs to evaluate with, as Nix: the tests' own, and that of nixpkgs where
@@ -39,21 +30,6 @@ pub(crate) fn libs() -> Vec<String> {
         libs.push("(import <nixpkgs/lib>)".to_owned());
     }
     libs
-}
-
-/// The value of an expression, or what Nix says instead.
-pub(crate) fn evaluate(expression: &str) -> Result<Value, String> {
-    let output = Command::new("nix-instantiate")
-        .args(["--eval", "--strict", "--json", "--store", "dummy://", "-E"])
-        .arg(expression)
-        .env("NIX_CONFIG", CONFIG)
-        .stdin(Stdio::null())
-        .output()
-        .expect("run nix-instantiate");
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    Ok(serde_json::from_slice(&output.stdout).expect("JSON from nix-instantiate"))
 }
 
 /// What becomes of a configuration, which is an expression: see

@@ -37,7 +37,7 @@ fn directive<'a>(outcome: &'a Value, unit: &str, name: &str) -> &'a str {
 
 #[test]
 fn nothing_happens_unless_enabled() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -51,7 +51,7 @@ fn nothing_happens_unless_enabled() {
 
 #[test]
 fn udp_is_what_one_gets() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -89,7 +89,7 @@ fn udp_is_what_one_gets() {
 
 #[test]
 fn only_the_users_of_the_default_names_are_created() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -106,7 +106,7 @@ fn only_the_users_of_the_default_names_are_created() {
 
 #[test]
 fn there_are_as_many_sockets_as_workers() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -146,7 +146,7 @@ fn there_are_as_many_sockets_as_workers() {
 
 #[test]
 fn the_firewall_opens_where_others_can_reach() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -166,7 +166,7 @@ fn the_firewall_opens_where_others_can_reach() {
 
 #[test]
 fn assertions_say_what_is_wrong() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     let cases = [
@@ -244,7 +244,7 @@ fn assertions_say_what_is_wrong() {
 
 #[test]
 fn certificates_come_from_acme() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -288,7 +288,7 @@ const RELOADS: &str = "X-Reload-Triggers";
 
 #[test]
 fn a_change_does_as_much_as_it_must() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     let service = "aquatic-udp.service";
@@ -346,7 +346,7 @@ fn a_change_does_as_much_as_it_must() {
 
 #[test]
 fn a_file_of_info_hashes_is_read_where_it_is() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -370,7 +370,7 @@ fn a_file_of_info_hashes_is_read_where_it_is() {
 
 #[test]
 fn checks_can_be_switched_off() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     for lib in nix::libs() {
@@ -390,7 +390,7 @@ fn checks_can_be_switched_off() {
 
 #[test]
 fn evaluation_is_quick() {
-    if !nix::is_there() {
+    if !nix::can_be_evaluated() {
         return;
     }
     let appliance = nix::root().join("nixos-module/appliance.nix");

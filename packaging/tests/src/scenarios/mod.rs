@@ -5,6 +5,7 @@ use crate::environment::Environment;
 mod addresses;
 mod installation;
 mod load;
+mod nixos;
 mod piuparts;
 mod recovery;
 mod reload;
@@ -58,6 +59,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Measures load::an_upgrade_under_load_loses_nothing),
         scenario!(Measures load::restarts_under_load_lose_nothing),
         scenario!(Measures load::restarts_answer_every_request_over_http),
+        scenario!(Shares nixos::trackers_run_as_rendered),
+        scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
         scenario!(Shares removal::what_remains_is_what_policy_wants),
         scenario!(Shares removal::a_changed_configuration_is_kept),
         scenario!(Shares piuparts::finds_nothing),

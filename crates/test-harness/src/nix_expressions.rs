@@ -1,0 +1,53 @@
+//! Expressions of the language Nix, evaluated without building anything.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::tools;
+
+/// Settings of Nix that depend on no machine: nothing is built, and what is
+/// only tried out in Debian's version is on.
+pub const CONFIG: &str = "build-users-group =\nexperimental-features = nix-command flakes";
+
+/// Whether Nix is installed; see [`tools::needs`].
+#[must_use]
+#[track_caller]
+pub fn can_be_evaluated() -> bool {
+    tools::needs(&["nix-instantiate"])
+}
+
+/// The value of an expression.
+///
+/// # Errors
+/// What Nix says instead.
+///
+/// # Panics
+/// When Nix cannot be run.
+pub fn evaluate(expression: &str) -> Result<Value, String> {
+    let output = Command::new("nix-instantiate")
+        .args(["--eval", "--strict", "--json", "--store", "dummy://", "-E"])
+        .arg(expression)
+        .env("NIX_CONFIG", CONFIG)
+        .stdin(Stdio::null())
+        .output()
+        .expect("run nix-instantiate");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).expect("JSON from nix-instantiate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_errors() {
+        if !can_be_evaluated() {
+            return;
+        }
+        assert_eq!(evaluate("{ a = 1 + 1; }"), Ok(serde_json::json!({ "a": 2 })));
+        assert!(evaluate("throw \"no\"").unwrap_err().contains("no"));
+    }
+}

@@ -15,6 +15,7 @@
 //! * [`document`]: the page that has them all.
 
 use anyhow::bail;
+use clap::ValueEnum as _;
 
 mod document;
 mod event_loops;
@@ -36,9 +37,9 @@ mod ws_row;
 /// The command line of `cargo xtask bench`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Arguments {
-    /// The daemon to measure
+    /// The daemons to measure; all if none is named
     #[arg(value_enum)]
-    daemon: Daemon,
+    daemons: Vec<Daemon>,
 
     /// Measure each row so long, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
@@ -94,10 +95,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.runs == 0 || arguments.seconds == 0 {
         bail!("--runs and --seconds must be above 0");
     }
-    match arguments.daemon {
-        Daemon::Udp => run_udp(arguments)?,
-        Daemon::Http => run_http(arguments)?,
-        Daemon::Ws => run_ws(arguments)?,
+    let daemons = match &arguments.daemons[..] {
+        [] => Daemon::value_variants(),
+        named => named,
+    };
+    for daemon in daemons {
+        match daemon {
+            Daemon::Udp => run_udp(arguments)?,
+            Daemon::Http => run_http(arguments)?,
+            Daemon::Ws => run_ws(arguments)?,
+        }
     }
     if arguments.quick {
         println!("This was only to see that everything works: the figures mean nothing.");

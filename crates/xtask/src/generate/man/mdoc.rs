@@ -126,7 +126,7 @@ fn paragraphs(text: &mut String, description: &str) {
                 } else {
                     ""
                 };
-                let _ = write!(text, "{guard}{line}\n");
+                let _ = writeln!(text, "{guard}{line}");
             }
             if text.ends_with('\n') {
                 text.pop();

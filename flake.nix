@@ -121,8 +121,27 @@
         ) examples
       );
 
-      # Virtual machines, for whoever has KVM: nix build .#nixosTests.transfer
       legacyPackages = forEachSystem (pkgs: {
+        # Every option with its documentation: nix build .#options
+        options =
+          (pkgs.nixosOptionsDoc {
+            options =
+              let
+                evaluated = lib.evalModules {
+                  modules = [
+                    ./nixos-module
+                    {
+                      _module.args.pkgs = pkgs;
+                      # The options of NixOS itself are missing.
+                      _module.check = false;
+                    }
+                  ];
+                };
+              in
+              removeAttrs evaluated.options [ "_module" ];
+          }).optionsCommonMark;
+
+        # Virtual machines, for whoever has KVM: nix build .#nixosTests.transfer
         nixosTests = lib.mapAttrs (
           _: test:
           pkgs.testers.runNixOSTest (

@@ -24,24 +24,23 @@ let
       pname,
       crate,
       programs,
+      # Manual pages besides those of the programs.
+      pages ? [ ],
       description,
-      # Whether a program reads a configuration, and can print one.
-      check ? "",
     }:
     rustPlatform.buildRustPackage {
       inherit pname version;
 
       src = lib.fileset.toSource {
         root = ../.;
-        fileset = lib.fileset.unions (
-          map lib.fileset.maybeMissing [
-            ../Cargo.lock
-            ../Cargo.toml
-            ../crates
-            ../man
-            ../packaging/tests
-          ]
-        );
+        fileset = lib.fileset.unions [
+          ../Cargo.lock
+          ../Cargo.toml
+          ../crates
+          ../man
+          # A member of the workspace.
+          ../packaging/tests
+        ];
       };
       cargoLock.lockFile = ../Cargo.lock;
 
@@ -59,12 +58,14 @@ let
       # They start daemons, make networks and run BitTorrent clients.
       doCheck = false;
 
-      postInstall = lib.concatMapStrings (program: ''
-        ln -s ${program} $out/bin/${lib.replaceStrings [ "-" ] [ "_" ] program}
-        for page in man/${program}.*; do
-          if [ -e "$page" ]; then installManPage "$page"; fi
-        done
-      '') programs;
+      postInstall =
+        lib.concatMapStrings (program: ''
+          ln -s ${program} $out/bin/${lib.replaceStrings [ "-" ] [ "_" ] program}
+          installManPage man/${program}.*
+        '') programs
+        + lib.concatMapStrings (page: ''
+          installManPage man/${page}
+        '') pages;
 
       doInstallCheck = true;
       installCheckPhase = ''
@@ -72,7 +73,7 @@ let
         ${lib.concatMapStrings (program: ''
           $out/bin/${program} --version | grep -F ${version}
           $out/bin/${program} -p > ${program}.toml
-          ${lib.optionalString (check != "") "$out/bin/${program} -c ${program}.toml ${check}"}
+          $out/bin/${program} -c ${program}.toml -P > /dev/null
         '') programs}
         runHook postInstallCheck
       '';
@@ -90,8 +91,8 @@ let
       pname = "aquatic-${name}";
       crate = "aquatic_${name}";
       programs = [ "aquatic-${name}" ];
+      pages = [ "aquatic-access-list.5" ];
       description = title;
-      check = "--check-config";
     };
 
   daemons = import ./daemons.nix;

@@ -21,7 +21,6 @@
         licenses.asl20.spdxId = "Apache-2.0";
         trivial.release = "25.11";
         fileset = {
-          maybeMissing = path: path;
           toSource = { root, ... }: root;
           unions = paths: paths;
         };
@@ -103,6 +102,11 @@
                   environment
                   script
                 ];
+              nixosOptionsDoc =
+                { options }:
+                {
+                  optionsCommonMark = derived system "options" (lib.attrNames options.services.aquatic);
+                };
               rustPlatform.buildRustPackage = built;
               symlinkJoin = built;
               testers.runNixOSTest =

@@ -34,6 +34,10 @@ fn every_output_can_be_evaluated() {
             "builtins.mapAttrs (_: test: test.drvPath)",
         ),
         (
+            "legacyPackages.x86_64-linux.options.drvPath",
+            "path: \"aquatic ${path}\"",
+        ),
+        (
             "overlays.default",
             "overlay: builtins.attrNames (overlay (throw \"final\") { })",
         ),

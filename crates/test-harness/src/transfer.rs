@@ -97,7 +97,7 @@ impl Transfer {
         for directory in ["seeder", "leecher"] {
             fs::create_dir(files.path(directory)).expect("make a directory");
         }
-        files.write("seeder/payload.bin", random_bytes());
+        files.write("seeder/payload.bin", payload());
         let mut transfer = Self {
             plan,
             network,
@@ -199,8 +199,12 @@ impl Transfer {
     }
 }
 
-/// Makes `cert.pem` and `key.pem` for these addresses.
-fn make_certificate(files: &Setup, addresses: &[IpAddr]) {
+/// Makes `cert.pem` and `key.pem` for these addresses, with `openssl`.
+///
+/// # Panics
+/// When that fails.
+#[track_caller]
+pub fn make_certificate(files: &Setup, addresses: &[IpAddr]) {
     let names: Vec<String> = addresses
         .iter()
         .map(|address| format!("IP:{address}"))
@@ -223,7 +227,12 @@ fn make_certificate(files: &Setup, addresses: &[IpAddr]) {
     output(&mut openssl);
 }
 
-fn random_bytes() -> Vec<u8> {
+/// What is transferred: random bytes, which nobody else has.
+///
+/// # Panics
+/// When the system has none.
+#[must_use]
+pub fn payload() -> Vec<u8> {
     let mut bytes = Vec::new();
     let source = fs::File::open("/dev/urandom").expect("open /dev/urandom");
     source

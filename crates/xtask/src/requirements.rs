@@ -1,11 +1,13 @@
 //! What the tests need from the system.
 
 use std::env;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
 use crate::check::succeed;
+use crate::root;
 
 /// What a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +16,11 @@ pub(crate) enum Requirement {
     Program(&'static str),
     /// A module of Python 3.
     PythonModule(&'static str),
+    /// What npm installs, once it is there itself: WebTorrent clients.
+    NodeClients,
 }
 
-use Requirement::{Program, PythonModule};
+use Requirement::{NodeClients, Program, PythonModule};
 
 /// The interpreter that has Debian's modules; one that comes before it in PATH
 /// does not.
@@ -30,6 +34,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "a BitTorrent client",
     },
     Package {
+        name: "chromium",
+        requirements: &[Program("/usr/bin/chromium")],
+        purpose: "a browser",
+    },
+    Package {
         name: "iproute2",
         requirements: &[Program("ip")],
         purpose: "networks between the clients",
@@ -38,6 +47,21 @@ pub(crate) const PACKAGES: &[Package] = &[
         name: "nix-bin",
         requirements: &[Program("nix"), Program("nix-instantiate")],
         purpose: "evaluates the NixOS module",
+    },
+    Package {
+        name: "nodejs",
+        requirements: &[Program("node")],
+        purpose: "runs WebTorrent clients",
+    },
+    Package {
+        name: "npm",
+        requirements: &[Program("npm"), NodeClients],
+        purpose: "installs WebTorrent clients",
+    },
+    Package {
+        name: "openssl",
+        requirements: &[Program("openssl")],
+        purpose: "makes certificates",
     },
     Package {
         name: "python3",
@@ -157,8 +181,32 @@ impl Requirement {
                 .stderr(Stdio::null())
                 .status()
                 .is_ok_and(|status| status.success()),
+            NodeClients => has_node_clients(),
         }
     }
+}
+
+/// Where the WebTorrent clients are named that npm installs.
+const NODE_CLIENTS: &str = "crates/ws/tests/clients";
+
+/// Whether npm has installed them, as they are named now.
+fn has_node_clients() -> bool {
+    let changed_at = |name| {
+        let path = root().join(NODE_CLIENTS).join(name);
+        fs::metadata(path).and_then(|it| it.modified()).ok()
+    };
+    // npm writes the second one last.
+    let named_at = changed_at("package-lock.json");
+    let installed_at = changed_at("node_modules/.package-lock.json");
+    installed_at.is_some() && installed_at >= named_at
+}
+
+/// Lets npm install them. Scripts that packages bring along are not run: they
+/// would compile what comes compiled, too.
+fn install_node_clients() -> anyhow::Result<()> {
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    succeed(npm.current_dir(root().join(NODE_CLIENTS)))
 }
 
 /// Packages of a list that the system lacks.
@@ -166,17 +214,33 @@ pub(crate) fn missing(needed: &[Package]) -> Vec<&Package> {
     needed.iter().filter(|it| !it.is_there()).collect()
 }
 
-/// Installs packages with apt-get.
+/// Installs packages with apt-get, and what npm is there for with npm.
 ///
 /// # Errors
 ///
-/// The system has no apt-get, this user may not use it, or it fails.
+/// The system has no apt-get, this user may not use it, or one of them fails.
 pub(crate) fn install(packages: &[&Package]) -> anyhow::Result<()> {
+    let lacks_package = |it: &&Package| {
+        let mut others = it.requirements.iter().filter(|it| **it != NodeClients);
+        others.any(|it| !it.is_there())
+    };
+    let names = packages.iter().copied().filter(lacks_package);
+    let names: Vec<_> = names.map(|it| it.name).collect();
+    if !names.is_empty() {
+        install_from_debian(&names)?;
+    }
+    let mut requirements = packages.iter().flat_map(|it| it.requirements);
+    if requirements.any(|it| *it == NodeClients) && !has_node_clients() {
+        install_node_clients()?;
+    }
+    Ok(())
+}
+
+fn install_from_debian(names: &[&str]) -> anyhow::Result<()> {
     if !has_program("apt-get") {
         bail!("--install works on Debian and its derivatives: there is no apt-get");
     }
     succeed(apt_get()?.arg("update"))?;
-    let names = packages.iter().map(|it| it.name);
     succeed(
         apt_get()?
             .args(["install", "--yes", "--no-install-recommends"])

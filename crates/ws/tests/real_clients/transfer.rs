@@ -1,0 +1,218 @@
+//! A network of three hosts: the tracker, a seeder with one client, a leecher
+//! with another.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatic_test_harness::network::{self, Families, Host};
+use aquatic_test_harness::transfer::{make_certificate, payload};
+use aquatic_test_harness::{Daemon, Network, Process, Setup, tools};
+
+/// Port of the tracker, on a host that has nothing else.
+const TRACKER_PORT: u16 = 3000;
+
+/// How long a client may take to say something: a browser has to start, and
+/// offers take seconds to be made.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a transfer may take.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
+
+const TRACKER: usize = 0;
+const SEEDER: usize = 1;
+const LEECHER: usize = 2;
+
+/// Where webtorrent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    Node,
+    Chromium,
+}
+
+/// Whether connections to the tracker are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Ws,
+    Wss,
+}
+
+/// Who transfers a file to whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) scheme: Scheme,
+    pub(crate) seeder: Client,
+    pub(crate) leecher: Client,
+    pub(crate) families: Families,
+}
+
+/// A network with a running tracker.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    plan: Plan,
+    network: Network,
+    _tracker: Daemon,
+    files: Setup,
+}
+
+impl Transfer {
+    /// None when a program is missing, and the test may be skipped for that.
+    #[track_caller]
+    pub(crate) fn prepare(plan: Plan) -> Option<Self> {
+        let uses_chromium = [plan.seeder, plan.leecher].contains(&Client::Chromium);
+        if !clients_are_there() || uses_chromium && !tools::needs(&["/usr/bin/chromium"]) {
+            return None;
+        }
+        let files = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
+        let network = Network::new(3, plan.families);
+        let host = network.host(TRACKER);
+        let mut config = config_for_all_addresses();
+        if plan.scheme == Scheme::Wss {
+            make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
+            config += "enable_tls = true\n\
+                tls_certificate_path = 'cert.pem'\n\
+                tls_private_key_path = 'key.pem'\n";
+        }
+        let tracker = files.start_on(host, &config);
+        for directory in ["seeder", "leecher"] {
+            fs::create_dir(files.path(directory)).expect("make a directory");
+        }
+        files.write("seeder/payload.bin", payload());
+        Some(Self {
+            plan,
+            network,
+            _tracker: tracker,
+            files,
+        })
+    }
+
+    /// Starts both clients and returns them, the seeder first, when the file has
+    /// been transferred.
+    #[track_caller]
+    pub(crate) fn run(&self) -> (Process, Process) {
+        let seeder = self.start(self.plan.seeder, SEEDER, "seed");
+        seeder.wait_for_line("seeding", CLIENT_PATIENCE);
+        let leecher = self.start(self.plan.leecher, LEECHER, "leech");
+        leecher.wait_for_line("done", TRANSFER_PATIENCE);
+        let original = fs::read(self.files.path("seeder/payload.bin")).expect("the payload");
+        let copy = self.files.path("leecher/payload.bin");
+        let deadline = Instant::now() + CLIENT_PATIENCE;
+        // The last bytes may still be on their way to the disk.
+        while fs::read(&copy).ok().as_ref() != Some(&original) {
+            assert!(Instant::now() < deadline, "the file is not the same");
+            thread::sleep(Duration::from_millis(100));
+        }
+        (seeder, leecher)
+    }
+
+    fn start(&self, client: Client, host: usize, role: &str) -> Process {
+        let script = match client {
+            Client::Node => "webtorrent_in_node.js",
+            Client::Chromium => "webtorrent_in_chromium.js",
+        };
+        let directory = self.files.path(&format!("{role}er"));
+        let mut command = self.script(host, script);
+        command.arg(role).arg(self.url());
+        command.arg(self.files.path("payload.torrent"));
+        command.arg(directory);
+        Process::start(&format!("{client:?} to {role}"), &mut command)
+    }
+
+    /// Waits until a scrape, from the seeder's host, shows this count.
+    #[track_caller]
+    pub(crate) fn await_scrape(&self, what: &str, count: u32) {
+        let mut ask = self.script(SEEDER, "await_scrape.js");
+        ask.arg(self.url()).arg(self.files.path("payload.torrent"));
+        ask.args([what, &count.to_string()]);
+        let finished = Process::start("await_scrape.js", &mut ask).wait(CLIENT_PATIENCE);
+        assert!(
+            finished.status.success(),
+            "{}{}",
+            finished.stdout,
+            finished.stderr
+        );
+    }
+
+    fn script(&self, host: usize, name: &str) -> Command {
+        let mut command = script(self.network.host(host), name, self.files.directory());
+        if self.plan.scheme == Scheme::Wss {
+            command.env("NODE_EXTRA_CA_CERTS", self.files.path("cert.pem"));
+        }
+        command
+    }
+
+    fn url(&self) -> String {
+        let host = self.network.host(TRACKER);
+        let address: IpAddr = match self.plan.families {
+            Families::Both => host.ipv4.into(),
+            Families::Ipv6Only => host.ipv6.into(),
+        };
+        let address = SocketAddr::from((address, TRACKER_PORT));
+        match self.plan.scheme {
+            Scheme::Ws => format!("ws://{address}/announce"),
+            Scheme::Wss => format!("wss://{address}/announce"),
+        }
+    }
+}
+
+/// A client announces what the tracker does not allow, understands that, and
+/// goes on with its connection.
+#[track_caller]
+pub(crate) fn refuse_an_announce() {
+    if !clients_are_there() {
+        return;
+    }
+    let files = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
+    let network = Network::new(2, Families::Both);
+    let refused = "a".repeat(40);
+    files.write("denied", &refused);
+    let mut config = config_for_all_addresses();
+    config += "[access_list]\nmode = 'deny'\npath = 'denied'\n";
+    let _tracker = files.start_on(network.host(TRACKER), &config);
+    let address = SocketAddr::from((network.host(TRACKER).ipv4, TRACKER_PORT));
+    let mut command = script(network.host(1), "refused_announce.js", files.directory());
+    command.arg(format!("ws://{address}/announce"));
+    command.args([refused, "b".repeat(40)]);
+    let client = Process::start("refused_announce.js", &mut command).wait(CLIENT_PATIENCE);
+    let output = client.stdout;
+    assert!(client.status.success(), "{output}{}", client.stderr);
+    assert!(
+        output.contains("refused torrent is not allowed"),
+        "{output}"
+    );
+    assert!(output.contains("scraped 0 0 0"), "{output}");
+}
+
+fn config_for_all_addresses() -> String {
+    format!("[network]\naddress = [\"0.0.0.0:{TRACKER_PORT}\", \"[::]:{TRACKER_PORT}\"]\n")
+}
+
+/// Whether what all tests need is installed; see [`tools::needs`].
+#[track_caller]
+fn clients_are_there() -> bool {
+    let installed = directory().join("node_modules/.package-lock.json");
+    let mut look = Command::new("test");
+    look.arg("-f").arg(installed);
+    let programs = network::PROGRAMS.iter().chain(&["node", "openssl"]);
+    let programs: Vec<&str> = programs.copied().collect();
+    tools::needs(&programs)
+        && tools::needs_success(
+            "packages of npm (`npm ci --ignore-scripts` in crates/ws/tests/clients)",
+            &mut look,
+        )
+}
+
+/// A script that runs on `host`, and leaves its traces in `home`.
+fn script(host: &Host, name: &str, home: &Path) -> Command {
+    let mut command = host.command("node");
+    command.arg(directory().join(name));
+    command.env("HOME", home).current_dir(home);
+    command
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}

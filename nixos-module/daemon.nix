@@ -35,14 +35,6 @@ let
           to be known here; as many as there are processor cores are enough.
         '';
       };
-    }
-    // lib.optionalAttrs (generated ? scrape_exports) {
-      scrape_exports = generated.scrape_exports // {
-        # The only directory that the service may write to.
-        path = generated.scrape_exports.path // {
-          default = "/var/lib/${unit}/scrape-export.txt";
-        };
-      };
     };
 
   # The access list.

@@ -262,7 +262,7 @@
     };
     path = lib.mkOption {
       type = lib.types.str;
-      default = "./udp-scrape-export.txt";
+      default = "/var/lib/aquatic-udp/scrape-export.txt";
       description = ''
         The file. It is replaced as a whole, so readers never see half of it.
       '';

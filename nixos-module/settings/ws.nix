@@ -37,8 +37,8 @@
     address = lib.mkOption {
       type = lib.types.coercedTo lib.types.str lib.singleton (lib.types.listOf lib.types.str);
       default = [
-        "0.0.0.0:3000"
-        "[::]:3000"
+        "0.0.0.0:3001"
+        "[::]:3001"
       ];
       description = ''
         IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4

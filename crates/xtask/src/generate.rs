@@ -124,15 +124,24 @@ const TARGETS: &[Target] = &[
     },
     Target {
         file: "nixos-module/settings/http.nix",
-        content: || nix_options::render(&Reference::of::<aquatic_http::config::Config>()?),
+        content: || {
+            let reference = Reference::of::<aquatic_http::config::Config>()?;
+            nix_options::render(&packaged::HTTP.reference(reference)?)
+        },
     },
     Target {
         file: "nixos-module/settings/udp.nix",
-        content: || nix_options::render(&Reference::of::<aquatic_udp::config::Config>()?),
+        content: || {
+            let reference = Reference::of::<aquatic_udp::config::Config>()?;
+            nix_options::render(&packaged::UDP.reference(reference)?)
+        },
     },
     Target {
         file: "nixos-module/settings/ws.nix",
-        content: || nix_options::render(&Reference::of::<aquatic_ws::config::Config>()?),
+        content: || {
+            let reference = Reference::of::<aquatic_ws::config::Config>()?;
+            nix_options::render(&packaged::WS.reference(reference)?)
+        },
     },
     Target {
         file: "packaging/common/aquatic-http.service",

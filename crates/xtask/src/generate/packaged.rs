@@ -63,7 +63,17 @@ impl Daemon {
     /// # Errors
     ///
     /// The configuration has no such key as one that packages set.
-    pub(super) fn configuration(self, mut reference: Reference) -> anyhow::Result<String> {
+    pub(super) fn configuration(self, reference: Reference) -> anyhow::Result<String> {
+        let head = self.fill(include_str!("packaged/head-of-configuration"));
+        default_toml::render_below(head.trim_end(), &self.reference(reference)?)
+    }
+
+    /// The configuration with the defaults that packages set.
+    ///
+    /// # Errors
+    ///
+    /// It has no such key.
+    pub(super) fn reference(self, mut reference: Reference) -> anyhow::Result<Reference> {
         for (key, file) in self.files {
             let path = format!("/var/lib/{}/{file}", self.name);
             *default_of(&mut reference, key)? = Value::String(path);
@@ -71,8 +81,7 @@ impl Daemon {
         if let Some(addresses) = self.addresses {
             *default_of(&mut reference, "network.address")? = Value::from(addresses.to_vec());
         }
-        let head = self.fill(include_str!("packaged/head-of-configuration"));
-        default_toml::render_below(head.trim_end(), &reference)
+        Ok(reference)
     }
 
     fn fill(self, template: &str) -> String {

@@ -8,18 +8,11 @@ use serde_json::{Value, json};
 
 use crate::nix;
 
-/// Options whose default differs from the key's, and why.
-const OTHER_DEFAULTS: &[(&str, &str)] = &[
-    // systemd opens the sockets, so their number has to be known.
-    ("socket_workers", "1"),
-    // The service can write to no other directory.
-    (
-        "scrape_exports.path",
-        "\"/var/lib/aquatic-udp/scrape-export.txt\"",
-    ),
-];
+/// The key whose default differs, as systemd opens the sockets, so that their
+/// number has to be known.
+const WORKERS: &str = "socket_workers";
 
-/// A key, as the default configuration describes it.
+/// A key, as the configuration in packages describes it.
 struct Key {
     path: String,
     default: Value,
@@ -56,10 +49,9 @@ fn every_key_is_an_option_with_its_default_and_documentation() {
                 "{daemon}"
             );
             for key in &keys {
-                let other = OTHER_DEFAULTS.iter().find(|(path, _)| *path == key.path);
-                let expected = match other {
-                    Some((_, default)) => serde_json::from_str(default).unwrap(),
-                    None => key.default.clone(),
+                let expected = match key.path.as_str() {
+                    WORKERS => json!(1),
+                    _ => key.default.clone(),
                 };
                 assert_eq!(
                     *found[key.path.as_str()],
@@ -207,7 +199,7 @@ fn daemons() -> Vec<(String, Vec<Key>)> {
 
 /// The keys of a daemon with what their comments say.
 fn keys(daemon: &str) -> Vec<Key> {
-    let path = nix::root().join(format!("crates/{daemon}/default.toml"));
+    let path = nix::root().join(format!("packaging/common/aquatic-{daemon}.toml"));
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut keys = Vec::new();
@@ -258,11 +250,7 @@ fn values(key: &Key) -> Vec<(String, bool)> {
         }
         Value::Number(_) => {
             let (least, most) = key.range.expect("a range of every number");
-            let least = if key.path == "socket_workers" {
-                1
-            } else {
-                least
-            };
+            let least = if key.path == WORKERS { 1 } else { least };
             add(&least.to_string(), true);
             add(&most.to_string(), true);
             add(&format!("({})", least - 1), false);

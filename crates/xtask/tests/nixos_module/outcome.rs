@@ -200,7 +200,7 @@ fn assertions_say_what_is_wrong() {
             "Two daemons cannot share the TCP address 127.0.0.1:9000",
         ),
         (
-            "http.enable = true; ws.enable = true;",
+            "http.enable = true; ws.enable = true; ws.settings.network.address = \"0.0.0.0:3000\";",
             "Two daemons cannot share the TCP address 0.0.0.0:3000",
         ),
     ];
@@ -232,6 +232,8 @@ fn assertions_say_what_is_wrong() {
             error.contains("`services.aquatic.udp.settings.access_list.mode'"),
             "{error}"
         );
+        // By themselves, they run side by side.
+        outcome(&lib, "http.enable = true; ws.enable = true;");
         // Nothing to run is no error, but hardly meant.
         let outcome = outcome(&lib, "udp.enable = false;");
         let warning = outcome["warnings"][0].as_str().unwrap();

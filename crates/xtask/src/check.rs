@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::requirements::has_program;
-use crate::{dependencies, generate, root, source};
+use crate::{dependencies, generate, root, source, units};
 
 /// What a step has found.
 enum Finding {
@@ -49,6 +49,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "manual pages",
         run: || good(manual_pages()),
+    },
+    Step {
+        name: "units",
+        run: units,
     },
     Step {
         name: "direction of dependencies",
@@ -180,6 +184,15 @@ fn manual_pages() -> anyhow::Result<()> {
             .args(["-T", "lint", "-W", "warning"])
             .args(pages),
     )
+}
+
+fn units() -> anyhow::Result<Finding> {
+    if !has_program("systemd-analyze") {
+        return Ok(Finding::NotChecked(
+            "systemd-analyze is missing; Debian has it in the package systemd".to_owned(),
+        ));
+    }
+    good(units::check())
 }
 
 /// The formatter for Nix, a crate of another name, is not worth its installation

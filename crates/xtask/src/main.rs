@@ -14,6 +14,7 @@ mod generate;
 mod requirements;
 mod source;
 mod test;
+mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

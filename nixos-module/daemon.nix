@@ -85,7 +85,7 @@ let
   isInStore = path: lib.hasPrefix builtins.storeDir path;
 in
 {
-  _file = ./daemon.nix;
+  _file = toString ./daemon.nix;
 
   options.services.aquatic.${name} = {
     enable = lib.mkEnableOption "${unit}, a ${daemon.title}" // {

@@ -15,6 +15,7 @@
           infoHashes = [ "0123456789abcdef0123456789abcdef01234567" ];
         };
       };
+      system.switch.enable = true;
       specialisation.other.configuration.services.aquatic.udp.accessList.infoHashes = lib.mkForce [
         "d69f91e6b2ae4c542468d1073a71d4ea13879a7f"
       ];

@@ -17,6 +17,7 @@
           };
         };
         environment.systemPackages = [ pkgs.curl ];
+        system.switch.enable = true;
         specialisation.other.configuration.services.aquatic.udp.settings.protocol.max_response_peers = 40;
       };
     client.environment.systemPackages = [ aquatic-load-test ];
@@ -37,7 +38,7 @@
     tracker.wait_for_unit("aquatic-udp.service")
     client.wait_for_unit("multi-user.target")
     client.succeed(
-        "echo 'duration_seconds = 15\n[network]\nrequests_per_second = 5000\n"
+        "printf 'duration_seconds = 15\n[network]\nrequests_per_second = 5000\n"
         f"source_addresses = [\"{address(client)}\"]' > /tmp/load-test.toml"
     )
     client.succeed(

@@ -102,6 +102,7 @@ in
     services.nginx = anything;
     specialisation = attrsOf { options.configuration = anything; };
     system.stateVersion = string "";
+    system.switch.enable = boolean;
     users.users = attrsOf {
       options = {
         description = string "";

@@ -60,6 +60,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Measures load::restarts_under_load_lose_nothing),
         scenario!(Measures load::restarts_answer_every_request_over_http),
         scenario!(Shares nixos::trackers_run_as_rendered),
+        scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
         scenario!(Shares removal::what_remains_is_what_policy_wants),
         scenario!(Shares removal::a_changed_configuration_is_kept),

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use aquatic_test_harness::certificates::{
+    EC_CERTIFICATE, EC_KEY_PKCS8, RSA_CERTIFICATE, RSA_KEY_PKCS8,
+};
 use aquatic_test_harness::nix_expressions;
 
 use crate::container::Container;
@@ -154,6 +157,41 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
         let log = container.log(unit);
         assert!(!log.contains("makes them agree"), "{log}");
     }
+}
+
+pub(super) fn certificates_of_acme_are_taken_and_rotate(environment: &Environment) {
+    if !nix_expressions::can_be_evaluated() {
+        return;
+    }
+    let container = container(environment);
+    // As security.acme keeps them, for a group of which the service's user is no
+    // member.
+    let directory = "/var/lib/acme/tracker.example.org";
+    container.succeed(&format!(
+        "groupadd --system acme && install --directory --mode=750 --group=acme {directory}"
+    ));
+    let put = |certificate: &str, key: &str| {
+        for (name, text) in [("fullchain.pem", certificate), ("key.pem", key)] {
+            let path = format!("{directory}/{name}");
+            container.write(&path, text);
+            container.succeed(&format!("chgrp acme {path} && chmod 640 {path}"));
+        }
+    };
+    put(EC_CERTIFICATE, EC_KEY_PKCS8);
+    let host = Host::with(
+        "udp.enable = false; http = { enable = true; useACMEHost = \"tracker.example.org\"; \
+         settings.network.address = \"0.0.0.0:443\"; };",
+    );
+    switch(&container, &Host::default(), &host);
+    let shown = || http::certificate(container.client(), container.address(443));
+    let first = shown();
+    let before = container.property("aquatic-http", "MainPID");
+
+    // What a renewal does with the units of reloadServices.
+    put(RSA_CERTIFICATE, RSA_KEY_PKCS8);
+    container.succeed("systemctl --no-block try-reload-or-restart aquatic-http.service");
+    container.wait_for("the new certificate is shown", || shown() != first);
+    assert_eq!(container.property("aquatic-http", "MainPID"), before);
 }
 
 pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {

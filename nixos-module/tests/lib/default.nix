@@ -3,12 +3,10 @@
 let
   inherit (builtins)
     attrNames
-    concatMap
     concatStringsSep
     elem
     filter
     foldl'
-    isString
     length
     listToAttrs
     match
@@ -23,11 +21,9 @@ let
 
   lib = {
     inherit (builtins)
-      all
       any
       attrNames
       attrValues
-      concatLists
       concatMap
       concatStringsSep
       elem
@@ -35,16 +31,8 @@ let
       filter
       genList
       head
-      isAttrs
-      isBool
-      isFunction
-      isInt
-      isList
-      isString
       length
-      listToAttrs
       mapAttrs
-      removeAttrs
       tail
       ;
     inherit types;
@@ -98,7 +86,6 @@ let
       builtins.fromJSON digits;
 
     # Packages
-    getExe = package: "${package}/bin/${package.meta.mainProgram}";
     getExe' = package: name: "${package}/bin/${name}";
 
     # Options

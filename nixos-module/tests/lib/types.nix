@@ -4,7 +4,6 @@
 let
   inherit (builtins)
     all
-    any
     concatMap
     filter
     head

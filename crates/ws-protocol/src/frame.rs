@@ -3,7 +3,9 @@
 //! Our own, and not a library's, because of where bytes stand. A connection's
 //! bytes arrive in a buffer that all connections of a worker share. Here, a
 //! message is looked at where it arrived, with its mask taken off in place, and
-//! a connection that is idle keeps 8 bytes.
+//! a connection that is idle keeps 8 bytes. Libraries that put messages
+//! together own a buffer for each connection and allocate for each message,
+//! which takes four to twenty times as long; ARCHITECTURE.md has the figures.
 
 use std::borrow::Cow;
 use std::mem;

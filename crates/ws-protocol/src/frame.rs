@@ -5,7 +5,7 @@
 //! message is looked at where it arrived, with its mask taken off in place, and
 //! a connection that is idle keeps 8 bytes. Libraries that put messages
 //! together own a buffer for each connection and allocate for each message,
-//! which takes four to twenty times as long; ARCHITECTURE.md has the figures.
+//! which takes several times as long; ARCHITECTURE.md has the figures.
 
 use std::borrow::Cow;
 use std::mem;

@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::repository::{self, Signer};
-use super::{directory, source, toolchain_path, version};
+use super::{
+    build_directory, cargo_target, directory, lock, source, toolchain_path, tree_in, with_extension,
+};
 use crate::check::succeed;
 
 #[derive(clap::Args)]
@@ -69,6 +71,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ///
 /// As [`run`].
 pub(crate) fn ensure(arguments: &Arguments) -> anyhow::Result<Built> {
+    let _lock = lock()?;
     let suffix = &arguments.version_suffix;
     let built = Built {
         packages: directory().join(format!("deb{suffix}")),
@@ -80,18 +83,11 @@ pub(crate) fn ensure(arguments: &Arguments) -> anyhow::Result<Built> {
     if fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == fingerprint) {
         return Ok(built);
     }
-    let missing: Vec<_> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !crate::requirements::has_program(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if !missing.is_empty() {
-        bail!("these packages are needed: {}", missing.join(", "));
-    }
+    super::demand(PROGRAMS)?;
 
     let place = Place {
-        parent: directory().join("deb-build"),
-        cargo_target: directory().join("cargo"),
+        parent: build_directory(),
+        cargo_target: cargo_target(),
         surroundings: &[],
     };
     let changes = place.build(arguments)?;
@@ -128,7 +124,7 @@ impl Place {
     /// Builds all packages; returns the file that lists them.
     fn build(&self, arguments: &Arguments) -> anyhow::Result<PathBuf> {
         let vendor = source::vendor()?;
-        let tree = self.parent.join(format!("aquatic-{}", version()?));
+        let tree = tree_in(&self.parent)?;
         for stale in self.results()? {
             fs::remove_file(stale)?;
         }
@@ -145,7 +141,6 @@ impl Place {
                 .env("VENDOR", vendor)
                 .env("PROFILE", &arguments.profile)
                 // Those of whoever runs this are not the packages'.
-                .env_remove("RUSTFLAGS")
                 .env_remove("CARGO")
                 .env_remove("DEB_BUILD_OPTIONS")
                 .envs(self.surroundings.iter().copied()),
@@ -216,23 +211,6 @@ fn check_reproducible(arguments: &Arguments, built: &Built) -> anyhow::Result<()
     }
     println!("a second build of {} packages is the same", packages.len());
     Ok(())
-}
-
-/// Files of a directory, in order; none when there is no directory.
-fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    if !directory.exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let extension = path.extension().and_then(|it| it.to_str());
-        if path.is_file() && extension.is_some_and(|it| extensions.contains(&it)) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[cfg(test)]

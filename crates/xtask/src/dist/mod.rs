@@ -5,11 +5,13 @@
 //! it stay, so that the next build compiles what has changed, and nothing else.
 
 pub(crate) mod deb;
+pub(crate) mod rpm;
 
 mod repository;
 mod source;
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +25,8 @@ use crate::root;
 pub(crate) enum Distribution {
     /// Packages for Debian and its derivatives, and a signed repository of them
     Deb(deb::Arguments),
+    /// Packages for Fedora, its relatives and openSUSE, and a repository of them
+    Rpm(rpm::Arguments),
 }
 
 /// Builds packages.
@@ -33,6 +37,7 @@ pub(crate) enum Distribution {
 pub(crate) fn run(distribution: &Distribution) -> anyhow::Result<()> {
     match distribution {
         Distribution::Deb(arguments) => deb::run(arguments),
+        Distribution::Rpm(arguments) => rpm::run(arguments),
     }
 }
 
@@ -41,9 +46,47 @@ fn directory() -> PathBuf {
     root().join("target/dist")
 }
 
+/// Where packages are built. It is the same place for all kinds of packages, so
+/// that what cargo has compiled for one serves the other, too.
+fn build_directory() -> PathBuf {
+    directory().join("build")
+}
+
+/// Waits until nobody else builds packages, and keeps others waiting until what
+/// it returns is dropped.
+fn lock() -> anyhow::Result<fs::File> {
+    fs::create_dir_all(directory())?;
+    let file = fs::File::create(directory().join("lock"))?;
+    file.lock().context("cannot lock target/dist")?;
+    Ok(file)
+}
+
+/// Where cargo compiles.
+fn cargo_target() -> PathBuf {
+    directory().join("cargo")
+}
+
+/// The copy of the working tree in the directory of a build.
+fn tree_in(build: &Path) -> anyhow::Result<PathBuf> {
+    Ok(build.join(format!("aquatic-{}", version()?)))
+}
+
+/// Makes sure that programs are there; each comes with its package of Debian.
+fn demand(programs: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|(program, _)| !crate::requirements::has_program(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() {
+        bail!("these packages are needed: {}", missing.join(", "));
+    }
+    Ok(())
+}
+
 /// The version in the root `Cargo.toml`.
 fn version() -> anyhow::Result<String> {
-    let manifest = std::fs::read_to_string(root().join("Cargo.toml"))?;
+    let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
     let manifest: toml::Table = manifest.parse().context("Cargo.toml")?;
     let version = manifest["workspace"]["package"]["version"].as_str();
     Ok(version.context("version is no text")?.to_owned())
@@ -77,6 +120,23 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{name} prints no text"))
 }
 
+/// Files of a directory, in order; none when there is no directory.
+fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    if !directory.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|it| it.to_str());
+        if path.is_file() && extension.is_some_and(|it| extensions.contains(&it)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,11 +144,14 @@ mod tests {
     #[test]
     fn packages_have_the_version_of_the_workspace() {
         let version = version().unwrap();
-        let changelog = std::fs::read_to_string(root().join("packaging/deb/changelog")).unwrap();
+        let changelog = fs::read_to_string(root().join("packaging/deb/changelog")).unwrap();
         let first = changelog.lines().next().unwrap();
         assert!(
             first.starts_with(&format!("aquatic ({version})")),
             "{first}"
         );
+        let spec = fs::read_to_string(root().join("packaging/rpm/aquatic.spec")).unwrap();
+        let line = format!("Version:        {version}");
+        assert!(spec.lines().any(|other| other == line), "{line}");
     }
 }

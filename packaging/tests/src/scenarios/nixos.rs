@@ -19,6 +19,7 @@ use crate::udp::{Client, Load, hash};
 const PROGRAMS: &[(&str, &str)] = &[
     ("aquatic-http", "/usr/bin/aquatic-http"),
     ("aquatic-udp", "/usr/bin/aquatic-udp"),
+    ("aquatic-ws", "/usr/bin/aquatic-ws"),
     ("bash", "/bin/sh"),
     ("coreutils", "/bin/true"),
     ("systemd", "/bin/systemctl"),
@@ -60,11 +61,11 @@ impl Host {
 /// A container in which nothing of the packages runs, but their programs are
 /// where NixOS has them.
 fn container(environment: &Environment) -> Container {
-    let container = Container::with(environment, "aquatic-udp aquatic-http");
+    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
     container.succeed(
-        "systemctl stop aquatic-udp.socket aquatic-udp aquatic-http.socket aquatic-http
-         mkdir --parents /etc/systemd/system-generators
-         for name in udp http; do
+        "mkdir --parents /etc/systemd/system-generators
+         for name in udp http ws; do
+             systemctl stop aquatic-$name.socket aquatic-$name
              ln -s /dev/null /etc/systemd/system-generators/aquatic-$name-generator
              rm -rf /var/lib/aquatic-$name
          done
@@ -134,7 +135,8 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
     let host = Host::with(
         "udp.settings = { socket_workers = 3; network.address = \"0.0.0.0:6969\"; \
          metrics.address = \"0.0.0.0:9000\"; };
-         http = { enable = true; settings.network.address = [ \"0.0.0.0:80\" \"[::]:80\" ]; };",
+         http = { enable = true; settings.network.address = [ \"0.0.0.0:80\" \"[::]:80\" ]; }; \
+         ws.enable = true;",
     );
     switch(&container, &Host::default(), &host);
     let mut client = Client::connect(container.client(), container.address(6969));
@@ -144,15 +146,17 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
     for tracker in [container.address(80), container.address_ipv6(80)] {
         http::get(container.client(), tracker, &http::announce(1, 1001)).expect("it is served");
     }
-    http::get(container.client(), container.address(9000), "/health").expect("figures");
-    for (unit, name) in [("aquatic-udp", "udp"), ("aquatic-http", "http")] {
+    for port in [3001, 9000] {
+        http::get(container.client(), container.address(port), "/health").expect("an answer");
+    }
+    for unit in ["aquatic-udp", "aquatic-http", "aquatic-ws"] {
         let status = fs::read_to_string(format!("/proc/{}/status", container.main_process(unit)));
         let status = status.expect("it has a status");
         assert!(
             status.contains("\nCapEff:\t0000000000000000\n"),
-            "{name}: {status}"
+            "{unit}: {status}"
         );
-        assert!(status.contains("\nNoNewPrivs:\t1\n"), "{name}: {status}");
+        assert!(status.contains("\nNoNewPrivs:\t1\n"), "{unit}: {status}");
         assert_eq!(container.property(unit, "User"), "aquatic");
         let log = container.log(unit);
         assert!(!log.contains("makes them agree"), "{log}");

@@ -119,7 +119,7 @@ fn check_event(event: &Event<'_>) {
         Event::Text(text) => {
             assert!(text.len() <= LONGEST_MESSAGE);
             write_text(&mut out, *b"mask", |out| {
-                out.extend_from_slice(text.as_bytes())
+                out.extend_from_slice(text.as_bytes());
             });
             let mut reader = MessageReader::new();
             let read = reader.read(&mut out, Sender::Client, LONGEST_MESSAGE);

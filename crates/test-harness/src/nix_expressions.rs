@@ -47,7 +47,10 @@ mod tests {
         if !can_be_evaluated() {
             return;
         }
-        assert_eq!(evaluate("{ a = 1 + 1; }"), Ok(serde_json::json!({ "a": 2 })));
+        assert_eq!(
+            evaluate("{ a = 1 + 1; }"),
+            Ok(serde_json::json!({ "a": 2 }))
+        );
         assert!(evaluate("throw \"no\"").unwrap_err().contains("no"));
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct Connection<C> {
     pub(crate) is_late: bool,
     /// Whether the protocol was told that the process is about to end.
     pub(crate) is_draining: bool,
+    /// Whether the client may still be sending when it is closed, so that what
+    /// comes is to be read and thrown away.
+    pub(crate) is_to_linger: bool,
     /// When it was accepted.
     pub(crate) accepted: Tick,
     deadline: Deadline,
@@ -165,6 +168,7 @@ impl<C> Connection<C> {
             is_stalled: false,
             is_late: false,
             is_draining: false,
+            is_to_linger: false,
             accepted,
             deadline: Deadline {
                 of: Awaited::Message,

@@ -25,8 +25,9 @@ use crate::{ConnectionId, Outputs, Peer, Protocol};
 
 mod turn;
 
-/// Room for what is read, besides what was not consumed before.
-const READ_SPACE: usize = 16 << 10;
+/// Room for what is read, besides what was not consumed before: for most
+/// messages whole, and many at once.
+const READ_SPACE: usize = 64 << 10;
 
 /// Room for a message of the TLS handshake and the records around it.
 const LONGEST_HANDSHAKE: usize = 32 << 10;

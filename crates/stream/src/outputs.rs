@@ -4,9 +4,10 @@ use std::mem;
 
 use crate::ConnectionId;
 
-/// Buffers that are kept when nothing is in them, and how large they may be.
+/// Buffers that are kept when nothing is in them, and how many bytes they may
+/// have together.
 const SPARES: usize = 256;
-const LARGEST_SPARE: usize = 8 << 10;
+const SPARE_BYTES: usize = 2 << 20;
 
 /// The outputs of all connections of a worker, collected until the end of its
 /// turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
@@ -16,6 +17,7 @@ pub struct Outputs {
     /// Connections that something was written for in this turn.
     waiting: Vec<ConnectionId>,
     spares: Vec<Vec<u8>>,
+    spare_bytes: usize,
     /// How much may be collected for one connection.
     longest: usize,
 }
@@ -26,9 +28,6 @@ struct Output {
     /// The connection that has the place, while it is open.
     owner: Option<ConnectionId>,
     bytes: Vec<u8>,
-    /// Whether more was to be written than may be, so that what is here is not
-    /// all.
-    is_overfull: bool,
 }
 
 /// Why nothing can be written for a connection.
@@ -37,8 +36,8 @@ pub enum Unreachable {
     /// It is no longer open.
     #[error("the connection is closed")]
     Gone,
-    /// More waits for it than may; it will be cut off.
-    #[error("the connection does not take what is written for it")]
+    /// As much was written for it in this turn as may be.
+    #[error("too much was written for the connection at once")]
     Full,
 }
 
@@ -50,6 +49,7 @@ impl Outputs {
             places: Vec::new(),
             waiting: Vec::new(),
             spares: Vec::new(),
+            spare_bytes: 0,
             longest,
         }
     }
@@ -59,7 +59,7 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// When it would not be sent. A connection that cannot take more is cut off.
+    /// When it would not be sent.
     pub fn of(&mut self, id: ConnectionId) -> Result<&mut Vec<u8>, Unreachable> {
         let output = self
             .places
@@ -67,14 +67,14 @@ impl Outputs {
             .filter(|output| output.owner == Some(id))
             .ok_or(Unreachable::Gone)?;
         if output.bytes.len() >= self.longest {
-            output.is_overfull = true;
-        }
-        if output.is_overfull {
             return Err(Unreachable::Full);
         }
         if output.bytes.is_empty() {
-            if output.bytes.capacity() == 0 {
-                output.bytes = self.spares.pop().unwrap_or_default();
+            if output.bytes.capacity() == 0
+                && let Some(spare) = self.spares.pop()
+            {
+                self.spare_bytes -= spare.capacity();
+                output.bytes = spare;
             }
             self.waiting.push(id);
         }
@@ -99,22 +99,26 @@ impl Outputs {
         }
     }
 
-    /// Moves what was written for a connection in front of `output`. Returns
-    /// whether that is all.
-    pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) -> bool {
+    /// Moves what was written for a connection in front of `output`.
+    pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
         let Some(place) = self
             .places
             .get_mut(id.slot())
             .filter(|place| place.owner == Some(id) && place.bytes.capacity() > 0)
         else {
-            return true;
+            return;
         };
         place.bytes.append(output);
         mem::swap(&mut place.bytes, output);
         let empty = mem::take(&mut place.bytes);
-        let is_all = !mem::take(&mut place.is_overfull);
         self.recycle(empty);
-        is_all
+    }
+
+    /// Whether `output` may wait for the end of the turn, so that there is room
+    /// left for what others write.
+    pub(crate) fn has_room_for(&self, id: ConnectionId, output: &[u8]) -> bool {
+        let waiting = self.places.get(id.slot()).map_or(0, |it| it.bytes.len());
+        waiting + output.len() < self.longest / 2
     }
 
     /// Has `output` wait for the end of the turn, behind what waits already,
@@ -134,8 +138,11 @@ impl Outputs {
         if place.bytes.is_empty() {
             self.waiting.push(id);
             mem::swap(&mut place.bytes, output);
-            if output.capacity() == 0 {
-                *output = self.spares.pop().unwrap_or_default();
+            if output.capacity() == 0
+                && let Some(spare) = self.spares.pop()
+            {
+                self.spare_bytes -= spare.capacity();
+                *output = spare;
             }
         } else {
             place.bytes.append(output);
@@ -164,8 +171,11 @@ impl Outputs {
 
     /// Keeps a buffer for the next one who needs one.
     fn recycle(&mut self, mut bytes: Vec<u8>) {
-        if self.spares.len() < SPARES && (1..=LARGEST_SPARE).contains(&bytes.capacity()) {
+        let capacity = bytes.capacity();
+        let has_room = self.spares.len() < SPARES && self.spare_bytes + capacity <= SPARE_BYTES;
+        if capacity > 0 && has_room {
             bytes.clear();
+            self.spare_bytes += capacity;
             self.spares.push(bytes);
         }
     }
@@ -190,10 +200,10 @@ mod tests {
         assert_eq!(outputs.next_waiting(), Some(id(1, 0)));
         assert_eq!(outputs.next_waiting(), None);
         let mut output = b"d".to_vec();
-        assert!(outputs.gather(id(1, 0), &mut output));
+        outputs.gather(id(1, 0), &mut output);
         assert_eq!(output, b"abcd");
         let mut output = Vec::new();
-        assert!(outputs.gather(id(1, 0), &mut output));
+        outputs.gather(id(1, 0), &mut output);
         assert!(output.is_empty());
         assert!(!outputs.has(id(1, 0)));
     }
@@ -213,14 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn who_is_written_too_much_for_is_noticed() {
+    fn no_more_is_collected_than_may_be() {
         let mut outputs = Outputs::new(2);
+        assert!(outputs.has_room_for(id(0, 0), b""));
+        assert!(!outputs.has_room_for(id(0, 0), b"a"));
         outputs.opened(id(0, 0));
         outputs.of(id(0, 0)).unwrap().extend_from_slice(b"abc");
         assert_eq!(outputs.of(id(0, 0)).err(), Some(Unreachable::Full));
         let mut output = Vec::new();
-        assert!(!outputs.gather(id(0, 0), &mut output));
+        outputs.gather(id(0, 0), &mut output);
         assert_eq!(output, b"abc");
+        assert!(outputs.of(id(0, 0)).is_ok());
     }
 
     #[test]
@@ -236,13 +249,13 @@ mod tests {
         while let Some(id) = outputs.next_waiting() {
             outputs.gather(id, &mut Vec::new());
         }
-        assert_eq!(outputs.spares.len(), 0);
         for slot in 0..2_000 {
             outputs.of(id(slot, 0)).unwrap().push(0);
             outputs.closed(id(slot, 0));
         }
         assert!(outputs.spares.len() <= SPARES);
         let kept: usize = outputs.spares.iter().map(Vec::capacity).sum();
-        assert!(kept <= SPARES * LARGEST_SPARE);
+        assert_eq!(kept, outputs.spare_bytes);
+        assert!(kept <= SPARE_BYTES);
     }
 }

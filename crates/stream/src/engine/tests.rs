@@ -51,6 +51,7 @@ struct Pieces {
     /// Whether the client has ended.
     is_ended: bool,
     left: Vec<u8>,
+    writes: usize,
     sizes: Vec<usize>,
     next: usize,
     is_blocking: bool,
@@ -62,6 +63,7 @@ impl Pieces {
             arriving: arriving.iter().copied().collect(),
             is_ended: false,
             left: Vec::new(),
+            writes: 0,
             sizes,
             next: 0,
             is_blocking: false,
@@ -97,6 +99,7 @@ impl Transport for Pieces {
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         let size = self.size(from.len())?;
+        self.writes += 1;
         self.left.extend_from_slice(&from[..size]);
         Ok(size)
     }
@@ -111,6 +114,14 @@ fn source() -> SocketAddr {
 }
 
 fn engine(tls: Option<Arc<ServerConfig>>, is_proxied: bool) -> Engine<Lines> {
+    engine_of(Lines, tls, is_proxied)
+}
+
+fn engine_of<P: Protocol>(
+    protocol: P,
+    tls: Option<Arc<ServerConfig>>,
+    is_proxied: bool,
+) -> Engine<P> {
     let loopback: AddressRange = "127.0.0.0/8".parse().unwrap();
     let limits = Limits {
         max_connections_per_ip: NonZeroUsize::new(1),
@@ -128,7 +139,7 @@ fn engine(tls: Option<Arc<ServerConfig>>, is_proxied: bool) -> Engine<Lines> {
         renewal: None,
         counters: [Counters::default()].into(),
     };
-    Engine::new(Lines, Arc::new(shared), 0, Instant::now())
+    Engine::new(protocol, Arc::new(shared), 0, Instant::now())
 }
 
 /// Drives until nothing moves any more; returns the last fate.
@@ -284,4 +295,77 @@ fn deadlines_come_up_and_are_told() {
     assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
     let counters = engine.worker.counters();
     assert_eq!(counters.ended_by(Ending::SlowMessage), 1);
+}
+
+/// Gives each line to all connections.
+#[derive(Default)]
+struct Crowd(Vec<ConnectionId>);
+
+impl Protocol for Crowd {
+    type Connection = ();
+
+    const COLLECTS_OUTPUT: bool = true;
+
+    fn longest_input(&self) -> usize {
+        300
+    }
+
+    fn open(&mut self, _: &Peer, id: ConnectionId) {
+        self.0.push(id);
+    }
+
+    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+        let Some(end) = exchange.input.iter().position(|byte| *byte == b'\n') else {
+            return Progress::INCOMPLETE;
+        };
+        for id in &self.0 {
+            if let Ok(output) = exchange.others.of(*id) {
+                output.extend_from_slice(&exchange.input[..=end]);
+            }
+        }
+        exchange.output.extend_from_slice(b"ok\n");
+        Progress {
+            consumed: end + 1,
+            next: Next::Continue,
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_written_to_once_a_turn() {
+    let mut engine = engine_of(Crowd::default(), None, true);
+    let mut connections: Vec<(ConnectionId, Pieces)> = Vec::new();
+    for host in 1..4 {
+        let header = format!("PROXY TCP4 192.0.2.{host} 192.0.2.9 7000 80\r\n");
+        let mut pieces = Pieces::new(header.as_bytes(), vec![1_000]);
+        let id = engine.open(source()).unwrap();
+        // All have to be there before one of them says something.
+        for _ in 0..2 {
+            assert_eq!(engine.drive(id, &mut pieces), Fate::Wait);
+        }
+        pieces.arriving.extend(b"one\ntwo\n");
+        connections.push((id, pieces));
+    }
+    for (id, pieces) in &mut connections {
+        for _ in 0..2 {
+            assert_eq!(engine.drive(*id, pieces), Fate::Wait);
+        }
+        assert_eq!(pieces.writes, 0);
+    }
+    let mut waiting = 0;
+    while let Some(id) = engine.next_collected() {
+        let found = connections.iter_mut().find(|(other, _)| *other == id);
+        let (_, pieces) = found.unwrap();
+        // It is the turn of the write that would block.
+        pieces.is_blocking = true;
+        assert_eq!(engine.send_collected(id, pieces), Fate::Wait);
+        waiting += 1;
+    }
+    assert_eq!(waiting, 3);
+    for (_, pieces) in &connections {
+        assert_eq!(pieces.writes, 1);
+        // Six lines for everybody, and two answers.
+        let text = std::str::from_utf8(&pieces.left).unwrap();
+        assert_eq!(text.lines().count(), 8, "{text}");
+    }
 }

@@ -33,7 +33,11 @@ impl<P: Protocol> Turn<'_, P> {
                 return Ok(Fate::WaitToWrite);
             }
             match self.connection.stage {
-                Stage::Closing if !self.connection.has_unconsumed() => return Ok(Fate::Close),
+                Stage::Closing
+                    if !self.connection.has_unconsumed() && !self.connection.is_to_linger =>
+                {
+                    return Ok(Fate::Close);
+                }
                 Stage::Closing => {
                     transport.finish().map_err(|_| Ending::Broken)?;
                     self.connection.stage = Stage::Lingering;
@@ -201,7 +205,11 @@ impl<P: Protocol> Turn<'_, P> {
             match interruption {
                 Interruption::Idle => self.count(Ending::Idle),
                 Interruption::SlowMessage => self.count(Ending::SlowMessage),
-                Interruption::OldCertificate => self.count(Ending::OldCertificate),
+                Interruption::OldCertificate => {
+                    // It is in use, and its client knows nothing of the end.
+                    self.connection.is_to_linger = true;
+                    self.count(Ending::OldCertificate);
+                }
                 Interruption::Draining => (),
             }
             self.close();

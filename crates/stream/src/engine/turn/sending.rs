@@ -46,6 +46,7 @@ impl<P: Protocol> Turn<'_, P> {
             && matches!(self.connection.stage, Stage::Open(_))
             && !self.connection.is_stalled
             && worker.buffers.wire.bytes().is_empty()
+            && worker.outputs.has_room_for(self.id, &worker.buffers.output)
         {
             worker.outputs.put(self.id, &mut worker.buffers.output);
             return Ok(());
@@ -56,8 +57,8 @@ impl<P: Protocol> Turn<'_, P> {
     /// Sends what was written, and keeps what the network does not take.
     pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
         let output = &mut self.worker.buffers.output;
-        if P::COLLECTS_OUTPUT && !self.worker.outputs.gather(self.id, output) {
-            return Err(Ending::FullOutput);
+        if P::COLLECTS_OUTPUT {
+            self.worker.outputs.gather(self.id, output);
         }
         let buffers = &mut self.worker.buffers;
         let result = match &mut self.connection.session {

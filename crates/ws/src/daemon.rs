@@ -135,7 +135,7 @@ impl Daemon for WsDaemon {
         };
         let running = aquatic_stream::start(plan, |number, bells| {
             let client_counts = counts.then(|| {
-                Arc::new(ClientCounts::new(
+                Arc::new(ClientCounts::with_peers(
                     settings.count_peer_clients,
                     settings.count_peer_id_prefixes,
                 ))

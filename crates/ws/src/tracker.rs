@@ -172,6 +172,9 @@ impl Tracker {
         for (info_hash, peer_id) in session.torrents() {
             let record = record(peer_id, session.address());
             swarm.lock(info_hash).remove(&record);
+            if let Some(clients) = &self.clients {
+                clients.peer_went(peer_id);
+            }
         }
     }
 
@@ -237,6 +240,13 @@ impl Tracker {
             session.forget(&info_hash);
         } else if known.is_none() {
             session.remember(info_hash, peer_id);
+        }
+        if let Some(clients) = &self.clients {
+            match (known, is_stopped) {
+                (None, false) => clients.peer_came(&peer_id),
+                (Some(_), true) => clients.peer_went(&peer_id),
+                _ => {}
+            }
         }
         write_text(out, |out| reply.write(out));
 

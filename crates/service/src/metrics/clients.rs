@@ -1,4 +1,4 @@
-//! Announces by client software, for those who want to know.
+//! Announces and peers by client software, for those who want to know.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -18,6 +18,8 @@ const MAX_NAMES: usize = 1_000;
 pub struct ClientCounts {
     clients: Option<Mutex<Tally<Option<Client>>>>,
     prefixes: Option<Mutex<Tally<PeerIdPrefix>>>,
+    /// Peers that are there, where a daemon knows when they go.
+    peers: Option<Mutex<Tally<Option<Client>>>>,
 }
 
 /// How often each of a bounded number of things was seen.
@@ -33,6 +35,29 @@ impl ClientCounts {
         Self {
             clients: by_client.then(Mutex::default),
             prefixes: by_prefix.then(Mutex::default),
+            peers: None,
+        }
+    }
+
+    /// As [`new`](Self::new); with `by_client`, peers are counted, too.
+    pub fn with_peers(by_client: bool, by_prefix: bool) -> Self {
+        Self {
+            peers: by_client.then(Mutex::default),
+            ..Self::new(by_client, by_prefix)
+        }
+    }
+
+    /// Counts a peer that has come.
+    pub fn peer_came(&self, peer_id: &PeerId) {
+        if let Some(peers) = &self.peers {
+            locked(peers).add(Client::identify(peer_id));
+        }
+    }
+
+    /// Counts a peer that has gone, after it had come.
+    pub fn peer_went(&self, peer_id: &PeerId) {
+        if let Some(peers) = &self.peers {
+            locked(peers).remove(&Client::identify(peer_id));
         }
     }
 
@@ -52,12 +77,17 @@ impl ClientCounts {
 pub fn add_figures<'a>(workers: impl IntoIterator<Item = &'a ClientCounts>, figures: &mut Figures) {
     let mut clients = BTreeMap::<String, u64>::new();
     let mut prefixes = BTreeMap::<String, u64>::new();
+    let mut peers = BTreeMap::<String, u64>::new();
+    let name = |client: &Option<Client>| match client {
+        Some(client) => client.to_string(),
+        None => "unknown".to_owned(),
+    };
     for worker in workers {
         if let Some(tally) = &worker.clients {
-            locked(tally).add_to(&mut clients, |client| match client {
-                Some(client) => client.to_string(),
-                None => "unknown".to_owned(),
-            });
+            locked(tally).add_to(&mut clients, name);
+        }
+        if let Some(tally) = &worker.peers {
+            locked(tally).add_to(&mut peers, name);
         }
         if let Some(tally) = &worker.prefixes {
             locked(tally).add_to(&mut prefixes, ToString::to_string);
@@ -67,6 +97,14 @@ pub fn add_figures<'a>(workers: impl IntoIterator<Item = &'a ClientCounts>, figu
         figures.counter(
             "client_announces_total",
             "Announces, by the client software that the peer id names",
+            &[("client", &client)],
+            count,
+        );
+    }
+    for (client, count) in peers {
+        figures.gauge(
+            "client_peers",
+            "Peers of open connections, by the client software that the peer id names",
             &[("client", &client)],
             count,
         );
@@ -90,6 +128,16 @@ impl<T: Hash + Eq> Tally<T> {
             Entry::Vacant(entry) => {
                 entry.insert(1);
             }
+        }
+    }
+
+    fn remove(&mut self, item: &T) {
+        match self.counts.get_mut(item) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => {
+                self.counts.remove(item);
+            }
+            None => self.other = self.other.saturating_sub(1),
         }
     }
 
@@ -142,6 +190,29 @@ mod tests {
         assert!(text.contains(line), "{text}");
         let line = r#"aquatic_udp_peer_id_prefix_announces_total{prefix="-TR4060-"} 1"#;
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn peers_come_and_go() {
+        let counts = ClientCounts::with_peers(true, false);
+        for _ in 0..3 {
+            counts.peer_came(&peer_id(b"-WW0208-"));
+        }
+        counts.peer_came(&peer_id(b"-TR4060-"));
+        counts.peer_went(&peer_id(b"-TR4060-"));
+        counts.peer_went(&peer_id(b"-WW0208-"));
+        let mut figures = Figures::new("aquatic-ws");
+        add_figures([&counts], &mut figures);
+        let text = figures.to_prometheus();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("aquatic_ws_client_peers{"))
+            .collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(
+            lines[0].contains("WebTorrent") && lines[0].ends_with(" 2"),
+            "{text}"
+        );
     }
 
     #[test]

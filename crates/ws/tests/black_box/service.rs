@@ -89,7 +89,8 @@ fn figures_name_what_was_asked_for() {
     let mut client = tracker.client();
     client.announce('a', 'p', json!({"peer_id": "-WW0208-abcdefghijkl"}));
     client.ask(&json!({"action": "scrape", "info_hash": name('a')}));
-    tracker.client_ipv6().announce('a', 'q', json!({}));
+    let mut ipv6 = tracker.client_ipv6();
+    ipv6.announce('a', 'q', json!({}));
     for (family, kind, count) in [
         ("ipv4", "announce", 1.0),
         ("ipv4", "scrape", 1.0),
@@ -106,6 +107,13 @@ fn figures_name_what_was_asked_for() {
     assert_eq!(tracker.metric("upgrades_total", &[]), 2.0);
     let page = http::get(tracker.place.metrics.ipv4(), "/metrics");
     assert!(page.body.contains("client=\"WebTorrent"), "{}", page.body);
+    assert_eq!(tracker.metric("client_peers", &[]), 2.0);
+    client.announce(
+        'a',
+        'p',
+        json!({"peer_id": "-WW0208-abcdefghijkl", "event": "stopped"}),
+    );
+    assert_eq!(tracker.metric("client_peers", &[]), 1.0);
     let json = http::get(tracker.place.metrics.ipv4(), "/stats.json");
     assert!(
         json.body.contains("\"aquatic_ws_offers_total\""),

@@ -32,7 +32,10 @@ pub(crate) struct Ws {
 /// What is remembered of a connection.
 pub(crate) enum Connection {
     /// Its first request has not come.
-    New,
+    New {
+        /// Whether half the time for it is over.
+        was_idle: bool,
+    },
     /// It carries frames.
     Open(Conversation),
 }
@@ -293,14 +296,14 @@ impl Protocol for Ws {
     }
 
     fn open(&mut self, _: &Peer, _: ConnectionId) -> Connection {
-        Connection::New
+        Connection::New { was_idle: false }
     }
 
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         match connection {
             Connection::Open(conversation) => self.converse(exchange.id, conversation, exchange),
-            Connection::New => self.begin(connection, exchange),
+            Connection::New { .. } => self.begin(connection, exchange),
         }
     }
 
@@ -310,13 +313,22 @@ impl Protocol for Ws {
         exchange: &mut Exchange<'_>,
         interruption: Interruption,
     ) -> Next {
-        let Connection::Open(conversation) = connection else {
-            if interruption == Interruption::SlowMessage {
-                let text = "the request did not arrive in time\n";
-                write_page(exchange.output, Status::RequestTimeout, text, false);
-                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+        let conversation = match connection {
+            Connection::Open(conversation) => conversation,
+            Connection::New {
+                was_idle: was @ false,
+            } if interruption == Interruption::Idle => {
+                *was = true;
+                return Next::Continue;
             }
-            return Next::Close;
+            Connection::New { .. } => {
+                if interruption == Interruption::SlowMessage {
+                    let text = "the request did not arrive in time\n";
+                    write_page(exchange.output, Status::RequestTimeout, text, false);
+                    self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+                }
+                return Next::Close;
+            }
         };
         let (code, reason) = match interruption {
             Interruption::Idle => {

@@ -32,7 +32,7 @@ pub(crate) enum Fate {
     Relayed,
     /// The receiver's connection was closed.
     Gone,
-    /// The receiver does not take what is sent to it.
+    /// Its receiver was to be sent too much at once.
     FullOutput,
     /// The receiver's worker does not keep up.
     FullInbox,

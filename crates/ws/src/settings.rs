@@ -212,6 +212,15 @@ fn messages(config: &Config, checks: &mut Checks) -> Messages {
         network.websocket_max_frame_size,
         limits::MESSAGE_BYTES,
     );
+    if longest_frame < longest_message {
+        checks.advise(
+            "network.websocket_max_frame_size",
+            format!(
+                "browsers send a message in one frame, so none of more than {longest_frame} bytes \
+                 is accepted of them, whatever websocket_max_message_size says"
+            ),
+        );
+    }
     for origin in &network.allowed_origins {
         if let Err(message) = check_origin(origin) {
             checks.fail("network.allowed_origins", message);

@@ -167,7 +167,7 @@ fn messages_and_frames_are_bounded() {
 #[test]
 fn fragments_that_never_end_are_cut_off() {
     let settings = [
-        ("cleaning.max_connection_idle", "2"),
+        ("cleaning.max_connection_idle", "4"),
         ("network.message_timeout", "1"),
     ];
     for kind in KINDS {

@@ -145,10 +145,10 @@ fn connections_are_told_that_the_tracker_stops() {
 #[test]
 fn idle_connections_are_pinged_and_closed() {
     for kind in KINDS {
-        let tracker = Tracker::with(kind, &[("cleaning.max_connection_idle", "2")]);
+        let tracker = Tracker::with(kind, &[("cleaning.max_connection_idle", "4")]);
         let mut dead = tracker.client();
         let mut alive = tracker.client();
-        for _ in 0..3 {
+        for _ in 0..2 {
             let ping = alive.frame();
             assert_eq!(ping.opcode, crate::wire::PING, "{kind:?}");
             alive.send(crate::wire::frame(crate::wire::PONG, &ping.payload));
@@ -166,7 +166,7 @@ fn old_connections_are_closed_when_the_certificate_was_renewed() {
     for event_loop in ["mio", "glommio"] {
         let settings = [
             ("cleaning.close_after_tls_update_grace_period", "2"),
-            ("cleaning.max_connection_idle", "4"),
+            ("cleaning.max_connection_idle", "8"),
         ];
         let mut tracker = Tracker::with(Kind::new(event_loop, true), &settings);
         let mut old = tracker.client();

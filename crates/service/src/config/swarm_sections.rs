@@ -112,7 +112,11 @@ impl AnnounceTimes {
 
     /// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age`. A
     /// peer should not be forgotten before it is to announce again.
-    pub fn check_unlisted(interval_seconds: u32, max_peer_age_seconds: u32, checks: &mut Checks) -> Self {
+    pub fn check_unlisted(
+        interval_seconds: u32,
+        max_peer_age_seconds: u32,
+        checks: &mut Checks,
+    ) -> Self {
         let interval = checks.seconds(
             "protocol.peer_announce_interval",
             interval_seconds,

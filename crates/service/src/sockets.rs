@@ -52,7 +52,7 @@ pub struct UdpRequest<'a> {
 pub enum Request<'a> {
     /// Those for [`udp`].
     Udp(UdpRequest<'a>),
-    /// Those for [`tcp`].
+    /// Those for [`tcp()`].
     Tcp(TcpRequest<'a>),
 }
 

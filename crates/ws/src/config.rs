@@ -51,6 +51,10 @@ pub struct Config {
 }
 
 /// Sockets and connections.
+#[allow(
+    rustdoc::bare_urls,
+    reason = "the text stands in the configuration file and manual page, too"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]

@@ -84,7 +84,7 @@ fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
     let said: Vec<_> = finished.stderr.lines().collect();
     let reason = said.last().expect("it says why");
     for word in words {
-        assert!(reason.contains(word), "{word:?} in {:?}", said);
+        assert!(reason.contains(word), "{word:?} in {said:?}");
     }
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 

@@ -106,9 +106,19 @@ pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
         purpose: "makes a repository",
     },
     Package {
+        name: "createrepo-c",
+        requirements: &[Program("createrepo_c")],
+        purpose: "makes a repository of RPM packages",
+    },
+    Package {
         name: "debhelper",
         requirements: &[Program("dh")],
         purpose: "builds packages",
+    },
+    Package {
+        name: "dnf",
+        requirements: &[Program("dnf")],
+        purpose: "installs RPM packages",
     },
     Package {
         name: "dpkg-dev",
@@ -144,6 +154,16 @@ pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
         name: "piuparts",
         requirements: &[Program("piuparts")],
         purpose: "compares all files before and after",
+    },
+    Package {
+        name: "rpm",
+        requirements: &[Program("rpmbuild")],
+        purpose: "builds RPM packages",
+    },
+    Package {
+        name: "rpmlint",
+        requirements: &[Program("rpmlint")],
+        purpose: "looks for faults in RPM packages",
     },
     Package {
         name: "systemd-container",

@@ -57,6 +57,12 @@ impl Container {
     /// only one that apt knows.
     #[track_caller]
     pub(crate) fn boot(environment: &Environment) -> Self {
+        Self::boot_with(environment, &[])
+    }
+
+    /// As [`Self::boot`], with more arguments for systemd-nspawn.
+    #[track_caller]
+    pub(crate) fn boot_with(environment: &Environment, arguments: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("aquatic-{}-{number}", std::process::id());
@@ -94,6 +100,7 @@ impl Container {
             ))
             // Filters of devices and addresses are programs for the kernel.
             .args(["--capability=all", "--system-call-filter=bpf @privileged"])
+            .args(arguments)
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
             .env("NOTIFY_SOCKET", notify.path())
             .env("GROUPS_TO_JOIN", joined.join(" "));

@@ -24,6 +24,9 @@ const ROOTS: &str = "AQUATIC_TEST_ROOTS";
 /// The signed repository.
 const REPOSITORY: &str = "AQUATIC_TEST_REPOSITORY";
 
+/// The directory of RPM packages, and that of the next release.
+const RPM_REPOSITORIES: [&str; 2] = ["AQUATIC_TEST_RPM", "AQUATIC_TEST_RPM_NEXT"];
+
 /// What tests of one release need.
 pub(crate) struct Environment {
     /// Name of the release.
@@ -37,17 +40,17 @@ impl Environment {
     /// Of the variables that `cargo xtask test --system` sets.
     #[track_caller]
     pub(crate) fn of(release: &'static str) -> Self {
-        let directory = |variable: &str| {
-            let directory = env::var_os(variable).unwrap_or_else(|| {
-                panic!("{variable} is not set: run `cargo xtask test --system`")
-            });
-            fs::canonicalize(directory).expect("the directory exists")
-        };
         Self {
             release,
             roots: directory(ROOTS),
             repository: directory(REPOSITORY),
         }
+    }
+
+    /// Directories of RPM packages: one, and one with the next release of them.
+    #[track_caller]
+    pub(crate) fn rpm_repositories(&self) -> [PathBuf; 2] {
+        RPM_REPOSITORIES.map(directory)
     }
 
     /// The root file system unpacked, for reading.
@@ -102,6 +105,14 @@ impl Environment {
         };
         self.packages(names).into_iter().map(repack).collect()
     }
+}
+
+/// The directory that a variable names.
+#[track_caller]
+fn directory(variable: &str) -> PathBuf {
+    let directory = env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --system`"));
+    fs::canonicalize(directory).expect("the directory exists")
 }
 
 /// Writes a package with a higher version, which also depends on the higher

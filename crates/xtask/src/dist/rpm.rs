@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::{
     build_directory, cargo_target, demand, directory, lock, output, source, toolchain_path,
-    tree_in, with_extension,
+    tree_in, version, with_extension,
 };
 use crate::check::succeed;
 use crate::root;
@@ -84,11 +84,7 @@ fn build(arguments: &Arguments, top: &Path) -> anyhow::Result<()> {
     source::copy(&tree)?;
     let spec = tree.join("packaging/rpm/aquatic.spec");
     let text = fs::read_to_string(&spec).context("packaging/rpm/aquatic.spec")?;
-    let text = text.replacen(
-        "%{?dist}",
-        &format!("%{{?dist}}{}", arguments.release_suffix),
-        1,
-    );
+    let text = add_suffix(&text, &version()?, &arguments.release_suffix);
     fs::write(&spec, text)?;
 
     let mut command = Command::new("rpmbuild");
@@ -116,6 +112,16 @@ fn build(arguments: &Arguments, top: &Path) -> anyhow::Result<()> {
     succeed(command.arg(spec))
 }
 
+/// Makes the release of a spec newer by `suffix`, in its changelog, too.
+fn add_suffix(spec: &str, version: &str, suffix: &str) -> String {
+    spec.replacen("%{?dist}", &format!("%{{?dist}}{suffix}"), 1)
+        .replacen(
+            &format!(" - {version}-1\n"),
+            &format!(" - {version}-1{suffix}\n"),
+            1,
+        )
+}
+
 /// Whether this system has what RPM distributions call systemd-rpm-macros.
 fn has_macros_of_systemd() -> anyhow::Result<bool> {
     let value = output(Command::new("rpm").args(["--eval", "%{?_unitdir}"]))?;
@@ -133,4 +139,18 @@ fn lint(packages: &[PathBuf]) -> anyhow::Result<()> {
             .args(packages),
     )
     .context("the packages have faults")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suffix_makes_the_release_newer() {
+        let spec = "Release: 1%{?dist}\n%changelog\n* Mon Nov 23 2026 A <a@b> - 2.0-1\n- B\n";
+        assert_eq!(
+            add_suffix(spec, "2.0", ".next"),
+            "Release: 1%{?dist}.next\n%changelog\n* Mon Nov 23 2026 A <a@b> - 2.0-1.next\n- B\n"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::{Totals, cargo_command, run_counted};
 use crate::check::succeed;
-use crate::dist::deb;
+use crate::dist::{deb, rpm};
 use crate::root;
 
 /// Releases of Debian: the oldest and the newest systemd that is supported.
@@ -35,25 +35,51 @@ pub(super) fn run(names: &[String]) -> anyhow::Result<(Totals, bool)> {
                 .try_for_each(|release| make_root(&roots, release))
         });
         // As they are published, but sooner.
-        let packages = deb::ensure(&deb::Arguments {
-            version_suffix: String::new(),
-            profile: "release".to_owned(),
-            signing_key: None,
-            check_reproducible: false,
-        });
+        let packages = packages("release");
         let archives = archives.join();
         (packages, archives)
     });
     archives.map_err(|_| anyhow!("the thread that makes root file systems failed"))??;
-    let repository = packages?.repository;
+    let packages = packages?;
 
     let mut command = cargo_command();
     command.args(["run", "--quiet", "--package=aquatic_system_tests", "--"]);
     // They mostly wait.
     command.arg("--test-threads=3").args(names);
     command.env("AQUATIC_TEST_ROOTS", &roots);
-    command.env("AQUATIC_TEST_REPOSITORY", repository);
+    command.env("AQUATIC_TEST_REPOSITORY", packages.debian);
+    command.env("AQUATIC_TEST_RPM", packages.rpm);
+    command.env("AQUATIC_TEST_RPM_NEXT", packages.next_rpm);
     run_counted(&mut command)
+}
+
+/// Repositories of packages.
+struct Packages {
+    debian: PathBuf,
+    rpm: PathBuf,
+    /// The same packages, of a newer release.
+    next_rpm: PathBuf,
+}
+
+/// Builds all packages, unless they are there.
+fn packages(profile: &str) -> anyhow::Result<Packages> {
+    let debian = deb::ensure(&deb::Arguments {
+        version_suffix: String::new(),
+        profile: profile.to_owned(),
+        signing_key: None,
+        check_reproducible: false,
+    })?;
+    let rpm = |suffix: &str| {
+        rpm::ensure(&rpm::Arguments {
+            release_suffix: suffix.to_owned(),
+            profile: profile.to_owned(),
+        })
+    };
+    Ok(Packages {
+        debian: debian.repository,
+        rpm: rpm("")?,
+        next_rpm: rpm(".next")?,
+    })
 }
 
 /// Makes a root file system as a tar, unless there is one with the same content.

@@ -10,6 +10,7 @@ mod piuparts;
 mod recovery;
 mod reload;
 mod removal;
+mod rpm;
 
 /// A test for every release.
 #[derive(Clone, Copy)]
@@ -65,5 +66,6 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares removal::what_remains_is_what_policy_wants),
         scenario!(Shares removal::a_changed_configuration_is_kept),
         scenario!(Shares piuparts::finds_nothing),
+        scenario!(Shares rpm::packages_are_installed_upgraded_and_removed),
     ]
 }

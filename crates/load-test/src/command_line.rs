@@ -160,12 +160,12 @@ mod tests {
     /// What a command line makes of other values.
     fn applied(words: &str) -> (String, [u32; 3], [bool; 2]) {
         let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
-        let mut config: Config<(), ()> = Config {
+        let mut config = crate::udp::Config {
             server_address: "127.0.0.1:1".to_owned(),
             server_pid: 2,
             duration_seconds: 3,
             workers: 4,
-            ..Config::default()
+            ..crate::udp::Config::default()
         };
         arguments.apply(&mut config);
         (

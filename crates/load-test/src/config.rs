@@ -13,9 +13,14 @@ use crate::population::PopulationConfig;
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(bound = "Transport: Section, Requests: Section")
+    schemars(bound = "Transport: Section, Requests: Section + DefaultPort")
 )]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    bound(deserialize = "Transport: Deserialize<'de> + Default, \
+                         Requests: Deserialize<'de> + Default + DefaultPort")
+)]
 pub struct Config<Transport, Requests> {
     /// Address and port of the tracker to test. Only ever test a tracker of
     /// your own: to anybody else's, this program is an attack.
@@ -47,10 +52,16 @@ pub struct Config<Transport, Requests> {
     pub events: EventsConfig,
 }
 
-impl<Transport: Default, Requests: Default> Default for Config<Transport, Requests> {
+/// What is requested, of a daemon that has a port by default.
+pub trait DefaultPort {
+    /// The port.
+    const PORT: u16;
+}
+
+impl<Transport: Default, Requests: Default + DefaultPort> Default for Config<Transport, Requests> {
     fn default() -> Self {
         Self {
-            server_address: "127.0.0.1:3000".to_owned(),
+            server_address: format!("127.0.0.1:{}", Requests::PORT),
             server_pid: 0,
             workers: 1,
             duration_seconds: 10,

@@ -124,7 +124,7 @@ pub struct NetworkConfig {
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
-            address: Addresses::all(3000),
+            address: Addresses::all(3001),
             event_loop: EventLoopConfig::Auto,
             tcp_backlog: 1024,
             enable_tls: false,

@@ -37,6 +37,10 @@ pub struct RequestsConfig {
     pub client_style: ClientStyle,
 }
 
+impl crate::config::DefaultPort for RequestsConfig {
+    const PORT: u16 = 3000;
+}
+
 impl Default for RequestsConfig {
     fn default() -> Self {
         Self {

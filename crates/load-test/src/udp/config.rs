@@ -52,6 +52,10 @@ pub struct RequestsConfig {
     pub peers_wanted: u32,
 }
 
+impl crate::config::DefaultPort for RequestsConfig {
+    const PORT: u16 = 3000;
+}
+
 impl Default for RequestsConfig {
     fn default() -> Self {
         Self {

@@ -40,6 +40,10 @@ pub struct RequestsConfig {
     pub announces_per_connection: u32,
 }
 
+impl crate::config::DefaultPort for RequestsConfig {
+    const PORT: u16 = 3001;
+}
+
 impl Default for RequestsConfig {
     fn default() -> Self {
         Self {

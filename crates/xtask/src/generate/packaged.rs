@@ -18,8 +18,6 @@ pub(super) struct Daemon {
     /// Files that it writes, by key, below its state directory, besides the
     /// snapshot, which goes there by itself.
     files: &'static [(&'static str, &'static str)],
-    /// What it serves, if not the default.
-    addresses: Option<[&'static str; 2]>,
 }
 
 /// `aquatic-http`.
@@ -27,7 +25,6 @@ pub(super) const HTTP: Daemon = Daemon {
     name: "aquatic-http",
     protocol: "HTTP and HTTPS",
     files: &[],
-    addresses: None,
 };
 
 /// `aquatic-udp`.
@@ -35,7 +32,6 @@ pub(super) const UDP: Daemon = Daemon {
     name: "aquatic-udp",
     protocol: "UDP",
     files: &[("scrape_exports.path", "scrape-export.txt")],
-    addresses: None,
 };
 
 /// `aquatic-ws`.
@@ -43,8 +39,6 @@ pub(super) const WS: Daemon = Daemon {
     name: "aquatic-ws",
     protocol: "WebSocket",
     files: &[],
-    // All services run side by side, and HTTP has the default.
-    addresses: Some(["0.0.0.0:3001", "[::]:3001"]),
 };
 
 impl Daemon {
@@ -77,9 +71,6 @@ impl Daemon {
         for (key, file) in self.files {
             let path = format!("/var/lib/{}/{file}", self.name);
             *default_of(&mut reference, key)? = Value::String(path);
-        }
-        if let Some(addresses) = self.addresses {
-            *default_of(&mut reference, "network.address")? = Value::from(addresses.to_vec());
         }
         Ok(reference)
     }

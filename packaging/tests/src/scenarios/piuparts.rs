@@ -13,6 +13,7 @@ pub(super) fn finds_nothing(environment: &Environment) {
         "aquatic-common",
         "aquatic-udp",
         "aquatic-http",
+        "aquatic-ws",
         "aquatic-load-test",
         "aquatic",
     ];

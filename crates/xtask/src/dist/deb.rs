@@ -55,6 +55,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Beside the packages, what they were built from.
+const STAMP: &str = "built-from";
+
+/// A number that changes with everything that makes packages differ.
+fn fingerprint(arguments: &Arguments) -> anyhow::Result<String> {
+    let key = arguments.signing_key.as_deref().unwrap_or_default();
+    source::fingerprint(&["deb", &arguments.version_suffix, &arguments.profile, key])
+}
+
 /// What a build needs that Debian's packages of these names have.
 const PROGRAMS: &[(&str, &str)] = &[
     ("apt-ftparchive", "apt-utils"),
@@ -77,9 +86,8 @@ pub(crate) fn ensure(arguments: &Arguments) -> anyhow::Result<Built> {
         packages: directory().join(format!("deb{suffix}")),
         repository: directory().join(format!("apt{suffix}")),
     };
-    let stamp = built.packages.join("built-from");
-    let key = arguments.signing_key.as_deref().unwrap_or_default();
-    let fingerprint = source::fingerprint(&["deb", suffix, &arguments.profile, key])?;
+    let stamp = built.packages.join(STAMP);
+    let fingerprint = fingerprint(arguments)?;
     if fs::read_to_string(&stamp).is_ok_and(|stamped| stamped == fingerprint) {
         return Ok(built);
     }
@@ -192,6 +200,9 @@ fn check_reproducible(arguments: &Arguments, built: &Built) -> anyhow::Result<()
         ],
     };
     place.build(arguments)?;
+    if fs::read_to_string(built.packages.join(STAMP))? != fingerprint(arguments)? {
+        bail!("the working tree has changed while it was built a second time");
+    }
     let mut differing = Vec::new();
     let packages = with_extension(&built.packages, &["deb"])?;
     for package in &packages {

@@ -139,6 +139,8 @@ fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<P
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -153,5 +155,38 @@ mod tests {
         let spec = fs::read_to_string(root().join("packaging/rpm/aquatic.spec")).unwrap();
         let line = format!("Version:        {version}");
         assert!(spec.lines().any(|other| other == line), "{line}");
+    }
+
+    #[test]
+    fn all_kinds_of_packages_have_the_same_programs() {
+        let read = |file: &str| fs::read_to_string(root().join("packaging").join(file)).unwrap();
+        let (control, rules) = (read("deb/control"), read("deb/rules"));
+        let spec = read("rpm/aquatic.spec");
+
+        let named = |text: &str, before: &str| -> BTreeSet<String> {
+            let names = text.lines().filter_map(|line| line.strip_prefix(before));
+            names.map(str::to_owned).collect()
+        };
+        let mut debian = named(&control, "Package: aquatic-");
+        assert!(control.contains("Package: aquatic\n"));
+        assert_eq!(named(&spec, "%package "), debian);
+
+        let words = |text: &str, before: &str| -> BTreeSet<String> {
+            let line = text.lines().find_map(|line| line.strip_prefix(before));
+            line.unwrap().split(' ').map(str::to_owned).collect()
+        };
+        let daemons = words(&rules, "DAEMONS := ");
+        assert_eq!(words(&spec, "%global daemons "), daemons);
+        debian.retain(|name| !["common", "load-test"].contains(&name.as_str()));
+        let packaged: BTreeSet<_> = debian
+            .iter()
+            .map(|name| format!("aquatic-{name}"))
+            .collect();
+        assert_eq!(packaged, daemons);
+        for daemon in daemons {
+            let load_test = format!("{daemon}-load-test");
+            assert!(read("deb/aquatic-load-test.install").contains(&load_test));
+            assert!(words(&spec, "%global programs %{daemons} ").contains(&load_test));
+        }
     }
 }

@@ -334,10 +334,10 @@ fn a_certificate_of_another_name_is_refused() {
     let mut config = config(&tracker);
     config.transport.tls.enable = true;
     config.transport.tls.server_name = "other.test".to_owned();
-    config.network.timeout_milliseconds = 100;
     // Nobody looks at it.
     assert_clean(&test(&config).unwrap());
 
+    config.network.timeout_milliseconds = 100;
     config.transport.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
     let error = test(&config).unwrap_err().to_string();
     assert!(error.contains("not valid for name"), "{error}");

@@ -213,10 +213,12 @@ fn fill(page: &Page, template: &str, text: &mut String) -> anyhow::Result<()> {
 
 /// Whether there is a word of capitals between two signs, as a name has it.
 fn has_name(line: &str) -> bool {
-    line.split('@')
-        .skip(1)
+    // What stands before the first sign and after the last is between none.
+    let mut between: Vec<_> = line.split('@').skip(1).collect();
+    between.pop();
+    between
+        .iter()
         .any(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()))
-        && line.matches('@').count() > 1
 }
 
 #[cfg(test)]

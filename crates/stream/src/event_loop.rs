@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_service::metrics::Figures;
@@ -21,6 +21,12 @@ mod glommio;
 mod mio;
 
 pub use choice::check_event_loop;
+
+/// How long the first request over a connection that was accepted at the end may
+/// take to arrive, and what is under way in rings, before connections without
+/// anything to do are closed. It mostly comes with the acknowledgement that
+/// makes the connection one.
+const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
 /// What is to be started.
 pub struct Plan<'a> {

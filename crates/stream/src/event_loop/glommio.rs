@@ -15,6 +15,7 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
+use super::LAST_ARRIVALS;
 use super::accepting::{Accepting, PAUSE};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
@@ -22,10 +23,6 @@ use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
 use crate::{Bell, ConnectionId, Protocol};
 
 mod adopt;
-
-/// How long what is under way in the rings may take to arrive before
-/// connections without anything to do are closed at the end.
-const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
 /// How many requests the rings hold. The kernel sizes by it the table in which
 /// it looks for what is to be cancelled, as glommio does on every turn, among
@@ -137,6 +134,10 @@ async fn serve<P: Protocol>(
     glommio::timer::sleep(LAST_ARRIVALS).await;
     for task in accepting {
         task.cancel().await;
+    }
+    if worker.borrow().engine.len() > 0 {
+        context.beat();
+        glommio::timer::sleep(LAST_ARRIVALS).await;
     }
     {
         let mut worker = worker.borrow_mut();

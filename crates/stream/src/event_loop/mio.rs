@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_service::workers::{Context, LONGEST_TURN};
@@ -17,6 +17,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use super::LAST_ARRIVALS;
 use super::accepting::Accepting;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
@@ -162,7 +163,7 @@ impl<P: Protocol> Loop<P> {
     fn run(mut self, context: &Context) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while !context.is_stopping() {
-            self.turn(context, &mut events)?;
+            self.turn(context, &mut events, LONGEST_TURN)?;
             self.accept();
             self.send_collected();
         }
@@ -173,6 +174,15 @@ impl<P: Protocol> Loop<P> {
         }
         self.accept();
         self.listeners.clear();
+        let until = Instant::now() + LAST_ARRIVALS;
+        while self.engine.len() > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.turn(context, &mut events, left)?;
+            self.send_collected();
+        }
         self.engine.drain();
         // What has arrived is read, told or not.
         for socket in self.sockets.iter_mut().flatten() {
@@ -182,14 +192,20 @@ impl<P: Protocol> Loop<P> {
             self.again.extend(self.engine.at(slot));
         }
         while !self.engine.is_drained() {
-            self.turn(context, &mut events)?;
+            self.turn(context, &mut events, LONGEST_TURN)?;
             self.send_collected();
         }
         Ok(())
     }
 
-    /// Waits, and drives the connections for which something has happened.
-    fn turn(&mut self, context: &Context, events: &mut Events) -> anyhow::Result<()> {
+    /// Waits, but not for longer than `longest`, and drives the connections for
+    /// which something has happened.
+    fn turn(
+        &mut self,
+        context: &Context,
+        events: &mut Events,
+        longest: Duration,
+    ) -> anyhow::Result<()> {
         context.beat();
         let now = Instant::now();
         let is_busy = !self.again.is_empty()
@@ -198,9 +214,9 @@ impl<P: Protocol> Loop<P> {
                 .iter()
                 .any(|it| it.is_ready && !it.accepting.is_paused(now));
         let timeout = match (is_busy, self.engine.len()) {
-            (true, _) => std::time::Duration::ZERO,
-            (false, 0) => LONGEST_TURN,
-            (false, _) => TICK,
+            (true, _) => Duration::ZERO,
+            (false, 0) => longest,
+            (false, _) => longest.min(TICK),
         };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),

@@ -35,6 +35,30 @@ fn what_has_arrived_is_answered() {
 }
 
 #[test]
+fn a_first_message_that_is_on_its_way_is_awaited() {
+    for kind in KINDS {
+        // The machine may be too busy to send it in time, but not always.
+        let is_answered = (0..10).any(|_| {
+            let mut server = Server::start(kind);
+            let mut client = server.client();
+            let stopping = std::thread::spawn(move || {
+                let result = server.stop();
+                (server, result)
+            });
+            std::thread::sleep(Duration::from_millis(5));
+            let mut reply = [0; 4];
+            let is_answered = client.try_send("echo one\n").is_ok()
+                && client.read(&mut reply).is_ok()
+                && reply == *b"one\n";
+            let (_server, result) = stopping.join().unwrap();
+            result.unwrap();
+            is_answered
+        });
+        assert!(is_answered, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_message_that_has_begun_may_be_completed() {
     for kind in KINDS {
         let mut server = Server::start(kind);

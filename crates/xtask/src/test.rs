@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "without_clients")]
     system: bool,
     /// Passed on to `cargo test`, for example `-p aquatic_udp`; all of the
-    /// workspace otherwise. With --system, names of tests, or parts of them
+    /// workspace otherwise. With --system, a part of the names of tests
     #[arg(last = true)]
     cargo_arguments: Vec<String>,
 }

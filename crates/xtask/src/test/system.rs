@@ -19,9 +19,9 @@ const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 /// What a root file system has, besides the packages that every system has.
 const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db";
 
-/// Builds what is needed, unless it is there, and runs the tests whose names
-/// contain one of `names`, or all.
-pub(super) fn run(names: &[String]) -> anyhow::Result<(Totals, bool)> {
+/// Builds what is needed, unless it is there, and runs the tests with these
+/// arguments, such as a part of their names.
+pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the tests of the packages boot containers, for which they must be root");
     }
@@ -45,7 +45,7 @@ pub(super) fn run(names: &[String]) -> anyhow::Result<(Totals, bool)> {
     let mut command = cargo_command();
     command.args(["run", "--quiet", "--package=aquatic_system_tests", "--"]);
     // They mostly wait.
-    command.arg("--test-threads=3").args(names);
+    command.arg("--test-threads=3").args(arguments);
     command.env("AQUATIC_TEST_ROOTS", &roots);
     command.env("AQUATIC_TEST_REPOSITORY", packages.debian);
     command.env("AQUATIC_TEST_RPM", packages.rpm);

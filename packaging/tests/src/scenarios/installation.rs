@@ -8,6 +8,9 @@ use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Scraped, hash};
 
+/// All of them.
+const DAEMONS: [&str; 3] = ["aquatic-http", "aquatic-udp", "aquatic-ws"];
+
 /// From the beginning of `apt-get install` to the first answer.
 const LONGEST: Duration = Duration::from_secs(3);
 
@@ -51,20 +54,27 @@ pub(super) fn all_trackers_run_side_by_side(environment: &Environment) {
         let body = http::get(container.client(), tracker, &http::announce(1, 1001));
         assert!(body.expect("an answer").starts_with(b"d8:complete"));
     }
+    for tracker in [container.address(3001), container.address_ipv6(3001)] {
+        let page = http::get(container.client(), tracker, "/health");
+        assert!(page.is_ok(), "{page:?}");
+    }
     for (old, new) in [
         ("aquatic_udp", "aquatic-udp"),
         ("aquatic_http", "aquatic-http"),
+        ("aquatic_ws", "aquatic-ws"),
     ] {
         let version = container.succeed(&format!("{old} --version"));
         assert_eq!(version, container.succeed(&format!("{new} --version")));
         assert!(version.starts_with(new), "{version}");
     }
-    container.succeed("aquatic-udp-load-test --help && aquatic-http-load-test --help");
+    for protocol in ["udp", "http", "ws"] {
+        container.succeed(&format!("aquatic-{protocol}-load-test --help"));
+    }
 }
 
 pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp aquatic-http");
-    for daemon in ["aquatic-udp", "aquatic-http"] {
+    let container = Container::with(environment, &DAEMONS.join(" "));
+    for daemon in DAEMONS {
         let process = container.main_process(daemon);
         let read = |name: &str| {
             fs::read_to_string(format!("/proc/{process}/{name}")).expect("the process is there")
@@ -99,8 +109,8 @@ pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
 }
 
 pub(super) fn units_are_in_order(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp aquatic-http");
-    for daemon in ["aquatic-udp", "aquatic-http"] {
+    let container = Container::with(environment, &DAEMONS.join(" "));
+    for daemon in DAEMONS {
         container.succeed(&format!(
             "systemd-analyze verify --generators=yes --man=no --recursive-errors=yes \
              {daemon}.service {daemon}.socket"
@@ -117,8 +127,8 @@ pub(super) fn units_are_in_order(environment: &Environment) {
 }
 
 pub(super) fn the_journal_keeps_fields(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp aquatic-http");
-    for daemon in ["aquatic-udp", "aquatic-http"] {
+    let container = Container::with(environment, &DAEMONS.join(" "));
+    for daemon in DAEMONS {
         let record = container.succeed(&format!(
             "journalctl --no-pager --quiet --output=verbose --unit={daemon} MESSAGE=ready"
         ));
@@ -133,6 +143,6 @@ pub(super) fn the_journal_keeps_fields(environment: &Environment) {
             assert!(record.lines().any(is_there), "no {field} in {record}");
         }
         let status = container.property(daemon, "StatusText");
-        assert!(status.contains("3000"), "{status}");
+        assert!(status.contains(":300"), "{status}");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn finds_nothing(environment: &Environment) {
         ))
         // Where debconf looks for questions of packages that apt installs; it may
         // leave the directory behind.
-        .arg("--ignore=/var/cache/debconf/tmp.ci")
+        .arg("--ignore=/var/cache/debconf/tmp.ci/")
         .args(environment.packages(&names));
     let finished = Process::start("piuparts", &mut command).wait(PATIENCE * 3);
     assert!(finished.status.success(), "{}", finished.stdout);

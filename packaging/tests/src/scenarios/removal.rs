@@ -18,18 +18,19 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     client
         .announce(hash(1), 1001)
         .expect("an announce is served");
-    container.succeed("systemctl restart aquatic-udp aquatic-http");
+    container.succeed("systemctl restart aquatic-udp aquatic-http aquatic-ws");
     container.succeed("test -s /var/lib/aquatic-udp/aquatic-udp.snapshot");
 
     container.apt("remove --autoremove 'aquatic*'");
     assert_eq!(container.succeed("pgrep aquatic || true"), "");
     let sockets = container.succeed("ss --udp --tcp --listening --numeric --no-header");
-    assert!(!sockets.contains(":3000"), "{sockets}");
+    assert!(!sockets.contains(":300"), "{sockets}");
     assert_eq!(container.failed_units(), "");
     // A removal keeps what an operator or the service has written.
     for file in [
         "/etc/aquatic/aquatic-udp.toml",
         "/etc/aquatic/aquatic-http.toml",
+        "/etc/aquatic/aquatic-ws.toml",
         "/var/lib/aquatic-udp/aquatic-udp.snapshot",
     ] {
         assert!(container.outside(file).exists(), "{file}");

@@ -27,8 +27,10 @@ mod adopt;
 /// How many requests the rings hold. The kernel sizes by it the table in which
 /// it looks for what is to be cancelled, as glommio does on every turn, among
 /// all connections that wait for bytes. With the default of 128, 10,000 idle
-/// connections made every request of others 27 µs slower.
-const RING_DEPTH: usize = 4096;
+/// connections made every request of others 27 µs slower. More than this would
+/// hardly be faster, and the kernel may count rings, 0.3 MB a worker, as locked
+/// memory.
+const RING_DEPTH: usize = 1024;
 
 /// An executor for this thread.
 ///
@@ -54,7 +56,13 @@ pub(super) fn run<P: Protocol>(
     bell: &Bell,
     context: workers::Context,
 ) -> anyhow::Result<()> {
-    let executor = executor().map_err(|error| anyhow!("cannot use io_uring: {error}"))?;
+    let executor = executor().map_err(|error| {
+        anyhow!(
+            "cannot use io_uring: {error}; if it lacks memory, allow the process to lock more of \
+             it with LimitMEMLOCK= or `ulimit -l`, or have fewer socket_workers, \
+             or set network.event_loop to \"mio\""
+        )
+    })?;
     executor.run(serve(engine, listeners, bell.clone(), context));
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Scale {
                 seconds: arguments.seconds,
                 warm_up_seconds: 1,
                 runs: arguments.runs,
-                torrents: 1_000,
+                torrents: 100,
                 connections: 200,
                 idle_connections: 10_000,
                 passing_connections: 100_000,

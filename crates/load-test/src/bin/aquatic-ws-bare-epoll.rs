@@ -64,9 +64,13 @@ impl Server {
                 }
                 let place = event.token().0;
                 self.touched.push(place);
-                if event.is_readable() && self.read(place) == Err(Over) {
-                    self.connections[place] = None;
-                    self.hub.remove(place);
+                let is_over = event.is_readable() && self.read(place) == Err(Over);
+                // What comes with the end is no event of its own.
+                if is_over || event.is_read_closed() || event.is_error() {
+                    // An event that is late is for nobody.
+                    if self.connections[place].take().is_some() {
+                        self.hub.remove(place);
+                    }
                 }
             }
             while let Some(place) = self.touched.pop() {

@@ -166,6 +166,9 @@ impl Bench<'_> {
                     })
                     .context("a row without a server")?;
                 let report = self.load(&contender.server, self.config_of(row))?;
+                if row.served != Served::Echo {
+                    ensure_all_relayed(&report, row.case)?;
+                }
                 row.add(report)?;
             }
         }
@@ -362,6 +365,18 @@ impl Bench<'_> {
         );
         Ok(report)
     }
+}
+
+/// Otherwise there would be less work than was meant.
+fn ensure_all_relayed(report: &Report, case: Case) -> anyhow::Result<()> {
+    let found = report.all.replies as f64 / report.announce.replies as f64;
+    // A reply, offers, and their answers.
+    let expected = (1 + 2 * case.offers) as f64;
+    ensure!(
+        found >= 0.8 * expected,
+        "{found:.1} messages came for each announce, and not {expected}"
+    );
+    Ok(())
 }
 
 fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> String {

@@ -146,8 +146,8 @@
       type = lib.types.ints.between 1 600;
       default = 10;
       description = ''
-        Seconds in which a connection has to complete its TLS handshake, and its
-        PROXY header.
+        Seconds in which a connection has to complete its TLS handshake and its
+        PROXY header, and to begin with the request that it is there for.
       '';
     };
     message_timeout = lib.mkOption {

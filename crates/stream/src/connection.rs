@@ -7,7 +7,7 @@ use crate::counters::Ending;
 use crate::deadlines::{Tick, Ticks, Wheel};
 use crate::settings::Limits;
 use crate::tls::Session;
-use crate::{ConnectionId, Peer};
+use crate::{ConnectionId, Peer, Protocol};
 
 /// One connection. An idle one has no memory but this, what the protocol keeps,
 /// and with TLS the session.
@@ -98,7 +98,7 @@ struct Deadline {
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// The PROXY header and the TLS handshake.
+    /// The PROXY header, the TLS handshake, and that the protocol begins.
     Handshake,
     /// A message, of which nothing has arrived.
     Message,
@@ -195,7 +195,7 @@ impl<C> Connection<C> {
     /// for the same thing goes on, but for that of an idle connection, and
     /// when `is_renewed` says that what was waited for came, and more of the
     /// kind is waited for.
-    pub(crate) fn wait(
+    pub(crate) fn wait<P: Protocol<Connection = C>>(
         &mut self,
         is_renewed: bool,
         timeouts: &Timeouts,
@@ -205,9 +205,10 @@ impl<C> Connection<C> {
         let awaited = if !self.unsent.is_empty() {
             Awaited::Sending
         } else {
-            match self.stage {
+            match &self.stage {
                 Stage::ProxyHeader | Stage::Handshake => Awaited::Handshake,
                 Stage::Open(_) if self.has_unconsumed() => Awaited::RestOfMessage,
+                Stage::Open(state) if !P::has_begun(state) => Awaited::Handshake,
                 Stage::Open(_) => Awaited::Message,
                 Stage::Closing | Stage::Lingering => Awaited::EndOfClient,
             }

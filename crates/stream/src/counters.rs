@@ -77,7 +77,8 @@ pub(crate) enum Ending {
     Idle,
     /// A message did not become complete in time.
     SlowMessage,
-    /// The PROXY header or the TLS handshake did not become complete in time.
+    /// The PROXY header or the TLS handshake did not become complete in time, or
+    /// nothing came after them.
     SlowHandshake,
     /// What was written was not taken in time.
     SlowReader,

@@ -33,6 +33,13 @@ pub trait Protocol: Send + 'static {
     /// the TLS handshake is done, if there are such.
     fn open(&mut self, peer: &Peer, id: ConnectionId) -> Self::Connection;
 
+    /// Whether the client has said what this protocol has it say first. Until
+    /// then the deadline of the handshake runs, not that of an idle connection.
+    fn has_begun(connection: &Self::Connection) -> bool {
+        let _ = connection;
+        true
+    }
+
     /// Looks at the bytes that are there and answers the first message among
     /// them, if it is complete.
     ///

@@ -43,7 +43,8 @@ pub struct Limits {
     /// Connections that may be open at once from one IPv4 address, or one /64
     /// of IPv6; a proxy's own address has no limit.
     pub max_connections_per_ip: Option<NonZeroUsize>,
-    /// How long the PROXY header and the TLS handshake may take together.
+    /// How long the PROXY header and the TLS handshake may take together, and
+    /// after them what the protocol has a client say first, to begin.
     pub handshake_timeout: Duration,
     /// How long a message may take to arrive, from its first byte to its last.
     pub message_timeout: Duration,

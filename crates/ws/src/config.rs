@@ -102,8 +102,8 @@ pub struct NetworkConfig {
     /// has open at the same time. 0: no limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
     pub max_connections_per_ip: usize,
-    /// Seconds in which a connection has to complete its TLS handshake, and its
-    /// PROXY header.
+    /// Seconds in which a connection has to complete its TLS handshake and its
+    /// PROXY header, and to begin with the request that it is there for.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
     pub handshake_timeout: u32,
     /// Seconds in which a message, or the request that begins a connection, has

@@ -32,10 +32,7 @@ pub(crate) struct Ws {
 /// What is remembered of a connection.
 pub(crate) enum Connection {
     /// Its first request has not come.
-    New {
-        /// Whether half the time for it is over.
-        was_idle: bool,
-    },
+    New,
     /// It carries frames.
     Open(Conversation),
 }
@@ -296,14 +293,18 @@ impl Protocol for Ws {
     }
 
     fn open(&mut self, _: &Peer, _: ConnectionId) -> Connection {
-        Connection::New { was_idle: false }
+        Connection::New
+    }
+
+    fn has_begun(connection: &Connection) -> bool {
+        matches!(connection, Connection::Open(_))
     }
 
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         match connection {
             Connection::Open(conversation) => self.converse(exchange.id, conversation, exchange),
-            Connection::New { .. } => self.begin(connection, exchange),
+            Connection::New => self.begin(connection, exchange),
         }
     }
 
@@ -315,13 +316,7 @@ impl Protocol for Ws {
     ) -> Next {
         let conversation = match connection {
             Connection::Open(conversation) => conversation,
-            Connection::New {
-                was_idle: was @ false,
-            } if interruption == Interruption::Idle => {
-                *was = true;
-                return Next::Continue;
-            }
-            Connection::New { .. } => {
+            Connection::New => {
                 if interruption == Interruption::SlowMessage {
                     let text = "the request did not arrive in time\n";
                     write_page(exchange.output, Status::RequestTimeout, text, false);

@@ -112,8 +112,9 @@ impl<P: Protocol> Turn<'_, P> {
     /// Sets the deadline of what the connection waits for.
     fn wait(&mut self, is_renewed: bool) {
         let worker = &mut *self.worker;
+        let (timeouts, wheel) = (&worker.timeouts, &mut worker.wheel);
         self.connection
-            .wait(is_renewed, &worker.timeouts, &mut worker.wheel, self.id);
+            .wait::<P>(is_renewed, timeouts, wheel, self.id);
     }
 
     /// Whether the process is about to end, and the connection has nothing to

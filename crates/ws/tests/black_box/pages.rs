@@ -113,7 +113,6 @@ fn handshakes_that_never_finish_are_cut_off() {
         let settings = [
             ("network.handshake_timeout", "1"),
             ("network.message_timeout", "1"),
-            ("cleaning.max_connection_idle", "2"),
         ];
         let tracker = Tracker::with(kind, &settings);
         let mut half = tracker.raw();
@@ -121,6 +120,10 @@ fn handshakes_that_never_finish_are_cut_off() {
         assert!(half.rest().starts_with("HTTP/1.1 408 "), "{kind:?}");
         let mut silent = Client::connect(tracker.ipv4(), false);
         silent.expect_end();
+        let mut mute = tracker.raw();
+        assert_eq!(mute.rest(), "", "{kind:?}");
+        let cut = [("reason", "slow_handshake")];
+        tracker.await_metric("connections_cut_total", &cut, 2.0);
         tracker.await_metric("connections", &[], 0.0);
         if !kind.is_tls {
             assert_eq!(tracker.unserved("too_slow"), 1.0);

@@ -75,7 +75,7 @@ const TARGETS: &[Target] = &[
         file: "man/aquatic-http.toml.5",
         content: || {
             let page = include_str!("generate/man/pages/aquatic-http.toml.5");
-            man::configuration::<aquatic_http::HttpDaemon>(page)
+            man::configuration::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
         },
     },
     Target {
@@ -98,7 +98,7 @@ const TARGETS: &[Target] = &[
         file: "man/aquatic-udp.toml.5",
         content: || {
             let page = include_str!("generate/man/pages/aquatic-udp.toml.5");
-            man::configuration::<aquatic_udp::UdpDaemon>(page)
+            man::configuration::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
         },
     },
     Target {
@@ -119,7 +119,7 @@ const TARGETS: &[Target] = &[
         file: "man/aquatic-ws.toml.5",
         content: || {
             let page = include_str!("generate/man/pages/aquatic-ws.toml.5");
-            man::configuration::<aquatic_ws::WsDaemon>(page)
+            man::configuration::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
         },
     },
     Target {

@@ -97,6 +97,10 @@ fn build(arguments: &Arguments, top: &Path) -> anyhow::Result<()> {
     }
     for (name, value) in [
         ("_topdir", top.display().to_string()),
+        (
+            "_sourcedir",
+            tree.join("packaging/common").display().to_string(),
+        ),
         ("_rpmdir", top.join("packages").display().to_string()),
         // All in one directory.
         (

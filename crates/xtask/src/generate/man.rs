@@ -20,6 +20,9 @@ use serde::Serialize;
 
 use super::reference::Reference;
 
+/// Names in a template, between two signs, and what replaces them.
+type Words = &'static [(&'static str, &'static str)];
+
 /// A page to make.
 struct Page {
     /// Its template.
@@ -27,7 +30,7 @@ struct Page {
     /// What it is about: replaces `@NAME@`.
     name: &'static str,
     /// What replaces other names.
-    words: &'static [(&'static str, &'static str)],
+    words: Words,
     /// The options of the program.
     command: Option<clap::Command>,
     /// The configuration.
@@ -54,10 +57,7 @@ const PARTS: &[(&str, &str)] = &[
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn daemon<D: Daemon>(
-    template: &'static str,
-    words: &'static [(&'static str, &'static str)],
-) -> anyhow::Result<String> {
+pub(super) fn daemon<D: Daemon>(template: &'static str, words: Words) -> anyhow::Result<String> {
     render(&Page {
         template,
         name: D::NAME,
@@ -76,14 +76,17 @@ pub(super) fn daemon<D: Daemon>(
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn configuration<D: Daemon>(template: &'static str) -> anyhow::Result<String>
+pub(super) fn configuration<D: Daemon>(
+    template: &'static str,
+    words: Words,
+) -> anyhow::Result<String>
 where
     D::Config: JsonSchema,
 {
     render(&Page {
         template,
         name: D::NAME,
-        words: &[],
+        words,
         command: None,
         reference: Some(Reference::of::<D::Config>()?),
     })
@@ -123,16 +126,18 @@ pub(super) fn access_list(template: &'static str) -> anyhow::Result<String> {
 }
 
 /// What differs between the daemons.
-pub(super) const HTTP_WORDS: &[(&str, &str)] = &[
+pub(super) const HTTP_WORDS: Words = &[
     ("@LISTEN@", "ListenStream"),
     ("@RELOADED@", " and the certificate"),
     ("@OPEN@", ""),
     ("@STATE@", "Torrents, peers and download counts"),
     ("@KEPT@", NO_PEER_FORGOTTEN),
+    ("@BUFFER@", "tcp_backlog"),
+    ("@RESTART@", NO_REQUEST_LOST),
 ];
 
 /// As [`HTTP_WORDS`].
-pub(super) const UDP_WORDS: &[(&str, &str)] = &[
+pub(super) const UDP_WORDS: Words = &[
     ("@LISTEN@", "ListenDatagram"),
     ("@RELOADED@", ""),
     (
@@ -140,10 +145,12 @@ pub(super) const UDP_WORDS: &[(&str, &str)] = &[
         "Torrents, peers, download counts and the key of connection ids",
     ),
     ("@KEPT@", NO_PEER_FORGOTTEN),
+    ("@BUFFER@", "socket_recv_buffer_size"),
+    ("@RESTART@", NO_REQUEST_LOST),
 ];
 
 /// As [`HTTP_WORDS`].
-pub(super) const WS_WORDS: &[(&str, &str)] = &[
+pub(super) const WS_WORDS: Words = &[
     ("@LISTEN@", "ListenStream"),
     ("@RELOADED@", " and the certificate"),
     (
@@ -156,7 +163,15 @@ pub(super) const WS_WORDS: &[(&str, &str)] = &[
         ".\nPeers are not in it, as they are gone with their connections; they connect and\n\
          announce again",
     ),
+    ("@BUFFER@", "tcp_backlog"),
+    (
+        "@RESTART@",
+        "; those who are connected connect and announce\nagain",
+    ),
 ];
+
+/// What a restart costs where clients are not connected all the time.
+const NO_REQUEST_LOST: &str = ", and loses no request";
 
 /// What the state of daemons without connections is for.
 const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";

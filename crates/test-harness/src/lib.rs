@@ -3,11 +3,13 @@
 //! several hosts for tests with real BitTorrent clients.
 //!
 //! Everything here panics with a readable message when something goes wrong,
-//! because every failure in here is a failed test. Nothing here knows a protocol
-//! or a daemon of ours: the test names the binary and writes the config.
+//! because every failure in here is a failed test. Nothing here knows a protocol,
+//! and of our daemons only the keys that they share: the test names the binary and
+//! writes the rest of the config.
 //!
 //! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
 //! - [`daemon`]: a running daemon and what it said to its service manager.
+//! - [`tracker`]: a daemon with ports of its own, and its figures.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
 //! - [`ports`]: port numbers that no other test uses at the same time.
@@ -35,6 +37,7 @@ pub mod process;
 pub mod prometheus;
 pub mod setup;
 pub mod tools;
+pub mod tracker;
 pub mod transfer;
 pub mod waiting;
 

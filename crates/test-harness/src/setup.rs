@@ -224,7 +224,7 @@ impl Setup {
         NotifySocket::bind(&self.path("notify.socket"))
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let name = self.program.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }

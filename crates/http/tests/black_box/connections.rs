@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aquatic_test_harness::Signal;
 
-use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker};
 use crate::wire::{Client, announce};
 
 #[test]

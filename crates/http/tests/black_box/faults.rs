@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 
-use crate::tracker::{KINDS, PLAIN, TLS, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, TLS, Tracker};
 use crate::wire::Client;
 
 #[test]

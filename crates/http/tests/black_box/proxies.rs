@@ -1,6 +1,6 @@
 //! Behind reverse proxies.
 
-use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker};
 use crate::wire::{Client, announce};
 
 /// The address that the tracker sees, in the reply to an announce.

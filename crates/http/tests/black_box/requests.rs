@@ -1,6 +1,6 @@
 //! Announces, scrapes and pages, in every way to serve them.
 
-use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker};
 use crate::wire::announce;
 
 #[test]

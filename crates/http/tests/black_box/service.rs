@@ -2,11 +2,11 @@
 
 use aquatic_test_harness::{Signal, http};
 
-use crate::tracker::{PLAIN, Place, Tracker};
+use crate::tracker::{HttpTracker as _, PLAIN, Tracker, new_place};
 
 #[test]
 fn the_access_list_can_be_exchanged() {
-    let mut place = Place::new(PLAIN);
+    let mut place = new_place(PLAIN);
     place.set("access_list.mode", "\"allow\"");
     place.set_path("access_list.path", "list");
     place.setup.write("list", "61".repeat(20));
@@ -28,7 +28,7 @@ fn the_access_list_can_be_exchanged() {
 
 #[test]
 fn peers_and_downloads_survive_a_restart() {
-    let mut place = Place::new(PLAIN);
+    let mut place = new_place(PLAIN);
     place.set_path("snapshot.path", "snapshot");
     let tracker = place.start();
     tracker.client().announce('a', 1, "&left=0&event=completed");

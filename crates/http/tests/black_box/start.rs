@@ -7,16 +7,7 @@ use aquatic_test_harness::privileges::assert_powerless;
 use aquatic_test_harness::setup::SocketKind;
 use aquatic_test_harness::{PATIENCE, Port, tools};
 
-use crate::tracker::{KINDS, Kind, PLAIN, Place, Tracker};
-
-/// A tracker behind systemd-socket-activate; not started before a connection.
-fn activated(place: Place, names: Option<&str>) -> Tracker {
-    let sockets = [place.port.ipv4(), place.port.ipv6()];
-    let config = place.config();
-    let kind = SocketKind::Stream;
-    let daemon = place.setup.start_activated(kind, &sockets, names, &config);
-    Tracker { place, daemon }
-}
+use crate::tracker::{HttpTracker as _, KINDS, Kind, PLAIN, new_place};
 
 #[test]
 fn passed_sockets_are_served_and_the_first_connection_is_answered() {
@@ -25,9 +16,9 @@ fn passed_sockets_are_served_and_the_first_connection_is_answered() {
     }
     for kind in KINDS {
         for names in [None, Some("aquatic-http.socket:aquatic-http.socket")] {
-            let mut place = Place::new(kind);
+            let mut place = new_place(kind);
             place.set("socket_workers", "2");
-            let mut tracker = activated(place, names);
+            let mut tracker = place.start_activated(SocketKind::Stream, names);
             // This one starts the daemon, and waits in the socket until it is up.
             tracker.client().announce('a', 1, "");
             tracker.daemon.wait_until_ready();
@@ -43,10 +34,10 @@ fn the_configured_address_is_not_bound_when_sockets_are_passed() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
-    let mut place = Place::new(PLAIN);
+    let mut place = new_place(PLAIN);
     let other = Port::reserve();
     place.set("network.address", &format!("\"{}\"", other.ipv4()));
-    let mut tracker = activated(place, None);
+    let mut tracker = place.start_activated(SocketKind::Stream, None);
     tracker.client().announce('a', 1, "");
     tracker.daemon.wait_until_ready();
     TcpListener::bind(other.ipv4()).unwrap();
@@ -60,7 +51,7 @@ fn every_thread_is_powerless() {
         return;
     }
     for kind in KINDS {
-        let mut place = Place::new(kind);
+        let mut place = new_place(kind);
         place.set("socket_workers", "2");
         place.set("privileges.drop_privileges", "true");
         place.set("privileges.user", "\"nobody\"");
@@ -77,7 +68,7 @@ fn every_thread_is_powerless() {
 /// says so with each of `words`, and that one with mio does.
 #[track_caller]
 fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
-    let place = Place::new(Kind::new("glommio", false));
+    let place = new_place(Kind::new("glommio", false));
     let daemon = place.setup.start_unready_through(wrapper, &place.config());
     let finished = daemon.wait(PATIENCE);
     assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
@@ -88,7 +79,7 @@ fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
     }
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 
-    let place = Place::new(PLAIN);
+    let place = new_place(PLAIN);
     let mut daemon = place.setup.start_unready_through(wrapper, &place.config());
     daemon.wait_until_ready();
     daemon.stop();

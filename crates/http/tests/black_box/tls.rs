@@ -7,7 +7,7 @@ use aquatic_test_harness::certificates::{
 };
 use aquatic_test_harness::{Signal, tools};
 
-use crate::tracker::{KINDS, Place, TLS, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, TLS, Tracker, new_place};
 
 #[test]
 fn keys_come_in_three_forms() {
@@ -16,7 +16,7 @@ fn keys_come_in_three_forms() {
         (Some(RSA_CERTIFICATE), RSA_KEY_PKCS1),
         (Some(RSA_CERTIFICATE), RSA_KEY_PKCS8),
     ] {
-        let place = Place::new(TLS);
+        let place = new_place(TLS);
         if let Some(certificate) = certificate {
             place.setup.write("cert.pem", certificate);
         }
@@ -38,9 +38,10 @@ fn a_bad_certificate_keeps_the_tracker_from_starting() {
             "is not that of the certificate",
         ),
     ] {
-        let place = Place::new(TLS);
+        let place = new_place(TLS);
         place.setup.write(file, contents);
-        let log = place.start_in_vain();
+        let (code, log) = place.start_in_vain();
+        assert_ne!(code, Some(0));
         assert!(log.contains(message), "{log}");
         place.setup.write("check.toml", place.config());
         let path = place.setup.path("check.toml");

@@ -4,14 +4,14 @@ use std::fs;
 
 use aquatic_test_harness::Signal;
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, Counts, hash};
 
 const LIST: &str = "list.txt";
 
 /// A tracker with this mode and list.
 fn tracker(mode: &str, list: &str) -> Tracker {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.setup.write(LIST, list);
     place.set("access_list.mode", &format!("\"{mode}\""));
     place.set_path("access_list.path", LIST);
@@ -95,7 +95,7 @@ fn a_reload_takes_effect_and_removes_what_has_become_forbidden() {
         );
         client.announce(&Announce::seeder(hash(3), 1001));
         assert_eq!(client.scrape(&[hash(2)])[0].seeders, 1);
-        tracker.await_metric("torrents", 2.0);
+        tracker.await_metric("torrents", &[], 2.0);
         // It does not come back with its peers when it is allowed again.
         tracker.place.setup.write(LIST, line(1));
         tracker.daemon.reload(signal);
@@ -151,7 +151,7 @@ fn a_reload_without_a_list_is_harmless() {
 
 #[test]
 fn a_tracker_does_not_start_without_its_list() {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set("access_list.mode", "\"allow\"");
     place.set_path("access_list.path", "missing.txt");
     let (code, log) = place.start_in_vain();

@@ -5,17 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use aquatic_test_harness::setup::SocketKind;
 use aquatic_test_harness::{Port, tools};
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, Client, connect_request, hash};
-
-/// A tracker behind systemd-socket-activate; not started before a datagram.
-fn activated(place: Place, names: Option<&str>) -> Tracker {
-    let sockets = [place.port.ipv4(), place.port.ipv6()];
-    let config = place.config();
-    let kind = SocketKind::Datagram;
-    let daemon = place.setup.start_activated(kind, &sockets, names, &config);
-    Tracker { place, daemon }
-}
 
 #[test]
 fn passed_sockets_are_served_and_the_first_datagram_is_answered() {
@@ -27,9 +18,9 @@ fn passed_sockets_are_served_and_the_first_datagram_is_answered() {
         Some("udp:udp"),
         Some("aquatic-udp.socket:aquatic-udp.socket"),
     ] {
-        let mut place = Place::new();
+        let mut place = new_place();
         place.set("socket_workers", "2");
-        let mut tracker = activated(place, names);
+        let mut tracker = place.start_activated(SocketKind::Datagram, names);
         // This one starts the daemon, and waits in the socket until it is up.
         let mut client = tracker.client();
         tracker.daemon.wait_until_ready();
@@ -46,10 +37,10 @@ fn the_configured_address_is_not_bound_when_sockets_are_passed() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
-    let mut place = Place::new();
+    let mut place = new_place();
     let other = Port::reserve();
     place.set("network.address", &format!("\"{}\"", other.ipv4()));
-    let mut tracker = activated(place, None);
+    let mut tracker = place.start_activated(SocketKind::Datagram, None);
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
     tracker.daemon.wait_until_ready();
     std::net::UdpSocket::bind(other.ipv4()).unwrap();
@@ -62,14 +53,14 @@ fn fewer_sockets_than_workers_are_worth_a_warning() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set("socket_workers", "8");
-    let mut tracker = activated(place, None);
+    let mut tracker = place.start_activated(SocketKind::Datagram, None);
     let mut client = Client::unconnected([127, 0, 0, 1].into(), tracker.ipv4());
     assert_eq!(client.ask(&connect_request(1)).len(), 16);
     tracker.daemon.wait_until_ready();
     tracker.daemon.wait_for_log("8 socket workers");
-    tracker.await_metric("workers", 2.0);
+    tracker.await_metric("workers", &[], 2.0);
 }
 
 #[test]
@@ -77,7 +68,7 @@ fn ipv4_through_a_socket_of_both_families_is_ipv4() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
-    let place = Place::new();
+    let place = new_place();
     // Without BindIPv6Only= in a socket unit, this is what one gets.
     let everywhere = (Ipv6Addr::UNSPECIFIED, place.port.number()).into();
     let config = place.config();
@@ -106,7 +97,7 @@ fn stream_sockets_are_refused() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
-    let place = Place::new();
+    let place = new_place();
     let sockets = [place.port.ipv4()];
     let config = place.config();
     let daemon = place

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, COMPLETED, Counts, NONE, PAUSED, STOPPED, hash};
 
 fn local(port: u16) -> SocketAddr {
@@ -213,7 +213,7 @@ fn ipv4_and_ipv6_are_swarms_apart() {
 fn the_largest_replies_arrive_whole() {
     // The most that the path takes: 1472 bytes over IPv4, 1452 over IPv6.
     for (is_ipv6, peers, length) in [(false, 242, 1472), (true, 79, 1452)] {
-        let mut place = crate::tracker::Place::new();
+        let mut place = new_place();
         if !is_ipv6 {
             let address = format!("\"{}\"", place.port.ipv4());
             place.set("network.address", &address);

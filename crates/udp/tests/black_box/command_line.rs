@@ -2,7 +2,7 @@
 
 use aquatic_test_harness::Setup;
 
-use crate::tracker::{PROGRAM, Place};
+use crate::tracker::{PROGRAM, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
 
 #[test]
@@ -35,7 +35,7 @@ fn the_effective_configuration_has_what_was_set() {
 
 #[test]
 fn a_good_configuration_passes_the_check_without_binding() {
-    let place = Place::new();
+    let place = new_place();
     let tracker = place.start();
     // The very file of a running daemon.
     let checked = tracker

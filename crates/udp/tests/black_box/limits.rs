@@ -1,6 +1,6 @@
 //! Bounds on what the tracker keeps, and what it says when they are reached.
 
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, UdpTracker as _};
 use crate::wire::{Announce, COMPLETED, STOPPED, hash};
 
 fn stopped(announce: Announce) -> Announce {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use aquatic_test_harness::{Process, eventually, tools};
 
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, UdpTracker as _};
 use crate::wire::{self, ANNOUNCE, Announce, SCRAPE, connect_request, hash, header};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use aquatic_test_harness::http;
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, COMPLETED, hash};
 
 #[test]
@@ -97,7 +97,7 @@ fn every_reason_is_there_from_the_start() {
 
 #[test]
 fn memory_and_the_age_of_files_are_told() {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.setup.write("list", "");
     place.set("access_list.mode", "\"deny\"");
     place.set_path("access_list.path", "list");
@@ -134,7 +134,7 @@ fn pages_have_their_forms() {
 
 #[test]
 fn there_is_no_page_unless_an_address_is_set() {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set("metrics.address", "\"\"");
     let tracker = place.start();
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
@@ -143,7 +143,7 @@ fn there_is_no_page_unless_an_address_is_set() {
 
 #[test]
 fn a_metrics_port_in_use_is_an_error() {
-    let place = Place::new();
+    let place = new_place();
     let _other = std::net::TcpListener::bind(place.metrics.ipv4()).unwrap();
     let (code, log) = place.start_in_vain();
     assert_ne!(code, Some(0));

@@ -7,11 +7,11 @@ use aquatic_test_harness::network::{self, Families, Network};
 use aquatic_test_harness::privileges::assert_powerless;
 use aquatic_test_harness::{PATIENCE, Process, Signal, tools};
 
-use crate::tracker::Place;
+use crate::tracker::{Place, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
 
 fn place() -> Place {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set("privileges.drop_privileges", "true");
     place.set("privileges.user", "\"nobody\"");
     place.set("privileges.group", "\"nogroup\"");

@@ -1,6 +1,6 @@
 //! Counts of torrents.
 
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, UdpTracker as _};
 use crate::wire::{self, Announce, COMPLETED, Counts, Hash, SCRAPE, hash};
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use aquatic_test_harness::{PATIENCE, Signal};
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
 
 #[test]
@@ -54,7 +54,7 @@ fn the_service_manager_is_kept_informed() {
 
 #[test]
 fn the_watchdog_is_fed_when_there_is_one() {
-    let mut place = Place::new();
+    let mut place = new_place();
     // Fed twice in that time, at the least.
     place.setup.set_environment("WATCHDOG_USEC", "4000000");
     let mut tracker = place.start();
@@ -83,13 +83,13 @@ fn several_workers_share_one_swarm() {
 fn there_is_a_worker_for_each_core_unless_told_otherwise() {
     let tracker = Tracker::with(&[("socket_workers", "0")]);
     let cores = std::thread::available_parallelism().unwrap().get();
-    tracker.await_metric("workers", cores as f64);
+    tracker.await_metric("workers", &[], cores as f64);
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
 }
 
 #[test]
 fn a_port_in_use_is_an_error() {
-    let place = Place::new();
+    let place = new_place();
     let _other = UdpSocket::bind(place.port.ipv4()).unwrap();
     let (code, log) = place.start_in_vain();
     assert_ne!(code, Some(0));
@@ -100,7 +100,7 @@ fn a_port_in_use_is_an_error() {
 #[test]
 fn a_second_daemon_on_the_same_port_is_refused() {
     let mut tracker = Tracker::with(&[("socket_workers", "2")]);
-    let mut place = Place::new();
+    let mut place = new_place();
     // Even where the first one has but one of the addresses.
     let address = format!("[\"0.0.0.0:{}\"]", tracker.place.port.number());
     for (workers, address) in [("1", None), ("2", None), ("1", Some(address))] {
@@ -117,7 +117,7 @@ fn a_second_daemon_on_the_same_port_is_refused() {
 
 #[test]
 fn an_address_of_another_machine_is_an_error() {
-    let mut place = Place::new();
+    let mut place = new_place();
     // From the block for documentation, RFC 5737.
     place.set("network.address", "\"192.0.2.1:3000\"");
     let (code, log) = place.start_in_vain();
@@ -127,7 +127,7 @@ fn an_address_of_another_machine_is_an_error() {
 
 #[test]
 fn every_address_serves_its_own_family_only() {
-    let mut place = Place::new();
+    let mut place = new_place();
     let port = place.port.number();
     place.set("network.address", &format!("[\"[::]:{port}\"]"));
     let tracker = place.start();
@@ -140,7 +140,7 @@ fn every_address_serves_its_own_family_only() {
 
 #[test]
 fn several_addresses_are_served() {
-    let mut place = Place::new();
+    let mut place = new_place();
     let port = place.port.number();
     let addresses = format!("[\"127.0.0.1:{port}\", \"127.0.0.2:{port}\", \"[::1]:{port}\"]");
     place.set("network.address", &addresses);

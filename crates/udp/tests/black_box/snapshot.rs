@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use aquatic_test_harness::eventually;
 
-use crate::tracker::{Place, Tracker};
+use crate::tracker::{Place, Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, COMPLETED, Counts, hash};
 
 const FILE: &str = "swarm.snapshot";
 
 fn place() -> Place {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set_path("snapshot.path", FILE);
     place
 }
@@ -155,7 +155,7 @@ fn a_snapshot_obeys_the_access_list_of_the_next_start() {
     place.set("access_list.mode", "\"allow\"");
     place.set_path("access_list.path", "list");
     let tracker = place.start();
-    tracker.await_metric("torrents", 1.0);
+    tracker.await_metric("torrents", &[], 1.0);
     assert_eq!(client.scrape(&[hash(2)])[0].seeders, 1);
 }
 
@@ -168,12 +168,12 @@ fn old_peers_are_not_brought_back() {
     let mut client = tracker.client();
     client.announce(&Announce::seeder(hash(1), 1001));
     let tracker = tracker.restart();
-    tracker.await_metric("peers", 0.0);
+    tracker.await_metric("peers", &[], 0.0);
 }
 
 #[test]
 fn a_snapshot_that_cannot_be_written_is_an_error_at_the_start() {
-    let mut place = Place::new();
+    let mut place = new_place();
     place.set_path("snapshot.path", "no/such/directory/file");
     let (code, log) = place.start_in_vain();
     assert_ne!(code, Some(0));
@@ -190,7 +190,7 @@ fn without_a_path_every_start_is_an_empty_one() {
 
 #[test]
 fn the_state_directory_of_systemd_is_used() {
-    let mut place = Place::new();
+    let mut place = new_place();
     let state = place.setup.directory().to_owned();
     place.setup.set_environment("STATE_DIRECTORY", &state);
     let tracker = place.start();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _};
 use crate::wire::{
     BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, announce, frame, frame_of,
 };

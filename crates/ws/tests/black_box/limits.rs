@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::tracker::{KINDS, PLAIN, Tracker};
+use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _};
 use crate::wire::{TEXT, announce, frame, offers};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::tracker::{PLAIN, Tracker};
+use crate::tracker::{PLAIN, Tracker, WsTracker as _};
 use crate::wire::{TEXT, announce, frame, name};
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aquatic_test_harness::Signal;
 use serde_json::json;
 
-use crate::tracker::{KINDS, Kind, PLAIN, Tracker};
+use crate::tracker::{KINDS, Kind, PLAIN, Tracker, WsTracker as _};
 use crate::wire::Client;
 
 fn get(client: &mut Client, target: &str) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::tracker::{KINDS, Kind, PLAIN, Tracker};
+use crate::tracker::{KINDS, PLAIN, TLS, Tracker, WsTracker as _};
 use crate::wire::{Client, announce, answer, name, offers};
 
 #[test]
@@ -162,7 +162,7 @@ fn families_can_be_kept_apart() {
 fn many_offers_for_one_arrive_whole() {
     // What many have for one is sent together; here it only has to arrive whole
     // and in order.
-    let tracker = Tracker::start(Kind::new("auto", true));
+    let tracker = Tracker::start(TLS);
     let mut first = tracker.client();
     first.announce('a', 'p', json!({}));
     let mut second = tracker.client();

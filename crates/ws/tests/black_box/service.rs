@@ -3,12 +3,12 @@
 use aquatic_test_harness::{Signal, http};
 use serde_json::json;
 
-use crate::tracker::{KINDS, PLAIN, Place, Tracker};
+use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _, new_place};
 use crate::wire::{announce, name, offers};
 
 #[test]
 fn the_access_list_can_be_exchanged() {
-    let mut place = Place::new(PLAIN);
+    let mut place = new_place(PLAIN);
     place.set("access_list.mode", "\"allow\"");
     place.set_path("access_list.path", "list");
     place.setup.write("list", "61".repeat(20));
@@ -34,7 +34,7 @@ fn the_access_list_can_be_exchanged() {
 
 #[test]
 fn downloads_survive_a_restart_and_peers_do_not() {
-    let mut place = Place::new(PLAIN);
+    let mut place = new_place(PLAIN);
     place.set_path("snapshot.path", "snapshot");
     let tracker = place.start();
     let mut client = tracker.client();

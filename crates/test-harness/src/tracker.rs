@@ -1,0 +1,251 @@
+//! A tracker with loopback ports of its own, from the settings that it is started
+//! with to the figures that it shows.
+
+use std::net::SocketAddr;
+
+use crate::certificates::{EC_CERTIFICATE, EC_KEY_PKCS8};
+use crate::prometheus::Samples;
+use crate::setup::SocketKind;
+use crate::{Daemon, PATIENCE, Port, Setup, eventually, http};
+
+/// A way to serve connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// `network.event_loop`.
+    pub event_loop: &'static str,
+    /// Whether connections are encrypted.
+    pub is_tls: bool,
+}
+
+/// Every way there is.
+pub const KINDS: [Kind; 4] = [
+    Kind::new("mio", false),
+    Kind::new("mio", true),
+    Kind::new("glommio", false),
+    Kind::new("glommio", true),
+];
+
+/// The way that tests take when it is all the same.
+pub const PLAIN: Kind = Kind::new("auto", false);
+
+/// The same with TLS.
+pub const TLS: Kind = Kind::new("auto", true);
+
+impl Kind {
+    /// The way with these two properties.
+    #[must_use]
+    pub const fn new(event_loop: &'static str, is_tls: bool) -> Self {
+        Self { event_loop, is_tls }
+    }
+}
+
+/// Everything a tracker is started with, and can be started with again.
+#[derive(Debug)]
+pub struct Place {
+    /// The binary and the test's directory.
+    pub setup: Setup,
+    /// Where it listens, on both loopback addresses.
+    pub port: Port,
+    /// Where its figures are, at 127.0.0.1.
+    pub metrics: Port,
+    /// Whether connections are encrypted.
+    pub is_tls: bool,
+    settings: Vec<(String, String)>,
+}
+
+/// A running tracker.
+#[derive(Debug)]
+pub struct Tracker {
+    /// What it was started with.
+    pub place: Place,
+    /// The process.
+    pub daemon: Daemon,
+}
+
+impl Place {
+    /// For the binary at `program`, with one worker.
+    ///
+    /// # Panics
+    /// When there is no directory or port for it.
+    #[must_use]
+    #[track_caller]
+    pub fn new(program: &str) -> Self {
+        let port = Port::reserve();
+        let metrics = Port::reserve();
+        let addresses = format!("[\"{}\", \"{}\"]", port.ipv4(), port.ipv6());
+        let mut place = Self {
+            setup: Setup::new(program),
+            port,
+            metrics,
+            is_tls: false,
+            settings: Vec::new(),
+        };
+        place.set("socket_workers", "1");
+        place.set("network.address", &addresses);
+        place.set("metrics.address", &format!("\"{}\"", place.metrics.ipv4()));
+        place
+    }
+
+    /// The same for a binary that serves connections.
+    ///
+    /// # Panics
+    /// When there is no directory or port for it.
+    #[must_use]
+    #[track_caller]
+    pub fn of_kind(program: &str, kind: Kind) -> Self {
+        let mut place = Self::new(program);
+        place.set("network.event_loop", &format!("\"{}\"", kind.event_loop));
+        if kind.is_tls {
+            place.is_tls = true;
+            place.set("network.enable_tls", "true");
+            place.setup.write("cert.pem", EC_CERTIFICATE);
+            place.setup.write("key.pem", EC_KEY_PKCS8);
+            place.set_path("network.tls_certificate_path", "cert.pem");
+            place.set_path("network.tls_private_key_path", "key.pem");
+        }
+        place
+    }
+
+    /// Gives a key, such as `protocol.max_peers`, a value in TOML.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(other, _)| other != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Gives a key the path of a file in the test's directory.
+    pub fn set_path(&mut self, key: &str, name: &str) {
+        let path = self.setup.path(name);
+        self.set(key, &format!("\"{}\"", path.display()));
+    }
+
+    /// The same place with some settings.
+    #[must_use]
+    pub fn with(mut self, settings: &[(&str, &str)]) -> Self {
+        for (key, value) in settings {
+            self.set(key, value);
+        }
+        self
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> String {
+        let lines = self.settings.iter();
+        lines
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect()
+    }
+
+    /// Starts the tracker and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it never is.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Tracker {
+        let daemon = self.setup.start(&self.config());
+        Tracker {
+            place: self,
+            daemon,
+        }
+    }
+
+    /// A tracker behind `systemd-socket-activate`, not started before somebody
+    /// sends something; see [`Setup::start_activated`].
+    ///
+    /// # Panics
+    /// When its sockets cannot be bound.
+    #[must_use]
+    #[track_caller]
+    pub fn start_activated(self, kind: SocketKind, names: Option<&str>) -> Tracker {
+        let sockets = [self.port.ipv4(), self.port.ipv6()];
+        let config = self.config();
+        let daemon = self.setup.start_activated(kind, &sockets, names, &config);
+        Tracker {
+            place: self,
+            daemon,
+        }
+    }
+
+    /// Starts a tracker that is to end by itself; returns its exit code and log.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in_vain(&self) -> (Option<i32>, String) {
+        let daemon = self.setup.start_unready(&self.config());
+        let finished = daemon.wait(PATIENCE);
+        (finished.status.code(), finished.stderr)
+    }
+}
+
+impl Tracker {
+    /// Ends it in an orderly way and starts it again in the same place.
+    ///
+    /// # Panics
+    /// When it does not end, or does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn restart(self) -> Self {
+        self.daemon.stop();
+        self.place.start()
+    }
+
+    /// Where it listens at 127.0.0.1.
+    #[must_use]
+    pub fn ipv4(&self) -> SocketAddr {
+        self.place.port.ipv4()
+    }
+
+    /// Where it listens at `::1`.
+    #[must_use]
+    pub fn ipv6(&self) -> SocketAddr {
+        self.place.port.ipv6()
+    }
+
+    /// The metrics page.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn samples(&self) -> Samples {
+        let response = http::get(self.place.metrics.ipv4(), "/metrics");
+        assert_eq!(response.status, 200);
+        Samples::parse(&response.body).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The sum of the samples with this name, without prefix, and these labels.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let name = format!("{}_{name}", self.place.setup.name().replace('-', "_"));
+        let sum = self.samples().sum(&name, labels);
+        sum.unwrap_or_else(|| panic!("there is no metric {name} with {labels:?}"))
+    }
+
+    /// Waits until the sum of the samples with this name is `value`.
+    ///
+    /// # Panics
+    /// When it never is.
+    #[track_caller]
+    pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        eventually(&format!("{name} is {value}"), || {
+            (self.metric(name, labels) == value).then_some(())
+        });
+    }
+
+    /// How many requests were not served for this reason.
+    ///
+    /// # Panics
+    /// When there is no such figure.
+    #[must_use]
+    #[track_caller]
+    pub fn unserved(&self, reason: &str) -> f64 {
+        self.metric("unserved_requests_total", &[("reason", reason)])
+    }
+}

@@ -15,6 +15,8 @@
 //! - [`ports`]: port numbers that no other test uses at the same time.
 //! - [`network`]: hosts in network namespaces behind one bridge.
 //! - [`http`] and [`prometheus`]: reading the metrics page.
+//! - `connection`: bytes over TCP, with TLS or without; a feature, `tls`, because it
+//!   needs rustls.
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
 //! - [`privileges`]: what a process may still do.
 //! - [`clients`]: BitTorrent clients.
@@ -26,6 +28,8 @@
 
 pub mod certificates;
 pub mod clients;
+#[cfg(feature = "tls")]
+pub mod connection;
 pub mod daemon;
 pub mod http;
 pub mod network;

@@ -1,25 +1,12 @@
 //! A client that sends bytes and reads answers.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use aquatic_test_harness::PATIENCE;
-use aquatic_test_harness::certificates::AUTHORITY;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use aquatic_test_harness::connection::Connection;
 
 /// A connection.
 pub(crate) struct Client {
-    stream: Stream,
-    received: Vec<u8>,
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    connection: Connection,
 }
 
 /// What the tracker answered.
@@ -49,42 +36,14 @@ impl Client {
     /// Connects, with TLS if asked to.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr, is_tls: bool) -> Self {
-        let tcp = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let stream = if is_tls {
-            let name = address.ip().into();
-            let connection = ClientConnection::new(Arc::new(tls_config()), name).unwrap();
-            Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))
-        } else {
-            Stream::Plain(tcp)
-        };
         Self {
-            stream,
-            received: Vec::new(),
+            connection: Connection::new(address, is_tls),
         }
     }
 
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let bytes = bytes.as_ref();
-        match &mut self.stream {
-            Stream::Plain(stream) => stream.write_all(bytes).unwrap(),
-            Stream::Tls(stream) => {
-                stream.write_all(bytes).unwrap();
-                stream.flush().unwrap();
-            }
-        }
-    }
-
-    fn read_more(&mut self) -> io::Result<usize> {
-        let mut buffer = [0; 4096];
-        let count = match &mut self.stream {
-            Stream::Plain(stream) => stream.read(&mut buffer),
-            Stream::Tls(stream) => stream.read(&mut buffer),
-        }?;
-        self.received.extend_from_slice(&buffer[..count]);
-        Ok(count)
+        self.connection.send(bytes);
     }
 
     /// The next answer. `has_body` is false for the answer to a HEAD request.
@@ -94,22 +53,19 @@ impl Client {
             if let Some(reply) = self.take_reply(has_body) {
                 return reply;
             }
-            let count = self.read_more().expect("an answer");
+            let count = self.connection.read_more().expect("an answer");
             assert!(
                 count > 0,
                 "closed within an answer: {}",
-                self.received.escape_ascii()
+                self.connection.received.escape_ascii()
             );
         }
     }
 
     fn take_reply(&mut self, has_body: bool) -> Option<Reply> {
-        let end = self
-            .received
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")?
-            + 4;
-        let head = String::from_utf8(self.received[..end - 2].to_vec()).unwrap();
+        let received = &self.connection.received;
+        let end = received.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(received[..end - 2].to_vec()).unwrap();
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().unwrap();
         let mut reply = Reply {
             status,
@@ -118,12 +74,10 @@ impl Client {
         };
         let length: usize = reply.header("Content-Length").unwrap().parse().unwrap();
         let length = if has_body { length } else { 0 };
-        if self.received.len() < end + length {
+        if received.len() < end + length {
             return None;
         }
-        let rest = self.received.split_off(end + length);
-        reply.body = self.received.split_off(end);
-        self.received = rest;
+        reply.body = self.connection.take(end + length).split_off(end);
         Some(reply)
     }
 
@@ -165,27 +119,7 @@ impl Client {
     /// Reads to the end of the connection, where nothing may be left.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
-        loop {
-            match self.read_more() {
-                Ok(0) => break,
-                Ok(_) => {}
-                // What the tracker has not read makes the end abrupt.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    break;
-                }
-                Err(error) => panic!("the connection stays open: {error}"),
-            }
-        }
-        assert!(
-            self.received.is_empty(),
-            "more came: {}",
-            self.received.escape_ascii()
-        );
+        self.connection.expect_end();
     }
 }
 
@@ -193,16 +127,4 @@ impl Client {
 pub(crate) fn announce(torrent: char, port: u16, more: &str) -> String {
     let hash = torrent.to_string().repeat(20);
     format!("/announce?info_hash={hash}&peer_id=-XX1234-abcdefghijkl&port={port}{more}")
-}
-
-/// Trusts the authority of the tests only.
-fn tls_config() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
-    roots.add(authority).unwrap();
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }

@@ -1,16 +1,10 @@
 //! A client that sends bytes and reads frames, made by hand.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use aquatic_test_harness::PATIENCE;
-use aquatic_test_harness::certificates::AUTHORITY;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use aquatic_test_harness::connection::Connection;
 use serde_json::{Value, json};
 
 /// RFC 6455, 5.2.
@@ -23,16 +17,10 @@ pub(crate) const PONG: u8 = 10;
 
 /// A connection.
 pub(crate) struct Client {
-    stream: Stream,
-    received: Vec<u8>,
+    connection: Connection,
     /// Messages that were passed over by [`Client::reply`].
     relayed: Vec<Value>,
     peer_id: Value,
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// A frame of the tracker.
@@ -71,54 +59,20 @@ impl Client {
     /// Connects, with TLS if asked to.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr, is_tls: bool) -> Self {
-        let tcp = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let stream = if is_tls {
-            let name = address.ip().into();
-            let connection = ClientConnection::new(Arc::new(tls_config()), name).unwrap();
-            Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))
-        } else {
-            Stream::Plain(tcp)
-        };
         Self {
-            stream,
-            received: Vec::new(),
+            connection: Connection::new(address, is_tls),
             relayed: Vec::new(),
             peer_id: Value::Null,
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => &stream.sock,
-        }
-    }
-
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Plain(stream) => stream.write_all(bytes),
-            Stream::Tls(stream) => {
-                stream.write_all(bytes)?;
-                stream.flush()
-            }
-        }
+        self.connection.try_send(bytes)
     }
 
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes.as_ref()).unwrap();
-    }
-
-    fn read_more(&mut self) -> io::Result<usize> {
-        let mut buffer = [0; 1 << 14];
-        let count = match &mut self.stream {
-            Stream::Plain(stream) => stream.read(&mut buffer),
-            Stream::Tls(stream) => stream.read(&mut buffer),
-        }?;
-        self.received.extend_from_slice(&buffer[..count]);
-        Ok(count)
+        self.connection.send(bytes);
     }
 
     /// Asks for WebSocket, with these further header lines; returns the head of
@@ -142,13 +96,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn head(&mut self) -> String {
         loop {
-            let end = self.received.windows(4).position(|it| it == b"\r\n\r\n");
-            if let Some(end) = end {
-                let rest = self.received.split_off(end + 4);
-                let head = std::mem::replace(&mut self.received, rest);
-                return String::from_utf8(head).unwrap();
+            let received = &self.connection.received;
+            if let Some(end) = received.windows(4).position(|it| it == b"\r\n\r\n") {
+                return String::from_utf8(self.connection.take(end + 4)).unwrap();
             }
-            assert!(self.read_more().expect("an answer") > 0, "closed");
+            let count = self.connection.read_more().expect("an answer");
+            assert!(count > 0, "closed");
         }
     }
 
@@ -168,7 +121,7 @@ impl Client {
             if let Some(frame) = self.take_frame() {
                 return Ok(frame);
             }
-            if self.read_more()? == 0 {
+            if self.connection.read_more()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -180,7 +133,8 @@ impl Client {
     }
 
     fn take_frame(&mut self) -> Option<Frame> {
-        let (start, length) = match *self.received.as_slice() {
+        let received = self.connection.received.as_slice();
+        let (start, length) = match *received {
             [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
             [_, 127, a, b, c, d, e, f, g, h, ..] => {
                 (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize)
@@ -188,12 +142,11 @@ impl Client {
             [_, length @ 0..126, ..] => (2, usize::from(length)),
             _ => return None,
         };
-        if self.received.len() < start + length {
+        if received.len() < start + length {
             return None;
         }
-        assert_eq!(self.received[0] & 0xf0, 0x80, "no fragments, no extensions");
-        let rest = self.received.split_off(start + length);
-        let bytes = std::mem::replace(&mut self.received, rest);
+        assert_eq!(received[0] & 0xf0, 0x80, "no fragments, no extensions");
+        let bytes = self.connection.take(start + length);
         Some(Frame {
             opcode: bytes[0] & 0xf,
             payload: bytes[start..].to_vec(),
@@ -307,39 +260,19 @@ impl Client {
     /// Reads to the end of the connection, where nothing may be left.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
-        loop {
-            match self.read_more() {
-                Ok(0) => break,
-                Ok(_) => {}
-                // What the tracker has not read makes the end abrupt.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    break;
-                }
-                Err(error) => panic!("the connection stays open: {error}"),
-            }
-        }
-        assert!(
-            self.received.is_empty(),
-            "more came: {}",
-            self.received.escape_ascii()
-        );
+        self.connection.expect_end();
     }
 
     /// Everything until the end.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
-        while matches!(self.read_more(), Ok(1..)) {}
-        String::from_utf8(std::mem::take(&mut self.received)).unwrap()
+        while matches!(self.connection.read_more(), Ok(1..)) {}
+        String::from_utf8(std::mem::take(&mut self.connection.received)).unwrap()
     }
 
     /// Sends as long as somebody takes it, for a bounded time.
     pub(crate) fn send_for(&mut self, time: Duration, bytes: &[u8]) -> io::Result<()> {
-        self.tcp().set_write_timeout(Some(time))?;
+        self.connection.tcp().set_write_timeout(Some(time))?;
         self.try_send(bytes)
     }
 }
@@ -385,16 +318,4 @@ pub(crate) fn answer(torrent: char, from: char, to: char) -> Value {
         "answer": {"type": "answer", "sdp": "back"},
     });
     announce(torrent, from, more)
-}
-
-/// Trusts the authority of the tests only.
-fn tls_config() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
-    roots.add(authority).unwrap();
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }

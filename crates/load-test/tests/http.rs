@@ -1,23 +1,22 @@
 //! The whole load test against a tracker of a few lines.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod streams;
+
 use std::collections::HashSet;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use aquatic_load_test::http::{
-    ClientStyle, Config, NetworkConfig, PopulationConfig, Report, Settings, TlsConfig,
-    TransportConfig, run,
+    ClientStyle, Config, PopulationConfig, Report, Settings, TlsConfig, TransportConfig, run,
 };
 use aquatic_service::config::{Config as _, parse};
-use aquatic_test_harness::certificates;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
+
+use streams::{Listener, Stream, authority, over, tls_config};
 
 /// What the tracker has seen.
 #[derive(Debug, Default)]
@@ -48,8 +47,7 @@ enum Manner {
 
 /// Answers each connection on a thread of its own until it is dropped.
 struct Tracker {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    listener: Listener,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -59,65 +57,23 @@ impl Tracker {
     }
 
     fn start_tls(address: &str) -> Self {
-        let certificate = CertificateDer::from_pem_slice(certificates::EC_CERTIFICATE.as_bytes());
-        let key = PrivateKeyDer::from_pem_slice(certificates::EC_KEY_PKCS8.as_bytes());
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.unwrap()], key.unwrap())
-            .unwrap();
-        Self::start_with(address, Manner::Serve, Some(Arc::new(config)))
+        Self::start_with(address, Manner::Serve, Some(tls_config()))
     }
 
     fn start_with(address: &str, manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (stopped, noting) = (Arc::clone(&stop), Arc::clone(&seen));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let stream = stream.unwrap();
-                let source = stream.peer_addr().unwrap().ip();
-                noting.lock().unwrap().connections += 1;
-                let (tls, seen) = (tls.clone(), Arc::clone(&noting));
-                thread::spawn(move || {
-                    // Ends with an error when the client leaves.
-                    match tls {
-                        None => serve(stream, source, manner, &seen),
-                        Some(config) => {
-                            let connection = ServerConnection::new(config).unwrap();
-                            let stream = StreamOwned::new(connection, stream);
-                            serve(stream, source, manner, &seen)
-                        }
-                    }
-                    .ok();
-                });
-            }
+        let noting = Arc::clone(&seen);
+        let listener = Listener::start(address, move |stream| {
+            let source = stream.peer_addr().unwrap().ip();
+            noting.lock().unwrap().connections += 1;
+            serve(over(stream, tls.as_ref()), source, manner, &noting)
         });
-        Self {
-            address,
-            stop,
-            seen,
-        }
-    }
-}
-
-impl Drop for Tracker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // Wakes it up.
-        TcpStream::connect(self.address).ok();
+        Self { listener, seen }
     }
 }
 
 fn serve(
-    mut stream: impl Read + Write,
+    mut stream: Box<dyn Stream>,
     source: IpAddr,
     manner: Manner,
     seen: &Mutex<Seen>,
@@ -201,21 +157,13 @@ fn answer(request: &str, source: IpAddr, manner: Manner, seen: &Mutex<Seen>) -> 
 }
 
 fn config(tracker: &Tracker) -> Config {
-    let sources = if tracker.address.is_ipv4() {
-        "127.0.0.1-127.0.0.4"
-    } else {
-        "::1"
-    };
     Config {
-        server_address: tracker.address.to_string(),
+        server_address: tracker.listener.address.to_string(),
         server_pid: std::process::id(),
         duration_seconds: 1,
         warm_up_seconds: 0,
         progress: false,
-        network: NetworkConfig {
-            source_addresses: vec![sources.to_owned()],
-            ..NetworkConfig::default()
-        },
+        network: tracker.listener.network(),
         transport: TransportConfig {
             connections: 8,
             ..TransportConfig::default()
@@ -233,19 +181,9 @@ fn test(config: &Config) -> anyhow::Result<Report> {
     run(&Settings::new(config).unwrap())
 }
 
-/// The file with the authority that has signed the tracker's certificate.
-fn authority() -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), certificates::AUTHORITY).unwrap();
-    file
-}
-
-/// Nothing but replies that serve.
+/// Nothing but replies that serve, with the peers in them.
 fn assert_clean(report: &Report) {
-    let faults = report.lost + report.errors + report.unexpected;
-    let connections = report.connections.clone().unwrap();
-    assert_eq!(faults + connections.failed, 0, "{report}");
-    assert!(report.announce.replies > 20, "{report}");
+    streams::assert_clean(report);
     assert_eq!(report.peers_per_announce, 2.0, "{report}");
 }
 
@@ -420,7 +358,7 @@ fn the_default_file_is_the_default() {
 #[test]
 fn no_thread_waits_for_ever() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
-    let address = tracker.address;
+    let address = tracker.listener.address;
     drop(tracker);
     thread::sleep(Duration::from_millis(100));
     assert!(TcpStream::connect(address).is_err());

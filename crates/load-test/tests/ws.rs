@@ -1,30 +1,27 @@
 //! The whole load test against a tracker of a few lines.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod streams;
+
 use std::collections::{HashMap, HashSet};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, ErrorKind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_load_test::ws::{
-    Config, NetworkConfig, Popularity, PopulationConfig, Report, RequestsConfig, Settings,
-    TransportConfig, run,
+    Config, Popularity, PopulationConfig, Report, RequestsConfig, Settings, TransportConfig, run,
 };
 use aquatic_service::config::{Config as _, parse};
-use aquatic_test_harness::certificates;
 use aquatic_ws_protocol::{
     AnnounceReply, CloseCode, Event, Failure, Limits, MessageReader, Reading, Received,
     RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply, Sender as Side, Status,
     write_close, write_page, write_ping, write_text, write_upgrade,
 };
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
+
+use streams::{Listener, Stream, assert_clean, authority, over, tls_config};
 
 /// What the tracker has seen.
 #[derive(Debug, Default)]
@@ -64,8 +61,7 @@ enum Manner {
 
 /// Serves each connection on a thread of its own until it is dropped.
 struct Tracker {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    listener: Listener,
     swarm: Arc<Mutex<Swarm>>,
 }
 
@@ -75,68 +71,27 @@ impl Tracker {
     }
 
     fn start_tls(address: &str) -> Self {
-        let certificate = CertificateDer::from_pem_slice(certificates::EC_CERTIFICATE.as_bytes());
-        let key = PrivateKeyDer::from_pem_slice(certificates::EC_KEY_PKCS8.as_bytes());
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.unwrap()], key.unwrap())
-            .unwrap();
-        Self::start_with(address, Manner::Serve, Some(Arc::new(config)))
+        Self::start_with(address, Manner::Serve, Some(tls_config()))
     }
 
     fn start_with(address: &str, manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
         let swarm = Arc::new(Mutex::new(Swarm::default()));
-        let (stopped, shared) = (Arc::clone(&stop), Arc::clone(&swarm));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let stream = stream.unwrap();
-                stream.set_nodelay(true).unwrap();
-                stream
-                    .set_read_timeout(Some(Duration::from_millis(1)))
-                    .unwrap();
-                shared.lock().unwrap().seen.connections += 1;
-                let (tls, swarm) = (tls.clone(), Arc::clone(&shared));
-                thread::spawn(move || {
-                    // Ends with an error when the client leaves.
-                    match tls {
-                        None => Connection::new(stream, manner, swarm).serve(),
-                        Some(config) => {
-                            let connection = ServerConnection::new(config).unwrap();
-                            let stream = StreamOwned::new(connection, stream);
-                            Connection::new(stream, manner, swarm).serve()
-                        }
-                    }
-                    .ok();
-                });
-            }
+        let shared = Arc::clone(&swarm);
+        let listener = Listener::start(address, move |stream| {
+            stream.set_nodelay(true).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_millis(1)))
+                .unwrap();
+            shared.lock().unwrap().seen.connections += 1;
+            let stream = over(stream, tls.as_ref());
+            Connection::new(stream, manner, Arc::clone(&shared)).serve()
         });
-        Self {
-            address,
-            stop,
-            swarm,
-        }
+        Self { listener, swarm }
     }
 }
 
-impl Drop for Tracker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // Wakes it up.
-        TcpStream::connect(self.address).ok();
-    }
-}
-
-struct Connection<S> {
-    stream: S,
+struct Connection {
+    stream: Box<dyn Stream>,
     manner: Manner,
     swarm: Arc<Mutex<Swarm>>,
     inbox: Receiver<Vec<u8>>,
@@ -147,8 +102,8 @@ struct Connection<S> {
     announced: HashSet<(PeerId, InfoHash)>,
 }
 
-impl<S: Read + Write> Connection<S> {
-    fn new(stream: S, manner: Manner, swarm: Arc<Mutex<Swarm>>) -> Self {
+impl Connection {
+    fn new(stream: Box<dyn Stream>, manner: Manner, swarm: Arc<Mutex<Swarm>>) -> Self {
         let (sender, inbox) = channel();
         Self {
             stream,
@@ -355,21 +310,13 @@ impl<S: Read + Write> Connection<S> {
 }
 
 fn config(tracker: &Tracker) -> Config {
-    let sources = if tracker.address.is_ipv4() {
-        "127.0.0.1-127.0.0.4"
-    } else {
-        "::1"
-    };
     Config {
-        server_address: tracker.address.to_string(),
+        server_address: tracker.listener.address.to_string(),
         server_pid: std::process::id(),
         duration_seconds: 1,
         warm_up_seconds: 0,
         progress: false,
-        network: NetworkConfig {
-            source_addresses: vec![sources.to_owned()],
-            ..NetworkConfig::default()
-        },
+        network: tracker.listener.network(),
         transport: TransportConfig {
             connections: 8,
             ..TransportConfig::default()
@@ -389,14 +336,6 @@ fn config(tracker: &Tracker) -> Config {
 
 fn test(config: &Config) -> anyhow::Result<Report> {
     run(&Settings::new(config).unwrap())
-}
-
-/// Nothing but replies that serve.
-fn assert_clean(report: &Report) {
-    let faults = report.lost + report.errors + report.unexpected;
-    let connections = report.connections.clone().unwrap();
-    assert_eq!(faults + connections.failed, 0, "{report}");
-    assert!(report.announce.replies > 20, "{report}");
 }
 
 #[test]
@@ -459,8 +398,7 @@ fn idle_connections_announce_all_of_theirs_and_are_silent() {
 fn over_tls() {
     let tracker = Tracker::start_tls("127.0.0.1:0");
     let mut config = config(&tracker);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), certificates::AUTHORITY).unwrap();
+    let file = authority();
     config.transport.tls.enable = true;
     config.transport.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
     let report = test(&config).unwrap();

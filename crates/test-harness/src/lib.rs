@@ -21,6 +21,7 @@
 //! - [`privileges`]: what a process may still do.
 //! - [`clients`]: BitTorrent clients.
 //! - [`transfer`]: a file that goes from one client to another, by a tracker.
+//! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`nix_expressions`]: evaluating what is written in Nix.
 //! - [`waiting`]: awaiting a condition until a deadline.
@@ -30,6 +31,7 @@ pub mod certificates;
 pub mod clients;
 #[cfg(feature = "tls")]
 pub mod connection;
+pub mod corpora;
 pub mod daemon;
 pub mod http;
 pub mod network;

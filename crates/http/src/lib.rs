@@ -3,7 +3,8 @@
 //! From the outside in:
 //!
 //! * [`HttpDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
+//!   and what it means.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
 //! * [`tracker`]: what is answered; no socket in sight.
 //! * `snapshot`: what survives a restart.
@@ -13,6 +14,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+pub mod limits;
 pub mod settings;
 mod snapshot;
 pub mod tracker;

@@ -14,6 +14,7 @@ use aquatic_stream::AddressRanges;
 use aquatic_stream::config::{tls_files, trusted_proxies};
 
 use crate::config::{AddressHeaderFormat, Config, NetworkConfig};
+use crate::limits;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-http";
@@ -63,26 +64,6 @@ pub struct ReverseProxy {
     pub header: AddressHeader,
     /// Their addresses.
     pub trusted: AddressRanges,
-}
-
-/// The least and most that can be configured.
-pub mod limits {
-    use std::ops::RangeInclusive;
-
-    /// Number of workers, when it is given.
-    pub const WORKERS: RangeInclusive<usize> = 1..=1024;
-    /// Connections that wait to be accepted. The kernel takes an `int`.
-    pub const BACKLOG: RangeInclusive<usize> = 1..=0x7fff_ffff;
-    /// Open connections.
-    pub const CONNECTIONS: RangeInclusive<usize> = 1..=10_000_000;
-    /// Time for a handshake, a request or a reply: up to ten minutes.
-    pub const TIMEOUT_SECONDS: RangeInclusive<u32> = 1..=600;
-    /// Time without a request: up to a day.
-    pub const IDLE_SECONDS: RangeInclusive<u32> = 1..=86_400;
-    /// Torrents in a scrape. A request has room for some 500.
-    pub const SCRAPE_TORRENTS: RangeInclusive<usize> = 1..=10_000;
-    /// Peers in a reply.
-    pub const PEERS: RangeInclusive<usize> = 1..=10_000;
 }
 
 impl Settings {

@@ -45,9 +45,10 @@ pub use hash_key::HashKey;
 pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};
 pub use selection::Selection;
-pub use shard::{Announce, Announced, Scraped};
+pub use shard::{Announce, Announced};
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
+pub use torrent::Scraped;
 
 /// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.
 ///

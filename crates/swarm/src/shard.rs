@@ -10,7 +10,7 @@ use crate::limits::{Limits, Refused, Usage};
 use crate::peers::{Peers, View};
 use crate::selection::Selection;
 use crate::slot_index::SlotIndex;
-use crate::torrent::{RetiredTorrent, Torrent, Torrents};
+use crate::torrent::{RetiredTorrent, Scraped, Torrent, Torrents};
 
 /// What a peer says when it announces.
 #[derive(Debug, Clone, Copy)]
@@ -41,17 +41,6 @@ pub struct Announced<'a, const S: usize> {
     pub completed: u32,
     /// Some of them.
     pub peers: Selection<'a, S>,
-}
-
-/// The answer to a scrape, for one torrent (BEP 48).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scraped {
-    /// Peers that have nothing left to download.
-    pub seeders: u32,
-    /// Peers that are still downloading.
-    pub leechers: u32,
-    /// Downloads that were announced as completed.
-    pub completed: u32,
 }
 
 /// What all shards of a swarm have in common.

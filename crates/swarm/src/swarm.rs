@@ -8,7 +8,8 @@ use aquatic_bittorrent::{InfoHash, SwarmTotals};
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
-use crate::shard::{self, Announce, Announced, Rules, Scraped, Shard};
+use crate::shard::{self, Announce, Announced, Rules, Shard};
+use crate::torrent::Scraped;
 
 /// The fewest shards: enough that two workers seldom meet, and that a shard's
 /// table is small enough to grow within a fraction of a millisecond.

@@ -5,7 +5,17 @@ use std::mem;
 use aquatic_bittorrent::InfoHash;
 
 use crate::peers::{Peers, View};
-use crate::shard::Scraped;
+
+/// The answer to a scrape, for one torrent (BEP 48).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scraped {
+    /// Peers that have nothing left to download.
+    pub seeders: u32,
+    /// Peers that are still downloading.
+    pub leechers: u32,
+    /// Downloads that were announced as completed.
+    pub completed: u32,
+}
 
 /// A torrent that has peers. With few IPv4 peers it is one cache line.
 #[repr(align(64))]

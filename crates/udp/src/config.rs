@@ -14,7 +14,7 @@ use aquatic_service::config::{
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
-use crate::settings::limits;
+use crate::limits;
 
 /// Configuration of aquatic-udp, a BitTorrent tracker over UDP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

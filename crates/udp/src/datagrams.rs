@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 
-use crate::settings::limits;
+use crate::limits;
 use crate::tracker::Exchange;
 
 /// How many datagrams a batch has at most.

@@ -3,7 +3,8 @@
 //! From the outside in:
 //!
 //! * [`UdpDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
+//!   and what it means.
 //! * `worker`: the event loop, on sockets of its own.
 //! * `datagrams`: batches of datagrams, in and out.
 //! * [`tracker`]: what is answered; no socket in sight.
@@ -14,6 +15,7 @@ pub mod config;
 mod counters;
 mod daemon;
 mod datagrams;
+pub mod limits;
 mod scrape_export;
 pub mod settings;
 mod snapshot;

@@ -15,7 +15,7 @@ use aquatic_stream::config::EventLoopConfig;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
-use crate::settings::limits;
+use crate::limits;
 
 /// Configuration of aquatic-ws, a WebTorrent tracker over WebSocket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 //! From the outside in:
 //!
 //! * [`WsDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
+//!   and what it means.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `office`: how offers and answers reach other connections.
 //! * [`tracker`]: what is answered and relayed; no socket in sight.
@@ -14,6 +15,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+pub mod limits;
 mod office;
 pub mod settings;
 mod snapshot;

@@ -6,12 +6,13 @@ use aquatic_test_harness::clients::Client;
 use aquatic_test_harness::network::Families;
 use aquatic_test_harness::transfer::{CLIENT_PATIENCE, Plan, Transfer};
 
-const HTTP: (&str, &str) = ("http", "");
+/// A scheme, and whether io_uring drives the connections.
+type Way = (&'static str, bool);
 
-const HTTPS: (&str, &str) = (
-    "https",
-    "enable_tls = true\ntls_certificate_path = 'cert.pem'\ntls_private_key_path = 'key.pem'\n",
-);
+const HTTP: Way = ("http", false);
+const HTTPS: Way = ("https", false);
+const HTTP_BY_GLOMMIO: Way = ("http", true);
+const HTTPS_BY_GLOMMIO: Way = ("https", true);
 
 /// Transmission finds all counts in the reply to its announce, and scrapes only
 /// half an hour later.
@@ -19,7 +20,7 @@ const COUNTS_IN_ANNOUNCE: &str = "contained scrape info";
 
 #[test]
 fn transmission_gets_a_file_from_libtorrent() {
-    for way in [HTTP, HTTPS] {
+    for way in [HTTP, HTTPS_BY_GLOMMIO] {
         let Some(test) = prepare(
             way,
             Client::Libtorrent,
@@ -41,7 +42,7 @@ fn transmission_gets_a_file_from_libtorrent() {
 
 #[test]
 fn aria2_gets_a_file_from_transmission() {
-    for way in [HTTP, HTTPS] {
+    for way in [HTTP_BY_GLOMMIO, HTTPS] {
         let Some(test) = prepare(way, Client::Transmission, Client::Aria2, Families::Both) else {
             return;
         };
@@ -55,7 +56,7 @@ fn aria2_gets_a_file_from_transmission() {
 
 #[test]
 fn libtorrent_gets_a_file_from_aria2() {
-    for way in [HTTP, HTTPS] {
+    for way in [HTTP, HTTPS_BY_GLOMMIO] {
         let Some(test) = prepare(way, Client::Aria2, Client::Libtorrent, Families::Both) else {
             return;
         };
@@ -70,7 +71,7 @@ fn libtorrent_gets_a_file_from_aria2() {
 
 #[test]
 fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
-    for way in [HTTP, HTTPS] {
+    for way in [HTTP_BY_GLOMMIO, HTTPS] {
         let families = Families::Ipv6Only;
         let Some(test) = prepare(way, Client::Libtorrent, Client::Libtorrent, families) else {
             return;
@@ -85,11 +86,19 @@ fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
 }
 
 fn prepare(
-    (scheme, network): (&'static str, &'static str),
+    (scheme, is_glommio): Way,
     seeder: Client,
     leecher: Client,
     families: Families,
 ) -> Option<Transfer> {
+    let mut network = String::new();
+    if scheme == "https" {
+        network += "enable_tls = true\n\
+            tls_certificate_path = 'cert.pem'\n\
+            tls_private_key_path = 'key.pem'\n";
+    }
+    let event_loop = if is_glommio { "glommio" } else { "mio" };
+    network += &format!("event_loop = '{event_loop}'\n");
     Transfer::prepare(Plan {
         program: env!("CARGO_BIN_EXE_aquatic-http"),
         scheme,

@@ -36,7 +36,7 @@ const SEEDER: usize = 1;
 const LEECHER: usize = 2;
 
 /// Who transfers a file to whom, by what tracker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The binary of the tracker.
     pub program: &'static str,
@@ -45,7 +45,7 @@ pub struct Plan {
     /// started.
     pub scheme: &'static str,
     /// The config of the tracker, but for its addresses: lines of `[network]`.
-    pub network: &'static str,
+    pub network: String,
     /// Who has the file.
     pub seeder: Client,
     /// Who gets it.

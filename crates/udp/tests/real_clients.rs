@@ -65,7 +65,7 @@ fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transf
     Transfer::prepare(Plan {
         program: env!("CARGO_BIN_EXE_aquatic-udp"),
         scheme: "udp",
-        network: "",
+        network: String::new(),
         seeder,
         leecher,
         families,

@@ -22,6 +22,7 @@ fn chromium_gets_a_file_from_node_over_tls() {
 fn chromium_gets_a_file_from_node(scheme: Scheme) {
     let Some(test) = Transfer::prepare(Plan {
         scheme,
+        event_loop: "mio",
         seeder: Client::Node,
         leecher: Client::Chromium,
         families: Families::Both,
@@ -52,6 +53,7 @@ fn node_gets_a_file_from_chromium_over_tls() {
 fn node_gets_a_file_from_chromium(scheme: Scheme) {
     let Some(test) = Transfer::prepare(Plan {
         scheme,
+        event_loop: "glommio",
         seeder: Client::Chromium,
         leecher: Client::Node,
         families: Families::Both,
@@ -67,6 +69,7 @@ fn node_gets_a_file_where_there_is_only_ipv6() {
     let Some(test) = Transfer::prepare(Plan {
         // Node 18 compares names of certificates with the brackets of the URL.
         scheme: Scheme::Ws,
+        event_loop: "mio",
         seeder: Client::Node,
         leecher: Client::Node,
         families: Families::Ipv6Only,

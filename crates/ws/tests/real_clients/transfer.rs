@@ -44,6 +44,8 @@ pub(crate) enum Scheme {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) scheme: Scheme,
+    /// `network.event_loop` of the tracker.
+    pub(crate) event_loop: &'static str,
     pub(crate) seeder: Client,
     pub(crate) leecher: Client,
     pub(crate) families: Families,
@@ -70,6 +72,7 @@ impl Transfer {
         let network = Network::new(3, plan.families);
         let host = network.host(TRACKER);
         let mut config = config_for_all_addresses();
+        config += &format!("event_loop = '{}'\n", plan.event_loop);
         if plan.scheme == Scheme::Wss {
             make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
             config += "enable_tls = true\n\

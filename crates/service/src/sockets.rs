@@ -6,7 +6,6 @@
 //! SO_REUSEPORT, which fails when anybody else has the address, and gets the
 //! option only then.
 
-use std::env;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
@@ -14,26 +13,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
+mod metrics;
 mod passed;
 mod tcp;
+mod unit;
 
+pub use metrics::METRICS_NAME;
+pub(crate) use metrics::metrics;
 pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
-
-/// The name that a passed socket for metrics has (`FileDescriptorName=`).
-pub const METRICS_NAME: &str = "metrics";
-
-/// Set by units whose sockets have their addresses from the configuration: the
-/// name of the socket unit.
-const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
-
-/// Connections that may wait to be accepted by the metrics server.
-const METRICS_BACKLOG: i32 = 16;
+use unit::{SocketUnit, differences, may_bind};
 
 /// Which UDP sockets a daemon wants.
 #[derive(Debug, Clone, Copy)]
@@ -109,42 +103,6 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
     Ok(sockets)
 }
 
-/// Takes over the listening socket named [`METRICS_NAME`] if the service manager
-/// passed one, or binds `address` if there is one.
-///
-/// # Errors
-///
-/// As [`udp`].
-pub(crate) fn metrics(
-    address: Option<SocketAddr>,
-    passed: &mut Passed,
-) -> anyhow::Result<Option<TcpListener>> {
-    if let Some(socket) = passed.take_listener(METRICS_NAME)? {
-        return Ok(Some(socket));
-    }
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    if let Ok(unit) = env::var(SOCKET_UNIT) {
-        log::warn!(
-            "metrics.address: no figures at {address}, as no socket for them was passed; {}",
-            mend(&unit)
-        );
-        return Ok(None);
-    }
-    let bind = || {
-        let socket = new_socket(address, Type::STREAM)?;
-        // Connections of the process before this one may linger on the port; a
-        // listener that is alive still makes the bind fail.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(METRICS_BACKLOG)?;
-        Ok(socket)
-    };
-    let socket = bind().map_err(|error| bind_error(error, "metrics on TCP", address))?;
-    Ok(Some(socket.into()))
-}
-
 /// Datagrams that the kernel dropped before any worker saw them.
 ///
 /// Watches duplicates of the sockets, so the counts can be read while workers
@@ -209,19 +167,6 @@ impl KernelDrops {
         }
         watched.iter().map(|one| one.total).sum()
     }
-}
-
-/// Fails when a socket unit should have passed sockets: it loses them when its
-/// addresses change under it, until it is started again. A service that has such
-/// a unit is confined to what it is passed, so none can be opened here.
-fn may_bind() -> anyhow::Result<()> {
-    if let Ok(unit) = env::var(SOCKET_UNIT) {
-        bail!(
-            "{unit} passed no sockets, as it does when its addresses have changed: {}",
-            mend(&unit)
-        );
-    }
-    Ok(())
 }
 
 /// Binds a socket for each address and worker. `bind` gets the address and
@@ -358,84 +303,6 @@ fn share_out<S: AsFd>(
         shares[index % count].push(socket);
     }
     Ok(shares)
-}
-
-/// The unit that passed sockets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum SocketUnit {
-    /// One that has its addresses from the configuration of the daemon.
-    Generated(String),
-    /// One that somebody has written; its name is not known.
-    Written,
-}
-
-impl SocketUnit {
-    /// What the name of a passed socket says: by default, that is its unit's.
-    fn of(name: &str) -> Self {
-        match env::var(SOCKET_UNIT) {
-            Ok(unit) if unit == name => Self::Generated(unit),
-            _ => Self::Written,
-        }
-    }
-}
-
-/// What differs between the sockets that were passed and those that are
-/// configured, and what would make them agree.
-fn differences<S>(
-    wanted: &[SocketAddr],
-    workers: NonZeroUsize,
-    directive: &str,
-    found: &[(SocketAddr, Vec<Bound<S>>)],
-    unit: &SocketUnit,
-) -> Vec<String> {
-    let mut texts = Vec::new();
-    let wanted: Vec<_> = servable(wanted).collect();
-    let same =
-        wanted.len() == found.len() && found.iter().all(|(address, _)| wanted.contains(address));
-    if !same {
-        let list = |addresses: &mut dyn Iterator<Item = SocketAddr>| {
-            let texts: Vec<_> = addresses.map(|address| address.to_string()).collect();
-            texts.join(", ")
-        };
-        texts.push(format!(
-            "serving the sockets that the service manager passed ({}), \
-             not the addresses of the configuration ({})",
-            list(&mut found.iter().map(|(address, _)| *address)),
-            list(&mut wanted.iter().copied()),
-        ));
-    }
-    let count: usize = found.iter().map(|(_, sockets)| sockets.len()).sum();
-    if count < workers.get() {
-        texts.push(format!(
-            "{workers} socket workers are configured, but the service manager passed only {count} \
-             sockets: starting {count}"
-        ));
-    } else if let SocketUnit::Generated(_) = unit
-        && let Some((address, sockets)) = found
-            .iter()
-            .find(|(_, sockets)| sockets.len() != workers.get())
-    {
-        texts.push(format!(
-            "{workers} socket workers are configured, but the service manager passed {} sockets \
-             for {address}",
-            sockets.len()
-        ));
-    }
-    for text in &mut texts {
-        text.push_str(&match unit {
-            SocketUnit::Generated(unit) => format!("; {}", mend(unit)),
-            SocketUnit::Written => format!(
-                "; write {directive} into the socket unit, with ReusePort=yes, \
-                 for each address once for each worker"
-            ),
-        });
-    }
-    texts
-}
-
-/// What makes a socket unit have what its daemon's configuration says.
-fn mend(unit: &str) -> String {
-    format!("`systemctl daemon-reload && systemctl restart {unit}` makes them agree")
 }
 
 /// Asks for a receive buffer of this size and returns what was granted.

@@ -1,5 +1,7 @@
 //! Sockets that the service manager passed (`LISTEN_FDS`, sd_listen_fds(3)).
 
+use anyhow::bail;
+
 use super::*;
 
 /// The sockets that were passed and that nobody has taken yet.

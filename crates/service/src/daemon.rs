@@ -63,11 +63,7 @@ pub trait Daemon: Sized + Send + Sync + 'static {
 
     /// The sockets that [`open`](Self::open) asks for, from which the socket
     /// unit of the service manager is made.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be found out how many there should be.
-    fn listen(settings: &Self::Settings) -> anyhow::Result<sockets::Request<'_>>;
+    fn listen(settings: &Self::Settings) -> sockets::Request<'_>;
 
     /// Takes over the sockets that the service manager passed, or binds them.
     ///

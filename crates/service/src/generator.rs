@@ -100,7 +100,7 @@ impl Units {
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
         let loaded: Loaded<D::Config> = config::load(Some(&self.file))?;
         let settings = loaded.settings(D::settings)?;
-        self.write_socket(&socket_lines(D::listen(&settings)?))?;
+        self.write_socket(&socket_lines(D::listen(&settings))?)?;
         match D::process(&settings).metrics_address {
             Some(address) => self.write_metrics(address),
             None => Ok(()),
@@ -183,7 +183,7 @@ impl Units {
 }
 
 /// The lines of the section `[Socket]` that a daemon asks for.
-fn socket_lines(request: Request<'_>) -> String {
+fn socket_lines(request: Request<'_>) -> anyhow::Result<String> {
     let mut lines = String::new();
     let (directive, addresses, workers) = match request {
         Request::Udp(request) => {
@@ -197,10 +197,10 @@ fn socket_lines(request: Request<'_>) -> String {
             ("ListenStream", request.addresses, request.workers)
         }
     };
-    for line in listen_lines(directive, addresses, workers) {
+    for line in listen_lines(directive, addresses, sockets::worker_count(workers)?) {
         lines.push_str(&line);
     }
-    lines
+    Ok(lines)
 }
 
 /// A line for each socket: so many equal ones for an address as there are
@@ -276,11 +276,11 @@ mod tests {
         ];
         let request = UdpRequest {
             addresses: &addresses,
-            workers: number(2),
+            workers: Some(number(2)),
             receive_buffer_bytes: Some(number(8_000_000)),
         };
         assert_eq!(
-            socket_lines(Request::Udp(request)),
+            socket_lines(Request::Udp(request)).unwrap(),
             "ReceiveBuffer=8000000\n\
              ListenDatagram=127.0.0.1:3000\n\
              ListenDatagram=127.0.0.1:3000\n\
@@ -291,18 +291,19 @@ mod tests {
             receive_buffer_bytes: None,
             ..request
         };
-        assert!(socket_lines(Request::Udp(default_buffer)).starts_with("ListenDatagram="));
+        let lines = socket_lines(Request::Udp(default_buffer)).unwrap();
+        assert!(lines.starts_with("ListenDatagram="));
     }
 
     #[test]
     fn stream_sockets() {
         let request = TcpRequest {
             addresses: &["0.0.0.0:443".parse().unwrap()],
-            workers: number(1),
+            workers: Some(number(1)),
             backlog: number(1024),
         };
         assert_eq!(
-            socket_lines(Request::Tcp(request)),
+            socket_lines(Request::Tcp(request)).unwrap(),
             "Backlog=1024\nListenStream=0.0.0.0:443\n"
         );
     }

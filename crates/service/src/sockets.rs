@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
+use std::thread;
 
 use anyhow::Context;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -34,8 +35,9 @@ use unit::{SocketUnit, differences, may_bind};
 pub struct UdpRequest<'a> {
     /// Addresses to serve; an IPv6 address serves IPv6 only.
     pub addresses: &'a [SocketAddr],
-    /// Sockets for each address: one a worker.
-    pub workers: NonZeroUsize,
+    /// Sockets for each address: one a worker. `None` for one for each processor
+    /// core, or for as many as the service manager passed.
+    pub workers: Option<NonZeroUsize>,
     /// Bytes of payload and bookkeeping that the kernel may hold for each
     /// socket (SO_RCVBUF); `None` leaves the system's default.
     pub receive_buffer_bytes: Option<NonZeroUsize>,
@@ -65,9 +67,10 @@ pub type BoundUdp = Bound<UdpSocket>;
 /// Takes over the UDP sockets that the service manager passed, or binds some.
 ///
 /// Returns one list for each worker, none of them empty. There are
-/// `request.workers` of them, but never more than passed sockets (a warning
-/// says so): sockets that share an address must have one owner, so none can be
-/// added here. When more sockets than workers were passed, workers get several.
+/// `request.workers` of them if that says how many, but never more than passed
+/// sockets (a warning says so): sockets that share an address must have one owner,
+/// so none can be added here. When more sockets than workers were passed, workers
+/// get several.
 ///
 /// # Errors
 ///
@@ -79,7 +82,7 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
         may_bind()?;
         bind_each(
             request.addresses,
-            request.workers,
+            worker_count(request.workers)?,
             "UDP",
             |address, is_first| {
                 let (socket, buffer) = bind_udp(address, is_first, request.receive_buffer_bytes)?;
@@ -167,6 +170,17 @@ impl KernelDrops {
         }
         watched.iter().map(|one| one.total).sum()
     }
+}
+
+/// How many workers there are when no sockets were passed.
+///
+/// # Errors
+///
+/// When the processor cores cannot be counted.
+pub(crate) fn worker_count(workers: Option<NonZeroUsize>) -> anyhow::Result<NonZeroUsize> {
+    workers
+        .map_or_else(thread::available_parallelism, Ok)
+        .context("cannot count the processors; set socket_workers")
 }
 
 /// Binds a socket for each address and worker. `bind` gets the address and
@@ -262,9 +276,13 @@ fn bind_shared(socket: &Socket, address: SocketAddr, is_first: bool) -> io::Resu
 
 /// Gives each worker its passed sockets. `directive` is what names one in a
 /// socket unit.
+///
+/// When nobody says how many workers there are to be, the passed sockets do:
+/// their number was found by the same rule, but perhaps with more processors
+/// than this service may use (`CPUQuota=`, `AllowedCPUs=`).
 fn share_out<S: AsFd>(
     wanted: &[SocketAddr],
-    workers: NonZeroUsize,
+    workers: Option<NonZeroUsize>,
     directive: &str,
     adopted: Vec<PassedSocket<S>>,
 ) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
@@ -292,11 +310,13 @@ fn share_out<S: AsFd>(
         }
     }
 
+    let most = addresses.iter().map(|(_, sockets)| sockets.len()).max();
+    let workers = workers.map_or(most.unwrap_or(1), NonZeroUsize::get);
     let sockets: Vec<Bound<S>> = addresses
         .into_iter()
         .flat_map(|(_, sockets)| sockets)
         .collect();
-    let count = sockets.len().min(workers.get());
+    let count = sockets.len().min(workers);
     let mut shares: Vec<Vec<Bound<S>>> = Vec::new();
     shares.resize_with(count, Vec::new);
     for (index, socket) in sockets.into_iter().enumerate() {

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -65,12 +64,12 @@ impl Daemon for UdpDaemon {
             .collect()
     }
 
-    fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
-        Ok(sockets::Request::Udp(request(settings)?))
+    fn listen(settings: &Settings) -> sockets::Request<'_> {
+        sockets::Request::Udp(request(settings))
     }
 
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        sockets::udp(request(settings)?, passed)
+        sockets::udp(request(settings), passed)
     }
 
     fn start(
@@ -194,15 +193,12 @@ impl UdpDaemon {
 }
 
 /// The sockets that the settings ask for.
-fn request(settings: &Settings) -> anyhow::Result<UdpRequest<'_>> {
-    let workers = settings
-        .workers
-        .map_or_else(thread::available_parallelism, Ok);
-    Ok(UdpRequest {
+fn request(settings: &Settings) -> UdpRequest<'_> {
+    UdpRequest {
         addresses: &settings.addresses,
-        workers: workers.context("cannot count the processors; set socket_workers")?,
+        workers: settings.workers,
         receive_buffer_bytes: settings.receive_buffer_bytes,
-    })
+    }
 }
 
 fn rules(settings: &Settings) -> Rules {

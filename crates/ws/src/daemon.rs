@@ -3,10 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Invalid, ProcessSettings};
 use aquatic_service::metrics::clients::{self, ClientCounts};
@@ -69,12 +67,12 @@ impl Daemon for WsDaemon {
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
-    fn listen(settings: &Settings) -> anyhow::Result<sockets::Request<'_>> {
-        Ok(sockets::Request::Tcp(request(settings)?))
+    fn listen(settings: &Settings) -> sockets::Request<'_> {
+        sockets::Request::Tcp(request(settings))
     }
 
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        let mut sockets = sockets::tcp(request(settings)?, passed)?;
+        let mut sockets = sockets::tcp(request(settings), passed)?;
         // More than a machine has; the addresses of connections count no
         // further.
         sockets.truncate(MAX_WORKERS);
@@ -197,13 +195,10 @@ impl Daemon for WsDaemon {
 }
 
 /// The sockets that the settings ask for.
-fn request(settings: &Settings) -> anyhow::Result<TcpRequest<'_>> {
-    let workers = settings
-        .workers
-        .map_or_else(thread::available_parallelism, Ok);
-    Ok(TcpRequest {
+fn request(settings: &Settings) -> TcpRequest<'_> {
+    TcpRequest {
         addresses: &settings.addresses,
-        workers: workers.context("cannot count the processors; set socket_workers")?,
+        workers: settings.workers,
         backlog: settings.backlog,
-    })
+    }
 }

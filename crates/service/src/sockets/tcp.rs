@@ -7,8 +7,9 @@ use super::*;
 pub struct TcpRequest<'a> {
     /// Addresses to serve; an IPv6 address serves IPv6 only.
     pub addresses: &'a [SocketAddr],
-    /// Sockets for each address: one a worker.
-    pub workers: NonZeroUsize,
+    /// Sockets for each address: one a worker. `None` for one for each processor
+    /// core, or for as many as the service manager passed.
+    pub workers: Option<NonZeroUsize>,
     /// Connections that may wait on each socket to be accepted; the system cuts
     /// it to `net.core.somaxconn`.
     pub backlog: NonZeroUsize,
@@ -34,7 +35,7 @@ pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
         let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
         return bind_each(
             request.addresses,
-            request.workers,
+            worker_count(request.workers)?,
             "TCP",
             |address, is_first| bind_tcp(address, is_first, backlog),
         );
@@ -69,7 +70,7 @@ mod tests {
     fn request(address: &SocketAddr, workers: usize) -> TcpRequest<'_> {
         TcpRequest {
             addresses: std::slice::from_ref(address),
-            workers: NonZeroUsize::new(workers).unwrap(),
+            workers: NonZeroUsize::new(workers),
             backlog: NonZeroUsize::new(1024).unwrap(),
         }
     }

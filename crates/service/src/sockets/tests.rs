@@ -16,7 +16,7 @@ const LOOPBACK: [SocketAddr; 2] = [
 fn request(addresses: &[SocketAddr], workers: usize) -> UdpRequest<'_> {
     UdpRequest {
         addresses,
-        workers: NonZeroUsize::new(workers).unwrap(),
+        workers: NonZeroUsize::new(workers),
         receive_buffer_bytes: None,
     }
 }
@@ -215,6 +215,19 @@ mod passed_sockets {
         let lone = vec![udp_socket(), udp_socket()];
         let workers = udp(request(&LOOPBACK, 1), &mut passed(lone)).unwrap();
         assert_eq!(workers[0].len(), 2);
+    }
+
+    #[test]
+    fn passed_sockets_say_how_many_workers_there_are_when_nobody_else_does() {
+        for count in [1, thread::available_parallelism().unwrap().get() + 1] {
+            let mut sockets = group(LOOPBACK[0], count);
+            sockets.extend(group(LOOPBACK[1], count));
+            let mut any = request(&LOOPBACK, 1);
+            any.workers = None;
+            let workers = udp(any, &mut passed(sockets)).unwrap();
+            assert_eq!(workers.len(), count);
+            assert!(workers.iter().all(|sockets| sockets.len() == 2));
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl SocketUnit {
 /// configured, and what would make them agree.
 pub(super) fn differences<S>(
     wanted: &[SocketAddr],
-    workers: NonZeroUsize,
+    workers: Option<NonZeroUsize>,
     directive: &str,
     found: &[(SocketAddr, Vec<Bound<S>>)],
     unit: &SocketUnit,
@@ -55,23 +55,10 @@ pub(super) fn differences<S>(
             list(&mut wanted.iter().copied()),
         ));
     }
-    let count: usize = found.iter().map(|(_, sockets)| sockets.len()).sum();
-    if count < workers.get() {
-        texts.push(format!(
-            "{workers} socket workers are configured, but the service manager passed only {count} \
-             sockets: starting {count}"
-        ));
-    } else if let SocketUnit::Generated(_) = unit
-        && let Some((address, sockets)) = found
-            .iter()
-            .find(|(_, sockets)| sockets.len() != workers.get())
-    {
-        texts.push(format!(
-            "{workers} socket workers are configured, but the service manager passed {} sockets \
-             for {address}",
-            sockets.len()
-        ));
-    }
+    texts.extend(match workers {
+        Some(workers) => difference_in_number(workers, found, unit),
+        None => difference_between_numbers(found, unit),
+    });
     for text in &mut texts {
         text.push_str(&match unit {
             SocketUnit::Generated(unit) => format!("; {}", mend(unit)),
@@ -82,6 +69,52 @@ pub(super) fn differences<S>(
         });
     }
     texts
+}
+
+/// What is wrong with how many sockets were passed, when the configuration says
+/// how many there should be for each address.
+fn difference_in_number<S>(
+    workers: NonZeroUsize,
+    found: &[(SocketAddr, Vec<Bound<S>>)],
+    unit: &SocketUnit,
+) -> Option<String> {
+    let count: usize = found.iter().map(|(_, sockets)| sockets.len()).sum();
+    if count < workers.get() {
+        return Some(format!(
+            "{workers} socket workers are configured, but the service manager passed only {count} \
+             sockets: starting {count}"
+        ));
+    }
+    if *unit == SocketUnit::Written {
+        return None;
+    }
+    let (address, sockets) = found
+        .iter()
+        .find(|(_, sockets)| sockets.len() != workers.get())?;
+    Some(format!(
+        "{workers} socket workers are configured, but the service manager passed {} sockets \
+         for {address}",
+        sockets.len()
+    ))
+}
+
+/// What is wrong with how many sockets were passed, when any number is right.
+fn difference_between_numbers<S>(
+    found: &[(SocketAddr, Vec<Bound<S>>)],
+    unit: &SocketUnit,
+) -> Option<String> {
+    if *unit == SocketUnit::Written {
+        return None;
+    }
+    let ((first, sockets), rest) = found.split_first()?;
+    let (other, others) = rest
+        .iter()
+        .find(|(_, others)| others.len() != sockets.len())?;
+    Some(format!(
+        "the service manager passed {} sockets for {first}, but {} for {other}",
+        sockets.len(),
+        others.len()
+    ))
 }
 
 /// What makes a socket unit have what its daemon's configuration says.
@@ -100,4 +133,51 @@ pub(super) fn may_bind() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(workers: Option<usize>, counts: &[usize], unit: &SocketUnit) -> Vec<String> {
+        let addresses: Vec<SocketAddr> = (1..)
+            .map(|port| ([127, 0, 0, 1], port).into())
+            .take(counts.len())
+            .collect();
+        let found: Vec<_> = addresses
+            .iter()
+            .zip(counts)
+            .map(|(&address, &count)| {
+                let sockets = (0..count).map(|_| Bound {
+                    address,
+                    socket: (),
+                });
+                (address, sockets.collect())
+            })
+            .collect();
+        let workers = workers.map(|count| NonZeroUsize::new(count).unwrap());
+        differences(&addresses, workers, "ListenDatagram=", &found, unit)
+    }
+
+    #[test]
+    fn only_a_number_that_the_file_states_is_compared() {
+        let unit = SocketUnit::Generated("a.socket".to_owned());
+        for count in [1, 2, 64] {
+            for unit in [&unit, &SocketUnit::Written] {
+                assert_eq!(texts(None, &[count, count], unit), [""; 0]);
+                assert_eq!(texts(Some(count), &[count, count], unit), [""; 0]);
+            }
+            let [text] = &texts(Some(3), &[count], &unit)[..] else {
+                panic!("{count}");
+            };
+            assert!(
+                text.starts_with("3 socket workers are configured"),
+                "{text}"
+            );
+            assert!(text.ends_with(&mend("a.socket")), "{text}");
+        }
+        let texts = texts(None, &[2, 3], &unit);
+        let expected = "passed 2 sockets for 127.0.0.1:1, but 3 for 127.0.0.1:2; `systemctl ";
+        assert!(texts.len() == 1 && texts[0].contains(expected), "{texts:?}");
+    }
 }

@@ -124,8 +124,8 @@ impl Daemon for TestDaemon {
         &settings.process
     }
 
-    fn listen(settings: &TestSettings) -> anyhow::Result<sockets::Request<'_>> {
-        Ok(sockets::Request::Udp(request(settings)))
+    fn listen(settings: &TestSettings) -> sockets::Request<'_> {
+        sockets::Request::Udp(request(settings))
     }
 
     fn open(settings: &TestSettings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
@@ -206,7 +206,7 @@ impl Daemon for TestDaemon {
 fn request(settings: &TestSettings) -> UdpRequest<'_> {
     UdpRequest {
         addresses: &settings.addresses,
-        workers: settings.workers,
+        workers: Some(settings.workers),
         receive_buffer_bytes: None,
     }
 }

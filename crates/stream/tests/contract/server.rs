@@ -98,7 +98,7 @@ impl Server {
         let tls = kind.is_tls.then(Tls::new);
         let request = TcpRequest {
             addresses: &[wishes.address],
-            workers: NonZeroUsize::new(wishes.workers).unwrap(),
+            workers: NonZeroUsize::new(wishes.workers),
             backlog: NonZeroUsize::new(1024).unwrap(),
         };
         let sockets = sockets::tcp(request, &mut Passed::default()).unwrap();

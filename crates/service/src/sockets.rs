@@ -28,7 +28,7 @@ pub use metrics::METRICS_NAME;
 pub(crate) use metrics::metrics;
 pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
-use unit::{SocketUnit, differences, may_bind};
+use unit::{SocketUnit, differences, may_bind, mend};
 
 /// Which UDP sockets a daemon wants.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,7 @@ pub type BoundUdp = Bound<UdpSocket>;
 pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
     let adopted = passed.take_udp()?;
     let mut granted = GrantedBuffer::default();
+    let unit = adopted.first().map(|one| SocketUnit::of(&one.name));
     let sockets = if adopted.is_empty() {
         may_bind()?;
         bind_each(
@@ -102,7 +103,7 @@ pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
             adopted,
         )?
     };
-    granted.warn(request.receive_buffer_bytes);
+    granted.warn(request.receive_buffer_bytes, unit.as_ref());
     Ok(sockets)
 }
 
@@ -365,21 +366,31 @@ impl GrantedBuffer {
         self.0 = Some(self.0.map_or(bytes, |other| other.min(bytes)));
     }
 
-    fn warn(&self, wanted: Option<NonZeroUsize>) {
+    /// Warns when that is too small; `unit` is what passed the sockets, if they
+    /// were passed.
+    fn warn(&self, wanted: Option<NonZeroUsize>, unit: Option<&SocketUnit>) {
         if let (Some(granted), Some(wanted)) = (self.0, wanted)
             && granted < wanted.get()
         {
-            log::warn!("{}", small_buffer(granted, wanted.get()));
+            log::warn!("{}", small_buffer(granted, wanted.get(), unit));
         }
     }
 }
 
-/// What to say about a receive buffer that is smaller than configured.
-fn small_buffer(granted: usize, wanted: usize) -> String {
+/// What to say about a receive buffer that is smaller than configured, of sockets
+/// that this `unit` passed.
+fn small_buffer(granted: usize, wanted: usize, unit: Option<&SocketUnit>) -> String {
+    let remedy = match unit {
+        None => format!("run `sysctl -w net.core.rmem_max={wanted}`"),
+        Some(SocketUnit::Written) => format!("write ReceiveBuffer={wanted} into the socket unit"),
+        Some(SocketUnit::Generated(unit)) => format!(
+            "{}, except in a container, where net.core.rmem_max may bound what systemd can do",
+            mend(unit)
+        ),
+    };
     format!(
         "the kernel grants {granted} of the {wanted} bytes of receive buffer that are configured, \
-         so bursts may be dropped; run `sysctl -w net.core.rmem_max={wanted}`, \
-         or set ReceiveBuffer= in the socket unit"
+         so bursts may be dropped; {remedy}"
     )
 }
 

@@ -116,9 +116,18 @@ fn receive_buffer_is_set_or_reported() {
     let socket = Socket::from(workers[0][0].socket.try_clone().unwrap());
     // Twice as many: see set_receive_buffer. The default is larger already.
     assert!(socket.recv_buffer_size().unwrap() >= 2 * 64 * 1024);
+}
 
-    let text = small_buffer(1, 2);
-    assert!(text.contains("net.core.rmem_max=2"), "{text}");
+#[test]
+fn a_small_receive_buffer_is_told_with_what_makes_it_larger() {
+    let text = small_buffer(1, 2, None);
+    assert!(text.contains("sysctl -w net.core.rmem_max=2"), "{text}");
+    let text = small_buffer(1, 2, Some(&SocketUnit::Written));
+    assert!(text.contains("ReceiveBuffer=2 into"), "{text}");
+    let unit = SocketUnit::Generated("aquatic-udp.socket".to_owned());
+    let text = small_buffer(1, 2, Some(&unit));
+    assert!(text.contains(&mend("aquatic-udp.socket")), "{text}");
+    assert!(!text.contains("ReceiveBuffer="), "{text}");
 }
 
 #[test]

@@ -64,6 +64,48 @@ fn fewer_sockets_than_workers_are_worth_a_warning() {
 }
 
 #[test]
+fn any_number_of_passed_sockets_is_right_when_none_is_configured() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut place = new_place();
+    let unit = "aquatic-udp.socket";
+    place.setup.set_environment("AQUATIC_SOCKET_UNIT", unit);
+    place.set("socket_workers", "0");
+    place.set("metrics.address", "\"\"");
+    // As few as a machine with a single processor gets, and perhaps fewer than
+    // this one has.
+    let mut tracker = place.start_activated(SocketKind::Datagram, Some(&format!("{unit}:{unit}")));
+    tracker.client().announce(&Announce::seeder(hash(1), 1001));
+    tracker.daemon.wait_until_ready();
+    let log = tracker.daemon.log();
+    assert!(
+        log.contains("with 1 worker") && !log.contains("systemctl"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_small_buffer_of_a_generated_socket_is_for_systemd_to_mend() {
+    if !tools::needs(&["systemd-socket-activate"]) {
+        return;
+    }
+    let mut place = new_place();
+    let unit = "aquatic-udp.socket";
+    place.setup.set_environment("AQUATIC_SOCKET_UNIT", unit);
+    place.set("metrics.address", "\"\"");
+    // More than root gets.
+    place.set("network.socket_recv_buffer_size", "2147483647");
+    let mut tracker = place.start_activated(SocketKind::Datagram, Some(&format!("{unit}:{unit}")));
+    tracker.client().announce(&Announce::seeder(hash(1), 1001));
+    tracker.daemon.wait_until_ready();
+    let logged = tracker.daemon.wait_for_log("bytes of receive buffer");
+    let mend = format!("`systemctl daemon-reload && systemctl restart {unit}`");
+    assert!(logged.contains(&mend), "{logged}");
+    assert!(!logged.contains("sysctl"), "{logged}");
+}
+
+#[test]
 fn ipv4_through_a_socket_of_both_families_is_ipv4() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;

@@ -30,9 +30,9 @@ pub type BoundTcp = Bound<TcpListener>;
 /// When an address cannot be bound; the message names it and the likely remedy.
 pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
     let adopted = passed.take_all_tcp()?;
+    let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
     if adopted.is_empty() {
         may_bind()?;
-        let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
         return bind_each(
             request.addresses,
             worker_count(request.workers)?,
@@ -41,8 +41,12 @@ pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
         );
     }
     for one in &adopted {
-        SockRef::from(&one.socket)
+        // A socket that listens already only gets another length of its queue:
+        // whatever the socket unit once said, it is what the configuration says.
+        let socket = SockRef::from(&one.socket);
+        socket
             .set_tcp_nodelay(true)
+            .and_then(|()| socket.listen(backlog))
             .with_context(|| format!("passed socket {}", one.address))?;
     }
     share_out(request.addresses, request.workers, "ListenStream=", adopted)

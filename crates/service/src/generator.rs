@@ -100,19 +100,24 @@ impl Units {
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
         let loaded: Loaded<D::Config> = config::load(Some(&self.file))?;
         let settings = loaded.settings(D::settings)?;
-        self.write_socket(&socket_lines(D::listen(&settings))?)?;
+        let lines = socket_lines(D::listen(&settings))?;
         match D::process(&settings).metrics_address {
-            Some(address) => self.write_metrics(address),
-            None => Ok(()),
+            Some(address) => {
+                self.write_socket("", &lines)?;
+                self.write_metrics(address)
+            }
+            // One that was opened for a former configuration is to be closed.
+            None => self.write_socket(&format!("Conflicts={}\n", self.metrics_unit()), &lines),
         }
     }
 
-    /// Writes the drop-in of the socket unit.
-    fn write_socket(&self, lines: &str) -> anyhow::Result<()> {
+    /// Writes the drop-in of the socket unit: what its sections `[Unit]` and
+    /// `[Socket]` get.
+    fn write_socket(&self, unit: &str, socket: &str) -> anyhow::Result<()> {
         let name = self.name;
         self.write(
             &format!("{name}.socket.d/50-addresses.conf"),
-            &format!("\n[Socket]\n{lines}"),
+            &format!("{unit}\n[Socket]\n{socket}"),
         )
     }
 
@@ -120,7 +125,7 @@ impl Units {
     /// but one name for all its sockets, and makes the service need it.
     fn write_metrics(&self, address: SocketAddr) -> anyhow::Result<()> {
         let name = self.name;
-        let unit = format!("{name}-{METRICS_NAME}.socket");
+        let unit = self.metrics_unit();
         self.write(
             &unit,
             &format!(
@@ -142,6 +147,11 @@ impl Units {
         )
     }
 
+    /// The name of the unit for figures.
+    fn metrics_unit(&self) -> String {
+        sockets::metrics_unit(self.name)
+    }
+
     /// Writes a drop-in with which the socket unit binds nothing and fails with
     /// what is wrong, in its own log. Without any, systemd would only say that
     /// there are no addresses.
@@ -149,14 +159,15 @@ impl Units {
         let name = self.name;
         let file = in_quotes(&self.file);
         let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
-        self.write_socket(&format!(
+        let lines = format!(
             "ListenFIFO=/run/{name}.unusable\n\
              RemoveOnStop=yes\n\
              ExecStartPre=\"{}\" --check-config -c \"{file}\"\n\
              ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was \
              mended since systemd last asked for the addresses in it\" >&2; exit 1'\n",
             in_quotes(&program),
-        ))
+        );
+        self.write_socket("", &lines)
     }
 
     /// Writes a unit or a drop-in, as a whole or not at all. `lines` continue the

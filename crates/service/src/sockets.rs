@@ -25,7 +25,7 @@ mod tcp;
 mod unit;
 
 pub use metrics::METRICS_NAME;
-pub(crate) use metrics::metrics;
+pub(crate) use metrics::{metrics, metrics_unit};
 pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
 use unit::{SocketUnit, differences, may_bind, mend};

@@ -40,8 +40,8 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
     Package {
         name: "iproute2",
-        requirements: &[Program("ip")],
-        purpose: "networks between the clients",
+        requirements: &[Program("ip"), Program("ss")],
+        purpose: "networks between the clients, and looks at sockets",
     },
     Package {
         name: "nix-bin",

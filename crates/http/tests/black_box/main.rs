@@ -11,6 +11,7 @@
 
 mod connections;
 mod faults;
+mod generated_sockets;
 mod proxies;
 mod requests;
 mod service;

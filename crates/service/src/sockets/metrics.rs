@@ -1,8 +1,6 @@
 //! The socket that serves figures.
 
-use std::env;
-
-use super::unit::{SOCKET_UNIT, mend};
+use super::unit::{mend, socket_unit};
 use super::*;
 
 /// The name that a passed socket for metrics has (`FileDescriptorName=`).
@@ -11,8 +9,14 @@ pub const METRICS_NAME: &str = "metrics";
 /// Connections that may wait to be accepted by the metrics server.
 const METRICS_BACKLOG: i32 = 16;
 
+/// The name of the unit with the socket that serves figures of a daemon, when
+/// its address comes from the configuration.
+pub(crate) fn metrics_unit(daemon: &str) -> String {
+    format!("{daemon}-{METRICS_NAME}.socket")
+}
+
 /// Takes over the listening socket named [`METRICS_NAME`] if the service manager
-/// passed one, or binds `address` if there is one.
+/// passed one, or binds `address` if there is one. Warns when the two differ.
 ///
 /// # Errors
 ///
@@ -21,19 +25,58 @@ pub(crate) fn metrics(
     address: Option<SocketAddr>,
     passed: &mut Passed,
 ) -> anyhow::Result<Option<TcpListener>> {
-    if let Some(socket) = passed.take_listener(METRICS_NAME)? {
-        return Ok(Some(socket));
+    let found = passed.take_listener(METRICS_NAME)?;
+    let unit = socket_unit();
+    let found_address = found.as_ref().map(|one| one.address);
+    if let Some(warning) = difference(address, found_address, unit.as_deref()) {
+        log::warn!("metrics.address: {warning}");
     }
-    let Some(address) = address else {
-        return Ok(None);
+    match (found, address, unit) {
+        // Nobody asks for figures any more, who once had a socket opened for them.
+        (Some(_), None, Some(_)) => Ok(None),
+        (Some(found), ..) => Ok(Some(found.socket)),
+        (None, Some(address), None) => bind(address).map(Some),
+        (None, ..) => Ok(None),
+    }
+}
+
+/// What differs between the socket that was passed and the one that is
+/// configured. With a `unit`, the former has its address from the configuration
+/// that was when the unit was last started.
+fn difference(
+    wanted: Option<SocketAddr>,
+    found: Option<SocketAddr>,
+    unit: Option<&str>,
+) -> Option<String> {
+    let text = match (wanted, found, unit) {
+        (Some(wanted), Some(found), _) if wanted != found => format!(
+            "figures are at {found}, for which a socket was passed, \
+             and not at {wanted} as configured"
+        ),
+        (Some(wanted), None, Some(_)) => {
+            format!("no figures at {wanted}, as no socket for them was passed")
+        }
+        (None, Some(found), Some(_)) => {
+            format!("none is configured, so {found} is not answered, for which a socket was passed")
+        }
+        _ => return None,
     };
-    if let Ok(unit) = env::var(SOCKET_UNIT) {
-        log::warn!(
-            "metrics.address: no figures at {address}, as no socket for them was passed; {}",
-            mend(&unit)
-        );
-        return Ok(None);
-    }
+    Some(match (unit, found) {
+        (None, _) => format!("{text}; write ListenStream= into the socket unit accordingly"),
+        (Some(unit), Some(_)) => format!("{text}; {}", mend(unit)),
+        // Unlike the others, this socket is not needed by the service.
+        (Some(unit), None) => {
+            format!(
+                "{text}; {}, unless `systemctl status {}` says that another program has \
+                 the address",
+                mend(unit),
+                metrics_unit(unit.trim_end_matches(".socket"))
+            )
+        }
+    })
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || {
         let socket = new_socket(address, Type::STREAM)?;
         // Connections of the process before this one may linger on the port; a
@@ -44,5 +87,62 @@ pub(crate) fn metrics(
         Ok(socket)
     };
     let socket = bind().map_err(|error| bind_error(error, "metrics on TCP", address))?;
-    Ok(Some(socket.into()))
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: Option<&str> = Some("aquatic-udp.socket");
+    const MEND: &str = "`systemctl daemon-reload && systemctl restart aquatic-udp.socket`";
+
+    fn address(port: u16) -> Option<SocketAddr> {
+        Some(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn what_agrees_is_not_spoken_of() {
+        for unit in [None, UNIT] {
+            assert_eq!(difference(None, None, unit), None);
+            assert_eq!(difference(address(1), address(1), unit), None);
+        }
+        // It is bound.
+        assert_eq!(difference(address(1), None, None), None);
+        // Whoever writes a unit of his own says enough with that.
+        assert_eq!(difference(None, address(1), None), None);
+    }
+
+    #[test]
+    fn what_differs_is_told_with_what_mends_it() {
+        for (wanted, found, begin) in [
+            (address(2), address(1), "figures are at 127.0.0.1:1,"),
+            (address(2), None, "no figures at 127.0.0.1:2,"),
+            (None, address(1), "none is configured, so 127.0.0.1:1 is"),
+        ] {
+            let text = difference(wanted, found, UNIT).unwrap();
+            assert!(text.starts_with(begin) && text.contains(MEND), "{text}");
+        }
+        let text = difference(address(2), address(1), None).unwrap();
+        assert!(text.contains("ListenStream="), "{text}");
+        let text = difference(address(2), None, UNIT).unwrap();
+        assert!(text.contains("status aquatic-udp-metrics.socket"), "{text}");
+    }
+
+    #[test]
+    fn a_listener_is_taken_by_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut passed = Passed::from_sockets(vec![(METRICS_NAME, listener.into())]);
+        let taken = metrics(None, &mut passed).unwrap().unwrap();
+        assert_eq!(taken.local_addr().unwrap(), address);
+        assert!(passed.is_empty());
+
+        let text = format!("{:#}", metrics(Some(address), &mut passed).unwrap_err());
+        assert!(
+            text.contains("cannot bind metrics on TCP address"),
+            "{text}"
+        );
+        assert!(metrics(None, &mut passed).unwrap().is_none());
+    }
 }

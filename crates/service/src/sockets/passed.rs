@@ -90,7 +90,10 @@ impl Passed {
     }
 
     /// Takes the one listening TCP socket with this name; it blocks.
-    pub(super) fn take_listener(&mut self, name: &str) -> anyhow::Result<Option<TcpListener>> {
+    pub(super) fn take_listener(
+        &mut self,
+        name: &str,
+    ) -> anyhow::Result<Option<PassedSocket<TcpListener>>> {
         let mut sockets = self.take_tcp(name)?;
         let Some(first) = sockets.pop() else {
             return Ok(None);
@@ -103,7 +106,7 @@ impl Passed {
             );
         }
         first.socket.set_nonblocking(false)?;
-        Ok(Some(first.socket))
+        Ok(Some(first))
     }
 
     /// Makes sure that nothing was passed that nobody takes: it would swallow

@@ -258,21 +258,4 @@ mod passed_sockets {
         let text = passed.finish().unwrap_err().to_string();
         assert!(text.contains("a datagram socket that is not UDP"), "{text}");
     }
-
-    #[test]
-    fn metrics_listener_is_taken_by_name() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut passed = Passed::from_sockets(vec![(METRICS_NAME, listener.into())]);
-        let taken = metrics(None, &mut passed).unwrap().unwrap();
-        assert_eq!(taken.local_addr().unwrap(), address);
-        assert!(passed.is_empty());
-
-        let text = format!("{:#}", metrics(Some(address), &mut passed).unwrap_err());
-        assert!(
-            text.contains("cannot bind metrics on TCP address"),
-            "{text}"
-        );
-        assert!(metrics(None, &mut passed).unwrap().is_none());
-    }
 }

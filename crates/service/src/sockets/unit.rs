@@ -9,7 +9,13 @@ use super::*;
 
 /// Set by units whose sockets have their addresses from the configuration: the
 /// name of the socket unit.
-pub(super) const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
+const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
+
+/// The socket unit that has its addresses from the configuration, if there is
+/// one.
+pub(super) fn socket_unit() -> Option<String> {
+    env::var(SOCKET_UNIT).ok()
+}
 
 /// The unit that passed sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +29,8 @@ pub(super) enum SocketUnit {
 impl SocketUnit {
     /// What the name of a passed socket says: by default, that is its unit's.
     pub(super) fn of(name: &str) -> Self {
-        match env::var(SOCKET_UNIT) {
-            Ok(unit) if unit == name => Self::Generated(unit),
+        match socket_unit() {
+            Some(unit) if unit == name => Self::Generated(unit),
             _ => Self::Written,
         }
     }
@@ -126,7 +132,7 @@ pub(super) fn mend(unit: &str) -> String {
 /// addresses change under it, until it is started again. A service that has such
 /// a unit is confined to what it is passed, so none can be opened here.
 pub(super) fn may_bind() -> anyhow::Result<()> {
-    if let Ok(unit) = env::var(SOCKET_UNIT) {
+    if let Some(unit) = socket_unit() {
         bail!(
             "{unit} passed no sockets, as it does when its addresses have changed: {}",
             mend(&unit)

@@ -57,6 +57,7 @@ fn the_addresses_of_the_file_become_lines_of_the_socket_unit() {
         "# Made by aquatic-test-generator from the file below.\n\
          [Unit]\n\
          SourcePath=config.toml\n\
+         Conflicts=aquatic-test-metrics.socket\n\
          \n\
          [Socket]\n\
          ListenDatagram=127.0.0.1:3000\n\

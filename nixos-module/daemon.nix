@@ -81,6 +81,8 @@ let
     inherit (cfg) settings;
   };
   socketUnits = map (name: "${name}.socket") (lib.attrNames sockets);
+  # The socket for figures is none that the tracker needs.
+  wantedSocketUnits = builtins.filter (name: name != "${unit}.socket") socketUnits;
 
   isInStore = path: lib.hasPrefix builtins.storeDir path;
 in
@@ -254,8 +256,8 @@ in
         "man:${unit}.toml(5)"
       ];
       wantedBy = [ "multi-user.target" ];
-      requires = socketUnits;
-      wants = certificateUnits;
+      requires = [ "${unit}.socket" ];
+      wants = wantedSocketUnits ++ certificateUnits;
       after = socketUnits ++ [ "network.target" ] ++ certificateUnits;
       enableDefaultPath = false;
       # The sockets stay open during a restart, so that no request is lost.

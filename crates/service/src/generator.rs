@@ -122,7 +122,9 @@ impl Units {
     }
 
     /// Writes a unit of its own for the socket that serves figures, as a unit has
-    /// but one name for all its sockets, and makes the service need it.
+    /// but one name for all its sockets, and has it opened before the service is
+    /// started. The tracker can do without: it serves on when another program
+    /// has the address.
     fn write_metrics(&self, address: SocketAddr) -> anyhow::Result<()> {
         let name = self.name;
         let unit = self.metrics_unit();
@@ -143,7 +145,7 @@ impl Units {
         )?;
         self.write(
             &format!("{name}.service.d/50-{METRICS_NAME}.conf"),
-            &format!("Requires={unit}\nAfter={unit}\n"),
+            &format!("Wants={unit}\nAfter={unit}\n"),
         )
     }
 

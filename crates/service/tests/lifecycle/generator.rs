@@ -85,10 +85,16 @@ fn figures_get_a_socket_unit_of_their_own() {
     ] {
         assert!(unit.lines().any(|other| other == line), "{unit}");
     }
-    assert!(
-        read("normal/aquatic-test.service.d/50-metrics.conf")
-            .contains("\nRequires=aquatic-test-metrics.socket\n")
-    );
+    assert!(!drop_in(&setup).contains("Conflicts="));
+    // Figures are not worth a tracker that does not start.
+    let wish = read("normal/aquatic-test.service.d/50-metrics.conf");
+    for line in [
+        "Wants=aquatic-test-metrics.socket",
+        "After=aquatic-test-metrics.socket",
+    ] {
+        assert!(wish.lines().any(|other| other == line), "{wish}");
+    }
+    assert!(!wish.contains("Requires="), "{wish}");
 }
 
 fn a_faulty_file_gets_no_addresses() {

@@ -39,10 +39,12 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// The part of the settings that `service` itself acts on.
     fn process(settings: &Self::Settings) -> &ProcessSettings;
 
-    /// What `--check-config` should say about settings that are valid, but not
-    /// good on this machine ([`limits`](crate::limits)). The start knows better
-    /// what it was granted, and says so itself.
-    fn warnings(settings: &Self::Settings) -> Vec<String> {
+    /// What `--check-config` should mention about settings that are good, but that
+    /// a daemon would not be granted when it is started as the check was
+    /// ([`limits`](crate::limits)). Whoever starts it, as a service or otherwise,
+    /// may well grant them; so these are no warnings. The start knows better, and
+    /// warns itself.
+    fn notes(settings: &Self::Settings) -> Vec<String> {
         let _ = settings;
         Vec::new()
     }

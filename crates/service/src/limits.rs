@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use caps::{CapSet, Capability};
 use nix::sys::resource::{self, Resource};
 
 /// What a resource limit says.
@@ -58,32 +59,53 @@ pub fn allow_open_files(needed: u64) -> Option<String> {
     Some(open_files_text(needed, pair.soft))
 }
 
-/// A warning when [`allow_open_files`] could not allow as many.
-pub fn open_files_warning(needed: u64) -> Option<String> {
-    let pair = from_proc(OPEN_FILES)?;
-    (pair.hard < Limit::At(needed)).then(|| open_files_text(needed, pair.hard))
+/// A note when [`allow_open_files`] could not allow as many to a process that is
+/// started as this one was.
+pub fn open_files_note(needed: u64) -> Option<String> {
+    let hard = from_proc(OPEN_FILES)?.hard;
+    (hard < Limit::At(needed)).then(|| {
+        format!(
+            "started from here, the tracker could have no more than {} of the {needed} files open \
+             that network.max_connections may need; `ulimit -n {needed}` allows them. \
+             A service of systemd has what LimitNOFILE= of its unit says",
+            in_words(hard)
+        )
+    })
 }
 
 fn open_files_text(needed: u64, limit: Limit) -> String {
-    let limit = match limit {
-        Limit::At(limit) => limit.to_string(),
-        Limit::Unlimited => "none".to_owned(),
-    };
     format!(
-        "{needed} files may have to be open at once, but the limit is {limit}; \
-         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
+        "{needed} files may have to be open at once, but the limit is {}; \
+         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections",
+        in_words(limit)
     )
 }
 
-/// A warning when the kernel will not grant a process without CAP_NET_ADMIN a
-/// receive buffer of this size.
-pub fn receive_buffer_warning(wanted_bytes: u64) -> Option<String> {
+fn in_words(limit: Limit) -> String {
+    match limit {
+        Limit::At(limit) => limit.to_string(),
+        Limit::Unlimited => "none".to_owned(),
+    }
+}
+
+/// A note when the kernel will not grant a receive buffer of this size to a
+/// process that is started as this one was.
+pub fn receive_buffer_note(wanted_bytes: u64) -> Option<String> {
+    // With this, a process may go beyond what the kernel usually grants.
+    let is_free = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN);
+    if is_free.unwrap_or(false) {
+        return None;
+    }
+    receive_buffer_text(wanted_bytes)
+}
+
+fn receive_buffer_text(wanted_bytes: u64) -> Option<String> {
     let largest = largest_receive_buffer_bytes()?;
     (largest < wanted_bytes).then(|| {
         format!(
-            "a receive buffer of {wanted_bytes} bytes is configured, but net.core.rmem_max is \
-             {largest}; run `sysctl -w net.core.rmem_max={wanted_bytes}`, \
-             set ReceiveBuffer= in the socket unit, or start as root"
+            "started from here, a socket would get {largest} of the {wanted_bytes} bytes of \
+             receive buffer that are configured; `sysctl -w net.core.rmem_max={wanted_bytes}` \
+             allows them. A socket of systemd has what ReceiveBuffer= of its unit says"
         )
     })
 }
@@ -137,24 +159,26 @@ mod tests {
         let Pair { soft, hard } = from_proc(OPEN_FILES).unwrap();
         let Limit::At(soft) = soft else { return };
         if Limit::At(soft + 1) <= hard {
-            assert_eq!(open_files_warning(soft + 1), None);
+            assert_eq!(open_files_note(soft + 1), None);
             assert_eq!(allow_open_files(soft + 1), None);
             let raised = from_proc(OPEN_FILES).unwrap();
             assert_eq!(raised.soft, Limit::At(soft + 1));
             assert_eq!(raised.hard, hard);
         }
         if let Limit::At(hard) = hard {
-            let text = open_files_warning(hard + 1).unwrap();
+            let text = open_files_note(hard + 1).unwrap();
             assert!(text.contains("LimitNOFILE="), "{text}");
+            assert!(text.starts_with("started from here, "), "{text}");
         }
     }
 
     #[test]
     fn warnings_say_what_would_be_right() {
-        assert_eq!(open_files_warning(0), None);
+        assert_eq!(open_files_note(0), None);
         assert_eq!(allow_open_files(0), None);
-        assert_eq!(receive_buffer_warning(0), None);
-        let text = receive_buffer_warning(u64::MAX).unwrap();
+        assert_eq!(receive_buffer_text(0), None);
+        let text = receive_buffer_text(u64::MAX).unwrap();
         assert!(text.contains("net.core.rmem_max"), "{text}");
+        assert!(text.starts_with("started from here, "), "{text}");
     }
 }

@@ -54,12 +54,12 @@ impl Daemon for UdpDaemon {
         &settings.process
     }
 
-    fn warnings(settings: &Settings) -> Vec<String> {
+    fn notes(settings: &Settings) -> Vec<String> {
         let buffer = settings
             .receive_buffer_bytes
             .map(|bytes| bytes.get() as u64);
         buffer
-            .and_then(aquatic_service::limits::receive_buffer_warning)
+            .and_then(aquatic_service::limits::receive_buffer_note)
             .into_iter()
             .collect()
     }

@@ -51,8 +51,8 @@ impl Daemon for WsDaemon {
         &settings.process
     }
 
-    fn warnings(settings: &Settings) -> Vec<String> {
-        limits::open_files_warning(config::descriptors(&settings.connections))
+    fn notes(settings: &Settings) -> Vec<String> {
+        limits::open_files_note(config::descriptors(&settings.connections))
             .into_iter()
             .collect()
     }

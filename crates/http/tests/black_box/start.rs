@@ -2,6 +2,7 @@
 //! the kernel allows.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use aquatic_test_harness::privileges::assert_powerless;
 use aquatic_test_harness::setup::SocketKind;
@@ -94,6 +95,30 @@ fn too_little_memory_to_lock_is_said_with_the_remedy() {
         &["prlimit", "--memlock=65536:65536"],
         &["65536", "LimitMEMLOCK=", "network.event_loop"],
     );
+}
+
+#[test]
+fn the_check_alarms_nobody_about_limits_that_a_unit_sets() {
+    if !tools::needs(&["prlimit"]) {
+        return;
+    }
+    let place = new_place(PLAIN);
+    let file = place.setup.write("check.toml", place.config());
+    let mut check = Command::new("prlimit");
+    let program = env!("CARGO_BIN_EXE_aquatic-http");
+    check.args(["--nofile=500:500", program, "--check-config", "-c"]);
+    let output = check.arg(file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("INFO  started from here, "), "{said}");
+    assert!(!said.contains("WARN"), "{said}");
+
+    // The start knows that it is not enough.
+    let wrapper = ["prlimit", "--nofile=500:500"];
+    let mut daemon = place.setup.start_unready_through(&wrapper, &place.config());
+    daemon.wait_until_ready();
+    let logged = daemon.wait_for_log("files may have to be open at once");
+    assert!(logged.starts_with("WARN "), "{logged}");
 }
 
 /// Becomes the program that its arguments say, without io_uring_setup(2): a

@@ -17,8 +17,8 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     for warning in &process.advice {
         log::warn!("{warning}");
     }
-    for warning in D::warnings(settings) {
-        log::warn!("{warning}");
+    for note in D::notes(settings) {
+        log::info!("{note}");
     }
     let target = Target::find(process.privileges.as_ref())?;
     let mut root = None;

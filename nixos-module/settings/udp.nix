@@ -43,8 +43,9 @@
       description = ''
         IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
         address and `[::]` every IPv6 address of the machine; IPv6 addresses
-        never serve IPv4. Each worker has a socket for each address. Not used
-        when systemd passes sockets.
+        never serve IPv4. Each worker has a socket for each address. The
+        socket unit of a packaged service, too, has its addresses from here. One
+        that you write yourself has its own, which are served instead of these.
       '';
     };
     socket_recv_buffer_size = lib.mkOption {

@@ -61,8 +61,9 @@ pub struct Config {
 pub struct NetworkConfig {
     /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
     /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
-    /// never serve IPv4. Each worker has a socket for each address. Not used
-    /// when systemd passes sockets.
+    /// never serve IPv4. Each worker has a socket for each address. The
+    /// socket unit of a packaged service, too, has its addresses from here. One
+    /// that you write yourself has its own, which are served instead of these.
     pub address: Addresses,
     /// What drives the connections.
     pub event_loop: EventLoopConfig,

@@ -19,6 +19,9 @@ use hashbrown::HashTable;
 
 use crate::config::AccessListSettings;
 
+/// What it is, among what is read again at a reload.
+pub(crate) const WHAT: &str = "access list";
+
 /// Longest line that is read; what is longer is no info hash with a remark.
 pub const LONGEST_LINE: usize = 4096;
 
@@ -97,7 +100,6 @@ pub struct Handle {
     /// runs, so a look at it costs one predictable branch.
     is_off: bool,
     loaded_at: AtomicU64,
-    failed_reloads: AtomicU64,
 }
 
 impl Handle {
@@ -107,7 +109,6 @@ impl Handle {
             is_off: list.is_off(),
             current: ArcSwap::from_pointee(list),
             loaded_at: AtomicU64::new(seconds_since_epoch()),
-            failed_reloads: AtomicU64::new(0),
         }
     }
 
@@ -134,30 +135,18 @@ impl Handle {
         self.loaded_at.load(Ordering::Relaxed)
     }
 
-    /// How many reloads have failed.
-    pub fn failed_reloads(&self) -> u64 {
-        self.failed_reloads.load(Ordering::Relaxed)
-    }
-
     /// Reads the file again and puts it in place; returns its entries.
     ///
     /// # Errors
     ///
     /// As [`AccessList::load`]; the present list stays in place.
     pub fn reload(&self, settings: &AccessListSettings) -> Result<usize, LoadError> {
-        match AccessList::load(settings) {
-            Ok(list) => {
-                let entries = list.len();
-                self.current.store(Arc::new(list));
-                self.loaded_at
-                    .store(seconds_since_epoch(), Ordering::Relaxed);
-                Ok(entries)
-            }
-            Err(error) => {
-                self.failed_reloads.fetch_add(1, Ordering::Relaxed);
-                Err(error)
-            }
-        }
+        let list = AccessList::load(settings)?;
+        let entries = list.len();
+        self.current.store(Arc::new(list));
+        self.loaded_at
+            .store(seconds_since_epoch(), Ordering::Relaxed);
+        Ok(entries)
     }
 }
 

@@ -54,10 +54,12 @@ fn a_bad_certificate_keeps_the_tracker_from_starting() {
 
 #[test]
 fn a_reload_exchanges_the_certificate_and_drops_nobody() {
+    let failures = ("reload_failures_total", &[("what", "tls_certificate")]);
     for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
         let mut tracker = Tracker::start(kind);
         let mut before = tracker.client();
         assert_eq!(before.get("/health").status, 200);
+        assert_eq!(tracker.metric(failures.0, failures.1), 0.0);
 
         // A broken file changes nothing.
         tracker.place.setup.write("cert.pem", RSA_CERTIFICATE);
@@ -65,6 +67,7 @@ fn a_reload_exchanges_the_certificate_and_drops_nobody() {
         tracker
             .daemon
             .wait_for_log("is not that of the certificate");
+        assert_eq!(tracker.metric(failures.0, failures.1), 1.0);
         assert_eq!(tracker.client().get("/health").status, 200);
 
         tracker.place.setup.write("key.pem", RSA_KEY_PKCS8);

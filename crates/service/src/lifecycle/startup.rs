@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::supervisor::{Supervisor, SupervisorParts};
-use crate::access_list::{AccessList, Handle};
+use crate::access_list::{self, AccessList, Handle};
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
 use crate::notify::{self, Notifier};
@@ -64,6 +64,12 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
             workers: &mut workers,
         },
     )?;
+    if !access_list.is_off() {
+        process.is_reloadable(access_list::WHAT);
+    }
+    for one in &reloads {
+        process.is_reloadable(one.what());
+    }
     if let Some(taken_at) = source.taken_at() {
         process.snapshot_restored(taken_at);
     }

@@ -227,6 +227,7 @@ impl<D: Daemon> Supervisor<D> {
             }
             Err(error) => {
                 log::error!("reload failed, the service goes on with the list it has: {error}");
+                self.process.reload_failed(access_list::WHAT);
                 failures.push(error.to_string());
             }
         }
@@ -238,6 +239,7 @@ impl<D: Daemon> Supervisor<D> {
                     log::error!(
                         "reload failed, the service goes on with the {what} it has: {error:#}"
                     );
+                    self.process.reload_failed(what);
                     failures.push(format!("{error:#}"));
                 }
             }

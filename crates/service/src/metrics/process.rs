@@ -24,6 +24,14 @@ pub(crate) struct Process {
     /// When the main thread last turned, in milliseconds since the start.
     main_turn: AtomicU64,
     snapshot: Mutex<SnapshotFigures>,
+    reload_failures: Mutex<Vec<ReloadFailures>>,
+}
+
+/// How often a reload of something has failed.
+struct ReloadFailures {
+    /// What it is, as a label.
+    what: String,
+    count: u64,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -47,6 +55,31 @@ impl Process {
             stuck: Mutex::default(),
             main_turn: AtomicU64::new(0),
             snapshot: Mutex::default(),
+            reload_failures: Mutex::default(),
+        }
+    }
+
+    /// This is read again at reloads. Until it is said, no failure of it counts.
+    pub(crate) fn is_reloadable(&self, what: &str) {
+        let mut failures = self
+            .reload_failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failures.push(ReloadFailures {
+            what: label(what),
+            count: 0,
+        });
+    }
+
+    /// A reload of this failed, and left what was there.
+    pub(crate) fn reload_failed(&self, what: &str) {
+        let what = label(what);
+        let mut failures = self
+            .reload_failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for one in failures.iter_mut().filter(|one| one.what == what) {
+            one.count += 1;
         }
     }
 
@@ -143,6 +176,7 @@ impl Process {
             figures.gauge("open_file_descriptors", "Open file descriptors", &[], count);
         }
         self.access_list_figures(figures);
+        self.reload_family(figures);
         self.snapshot_family(figures);
     }
 
@@ -163,12 +197,21 @@ impl Process {
             &[],
             seconds_since_epoch().saturating_sub(list.loaded_at()),
         );
-        figures.counter(
-            "access_list_reload_failures_total",
-            "Reloads that failed and left the access list as it was",
-            &[],
-            list.failed_reloads(),
-        );
+    }
+
+    fn reload_family(&self, figures: &mut Figures) {
+        let failures = self
+            .reload_failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for one in failures.iter() {
+            figures.counter(
+                "reload_failures_total",
+                "Reloads that failed and left what was there as it was",
+                &[("what", &one.what)],
+                one.count,
+            );
+        }
     }
 
     fn snapshot_family(&self, figures: &mut Figures) {
@@ -212,6 +255,11 @@ impl Process {
         let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
         Some(pages * self.page_bytes)
     }
+}
+
+/// The name of something as the value of a label: `tls_certificate`.
+fn label(what: &str) -> String {
+    what.to_lowercase().replace(' ', "_")
 }
 
 /// Opens what tells the memory in use.
@@ -259,6 +307,10 @@ mod tests {
             taken_at: seconds_since_epoch() - 10,
         });
         process.snapshot_failed();
+        process.is_reloadable("access list");
+        process.is_reloadable("TLS certificate");
+        process.reload_failed("TLS certificate");
+        process.reload_failed("something else");
         let mut figures = Figures::new("x");
         process.figures(&mut figures);
         let json = figures.to_json();
@@ -268,6 +320,10 @@ mod tests {
         assert!(json["x_open_file_descriptors"].as_u64().unwrap() >= 3);
         assert_eq!(json["x_access_list_entries"], 1);
         assert!(json["x_access_list_age_seconds"].as_u64().unwrap() < 100);
+        assert_eq!(
+            json["x_reload_failures_total"],
+            serde_json::json!({"access_list": 0, "tls_certificate": 1})
+        );
         assert_eq!(json["x_snapshot_bytes"], 7);
         assert_eq!(json["x_snapshot_write_seconds"], 1.5);
         assert_eq!(json["x_snapshot_failures_total"], 1);

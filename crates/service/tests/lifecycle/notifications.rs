@@ -90,7 +90,7 @@ fn a_bad_list_changes_nothing() {
     let figures = http::get(metrics.ipv4(), "/metrics").body;
     for line in [
         "aquatic_test_access_list_entries 1",
-        "aquatic_test_access_list_reload_failures_total 1",
+        "aquatic_test_reload_failures_total{what=\"access_list\"} 1",
         "aquatic_test_list_changes_total 0",
     ] {
         assert!(
@@ -112,14 +112,29 @@ fn a_bad_list_changes_nothing() {
 fn each_thing_is_reloaded_for_itself() {
     let setup = crate::setup();
     let port = Port::reserve();
+    let metrics = Port::reserve();
     let badge = setup.write("badge", "good");
     let list = with_list(&setup, &port, &[]);
-    let config = list.replacen(
+    let mut config = list.replacen(
         "[network]\n",
         &format!("[network]\nbadge_path = '{}'\n", badge.display()),
         1,
     );
+    config.push_str(&format!("[metrics]\naddress = '{}'\n", metrics.ipv4()));
+    let failures = |what: &str| {
+        let figures = http::get(metrics.ipv4(), "/metrics").body;
+        let name = format!("aquatic_test_reload_failures_total{{what=\"{what}\"}} ");
+        let mut lines = figures.lines();
+        let count = lines.find_map(|line| line.strip_prefix(&name));
+        count
+            .unwrap_or_else(|| panic!("{name}\n{figures}"))
+            .to_owned()
+    };
     let mut daemon = setup.start(&config);
+
+    for what in ["access_list", "badge"] {
+        assert_eq!(failures(what), "0");
+    }
 
     // One that fails does not keep the other from being put in place.
     setup.write("badge", "bad");
@@ -135,6 +150,8 @@ fn each_thing_is_reloaded_for_itself() {
         logged.contains("goes on with the badge it has") && logged.starts_with("ERROR "),
         "{logged}"
     );
+    assert_eq!(failures("badge"), "1");
+    assert_eq!(failures("access_list"), "0");
 
     setup.write("badge", "good");
     let seen = daemon.messages().len();

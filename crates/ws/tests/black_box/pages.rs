@@ -175,6 +175,10 @@ fn old_connections_are_closed_when_the_certificate_was_renewed() {
         let mut old = tracker.client();
         old.announce('a', 'p', json!({}));
         tracker.place.setup.write("cert.pem", RSA_CERTIFICATE);
+        // Without its key it changes nothing.
+        tracker.daemon.reload(Signal::SIGHUP);
+        let label = [("what", "tls_certificate")];
+        assert_eq!(tracker.metric("reload_failures_total", &label), 1.0);
         tracker.place.setup.write("key.pem", RSA_KEY_PKCS8);
         tracker.daemon.reload(Signal::SIGHUP);
         // It goes on for now.

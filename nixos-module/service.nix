@@ -1,6 +1,10 @@
 # How systemd runs a daemon, and what it lets it do: the same as the units of the
 # packages for other distributions, which a test compares.
-{ unit }:
+{
+  lib,
+  daemon,
+  unit,
+}:
 {
   unitConfig = {
     # Against a service that cannot start; restarts on demand count, too.
@@ -23,8 +27,6 @@
     UMask = "0027";
 
     LimitNOFILE = 1048576;
-    # For io_uring, which glommio uses.
-    LimitMEMLOCK = "64M";
 
     # What a tracker has no need of. Not even the network: all its sockets are
     # passed to it.
@@ -61,5 +63,9 @@
       "@system-service"
       "~@privileged @resources"
     ];
+  }
+  // lib.optionalAttrs (daemon.transport == "tcp") {
+    # For io_uring, which glommio uses.
+    LimitMEMLOCK = "64M";
   };
 }

@@ -15,6 +15,8 @@ pub(super) struct Daemon {
     name: &'static str,
     /// What its units say that it speaks.
     protocol: &'static str,
+    /// Whether it has connections, and with them certificates and io_uring.
+    has_connections: bool,
     /// Files that it writes, by key, below its state directory, besides the
     /// snapshot, which goes there by itself.
     files: &'static [(&'static str, &'static str)],
@@ -24,6 +26,7 @@ pub(super) struct Daemon {
 pub(super) const HTTP: Daemon = Daemon {
     name: "aquatic-http",
     protocol: "HTTP and HTTPS",
+    has_connections: true,
     files: &[],
 };
 
@@ -31,6 +34,7 @@ pub(super) const HTTP: Daemon = Daemon {
 pub(super) const UDP: Daemon = Daemon {
     name: "aquatic-udp",
     protocol: "UDP",
+    has_connections: false,
     files: &[("scrape_exports.path", "scrape-export.txt")],
 };
 
@@ -38,6 +42,7 @@ pub(super) const UDP: Daemon = Daemon {
 pub(super) const WS: Daemon = Daemon {
     name: "aquatic-ws",
     protocol: "WebSocket",
+    has_connections: true,
     files: &[],
 };
 
@@ -76,7 +81,19 @@ impl Daemon {
     }
 
     fn fill(self, template: &str) -> String {
+        let [checked, reloaded, locked_memory] = if self.has_connections {
+            [
+                "configuration, the access list or a certificate",
+                "Access list and certificates are",
+                "# For io_uring, which glommio uses.\nLimitMEMLOCK=64M\n",
+            ]
+        } else {
+            ["configuration or the access list", "The access list is", ""]
+        };
         template
+            .replace("@CHECKED@", checked)
+            .replace("@RELOADED@", reloaded)
+            .replace("@LOCKED_MEMORY@\n", locked_memory)
             .replace("@NAME@", self.name)
             .replace("@PROTOCOL@", self.protocol)
     }
@@ -103,11 +120,28 @@ mod tests {
     fn units_have_no_gaps() {
         for daemon in [HTTP, UDP, WS] {
             for unit in [daemon.service(), daemon.socket()] {
-                let gaps = ["@NAME@", "@PROTOCOL@"];
+                let gaps = [
+                    "@NAME@",
+                    "@PROTOCOL@",
+                    "@CHECKED@",
+                    "@RELOADED@",
+                    "@LOCKED_MEMORY@",
+                ];
                 assert!(!gaps.iter().any(|gap| unit.contains(gap)), "{unit}");
                 assert!(unit.contains(daemon.name), "{unit}");
             }
         }
+    }
+
+    #[test]
+    fn daemons_without_connections_have_no_certificates_and_no_io_uring() {
+        let reference = Reference::of::<aquatic_udp::config::Config>().unwrap();
+        for text in [UDP.service(), UDP.configuration(reference).unwrap()] {
+            for word in ["certificate", "io_uring", "LimitMEMLOCK"] {
+                assert!(!text.contains(word), "{word}\n{text}");
+            }
+        }
+        assert!(HTTP.service().contains("\nLimitMEMLOCK="));
     }
 
     #[test]

@@ -75,7 +75,7 @@ let
     map portOf (lib.filter (address: portOf address != null && !isLoopback address) network.address)
   );
 
-  service = import ./service.nix { inherit lib daemon unit; };
+  service = import ./service.nix { inherit unit; };
   sockets = import ./sockets.nix {
     inherit lib daemon unit;
     inherit (cfg) settings;

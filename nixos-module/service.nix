@@ -1,10 +1,6 @@
 # How systemd runs a daemon, and what it lets it do: the same as the units of the
 # packages for other distributions, which a test compares.
-{
-  lib,
-  daemon,
-  unit,
-}:
+{ unit }:
 {
   unitConfig = {
     # Against a service that cannot start; restarts on demand count, too.
@@ -27,6 +23,8 @@
     UMask = "0027";
 
     LimitNOFILE = 1048576;
+    # For the rings of io_uring, where a tracker uses it.
+    LimitMEMLOCK = "64M";
 
     # What a tracker has no need of. Not even the network: all its sockets are
     # passed to it.
@@ -63,9 +61,5 @@
       "@system-service"
       "~@privileged @resources"
     ];
-  }
-  // lib.optionalAttrs (daemon.transport == "tcp") {
-    # For io_uring, which glommio uses.
-    LimitMEMLOCK = "64M";
   };
 }

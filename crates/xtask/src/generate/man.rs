@@ -132,7 +132,7 @@ pub(super) const HTTP_WORDS: Words = &[
     ("@OPEN@", ""),
     ("@STATE@", "Torrents, peers and download counts"),
     ("@KEPT@", NO_PEER_FORGOTTEN),
-    ("@BUFFER@", "tcp_backlog"),
+    ("@AND_WORKERS@", "and the number of workers"),
     ("@RESTART@", NO_REQUEST_LOST),
 ];
 
@@ -145,7 +145,10 @@ pub(super) const UDP_WORDS: Words = &[
         "Torrents, peers, download counts and the key of connection ids",
     ),
     ("@KEPT@", NO_PEER_FORGOTTEN),
-    ("@BUFFER@", "socket_recv_buffer_size"),
+    (
+        "@AND_WORKERS@",
+        "the number of workers and\n.Ic socket_recv_buffer_size",
+    ),
     ("@RESTART@", NO_REQUEST_LOST),
 ];
 
@@ -163,7 +166,7 @@ pub(super) const WS_WORDS: Words = &[
         ".\nPeers are not in it, as they are gone with their connections; they connect and\n\
          announce again",
     ),
-    ("@BUFFER@", "tcp_backlog"),
+    ("@AND_WORKERS@", "and the number of workers"),
     (
         "@RESTART@",
         "; those who are connected connect and announce\nagain",

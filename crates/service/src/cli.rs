@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
+/// The exit code of everything that fails, but the command line.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// The exit code of a wrong command line.
+pub const EXIT_USAGE: u8 = 2;
+
 /// What a program is called and for.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {

@@ -18,8 +18,8 @@ use std::process::{self, ExitCode};
 
 use anyhow::{Context, bail};
 
+use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
 use crate::config::{self, Loaded};
-use crate::lifecycle::{EXIT_FAILURE, EXIT_USAGE};
 use crate::sockets::{self, METRICS_NAME, Request};
 use crate::{Daemon, logging};
 

@@ -44,5 +44,5 @@ pub mod workers;
 
 pub use chores::Chore;
 pub use daemon::{Daemon, Start};
-pub use lifecycle::{EXIT_FAILURE, EXIT_USAGE, run};
+pub use lifecycle::run;
 pub use secrets::secret;

@@ -12,19 +12,13 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::cli::{self, Action, Arguments, Program};
+use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
 use crate::config::{self, Config, Loaded};
 use crate::{Daemon, generator, logging};
 
 mod check;
 mod startup;
 mod supervisor;
-
-/// The exit code of everything that fails, but the command line.
-pub const EXIT_FAILURE: u8 = 1;
-
-/// The exit code of a wrong command line.
-pub const EXIT_USAGE: u8 = 2;
 
 /// Runs a daemon: all of its `main`. Started under its name with `-generator`
 /// behind, the program is a generator of systemd instead.

@@ -95,7 +95,11 @@ pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
         assert_eq!(field("NoNewPrivs:"), ["1"]);
         assert_eq!(field("Seccomp:"), ["2"]);
 
-        for (name, wanted) in [("Max locked memory", 64 << 20), ("Max open files", 1 << 20)] {
+        for (name, directive, wanted) in [
+            ("Max locked memory", "LimitMEMLOCK", 64 << 20),
+            ("Max open files", "LimitNOFILE", 1 << 20),
+        ] {
+            assert_eq!(container.property(daemon, directive), wanted.to_string());
             // No container can have more than the machine it is on.
             let most = container.limit(name).1;
             let soft = limit_in(&read("limits"), name).0;

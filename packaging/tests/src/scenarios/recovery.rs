@@ -15,6 +15,8 @@ use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, hash};
 
+const DAEMONS: [&str; 3] = ["udp", "http", "ws"];
+
 fn pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).expect("process ids are small"))
 }
@@ -23,32 +25,65 @@ pub(super) fn a_killed_tracker_comes_back(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
     let process = container.main_process("aquatic-udp");
     kill(pid(process), Signal::SIGKILL).expect("it runs");
+    // By itself: a packet would have it started, too.
+    container.wait_for("the service is active", || {
+        container.property("aquatic-udp", "NRestarts") == "1"
+            && container.property("aquatic-udp", "ActiveState") == "active"
+    });
+    assert_ne!(container.main_process("aquatic-udp"), process);
     let mut client = Client::connect(container.client(), container.address(3000));
     client
         .announce(hash(1), 1001)
         .expect("an announce is served");
-    container.wait_for("the service is active", || {
-        container.property("aquatic-udp", "ActiveState") == "active"
-    });
-    assert_ne!(container.main_process("aquatic-udp"), process);
 }
 
-/// Stops one thread, as a bug would, and lets go of it when it is killed.
-pub(super) fn a_stuck_worker_is_restarted_by_the_watchdog(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp");
-    container.succeed(
-        "mkdir -p /etc/systemd/system/aquatic-udp.service.d && \
-         printf '[Service]\\nWatchdogSec=4s\\n' > /etc/systemd/system/aquatic-udp.service.d/test.conf && \
-         systemctl daemon-reload && systemctl restart aquatic-udp",
-    );
-    let process = container.main_process("aquatic-udp");
+pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
+    for daemon in DAEMONS {
+        let unit = format!("aquatic-{daemon}");
+        assert_eq!(container.property(&unit, "WatchdogUSec"), "30s", "{unit}");
+        // Sooner, for the test.
+        container.succeed(&format!(
+            "mkdir /etc/systemd/system/{unit}.service.d && \
+             printf '[Service]\\nWatchdogSec=4s\\n' > /etc/systemd/system/{unit}.service.d/test.conf"
+        ));
+    }
+    container.succeed("systemctl daemon-reload");
+    for daemon in DAEMONS {
+        container.succeed(&format!("systemctl restart aquatic-{daemon}"));
+        stop_a_worker(&container, daemon);
+    }
+    for daemon in DAEMONS {
+        let unit = format!("aquatic-{daemon}");
+        container.wait_for("systemd restarts it", || {
+            container.property(&unit, "NRestarts") != "0"
+                && container.property(&unit, "ActiveState") == "active"
+        });
+        let log = container.succeed("journalctl --no-pager --quiet --output=cat _PID=1");
+        let noticed = format!("{unit}.service: Watchdog timeout");
+        assert!(log.contains(&noticed), "{log}");
+    }
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client
+        .announce(hash(1), 1001)
+        .expect("an announce is served");
+    for port in [3000, 3001] {
+        http::get(container.client(), container.address(port), "/health").expect("an answer");
+    }
+}
+
+/// Stops one thread of a daemon, as a bug would, and lets go of it when it is
+/// killed.
+#[track_caller]
+fn stop_a_worker(container: &Container, daemon: &str) {
+    let process = container.main_process(&format!("aquatic-{daemon}"));
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
     let worker = tasks
         .filter_map(|task| {
             let task = task.ok()?;
             let name = fs::read_to_string(task.path().join("comm")).ok()?;
             let number = task.file_name().to_str()?.parse().ok()?;
-            name.starts_with("udp-").then_some(number)
+            name.starts_with(&format!("{daemon}-")).then_some(number)
         })
         .next()
         .expect("there is a worker");
@@ -66,19 +101,6 @@ pub(super) fn a_stuck_worker_is_restarted_by_the_watchdog(environment: &Environm
             thread::sleep(Duration::from_millis(50));
         }
     });
-    container.wait_for("systemd restarts it", || {
-        container.property("aquatic-udp", "NRestarts") != "0"
-            && container.property("aquatic-udp", "ActiveState") == "active"
-    });
-    let log = container.succeed("journalctl --no-pager --quiet --output=cat _PID=1");
-    assert!(
-        log.contains("aquatic-udp.service: Watchdog timeout"),
-        "{log}"
-    );
-    let mut client = Client::connect(container.client(), container.address(3000));
-    client
-        .announce(hash(1), 1001)
-        .expect("an announce is served");
 }
 
 pub(super) fn both_event_loops_run_confined(environment: &Environment) {

@@ -3,15 +3,18 @@
 { unit }:
 {
   unitConfig = {
-    # Against a service that cannot start; restarts on demand count, too.
-    StartLimitIntervalSec = "10s";
-    StartLimitBurst = 50;
+    # A service that fails is started again for as long as it takes. A limit would
+    # end its sockets with it, and both would stay away when the cause is gone.
+    StartLimitIntervalSec = 0;
   };
   environment.AQUATIC_SOCKET_UNIT = "${unit}.socket";
   serviceConfig = {
     Type = "notify";
     Restart = "on-failure";
-    RestartSec = "100ms";
+    # Rarely enough to burden neither the machine nor its journal, for days if need
+    # be; what arrives meanwhile waits, and does not have it started sooner. systemd
+    # 252 knows no pause that grows.
+    RestartSec = "2s";
     # The workers themselves give the signs of life.
     WatchdogSec = "30s";
     # A large swarm takes some time to be read, and to be written.

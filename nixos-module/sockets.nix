@@ -17,8 +17,6 @@ let
     BindIPv6Only = "ipv6-only";
     # An address may come up after this unit.
     FreeBind = true;
-    # However often a service that fails is started again, its sockets stay.
-    TriggerLimitIntervalSec = 0;
   };
 in
 {

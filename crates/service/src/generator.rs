@@ -138,7 +138,6 @@ impl Units {
                  Service={name}.service\n\
                  BindIPv6Only=ipv6-only\n\
                  FreeBind=yes\n\
-                 TriggerLimitIntervalSec=0\n\
                  ListenStream={}\n",
                 as_in_units(address)
             ),

@@ -150,6 +150,10 @@ pub(crate) struct Report {
     pub(crate) errors: usize,
     /// The longest time in which no answer came.
     pub(crate) longest_silence: Duration,
+    /// How long was sent.
+    pub(crate) took: Duration,
+    /// Whether it was sent until it was stopped.
+    pub(crate) ran_to_the_end: bool,
 }
 
 impl Load {
@@ -157,7 +161,7 @@ impl Load {
     pub(crate) const TORRENTS: u16 = 50;
     /// Peers of each, announced again and again.
     pub(crate) const PEERS: u16 = 20;
-    /// Sends this long at most, however long a test takes.
+    /// Sends this long at most, also when nobody stops it.
     const LONGEST: Duration = Duration::from_secs(60);
 
     /// Begins to send.
@@ -199,11 +203,13 @@ fn send(
     let mut errors = 0;
     let mut last_answer = begin;
     let mut longest_silence = Duration::ZERO;
-    let mut stopped_at = None;
+    let mut stopped_at: Option<Instant> = None;
+    let mut ran_to_the_end = false;
     loop {
         let now = Instant::now();
-        if stopped_at.is_none() && (stop.load(Ordering::Relaxed) || now - begin > Load::LONGEST) {
-            stopped_at = Some(now);
+        if stopped_at.is_none() {
+            ran_to_the_end = stop.load(Ordering::Relaxed);
+            stopped_at = (ran_to_the_end || now - begin > Load::LONGEST).then_some(now);
         }
         if stopped_at.is_none() {
             let due = ((now - begin).as_secs_f64() * per_second as f64) as usize;
@@ -239,11 +245,12 @@ fn send(
                 last_answer = Instant::now();
             }
         }
-        let missing = stopped_at.is_some_and(|at| {
-            at.elapsed() > STRAGGLERS || answered.iter().all(|answered| *answered)
-        });
-        if missing {
+        let over = stopped_at
+            .filter(|at| at.elapsed() > STRAGGLERS || answered.iter().all(|answered| *answered));
+        if let Some(stopped_at) = over {
             return Report {
+                took: stopped_at - begin,
+                ran_to_the_end,
                 sent: answered.len(),
                 answered: answered.iter().filter(|answered| **answered).count(),
                 errors,

@@ -56,6 +56,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares reload::certificates_rotate),
         scenario!(Shares recovery::a_killed_tracker_comes_back),
         scenario!(Shares recovery::stuck_workers_are_noticed_by_the_watchdog),
+        scenario!(Shares recovery::a_service_that_fails_for_long_comes_back),
         scenario!(Shares recovery::both_event_loops_run_confined),
         scenario!(Measures load::an_upgrade_under_load_loses_nothing),
         scenario!(Measures load::restarts_under_load_lose_nothing),

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::container::Container;
 use crate::environment::Environment;
 use crate::http;
-use crate::udp::{Client, hash};
+use crate::udp::{Client, Load, hash};
 
 const DAEMONS: [&str; 3] = ["udp", "http", "ws"];
 
@@ -101,6 +101,60 @@ fn stop_a_worker(container: &Container, daemon: &str) {
             thread::sleep(Duration::from_millis(50));
         }
     });
+}
+
+/// How long a service fails: longer than what systemd gives up after by default,
+/// and than what the units once did.
+const OUTAGE: Duration = Duration::from_secs(12);
+
+/// The most attempts in that time, so that they cost the machine next to nothing.
+const ATTEMPTS: std::ops::RangeInclusive<u32> = 3..=12;
+
+/// Datagrams a second that wait for a service: no more than fit its sockets.
+const SOME: usize = 20;
+
+pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
+    let sockets = || {
+        container.succeed(
+            "ss --udp --tcp --listening --numeric --no-header --extended | \
+             grep --only-matching ':300.*ino:[0-9]*' | sort",
+        )
+    };
+    let before = sockets();
+    let file = |daemon| format!("/etc/aquatic/aquatic-{daemon}.toml");
+    let read = |daemon| fs::read(container.outside(&file(daemon))).expect("it can be read");
+    let good = DAEMONS.map(read);
+    let load = Load::start(container.client(), container.address(3000), SOME);
+    for daemon in DAEMONS {
+        container.write(&file(daemon), "nonsense");
+        container.fail(&format!("systemctl restart aquatic-{daemon}"));
+    }
+    thread::scope(|scope| {
+        let ask = |port| http::get(container.client(), container.address(port), "/health");
+        // Whatever arrives asks systemd for the service.
+        let waiting = [3000, 3001].map(|port| scope.spawn(move || ask(port)));
+        thread::sleep(OUTAGE);
+        for daemon in DAEMONS {
+            let attempts = container.property(&format!("aquatic-{daemon}"), "NRestarts");
+            println!("aquatic-{daemon}: {attempts} attempts");
+            let attempts = attempts.parse().expect("a number");
+            assert!(ATTEMPTS.contains(&attempts), "aquatic-{daemon}: {attempts}");
+        }
+        for (daemon, good) in DAEMONS.iter().zip(good) {
+            container.write(&file(daemon), good);
+        }
+        for request in waiting {
+            let answer = request.join().expect("it does not panic");
+            answer.expect("it has waited for the service");
+        }
+    });
+    let report = load.stop();
+    assert!(report.ran_to_the_end, "{report:?}");
+    assert_eq!(report.answered, report.sent, "{report:?}");
+    // Nobody has closed them: they are the same.
+    assert_eq!(sockets(), before);
+    assert_eq!(container.failed_units(), "");
 }
 
 pub(super) fn both_event_loops_run_confined(environment: &Environment) {

@@ -259,6 +259,17 @@ impl Container {
         limit_in(&limits.expect("the container runs"), name)
     }
 
+    /// Copies packages of the next version inside, as `/next/*.deb`.
+    #[track_caller]
+    pub(crate) fn copy_next(&self, environment: &Environment, packages: &[&str]) {
+        fs::create_dir(self.outside("/next")).expect("a directory");
+        for package in environment.next_packages(packages) {
+            let name = package.file_name().expect("it has a name");
+            let target = self.outside("/next").join(name);
+            fs::copy(package.join("package.deb"), target).expect("a copy");
+        }
+    }
+
     /// Writes a file inside.
     #[track_caller]
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {

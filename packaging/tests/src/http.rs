@@ -1,6 +1,6 @@
 //! Clients of a tracker over HTTP and HTTPS.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Asks over a connection of its own; returns the body.
 #[track_caller]
 pub(crate) fn get(host: &Host, server: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
-    host.run(|| ask(&mut connect(server)?, path, true))
+    host.run(|| Ok(ask(&mut connect(server)?, path, true)?))
 }
 
 /// An announce of a seeder, as a path.
@@ -61,16 +61,27 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) answered: usize,
-    /// Connections that were found closed before a request on them, which every
-    /// client of HTTP copes with by another connection.
+    /// Connections that were closed instead of an answer after those before,
+    /// which every client of HTTP copes with by another connection.
     pub(crate) reconnects: usize,
     pub(crate) failures: Vec<String>,
+    /// Whether all clients went on until they were stopped.
+    pub(crate) ran_to_the_end: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The connection was closed before a byte of it.
+    Closed,
+    /// Anything else, such as a part of one.
+    Other(io::Error),
 }
 
 impl Load {
     /// Clients with a connection for each request, and as many that keep theirs.
     pub(crate) const CLIENTS: usize = 3;
-    /// Asks this long at most, however long a test takes.
+    /// Asks this long at most, also when nobody stops it.
     const LONGEST: Duration = Duration::from_secs(60);
     /// The pause of a client between two requests.
     const PAUSE: Duration = Duration::from_millis(2);
@@ -111,8 +122,12 @@ impl Load {
 
 impl Report {
     fn sum(reports: Vec<Self>) -> Self {
-        let mut sum = Self::default();
+        let mut sum = Self {
+            ran_to_the_end: true,
+            ..Self::default()
+        };
         for report in reports {
+            sum.ran_to_the_end &= report.ran_to_the_end;
             sum.answered += report.answered;
             sum.reconnects += report.reconnects;
             sum.failures.extend(report.failures);
@@ -134,8 +149,9 @@ impl Report {
 fn each_on_its_own(server: SocketAddr, number: usize, stop: &AtomicBool) -> Report {
     let mut report = Report::default();
     let path = announce(number as u16, 1000 + number as u16);
-    for_a_while(stop, || {
-        report.note(connect(server).and_then(|mut stream| ask(&mut stream, &path, true)));
+    report.ran_to_the_end = until_stopped(stop, || {
+        let answer = connect(server).and_then(|mut stream| Ok(ask(&mut stream, &path, true)?));
+        report.note(answer);
     });
     report
 }
@@ -144,14 +160,16 @@ fn over_one_connection(server: SocketAddr, number: usize, stop: &AtomicBool) -> 
     let mut report = Report::default();
     let path = announce(number as u16, 1000 + number as u16);
     let mut kept: Option<TcpStream> = None;
-    for_a_while(stop, || {
-        if let Some(stream) = &mut kept
-            && let Ok(body) = ask(stream, &path, false)
-        {
-            report.note(Ok(body));
-            return;
+    report.ran_to_the_end = until_stopped(stop, || {
+        if let Some(mut stream) = kept.take() {
+            match ask(&mut stream, &path, false) {
+                Err(Fault::Closed) => report.reconnects += 1,
+                answer => {
+                    kept = answer.is_ok().then_some(stream);
+                    return report.note(answer.map_err(io::Error::from));
+                }
+            }
         }
-        report.reconnects += usize::from(kept.take().is_some());
         report.note(connect(server).and_then(|mut stream| {
             let body = ask(&mut stream, &path, false)?;
             kept = Some(stream);
@@ -161,15 +179,20 @@ fn over_one_connection(server: SocketAddr, number: usize, stop: &AtomicBool) -> 
     report
 }
 
-fn for_a_while(stop: &AtomicBool, mut ask: impl FnMut()) {
+/// Asks again and again; returns whether that was not for too long.
+fn until_stopped(stop: &AtomicBool, mut ask: impl FnMut()) -> bool {
     let begin = Instant::now();
-    while !stop.load(Ordering::Relaxed) && begin.elapsed() < Load::LONGEST {
+    while !stop.load(Ordering::Relaxed) {
+        if begin.elapsed() > Load::LONGEST {
+            return false;
+        }
         ask();
         thread::sleep(Load::PAUSE);
     }
+    true
 }
 
-fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
@@ -177,24 +200,49 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Asks for `path` and reads the answer, whose length is given.
-fn ask(stream: &mut TcpStream, path: &str, is_last: bool) -> io::Result<Vec<u8>> {
+pub(crate) fn ask(
+    stream: &mut (impl io::Read + io::Write),
+    path: &str,
+    is_last: bool,
+) -> Result<Vec<u8>, Fault> {
     let connection = if is_last { "Connection: close\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: tracker\r\n{connection}\r\n");
-    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
+    let mut arrived = stream.write_all(request.as_bytes()).map(|()| None);
     loop {
+        match arrived {
+            Ok(None) => {}
+            Ok(Some(0)) if answer.is_empty() => return Err(Fault::Closed),
+            Err(error) if answer.is_empty() && is_end(&error) => return Err(Fault::Closed),
+            Ok(Some(0)) => {
+                let said = format!("closed after {} bytes of the answer", answer.len());
+                return Err(Fault::Other(io::Error::other(said)));
+            }
+            Ok(Some(length)) => answer.extend(&buffer[..length]),
+            Err(error) => return Err(Fault::Other(error)),
+        }
         if let Some(body) = complete_body(&answer) {
             return Ok(body);
         }
-        let length = stream.read(&mut buffer)?;
-        if length == 0 {
-            return Err(io::Error::other(format!(
-                "closed after {} bytes of the answer",
-                answer.len()
-            )));
+        arrived = stream.read(&mut buffer).map(Some);
+    }
+}
+
+/// Whether an error says that the other side has closed the connection.
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Closed => Self::new(ErrorKind::ConnectionReset, "closed before an answer"),
+            Fault::Other(error) => error,
         }
-        answer.extend(&buffer[..length]);
     }
 }
 
@@ -209,4 +257,37 @@ fn complete_body(answer: &[u8]) -> Option<Vec<u8>> {
         .ok()?;
     let body = &answer[end + 4..];
     (body.len() >= length).then(|| body[..length].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The answer of a server that sends this and closes the connection.
+    fn answer(sent: &'static [u8]) -> Result<Vec<u8>, Fault> {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let serving = thread::spawn(move || {
+            let (mut client, _) = server.accept().unwrap();
+            let mut request = [0; 1024];
+            assert!(client.read(&mut request).unwrap() > 0);
+            client.write_all(sent).unwrap();
+        });
+        let answer = ask(&mut connect(address).unwrap(), "/", false);
+        serving.join().unwrap();
+        answer
+    }
+
+    #[test]
+    fn only_what_has_no_answer_may_be_asked_again() {
+        assert!(matches!(answer(b""), Err(Fault::Closed)));
+        for part in [&b"H"[..], b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"] {
+            assert!(matches!(answer(part), Err(Fault::Other(_))));
+        }
+        let whole = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab");
+        assert_eq!(whole.unwrap(), b"ab");
+    }
 }

@@ -1,6 +1,5 @@
 //! Nothing is lost while a tracker is away.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +10,9 @@ use crate::udp::{Client, Load, Report, hash};
 
 /// Datagrams a second.
 const RATE: usize = 10_000;
+
+/// The part of it that must have been sent: a busy machine is late at times.
+const REACHED: f64 = 0.9;
 
 /// Torrents with peers that say nothing while the tracker is away.
 const SILENT_TORRENTS: std::ops::Range<u16> = 100..110;
@@ -38,9 +40,10 @@ fn under_load(container: &Container, disturb: impl FnOnce()) -> Report {
     thread::sleep(AROUND);
     let report = load.stop();
     println!(
-        "{} of {} datagrams were answered, the longest wait was {} ms",
+        "{} of {} datagrams in {} ms were answered, the longest wait was {} ms",
         report.answered,
         report.sent,
+        report.took.as_millis(),
         report.longest_silence.as_millis()
     );
 
@@ -61,30 +64,31 @@ fn under_load(container: &Container, disturb: impl FnOnce()) -> Report {
 }
 
 fn assert_nothing_lost(report: &Report) {
-    assert!(report.sent > RATE, "{report:?}");
+    let rate = report.sent as f64 / report.took.as_secs_f64();
+    assert!(report.ran_to_the_end, "{report:?}");
+    assert!(rate > REACHED * RATE as f64, "{rate:.0}/s: {report:?}");
     assert_eq!(report.answered, report.sent, "{report:?}");
     assert_eq!(report.errors, 0, "{report:?}");
 }
 
+/// Installs the next version of a daemon, which takes another process.
+#[track_caller]
+fn upgrade(container: &Container, daemon: &str) {
+    let process = container.property(daemon, "MainPID");
+    container.succeed("apt-get install --yes --quiet=2 /next/*.deb");
+    container.wait_for("it is active", || {
+        container.property(daemon, "ActiveState") == "active"
+    });
+    assert_ne!(container.property(daemon, "MainPID"), process);
+    let version = format!("dpkg-query --showformat='${{Version}}' --show {daemon}");
+    let version = container.succeed(&version);
+    assert!(version.ends_with("+next"), "{version}");
+}
+
 pub(super) fn an_upgrade_under_load_loses_nothing(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
-    let process = container.property("aquatic-udp", "MainPID");
-    fs::create_dir(container.outside("/next")).expect("a directory");
-    for package in environment.next_packages(&["aquatic-common", "aquatic-udp"]) {
-        let file = package.join("package.deb");
-        let name = package.file_name().expect("it has a name");
-        let target = container.outside("/next").join(name);
-        fs::copy(file, target).expect("a copy");
-    }
-    let report = under_load(&container, || {
-        container.succeed("apt-get install --yes --quiet=2 /next/*.deb");
-        container.wait_for("it is active", || {
-            container.property("aquatic-udp", "ActiveState") == "active"
-        });
-    });
-    assert_ne!(container.property("aquatic-udp", "MainPID"), process);
-    let version = container.succeed("dpkg-query --showformat='${Version}' --show aquatic-udp");
-    assert!(version.ends_with("+next"), "{version}");
+    container.copy_next(environment, &["aquatic-common", "aquatic-udp"]);
+    let report = under_load(&container, || upgrade(&container, "aquatic-udp"));
     assert_nothing_lost(&report);
 }
 
@@ -100,6 +104,23 @@ pub(super) fn restarts_under_load_lose_nothing(environment: &Environment) {
 
 pub(super) fn restarts_answer_every_request_over_http(environment: &Environment) {
     let container = Container::with(environment, "aquatic-http");
+    let restarts = 3;
+    every_request_is_answered(&container, restarts, || {
+        for _ in 0..restarts {
+            container.succeed("systemctl restart aquatic-http");
+        }
+    });
+}
+
+pub(super) fn an_upgrade_answers_every_request_over_http(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-http");
+    container.copy_next(environment, &["aquatic-common", "aquatic-http"]);
+    every_request_is_answered(&container, 1, || upgrade(&container, "aquatic-http"));
+}
+
+/// Lets clients ask while `disturb` ends the service so many times.
+#[track_caller]
+fn every_request_is_answered(container: &Container, ends: usize, disturb: impl FnOnce()) {
     let tracker = container.address(3000);
     let scrape = |torrent: u16| {
         let hash = http::announce(torrent, 0);
@@ -116,17 +137,20 @@ pub(super) fn restarts_answer_every_request_over_http(environment: &Environment)
 
     let load = http::Load::start(container.client(), tracker);
     thread::sleep(AROUND);
-    for _ in 0..3 {
-        container.succeed("systemctl restart aquatic-http");
-    }
+    disturb();
     thread::sleep(AROUND);
     let (single, kept) = load.stop();
     println!("a connection for each request: {single:?}\nkept connections: {kept:?}");
     for report in [&single, &kept] {
+        assert!(report.ran_to_the_end, "{report:?}");
         assert!(report.answered > 100, "{report:?}");
         assert_eq!(report.failures, Vec::<String>::new());
     }
-    // Each client may find its connection closed once a restart.
-    assert!(kept.reconnects <= 3 * http::Load::CLIENTS, "{kept:?}");
+    // At each end, a client may find its connection closed, and another one that it
+    // got at the last moment.
+    assert!(
+        kept.reconnects <= 2 * ends * http::Load::CLIENTS,
+        "{kept:?}"
+    );
     assert_eq!(scrape(500), before);
 }

@@ -61,6 +61,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Measures load::an_upgrade_under_load_loses_nothing),
         scenario!(Measures load::restarts_under_load_lose_nothing),
         scenario!(Measures load::restarts_answer_every_request_over_http),
+        scenario!(Measures load::an_upgrade_answers_every_request_over_http),
         scenario!(Shares nixos::trackers_run_as_rendered),
         scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),

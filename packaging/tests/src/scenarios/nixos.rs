@@ -240,7 +240,7 @@ pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {
     switch(&container, &second, &third);
     let report = load.stop();
     assert_ne!(process(), before);
-    assert!(report.sent > 100, "{report:?}");
+    assert!(report.sent > 100 && report.ran_to_the_end, "{report:?}");
     assert_eq!(report.answered, report.sent, "{report:?}");
     assert_eq!(report.errors, 0, "{report:?}");
     assert_eq!(client.scrape(&[hash(500)])[0].seeders, 1);

@@ -61,12 +61,7 @@ pub(super) fn a_changed_configuration_is_kept(environment: &Environment) {
     container.replace(file, "max_response_peers = 30", "max_response_peers = 17");
     let changed = fs::read_to_string(container.outside(file)).expect("it can be read");
 
-    fs::create_dir(container.outside("/next")).expect("a directory");
-    for package in environment.next_packages(&["aquatic-common", "aquatic-udp"]) {
-        let name = package.file_name().expect("it has a name");
-        let target = container.outside("/next").join(name);
-        fs::copy(package.join("package.deb"), target).expect("a copy");
-    }
+    container.copy_next(environment, &["aquatic-common", "aquatic-udp"]);
     // The next version ships another file, about which dpkg would ask.
     container.apt("-o Dpkg::Options::=--force-confold install /next/*.deb");
     let kept = fs::read_to_string(container.outside(file)).expect("it can be read");

@@ -1,4 +1,4 @@
-//! Clients of a tracker over HTTP and HTTPS.
+//! Clients of a tracker over HTTP.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -7,12 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aquatic_test_harness::certificates::AUTHORITY;
 use aquatic_test_harness::network::Host;
 use nix::sched::{CloneFlags, setns};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 /// How long a client waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,25 +26,6 @@ pub(crate) fn announce(torrent: u16, port: u16) -> String {
         char::from(b'a' + (torrent / 26) as u8),
         char::from(b'a' + (torrent % 26) as u8),
     )
-}
-
-/// The certificate that a server shows, which the authority of tests has signed.
-#[track_caller]
-pub(crate) fn certificate(host: &Host, server: SocketAddr) -> Vec<u8> {
-    let mut authorities = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).expect("it is one");
-    authorities.add(authority).expect("an authority");
-    let config = ClientConfig::builder()
-        .with_root_certificates(authorities)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let mut stream = host.run(|| connect(server)).expect("a connection");
-    while session.is_handshaking() {
-        session.complete_io(&mut stream).expect("a handshake");
-    }
-    let chain = session.peer_certificates().expect("the server has one");
-    chain[0].as_ref().to_vec()
 }
 
 /// Clients that ask again and again, each of whose requests has to be answered.

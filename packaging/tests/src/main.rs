@@ -7,7 +7,7 @@
 //!
 //! - [`environment`]: where packages and root file systems are.
 //! - [`container`]: a release with its systemd, and a client on another host.
-//! - [`udp`] and [`http`]: what clients send.
+//! - [`udp`], [`http`], [`websocket`] and [`tls`]: what clients send.
 //! - [`scenarios`]: the tests.
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,9 @@ mod container;
 mod environment;
 mod http;
 mod scenarios;
+mod tls;
 mod udp;
+mod websocket;
 
 use std::process::ExitCode;
 use std::sync::{PoisonError, RwLock};

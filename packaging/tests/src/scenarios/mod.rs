@@ -53,7 +53,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares addresses::sockets_that_are_not_those_of_the_file_are_explained),
         scenario!(Shares addresses::figures_are_served),
         scenario!(Shares reload::the_access_list_is_read_again),
-        scenario!(Shares reload::certificates_rotate),
+        scenario!(Shares reload::certificates_rotate_under_open_connections),
         scenario!(Shares recovery::a_killed_tracker_comes_back),
         scenario!(Shares recovery::stuck_workers_are_noticed_by_the_watchdog),
         scenario!(Shares recovery::a_service_that_fails_for_long_comes_back),

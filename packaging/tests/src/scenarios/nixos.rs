@@ -13,6 +13,7 @@ use aquatic_test_harness::nix_expressions;
 use crate::container::Container;
 use crate::environment::Environment;
 use crate::http;
+use crate::tls;
 use crate::udp::{Client, Load, hash};
 
 /// Where programs are on NixOS, and where on Debian.
@@ -187,7 +188,7 @@ pub(super) fn certificates_of_acme_are_taken_and_rotate(environment: &Environmen
          settings.network.address = \"0.0.0.0:443\"; };",
     );
     switch(&container, &Host::default(), &host);
-    let shown = || http::certificate(container.client(), container.address(443));
+    let shown = || tls::certificate(container.client(), container.address(443));
     let first = shown();
     let before = container.property("aquatic-http", "MainPID");
 

@@ -7,7 +7,12 @@ use aquatic_test_harness::certificates::{
 use crate::container::Container;
 use crate::environment::Environment;
 use crate::http;
+use crate::tls;
 use crate::udp::{Client, Scraped, hash};
+use crate::websocket;
+
+/// Those that have certificates.
+const DAEMONS_WITH_TLS: [&str; 2] = ["aquatic-http", "aquatic-ws"];
 
 pub(super) fn the_access_list_is_read_again(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
@@ -59,8 +64,8 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
     assert_eq!(container.property("aquatic-udp", "NRestarts"), "0");
 }
 
-pub(super) fn certificates_rotate(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-http");
+pub(super) fn certificates_rotate_under_open_connections(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-http aquatic-ws");
     // Where a client of an authority would keep them, for one group to read.
     container.succeed("install --directory --mode=750 --group=aquatic /etc/tracker-certificates");
     let put = |certificate: &str, key: &str| {
@@ -71,26 +76,52 @@ pub(super) fn certificates_rotate(environment: &Environment) {
         }
     };
     put(EC_CERTIFICATE, EC_KEY_PKCS8);
-    let file = "/etc/aquatic/aquatic-http.toml";
-    container.replace(file, "enable_tls = false", "enable_tls = true");
-    for (key, name) in [("certificate", "cert"), ("private_key", "key")] {
-        container.replace(
-            file,
-            &format!("tls_{key}_path = \"\""),
-            &format!("tls_{key}_path = \"/etc/tracker-certificates/{name}.pem\""),
-        );
+    for daemon in DAEMONS_WITH_TLS {
+        let file = format!("/etc/aquatic/{daemon}.toml");
+        container.replace(&file, "enable_tls = false", "enable_tls = true");
+        for (key, name) in [("certificate", "cert"), ("private_key", "key")] {
+            container.replace(
+                &file,
+                &format!("tls_{key}_path = \"\""),
+                &format!("tls_{key}_path = \"/etc/tracker-certificates/{name}.pem\""),
+            );
+        }
+        container.succeed(&format!("systemctl restart {daemon}"));
     }
-    container.succeed("systemctl restart aquatic-http");
-    let shown = || http::certificate(container.client(), container.address(3000));
-    let first = shown();
+    let ports = [3000, 3001];
+    let shown = || ports.map(|port| tls::certificate(container.client(), container.address(port)));
+    let processes = || DAEMONS_WITH_TLS.map(|daemon| container.property(daemon, "MainPID"));
+    let (first, before) = (shown(), processes());
+
+    // These stay open all the time.
+    let [mut http, ws] =
+        ports.map(|port| tls::connect(container.client(), container.address(port)));
+    let path = http::announce(1, 1001);
+    let mut ask = || http::ask(&mut http, &path, false).expect("an answer");
+    let mut ws = websocket::Client::upgrade(ws);
+    let answer = ask();
+    assert!(answer.starts_with(b"d8:complete"));
+    assert_eq!(ws.announce('a', 'p'), 0);
 
     container.write("/etc/tracker-certificates/cert.pem", "nonsense");
-    container.fail("systemctl reload aquatic-http");
+    for daemon in DAEMONS_WITH_TLS {
+        container.fail(&format!("systemctl reload {daemon}"));
+    }
     assert_eq!(shown(), first);
+    assert_eq!(ask(), answer);
+    assert_eq!(ws.announce('a', 'p'), 0);
 
-    let before = container.property("aquatic-http", "MainPID");
     put(RSA_CERTIFICATE, RSA_KEY_PKCS8);
-    container.succeed("systemctl reload aquatic-http");
-    container.wait_for("the new certificate is shown", || shown() != first);
-    assert_eq!(container.property("aquatic-http", "MainPID"), before);
+    for daemon in DAEMONS_WITH_TLS {
+        container.succeed(&format!("systemctl reload {daemon}"));
+    }
+    container.wait_for("the new certificates are shown", || {
+        shown().iter().zip(&first).all(|(now, first)| now != first)
+    });
+    assert_eq!(ask(), answer);
+    let later = tls::connect(container.client(), container.address(3001));
+    // Whoever is connected still is a peer still.
+    assert_eq!(websocket::Client::upgrade(later).announce('a', 'q'), 1);
+    ws.announce('a', 'p');
+    assert_eq!(processes(), before);
 }

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,9 +25,9 @@ use crate::environment::Environment;
 /// How long a step may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Mounts the root file system and becomes the container. The arguments are a
-/// directory, the file system to read, and the arguments of systemd-nspawn; the
-/// cgroups to join are in the environment.
+/// Mounts the root file system, unless it is, and becomes the container. The
+/// arguments are a directory, the file system to read, and the arguments of
+/// systemd-nspawn; the cgroups to join are in the environment.
 const BOOT: &str = r#"
 set -e
 place=$1 lower=$2
@@ -35,9 +36,11 @@ for group in $GROUPS_TO_JOIN; do
     mkdir "$group"
     echo $$ > "$group/cgroup.procs"
 done
-mount -t tmpfs -o mode=755 tmpfs "$place"
-mkdir "$place/upper" "$place/work" "$place/root"
-mount -t overlay -o "lowerdir=$lower,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+if [ ! -d "$place/root" ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$place"
+    mkdir "$place/upper" "$place/work" "$place/root"
+    mount -t overlay -o "lowerdir=$lower,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+fi
 exec systemd-nspawn --directory="$place/root" "$@"
 "#;
 
@@ -49,7 +52,12 @@ pub(crate) struct Container {
     groups: Vec<PathBuf>,
     nspawn: Option<Process>,
     network: Network,
-    _place: TempDir,
+    /// What systemd-nspawn is told.
+    arguments: Vec<String>,
+    /// The root file system of its release.
+    lower: PathBuf,
+    release: &'static str,
+    place: TempDir,
 }
 
 impl Container {
@@ -71,57 +79,50 @@ impl Container {
             .prefix("aquatic-system-")
             .tempdir()
             .expect("a temporary directory");
-        let system = place.path().join("system");
-        fs::create_dir(&system).expect("a directory");
-        let mut notify = NotifySocket::bind(&place.path().join("notify"));
+        fs::create_dir(place.path().join("system")).expect("a directory");
         let network = Network::new(2, Families::Both);
-        let groups = groups(&name);
-        let joined: Vec<_> = groups
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--propagation=private", "sh", "-c", BOOT, "sh"])
-            .arg(&system)
-            .arg(environment.root())
-            .args(["--quiet", "--boot", "--keep-unit", "--register=no"])
-            .args(["--notify-ready=yes", "--console=pipe", "--link-journal=no"])
-            .args(["--resolv-conf=off", "--timezone=off"])
-            .arg(format!("--machine={name}"))
-            .arg(format!(
+        let mut all: Vec<_> = [
+            "--quiet",
+            "--boot",
+            "--keep-unit",
+            "--register=no",
+            "--notify-ready=yes",
+            "--console=pipe",
+            "--link-journal=no",
+            "--resolv-conf=off",
+            "--timezone=off",
+            // Filters of devices and addresses are programs for the kernel.
+            "--capability=all",
+            "--system-call-filter=bpf @privileged",
+        ]
+        .map(str::to_owned)
+        .into();
+        all.extend([
+            format!("--machine={name}"),
+            format!(
                 "--network-namespace-path={}",
                 network.host(0).namespace().display()
-            ))
-            .arg(format!(
+            ),
+            format!(
                 "--bind-ro={}:/srv/repository",
                 environment.repository.display()
-            ))
-            // Filters of devices and addresses are programs for the kernel.
-            .args(["--capability=all", "--system-call-filter=bpf @privileged"])
-            .args(arguments)
-            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-            .env("NOTIFY_SOCKET", notify.path())
-            .env("GROUPS_TO_JOIN", joined.join(" "));
-        let mut nspawn = Process::start("systemd-nspawn", &mut command);
-        let ready = notify.wait_for("READY=1", 0, PATIENCE, || nspawn.is_running());
-        let leader = notify
-            .lines()
-            .iter()
-            .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID=")?.parse().ok());
-        let (Some(_), Some(leader)) = (ready, leader) else {
-            // Its output comes with the panic.
-            panic!("{} did not boot", environment.release);
-        };
-        let container = Self {
-            leader,
+            ),
+        ]);
+        all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+
+        let mut container = Self {
+            leader: 0,
+            groups: groups(&name),
             name,
-            groups,
-            nspawn: Some(nspawn),
+            nspawn: None,
             network,
-            _place: place,
+            arguments: all,
+            lower: environment.root(),
+            release: environment.release,
+            place,
         };
+        let mut unshare = Command::new("unshare");
+        container.start(unshare.args(["--mount", "--propagation=private"]));
         container.succeed("rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*");
         container.write(
             "/etc/apt/sources.list.d/aquatic.list",
@@ -129,6 +130,56 @@ impl Container {
              file:///srv/repository stable main\n",
         );
         container
+    }
+
+    /// Boots in the mount namespace that `entering` enters.
+    #[track_caller]
+    fn start(&mut self, entering: &mut Command) {
+        let place = self.place.path();
+        let mut notify = NotifySocket::bind(&place.join("notify"));
+        let joined: Vec<_> = self
+            .groups
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        entering
+            .args(["sh", "-c", BOOT, "sh"])
+            .arg(place.join("system"))
+            .arg(&self.lower)
+            .args(&self.arguments)
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+            .env("NOTIFY_SOCKET", notify.path())
+            .env("GROUPS_TO_JOIN", joined.join(" "));
+        let mut nspawn = Process::start("systemd-nspawn", entering);
+        let ready = notify.wait_for("READY=1", 0, PATIENCE, || nspawn.is_running());
+        let leader = notify
+            .lines()
+            .iter()
+            .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID=")?.parse().ok());
+        let (Some(_), Some(leader)) = (ready, leader) else {
+            // Its output comes with the panic.
+            panic!("{} did not boot", self.release);
+        };
+        self.leader = leader;
+        self.nspawn = Some(nspawn);
+    }
+
+    /// Shuts it down and boots again: the files stay, and nothing else.
+    #[track_caller]
+    pub(crate) fn reboot(&mut self) {
+        let nspawn = self.nspawn.take().expect("it runs");
+        // What is mounted stays as long as this is open.
+        let mounts = fs::File::open(format!("/proc/{}/ns/mnt", nspawn.id()));
+        let mounts = mounts.expect("it has a namespace");
+        // Its own end may cut the order short.
+        let _ = self.run("systemctl --no-block poweroff");
+        let ended = nspawn.wait(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.stderr);
+        for group in &self.groups {
+            remove_group(group);
+        }
+        let mounts = format!("/proc/{}/fd/{}", std::process::id(), mounts.as_raw_fd());
+        self.start(Command::new("nsenter").arg(format!("--mount={mounts}")));
     }
 
     /// Boots a release and installs packages with apt.
@@ -309,11 +360,11 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // The first process takes all others with it. It outlives systemd-nspawn
-        // when only that is killed.
-        let leader = i32::try_from(self.leader).expect("process ids are small");
-        let _ = kill(Pid::from_raw(leader), Signal::SIGKILL);
         if let Some(nspawn) = self.nspawn.take() {
+            // The first process takes all others with it. It outlives
+            // systemd-nspawn when only that is killed.
+            let leader = i32::try_from(self.leader).expect("process ids are small");
+            let _ = kill(Pid::from_raw(leader), Signal::SIGKILL);
             let _ = nspawn.wait(PATIENCE);
         }
         // What is left of these disturbs nobody.

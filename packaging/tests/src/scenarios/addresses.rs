@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::container::Container;
 use crate::environment::Environment;
 use crate::http;
-use crate::udp::Client;
+use crate::udp::{Client, hash};
 
 const FILE: &str = "/etc/aquatic/aquatic-udp.toml";
 const ADDRESSES: &str = "address = [\"0.0.0.0:3000\", \"[::]:3000\"]";
@@ -35,12 +35,36 @@ pub(super) fn they_change_where_the_file_says(environment: &Environment) {
     assert_eq!(sockets.lines().count(), 3, "{sockets}");
     let log = container.log("aquatic-udp");
     assert!(!log.contains("makes them agree"), "{log}");
+}
 
-    // At boot, too, nothing but the file says where.
-    container.succeed("systemctl stop aquatic-udp.socket aquatic-udp");
-    container
-        .succeed("systemctl daemon-reload && systemctl start sockets.target multi-user.target");
-    assert!(serves(&container, 4000));
+pub(super) fn a_boot_serves_where_the_file_says(environment: &Environment) {
+    let mut container = Container::with(environment, "aquatic-udp aquatic-http");
+    let mut client = Client::connect(container.client(), container.address(3000));
+    client.announce(hash(1), 1001).expect("it is served");
+    // Of this one, nothing but the socket is left to be started at boot.
+    container.succeed("systemctl --no-reload disable aquatic-http.service");
+    for daemon in ["udp", "http"] {
+        let file = format!("/etc/aquatic/aquatic-{daemon}.toml");
+        container.replace(&file, ADDRESSES, "address = \"0.0.0.0:4000\"");
+    }
+    container.reboot();
+
+    assert_eq!(container.property("aquatic-udp", "ActiveState"), "active");
+    assert_eq!(
+        container.property("aquatic-http", "ActiveState"),
+        "inactive"
+    );
+    let mut client = Client::connect(container.client(), container.address(4000));
+    let path = http::announce(1, 1001);
+    let body = http::get(container.client(), container.address(4000), &path);
+    assert!(body.expect("an answer").starts_with(b"d8:complete"));
+    assert!(!serves(&container, 3000));
+    assert!(http::get(container.client(), container.address(3000), &path).is_err());
+    assert_eq!(container.failed_units(), "");
+    let log = container.log("aquatic-udp");
+    assert!(!log.contains("makes them agree"), "{log}");
+    // Who was there before is still.
+    assert_eq!(client.scrape(&[hash(1)])[0].seeders, 1);
 }
 
 pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environment) {

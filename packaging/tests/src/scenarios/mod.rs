@@ -49,6 +49,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares installation::units_are_in_order),
         scenario!(Shares installation::the_journal_keeps_fields),
         scenario!(Shares addresses::they_change_where_the_file_says),
+        scenario!(Shares addresses::a_boot_serves_where_the_file_says),
         scenario!(Shares addresses::a_faulty_file_binds_nothing_and_is_explained),
         scenario!(Shares addresses::sockets_that_are_not_those_of_the_file_are_explained),
         scenario!(Shares addresses::figures_are_served),

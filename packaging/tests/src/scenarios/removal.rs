@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::container::Container;
 use crate::environment::Environment;
+use crate::http;
 use crate::udp::{Client, hash};
 
 pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
@@ -53,6 +54,33 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     container.succeed("systemctl daemon-reload && id aquatic");
     let units = container.succeed("systemctl list-units --all --plain --no-legend 'aquatic*'");
     assert_eq!(units, "");
+}
+
+pub(super) fn an_operators_files_survive_every_purge(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp aquatic-http");
+    let list = "/etc/aquatic/access-list";
+    let text = "# of the operator\n";
+    container.write(list, text);
+    let purged = |packages: &str| {
+        container.apt(&format!("purge --autoremove {packages}"));
+        let left = fs::read_to_string(container.outside(list));
+        assert_eq!(left.ok().as_deref(), Some(text), "purged: {packages}");
+    };
+    purged("aquatic-udp");
+    for path in ["/etc/aquatic/aquatic-udp.toml", "/var/lib/aquatic-udp"] {
+        assert!(!container.outside(path).exists(), "{path}");
+    }
+    // The other one has noticed nothing, and starts again.
+    container.succeed("systemctl restart aquatic-http");
+    let path = http::announce(1, 1001);
+    let body = http::get(container.client(), container.address(3000), &path);
+    assert!(body.expect("an answer").starts_with(b"d8:complete"));
+
+    // Nor does it belong to a package when there is none left.
+    purged("'aquatic*'");
+    let left = container
+        .succeed("find /etc/aquatic -mindepth 1; dpkg --list 'aquatic*' | grep ^.[^n] || true");
+    assert_eq!(left, list);
 }
 
 pub(super) fn a_changed_configuration_is_kept(environment: &Environment) {

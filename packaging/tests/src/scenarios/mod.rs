@@ -66,10 +66,11 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares nixos::trackers_run_as_rendered),
         scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
+        // They take the longest.
+        scenario!(Shares piuparts::finds_nothing),
         scenario!(Shares removal::what_remains_is_what_policy_wants),
         scenario!(Shares removal::an_operators_files_survive_every_purge),
         scenario!(Shares removal::a_changed_configuration_is_kept),
-        scenario!(Shares piuparts::finds_nothing),
         scenario!(Shares rpm::packages_are_installed_upgraded_and_removed),
     ]
 }

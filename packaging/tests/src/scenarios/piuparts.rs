@@ -1,6 +1,7 @@
 //! piuparts installs, upgrades, removes and purges packages in a bare root file
 //! system, and compares every file.
 
+use std::fs;
 use std::process::Command;
 
 use aquatic_test_harness::Process;
@@ -17,10 +18,33 @@ pub(super) fn finds_nothing(environment: &Environment) {
         "aquatic-load-test",
         "aquatic",
     ];
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let next = environment
+        .next_packages(&names)
+        .into_iter()
+        .map(|package| {
+            let name = package.file_name().expect("it has a name");
+            let copy = scratch.path().join(name);
+            fs::copy(package.join("package.deb"), &copy).expect("a copy");
+            copy
+        });
+    // What is upgraded is found by apt. piuparts kills processes that have files
+    // open which it sees, so these must not be those that other tests install.
+    let repository = scratch.path().join("repository");
+    let mut copy = Command::new("cp");
+    copy.arg("--recursive")
+        .args([&environment.repository, &repository]);
+    let copied = Process::start("cp", &mut copy).wait(PATIENCE);
+    assert!(copied.status.success(), "{}", copied.stderr);
     // Without a network: everything is there.
     let mut command = Command::new("unshare");
     command
-        .args(["--net", "piuparts", "--no-upgrade-test"])
+        .args(["--net", "piuparts"])
+        .arg(format!("--bindmount={}", repository.display()))
+        .arg(format!(
+            "--extra-repo=deb [trusted=yes] file://{} stable main",
+            repository.display()
+        ))
         .arg(format!("--distribution={}", environment.release))
         .arg(format!(
             "--existing-chroot={}",
@@ -29,7 +53,14 @@ pub(super) fn finds_nothing(environment: &Environment) {
         // Where debconf looks for questions of packages that apt installs; it may
         // leave the directory behind.
         .arg("--ignore=/var/cache/debconf/tmp.ci/")
-        .args(environment.packages(&names));
+        .args(next);
     let finished = Process::start("piuparts", &mut command).wait(PATIENCE * 3);
     assert!(finished.status.success(), "{}", finished.stdout);
+    // What it cannot test, it only mentions.
+    for passed in [
+        "PASS: Installation and purging test.",
+        "PASS: Installation, upgrade and purging tests.",
+    ] {
+        assert!(finished.stdout.contains(passed), "{}", finished.stdout);
+    }
 }

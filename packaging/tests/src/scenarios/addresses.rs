@@ -77,12 +77,9 @@ pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environ
     assert!(!serves(&container, 3000));
     let sockets = container.succeed("ss --udp --listening --numeric --no-header");
     assert!(!sockets.contains(":3000"), "{sockets}");
-    let fault = "aquatic-udp.toml:";
-    let log = container.log("aquatic-udp.socket");
-    assert!(
-        log.contains(fault) && log.contains("network.address: "),
-        "{log}"
-    );
+    for said in ["aquatic-udp.toml:", "network.address: "] {
+        container.wait_for_log("aquatic-udp.socket", said);
+    }
 
     // By whatever name it is started.
     container.fail("systemctl start aquatic-udp");
@@ -90,8 +87,7 @@ pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environ
     // Mended, but not yet read again.
     container.replace(FILE, "address = \"0.0.0.0\"", ADDRESSES);
     container.fail("systemctl restart aquatic-udp.socket");
-    let log = container.log("aquatic-udp.socket");
-    assert!(log.contains("run systemctl daemon-reload"), "{log}");
+    container.wait_for_log("aquatic-udp.socket", "run systemctl daemon-reload");
     container.succeed(MEND);
     container.succeed("systemctl start aquatic-udp");
     assert!(serves(&container, 3000));

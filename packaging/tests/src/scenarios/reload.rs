@@ -42,8 +42,7 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
     // A bad file makes the reload fail, and nothing else.
     container.write(list, "nonsense\n");
     container.fail("systemctl reload aquatic-udp");
-    let log = container.log("aquatic-udp");
-    assert!(log.contains("line 1: "), "{log}");
+    container.wait_for_log("aquatic-udp", "line 1: ");
     assert_eq!(container.property("aquatic-udp", "ActiveState"), "active");
     assert!(client.announce(hash(1), 1001).is_err());
     client.announce(hash(2), 1001).expect("others are served");

@@ -14,7 +14,7 @@
     # Rarely enough to burden neither the machine nor its journal, for days if need
     # be; what arrives meanwhile waits, and does not have it started sooner. systemd
     # 252 knows no pause that grows.
-    RestartSec = "2s";
+    RestartSec = "500ms";
     # The workers themselves give the signs of life.
     WatchdogSec = "30s";
     # A large swarm takes some time to be read, and to be written.

@@ -107,8 +107,9 @@ fn stop_a_worker(container: &Container, daemon: &str) {
 /// and than what the units once did.
 const OUTAGE: Duration = Duration::from_secs(12);
 
-/// The most attempts in that time, so that they cost the machine next to nothing.
-const ATTEMPTS: std::ops::RangeInclusive<u32> = 3..=12;
+/// Attempts in that time: soon enough for a single failure, and rare enough to cost
+/// the machine next to nothing.
+const ATTEMPTS: std::ops::RangeInclusive<u32> = 8..=30;
 
 /// Datagrams a second that wait for a service: no more than fit its sockets.
 const SOME: usize = 20;

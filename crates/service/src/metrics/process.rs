@@ -1,10 +1,11 @@
 //! The figures that every daemon has: about its process, its access list and
 //! its snapshot; and whether it is well.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Figures;
@@ -24,14 +25,8 @@ pub(crate) struct Process {
     /// When the main thread last turned, in milliseconds since the start.
     main_turn: AtomicU64,
     snapshot: Mutex<SnapshotFigures>,
-    reload_failures: Mutex<Vec<ReloadFailures>>,
-}
-
-/// How often a reload of something has failed.
-struct ReloadFailures {
-    /// What it is, as a label.
-    what: String,
-    count: u64,
+    /// How often a reload has failed of each thing that is read again, by label.
+    reload_failures: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -61,25 +56,13 @@ impl Process {
 
     /// This is read again at reloads. Until it is said, no failure of it counts.
     pub(crate) fn is_reloadable(&self, what: &str) {
-        let mut failures = self
-            .reload_failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        failures.push(ReloadFailures {
-            what: label(what),
-            count: 0,
-        });
+        self.reload_failures().insert(label(what), 0);
     }
 
     /// A reload of this failed, and left what was there.
     pub(crate) fn reload_failed(&self, what: &str) {
-        let what = label(what);
-        let mut failures = self
-            .reload_failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for one in failures.iter_mut().filter(|one| one.what == what) {
-            one.count += 1;
+        if let Some(count) = self.reload_failures().get_mut(&label(what)) {
+            *count += 1;
         }
     }
 
@@ -199,17 +182,18 @@ impl Process {
         );
     }
 
+    fn reload_failures(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        let failures = self.reload_failures.lock();
+        failures.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reload_family(&self, figures: &mut Figures) {
-        let failures = self
-            .reload_failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for one in failures.iter() {
+        for (what, &count) in self.reload_failures().iter() {
             figures.counter(
                 "reload_failures_total",
                 "Reloads that failed and left what was there as it was",
-                &[("what", &one.what)],
-                one.count,
+                &[("what", what)],
+                count,
             );
         }
     }

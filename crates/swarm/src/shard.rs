@@ -9,7 +9,7 @@ use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
 use crate::peers::{Peers, View};
 use crate::selection::Selection;
-use crate::slot_index::SlotIndex;
+use crate::slot_index::{Probes, SlotIndex};
 use crate::torrent::{RetiredTorrent, Scraped, Torrent, Torrents};
 
 /// What a peer says when it announces.
@@ -85,6 +85,10 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     pub(crate) fn find(&self, info_hash: &InfoHash, hash: u64) -> Option<usize> {
         self.index
             .find(hash, |slot| self.torrents.at(slot).info_hash == *info_hash)
+    }
+
+    pub(crate) fn probes(&self) -> Probes {
+        self.index.probes()
     }
 
     pub(crate) fn torrents(&self) -> &Torrents<S, K, N> {
@@ -361,6 +365,15 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             rules.usage.remove_live();
             return Err(refused);
         }
+        let torrents = &self.torrents;
+        let hash_of = |other: usize| rules.key.hash::<20>(&torrents.at(other).info_hash.0);
+        if self.index.insert(hash, slot, hash_of).is_err() {
+            rules.usage.remove_live();
+            if let Some(addresses) = rules.addresses {
+                addresses.remove(first);
+            }
+            return Err(Refused::Torrents);
+        }
 
         let retired = self
             .retired
@@ -373,10 +386,6 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             info_hash: *info_hash,
             completed,
             peers: Peers::EMPTY,
-        });
-        let torrents = &self.torrents;
-        self.index.insert(hash, slot, |other| {
-            rules.key.hash::<20>(&torrents.at(other).info_hash.0)
         });
         Ok(slot)
     }

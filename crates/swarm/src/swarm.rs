@@ -9,6 +9,7 @@ use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
 use crate::shard::{self, Announce, Announced, Rules, Shard};
+use crate::slot_index::Probes;
 use crate::torrent::Scraped;
 
 /// The fewest shards: enough that two workers seldom meet, and that a shard's
@@ -113,6 +114,15 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             totals.downloads += shard.downloads;
         }
         totals
+    }
+
+    /// How far look-ups of torrents go, locking one shard at a time.
+    pub fn probes(&self) -> Probes {
+        let mut probes = Probes::default();
+        for number in 0..self.shards.len() {
+            probes += self.lock_number(number).probes();
+        }
+        probes
     }
 
     /// How many shards there are.

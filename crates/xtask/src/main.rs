@@ -4,12 +4,14 @@
 //! * [`mod@bench`]: what a tracker costs, next to the least that it could.
 //! * [`check`]: everything that can be said about the code without running it.
 //! * [`dist`]: packages for distributions.
+//! * [`fuzz`]: the fuzz targets, for some time each.
 //! * [`mod@test`]: all tests, and what they need from the system.
 
 mod bench;
 mod check;
 mod dependencies;
 mod dist;
+mod fuzz;
 mod generate;
 mod requirements;
 mod source;
@@ -44,6 +46,8 @@ enum Task {
     /// Build packages
     #[command(subcommand)]
     Dist(dist::Distribution),
+    /// Run the fuzz targets
+    Fuzz(fuzz::Arguments),
     /// Run all tests
     Test(test::Arguments),
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => check::run(),
         Task::Dist(distribution) => dist::run(&distribution),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
     };
     match outcome {

@@ -91,7 +91,8 @@
       default = 10000000;
       description = ''
         Most torrents that have peers. One with peers of both IPv4 and IPv6
-        counts twice.
+        counts twice. Of as many that have none, IPv4 and IPv6 each, download
+        counts are kept.
       '';
     };
     max_peers_per_torrent = lib.mkOption {

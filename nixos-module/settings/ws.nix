@@ -225,7 +225,8 @@
       default = 1000000;
       description = ''
         Most torrents that have peers. With protocol.separate_families, one with
-        peers of both counts twice.
+        peers of both counts twice. Of as many that have none, download counts
+        are kept.
       '';
     };
     max_peers_per_torrent = lib.mkOption {

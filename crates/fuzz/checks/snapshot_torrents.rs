@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, Usage};
+use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, TorrentWalk, Usage};
 
 const NOW: u32 = 1_000;
 const LIFETIME_SECONDS: u16 = 1_800;
@@ -52,12 +52,11 @@ type Contents = (SwarmTotals, Vec<([u8; 20], [u32; 3])>);
 
 fn contents<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) -> Contents {
     let mut torrents = Vec::new();
-    for number in 0..swarm.shard_count() {
-        swarm.for_each_torrent_of(number, |info_hash, scraped| {
-            let counts = [scraped.seeders, scraped.leechers, scraped.completed];
-            torrents.push((info_hash.0, counts));
-        });
-    }
+    let mut walk = TorrentWalk::new();
+    while walk.step(swarm, |info_hash, scraped| {
+        let counts = [scraped.seeders, scraped.leechers, scraped.completed];
+        torrents.push((info_hash.0, counts));
+    }) {}
     torrents.sort_unstable();
     (swarm.totals(), torrents)
 }

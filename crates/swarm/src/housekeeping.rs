@@ -64,8 +64,10 @@ impl Housekeeping {
         now: u32,
         keep: impl Fn(&InfoHash) -> bool,
     ) -> Duration {
-        // Empty shards are steps, too.
-        let live = swarms.usage().live().max(swarms.shard_count());
+        // Empty shards are steps, too, as are torrents without peers and the
+        // parts they are in, of which there are no more than of shards.
+        let usage = swarms.usage();
+        let live = (usage.live() + usage.retired()).max(2 * swarms.shard_count());
         let [first, second] = &self.walks;
         let size = live.max(first.size).max(second.size);
         let steps = size.div_ceil(TORRENTS_PER_STEP) as u32;

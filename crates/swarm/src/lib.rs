@@ -9,10 +9,12 @@
 //!
 //! * [`Swarm`]: finds and locks the shard of a torrent; totals.
 //! * [`LockedShard`]: announce, scrape and remove, on one shard.
-//! * [`Sweep`]: expiry in steps of bounded length.
+//! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
+//!   all torrents, likewise.
 //! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
 //!   and their expiry spread over time.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
+//! * `retired`: torrents without peers, whose downloads still count.
 //! * [`Selection`]: the peers of a reply, as slices to be copied.
 //! * [`snapshot`]: the torrents of a shard as bytes, and back.
 //!
@@ -24,12 +26,14 @@
 
 mod address_counts;
 mod deadline;
+mod downloads;
 mod families;
 mod hash_key;
 mod housekeeping;
 mod limits;
 mod peers;
 mod position_index;
+mod retired;
 mod selection;
 mod shard;
 mod slot_index;
@@ -37,6 +41,7 @@ pub mod snapshot;
 mod swarm;
 mod sweep;
 mod torrent;
+mod walk;
 
 pub use aquatic_bittorrent::SwarmTotals;
 pub use deadline::MAX_LIFETIME_SECONDS;
@@ -50,6 +55,7 @@ pub use slot_index::Probes;
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
 pub use torrent::Scraped;
+pub use walk::TorrentWalk;
 
 /// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.
 ///

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// The caps of a swarm; `None` is no cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Torrents with peers, over all swarms that share a [`Usage`]. As many
-    /// torrents again are kept without peers, for their download counts.
+    /// Torrents with peers, over all swarms that share a [`Usage`]. In each of
+    /// them, as many torrents again are kept without peers, for their download
+    /// counts.
     pub max_torrents: Option<NonZeroUsize>,
     /// Peers of one torrent, in one swarm.
     pub max_peers_per_torrent: Option<NonZeroU32>,
@@ -77,9 +78,8 @@ impl Usage {
         self.live.fetch_sub(1, Relaxed);
     }
 
-    /// Takes a place for a torrent without peers, unless all are taken.
-    pub(crate) fn try_add_retired(&self, limits: &Limits) -> bool {
-        add_below(&self.retired, limits.max_torrents)
+    pub(crate) fn add_retired(&self) {
+        self.retired.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn remove_retired(&self) {

@@ -1,14 +1,15 @@
 //! The peers of one torrent, in wire form.
 //!
 //! Records stand in one contiguous run, seeders before leechers, so that a
-//! reply is a copy of a few slices and a peer's role needs no bit. Deadlines
-//! stand in a second run, in the same order. There are three ways to keep the
-//! runs, for three sizes; all operations are written once.
+//! reply is a copy of a few slices and a peer's role needs no bit. Marks, which
+//! say when peers are to be forgotten, stand in a second run, in the same order.
+//! There are three ways to keep the runs, for three sizes; all operations are
+//! written once.
 
 mod indexed;
 mod many;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Epoch, Mark, Term};
 use crate::hash_key::HashKey;
 use indexed::Indexed;
 use many::Many;
@@ -31,25 +32,35 @@ pub(crate) enum Peers<const S: usize, const K: usize, const N: usize> {
 pub(crate) struct Few<const S: usize, const N: usize> {
     len: u8,
     seeders: u8,
+    epoch: Epoch,
     records: [[u8; S]; N],
-    deadlines: [Deadline; N],
+    marks: [Mark; N],
 }
 
 /// The peers as they can be read.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a, const S: usize> {
     pub(crate) records: &'a [[u8; S]],
-    pub(crate) deadlines: &'a [Deadline],
     /// How many of the records, from the start, are seeders.
     pub(crate) seeders: usize,
+}
+
+/// Peers that have one epoch, to be kept in another way.
+#[derive(Clone, Copy)]
+struct Run<'a, const S: usize> {
+    records: &'a [[u8; S]],
+    marks: &'a [Mark],
+    seeders: usize,
+    epoch: Epoch,
 }
 
 impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
     pub(crate) const EMPTY: Self = Self::Few(Few {
         len: 0,
         seeders: 0,
+        epoch: Epoch::START,
         records: [[0; S]; N],
-        deadlines: [[0; 2]; N],
+        marks: [[0; 2]; N],
     });
 
     #[inline]
@@ -57,7 +68,6 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         match self {
             Self::Few(few) => View {
                 records: &few.records[..usize::from(few.len)],
-                deadlines: &few.deadlines[..usize::from(few.len)],
                 seeders: usize::from(few.seeders),
             },
             Self::Many(many) => many.view(),
@@ -79,11 +89,22 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         records.iter().position(|other| other[..K] == record[..K])
     }
 
+    /// What is known of the peer at `position`.
+    #[inline]
+    pub(crate) fn term(&self, position: usize) -> Term {
+        match self {
+            Self::Few(few) => few.epoch.term(few.marks[position]),
+            Self::Many(many) => many.epoch.term(many.marks()[position]),
+            Self::Indexed(indexed) => indexed.term(position),
+        }
+    }
+
     /// Replaces the record at `position` by one of the same key.
-    pub(crate) fn refresh(&mut self, position: usize, record: [u8; S], deadline: Deadline) {
-        let (records, deadlines) = self.runs();
+    #[inline]
+    pub(crate) fn refresh(&mut self, position: usize, record: [u8; S], term: Term) {
+        let (records, _) = self.runs();
         records[position] = record;
-        deadlines[position] = deadline;
+        self.set_term(position, term);
     }
 
     /// Adds a peer whose key is not there yet; returns its position.
@@ -91,7 +112,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         &mut self,
         record: [u8; S],
         is_seeder: bool,
-        deadline: Deadline,
+        term: Term,
         key: &HashKey,
     ) -> usize {
         self.make_room(key);
@@ -100,7 +121,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         if let Self::Indexed(indexed) = self {
             indexed.index_new(&record, key);
         }
-        self.push(record, deadline);
+        self.push(record, term);
         if is_seeder {
             self.exchange(seeders, len, key);
             self.set_seeders(seeders + 1);
@@ -151,19 +172,28 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         if left == right {
             return;
         }
-        let (records, deadlines) = self.runs();
+        let (records, marks) = self.runs();
         records.swap(left, right);
-        deadlines.swap(left, right);
+        marks.swap(left, right);
         if let Self::Indexed(indexed) = self {
             indexed.exchanged(left, right, key);
         }
     }
 
-    fn runs(&mut self) -> (&mut [[u8; S]], &mut [Deadline]) {
+    #[inline]
+    fn set_term(&mut self, position: usize, term: Term) {
+        match self {
+            Self::Few(few) => few.marks[position] = few.epoch.mark(term, &mut few.marks),
+            Self::Many(many) => many.set_term(position, term),
+            Self::Indexed(indexed) => indexed.set_term(position, term),
+        }
+    }
+
+    fn runs(&mut self) -> (&mut [[u8; S]], &mut [Mark]) {
         match self {
             Self::Few(few) => {
                 let len = usize::from(few.len);
-                (&mut few.records[..len], &mut few.deadlines[..len])
+                (&mut few.records[..len], &mut few.marks[..len])
             }
             Self::Many(many) => many.runs(),
             Self::Indexed(indexed) => indexed.runs(),
@@ -180,15 +210,16 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
     }
 
     /// Appends to the runs, which have room for it.
-    fn push(&mut self, record: [u8; S], deadline: Deadline) {
+    fn push(&mut self, record: [u8; S], term: Term) {
         match self {
             Self::Few(few) => {
-                few.records[usize::from(few.len)] = record;
-                few.deadlines[usize::from(few.len)] = deadline;
+                let position = usize::from(few.len);
+                few.records[position] = record;
+                few.marks[position] = few.epoch.mark(term, &mut few.marks);
                 few.len += 1;
             }
-            Self::Many(many) => many.push(record, deadline),
-            Self::Indexed(indexed) => indexed.push(record, deadline),
+            Self::Many(many) => many.push(record, term),
+            Self::Indexed(indexed) => indexed.push(record, term),
         }
     }
 
@@ -199,13 +230,13 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
             Self::Many(many) => {
                 many.pop();
                 if many.len() <= N / 2 {
-                    *self = Self::few(self.view());
+                    *self = Self::few(many.run());
                 }
             }
             Self::Indexed(indexed) => {
                 indexed.pop(key);
                 if indexed.len() <= MIN_INDEXED {
-                    *self = Self::Many(Many::of(self.view()));
+                    *self = Self::Many(Many::of(indexed.run()));
                 }
             }
         }
@@ -215,33 +246,44 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
     fn make_room(&mut self, key: &HashKey) {
         match self {
             Self::Few(few) if usize::from(few.len) == N => {
-                *self = Self::Many(Many::of(self.view()));
+                *self = Self::Many(Many::of(few.run()));
             }
             Self::Many(many) if many.len() == MAX_UNINDEXED => {
-                let indexed = Indexed::of(many.view(), key);
+                let indexed = Indexed::of(many.run(), key);
                 *self = Self::Indexed(Box::new(indexed));
             }
             _ => {}
         }
     }
 
-    fn few(view: View<'_, S>) -> Self {
+    fn few(run: Run<'_, S>) -> Self {
         let Self::Few(mut few) = Self::EMPTY else {
             return Self::EMPTY;
         };
-        let len = view.records.len();
-        few.records[..len].copy_from_slice(view.records);
-        few.deadlines[..len].copy_from_slice(view.deadlines);
+        let len = run.records.len();
+        few.records[..len].copy_from_slice(run.records);
+        few.marks[..len].copy_from_slice(run.marks);
         few.len = len as u8;
-        few.seeders = view.seeders as u8;
+        few.seeders = run.seeders as u8;
+        few.epoch = run.epoch;
         Self::Few(few)
+    }
+}
+
+impl<const S: usize, const N: usize> Few<S, N> {
+    fn run(&self) -> Run<'_, S> {
+        Run {
+            records: &self.records[..usize::from(self.len)],
+            marks: &self.marks[..usize::from(self.len)],
+            seeders: usize::from(self.seeders),
+            epoch: self.epoch,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deadline;
 
     type Peers6 = Peers<6, 6, 4>;
 
@@ -250,10 +292,13 @@ mod tests {
         [a, b, c, d, 0x1a, 0xe1]
     }
 
+    fn term(number: u32) -> Term {
+        Term::new(number, 9, number.is_multiple_of(5))
+    }
+
     /// What any [`Peers`] must be: seeders first, each found where it stands.
     fn assert_sound(peers: &Peers6, key: &HashKey) {
         let view = peers.view();
-        assert_eq!(view.records.len(), view.deadlines.len());
         assert!(view.seeders <= view.records.len());
         for (position, record) in view.records.iter().enumerate() {
             assert_eq!(peers.find(record, key), Some(position));
@@ -270,12 +315,7 @@ mod tests {
         let key = HashKey::new([5; 16]);
         let mut peers = Peers6::EMPTY;
         for number in 0..300 {
-            let position = peers.insert(
-                record(number),
-                number % 3 == 0,
-                deadline::after(number, 9),
-                &key,
-            );
+            let position = peers.insert(record(number), number % 3 == 0, term(number), &key);
             assert_eq!(peers.view().records[position], record(number));
             assert_eq!(position < peers.view().seeders, number % 3 == 0);
             assert_sound(&peers, &key);
@@ -285,7 +325,7 @@ mod tests {
 
         for number in 0..300 {
             let position = peers.find(&record(number), &key).unwrap();
-            assert_eq!(peers.view().deadlines[position], deadline::after(number, 9));
+            assert_eq!(peers.term(position), term(number));
             let role = number % 2 == 0;
             let position = peers.set_role(position, role, &key);
             assert_eq!(peers.view().records[position], record(number));

@@ -1,16 +1,17 @@
 //! A part of the torrents, behind one lock.
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-use hashbrown::HashTable;
 
 use crate::address_counts::AddressCounts;
-use crate::deadline::{self, Deadline};
+use crate::deadline::Term;
+use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
 use crate::peers::{Peers, View};
+use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
-use crate::slot_index::{Probes, SlotIndex};
-use crate::torrent::{RetiredTorrent, Scraped, Torrent, Torrents};
+use crate::slot_index::{MAX_SLOTS, Probes, SlotIndex};
+use crate::torrent::{Scraped, Torrent, Torrents};
 
 /// What a peer says when it announces.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +44,23 @@ pub struct Announced<'a, const S: usize> {
     pub peers: Selection<'a, S>,
 }
 
+/// A peer to be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct NewPeer<const S: usize> {
+    pub(crate) record: [u8; S],
+    pub(crate) is_seeder: bool,
+    pub(crate) term: Term,
+    /// Whether it says that it has completed its download.
+    pub(crate) has_completed: bool,
+}
+
 /// What all shards of a swarm have in common.
 pub(crate) struct Rules<'a> {
     pub(crate) key: &'a HashKey,
     pub(crate) limits: &'a Limits,
     pub(crate) usage: &'a Usage,
     pub(crate) addresses: Option<&'a AddressCounts>,
+    pub(crate) retired: &'a Retired,
 }
 
 /// Some of the torrents.
@@ -56,25 +68,20 @@ pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     /// Slots of torrents by info hash.
     index: SlotIndex,
     torrents: Torrents<S, K, N>,
-    retired: HashTable<RetiredTorrent>,
     pub(crate) peers: usize,
     pub(crate) seeders: usize,
     /// Downloads that were counted here, in torrents that are gone, too.
     pub(crate) downloads: u64,
 }
 
-/// The most torrents of a shard: what a slot number can count, but for one.
-pub(crate) const MAX_TORRENTS: usize = NOWHERE;
-
-/// The slot of no torrent.
-const NOWHERE: usize = 0xffff;
+/// The most torrents of a shard.
+pub(crate) const MAX_TORRENTS: usize = MAX_SLOTS;
 
 impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     pub(crate) const fn new() -> Self {
         Self {
             index: SlotIndex::new(),
             torrents: Torrents::new(),
-            retired: HashTable::new(),
             peers: 0,
             seeders: 0,
             downloads: 0,
@@ -95,18 +102,15 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         &self.torrents
     }
 
-    pub(crate) fn retired(&self) -> impl Iterator<Item = &RetiredTorrent> {
-        self.retired.iter()
-    }
-
-    pub(crate) fn scrape(&self, info_hash: &InfoHash, hash: u64) -> Scraped {
+    pub(crate) fn scrape(&self, info_hash: &InfoHash, hash: u64, rules: &Rules<'_>) -> Scraped {
         if let Some(slot) = self.find(info_hash, hash) {
             return self.torrents.at(slot).scraped();
         }
-        let retired = self
-            .retired
-            .find(hash, |retired| retired.info_hash == *info_hash);
-        retired.map_or_else(Scraped::default, RetiredTorrent::scraped)
+        let retired = rules.retired.find(info_hash, hash);
+        Scraped {
+            completed: retired.map_or(0, Downloads::count),
+            ..Scraped::default()
+        }
     }
 
     #[inline]
@@ -125,7 +129,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 seeders,
                 leechers,
                 completed,
-            } = self.scrape(info_hash, hash);
+            } = self.scrape(info_hash, hash, rules);
             return Ok(Announced {
                 seeders,
                 leechers,
@@ -134,24 +138,20 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             });
         }
 
-        let deadline = deadline::after(announce.now, announce.lifetime);
-        let (slot, position) = self.store(
-            known,
-            info_hash,
-            hash,
-            (announce.record, announce.is_seeder, deadline),
-            announce.event == AnnounceEvent::Completed,
-            rules,
-        )?;
+        let peer = NewPeer {
+            record: announce.record,
+            is_seeder: announce.is_seeder,
+            term: Term::new(announce.now, announce.lifetime, announce.is_seeder),
+            has_completed: announce.event == AnnounceEvent::Completed,
+        };
+        let (slot, position) = self.store(known, info_hash, hash, peer, rules)?;
         let torrent = self.torrents.at(slot);
-        let View {
-            records, seeders, ..
-        } = torrent.peers.view();
+        let View { records, seeders } = torrent.peers.view();
         let leechers = records.len() - seeders;
         Ok(Announced {
             seeders: (seeders - usize::from(announce.is_seeder)) as u32,
             leechers: (leechers - usize::from(!announce.is_seeder)) as u32,
-            completed: torrent.completed,
+            completed: torrent.downloads.count(),
             peers: Selection::choose(
                 records,
                 seeders,
@@ -169,27 +169,35 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         known: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
-        (record, is_seeder, deadline): ([u8; S], bool, Deadline),
-        has_completed: bool,
+        peer: NewPeer<S>,
         rules: &Rules<'_>,
     ) -> Result<(usize, usize), Refused> {
+        let NewPeer {
+            record,
+            is_seeder,
+            mut term,
+            has_completed,
+        } = peer;
         let Some(slot) = known else {
             let slot = self.create(info_hash, hash, &record, rules)?;
             let torrent = self.torrents.at_mut(slot);
-            let position = torrent.peers.insert(record, is_seeder, deadline, rules.key);
-            let is_download = has_completed && is_seeder;
-            torrent.completed = torrent.completed.saturating_add(u32::from(is_download));
-            self.downloads += u64::from(is_download);
+            let position = torrent.peers.insert(record, is_seeder, term, rules.key);
+            if has_completed && is_seeder {
+                torrent.downloads.add(None);
+                self.downloads += 1;
+            }
             self.peers += 1;
             self.seeders += usize::from(is_seeder);
             return Ok((slot, position));
         };
 
         let torrent = self.torrents.at_mut(slot);
-        let position = torrent.peers.find(&record, rules.key);
-        let was_seeder = position.is_some_and(|position| position < torrent.peers.view().seeders);
-        let position = if let Some(position) = position {
-            torrent.peers.refresh(position, record, deadline);
+        let found = torrent.peers.find(&record, rules.key);
+        let before = found.map(|position| torrent.peers.term(position));
+        let was_seeder = found.is_some_and(|position| position < torrent.peers.view().seeders);
+        let position = if let Some(position) = found {
+            term.has_seeded |= before.is_some_and(|before| before.has_seeded);
+            torrent.peers.refresh(position, record, term);
             torrent.peers.set_role(position, is_seeder, rules.key)
         } else {
             let max = rules.limits.max_peers_per_torrent;
@@ -200,13 +208,18 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 addresses.add(&record)?;
             }
             self.peers += 1;
-            torrent.peers.insert(record, is_seeder, deadline, rules.key)
+            torrent.peers.insert(record, is_seeder, term, rules.key)
         };
-        // An announce that is sent again, because its reply was lost, comes
-        // from a peer that is a seeder by now: it is the same download.
-        let is_download = has_completed && is_seeder && !was_seeder;
-        torrent.completed = torrent.completed.saturating_add(u32::from(is_download));
-        self.downloads += u64::from(is_download);
+        // A peer has one download as long as it is there. An announce that is
+        // sent again, because its reply was lost, comes from a peer that is a
+        // seeder by now.
+        let had_download = before.is_some_and(|before| before.has_seeded);
+        if has_completed && is_seeder && !had_download {
+            // It was heard of as much earlier as its end has moved.
+            let seconds = before.map(|before| term.until.saturating_sub(before.until));
+            torrent.downloads.add(seconds);
+            self.downloads += 1;
+        }
         self.seeders = self.seeders + usize::from(is_seeder) - usize::from(was_seeder);
         Ok((slot, position))
     }
@@ -256,93 +269,33 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         let torrents = &self.torrents;
         let hash_of = |slot: usize| rules.key.hash::<20>(&torrents.at(slot).info_hash.0);
         let hash = rules.key.hash::<20>(&gone.info_hash.0);
-        // The last torrent has taken the slot, so the slots of all that the
-        // index has are right again before it looks at them.
-        if slot < torrents.len() {
-            self.index.set(hash, slot, NOWHERE);
-            self.index.set(hash_of(slot), torrents.len(), slot);
-            self.index.remove(hash, NOWHERE, hash_of);
-        } else {
-            self.index.remove(hash, slot, hash_of);
-        }
+        self.index.swap_remove(hash, slot, torrents.len(), hash_of);
 
-        if retire && gone.completed > 0 {
-            self.retire(gone.info_hash, hash, gone.completed, rules);
+        if retire && gone.downloads > Downloads::NONE {
+            let torrent = RetiredTorrent {
+                info_hash: gone.info_hash,
+                downloads: gone.downloads,
+            };
+            rules.retired.keep(torrent, hash, rules.key, rules.usage);
         }
-    }
-
-    /// Keeps a torrent's downloads, in the place of another's if all are taken.
-    pub(crate) fn retire(
-        &mut self,
-        info_hash: InfoHash,
-        hash: u64,
-        completed: u32,
-        rules: &Rules<'_>,
-    ) {
-        if !rules.usage.try_add_retired(rules.limits) && !self.forget_one(rules) {
-            return;
-        }
-        let torrent = RetiredTorrent {
-            info_hash,
-            completed,
-        };
-        self.retired.insert_unique(hash, torrent, |other| {
-            rules.key.hash::<20>(&other.info_hash.0)
-        });
     }
 
     /// Sets a torrent's downloads if it has fewer.
-    pub(crate) fn restore_completed(
+    pub(crate) fn restore_downloads(
         &mut self,
         info_hash: &InfoHash,
         hash: u64,
-        completed: u32,
+        downloads: Downloads,
         rules: &Rules<'_>,
     ) {
         if let Some(slot) = self.find(info_hash, hash) {
-            let torrent = self.torrents.at_mut(slot);
-            torrent.completed = torrent.completed.max(completed);
-        } else if let Some(retired) = self
-            .retired
-            .find_mut(hash, |retired| retired.info_hash == *info_hash)
-        {
-            retired.completed = retired.completed.max(completed);
-        } else if completed > 0 {
-            self.retire(*info_hash, hash, completed, rules);
-        }
-    }
-
-    /// Forgets retired torrents that are not to be kept.
-    pub(crate) fn retain_retired(
-        &mut self,
-        mut keep: impl FnMut(&InfoHash) -> bool,
-        rules: &Rules<'_>,
-    ) {
-        self.retired.retain(|torrent| {
-            let keep = keep(&torrent.info_hash);
-            if !keep {
-                rules.usage.remove_retired();
-            }
-            keep
-        });
-    }
-
-    /// Forgets any retired torrent; its place goes to another.
-    fn forget_one(&mut self, rules: &Rules<'_>) -> bool {
-        let Some(any) = self.retired.iter().next() else {
-            return false;
-        };
-        let info_hash = any.info_hash;
-        let hash = rules.key.hash::<20>(&info_hash.0);
-        match self
-            .retired
-            .find_entry(hash, |other| other.info_hash == info_hash)
-        {
-            Ok(entry) => {
-                entry.remove();
-                true
-            }
-            Err(_) => false,
+            self.torrents.at_mut(slot).downloads.merge(downloads);
+        } else if downloads > Downloads::NONE {
+            let torrent = RetiredTorrent {
+                info_hash: *info_hash,
+                downloads,
+            };
+            rules.retired.keep(torrent, hash, rules.key, rules.usage);
         }
     }
 
@@ -375,16 +328,10 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             return Err(Refused::Torrents);
         }
 
-        let retired = self
-            .retired
-            .find_entry(hash, |retired| retired.info_hash == *info_hash);
-        let completed = retired.map_or(0, |entry| {
-            rules.usage.remove_retired();
-            entry.remove().0.completed
-        });
+        let downloads = rules.retired.take(info_hash, hash, rules.key, rules.usage);
         self.torrents.push(Torrent {
             info_hash: *info_hash,
-            completed,
+            downloads,
             peers: Peers::EMPTY,
         });
         Ok(slot)

@@ -36,6 +36,12 @@ const MAX_GROWTHS: usize = 4;
 /// found nevertheless.
 const MAX_MOVES: usize = 32;
 
+/// The most slots: what 16 bits can count, but for one.
+pub(crate) const MAX_SLOTS: usize = NOWHERE;
+
+/// The slot of nothing.
+const NOWHERE: usize = 0xffff;
+
 /// Slots by hash.
 pub(crate) struct SlotIndex {
     buckets: Vec<Bucket>,
@@ -186,6 +192,25 @@ impl SlotIndex {
                 *self = shrunk;
             }
         }
+    }
+
+    /// Removes a slot of a list without gaps, of which the one at `last` has
+    /// taken the place. `hash_of` gives the hashes of the list as it is then.
+    pub(crate) fn swap_remove(
+        &mut self,
+        hash: u64,
+        slot: usize,
+        last: usize,
+        hash_of: impl Fn(usize) -> u64,
+    ) {
+        if slot == last {
+            return self.remove(hash, slot, hash_of);
+        }
+        // The slots of all that the index has must be right again before it
+        // looks at them.
+        self.set(hash, slot, NOWHERE);
+        self.set(hash_of(slot), last, slot);
+        self.remove(hash, NOWHERE, hash_of);
     }
 
     /// Notes that what stood in slot `from` now stands in slot `to`.

@@ -5,24 +5,27 @@
 //! | bytes | what |
 //! |---|---|
 //! | 20 | info hash |
-//! | 4 | downloads, little-endian like all numbers |
+//! | 4 | downloads, little-endian like all numbers; the highest bit says that none was witnessed |
 //! | 4 | seeders in this entry |
 //! | 4 | leechers in this entry |
 //! | `S` each | records of the seeders, then of the leechers |
-//! | 2 each | seconds they have left, in the same order |
+//! | 2 each | seconds they have left, in the same order; the highest bit says that a leecher has been a seeder |
 //!
 //! A large torrent takes several entries; one without peers takes one. What
 //! kind of peers a block holds, and whether it arrived undamaged, is for the
 //! caller to know.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 
 use aquatic_bittorrent::InfoHash;
 
-use crate::deadline;
+use crate::deadline::Term;
+use crate::downloads::Downloads;
 use crate::peers::View;
-use crate::shard::Shard;
+use crate::shard::{NewPeer, Shard};
 use crate::swarm::Swarm;
+use crate::torrent::Torrent;
+use crate::walk::{RetiredWalk, TorrentWalk};
 
 /// A block is closed when it has grown beyond this.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -30,6 +33,10 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// How many torrents, and peers, are copied before the lock is given back.
 const TORRENTS_PER_LOCK: usize = 256;
 const PEERS_PER_LOCK: usize = 16_384;
+
+/// The bit of a leecher's seconds that says that it has been a seeder. Seconds
+/// are fewer, so before there was such a bit it was 0.
+const HAS_SEEDED: u16 = 1 << 15;
 
 /// A walk over all torrents that copies them.
 ///
@@ -41,6 +48,7 @@ pub struct SnapshotWalk {
     shard: usize,
     slots: Option<usize>,
     positions: Option<usize>,
+    retired: RetiredWalk,
 }
 
 /// What [`restore`] found.
@@ -89,12 +97,15 @@ impl SnapshotWalk {
             let shard = swarm.lock_number(self.shard);
             self.copy_some(&shard, now, out);
             if self.slots.is_none() {
-                for torrent in shard.retired() {
-                    write_header(out, &torrent.info_hash, torrent.completed, 0, 0);
-                }
                 self.shard += 1;
             }
         }
+        while out.len() - start < BLOCK_BYTES
+            && self.retired.step(swarm, TORRENTS_PER_LOCK, |part, slot| {
+                let torrent = &part.torrents()[slot];
+                write_header(out, &torrent.info_hash, torrent.downloads, 0, 0);
+            })
+        {}
         out.len() > start
     }
 
@@ -112,17 +123,11 @@ impl SnapshotWalk {
                 break;
             }
             let torrent = shard.torrents().at(slots - 1);
-            let view = torrent.peers.view();
-            let len = view.records.len();
+            let len = torrent.peers.len();
             let end = self.positions.take().unwrap_or(len).min(len);
             let start = end.saturating_sub(peers_left);
             peers_left -= end - start;
-            let some = View {
-                records: &view.records[start..end],
-                deadlines: &view.deadlines[start..end],
-                seeders: view.seeders.clamp(start, end) - start,
-            };
-            write_entry(out, &torrent.info_hash, torrent.completed, some, now);
+            write_entry(out, torrent, start..end, now);
             if start > 0 {
                 self.positions = Some(start);
                 break;
@@ -164,12 +169,12 @@ pub fn copy_downloads<const S: usize, const K: usize, const N: usize, E>(
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut block = Vec::new();
-    for number in 0..swarm.shard_count() {
-        swarm.for_each_torrent_of(number, |info_hash, scraped| {
-            if scraped.completed > 0 {
-                write_header(&mut block, info_hash, scraped.completed, 0, 0);
-            }
-        });
+    let mut walk = TorrentWalk::new();
+    while walk.step_with_downloads(swarm, |info_hash, _, downloads| {
+        if downloads > Downloads::NONE {
+            write_header(&mut block, info_hash, downloads, 0, 0);
+        }
+    }) {
         if block.len() >= BLOCK_BYTES {
             write(&block)?;
             block.clear();
@@ -211,7 +216,7 @@ pub fn restore<const S: usize, const K: usize, const N: usize>(
 /// One entry of a block.
 struct Entry<'a, const S: usize> {
     info_hash: InfoHash,
-    completed: u32,
+    downloads: Downloads,
     seeders: usize,
     records: &'a [[u8; S]],
     remaining: &'a [[u8; 2]],
@@ -221,7 +226,7 @@ impl<'a, const S: usize> Entry<'a, S> {
     /// Splits the first entry off `bytes`.
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (info_hash, rest) = bytes.split_first_chunk::<20>()?;
-        let (completed, rest) = rest.split_first_chunk::<4>()?;
+        let (downloads, rest) = rest.split_first_chunk::<4>()?;
         let (seeders, rest) = rest.split_first_chunk::<4>()?;
         let (leechers, rest) = rest.split_first_chunk::<4>()?;
         let seeders = u32::from_le_bytes(*seeders) as usize;
@@ -230,7 +235,7 @@ impl<'a, const S: usize> Entry<'a, S> {
         let (remaining, rest) = rest.split_at_checked(count * 2)?;
         let entry = Self {
             info_hash: InfoHash(*info_hash),
-            completed: u32::from_le_bytes(*completed),
+            downloads: Downloads::from_stored(u32::from_le_bytes(*downloads)),
             seeders,
             records: records.as_chunks().0,
             remaining: remaining.as_chunks().0,
@@ -251,13 +256,17 @@ impl<'a, const S: usize> Entry<'a, S> {
         let mut slot = shard.find(&self.info_hash, hash);
         let peers = self.records.iter().zip(self.remaining).enumerate();
         for (position, (record, remaining)) in peers.take_while(|_| with_peers) {
-            let remaining = u16::from_le_bytes(*remaining).min(lifetime);
-            let peer = (
-                *record,
-                position < self.seeders,
-                deadline::after(now, remaining),
-            );
-            match shard.store(slot, &self.info_hash, hash, peer, false, &rules) {
+            let remaining = u16::from_le_bytes(*remaining);
+            let is_seeder = position < self.seeders;
+            let seconds = (remaining & !HAS_SEEDED).min(lifetime);
+            let has_seeded = is_seeder || remaining & HAS_SEEDED != 0;
+            let peer = NewPeer {
+                record: *record,
+                is_seeder,
+                term: Term::new(now, seconds, has_seeded),
+                has_completed: false,
+            };
+            match shard.store(slot, &self.info_hash, hash, peer, &rules) {
                 Ok((known, _)) => {
                     slot = Some(known);
                     restored.peers += 1;
@@ -265,34 +274,49 @@ impl<'a, const S: usize> Entry<'a, S> {
                 Err(_) => restored.refused += 1,
             }
         }
-        shard.restore_completed(&self.info_hash, hash, self.completed, &rules);
+        shard.restore_downloads(&self.info_hash, hash, self.downloads, &rules);
     }
 }
 
-fn write_entry<const S: usize>(
+/// Writes a torrent with the peers at these positions.
+fn write_entry<const S: usize, const K: usize, const N: usize>(
     out: &mut Vec<u8>,
-    info_hash: &InfoHash,
-    completed: u32,
-    view: View<'_, S>,
+    torrent: &Torrent<S, K, N>,
+    positions: Range<usize>,
     now: u32,
 ) {
-    let leechers = view.records.len() - view.seeders;
-    write_header(out, info_hash, completed, view.seeders, leechers);
-    out.extend_from_slice(view.records.as_flattened());
-    for deadline in view.deadlines {
-        out.extend_from_slice(&deadline::remaining(*deadline, now).to_le_bytes());
+    let View { records, seeders } = torrent.peers.view();
+    let Range { start, end } = positions;
+    let some_seeders = seeders.clamp(start, end) - start;
+    let leechers = end - start - some_seeders;
+    write_header(
+        out,
+        &torrent.info_hash,
+        torrent.downloads,
+        some_seeders,
+        leechers,
+    );
+    out.extend_from_slice(records[start..end].as_flattened());
+    for position in start..end {
+        let term = torrent.peers.term(position);
+        let flag = if term.has_seeded && position >= seeders {
+            HAS_SEEDED
+        } else {
+            0
+        };
+        out.extend_from_slice(&(term.remaining(now) | flag).to_le_bytes());
     }
 }
 
 fn write_header(
     out: &mut Vec<u8>,
     info_hash: &InfoHash,
-    completed: u32,
+    downloads: Downloads,
     seeders: usize,
     leechers: usize,
 ) {
     out.extend_from_slice(&info_hash.0);
-    for number in [completed, seeders as u32, leechers as u32] {
+    for number in [downloads.to_stored(), seeders as u32, leechers as u32] {
         out.extend_from_slice(&number.to_le_bytes());
     }
 }

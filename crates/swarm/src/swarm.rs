@@ -8,6 +8,7 @@ use aquatic_bittorrent::{InfoHash, SwarmTotals};
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
+use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Rules, Shard};
 use crate::slot_index::Probes;
 use crate::torrent::Scraped;
@@ -23,6 +24,7 @@ pub struct Swarm<const S: usize, const K: usize, const N: usize> {
     limits: Limits,
     usage: Arc<Usage>,
     addresses: Option<AddressCounts>,
+    retired: Retired,
 }
 
 /// A shard on cache lines of its own.
@@ -59,6 +61,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             addresses: limits
                 .max_peers_per_ip
                 .map(|max| AddressCounts::new(max, key)),
+            retired: Retired::new(limits.max_torrents, count),
             limits,
             usage,
         }
@@ -130,27 +133,6 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         self.shards.len()
     }
 
-    /// Calls `visit` for every torrent that has peers or downloads, locking
-    /// one shard at a time.
-    pub fn for_each_torrent(&self, mut visit: impl FnMut(&InfoHash, Scraped)) {
-        for number in 0..self.shard_count() {
-            self.for_each_torrent_of(number, &mut visit);
-        }
-    }
-
-    /// Calls `visit` for the torrents of one shard that have peers or
-    /// downloads, while it is locked. Shards are numbered from 0 to
-    /// [`shard_count`](Self::shard_count).
-    pub fn for_each_torrent_of(&self, number: usize, mut visit: impl FnMut(&InfoHash, Scraped)) {
-        let shard = self.lock_number(number);
-        for torrent in shard.torrents().iter() {
-            visit(&torrent.info_hash, torrent.scraped());
-        }
-        for torrent in shard.retired() {
-            visit(&torrent.info_hash, torrent.scraped());
-        }
-    }
-
     pub(crate) fn lock_number(&self, number: usize) -> MutexGuard<'_, Shard<S, K, N>> {
         // A panic ends the process, so what it left half-done is read by
         // nobody but the last snapshot, whose reader checks what it reads.
@@ -166,6 +148,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             limits: &self.limits,
             usage: &self.usage,
             addresses: self.addresses.as_ref(),
+            retired: &self.retired,
         }
     }
 
@@ -190,7 +173,9 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
     /// Adds, refreshes or (event `stopped`) removes a peer, and chooses others
     /// for it.
     ///
-    /// `completed` counts as a download unless the peer was known as a seeder.
+    /// `completed` counts as a download unless something is left to download or
+    /// the peer was known as a seeder before: a peer has one download as long as
+    /// it is there.
     ///
     /// # Errors
     ///
@@ -214,7 +199,8 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
 
     /// The counts of the torrent, zeros if there is none.
     pub fn scrape(&self) -> Scraped {
-        self.shard.scrape(&self.info_hash, self.hash)
+        let rules = self.swarm.rules();
+        self.shard.scrape(&self.info_hash, self.hash, &rules)
     }
 
     /// Removes a peer if it is there exactly as in `record`: not if only its

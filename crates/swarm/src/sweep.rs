@@ -2,9 +2,9 @@
 
 use aquatic_bittorrent::InfoHash;
 
-use crate::deadline;
 use crate::shard::{Rules, Shard};
 use crate::swarm::Swarm;
+use crate::walk::RetiredWalk;
 
 /// How many torrents, and peers of a large torrent, are looked at before the
 /// lock is given back: some tens of microseconds if all of them have to go.
@@ -23,6 +23,8 @@ pub struct Sweep {
     slots: Option<usize>,
     /// Peers of the torrent that are still to be seen, likewise.
     positions: Option<usize>,
+    /// Torrents without peers, which come last.
+    retired: RetiredWalk,
 }
 
 impl Sweep {
@@ -42,20 +44,27 @@ impl Sweep {
         allows: impl Fn(&InfoHash) -> bool,
     ) -> bool {
         let mut left = torrents.max(1);
+        let rules = swarm.rules();
         while left > 0 {
-            let rules = swarm.rules();
-            let mut shard = swarm.lock_number(self.shard);
             let batch = left.min(TORRENTS_PER_LOCK);
             // An empty shard costs a step as well.
-            left -= self.batch(&mut shard, &rules, now, batch, &allows).max(1);
-            if self.slots.is_none() {
-                shard.retain_retired(&allows, &rules);
-                self.shard += 1;
-                if self.shard == swarm.shard_count() {
-                    self.shard = 0;
-                    return true;
+            let mut seen = 1;
+            if self.shard < swarm.shard_count() {
+                let mut shard = swarm.lock_number(self.shard);
+                seen = self.batch(&mut shard, &rules, now, batch, &allows).max(1);
+                if self.slots.is_none() {
+                    self.shard += 1;
                 }
+            } else if !self.retired.step(swarm, batch, |part, slot| {
+                seen += 1;
+                if !allows(&part.torrents()[slot].info_hash) {
+                    part.remove_at(slot, rules.key, rules.usage);
+                }
+            }) {
+                *self = Self::default();
+                return true;
             }
+            left = left.saturating_sub(seen);
         }
         false
     }
@@ -76,14 +85,13 @@ impl Sweep {
         while slots > 0 && seen < torrents && peers_left > 0 {
             let slot = slots - 1;
             let allowed = allows(&shard.torrents().at(slot).info_hash);
-            let is_past = |deadline| !allowed || deadline::is_past(deadline, now);
-
             let count = shard.torrents().at(slot).peers.len();
             let mut positions = self.positions.take().unwrap_or(count).min(count);
             while positions > 0 && peers_left > 0 {
                 positions -= 1;
                 peers_left -= 1;
-                if is_past(shard.torrents().at(slot).peers.view().deadlines[positions]) {
+                let term = shard.torrents().at(slot).peers.term(positions);
+                if !allowed || term.is_past(now) {
                     shard.remove_at(slot, positions, rules);
                 }
             }

@@ -4,6 +4,7 @@ use std::mem;
 
 use aquatic_bittorrent::InfoHash;
 
+use crate::downloads::Downloads;
 use crate::peers::{Peers, View};
 
 /// The answer to a scrape, for one torrent (BEP 48).
@@ -21,8 +22,7 @@ pub struct Scraped {
 #[repr(align(64))]
 pub(crate) struct Torrent<const S: usize, const K: usize, const N: usize> {
     pub(crate) info_hash: InfoHash,
-    /// Downloads that were announced as completed.
-    pub(crate) completed: u32,
+    pub(crate) downloads: Downloads,
     pub(crate) peers: Peers<S, K, N>,
 }
 
@@ -33,12 +33,6 @@ const CHUNK: usize = 64;
 pub(crate) struct Torrents<const S: usize, const K: usize, const N: usize> {
     chunks: Vec<Box<[Torrent<S, K, N>; CHUNK]>>,
     len: usize,
-}
-
-/// A torrent whose peers have all gone, but whose downloads still count.
-pub(crate) struct RetiredTorrent {
-    pub(crate) info_hash: InfoHash,
-    pub(crate) completed: u32,
 }
 
 impl<const S: usize, const K: usize, const N: usize> Torrents<S, K, N> {
@@ -83,38 +77,22 @@ impl<const S: usize, const K: usize, const N: usize> Torrents<S, K, N> {
         self.chunks.truncate(self.len.div_ceil(CHUNK));
         torrent
     }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Torrent<S, K, N>> {
-        let all = self.chunks.iter().flat_map(|chunk| chunk.iter());
-        all.take(self.len)
-    }
 }
 
 impl<const S: usize, const K: usize, const N: usize> Torrent<S, K, N> {
     /// What stands where no torrent does.
     const VACANT: Self = Self {
         info_hash: InfoHash([0; 20]),
-        completed: 0,
+        downloads: Downloads::NONE,
         peers: Peers::EMPTY,
     };
 
     pub(crate) fn scraped(&self) -> Scraped {
-        let View {
-            records, seeders, ..
-        } = self.peers.view();
+        let View { records, seeders } = self.peers.view();
         Scraped {
             seeders: seeders as u32,
             leechers: (records.len() - seeders) as u32,
-            completed: self.completed,
-        }
-    }
-}
-
-impl RetiredTorrent {
-    pub(crate) fn scraped(&self) -> Scraped {
-        Scraped {
-            completed: self.completed,
-            ..Scraped::default()
+            completed: self.downloads.count(),
         }
     }
 }
@@ -125,7 +103,7 @@ mod tests {
 
     fn torrent(number: u32) -> Torrent<6, 6, 4> {
         Torrent {
-            completed: number,
+            downloads: Downloads::from_stored(number),
             ..Torrent::VACANT
         }
     }
@@ -141,12 +119,14 @@ mod tests {
         }
         for number in 0..200 {
             let slot = number * 7 % model.len();
-            assert_eq!(torrents.at(slot).completed, model[slot]);
+            assert_eq!(torrents.at(slot).downloads.count(), model[slot]);
             assert_eq!(
-                torrents.swap_remove(slot).completed,
+                torrents.swap_remove(slot).downloads.count(),
                 model.swap_remove(slot)
             );
-            let all: Vec<u32> = torrents.iter().map(|torrent| torrent.completed).collect();
+            let all: Vec<u32> = (0..torrents.len())
+                .map(|slot| torrents.at(slot).downloads.count())
+                .collect();
             assert_eq!(all, model);
         }
         assert!(torrents.chunks.is_empty());

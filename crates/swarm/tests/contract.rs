@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
     Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Scraped, Swarm, SwarmTotals, Sweep,
-    Usage, WebSwarm, snapshot,
+    TorrentWalk, Usage, WebSwarm, snapshot,
 };
 
 /// Runs each function named below for all three kinds of peers.
@@ -29,11 +29,15 @@ contract!(
     sends_seeders_no_seeders,
     stopped_removes_and_creates_nothing,
     counts_a_download_once,
+    counts_one_download_in_a_peers_lifetime,
     keeps_downloads_of_torrents_without_peers,
     bounds_retired_torrents,
+    false_downloads_evict_no_true_ones,
+    walks_over_all_torrents_in_bounded_steps,
     paused_is_an_ordinary_announce,
     refuses_beyond_the_caps,
     forgets_silent_peers,
+    brings_nobody_back_after_a_jump_of_the_clock,
     sweeps_in_bounded_steps,
     forgets_forbidden_torrents,
     survives_a_snapshot,
@@ -108,6 +112,12 @@ impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
     fn leech(&mut self, torrent: u32, peer: u32) -> Reply<S> {
         self.announce(torrent, peer, 1, AnnounceEvent::None, usize::MAX / 2)
             .unwrap()
+    }
+
+    /// A leecher's announce that wants nobody.
+    fn leech_quietly(&mut self, torrent: u32, peer: u32) {
+        self.announce(torrent, peer, 1, AnnounceEvent::None, 0)
+            .unwrap();
     }
 
     fn seed(&mut self, torrent: u32, peer: u32) -> Reply<S> {
@@ -256,6 +266,49 @@ fn counts_a_download_once<const S: usize, const K: usize, const N: usize>() {
     assert_eq!(complete(3, 0), 3);
 }
 
+fn counts_one_download_in_a_peers_lifetime<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::new();
+    // Other peers make the torrent one of any size.
+    for others in [0, 10, 100] {
+        for peer in 1_000..1_000 + others {
+            fixture.leech(1, peer);
+        }
+        let peer = others;
+        let before = fixture.scrape(1)[2];
+        for round in 0..100 {
+            fixture.leech(1, peer);
+            fixture
+                .announce(1, peer, 0, AnnounceEvent::Completed, 0)
+                .unwrap();
+            assert_eq!(fixture.scrape(1)[2], before + 1, "round {round}");
+            if round % 10 == 9 {
+                fixture = through_a_snapshot(fixture);
+            }
+            fixture.now += 60;
+        }
+        // It leaves and comes back: another download.
+        fixture
+            .announce(1, peer, 0, AnnounceEvent::Stopped, 0)
+            .unwrap();
+        fixture
+            .announce(1, peer, 0, AnnounceEvent::Completed, 0)
+            .unwrap();
+        assert_eq!(fixture.scrape(1)[2], before + 2);
+    }
+}
+
+/// The same swarm after a restart, with a leecher of each role's history.
+fn through_a_snapshot<const S: usize, const K: usize, const N: usize>(
+    before: Fixture<S, K, N>,
+) -> Fixture<S, K, N> {
+    let mut after = Fixture::new();
+    after.now = before.now;
+    for block in before.snapshot() {
+        snapshot::restore(&after.swarm, &block, after.now, LIFETIME, true).unwrap();
+    }
+    after
+}
+
 fn keeps_downloads_of_torrents_without_peers<const S: usize, const K: usize, const N: usize>() {
     let mut fixture = Fixture::<S, K, N>::new();
     fixture
@@ -287,9 +340,95 @@ fn bounds_retired_torrents<const S: usize, const K: usize, const N: usize>() {
             fixture.announce(torrent, 1, 0, event, 0).unwrap();
         }
     }
-    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 3_000));
+    assert_eq!(fixture.usage.live(), 0);
+    let retired = fixture.usage.retired();
+    assert!((2_900..=3_000).contains(&retired), "{retired}");
     let kept = (0..20_000).filter(|&torrent| fixture.scrape(torrent)[2] == 1);
-    assert_eq!(kept.count(), 3_000);
+    assert_eq!(kept.count(), retired);
+}
+
+fn false_downloads_evict_no_true_ones<const S: usize, const K: usize, const N: usize>() {
+    for max_torrents in [40, 1_000] {
+        let mut fixture = Fixture::<S, K, N>::with(Limits {
+            max_torrents: NonZeroUsize::new(max_torrents),
+            ..Limits::default()
+        });
+        let says = |fixture: &mut Fixture<S, K, N>, torrent, event| {
+            fixture.announce(torrent, 1, 0, event, 0).unwrap();
+        };
+        let true_ones = max_torrents as u32 / 2;
+        for torrent in 0..true_ones {
+            fixture.leech(torrent, 1);
+            fixture.now += 30;
+            says(&mut fixture, torrent, AnnounceEvent::Completed);
+            says(&mut fixture, torrent, AnnounceEvent::Stopped);
+        }
+        for torrent in 10_000..15_000 {
+            says(&mut fixture, torrent, AnnounceEvent::Completed);
+            says(&mut fixture, torrent, AnnounceEvent::Stopped);
+        }
+        // Not even when they are claimed again and again, or after a restart.
+        for torrent in 10_000..10_100 {
+            for _ in 0..10 {
+                says(&mut fixture, torrent, AnnounceEvent::Completed);
+                says(&mut fixture, torrent, AnnounceEvent::Stopped);
+            }
+        }
+        let blocks = fixture.snapshot();
+        for block in blocks.iter().rev() {
+            snapshot::restore(&fixture.swarm, block, fixture.now, LIFETIME, true).unwrap();
+        }
+        let kept = (0..true_ones).filter(|&torrent| fixture.scrape(torrent)[2] == 1);
+        assert_eq!(kept.count(), true_ones as usize);
+        assert!(fixture.usage.retired() <= max_torrents);
+    }
+}
+
+fn walks_over_all_torrents_in_bounded_steps<const S: usize, const K: usize, const N: usize>() {
+    let mut fixture = Fixture::<S, K, N>::with(Limits {
+        // One part has all that have no peers.
+        max_torrents: NonZeroUsize::new(10_000),
+        ..Limits::default()
+    });
+    for torrent in 0..8_000 {
+        for event in [AnnounceEvent::Completed, AnnounceEvent::Stopped] {
+            fixture.announce(torrent, 1, 0, event, 0).unwrap();
+        }
+        fixture.leech(10_000 + torrent, 1);
+    }
+    let mut seen = Vec::new();
+    let mut walk = TorrentWalk::new();
+    loop {
+        let before = seen.len();
+        let goes_on = walk.step(&fixture.swarm, |info_hash, scraped| {
+            seen.push((info_hash.0, scraped.leechers, scraped.completed));
+        });
+        assert!(
+            seen.len() - before <= 256,
+            "{} at once",
+            seen.len() - before
+        );
+        if !goes_on {
+            break;
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup_by_key(|(info_hash, ..)| *info_hash);
+    assert_eq!(seen.len(), fixture.usage.live() + fixture.usage.retired());
+
+    // A sweep forgets in such steps, too.
+    let mut sweep = Sweep::new();
+    let mut before = fixture.usage.retired();
+    loop {
+        let done = sweep.step(&fixture.swarm, fixture.now, 100, |_| false);
+        let after = fixture.usage.retired();
+        assert!(before - after <= 100, "{} in one step", before - after);
+        before = after;
+        if done {
+            break;
+        }
+    }
+    assert_eq!((fixture.usage.live(), fixture.usage.retired()), (0, 0));
 }
 
 fn paused_is_an_ordinary_announce<const S: usize, const K: usize, const N: usize>() {
@@ -379,6 +518,44 @@ fn forgets_silent_peers<const S: usize, const K: usize, const N: usize>() {
     let totals = fixture.swarm.totals();
     assert_eq!((totals.torrents, totals.peers, totals.seeders), (1, 50, 50));
     assert_eq!(fixture.usage.live(), 1);
+}
+
+fn brings_nobody_back_after_a_jump_of_the_clock<const S: usize, const K: usize, const N: usize>() {
+    const HOUR: u32 = 3_600;
+    let hours = [1, 8, 9, 10, 14, 18, 19, 36, 48, 24 * 100].map(|hours| hours * HOUR);
+    for jump in [1, 60, 65_535, 65_536, 65_537].into_iter().chain(hours) {
+        // One torrent of a segment's size and more, and small ones.
+        let mut fixture = Fixture::<S, K, N>::new();
+        for peer in 0..9_000 {
+            fixture.leech_quietly(1, peer);
+        }
+        for torrent in 2..90 {
+            for peer in 0..torrent % 70 {
+                fixture.leech_quietly(torrent, peer);
+            }
+        }
+        let all = fixture.swarm.totals().peers;
+        fixture.now += jump;
+        let is_over = jump >= u32::from(LIFETIME);
+
+        // Who announces after the jump and before the next sweep, stays.
+        for peer in (0..9_000).step_by(3) {
+            fixture.leech_quietly(1, peer);
+        }
+        for _ in 0..3 {
+            fixture.sweep(300, |_| true);
+            let left = fixture.swarm.totals().peers;
+            assert_eq!(left, if is_over { 3_000 } else { all }, "jump of {jump} s");
+        }
+
+        // And is forgotten in time.
+        fixture.now += u32::from(LIFETIME) - 1;
+        fixture.sweep(300, |_| true);
+        assert_eq!(fixture.swarm.totals().peers, 3_000);
+        fixture.now += 1;
+        fixture.sweep(300, |_| true);
+        assert_eq!(fixture.swarm.totals(), SwarmTotals::default());
+    }
 }
 
 fn sweeps_in_bounded_steps<const S: usize, const K: usize, const N: usize>() {

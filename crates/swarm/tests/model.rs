@@ -58,6 +58,7 @@ fn step(peers: u16) -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Copy)]
 struct ModelPeer {
     is_seeder: bool,
+    has_seeded: bool,
     deadline: u32,
 }
 
@@ -142,13 +143,14 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             return;
         }
         assert_eq!(count, wanted.min(possible.len()));
-        let was_seeder = before.is_some_and(|peer| peer.is_seeder);
-        if event == AnnounceEvent::Completed && is_seeder && !was_seeder {
+        let had_seeded = before.is_some_and(|peer| peer.has_seeded);
+        if event == AnnounceEvent::Completed && is_seeder && !had_seeded {
             model.completed += 1;
         }
         let deadline = self.now + u32::from(LIFETIME);
         let stored = ModelPeer {
             is_seeder,
+            has_seeded: is_seeder || had_seeded,
             deadline,
         };
         model.peers.insert(peer, stored);

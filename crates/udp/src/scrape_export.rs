@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_swarm::{Scraped, Swarm};
+use aquatic_swarm::{Scraped, Swarm, TorrentWalk};
 
 use crate::settings::ScrapeExportSettings;
 use crate::tracker::State;
@@ -80,7 +80,7 @@ fn write(state: &State, path: &Path) -> io::Result<u64> {
     Ok(ipv4 + ipv6)
 }
 
-/// Copies a shard's lines while it is locked, and writes them afterwards.
+/// Copies some lines at a time while a lock is held, and writes them afterwards.
 fn write_swarm<const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
     family: &str,
@@ -88,9 +88,8 @@ fn write_swarm<const S: usize, const K: usize, const N: usize>(
 ) -> io::Result<u64> {
     let mut torrents = Vec::<(InfoHash, Scraped)>::new();
     let mut count = 0;
-    for number in 0..swarm.shard_count() {
-        torrents.clear();
-        swarm.for_each_torrent_of(number, |hash, scraped| torrents.push((*hash, scraped)));
+    let mut walk = TorrentWalk::new();
+    while walk.step(swarm, |hash, scraped| torrents.push((*hash, scraped))) {
         for (info_hash, scraped) in &torrents {
             let Scraped {
                 seeders,
@@ -103,6 +102,7 @@ fn write_swarm<const S: usize, const K: usize, const N: usize>(
             )?;
             count += 1;
         }
+        torrents.clear();
     }
     Ok(count)
 }

@@ -182,7 +182,8 @@ impl Default for ProtocolConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Most torrents that have peers. With protocol.separate_families, one with
-    /// peers of both counts twice.
+    /// peers of both counts twice. Of as many that have none, download counts
+    /// are kept.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
     pub max_torrents: usize,
     /// Most peers of one torrent; with protocol.separate_families, of each

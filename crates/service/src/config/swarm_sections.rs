@@ -32,7 +32,8 @@ const LISTED_ANNOUNCE_INTERVAL_SECONDS: u64 = 300;
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Most torrents that have peers. One with peers of both IPv4 and IPv6
-    /// counts twice.
+    /// counts twice. Of as many that have none, IPv4 and IPv6 each, download
+    /// counts are kept.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *TORRENTS.end())))]
     pub max_torrents: usize,
     /// Most peers of one torrent, IPv4 and IPv6 each.

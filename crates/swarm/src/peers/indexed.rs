@@ -1,26 +1,33 @@
 //! Peers of a large torrent: runs that grow in place, and an index.
 
-use super::View;
-use crate::deadline::Deadline;
+use super::{Run, View};
+use crate::deadline::{Epoch, Mark, Term};
 use crate::hash_key::HashKey;
 use crate::position_index::PositionIndex;
+
+/// How many peers have an epoch in common: so many marks may have to be changed
+/// to store one peer, within a microsecond.
+const SEGMENT: usize = 4_096;
 
 /// Dozens to millions of peers.
 pub(crate) struct Indexed<const S: usize, const K: usize> {
     records: Vec<[u8; S]>,
-    deadlines: Vec<Deadline>,
+    marks: Vec<Mark>,
+    /// One for each segment.
+    epochs: Vec<Epoch>,
     pub(super) seeders: u32,
     index: PositionIndex<S, K>,
 }
 
 impl<const S: usize, const K: usize> Indexed<S, K> {
-    /// A copy of the peers in `view`.
-    pub(super) fn of(view: View<'_, S>, key: &HashKey) -> Self {
+    /// A copy of the peers in `run`, which are not more than a segment.
+    pub(super) fn of(run: Run<'_, S>, key: &HashKey) -> Self {
         Self {
-            records: view.records.to_vec(),
-            deadlines: view.deadlines.to_vec(),
-            seeders: view.seeders as u32,
-            index: PositionIndex::new(view.records, key),
+            records: run.records.to_vec(),
+            marks: run.marks.to_vec(),
+            epochs: vec![run.epoch],
+            seeders: run.seeders as u32,
+            index: PositionIndex::new(run.records, key),
         }
     }
 
@@ -32,13 +39,35 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
     pub(super) fn view(&self) -> View<'_, S> {
         View {
             records: &self.records,
-            deadlines: &self.deadlines,
             seeders: self.seeders as usize,
         }
     }
 
-    pub(super) fn runs(&mut self) -> (&mut [[u8; S]], &mut [Deadline]) {
-        (&mut self.records, &mut self.deadlines)
+    /// All peers, when they are not more than a segment.
+    pub(super) fn run(&self) -> Run<'_, S> {
+        Run {
+            records: &self.records,
+            marks: &self.marks,
+            seeders: self.seeders as usize,
+            epoch: self.epochs[0],
+        }
+    }
+
+    pub(super) fn runs(&mut self) -> (&mut [[u8; S]], &mut [Mark]) {
+        (&mut self.records, &mut self.marks)
+    }
+
+    #[inline]
+    pub(super) fn term(&self, position: usize) -> Term {
+        self.epochs[position / SEGMENT].term(self.marks[position])
+    }
+
+    #[inline]
+    pub(super) fn set_term(&mut self, position: usize, term: Term) {
+        let start = position / SEGMENT * SEGMENT;
+        let end = self.marks.len().min(start + SEGMENT);
+        let marks = &mut self.marks[start..end];
+        marks[position - start] = self.epochs[position / SEGMENT].mark(term, marks);
     }
 
     #[inline]
@@ -52,16 +81,21 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
             .insert(record, self.records.len(), &self.records, key);
     }
 
-    pub(super) fn push(&mut self, record: [u8; S], deadline: Deadline) {
+    pub(super) fn push(&mut self, record: [u8; S], term: Term) {
         // A quarter more, not twice as much: the system grows large blocks
         // by remapping their pages, without a copy.
         if self.records.len() == self.records.capacity() {
             let more = self.records.len() / 4;
             self.records.reserve_exact(more);
-            self.deadlines.reserve_exact(more);
+            self.marks.reserve_exact(more);
+        }
+        let position = self.records.len();
+        if position == self.epochs.len() * SEGMENT {
+            self.epochs.push(Epoch::START);
         }
         self.records.push(record);
-        self.deadlines.push(deadline);
+        self.marks.push(Mark::default());
+        self.set_term(position, term);
     }
 
     /// Drops the last peer, and memory that has become four times too large.
@@ -70,15 +104,24 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         let record = self.records[last];
         self.index.remove(&record, last, &self.records, key);
         self.records.truncate(last);
-        self.deadlines.truncate(last);
+        self.marks.truncate(last);
+        self.epochs.truncate(last.div_ceil(SEGMENT));
         if last < self.records.capacity() / 4 {
             self.records.shrink_to(last * 2);
-            self.deadlines.shrink_to(last * 2);
+            self.marks.shrink_to(last * 2);
         }
     }
 
-    /// Follows the records at `left` and `right`, which have changed places.
+    /// Follows the records and marks at `left` and `right`, which have changed
+    /// places.
     pub(super) fn exchanged(&mut self, left: usize, right: usize, key: &HashKey) {
+        let [left_epoch, right_epoch] = [left, right].map(|at| self.epochs[at / SEGMENT]);
+        if left_epoch != right_epoch {
+            let at_left = right_epoch.term(self.marks[left]);
+            let at_right = left_epoch.term(self.marks[right]);
+            self.set_term(left, at_left);
+            self.set_term(right, at_right);
+        }
         let (was_left, was_right) = (self.records[right], self.records[left]);
         // The index tells entries of like hashes apart by their positions, so
         // the first one waits where nobody stands until the other has moved.

@@ -1,27 +1,33 @@
 //! Peers of a torrent of middling size: both runs in one allocation.
 
-use super::View;
-use crate::deadline::Deadline;
+use super::{Run, View};
+use crate::deadline::{Epoch, Mark, Term};
 
 /// Some tens of peers.
 pub(crate) struct Many<const S: usize> {
-    /// Room for records, then as much room for deadlines.
+    /// Room for records, then as much room for marks.
     block: Box<[u8]>,
     len: u32,
     pub(super) seeders: u32,
+    pub(super) epoch: Epoch,
 }
 
 impl<const S: usize> Many<S> {
-    /// A copy of the peers in `view`, and room for one more.
-    pub(super) fn of(view: View<'_, S>) -> Self {
+    /// A copy of the peers in `run`, and room for one more.
+    pub(super) fn of(run: Run<'_, S>) -> Self {
+        Self::with_capacity(run, run.records.len() + 1)
+    }
+
+    fn with_capacity(run: Run<'_, S>, capacity: usize) -> Self {
         let mut many = Self {
-            block: block::<S>(view.records.len() + 1),
-            len: view.records.len() as u32,
-            seeders: view.seeders as u32,
+            block: block::<S>(capacity),
+            len: run.records.len() as u32,
+            seeders: run.seeders as u32,
+            epoch: run.epoch,
         };
-        let (records, deadlines) = many.runs();
-        records.copy_from_slice(view.records);
-        deadlines.copy_from_slice(view.deadlines);
+        let (records, marks) = many.runs();
+        records.copy_from_slice(run.records);
+        marks.copy_from_slice(run.marks);
         many
     }
 
@@ -31,67 +37,76 @@ impl<const S: usize> Many<S> {
 
     #[inline]
     pub(super) fn view(&self) -> View<'_, S> {
-        let (records, deadlines) = self.block.split_at(self.capacity() * S);
+        let (records, _) = self.block.split_at(self.capacity() * S);
         View {
             records: &records.as_chunks().0[..self.len()],
-            deadlines: &deadlines.as_chunks().0[..self.len()],
             seeders: self.seeders as usize,
         }
     }
 
-    pub(super) fn runs(&mut self) -> (&mut [[u8; S]], &mut [Deadline]) {
+    #[inline]
+    pub(super) fn marks(&self) -> &[Mark] {
+        let (_, marks) = self.block.split_at(self.capacity() * S);
+        &marks.as_chunks().0[..self.len()]
+    }
+
+    pub(super) fn run(&self) -> Run<'_, S> {
+        Run {
+            records: self.view().records,
+            marks: self.marks(),
+            seeders: self.seeders as usize,
+            epoch: self.epoch,
+        }
+    }
+
+    pub(super) fn runs(&mut self) -> (&mut [[u8; S]], &mut [Mark]) {
         let len = self.len();
-        let (records, deadlines) = self.room();
-        (&mut records[..len], &mut deadlines[..len])
+        let (records, marks) = self.room();
+        (&mut records[..len], &mut marks[..len])
+    }
+
+    pub(super) fn set_term(&mut self, position: usize, term: Term) {
+        let mut epoch = self.epoch;
+        let (_, marks) = self.runs();
+        marks[position] = epoch.mark(term, marks);
+        self.epoch = epoch;
     }
 
     /// Appends a peer, growing by half if there is no room.
-    pub(super) fn push(&mut self, record: [u8; S], deadline: Deadline) {
+    pub(super) fn push(&mut self, record: [u8; S], term: Term) {
         let len = self.len();
         if len == self.capacity() {
-            self.resize(len + len / 2);
+            *self = Self::with_capacity(self.run(), len + len / 2);
         }
-        let (records, deadlines) = self.room();
+        let (records, _) = self.room();
         records[len] = record;
-        deadlines[len] = deadline;
         self.len += 1;
+        self.set_term(len, term);
     }
 
     /// Drops the last peer, and memory that has become four times too large.
     pub(super) fn pop(&mut self) {
         self.len -= 1;
         if self.len() < self.capacity() / 4 {
-            self.resize(self.len() * 2);
+            *self = Self::with_capacity(self.run(), self.len() * 2);
         }
     }
 
     fn capacity(&self) -> usize {
-        self.block.len() / (S + size_of::<Deadline>())
+        self.block.len() / (S + size_of::<Mark>())
     }
 
-    fn room(&mut self) -> (&mut [[u8; S]], &mut [Deadline]) {
+    fn room(&mut self) -> (&mut [[u8; S]], &mut [Mark]) {
         let middle = self.capacity() * S;
-        let (records, deadlines) = self.block.split_at_mut(middle);
-        (records.as_chunks_mut().0, deadlines.as_chunks_mut().0)
-    }
-
-    fn resize(&mut self, capacity: usize) {
-        let mut resized = Self {
-            block: block::<S>(capacity),
-            len: self.len,
-            seeders: self.seeders,
-        };
-        let (records, deadlines) = resized.runs();
-        records.copy_from_slice(self.view().records);
-        deadlines.copy_from_slice(self.view().deadlines);
-        *self = resized;
+        let (records, marks) = self.block.split_at_mut(middle);
+        (records.as_chunks_mut().0, marks.as_chunks_mut().0)
     }
 }
 
 /// A block for at least `capacity` peers, with all that the allocator gives
 /// away in whole steps of 16 bytes, of which it keeps 8.
 fn block<const S: usize>(capacity: usize) -> Box<[u8]> {
-    let peer = S + size_of::<Deadline>();
+    let peer = S + size_of::<Mark>();
     let bytes = (capacity.max(1) * peer + 8).next_multiple_of(16) - 8;
     vec![0; bytes / peer * peer].into_boxed_slice()
 }

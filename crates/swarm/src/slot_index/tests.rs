@@ -38,12 +38,8 @@ impl Churned {
         let slot = self.random.usize(0..self.hashes.len());
         let last = self.hashes.len() - 1;
         let gone = self.hashes.swap_remove(slot);
-        self.index.set(gone, slot, usize::from(u16::MAX));
-        if slot != last {
-            self.index.set(self.hashes[slot], last, slot);
-        }
         let hash_of = |slot: usize| self.hashes[slot];
-        self.index.remove(gone, usize::from(u16::MAX), hash_of);
+        self.index.swap_remove(gone, slot, last, hash_of);
     }
 
     /// So many come and as many go.

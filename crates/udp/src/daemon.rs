@@ -218,7 +218,7 @@ fn status(sockets: &[Vec<BoundUdp>]) -> String {
     let mut addresses: Vec<String> = sockets
         .iter()
         .flatten()
-        .map(|bound| bound.address.to_string())
+        .map(|bound| format!("udp://{}", bound.address))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -24,6 +24,7 @@
 //! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`nix_expressions`]: evaluating what is written in Nix.
+//! - [`nixos_switch`]: what NixOS does when it switches to another configuration.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,7 @@ pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod nix_expressions;
+pub mod nixos_switch;
 pub mod notify;
 pub mod ports;
 pub mod privileges;

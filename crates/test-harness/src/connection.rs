@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::PATIENCE;
@@ -41,7 +41,12 @@ impl Connection {
             .expect("a timeout above zero is accepted");
         tcp.set_nodelay(true).expect("an option of every socket");
         let stream = if is_tls {
-            let name = address.ip().into();
+            // A host of a test network is called as the certificate says.
+            let name = if address.ip().is_loopback() {
+                address.ip().into()
+            } else {
+                ServerName::try_from("localhost").expect("a name")
+            };
             let connection = ClientConnection::new(Arc::new(tls_config()), name);
             let connection = connection.expect("a configuration that fits");
             Stream::Tls(Box::new(StreamOwned::new(connection, tcp)))

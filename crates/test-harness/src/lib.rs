@@ -19,12 +19,12 @@
 //!   needs rustls.
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
 //! - [`privileges`]: what a process may still do.
+//! - [`odd_machines`]: daemons where something is missing.
 //! - [`clients`]: BitTorrent clients.
 //! - [`transfer`]: a file that goes from one client to another, by a tracker.
 //! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`nix_expressions`]: evaluating what is written in Nix.
-//! - [`nixos_switch`]: what NixOS does when it switches to another configuration.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
@@ -37,8 +37,8 @@ pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod nix_expressions;
-pub mod nixos_switch;
 pub mod notify;
+pub mod odd_machines;
 pub mod ports;
 pub mod privileges;
 pub mod process;

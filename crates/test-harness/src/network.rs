@@ -113,32 +113,10 @@ impl Host {
         host
     }
 
-    /// Runs `ip` on this host, whose interface towards the others is `eth0`.
-    ///
-    /// # Panics
-    /// When that fails.
-    #[track_caller]
-    pub fn ip(&self, arguments: impl Display) {
-        ip(&self.namespace, arguments);
-    }
-
-    /// The number of its interface towards the others, which link-local addresses
-    /// have as their scope.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
-    #[track_caller]
-    pub fn interface_number(&self) -> u32 {
-        let shown = ip(&self.namespace, format!("-o link show dev {INTERFACE}"));
-        let number = shown.split(':').next().and_then(|text| text.parse().ok());
-        number.unwrap_or_else(|| panic!("no number of an interface in {shown}"))
-    }
-
     /// Its network namespace, as a file.
     #[must_use]
     pub fn namespace(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/ns/net", self.namespace.id()))
+        self.namespace.path()
     }
 
     /// Does something on this host, in a thread of its own: a socket that is made
@@ -148,18 +126,35 @@ impl Host {
     /// When that is not allowed, and when `action` does.
     #[track_caller]
     pub fn run<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(self.namespace()).expect("the host is there");
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                sched::setns(namespace, CloneFlags::CLONE_NEWNET)
-                    .expect("root may change to the namespace of a host");
-                action()
-            });
-            match thread.join() {
-                Ok(value) => value,
-                Err(panic) => panic::resume_unwind(panic),
-            }
-        })
+        self.namespace.run(action)
+    }
+
+    /// Gives the host one more address, such as `10.77.0.100/24`, which can be used
+    /// at once.
+    ///
+    /// # Panics
+    /// When that is no address.
+    #[track_caller]
+    pub fn add_address(&self, address: &str) {
+        // IPv4 knows no detection of duplicates.
+        let nodad = if address.contains(':') { " nodad" } else { "" };
+        let arguments = format!("addr add {address} dev {INTERFACE}{nodad}");
+        ip(&self.namespace, arguments);
+    }
+
+    /// The number of its interface, as link-local addresses need it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn interface_index(&self) -> u32 {
+        let shown = ip(
+            &self.namespace,
+            format!("-oneline link show dev {INTERFACE}"),
+        );
+        let index = shown.split(':').next().and_then(|it| it.parse().ok());
+        index.unwrap_or_else(|| panic!("no number of an interface in {shown:?}"))
     }
 
     /// A command that runs `program` on this host. Its process id is the program's.
@@ -171,12 +166,22 @@ impl Host {
 
 /// A network namespace and the process that holds it open.
 #[derive(Debug)]
-struct Namespace {
+pub(crate) struct Namespace {
     holder: Child,
     in_user_namespace: bool,
+    has_mounts: bool,
 }
 
 impl Namespace {
+    /// One with mounts of its own, too. Needs root.
+    pub(crate) fn with_mounts() -> Self {
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        let mut namespace = Self::hold(command, false);
+        namespace.has_mounts = true;
+        namespace
+    }
+
     fn first() -> Self {
         let in_user_namespace = !nix::unistd::geteuid().is_root();
         let mut command = Command::new("unshare");
@@ -210,6 +215,7 @@ impl Namespace {
         Self {
             holder,
             in_user_namespace,
+            has_mounts: false,
         }
     }
 
@@ -217,14 +223,48 @@ impl Namespace {
         self.holder.id()
     }
 
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.id())).arg("--net");
-        if self.in_user_namespace {
-            command.args(["--user", "--preserve-credentials"]);
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.id()))
+    }
+
+    /// The words before a program that is to run in it. The process id is the
+    /// program's.
+    pub(crate) fn entering(&self) -> Vec<String> {
+        let target = format!("--target={}", self.id());
+        let mut words = vec!["nsenter".to_owned(), target, "--net".to_owned()];
+        if self.has_mounts {
+            words.push("--mount".to_owned());
         }
-        command.arg("--").arg(program);
+        if self.in_user_namespace {
+            words.push("--user".to_owned());
+            words.push("--preserve-credentials".to_owned());
+        }
+        words.push("--".to_owned());
+        words
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let words = self.entering();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(program);
         command
+    }
+
+    /// See [`Host::run`].
+    #[track_caller]
+    pub(crate) fn run<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(self.path()).expect("its holder is there");
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                sched::setns(namespace, CloneFlags::CLONE_NEWNET)
+                    .expect("root may change to a network namespace");
+                action()
+            });
+            match thread.join() {
+                Ok(value) => value,
+                Err(panic) => panic::resume_unwind(panic),
+            }
+        })
     }
 }
 
@@ -236,9 +276,9 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs `ip` in a namespace; returns what it says.
+/// Runs `ip` in a namespace and returns what it prints.
 #[track_caller]
-fn ip(namespace: &Namespace, arguments: impl Display) -> String {
+pub(crate) fn ip(namespace: &Namespace, arguments: impl Display) -> String {
     let program = tools::find("ip").expect("the test has asked for PROGRAMS");
     let arguments = arguments.to_string();
     let output = namespace

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -14,13 +15,15 @@ use crate::root;
 pub(crate) enum Requirement {
     /// A program.
     Program(&'static str),
+    /// A library, below the directory of the machine's architecture.
+    Library(&'static str),
     /// A module of Python 3.
     PythonModule(&'static str),
     /// What npm installs, once it is there itself: WebTorrent clients.
     NodeClients,
 }
 
-use Requirement::{NodeClients, Program, PythonModule};
+use Requirement::{Library, NodeClients, Program, PythonModule};
 
 /// The interpreter that has Debian's modules; one that comes before it in PATH
 /// does not.
@@ -39,14 +42,19 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "a browser",
     },
     Package {
-        name: "faketime",
-        requirements: &[Program("faketime")],
-        purpose: "a wall clock that is wrong",
-    },
-    Package {
         name: "iproute2",
         requirements: &[Program("ip"), Program("ss")],
         purpose: "networks between the clients, and looks at sockets",
+    },
+    Package {
+        name: "libfaketime",
+        requirements: &[Library("faketime/libfaketimeMT.so.1")],
+        purpose: "starts daemons on a machine whose clock is wrong",
+    },
+    Package {
+        name: "mount",
+        requirements: &[Program("mount")],
+        purpose: "full disks and read-only ones, in namespaces",
     },
     Package {
         name: "nix-bin",
@@ -98,8 +106,14 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
     Package {
         name: "util-linux",
-        requirements: &[Program("nsenter"), Program("unshare")],
-        purpose: "network namespaces",
+        requirements: &[
+            Program("nsenter"),
+            Program("prlimit"),
+            Program("setpriv"),
+            Program("taskset"),
+            Program("unshare"),
+        ],
+        purpose: "namespaces, and machines that lack something",
     },
 ];
 
@@ -200,6 +214,7 @@ impl Requirement {
     fn is_there(self) -> bool {
         match self {
             Program(name) => has_program(name),
+            Library(name) => has_library(name),
             PythonModule(name) => Command::new(PYTHON)
                 .args(["-c", &format!("import {name}")])
                 .stdout(Stdio::null())
@@ -301,12 +316,19 @@ pub(crate) fn has_program(name: &str) -> bool {
         .any(|directory| directory.join(name).is_file())
 }
 
+/// Whether there is such a library for the architecture that this runs on.
+fn has_library(name: &str) -> bool {
+    let directory = format!("/usr/lib/{}-linux-gnu", env::consts::ARCH);
+    Path::new(&directory).join(name).is_file()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn looks_for_programs_and_modules() {
+        assert!(!Library("no_such_library.so.1").is_there());
         assert!(Program("sh").is_there());
         assert!(!Program("no-such-program-anywhere").is_there());
         assert!(!PythonModule("no_such_module_anywhere").is_there());

@@ -12,6 +12,7 @@
 mod connections;
 mod faults;
 mod generated_sockets;
+mod odd_machines;
 mod proxies;
 mod requests;
 mod service;

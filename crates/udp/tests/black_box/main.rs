@@ -12,13 +12,13 @@
 
 mod access_list;
 mod activation;
-mod addresses;
 mod announce;
 mod command_line;
 mod journal;
 mod limits;
 mod malformed;
 mod metrics;
+mod odd_machines;
 mod privileges;
 mod scrape;
 mod service;

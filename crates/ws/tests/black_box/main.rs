@@ -12,6 +12,7 @@
 mod frames;
 mod limits;
 mod messages;
+mod odd_machines;
 mod pages;
 mod relaying;
 mod service;

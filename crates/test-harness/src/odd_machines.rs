@@ -1,0 +1,377 @@
+//! Daemons on machines that lack something: each starts and serves, or says in
+//! one message what is wrong; none hangs, and each ends when it is told to.
+//!
+//! Every test makes its machine itself, in namespaces, which takes root. A daemon
+//! brings its [`Subject`] along, and calls all of these.
+
+use std::fs;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
+use std::time::Duration;
+
+use crate::network::{self, Families, Network};
+use crate::tracker::{Kind, Place};
+use crate::waiting::eventually;
+use crate::{Daemon, Signal, http, tools};
+
+mod machine;
+
+pub use machine::{Machine, Start, end, the_error};
+
+/// A daemon under test.
+#[derive(Debug)]
+pub struct Subject {
+    /// The ways in which it serves.
+    pub kinds: &'static [Kind],
+    /// Whether clients connect over TCP.
+    pub has_connections: bool,
+    /// Whether peers survive a restart.
+    pub keeps_peers: bool,
+    /// What it is started with.
+    pub new_place: fn(Kind) -> Place,
+    /// Has a client announce at this address, with TLS or without, and panics
+    /// unless it is answered from there.
+    pub announce: fn(SocketAddr, bool),
+}
+
+/// The library that makes a process see another time than the machine.
+const FAKE_TIME: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
+
+/// Lines that a daemon may log while something is wrong for seconds.
+const MAX_LOG_LINES: usize = 60;
+
+impl Subject {
+    /// Announces at 127.0.0.1.
+    #[track_caller]
+    fn is_served(&self, machine: &Machine, place: &Place) {
+        let address = place.port.ipv4();
+        machine.run(|| (self.announce)(address, place.is_tls));
+    }
+
+    /// Announces, then ends the daemon, which has to end well.
+    #[track_caller]
+    fn is_served_to_the_end(&self, machine: &Machine, place: &Place, daemon: Daemon) {
+        self.is_served(machine, place);
+        let (code, log) = end(daemon);
+        assert_eq!(code, 0, "{log}");
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.kinds.iter().map(|kind| (self.new_place)(*kind))
+    }
+
+    /// Places with a snapshot in the directory `state`.
+    fn places_with_state(&self) -> impl Iterator<Item = Place> {
+        self.places().map(|mut place| {
+            fs::create_dir(place.setup.path("state")).expect("a new directory");
+            place.set_path("snapshot.path", "state/snapshot");
+            place.set("snapshot.interval_seconds", "1");
+            place
+        })
+    }
+}
+
+/// Clients on another host are answered from each of the addresses that they ask.
+pub fn several_addresses(subject: &Subject) {
+    if !tools::needs_root() || !tools::needs(&network::PROGRAMS) {
+        return;
+    }
+    for mut place in subject.places() {
+        let port = place.port.number();
+        place.set(
+            "network.address",
+            &format!("[\"0.0.0.0:{port}\", \"[::]:{port}\"]"),
+        );
+        let network = Network::new(2, Families::Both);
+        let (server, client) = (network.host(0), network.host(1));
+        for more in ["10.77.0.100/24", "fd77::100/64", "fe80::77:1/64"] {
+            server.add_address(more);
+        }
+        client.add_address("fe80::77:2/64");
+        let daemon = place.setup.start_on(server, &place.config());
+        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x77, 1);
+        let link_local = SocketAddrV6::new(link_local, port, 0, client.interface_index());
+        let addresses: [SocketAddr; 5] = [
+            (server.ipv4, port).into(),
+            ([10, 77, 0, 100], port).into(),
+            (server.ipv6, port).into(),
+            ([0xfd77, 0, 0, 0, 0, 0, 0, 0x100], port).into(),
+            link_local.into(),
+        ];
+        for address in addresses {
+            println!("asking {address}");
+            client.run(|| (subject.announce)(address, place.is_tls));
+        }
+        daemon.stop();
+    }
+}
+
+/// IPv6 is switched off for all interfaces.
+pub fn ipv6_switched_off(subject: &Subject) {
+    for mut place in subject.places() {
+        let Some(machine) = Machine::new(&[]) else {
+            return;
+        };
+        let switch = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+        machine.shell("echo 1 > \"$1\"", switch.as_ref());
+        let port = place.port.number();
+        place.set(
+            "network.address",
+            &format!("[\"0.0.0.0:{port}\", \"[::]:{port}\"]"),
+        );
+        let daemon = machine.start(&place);
+        subject.is_served_to_the_end(&machine, &place, daemon);
+    }
+}
+
+/// Becomes the program that its arguments say, for which socket(2) knows no IPv6,
+/// as with a kernel that was started with `ipv6.disable=1`.
+const WITHOUT_IPV6: &str = "
+import ctypes, os, struct, sys
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+NUMBER, FIRST_ARGUMENT = 0, 16
+SOCKET = {'x86_64': 41, 'aarch64': 198}[os.uname().machine]
+AF_INET6, EAFNOSUPPORT, ERRNO, ALLOW = 10, 97, 0x50000, 0x7fff0000
+steps = [(LOAD_WORD, 0, 0, NUMBER), (JUMP_IF_EQUAL, 0, 3, SOCKET),
+         (LOAD_WORD, 0, 0, FIRST_ARGUMENT), (JUMP_IF_EQUAL, 0, 1, AF_INET6),
+         (RETURN, 0, 0, ERRNO | EAFNOSUPPORT), (RETURN, 0, 0, ALLOW)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None)
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
+/// The kernel has no IPv6 at all: the addresses that are there by default are
+/// served as far as they can be, and an IPv6 address that stands alone is refused.
+pub fn no_ipv6(subject: &Subject) {
+    for mut place in subject.places() {
+        let Some(machine) = Machine::new(&["/usr/bin/python3"]) else {
+            return;
+        };
+        let machine = machine.through(["/usr/bin/python3", "-c", WITHOUT_IPV6]);
+        let port = place.port.number();
+        let both = format!("[\"0.0.0.0:{port}\", \"[::]:{port}\"]");
+        place.set("network.address", &both);
+        let daemon = machine.start(&place);
+        let warning = daemon.wait_for_log("IPv6");
+        assert!(warning.starts_with("WARN"), "{warning}");
+        subject.is_served_to_the_end(&machine, &place, daemon);
+
+        place.set("network.address", &format!("\"[::1]:{port}\""));
+        match machine.try_start(&place) {
+            Start::Serves(_) => panic!("it serves IPv6 without IPv6"),
+            Start::Refuses(reason) => {
+                assert!(reason.contains(&format!("[::1]:{port}")), "{reason}");
+            }
+        }
+    }
+}
+
+/// 64 KiB of memory may be locked, and root may not lock more either.
+pub fn little_locked_memory(subject: &Subject) {
+    for kind in subject.kinds {
+        let Some(machine) = Machine::new(&["prlimit", "setpriv"]) else {
+            return;
+        };
+        let machine = machine
+            .through([
+                "setpriv",
+                "--bounding-set=-ipc_lock",
+                "--inh-caps=-ipc_lock",
+            ])
+            .through(["prlimit", "--memlock=65536:65536"]);
+        let place = (subject.new_place)(*kind);
+        match machine.try_start(&place) {
+            Start::Serves(daemon) => subject.is_served_to_the_end(&machine, &place, daemon),
+            Start::Refuses(reason) => {
+                // Only what was asked for by name may need so much.
+                assert_eq!(kind.event_loop, "glommio", "{reason}");
+                assert!(reason.contains("LimitMEMLOCK="), "{reason}");
+            }
+        }
+    }
+}
+
+/// 64 descriptors: clients that take all of them shut nobody out for longer than
+/// they stay.
+pub fn few_descriptors(subject: &Subject) {
+    for place in subject.places() {
+        let Some(machine) = Machine::new(&["prlimit"]) else {
+            return;
+        };
+        let machine = machine.through(["prlimit", "--nofile=64:64"]);
+        let daemon = match machine.try_start(&place) {
+            Start::Serves(daemon) => daemon,
+            Start::Refuses(reason) => {
+                assert!(reason.contains("LimitNOFILE="), "{reason}");
+                continue;
+            }
+        };
+        subject.is_served(&machine, &place);
+        if subject.has_connections {
+            let address = place.port.ipv4();
+            let silent: Vec<TcpStream> = machine.run(|| {
+                let connect = |_| TcpStream::connect(address).expect("the kernel accepts");
+                (0..100).map(connect).collect()
+            });
+            machine::pause();
+            let lines = daemon.log().lines().count();
+            assert!(lines < MAX_LOG_LINES, "{}", daemon.log());
+            drop(silent);
+            subject.is_served(&machine, &place);
+        }
+        let metrics = place.metrics.ipv4();
+        machine.run(|| assert_eq!(http::get(metrics, "/metrics").status, 200));
+        subject.is_served_to_the_end(&machine, &place, daemon);
+    }
+}
+
+/// No space is left for the snapshot: the service goes on, says so, does better as
+/// soon as there is space, and ends all the same.
+pub fn full_disk(subject: &Subject) {
+    const FILL: &str = "head -c 1M /dev/zero > \"$1/filler\" || true";
+    for place in subject.places_with_state() {
+        let Some(machine) = Machine::new(&["mount"]) else {
+            return;
+        };
+        let state = place.setup.path("state");
+        machine.shell("mount -t tmpfs -o size=64k tmpfs \"$1\"", &state);
+        machine.shell(FILL, &state);
+        let daemon = machine.start(&place);
+        let said = daemon.wait_for_log("No space left on device");
+        assert!(said.contains("snapshot"), "{said}");
+        subject.is_served(&machine, &place);
+
+        machine.shell("rm \"$1/filler\"", &state);
+        machine.shell(
+            "n=0; until test -s \"$1/snapshot\"; do n=$((n + 1)); test $n -lt 200; sleep 0.1; done",
+            &state,
+        );
+        machine.shell(FILL, &state);
+        subject.is_served(&machine, &place);
+        let (code, log) = end(daemon);
+        assert_ne!(code, 0, "what is not saved is not passed over: {log}");
+        let last = log.lines().last().unwrap_or_default();
+        assert!(
+            last.starts_with("ERROR") && last.contains("No space left"),
+            "{log}"
+        );
+        assert!(log.lines().count() < MAX_LOG_LINES, "{log}");
+
+        // The snapshot that could be written is whole.
+        let daemon = machine.start(&place);
+        daemon.wait_for_log("restored the snapshot");
+        machine.shell("rm \"$1/filler\"", &state);
+        subject.is_served_to_the_end(&machine, &place, daemon);
+    }
+}
+
+/// The log goes to a file on a full disk.
+pub fn full_disk_under_the_log(subject: &Subject) {
+    const TO_A_FILE: &str = "exec \"$@\" 2> \"$0/log\"";
+    for place in subject.places_with_state() {
+        let Some(machine) = Machine::new(&["mount"]) else {
+            return;
+        };
+        let state = place.setup.path("state");
+        machine.shell("mount -t tmpfs -o size=64k tmpfs \"$1\"", &state);
+        machine.shell("head -c 1M /dev/zero > \"$1/filler\" || true", &state);
+        let state = state.display().to_string();
+        let machine = machine.through(["sh", "-c", TO_A_FILE, &state]);
+        let mut daemon = machine.start(&place);
+        subject.is_served(&machine, &place);
+        daemon.reload(Signal::SIGHUP);
+        subject.is_served(&machine, &place);
+        // The snapshot cannot be written either.
+        let (code, _) = end(daemon);
+        assert_eq!(code, 1);
+    }
+}
+
+/// What was saved can be read, and nothing can be saved.
+pub fn read_only_state(subject: &Subject) {
+    const READ_ONLY: &str = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"";
+    for place in subject.places_with_state() {
+        let Some(machine) = Machine::new(&["mount"]) else {
+            return;
+        };
+        let daemon = machine.start(&place);
+        subject.is_served_to_the_end(&machine, &place, daemon);
+        let state = place.setup.path("state");
+        machine.shell(READ_ONLY, &state);
+        let daemon = machine.start(&place);
+        daemon.wait_for_log("restored the snapshot");
+        daemon.wait_for_log("Read-only file system");
+        subject.is_served(&machine, &place);
+        let (_, log) = end(daemon);
+        assert!(log.lines().count() < MAX_LOG_LINES, "{log}");
+    }
+}
+
+/// One processor core, and as many workers as that makes.
+pub fn one_core(subject: &Subject) {
+    for mut place in subject.places() {
+        let Some(machine) = Machine::new(&["taskset"]) else {
+            return;
+        };
+        let machine = machine.through(["taskset", "--cpu-list", "0"]);
+        for workers in ["0", "3"] {
+            place.set("socket_workers", workers);
+            let daemon = machine.start(&place);
+            subject.is_served_to_the_end(&machine, &place, daemon);
+        }
+    }
+}
+
+/// The machine's clock is wrong by decades at the start, is set right, and then
+/// wrong again the other way.
+pub fn wrong_clock(subject: &Subject) {
+    for place in subject.places_with_state() {
+        let Some(machine) = Machine::new(&[]) else {
+            return;
+        };
+        let found = FAKE_TIME.into_iter().find(|it| tools::find(it).is_some());
+        let library = found.unwrap_or(FAKE_TIME[0]);
+        if !tools::needs(&[library]) {
+            return;
+        }
+        let clock = place.setup.write("clock", "@1999-01-01 00:00:00");
+        let machine = machine.through([
+            "env".to_owned(),
+            format!("LD_PRELOAD={library}"),
+            format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()),
+            "FAKETIME_NO_CACHE=1".to_owned(),
+            "DONT_FAKE_MONOTONIC=1".to_owned(),
+        ]);
+        let daemon = machine.start(&place);
+        subject.is_served(&machine, &place);
+        for time in ["+0", "@2061-01-01 00:00:00", "+0"] {
+            place.setup.write("clock", time);
+            subject.is_served(&machine, &place);
+            let metrics = place.metrics.ipv4();
+            let health = machine.run(|| http::get(metrics, "/health"));
+            assert_eq!(health.status, 200, "{time}: {}", health.body);
+            // Past a turn of the housekeeping.
+            std::thread::sleep(Duration::from_millis(1_200));
+        }
+        subject.is_served_to_the_end(&machine, &place, daemon);
+
+        // What it has saved is not too old, nor too new.
+        let daemon = machine.start(&place);
+        daemon.wait_for_log("restored the snapshot");
+        let metrics = place.metrics.ipv4();
+        let name = place.setup.name().replace('-', "_");
+        let expected = if subject.keeps_peers { 1.0 } else { 0.0 };
+        eventually("peers of before are there", || {
+            let body = machine.run(|| http::get(metrics, "/metrics").body);
+            let samples = crate::prometheus::Samples::parse(&body).ok()?;
+            (samples.sum(&format!("{name}_peers"), &[])? >= expected).then_some(())
+        });
+        subject.is_served_to_the_end(&machine, &place, daemon);
+    }
+}

@@ -34,6 +34,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aquatic_service", &["aquatic_bittorrent"]),
+    // No crate uses this one, and it drives the others.
+    (
+        "aquatic_soak",
+        &[
+            "aquatic_bittorrent",
+            "aquatic_http",
+            "aquatic_service",
+            "aquatic_stream",
+            "aquatic_swarm",
+            "aquatic_udp",
+            "aquatic_udp_protocol",
+            "aquatic_ws",
+        ],
+    ),
     ("aquatic_stream", &["aquatic_service"]),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
     ("aquatic_system_tests", &[TEST_HARNESS]),

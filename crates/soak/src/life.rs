@@ -1,0 +1,210 @@
+//! What a tracker goes through beside its requests.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::config::AccessListSettings;
+use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
+use aquatic_swarm::{Housekeeping, Probes, Swarm, Swarms};
+use tempfile::TempDir;
+
+use crate::calendar::{Calendar, DAY};
+use crate::universe::info_hash;
+
+/// Seconds between two walks of the housekeeping.
+pub const CLEANING_INTERVAL: u64 = 120;
+
+/// Entries and buckets that a look-up in the table of torrents may see on average.
+const MOST_PROBES: f64 = 2.0;
+
+/// What happens to a tracker at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing but requests.
+    Nothing,
+    /// The machine is suspended for so many seconds.
+    Suspend(u64),
+    /// The tracker is away for so many seconds, and restored from its snapshot.
+    Restart(u64),
+    /// Another access list is loaded.
+    Reload,
+    /// Everything is compared with the model.
+    Look,
+}
+
+/// What happens at this second. Everything has its times, and a random length.
+pub fn event(seconds: u64, random: &mut fastrand::Rng) -> Event {
+    let is_time = |every: u64, offset: u64| seconds % every == offset;
+    if is_time(2 * DAY, DAY / 2 + 17) {
+        // Shorter than peers are kept, much longer, and beyond where 16 bits of
+        // seconds wrap around, by halves and whole.
+        const HOURS: [u64; 7] = [1, 3, 10, 14, 18, 20, 48];
+        Event::Suspend(random.choice(HOURS).unwrap_or(1) * 3_600 + random.u64(0..3_600))
+    } else if is_time(DAY + 3_600, DAY / 3) {
+        const SECONDS: [u64; 4] = [1, 30, 600, 3 * 3_600];
+        Event::Restart(random.choice(SECONDS).unwrap_or(1))
+    } else if is_time(DAY / 2 - 600, DAY / 4) {
+        Event::Reload
+    } else if is_time(DAY / 4, 11) {
+        Event::Look
+    } else {
+        Event::Nothing
+    }
+}
+
+/// The housekeeping of a tracker, as its main thread does it.
+pub struct Chores {
+    housekeeping: Housekeeping,
+    /// In milliseconds since the start of the run.
+    next: u64,
+}
+
+impl Chores {
+    /// As after a start.
+    #[must_use]
+    pub fn new(calendar: &Calendar) -> Self {
+        let mut housekeeping = Housekeeping::new(Duration::from_secs(CLEANING_INTERVAL));
+        housekeeping.hurry();
+        Self {
+            housekeeping,
+            next: calendar.seconds() * 1_000,
+        }
+    }
+
+    /// Does what is due. After the machine was suspended, that is one step, as the
+    /// next one is counted from it.
+    pub fn run(&mut self, calendar: &Calendar, swarms: &impl Swarms, list: &Handle) {
+        let now = calendar.seconds() * 1_000;
+        if self.next + 1_000 < now {
+            self.next = now;
+        }
+        let list = list.current();
+        while self.next <= now {
+            let seconds = calendar.now().monotonic_seconds;
+            let allows = |hash: &InfoHash| list.allows(hash);
+            let pause = self.housekeeping.step(swarms, seconds, allows);
+            self.next += pause.as_millis() as u64;
+        }
+    }
+
+    /// What has become forbidden is forgotten soon.
+    pub fn hurry(&mut self) {
+        self.housekeeping.hurry();
+    }
+}
+
+/// An access list, in a file as it has to be.
+pub struct List {
+    /// What the tracker asks.
+    pub handle: Arc<Handle>,
+    directory: TempDir,
+    /// Torrents are forbidden whose number leaves this rest.
+    rest: u64,
+}
+
+/// One torrent of so many is forbidden.
+const FORBIDDEN: u64 = 50;
+
+impl List {
+    /// Forbids some.
+    ///
+    /// # Panics
+    /// When there is no place for a file.
+    #[must_use]
+    pub fn new() -> Self {
+        let none = InfoHashSet::parse(&b""[..]).expect("an empty list");
+        let list = Self {
+            handle: Arc::new(Handle::new(AccessList::Deny(none))),
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            rest: 0,
+        };
+        list.load(0);
+        list
+    }
+
+    /// Forbids others.
+    ///
+    /// # Panics
+    /// When it cannot be loaded.
+    pub fn reload(&mut self, seconds: u64) {
+        self.rest = (self.rest + 1) % FORBIDDEN;
+        self.load(seconds);
+    }
+
+    /// Whether a torrent is forbidden.
+    #[must_use]
+    pub fn forbids(&self, torrent: u64) -> bool {
+        torrent % FORBIDDEN == self.rest
+    }
+
+    fn load(&self, seconds: u64) {
+        // All that are asked for until the next reload, and more.
+        let newest = 60_000 + seconds / 10;
+        let lines: String = (0..newest)
+            .filter(|torrent| self.forbids(*torrent))
+            .map(|torrent| format!("{}\n", info_hash(torrent)))
+            .collect();
+        fs::write(self.path(), lines).expect("a file");
+        let settings = AccessListSettings::Deny(self.path());
+        self.handle.reload(&settings).expect("a list");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("list")
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The blocks of a snapshot.
+#[must_use]
+pub fn save<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    now: u32,
+) -> Vec<Vec<u8>> {
+    let mut walk = SnapshotWalk::new();
+    let mut blocks = Vec::new();
+    loop {
+        let mut block = Vec::new();
+        if !walk.next_block(swarm, now, &mut block) {
+            return blocks;
+        }
+        blocks.push(block);
+    }
+}
+
+/// Restores what [`save`] has saved.
+///
+/// # Panics
+/// When it is damaged.
+pub fn load<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    blocks: &[Vec<u8>],
+    now: u32,
+    lifetime: u16,
+    with_peers: bool,
+) -> Restored {
+    let mut total = Restored::default();
+    for block in blocks {
+        total += restore(swarm, block, now, lifetime, with_peers).expect("what was just saved");
+    }
+    total
+}
+
+/// Asserts that look-ups of torrents stay short.
+///
+/// # Panics
+/// When they do not.
+pub fn assert_short(probes: &Probes) {
+    assert!(probes.longest <= Probes::MOST, "{probes:?}");
+    assert!(probes.mean_hit() <= MOST_PROBES, "{probes:?}");
+    assert!(probes.mean_miss() <= MOST_PROBES, "{probes:?}");
+}

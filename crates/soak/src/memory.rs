@@ -1,0 +1,141 @@
+//! What the trackers have allocated, apart from what the tests themselves have.
+//!
+//! Each test is a thread, and a tracker runs in the thread of its test, so counts
+//! are those of the thread while [`counted`] runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fmt;
+
+thread_local! {
+    static IS_COUNTED: Cell<bool> = const { Cell::new(false) };
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, which counts.
+#[derive(Debug)]
+pub struct Counting;
+
+fn add(bytes: isize) {
+    // A thread that ends allocates no longer for any tracker.
+    let is_counted = IS_COUNTED.try_with(Cell::get).unwrap_or(false);
+    if is_counted {
+        let _ = BYTES.try_with(|total| total.set(total.get() + bytes));
+    }
+}
+
+/// The size of what is allocated; none is larger than `isize::MAX`.
+fn size(layout: Layout) -> isize {
+    layout.size() as isize
+}
+
+// SAFETY: every call is passed on as it is to the system's allocator, which keeps
+// the contract; counting touches nothing but numbers of the thread, whose storage
+// takes no allocation.
+#[allow(unsafe_code, reason = "an allocator can only be made so")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        add(size(layout));
+        // SAFETY: the caller keeps the contract of this function, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        add(-size(layout));
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        add(new_size as isize - size(layout));
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Does something of which all that it allocates and frees counts.
+pub fn counted<T>(action: impl FnOnce() -> T) -> T {
+    let before = IS_COUNTED.replace(true);
+    let value = action();
+    IS_COUNTED.set(before);
+    value
+}
+
+/// Bytes that are allocated now, of what counts in this thread.
+#[must_use]
+pub fn bytes() -> isize {
+    BYTES.get()
+}
+
+/// The most memory of each day.
+#[derive(Debug, Default)]
+pub struct Days(Vec<isize>);
+
+impl Days {
+    /// Notes what is used on a day, counted from zero.
+    pub fn note(&mut self, day: u64) {
+        let day = usize::try_from(day).unwrap_or(usize::MAX);
+        while self.0.len() <= day {
+            self.0.push(0);
+        }
+        self.0[day] = self.0[day].max(bytes());
+    }
+
+    /// Asserts that nothing grows: what the last third of the days needed is not
+    /// much more than what the first one did. A run of a few days says nothing.
+    ///
+    /// # Panics
+    /// When something grows.
+    pub fn assert_steady(&self) {
+        let third = self.0.len() / 3;
+        if third < 4 {
+            return;
+        }
+        let most = |days: &[isize]| days.iter().copied().max().unwrap_or(0);
+        let first = most(&self.0[..third]);
+        let last = most(&self.0[self.0.len() - third..]);
+        assert!(
+            last <= first + first / 4,
+            "memory grows from {first} to {last} bytes: {:?}",
+            self.0
+        );
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = self.0.iter().copied().max().unwrap_or(0);
+        write!(
+            f,
+            "at most {} KiB, at the end {}",
+            most >> 10,
+            bytes() >> 10
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_counted_counts() {
+        let before = bytes();
+        let kept = counted(|| vec![0_u8; 1_000]);
+        let other = vec![0_u8; 5_000];
+        assert_eq!(bytes() - before, 1_000);
+        counted(|| drop(kept));
+        assert_eq!(bytes(), before);
+        drop(other);
+    }
+
+    #[test]
+    fn growth_is_noticed() {
+        Days(vec![9, 10, 9, 10, 9, 10, 9, 10, 9, 10, 9, 12]).assert_steady();
+        let growing = Days((1_i32..=30).map(|it| it as isize).collect());
+        assert!(std::panic::catch_unwind(|| growing.assert_steady()).is_err());
+    }
+}

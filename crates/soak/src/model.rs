@@ -1,0 +1,238 @@
+//! Who must be known to the tracker, and who may still be.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use crate::calendar::Calendar;
+
+/// A peer, as the model knows it.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    /// When it is to be forgotten, in seconds of the calendar.
+    deadline: u64,
+    is_seeder: bool,
+    /// Whether the tracker must know it: it may have been refused, or left out.
+    is_certain: bool,
+}
+
+/// The peers of all torrents of one family, by numbers that the test has given.
+#[derive(Debug)]
+pub struct Model<P> {
+    torrents: BTreeMap<u64, BTreeMap<P, Peer>>,
+    /// For how long a peer may still be there after its time, in seconds in which
+    /// the tracker could work.
+    grace: u64,
+}
+
+/// How many peers there are at least and at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Those that must be there.
+    pub least: usize,
+    /// Those besides that may be there.
+    pub most: usize,
+}
+
+impl Bounds {
+    /// Asserts that a number is within them.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn assert(&self, number: usize, what: &dyn Debug) {
+        assert!(
+            (self.least..=self.most).contains(&number),
+            "{number} is not within {self:?}: {what:?}"
+        );
+    }
+}
+
+/// The counts of a torrent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Peers that have everything.
+    pub seeders: Bounds,
+    /// Peers that do not.
+    pub leechers: Bounds,
+}
+
+impl<P: Ord + Copy + Debug> Model<P> {
+    /// Nobody is there. `interval` is that of the housekeeping: an expired peer may
+    /// be overlooked by a walk that has just passed its torrent, and the next one
+    /// may be longer if there are more torrents.
+    #[must_use]
+    pub fn new(interval: u64) -> Self {
+        Self {
+            torrents: BTreeMap::new(),
+            grace: interval * 5 / 2 + 10,
+        }
+    }
+
+    /// A peer announces, to be kept until `deadline`.
+    pub fn announce(&mut self, torrent: u64, peer: P, is_seeder: bool, deadline: u64) {
+        let peers = self.torrents.entry(torrent).or_default();
+        peers.insert(
+            peer,
+            Peer {
+                deadline,
+                is_seeder,
+                is_certain: true,
+            },
+        );
+    }
+
+    /// A peer leaves.
+    pub fn stop(&mut self, torrent: u64, peer: P) {
+        if let Some(peers) = self.torrents.get_mut(&torrent) {
+            peers.remove(&peer);
+            if peers.is_empty() {
+                self.torrents.remove(&torrent);
+            }
+        }
+    }
+
+    /// A torrent is forbidden.
+    pub fn remove(&mut self, is_gone: impl Fn(u64) -> bool) {
+        self.torrents.retain(|torrent, _| !is_gone(*torrent));
+    }
+
+    /// Nobody is there any more.
+    pub fn clear(&mut self) {
+        self.torrents.clear();
+    }
+
+    /// All peers are restored after so many seconds: they have the time left that
+    /// they had, but are kept until `latest` at the latest.
+    pub fn restore(&mut self, away: u64, latest: u64) {
+        for peer in self.torrents.values_mut().flat_map(BTreeMap::values_mut) {
+            peer.deadline = (peer.deadline + away).min(latest);
+        }
+    }
+
+    /// Every peer that is there may be, but need not.
+    pub fn doubt(&mut self) {
+        for peer in self.torrents.values_mut().flat_map(BTreeMap::values_mut) {
+            peer.is_certain = false;
+        }
+    }
+
+    /// Forgets who cannot be there any more.
+    pub fn tidy(&mut self, calendar: &Calendar) {
+        let grace = self.grace;
+        self.torrents.retain(|_, peers| {
+            peers.retain(|_, peer| peer.may_be_there(calendar, grace));
+            !peers.is_empty()
+        });
+    }
+
+    /// Whether a tracker may say that this peer is there.
+    #[must_use]
+    pub fn may_have(&self, torrent: u64, peer: &P, calendar: &Calendar) -> bool {
+        let peers = self.torrents.get(&torrent);
+        let peer = peers.and_then(|peers| peers.get(peer));
+        peer.is_some_and(|peer| peer.may_be_there(calendar, self.grace))
+    }
+
+    /// Whether a peer that has not stopped was ever announced as a seeder.
+    #[must_use]
+    pub fn is_seeder(&self, torrent: u64, peer: &P) -> bool {
+        let peers = self.torrents.get(&torrent);
+        peers
+            .and_then(|peers| peers.get(peer))
+            .is_some_and(|peer| peer.is_seeder)
+    }
+
+    /// The counts of a torrent, without one peer.
+    #[must_use]
+    pub fn counts(&self, torrent: u64, without: Option<&P>, calendar: &Calendar) -> Counts {
+        let mut counts = Counts::default();
+        for (key, peer) in self.torrents.get(&torrent).into_iter().flatten() {
+            if Some(key) != without {
+                peer.add_to(&mut counts, calendar, self.grace);
+            }
+        }
+        counts
+    }
+
+    /// How many peers there are in all torrents.
+    #[must_use]
+    pub fn peers(&self, calendar: &Calendar) -> Bounds {
+        let mut counts = Counts::default();
+        for peer in self.torrents.values().flat_map(BTreeMap::values) {
+            peer.add_to(&mut counts, calendar, self.grace);
+        }
+        Bounds {
+            least: counts.seeders.least + counts.leechers.least,
+            most: counts.seeders.most + counts.leechers.most,
+        }
+    }
+
+    /// A random peer, if there is one: `(torrent, peer)`.
+    #[must_use]
+    pub fn any(&self, near: u64) -> Option<(u64, P)> {
+        let (torrent, peers) = self
+            .torrents
+            .range(near..)
+            .next()
+            .or_else(|| self.torrents.iter().next())?;
+        let peer = peers.keys().next()?;
+        Some((*torrent, *peer))
+    }
+}
+
+impl Peer {
+    fn is_due(&self, calendar: &Calendar) -> bool {
+        self.deadline <= calendar.seconds()
+    }
+
+    fn may_be_there(&self, calendar: &Calendar, grace: u64) -> bool {
+        !self.is_due(calendar) || calendar.awake_since(self.deadline) <= grace
+    }
+
+    fn add_to(&self, counts: &mut Counts, calendar: &Calendar, grace: u64) {
+        if !self.may_be_there(calendar, grace) {
+            return;
+        }
+        let bounds = if self.is_seeder {
+            &mut counts.seeders
+        } else {
+            &mut counts.leechers
+        };
+        bounds.most += 1;
+        // A second may pass between what the model says and what is asked.
+        bounds.least += usize::from(self.is_certain && self.deadline > calendar.seconds() + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_certain_then_possible_then_gone() {
+        let mut calendar = Calendar::new();
+        let mut model = Model::new(20);
+        model.announce(1, 'a', true, 100);
+        model.announce(1, 'b', false, 200);
+        let counts = |model: &Model<char>, calendar: &Calendar| {
+            let counts = model.counts(1, Some(&'b'), calendar);
+            (counts.seeders.least, counts.seeders.most)
+        };
+        assert_eq!(counts(&model, &calendar), (1, 1));
+        for _ in 0..100 {
+            calendar.pass();
+        }
+        assert_eq!(counts(&model, &calendar), (0, 1));
+        // Nobody could have looked meanwhile.
+        calendar.leap(10_000);
+        assert_eq!(counts(&model, &calendar), (0, 1));
+        for _ in 0..61 {
+            calendar.pass();
+        }
+        assert_eq!(counts(&model, &calendar), (0, 0));
+        assert!(!model.may_have(1, &'b', &calendar));
+        model.tidy(&calendar);
+        assert_eq!(model.peers(&calendar), Bounds::default());
+        assert_eq!(model.any(0), None);
+    }
+}

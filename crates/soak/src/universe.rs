@@ -1,0 +1,53 @@
+//! Which torrents there are, and when they are asked for.
+
+use aquatic_bittorrent::InfoHash;
+
+use crate::calendar::DAY;
+
+/// Torrents that are known at the same time.
+const TORRENTS: u64 = 40_000;
+
+/// Torrents that become known in a day, while as many are forgotten.
+const NEW_TORRENTS_A_DAY: u64 = 4_000;
+
+/// How often, and for how long, everybody comes at once.
+const CROWD_EVERY: u64 = 3 * DAY;
+const CROWD_SECONDS: u64 = 1_200;
+
+/// A torrent that somebody asks for now: some are asked for often, most seldom,
+/// and which ones changes from day to day.
+pub fn torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
+    let newest = TORRENTS + seconds * NEW_TORRENTS_A_DAY / DAY;
+    let skewed = random.f64().powi(3);
+    newest - (skewed * TORRENTS as f64) as u64
+}
+
+/// Any torrent, each as likely as the other.
+pub fn rare_torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
+    random.u64(0..TORRENTS) + seconds * NEW_TORRENTS_A_DAY / DAY
+}
+
+/// Whether it is one of the times at which everybody comes.
+#[must_use]
+pub fn is_crowded(seconds: u64) -> bool {
+    (seconds + CROWD_EVERY / 2) % CROWD_EVERY < CROWD_SECONDS
+}
+
+/// The name of a torrent.
+#[must_use]
+pub fn info_hash(torrent: u64) -> InfoHash {
+    // Spread over the shards, as real ones are.
+    let mut bytes = [0; 20];
+    let spread = torrent.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bytes[..8].copy_from_slice(&spread.to_be_bytes());
+    bytes[8..16].copy_from_slice(&torrent.to_be_bytes());
+    InfoHash(bytes)
+}
+
+/// The torrent with this name, if it is one of ours.
+#[must_use]
+pub fn torrent_of(info_hash: &InfoHash) -> Option<u64> {
+    let bytes = info_hash.0[8..16].try_into().ok()?;
+    let torrent = u64::from_be_bytes(bytes);
+    (self::info_hash(torrent) == *info_hash).then_some(torrent)
+}

@@ -1,0 +1,488 @@
+//! The UDP tracker: groups of datagrams in, groups of replies out.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::Range;
+use std::sync::Arc;
+
+use aquatic_bittorrent::{AnnounceEvent, PeerId};
+use aquatic_soak::calendar::{Calendar, DAY};
+use aquatic_soak::life::{self, CLEANING_INTERVAL, Chores, Event, List};
+use aquatic_soak::memory::{self, counted};
+use aquatic_soak::model::Model;
+use aquatic_soak::plan::Plan;
+use aquatic_soak::universe;
+use aquatic_swarm::{HashKey, Limits, Swarm};
+use aquatic_udp::MAX_REPLY_LENGTH;
+use aquatic_udp::tracker::{Exchange, GROUP, Outcome, Rules, State, Tracker, Unserved};
+use aquatic_udp_protocol::{
+    AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
+    ScrapeRequest, TransactionId, UrlData,
+};
+use arrayvec::ArrayVec;
+
+/// Clients of each family.
+const CLIENTS: u32 = 60_000;
+
+/// Peers in a reply, at most.
+const MAX_PEERS: usize = 30;
+
+/// Torrents that there may be while there is a limit: fewer than come in a crowd.
+const MAX_TORRENTS: usize = 12_000;
+
+/// For how many seconds peers are kept, which a restart may change.
+const LIFETIMES: [u16; 4] = [1_200, 1_800, 7_200, 28_800];
+
+/// Where the event stands in an announce (BEP 15).
+const EVENT: Range<usize> = 80..84;
+
+/// Bytes that an idle tracker may have allocated beyond what an unused one has:
+/// for the downloads of torrents that have no peers.
+const MOST_IDLE_BYTES: isize = 16 << 20;
+
+struct Run {
+    calendar: Calendar,
+    random: fastrand::Rng,
+    list: List,
+    chores: Chores,
+    state: Arc<State>,
+    tracker: Tracker,
+    /// Peers of IPv4, and of IPv6.
+    models: [Model<SocketAddr>; 2],
+    replies: Vec<[u8; MAX_REPLY_LENGTH]>,
+    days: memory::Days,
+    answered: u64,
+}
+
+/// What one client asks for.
+struct Wish {
+    source: SocketAddr,
+    torrent: u64,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Announce {
+        is_seeder: bool,
+        is_done: bool,
+    },
+    Stop,
+    Scrape,
+    /// An announce with some bits changed.
+    Damaged,
+}
+
+#[test]
+fn udp() {
+    let plan = Plan::new("udp");
+    let calendar = Calendar::new();
+    let list = List::new();
+    let key = ConnectionIdKey::from_bytes([7; 16]);
+    let state = counted(|| new_state(key, LIFETIMES[1], None, &list));
+    let unused = memory::bytes();
+    let mut run = Run {
+        chores: Chores::new(&calendar),
+        random: plan.random(0),
+        tracker: Tracker::new(state.clone(), plan.random(1), None),
+        state,
+        list,
+        calendar,
+        models: [Model::new(CLEANING_INTERVAL), Model::new(CLEANING_INTERVAL)],
+        replies: vec![[0; MAX_REPLY_LENGTH]; GROUP],
+        days: memory::Days::default(),
+        answered: 0,
+    };
+    while run.calendar.seconds() < plan.seconds() {
+        run.second();
+    }
+    run.days.assert_steady();
+    // Everybody leaves without a word.
+    let end = run.calendar.seconds() + u64::from(LIFETIMES[3]) + 4 * CLEANING_INTERVAL;
+    while run.calendar.seconds() < end {
+        run.calendar.pass();
+        run.clean();
+    }
+    run.look();
+    assert_eq!(run.state.swarms.usage.live(), 0);
+    let idle = memory::bytes() - unused;
+    assert!(idle <= MOST_IDLE_BYTES, "{idle} bytes are kept");
+    println!(
+        "{} datagrams were answered; memory {}",
+        run.answered, run.days
+    );
+    // The machine sleeps at times.
+    assert!(run.answered > plan.seconds() / 4);
+}
+
+fn new_state(key: ConnectionIdKey, lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
+    let rules = Rules {
+        max_response_peers: MAX_PEERS,
+        max_scrape_torrents: 70,
+        announce_interval_seconds: 900,
+        peer_lifetime_seconds: lifetime,
+        connection_lifetime_seconds: 120,
+    };
+    let limits = Limits {
+        max_torrents: limit.and_then(NonZeroUsize::new),
+        max_peers_per_torrent: NonZeroU32::new(1_000_000),
+        max_peers_per_ip: None,
+    };
+    let hash_key = HashKey::new([3; 16]);
+    Arc::new(State::new(
+        rules,
+        limits,
+        hash_key,
+        key,
+        list.handle.clone(),
+    ))
+}
+
+impl Run {
+    fn second(&mut self) {
+        self.calendar.pass();
+        let event = life::event(self.calendar.seconds(), &mut self.random);
+        if !matches!(event, Event::Nothing | Event::Look) {
+            // Seen when the run fails.
+            println!("at {} s: {event:?}", self.calendar.seconds());
+        }
+        match event {
+            Event::Nothing => (),
+            Event::Suspend(seconds) => self.calendar.leap(seconds),
+            Event::Restart(seconds) => self.restart(seconds),
+            Event::Reload => self.reload(),
+            Event::Look => self.look(),
+        }
+        let is_crowded = universe::is_crowded(self.calendar.seconds());
+        let wishes = if is_crowded {
+            32
+        } else {
+            self.random.usize(0..2)
+        };
+        let mut wishes: Vec<Wish> = (0..wishes).map(|_| self.wish(is_crowded)).collect();
+        while !wishes.is_empty() {
+            let rest = wishes.split_off(wishes.len().min(GROUP));
+            self.grant(&wishes);
+            wishes = rest;
+        }
+        self.clean();
+    }
+
+    fn clean(&mut self) {
+        let Self {
+            chores,
+            calendar,
+            state,
+            list,
+            ..
+        } = self;
+        counted(|| chores.run(calendar, &state.swarms, &list.handle));
+    }
+
+    fn wish(&mut self, is_crowded: bool) -> Wish {
+        let random = &mut self.random;
+        let client = random.u32(1..CLIENTS);
+        let ip: IpAddr = if random.u8(0..4) > 0 {
+            Ipv4Addr::from_bits(0x0a00_0000 + client).into()
+        } else {
+            Ipv6Addr::from_bits((0xfd00 << 112) + u128::from(client)).into()
+        };
+        let source = SocketAddr::new(ip, 1_000 + (client % 7) as u16);
+        let seconds = self.calendar.seconds();
+        let torrent = if is_crowded {
+            universe::rare_torrent(seconds, random)
+        } else {
+            universe::torrent(seconds, random)
+        };
+        let wish = |torrent, source, what| Wish {
+            source,
+            torrent,
+            what,
+        };
+        match random.u8(0..20) {
+            0 => wish(torrent, source, What::Scrape),
+            1 => wish(torrent, source, What::Damaged),
+            // Of somebody who is there.
+            2 | 3 => match self.models[family(source)].any(torrent) {
+                Some((torrent, source)) => wish(torrent, source, What::Stop),
+                None => wish(torrent, source, What::Scrape),
+            },
+            number => {
+                let is_seeder = number % 2 == 0;
+                let is_done = number == 4;
+                wish(torrent, source, What::Announce { is_seeder, is_done })
+            }
+        }
+    }
+
+    /// Answers datagrams in a group.
+    fn send(&mut self, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Outcome> {
+        let now = self.calendar.now();
+        let mut group: ArrayVec<Exchange<'_>, GROUP> = datagrams
+            .iter()
+            .zip(&mut self.replies)
+            .map(|((source, request), reply)| Exchange {
+                source: *source,
+                request,
+                reply,
+                outcome: None,
+            })
+            .collect();
+        counted(|| self.tracker.handle_group(now, &mut group));
+        let outcomes = group.iter().map(|it| it.outcome);
+        outcomes.map(|it| it.expect("every datagram")).collect()
+    }
+
+    /// Has up to a group of clients connect, and ask for what they wish.
+    fn grant(&mut self, wishes: &[Wish]) {
+        let connect = ConnectRequest {
+            transaction_id: TransactionId([1; 4]),
+        };
+        let datagrams: Vec<_> = wishes
+            .iter()
+            .map(|wish| (wish.source, connect.to_bytes().to_vec()))
+            .collect();
+        let outcomes = self.send(&datagrams);
+        let ids: Vec<ConnectionId> = outcomes
+            .iter()
+            .zip(&self.replies)
+            .map(
+                |(outcome, reply)| match parse(outcome, reply, datagrams[0].0) {
+                    Some(Response::Connect(response)) => response.connection_id,
+                    other => panic!("{other:?}"),
+                },
+            )
+            .collect();
+
+        let datagrams: Vec<_> = wishes
+            .iter()
+            .zip(ids)
+            .map(|(wish, id)| (wish.source, self.request(wish, id)))
+            .collect();
+        let outcomes = self.send(&datagrams);
+        for (number, (wish, outcome)) in wishes.iter().zip(outcomes).enumerate() {
+            self.check(wish, &outcome, number);
+        }
+    }
+
+    fn request(&mut self, wish: &Wish, id: ConnectionId) -> Vec<u8> {
+        let mut bytes = vec![0; 200];
+        let info_hash = universe::info_hash(wish.torrent);
+        let length = match wish.what {
+            What::Scrape => {
+                let request = ScrapeRequest {
+                    connection_id: id,
+                    transaction_id: TransactionId([2; 4]),
+                    info_hashes: &[info_hash.0],
+                };
+                request.write(&mut bytes)
+            }
+            what => {
+                let (is_seeder, event) = match what {
+                    What::Announce {
+                        is_seeder: true,
+                        is_done: true,
+                    } => (true, AnnounceEvent::Completed),
+                    What::Announce { is_seeder, .. } => (is_seeder, AnnounceEvent::Started),
+                    _ => (false, AnnounceEvent::Stopped),
+                };
+                let request = AnnounceRequest {
+                    connection_id: id,
+                    transaction_id: TransactionId([2; 4]),
+                    info_hash,
+                    peer_id: PeerId([5; 20]),
+                    downloaded: 0,
+                    left: i64::from(!is_seeder),
+                    uploaded: 0,
+                    event,
+                    key: 0,
+                    peers_wanted: None,
+                    port: wish.source.port(),
+                    url_data: UrlData::from_options(b""),
+                };
+                request.write(&mut bytes)
+            }
+        };
+        bytes.truncate(length.unwrap());
+        if wish.what == What::Damaged {
+            // Its event is to stop, so that nobody new is there afterwards.
+            for _ in 0..self.random.usize(1..4) {
+                let place = self.random.usize(..96);
+                if !EVENT.contains(&place) {
+                    bytes[place] ^= 1 << self.random.u8(..8);
+                }
+            }
+            let length = self.random.usize(..=bytes.len());
+            if self.random.bool() {
+                bytes.truncate(length);
+            }
+        }
+        bytes
+    }
+
+    /// Compares an answer with the model, and tells it what has happened.
+    fn check(&mut self, wish: &Wish, outcome: &Outcome, number: usize) {
+        let Wish {
+            source,
+            torrent,
+            what,
+        } = *wish;
+        let reply = self.replies[number];
+        let response = if what == What::Damaged {
+            None
+        } else {
+            parse(outcome, &reply, source)
+        };
+        self.answered += u64::from(outcome.reply_length.is_some());
+        match (what, response) {
+            (What::Damaged, _) => (),
+            (_, Some(Response::Error(_))) => match outcome.unserved {
+                Some(Unserved::Forbidden) => assert!(self.list.forbids(torrent)),
+                Some(Unserved::MaxTorrents) => {
+                    // Others of the group may have taken their torrents along since.
+                    let live = self.state.swarms.usage.live();
+                    assert!(live + GROUP >= MAX_TORRENTS, "{live}");
+                }
+                other => panic!("{other:?}"),
+            },
+            (What::Scrape, Some(Response::Scrape(response))) => {
+                let counts = self.models[family(source)].counts(torrent, None, &self.calendar);
+                let scraped = response.torrents().next().unwrap();
+                counts.seeders.assert(scraped.seeders as usize, &torrent);
+                counts.leechers.assert(scraped.leechers as usize, &torrent);
+            }
+            (_, Some(Response::Announce(response))) => {
+                assert!(!self.list.forbids(torrent));
+                let (seeders, leechers) = (response.seeders, response.leechers);
+                let peers: Vec<SocketAddr> = Peers::addresses(&response.peers).collect();
+                self.announced(wish, seeders as usize, leechers as usize, &peers);
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+
+    fn announced(&mut self, wish: &Wish, seeders: usize, leechers: usize, peers: &[SocketAddr]) {
+        let Wish {
+            source,
+            torrent,
+            what,
+        } = *wish;
+        let model = &mut self.models[family(source)];
+        let calendar = &self.calendar;
+        let counts = model.counts(torrent, Some(&source), calendar);
+        let what_was_asked = (calendar.seconds(), torrent, source);
+        counts.seeders.assert(seeders, &what_was_asked);
+        counts.leechers.assert(leechers, &what_was_asked);
+        for peer in peers {
+            assert!(model.may_have(torrent, peer, calendar), "{torrent} {peer}");
+            assert_ne!(*peer, source);
+        }
+        match what {
+            What::Announce { is_seeder, .. } => {
+                let others = leechers + if is_seeder { 0 } else { seeders };
+                assert_eq!(peers.len(), others.min(MAX_PEERS), "{torrent}");
+                let lifetime = self.state.rules.peer_lifetime_seconds;
+                let deadline = calendar.seconds() + u64::from(lifetime);
+                model.announce(torrent, source, is_seeder, deadline);
+            }
+            _ => model.stop(torrent, source),
+        }
+    }
+
+    fn reload(&mut self) {
+        self.list.reload(self.calendar.seconds());
+        self.chores.hurry();
+        let list = &self.list;
+        for model in &mut self.models {
+            model.remove(|torrent| list.forbids(torrent));
+        }
+        // It hurries, so that soon nobody knows them.
+        for _ in 0..10 {
+            self.calendar.pass();
+            self.clean();
+        }
+    }
+
+    /// Compares everything with the models.
+    fn look(&mut self) {
+        let now = self.calendar.now().monotonic_seconds;
+        for model in &mut self.models {
+            model.tidy(&self.calendar);
+        }
+        let swarms = &self.state.swarms;
+        let (ipv4, ipv6) = (swarms.ipv4.totals(), swarms.ipv6.totals());
+        self.models[0]
+            .peers(&self.calendar)
+            .assert(ipv4.peers, &ipv4);
+        self.models[1]
+            .peers(&self.calendar)
+            .assert(ipv6.peers, &ipv6);
+        life::assert_short(&swarms.ipv4.probes());
+        life::assert_short(&swarms.ipv6.probes());
+        assert_same_when_restored(&swarms.ipv4, now);
+        assert_same_when_restored(&swarms.ipv6, now);
+        self.days.note(self.calendar.seconds() / DAY);
+    }
+
+    /// The tracker ends, and is there again after so many seconds, with another
+    /// configuration.
+    fn restart(&mut self, away: u64) {
+        let now = self.calendar.now().monotonic_seconds;
+        let swarms = &self.state.swarms;
+        let saved = (life::save(&swarms.ipv4, now), life::save(&swarms.ipv6, now));
+        let key = ConnectionIdKey::from_bytes(self.state.connection_id_key.to_bytes());
+        self.calendar.leap(away);
+
+        let lifetime = self.random.choice(LIFETIMES).unwrap();
+        let limit = self.random.bool().then_some(MAX_TORRENTS);
+        let with_peers = away <= u64::from(lifetime);
+        let now = self.calendar.now().monotonic_seconds;
+        let random = self.random.fork();
+        counted(|| {
+            self.state = new_state(key, lifetime, limit, &self.list);
+            self.tracker = Tracker::new(self.state.clone(), random, None);
+            let swarms = &self.state.swarms;
+            life::load(&swarms.ipv4, &saved.0, now, lifetime, with_peers);
+            life::load(&swarms.ipv6, &saved.1, now, lifetime, with_peers);
+        });
+        self.chores = Chores::new(&self.calendar);
+        let latest = self.calendar.seconds() + u64::from(lifetime);
+        for model in &mut self.models {
+            if with_peers {
+                model.restore(away, latest);
+            } else {
+                model.clear();
+            }
+            if limit.is_some() {
+                model.doubt();
+            }
+        }
+    }
+}
+
+/// Which of the models.
+fn family(address: SocketAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+fn parse<'a>(outcome: &Outcome, reply: &'a [u8], source: SocketAddr) -> Option<Response<'a>> {
+    let family = match source {
+        SocketAddr::V4(_) => AddressFamily::Ipv4,
+        SocketAddr::V6(_) => AddressFamily::Ipv6,
+    };
+    let length = outcome.reply_length?.get();
+    Some(Response::parse(&reply[..length], family).expect("a reply"))
+}
+
+/// Asserts that a snapshot holds all that has not expired.
+fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    now: u32,
+) {
+    let copy = Swarm::<S, K, N>::new(HashKey::new([9; 16]), Limits::default(), Arc::default());
+    let restored = life::load(&copy, &life::save(swarm, now), now, u16::MAX, true);
+    assert_eq!(restored.refused, 0);
+    let (totals, restored) = (swarm.totals(), copy.totals());
+    assert!(restored.peers <= totals.peers);
+    assert!(restored.seeders <= totals.seeders);
+}

@@ -10,10 +10,7 @@
 let
   inherit (settings) network;
   isUdp = daemon.transport == "udp";
-  inherit (import ./addresses.nix { inherit lib; }) plain;
-  listen = lib.concatMap (
-    address: lib.genList (_: plain address) settings.socket_workers
-  ) network.address;
+  listen = lib.concatMap (address: lib.genList (_: address) settings.socket_workers) network.address;
 
   everySocket = {
     # IPv4 addresses stand in the configuration apart.
@@ -30,6 +27,8 @@ in
       "man:${unit}.toml(5)"
     ];
     wantedBy = [ "sockets.target" ];
+    # When this is started again after a failure, the service is, too.
+    wants = [ "${unit}.service" ];
     listenDatagrams = lib.optionals isUdp listen;
     listenStreams = lib.optionals (!isUdp) listen;
     socketConfig =
@@ -51,7 +50,7 @@ in
   "${unit}-metrics" = {
     description = "Socket of ${unit} for figures";
     partOf = [ "${unit}.socket" ];
-    listenStreams = [ (plain settings.metrics.address) ];
+    listenStreams = [ settings.metrics.address ];
     socketConfig = everySocket // {
       FileDescriptorName = "metrics";
       Service = "${unit}.service";

@@ -15,9 +15,6 @@
           values = builtins.toJSON values;
         };
 
-      # The oldest that compiles aquatic.
-      rustcVersion = "1.92.0";
-
       lib = import ./lib // {
         importTOML = path: builtins.fromTOML (builtins.readFile path);
         replaceStrings = builtins.replaceStrings;
@@ -34,7 +31,6 @@
             evaluated = lib.evalModules {
               modules = modules ++ [
                 ./nixos
-                { _module.args = { inherit (lib.trivial) release; }; }
                 (
                   { config, ... }:
                   {
@@ -66,21 +62,9 @@
         system:
         let
           package = name: derived system name [ ];
-          # What is passed through, such as tests, may need the package itself.
           built =
-            name: arguments: more:
-            let
-              passthru = arguments.passthru or { };
-            in
-            derived system name [
-              (removeAttrs arguments [ "passthru" ])
-              more
-            ]
-            // passthru
-            // {
-              inherit passthru;
-              inherit (arguments) meta;
-            };
+            arguments:
+            derived system (arguments.pname or arguments.name) arguments // { inherit (arguments) meta; };
           packages =
             import ./packages.nix { inherit lib; }
             // lib.genAttrs [
@@ -90,11 +74,7 @@
               "clippy"
               "coreutils"
               "curl"
-              "findutils"
               "gitMinimal"
-              "glibcLocales"
-              "gnugrep"
-              "gnused"
               "installShellFiles"
               "iproute2"
               "nixfmt"
@@ -127,11 +107,8 @@
                 {
                   optionsCommonMark = derived system "options" (lib.attrNames options.services.aquatic);
                 };
-              runCommand = built;
-              rustPlatform.buildRustPackage = arguments: built arguments.pname arguments [ ];
-              rustc.version = rustcVersion;
-              symlinkJoin = arguments: built arguments.name arguments [ ];
-              testers.testVersion = { package }: derived system "${package.name}-test-version" [ package ];
+              rustPlatform.buildRustPackage = built;
+              symlinkJoin = built;
               testers.runNixOSTest =
                 test:
                 derived system "vm-test-run-${test.name}" [

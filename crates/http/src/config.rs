@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, LimitsConfig, LogLevel, MetricsConfig, OldKey,
+    self, AccessListConfig, Addresses, Invalid, LimitsConfig, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, SnapshotConfig,
 };
 use aquatic_stream::config::EventLoopConfig;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
 use crate::limits;
+use crate::settings::Settings;
 
 /// Configuration of aquatic-http, a BitTorrent tracker over HTTP and HTTPS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,9 +216,15 @@ impl config::Config for Config {
         old_keys::EVENT_LOOP,
         old_keys::CPU_PINNING,
         old_keys::ADDRESSES,
+        old_keys::TLS,
         METRICS,
         CLEANING,
+        MEANINGS,
     ];
+
+    fn invalid(&self) -> Vec<Invalid> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 /// The endpoint had a switch, and figures were counted now and then.
@@ -239,6 +246,41 @@ const METRICS: &[OldKey] = &[
 fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "metrics")
 }
+
+/// What means something else than it did.
+const MEANINGS: &[OldKey] = &[
+    OldKey::Changed {
+        key: "network.runs_behind_reverse_proxy",
+        tell: |found| {
+            let is_on = found.is_true("network.runs_behind_reverse_proxy");
+            (is_on && !found.has("network.trusted_proxies")).then_some(
+                "earlier releases believed the header of everybody; now it is believed from \
+                 trusted_proxies only, which are those of this machine unless the file says \
+                 otherwise",
+            )
+        },
+    },
+    OldKey::Default {
+        key: "socket_workers",
+        was: "1",
+    },
+    OldKey::Default {
+        key: "log_level",
+        was: "\"warn\"",
+    },
+    OldKey::Default {
+        key: "network.address",
+        was: "\"0.0.0.0:3000\"",
+    },
+    OldKey::Default {
+        key: "protocol.peer_announce_interval",
+        was: "120",
+    },
+    OldKey::Default {
+        key: "cleaning.torrent_cleaning_interval",
+        was: "30",
+    },
+];
 
 /// Connections have deadlines of their own.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {

@@ -43,9 +43,21 @@ fn sample(address: &[&str]) -> Config {
 
 /// `--migrate-config` of an old file gives a file of today.
 fn assert_migrates(old: &Loaded<Config>) {
-    let migrated = loaded(&old.effective_toml());
+    let text = old.migrated_toml();
+    let migrated = loaded(&text);
     assert_eq!(migrated.warnings, Vec::<String>::new());
     assert_eq!(migrated.config, old.config);
+    assert_eq!(migrated.migrated_toml(), text);
+    // Everything that was told stands in it.
+    let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
+    for warning in &old.warnings {
+        let words: Vec<&str> = warning.split(' ').skip(1).collect();
+        assert!(
+            comments.windows(words.len()).any(|part| part == words),
+            "{warning}\n{text}"
+        );
+    }
 }
 
 const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
@@ -78,6 +90,7 @@ fn release_0_2() {
     let file = loaded(include_str!("compat/0.2.toml"));
     let mut expected = sample(&["0.0.0.0:3000"]);
     expected.socket_workers = 2;
+    expected.network.enable_tls = true;
     expected.network.tls_certificate_path = "./cert.pem".into();
     expected.network.tls_private_key_path = "./key.pem".into();
     expected.access_list.path = "".into();
@@ -89,16 +102,15 @@ fn release_0_2() {
             "http.toml:7:1: network.only_ipv6: is part of network.address now: \
              [\"0.0.0.0:3000\"]"
                 .to_owned(),
+            "http.toml:9:1: network.enable_tls: not set: taken as true, as release 0.2 did, because the \
+             file names a certificate; write enable_tls = true, or false for connections that \
+             are not encrypted"
+                .to_owned(),
             format!("http.toml:20:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
         ]
     );
-    // It knew no connections in the clear; nobody should find out late.
-    let advice = file.settings(Settings::new).unwrap().process.advice;
-    let unused = "network.tls_certificate_path: set, but not used: connections are not encrypted";
-    assert!(
-        advice.iter().any(|line| line.starts_with(unused)),
-        "{advice:?}"
-    );
+    // It knew no connections in the clear.
+    assert!(file.settings(Settings::new).unwrap().tls.is_some());
     assert_migrates(&file);
 }
 
@@ -271,4 +283,77 @@ fn proxies_that_nobody_is_are_refused() {
             "{faults:?}"
         );
     }
+}
+
+#[test]
+fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
+    let is_on = |text: &str| {
+        let file = loaded(&format!("[network]\n{text}"));
+        (file.config.network.enable_tls, file.warnings.len())
+    };
+    let both = "tls_certificate_path = 'c'\ntls_private_key_path = 'k'";
+    assert_eq!(is_on(both), (true, 1));
+    assert_eq!(is_on("tls_private_key_path = 'k'"), (true, 1));
+    let none = "tls_certificate_path = ''\ntls_private_key_path = ''";
+    assert_eq!(is_on(none), (false, 0));
+    assert_eq!(is_on(&format!("{both}\nenable_tls = false")), (false, 0));
+    assert_eq!(is_on(&format!("{both}\nenable_tls = true")), (true, 0));
+    assert_eq!(is_on(""), (false, 0));
+}
+
+#[test]
+fn what_means_something_else_now_is_told() {
+    let behind_proxy = "[network]\nruns_behind_reverse_proxy = true\n";
+    let told = loaded(behind_proxy).warnings;
+    let begin = "http.toml:2:1: network.runs_behind_reverse_proxy: earlier releases believed";
+    assert!(told.len() == 1 && told[0].starts_with(begin), "{told:?}");
+    let today = format!("{behind_proxy}trusted_proxies = ['::1']\n");
+    assert_eq!(loaded(&today).warnings, [""; 0]);
+
+    // One key shows that the file was written for an earlier release.
+    let told = loaded("swarm_workers = 1\nlog_level = 'info'\n").warnings;
+    let expected = [
+        "http.toml: socket_workers: not set: this was 1, and is 0 now",
+        "http.toml: network.address: not set: this was \"0.0.0.0:3000\", and is \
+         [\"0.0.0.0:3000\", \"[::]:3000\"] now",
+        "http.toml: protocol.peer_announce_interval: not set: this was 120, and is 900 now",
+        "http.toml: cleaning.torrent_cleaning_interval: not set: this was 30, and is 120 now",
+    ];
+    assert_eq!(told[..4], expected);
+    assert_eq!(loaded("log_level = 'info'\n").warnings, [""; 0]);
+}
+
+#[test]
+fn a_number_has_one_range_however_far_it_is_off() {
+    for value in [
+        "0",
+        "-1",
+        "10801",
+        "4294967296",
+        "-9223372036854775808",
+        "99999999999999999999",
+    ] {
+        let text = format!("[protocol]\npeer_announce_interval = {value}\n");
+        let said = match config::parse::<Config>(&text, Path::new("http.toml")) {
+            Ok(file) => file.settings(Settings::new).unwrap_err().to_string(),
+            Err(faults) => faults.to_string(),
+        };
+        let expected = format!(
+            "http.toml:2:26: protocol.peer_announce_interval: {value} is out of range: it must be \
+             from 1 to 10800"
+        );
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
+fn figures_have_a_port_of_their_own() {
+    let text = "[network]\naddress = '0.0.0.0:3000'\n[metrics]\naddress = '127.0.0.1:3000'\n";
+    assert_eq!(
+        refused(text),
+        [
+            "http.toml:4:11: metrics.address: 127.0.0.1:3000 is served to clients already, by \
+          0.0.0.0:3000 of network.address; choose another port"
+        ]
+    );
 }

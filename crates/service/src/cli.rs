@@ -12,7 +12,7 @@ pub const EXIT_FAILURE: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 
 /// What a program is called and for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Program {
     /// Name of the binary: `aquatic-udp`.
     pub name: &'static str,
@@ -20,6 +20,8 @@ pub struct Program {
     pub about: &'static str,
     /// Its version: `env!("CARGO_PKG_VERSION")` of its own package.
     pub version: &'static str,
+    /// The sockets that it opens without a configuration: "UDP port 3000".
+    pub port: String,
 }
 
 /// What was asked for on a daemon's command line.
@@ -114,6 +116,18 @@ pub fn command(program: &Program) -> clap::Command {
         .bin_name(program.name)
         .about(program.about)
         .version(program.version)
+        .after_help(after_help(program))
+}
+
+/// What `--help` ends with.
+fn after_help(program: &Program) -> String {
+    let Program { name, port, .. } = program;
+    format!(
+        "Without FILE, the defaults are in effect: {port} on every IPv4 and IPv6 address of this \
+         machine, every torrent, no figures, and no file that is kept. No file is looked for; the \
+         packaged service reads /etc/aquatic/{name}.toml.\n\n\
+         Manual: man {name}, man {name}.toml"
+    )
 }
 
 #[derive(Debug, Parser)]
@@ -140,6 +154,7 @@ mod tests {
         name: "aquatic-test",
         about: "Does nothing.",
         version: "1.2.3",
+        port: String::new(),
     };
 
     fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
@@ -202,6 +217,13 @@ mod tests {
         assert_eq!(help.exit_code(), 0);
         assert!(help.to_string().starts_with("Does nothing."));
         assert!(help.to_string().contains("Usage: aquatic-test"));
+        for part in [
+            "Without FILE",
+            "/etc/aquatic/aquatic-test.toml",
+            "man aquatic-test",
+        ] {
+            assert!(help.to_string().contains(part), "{help}");
+        }
 
         let version = parse(&["--version"]).unwrap_err();
         assert_eq!(version.exit_code(), 0);

@@ -22,6 +22,10 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// One sentence for `--help`.
     const ABOUT: &'static str;
 
+    /// The keys that decide which sockets [`open`](Self::open) asks for, that of
+    /// the addresses first.
+    const SOCKET_KEYS: &'static [&'static str] = &["network.address", "socket_workers"];
+
     /// What the operator writes.
     type Config: config::Config;
     /// What the daemon works with, valid by type.
@@ -63,9 +67,10 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// The sockets that [`open`](Self::open) asks for, from which the socket
-    /// unit of the service manager is made.
-    fn listen(settings: &Self::Settings) -> sockets::Request<'_>;
+    /// What the configuration says about sockets: the part of
+    /// [`settings`](Self::settings) of which the units of the service manager are
+    /// made, whatever else may be wrong with it.
+    fn listening(config: &Self::Config, checks: &mut config::Checks) -> sockets::Listening;
 
     /// Takes over the sockets that the service manager passed, or binds them.
     ///

@@ -19,12 +19,16 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, bail};
 
 use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
-use crate::config::{self, Loaded};
-use crate::sockets::{self, METRICS_NAME, Request};
+use crate::config::{self, Checks, Faults, Recovered};
+use crate::neighbours::{self, Claims, Conflict};
+use crate::sockets::{self, Listening, METRICS_NAME, Request};
 use crate::{Daemon, logging};
 
 /// What the name of a generator ends in.
 const SUFFIX: &str = "-generator";
+
+/// The key of the address for figures.
+const METRICS_KEY: &str = "metrics.address";
 
 /// Set by systemd for its generators.
 const INVOKED_BY_SYSTEMD: &str = "SYSTEMD_SCOPE";
@@ -98,10 +102,17 @@ struct Units {
 impl Units {
     /// Writes what the configuration asks for.
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
-        let loaded: Loaded<D::Config> = config::load(Some(&self.file))?;
-        let settings = loaded.settings(D::settings)?;
-        let lines = socket_lines(D::listen(&settings))?;
-        match D::process(&settings).metrics_address {
+        let text = config::read_leniently(&self.file)?;
+        let (listening, faults) = listening_of::<D>(&text, &self.file)?;
+        if !faults.faults.is_empty() {
+            say::<D>(&format!(
+                "{}.socket has its addresses, but the service does not start until this is \
+                 mended: {faults}",
+                D::NAME
+            ));
+        }
+        let lines = socket_lines(listening.request())?;
+        match listening.metrics {
             Some(address) => {
                 self.write_socket("", &lines)?;
                 self.write_metrics(address)
@@ -194,6 +205,45 @@ impl Units {
     }
 }
 
+/// What a file says about sockets, and what is wrong with it otherwise.
+///
+/// # Errors
+///
+/// What is wrong with the addresses or the number of sockets, or which other daemon
+/// claims an address, too.
+pub(crate) fn listening_of<D: Daemon>(
+    text: &str,
+    path: &Path,
+) -> Result<(Listening, Faults), Faults> {
+    let check = |config: &D::Config| {
+        let mut checks = Checks::new();
+        let listening = D::listening(config, &mut checks);
+        checks.finish(listening).err().unwrap_or_default()
+    };
+    let Recovered { loaded, mut faults } =
+        config::recover::<D::Config>(text, path, D::SOCKET_KEYS, check)?;
+    let mut listening = D::listening(&loaded.config, &mut Checks::new());
+
+    let conflicts = neighbours::conflicts(D::NAME, path, &Claims::of(&listening));
+    let is_fatal = |conflict: &Conflict| {
+        D::SOCKET_KEYS.contains(&conflict.invalid.key.as_str()) && !conflict.is_with_metrics
+    };
+    let is_refused = conflicts.iter().any(is_fatal);
+    if conflicts.iter().any(|one| one.invalid.key == METRICS_KEY) {
+        listening.metrics = None;
+    }
+    let conflicts = conflicts.into_iter().map(|one| one.invalid).collect();
+    faults.extend(loaded.invalid(conflicts).faults);
+    let faults = Faults {
+        path: Some(path.to_path_buf()),
+        faults,
+    };
+    if is_refused {
+        return Err(faults);
+    }
+    Ok((listening, faults))
+}
+
 /// The lines of the section `[Socket]` that a daemon asks for.
 fn socket_lines(request: Request<'_>) -> anyhow::Result<String> {
     let mut lines = String::new();
@@ -222,10 +272,12 @@ fn listen_lines(
     addresses: &[SocketAddr],
     workers: NonZeroUsize,
 ) -> impl Iterator<Item = String> {
-    sockets::servable(addresses).flat_map(move |address| {
-        let line = format!("{directive}={}\n", as_in_units(address));
-        std::iter::repeat_n(line, workers.get())
-    })
+    sockets::servable(addresses)
+        .into_iter()
+        .flat_map(move |address| {
+            let line = format!("{directive}={}\n", as_in_units(address));
+            std::iter::repeat_n(line, workers.get())
+        })
 }
 
 /// An address as systemd spells it: the interface of a link-local address

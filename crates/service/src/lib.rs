@@ -17,6 +17,7 @@
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
 //! * `generator`: the addresses for the socket unit of systemd.
+//! * `neighbours`: what other daemons' files claim.
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
 pub mod access_list;
@@ -30,6 +31,7 @@ mod lifecycle;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+mod neighbours;
 mod notify;
 mod privileges;
 pub mod reload;
@@ -44,5 +46,5 @@ pub mod workers;
 
 pub use chores::Chore;
 pub use daemon::{Daemon, Start};
-pub use lifecycle::run;
+pub use lifecycle::{program, run};
 pub use secrets::secret;

@@ -10,10 +10,12 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Checks, Config, Loaded};
+use crate::sockets::Transport;
 use crate::{Daemon, generator, logging};
 
 mod check;
@@ -27,11 +29,7 @@ pub fn run<D: Daemon>() -> ExitCode {
     if generator::is_meant::<D>(words.next().as_deref()) {
         return generator::run::<D>(words);
     }
-    let arguments = cli::parse(&Program {
-        name: D::NAME,
-        about: D::ABOUT,
-        version: env!("CARGO_PKG_VERSION"),
-    });
+    let arguments = cli::parse(&program::<D>());
     let result = logging::init(D::NAME, log::LevelFilter::Info).and_then(|()| act::<D>(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,6 +37,22 @@ pub fn run<D: Daemon>() -> ExitCode {
             log::error!("{error:#}");
             ExitCode::from(EXIT_FAILURE)
         }
+    }
+}
+
+/// A daemon, as its command line presents it.
+pub fn program<D: Daemon>() -> Program {
+    let listening = D::listening(&D::Config::default(), &mut Checks::new());
+    let kind = match listening.transport {
+        Transport::Udp { .. } => "UDP",
+        Transport::Tcp { .. } => "TCP",
+    };
+    let port = listening.addresses.first().map_or(0, SocketAddr::port);
+    Program {
+        name: D::NAME,
+        about: D::ABOUT,
+        version: env!("CARGO_PKG_VERSION"),
+        port: format!("{kind} port {port}"),
     }
 }
 
@@ -52,9 +66,8 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let settings = loaded.settings(D::settings)?;
     match arguments.action {
-        Action::PrintDefault | Action::PrintEffective | Action::Migrate => {
-            print(&loaded.effective_toml())
-        }
+        Action::PrintDefault | Action::PrintEffective => print(&loaded.effective_toml()),
+        Action::Migrate => print(&loaded.migrated_toml()),
         Action::Check => check::check::<D>(&settings),
         Action::Run => {
             log::set_max_level(D::process(&settings).log_level);

@@ -10,20 +10,23 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
 use anyhow::Context;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::sys;
 
+mod families;
+mod listening;
 mod metrics;
 mod passed;
 mod tcp;
 mod unit;
 
+pub(crate) use families::servable;
+pub use listening::{Listening, Transport};
 pub use metrics::METRICS_NAME;
 pub(crate) use metrics::{metrics, metrics_unit};
 pub use passed::{Passed, PassedSocket};
@@ -185,7 +188,8 @@ pub(crate) fn worker_count(workers: Option<NonZeroUsize>) -> anyhow::Result<NonZ
 }
 
 /// Binds a socket for each address and worker. `bind` gets the address and
-/// whether it is the first socket on it.
+/// whether it is the first socket on it. Addresses of a family that the system
+/// does not have are left out with a warning, as long as others are left.
 fn bind_each<S: AsFd>(
     addresses: &[SocketAddr],
     workers: NonZeroUsize,
@@ -194,51 +198,47 @@ fn bind_each<S: AsFd>(
 ) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
     let mut sockets: Vec<Vec<Bound<S>>> = Vec::new();
     sockets.resize_with(workers.get(), Vec::new);
+    let mut left_out = Vec::new();
 
-    for address in servable(addresses) {
+    'addresses: for &configured in addresses {
         // With port 0 the first socket finds out which port it is.
-        let mut address = address;
+        let mut address = configured;
         for (index, worker) in sockets.iter_mut().enumerate() {
             let bound = bind(address, index == 0).and_then(|socket| {
                 let bound = SockRef::from(&socket).local_addr()?.as_socket();
                 Ok((socket, bound))
             });
-            let (socket, bound) = bound.map_err(|error| {
-                let error = bind_error(error, what, address);
-                match covering(address, addresses) {
-                    Some(other) => {
-                        error.context(format!("{address} is also covered by {other} of the list"))
-                    }
-                    None => error,
+            match bound {
+                Ok((socket, bound)) => {
+                    address = bound.unwrap_or(address);
+                    worker.push(Bound { address, socket });
                 }
-            })?;
-            address = bound.unwrap_or(address);
-            worker.push(Bound { address, socket });
+                Err(error) if families::is_missing(&error, address) => {
+                    left_out.push((configured, error));
+                    continue 'addresses;
+                }
+                Err(error) => {
+                    let error = bind_error(error, what, address);
+                    return Err(match covering(address, addresses) {
+                        Some(other) => error
+                            .context(format!("{address} is also covered by {other} of the list")),
+                        None => error,
+                    });
+                }
+            }
         }
     }
-    Ok(sockets)
-}
-
-/// The addresses without every IPv6 address of a system that knows no IPv6: so
-/// the default configuration serves IPv4 there all the same, with a warning.
-pub(crate) fn servable(addresses: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
-    addresses.iter().copied().filter(|&address| {
-        let is_left_out = addresses.len() > 1 && is_family_missing(address);
-        if is_left_out {
-            log::warn!("not serving {address}: this system has IPv6 switched off");
+    let missing: Vec<SocketAddr> = left_out.iter().map(|(address, _)| *address).collect();
+    match left_out.into_iter().next() {
+        Some((address, error)) if missing.len() == addresses.len() => {
+            Err(bind_error(error, what, address))
         }
-        !is_left_out
-    })
-}
-
-/// Whether this is every IPv6 address of a system that knows no IPv6.
-fn is_family_missing(address: SocketAddr) -> bool {
-    address.is_ipv6()
-        && address.ip().is_unspecified()
-        && Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))
-            .is_err_and(|error| error.raw_os_error() == Some(libc::EAFNOSUPPORT))
-        // The family may only be forbidden to this service.
-        && !Path::new("/proc/self/net/if_inet6").exists()
+        Some(_) => {
+            log::warn!("{}", families::left_out(&missing, addresses));
+            Ok(sockets)
+        }
+        None => Ok(sockets),
+    }
 }
 
 fn bind_udp(
@@ -417,10 +417,12 @@ fn bind_error(error: io::Error, what: &str, address: SocketAddr) -> anyhow::Erro
             ": port {port} is below 1024, which needs root, CAP_NET_BIND_SERVICE, \
              or a socket unit of systemd"
         ),
+        _ if families::is_missing(&error, address) => format!(
+            ": this system has no {}; serve an address of the other family, such as {}",
+            families::name(address),
+            families::counterpart(address)
+        ),
         io::ErrorKind::AddrNotAvailable => ": no network interface has this address".to_owned(),
-        _ if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            ": this system has this address family switched off".to_owned()
-        }
         _ => String::new(),
     };
     anyhow::Error::new(error).context(format!("cannot bind {what} address {address}{remedy}"))

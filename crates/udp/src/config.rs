@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, LimitsConfig, LogLevel, MetricsConfig, OldKey,
+    self, AccessListConfig, Addresses, Invalid, LimitsConfig, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, SnapshotConfig,
 };
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
 use crate::limits;
+use crate::settings::Settings;
 
 /// Configuration of aquatic-udp, a BitTorrent tracker over UDP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +57,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-    /// address and `[::]` every IPv6 address of the machine, and a reply comes
-    /// from the one that was asked; IPv6 addresses never serve IPv4. Each worker has a socket for each address. The
+    /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
+    /// never serve IPv4. Each worker has a socket for each address. The
     /// socket unit of a packaged service, too, has its addresses from here. One
     /// that you write yourself has its own, which are served instead of these.
     pub address: Addresses,
@@ -167,7 +168,12 @@ impl config::Config for Config {
         old_keys::ADDRESSES,
         STATISTICS,
         CLEANING,
+        DEFAULTS,
     ];
+
+    fn invalid(&self) -> Vec<Invalid> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 /// `[statistics]` became `[metrics]`, as the other daemons call it.
@@ -213,6 +219,30 @@ const STATISTICS: &[OldKey] = &[
 fn statistics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "statistics")
 }
+
+/// What was in effect where a file did not say.
+const DEFAULTS: &[OldKey] = &[
+    OldKey::Default {
+        key: "socket_workers",
+        was: "1",
+    },
+    OldKey::Default {
+        key: "log_level",
+        was: "\"error\"",
+    },
+    OldKey::Default {
+        key: "network.address",
+        was: "\"0.0.0.0:3000\"",
+    },
+    OldKey::Default {
+        key: "network.socket_recv_buffer_size",
+        was: "524288 in release 0.2",
+    },
+    OldKey::Default {
+        key: "protocol.max_response_peers",
+        was: "50 in release 0.2",
+    },
+];
 
 /// Connection ids are checked when they are used.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Invalid, ProcessSettings};
+use aquatic_service::config::{Checks, Invalid, ProcessSettings};
 use aquatic_service::metrics::clients::{self, ClientCounts};
 use aquatic_service::metrics::{Figures, add_swarm_figures};
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Passed, UdpRequest};
+use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Listening, Passed, UdpRequest};
 use aquatic_service::{Chore, Daemon, Start, secret};
 use aquatic_swarm::{HashKey, Housekeeping, Limits, Swarms as _};
 use aquatic_udp_protocol::ConnectionIdKey;
@@ -19,7 +19,7 @@ use aquatic_udp_protocol::ConnectionIdKey;
 use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::scrape_export::ScrapeExport;
-use crate::settings::{NAME, Settings};
+use crate::settings::{self, NAME, Settings};
 use crate::snapshot::{self, Parts};
 use crate::tracker::{Rules, State, Tracker};
 use crate::worker::Worker;
@@ -64,8 +64,8 @@ impl Daemon for UdpDaemon {
             .collect()
     }
 
-    fn listen(settings: &Settings) -> sockets::Request<'_> {
-        sockets::Request::Udp(request(settings))
+    fn listening(config: &Config, checks: &mut Checks) -> Listening {
+        settings::listening(config, checks)
     }
 
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
@@ -77,6 +77,7 @@ impl Daemon for UdpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let clock = Clock::start();
         let parts = Parts {
             rules: rules(&settings),
             limits: Limits::new(
@@ -88,9 +89,9 @@ impl Daemon for UdpDaemon {
             connection_id_key: ConnectionIdKey::from_bytes(secret()?),
             access_list: start.access_list,
         };
-        let (state, clock) = start.snapshot.restore_or(
-            |reader| snapshot::read(parts.clone(), reader),
-            || (parts.clone().build(), Clock::start()),
+        let state = start.snapshot.restore_or(
+            |reader| snapshot::read(parts.clone(), &clock, reader),
+            || parts.clone().build(),
         )?;
 
         let status = status(&sockets);
@@ -217,7 +218,7 @@ fn status(sockets: &[Vec<BoundUdp>]) -> String {
     let mut addresses: Vec<String> = sockets
         .iter()
         .flatten()
-        .map(|bound| format!("udp://{}", bound.address))
+        .map(|bound| bound.address.to_string())
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

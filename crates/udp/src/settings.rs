@@ -9,6 +9,7 @@ use aquatic_service::config::{
     AnnounceTimes, Checks, Invalid, LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings,
     ProcessSections, ProcessSettings,
 };
+use aquatic_service::sockets::{Listening, Transport};
 
 use crate::config::{Config, ScrapeExportsConfig};
 use crate::limits;
@@ -65,35 +66,27 @@ impl Settings {
     /// Everything that is wrong with its values.
     pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
         let mut checks = Checks::new();
+        let listening = listening(config, &mut checks);
         let process = ProcessSections {
             name: NAME,
             log_level: config.log_level,
             privileges: &config.privileges,
             access_list: &config.access_list,
-            metrics: &config.metrics,
+            listening: &listening,
             snapshot: &config.snapshot,
         }
         .settings(&mut checks);
-        let addresses = config
-            .network
-            .address
-            .settings("network.address", &mut checks);
-
         let mut settings = Self {
             process,
-            workers: checks.optional("socket_workers", config.socket_workers, limits::WORKERS),
-            receive_buffer_bytes: checks.optional(
-                "network.socket_recv_buffer_size",
-                config.network.socket_recv_buffer_size,
-                limits::RECEIVE_BUFFER_BYTES,
-            ),
+            workers: listening.workers,
+            receive_buffer_bytes: listening.transport.receive_buffer_bytes(),
             max_scrape_torrents: checks.at_least_one(
                 "protocol.max_scrape_torrents",
                 config.protocol.max_scrape_torrents,
                 limits::SCRAPE_TORRENTS,
             ),
-            max_response_peers: max_response_peers(config, &addresses, &mut checks),
-            addresses,
+            max_response_peers: max_response_peers(config, &listening.addresses, &mut checks),
+            addresses: listening.addresses,
             times: AnnounceTimes::check(
                 config.protocol.peer_announce_interval,
                 config.cleaning.max_peer_age,
@@ -117,6 +110,26 @@ impl Settings {
         settings.process.advice = checks.take_advice();
         checks.finish(settings)
     }
+}
+
+/// What a configuration says about sockets.
+pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
+    let workers = checks.optional("socket_workers", config.socket_workers, limits::WORKERS);
+    let receive_buffer_bytes = checks.optional(
+        "network.socket_recv_buffer_size",
+        config.network.socket_recv_buffer_size,
+        limits::RECEIVE_BUFFER_BYTES,
+    );
+    let transport = Transport::Udp {
+        receive_buffer_bytes,
+    };
+    Listening::new(
+        &config.network.address,
+        workers,
+        transport,
+        &config.metrics,
+        checks,
+    )
 }
 
 /// A reply with all its peers has to fit into one datagram.

@@ -40,9 +40,21 @@ fn sample(address: &[&str]) -> Config {
 
 /// `--migrate-config` of an old file gives a file of today.
 fn assert_migrates(old: &Loaded<Config>) {
-    let migrated = loaded(&old.effective_toml());
+    let text = old.migrated_toml();
+    let migrated = loaded(&text);
     assert_eq!(migrated.warnings, Vec::<String>::new());
     assert_eq!(migrated.config, old.config);
+    assert_eq!(migrated.migrated_toml(), text);
+    // Everything that was told stands in it.
+    let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
+    for warning in &old.warnings {
+        let words: Vec<&str> = warning.split(' ').skip(1).collect();
+        assert!(
+            comments.windows(words.len()).any(|part| part == words),
+            "{warning}\n{text}"
+        );
+    }
 }
 
 #[test]

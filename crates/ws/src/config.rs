@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
+    self, AccessListConfig, Addresses, Invalid, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
     SnapshotConfig,
 };
 use aquatic_stream::config::EventLoopConfig;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
 use crate::limits;
+use crate::settings::Settings;
 
 /// Configuration of aquatic-ws, a WebTorrent tracker over WebSocket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,9 +253,15 @@ impl config::Config for Config {
         old_keys::CPU_PINNING,
         old_keys::ADDRESSES,
         NETWORK,
+        old_keys::TLS,
         METRICS,
         CLEANING,
+        MEANINGS,
     ];
+
+    fn invalid(&self) -> Vec<Invalid> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 const NETWORK: &[OldKey] = &[
@@ -288,6 +295,38 @@ const METRICS: &[OldKey] = &[
 fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "metrics")
 }
+
+/// What means something else than it did.
+const MEANINGS: &[OldKey] = &[
+    OldKey::Default {
+        key: "socket_workers",
+        was: "1",
+    },
+    OldKey::Default {
+        key: "log_level",
+        was: "\"warn\"",
+    },
+    OldKey::Default {
+        key: "network.address",
+        was: "\"0.0.0.0:3000\"",
+    },
+    OldKey::Default {
+        key: "network.websocket_max_frame_size",
+        was: "16384",
+    },
+    OldKey::Default {
+        key: "protocol.separate_families",
+        was: "always true",
+    },
+    OldKey::Default {
+        key: "cleaning.max_peer_age",
+        was: "1800 in release 0.2",
+    },
+    OldKey::Default {
+        key: "cleaning.max_connection_idle",
+        was: "300 in release 0.2",
+    },
+];
 
 /// Connections have deadlines of their own.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Invalid, ProcessSettings};
+use aquatic_service::config::{Checks, Invalid, ProcessSettings};
 use aquatic_service::metrics::clients::{self, ClientCounts};
 use aquatic_service::metrics::{Figures, add_swarm_figures};
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundTcp, Passed, TcpRequest};
+use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
 use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
 use aquatic_stream::{Plan, Renewal, Running, config};
 use aquatic_swarm::{HashKey, Housekeeping, Swarms as _};
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::connection::Ws;
 use crate::counters::{self, Counters};
 use crate::office::{self, MAX_WORKERS, Office};
-use crate::settings::{NAME, Settings};
+use crate::settings::{self, NAME, Settings};
 use crate::snapshot;
 use crate::tracker::{State, Tracker};
 
@@ -67,8 +67,8 @@ impl Daemon for WsDaemon {
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
-    fn listen(settings: &Settings) -> sockets::Request<'_> {
-        sockets::Request::Tcp(request(settings))
+    fn listening(config: &Config, checks: &mut Checks) -> Listening {
+        settings::listening(config, checks)
     }
 
     fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {

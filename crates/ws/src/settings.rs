@@ -8,6 +8,7 @@ use aquatic_service::config::{
     AnnounceTimes, Checks, Invalid, LONGEST_CLEANING_INTERVAL_SECONDS, ProcessSections,
     ProcessSettings,
 };
+use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
 use aquatic_stream::AddressRanges;
 use aquatic_stream::config::{tls_files, trusted_proxies};
@@ -72,25 +73,22 @@ impl Settings {
     /// Everything that is wrong with its values.
     pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
         let mut checks = Checks::new();
+        let listening = listening(config, &mut checks);
         let process = ProcessSections {
             name: NAME,
             log_level: config.log_level,
             privileges: &config.privileges,
             access_list: &config.access_list,
-            metrics: &config.metrics,
+            listening: &listening,
             snapshot: &config.snapshot,
         }
         .settings(&mut checks);
         let network = &config.network;
         let mut settings = Self {
             process,
-            workers: checks.optional("socket_workers", config.socket_workers, limits::WORKERS),
-            addresses: network.address.settings("network.address", &mut checks),
-            backlog: checks.at_least_one(
-                "network.tcp_backlog",
-                network.tcp_backlog,
-                limits::BACKLOG,
-            ),
+            workers: listening.workers,
+            addresses: listening.addresses,
+            backlog: listening.transport.backlog(),
             tls: tls_files(
                 network.enable_tls,
                 &network.tls_certificate_path,
@@ -118,6 +116,23 @@ impl Settings {
         settings.process.advice = checks.take_advice();
         checks.finish(settings)
     }
+}
+
+/// What a configuration says about sockets.
+pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
+    let workers = checks.optional("socket_workers", config.socket_workers, limits::WORKERS);
+    let backlog = checks.at_least_one(
+        "network.tcp_backlog",
+        config.network.tcp_backlog,
+        limits::BACKLOG,
+    );
+    Listening::new(
+        &config.network.address,
+        workers,
+        Transport::Tcp { backlog },
+        &config.metrics,
+        checks,
+    )
 }
 
 fn connections(config: &Config, checks: &mut Checks) -> aquatic_stream::Settings {

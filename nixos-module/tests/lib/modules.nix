@@ -20,25 +20,17 @@ let
     "config"
     "freeformType"
     "imports"
-    "key"
     "meta"
     "options"
   ];
 
-  # Modules and all that they import, in one form. `parent` is the key of the module
-  # that imports them.
-  loadAll =
-    call: from: parent: modules:
-    lib.concatLists (lib.imap1 (number: load call from "${parent}:anon-${toString number}") modules);
-
+  # A module and all that it imports, in one form.
   load =
-    call: from: anonymous: module:
+    call: from: module:
     let
       imported = if isPath module then import module else module;
       content = if isFunction imported then call imported else imported;
       file = content._file or (if isPath module then module else from);
-      # Modules of the same key are the same.
-      key = content.key or (if isPath module then toString module else anonymous);
       isSorted = content ? options || content ? config;
       stray = filter (name: !lib.elem name keywords) (attrNames content);
       all =
@@ -48,7 +40,6 @@ let
           removeAttrs content [
             "_file"
             "imports"
-            "key"
           ];
       meta = lib.optionalAttrs (isSorted && content ? meta) { inherit (content) meta; };
     in
@@ -57,38 +48,14 @@ let
     else
       [
         {
-          inherit file key;
+          inherit file;
           args = all._module.args or { };
           freeformType = content.freeformType or null;
           options = content.options or { };
           definitions = removeAttrs all [ "_module" ] // meta;
         }
       ]
-      ++ loadAll call file key (content.imports or [ ]);
-
-  # Each module once, however often it is imported.
-  once =
-    loaded:
-    (lib.foldl'
-      (
-        { keys, modules }@seen:
-        module:
-        if keys ? ${module.key} then
-          seen
-        else
-          {
-            keys = keys // {
-              ${module.key} = true;
-            };
-            modules = modules ++ [ module ];
-          }
-      )
-      {
-        keys = { };
-        modules = [ ];
-      }
-      loaded
-    ).modules;
+      ++ concatMap (load call file) (content.imports or [ ]);
 
   # One tree of the options of all modules.
   declare =
@@ -171,7 +138,7 @@ in
       # Set by modules, so looked at only by those that ask for them.
       others = lib.foldl' (all: module: all // module.args) { } loaded;
       call = function: function (mapAttrs (name: _: others.${name}) (functionArgs function) // always);
-      loaded = once (loadAll call "<unknown-file>" "" modules);
+      loaded = concatMap (load call "<unknown-file>") modules;
       freeformTypes = filter (type: type != null) (map (module: module.freeformType) loaded);
       options = declare prefix (map (module: module.options) loaded);
       config = fill (if freeformTypes == [ ] then null else head freeformTypes) prefix options (

@@ -53,8 +53,7 @@ let
     let
       first = (head definitions).value;
     in
-    # A single one is not looked into.
-    if all (definition: definition.value == first) (lib.tail definitions) then
+    if all (definition: definition.value == first) definitions then
       first
     else
       throw "The option `${lib.showOption loc}' has conflicting definition values:${showDefinitions definitions}";
@@ -86,15 +85,7 @@ let
         value: isString value && match pattern value != null
       );
     enum = values: simple "one of ${toJSON values}" (value: builtins.elem value values);
-    package = simple "package" isPackage // {
-      # Not even the same package twice.
-      merge =
-        loc: definitions:
-        if length definitions == 1 then
-          (head definitions).value
-        else
-          throw "The option `${lib.showOption loc}' is defined multiple times while it's expected to be unique.${showDefinitions definitions}";
-    };
+    package = simple "package" isPackage;
     path = simple "absolute path" (
       value: builtins.isPath value || isPackage value || (isString value && substring 0 1 value == "/")
     );
@@ -199,23 +190,16 @@ let
               ++ [ { _module.args.name = lib.last loc; } ]
               ++ map (definition: {
                 _file = definition.file;
-                config =
-                  if isAttrs definition.value then
-                    definition.value
-                  else
-                    throw "${definition.value} would be imported as a module";
+                config = definition.value;
               }) definitions;
           };
       in
       {
         description = "submodule";
-        # As in nixpkgs, a path is that of a module.
-        check = value: isAttrs value || isFunction value || types.path.check value;
+        check = value: isAttrs value || isFunction value;
         merge = loc: definitions: (evaluate loc definitions).config;
         getSubOptions = loc: (evaluate loc [ ]).options;
       };
-
-    addCheck = type: check: type // { check = value: type.check value && check value; };
 
     # A set of whatever is defined, put together as far as it can be.
     anything = {

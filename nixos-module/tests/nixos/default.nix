@@ -68,8 +68,6 @@ in
     };
     networking = {
       hostName = string "nixos";
-      # Of machines in tests.
-      primaryIPAddress = string "192.168.1.1";
       firewall = {
         enable = boolean;
         allowedTCPPorts = ports;
@@ -86,10 +84,6 @@ in
         {
           options = {
             directory = string "/var/lib/acme/${name}";
-            dnsProvider = mkOption {
-              type = types.nullOr types.str;
-              default = null;
-            };
             domain = string name;
             group = string "acme";
             listenHTTP = mkOption {
@@ -97,10 +91,6 @@ in
               default = null;
             };
             reloadServices = listOf types.str;
-            s3Bucket = mkOption {
-              type = types.nullOr types.str;
-              default = null;
-            };
             webroot = mkOption {
               type = types.nullOr types.str;
               default = null;

@@ -1,7 +1,7 @@
 //! The list of addresses that a daemon serves.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
@@ -21,8 +21,8 @@ impl Addresses {
         Self(vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")])
     }
 
-    /// Checks the list under its `key`: not empty, none twice. An IPv4-mapped
-    /// IPv6 address is IPv4.
+    /// Checks the list under its `key`: not empty, and none that gets what is sent
+    /// to another. An IPv4-mapped IPv6 address is IPv4.
     pub fn settings(&self, key: &str, checks: &mut Checks) -> Vec<SocketAddr> {
         if self.0.is_empty() {
             checks.fail(
@@ -40,14 +40,27 @@ impl Addresses {
             );
             return Vec::new();
         }
-        let mut addresses = Vec::with_capacity(self.0.len());
+        let mut addresses: Vec<SocketAddr> = Vec::with_capacity(self.0.len());
         for text in &self.0 {
-            match parse_address(text, "0.0.0.0:3000", "[::]:3000") {
-                Ok(address) if addresses.contains(&address) => {
+            let address = match parse_address(text, "0.0.0.0:3000", "[::]:3000") {
+                Ok(address) => address,
+                Err(message) => {
+                    checks.fail(key, message);
+                    continue;
+                }
+            };
+            match addresses.iter().find(|other| overlap(**other, address)) {
+                Some(other) if *other == address => {
                     checks.fail(key, format!("\"{text}\" is there twice; give it once"));
                 }
-                Ok(address) => addresses.push(address),
-                Err(message) => checks.fail(key, message),
+                Some(other) => {
+                    let (all, one) = match other.ip().is_unspecified() {
+                        true => (*other, address),
+                        false => (address, *other),
+                    };
+                    checks.fail(key, format!("{all} is every address of the machine, {one} included; leave one of the two out"));
+                }
+                None => addresses.push(address),
             }
         }
         addresses
@@ -83,6 +96,36 @@ impl schemars::JsonSchema for Addresses {
                 { "type": "string" },
             ]
         })
+    }
+}
+
+/// Whether a socket on one of these addresses would get what is sent to the other.
+/// IPv6 sockets serve IPv6 only.
+pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_same_interface = match (one, other) {
+        (SocketAddr::V6(one), SocketAddr::V6(other)) => {
+            one.scope_id() == other.scope_id() || one.scope_id() == 0 || other.scope_id() == 0
+        }
+        _ => true,
+    };
+    one.is_ipv4() == other.is_ipv4()
+        && one.port() == other.port()
+        && (one.ip() == other.ip() && is_same_interface
+            || one.ip().is_unspecified()
+            || other.ip().is_unspecified())
+}
+
+/// Why nobody can be served at an address, if so.
+fn unservable(address: IpAddr) -> Option<&'static str> {
+    match address {
+        _ if address.is_multicast() => Some("a multicast address, which is no machine's own"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address, which is no machine's own"),
+        // RFC 1122, 3.2.1.3: the rest of 0.0.0.0/8 names no machine, but Linux
+        // binds it.
+        IpAddr::V4(v4) if v4.octets()[0] == 0 && !v4.is_unspecified() => {
+            Some("an address that no machine can have")
+        }
+        _ => None,
     }
 }
 
@@ -123,6 +166,11 @@ pub(super) fn parse_address(
         && let Some(mapped) = v6.ip().to_ipv4_mapped()
     {
         address = SocketAddr::from((mapped, v6.port()));
+    }
+    if let Some(what) = unservable(address.ip()) {
+        return Err(format!(
+            "\"{text}\" is {what}; give one of this machine, or \"{example_ipv4}\""
+        ));
     }
     Ok(address)
 }
@@ -191,5 +239,37 @@ mod tests {
             settings(&["127.0.0.1:1", "[::ffff:127.0.0.1]:1"]).unwrap_err(),
             ["\"[::ffff:127.0.0.1]:1\" is there twice; give it once"]
         );
+    }
+
+    #[test]
+    fn an_address_that_covers_another_is_a_fault() {
+        for (all, one) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1")] {
+            for list in [[all, one], [one, all]] {
+                assert_eq!(
+                    settings(&list).unwrap_err(),
+                    [format!(
+                        "{all} is every address of the machine, {one} included; leave one of the \
+                         two out"
+                    )]
+                );
+            }
+        }
+        assert!(settings(&["0.0.0.0:1", "[::1]:1", "127.0.0.1:2"]).is_ok());
+        assert!(settings(&["[fe80::1%1]:1", "[fe80::1%2]:1"]).is_ok());
+    }
+
+    #[test]
+    fn an_address_of_no_machine_is_a_fault() {
+        for (text, what) in [
+            ("224.0.0.1:1", "a multicast address"),
+            ("239.255.255.250:1", "a multicast address"),
+            ("[ff02::1]:1", "a multicast address"),
+            ("[::ffff:224.0.0.1]:1", "a multicast address"),
+            ("255.255.255.255:1", "the broadcast address"),
+            ("0.0.0.1:1", "an address that no machine can have"),
+        ] {
+            let faults = settings(&[text]).unwrap_err();
+            assert!(faults[0].contains(what), "{faults:?}");
+        }
     }
 }

@@ -63,6 +63,11 @@ pub(super) fn text<'i>(text: String, place: &Range<usize>) -> Value<'i> {
     Spanned::new(place.clone(), DeValue::String(Cow::Owned(text)))
 }
 
+/// A switch made by us, said to stand at `place`.
+pub(super) fn boolean<'i>(value: bool, place: &Range<usize>) -> Value<'i> {
+    Spanned::new(place.clone(), DeValue::Boolean(value))
+}
+
 /// A list of texts made by us, said to stand at `place`.
 pub(super) fn texts<'i>(items: Vec<String>, place: &Range<usize>) -> Value<'i> {
     let mut array = DeArray::new();

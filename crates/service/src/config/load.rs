@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::Table;
 use super::faults::{Fault, Faults, Position, located};
-use super::{Config, Invalid, old_keys, render, schema_check};
+use super::old_keys::{self, Change};
+use super::{Config, Invalid, render, schema_check, syntax};
 
 /// The largest file that is read. The default file has a few kilobytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -37,15 +38,23 @@ pub struct Loaded<C> {
     pub config: C,
     /// The file; `None` when the defaults are in effect.
     pub path: Option<PathBuf>,
-    /// A line for each key of an earlier release: what became of it.
+    /// A line for each key of an earlier release, or that means something else than
+    /// it did: what became of it.
     pub warnings: Vec<String>,
+    /// The same, to be written into the file.
+    pub(super) changes: Vec<Change>,
+    /// The file as it is.
+    pub(super) text: String,
     /// Where the file sets each key.
-    origins: BTreeMap<String, Origin>,
+    pub(super) origins: Origins,
 }
+
+/// Where values come from, by key.
+pub(super) type Origins = BTreeMap<String, Origin>;
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]
-struct Origin {
+pub(super) struct Origin {
     position: Position,
     /// The key in the file, when it is one of an earlier release.
     old_key: Option<String>,
@@ -63,7 +72,9 @@ pub fn load<C: Config>(path: Option<&Path>) -> Result<Loaded<C>, Error> {
             config: C::default(),
             path: None,
             warnings: Vec::new(),
-            origins: BTreeMap::new(),
+            changes: Vec::new(),
+            text: C::DEFAULT_TOML.to_owned(),
+            origins: Origins::new(),
         });
     };
     let text = read(path).map_err(|source| Error::Read {
@@ -84,17 +95,14 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
         faults,
     };
 
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let faults = errors.iter().map(|error| syntax_fault(text, error));
-        let mut faults: Vec<Fault> = faults.collect();
-        faults.sort_by_key(|fault| fault.position);
-        return Err(faulty(faults));
-    }
-    let mut table = document.into_inner();
-
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![unplaced(error.to_string())]))?;
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut table = document.into_inner();
+    if !errors.is_empty() {
+        return Err(faulty(syntax::faults(text, &table, &known, &errors)));
+    }
+
     let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);
     let mut faults = translation.faults;
     faults.extend(schema_check::check::<C>(
@@ -108,24 +116,25 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
         return Err(faulty(faults));
     }
 
-    let mut origins = BTreeMap::new();
-    note_origins(text, "", &table, &translation.renamed, &mut origins);
+    let origins = origins(text, &table, &translation.renamed);
     // Each value was accepted alone, so this fails only for rules that span
     // several keys, which serde structs of plain values do not have.
     let config = C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)))
         .map_err(|error| faulty(vec![syntax_fault(text, &error)]))?;
-    let warnings = translation.warnings.iter().map(|warning| {
+    let warnings = translation.changes.iter().map(|Change { told, .. }| {
         located(
             Some(path),
-            warning.position,
-            warning.key.as_deref(),
-            &warning.message,
+            told.position,
+            told.key.as_deref(),
+            &told.message,
         )
     });
     Ok(Loaded {
         config,
         path: Some(path.to_path_buf()),
         warnings: warnings.collect(),
+        changes: translation.changes,
+        text: text.to_owned(),
         origins,
     })
 }
@@ -162,6 +171,15 @@ impl<C: Config> Loaded<C> {
         render::with_comments(&self.config)
     }
 
+    /// The file in today's form: as it is, if it has that. Otherwise all keys of
+    /// today with their values, and with what has changed in comments.
+    pub fn migrated_toml(&self) -> String {
+        if self.changes.is_empty() {
+            return self.text.clone();
+        }
+        render::with_changes(&self.config, &self.changes)
+    }
+
     fn locate(&self, key: String, mut message: String) -> Fault {
         let origin = self.origins.get(&key);
         match origin {
@@ -182,26 +200,52 @@ impl<C: Config> Loaded<C> {
     }
 }
 
+/// Reads the file at `path`, with some other character for those that are none.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn read_leniently(path: &Path) -> Result<String, Error> {
+    match read_bytes(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(source) => Err(Error::Read {
+            path: path.to_path_buf(),
+            source,
+        }),
+    }
+}
+
 /// Reads a file that should be small text.
 fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_bytes(path)?).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("line {line} has characters that are not UTF-8"),
+        )
+    })
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read;
 
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
         return Err(io::Error::other(format!(
             "it is larger than {MOST_BYTES} bytes"
         )));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
     Fault {
         position: error.span().map(|span| Position::of(text, span.start)),
         key: None,
-        message: error.message().trim().replace('\n', ", "),
+        message: syntax::message(error),
     }
 }
 
@@ -213,13 +257,23 @@ fn unplaced(message: String) -> Fault {
     }
 }
 
-/// Remembers where each value and section stands.
+/// Where each value and section stands.
+pub(super) fn origins(
+    text: &str,
+    table: &Table<'_>,
+    renamed: &BTreeMap<String, String>,
+) -> Origins {
+    let mut origins = Origins::new();
+    note_origins(text, "", table, renamed, &mut origins);
+    origins
+}
+
 fn note_origins(
     text: &str,
     path: &str,
     table: &Table<'_>,
     renamed: &BTreeMap<String, String>,
-    origins: &mut BTreeMap<String, Origin>,
+    origins: &mut Origins,
 ) {
     for (key, value) in table {
         let full = if path.is_empty() {

@@ -22,8 +22,11 @@ mod swarm_sections;
 
 mod document;
 mod faults;
+mod neighbour;
+mod recover;
 mod render;
 mod schema_check;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
@@ -33,11 +36,14 @@ use serde::de::DeserializeOwned;
 pub use addresses::Addresses;
 pub use checks::{Checks, Invalid};
 pub use faults::{Fault, Faults, Position};
+pub(crate) use load::read_leniently;
 pub use load::{Error, Loaded, load, parse};
+pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
 pub use process_settings::{
     AccessListSettings, PrivilegesSettings, ProcessSections, ProcessSettings, SnapshotSettings,
 };
+pub(crate) use recover::{Recovered, recover};
 pub use sections::{
     AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
 };
@@ -59,4 +65,10 @@ pub trait Config: Serialize + DeserializeOwned + Default + 'static {
     /// How the keys of earlier releases become today's. Tables are applied in
     /// this order; [`old_keys`] has those that programs share.
     const OLD_KEYS: &'static [&'static [OldKey]];
+
+    /// Everything that is wrong with values that have the right type, as
+    /// [`Loaded::settings`] will say it.
+    fn invalid(&self) -> Vec<Invalid> {
+        Vec::new()
+    }
 }

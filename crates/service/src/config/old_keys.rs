@@ -3,7 +3,7 @@
 //! A program lists tables of [`OldKey`] in [`Config::OLD_KEYS`](super::Config);
 //! the tables here are those that several programs share. They are applied
 //! before the file is compared with today's keys. Each key that is found gives
-//! one warning.
+//! one warning, and so does each that means something else than it did.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +17,7 @@ mod addresses;
 mod shared;
 
 pub use addresses::ADDRESSES;
-pub use shared::{CPU_PINNING, EVENT_LOOP, WORKERS, endpoint};
+pub use shared::{CPU_PINNING, EVENT_LOOP, TLS, WORKERS, endpoint};
 
 /// What becomes of keys of earlier releases. Keys are written with their
 /// section: `network.use_ipv4`.
@@ -45,6 +45,30 @@ pub enum OldKey {
         to: &'static str,
         /// Makes the value; called when at least one of the keys is there.
         merge: fn(&mut Found<'_, '_>) -> Merged,
+    },
+    /// A switch that is not in the file is on, because of others that are.
+    Implied {
+        /// The switch, of today.
+        key: &'static str,
+        /// Whether it is on and, if so, the key because of which it is and the
+        /// sentence that says so; called when the switch is not there.
+        imply: fn(&Found<'_, '_>) -> Option<(&'static str, &'static str)>,
+    },
+    /// A key that is there means something else than it did.
+    Changed {
+        /// The key, of today.
+        key: &'static str,
+        /// What has changed, if that matters for this file.
+        tell: fn(&Found<'_, '_>) -> Option<&'static str>,
+    },
+    /// A key that is not there had another default. This is told of files with a
+    /// key that only earlier releases had: others were written for this one.
+    Default {
+        /// The key, of today.
+        key: &'static str,
+        /// What was in effect without it, which ends the sentence "not set: this
+        /// was …".
+        was: &'static str,
     },
 }
 
@@ -84,6 +108,12 @@ impl Found<'_, '_> {
         boolean
     }
 
+    /// Whether a key is there and true.
+    pub fn is_true(&self, key: &str) -> bool {
+        document::find(self.table, key)
+            .is_some_and(|(_, value)| value.get_ref().as_bool() == Some(true))
+    }
+
     /// The value of a key that is a text.
     pub fn text(&mut self, key: &str) -> Option<String> {
         let (_, value) = document::find(self.table, key)?;
@@ -117,11 +147,21 @@ impl Found<'_, '_> {
     }
 }
 
+/// Something in a file that means something else than it did, or that has another
+/// name now.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// The place, the key, and what has changed.
+    pub(super) told: Fault,
+    /// The key of today that it is about.
+    pub(super) today: Option<String>,
+}
+
 /// What was found while translating a file.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     /// One for each old key, by line.
-    pub(super) warnings: Vec<Fault>,
+    pub(super) changes: Vec<Change>,
     /// Old keys of the wrong type.
     pub(super) faults: Vec<Fault>,
     /// From keys of today to those in the file.
@@ -141,13 +181,23 @@ pub(super) fn translate(
         match old {
             OldKey::Dropped { key, reason } => {
                 if let Some((name, _)) = document::remove(table, key) {
-                    translation.warn(text, name.span(), key, format!("ignored: {reason}"));
+                    let message = format!("ignored: {reason}");
+                    translation.warn(text, name.span(), key, None, message);
                 }
             }
             OldKey::Moved { key, to } => translation.move_key(text, table, key, to),
             OldKey::Merged { keys, to, merge } => {
                 translation.merge_keys(text, table, keys, to, *merge);
             }
+            OldKey::Implied { .. } | OldKey::Changed { .. } | OldKey::Default { .. } => {}
+        }
+    }
+    translation.tell_defaults(table, known, tables);
+    for old in tables.iter().copied().flatten() {
+        match old {
+            OldKey::Implied { key, imply } => translation.imply(text, table, key, *imply),
+            OldKey::Changed { key, tell } => translation.tell(text, table, key, *tell),
+            _ => {}
         }
     }
     let all = tables.iter().copied().flatten();
@@ -156,7 +206,9 @@ pub(super) fn translate(
             translation.remove_section(text, table, section);
         }
     }
-    translation.warnings.sort_by_key(|warning| warning.position);
+    translation
+        .changes
+        .sort_by_key(|change| change.told.position);
     translation
 }
 
@@ -166,6 +218,7 @@ impl OldKey {
         let (one, several): (_, &'static [&'static str]) = match *self {
             Self::Dropped { key, .. } | Self::Moved { key, .. } => (Some(key), &[]),
             Self::Merged { keys, .. } => (None, keys),
+            Self::Implied { .. } | Self::Changed { .. } | Self::Default { .. } => (None, &[]),
         };
         let keys = one.into_iter().chain(several.iter().copied());
         keys.filter_map(|key| key.split_once('.').map(|(section, _)| section))
@@ -173,12 +226,100 @@ impl OldKey {
 }
 
 impl Translation {
-    fn warn(&mut self, text: &str, place: Range<usize>, key: &str, message: String) {
-        self.warnings.push(Fault {
-            position: Some(Position::of(text, place.start)),
-            key: Some(key.to_owned()),
-            message,
+    /// Notes what has become of `key`, and which key of today that is about.
+    fn warn(
+        &mut self,
+        text: &str,
+        place: Range<usize>,
+        key: &str,
+        today: Option<&str>,
+        message: String,
+    ) {
+        self.changes.push(Change {
+            told: Fault {
+                position: Some(Position::of(text, place.start)),
+                key: Some(key.to_owned()),
+                message,
+            },
+            today: today.map(str::to_owned),
         });
+    }
+
+    fn imply(
+        &mut self,
+        text: &str,
+        table: &mut Table<'_>,
+        key: &str,
+        imply: fn(&Found<'_, '_>) -> Option<(&'static str, &'static str)>,
+    ) {
+        if document::find(table, key).is_some() {
+            return;
+        }
+        let found = Found {
+            text,
+            table,
+            faults: &mut self.faults,
+        };
+        let Some((because, message)) = imply(&found) else {
+            return;
+        };
+        let Some((name, _)) = document::find(table, because) else {
+            return;
+        };
+        let place = name.span();
+        self.warn(text, place.clone(), key, Some(key), message.to_owned());
+        document::insert(table, key, place.clone(), document::boolean(true, &place));
+    }
+
+    fn tell(
+        &mut self,
+        text: &str,
+        table: &Table<'_>,
+        key: &str,
+        tell: fn(&Found<'_, '_>) -> Option<&'static str>,
+    ) {
+        let Some((name, _)) = document::find(table, key) else {
+            return;
+        };
+        let found = Found {
+            text,
+            table,
+            faults: &mut self.faults,
+        };
+        if let Some(message) = tell(&found) {
+            self.warn(text, name.span(), key, Some(key), message.to_owned());
+        }
+    }
+
+    /// Tells the defaults that have changed, if anything in the file has shown that
+    /// an earlier release was meant.
+    fn tell_defaults(&mut self, table: &Table<'_>, known: &toml::Table, tables: &[&[OldKey]]) {
+        if self.changes.is_empty() {
+            return;
+        }
+        for old in tables.iter().copied().flatten() {
+            let OldKey::Default { key, was } = *old else {
+                continue;
+            };
+            let is_told = |change: &Change| change.today.as_deref() == Some(key);
+            if document::find(table, key).is_some() || self.changes.iter().any(is_told) {
+                continue;
+            }
+            let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+            let default = match (known.get(first), rest) {
+                (Some(toml::Value::Table(section)), rest) => section.get(rest),
+                (value, _) => value,
+            };
+            let default = default.map(toml::Value::to_string).unwrap_or_default();
+            self.changes.push(Change {
+                told: Fault {
+                    position: None,
+                    key: Some(key.to_owned()),
+                    message: format!("not set: this was {was}, and is {default} now"),
+                },
+                today: Some(key.to_owned()),
+            });
+        }
     }
 
     /// Takes out what is left of a section that there is no more.
@@ -208,10 +349,10 @@ impl Translation {
         };
         if document::find(table, to).is_some() {
             let message = format!("ignored: {to} is set too");
-            self.warn(text, name.span(), key, message);
+            self.warn(text, name.span(), key, None, message);
             return;
         }
-        self.warn(text, name.span(), key, format!("is {to} now"));
+        self.warn(text, name.span(), key, Some(to), format!("is {to} now"));
         self.renamed.insert(to.to_owned(), key.to_owned());
         document::insert(table, to, name.span(), value);
     }
@@ -267,7 +408,7 @@ impl Translation {
             document::insert(table, to, place, value);
         }
         for (key, place) in found {
-            self.warn(text, place, key, message.clone());
+            self.warn(text, place, key, Some(to), message.clone());
         }
     }
 }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checks::Checks;
-use super::sections::{
-    AccessListConfig, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
-};
+use super::sections::{AccessListConfig, LogLevel, PrivilegesConfig, SnapshotConfig};
+use crate::sockets::Listening;
 
 /// What every daemon needs of its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +68,8 @@ pub struct ProcessSections<'a> {
     pub privileges: &'a PrivilegesConfig,
     /// The section `[access_list]`.
     pub access_list: &'a AccessListConfig,
-    /// The section `[metrics]`.
-    pub metrics: &'a MetricsConfig,
+    /// What is made of the keys about sockets.
+    pub listening: &'a Listening,
     /// The section `[snapshot]`.
     pub snapshot: &'a SnapshotConfig,
 }
@@ -84,7 +83,7 @@ impl ProcessSections<'_> {
             log_level: self.log_level.into(),
             privileges: self.privileges.settings(checks),
             access_list: self.access_list.settings(checks),
-            metrics_address: self.metrics.address(checks),
+            metrics_address: self.listening.metrics,
             snapshot: self.snapshot.settings(
                 self.name,
                 std::env::var_os("STATE_DIRECTORY").as_deref(),

@@ -1,8 +1,13 @@
 //! Writes a configuration with the comments of the default file.
 
-use toml_edit::{DocumentMut, Item, Value};
+use toml_edit::{DocumentMut, Item, RawString, Value};
 
 use super::Config;
+use super::faults::Fault;
+use super::old_keys::Change;
+
+/// Bytes of a comment's line, unless a word is longer.
+const WIDTH: usize = 80;
 
 /// The default file of `C` with the values of `config`.
 pub(super) fn with_comments<C: Config>(config: &C) -> String {
@@ -16,6 +21,71 @@ pub(super) fn with_comments<C: Config>(config: &C) -> String {
     };
     set_all(document.as_table_mut(), &values);
     document.to_string()
+}
+
+/// As [`with_comments`], with a comment for each of `changes`: above the key that
+/// it is about, or else at the top.
+pub(super) fn with_changes<C: Config>(config: &C, changes: &[Change]) -> String {
+    let mut text = with_comments(config);
+    let Ok(mut document) = text.parse::<DocumentMut>() else {
+        return text;
+    };
+    let mut top = String::new();
+    for Change { told, today } in changes {
+        let note = note(told);
+        let key = today.as_deref();
+        if !key.is_some_and(|key| annotate(document.as_table_mut(), key, &note)) {
+            top.push_str(&note);
+        }
+    }
+    text = document.to_string();
+    if !top.is_empty() {
+        text.insert_str(0, &format!("{top}\n"));
+    }
+    text
+}
+
+/// Writes a note above a key. Whether there is one.
+fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
+    if let Some((section, key)) = path.split_once('.') {
+        let section = table.get_mut(section).and_then(Item::as_table_mut);
+        return section.is_some_and(|section| annotate(section, key, note));
+    }
+    let Some(mut key) = table.key_mut(path) else {
+        return false;
+    };
+    let decor = key.leaf_decor_mut();
+    let before = decor.prefix().and_then(RawString::as_str).unwrap_or("");
+    let prefix = format!("{before}{note}");
+    decor.set_prefix(prefix);
+    true
+}
+
+/// A change as a comment, in lines of some length.
+fn note(told: &Fault) -> String {
+    let mut words = "Migrated:".to_owned();
+    if let Some(position) = told.position {
+        words.push_str(&format!(" line {},", position.line));
+    }
+    if let Some(key) = &told.key {
+        words.push_str(&format!(" {key}:"));
+    }
+    // A line break would end the comment.
+    let all = format!("{words} {}", told.message.replace(['\n', '\r'], " "));
+    let mut lines = String::new();
+    let mut line = "#".to_owned();
+    for word in all.split(' ') {
+        if line.len() > 1 && line.len() + word.len() >= WIDTH {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = "#  ".to_owned();
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines.push_str(&line);
+    lines.push('\n');
+    lines
 }
 
 /// Sets the values of one section and of those in it.

@@ -38,7 +38,8 @@ pub(super) fn check<C: Config>(
         let deserializer = toml::Deserializer::from(Spanned::new(0..0, alone));
         if let Err(error) = C::deserialize(deserializer) {
             let offset = error.span().unwrap_or(value.span()).start;
-            let mut message = describe(&error, value.get_ref(), default);
+            let mut message = out_of_range::<C>(&path, value.get_ref())
+                .unwrap_or_else(|| describe(&error, value.get_ref(), default));
             if let Some(old) = renamed.get(&path) {
                 message.push_str(&format!(" (made from {old})"));
             }
@@ -143,6 +144,21 @@ impl<'t, 'i> Checker<'t, 'i> {
     }
 }
 
+/// What to say about a number that is beyond its type: the same as about one that
+/// only is beyond the range of the key.
+fn out_of_range<C: Config>(path: &str, value: &DeValue<'_>) -> Option<String> {
+    let number = value.as_integer()?;
+    // The largest number that its type can have is beyond its range, too.
+    let largest = [i64::MAX, u32::MAX.into(), u16::MAX.into(), u8::MAX.into()];
+    let (most, config) = largest.into_iter().find_map(|most| {
+        let config = toml::from_str::<C>(&format!("{path} = {most}")).ok()?;
+        Some((most.to_string(), config))
+    })?;
+    let invalid = config.invalid().into_iter().find(|one| one.key == path)?;
+    let rest = invalid.message.strip_prefix(&most)?;
+    Some(format!("{}{rest}", number_text(number)))
+}
+
 /// What to say about a value that does not fit.
 fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value) -> String {
     let message = error.message().trim();
@@ -180,7 +196,9 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
                 choices.join("\", \"")
             )
         }
-        (DeValue::Array(_), toml::Value::Array(_)) => message.to_owned(),
+        (DeValue::Array(_), toml::Value::Array(_)) => {
+            "must be a list of texts in quotes".to_owned()
+        }
         (value, default) => {
             let found = describe_type(value.type_str());
             match default {

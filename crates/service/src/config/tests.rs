@@ -10,6 +10,9 @@ use super::{
     parse,
 };
 
+mod form;
+mod recovery;
+
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Sample {
@@ -180,7 +183,7 @@ peer_clients = 0x10
             "f:2:13: log_level: \"wran\" is none of the choices \"off\", \"error\", \"warn\", \
              \"info\", \"debug\", \"trace\"; did you mean \"warn\"?",
             "f:3:15: access_list: must be a section [access_list], not a whole number",
-            "f:5:12: network.address: invalid type: integer `1`, expected a string",
+            "f:5:12: network.address: must be a list of texts in quotes",
             "f:6:10: network.buffer: must be a whole number, such as 5, not a text in quotes",
             "f:7:9: network.ratio: must be a number with a fraction, such as 1.5, \
              not true or false",
@@ -215,19 +218,6 @@ fn an_address_is_one_or_a_list() {
           or a list of addresses, not a whole number"
         ]
     );
-}
-
-#[test]
-fn syntax_errors_have_a_place() {
-    let faults = faults("workers = 1\nlog_level = \"info\n[network]\nbuffer == 3\n");
-    assert!(
-        faults[0].starts_with("f:2:18: invalid basic string"),
-        "{faults:?}"
-    );
-    assert!(faults[1].starts_with("f:4:"), "{faults:?}");
-
-    let twice = self::faults("workers = 1\nworkers = 2\n");
-    assert_eq!(twice, ["f:2:1: duplicate key"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! configuration says.
 
 use std::env;
+use std::fmt::Write as _;
 
 use anyhow::bail;
 
@@ -45,21 +46,36 @@ pub(super) fn differences<S>(
     found: &[(SocketAddr, Vec<Bound<S>>)],
     unit: &SocketUnit,
 ) -> Vec<String> {
+    let passed: Vec<SocketAddr> = found.iter().map(|(address, _)| *address).collect();
+    let missing: Vec<SocketAddr> = wanted
+        .iter()
+        .copied()
+        .filter(|address| !passed.contains(address))
+        .collect();
+    let is_ipv6_missing = !passed.is_empty()
+        && missing.iter().all(SocketAddr::is_ipv6)
+        && passed.iter().all(SocketAddr::is_ipv4)
+        && passed.len() + missing.len() == wanted.len();
     let mut texts = Vec::new();
-    let wanted: Vec<_> = servable(wanted).collect();
-    let same =
-        wanted.len() == found.len() && found.iter().all(|(address, _)| wanted.contains(address));
-    if !same {
-        let list = |addresses: &mut dyn Iterator<Item = SocketAddr>| {
-            let texts: Vec<_> = addresses.map(|address| address.to_string()).collect();
-            texts.join(", ")
-        };
-        texts.push(format!(
+    // The socket unit leaves out what the kernel does not have, which no restart
+    // would bring.
+    let left_out = (is_ipv6_missing && !missing.is_empty() && families::has_kernel_no_ipv6())
+        .then(|| families::left_out(&missing, wanted));
+    if left_out.is_none() && (passed.len() != wanted.len() || !missing.is_empty()) {
+        let mut text = format!(
             "serving the sockets that the service manager passed ({}), \
              not the addresses of the configuration ({})",
-            list(&mut found.iter().map(|(address, _)| *address)),
-            list(&mut wanted.iter().copied()),
-        ));
+            families::in_words(&passed),
+            families::in_words(wanted),
+        );
+        if is_ipv6_missing {
+            let _ = write!(
+                text,
+                "; if this machine has no IPv6, write address = {}",
+                families::in_toml(&passed)
+            );
+        }
+        texts.push(text);
     }
     texts.extend(match workers {
         Some(workers) => difference_in_number(workers, found, unit),
@@ -74,6 +90,7 @@ pub(super) fn differences<S>(
             ),
         });
     }
+    texts.extend(left_out);
     texts
 }
 

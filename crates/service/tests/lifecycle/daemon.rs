@@ -17,7 +17,7 @@ use aquatic_service::config::{
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::reload::Reload;
-use aquatic_service::sockets::{self, BoundUdp, Passed, UdpRequest};
+use aquatic_service::sockets::{self, BoundUdp, Listening, Passed, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
 
@@ -98,21 +98,19 @@ impl Daemon for TestDaemon {
 
     fn settings(config: &TestConfig) -> Result<TestSettings, Vec<Invalid>> {
         let mut checks = Checks::new();
+        let listening = Self::listening(config, &mut checks);
         let sections = ProcessSections {
             name: Self::NAME,
             log_level: config.log_level,
             privileges: &config.privileges,
             access_list: &config.access_list,
-            metrics: &config.metrics,
+            listening: &listening,
             snapshot: &config.snapshot,
         };
         let settings = TestSettings {
             process: sections.settings(&mut checks),
-            addresses: config
-                .network
-                .address
-                .settings("network.address", &mut checks),
-            workers: checks.at_least_one("network.workers", config.network.workers, 1..=8),
+            workers: listening.workers.unwrap_or(NonZeroUsize::MIN),
+            addresses: listening.addresses,
             badge: Some(config.network.badge_path.clone())
                 .filter(|path| !path.as_os_str().is_empty())
                 .map(Badge),
@@ -124,8 +122,20 @@ impl Daemon for TestDaemon {
         &settings.process
     }
 
-    fn listen(settings: &TestSettings) -> sockets::Request<'_> {
-        sockets::Request::Udp(request(settings))
+    const SOCKET_KEYS: &'static [&'static str] = &["network.address", "network.workers"];
+
+    fn listening(config: &TestConfig, checks: &mut Checks) -> Listening {
+        let workers = checks.at_least_one("network.workers", config.network.workers, 1..=8);
+        let transport = Transport::Udp {
+            receive_buffer_bytes: None,
+        };
+        Listening::new(
+            &config.network.address,
+            Some(workers),
+            transport,
+            &config.metrics,
+            checks,
+        )
     }
 
     fn open(settings: &TestSettings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {

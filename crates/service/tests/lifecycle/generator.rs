@@ -15,6 +15,9 @@ crate::tests!(
     the_addresses_of_the_file_become_lines_of_the_socket_unit,
     figures_get_a_socket_unit_of_their_own,
     a_faulty_file_gets_no_addresses,
+    a_mistake_elsewhere_costs_no_addresses,
+    an_address_of_another_daemon_is_refused,
+    a_family_that_the_system_does_not_have_is_left_out,
     a_missing_file_gets_no_addresses,
     wrong_arguments_are_refused,
     sockets_that_differ_from_the_file_are_warned_of,
@@ -32,6 +35,7 @@ fn generate(setup: &Setup, arguments: &[&str]) -> Finished {
     command
         .args(arguments)
         .env(crate::DAEMON, "1")
+        .envs(setup.environment())
         .current_dir(setup.directory());
     Process::start("generator", &mut command).wait(Duration::from_secs(20))
 }
@@ -117,6 +121,85 @@ fn a_faulty_file_gets_no_addresses() {
         "{text}"
     );
     assert!(starts[1].ends_with("exit 1'"), "{text}");
+}
+
+fn a_mistake_elsewhere_costs_no_addresses() {
+    let setup = crate::setup();
+    let right = "[network]\naddress = '127.0.0.1:3000'\nworkers = 1\n";
+    for mistake in [
+        "badge_path = 7\n",
+        "speed = 9\n",
+        "[metrics]\naddress = '127.0.0.1'\n",
+        "[metrics]\naddress = 127.0.0.1:9000\n",
+        "[metrics\n",
+        "log_level = \"info\n",
+    ] {
+        let finished = generate_from(&setup, &format!("{right}{mistake}"));
+        assert!(finished.status.success(), "{}", finished.stderr);
+        let begin = "aquatic-test-generator: aquatic-test.socket has its addresses, but the \
+                     service does not start until this is mended: config.toml:";
+        assert!(finished.stderr.starts_with(begin), "{}", finished.stderr);
+        let text = drop_in(&setup);
+        assert!(
+            text.ends_with("[Socket]\nListenDatagram=127.0.0.1:3000\n"),
+            "{text}"
+        );
+    }
+    // In a comment, in another encoding.
+    setup.write(
+        "config.toml",
+        [b"# f\xfcr alle\n", right.as_bytes()].concat(),
+    );
+    let finished = generate(&setup, &["normal", "early", "late", "config.toml"]);
+    assert!(finished.status.success(), "{}", finished.stderr);
+}
+
+fn an_address_of_another_daemon_is_refused() {
+    let setup = crate::setup();
+    setup.write("aquatic-udp.toml", "[network]\naddress = '0.0.0.0:3000'\n");
+    let finished = generate_from(&setup, "[network]\naddress = '127.0.0.1:3000'\n");
+    assert_eq!(finished.status.code(), Some(1));
+    let said = &finished.stderr;
+    assert!(
+        said.contains(
+            "config.toml:2:11: network.address: 127.0.0.1:3000 is claimed by aquatic-udp, too"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("aquatic-udp.toml:2:11;"), "{said}");
+    assert!(!drop_in(&setup).contains("ListenDatagram"));
+
+    // Figures are not worth a tracker that does not start.
+    let http = "[network]\naddress = '0.0.0.0:9000'\n";
+    setup.write("aquatic-http.toml", http);
+    let figures = "[network]\naddress = '127.0.0.1:1'\n[metrics]\naddress = '127.0.0.1:9000'\n";
+    let finished = generate_from(&setup, figures);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("metrics.address: "),
+        "{}",
+        finished.stderr
+    );
+    let text = drop_in(&setup);
+    assert!(
+        text.contains("Conflicts=aquatic-test-metrics.socket"),
+        "{text}"
+    );
+    assert!(!setup.path("normal/aquatic-test-metrics.socket").exists());
+}
+
+fn a_family_that_the_system_does_not_have_is_left_out() {
+    let mut setup = crate::setup();
+    let config = "[network]\naddress = ['127.0.0.1:3000', '[::1]:3000']\nworkers = 1\n";
+    setup.write("config.toml", config);
+    setup.set_environment(crate::WITHOUT_IPV6, "1");
+    let finished = generate(&setup, &["normal", "early", "late", "config.toml"]);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    let text = drop_in(&setup);
+    assert!(
+        text.ends_with("[Socket]\nListenDatagram=127.0.0.1:3000\n"),
+        "{text}"
+    );
 }
 
 fn a_missing_file_gets_no_addresses() {

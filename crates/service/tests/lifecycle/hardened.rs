@@ -52,6 +52,29 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
+/// Has the kernel refuse sockets of IPv6, as one does that has none.
+pub(crate) fn forbid_ipv6() {
+    /// Where a filter sees the first argument of the system call.
+    const FIRST_ARGUMENT: u32 = 16;
+
+    nix::sys::prctl::set_no_new_privs().expect("everybody may");
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let refuse = libc::SECCOMP_RET_ERRNO | libc::EAFNOSUPPORT as u32;
+    install(&[
+        step(BPF_LD | BPF_W | BPF_ABS, 0, 0),
+        step(BPF_JMP | BPF_JEQ | BPF_K, 3, libc::SYS_socket as u32),
+        step(BPF_LD | BPF_W | BPF_ABS, 0, FIRST_ARGUMENT),
+        step(BPF_JMP | BPF_JEQ | BPF_K, 1, libc::AF_INET6 as u32),
+        step(BPF_RET | BPF_K, 0, refuse),
+        step(BPF_RET | BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
 fn install(filter: &[libc::sock_filter]) {
     let program = libc::sock_fprog {
         len: filter.len().try_into().expect("a short filter"),

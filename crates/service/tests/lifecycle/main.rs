@@ -21,12 +21,18 @@ mod sockets;
 /// Set in the environment of the daemon.
 pub(crate) const DAEMON: &str = "AQUATIC_SERVICE_TEST_DAEMON";
 
+/// Set in the environment of a daemon for which there is no IPv6.
+pub(crate) const WITHOUT_IPV6: &str = "AQUATIC_SERVICE_TEST_WITHOUT_IPV6";
+
 /// Set in the environment of a daemon that is confined like a hardened unit.
 const HARDENED: &str = "AQUATIC_SERVICE_TEST_HARDENED";
 
 fn main() -> ExitCode {
     if env::var_os(HARDENED).is_some() {
         hardened::confine();
+    }
+    if env::var_os(WITHOUT_IPV6).is_some() {
+        hardened::forbid_ipv6();
     }
     if env::var_os(DAEMON).is_some() {
         return aquatic_service::run::<daemon::TestDaemon>();

@@ -9,6 +9,7 @@ use aquatic_test_harness::tools;
 
 crate::tests!(
     a_second_daemon_is_refused,
+    a_family_that_the_system_does_not_have_is_left_out,
     passed_sockets_are_served,
     a_passed_socket_of_the_wrong_kind_is_refused,
     public_metrics_are_warned_of,
@@ -43,6 +44,38 @@ fn a_second_daemon_is_refused() {
     );
     echo(port.ipv4());
     first.stop();
+}
+
+fn a_family_that_the_system_does_not_have_is_left_out() {
+    let mut setup = crate::setup();
+    setup.set_environment(crate::WITHOUT_IPV6, "1");
+    let port = Port::reserve();
+    let both = format!(
+        "[network]\naddress = ['{}', '{}']\n",
+        port.ipv4(),
+        port.ipv6()
+    );
+    let daemon = setup.start(&both);
+    echo(port.ipv4());
+    let said = daemon.wait_for_log("not serving");
+    let expected = format!(
+        "WARN  network.address: not serving {}, because this system has no IPv6; write address = \
+         [\"{}\"] to serve the rest without this warning",
+        port.ipv6(),
+        port.ipv4()
+    );
+    assert_eq!(said, expected);
+    daemon.stop();
+
+    let alone = format!("[network]\naddress = '{}'\n", port.ipv6());
+    let finished = setup.start_unready(&alone).wait(Duration::from_secs(20));
+    assert!(!finished.status.success());
+    let said = &finished.stderr;
+    assert!(
+        said.contains(&format!("{}: this system has no IPv6", port.ipv6()))
+            && said.contains(&format!("such as 0.0.0.0:{}", port.number())),
+        "{said}"
+    );
 }
 
 fn passed_sockets_are_served() {

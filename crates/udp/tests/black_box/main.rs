@@ -12,7 +12,6 @@
 
 mod access_list;
 mod activation;
-mod addresses;
 mod announce;
 mod command_line;
 mod journal;

@@ -14,7 +14,7 @@ mod mdoc;
 use anyhow::{Context, bail};
 use aquatic_load_test::command_line::{self, LoadTest};
 use aquatic_service::Daemon;
-use aquatic_service::cli::{self, Program};
+use aquatic_service::cli;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -62,11 +62,7 @@ pub(super) fn daemon<D: Daemon>(template: &'static str, words: Words) -> anyhow:
         template,
         name: D::NAME,
         words,
-        command: Some(cli::command(&Program {
-            name: D::NAME,
-            about: D::ABOUT,
-            version: env!("CARGO_PKG_VERSION"),
-        })),
+        command: Some(cli::command(&aquatic_service::program::<D>())),
         reference: None,
     })
 }

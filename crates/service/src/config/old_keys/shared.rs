@@ -60,6 +60,29 @@ pub const CPU_PINNING: &[OldKey] = &[OldKey::Dropped {
     reason: "leave it to the scheduler, or set CPUAffinity= in the systemd unit",
 }];
 
+/// Connections were always encrypted before there was a switch for it (release
+/// 0.2). A file that names certificate or key and says nothing else means that.
+pub const TLS: &[OldKey] = &[OldKey::Implied {
+    key: "network.enable_tls",
+    imply: |found| {
+        let is_set = |key: &&str| {
+            let texts = found.texts(key).unwrap_or_default();
+            texts.iter().any(|path| !path.is_empty())
+        };
+        let key = [
+            "network.tls_certificate_path",
+            "network.tls_private_key_path",
+        ]
+        .into_iter()
+        .find(|key| is_set(key))?;
+        Some((
+            key,
+            "not set: taken as true, as release 0.2 did, because the file names a certificate; \
+             write enable_tls = true, or false for connections that are not encrypted",
+        ))
+    },
+}];
+
 /// The address for `metrics.address` from the switch and the address that
 /// Prometheus metrics had in `section`.
 pub fn endpoint(found: &mut Found<'_, '_>, section: &str) -> Merged {

@@ -1,0 +1,158 @@
+//! What a file says in spite of its mistakes.
+//!
+//! A daemon does not start with a file that has any. But the sockets that systemd
+//! holds open for it should not be lost to a mistake in some other key, so their
+//! addresses are read from whatever part of the file is in order.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::document::{self, Table};
+use super::faults::{Fault, Faults};
+use super::load::{Loaded, origins};
+use super::old_keys::{self, OldKey};
+use super::{Config, Invalid, schema_check, syntax};
+
+/// What could be read.
+#[derive(Debug)]
+pub(crate) struct Recovered<C> {
+    /// The values that are in order, with defaults for the others.
+    pub(crate) loaded: Loaded<C>,
+    /// What is wrong with the others.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Reads from `text` what is in order, which `essential` keys have to be: they and
+/// those of earlier releases that become them. `check` finds wrong values among
+/// the keys that matter.
+///
+/// # Errors
+///
+/// What is wrong with essential keys, or could hide one: a key that is not there
+/// may be the one that cannot be read.
+pub(crate) fn recover<C: Config>(
+    text: &str,
+    path: &Path,
+    essential: &[&str],
+    check: impl Fn(&C) -> Vec<Invalid>,
+) -> Result<Recovered<C>, Faults> {
+    let faulty = |faults| Faults {
+        path: Some(path.to_path_buf()),
+        faults,
+    };
+    let unplaced = |error: toml::de::Error| {
+        faulty(vec![Fault {
+            position: None,
+            key: None,
+            message: syntax::message(&error),
+        }])
+    };
+    let known = toml::Table::try_from(C::default()).map_err(|error| {
+        faulty(vec![Fault {
+            position: None,
+            key: None,
+            message: error.to_string(),
+        }])
+    })?;
+
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut table = document.into_inner();
+    let mut faults = syntax::faults(text, &table, &known, &errors);
+    let mut is_certain = errors.is_empty();
+    let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);
+    faults.extend(translation.faults);
+    faults.extend(schema_check::check::<C>(
+        text,
+        &table,
+        &known,
+        &translation.renamed,
+    ));
+    is_certain &= !faults.iter().any(|fault| may_be_misspelled(fault, &known));
+
+    let fatal = |fault: &Fault| {
+        let key = fault.key.as_deref();
+        key.is_some_and(|key| leads_to::<C>(key, essential))
+    };
+    // The addresses are what matters most, so they may not have been overlooked.
+    let is_unset = |key: &&str| document::find(&table, key).is_none();
+    let is_hidden = !is_certain && essential.first().is_some_and(is_unset);
+    if is_hidden || faults.iter().any(fatal) {
+        faults.sort_by_key(|fault| fault.position);
+        return Err(faulty(faults));
+    }
+    for key in faults.iter().filter_map(|fault| fault.key.as_deref()) {
+        document::remove(&mut table, key);
+    }
+
+    let origins = origins(text, &table, &translation.renamed);
+    let mut loaded = Loaded {
+        config: deserialize::<C>(&table).map_err(unplaced)?,
+        path: Some(path.to_path_buf()),
+        warnings: Vec::new(),
+        changes: Vec::new(),
+        text: String::new(),
+        origins,
+    };
+    let invalid = check(&loaded.config);
+    if !invalid.is_empty() {
+        let invalid = loaded.invalid(invalid).faults;
+        let is_fatal = invalid.iter().any(fatal);
+        for key in invalid.iter().filter_map(|fault| fault.key.as_deref()) {
+            document::remove(&mut table, key);
+        }
+        faults.extend(invalid);
+        if is_fatal {
+            faults.sort_by_key(|fault| fault.position);
+            return Err(faulty(faults));
+        }
+        loaded.config = deserialize::<C>(&table).map_err(unplaced)?;
+    }
+    faults.sort_by_key(|fault| fault.position);
+    Ok(Recovered { loaded, faults })
+}
+
+fn deserialize<C: Config>(table: &Table<'_>) -> Result<C, toml::de::Error> {
+    C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table.clone())))
+}
+
+/// Whether this is a key that there is not, and might be another one that was
+/// written in a wrong way: anything but a key in a section other than that of
+/// the sockets.
+fn may_be_misspelled(fault: &Fault, known: &toml::Table) -> bool {
+    let Some(key) = &fault.key else {
+        return true;
+    };
+    match key.split_once('.') {
+        None => !known.contains_key(key),
+        Some((section, name)) => match known.get(section).and_then(toml::Value::as_table) {
+            None => true,
+            Some(known) => section == "network" && !known.contains_key(name),
+        },
+    }
+}
+
+/// Whether `key`, or the section of this name, decides about one of these keys.
+fn leads_to<C: Config>(key: &str, wanted: &[&str]) -> bool {
+    let is_part = |whole: &str| {
+        whole == key
+            || whole
+                .strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('.'))
+            || key
+                .strip_prefix(whole)
+                .is_some_and(|rest| rest.starts_with('.'))
+    };
+    wanted.iter().any(|whole| is_part(whole))
+        || C::OLD_KEYS.iter().copied().flatten().any(|old| match *old {
+            OldKey::Moved { key: old, to } => wanted.contains(&to) && is_part(old),
+            OldKey::Merged { keys, to, .. } => {
+                wanted.contains(&to) && keys.iter().any(|old| is_part(old))
+            }
+            OldKey::Dropped { .. }
+            | OldKey::Implied { .. }
+            | OldKey::Changed { .. }
+            | OldKey::Default { .. } => false,
+        })
+}

@@ -1,0 +1,245 @@
+//! What is wrong with the form of a file, in words for people who do not know
+//! TOML by heart.
+//!
+//! The parser goes on after an error, and names each with its place; one mistake
+//! often gives it several. Here, all that belong to one value become one fault,
+//! with the key and with what would be right.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::DeValue;
+
+use super::document::Table;
+use super::faults::{Fault, Position};
+
+/// The faults of form in `text`, which was parsed to `table` with these
+/// `errors`. `known` has the keys of today with their defaults.
+pub(super) fn faults(
+    text: &str,
+    table: &Table<'_>,
+    known: &toml::Table,
+    errors: &[toml::de::Error],
+) -> Vec<Fault> {
+    let mut entries = Vec::new();
+    collect(text, "", table, Some(known), &mut entries);
+
+    let mut of_entries: BTreeMap<usize, Vec<&toml::de::Error>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for error in errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        let covers = |(_, entry): &(usize, &Entry<'_>)| entry.range.contains(&offset);
+        // The innermost one begins last.
+        let entry = entries
+            .iter()
+            .enumerate()
+            .filter(covers)
+            .max_by_key(|(_, entry)| entry.range.start);
+        match entry {
+            Some((index, _)) => of_entries.entry(index).or_default().push(error),
+            None => faults.push(stray(text, offset, error)),
+        }
+    }
+    for (index, errors) in of_entries {
+        let entry = &entries[index];
+        faults.push(Fault {
+            position: Some(Position::of(text, entry.value.start)),
+            key: Some(entry.path.clone()),
+            message: of_value(text, entry, &errors),
+        });
+    }
+    faults.sort_by_key(|fault| fault.position);
+    // Several errors of the parser that could not be assigned to a value say no
+    // more than the first one of a line.
+    faults.dedup_by_key(|fault| fault.position.map(|position| position.line));
+    faults
+}
+
+/// A key with its value, as the parser understood it.
+struct Entry<'d> {
+    path: String,
+    /// From the key to the end of the line in which the value ends.
+    range: Range<usize>,
+    value: Range<usize>,
+    default: Option<&'d toml::Value>,
+}
+
+fn collect<'d>(
+    text: &str,
+    path: &str,
+    table: &Table<'_>,
+    known: Option<&'d toml::Table>,
+    entries: &mut Vec<Entry<'d>>,
+) {
+    for (key, value) in table {
+        let name: &str = key.get_ref();
+        let full = match path {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        let default = known.and_then(|known| known.get(name));
+        let span = value.span();
+        if let DeValue::Table(inner) = value.get_ref() {
+            let known = default.and_then(toml::Value::as_table);
+            collect(text, &full, inner, known, entries);
+            // That of a section is its head.
+            if text.as_bytes().get(span.start) == Some(&b'[') {
+                continue;
+            }
+        }
+        entries.push(Entry {
+            path: full,
+            range: key.span().start..line_end(text, span.end) + 1,
+            value: span,
+            default,
+        });
+    }
+}
+
+/// What is wrong with one value.
+fn of_value(text: &str, entry: &Entry<'_>, errors: &[&toml::de::Error]) -> String {
+    let has = |begin: &str| {
+        errors
+            .iter()
+            .any(|error| error.message().starts_with(begin))
+    };
+    let is_list = matches!(entry.default, Some(toml::Value::Array(_)));
+    let raw = raw_value(text, entry.value.start);
+    let is_quoted = raw.starts_with(['"', '\'']);
+    if has("unclosed array") {
+        return "the list that begins here has no end: write ] behind its last item".to_owned();
+    }
+    if raw.is_empty() {
+        return match entry.default {
+            Some(default) => format!("a value is missing, such as {default}"),
+            None => "a value is missing".to_owned(),
+        };
+    }
+    if is_quoted {
+        let is_open = |error: &&&toml::de::Error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            error.message().contains(" string, expected ") && offset >= line_end(text, offset)
+        };
+        if errors.iter().any(|error| is_open(&error)) {
+            return "the text that begins here has no closing quote".to_owned();
+        }
+        if has("unexpected key or value") {
+            return match is_list {
+                true => "there is more behind the text; write several as a list: [\"…\", \"…\"]",
+                false => "there is more behind the text; a comment begins with #",
+            }
+            .to_owned();
+        }
+        return message(errors[0]);
+    }
+    match entry.default {
+        Some(toml::Value::Boolean(_)) => format!("must be true or false, not {raw}"),
+        Some(default @ toml::Value::Integer(_)) => {
+            format!("must be a whole number, such as {default}, not {raw}")
+        }
+        Some(default @ toml::Value::Float(_)) => {
+            format!("must be a number with a fraction, such as {default}, not {raw}")
+        }
+        _ => in_quotes(raw),
+    }
+}
+
+/// What to write for a text, or a list of texts, that has no quotes.
+fn in_quotes(raw: &str) -> String {
+    let quoted = |text: &str| {
+        let bare = text.trim().trim_matches(QUOTES);
+        toml::Value::from(bare).to_string()
+    };
+    // An IPv6 address with a port is in brackets, but no list.
+    let is_address = raw.parse::<std::net::SocketAddr>().is_ok();
+    let list = raw
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .filter(|_| !is_address);
+    match list {
+        Some(items) => {
+            let items: Vec<String> = items
+                .split(',')
+                .filter(|item| !item.trim().is_empty())
+                .map(quoted)
+                .collect();
+            format!("put each text in quotes: [{}]", items.join(", "))
+        }
+        None => format!("put it in quotes: {}", quoted(raw)),
+    }
+}
+
+/// Quotes, those of word processors included.
+const QUOTES: [char; 6] = ['"', '\'', '“', '”', '„', '’'];
+
+/// An error that belongs to no value.
+fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Fault {
+    let line = line_of(text, offset);
+    let content = text[line.clone()].trim_start();
+    let name: String = content
+        .trim_start_matches('[')
+        .chars()
+        .take_while(|&char| char.is_alphanumeric() || "_-.\"'".contains(char))
+        .collect();
+    let name = name.trim_matches(QUOTES);
+    let is_head = content.starts_with('[');
+    let key = match (name, is_head) {
+        ("", _) => None,
+        (name, true) => Some(name.to_owned()),
+        (name, false) => Some(match section_above(text, line.start) {
+            Some(section) => format!("{section}.{name}"),
+            None => name.to_owned(),
+        }),
+    };
+    let said = error.message();
+    let message = if said.starts_with("duplicate key") && is_head {
+        "this section is there twice; put all of its keys below one head".to_owned()
+    } else if said.starts_with("duplicate key") {
+        "is there twice; keep one".to_owned()
+    } else if said.starts_with("unclosed table") {
+        "the name of a section stands between brackets, of which the closing one is missing"
+            .to_owned()
+    } else if said.starts_with("key with no value") {
+        "there is no value: write KEY = VALUE".to_owned()
+    } else {
+        message(error)
+    };
+    Fault {
+        position: Some(Position::of(text, offset)),
+        key,
+        message,
+    }
+}
+
+/// What the parser says.
+pub(super) fn message(error: &toml::de::Error) -> String {
+    error.message().trim().replace('\n', ", ")
+}
+
+/// The name of the section in which a line stands.
+fn section_above(text: &str, line_start: usize) -> Option<&str> {
+    let heads = text[..line_start].lines().rev().map(str::trim_start);
+    let head = heads.filter_map(|line| line.strip_prefix('[')).next()?;
+    let (name, _) = head.split_once(']').unwrap_or((head, ""));
+    Some(name.trim())
+}
+
+/// A value as it is written, without the comment behind it.
+fn raw_value(text: &str, start: usize) -> &str {
+    let line = text.get(start..line_end(text, start)).unwrap_or("");
+    let end = line.find(" #").unwrap_or(line.len());
+    let raw = line[..end].trim();
+    if raw.starts_with('#') { "" } else { raw }
+}
+
+fn line_of(text: &str, offset: usize) -> Range<usize> {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    start..line_end(text, start)
+}
+
+fn line_end(text: &str, offset: usize) -> usize {
+    let rest = text.get(offset..).unwrap_or("");
+    rest.find('\n')
+        .map_or(text.len(), |newline| offset + newline)
+}

@@ -1,0 +1,85 @@
+//! What a file says in spite of its mistakes.
+
+use super::super::recover;
+use super::*;
+
+/// The addresses and workers of a faulty file; `None` when they are in doubt.
+fn recovered(text: &str) -> Option<(Vec<String>, u16)> {
+    let essential = ["network.address", "workers"];
+    let check = |config: &Sample| {
+        let mut checks = Checks::new();
+        let address = &config.network.address;
+        address.settings("network.address", &mut checks);
+        config.metrics.address(&mut checks);
+        checks.within("workers", config.workers, 0..=8);
+        checks.finish(()).err().unwrap_or_default()
+    };
+    let recovered = recover::<Sample>(text, Path::new("f"), &essential, check).ok()?;
+    assert!(!recovered.faults.is_empty(), "{text}");
+    let config = recovered.loaded.config;
+    Some((config.network.address.0, config.workers))
+}
+
+#[test]
+fn addresses_are_read_whatever_else_is_wrong() {
+    for mistake in [
+        "[metrics]\naddress = 127.0.0.1:9000\n",
+        "[metrics]\naddress = '127.0.0.1'\n",
+        "[metrics]\naddress = 'x\n",
+        "[metrics]\naddress = ['x'\n",
+        "[metrics\naddress = '0.0.0.0:1'\n",
+        "[metrics]\nno_such_key = 1\n",
+        "[no_such_section]\naddress = '0.0.0.0:1'\n",
+        "[access_list]\nmode = 'of'\n",
+        "[access_list]\nmode = \"\"\"\n",
+        "[access_list]\nmode\n",
+        "= 1\n",
+        "garbage\n",
+        "[[metrics]]\n",
+        "buffer = -1\n",
+        "bufer = 1\n",
+        "ratio = 'x'\n",
+        "]\n",
+        "\u{0}\n",
+    ] {
+        let right = "workers = 3\n[network]\naddress = '127.0.0.1:1'\n";
+        let expected = Some((vec!["127.0.0.1:1".to_owned()], 3));
+        assert_eq!(
+            recovered(&format!("{right}{mistake}")),
+            expected,
+            "{mistake}"
+        );
+    }
+    // A default is as good, when nothing can be a misspelled address.
+    let (addresses, _) = recovered("[metrics]\nno_such_key = 1\n").unwrap();
+    assert_eq!(addresses, ["0.0.0.0:3000", "[::]:3000"]);
+}
+
+#[test]
+fn addresses_are_not_guessed() {
+    for text in [
+        "[network]\naddress = 127.0.0.1:1\n",
+        "[network]\naddress = '127.0.0.1'\n",
+        "[network]\naddress = '127.0.0.1:1\n",
+        "[network]\naddress = ['127.0.0.1:1'\nbuffer = 1\n",
+        "[network]\naddress = '127.0.0.1:1', '127.0.0.1:2'\n",
+        "[network]\naddress = '127.0.0.1:1'\naddress = '127.0.0.1:2'\n",
+        "[network]\naddress = []\n",
+        "[network]\naddress = ['127.0.0.1:1', 'x']\n",
+        "[network]\naddress = ['0.0.0.0:1', '127.0.0.1:1']\n",
+        "[network]\nadress = '127.0.0.1:1'\n",
+        "[network\naddress = '127.0.0.1:1'\n",
+        "[netwrok]\naddress = '127.0.0.1:1'\n",
+        "address = '127.0.0.1:1'\n",
+        "network = '127.0.0.1:1'\n",
+        "[network]\naddress '127.0.0.1:1'\n",
+        "[network]\nuse_ipv4 = 1\naddress_ipv4 = '127.0.0.1:1'\n",
+        "[network]\naddress_ipv4 = 127.0.0.1:1\n",
+        "workers = 'x'\n[network]\naddress = '127.0.0.1:1'\n",
+        "workers = -1\n[network]\naddress = '127.0.0.1:1'\n",
+        "workers = 9\n[network]\naddress = '127.0.0.1:1'\n",
+        "[metrics]\npath = \"\"\"\n[network]\naddress = '127.0.0.1:1'\n",
+    ] {
+        assert_eq!(recovered(text), None, "{text}");
+    }
+}

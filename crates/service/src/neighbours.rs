@@ -1,0 +1,236 @@
+//! The other daemons' configurations, as far as they must not claim the same.
+//!
+//! Socket units open their sockets as root and share ports between workers, so the
+//! kernel would not refuse a second daemon the address of a first: it would deal
+//! out connections between the two. And two daemons with one snapshot would
+//! overwrite each other's. So the files of the daemons that live in the same
+//! directory are compared, before anything is opened.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Invalid, NeighbourFile, addresses};
+use crate::sockets::{Listening, Transport};
+
+/// Where packages keep configurations.
+const PACKAGED: &str = "/etc/aquatic";
+
+/// What makes a daemon's file known to the others.
+struct Neighbour {
+    name: &'static str,
+    protocol: Protocol,
+    /// The port that it serves when its file does not say.
+    port: u16,
+}
+
+/// What sockets speak: ports of one kind have nothing to do with those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Udp,
+    Tcp,
+}
+
+/// All daemons.
+const DAEMONS: [Neighbour; 3] = [
+    Neighbour {
+        name: "aquatic-http",
+        protocol: Protocol::Tcp,
+        port: 3000,
+    },
+    Neighbour {
+        name: "aquatic-udp",
+        protocol: Protocol::Udp,
+        port: 3000,
+    },
+    Neighbour {
+        name: "aquatic-ws",
+        protocol: Protocol::Tcp,
+        port: 3001,
+    },
+];
+
+/// What a daemon claims for itself alone.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    pub(crate) addresses: Vec<Claim<(Protocol, SocketAddr)>>,
+    pub(crate) files: Vec<Claim<PathBuf>>,
+}
+
+/// Something that is claimed by the value of a key.
+#[derive(Debug)]
+pub(crate) struct Claim<T> {
+    pub(crate) key: &'static str,
+    pub(crate) what: T,
+}
+
+/// Something that two daemons claim.
+#[derive(Debug)]
+pub(crate) struct Conflict {
+    /// Our key, and what to say.
+    pub(crate) invalid: Invalid,
+    /// Whether the other one only wants to serve figures there, which it can do
+    /// without.
+    pub(crate) is_with_metrics: bool,
+}
+
+impl Claims {
+    /// What a daemon claims by its sockets.
+    pub(crate) fn of(listening: &Listening) -> Self {
+        let protocol = match listening.transport {
+            Transport::Udp { .. } => Protocol::Udp,
+            Transport::Tcp { .. } => Protocol::Tcp,
+        };
+        let served = listening.addresses.iter().map(|address| Claim {
+            key: "network.address",
+            what: (protocol, *address),
+        });
+        let metrics = listening.metrics.map(|address| Claim {
+            key: "metrics.address",
+            what: (Protocol::Tcp, address),
+        });
+        Self {
+            addresses: served.chain(metrics).collect(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// What `claims` of the daemon `name`, whose configuration is at `path`, other
+/// daemons with a configuration in the same directory claim as well.
+pub(crate) fn conflicts(name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {
+    conflicts_below(Path::new("/"), name, path, claims)
+}
+
+/// As [`conflicts`], where the units of systemd are below `root`.
+fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {
+    // The same file may be called by several names.
+    let Ok(path) = path.canonicalize() else {
+        return Vec::new();
+    };
+    let Some(directory) = path.parent() else {
+        return Vec::new();
+    };
+    let is_packaged = directory == Path::new(PACKAGED);
+    let mut conflicts = Vec::new();
+    for daemon in DAEMONS.iter().filter(|daemon| daemon.name != name) {
+        let file = directory.join(format!("{}.toml", daemon.name));
+        // A package leaves its configuration when it is removed.
+        if file == path || is_packaged && !is_enabled(root, daemon.name) {
+            continue;
+        }
+        // What cannot be read, or says nothing that makes sense, claims nothing:
+        // that daemon does not start either.
+        if let Some(other) = NeighbourFile::read(&file, daemon.port) {
+            compare(claims, daemon, &other, &mut conflicts);
+        }
+    }
+    conflicts
+}
+
+fn compare(
+    claims: &Claims,
+    daemon: &Neighbour,
+    other: &NeighbourFile,
+    conflicts: &mut Vec<Conflict>,
+) {
+    let served = other
+        .addresses
+        .iter()
+        .map(|one| (daemon.protocol, one, false));
+    let metrics = other.metrics.iter().map(|one| (Protocol::Tcp, one, true));
+    for (protocol, theirs, is_with_metrics) in served.chain(metrics) {
+        let ours = claims
+            .addresses
+            .iter()
+            .find(|ours| ours.what.0 == protocol && addresses::overlap(ours.what.1, theirs.value));
+        if let Some(ours) = ours {
+            let invalid = Invalid {
+                key: ours.key.to_owned(),
+                message: format!(
+                    "{} is claimed by {}, too: {} in {}; two daemons cannot share a port, so give \
+                     one of them another",
+                    ours.what.1, daemon.name, theirs.value, theirs.place
+                ),
+            };
+            conflicts.push(Conflict {
+                invalid,
+                is_with_metrics,
+            });
+        }
+    }
+    for theirs in &other.files {
+        let same = |ours: &&Claim<PathBuf>| is_same_file(&ours.what, &theirs.value);
+        if let Some(ours) = claims.files.iter().find(same) {
+            let invalid = Invalid {
+                key: ours.key.to_owned(),
+                message: format!(
+                    "{} is written by {}, too, as {} says; give each daemon a file of its own",
+                    ours.what.display(),
+                    daemon.name,
+                    theirs.place
+                ),
+            };
+            conflicts.push(Conflict {
+                invalid,
+                is_with_metrics: false,
+            });
+        }
+    }
+}
+
+/// Whether two paths lead to one file, which need not be there yet.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    resolved(one) == resolved(other)
+}
+
+/// A path without links, as far as there is anything at it.
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let parent = match parent.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => parent,
+            };
+            match parent.canonicalize() {
+                Ok(parent) => parent.join(name),
+                Err(_) => path.to_owned(),
+            }
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// Whether systemd has units of this daemon that are started at boot. Units that
+/// somebody has masked, as packages do when they are removed, are links to
+/// `/dev/null`.
+fn is_enabled(root: &Path, name: &str) -> bool {
+    const UNITS: [&str; 5] = [
+        "etc/systemd/system",
+        "run/systemd/system",
+        "usr/local/lib/systemd/system",
+        "usr/lib/systemd/system",
+        "lib/systemd/system",
+    ];
+    let directories = || UNITS.iter().map(|directory| root.join(directory));
+    let is_wanted = |unit: String, target: &str| {
+        let first = directories().find_map(|directory| {
+            let unit = directory.join(&unit);
+            fs::symlink_metadata(&unit).is_ok().then_some(unit)
+        });
+        let is_masked = first.as_ref().is_some_and(|unit| {
+            fs::read_link(unit).is_ok_and(|target| target == Path::new("/dev/null"))
+        });
+        let wish = format!("{target}.wants/{unit}");
+        let is_linked = |directory: PathBuf| fs::symlink_metadata(directory.join(&wish)).is_ok();
+        first.is_some() && !is_masked && directories().any(is_linked)
+    };
+    is_wanted(format!("{name}.socket"), "sockets.target")
+        || is_wanted(format!("{name}.service"), "multi-user.target")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Systems that have only one family of addresses.
+//!
+//! A kernel without IPv6 (`ipv6.disable=1`), and a service that may not use a family
+//! (`RestrictAddressFamilies=`), refuse its sockets: EAFNOSUPPORT. Where IPv6 is
+//! switched off by sysctl (`disable_ipv6`), no interface has an IPv6 address: `[::]`
+//! can be bound, and others fail with EADDRNOTAVAIL.
+
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::*;
+
+/// The IPv6 addresses of all interfaces; no file in a kernel without IPv6. Also to
+/// be read in a network namespace that has no interface but loopback.
+const IPV6_ADDRESSES: &str = "/proc/self/net/if_inet6";
+
+/// Whether `error`, of opening or binding a socket, means that the system does not
+/// have the family of `address`.
+pub(super) fn is_missing(error: &io::Error, address: SocketAddr) -> bool {
+    match error.raw_os_error() {
+        Some(libc::EAFNOSUPPORT) => true,
+        Some(libc::EADDRNOTAVAIL) => {
+            address.is_ipv6() && fs::read(IPV6_ADDRESSES).is_ok_and(|list| list.is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// Whether the kernel has no IPv6 at all, which is to be seen by a service that may
+/// not use it, too. Without `/proc`, it is taken to have it.
+pub(super) fn has_kernel_no_ipv6() -> bool {
+    !Path::new(IPV6_ADDRESSES).exists() && Path::new("/proc/self/net").exists()
+}
+
+/// The addresses for which this system can open sockets; all, if that is none.
+pub(crate) fn servable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_servable = |address: &SocketAddr| {
+        let opened = Socket::new(Domain::for_address(*address), Type::DGRAM, None);
+        !opened.is_err_and(|error| is_missing(&error, *address))
+    };
+    let servable: Vec<SocketAddr> = addresses.iter().copied().filter(is_servable).collect();
+    match servable.is_empty() {
+        true => addresses.to_vec(),
+        false => servable,
+    }
+}
+
+/// What to say when the addresses `missing` of a list are not served.
+pub(super) fn left_out(missing: &[SocketAddr], list: &[SocketAddr]) -> String {
+    let rest: Vec<SocketAddr> = list
+        .iter()
+        .copied()
+        .filter(|address| !missing.contains(address))
+        .collect();
+    format!(
+        "network.address: not serving {}, because this system has no {}; \
+         write address = {} to serve the rest without this warning",
+        in_words(missing),
+        missing.first().map_or("IPv6", |address| name(*address)),
+        in_toml(&rest)
+    )
+}
+
+/// Addresses as the configuration has them.
+pub(super) fn in_toml(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("\"{address}\""))
+        .collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// Addresses in a sentence.
+pub(super) fn in_words(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    texts.join(", ")
+}
+
+/// The family of an address.
+pub(super) fn name(address: SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+/// All addresses of the other family, on the same port.
+pub(super) fn counterpart(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => (Ipv6Addr::UNSPECIFIED, address.port()).into(),
+        SocketAddr::V6(_) => (Ipv4Addr::UNSPECIFIED, address.port()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_with_what_to_write() {
+        let list = addresses(&["0.0.0.0:3000", "[::]:3000"]);
+        assert_eq!(
+            left_out(&list[1..], &list),
+            "network.address: not serving [::]:3000, because this system has no IPv6; \
+             write address = [\"0.0.0.0:3000\"] to serve the rest without this warning"
+        );
+    }
+
+    #[test]
+    fn a_missing_family_is_no_other_error() {
+        let error = io::Error::from_raw_os_error;
+        let [ipv4, ipv6] = [addresses(&["127.0.0.1:1"])[0], addresses(&["[::1]:1"])[0]];
+        assert!(is_missing(&error(libc::EAFNOSUPPORT), ipv6));
+        assert!(is_missing(&error(libc::EAFNOSUPPORT), ipv4));
+        assert!(!is_missing(&error(libc::EADDRNOTAVAIL), ipv4));
+        assert!(!is_missing(&error(libc::EADDRINUSE), ipv6));
+        assert_eq!(counterpart(ipv6), addresses(&["0.0.0.0:1"])[0]);
+    }
+
+    #[test]
+    fn addresses_of_a_system_that_has_both_families_stay() {
+        let list = addresses(&["0.0.0.0:3000", "[::]:3000"]);
+        if !has_kernel_no_ipv6() {
+            assert_eq!(servable(&list), list);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 {
   description = "BitTorrent trackers over UDP, HTTP and WebTorrent, as services";
 
-  # Rust 1.92 or later is needed.
+  # One with rustc 1.92 or later: nixos-25.11 is too old, which the packages say.
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 
   outputs =
@@ -15,20 +15,7 @@
       forEachSystem = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
       daemons = lib.mapAttrs (name: _: "aquatic-${name}") (import ./nixos-module/daemons.nix);
 
-      # Their names are written out, because those of an overlay must not depend on
-      # the packages that it is laid over.
-      packages =
-        pkgs:
-        let
-          all = pkgs.callPackage ./nixos-module/packages.nix { };
-        in
-        lib.genAttrs (
-          [
-            "aquatic"
-            "aquatic-load-test"
-          ]
-          ++ lib.attrValues daemons
-        ) (name: all.${name});
+      packages = pkgs: import ./overlay.nix pkgs pkgs;
 
       # The examples of the documentation and of the tests, each a configuration.
       examples = import ./nixos-module/examples;
@@ -58,11 +45,14 @@
         all // { default = all.aquatic; }
       );
 
-      overlays.default = final: _: packages final;
+      overlays.default = import ./overlay.nix;
 
       nixosModules.default =
         { lib, pkgs, ... }:
         {
+          # Imported twice, it is one module still.
+          key = "${toString ./flake.nix}#nixosModules.default";
+          _file = toString ./flake.nix;
           imports = [ ./nixos-module ];
           # Without the overlay, too.
           services.aquatic = lib.mapAttrs (_: name: {
@@ -142,15 +132,7 @@
           }).optionsCommonMark;
 
         # Virtual machines, for whoever has KVM: nix build .#nixosTests.transfer
-        nixosTests = lib.mapAttrs (
-          _: test:
-          pkgs.testers.runNixOSTest (
-            import test {
-              module = self.nixosModules.default;
-              inherit (self.packages.${pkgs.stdenv.hostPlatform.system}) aquatic-load-test;
-            }
-          )
-        ) (import ./nixos-module/tests/machines);
+        nixosTests = self.packages.${pkgs.stdenv.hostPlatform.system}.aquatic.tests;
       });
     };
 }

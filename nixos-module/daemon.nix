@@ -18,6 +18,19 @@ let
   certificate = config.security.acme.certs.${useACMEHost};
   certificateUnits = lib.optional (useACMEHost != null) "acme-${useACMEHost}.service";
 
+  # A submodule of which values are given, and not the path of a module: that of a list
+  # would be imported.
+  valuesOf =
+    let
+      onlyValues =
+        type:
+        types.addCheck type builtins.isAttrs
+        // {
+          substSubModules = modules: onlyValues (type.substSubModules modules);
+        };
+    in
+    module: onlyValues (types.submodule module);
+
   settingsOptions =
     let
       generated = import daemon.settings { inherit lib; };
@@ -63,16 +76,12 @@ let
   configFile = if aquatic.checkConfig then checkedConfig else uncheckedConfig;
 
   # The addresses.
-  portOf =
-    address:
-    let
-      parts = builtins.match ".*:([0-9]+)" address;
-    in
-    if parts == null then null else lib.toInt (lib.head parts);
-  isLoopback = address: builtins.match "(127\\..*|\\[::1].*)" address != null;
-  withoutPort = lib.filter (address: portOf address == null) network.address;
+  addresses = import ./addresses.nix { inherit lib; };
+  withoutPort = lib.filter (address: addresses.parse address == null) network.address;
   ports = lib.unique (
-    map portOf (lib.filter (address: portOf address != null && !isLoopback address) network.address)
+    map (address: address.port) (
+      lib.filter (address: address != null && !address.isLoopback) (map addresses.parse network.address)
+    )
   );
 
   service = import ./service.nix { inherit unit; };
@@ -83,8 +92,32 @@ let
   socketUnits = map (name: "${name}.socket") (lib.attrNames sockets);
   # The socket for figures is none that the tracker needs.
   wantedSocketUnits = builtins.filter (name: name != "${unit}.socket") socketUnits;
-
-  isInStore = path: lib.hasPrefix builtins.storeDir path;
+  # What tells sockets from those that are open.
+  socketsName = "aquatic/${unit}.sockets";
+  socketsFile = pkgs.writeText "${unit}.sockets" (
+    lib.concatMapStrings
+      (
+        name:
+        (
+          if sockets ? ${name} then
+            builtins.toJSON {
+              inherit (sockets.${name}) socketConfig;
+              datagrams = sockets.${name}.listenDatagrams or [ ];
+              streams = sockets.${name}.listenStreams or [ ];
+            }
+          else
+            "none"
+        )
+        + "\n"
+      )
+      [
+        unit
+        "${unit}-metrics"
+      ]
+  );
+  # The same on every host and in every release: with any other text, a switch would
+  # not reload it but restart it.
+  reopenSockets = "/run/current-system/sw/bin/sh /etc/aquatic/reopen-sockets ${unit}";
 in
 {
   _file = toString ./daemon.nix;
@@ -98,7 +131,7 @@ in
     package = lib.mkPackageOption pkgs unit { };
 
     settings = mkOption {
-      type = types.submodule { options = settingsOptions; };
+      type = valuesOf { options = settingsOptions; };
       default = { };
       description = ''
         Configuration of ${unit}. Every key of its configuration file is an
@@ -129,39 +162,37 @@ in
           infoHashes = [ "0123456789abcdef0123456789abcdef01234567" ];
         }
       '';
-      type = types.nullOr (
-        types.submodule {
-          options = {
-            mode = mkOption {
-              type = types.enum [
-                "allow"
-                "deny"
-              ];
-              description = ''
-                Whether only torrents in the list are served, or all others.
-              '';
-            };
-            infoHashes = mkOption {
-              type = types.nullOr (types.listOf (types.strMatching "[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"));
-              default = null;
-              description = ''
-                The list: info hashes of 40 hexadecimal digits, or of 64 for
-                version 2 torrents. Everybody on the machine can read it.
-              '';
-            };
-            file = mkOption {
-              type = types.nullOr (types.strMatching "/.*");
-              default = null;
-              example = "/var/lib/tracker/allowed";
-              description = ''
-                Instead of {option}`infoHashes`, a file outside the store with an
-                info hash a line, which the group of the service can read. After
-                changing it, run `systemctl reload ${unit}`.
-              '';
-            };
+      type = types.nullOr (valuesOf {
+        options = {
+          mode = mkOption {
+            type = types.enum [
+              "allow"
+              "deny"
+            ];
+            description = ''
+              Whether only torrents in the list are served, or all others.
+            '';
           };
-        }
-      );
+          infoHashes = mkOption {
+            type = types.nullOr (types.listOf (types.strMatching "[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"));
+            default = null;
+            description = ''
+              The list: info hashes of 40 hexadecimal digits, or of 64 for
+              version 2 torrents. Everybody on the machine can read it.
+            '';
+          };
+          file = mkOption {
+            type = types.nullOr (types.strMatching "/.*");
+            default = null;
+            example = "/var/lib/tracker/allowed";
+            description = ''
+              Instead of {option}`infoHashes`, a file outside the store with an
+              info hash a line, which the group of the service can read. After
+              changing it, run `systemctl reload ${unit}`.
+            '';
+          };
+        };
+      });
     };
   }
   // lib.optionalAttrs daemon.hasTls {
@@ -178,47 +209,44 @@ in
   };
 
   config = lib.mkIf (aquatic.enable && cfg.enable) {
-    assertions = [
-      {
-        assertion = !cfg.settings.privileges.drop_privileges;
-        message = ''
-          ${option}.settings.privileges.drop_privileges must be false: systemd starts
-          the service as its own user, without any privilege to drop.
-        '';
+    assertions =
+      import ./assertions.nix {
+        inherit lib option unit;
+        inherit (cfg) settings;
+        accessList = list;
+        inherit (config.systemd.services.${unit}) serviceConfig;
       }
-      {
-        assertion = list == null || (list.infoHashes == null) != (list.file == null);
-        message = ''
-          ${option}.accessList needs either infoHashes or file, and not both.
-        '';
-      }
-      {
-        assertion = list == null || list.file == null || !isInStore list.file;
-        message = ''
-          ${option}.accessList.file is in the store, so it can never change. Use
-          ${option}.accessList.infoHashes, or a file outside the store.
-        '';
-      }
-      {
-        assertion = !(network ? tls_private_key_path) || !isInStore network.tls_private_key_path;
-        message = ''
-          ${option}.settings.network.tls_private_key_path is in the store, where
-          everybody on the machine can read the key. Keep it in a file outside.
-        '';
-      }
-      {
-        assertion = withoutPort == [ ];
-        message = ''
-          ${option}.settings.network.address: ${toString withoutPort} is not an IP address
-          and port, such as "0.0.0.0:3000" or "[::]:3000".
-        '';
-      }
-    ];
+      ++ [
+        {
+          assertion = withoutPort == [ ];
+          message = ''
+            ${option}.settings.network.address: ${toString withoutPort} is not an IP address
+            and port, such as "0.0.0.0:3000" or "[::]:3000".
+          '';
+        }
+        {
+          assertion =
+            useACMEHost == null
+            || lib.any (name: certificate.${name} or null != null) [
+              "dnsProvider"
+              "listenHTTP"
+              "s3Bucket"
+              "webroot"
+            ];
+          message = ''
+            ${option}.useACMEHost: there is no certificate ${useACMEHost}. Describe it in
+            security.acme.certs."${useACMEHost}", with how the authority can see that the
+            name is yours (listenHTTP, webroot, dnsProvider or s3Bucket).
+          '';
+        }
+      ];
 
     services.aquatic.${name}.settings = {
       access_list = lib.mkIf (list != null) {
         inherit (list) mode;
-        path = if isDeclared then "/etc/${listName}" else list.file;
+        path = lib.mkIf (isDeclared || list.file != null) (
+          if isDeclared then "/etc/${listName}" else list.file
+        );
       };
     }
     // lib.optionalAttrs daemon.hasTls {
@@ -231,12 +259,17 @@ in
 
     environment.etc = {
       ${configName}.source = configFile;
+      ${socketsName}.source = socketsFile;
     }
     // lib.optionalAttrs isDeclared {
       ${listName}.source = listFile;
     };
 
-    environment.systemPackages = [ cfg.package ];
+    # Its manual page about access lists is the same for all daemons.
+    environment.systemPackages = [
+      cfg.package
+    ]
+    ++ lib.optional (cfg.package ? common) cfg.package.common;
 
     networking.firewall = lib.mkIf cfg.openFirewall {
       allowedUDPPorts = lib.mkIf (daemon.transport == "udp") ports;
@@ -259,7 +292,7 @@ in
       requires = [ "${unit}.socket" ];
       wants = wantedSocketUnits ++ certificateUnits;
       after = socketUnits ++ [ "network.target" ] ++ certificateUnits;
-      enableDefaultPath = false;
+      path = lib.mkForce [ ];
       # The sockets stay open during a restart, so that no request is lost.
       stopIfChanged = false;
       restartTriggers = [ configFile ];
@@ -280,18 +313,26 @@ in
     };
 
     # A switch to another configuration leaves sockets as they are. This one opens
-    # them again when their addresses or their number have changed.
+    # them again when their addresses or their number have changed, before the switch
+    # restarts services, for which it must be reloaded and not restarted itself.
     systemd.services."${unit}-sockets" = {
       description = "Open the sockets of ${unit} again when they have changed";
       wantedBy = [ "multi-user.target" ];
-      after = socketUnits;
-      enableDefaultPath = false;
-      reloadTriggers = [ (builtins.toJSON sockets) ];
+      # Whether there is one for figures or not.
+      after = [
+        "${unit}.socket"
+        "${unit}-metrics.socket"
+      ];
+      path = lib.mkForce [ ];
+      environment = lib.mapAttrs (_: _: null) config.systemd.globalEnvironment;
+      reloadTriggers = [ socketsFile ];
       serviceConfig = {
         Type = "oneshot";
         RemainAfterExit = true;
-        ExecStart = lib.getExe' pkgs.coreutils "true";
-        ExecReload = "${lib.getExe' config.systemd.package "systemctl"} restart ${unit}.socket";
+        RuntimeDirectory = "${unit}-sockets";
+        RuntimeDirectoryPreserve = "restart";
+        ExecStart = reopenSockets;
+        ExecReload = reopenSockets;
       };
     };
   };

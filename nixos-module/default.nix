@@ -29,10 +29,17 @@ let
       option = "${option}.metrics.address";
     }
   ) enabled;
-  optionsWith =
-    address: map (one: one.option) (lib.filter (one: one.address == address) tcpAddresses);
-  shared = lib.filter (address: lib.length (optionsWith address) > 1) (
-    lib.unique (map (one: one.address) tcpAddresses)
+  inherit (import ./addresses.nix { inherit lib; }) overlap;
+  # Pairs of those that cannot be told apart.
+  shared = lib.concatLists (
+    lib.imap1 (
+      number: one:
+      map (other: { inherit one other; }) (
+        lib.filter (other: one.option != other.option && overlap one.address other.address) (
+          lib.drop number tcpAddresses
+        )
+      )
+    ) tcpAddresses
   );
 in
 {
@@ -71,17 +78,32 @@ in
   };
 
   config = lib.mkIf cfg.enable {
-    assertions = map (address: {
-      assertion = false;
-      message = ''
-        Two daemons cannot share the TCP address ${address}: it is in
-        ${lib.concatStringsSep " and in " (optionsWith address)}.
-      '';
-    }) shared;
+    assertions = map (
+      { one, other }:
+      {
+        assertion = false;
+        message =
+          if one.address == other.address then
+            ''
+              Two daemons cannot share the TCP address ${one.address}: it is in
+              ${one.option} and in ${other.option}.
+            ''
+          else
+            ''
+              ${one.address} in ${one.option} and
+              ${other.address} in ${other.option} overlap: a connection
+              would reach either of the two.
+            '';
+      }
+    ) shared;
 
     warnings = lib.optional (enabled == [ ]) ''
       services.aquatic.enable is true, but none of its daemons is enabled.
     '';
+
+    environment.etc."aquatic/reopen-sockets" = lib.mkIf (enabled != [ ]) {
+      source = ./reopen-sockets;
+    };
 
     users.users = lib.mkIf (cfg.user == "aquatic") {
       aquatic = {

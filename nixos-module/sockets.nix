@@ -10,7 +10,10 @@
 let
   inherit (settings) network;
   isUdp = daemon.transport == "udp";
-  listen = lib.concatMap (address: lib.genList (_: address) settings.socket_workers) network.address;
+  inherit (import ./addresses.nix { inherit lib; }) plain;
+  listen = lib.concatMap (
+    address: lib.genList (_: plain address) settings.socket_workers
+  ) network.address;
 
   everySocket = {
     # IPv4 addresses stand in the configuration apart.
@@ -50,7 +53,7 @@ in
   "${unit}-metrics" = {
     description = "Socket of ${unit} for figures";
     partOf = [ "${unit}.socket" ];
-    listenStreams = [ settings.metrics.address ];
+    listenStreams = [ (plain settings.metrics.address) ];
     socketConfig = everySocket // {
       FileDescriptorName = "metrics";
       Service = "${unit}.service";

@@ -42,8 +42,8 @@
       ];
       description = ''
         IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-        address and `[::]` every IPv6 address of the machine; IPv6 addresses
-        never serve IPv4. Each worker has a socket for each address. The
+        address and `[::]` every IPv6 address of the machine, and a reply comes
+        from the one that was asked; IPv6 addresses never serve IPv4. Each worker has a socket for each address. The
         socket unit of a packaged service, too, has its addresses from here. One
         that you write yourself has its own, which are served instead of these.
       '';

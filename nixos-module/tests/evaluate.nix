@@ -3,27 +3,33 @@
 {
   lib ? import ./lib,
   configuration ? { },
+  # The release of NixOS.
+  release ? "24.11",
+  # Stands for the state of nixpkgs: with another one, all packages are elsewhere in
+  # the store. A digit.
+  generation ? "0",
 }:
 let
-  pkgs = import ./packages.nix { inherit lib; };
+  pkgs = import ./packages.nix { inherit generation lib; };
   inherit
     (lib.evalModules {
       modules = [
         ../.
         ./nixos
-        { _module.args = { inherit pkgs; }; }
+        { _module.args = { inherit pkgs release; }; }
         configuration
       ];
     })
     config
     options
     ;
+  textOf = source: if builtins.isPath source then builtins.readFile source else source.text;
   failed = map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
   result = {
     inherit (config) warnings;
     units = lib.mapAttrs (_: unit: unit.text) config.systemd.units;
     inherit (config.users) groups users;
-    etc = lib.mapAttrs (_: entry: entry.source.text) config.environment.etc;
+    etc = lib.mapAttrs (_: entry: textOf entry.source) config.environment.etc;
     # What has to succeed for a file to be made.
     scripts = lib.concatMapAttrs (
       name: entry: lib.optionalAttrs (entry.source ? script) { ${name} = entry.source.script; }

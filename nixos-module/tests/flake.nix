@@ -15,6 +15,9 @@
           values = builtins.toJSON values;
         };
 
+      # The oldest that compiles aquatic.
+      rustcVersion = "1.92.0";
+
       lib = import ./lib // {
         importTOML = path: builtins.fromTOML (builtins.readFile path);
         replaceStrings = builtins.replaceStrings;
@@ -31,6 +34,7 @@
             evaluated = lib.evalModules {
               modules = modules ++ [
                 ./nixos
+                { _module.args = { inherit (lib.trivial) release; }; }
                 (
                   { config, ... }:
                   {
@@ -62,9 +66,21 @@
         system:
         let
           package = name: derived system name [ ];
+          # What is passed through, such as tests, may need the package itself.
           built =
-            arguments:
-            derived system (arguments.pname or arguments.name) arguments // { inherit (arguments) meta; };
+            name: arguments: more:
+            let
+              passthru = arguments.passthru or { };
+            in
+            derived system name [
+              (removeAttrs arguments [ "passthru" ])
+              more
+            ]
+            // passthru
+            // {
+              inherit passthru;
+              inherit (arguments) meta;
+            };
           packages =
             import ./packages.nix { inherit lib; }
             // lib.genAttrs [
@@ -74,7 +90,11 @@
               "clippy"
               "coreutils"
               "curl"
+              "findutils"
               "gitMinimal"
+              "glibcLocales"
+              "gnugrep"
+              "gnused"
               "installShellFiles"
               "iproute2"
               "nixfmt"
@@ -107,8 +127,11 @@
                 {
                   optionsCommonMark = derived system "options" (lib.attrNames options.services.aquatic);
                 };
-              rustPlatform.buildRustPackage = built;
-              symlinkJoin = built;
+              runCommand = built;
+              rustPlatform.buildRustPackage = arguments: built arguments.pname arguments [ ];
+              rustc.version = rustcVersion;
+              symlinkJoin = arguments: built arguments.name arguments [ ];
+              testers.testVersion = { package }: derived system "${package.name}-test-version" [ package ];
               testers.runNixOSTest =
                 test:
                 derived system "vm-test-run-${test.name}" [

@@ -1,21 +1,27 @@
 # The packages that the module uses. They are never built: a path in them stands
 # for the file, and a derivation made of texts carries them.
-{ lib }:
+#
+# `generation` is in all their paths, as the state of nixpkgs is.
+{
+  lib,
+  generation ? "0",
+}:
 let
   toTOML = import ./toml.nix;
   package = name: {
     type = "derivation";
     inherit name;
-    outPath = "${builtins.storeDir}/00000000000000000000000000000000-${name}";
+    outPath = "${builtins.storeDir}/${lib.concatStrings (lib.genList (_: generation) 32)}-${name}";
     meta.mainProgram = name;
   };
-  # The name of a file of NixOS depends on its content, and so does this one's.
+  # The name of a file of NixOS depends on its content and on what has written it, and
+  # so does this one's.
   file =
     name: content: extra:
     package name
     // {
       outPath = "${builtins.storeDir}/${
-        builtins.substring 0 32 (builtins.hashString "sha256" content)
+        builtins.substring 0 32 (builtins.hashString "sha256" (generation + content))
       }-${name}";
     }
     // extra;
@@ -49,6 +55,10 @@ let
     "aquatic-ws"
     "bash"
     "coreutils"
+    "findutils"
+    "glibcLocales"
+    "gnugrep"
+    "gnused"
     "systemd"
   ] package;
 in

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use aquatic_service::access_list;
-use aquatic_service::clock::Clock;
+use aquatic_service::clock::{Clock, Mark};
 use aquatic_service::snapshot::{BlockReader, BlockWriter, ReadError};
 use aquatic_swarm::snapshot::{Restored, copy, restore};
 use aquatic_swarm::{HashKey, Limits};
@@ -15,6 +15,8 @@ use crate::tracker::{Rules, State};
 mod kind {
     pub(super) const IPV4_TORRENTS: u8 = 1;
     pub(super) const IPV6_TORRENTS: u8 = 2;
+    /// Before all others, as what they say depends on it.
+    pub(super) const CLOCK: u8 = 3;
 }
 
 /// Writes everything that [`read`] needs.
@@ -23,6 +25,7 @@ mod kind {
 ///
 /// Those of `out`.
 pub(crate) fn write(state: &State, clock: &Clock, out: &mut BlockWriter<'_>) -> io::Result<()> {
+    out.write_block(kind::CLOCK, &clock.mark().to_bytes())?;
     let seconds = || clock.now().monotonic_seconds;
     copy(&state.swarms.ipv4, seconds, |block| {
         out.write_block(kind::IPV4_TORRENTS, block)
@@ -68,17 +71,25 @@ pub(crate) fn read(
     reader: &mut BlockReader<'_>,
 ) -> Result<(State, usize), ReadError> {
     let now = clock.now();
-    let age_seconds = u64::from(now.epoch_seconds).saturating_sub(reader.taken_at());
+    // Snapshots of 1.0.0 have no mark of the clock.
+    let mut age_seconds = u64::from(now.epoch_seconds).saturating_sub(reader.taken_at());
     let lifetime = parts.rules.peer_lifetime_seconds;
-    let with_peers = age_seconds <= u64::from(lifetime);
 
     let state = parts.build();
     let swarms = &state.swarms;
     let mut total = Restored::default();
     while let Some(block) = reader.next_block()? {
         let seconds = now.monotonic_seconds;
+        let with_peers = age_seconds <= u64::from(lifetime);
         let bytes = block.payload;
         let restored = match block.kind {
+            kind::CLOCK => {
+                let mark = Mark::from_bytes(bytes).ok_or_else(|| {
+                    ReadError::damaged(format!("a clock of {} bytes", bytes.len()))
+                })?;
+                age_seconds = mark.seconds_ago();
+                continue;
+            }
             kind::IPV4_TORRENTS => restore(&swarms.ipv4, bytes, seconds, lifetime, with_peers),
             kind::IPV6_TORRENTS => restore(&swarms.ipv6, bytes, seconds, lifetime, with_peers),
             _ => continue,

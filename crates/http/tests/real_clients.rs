@@ -4,7 +4,7 @@
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::clients::Client;
 use aquatic_test_harness::network::Families;
-use aquatic_test_harness::transfer::{CLIENT_PATIENCE, Plan, Transfer};
+use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer};
 
 /// A scheme, and whether io_uring drives the connections.
 type Way = (&'static str, bool);
@@ -106,5 +106,6 @@ fn prepare(
         seeder,
         leecher,
         families,
+        asked: Asked::First,
     })
 }

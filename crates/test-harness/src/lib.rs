@@ -25,6 +25,7 @@
 //! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`nix_expressions`]: evaluating what is written in Nix.
+//! - [`nixos_switch`]: what NixOS does when it switches to another configuration.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ pub mod daemon;
 pub mod http;
 pub mod network;
 pub mod nix_expressions;
+pub mod nixos_switch;
 pub mod notify;
 pub mod odd_machines;
 pub mod ports;

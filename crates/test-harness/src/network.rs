@@ -113,6 +113,28 @@ impl Host {
         host
     }
 
+    /// Runs `ip` on this host, whose interface towards the others is `eth0`.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[track_caller]
+    pub fn ip(&self, arguments: impl Display) {
+        ip(&self.namespace, arguments);
+    }
+
+    /// The number of its interface towards the others, which link-local addresses
+    /// have as their scope.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn interface_number(&self) -> u32 {
+        let shown = ip(&self.namespace, format!("-o link show dev {INTERFACE}"));
+        let number = shown.split(':').next().and_then(|text| text.parse().ok());
+        number.unwrap_or_else(|| panic!("no number of an interface in {shown}"))
+    }
+
     /// Its network namespace, as a file.
     #[must_use]
     pub fn namespace(&self) -> PathBuf {

@@ -14,6 +14,7 @@ use crate::daemon::Daemon;
 use crate::network::Host;
 use crate::notify::NotifySocket;
 use crate::process::{Finished, Process};
+use crate::tools;
 use crate::waiting::PATIENCE;
 
 /// Environment variables that change what a daemon does; a test sets them itself.
@@ -84,6 +85,29 @@ impl Setup {
     /// Sets an environment variable for every process started from now on.
     pub fn set_environment(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.environment.push((name.into(), value.as_ref().into()));
+    }
+
+    /// Has every process started from now on see a wall clock that is off by this,
+    /// such as `-40y` or `+3d`; the clocks that nobody can set stay as they are.
+    /// False where `faketime` is missing, and the test may be skipped for that.
+    ///
+    /// # Panics
+    /// When it is missing, and as [`tools::needs`].
+    #[must_use]
+    #[track_caller]
+    pub fn set_clock(&mut self, offset: &str) -> bool {
+        if !tools::needs(&["faketime"]) {
+            return false;
+        }
+        let library = fs::read_dir("/usr/lib")
+            .expect("/usr/lib is there")
+            .filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketime.so.1")))
+            .find(|path| path.exists())
+            .expect("faketime brings its library");
+        self.set_environment("LD_PRELOAD", library);
+        self.set_environment("FAKETIME", offset);
+        self.set_environment("DONT_FAKE_MONOTONIC", "1");
+        true
     }
 
     /// The environment variables that were set.

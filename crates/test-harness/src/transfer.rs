@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use crate::clients::{self, Client, PYTHON};
 use crate::network::{self, Families};
 use crate::{Daemon, Network, Process, Setup, tools};
+
+/// Another address of the tracker's host, on the interface of its first one.
+const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
 
 /// Port of the tracker, on a host that has nothing else.
 const TRACKER_PORT: u16 = 3000;
@@ -52,6 +55,17 @@ pub struct Plan {
     pub leecher: Client,
     /// What addresses there are.
     pub families: Families,
+    /// Which address of the tracker's host the torrent names.
+    pub asked: Asked,
+}
+
+/// One of several addresses of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// That from which the kernel sends when nobody says from where.
+    First,
+    /// An IPv4 address that was added later.
+    Second,
 }
 
 /// A network with a running tracker, and a torrent that names it.
@@ -86,6 +100,9 @@ impl Transfer {
         let files = Setup::new(plan.program);
         let network = Network::new(3, plan.families);
         let host = network.host(TRACKER);
+        if plan.asked == Asked::Second {
+            host.ip(format!("addr add {SECOND_ADDRESS}/24 dev eth0"));
+        }
         if is_tls {
             make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
         }
@@ -155,9 +172,10 @@ impl Transfer {
     /// BEP 41 options.
     fn url(&self) -> String {
         let host = self.network.host(TRACKER);
-        let address: IpAddr = match self.plan.families {
-            Families::Both => host.ipv4.into(),
-            Families::Ipv6Only => host.ipv6.into(),
+        let address: IpAddr = match (self.plan.asked, self.plan.families) {
+            (Asked::Second, _) => SECOND_ADDRESS.into(),
+            (Asked::First, Families::Both) => host.ipv4.into(),
+            (Asked::First, Families::Ipv6Only) => host.ipv6.into(),
         };
         let address = SocketAddr::from((address, TRACKER_PORT));
         format!("{}://{address}/announce", self.plan.scheme)

@@ -77,7 +77,6 @@ impl Daemon for UdpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let clock = Clock::start();
         let parts = Parts {
             rules: rules(&settings),
             limits: Limits::new(
@@ -89,9 +88,9 @@ impl Daemon for UdpDaemon {
             connection_id_key: ConnectionIdKey::from_bytes(secret()?),
             access_list: start.access_list,
         };
-        let state = start.snapshot.restore_or(
-            |reader| snapshot::read(parts.clone(), &clock, reader),
-            || parts.clone().build(),
+        let (state, clock) = start.snapshot.restore_or(
+            |reader| snapshot::read(parts.clone(), reader),
+            || (parts.clone().build(), Clock::start()),
         )?;
 
         let status = status(&sockets);
@@ -218,7 +217,7 @@ fn status(sockets: &[Vec<BoundUdp>]) -> String {
     let mut addresses: Vec<String> = sockets
         .iter()
         .flatten()
-        .map(|bound| bound.address.to_string())
+        .map(|bound| format!("udp://{}", bound.address))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();

@@ -1,8 +1,21 @@
-//! Datagrams received and sent in batches.
+//! Datagrams received and sent in batches; replies come from the address that
+//! was asked.
 //!
 //! The only unsafe code of this crate: the system calls `recvmmsg(2)` and
 //! `sendmmsg(2)`, and the structures they take, which point into buffers of
-//! this module.
+//! this module. What these calls promise, and what is owed to them:
+//!
+//! * recvmmsg(2): "a nonblocking call reads as many messages as are available (up
+//!   to the limit) and returns immediately". Of each header that was used, the
+//!   kernel writes `msg_namelen`, `msg_controllen` and `msg_flags`, so the first two
+//!   are set again before the next call. "If an error occurs after at least one
+//!   message has been received, the call succeeds", and the error, if it comes
+//!   again, belongs to the next call.
+//! * sendmmsg(2): "an error is returned only if no datagrams could be sent": it is
+//!   that of the first one. A shorter count than was asked for means an error that
+//!   "is lost": one goes on with the first that was not sent.
+//! * Both take pointers, which have to be good until the call returns; nothing is
+//!   kept by the kernel.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +27,11 @@ use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 
 use crate::limits;
 use crate::tracker::Exchange;
+
+mod packet_info;
+
+use packet_info::Control;
+pub(crate) use packet_info::tell_asked_address;
 
 /// How many datagrams a batch has at most.
 pub(crate) const BATCH: usize = 64;
@@ -29,6 +47,14 @@ pub const MAX_REPLY_LENGTH: usize = 1472;
 
 /// How long a full send buffer may hold up the worker before replies are lost.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
+
+/// How often a full send buffer is waited for in a batch: as often as there are
+/// replies in it would be 0.64 s.
+const MAX_SEND_WAITS: usize = 2;
+
+/// Calls for a batch at most: one for each reply, if each of them fails, and those
+/// that were interrupted or had to wait.
+const MAX_SEND_CALLS: usize = BATCH + 8;
 
 /// Bytes of the largest internet address.
 const NAME_LENGTH: libc::socklen_t = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
@@ -47,6 +73,8 @@ struct Buffers {
     requests: [[u8; MAX_REQUEST_LENGTH]; BATCH],
     replies: [[u8; MAX_REPLY_LENGTH]; BATCH],
     sources: [libc::sockaddr_in6; BATCH],
+    /// Where requests were sent to, and then where their replies are sent from.
+    controls: [Control; BATCH],
     request_vectors: [libc::iovec; BATCH],
     reply_vectors: [libc::iovec; BATCH],
 }
@@ -56,8 +84,9 @@ struct Buffers {
 pub(crate) struct SendReport {
     /// Replies that the system took.
     pub sent: usize,
-    /// Replies that it did not take: its buffer is full, or the network or a
-    /// firewall refuses them.
+    /// Replies that it did not take: its buffer is full, the network or a
+    /// firewall refuses them, or the machine no longer has the address that was
+    /// asked.
     pub failed: usize,
 }
 
@@ -68,8 +97,8 @@ unsafe impl Send for Datagrams {}
 impl Datagrams {
     /// Buffers for one batch, about a quarter of a mebibyte.
     pub(crate) fn new() -> Self {
-        // SAFETY: arrays of integers, of sockaddr_in6 and of iovec are valid
-        // when all their bytes are zero.
+        // SAFETY: arrays of integers, of sockaddr_in6, of cmsghdr and of iovec are
+        // valid when all their bytes are zero.
         let buffers: Box<Buffers> = unsafe { Box::new_zeroed().assume_init() };
         // SAFETY: as above, for mmsghdr.
         let headers: Box<[libc::mmsghdr; BATCH]> = unsafe { Box::new_zeroed().assume_init() };
@@ -84,6 +113,7 @@ impl Datagrams {
             requests,
             replies,
             sources,
+            controls,
             request_vectors,
             reply_vectors,
         } = &mut *batch.buffers;
@@ -97,6 +127,7 @@ impl Datagrams {
             header.msg_namelen = NAME_LENGTH;
             header.msg_iov = &raw mut request_vectors[index];
             header.msg_iovlen = 1;
+            controls[index].prepare(header);
 
             reply_vectors[index].iov_base = replies[index].as_mut_ptr().cast();
             let header = &mut batch.reply_headers[index].msg_hdr;
@@ -114,14 +145,16 @@ impl Datagrams {
     /// and for errors that belong to a reply sent earlier.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // The kernel wrote over the lengths of those that it used.
-        for header in &mut self.headers[..self.received] {
+        let used = self.headers.iter_mut().zip(&mut self.buffers.controls);
+        for (header, control) in used.take(self.received) {
             header.msg_hdr.msg_namelen = NAME_LENGTH;
+            control.prepare(&mut header.msg_hdr);
         }
         self.received = 0;
         self.replies = 0;
-        // SAFETY: `headers` has BATCH entries. Each points to a name and to
-        // one vector of the lengths it says, in `buffers`, which are borrowed
-        // mutably here and not otherwise used by the kernel after the call.
+        // SAFETY: `headers` has BATCH entries. Each points to a name, to control
+        // messages and to one vector of the lengths it says, in `buffers`, which are
+        // borrowed mutably here and not used by the kernel after the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -165,7 +198,8 @@ impl Datagrams {
     }
 
     /// Queues the first `length` bytes of the reply at `index`, to be sent
-    /// where the datagram at `index` came from.
+    /// where the datagram at `index` came from, from where it was sent to. Once for
+    /// each datagram that was received.
     pub(crate) fn queue_reply(&mut self, index: usize, length: usize) {
         let vector = &mut self.buffers.reply_vectors[index];
         vector.iov_len = length.min(MAX_REPLY_LENGTH);
@@ -174,18 +208,24 @@ impl Datagrams {
         header.msg_iov = vector;
         header.msg_name = source.msg_name;
         header.msg_namelen = source.msg_namelen;
+        let control = &mut self.buffers.controls[index];
+        control.send_from(control.asked(source), header);
         self.replies += 1;
     }
 
-    /// Sends what was queued.
+    /// Sends what was queued. A reply that cannot be sent takes no other with it.
     pub(crate) fn send_replies(&mut self, socket: BorrowedFd<'_>) -> SendReport {
-        let mut report = SendReport::default();
-        let mut may_wait = true;
+        let mut sent = 0;
+        let mut waits = 0;
         let mut next = 0;
-        while next < self.replies {
+        for _ in 0..MAX_SEND_CALLS {
             let rest = &mut self.reply_headers[next..self.replies];
+            if rest.is_empty() {
+                break;
+            }
             // SAFETY: `rest` has as many entries as it says. Each points to a
-            // name and to one vector in `buffers`, which the kernel only reads.
+            // name, to control messages and to one vector in `buffers`, which the
+            // kernel only reads.
             let count = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
@@ -195,26 +235,26 @@ impl Datagrams {
                 )
             };
             if let Ok(count) = usize::try_from(count) {
-                report.sent += count;
+                sent += count;
                 next += count;
                 continue;
             }
             // The error belongs to the first of the rest.
             match io::Error::last_os_error().kind() {
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock if may_wait => {
-                    may_wait = wait_until_writable(socket.as_raw_fd());
-                }
                 io::ErrorKind::WouldBlock => {
-                    report.failed += self.replies - next;
-                    break;
+                    waits += 1;
+                    if waits > MAX_SEND_WAITS || !wait_until_writable(socket.as_raw_fd()) {
+                        break;
+                    }
                 }
-                _ => {
-                    report.failed += 1;
-                    next += 1;
-                }
+                _ => next += 1,
             }
         }
+        let report = SendReport {
+            sent,
+            failed: self.replies - sent,
+        };
         self.replies = 0;
         report
     }
@@ -284,95 +324,4 @@ fn socket_address(raw: &libc::sockaddr_in6) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-    use std::os::fd::AsFd;
-
-    use super::*;
-
-    fn exchange(local: &str) {
-        let server = UdpSocket::bind(local).unwrap();
-        let clients: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind(local).unwrap()).collect();
-        let to = server.local_addr().unwrap();
-        let mut batch = Datagrams::new();
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 0);
-
-        for round in 0u8..3 {
-            for (number, client) in clients.iter().enumerate() {
-                let bytes = vec![round; 100 * number];
-                assert_eq!(client.send_to(&bytes, to).unwrap(), bytes.len());
-            }
-            assert_eq!(batch.receive(server.as_fd()).unwrap(), 3);
-            let exchanges: Vec<_> = batch.exchanges(0..9).collect();
-            assert_eq!(exchanges.len(), 3);
-            for (number, exchange) in exchanges.into_iter().enumerate() {
-                assert_eq!(exchange.source, clients[number].local_addr().unwrap());
-                assert_eq!(exchange.request, vec![round; 100 * number]);
-                assert_eq!(exchange.outcome, None);
-                exchange.reply[..2].copy_from_slice(&[number as u8, round]);
-            }
-            // The second one is not answered.
-            batch.queue_reply(0, 2);
-            batch.queue_reply(2, 2);
-            let report = batch.send_replies(server.as_fd());
-            assert_eq!(report, SendReport { sent: 2, failed: 0 });
-            for number in [0u8, 2] {
-                let mut reply = [0; 9];
-                assert_eq!(clients[usize::from(number)].recv(&mut reply).unwrap(), 2);
-                assert_eq!(reply[..2], [number, round]);
-            }
-        }
-    }
-
-    #[test]
-    fn answers_whom_it_heard() {
-        exchange("127.0.0.1:0");
-        exchange("[::1]:0");
-    }
-
-    #[test]
-    fn cuts_off_what_is_too_long() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let to = server.local_addr().unwrap();
-        for length in [MAX_REQUEST_LENGTH, MAX_REQUEST_LENGTH + 1] {
-            client.send_to(&vec![7; length], to).unwrap();
-        }
-        let mut batch = Datagrams::new();
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
-        for exchange in batch.exchanges(0..2) {
-            assert_eq!(exchange.request.len(), MAX_REQUEST_LENGTH);
-        }
-    }
-
-    #[test]
-    fn reads_more_than_a_batch_in_turns() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for _ in 0..BATCH + 1 {
-            client.send_to(b"x", server.local_addr().unwrap()).unwrap();
-        }
-        let mut batch = Datagrams::new();
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), BATCH);
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 0);
-    }
-
-    #[test]
-    fn one_reply_that_cannot_be_sent_does_not_stop_the_others() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for _ in 0..2 {
-            client.send_to(b"x", server.local_addr().unwrap()).unwrap();
-        }
-        let mut batch = Datagrams::new();
-        assert_eq!(batch.receive(server.as_fd()).unwrap(), 2);
-        batch.queue_reply(0, 1);
-        batch.queue_reply(1, 1);
-        // Nothing can be sent to port 0. The port is at the same place in
-        // both kinds of addresses.
-        batch.buffers.sources[0].sin6_port = 0;
-        let report = batch.send_replies(server.as_fd());
-        assert_eq!(report, SendReport { sent: 1, failed: 1 });
-    }
-}
+mod tests;

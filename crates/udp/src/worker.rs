@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::counters::Counters;
-use crate::datagrams::{BATCH, Datagrams};
+use crate::datagrams::{self, BATCH, Datagrams};
 use crate::tracker::{GROUP, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
@@ -57,6 +57,9 @@ impl Worker {
         let poll = Poll::new().context("cannot create an epoll instance")?;
         let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
         for (index, socket) in sockets.iter().enumerate() {
+            // Those that were bound here and those that were passed.
+            datagrams::tell_asked_address(socket)
+                .context("cannot have the kernel say which address a datagram was sent to")?;
             poll.registry()
                 .register(
                     &mut SourceFd(&socket.as_raw_fd()),

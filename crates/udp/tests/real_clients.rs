@@ -4,7 +4,7 @@
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::clients::Client;
 use aquatic_test_harness::network::Families;
-use aquatic_test_harness::transfer::{CLIENT_PATIENCE, Plan, Transfer};
+use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer};
 
 #[test]
 fn transmission_gets_a_file_from_libtorrent() {
@@ -61,13 +61,35 @@ fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
     test.await_scrape("seeders", 0);
 }
 
+#[test]
+fn libtorrent_gets_a_file_by_the_second_address_of_the_tracker() {
+    let plan = plan(Client::Libtorrent, Client::Libtorrent, Families::Both);
+    let Some(test) = Transfer::prepare(Plan {
+        asked: Asked::Second,
+        ..plan
+    }) else {
+        return;
+    };
+    let (seeder, leecher) = test.run();
+    seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+    test.await_scrape("completed", 1);
+    seeder.signal(Signal::SIGTERM);
+    leecher.signal(Signal::SIGTERM);
+    test.await_scrape("seeders", 0);
+}
+
 fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transfer> {
-    Transfer::prepare(Plan {
+    Transfer::prepare(plan(seeder, leecher, families))
+}
+
+fn plan(seeder: Client, leecher: Client, families: Families) -> Plan {
+    Plan {
         program: env!("CARGO_BIN_EXE_aquatic-udp"),
         scheme: "udp",
         network: String::new(),
         seeder,
         leecher,
         families,
-    })
+        asked: Asked::First,
+    }
 }

@@ -42,6 +42,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "a browser",
     },
     Package {
+        name: "faketime",
+        requirements: &[Program("faketime")],
+        purpose: "a wall clock that is wrong",
+    },
+    Package {
         name: "iproute2",
         requirements: &[Program("ip"), Program("ss")],
         purpose: "networks between the clients, and looks at sockets",

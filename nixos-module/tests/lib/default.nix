@@ -24,6 +24,7 @@ let
       any
       attrNames
       attrValues
+      concatLists
       concatMap
       concatStringsSep
       elem
@@ -61,6 +62,8 @@ let
     optionalAttrs = condition: set: if condition then set else { };
 
     # Lists
+    drop = count: list: builtins.genList (i: builtins.elemAt list (i + count)) (length list - count);
+    imap1 = f: list: builtins.genList (i: f (i + 1) (builtins.elemAt list i)) (length list);
     last = list: builtins.elemAt list (length list - 1);
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: list: if condition then list else [ ];
@@ -76,14 +79,25 @@ let
       concatStringsSep separator (map f list);
     concatStrings = concatStringsSep "";
     hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
+    removeSuffix =
+      suffix: text:
+      let
+        rest = stringLength text - stringLength suffix;
+      in
+      if rest >= 0 && substring rest (-1) text == suffix then substring 0 rest text else text;
     optionalString = condition: text: if condition then text else "";
+    # Like that of nixpkgs, which takes leading zeros for a sign of octal numbers.
     toInt =
       text:
-      let
-        # JSON knows no leading zeros.
-        digits = builtins.elemAt (match "0*([0-9]+)" text) 0;
-      in
-      builtins.fromJSON digits;
+      if match "0[0-9]+" text != null then
+        throw "lib.toInt: \"${text}\" is ambiguous"
+      else
+        builtins.fromJSON text;
+    toIntBase10 =
+      text:
+      # JSON knows no leading zeros.
+      builtins.fromJSON (builtins.elemAt (match "0*([0-9]+)" text) 0);
+    versionOlder = one: other: builtins.compareVersions one other < 0;
 
     # Packages
     getExe' = package: name: "${package}/bin/${name}";

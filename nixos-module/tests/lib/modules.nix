@@ -20,17 +20,25 @@ let
     "config"
     "freeformType"
     "imports"
+    "key"
     "meta"
     "options"
   ];
 
-  # A module and all that it imports, in one form.
+  # Modules and all that they import, in one form. `parent` is the key of the module
+  # that imports them.
+  loadAll =
+    call: from: parent: modules:
+    lib.concatLists (lib.imap1 (number: load call from "${parent}:anon-${toString number}") modules);
+
   load =
-    call: from: module:
+    call: from: anonymous: module:
     let
       imported = if isPath module then import module else module;
       content = if isFunction imported then call imported else imported;
       file = content._file or (if isPath module then module else from);
+      # Modules of the same key are the same.
+      key = content.key or (if isPath module then toString module else anonymous);
       isSorted = content ? options || content ? config;
       stray = filter (name: !lib.elem name keywords) (attrNames content);
       all =
@@ -40,6 +48,7 @@ let
           removeAttrs content [
             "_file"
             "imports"
+            "key"
           ];
       meta = lib.optionalAttrs (isSorted && content ? meta) { inherit (content) meta; };
     in
@@ -48,14 +57,38 @@ let
     else
       [
         {
-          inherit file;
+          inherit file key;
           args = all._module.args or { };
           freeformType = content.freeformType or null;
           options = content.options or { };
           definitions = removeAttrs all [ "_module" ] // meta;
         }
       ]
-      ++ concatMap (load call file) (content.imports or [ ]);
+      ++ loadAll call file key (content.imports or [ ]);
+
+  # Each module once, however often it is imported.
+  once =
+    loaded:
+    (lib.foldl'
+      (
+        { keys, modules }@seen:
+        module:
+        if keys ? ${module.key} then
+          seen
+        else
+          {
+            keys = keys // {
+              ${module.key} = true;
+            };
+            modules = modules ++ [ module ];
+          }
+      )
+      {
+        keys = { };
+        modules = [ ];
+      }
+      loaded
+    ).modules;
 
   # One tree of the options of all modules.
   declare =
@@ -138,7 +171,7 @@ in
       # Set by modules, so looked at only by those that ask for them.
       others = lib.foldl' (all: module: all // module.args) { } loaded;
       call = function: function (mapAttrs (name: _: others.${name}) (functionArgs function) // always);
-      loaded = concatMap (load call "<unknown-file>") modules;
+      loaded = once (loadAll call "<unknown-file>" "" modules);
       freeformTypes = filter (type: type != null) (map (module: module.freeformType) loaded);
       options = declare prefix (map (module: module.options) loaded);
       config = fill (if freeformTypes == [ ] then null else head freeformTypes) prefix options (

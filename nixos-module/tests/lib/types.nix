@@ -53,7 +53,8 @@ let
     let
       first = (head definitions).value;
     in
-    if all (definition: definition.value == first) definitions then
+    # A single one is not looked into.
+    if all (definition: definition.value == first) (lib.tail definitions) then
       first
     else
       throw "The option `${lib.showOption loc}' has conflicting definition values:${showDefinitions definitions}";
@@ -85,7 +86,15 @@ let
         value: isString value && match pattern value != null
       );
     enum = values: simple "one of ${toJSON values}" (value: builtins.elem value values);
-    package = simple "package" isPackage;
+    package = simple "package" isPackage // {
+      # Not even the same package twice.
+      merge =
+        loc: definitions:
+        if length definitions == 1 then
+          (head definitions).value
+        else
+          throw "The option `${lib.showOption loc}' is defined multiple times while it's expected to be unique.${showDefinitions definitions}";
+    };
     path = simple "absolute path" (
       value: builtins.isPath value || isPackage value || (isString value && substring 0 1 value == "/")
     );
@@ -190,16 +199,23 @@ let
               ++ [ { _module.args.name = lib.last loc; } ]
               ++ map (definition: {
                 _file = definition.file;
-                config = definition.value;
+                config =
+                  if isAttrs definition.value then
+                    definition.value
+                  else
+                    throw "${definition.value} would be imported as a module";
               }) definitions;
           };
       in
       {
         description = "submodule";
-        check = value: isAttrs value || isFunction value;
+        # As in nixpkgs, a path is that of a module.
+        check = value: isAttrs value || isFunction value || types.path.check value;
         merge = loc: definitions: (evaluate loc definitions).config;
         getSubOptions = loc: (evaluate loc [ ]).options;
       };
+
+    addCheck = type: check: type // { check = value: type.check value && check value; };
 
     # A set of whatever is defined, put together as far as it can be.
     anything = {

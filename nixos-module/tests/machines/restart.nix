@@ -20,7 +20,28 @@
         system.switch.enable = true;
         specialisation.other.configuration.services.aquatic.udp.settings.protocol.max_response_peers = 40;
       };
-    client.environment.systemPackages = [ aquatic-load-test ];
+    client =
+      { config, ... }:
+      let
+        # An address has 65535 ports, which are too few for that many peers.
+        another = "192.168.1.200";
+      in
+      {
+        environment.systemPackages = [ aquatic-load-test ];
+        networking.interfaces.eth1.ipv4.addresses = [
+          {
+            address = another;
+            prefixLength = 24;
+          }
+        ];
+        environment.etc."load-test.toml".text = ''
+          duration_seconds = 15
+
+          [network]
+          requests_per_second = 5000
+          source_addresses = ["${config.networking.primaryIPAddress}", "${another}"]
+        '';
+      };
   };
 
   testScript = ''
@@ -31,19 +52,13 @@
         lines = [line for line in figures.splitlines() if line.startswith("aquatic_udp_torrents")]
         return sum(float(line.split()[-1]) for line in lines)
 
-    def address(machine):
-        return machine.succeed("ip -4 -o address show eth1 | grep -o '192[0-9.]*' | head -n 1").strip()
-
     start_all()
     tracker.wait_for_unit("aquatic-udp.service")
     client.wait_for_unit("multi-user.target")
-    client.succeed(
-        "printf 'duration_seconds = 15\n[network]\nrequests_per_second = 5000\n"
-        f"source_addresses = [\"{address(client)}\"]' > /tmp/load-test.toml"
-    )
+    address = tracker.succeed("ip -4 -o address show eth1 | grep -o '192[0-9.]*' | head -n 1").strip()
     client.succeed(
         "systemd-run --unit=load --property=StandardOutput=file:/tmp/report "
-        f"aquatic-udp-load-test -c /tmp/load-test.toml --server {address(tracker)}:3000 --json"
+        f"aquatic-udp-load-test -c /etc/load-test.toml --server {address}:3000 --json"
     )
     client.sleep(5)
     known = torrents()

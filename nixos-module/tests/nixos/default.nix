@@ -68,6 +68,8 @@ in
     };
     networking = {
       hostName = string "nixos";
+      # Of machines in tests.
+      primaryIPAddress = string "192.168.1.1";
       firewall = {
         enable = boolean;
         allowedTCPPorts = ports;
@@ -84,6 +86,10 @@ in
         {
           options = {
             directory = string "/var/lib/acme/${name}";
+            dnsProvider = mkOption {
+              type = types.nullOr types.str;
+              default = null;
+            };
             domain = string name;
             group = string "acme";
             listenHTTP = mkOption {
@@ -91,6 +97,10 @@ in
               default = null;
             };
             reloadServices = listOf types.str;
+            s3Bucket = mkOption {
+              type = types.nullOr types.str;
+              default = null;
+            };
             webroot = mkOption {
               type = types.nullOr types.str;
               default = null;

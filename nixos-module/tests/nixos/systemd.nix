@@ -1,12 +1,18 @@
-# systemd.services and systemd.sockets, typed as in NixOS, and the text of their
-# units as NixOS writes it.
+# systemd.services and systemd.sockets, typed as in a release of NixOS, and the text
+# of their units as it writes it.
 {
   config,
   lib,
   pkgs,
+  release,
   ...
 }:
 let
+  cfg = config.systemd;
+
+  # What is declared here and not there hides faults, so it comes with its release.
+  hasEnableDefaultPath = !lib.versionOlder release "26.05";
+
   inherit (lib)
     concatMapStrings
     concatStrings
@@ -50,6 +56,19 @@ let
         ];
       in
       types.either one (types.listOf one)
+    );
+    default = { };
+  };
+
+  environment = mkOption {
+    type = types.attrsOf (
+      types.nullOr (
+        types.oneOf [
+          types.str
+          types.path
+          types.package
+        ]
+      )
     );
     default = { };
   };
@@ -100,11 +119,7 @@ let
     { config, name, ... }:
     {
       options = {
-        enableDefaultPath = switch true;
-        environment = mkOption {
-          type = types.attrsOf types.str;
-          default = { };
-        };
+        environment = environment;
         path = mkOption {
           type = types.listOf types.package;
           default = [ ];
@@ -114,7 +129,16 @@ let
         restartTriggers = triggers;
         serviceConfig = directives;
         stopIfChanged = switch true;
-      };
+      }
+      // optionalAttrs hasEnableDefaultPath { enableDefaultPath = switch true; };
+      # The tools that every service has in its path, unless it says that it has none.
+      config.path = lib.mkIf (config.enableDefaultPath or true) [
+        pkgs.coreutils
+        pkgs.findutils
+        pkgs.gnugrep
+        pkgs.gnused
+        cfg.package
+      ];
       config.unitConfig =
         optionalAttrs (config.reloadTriggers != [ ]) {
           X-Reload-Triggers = triggerFile "X-Reload-Triggers" name config.reloadTriggers;
@@ -132,36 +156,36 @@ let
 
   value = one: if builtins.isBool one then lib.boolToString one else toString one;
   line = name: one: "${name}=${value one}\n";
-  section =
-    name: set:
-    "[${name}]\n"
-    + concatStrings (
+  directivesOf =
+    set:
+    concatStrings (
       mapAttrsToList (directive: values: concatMapStrings (line directive) (lib.toList values)) set
     );
+  section = name: set: "[${name}]\n" + directivesOf set;
   install =
     unit: optionalString (unit.wantedBy != [ ]) "\n[Install]\nWantedBy=${toString unit.wantedBy}\n";
 
-  # Without the tools that NixOS puts into the path of every service.
-  environment =
+  environmentOf =
     service:
-    assert !service.enableDefaultPath;
-    service.environment
+    cfg.globalEnvironment
     // optionalAttrs (service.path != [ ]) {
       PATH = lib.concatMapStringsSep ":" (package: "${package}/bin") service.path;
-    };
+    }
+    // service.environment;
 
   serviceText =
     service:
     section "Unit" service.unitConfig
-    + "\n"
-    + section "Service" service.serviceConfig
+    + "\n[Service]\n"
     + concatStrings (
-      mapAttrsToList (name: text: line "Environment" (builtins.toJSON "${name}=${text}")) (
-        environment service
-      )
+      mapAttrsToList (
+        name: text:
+        optionalString (text != null) (line "Environment" (builtins.toJSON "${name}=${toString text}"))
+      ) (environmentOf service)
     )
     + optionalString (!service.restartIfChanged) (line "X-RestartIfChanged" false)
     + optionalString (!service.stopIfChanged) (line "X-StopIfChanged" false)
+    + directivesOf service.serviceConfig
     + install service;
 
   socketText =
@@ -175,6 +199,7 @@ let
 in
 {
   options.systemd = {
+    globalEnvironment = environment;
     package = mkOption {
       type = types.package;
       default = pkgs.systemd;
@@ -211,6 +236,12 @@ in
       )
     );
     default = { };
+  };
+
+  # As on every host; the first is in another place with every nixpkgs.
+  config.systemd.globalEnvironment = {
+    LOCALE_ARCHIVE = "${pkgs.glibcLocales}/lib/locale/locale-archive";
+    TZDIR = "/etc/zoneinfo";
   };
 
   config.systemd.units =

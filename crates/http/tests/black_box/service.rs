@@ -44,6 +44,24 @@ fn peers_and_downloads_survive_a_restart() {
 }
 
 #[test]
+fn peers_outlive_a_clock_that_is_set() {
+    let mut place = new_place(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    if !place.setup.set_clock("-40y") {
+        return;
+    }
+    let mut tracker = place.start();
+    tracker.client().announce('a', 1, "");
+    for offset in ["+0", "-3d", "+90m"] {
+        let Tracker { mut place, daemon } = tracker;
+        daemon.stop();
+        assert!(place.setup.set_clock(offset));
+        tracker = place.start();
+        assert_eq!(tracker.metric("peers", &[]), 1.0, "{offset}");
+    }
+}
+
+#[test]
 fn workers_share_the_swarm() {
     let tracker = Tracker::with(PLAIN, &[("socket_workers", "4")]);
     // Over so many connections, every worker gets some.

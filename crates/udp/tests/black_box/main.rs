@@ -12,6 +12,7 @@
 
 mod access_list;
 mod activation;
+mod addresses;
 mod announce;
 mod command_line;
 mod journal;

@@ -68,6 +68,59 @@ fn swarm_counts_and_connection_ids_outlive_a_restart() {
 }
 
 #[test]
+fn connection_ids_and_peers_outlive_a_clock_that_is_set() {
+    let mut place = place();
+    if !place.setup.set_clock("-40y") {
+        return;
+    }
+    let mut tracker = place.start();
+    let mut clients = [tracker.client(), tracker.client_ipv6()];
+    for client in &mut clients {
+        client.announce(&Announce::seeder(hash(1), 1001));
+    }
+    // It is set right, and then wrong again, in either direction.
+    for offset in ["+0", "-3d", "+90m", "-20y"] {
+        let Tracker { mut place, daemon } = tracker;
+        daemon.stop();
+        assert!(place.setup.set_clock(offset));
+        tracker = place.start();
+        for client in &mut clients {
+            assert_eq!(client.scrape(&[hash(1)])[0].seeders, 1, "{offset}");
+            let found = client.announce(&Announce::leecher(hash(1), 1002));
+            assert_eq!(found.peers.len(), 1, "{offset}");
+        }
+        // Nor does it refuse those to which it gave an id before it was set.
+        let mut other = tracker.client();
+        other.scrape(&[hash(1)]);
+    }
+}
+
+#[test]
+fn connection_ids_are_newer_than_the_snapshot_after_a_crash() {
+    let mut place = place();
+    if !place.setup.set_clock("-40y") {
+        return;
+    }
+    place.set("snapshot.interval_seconds", "1");
+    let mut tracker = place.start();
+    for offset in ["+0", "-3d", "+90m"] {
+        let mut client = tracker.client();
+        client.announce(&Announce::seeder(hash(1), 1001));
+        let file = path(&tracker);
+        let modified = || fs::metadata(&file).ok()?.modified().ok();
+        let before = modified();
+        eventually("a snapshot", || (modified() > before).then_some(()));
+        client.connect();
+        let Tracker { mut place, daemon } = tracker;
+        daemon.signal(aquatic_test_harness::Signal::SIGKILL);
+        daemon.wait(aquatic_test_harness::PATIENCE);
+        assert!(place.setup.set_clock(offset));
+        tracker = place.start();
+        assert_eq!(client.scrape(&[hash(1)])[0].seeders, 1, "{offset}");
+    }
+}
+
+#[test]
 fn download_counts_of_torrents_without_peers_outlive_a_restart() {
     let tracker = place().start();
     let mut client = tracker.client();

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
                 .try_for_each(|release| make_root(&roots, release))
         });
         // As they are published, but sooner.
-        let packages = packages("release");
+        let packages = packages("system-test");
         let archives = archives.join();
         (packages, archives)
     });

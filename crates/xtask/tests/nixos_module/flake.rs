@@ -17,7 +17,13 @@ fn every_output_can_be_evaluated() {
     let source = directory.path().join("source");
     fs::create_dir(&source).unwrap();
     let root = nix::root();
-    for file in ["flake.nix", "Cargo.toml", "Cargo.lock", "nixos-module"] {
+    for file in [
+        "flake.nix",
+        "overlay.nix",
+        "Cargo.toml",
+        "Cargo.lock",
+        "nixos-module",
+    ] {
         copy(&root.join(file), &source.join(file));
     }
     copy(
@@ -41,17 +47,45 @@ fn every_output_can_be_evaluated() {
             "overlays.default",
             "overlay: builtins.attrNames (overlay (throw \"final\") { })",
         ),
-        ("packages.x86_64-linux", "builtins.attrNames"),
+        (
+            "packages.x86_64-linux",
+            "builtins.mapAttrs (_: package: { inherit (package.meta) homepage changelog; \
+             tests = builtins.mapAttrs (_: test: test.drvPath) package.tests; })",
+        ),
+        // By two of a host's modules.
+        (
+            "nixosModules.default",
+            &format!(
+                "module: (((import {}/nixpkgs/flake.nix).outputs {{ }}).lib.nixosSystem {{ modules = [ \
+                 module module {{ services.aquatic.enable = true; }} ]; }}).config.system.build.toplevel.name + \"-aquatic\"",
+                directory.path().display()
+            ),
+        ),
     ];
     for (output, apply) in outputs {
         let result = run(
             directory.path(),
-            &["eval", "--json", "--apply", apply],
+            &["eval", "--impure", "--json", "--apply", apply],
             output,
         )
         .unwrap_or_else(|error| panic!("{output}: {error}"));
         assert!(result.contains("aquatic"), "{result}");
     }
+    // Too old a compiler is named before anything is compiled.
+    let nixpkgs = directory.path().join("nixpkgs/flake.nix");
+    let text = fs::read_to_string(&nixpkgs).unwrap();
+    fs::write(&nixpkgs, text.replace("\"1.92.0\"", "\"1.91.1\"")).unwrap();
+    let built = run(
+        directory.path(),
+        &["eval", "--json"],
+        "packages.x86_64-linux.aquatic-udp.drvPath",
+    );
+    let error = built.unwrap_err();
+    assert!(
+        error.contains("aquatic needs rustc 1.92 or later, and this nixpkgs has 1.91.1"),
+        "{error}"
+    );
+    fs::write(&nixpkgs, text).unwrap();
     // A mistake does not go unnoticed.
     let appliance = source.join("nixos-module/appliance.nix");
     let text = fs::read_to_string(&appliance).unwrap();

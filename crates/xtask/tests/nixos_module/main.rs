@@ -5,6 +5,8 @@
 //! - [`options`]: every option and its type, and errors that name it.
 //! - [`outcome`]: what becomes of a configuration, and of a change of it.
 //! - [`examples`]: those of the documentation, and the appliance.
+//! - [`switch`]: what NixOS does to units when it switches to another configuration.
+//! - [`machines`]: what tests on virtual machines write.
 //! - [`units`]: next to those of the packages for other distributions.
 //! - [`flake`]: the flake, with a stand-in for nixpkgs.
 //! - [`programs`]: those of this system, and the daemons that are tested.
@@ -13,8 +15,10 @@
 
 mod examples;
 mod flake;
+mod machines;
 mod nix;
 mod options;
 mod outcome;
 mod programs;
+mod switch;
 mod units;

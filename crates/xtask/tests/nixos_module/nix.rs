@@ -32,15 +32,51 @@ pub(crate) fn libs() -> Vec<String> {
     libs
 }
 
-/// What becomes of a configuration, which is an expression: see
-/// `nixos-module/tests/evaluate.nix`.
+/// Releases of NixOS that the module is for.
+pub(crate) const RELEASES: [&str; 4] = ["24.11", "25.05", "25.11", "26.05"];
+
+/// What a configuration is evaluated on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct System<'a> {
+    /// The lib, as Nix.
+    pub(crate) lib: &'a str,
+    /// The release of NixOS.
+    pub(crate) release: &'a str,
+    /// The state of nixpkgs, which is in all paths of packages: a digit.
+    pub(crate) generation: char,
+}
+
+impl<'a> System<'a> {
+    /// The oldest release, as first installed.
+    pub(crate) fn new(lib: &'a str) -> Self {
+        Self {
+            lib,
+            release: RELEASES[0],
+            generation: '0',
+        }
+    }
+
+    /// What becomes of a configuration, which is an expression: see
+    /// `nixos-module/tests/evaluate.nix`.
+    pub(crate) fn outcome(self, configuration: &str) -> Result<Value, String> {
+        let Self {
+            lib,
+            release,
+            generation,
+        } = self;
+        let tests = root().join("nixos-module/tests");
+        evaluate(&format!(
+            "removeAttrs (import {}/evaluate.nix {{ lib = {lib}; release = \"{release}\"; \
+             generation = \"{generation}\"; configuration = {configuration}; }}) \
+             [ \"config\" \"options\" ]",
+            tests.display()
+        ))
+    }
+}
+
+/// What becomes of a configuration on the oldest release.
 pub(crate) fn outcome(lib: &str, configuration: &str) -> Result<Value, String> {
-    let tests = root().join("nixos-module/tests");
-    evaluate(&format!(
-        "removeAttrs (import {}/evaluate.nix {{ lib = {lib}; configuration = {configuration}; }}) \
-         [ \"config\" \"options\" ]",
-        tests.display()
-    ))
+    System::new(lib).outcome(configuration)
 }
 
 /// A file of `nixos-module`, called with arguments.

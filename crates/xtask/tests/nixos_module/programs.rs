@@ -17,7 +17,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let path = directory.expect("a directory of programs").join(name);
     if !path.exists() {
         // All of them are built where the tests of the whole workspace run.
-        let package = name.replace('-', "_");
+        let package = if name.ends_with("-load-test") {
+            "aquatic_load_test".to_owned()
+        } else {
+            name.replace('-', "_")
+        };
         let built = Command::new(env!("CARGO"))
             .args([
                 "build",
@@ -33,11 +37,15 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A text with programs of this system in place of those in the store.
+/// Where NixOS has programs: in the store, and those of the running system.
+const PLACES: [&str; 2] = ["/nix/store/", "/run/current-system/sw/"];
+
+/// A text with programs of this system in place of those of NixOS.
 pub(crate) fn in_this_system(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
-    while let Some((before, path)) = rest.split_once("/nix/store/") {
+    while let Some(start) = PLACES.iter().filter_map(|place| rest.find(place)).min() {
+        let (before, path) = rest.split_at(start);
         result.push_str(before);
         let end = path
             .find(|character: char| character.is_whitespace())
@@ -45,7 +53,7 @@ pub(crate) fn in_this_system(text: &str) -> String {
         let (path, after) = path.split_at(end);
         match path.split_once("/bin/") {
             Some((_, name)) => result.push_str(&program(name).display().to_string()),
-            None => result.push_str(&format!("/nix/store/{path}")),
+            None => result.push_str(path),
         }
         rest = after;
     }

@@ -58,6 +58,14 @@ fn they_are_those_of_the_packages() {
                 );
                 // For NixOS, when it switches to another configuration.
                 ours.retain(|(_, directive), _| !directive.starts_with("X-"));
+                // For every service of a host.
+                if let Some(variables) =
+                    ours.get_mut(&("Service".to_owned(), "Environment".to_owned()))
+                {
+                    variables.retain(|it| {
+                        !it.starts_with("LOCALE_ARCHIVE=") && !it.starts_with("TZDIR=")
+                    });
+                }
                 // These the other distributions have from generators.
                 ours.retain(|(_, directive), _| {
                     !["Backlog", "ListenDatagram", "ListenStream", "ReceiveBuffer"]

@@ -66,6 +66,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares nixos::trackers_run_as_rendered),
         scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
+        scenario!(Shares nixos::sockets_are_opened_again_whatever_else_changes),
         // They take the longest.
         scenario!(Shares piuparts::finds_nothing),
         scenario!(Shares removal::what_remains_is_what_policy_wants),

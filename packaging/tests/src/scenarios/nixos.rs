@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use aquatic_test_harness::certificates::{
     EC_CERTIFICATE, EC_KEY_PKCS8, RSA_CERTIFICATE, RSA_KEY_PKCS8,
 };
 use aquatic_test_harness::nix_expressions;
+use aquatic_test_harness::nixos_switch::{self, Units};
 
 use crate::container::Container;
 use crate::environment::Environment;
@@ -22,24 +24,34 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("aquatic-udp", "/usr/bin/aquatic-udp"),
     ("aquatic-ws", "/usr/bin/aquatic-ws"),
     ("bash", "/bin/sh"),
-    ("coreutils", "/bin/true"),
-    ("systemd", "/bin/systemctl"),
 ];
+
+/// No answer in this time is none.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// States of nixpkgs, of which each has its packages elsewhere.
+const GENERATIONS: [char; 2] = ['0', '1'];
 
 /// Files and units of a host, by name.
 #[derive(Default)]
 struct Host {
     files: BTreeMap<String, String>,
-    units: BTreeMap<String, String>,
+    units: Units,
 }
 
 impl Host {
     /// With these definitions below `services.aquatic`, besides `enable`.
     #[track_caller]
     fn with(definitions: &str) -> Self {
+        Self::of(GENERATIONS[0], definitions)
+    }
+
+    /// As [`Self::with`], with the packages of another nixpkgs.
+    #[track_caller]
+    fn of(generation: char, definitions: &str) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nixos-module/tests");
         let found = nix_expressions::evaluate(&format!(
-            "let outcome = import {}/evaluate.nix {{ configuration = \
+            "let outcome = import {}/evaluate.nix {{ generation = \"{generation}\"; configuration = \
              {{ services.aquatic = {{ enable = true; {definitions} }}; }}; }}; \
              in {{ inherit (outcome) etc units; }}",
             tests.display()
@@ -73,59 +85,70 @@ fn container(environment: &Environment) -> Container {
          rm /etc/aquatic/*.toml",
     );
     for (package, program) in PROGRAMS {
-        let directory = format!("/nix/store/{}-{package}/bin", "0".repeat(32));
-        let links = format!("mkdir --parents {directory} && ln -s {program} {directory}/");
-        container.succeed(&links);
+        for generation in GENERATIONS {
+            let hash = String::from(generation).repeat(32);
+            let directory = format!("/nix/store/{hash}-{package}/bin");
+            let links = format!("mkdir --parents {directory} && ln -s {program} {directory}/");
+            container.succeed(&links);
+        }
     }
+    container.succeed(
+        "mkdir --parents /run/current-system/sw/bin && cd /run/current-system/sw/bin && \
+         ln -s /bin/cat /bin/rm /bin/sh /bin/systemctl .",
+    );
     container
 }
 
 /// Makes a host of another one, as NixOS does when it switches to another
-/// configuration: a service of which anything differs is restarted, unless
-/// nothing but its triggers of a reload do. Sockets that run are left alone.
+/// configuration.
+#[track_caller]
 fn switch(container: &Container, from: &Host, to: &Host) {
+    let plan = nixos_switch::plan(&from.units, &to.units);
+    let all = |verb: &str, units: &[String]| {
+        for unit in units {
+            container.succeed(&format!("systemctl {verb} {unit}"));
+        }
+    };
+    all("stop", &plan.stop);
+    for path in from
+        .files
+        .keys()
+        .filter(|path| !to.files.contains_key(*path))
+    {
+        container.succeed(&format!("rm /etc/{path}"));
+    }
     for (path, text) in &to.files {
         container.write(&format!("/etc/{path}"), text);
     }
+    let directory = "/etc/systemd/system";
+    for name in from.units.keys() {
+        container.succeed(&format!(
+            "rm {directory}/{name} {directory}/*.wants/{name} || true"
+        ));
+    }
+    let mut targets = vec!["sockets.target", "multi-user.target"];
     for (name, text) in &to.units {
-        container.write(&format!("/etc/systemd/system/{name}"), text);
+        container.write(&format!("{directory}/{name}"), text);
+        let wanted = text.lines().find_map(|line| line.strip_prefix("WantedBy="));
+        if let Some(target) = wanted {
+            assert!(targets.contains(&target), "{target}");
+            container.succeed(&format!(
+                "mkdir --parents {directory}/{target}.wants && \
+                 ln -s ../{name} {directory}/{target}.wants/"
+            ));
+        }
     }
     container.succeed("systemctl daemon-reload");
-    let mut verbs: Vec<(&str, &str)> = Vec::new();
-    for (name, text) in to
-        .units
-        .iter()
-        .filter(|(name, _)| name.ends_with(".service"))
-    {
-        let Some(before) = from.units.get(name) else {
-            continue;
-        };
-        let without_triggers = |text: &str| -> Vec<String> {
-            let lines = text
-                .lines()
-                .filter(|line| !line.starts_with("X-Reload-Triggers="));
-            lines.map(str::to_owned).collect()
-        };
-        if without_triggers(before) != without_triggers(text) {
-            assert!(
-                text.contains("X-StopIfChanged=false"),
-                "{name} would be stopped"
-            );
-            verbs.push(("restart", name));
-        } else if before != text {
-            verbs.push(("reload", name));
-        }
-    }
-    verbs.sort_unstable();
-    for (verb, name) in verbs {
-        container.succeed(&format!("systemctl {verb} {name}"));
-    }
-    // As the targets do that want them, at boot and after a switch.
-    for (name, text) in &to.units {
-        if text.contains("\nWantedBy=") {
-            container.succeed(&format!("systemctl start {name}"));
-        }
-    }
+    all("reload", &plan.reload);
+    all("restart", &plan.restart);
+    // They start all that they want. What else was stopped is wanted by one of them.
+    targets.extend(
+        plan.stop
+            .iter()
+            .map(String::as_str)
+            .filter(|it| plan.start.iter().any(|other| other == it)),
+    );
+    container.succeed(&format!("systemctl start {}", targets.join(" ")));
 }
 
 pub(super) fn trackers_run_as_rendered(environment: &Environment) {
@@ -246,6 +269,17 @@ pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {
     assert_eq!(report.errors, 0, "{report:?}");
     assert_eq!(client.scrape(&[hash(500)])[0].seeders, 1);
 
+    // Another nixpkgs: the same.
+    let before = process();
+    let updated = Host::of(GENERATIONS[1], &(denied(&[607, 608]) + settings));
+    let load = Load::start(container.client(), container.address(3000), 5_000);
+    switch(&container, &third, &updated);
+    let report = load.stop();
+    assert_ne!(process(), before);
+    assert!(report.sent > 100 && report.ran_to_the_end, "{report:?}");
+    assert_eq!(report.answered, report.sent, "{report:?}");
+    let third = updated;
+
     // Another address and another number of workers: other sockets.
     let address = "udp.settings = { network.address = \"0.0.0.0:4000\"; socket_workers = 2; };";
     let fourth = Host::with(&(denied(&[607, 608]) + address));
@@ -255,4 +289,74 @@ pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {
     let sockets = container.succeed("ss --udp --listening --numeric --no-header");
     assert_eq!(sockets.matches(":4000").count(), 2, "{sockets}");
     assert!(!sockets.contains(":3000"), "{sockets}");
+}
+
+/// Whether the tracker answers on this port and nowhere else.
+fn serves_on(container: &Container, port: u16) -> bool {
+    let sockets = container.succeed("ss --udp --listening --numeric --no-header");
+    let ports: Vec<_> = sockets
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(3)?.rsplit_once(':'))
+        .map(|(_, port)| port)
+        .collect();
+    ports == [port.to_string()]
+        && Client::try_connect(container.client(), container.address(port), SILENCE).is_some()
+}
+
+pub(super) fn sockets_are_opened_again_whatever_else_changes(environment: &Environment) {
+    if !nix_expressions::can_be_evaluated() {
+        return;
+    }
+    let container = container(environment);
+    let address = |port: u16| format!("udp.settings.network.address = \"0.0.0.0:{port}\";");
+    let figures = |port: u16| format!("udp.settings.metrics.address = \"0.0.0.0:{port}\";");
+    let [old, new] = GENERATIONS;
+    let hosts = [
+        (3000, None, Host::of(old, &address(3000))),
+        // Another address and another nixpkgs at once.
+        (3001, None, Host::of(new, &address(3001))),
+        // And with figures, or without them again.
+        (
+            3002,
+            Some(9000),
+            Host::of(new, &(address(3002) + &figures(9000))),
+        ),
+        (3003, None, Host::of(new, &address(3003))),
+        // Figures alone: on, elsewhere with another nixpkgs, off.
+        (
+            3003,
+            Some(9000),
+            Host::of(new, &(address(3003) + &figures(9000))),
+        ),
+        (
+            3003,
+            Some(9001),
+            Host::of(old, &(address(3003) + &figures(9001))),
+        ),
+        (3003, None, Host::of(old, &address(3003))),
+    ];
+    let none = Host::default();
+    let mut before = &none;
+    let mut opened = String::new();
+    let mut last_port = 0;
+    for (port, figures, host) in &hosts {
+        switch(&container, before, host);
+        before = host;
+        assert!(serves_on(&container, *port), "not on {port}");
+        for candidate in [9000, 9001] {
+            let answer = http::get(container.client(), container.address(candidate), "/health");
+            assert_eq!(answer.is_ok(), *figures == Some(candidate), "{candidate}");
+        }
+        assert_eq!(container.failed_units(), "");
+        // The tracker's own sockets are the same where its address is.
+        let sockets = container.succeed(
+            "ss --udp --listening --numeric --no-header --extended | grep --only-matching 'ino:[0-9]*'",
+        );
+        assert_eq!(sockets == opened, *port == last_port, "{port} {figures:?}");
+        (opened, last_port) = (sockets, *port);
+    }
+    // What is opened at boot is right.
+    let helper = "aquatic-udp-sockets.service";
+    container.succeed(&format!("systemctl restart {helper}"));
+    assert!(serves_on(&container, 3003));
 }

@@ -1,0 +1,92 @@
+# What a service of a daemon, confined as it is, could not do with its settings.
+{
+  lib,
+  option,
+  unit,
+  settings,
+  accessList,
+  # Of the service, with whatever a host adds to it.
+  serviceConfig,
+}:
+let
+  inherit (settings) network;
+
+  isInStore = path: lib.hasPrefix builtins.storeDir path;
+  isBelow = directory: path: lib.hasPrefix "${lib.removeSuffix "/" directory}/" path;
+  stateDirectory = "/var/lib/${unit}";
+
+  # What it writes, by the option that says where.
+  written = {
+    "settings.snapshot.path" = settings.snapshot.path;
+  }
+  // lib.optionalAttrs (settings.scrape_exports.enable_scrape_exports or false) {
+    "settings.scrape_exports.path" = settings.scrape_exports.path;
+  };
+  writable = [ stateDirectory ] ++ lib.toList (serviceConfig.ReadWritePaths or [ ]);
+
+  # What it reads.
+  read = {
+    "settings.access_list.path" = settings.access_list.path;
+  }
+  // lib.optionalAttrs (network ? tls_private_key_path) {
+    "settings.network.tls_certificate_path" = network.tls_certificate_path;
+    "settings.network.tls_private_key_path" = network.tls_private_key_path;
+  };
+  # Directories that ProtectHome= hides.
+  homes = lib.optionals (serviceConfig.ProtectHome == true) [
+    "/home"
+    "/root"
+    "/run/user"
+  ];
+in
+[
+  {
+    assertion = !settings.privileges.drop_privileges;
+    message = ''
+      ${option}.settings.privileges.drop_privileges must be false: systemd starts
+      the service as its own user, without any privilege to drop.
+    '';
+  }
+  {
+    assertion = settings.privileges.chroot_path == "";
+    message = ''
+      ${option}.settings.privileges.chroot_path must be empty: the service has no
+      right to change its root directory, and sees little of the file system anyway.
+    '';
+  }
+  {
+    assertion = accessList == null || (accessList.infoHashes == null) != (accessList.file == null);
+    message = ''
+      ${option}.accessList needs either infoHashes or file, and not both.
+    '';
+  }
+  {
+    assertion = accessList == null || accessList.file == null || !isInStore accessList.file;
+    message = ''
+      ${option}.accessList.file is in the store, so it can never change. Use
+      ${option}.accessList.infoHashes, or a file outside the store.
+    '';
+  }
+  {
+    assertion = !(network ? tls_private_key_path) || !isInStore network.tls_private_key_path;
+    message = ''
+      ${option}.settings.network.tls_private_key_path is in the store, where
+      everybody on the machine can read the key. Keep it in a file outside.
+    '';
+  }
+]
+++ lib.mapAttrsToList (name: path: {
+  assertion = path == "" || lib.any (directory: isBelow directory path) writable;
+  message = ''
+    ${option}.${name}: the service can write to nothing but ${stateDirectory}, so
+    ${path} has to be in it. To allow another directory, add it to
+    systemd.services.${unit}.serviceConfig.ReadWritePaths.
+  '';
+}) written
+++ lib.mapAttrsToList (name: path: {
+  assertion = !lib.any (directory: isBelow directory path) homes;
+  message = ''
+    ${option}.${name}: the service sees no home directories, so ${path}
+    has to be elsewhere.
+  '';
+}) read

@@ -22,11 +22,9 @@ mod mio;
 
 pub use choice::check_event_loop;
 
-/// How long the first request over a connection that was accepted at the end may
-/// take to arrive, and what is under way in rings, before connections without
-/// anything to do are closed. It mostly comes with the acknowledgement that
-/// makes the connection one.
-const LAST_ARRIVALS: Duration = Duration::from_millis(50);
+/// How often connections that have something to finish are looked at when the
+/// process is about to end.
+const DRAINING_TURN: Duration = Duration::from_millis(50);
 
 /// What is to be started.
 pub struct Plan<'a> {

@@ -7,6 +7,14 @@ use std::time::{Duration, Instant};
 /// memory for one; those that come meanwhile wait in the kernel.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
+/// Connections that are accepted from one listener before others have their
+/// turn.
+pub(super) const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections that are accepted from one listener when the process is about to
+/// end: as many as the kernel lets wait, unless it was told otherwise.
+pub(super) const LAST_ACCEPTS: usize = 4096;
+
 /// How often this is logged.
 const LOGGED_AFTER: Duration = Duration::from_secs(60);
 

@@ -12,11 +12,11 @@ use std::time::Instant;
 use anyhow::anyhow;
 use aquatic_service::workers;
 use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::{TcpListener, TcpStream};
+use glommio::net::TcpStream;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
-use super::LAST_ARRIVALS;
-use super::accepting::{Accepting, PAUSE};
+use super::DRAINING_TURN;
+use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
@@ -127,9 +127,10 @@ async fn serve<P: Protocol>(
         engine,
         wakers: Vec::new(),
     }));
+    let listeners: Vec<_> = listeners.into_iter().map(Rc::new).collect();
     let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| glommio::spawn_local(accept(adopt::adopt(listener), Rc::clone(&worker))))
+        .iter()
+        .map(|listener| glommio::spawn_local(accept(Rc::clone(listener), Rc::clone(&worker))))
         .collect();
     let listening = glommio::spawn_local(listen(bell, Rc::clone(&worker)));
     while !context.is_stopping() {
@@ -139,28 +140,26 @@ async fn serve<P: Protocol>(
     }
 
     // Who has connected by now is answered; who comes later is not.
-    glommio::timer::sleep(LAST_ARRIVALS).await;
     for task in accepting {
         task.cancel().await;
     }
-    if worker.borrow().engine.len() > 0 {
-        context.beat();
-        glommio::timer::sleep(LAST_ARRIVALS).await;
+    for listener in listeners {
+        let mut accepting = Accepting::default();
+        accept_some(&listener, &worker, &mut accepting, LAST_ACCEPTS);
     }
-    {
-        let mut worker = worker.borrow_mut();
-        worker.engine.advance(Instant::now());
-        worker.engine.drain();
-        worker.wakers.iter().flatten().for_each(Waker::wake_by_ref);
-    }
+    worker.borrow_mut().engine.advance(Instant::now());
+    worker.borrow_mut().engine.drain();
     loop {
         context.beat();
-        glommio::timer::sleep(LAST_ARRIVALS).await;
-        let mut worker = worker.borrow_mut();
-        worker.wake_late();
-        if worker.engine.is_drained() {
-            break;
+        {
+            let mut worker = worker.borrow_mut();
+            worker.wake_late();
+            if worker.engine.is_drained() {
+                break;
+            }
+            worker.wakers.iter().flatten().for_each(Waker::wake_by_ref);
         }
+        glommio::timer::sleep(DRAINING_TURN).await;
     }
     listening.cancel().await;
 }
@@ -195,28 +194,58 @@ async fn listen<P: Protocol>(bell: Bell, worker: Rc<RefCell<Worker<P>>>) {
 }
 
 /// Takes connections in, each with a task of its own.
-async fn accept<P: Protocol>(listener: TcpListener, worker: Rc<RefCell<Worker<P>>>) {
+async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<Worker<P>>>) {
     let mut accepting = Accepting::default();
     loop {
-        let stream = match listener.accept().await {
-            Ok(stream) => stream,
-            Err(error) => {
-                if accepting.failed(&io::Error::from(error)) {
-                    worker.borrow().engine.refused(Refusal::NoDescriptors);
+        match accept_some(&listener, &worker, &mut accepting, ACCEPTS_PER_TURN) {
+            Accepted::All => {
+                if let Err(error) = adopt::connections_of(&listener).await {
+                    accepting.failed(&error);
                     glommio::timer::sleep(PAUSE).await;
                 }
-                continue;
             }
-        };
-        // It fails when the client has gone already.
-        let Ok(source) = stream.peer_addr() else {
-            continue;
-        };
-        let admitted = worker.borrow_mut().engine.open(source);
-        if let Ok(id) = admitted {
-            glommio::spawn_local(converse(stream, id, Rc::clone(&worker))).detach();
+            Accepted::Some => glommio::executor().yield_task_queue_now().await,
+            Accepted::Shortage => glommio::timer::sleep(PAUSE).await,
         }
     }
+}
+
+/// What has become of the connections that wait.
+enum Accepted {
+    /// None waits any more.
+    All,
+    /// So many were accepted as were asked for.
+    Some,
+    /// The system has no means for another one.
+    Shortage,
+}
+
+/// Accepts connections that wait, but not more than `most`.
+fn accept_some<P: Protocol>(
+    listener: &net::TcpListener,
+    worker: &Rc<RefCell<Worker<P>>>,
+    accepting: &mut Accepting,
+    most: usize,
+) -> Accepted {
+    for _ in 0..most {
+        match listener.accept() {
+            Ok((stream, source)) => {
+                let admitted = worker.borrow_mut().engine.open(source);
+                if let Ok(id) = admitted {
+                    let stream = adopt::adopt(stream);
+                    glommio::spawn_local(converse(stream, id, Rc::clone(worker))).detach();
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+            Err(error) => {
+                if accepting.failed(&error) {
+                    worker.borrow().engine.refused(Refusal::NoDescriptors);
+                    return Accepted::Shortage;
+                }
+            }
+        }
+    }
+    Accepted::Some
 }
 
 /// The life of a connection.

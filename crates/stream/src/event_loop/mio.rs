@@ -17,8 +17,8 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::LAST_ARRIVALS;
-use super::accepting::Accepting;
+use super::DRAINING_TURN;
+use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
@@ -32,10 +32,6 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 
 /// Events that are taken from the system at once.
 const EVENTS: usize = 512;
-
-/// Connections that are accepted from one listener before others have their
-/// turn.
-const ACCEPTS_PER_TURN: usize = 64;
 
 /// Listening sockets that are watched.
 pub(super) struct Watch {
@@ -164,7 +160,7 @@ impl<P: Protocol> Loop<P> {
         let mut events = Events::with_capacity(EVENTS);
         while !context.is_stopping() {
             self.turn(context, &mut events, LONGEST_TURN)?;
-            self.accept();
+            self.accept(ACCEPTS_PER_TURN);
             self.send_collected();
         }
 
@@ -172,27 +168,25 @@ impl<P: Protocol> Loop<P> {
         for listener in &mut self.listeners {
             listener.is_ready = true;
         }
-        self.accept();
+        self.accept(LAST_ACCEPTS);
         self.listeners.clear();
-        let until = Instant::now() + LAST_ARRIVALS;
-        while self.engine.len() > 0 {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            self.turn(context, &mut events, left)?;
-            self.send_collected();
-        }
+        self.engine.advance(Instant::now());
         self.engine.drain();
         // What has arrived is read, told or not.
         for socket in self.sockets.iter_mut().flatten() {
             socket.is_drained = false;
         }
-        for slot in 0..self.engine.places() {
-            self.again.extend(self.engine.at(slot));
-        }
         while !self.engine.is_drained() {
-            self.turn(context, &mut events, LONGEST_TURN)?;
+            for slot in 0..self.engine.places() {
+                if let Some(id) = self.engine.at(slot) {
+                    self.drive(id);
+                }
+            }
+            self.send_collected();
+            if self.engine.is_drained() {
+                break;
+            }
+            self.turn(context, &mut events, DRAINING_TURN)?;
             self.send_collected();
         }
         Ok(())
@@ -265,9 +259,10 @@ impl<P: Protocol> Loop<P> {
         }
     }
 
-    fn accept(&mut self) {
+    /// Accepts connections that wait, but not more than `most` of a listener.
+    fn accept(&mut self, most: usize) {
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_PER_TURN {
+            for _ in 0..most {
                 let listener = &mut self.listeners[index];
                 if !listener.is_ready || listener.accepting.is_paused(Instant::now()) {
                     break;

@@ -137,10 +137,13 @@
     };
     max_connections_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 10000000;
-      default = 0;
+      default = 1000;
       description = ''
         Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-        has open at the same time. 0: no limit.
+        has open at the same time. The default leaves room for the hundreds of
+        households behind one address of a provider, and lets no single source
+        use up max_connections. Trusted proxies have no limit; with a proxy that
+        says nothing of its clients, or a load test, raise it. 0: no limit.
       '';
     };
     handshake_timeout = lib.mkOption {

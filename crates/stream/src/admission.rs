@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::counters::Refusal;
@@ -22,6 +22,8 @@ pub(crate) struct Admission {
 
 struct PerAddress {
     max: NonZeroUsize,
+    /// Whether the log says that one has reached its limit.
+    has_warned: AtomicBool,
     shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
 }
 
@@ -39,6 +41,7 @@ impl Admission {
             max: limits.max_connections,
             per_address: limits.max_connections_per_ip.map(|max| PerAddress {
                 max,
+                has_warned: AtomicBool::new(false),
                 shards: Default::default(),
             }),
         })
@@ -74,6 +77,13 @@ impl Permit {
         let count = counts.entry(group).or_insert(0);
         // An entry that is new has a count of 0, which is below every limit.
         if *count >= per_address.max.get() {
+            if !per_address.has_warned.swap(true, Relaxed) {
+                log::warn!(
+                    "{address} has as many connections open as network.max_connections_per_ip \
+                     allows, {}; further ones are refused and counted (said once)",
+                    per_address.max
+                );
+            }
             return Err(Refusal::TooManyFromAddress);
         }
         *count += 1;

@@ -101,7 +101,10 @@ pub struct NetworkConfig {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
     pub max_connections: usize,
     /// Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-    /// has open at the same time. 0: no limit.
+    /// has open at the same time. The default leaves room for the hundreds of
+    /// households behind one address of a provider, and lets no single source
+    /// use up max_connections. Trusted proxies have no limit; with a proxy that
+    /// says nothing of its clients, or a load test, raise it. 0: no limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
     pub max_connections_per_ip: usize,
     /// Seconds in which a connection has to complete its TLS handshake and its
@@ -137,7 +140,7 @@ impl Default for NetworkConfig {
             websocket_max_frame_size: 64 << 10,
             max_unsent_bytes: 128 << 10,
             max_connections: 50_000,
-            max_connections_per_ip: 0,
+            max_connections_per_ip: 1_000,
             handshake_timeout: 10,
             message_timeout: 10,
             write_timeout: 10,

@@ -320,6 +320,7 @@ fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> Stri
          address = \"{}\"\n\
          event_loop = \"{}\"\n\
          tcp_backlog = 4096\n\
+         max_connections_per_ip = 0\n\
          {encryption}\
          [protocol]\n\
          max_peers = 30\n\

@@ -161,6 +161,15 @@ impl Protocol for Http {
     ) -> Next {
         match interruption {
             Interruption::Idle | Interruption::Draining | Interruption::OldCertificate => {}
+            Interruption::EndOfInput => {
+                // Empty lines behind a request are none (RFC 9112, section 2.2).
+                if !exchange.input.iter().all(|byte| b"\r\n".contains(byte)) {
+                    let text = "the request is not complete\n";
+                    write_text(exchange.output, Framing::CLOSING, Status::BadRequest, text);
+                    let outcome = Outcome::unserved(RequestKind::Other, Unserved::NotHttp);
+                    self.count(exchange.peer.transport.ip(), &outcome);
+                }
+            }
             Interruption::SlowMessage => {
                 let text = "the request did not arrive in time\n";
                 let framing = Framing::CLOSING;

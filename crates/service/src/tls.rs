@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use rustls::InconsistentKeys;
@@ -123,8 +122,13 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
 /// Connections that are established go on as they are.
 pub struct Handle {
     files: Files,
-    current: ArcSwap<CertifiedKey>,
-    exchanges: AtomicU64,
+    present: ArcSwap<Numbered>,
+}
+
+/// A certificate, and how many others were there before it.
+struct Numbered {
+    certified: Arc<CertifiedKey>,
+    number: u64,
 }
 
 impl Handle {
@@ -134,18 +138,24 @@ impl Handle {
     ///
     /// As [`load`].
     pub fn new(files: Files) -> Result<Self, LoadError> {
-        let current = ArcSwap::from_pointee(load(&files)?);
-        Ok(Self {
-            files,
-            current,
-            exchanges: AtomicU64::new(0),
-        })
+        let present = ArcSwap::from_pointee(Numbered {
+            certified: Arc::new(load(&files)?),
+            number: 0,
+        });
+        Ok(Self { files, present })
+    }
+
+    /// The present certificate with its key, and how often one was exchanged
+    /// for another before it.
+    pub fn present(&self) -> (Arc<CertifiedKey>, u64) {
+        let present = self.present.load();
+        (Arc::clone(&present.certified), present.number)
     }
 
     /// How often the certificate was exchanged for another one; to read the
     /// same one again does not count.
     pub fn exchanges(&self) -> u64 {
-        self.exchanges.load(Relaxed)
+        self.present.load().number
     }
 }
 
@@ -156,18 +166,19 @@ impl Reload for Handle {
 
     fn reload(&self) -> anyhow::Result<()> {
         let loaded = load(&self.files)?;
-        let is_another = loaded.cert != self.current.load().cert;
-        self.current.store(Arc::new(loaded));
-        if is_another {
-            self.exchanges.fetch_add(1, Relaxed);
-        }
+        let present = self.present.load();
+        let is_another = loaded.cert != present.certified.cert;
+        self.present.store(Arc::new(Numbered {
+            certified: Arc::new(loaded),
+            number: present.number + u64::from(is_another),
+        }));
         Ok(())
     }
 }
 
 impl ResolvesServerCert for Handle {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(self.present().0)
     }
 }
 

@@ -17,8 +17,9 @@ pub(crate) struct Connection<C> {
     pub(crate) stage: Stage<C>,
     /// With TLS, from behind the PROXY header on.
     pub(crate) session: Option<Box<Session>>,
-    /// What was read and not consumed, as it came from the network.
-    pub(crate) unread: Vec<u8>,
+    /// What was read and not consumed, as it came from the network; with a
+    /// session, that has it.
+    unread: Vec<u8>,
     /// What was written, and the network has not taken.
     pub(crate) unsent: Unsent,
     /// Whether complete messages may be among what was not consumed, because
@@ -31,8 +32,17 @@ pub(crate) struct Connection<C> {
     /// Whether the client may still be sending when it is closed, so that what
     /// comes is to be read and thrown away.
     pub(crate) is_to_linger: bool,
+    /// Which certificate it was told, or keeps after it was told of another.
+    pub(crate) certificate: u64,
+    /// Whether the client has sent a message.
+    has_spoken: bool,
     /// When it was accepted.
-    pub(crate) accepted: Tick,
+    accepted: Tick,
+    /// When the present silence began: with the end of the last message, or of
+    /// what was written.
+    silent_since: Tick,
+    /// When the first byte of the present message came, if there is one.
+    message_since: Option<Tick>,
     deadline: Deadline,
     /// When the wheel has it come up.
     scheduled: Tick,
@@ -92,7 +102,21 @@ impl Unsent {
 #[derive(Clone, Copy)]
 struct Deadline {
     of: Awaited,
+    since: Tick,
     at: Tick,
+}
+
+/// What has happened since the deadline was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing that matters for deadlines, though bytes may have come or gone.
+    None,
+    /// A message became complete.
+    Message,
+    /// The client has taken all that waited for it.
+    Sent,
+    /// The protocol keeps the connection although its time was over.
+    Kept,
 }
 
 /// What a connection waits for.
@@ -100,6 +124,8 @@ struct Deadline {
 pub(crate) enum Awaited {
     /// The PROXY header, the TLS handshake, and that the protocol begins.
     Handshake,
+    /// The first message, of which nothing has arrived.
+    FirstMessage,
     /// A message, of which nothing has arrived.
     Message,
     /// The rest of a message.
@@ -115,7 +141,7 @@ impl Awaited {
     pub(crate) fn ending(self) -> Ending {
         match self {
             Self::Handshake => Ending::SlowHandshake,
-            Self::Message => Ending::Idle,
+            Self::FirstMessage | Self::Message => Ending::Idle,
             Self::RestOfMessage => Ending::SlowMessage,
             Self::Sending | Self::EndOfClient => Ending::SlowReader,
         }
@@ -148,6 +174,9 @@ impl Timeouts {
     fn of(&self, awaited: Awaited) -> Ticks {
         match awaited {
             Awaited::Handshake => self.handshake,
+            // Who has something to say says it soon, and who has nothing may not
+            // have the time of those who come again and again.
+            Awaited::FirstMessage => self.message.min(self.idle),
             Awaited::Message => self.idle,
             Awaited::RestOfMessage => self.message,
             Awaited::Sending => self.write,
@@ -169,9 +198,14 @@ impl<C> Connection<C> {
             is_late: false,
             is_draining: false,
             is_to_linger: false,
+            certificate: 0,
+            has_spoken: false,
             accepted,
+            silent_since: accepted,
+            message_since: None,
             deadline: Deadline {
-                of: Awaited::Message,
+                of: Awaited::Handshake,
+                since: accepted,
                 at: Tick::NEVER,
             },
             scheduled: Tick::NEVER,
@@ -183,7 +217,7 @@ impl<C> Connection<C> {
         self.deadline.of
     }
 
-    /// Whether something of a message is there.
+    /// Whether something of a message is there that was not consumed.
     pub(crate) fn has_unconsumed(&self) -> bool {
         match &self.session {
             Some(session) => session.has_unconsumed(),
@@ -191,41 +225,100 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Sets the deadline of what the connection waits for now. One that runs
-    /// for the same thing goes on, but for that of an idle connection, and
-    /// when `is_renewed` says that what was waited for came, and more of the
-    /// kind is waited for.
+    /// Whether a message has begun and is not complete.
+    pub(crate) fn is_within_message<P: Protocol<Connection = C>>(&self) -> bool {
+        self.has_unconsumed()
+            || matches!(&self.stage, Stage::Open(state) if P::is_within_message(state))
+    }
+
+    /// Whether it was accepted so recently that its first message may be on its
+    /// way.
+    pub(crate) fn is_fresh(&self, now: Tick) -> bool {
+        /// It mostly comes with the acknowledgement that makes the connection
+        /// one, or with a busy client a little later.
+        const FIRST_MESSAGE: Ticks = Ticks::ONE;
+
+        !self.has_spoken && now < self.accepted.after(FIRST_MESSAGE)
+    }
+
+    /// What the next bytes from the network are to be put behind.
+    pub(crate) fn unread(&self) -> &[u8] {
+        match &self.session {
+            Some(session) => session.undiscarded(),
+            None => &self.unread,
+        }
+    }
+
+    /// Sets the deadline of what the connection waits for now.
+    ///
+    /// Times count from when that began, and nothing moves them but `step`: a
+    /// message has its time from its first byte, whatever comes in between.
     pub(crate) fn wait<P: Protocol<Connection = C>>(
         &mut self,
-        is_renewed: bool,
+        step: Step,
         timeouts: &Timeouts,
         wheel: &mut Wheel,
         id: ConnectionId,
     ) {
-        let awaited = if !self.unsent.is_empty() {
-            Awaited::Sending
+        let now = wheel.current();
+        match step {
+            Step::Message => {
+                self.has_spoken = true;
+                self.silent_since = now;
+                self.message_since = None;
+            }
+            Step::Kept => {
+                self.silent_since = now;
+                self.message_since = None;
+            }
+            Step::Sent => self.silent_since = now,
+            Step::None => (),
+        }
+        if self.is_within_message::<P>() {
+            self.message_since.get_or_insert(now);
         } else {
-            match &self.stage {
-                Stage::ProxyHeader | Stage::Handshake => Awaited::Handshake,
-                Stage::Open(_) if self.has_unconsumed() => Awaited::RestOfMessage,
-                Stage::Open(state) if !P::has_begun(state) => Awaited::Handshake,
-                Stage::Open(_) => Awaited::Message,
-                Stage::Closing | Stage::Lingering => Awaited::EndOfClient,
+            self.message_since = None;
+        }
+        let (of, since) = if !self.unsent.is_empty() {
+            (Awaited::Sending, self.since(Awaited::Sending, now))
+        } else {
+            match (&self.stage, self.message_since) {
+                (Stage::ProxyHeader | Stage::Handshake, _) => (Awaited::Handshake, self.accepted),
+                (Stage::Open(_), Some(since)) => (Awaited::RestOfMessage, since),
+                (Stage::Open(state), None) if !P::has_begun(state) => {
+                    (Awaited::Handshake, self.accepted)
+                }
+                (Stage::Open(_), None) if !self.has_spoken => {
+                    (Awaited::FirstMessage, self.silent_since)
+                }
+                (Stage::Open(_), None) => (Awaited::Message, self.silent_since),
+                (Stage::Closing | Stage::Lingering, _) => {
+                    (Awaited::EndOfClient, self.since(Awaited::EndOfClient, now))
+                }
             }
         };
-        let is_new = self.deadline.at == Tick::NEVER || self.deadline.of != awaited;
-        if !(is_new || is_renewed) {
+        let at = since.after(timeouts.of(of));
+        if (of, at) == (self.deadline.of, self.deadline.at) {
             return;
         }
-        let at = wheel.after(timeouts.of(awaited));
-        self.deadline = Deadline { of: awaited, at };
+        self.deadline = Deadline { of, since, at };
         self.is_late = false;
         if self.scheduled == Tick::NEVER {
             // Most connections end soon, and the wheel keeps their places until
             // these come by: so the first look comes early.
-            self.scheduled = wheel.insert(id, at.min(wheel.after(Ticks::FIRST_LOOK)));
+            let first_look = wheel.current().after(Ticks::FIRST_LOOK);
+            self.scheduled = wheel.insert(id, at.min(first_look));
         } else if at < self.scheduled {
             self.scheduled = wheel.insert(id, at);
+        }
+    }
+
+    /// Since when this is awaited without interruption; `now` if it was not.
+    fn since(&self, awaited: Awaited, now: Tick) -> Tick {
+        if self.deadline.of == awaited {
+            self.deadline.since
+        } else {
+            now
         }
     }
 

@@ -77,6 +77,8 @@ pub(crate) enum Ending {
     Idle,
     /// A message did not become complete in time.
     SlowMessage,
+    /// The client sent no more within a message.
+    CutShort,
     /// The PROXY header or the TLS handshake did not become complete in time, or
     /// nothing came after them.
     SlowHandshake,
@@ -94,15 +96,18 @@ pub(crate) enum Ending {
     NotTls,
     /// The TLS handshake, or a later record, failed.
     Tls,
+    /// The TLS library panicked, or did not come to an end.
+    TlsLibrary,
     /// The network or the client broke the connection.
     Broken,
 }
 
 impl Ending {
     /// All reasons, in the order of their numbers.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Idle,
         Self::SlowMessage,
+        Self::CutShort,
         Self::SlowHandshake,
         Self::SlowReader,
         Self::FullOutput,
@@ -111,6 +116,7 @@ impl Ending {
         Self::ProxyHeader,
         Self::NotTls,
         Self::Tls,
+        Self::TlsLibrary,
         Self::Broken,
     ];
 
@@ -118,6 +124,7 @@ impl Ending {
         match self {
             Self::Idle => "idle",
             Self::SlowMessage => "slow_message",
+            Self::CutShort => "cut_short",
             Self::SlowHandshake => "slow_handshake",
             Self::SlowReader => "slow_reader",
             Self::FullOutput => "full_output",
@@ -126,6 +133,7 @@ impl Ending {
             Self::ProxyHeader => "proxy_header",
             Self::NotTls => "not_tls",
             Self::Tls => "tls",
+            Self::TlsLibrary => "tls_library",
             Self::Broken => "broken",
         }
     }

@@ -19,23 +19,24 @@ const SPARE: usize = 64;
 pub(crate) struct Tick(u32);
 
 impl Tick {
-    /// The tick in which the wheel was made.
-    pub(crate) const START: Self = Self(0);
-
     /// The tick of a time that has not come.
     pub(crate) const NEVER: Self = Self(u32::MAX);
 
-    /// The one after this.
-    pub(crate) fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    /// The first tick that begins no earlier than so long after a moment in this
+    /// one, which may have been its last. Never wraps: far away is [`Self::NEVER`].
+    pub(crate) fn after(self, wait: Ticks) -> Self {
+        Self(self.0.saturating_add(wait.0).saturating_add(1))
     }
 }
 
 /// A span of time in ticks, rounded up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticks(u32);
 
 impl Ticks {
+    /// The shortest.
+    pub(crate) const ONE: Self = Self(1);
+
     /// When a connection is first looked at: after two seconds.
     pub(crate) const FIRST_LOOK: Self = Self(8);
 }
@@ -87,12 +88,6 @@ impl Wheel {
         self.current
     }
 
-    /// The first tick that begins no earlier than so long from now.
-    pub(crate) fn after(&self, wait: Ticks) -> Tick {
-        // The present tick has begun some time ago.
-        Tick(self.current.0.saturating_add(wait.0).saturating_add(1))
-    }
-
     /// Has the connection come up at this tick, or, when that is far away,
     /// earlier. Returns when.
     pub(crate) fn insert(&mut self, id: ConnectionId, due: Tick) -> Tick {
@@ -135,10 +130,10 @@ mod tests {
     fn connections_come_up_when_they_are_due_and_not_before() {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
-        let soon = wheel.after(Duration::from_millis(251).into());
+        let soon = wheel.current().after(Duration::from_millis(251).into());
         assert_eq!(soon, Tick(3));
         assert_eq!(wheel.insert(id(1), soon), soon);
-        let later = wheel.after(Duration::from_secs(10).into());
+        let later = wheel.current().after(Duration::from_secs(10).into());
         assert_eq!(wheel.insert(id(2), later), later);
         assert_eq!(wheel.insert(id(3), later), later);
 
@@ -159,7 +154,7 @@ mod tests {
     fn what_is_far_away_comes_by_in_between() {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
-        let due = wheel.after(Duration::from_secs(1_000).into());
+        let due = wheel.current().after(Duration::from_secs(1_000).into());
         let first = wheel.insert(id(1), due);
         assert!(first < due);
         wheel.advance(start + Duration::from_secs(200));

@@ -35,9 +35,19 @@ const LONGEST_HANDSHAKE: usize = 32 << 10;
 /// Connections whose deadline has passed that a loop looks at in one turn.
 pub(crate) const LATE_PER_TURN: usize = 1024;
 
+/// Places of the table that are looked at in one turn for connections with an
+/// old certificate: at four turns a second, 65,536 of them take two seconds.
+const PLACES_PER_TURN: usize = 8192;
+
+/// Connections that the wheel has come up and that are found to have time left,
+/// before the loop goes on with its turn.
+const LOOKS_PER_TURN: usize = 8192;
+
 /// How long connections may take to finish what they have begun when the
-/// process is about to end.
-pub(crate) const LONGEST_DRAIN: Duration = Duration::from_secs(5);
+/// process is about to end: so long, and no longer than a message may take and
+/// a second for its answer.
+const LONGEST_DRAIN: Duration = Duration::from_secs(5);
+const LONGEST_LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Reads and writes a connection without waiting.
 ///
@@ -78,6 +88,9 @@ pub(crate) struct Shared {
 pub(crate) struct Engine<P: Protocol> {
     connections: Table<Connection<P::Connection>>,
     worker: Worker<P>,
+    /// Up to which place connections were looked at for old certificates, while
+    /// they are.
+    renewed_to: Option<usize>,
 }
 
 /// What a worker has besides its connections.
@@ -124,6 +137,7 @@ impl<P: Protocol> Engine<P> {
         }
         let max_unsent = shared.settings.limits.max_unsent_bytes;
         Self {
+            renewed_to: None,
             connections: Table::new(),
             worker: Worker {
                 renewals: Renewals::new(shared.renewal.clone()),
@@ -148,9 +162,8 @@ impl<P: Protocol> Engine<P> {
     /// Says what time it is; to be called whenever the loop has waited.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.worker.now = now;
-        if self.worker.wheel.advance(now) {
-            let tick = self.worker.wheel.current();
-            self.worker.renewals.advance(now, tick);
+        if self.worker.wheel.advance(now) && self.worker.renewals.advance(now) {
+            self.renewed_to = Some(0);
         }
     }
 
@@ -268,13 +281,17 @@ impl<P: Protocol> Engine<P> {
         self.remove(id, Some(Ending::Broken));
     }
 
-    /// The next connection whose deadline has passed; it is to be driven.
+    /// The next connection whose deadline has passed, or whose certificate is
+    /// outdated; it is to be driven. `None` when there is none, or enough was
+    /// looked at for this turn.
     pub(crate) fn next_late(&mut self) -> Option<ConnectionId> {
         let wheel = &mut self.worker.wheel;
-        while let Some((id, tick)) = wheel.next() {
+        for _ in 0..LOOKS_PER_TURN {
+            let Some((id, tick)) = wheel.next() else {
+                return self.next_outdated();
+            };
             if let Some(connection) = self.connections.get_mut(id)
-                && (connection.look(tick, wheel, id)
-                    || self.worker.renewals.is_outdated(connection.accepted))
+                && connection.look(tick, wheel, id)
             {
                 return Some(id);
             }
@@ -282,10 +299,33 @@ impl<P: Protocol> Engine<P> {
         None
     }
 
+    /// The next connection with an outdated certificate, silent or not.
+    fn next_outdated(&mut self) -> Option<ConnectionId> {
+        let from = self.renewed_to?;
+        let to = self
+            .connections
+            .places()
+            .min(from.saturating_add(PLACES_PER_TURN));
+        for slot in from..to {
+            if let Some(id) = self.connections.at(slot)
+                && let Some(connection) = self.connections.get_mut(id)
+                && matches!(connection.stage, Stage::Open(_))
+                && self.worker.renewals.is_outdated(connection.certificate)
+            {
+                self.renewed_to = Some(slot + 1);
+                return Some(id);
+            }
+        }
+        self.renewed_to = (to < self.connections.places()).then_some(to);
+        None
+    }
+
     /// The process is about to end: connections finish what they have begun.
     /// All are to be driven now.
     pub(crate) fn drain(&mut self) {
-        let by = self.worker.now + LONGEST_DRAIN;
+        let message = self.worker.shared.settings.limits.message_timeout;
+        let longest = LONGEST_DRAIN.min(message.saturating_add(LONGEST_LAST_ANSWER));
+        let by = self.worker.now + longest;
         self.worker.drained_by.get_or_insert(by);
     }
 

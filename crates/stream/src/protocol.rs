@@ -40,6 +40,14 @@ pub trait Protocol: Send + 'static {
         true
     }
 
+    /// Whether bytes that were consumed are the beginning of a message whose end
+    /// has not come, as with fragments. The deadline of a message then goes on
+    /// running from its first byte, whatever is consumed in between.
+    fn is_within_message(connection: &Self::Connection) -> bool {
+        let _ = connection;
+        false
+    }
+
     /// Looks at the bytes that are there and answers the first message among
     /// them, if it is complete.
     ///
@@ -95,7 +103,8 @@ pub struct Exchange<'a> {
     /// Which connection of the worker it is.
     pub id: ConnectionId,
     /// Everything that has arrived and was not consumed. It may be changed in
-    /// place; changes of bytes that are not consumed are kept.
+    /// place; changes of bytes that are not consumed are kept. Empty in an
+    /// interruption, but for [`Interruption::EndOfInput`].
     pub input: &'a mut [u8],
     /// Where the answer goes. It may hold answers that were not sent yet, and
     /// may only be appended to.
@@ -129,8 +138,9 @@ impl Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// It stays open. While unconsumed bytes are there, the deadline of a
-    /// request runs, from when its first byte arrived; otherwise the deadline
+    /// It stays open. While unconsumed bytes are there, or
+    /// [a message has begun](Protocol::is_within_message), the deadline of a
+    /// message runs, from when its first byte arrived; otherwise the deadline
     /// of an idle connection.
     Continue,
     /// What was written is sent, then the connection is closed. Nothing more
@@ -141,8 +151,11 @@ pub enum Next {
 /// What happened to a connection, other than bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// It was idle for too long.
+    /// It was idle for too long, or said nothing from the start.
     Idle,
+    /// The client sends no more, and a message is not complete. It may still
+    /// read.
+    EndOfInput,
     /// A message began to arrive, and did not become complete in time.
     SlowMessage,
     /// The process is about to end, and no unconsumed bytes are there.

@@ -3,11 +3,45 @@
 //! The unbuffered interface of rustls is used: records are decrypted where they
 //! were read to and encrypted to where they are written from, so an idle
 //! session keeps no buffer.
+//!
+//! # The contract
+//!
+//! What rustls 0.23 demands of who calls `process_tls_records` (its
+//! documentation of `rustls::unbuffered`, and what its code relies on):
+//!
+//! 1. The slice that is passed begins with every byte that was passed before and
+//!    not discarded, each time: also when there is nothing new, when something is
+//!    only to be encrypted, and after an error. rustls keeps *positions* in that
+//!    slice, of handshake messages that are not complete, and looks at them in
+//!    whatever it is given. With less than it had before, it panics.
+//! 2. Those bytes are the caller's to keep and not to change: rustls has decrypted
+//!    and moved some of them in place.
+//! 3. `discard` bytes are removed from the front of the slice when `state` has been
+//!    dealt with, and before the next call; also when `state` is an error.
+//! 4. `state` has to be dealt with before the next call: a record that is ready is
+//!    taken, what is to be encoded is encoded, what was encoded is confirmed.
+//! 5. `EncodeTlsData::encode` and `WriteTraffic` change nothing when they say that
+//!    there is too little room, and may be called again with more.
+//! 6. After an error, further calls hand out what is queued, of which the last is
+//!    the alert that tells the client, if there is one. Calls after that look at
+//!    the faulty record again, and must not be made.
+//! 7. After `PeerClosed`, no further byte is looked at.
+//! 8. After `queue_close_notify`, nothing is to be written.
+//!
+//! [`Session`] alone knows the bytes of 1. It keeps them between calls, so nobody
+//! else can forget to pass them.
 
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{HandshakeKind, ServerConfig};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{HandshakeKind, ServerConfig};
+
+use crate::counters::Ending;
+use crate::tls_config::take_handed_out;
 
 /// What a record of TLS adds to what is in it, at the most: header, explicit
 /// nonce, type, and tag, with room to spare.
@@ -20,16 +54,32 @@ const LONGEST_FRAGMENT: usize = 1 << 14;
 /// section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
+/// States that are gone through before something can be written. Each hands out
+/// one record that rustls has ready, or confirms it; there are a few at most.
+const MAX_STATES_BEFORE_WRITING: usize = 64;
+
+/// States that are gone through without a byte of input being discarded. A
+/// handshake has some ten between two messages of the client.
+const MAX_STATES_WITHOUT_INPUT: usize = 64;
+
 /// The server's side of one TLS connection.
 pub(crate) struct Session {
     connection: UnbufferedServerConnection,
+    /// What was passed to the connection, and it has not discarded: the start of
+    /// a record, or of a message of the handshake.
+    undiscarded: Vec<u8>,
     /// What was decrypted and the protocol has not consumed.
     unconsumed: Vec<u8>,
     /// Whether a byte has arrived.
     has_begun: bool,
     is_established: bool,
+    /// The number of the certificate that the client is told.
+    certificate: Option<u64>,
     /// Whether the client said that it will send no more.
     is_ended: bool,
+    /// Whether the connection must not be called any more: it failed, or the
+    /// last word is written.
+    is_over: bool,
 }
 
 /// What processing records led to.
@@ -38,35 +88,73 @@ pub(crate) enum Received {
     /// Nothing to tell.
     Nothing,
     /// The handshake was completed.
-    Established {
-        /// Whether a former session was resumed.
-        is_resumed: bool,
-    },
+    Established(Handshake),
+}
+
+/// A handshake that was completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handshake {
+    /// Whether a former session was resumed.
+    pub(crate) is_resumed: bool,
+    /// The number of the certificate that the client was told, if it is known.
+    pub(crate) certificate: Option<u64>,
 }
 
 /// What ended a session.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     /// The client does not speak TLS at all.
+    #[error("what came is not TLS")]
     NotTls,
-    /// The handshake or a record failed; an alert was written.
-    Tls(rustls::Error),
+    /// The handshake or a record failed; an alert was written, if there is one.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// A handshake or a record has more bytes than are waited for.
+    #[error("a message of the handshake is too long")]
+    TooLong,
+    /// The library panicked, or does not come to an end.
+    #[error("a fault of the TLS library")]
+    Library,
+    /// It had failed, or was closed, before.
+    #[error("the session is over")]
+    Over,
+}
+
+impl SessionError {
+    /// What it means for the connection.
+    pub(crate) fn ending(&self) -> Ending {
+        match self {
+            Self::NotTls => Ending::NotTls,
+            Self::Tls(_) | Self::TooLong | Self::Over => Ending::Tls,
+            Self::Library => Ending::TlsLibrary,
+        }
+    }
 }
 
 impl Session {
     pub(crate) fn new(config: &Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::clone(config))?,
+            undiscarded: Vec::new(),
             unconsumed: Vec::new(),
             has_begun: false,
             is_established: false,
+            certificate: None,
             is_ended: false,
+            is_over: false,
         })
     }
 
-    /// Whether something that was decrypted was not consumed.
+    /// The bytes that the next call of [`receive`](Self::receive) must begin
+    /// with.
+    pub(crate) fn undiscarded(&self) -> &[u8] {
+        &self.undiscarded
+    }
+
+    /// Whether something of a message is there: decrypted and not consumed, or
+    /// in a record that is not complete.
     pub(crate) fn has_unconsumed(&self) -> bool {
-        !self.unconsumed.is_empty()
+        !self.unconsumed.is_empty() || !self.undiscarded.is_empty()
     }
 
     /// Whether the client said that it will send no more.
@@ -85,114 +173,240 @@ impl Session {
         self.unconsumed.extend_from_slice(rest);
     }
 
-    /// Takes records as they came from the network. What is in them is appended
-    /// to `plain`; what is to be sent in answer, to `wire`. Returns how many
-    /// bytes of `records` are done with, and what they led to.
+    /// Takes records as they came from the network, behind those that are
+    /// [`undiscarded`](Self::undiscarded). What is in them is appended to
+    /// `plain`; what is to be sent in answer, to `wire`. At most `longest` bytes
+    /// are kept of what is not complete.
+    ///
+    /// # Errors
+    ///
+    /// Why the session is over. What was decrypted before is in `plain`.
     pub(crate) fn receive(
         &mut self,
         records: &mut [u8],
+        longest: usize,
         plain: &mut Vec<u8>,
         wire: &mut Wire,
-    ) -> Result<(usize, Received), SessionError> {
+    ) -> Result<Received, SessionError> {
+        debug_assert!(records.starts_with(&self.undiscarded));
+        if self.is_over {
+            return Err(SessionError::Over);
+        }
         if let (false, Some(first)) = (self.has_begun, records.first()) {
             if *first != HANDSHAKE_RECORD {
+                self.is_over = true;
                 return Err(SessionError::NotTls);
             }
             self.has_begun = true;
         }
         let mut done = 0;
-        let result = self.process(records, &mut done, plain, wire);
-        if let Err(error) = result {
-            // The alert that tells the client why is queued behind the error.
-            let _ = self.process(&mut [], &mut 0, plain, wire);
-            return Err(SessionError::Tls(error));
+        // Whatever one that failed has left there.
+        take_handed_out();
+        self.guarded(|this| this.process(records, &mut done, plain, wire))?;
+        if !self.is_established {
+            self.certificate = take_handed_out().or(self.certificate);
         }
+        // After the client's last word nothing is looked at any more.
+        let rest = if self.is_ended { &[] } else { &records[done..] };
+        if rest.len() >= longest {
+            self.is_over = true;
+            return Err(SessionError::TooLong);
+        }
+        self.keep_undiscarded(rest);
         if !self.is_established && !self.connection.is_handshaking() {
             self.is_established = true;
             let is_resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
-            return Ok((done, Received::Established { is_resumed }));
+            return Ok(Received::Established(Handshake {
+                is_resumed,
+                certificate: self.certificate,
+            }));
         }
-        Ok((done, Received::Nothing))
+        Ok(Received::Nothing)
     }
 
     /// Encrypts what the protocol has written.
-    pub(crate) fn encrypt(&mut self, plain: &[u8], wire: &mut Wire) -> Result<(), rustls::Error> {
-        loop {
-            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
-            match state? {
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    let records = plain.len() / LONGEST_FRAGMENT + 1;
-                    let room = plain.len() + records * RECORD_OVERHEAD;
-                    return match wire.fill(room, |out| traffic.encrypt(plain, out)) {
-                        Ok(()) => Ok(()),
-                        Err(EncryptError::InsufficientSize(needed)) => {
-                            // The estimate above is generous, so this does not
-                            // happen with what TLS has today.
-                            wire.fill(needed.required_size, |out| traffic.encrypt(plain, out))
-                                .map_err(|error| rustls::Error::General(error.to_string()))
-                        }
-                        Err(EncryptError::EncryptExhausted) => Err(rustls::Error::EncryptError),
-                    };
-                }
-                state => {
-                    if !transmit(state, wire)? {
-                        return Err(rustls::Error::HandshakeNotComplete);
-                    }
-                }
-            }
-        }
+    ///
+    /// # Errors
+    ///
+    /// Why the session is over.
+    pub(crate) fn encrypt(&mut self, plain: &[u8], wire: &mut Wire) -> Result<(), SessionError> {
+        let records = plain.len() / LONGEST_FRAGMENT + 1;
+        let room = plain.len() + records * RECORD_OVERHEAD;
+        self.guarded(|this| this.write(room, wire, |traffic, out| traffic.encrypt(plain, out)))
     }
 
-    /// Tells the client that no more will be sent.
+    /// Tells the client that no more will be sent, unless the session is over.
     pub(crate) fn close(&mut self, wire: &mut Wire) {
-        loop {
-            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(&mut []);
-            match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    // Without it the client still sees that the connection ends.
-                    let _ = wire.fill(RECORD_OVERHEAD, |out| traffic.queue_close_notify(out));
-                    return;
-                }
-                Ok(state) => match transmit(state, wire) {
-                    Ok(true) => (),
-                    Ok(false) | Err(_) => return,
-                },
-                Err(_) => return,
-            }
-        }
+        // Without it the client still sees that the connection ends.
+        let _ = self.guarded(|this| {
+            this.write(RECORD_OVERHEAD, wire, |traffic, out| {
+                traffic.queue_close_notify(out)
+            })
+        });
+        self.is_over = true;
     }
 
+    /// Calls the library, unless the session is over. After a failure it is. A
+    /// panic is one, so that it ends a single connection and not the process:
+    /// this is the one library that strangers feed for as long as they like.
+    fn guarded(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<(), SessionError>,
+    ) -> Result<(), SessionError> {
+        if self.is_over {
+            return Err(SessionError::Over);
+        }
+        let result = panic::catch_unwind(AssertUnwindSafe(|| call(self)));
+        let result = result.unwrap_or_else(|_| {
+            log::error!(
+                "the TLS library panicked over what one client sent; its connection is closed, \
+                 others go on (please report this with the lines above)"
+            );
+            Err(SessionError::Library)
+        });
+        if result.is_err() {
+            self.is_over = true;
+            self.undiscarded = Vec::new();
+        }
+        result
+    }
+
+    /// Goes through what rustls makes of `records`; `done` of them are discarded.
     fn process(
         &mut self,
         records: &mut [u8],
         done: &mut usize,
         plain: &mut Vec<u8>,
         wire: &mut Wire,
-    ) -> Result<(), rustls::Error> {
-        loop {
-            let UnbufferedStatus { discard, state } =
+    ) -> Result<(), SessionError> {
+        let mut without_input = 0;
+        while without_input < MAX_STATES_WITHOUT_INPUT {
+            let UnbufferedStatus { mut discard, state } =
                 self.connection.process_tls_records(&mut records[*done..]);
-            let mut discard = discard;
             let mut goes_on = true;
-            match state? {
-                ConnectionState::ReadTraffic(mut traffic) => {
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
                         discard += record.discard;
                         plain.extend_from_slice(record.payload);
                     }
                 }
-                ConnectionState::PeerClosed => self.is_ended = true,
-                ConnectionState::WriteTraffic(_)
-                | ConnectionState::BlockedHandshake
-                | ConnectionState::Closed => goes_on = false,
-                state => goes_on = transmit(state, wire)?,
+                Ok(ConnectionState::PeerClosed) => self.is_ended = true,
+                Ok(
+                    ConnectionState::WriteTraffic(_)
+                    | ConnectionState::BlockedHandshake
+                    | ConnectionState::Closed,
+                ) => goes_on = false,
+                Ok(state) => goes_on = transmit(state, wire)?,
+                Err(error) => {
+                    *done += discard;
+                    self.write_alert(&mut records[*done..], wire);
+                    return Err(error.into());
+                }
             }
             *done += discard;
             if !goes_on {
                 return Ok(());
             }
+            without_input = if discard > 0 { 0 } else { without_input + 1 };
         }
+        Err(SessionError::Library)
+    }
+
+    /// Writes the alert that stands behind an error, if there is one, and what is
+    /// queued before it. The session is over after this.
+    fn write_alert(&mut self, undiscarded: &mut [u8], wire: &mut Wire) {
+        for _ in 0..MAX_STATES_BEFORE_WRITING {
+            let written = wire.bytes().len();
+            let UnbufferedStatus { state, .. } = self.connection.process_tls_records(undiscarded);
+            let Ok(state @ ConnectionState::EncodeTlsData(_)) = state else {
+                return;
+            };
+            // Without it the client still sees that the connection ends.
+            if transmit(state, wire).is_err() || is_alert(&wire.bytes()[written..]) {
+                return;
+            }
+        }
+    }
+
+    /// Has rustls write something, once it has handed out what it had ready.
+    fn write(
+        &mut self,
+        room: usize,
+        wire: &mut Wire,
+        mut write: impl FnMut(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
+    ) -> Result<(), SessionError> {
+        for _ in 0..MAX_STATES_BEFORE_WRITING {
+            let UnbufferedStatus { discard, state } =
+                self.connection.process_tls_records(&mut self.undiscarded);
+            let mut is_written = false;
+            match state? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    let result = match wire.fill(room, |out| write(&mut traffic, out)) {
+                        Err(EncryptError::InsufficientSize(needed)) => {
+                            // The estimates are generous, so this is for records
+                            // that rustls has put in front.
+                            wire.fill(needed.required_size, |out| write(&mut traffic, out))
+                        }
+                        result => result,
+                    };
+                    result.map_err(|_| rustls::Error::EncryptError)?;
+                    is_written = true;
+                }
+                // Whatever is complete was read when it came. Should there be
+                // something nevertheless, it is the protocol's.
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        self.unconsumed.extend_from_slice(record?.payload);
+                    }
+                }
+                ConnectionState::PeerClosed => self.is_ended = true,
+                state => {
+                    if !transmit(state, wire)? {
+                        return Err(rustls::Error::HandshakeNotComplete.into());
+                    }
+                }
+            }
+            if discard > 0 {
+                self.undiscarded.drain(..discard);
+            }
+            if is_written {
+                return Ok(());
+            }
+        }
+        Err(SessionError::Library)
+    }
+
+    /// Keeps what is to be passed again, without keeping memory for nothing.
+    fn keep_undiscarded(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            if self.undiscarded.capacity() > 0 {
+                self.undiscarded = Vec::new();
+            }
+        } else {
+            self.undiscarded.clear();
+            self.undiscarded.extend_from_slice(rest);
+        }
+    }
+}
+
+/// Whether a record that was made is an alert. With TLS 1.3 its type is within what
+/// is encrypted, and its length tells: no other message has two bytes (RFC 8446,
+/// sections 5.2 and 6).
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const APPLICATION_DATA: u8 = 23;
+    /// Header, alert, type and tag.
+    const ENCRYPTED: usize = 5 + 2 + 1 + 16;
+
+    match record.first() {
+        Some(&ALERT) => true,
+        Some(&APPLICATION_DATA) => record.len() == ENCRYPTED,
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How TLS is spoken.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -7,11 +8,14 @@ use aquatic_service::tls::Handle;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite};
 
-/// The one protocol that is offered by ALPN: WebSocket begins with it too.
-const HTTP_1_1: &[u8] = b"http/1.1";
+/// The protocols that are offered by ALPN (RFC 7301), the first one first.
+/// WebSocket begins with the first, too.
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// Tickets for each full handshake: clients of a tracker open one connection at
 /// a time.
@@ -30,12 +34,37 @@ pub fn tls_config(handle: Arc<Handle>) -> anyhow::Result<Arc<ServerConfig>> {
         .with_protocol_versions(&[&TLS13, &TLS12])
         .context("cannot set up TLS")?
         .with_no_client_auth()
-        .with_cert_resolver(handle);
+        .with_cert_resolver(Arc::new(Resolver(handle)));
     config.ignore_client_order = true;
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
     config.ticketer = Ticketer::new().context("cannot make keys for TLS tickets")?;
     config.send_tls13_tickets = TICKETS;
     Ok(Arc::new(config))
+}
+
+/// Hands out the present certificate, and remembers which one that was.
+#[derive(Debug)]
+struct Resolver(Arc<Handle>);
+
+thread_local! {
+    /// The number of the certificate that was handed out last on this thread.
+    /// rustls does not tell which one a connection has, and asks for it within
+    /// the call that takes the client's hello.
+    static HANDED_OUT: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (certified, number) = self.0.present();
+        HANDED_OUT.set(Some(number));
+        Some(certified)
+    }
+}
+
+/// The number of the certificate that was handed out on this thread since the
+/// last time that this was asked.
+pub(crate) fn take_handed_out() -> Option<u64> {
+    HANDED_OUT.take()
 }
 
 /// The provider, with the cipher suites in the order in which they are taken.

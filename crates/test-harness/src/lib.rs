@@ -17,6 +17,7 @@
 //! - [`http`] and [`prometheus`]: reading the metrics page.
 //! - `connection`: bytes over TCP, with TLS or without; a feature, `tls`, because it
 //!   needs rustls.
+//! - `records`: records of TLS that no library sends; with the same feature.
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
 //! - [`privileges`]: what a process may still do.
 //! - [`odd_machines`]: daemons where something is missing.
@@ -45,6 +46,8 @@ pub mod ports;
 pub mod privileges;
 pub mod process;
 pub mod prometheus;
+#[cfg(feature = "tls")]
+pub mod records;
 pub mod setup;
 pub mod tools;
 pub mod tracker;

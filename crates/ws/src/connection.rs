@@ -300,6 +300,14 @@ impl Protocol for Ws {
         matches!(connection, Connection::Open(_))
     }
 
+    /// Fragments are consumed as they come.
+    fn is_within_message(connection: &Connection) -> bool {
+        match connection {
+            Connection::Open(conversation) => conversation.reader.is_within_message(),
+            Connection::New => false,
+        }
+    }
+
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         match connection {
@@ -317,11 +325,26 @@ impl Protocol for Ws {
         let conversation = match connection {
             Connection::Open(conversation) => conversation,
             Connection::New => {
-                if interruption == Interruption::SlowMessage {
-                    let text = "the request did not arrive in time\n";
-                    write_page(exchange.output, Status::RequestTimeout, text, false);
-                    self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
-                }
+                let (status, text, reason) = match interruption {
+                    Interruption::SlowMessage => (
+                        Status::RequestTimeout,
+                        "the request did not arrive in time\n",
+                        Unserved::TooSlow,
+                    ),
+                    // Empty lines are no request (RFC 9112, section 2.2).
+                    Interruption::EndOfInput
+                        if !exchange.input.iter().all(|byte| b"\r\n".contains(byte)) =>
+                    {
+                        (
+                            Status::BadRequest,
+                            "the request is not complete\n",
+                            Unserved::NotHttp,
+                        )
+                    }
+                    _ => return Next::Close,
+                };
+                write_page(exchange.output, status, text, false);
+                self.count_unserved(exchange.peer, RequestKind::Other, reason);
                 return Next::Close;
             }
         };
@@ -329,10 +352,7 @@ impl Protocol for Ws {
             Interruption::Idle => {
                 let now = self.clock.at(exchange.now).monotonic_seconds;
                 self.office.forget_old_offers(exchange.id, now);
-                if conversation.reader.is_within_message() {
-                    self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
-                    (CloseCode::POLICY, "the message did not arrive in time")
-                } else if conversation.was_pinged {
+                if conversation.was_pinged {
                     (CloseCode::POLICY, "no sign of life")
                 } else {
                     conversation.was_pinged = true;
@@ -343,6 +363,10 @@ impl Protocol for Ws {
             Interruption::SlowMessage => {
                 self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
                 (CloseCode::POLICY, "the message did not arrive in time")
+            }
+            Interruption::EndOfInput => {
+                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::Frame);
+                (CloseCode::PROTOCOL_ERROR, "the message is not complete")
             }
             Interruption::Draining => (CloseCode::GOING_AWAY, "the tracker stops"),
             Interruption::OldCertificate => (CloseCode::RESTART, "the certificate was renewed"),

@@ -1,7 +1,8 @@
 //! What is no request, and who does not speak what is spoken here.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::tracker::{HttpTracker as _, KINDS, PLAIN, TLS, Tracker};
 use crate::wire::Client;
@@ -129,19 +130,62 @@ fn who_does_not_read_is_waited_for_only_so_long() {
         stream.set_nonblocking(true).unwrap();
         // More requests than all buffers on the way have room for answers to.
         let requests = "GET / HTTP/1.1\r\n\r\n".repeat(1000);
-        let deadline = std::time::Instant::now() + aquatic_test_harness::PATIENCE;
+        let deadline = Instant::now() + aquatic_test_harness::PATIENCE;
         loop {
             match stream.write(requests.as_bytes()) {
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(_) => break,
             }
-            assert!(std::time::Instant::now() < deadline, "{kind:?}");
+            assert!(Instant::now() < deadline, "{kind:?}");
         }
         let labels = [("reason", "slow_reader")];
         tracker.await_metric("connections_cut_total", &labels, 1.0);
         assert_eq!(tracker.client().get("/health").status, 200);
+    }
+}
+
+#[test]
+fn a_request_that_is_cut_short_gets_its_answer() {
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
+        let tracker = Tracker::start(kind);
+        for text in ["GET /announce?info_hash=a", "GET / HTTP/1.1\r\nHost: t\r\n"] {
+            let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            assert!(reply.starts_with("HTTP/1.1 400 "), "{kind:?}: {reply}");
+            assert!(reply.ends_with("the request is not complete\n"), "{reply}");
+        }
+        assert_eq!(tracker.unserved("not_http"), 2.0);
+        // Whatever ends a line behind a request is none.
+        let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n\r\n")
+            .unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{reply}");
+    }
+}
+
+#[test]
+fn who_asks_nothing_from_the_start_is_not_waited_for() {
+    for kind in KINDS {
+        let tracker = Tracker::with(kind, &[("network.request_timeout", "1")]);
+        let mut other = tracker.client();
+        assert_eq!(other.get("/health").status, 200);
+        let start = Instant::now();
+        let mut silent: Vec<Client> = (0..50).map(|_| tracker.client()).collect();
+        for client in &mut silent {
+            client.expect_end();
+        }
+        assert!(start.elapsed() < Duration::from_secs(10));
+        // Who has asked may be silent for longer.
+        assert_eq!(other.get("/health").status, 200);
     }
 }

@@ -95,7 +95,7 @@ fn what_is_wrong_is_named() {
 fn a_reload_takes_the_new_one_and_a_bad_one_changes_nothing() {
     let material = material(EC_CERTIFICATE, EC_KEY_SEC1);
     let handle = Handle::new(material.files.clone()).unwrap();
-    let current = || handle.current.load().cert[0].clone();
+    let current = || handle.present().0.cert[0].clone();
     let first = current();
 
     fs::write(&material.files.certificate, RSA_CERTIFICATE).unwrap();

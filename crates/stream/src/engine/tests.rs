@@ -8,10 +8,12 @@ use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1}
 use proptest::prelude::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
 use crate::{AddressRange, AddressRanges, EventLoop, Exchange, Limits, Next, Progress, tls_config};
+
+mod hostile_tls;
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n";
 
@@ -168,6 +170,15 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
 }
 
 fn tls() -> (Arc<ServerConfig>, ClientConnection) {
+    tls_of(rustls::ALL_VERSIONS)
+}
+
+/// With only this version.
+fn tls_with(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, ClientConnection) {
+    tls_of(&[version])
+}
+
+fn tls_of(versions: &[&'static SupportedProtocolVersion]) -> (Arc<ServerConfig>, ClientConnection) {
     let directory = tempfile::TempDir::new().unwrap();
     let files = Files {
         certificate: directory.path().join("certificate.pem"),
@@ -180,13 +191,14 @@ fn tls() -> (Arc<ServerConfig>, ClientConnection) {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
     roots.add(authority).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(
+    let mut config = ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::aws_lc_rs::default_provider(),
     ))
-    .with_safe_default_protocol_versions()
+    .with_protocol_versions(versions)
     .unwrap()
     .with_root_certificates(roots)
     .with_no_client_auth();
+    config.enable_secret_extraction = true;
     let name = ServerName::try_from("localhost").unwrap();
     let client = ClientConnection::new(Arc::new(config), name).unwrap();
     (server, client)
@@ -203,7 +215,7 @@ proptest! {
         prop_assert_eq!(std::str::from_utf8(&pieces.left).unwrap(), &text);
         // Nobody's memory is kept for nothing.
         let connection = engine.connections.get_mut(id).unwrap();
-        prop_assert_eq!(connection.unread.capacity(), 0);
+        prop_assert_eq!(connection.unread().len(), 0);
         prop_assert!(connection.unsent.is_empty());
 
         pieces.is_ended = true;

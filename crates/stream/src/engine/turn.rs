@@ -1,9 +1,10 @@
 //! One turn of one connection.
 
 use std::io;
+use std::mem;
 
 use super::{Fate, Transport, Worker};
-use crate::connection::{Awaited, Connection, Stage};
+use crate::connection::{Awaited, Connection, Stage, Step};
 use crate::counters::Ending;
 use crate::{ConnectionId, Exchange, Interruption, Next, Protocol};
 
@@ -29,7 +30,7 @@ impl<P: Protocol> Turn<'_, P> {
     pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
         for _ in 0..ROUNDS {
             if !self.flush(transport)? {
-                self.wait(false);
+                self.wait(Step::None);
                 return Ok(Fate::WaitToWrite);
             }
             match self.connection.stage {
@@ -49,7 +50,7 @@ impl<P: Protocol> Turn<'_, P> {
             if self.is_outdated() {
                 self.interrupt(Interruption::OldCertificate, transport)?;
                 // It is told once, whether it stays or not.
-                self.connection.accepted = self.worker.wheel.current();
+                self.connection.certificate = self.worker.renewals.present();
                 continue;
             }
             if self.connection.is_late {
@@ -62,6 +63,10 @@ impl<P: Protocol> Turn<'_, P> {
             } else {
                 match self.read(transport) {
                     Ok(Some(length)) => length,
+                    Ok(None) if self.is_cut_short() => {
+                        self.end_of_input(transport)?;
+                        continue;
+                    }
                     // The client sends no more, and has what it asked for.
                     Ok(None) => return Ok(Fate::Close),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -70,7 +75,7 @@ impl<P: Protocol> Turn<'_, P> {
                             self.interrupt(Interruption::Draining, transport)?;
                             continue;
                         }
-                        self.wait(false);
+                        self.wait(Step::None);
                         return Ok(Fate::Wait);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -79,7 +84,11 @@ impl<P: Protocol> Turn<'_, P> {
             };
             let is_progress = self.look(length)?;
             self.send_or_collect(transport)?;
-            self.wait(is_progress);
+            self.wait(if is_progress {
+                Step::Message
+            } else {
+                Step::None
+            });
         }
         Ok(Fate::Again)
     }
@@ -96,7 +105,7 @@ impl<P: Protocol> Turn<'_, P> {
         } else {
             Fate::WaitToWrite
         };
-        self.wait(false);
+        self.wait(Step::None);
         Ok(fate)
     }
 
@@ -104,17 +113,21 @@ impl<P: Protocol> Turn<'_, P> {
     /// ago, and nothing to finish.
     fn is_outdated(&self) -> bool {
         let connection = &*self.connection;
-        self.worker.renewals.is_outdated(connection.accepted)
+        self.worker.renewals.is_outdated(connection.certificate)
             && matches!(connection.stage, Stage::Open(_))
-            && !connection.has_unconsumed()
+            && !connection.is_within_message::<P>()
+    }
+
+    /// Whether a message has begun whose end will not come.
+    fn is_cut_short(&self) -> bool {
+        matches!(self.connection.stage, Stage::Open(_)) && self.connection.is_within_message::<P>()
     }
 
     /// Sets the deadline of what the connection waits for.
-    fn wait(&mut self, is_renewed: bool) {
+    fn wait(&mut self, step: Step) {
         let worker = &mut *self.worker;
         let (timeouts, wheel) = (&worker.timeouts, &mut worker.wheel);
-        self.connection
-            .wait::<P>(is_renewed, timeouts, wheel, self.id);
+        self.connection.wait::<P>(step, timeouts, wheel, self.id);
     }
 
     /// Whether the process is about to end, and the connection has nothing to
@@ -123,11 +136,12 @@ impl<P: Protocol> Turn<'_, P> {
         let connection = &*self.connection;
         self.worker.drained_by.is_some()
             && !connection.is_draining
-            && !connection.has_unconsumed()
+            && !connection.is_fresh(self.worker.wheel.current())
+            && !connection.is_within_message::<P>()
             && match connection.stage {
                 Stage::Open(_) => true,
                 // A handshake that has begun may be completed.
-                _ => connection.unread.is_empty() && connection.session.is_none(),
+                _ => connection.unread().is_empty() && connection.session.is_none(),
             }
     }
 
@@ -135,14 +149,14 @@ impl<P: Protocol> Turn<'_, P> {
     fn lateness(&self) -> Result<Interruption, Ending> {
         let awaited = self.connection.awaited();
         match (&self.connection.stage, awaited) {
-            (Stage::Open(_), Awaited::Message) => Ok(Interruption::Idle),
+            (Stage::Open(_), Awaited::FirstMessage | Awaited::Message) => Ok(Interruption::Idle),
             (Stage::Open(_), Awaited::RestOfMessage) => Ok(Interruption::SlowMessage),
             _ => Err(awaited.ending()),
         }
     }
 
     fn unread_to_input(&mut self) -> usize {
-        let unread = &self.connection.unread;
+        let unread = self.connection.unread();
         self.worker.buffers.input[..unread.len()].copy_from_slice(unread);
         unread.len()
     }
@@ -161,7 +175,7 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Throws away what arrives until the client closes.
     fn linger(&mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
-        self.wait(false);
+        self.wait(Step::None);
         if self.connection.is_late || self.worker.drained_by.is_some() {
             return Ok(Fate::Close);
         }
@@ -183,26 +197,7 @@ impl<P: Protocol> Turn<'_, P> {
         interruption: Interruption,
         transport: &mut impl Transport,
     ) -> Result<(), Ending> {
-        let worker = &mut *self.worker;
-        let connection = &mut *self.connection;
-        let next = match &mut connection.stage {
-            Stage::Open(state) => {
-                let mut exchange = Exchange {
-                    now: worker.now,
-                    peer: &connection.peer,
-                    id: self.id,
-                    input: &mut [],
-                    output: &mut worker.buffers.output,
-                    others: &mut worker.outputs,
-                    is_draining: worker.drained_by.is_some(),
-                };
-                worker
-                    .protocol
-                    .interrupt(state, &mut exchange, interruption)
-            }
-            _ => Next::Close,
-        };
-        if next == Next::Close {
+        if self.ask(interruption, &mut []) == Next::Close {
             match interruption {
                 Interruption::Idle => self.count(Ending::Idle),
                 Interruption::SlowMessage => self.count(Ending::SlowMessage),
@@ -211,13 +206,57 @@ impl<P: Protocol> Turn<'_, P> {
                     self.connection.is_to_linger = true;
                     self.count(Ending::OldCertificate);
                 }
-                Interruption::Draining => (),
+                Interruption::Draining | Interruption::EndOfInput => (),
             }
             self.close();
         }
         self.send(transport)?;
-        self.wait(true);
+        self.wait(Step::Kept);
         Ok(())
+    }
+
+    /// The client sends no more, within a message; it may still read why it is
+    /// not answered.
+    fn end_of_input(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+        let mut plain = mem::take(&mut self.worker.buffers.plain);
+        plain.clear();
+        match &mut self.connection.session {
+            Some(session) => session.take_unconsumed(&mut plain),
+            None => plain.extend_from_slice(self.connection.unread()),
+        }
+        self.cut_short(&mut plain);
+        self.worker.buffers.plain = plain;
+        self.close();
+        self.send(transport)?;
+        self.wait(Step::None);
+        Ok(())
+    }
+
+    /// Has the protocol say that the end of `input` has not come.
+    fn cut_short(&mut self, input: &mut [u8]) {
+        // Nothing but a last word is left, whatever the protocol says.
+        let _ = self.ask(Interruption::EndOfInput, input);
+        self.count(Ending::CutShort);
+    }
+
+    /// Tells the protocol of an interruption.
+    fn ask(&mut self, interruption: Interruption, input: &mut [u8]) -> Next {
+        let worker = &mut *self.worker;
+        let Stage::Open(state) = &mut self.connection.stage else {
+            return Next::Close;
+        };
+        let mut exchange = Exchange {
+            now: worker.now,
+            peer: &self.connection.peer,
+            id: self.id,
+            input,
+            output: &mut worker.buffers.output,
+            others: &mut worker.outputs,
+            is_draining: worker.drained_by.is_some(),
+        };
+        worker
+            .protocol
+            .interrupt(state, &mut exchange, interruption)
     }
 
     /// The protocol has said its last word.

@@ -70,6 +70,68 @@ fn messages_that_trickle_are_cut_off() {
 }
 
 #[test]
+fn who_says_nothing_from_the_start_has_the_time_of_a_message() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.message_timeout = SHORT;
+        });
+        let mut other = server.client();
+        assert_eq!(other.ask("echo one"), "one");
+        let start = Instant::now();
+        let mut silent = server.client();
+        assert_eq!(silent.rest(), "idle\n");
+        at_least_short(start, kind);
+        // Who has said something has more.
+        assert_eq!(other.ask("echo two"), "two");
+    }
+}
+
+#[test]
+fn a_message_in_pieces_has_its_time_whatever_comes_between() {
+    for kind in KINDS {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.message_timeout = SHORT;
+            wishes.settings.limits.idle_timeout = Duration::from_secs(60);
+        });
+        let mut client = server.client();
+        client.send("(\n)\n(\n");
+        let start = Instant::now();
+        // Each of these is complete and answered.
+        while client.try_send("echo one\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+            if server.figure("connections_cut_total", Some("slow_message")) == 1 {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{kind:?}");
+        }
+        at_least_short(start, kind);
+        let rest = client.rest();
+        assert!(
+            rest.starts_with("one\n") && rest.ends_with("slow\n"),
+            "{rest}"
+        );
+    }
+}
+
+#[test]
+fn who_ends_within_a_message_is_told() {
+    for kind in KINDS {
+        let server = Server::start(kind);
+        for text in ["echo one\nech", "echo one\n(\n"] {
+            let mut client = server.client();
+            client.send(text);
+            client.finish();
+            assert_eq!(client.rest(), "one\nwhat else?\n", "{kind:?}");
+        }
+        server.await_figure("connections_cut_total", Some("cut_short"), 2);
+        let mut client = server.client();
+        client.send("echo one\n");
+        client.finish();
+        assert_eq!(client.rest(), "one\n", "{kind:?}");
+    }
+}
+
+#[test]
 fn handshakes_that_do_not_end_are_cut_off() {
     for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
         let server = Server::with(kind, |wishes| {

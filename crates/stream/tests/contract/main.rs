@@ -4,6 +4,7 @@
 
 mod chat;
 mod client;
+mod hostile;
 mod limits;
 mod messages;
 mod proxies;

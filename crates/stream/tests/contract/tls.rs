@@ -33,8 +33,14 @@ fn both_versions_are_spoken() {
             let tls = client.tls.as_ref().unwrap();
             assert_eq!(tls.protocol_version(), Some(number));
             assert_eq!(tls.alpn_protocol(), Some(&b"http/1.1"[..]));
+
+            let mut config = Arc::unwrap_or_clone(crate::client::config(&[version]));
+            config.alpn_protocols = vec![b"http/1.0".to_vec()];
+            let mut client = Client::plain(server.address);
+            client.secure(&Arc::new(config)).unwrap();
+            assert_eq!(client.ask("echo one"), "one");
         }
-        assert_eq!(server.figure("tls_handshakes_total", Some("no")), 2);
+        assert_eq!(server.figure("tls_handshakes_total", Some("no")), 4);
     }
 }
 
@@ -183,5 +189,43 @@ fn connections_with_an_old_certificate_are_closed_after_a_while() {
         assert_eq!(new.ask("echo one").replace("still there?", "one"), "one");
         let cut = server.figure("connections_cut_total", Some("old_certificate"));
         assert_eq!(cut, 1);
+    }
+}
+
+#[test]
+fn only_connections_with_the_old_certificate_are_closed_silent_or_not() {
+    for kind in kinds() {
+        let grace = Duration::from_secs(1);
+        let server = Server::with(kind, |wishes| {
+            wishes.grace = Some(grace);
+            wishes.settings.limits.idle_timeout = Duration::from_secs(3_600);
+            wishes.settings.limits.message_timeout = Duration::from_secs(3_600);
+        });
+        let mut silent: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        let mut begun = Client::plain(server.address);
+        assert_eq!(silent[0].ask("echo one"), "one");
+        // Long enough for the wheel to have them come up, and put them far away.
+        std::thread::sleep(Duration::from_secs(3));
+
+        let tls = server.tls.as_ref().unwrap();
+        fs::write(&tls.files.certificate, RSA_CERTIFICATE).unwrap();
+        fs::write(&tls.files.key, RSA_KEY_PKCS1).unwrap();
+        tls.handle.reload().unwrap();
+        let start = Instant::now();
+        // At once, so within the tick of the exchange, and one that was accepted
+        // before it.
+        let mut new = server.client();
+        begun.secure(&config(rustls::ALL_VERSIONS)).unwrap();
+        for client in &mut silent {
+            assert_eq!(client.rest(), "renew\n", "{kind:?}");
+        }
+        let took = start.elapsed();
+        assert!(took >= grace, "{kind:?}: {took:?}");
+        assert!(took < grace + Duration::from_secs(5), "{kind:?}: {took:?}");
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(new.ask("echo two"), "two");
+        assert_eq!(begun.ask("echo two"), "two");
+        let cut = server.figure("connections_cut_total", Some("old_certificate"));
+        assert_eq!(cut, 20);
     }
 }

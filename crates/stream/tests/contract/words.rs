@@ -13,6 +13,7 @@ pub(crate) const LONGEST_LINE: usize = 1024;
 /// | `who` | the client's address, and whether TLS is spoken |
 /// | `big N` | N times `x` |
 /// | `patience` | `ok`, and asks `still there?` instead of closing when idle |
+/// | `(` and `)` | nothing; what is between is one message |
 /// | `bye` | `bye`, and closes |
 /// | `draining` | whether the process is about to end |
 pub(crate) struct Words;
@@ -20,6 +21,7 @@ pub(crate) struct Words;
 /// What is kept of a connection.
 pub(crate) struct State {
     is_patient: bool,
+    is_within_message: bool,
 }
 
 impl Protocol for Words {
@@ -30,7 +32,14 @@ impl Protocol for Words {
     }
 
     fn open(&mut self, _: &Peer, _: ConnectionId) -> State {
-        State { is_patient: false }
+        State {
+            is_patient: false,
+            is_within_message: false,
+        }
+    }
+
+    fn is_within_message(state: &State) -> bool {
+        state.is_within_message
     }
 
     fn receive(&mut self, state: &mut State, exchange: &mut Exchange<'_>) -> Progress {
@@ -38,6 +47,13 @@ impl Protocol for Words {
             return Progress::INCOMPLETE;
         };
         let line = std::str::from_utf8(&exchange.input[..end]).unwrap_or("garbage");
+        if let Some(is_begin) = ["(", ")"].iter().position(|it| *it == line) {
+            state.is_within_message = is_begin == 0;
+            return Progress {
+                consumed: end + 1,
+                next: Next::Continue,
+            };
+        }
         let mut next = Next::Continue;
         let answer = match line.split_once(' ').unwrap_or((line, "")) {
             ("echo", text) => text.to_owned(),
@@ -76,6 +92,7 @@ impl Protocol for Words {
             Interruption::Idle if state.is_patient => ("still there?\n", Next::Continue),
             Interruption::Idle => ("idle\n", Next::Close),
             Interruption::SlowMessage => ("slow\n", Next::Close),
+            Interruption::EndOfInput => ("what else?\n", Next::Close),
             Interruption::Draining => ("stopping\n", Next::Close),
             Interruption::OldCertificate => ("renew\n", Next::Close),
         };

@@ -1,5 +1,7 @@
 //! Frames of every kind, legal and not.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _};
@@ -179,5 +181,30 @@ fn fragments_that_never_end_are_cut_off() {
         client.send(&frame(TEXT, b"{}")[..4]);
         client.expect_close(1008);
         assert_eq!(tracker.unserved("too_slow"), 2.0, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_message_in_fragments_has_its_time_from_its_first_byte() {
+    for kind in KINDS {
+        let settings = [
+            ("network.message_timeout", "2"),
+            ("cleaning.max_connection_idle", "60"),
+        ];
+        let tracker = Tracker::with(kind, &settings);
+        let mut client = tracker.client();
+        let start = Instant::now();
+        client.send(frame_of(TEXT, b"{"));
+        // Something comes all the time, and none of it is the end.
+        while client.try_send(&frame_of(CONTINUATION, b"")).is_ok()
+            && client.try_send(&frame(PING, b"")).is_ok()
+            && tracker.metric("connections", &[]) > 0.0
+        {
+            assert!(start.elapsed() < Duration::from_secs(20), "{kind:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert!(start.elapsed() >= Duration::from_secs(2), "{kind:?}");
+        let cut = [("reason", "slow_message")];
+        tracker.await_metric("connections_cut_total", &cut, 1.0);
     }
 }

@@ -8,7 +8,7 @@ use crate::connection::Stage;
 use crate::counters::Ending;
 use crate::engine::{LONGEST_HANDSHAKE, session};
 use crate::proxy_header;
-use crate::tls::{Received, SessionError};
+use crate::tls::{Handshake, Received, SessionError};
 use crate::{Exchange, Next, Protocol};
 
 /// With so many bytes written and not sent, no further message is looked at.
@@ -18,7 +18,7 @@ const ENOUGH_OUTPUT: usize = 64 << 10;
 struct Looked {
     /// Bytes at the front that are done with.
     consumed: usize,
-    /// Whether a message was answered.
+    /// Whether a message became complete.
     is_progress: bool,
 }
 
@@ -30,7 +30,7 @@ impl Looked {
 }
 
 impl<P: Protocol> Turn<'_, P> {
-    /// Looks at what has arrived; returns whether a message was answered.
+    /// Looks at what has arrived; returns whether a message became complete.
     pub(super) fn look(&mut self, length: usize) -> Result<bool, Ending> {
         // Taken out, so that the connection and the protocol can be used beside it.
         let mut input = mem::take(&mut self.worker.buffers.input);
@@ -89,7 +89,8 @@ impl<P: Protocol> Turn<'_, P> {
         }
     }
 
-    /// Decrypts what has arrived, and looks at what was in it.
+    /// Decrypts what has arrived, and looks at what was in it. The session keeps
+    /// what it is not done with, so all bytes are.
     fn look_at_records(&mut self, records: &mut [u8]) -> Result<Looked, Ending> {
         let mut session = match self.connection.session.take() {
             Some(session) => session,
@@ -98,35 +99,28 @@ impl<P: Protocol> Turn<'_, P> {
         let mut plain = mem::take(&mut self.worker.buffers.plain);
         plain.clear();
         session.take_unconsumed(&mut plain);
-        let result = session.receive(records, &mut plain, &mut self.worker.buffers.wire);
+        let wire = &mut self.worker.buffers.wire;
+        let result = session.receive(records, LONGEST_HANDSHAKE, &mut plain, wire);
         let is_ended = session.is_ended();
         self.connection.session = Some(session);
 
         let result = match result {
-            Ok((consumed, received)) => {
-                if let Received::Established { is_resumed } = received {
-                    self.established(is_resumed);
+            Ok(received) => {
+                if let Received::Established(handshake) = received {
+                    self.established(handshake);
                 }
                 self.look_at_plain(&mut plain, is_ended)
-                    .map(|is_progress| Looked {
-                        consumed,
-                        is_progress,
-                    })
             }
             Err(error) => {
                 self.refuse_records(&error);
-                Ok(Looked {
-                    consumed: records.len(),
-                    is_progress: false,
-                })
+                Ok(false)
             }
         };
         self.worker.buffers.plain = plain;
-        let looked = result?;
-        if records.len() - looked.consumed >= LONGEST_HANDSHAKE {
-            return Err(Ending::Tls);
-        }
-        Ok(looked)
+        Ok(Looked {
+            consumed: records.len(),
+            is_progress: result?,
+        })
     }
 
     fn look_at_plain(&mut self, plain: &mut [u8], is_ended: bool) -> Result<bool, Ending> {
@@ -139,14 +133,19 @@ impl<P: Protocol> Turn<'_, P> {
             session.keep_unconsumed(&plain[looked.consumed..]);
         }
         if is_ended && !self.connection.is_stalled {
+            if self.is_cut_short() {
+                self.cut_short(&mut plain[looked.consumed..]);
+            }
             self.close();
         }
         Ok(looked.is_progress)
     }
 
-    fn established(&mut self, is_resumed: bool) {
+    fn established(&mut self, handshake: Handshake) {
+        let present = self.worker.renewals.present();
+        self.connection.certificate = handshake.certificate.unwrap_or(present);
         let counters = self.worker.counters();
-        if is_resumed {
+        if handshake.is_resumed {
             counters.resumed_handshakes.add(1);
         } else {
             counters.full_handshakes.add(1);
@@ -164,9 +163,11 @@ impl<P: Protocol> Turn<'_, P> {
                 // There is no session to say good-bye in.
                 self.connection.session = None;
             }
-            SessionError::Tls(error) => {
+            error => {
                 log::debug!("TLS with {}: {error}", self.connection.peer.address);
-                self.count(Ending::Tls);
+                self.count(error.ending());
+                // So that the alert is not lost with what it still sends.
+                self.connection.is_to_linger = true;
             }
         }
         self.close();
@@ -191,6 +192,7 @@ impl<P: Protocol> Turn<'_, P> {
         };
         connection.is_stalled = false;
         let mut consumed = 0;
+        let mut is_progress = false;
         let mut next = Next::Continue;
         while consumed < bytes.len() && next == Next::Continue {
             if worker.buffers.output.len() >= ENOUGH_OUTPUT {
@@ -212,6 +214,7 @@ impl<P: Protocol> Turn<'_, P> {
             if progress.consumed == 0 {
                 break;
             }
+            is_progress |= !P::is_within_message(state);
         }
         if next == Next::Close {
             self.close();
@@ -222,7 +225,7 @@ impl<P: Protocol> Turn<'_, P> {
         }
         Ok(Looked {
             consumed,
-            is_progress: consumed > 0,
+            is_progress,
         })
     }
 }

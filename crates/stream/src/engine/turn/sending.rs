@@ -4,7 +4,7 @@ use std::io;
 
 use super::Turn;
 use crate::Protocol;
-use crate::connection::{Stage, Unsent};
+use crate::connection::{Stage, Step, Unsent};
 use crate::counters::Ending;
 use crate::engine::Transport;
 
@@ -34,7 +34,7 @@ impl<P: Protocol> Turn<'_, P> {
                 Err(_) => return Err(Ending::Broken),
             }
         }
-        self.wait(true);
+        self.wait(Step::Sent);
         Ok(true)
     }
 
@@ -64,15 +64,19 @@ impl<P: Protocol> Turn<'_, P> {
         let result = match &mut self.connection.session {
             None => write(transport, &buffers.output, &mut self.connection.unsent),
             Some(session) => {
-                if !buffers.output.is_empty()
-                    && session.encrypt(&buffers.output, &mut buffers.wire).is_err()
-                {
-                    Err(Ending::Tls)
+                let encrypted = if buffers.output.is_empty() {
+                    Ok(())
                 } else {
-                    if matches!(self.connection.stage, Stage::Closing) {
-                        session.close(&mut buffers.wire);
+                    session.encrypt(&buffers.output, &mut buffers.wire)
+                };
+                match encrypted {
+                    Err(error) => Err(error.ending()),
+                    Ok(()) => {
+                        if matches!(self.connection.stage, Stage::Closing) {
+                            session.close(&mut buffers.wire);
+                        }
+                        write(transport, buffers.wire.bytes(), &mut self.connection.unsent)
                     }
-                    write(transport, buffers.wire.bytes(), &mut self.connection.unsent)
                 }
             }
         };

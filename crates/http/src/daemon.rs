@@ -29,6 +29,7 @@ pub struct HttpDaemon {
     counters: Arc<[Counters]>,
     clients: Vec<Arc<ClientCounts>>,
     running: Running,
+    certificate: Option<Arc<tls::Handle>>,
     housekeeping: Chore<Housekeeping>,
     status: String,
 }
@@ -58,7 +59,7 @@ impl Daemon for HttpDaemon {
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         if let Some(files) = &settings.tls {
-            tls::load(&tls::Files {
+            tls::check(&tls::Files {
                 certificate: path_now(&files.certificate),
                 key: path_now(&files.key),
             })?;
@@ -98,11 +99,14 @@ impl Daemon for HttpDaemon {
             |reader| snapshot::read(parts.clone(), &clock, reader),
             || parts.clone().build(),
         )?;
-        let tls = match &settings.tls {
-            Some(files) => {
-                let handle = Arc::new(tls::Handle::new(files.clone())?);
+        let certificate = match &settings.tls {
+            Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
+            None => None,
+        };
+        let tls = match &certificate {
+            Some(handle) => {
                 start.reloads.push(handle.clone());
-                Some(aquatic_stream::tls_config(handle)?)
+                Some(aquatic_stream::tls_config(handle.clone())?)
             }
             None => None,
         };
@@ -154,12 +158,16 @@ impl Daemon for HttpDaemon {
             counters,
             clients,
             running,
+            certificate,
             housekeeping: Chore::new(housekeeping),
             status,
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
+        if let Some(certificate) = &self.certificate {
+            certificate.watch();
+        }
         self.housekeeping.tick(now, |housekeeping| {
             let list = self.state.access_list.current();
             let seconds = self.clock.at(now).monotonic_seconds;
@@ -177,6 +185,9 @@ impl Daemon for HttpDaemon {
         self.housekeeping.add_figures(figures);
         counters::add_figures(&self.counters, figures);
         self.running.add_figures(figures);
+        if let Some(certificate) = &self.certificate {
+            certificate.add_figures(figures);
+        }
         clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
     }
 

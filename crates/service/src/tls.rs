@@ -9,12 +9,18 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::InconsistentKeys;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_pemfile::Item;
 
+use crate::metrics::Figures;
 use crate::reload::Reload;
+
+mod expiry;
+mod validity;
+
+pub use expiry::{Expiry, NOTICE};
 
 /// Where certificate and key are, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +51,7 @@ pub enum LoadError {
         path: PathBuf,
         /// What is wrong.
         #[source]
-        error: pem::Error,
+        error: io::Error,
     },
     /// The certificate's file has none.
     #[error("{} has no certificate; expected a PEM section CERTIFICATE", .0.display())]
@@ -118,11 +124,23 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
     }
 }
 
+/// Does as [`load`], and warns of a certificate that has expired, or will soon.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn check(files: &Files) -> Result<(), LoadError> {
+    let certified = load(files)?;
+    expiry::Watch::default().begin(&files.certificate, Expiry::of(&certified));
+    Ok(())
+}
+
 /// The certificate that handshakes use while the main thread exchanges it.
 /// Connections that are established go on as they are.
 pub struct Handle {
     files: Files,
     present: ArcSwap<Numbered>,
+    watch: expiry::Watch,
 }
 
 /// A certificate, and how many others were there before it.
@@ -132,17 +150,25 @@ struct Numbered {
 }
 
 impl Handle {
-    /// Loads certificate and key for the first time.
+    /// Loads certificate and key for the first time. Warns of a certificate
+    /// that has expired, or will soon.
     ///
     /// # Errors
     ///
     /// As [`load`].
     pub fn new(files: Files) -> Result<Self, LoadError> {
+        let loaded = load(&files)?;
+        let watch = expiry::Watch::default();
+        watch.begin(&files.certificate, Expiry::of(&loaded));
         let present = ArcSwap::from_pointee(Numbered {
-            certified: Arc::new(load(&files)?),
+            certified: Arc::new(loaded),
             number: 0,
         });
-        Ok(Self { files, present })
+        Ok(Self {
+            files,
+            present,
+            watch,
+        })
     }
 
     /// The present certificate with its key, and how often one was exchanged
@@ -150,6 +176,26 @@ impl Handle {
     pub fn present(&self) -> (Arc<CertifiedKey>, u64) {
         let present = self.present.load();
         (Arc::clone(&present.certified), present.number)
+    }
+
+    /// Warns of a certificate that has expired, or will soon, once a day. To be
+    /// called again and again: on most calls it looks at the time and does
+    /// nothing.
+    pub fn watch(&self) {
+        let expiry = || Expiry::of(&self.present.load().certified);
+        self.watch.go_on(&self.files.certificate, expiry);
+    }
+
+    /// Adds when the certificate expires.
+    pub fn add_figures(&self, figures: &mut Figures) {
+        if let Some(expiry) = Expiry::of(&self.present.load().certified) {
+            figures.gauge(
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate expires, in seconds since 1970",
+                &[],
+                expiry.epoch_seconds(),
+            );
+        }
     }
 
     /// How often the certificate was exchanged for another one; to read the
@@ -168,6 +214,8 @@ impl Reload for Handle {
         let loaded = load(&self.files)?;
         let present = self.present.load();
         let is_another = loaded.cert != present.certified.cert;
+        self.watch
+            .begin(&self.files.certificate, Expiry::of(&loaded));
         self.present.store(Arc::new(Numbered {
             certified: Arc::new(loaded),
             number: present.number + u64::from(is_another),
@@ -192,13 +240,32 @@ impl fmt::Debug for Handle {
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let chain = CertificateDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<Vec<_>, _>>()
+/// What files of certificates and keys hold, in their order.
+///
+/// rustls-pemfile is archived (RUSTSEC-2025-0134), and its code goes on in
+/// rustls-pki-types. This is the only place that calls it, so it can be
+/// exchanged when it has to.
+fn read_pem(path: &Path) -> Result<Vec<Item>, LoadError> {
+    let bytes = fs::read(path).map_err(|error| LoadError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    rustls_pemfile::read_all(&mut bytes.as_slice())
+        .collect::<Result<_, _>>()
         .map_err(|error| LoadError::Pem {
             path: path.to_owned(),
             error,
-        })?;
+        })
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let chain: Vec<_> = read_pem(path)?
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::X509Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
     if chain.is_empty() {
         return Err(LoadError::NoCertificate(path.to_owned()));
     }
@@ -206,20 +273,15 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadEr
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => LoadError::NoKey(path.to_owned()),
-        error => LoadError::Pem {
-            path: path.to_owned(),
-            error,
-        },
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    fs::read(path).map_err(|error| LoadError::Read {
-        path: path.to_owned(),
-        error,
-    })
+    read_pem(path)?
+        .into_iter()
+        .find_map(|item| match item {
+            Item::Pkcs1Key(key) => Some(key.into()),
+            Item::Pkcs8Key(key) => Some(key.into()),
+            Item::Sec1Key(key) => Some(key.into()),
+            _ => None,
+        })
+        .ok_or_else(|| LoadError::NoKey(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ pub const AUTHORITY: &str = include_str!("certificates/authority.pem");
 /// A server's certificate for a key on the curve P-256.
 pub const EC_CERTIFICATE: &str = include_str!("certificates/ec.pem");
 
-/// Its key, as SEC1.
+/// One for the same key that was valid until 2021-01-01, signed by itself.
+pub const EC_CERTIFICATE_EXPIRED: &str = include_str!("certificates/ec-expired.pem");
+
+/// The key of both, as SEC1.
 pub const EC_KEY_SEC1: &str = include_str!("certificates/ec-sec1.key");
 
 /// Its key, as PKCS#8.

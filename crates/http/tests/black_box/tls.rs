@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use aquatic_test_harness::certificates::{
-    AUTHORITY, EC_KEY_ENCRYPTED, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1, RSA_KEY_PKCS8,
+    AUTHORITY, EC_CERTIFICATE, EC_CERTIFICATE_EXPIRED, EC_KEY_ENCRYPTED, EC_KEY_SEC1,
+    RSA_CERTIFICATE, RSA_KEY_PKCS1, RSA_KEY_PKCS8,
 };
 use aquatic_test_harness::{Signal, tools};
 
@@ -50,6 +51,37 @@ fn a_bad_certificate_keeps_the_tracker_from_starting() {
         assert!(!checked.status.success());
         assert!(checked.stderr.contains(message), "{}", checked.stderr);
     }
+}
+
+#[test]
+fn an_expired_certificate_is_warned_of() {
+    let figure = "tls_certificate_expiry_timestamp_seconds";
+    let place = new_place(TLS);
+    place.setup.write("cert.pem", EC_CERTIFICATE_EXPIRED);
+    place.setup.write("check.toml", place.config());
+    let path = place.setup.path("check.toml");
+    let checked = place
+        .setup
+        .run(&["-c", path.to_str().unwrap(), "--check-config"]);
+    assert!(checked.status.success(), "{}", checked.stderr);
+    assert!(checked.stderr.contains("has expired"), "{}", checked.stderr);
+
+    let mut tracker = place.start();
+    let warning = tracker.daemon.wait_for_log("has expired");
+    assert!(warning.contains("cert.pem"), "{warning}");
+    assert_eq!(tracker.metric(figure, &[]), 1_609_459_200.0);
+    tracker.place.setup.write("cert.pem", EC_CERTIFICATE);
+    tracker.daemon.reload(Signal::SIGHUP);
+    assert!(tracker.metric(figure, &[]) > 4e9);
+    // Whether one that expires is read again, or another one.
+    let count = |log: String| log.matches("has expired").count();
+    assert_eq!(count(tracker.daemon.log()), 1);
+    tracker
+        .place
+        .setup
+        .write("cert.pem", EC_CERTIFICATE_EXPIRED);
+    tracker.daemon.reload(Signal::SIGHUP);
+    assert_eq!(count(tracker.daemon.log()), 2);
 }
 
 #[test]

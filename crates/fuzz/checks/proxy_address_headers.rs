@@ -1,6 +1,6 @@
 //! What must hold for all values of headers that name a client's address.
 
-use aquatic_http_protocol::AddressHeader;
+use aquatic_stream::AddressHeader;
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(value: &[u8]) {

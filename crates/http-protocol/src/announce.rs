@@ -17,6 +17,8 @@ pub struct AnnounceRequest {
     /// What the peer calls itself.
     pub peer_id: PeerId,
     /// Where the peer listens; 0 is possible here and is the caller's to refuse.
+    /// Vuze announces 0, and its port as `cryptoport`, when it accepts only
+    /// connections that are encrypted, as do its relatives.
     pub port: u16,
     /// Bytes that the peer lacks; 0 makes it a seeder. None if it did not say,
     /// or nothing that is a number of bytes, such as -1 while it does not know.
@@ -37,6 +39,7 @@ struct Raw<'a> {
     info_hash: &'a [u8],
     peer_id: &'a [u8],
     port: Option<&'a [u8]>,
+    crypto_port: &'a [u8],
     left: &'a [u8],
     event: &'a [u8],
     numwant: &'a [u8],
@@ -56,7 +59,10 @@ impl AnnounceRequest {
         let info_hash = unescape_20("info_hash", raw.info_hash)?;
         let peer_id = unescape_20("peer_id", raw.peer_id)?;
         let port = raw.port.ok_or(QueryFault::Missing("port"))?;
-        let port = number(port).and_then(|number| u16::try_from(number).ok());
+        let mut port = number_16(port);
+        if port == Some(0) && !raw.crypto_port.is_empty() {
+            port = number_16(raw.crypto_port);
+        }
         Ok(Self {
             info_hash: InfoHash(info_hash),
             peer_id: PeerId(peer_id),
@@ -93,6 +99,7 @@ impl<'a> Raw<'a> {
             b"info_hash" => self.info_hash = value,
             b"peer_id" => self.peer_id = value,
             b"port" => self.port = Some(value),
+            b"cryptoport" => self.crypto_port = value,
             b"left" => self.left = value,
             b"event" => self.event = value,
             b"numwant" => self.numwant = value,
@@ -104,10 +111,11 @@ impl<'a> Raw<'a> {
 
     #[cold]
     fn set_escaped(&mut self, name: &[u8], value: &'a [u8]) {
-        let names: [&[u8]; 7] = [
+        let names: [&[u8]; 8] = [
             b"info_hash",
             b"peer_id",
             b"port",
+            b"cryptoport",
             b"left",
             b"event",
             b"numwant",
@@ -122,6 +130,11 @@ impl<'a> Raw<'a> {
 #[inline]
 fn number(value: &[u8]) -> Option<u64> {
     Short::unescape(value)?.number()
+}
+
+#[inline]
+fn number_16(value: &[u8]) -> Option<u16> {
+    u16::try_from(number(value)?).ok()
 }
 
 /// BEP 3, `event`: "If not present, this is one of the announcements done at
@@ -268,6 +281,29 @@ mod tests {
         assert_eq!(
             fault("peer_id=short&info_hash=aaaaaaaaaaaaaaaaaaaa&port=1"),
             "peer_id has 5 bytes instead of 20"
+        );
+    }
+
+    #[test]
+    fn the_port_of_who_requires_encryption() {
+        let announce = |ports: &str| {
+            let query = NEEDED.replace("port=6881", ports);
+            AnnounceRequest::parse(query.as_bytes()).map(|announce| announce.port)
+        };
+        // As Vuze writes it.
+        let vuze = "requirecrypto=1&port=0&cryptoport=51413&azudp=51413";
+        assert_eq!(announce(vuze), Ok(51413));
+        assert_eq!(announce("crypto%70ort=51413&port=0"), Ok(51413));
+        assert_eq!(announce("port=6881&cryptoport=51413"), Ok(6881));
+        assert_eq!(announce("port=0&cryptoport="), Ok(0));
+        assert_eq!(announce("port=0&cryptoport=0"), Ok(0));
+        for port in ["65536", "-1", "x"] {
+            let fault = announce(&format!("port=0&cryptoport={port}"));
+            assert_eq!(fault, Err(QueryFault::Port), "{port}");
+        }
+        assert_eq!(
+            announce("cryptoport=51413"),
+            Err(QueryFault::Missing("port"))
         );
     }
 

@@ -1,11 +1,14 @@
 //! Requests among the bytes of a connection (RFC 9112).
 
-use httparse::{EMPTY_HEADER, Header, Status};
+use httparse::{EMPTY_HEADER, Status};
 use memchr::{memchr, memchr2};
 
+mod headers;
 mod target;
 
-pub use target::Resource;
+use headers::Headers;
+use target::Target;
+pub use target::{Purpose, Resource};
 
 /// The most bytes of a request, from its method to the end of its headers.
 pub const MAX_REQUEST_LENGTH: usize = 16 * 1024;
@@ -45,8 +48,41 @@ pub struct Head<'a> {
     /// Whether the client may send another request over this connection. It
     /// may not if this one has a body, because bodies are not read.
     pub keeps_alive: bool,
+    /// The server that is asked: what the target names, else the header `Host`
+    /// (RFC 9112, 3.2.2). Only characters that stand in a host and its port;
+    /// `None` if nothing is named.
+    pub host: Option<&'a str>,
+    /// The scheme that the target names, or the header `X-Forwarded-Proto`,
+    /// which anybody can send; `None` for another one or none.
+    pub scheme: Option<Scheme>,
     /// The value of the header that the caller asked for; of several, the last.
     pub wanted_header: Option<&'a [u8]>,
+}
+
+/// How a URL begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn named(name: &[u8]) -> Option<Self> {
+        [Self::Http, Self::Https]
+            .into_iter()
+            .find(|scheme| name.eq_ignore_ascii_case(scheme.name().as_bytes()))
+    }
 }
 
 /// What a client can be expected to understand.
@@ -70,6 +106,13 @@ pub enum HttpFault {
     /// A line that is no header.
     #[error("a header of the request is malformed")]
     Header,
+    /// No `Host`, or several, or one that is none (RFC 9112, 3.2).
+    #[error("a request of HTTP/1.1 must have one header Host")]
+    Host,
+    /// A length of the body that is no number, several that differ, or a
+    /// transfer coding that does not say where the body ends (RFC 9112, 6.3).
+    #[error("the request does not say how long its body is")]
+    Length,
     /// More than [`MAX_HEADERS`].
     #[error("the request has more than 64 headers")]
     TooManyHeaders,
@@ -116,12 +159,23 @@ fn parse<'a>(
         Err(httparse::Error::TooManyHeaders) => return Err(HttpFault::TooManyHeaders),
         Err(_) => return Err(HttpFault::Header),
     };
-    let headers = Headers::collect(headers, wanted_header);
+    let headers = Headers::collect(headers, wanted_header, start.version)?;
+    let target = Target::split(start.target);
     let head = Head {
-        resource: Resource::find(start.method, start.target),
+        resource: Resource::find(start.method, &target),
         is_head: start.method == b"HEAD",
         version: start.version,
         keeps_alive: headers.keeps_alive(start.version),
+        // "MUST ignore the received Host header field and instead use the host
+        // information of the request-target".
+        host: match target.origin {
+            Some(origin) => headers::host(origin.host).filter(|host| !host.is_empty()),
+            None => headers.host.filter(|host| !host.is_empty()),
+        },
+        scheme: match target.origin {
+            Some(origin) => Some(origin.scheme),
+            None => headers.forwarded_scheme,
+        },
         wanted_header: headers.wanted,
     };
     Ok(Some((head, start.length + length)))
@@ -208,48 +262,6 @@ fn is_method_start(bytes: &[u8]) -> bool {
 fn is_method(bytes: &[u8]) -> bool {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     (1..=MAX_METHOD_LENGTH).contains(&bytes.len()) && bytes.iter().all(is_token)
-}
-
-/// What headers say that matters here.
-#[derive(Default)]
-struct Headers<'a> {
-    has_close: bool,
-    has_keep_alive: bool,
-    has_body: bool,
-    wanted: Option<&'a [u8]>,
-}
-
-impl<'a> Headers<'a> {
-    #[inline]
-    fn collect(headers: &[Header<'a>], wanted: Option<&str>) -> Self {
-        let mut found = Self::default();
-        for header in headers {
-            let name = header.name;
-            if name.eq_ignore_ascii_case("connection") {
-                for token in header.value.split(|&byte| byte == b',') {
-                    let token = token.trim_ascii();
-                    found.has_close |= token.eq_ignore_ascii_case(b"close");
-                    found.has_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-                }
-            } else if name.eq_ignore_ascii_case("content-length") {
-                found.has_body |= header.value.trim_ascii() != b"0";
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                found.has_body = true;
-            }
-            if wanted.is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
-                found.wanted = Some(header.value);
-            }
-        }
-        found
-    }
-
-    fn keeps_alive(&self, version: Version) -> bool {
-        let wish = match version {
-            Version::Http11 => !self.has_close,
-            Version::Http10 => self.has_keep_alive && !self.has_close,
-        };
-        wish && !self.has_body
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //!   [`HttpFault`] if the bytes are no HTTP.
 //! * [`AnnounceRequest`], [`ScrapeRequest`]: what the query of a URL asks, or a
 //!   [`QueryFault`] that the client can be told.
-//! * [`AddressHeader`]: the address that a reverse proxy reports.
 //! * [`AnnounceReply`], [`ScrapeReply`], [`write_failure`], [`write_text`],
 //!   [`write_fault`]: replies, appended to what is sent.
 //!
@@ -14,16 +13,16 @@
 
 #![forbid(unsafe_code)]
 
-mod address_header;
 mod announce;
 mod head;
 mod query;
 mod reply;
 mod scrape;
 
-pub use address_header::{AddressHeader, AddressHeaderFault};
 pub use announce::AnnounceRequest;
-pub use head::{Head, HttpFault, MAX_HEADERS, MAX_REQUEST_LENGTH, Reading, Resource, Version};
+pub use head::{
+    Head, HttpFault, MAX_HEADERS, MAX_REQUEST_LENGTH, Purpose, Reading, Resource, Scheme, Version,
+};
 pub use query::{QueryFault, write_escaped};
 pub use reply::{
     AnnounceReply, Framing, Peers, RetryIn, ScrapeReply, Status, write_failure, write_fault,

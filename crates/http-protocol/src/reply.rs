@@ -78,7 +78,11 @@ pub fn write_text(out: &mut Vec<u8>, framing: Framing, status: Status, text: &st
 /// Appends the answer to what is no request. The connection is to be closed.
 pub fn write_fault(out: &mut Vec<u8>, fault: HttpFault) {
     let status = match fault {
-        HttpFault::NotHttp | HttpFault::Tls | HttpFault::Header => Status::BadRequest,
+        HttpFault::NotHttp
+        | HttpFault::Tls
+        | HttpFault::Header
+        | HttpFault::Host
+        | HttpFault::Length => Status::BadRequest,
         HttpFault::TooManyHeaders | HttpFault::TooLong => Status::HeadersTooLarge,
     };
     write_text(out, Framing::CLOSING, status, &format!("{fault}\n"));

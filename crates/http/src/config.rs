@@ -11,7 +11,7 @@ use aquatic_service::config::{
     self, AccessListConfig, Addresses, Invalid, LimitsConfig, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, SnapshotConfig,
 };
-use aquatic_stream::config::EventLoopConfig;
+use aquatic_stream::config::{AddressHeaderFormat, EventLoopConfig};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
@@ -139,16 +139,6 @@ impl Default for NetworkConfig {
             trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
         }
     }
-}
-
-/// What counts in a header that names the client's address.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AddressHeaderFormat {
-    /// The last address in it, which is what the nearest proxy says.
-    #[default]
-    LastAddress,
 }
 
 /// Replies to clients.

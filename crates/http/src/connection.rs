@@ -2,17 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aquatic_http_protocol::{
-    AddressHeaderFault, Framing, Head, HttpFault, MAX_REQUEST_LENGTH, Reading, Resource, Status,
-    write_failure, write_fault, write_text,
+    Framing, Head, HttpFault, MAX_REQUEST_LENGTH, Reading, Resource, Scheme, Status, write_failure,
+    write_fault, write_text,
 };
 use aquatic_service::clock::Clock;
-use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+use aquatic_stream::{
+    ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, ReverseProxy,
+};
 
 use crate::counters::Counters;
-use crate::settings::ReverseProxy;
 use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
 
 /// What a worker speaks. A connection needs no memory of its own: what is not
@@ -54,6 +54,17 @@ impl Http {
         }
     }
 
+    /// How a URL begins that leads over a connection like this one. A proxy may
+    /// speak TLS with clients, and not say so.
+    fn scheme(&self, peer: &Peer) -> Option<Scheme> {
+        let is_proxied = self.reverse_proxy.is_some() || peer.address != peer.transport;
+        match peer.is_tls {
+            true => Some(Scheme::Https),
+            false if is_proxied => None,
+            false => Some(Scheme::Http),
+        }
+    }
+
     fn count(&self, source: IpAddr, outcome: &Outcome) {
         self.counters[self.number].count(source, outcome);
     }
@@ -67,32 +78,24 @@ impl Http {
             // Pages are the same for everybody.
             _ => {
                 let source = peer.address.ip();
-                return self.tracker.handle(now, source, head, framing, output);
+                let head = Head {
+                    scheme: head.scheme.or_else(|| self.scheme(peer)),
+                    ..*head
+                };
+                return self.tracker.handle(now, source, &head, framing, output);
             }
         };
-        match self.source(peer, head) {
+        let source = match &self.reverse_proxy {
+            None => Ok(peer.address.ip()),
+            Some(proxy) => proxy.client(peer, head.wanted_header),
+        };
+        match source {
             Ok(source) => self.tracker.handle(now, source, head, framing, output),
             Err(fault) => {
-                warn_of_fault(fault, peer);
                 write_failure(output, framing, &fault.to_string(), None);
                 Outcome::unserved(kind, Unserved::ProxyHeader)
             }
         }
-    }
-
-    /// Where the client is, if it can be known.
-    #[inline]
-    fn source(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, AddressHeaderFault> {
-        let Some(proxy) = &self.reverse_proxy else {
-            return Ok(peer.address.ip());
-        };
-        if proxy.trusted.contains(peer.transport.ip()) {
-            return proxy.header.address(head.wanted_header);
-        }
-        if head.wanted_header.is_some() {
-            warn_of_stranger(peer);
-        }
-        Ok(peer.address.ip())
     }
 }
 
@@ -139,7 +142,10 @@ impl Protocol for Http {
             Reading::Fault(fault) => {
                 write_fault(exchange.output, fault);
                 let reason = match fault {
-                    HttpFault::NotHttp | HttpFault::Header => Unserved::NotHttp,
+                    HttpFault::NotHttp
+                    | HttpFault::Header
+                    | HttpFault::Host
+                    | HttpFault::Length => Unserved::NotHttp,
                     HttpFault::Tls => Unserved::Tls,
                     HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
                 };
@@ -183,34 +189,6 @@ impl Protocol for Http {
 
     fn answer_without_tls(&self) -> &'static [u8] {
         ANSWER_WITHOUT_TLS
-    }
-}
-
-/// Says once what the operator has to look into; the metrics say how often.
-#[cold]
-fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
-    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
-
-    if !HAS_WARNED.swap(true, Relaxed) {
-        log::warn!(
-            "{fault}, in a request from {}; look at the configuration of the proxy, and at \
-             network.reverse_proxy_ip_header_name (said once)",
-            peer.transport.ip()
-        );
-    }
-}
-
-/// Says once who may be a proxy that is missing in the configuration.
-#[cold]
-fn warn_of_stranger(peer: &Peer) {
-    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
-
-    if !HAS_WARNED.swap(true, Relaxed) {
-        log::warn!(
-            "{address} is not believed when it names the address of a client, because it is not \
-             one of network.trusted_proxies (said once)",
-            address = peer.transport.ip()
-        );
     }
 }
 

@@ -74,12 +74,13 @@ impl RequestKind {
 
 impl Unserved {
     /// All reasons, in the order of their numbers.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::NotHttp,
         Self::Tls,
         Self::TooLong,
         Self::TooSlow,
         Self::UnknownPath,
+        Self::WrongUrl,
         Self::OtherMethod,
         Self::Malformed,
         Self::FullScrape,
@@ -98,6 +99,7 @@ impl Unserved {
             Self::TooLong => "too_long",
             Self::TooSlow => "too_slow",
             Self::UnknownPath => "unknown_path",
+            Self::WrongUrl => "wrong_url",
             Self::OtherMethod => "other_method",
             Self::Malformed => "malformed",
             Self::FullScrape => "full_scrape",

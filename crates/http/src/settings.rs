@@ -4,17 +4,16 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use aquatic_http_protocol::AddressHeader;
 use aquatic_service::config::{
     AnnounceTimes, Checks, Invalid, LONGEST_ANNOUNCE_INTERVAL_SECONDS,
     LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings, ProcessSections, ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
-use aquatic_stream::AddressRanges;
-use aquatic_stream::config::{tls_files, trusted_proxies};
+use aquatic_stream::ReverseProxy;
+use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 
-use crate::config::{AddressHeaderFormat, Config, NetworkConfig};
+use crate::config::Config;
 use crate::limits;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
@@ -58,15 +57,6 @@ pub struct Settings {
     pub count_peer_id_prefixes: bool,
 }
 
-/// Who is believed to speak for others.
-#[derive(Debug, Clone)]
-pub struct ReverseProxy {
-    /// The header in which they say for whom.
-    pub header: AddressHeader,
-    /// Their addresses.
-    pub trusted: AddressRanges,
-}
-
 impl Settings {
     /// Checks a configuration.
     ///
@@ -86,7 +76,14 @@ impl Settings {
         }
         .settings(&mut checks);
         let network = &config.network;
-        let trusted = trusted_proxies(&network.trusted_proxies, &mut checks);
+        let proxies = ProxyKeys {
+            is_behind: network.runs_behind_reverse_proxy,
+            header_name: &network.reverse_proxy_ip_header_name,
+            header_format: network.reverse_proxy_ip_header_format,
+            proxy_protocol: network.proxy_protocol,
+            trusted: &network.trusted_proxies,
+        }
+        .check(&mut checks);
         let times = AnnounceTimes::check(
             config.protocol.peer_announce_interval,
             config.cleaning.max_peer_age,
@@ -110,8 +107,8 @@ impl Settings {
                 &mut checks,
             ),
             keep_alive: network.keep_alive,
-            connections: connections(config, &trusted, &mut checks),
-            reverse_proxy: reverse_proxy(network, trusted, &mut checks),
+            connections: connections(config, &proxies, &mut checks),
+            reverse_proxy: proxies.reverse,
             max_scrape_torrents: checks.at_least_one(
                 "protocol.max_scrape_torrents",
                 config.protocol.max_scrape_torrents,
@@ -158,16 +155,10 @@ pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
 
 fn connections(
     config: &Config,
-    trusted: &AddressRanges,
+    proxies: &Proxies,
     checks: &mut Checks,
 ) -> aquatic_stream::Settings {
     let network = &config.network;
-    if network.proxy_protocol && trusted.is_empty() {
-        checks.fail(
-            "network.trusted_proxies",
-            "at least one address is needed when proxy_protocol is true, or nobody could connect",
-        );
-    }
     let mut timeout = |key, seconds| checks.seconds(key, seconds, limits::TIMEOUT_SECONDS);
     let handshake_timeout = timeout("network.handshake_timeout", network.handshake_timeout);
     let message_timeout = timeout("network.request_timeout", network.request_timeout);
@@ -195,49 +186,7 @@ fn connections(
             write_timeout,
             max_unsent_bytes: None,
         },
-        proxy_protocol: network.proxy_protocol.then(|| trusted.clone()),
-        reverse_proxies: if network.runs_behind_reverse_proxy {
-            trusted.clone()
-        } else {
-            AddressRanges::default()
-        },
-    }
-}
-
-fn reverse_proxy(
-    network: &NetworkConfig,
-    trusted: AddressRanges,
-    checks: &mut Checks,
-) -> Option<ReverseProxy> {
-    if !network.runs_behind_reverse_proxy {
-        return None;
-    }
-    if network.proxy_protocol {
-        checks.fail(
-            "network.proxy_protocol",
-            "the client's address is known from a header when runs_behind_reverse_proxy is true; \
-             only one of the two can be true",
-        );
-    }
-    let name = network.reverse_proxy_ip_header_name.trim();
-    // RFC 9110, 5.1: a field name is a token.
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        checks.fail(
-            "network.reverse_proxy_ip_header_name",
-            format!("\"{name}\" is not the name of a header, such as \"X-Forwarded-For\""),
-        );
-    }
-    if trusted.is_empty() {
-        checks.fail(
-            "network.trusted_proxies",
-            "at least one address is needed when runs_behind_reverse_proxy is true",
-        );
-    }
-    match network.reverse_proxy_ip_header_format {
-        AddressHeaderFormat::LastAddress => Some(ReverseProxy {
-            header: AddressHeader::new(name),
-            trusted,
-        }),
+        proxy_protocol: proxies.proxy_protocol.clone(),
+        reverse_proxies: proxies.reverse_addresses(),
     }
 }

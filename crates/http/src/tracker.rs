@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_http_protocol::{
-    AnnounceReply, AnnounceRequest, Framing, Head, Peers, QueryFault, Resource, RetryIn,
+    AnnounceReply, AnnounceRequest, Framing, Head, Peers, Purpose, QueryFault, Resource, RetryIn,
     ScrapeReply, ScrapeRequest, Status, write_failure, write_text,
 };
 use aquatic_service::access_list;
@@ -74,6 +74,8 @@ pub enum Unserved {
     TooSlow,
     /// There is nothing at its path.
     UnknownPath,
+    /// It looks like an announce or a scrape, at another path than these have.
+    WrongUrl,
     /// It has another method than GET and HEAD.
     OtherMethod,
     /// A parameter is missing or makes no sense.
@@ -149,6 +151,7 @@ impl Tracker {
         match head.resource {
             Resource::Announce(query) => self.announce(now, source, query, framing, out),
             Resource::Scrape(query) => self.scrape(source, query, framing, out),
+            Resource::Misplaced(purpose) => misplaced(purpose, head, framing, out),
             Resource::Index => page(framing, INDEX, out),
             Resource::Health => page(framing, "ok\n", out),
             Resource::Unknown => {
@@ -284,6 +287,26 @@ const INDEX: &str = concat!(
      /scrape    to count the peers of torrents\n\
      /health    to watch the tracker\n"
 );
+
+/// Names the right URL to who has a mistaken one, which clients show to their
+/// users. It is made of what was asked: the host has no other characters than a
+/// host may have, and a bounded length.
+#[cold]
+fn misplaced(purpose: Purpose, head: &Head<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    let scheme = head
+        .scheme
+        .zip(head.host)
+        .map_or_else(String::new, |(scheme, _)| format!("{}://", scheme.name()));
+    let host = head.host.unwrap_or_default();
+    let (kind, whose) = match purpose {
+        Purpose::Announce => (RequestKind::Announce, "this tracker has"),
+        Purpose::Scrape => (RequestKind::Scrape, "scrapes have"),
+    };
+    let path = purpose.path();
+    let reason = format!("wrong URL: {whose} {scheme}{host}{path}");
+    write_failure(out, framing, &reason, None);
+    Outcome::unserved(kind, Unserved::WrongUrl)
+}
 
 fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
     write_text(out, framing, Status::Ok, text);

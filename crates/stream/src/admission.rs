@@ -67,8 +67,9 @@ impl Admission {
 }
 
 impl Permit {
-    /// Counts the connection under this address.
+    /// Counts the connection under this address, and no longer under another.
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        self.uncount();
         let Some(per_address) = &self.admission.per_address else {
             return Ok(());
         };
@@ -90,12 +91,10 @@ impl Permit {
         self.counted = Some(group);
         Ok(())
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.admission.open.fetch_sub(1, Relaxed);
-        if let (Some(group), Some(per_address)) = (self.counted, &self.admission.per_address) {
+    fn uncount(&mut self) {
+        if let (Some(group), Some(per_address)) = (self.counted.take(), &self.admission.per_address)
+        {
             let mut counts = per_address.shard(group);
             if let Some(count) = counts.get_mut(&group) {
                 *count -= 1;
@@ -104,6 +103,13 @@ impl Drop for Permit {
                 }
             }
         }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Relaxed);
+        self.uncount();
     }
 }
 

@@ -7,7 +7,7 @@ use aquatic_service::sockets::BoundTcp;
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressRange, AddressRanges, EventLoop, Settings};
+use crate::{AddressHeader, AddressRange, AddressRanges, EventLoop, ReverseProxy, Settings};
 
 /// Descriptors that a daemon has open beside its connections, about.
 const OTHER_DESCRIPTORS: u64 = 100;
@@ -33,6 +33,101 @@ impl From<EventLoopConfig> for EventLoop {
             EventLoopConfig::Glommio => Self::Glommio,
             EventLoopConfig::Mio => Self::Mio,
         }
+    }
+}
+
+/// What counts in a header that names the client's address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AddressHeaderFormat {
+    /// The last address in it, which is what the nearest proxy says.
+    #[default]
+    LastAddress,
+}
+
+/// What the section `network` says about proxies.
+#[derive(Debug, Clone, Copy)]
+pub struct ProxyKeys<'a> {
+    /// `runs_behind_reverse_proxy`
+    pub is_behind: bool,
+    /// `reverse_proxy_ip_header_name`
+    pub header_name: &'a str,
+    /// `reverse_proxy_ip_header_format`
+    pub header_format: AddressHeaderFormat,
+    /// `proxy_protocol`
+    pub proxy_protocol: bool,
+    /// `trusted_proxies`
+    pub trusted: &'a [String],
+}
+
+/// The proxies in front of a daemon.
+#[derive(Debug, Clone)]
+pub struct Proxies {
+    /// Those that begin each connection with a PROXY header, if there are such.
+    pub proxy_protocol: Option<AddressRanges>,
+    /// Those that name the client in a header of HTTP, if there are such.
+    pub reverse: Option<ReverseProxy>,
+}
+
+impl ProxyKeys<'_> {
+    /// Checks them.
+    pub fn check(self, checks: &mut Checks) -> Proxies {
+        let trusted = trusted_proxies(self.trusted, checks);
+        if self.proxy_protocol && trusted.is_empty() {
+            checks.fail(
+                "network.trusted_proxies",
+                "at least one address is needed when proxy_protocol is true, or nobody could \
+                 connect",
+            );
+        }
+        let reverse = self
+            .is_behind
+            .then(|| self.reverse_proxy(trusted.clone(), checks));
+        Proxies {
+            proxy_protocol: self.proxy_protocol.then_some(trusted),
+            reverse,
+        }
+    }
+
+    fn reverse_proxy(self, trusted: AddressRanges, checks: &mut Checks) -> ReverseProxy {
+        if self.proxy_protocol {
+            checks.fail(
+                "network.proxy_protocol",
+                "the client's address is known from a header when runs_behind_reverse_proxy is \
+                 true; only one of the two can be true",
+            );
+        }
+        let name = self.header_name.trim();
+        // RFC 9110, 5.1: a field name is a token.
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            checks.fail(
+                "network.reverse_proxy_ip_header_name",
+                format!("\"{name}\" is not the name of a header, such as \"X-Forwarded-For\""),
+            );
+        }
+        if trusted.is_empty() {
+            checks.fail(
+                "network.trusted_proxies",
+                "at least one address is needed when runs_behind_reverse_proxy is true",
+            );
+        }
+        match self.header_format {
+            AddressHeaderFormat::LastAddress => ReverseProxy {
+                header: AddressHeader::new(name),
+                trusted,
+            },
+        }
+    }
+}
+
+impl Proxies {
+    /// Addresses of those that name the client in a header of HTTP.
+    pub fn reverse_addresses(&self) -> AddressRanges {
+        let addresses = self.reverse.as_ref().map(|proxy| proxy.trusted.clone());
+        addresses.unwrap_or_default()
     }
 }
 
@@ -65,7 +160,7 @@ pub fn tls_files(
 }
 
 /// The addresses in `network.trusted_proxies`.
-pub fn trusted_proxies(texts: &[String], checks: &mut Checks) -> AddressRanges {
+fn trusted_proxies(texts: &[String], checks: &mut Checks) -> AddressRanges {
     let mut parse = |text: &String| {
         text.parse::<AddressRange>()
             .map_err(|error| checks.fail("network.trusted_proxies", error.to_string()))

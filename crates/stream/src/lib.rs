@@ -11,6 +11,8 @@
 //! * [`config`]: what is configured the same way by all daemons over TCP.
 //! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
 //! * [`proxy_header`]: the PROXY protocol.
+//! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
+//!   header of HTTP.
 //! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
 //!   connections of a worker, without I/O.
 //! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
@@ -18,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+mod address_header;
 mod address_ranges;
 mod admission;
 pub mod config;
@@ -31,16 +34,21 @@ mod outputs;
 mod protocol;
 pub mod proxy_header;
 mod renewals;
+mod reverse_proxy;
 mod settings;
 mod table;
 mod tls;
 mod tls_config;
 
+pub use address_header::{AddressHeader, AddressHeaderFault};
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use event_loop::{Plan, Running, check_event_loop, start};
 pub use inbox::{Bell, Inbox, InboxFull, Mail};
 pub use outputs::{Outputs, Unreachable};
-pub use protocol::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
+pub use protocol::{
+    ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,
+};
 pub use renewals::Renewal;
+pub use reverse_proxy::ReverseProxy;
 pub use settings::{EventLoop, Limits, Settings};
 pub use tls_config::tls_config;

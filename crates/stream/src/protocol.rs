@@ -1,9 +1,10 @@
 //! The seam between connections and what is spoken over them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::Outputs;
+use crate::admission::Permit;
 
 /// What a worker speaks over its connections, without I/O.
 ///
@@ -114,6 +115,25 @@ pub struct Exchange<'a> {
     /// Whether the process is about to end: an answer should say that the
     /// connection will be closed. It will be, once nothing is left to answer.
     pub is_draining: bool,
+    pub(crate) permit: &'a mut Permit,
+}
+
+/// As many connections as may be are open from an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the address has reached its maximum of connections")]
+pub struct TooManyConnections;
+
+impl Exchange<'_> {
+    /// Counts the connection among those of its client's address from now on,
+    /// once a [reverse proxy](crate::ReverseProxy) has said which that is:
+    /// connections of reverse proxies count for no address before.
+    ///
+    /// # Errors
+    ///
+    /// The address has as many as it may have. The connection is to be closed.
+    pub fn count_client(&mut self, address: IpAddr) -> Result<(), TooManyConnections> {
+        self.permit.count(address).map_err(|_| TooManyConnections)
+    }
 }
 
 /// What a call of [`Protocol::receive`] did.

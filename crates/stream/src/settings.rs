@@ -18,7 +18,8 @@ pub struct Settings {
     pub proxy_protocol: Option<AddressRanges>,
     /// Proxies that say within what is proxied for whom they speak: for their
     /// connections there is no
-    /// [`max_connections_per_ip`](Limits::max_connections_per_ip).
+    /// [`max_connections_per_ip`](Limits::max_connections_per_ip) until the
+    /// protocol [counts](crate::Exchange::count_client) them for a client.
     pub reverse_proxies: AddressRanges,
 }
 

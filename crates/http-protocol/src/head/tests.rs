@@ -47,6 +47,8 @@ fn reads_requests_of_clients() {
         is_head: false,
         version: Version::Http11,
         keeps_alive: true,
+        host: Some("tracker.test:3000"),
+        scheme: None,
         wanted_header: None,
     };
     assert_eq!(head(request), expected);
@@ -59,16 +61,17 @@ fn reads_requests_of_clients() {
             ..expected
         }
     );
-    assert_eq!(head("GET /announce?x=y HTTP/1.1\r\n\r\n"), expected);
+    let shortest = "GET /announce?x=y HTTP/1.1\r\nHost: tracker.test:3000\r\n\r\n";
+    assert_eq!(head(shortest), expected);
     assert_eq!(
-        head("POST /announce?x=y HTTP/1.1\r\n\r\n").resource,
+        head("POST /announce?x=y HTTP/1.1\r\nHost: x\r\n\r\n").resource,
         Resource::OtherMethod
     );
 }
 
 #[test]
 fn a_target_may_have_raw_bytes() {
-    let request = b"GET /announce?info_hash=\x00\x01\x7f\x80\xff\t\"<>{}|\\^` HTTP/1.1\r\n\r\n";
+    let request = b"GET /announce?info_hash=\x00\x01\x7f\x80\xff\t\"<>{}|\\^` HTTP/1.0\r\n\r\n";
     let Reading::Complete { head, .. } = whole(request) else {
         panic!();
     };
@@ -99,16 +102,115 @@ fn connections_stay_open_when_both_versions_say_so() {
     // Bodies are not read.
     assert!(keeps_alive("1.1", "Content-Length: 0\r\n"));
     assert!(!keeps_alive("1.1", "Content-Length: 5\r\n"));
-    assert!(!keeps_alive("1.1", "Content-Length: 0, 5\r\n"));
+    assert!(keeps_alive("1.1", "Content-Length: 00, 0\r\n"));
+    assert!(!keeps_alive("1.1", "Content-Length: 5 ,5\r\n"));
     assert!(!keeps_alive("1.1", "Transfer-Encoding: chunked\r\n"));
     // Without a body there is nothing to continue with.
     assert!(keeps_alive("1.1", "Expect: 100-continue\r\n"));
 }
 
 #[test]
+fn requests_without_an_end_or_a_server_are_refused() {
+    let with = |version: &str, headers: &str| {
+        let request = format!("GET / HTTP/{version}\r\n{headers}\r\n");
+        match whole(request.as_bytes()) {
+            Reading::Complete { head, .. } => Ok(head.host.map(str::to_owned)),
+            Reading::Fault(fault) => Err(fault),
+            Reading::Incomplete => panic!("{request}"),
+        }
+    };
+    for host in ["x", "tracker.test:3000", "[2001:db8::1]:80", "a_b.test"] {
+        let expected = Ok(Some(host.to_owned()));
+        assert_eq!(with("1.1", &format!("Host: {host}\r\n")), expected);
+        assert_eq!(with("1.0", &format!("hOsT:{host} \r\n")), expected);
+    }
+    // It may be empty, and with HTTP/1.0 missing.
+    assert_eq!(with("1.1", "Host:\r\n"), Ok(None));
+    assert_eq!(with("1.0", ""), Ok(None));
+    for headers in [
+        "",
+        "Hosts: x\r\n",
+        "Host: x\r\nHost: x\r\n",
+        "Host: x\r\na: b\r\nhost:\r\n",
+        "Host: a b\r\n",
+        "Host: a/b\r\n",
+        "Host: <b>\r\n",
+        "Host: user@host\r\n",
+        "Host: \u{e9}\r\n",
+        &format!("Host: {}\r\n", "a".repeat(300)),
+    ] {
+        assert_eq!(with("1.1", headers), Err(HttpFault::Host), "{headers}");
+        let is_missing = !headers.contains("Host:");
+        assert_eq!(with("1.0", headers).is_ok(), is_missing, "{headers}");
+    }
+    for length in [
+        "", "+5", "-5", "5 5", "0x5", "5.0", "5,", ",5", "5, 6", "0, 5", "five", "5;",
+    ] {
+        for version in ["1.0", "1.1"] {
+            let headers = format!("Host: x\r\nContent-Length: {length}\r\n");
+            assert_eq!(with(version, &headers), Err(HttpFault::Length), "{length}");
+        }
+    }
+    for lines in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\ncontent-length: +5\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: x\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "Transfer-Encoding: chunked, gzip\r\n",
+        "Transfer-Encoding: \r\n",
+    ] {
+        let headers = format!("Host: x\r\n{lines}");
+        assert_eq!(with("1.1", &headers), Err(HttpFault::Length), "{lines}");
+    }
+    for lines in [
+        "Content-Length: 5\r\nContent-Length: 05\r\n",
+        "Content-Length: 99999999999999999999999999\r\n",
+        "Transfer-Encoding: gzip, Chunked\r\n",
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+        assert!(!head(&request).keeps_alive, "{lines}");
+    }
+}
+
+#[test]
+fn knows_which_server_is_asked() {
+    let asked = |target: &str, headers: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\n{headers}\r\n");
+        let head = head(&request);
+        (head.scheme, head.host.map(str::to_owned))
+    };
+    let a = || Some("a".to_owned());
+    assert_eq!(asked("/", "Host: a\r\n"), (None, a()));
+    assert_eq!(
+        asked("/", "Host: a\r\nX-Forwarded-Proto: HTTPS\r\n"),
+        (Some(Scheme::Https), a())
+    );
+    assert_eq!(
+        asked("/", "Host: a\r\nX-Forwarded-Proto: https, http\r\n"),
+        (Some(Scheme::Http), a())
+    );
+    assert_eq!(
+        asked("/", "Host: a\r\nX-Forwarded-Proto: wss\r\n"),
+        (None, a())
+    );
+    assert_eq!(
+        asked("HTTPS://a/x", "Host: b\r\n"),
+        (Some(Scheme::Https), a())
+    );
+    assert_eq!(
+        asked("http://u@a", "Host: b\r\n"),
+        (Some(Scheme::Http), None)
+    );
+    assert_eq!(
+        asked("http:///x", "Host: b\r\n"),
+        (Some(Scheme::Http), None)
+    );
+}
+
+#[test]
 fn finds_the_wanted_header() {
     let wanted = |headers: &str| {
-        let request = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
         match whole(request.as_bytes()) {
             Reading::Complete { head, .. } => head
                 .wanted_header
@@ -131,8 +233,8 @@ fn finds_the_wanted_header() {
 
 #[test]
 fn requests_follow_each_other() {
-    let first = b"GET /health HTTP/1.1\r\n\r\n";
-    let all = [&first[..], b"GET /scrape HTTP/1.1\r\n\r\nGET"].concat();
+    let first = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    let all = [&first[..], b"GET /scrape HTTP/1.0\r\n\r\nGET"].concat();
     let Reading::Complete { length, .. } = Reading::of(&all, None) else {
         panic!();
     };
@@ -186,8 +288,8 @@ fn the_start_of_a_request_is_no_fault() {
 #[test]
 fn has_bounds() {
     let with_headers = |count| {
-        let mut request = b"GET / HTTP/1.1\r\n".to_vec();
-        for number in 0..count {
+        let mut request = b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec();
+        for number in 1..count {
             request.extend(format!("x-{number}: y\r\n").into_bytes());
         }
         request.extend(b"\r\n");
@@ -197,9 +299,9 @@ fn has_bounds() {
     assert_eq!(fault(&with_headers(65)), HttpFault::TooManyHeaders);
 
     let of_length = |length: usize| {
-        let around = "GET / HTTP/1.1\r\nx: \r\n\r\n".len();
+        let around = "GET / HTTP/1.0\r\nx: \r\n\r\n".len();
         format!(
-            "GET / HTTP/1.1\r\nx: {}\r\n\r\n",
+            "GET / HTTP/1.0\r\nx: {}\r\n\r\n",
             "y".repeat(length - around)
         )
         .into_bytes()
@@ -226,6 +328,8 @@ fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
         Just(&b"HEAD / HTTP/1.0\n"[..]),
         Just(&b"GET "[..]),
         Just(&b"Connection: close\r\n"[..]),
+        Just(&b"Host: tracker.test\r\n"[..]),
+        Just(&b"Content-Length: 5\r\n"[..]),
         Just(&b"X-Forwarded-For: 192.0.2.1\r\n"[..]),
         Just(&b"a: b"[..]),
         Just(&b"\r\n"[..]),

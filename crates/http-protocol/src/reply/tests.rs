@@ -157,7 +157,7 @@ fn framing_follows_the_request() {
         String::from_utf8(out).unwrap()
     };
     let common = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
-    let new = "GET / HTTP/1.1\r\n\r\n";
+    let new = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     assert_eq!(
         framed(new, true),
         format!("{common}Content-Length: 5\r\n\r\nhello")
@@ -167,7 +167,7 @@ fn framing_follows_the_request() {
         format!("{common}Connection: close\r\nContent-Length: 5\r\n\r\nhello")
     );
     assert_eq!(
-        framed("HEAD / HTTP/1.1\r\n\r\n", true),
+        framed("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", true),
         format!("{common}Content-Length: 5\r\n\r\n")
     );
     assert_eq!(

@@ -333,3 +333,35 @@ fn limits_are_said() {
     // Who is there already is never refused.
     fixture.announce("192.0.2.1", 'a', 1, "");
 }
+
+#[test]
+fn a_wrong_url_is_answered_with_the_right_one() {
+    let mut fixture = fixture();
+    for target in [
+        "/?info_hash=aaaaaaaaaaaaaaaaaaaa",
+        "/announce/",
+        "//announce",
+        "/announce.php?info_hash=aaaaaaaaaaaaaaaaaaaa",
+        "/KEY/announce",
+    ] {
+        let (outcome, body) = fixture.get("192.0.2.1", target);
+        assert_eq!(
+            body,
+            "d14:failure reason49:wrong URL: this tracker has tracker.test/announcee"
+        );
+        let expected = Outcome::unserved(RequestKind::Announce, Unserved::WrongUrl);
+        assert_eq!(outcome, expected);
+    }
+    let (outcome, body) = fixture.get("192.0.2.1", "https://other.test:8443/KEY/scrape");
+    assert!(
+        body.ends_with(":wrong URL: scrapes have https://other.test:8443/scrapee"),
+        "{body}"
+    );
+    assert_eq!(outcome.kind, RequestKind::Scrape);
+    // Nothing but a host stands there.
+    let (_, body) = fixture.get("192.0.2.1", "http://a<b>\"c/announce/");
+    assert!(
+        body.ends_with(":wrong URL: this tracker has /announcee"),
+        "{body}"
+    );
+}

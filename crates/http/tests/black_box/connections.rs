@@ -31,7 +31,7 @@ fn a_connection_is_closed_when_one_side_wants_it() {
             ("GET /health HTTP/1.0\r\n\r\n", "close"),
             // Its body is not read.
             (
-                "GET /health HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+                "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
                 "close",
             ),
         ] {
@@ -58,7 +58,12 @@ fn requests_in_a_row_are_answered_in_their_order() {
         let tracker = Tracker::start(kind);
         let mut client = tracker.client();
         let requests: String = (1..=100)
-            .map(|port| format!("GET {} HTTP/1.1\r\n\r\n", announce('a', port, "&numwant=1")))
+            .map(|port| {
+                format!(
+                    "GET {} HTTP/1.1\r\nHost: x\r\n\r\n",
+                    announce('a', port, "&numwant=1")
+                )
+            })
             .collect();
         client.send(requests);
         for others in 0..100 {

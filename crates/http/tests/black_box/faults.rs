@@ -25,13 +25,30 @@ fn what_is_no_http_is_told_so() {
                 400,
                 "not_http",
             ),
+            (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 400, "not_http"),
+            (
+                b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n".to_vec(),
+                400,
+                "not_http",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\n12345".to_vec(),
+                400,
+                "not_http",
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"
+                    .to_vec(),
+                400,
+                "not_http",
+            ),
             (
                 format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65)).into_bytes(),
                 431,
                 "too_long",
             ),
             (
-                format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(16 * 1024)).into_bytes(),
+                format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(16 * 1024)).into_bytes(),
                 431,
                 "too_long",
             ),
@@ -47,7 +64,8 @@ fn what_is_no_http_is_told_so() {
         }
         // Up to the bounds, it is a request.
         let mut client = tracker.client();
-        client.send(format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(64)));
+        let headers = "a: b\r\n".repeat(63);
+        client.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n"));
         assert_eq!(client.reply().status, 200);
     }
 }
@@ -99,7 +117,9 @@ fn who_goes_on_listening_is_answered() {
         let tracker = Tracker::start(kind);
         // It has sent everything, says so, and waits.
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
-        stream.write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut answer = String::new();
         std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
@@ -111,7 +131,7 @@ fn who_goes_on_listening_is_answered() {
 fn clients_that_go_away_hurt_nobody() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
-        for bytes in [&b""[..], b"GET", b"GET /health HTTP/1.1\r\n\r\n"] {
+        for bytes in [&b""[..], b"GET", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"] {
             for _ in 0..20 {
                 let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
                 stream.write_all(bytes).unwrap();
@@ -129,7 +149,7 @@ fn who_does_not_read_is_waited_for_only_so_long() {
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream.set_nonblocking(true).unwrap();
         // More requests than all buffers on the way have room for answers to.
-        let requests = "GET / HTTP/1.1\r\n\r\n".repeat(1000);
+        let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
         let deadline = Instant::now() + aquatic_test_harness::PATIENCE;
         loop {
             match stream.write(requests.as_bytes()) {

@@ -94,7 +94,7 @@ fn others_are_not_believed() {
 fn the_proxy_protocol_names_the_client() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
         let tracker = Tracker::with(kind, &[("network.proxy_protocol", "true")]);
-        let request = format!("GET {} HTTP/1.1\r\n\r\n", announce('a', 1, ""));
+        let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", announce('a', 1, ""));
         let mut client = Client::connect(tracker.ipv4(), false);
         client.send("PROXY TCP4 192.0.2.1 192.0.2.9 4000 80\r\n");
         client.send(&request);

@@ -1,6 +1,6 @@
 //! Announces, scrapes and pages, in every way to serve them.
 
-use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker};
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, TLS, Tracker};
 use crate::wire::announce;
 
 #[test]
@@ -48,7 +48,7 @@ fn pages_and_head() {
         assert_eq!(head.head, index.head);
         // The next answer is where it should be.
         assert_eq!(client.get("/favicon.ico").status, 404);
-        client.send("DELETE /announce HTTP/1.1\r\n\r\n");
+        client.send("DELETE /announce HTTP/1.1\r\nHost: x\r\n\r\n");
         let refused = client.reply();
         assert_eq!(refused.status, 405);
         assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
@@ -92,15 +92,45 @@ fn what_cannot_be_served_is_said_and_counted() {
 }
 
 #[test]
+fn a_wrong_url_is_answered_with_the_right_one() {
+    for kind in [PLAIN, TLS] {
+        let tracker = Tracker::start(kind);
+        let scheme = if kind.is_tls { "https" } else { "http" };
+        let mut client = tracker.client();
+        let query = announce('a', 1, "");
+        let query = query.trim_start_matches("/announce");
+        for path in [
+            "/",
+            "/announce/",
+            "//announce",
+            "/announce.php",
+            "/KEY/announce",
+        ] {
+            client.send(format!(
+                "GET {path}{query} HTTP/1.1\r\nHost: tracker.test:{}\r\n\r\n",
+                8080
+            ));
+            let reply = client.reply();
+            assert_eq!(reply.status, 200);
+            let reason =
+                format!("wrong URL: this tracker has {scheme}://tracker.test:8080/announce");
+            let expected = format!("d14:failure reason{}:{reason}e", reason.len());
+            assert_eq!(reply.text(), expected);
+        }
+        assert_eq!(tracker.unserved("wrong_url"), 5.0);
+    }
+}
+
+#[test]
 fn unusual_requests_are_served() {
     let tracker = Tracker::start(PLAIN);
     let mut client = tracker.client();
     let target = announce('a', 1, "&event=&numwant=-1&left&foo&uploaded=x&x==");
     for request in [
-        format!("GET http://tracker.test{target} HTTP/1.1\r\n\r\n"),
-        format!("GET {target} HTTP/1.1\r\nExpect: 100-continue\r\n\r\n"),
+        format!("GET http://tracker.test{target} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("GET {target} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n"),
         format!("GET {target} HTTP/1.1\nHost: x\n\n"),
-        format!("\r\nGET {target} HTTP/1.1\r\nContent-Length: 0\r\n\r\n"),
+        format!("\r\nGET {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
     ] {
         client.send(&request);
         let reply = client.reply();
@@ -108,7 +138,7 @@ fn unusual_requests_are_served() {
     }
     let raw = [
         &b"GET /announce?info_hash=\xff\x80\x01<>%41%e1%E1+abcdefghijk&peer_id="[..],
-        b"-XX1234-abcdefghijkl&port=1 HTTP/1.1\r\n\r\n",
+        b"-XX1234-abcdefghijkl&port=1 HTTP/1.1\r\nHost: x\r\n\r\n",
     ]
     .concat();
     client.send(raw);

@@ -253,6 +253,7 @@ impl<P: Protocol> Turn<'_, P> {
             output: &mut worker.buffers.output,
             others: &mut worker.outputs,
             is_draining: worker.drained_by.is_some(),
+            permit: &mut connection.permit,
         };
         worker
             .protocol

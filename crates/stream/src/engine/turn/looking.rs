@@ -207,6 +207,7 @@ impl<P: Protocol> Turn<'_, P> {
                 output: &mut worker.buffers.output,
                 others: &mut worker.outputs,
                 is_draining: worker.drained_by.is_some(),
+                permit: &mut connection.permit,
             };
             let progress = worker.protocol.receive(state, &mut exchange);
             consumed += progress.consumed;

@@ -1,0 +1,127 @@
+//! What headers say that matters here.
+
+use std::str;
+
+use httparse::Header;
+
+use super::{HttpFault, Scheme, Version};
+
+/// The most bytes of a host with its port: a name has 253 at most.
+const LONGEST_HOST: usize = 261;
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Headers<'a> {
+    has_close: bool,
+    has_keep_alive: bool,
+    has_body: bool,
+    /// That of `Host`, which may be empty.
+    pub(super) host: Option<&'a str>,
+    pub(super) forwarded_scheme: Option<Scheme>,
+    pub(super) wanted: Option<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    /// Looks at the headers, of which there are [`MAX_HEADERS`] at most.
+    ///
+    /// # Errors
+    ///
+    /// When they say that it cannot be told what is asked of whom, or where the
+    /// request ends.
+    ///
+    /// [`MAX_HEADERS`]: super::MAX_HEADERS
+    #[inline]
+    pub(super) fn collect(
+        headers: &[Header<'a>],
+        wanted: Option<&str>,
+        version: Version,
+    ) -> Result<Self, HttpFault> {
+        let mut found = Self::default();
+        let mut length = None;
+        for header in headers {
+            let (name, value) = (header.name, header.value);
+            if name.eq_ignore_ascii_case("host") {
+                // RFC 9112, 3.2: "more than one Host header field line or a Host
+                // header field with an invalid field value".
+                let is_first = found.host.is_none();
+                let host = host(value.trim_ascii()).filter(|_| is_first);
+                found.host = Some(host.ok_or(HttpFault::Host)?);
+            } else if name.eq_ignore_ascii_case("connection") {
+                for token in value.split(|&byte| byte == b',') {
+                    let token = token.trim_ascii();
+                    found.has_close |= token.eq_ignore_ascii_case(b"close");
+                    found.has_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            } else if name.eq_ignore_ascii_case("content-length") {
+                found.has_body |= add_length(value, &mut length)?;
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                found.has_body = true;
+                if !ends_with_chunked(value) {
+                    return Err(HttpFault::Length);
+                }
+            } else if name.eq_ignore_ascii_case("x-forwarded-proto") {
+                let last = value.rsplit(|&byte| byte == b',').next();
+                found.forwarded_scheme = Scheme::named(last.unwrap_or_default().trim_ascii());
+            }
+            if wanted.is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
+                found.wanted = Some(value);
+            }
+        }
+        // RFC 9112, 3.2: "any HTTP/1.1 request message that lacks a Host header
+        // field".
+        if found.host.is_none() && version == Version::Http11 {
+            return Err(HttpFault::Host);
+        }
+        Ok(found)
+    }
+
+    #[inline]
+    pub(super) fn keeps_alive(&self, version: Version) -> bool {
+        let wish = match version {
+            Version::Http11 => !self.has_close,
+            Version::Http10 => self.has_keep_alive && !self.has_close,
+        };
+        wish && !self.has_body
+    }
+}
+
+/// The value of `Content-Length`; returns whether there is a body.
+///
+/// RFC 9112, 6.3: an invalid value is "an unrecoverable error, unless the field
+/// value can be successfully parsed as a comma-separated list, all values in the
+/// list are valid, and all values in the list are the same".
+fn add_length<'a>(value: &'a [u8], before: &mut Option<&'a [u8]>) -> Result<bool, HttpFault> {
+    let mut has_body = false;
+    for number in value.split(|&byte| byte == b',') {
+        let number = number.trim_ascii();
+        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            return Err(HttpFault::Length);
+        }
+        // Any number of digits is a length, so it is compared as it is written.
+        let zeros = number.iter().take_while(|&&digit| digit == b'0').count();
+        let digits = &number[zeros..];
+        if before.is_some_and(|before| before != digits) {
+            return Err(HttpFault::Length);
+        }
+        *before = Some(digits);
+        has_body |= !digits.is_empty();
+    }
+    Ok(has_body)
+}
+
+/// RFC 9112, 6.3: "If a Transfer-Encoding header field is present in a request
+/// and the chunked transfer coding is not the final encoding, the message body
+/// length cannot be determined reliably".
+fn ends_with_chunked(value: &[u8]) -> bool {
+    let last = value.rsplit(|&byte| byte == b',').next();
+    last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// A host, with or without a port, if these are characters that can stand there
+/// (RFC 3986, 3.2.2): none of them means anything in a text or around a URL.
+pub(super) fn host(value: &[u8]) -> Option<&str> {
+    let is_allowed =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(byte);
+    let is_host = value.len() <= LONGEST_HOST && value.iter().all(is_allowed);
+    str::from_utf8(value).ok().filter(|_| is_host)
+}

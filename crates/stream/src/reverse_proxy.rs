@@ -1,0 +1,101 @@
+//! Reverse proxies, which speak for clients within the protocol.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::{AddressHeader, AddressHeaderFault, AddressRanges, Peer};
+
+/// Who is believed to speak for others, and where they say for whom.
+#[derive(Debug, Clone)]
+pub struct ReverseProxy {
+    /// The header in which they say for whom.
+    pub header: AddressHeader,
+    /// Their addresses.
+    pub trusted: AddressRanges,
+}
+
+impl ReverseProxy {
+    /// Where the client of a request is: what `value`, that of the header, says
+    /// if it is a trusted proxy that says so, and otherwise who is at the other
+    /// end of the connection.
+    ///
+    /// # Errors
+    ///
+    /// A trusted proxy does not say for whom it speaks.
+    #[inline]
+    pub fn client(&self, peer: &Peer, value: Option<&[u8]>) -> Result<IpAddr, AddressHeaderFault> {
+        if self.speaks_through(peer) {
+            let address = self.header.address(value);
+            return address.inspect_err(|fault| warn_of_fault(*fault, peer));
+        }
+        if value.is_some() {
+            warn_of_stranger(peer);
+        }
+        Ok(peer.address.ip())
+    }
+
+    /// Whether a trusted proxy is at the other end of the connection.
+    #[inline]
+    pub fn speaks_through(&self, peer: &Peer) -> bool {
+        self.trusted.contains(peer.transport.ip())
+    }
+}
+
+/// Says once what the operator has to look into; the metrics say how often.
+#[cold]
+fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
+    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
+
+    if !HAS_WARNED.swap(true, Relaxed) {
+        log::warn!(
+            "{fault}, in a request from {}; look at the configuration of the proxy, and at \
+             network.reverse_proxy_ip_header_name (said once)",
+            peer.transport.ip()
+        );
+    }
+}
+
+/// Says once who may be a proxy that is missing in the configuration.
+#[cold]
+fn warn_of_stranger(peer: &Peer) {
+    static HAS_WARNED: AtomicBool = AtomicBool::new(false);
+
+    if !HAS_WARNED.swap(true, Relaxed) {
+        log::warn!(
+            "{address} is not believed when it names the address of a client, because it is not \
+             one of network.trusted_proxies (said once)",
+            address = peer.transport.ip()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_speak_for_others() {
+        let proxy = ReverseProxy {
+            header: AddressHeader::new("X-Forwarded-For"),
+            trusted: ["10.0.0.0/8".parse().unwrap()].into_iter().collect(),
+        };
+        let peer = |transport: &str| {
+            let transport = transport.parse().unwrap();
+            Peer {
+                address: transport,
+                transport,
+                is_tls: false,
+            }
+        };
+        let client: IpAddr = [192, 0, 2, 1].into();
+        let named = Some(&b"198.51.100.7, 192.0.2.1"[..]);
+        assert_eq!(proxy.client(&peer("10.1.2.3:1"), named), Ok(client));
+        let fault = proxy.client(&peer("10.1.2.3:1"), None);
+        assert_eq!(fault, Err(AddressHeaderFault::Missing));
+        let fault = proxy.client(&peer("10.1.2.3:1"), Some(b"client"));
+        assert_eq!(fault, Err(AddressHeaderFault::NoAddress));
+        let stranger: IpAddr = [11, 0, 0, 1].into();
+        assert_eq!(proxy.client(&peer("11.0.0.1:1"), named), Ok(stranger));
+        assert_eq!(proxy.client(&peer("11.0.0.1:1"), None), Ok(stranger));
+    }
+}

@@ -169,6 +169,33 @@
         Seconds in which a client has to take what is sent to it.
       '';
     };
+    runs_behind_reverse_proxy = lib.mkOption {
+      type = lib.types.bool;
+      default = false;
+      description = ''
+        Whether the tracker is reached through a reverse proxy that names the
+        client's address in a header of the request that begins a connection.
+        Limits for each address then count the client, and not the proxy.
+      '';
+    };
+    reverse_proxy_ip_header_name = lib.mkOption {
+      type = lib.types.str;
+      default = "X-Forwarded-For";
+      description = ''
+        The header that names the client's address: X-Forwarded-For, X-Real-IP,
+        Forwarded, or another of the form of the first. Which letters are
+        capitals is all the same.
+      '';
+    };
+    reverse_proxy_ip_header_format = lib.mkOption {
+      type = lib.types.enum [ "last_address" ];
+      default = "last_address";
+      description = ''
+        What counts in that header.
+
+        - `"last_address"`: The last address in it, which is what the nearest proxy says.
+      '';
+    };
     proxy_protocol = lib.mkOption {
       type = lib.types.bool;
       default = false;
@@ -184,8 +211,9 @@
         "::1"
       ];
       description = ''
-        The proxies that are believed when proxy_protocol is true: IP addresses,
-        or networks such as 10.0.0.0/8. Connections of others are refused then.
+        The proxies that are believed: IP addresses, or networks such as
+        10.0.0.0/8. What others say about whom they speak for is ignored, and
+        connections of others are refused when proxy_protocol is true.
       '';
     };
   };
@@ -238,6 +266,14 @@
       description = ''
         Most peers of one torrent; with protocol.separate_families, of each
         family.
+      '';
+    };
+    max_peers_per_ip = lib.mkOption {
+      type = lib.types.ints.between 0 1000000000;
+      default = 0;
+      description = ''
+        Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
+        have over all torrents. 0: no limit.
       '';
     };
     max_torrents_per_connection = lib.mkOption {

@@ -13,14 +13,14 @@ const LONGEST_MESSAGE: usize = 1024;
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(bytes: &[u8]) {
-    let reading = Reading::of(bytes);
+    let reading = Reading::of(bytes, None);
     check_pieces_of_handshake(bytes, reading);
     let mut out = Vec::new();
     match reading {
         Reading::Complete { resource, length } => {
             assert!(0 < length && length <= bytes.len().min(MAX_REQUEST_LENGTH));
             match resource {
-                Resource::Upgrade(upgrade) => write_upgrade(&mut out, &upgrade),
+                Resource::Upgrade(upgrade) => write_upgrade(&mut out, upgrade.accept),
                 Resource::BadUpgrade(fault) => write_upgrade_fault(&mut out, fault),
                 Resource::Page { .. } => {}
             }
@@ -43,7 +43,7 @@ fn check_pieces_of_handshake(bytes: &[u8], whole: Reading<'_>) {
     // Not at every byte, which would take too long; but the fuzzer chooses.
     let step = bytes.len() / 16 + 1;
     for end in (0..bytes.len()).step_by(step) {
-        let reading = Reading::of(&bytes[..end]);
+        let reading = Reading::of(&bytes[..end], None);
         assert!(reading == Reading::Incomplete || reading == whole);
     }
 }

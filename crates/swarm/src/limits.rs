@@ -13,7 +13,8 @@ pub struct Limits {
     /// Peers of one torrent, in one swarm.
     pub max_peers_per_torrent: Option<NonZeroU32>,
     /// Peers of one source address over all torrents, of a /64 network for
-    /// IPv6. Not for WebTorrent, whose records hold no address.
+    /// IPv6. Not for a [`WebSwarm`](crate::WebSwarm), whose records hold no
+    /// address.
     pub max_peers_per_ip: Option<NonZeroU32>,
 }
 

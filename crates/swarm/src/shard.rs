@@ -224,6 +224,20 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         Ok((slot, position))
     }
 
+    /// Whether a peer with the key of `record` is there.
+    pub(crate) fn has(
+        &self,
+        info_hash: &InfoHash,
+        hash: u64,
+        record: &[u8; S],
+        rules: &Rules<'_>,
+    ) -> bool {
+        self.find(info_hash, hash).is_some_and(|slot| {
+            let peers = &self.torrents.at(slot).peers;
+            peers.find(record, rules.key).is_some()
+        })
+    }
+
     /// Removes a peer, if it is there exactly as in `record`.
     pub(crate) fn remove(
         &mut self,

@@ -203,6 +203,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         self.shard.scrape(&self.info_hash, self.hash, &rules)
     }
 
+    /// Whether a peer with the key of `record` is there, whichever connection
+    /// owns it (WebTorrent).
+    pub fn has(&self, record: &[u8; S]) -> bool {
+        let rules = self.swarm.rules();
+        self.shard.has(&self.info_hash, self.hash, record, &rules)
+    }
+
     /// Removes a peer if it is there exactly as in `record`: not if only its
     /// key is, because another connection owns it by now (WebTorrent).
     /// Returns whether it was.

@@ -60,6 +60,8 @@ pub struct Upgrade<'a> {
     /// What a browser says of the page that asks, such as
     /// `https://example.org`. Programs say what they like, or nothing.
     pub origin: Option<&'a [u8]>,
+    /// The value of the header that the caller asked for; of several, the last.
+    pub wanted_header: Option<&'a [u8]>,
     /// Path and query.
     pub target: &'a str,
 }
@@ -91,6 +93,9 @@ pub enum HttpFault {
     /// A line that is no header.
     #[error("a header of the request is malformed")]
     Header,
+    /// No `Host`, or several (RFC 9112, 3.2).
+    #[error("a request of HTTP/1.1 must have one header Host")]
+    Host,
     /// More than [`MAX_HEADERS`].
     #[error("the request has more than 64 headers")]
     TooManyHeaders,
@@ -122,10 +127,13 @@ pub enum UpgradeFault {
 impl<'a> Reading<'a> {
     /// Looks for a request at the start of `bytes`.
     ///
+    /// `wanted_header` is the name of the header whose value is wanted; which
+    /// letters are capitals is all the same.
+    ///
     /// A request that arrives in pieces is read from its start each time, so
     /// the pieces don't matter.
     #[must_use]
-    pub fn of(bytes: &'a [u8]) -> Self {
+    pub fn of(bytes: &'a [u8], wanted_header: Option<&str>) -> Self {
         /// What each TLS record of a handshake starts with.
         const TLS_HANDSHAKE: u8 = 22;
         if bytes.first() == Some(&TLS_HANDSHAKE) {
@@ -135,8 +143,11 @@ impl<'a> Reading<'a> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(within) {
+            Ok(httparse::Status::Complete(_)) if !has_one_host(&request) => {
+                Self::Fault(HttpFault::Host)
+            }
             Ok(httparse::Status::Complete(length)) => Self::Complete {
-                resource: Resource::find(&request),
+                resource: Resource::find(&request, wanted_header),
                 length,
             },
             Ok(httparse::Status::Partial) if within.len() == MAX_REQUEST_LENGTH => {
@@ -153,17 +164,18 @@ impl<'a> Reading<'a> {
 }
 
 impl<'a> Resource<'a> {
-    fn find(request: &httparse::Request<'_, 'a>) -> Self {
+    fn find(request: &httparse::Request<'_, 'a>, wanted_header: Option<&str>) -> Self {
         // A request that is complete has all of these.
         let method = request.method.unwrap_or_default();
         let target = request.path.unwrap_or_default();
-        let headers = Headers::collect(request.headers);
+        let headers = Headers::collect(request.headers, wanted_header);
         if method == "GET" && headers.upgrades_to_websocket {
             let is_version_11 = request.version == Some(1);
             return match headers.check(is_version_11) {
                 Ok(accept) => Self::Upgrade(Upgrade {
                     accept,
                     origin: headers.origin,
+                    wanted_header: headers.wanted,
                     target,
                 }),
                 Err(fault) => Self::BadUpgrade(fault),
@@ -176,6 +188,16 @@ impl<'a> Resource<'a> {
             Page::OtherMethod
         };
         Self::Page { page, is_head }
+    }
+}
+
+/// RFC 9112, 3.2: a server must refuse "any HTTP/1.1 request message that lacks
+/// a Host header field and any request message that contains more than one".
+fn has_one_host(request: &httparse::Request<'_, '_>) -> bool {
+    let is_host = |header: &&Header<'_>| header.name.eq_ignore_ascii_case("host");
+    match request.headers.iter().filter(is_host).count() {
+        0 => request.version == Some(0),
+        count => count == 1,
     }
 }
 
@@ -212,10 +234,11 @@ struct Headers<'a> {
     is_version_13: bool,
     key: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
+    wanted: Option<&'a [u8]>,
 }
 
 impl<'a> Headers<'a> {
-    fn collect(headers: &[Header<'a>]) -> Self {
+    fn collect(headers: &[Header<'a>], wanted: Option<&str>) -> Self {
         let mut found = Self::default();
         for &Header { name, value } in headers {
             if name.eq_ignore_ascii_case("upgrade") {
@@ -228,6 +251,9 @@ impl<'a> Headers<'a> {
                 found.key = Some(value.trim_ascii());
             } else if name.eq_ignore_ascii_case("origin") {
                 found.origin = Some(value.trim_ascii());
+            }
+            if wanted.is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
+                found.wanted = Some(value);
             }
         }
         found

@@ -13,7 +13,7 @@
 //! * [`Request`]: what a client says in a message, or a [`RequestFault`] that it
 //!   can be told.
 //! * [`AnnounceReply`], [`ScrapeReply`], [`RelayedOffer`], [`RelayedAnswer`],
-//!   [`Failure`]: what it is told.
+//!   [`Failure`]: what it is told; the last says again what was [`Sent`].
 //! * [`client`]: the other side, for load tests.
 
 #![forbid(unsafe_code)]
@@ -33,8 +33,8 @@ pub use handshake::{
     HttpFault, MAX_HEADERS, MAX_REQUEST_LENGTH, Page, Reading, Resource, Status, Upgrade,
     UpgradeFault, accept_key, write_fault, write_page, write_upgrade, write_upgrade_fault,
 };
-pub use reply::{AnnounceReply, Failure, RelayedAnswer, RelayedOffer, ScrapeReply};
+pub use reply::{AnnounceReply, Failure, Refused, RelayedAnswer, RelayedOffer, ScrapeReply};
 pub use request::{
     Action, Announce, Answer, Limits, Offer, OfferId, Request, RequestFault, RequestFaultKind,
-    Scrape, SessionDescription,
+    Scrape, Sent, SessionDescription,
 };

@@ -6,7 +6,7 @@
 
 use aquatic_bittorrent::{InfoHash, PeerId};
 
-use crate::request::{Action, OfferId, SessionDescription};
+use crate::request::{Action, OfferId, Sent, SessionDescription};
 use crate::text::{write_bytes, write_number, write_string};
 
 /// The answer to an announce.
@@ -160,29 +160,43 @@ impl<'b> ScrapeReply<'b> {
 /// A refusal, which says again what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure<'a> {
-    /// What was asked for, if that is known.
-    pub action: Option<Action>,
-    /// Which torrent, if that is known.
-    pub info_hash: Option<InfoHash>,
+    /// What was asked for.
+    pub refused: Refused<'a>,
     /// Why not; shown to users.
     pub reason: &'a str,
+}
+
+/// What was asked for, by which the client knows what was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused<'a> {
+    /// A request that names one torrent as it should.
+    Torrent(Action, InfoHash),
+    /// Another one.
+    Message(&'a Sent),
 }
 
 impl Failure<'_> {
     /// Appends the refusal.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        match self.action {
-            Some(Action::Announce) => out.extend_from_slice(b"\"action\":\"announce\","),
-            Some(Action::Scrape) => out.extend_from_slice(b"\"action\":\"scrape\","),
-            None => {}
+        out.extend_from_slice(b"{\"action\":");
+        match self.refused {
+            Refused::Torrent(action, info_hash) => {
+                out.extend_from_slice(match action {
+                    Action::Announce => b"\"announce\"",
+                    Action::Scrape => b"\"scrape\"",
+                });
+                out.extend_from_slice(b",\"info_hash\":");
+                write_bytes(out, &info_hash.0);
+            }
+            Refused::Message(sent) => {
+                out.extend_from_slice(sent.action().as_bytes());
+                if let Some(info_hash) = sent.info_hash() {
+                    out.extend_from_slice(b",\"info_hash\":");
+                    out.extend_from_slice(info_hash.as_bytes());
+                }
+            }
         }
-        if let Some(info_hash) = &self.info_hash {
-            out.extend_from_slice(b"\"info_hash\":");
-            write_bytes(out, &info_hash.0);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"failure reason\":");
+        out.extend_from_slice(b",\"failure reason\":");
         write_string(out, self.reason);
         out.push(b'}');
     }

@@ -6,11 +6,13 @@ mod fault;
 mod fields;
 mod loose;
 mod meaning;
+mod sent;
 
 pub use fault::{RequestFault, RequestFaultKind};
 use fields::Fields;
 use loose::Loose;
 use meaning::{Hashes, WrongOffer};
+pub use sent::Sent;
 
 /// How much of a request is of interest; the rest is read over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,34 +114,34 @@ impl<'a> Request<'a> {
     /// told with [`Failure`](crate::Failure).
     #[inline]
     pub fn parse(message: &'a str, limits: Limits) -> Result<Self, RequestFault> {
-        let fields = Fields::parse(message, limits).map_err(|_| RequestFault::NOT_JSON)?;
-        Self::from_fields(fields)
-    }
-
-    #[inline]
-    fn from_fields(fields: Fields<'a>) -> Result<Self, RequestFault> {
-        let action = fields.action.given();
-        let info_hash = match fields.info_hash {
-            Loose::Given(Hashes::One(info_hash)) => Some(info_hash),
-            _ => None,
+        let Ok(fields) = Fields::parse(message, limits) else {
+            return Err(fault(RequestFaultKind::NotJson, None, message));
         };
+        let action = fields.action.given();
         let request = match action {
-            Some(Action::Announce) => fields.announce(info_hash),
+            Some(Action::Announce) => fields.announce(),
             Some(Action::Scrape) => fields.scrape(),
             None => Err(RequestFaultKind::Action),
         };
-        request.map_err(|kind| RequestFault {
-            kind,
-            action,
-            info_hash,
-        })
+        request.map_err(|kind| fault(kind, action, message))
+    }
+}
+
+#[cold]
+fn fault(kind: RequestFaultKind, action: Option<Action>, message: &str) -> RequestFault {
+    RequestFault {
+        kind,
+        action,
+        sent: Sent::of(message),
     }
 }
 
 impl<'a> Fields<'a> {
     #[inline]
-    fn announce(self, info_hash: Option<InfoHash>) -> Result<Request<'a>, RequestFaultKind> {
-        let info_hash = info_hash.ok_or(RequestFaultKind::InfoHash)?;
+    fn announce(self) -> Result<Request<'a>, RequestFaultKind> {
+        let Loose::Given(Hashes::One(info_hash)) = self.info_hash else {
+            return Err(RequestFaultKind::InfoHash);
+        };
         let peer_id = self.peer_id.given().ok_or(RequestFaultKind::PeerId)?;
         let peer_id = PeerId(peer_id);
         if let Some(description) = self.answer.or_fault(RequestFaultKind::Answer)? {

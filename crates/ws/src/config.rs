@@ -11,7 +11,7 @@ use aquatic_service::config::{
     self, AccessListConfig, Addresses, Invalid, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
     SnapshotConfig,
 };
-use aquatic_stream::config::EventLoopConfig;
+use aquatic_stream::config::{AddressHeaderFormat, EventLoopConfig};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "schema")]
@@ -118,11 +118,22 @@ pub struct NetworkConfig {
     /// Seconds in which a client has to take what is sent to it.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
     pub write_timeout: u32,
+    /// Whether the tracker is reached through a reverse proxy that names the
+    /// client's address in a header of the request that begins a connection.
+    /// Limits for each address then count the client, and not the proxy.
+    pub runs_behind_reverse_proxy: bool,
+    /// The header that names the client's address: X-Forwarded-For, X-Real-IP,
+    /// Forwarded, or another of the form of the first. Which letters are
+    /// capitals is all the same.
+    pub reverse_proxy_ip_header_name: String,
+    /// What counts in that header.
+    pub reverse_proxy_ip_header_format: AddressHeaderFormat,
     /// Whether each connection begins with a header of the PROXY protocol,
     /// version 1 or 2, as HAProxy sends it.
     pub proxy_protocol: bool,
-    /// The proxies that are believed when proxy_protocol is true: IP addresses,
-    /// or networks such as 10.0.0.0/8. Connections of others are refused then.
+    /// The proxies that are believed: IP addresses, or networks such as
+    /// 10.0.0.0/8. What others say about whom they speak for is ignored, and
+    /// connections of others are refused when proxy_protocol is true.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -144,6 +155,9 @@ impl Default for NetworkConfig {
             handshake_timeout: 10,
             message_timeout: 10,
             write_timeout: 10,
+            runs_behind_reverse_proxy: false,
+            reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
+            reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
             proxy_protocol: false,
             trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
         }
@@ -194,6 +208,10 @@ pub struct LimitsConfig {
     /// family.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
     pub max_peers_per_torrent: usize,
+    /// Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
+    /// have over all torrents. 0: no limit.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
+    pub max_peers_per_ip: usize,
     /// Most torrents that are announced over one connection.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS_PER_CONNECTION.end())))]
     pub max_torrents_per_connection: usize,
@@ -204,6 +222,7 @@ impl Default for LimitsConfig {
         Self {
             max_torrents: 1_000_000,
             max_peers_per_torrent: 1_000_000,
+            max_peers_per_ip: 0,
             max_torrents_per_connection: 5_000,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use aquatic_service::clock::Clock;
 use aquatic_stream::{
-    ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol,
+    ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol, ReverseProxy,
 };
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, HttpFault, MAX_FRAME_HEADER, MAX_REQUEST_LENGTH, MessageReader,
@@ -25,6 +25,7 @@ pub(crate) struct Ws {
     office: Office,
     clock: Clock,
     messages: Messages,
+    reverse_proxy: Option<ReverseProxy>,
     counters: Arc<[Counters]>,
     number: usize,
 }
@@ -70,6 +71,7 @@ impl Ws {
         office: Office,
         clock: Clock,
         messages: Messages,
+        reverse_proxy: Option<ReverseProxy>,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
@@ -78,6 +80,7 @@ impl Ws {
             office,
             clock,
             messages,
+            reverse_proxy,
             counters,
             number,
         }
@@ -94,24 +97,30 @@ impl Ws {
     /// Looks at the request that begins a connection.
     fn begin(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         let peer = exchange.peer;
-        match Reading::of(exchange.input) {
+        let proxy = self.reverse_proxy.as_ref();
+        let wanted_header = proxy.map(|proxy| proxy.header.name());
+        match Reading::of(exchange.input, wanted_header) {
             Reading::Incomplete => Progress::INCOMPLETE,
             Reading::Complete {
                 resource: Resource::Upgrade(upgrade),
                 length,
             } if self.allows(&upgrade) => {
-                write_upgrade(exchange.output, &upgrade);
-                self.counters[self.number].count_upgrade();
-                let address = self.office.address(exchange.id);
-                self.office.opened(exchange.id);
-                *connection = Connection::Open(Conversation {
-                    reader: MessageReader::new(),
-                    session: Session::new(peer.address.ip(), address),
-                    was_pinged: false,
-                });
+                let accept = upgrade.accept;
+                let client = self.client(peer, upgrade.wanted_header);
+                let next = match client.and_then(|client| self.admit(client, exchange)) {
+                    Ok(client) => {
+                        self.upgrade(connection, exchange, accept, client);
+                        Next::Continue
+                    }
+                    Err(refused) => {
+                        write_page(exchange.output, refused.status, &refused.text, false);
+                        self.count_unserved(peer, RequestKind::Other, refused.reason);
+                        Next::Close
+                    }
+                };
                 Progress {
                     consumed: length,
-                    next: Next::Continue,
+                    next,
                 }
             }
             Reading::Complete { resource, length } => {
@@ -125,7 +134,7 @@ impl Ws {
             Reading::Fault(fault) => {
                 write_fault(exchange.output, fault);
                 let reason = match fault {
-                    HttpFault::NotHttp | HttpFault::Header => Unserved::NotHttp,
+                    HttpFault::NotHttp | HttpFault::Header | HttpFault::Host => Unserved::NotHttp,
                     HttpFault::Tls => Unserved::Tls,
                     HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
                 };
@@ -133,6 +142,51 @@ impl Ws {
                 CLOSING
             }
         }
+    }
+
+    /// Where the client is that begins a connection.
+    fn client(&self, peer: &Peer, header: Option<&[u8]>) -> Result<IpAddr, RefusedClient> {
+        let Some(proxy) = &self.reverse_proxy else {
+            return Ok(peer.address.ip());
+        };
+        proxy.client(peer, header).map_err(|fault| RefusedClient {
+            reason: Unserved::ProxyHeader,
+            status: Status::BadRequest,
+            text: format!("{fault}\n"),
+        })
+    }
+
+    /// Counts a connection that a proxy has made among those of its client.
+    fn admit(&self, client: IpAddr, exchange: &mut Exchange<'_>) -> Result<IpAddr, RefusedClient> {
+        let proxy = self.reverse_proxy.as_ref();
+        if proxy.is_some_and(|proxy| proxy.speaks_through(exchange.peer)) {
+            let counted = exchange.count_client(client);
+            counted.map_err(|error| RefusedClient {
+                reason: Unserved::MaxConnectionsPerIp,
+                status: Status::TooManyRequests,
+                text: format!("{error}\n"),
+            })?;
+        }
+        Ok(client)
+    }
+
+    /// Has a connection carry frames.
+    fn upgrade(
+        &mut self,
+        connection: &mut Connection,
+        exchange: &mut Exchange<'_>,
+        accept: [u8; 28],
+        client: IpAddr,
+    ) {
+        write_upgrade(exchange.output, accept);
+        self.counters[self.number].count_upgrade();
+        let address = self.office.address(exchange.id);
+        self.office.opened(exchange.id);
+        *connection = Connection::Open(Conversation {
+            reader: MessageReader::new(),
+            session: Session::new(client, address),
+            was_pinged: false,
+        });
     }
 
     /// Whether the page that asks may use the tracker.
@@ -215,6 +269,13 @@ impl Ws {
         self.count_unserved(exchange.peer, RequestKind::Other, reason);
         CLOSING
     }
+}
+
+/// Why a client may not begin a connection.
+struct RefusedClient {
+    reason: Unserved,
+    status: Status,
+    text: String,
 }
 
 /// The connection is closed, and what comes after this makes no sense. It is not

@@ -183,13 +183,15 @@ impl Forgotten {
 
 impl Unserved {
     /// All reasons, in the order of their numbers.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 25] = [
         Self::NotHttp,
         Self::Tls,
         Self::TooLong,
         Self::TooSlow,
         Self::Upgrade,
         Self::Origin,
+        Self::ProxyHeader,
+        Self::MaxConnectionsPerIp,
         Self::UnknownPath,
         Self::OtherMethod,
         Self::NotWebSocket,
@@ -202,8 +204,10 @@ impl Unserved {
         Self::NotAnnounced,
         Self::UnknownOffer,
         Self::ExpiredOffer,
+        Self::OffererGone,
         Self::MaxTorrents,
         Self::MaxPeersPerTorrent,
+        Self::MaxPeersPerIp,
         Self::MaxTorrentsPerConnection,
     ];
 
@@ -215,6 +219,8 @@ impl Unserved {
             Self::TooSlow => "too_slow",
             Self::Upgrade => "upgrade",
             Self::Origin => "origin",
+            Self::ProxyHeader => "proxy_header",
+            Self::MaxConnectionsPerIp => "max_connections_per_ip",
             Self::UnknownPath => "unknown_path",
             Self::OtherMethod => "other_method",
             Self::NotWebSocket => "not_websocket",
@@ -227,8 +233,10 @@ impl Unserved {
             Self::NotAnnounced => "not_announced",
             Self::UnknownOffer => "unknown_offer",
             Self::ExpiredOffer => "expired_offer",
+            Self::OffererGone => "offerer_gone",
             Self::MaxTorrents => "max_torrents",
             Self::MaxPeersPerTorrent => "max_peers_per_torrent",
+            Self::MaxPeersPerIp => "max_peers_per_ip",
             Self::MaxTorrentsPerConnection => "max_torrents_per_connection",
         }
     }

@@ -30,6 +30,7 @@ pub struct WsDaemon {
     counters: Arc<[Counters]>,
     clients: Vec<Arc<ClientCounts>>,
     running: Running,
+    certificate: Option<Arc<tls::Handle>>,
     housekeeping: Chore<Housekeeping>,
     status: String,
 }
@@ -59,7 +60,7 @@ impl Daemon for WsDaemon {
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         if let Some(files) = &settings.tls {
-            tls::load(&tls::Files {
+            tls::check(&tls::Files {
                 certificate: path_now(&files.certificate),
                 key: path_now(&files.key),
             })?;
@@ -103,9 +104,12 @@ impl Daemon for WsDaemon {
             |reader| snapshot::read(empty(), reader).map(|state| (state, 0)),
             empty,
         )?;
-        let (tls, renewal) = match &settings.tls {
-            Some(files) => {
-                let handle = Arc::new(tls::Handle::new(files.clone())?);
+        let certificate = match &settings.tls {
+            Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
+            None => None,
+        };
+        let (tls, renewal) = match certificate.clone() {
+            Some(handle) => {
                 start.reloads.push(handle.clone());
                 let renewal = Renewal {
                     handle: handle.clone(),
@@ -146,6 +150,7 @@ impl Daemon for WsDaemon {
                 Office::new(number, inboxes.clone(), counters.clone()),
                 clock,
                 settings.messages.clone(),
+                settings.reverse_proxy.clone(),
                 counters.clone(),
                 number,
             ))
@@ -158,12 +163,16 @@ impl Daemon for WsDaemon {
             counters,
             clients,
             running,
+            certificate,
             housekeeping: Chore::new(Housekeeping::new(settings.cleaning_interval)),
             status,
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
+        if let Some(certificate) = &self.certificate {
+            certificate.watch();
+        }
         self.housekeeping.tick(now, |housekeeping| {
             let list = self.state.access_list.current();
             let seconds = self.clock.at(now).monotonic_seconds;
@@ -181,6 +190,9 @@ impl Daemon for WsDaemon {
         self.housekeeping.add_figures(figures);
         counters::add_figures(&self.counters, figures);
         self.running.add_figures(figures);
+        if let Some(certificate) = &self.certificate {
+            certificate.add_figures(figures);
+        }
         clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
     }
 

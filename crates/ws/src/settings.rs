@@ -10,8 +10,8 @@ use aquatic_service::config::{
 };
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
-use aquatic_stream::AddressRanges;
-use aquatic_stream::config::{tls_files, trusted_proxies};
+use aquatic_stream::ReverseProxy;
+use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 use aquatic_swarm::Limits;
 
 use crate::config::Config;
@@ -38,6 +38,9 @@ pub struct Settings {
     pub certificate_grace: Duration,
     /// How connections are treated.
     pub connections: aquatic_stream::Settings,
+    /// Who is believed to speak for others, and where they say for whom;
+    /// `None` when clients speak for themselves.
+    pub reverse_proxy: Option<ReverseProxy>,
     /// How bytes of connections are read.
     pub messages: Messages,
     /// How requests are answered.
@@ -84,6 +87,14 @@ impl Settings {
         }
         .settings(&mut checks);
         let network = &config.network;
+        let proxies = ProxyKeys {
+            is_behind: network.runs_behind_reverse_proxy,
+            header_name: &network.reverse_proxy_ip_header_name,
+            header_format: network.reverse_proxy_ip_header_format,
+            proxy_protocol: network.proxy_protocol,
+            trusted: &network.trusted_proxies,
+        }
+        .check(&mut checks);
         let mut settings = Self {
             process,
             workers: listening.workers,
@@ -100,7 +111,8 @@ impl Settings {
                 config.cleaning.close_after_tls_update_grace_period,
                 limits::GRACE_SECONDS,
             ),
-            connections: connections(config, &mut checks),
+            connections: connections(config, &proxies, &mut checks),
+            reverse_proxy: proxies.reverse,
             messages: messages(config, &mut checks),
             rules: rules(config, &mut checks),
             are_families_apart: config.protocol.separate_families,
@@ -135,15 +147,12 @@ pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
     )
 }
 
-fn connections(config: &Config, checks: &mut Checks) -> aquatic_stream::Settings {
+fn connections(
+    config: &Config,
+    proxies: &Proxies,
+    checks: &mut Checks,
+) -> aquatic_stream::Settings {
     let network = &config.network;
-    let trusted = trusted_proxies(&network.trusted_proxies, checks);
-    if network.proxy_protocol && trusted.is_empty() {
-        checks.fail(
-            "network.trusted_proxies",
-            "at least one address is needed when proxy_protocol is true, or nobody could connect",
-        );
-    }
     let mut timeout = |key, seconds| checks.seconds(key, seconds, limits::TIMEOUT_SECONDS);
     let handshake_timeout = timeout("network.handshake_timeout", network.handshake_timeout);
     let message_timeout = timeout("network.message_timeout", network.message_timeout);
@@ -177,8 +186,8 @@ fn connections(config: &Config, checks: &mut Checks) -> aquatic_stream::Settings
                 limits::UNSENT_BYTES,
             )),
         },
-        proxy_protocol: network.proxy_protocol.then_some(trusted),
-        reverse_proxies: AddressRanges::default(),
+        proxy_protocol: proxies.proxy_protocol.clone(),
+        reverse_proxies: proxies.reverse_addresses(),
     }
 }
 
@@ -276,6 +285,10 @@ fn swarm_limits(config: &Config, checks: &mut Checks) -> Limits {
             config.limits.max_peers_per_torrent,
             limits::PEERS_PER_TORRENT,
         ),
-        None,
+        checks.optional(
+            "limits.max_peers_per_ip",
+            config.limits.max_peers_per_ip,
+            limits::PEERS_PER_IP,
+        ),
     )
 }

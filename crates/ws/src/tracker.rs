@@ -8,16 +8,18 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
 use aquatic_service::metrics::clients::ClientCounts;
-use aquatic_swarm::{self as swarm, HashKey, Refused, Scraped, WebSwarms};
+use aquatic_swarm::{self as swarm, HashKey, Scraped, WebSwarms};
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, RelayedAnswer, RelayedOffer,
-    Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, write_text,
+    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, Refused, RelayedAnswer,
+    RelayedOffer, Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
 mod outcome;
+mod peers_per_address;
 mod session;
 
 pub use outcome::{Outcome, RequestKind, Unserved};
+use peers_per_address::PeersPerAddress;
 pub use session::Session;
 
 /// What one tracker's workers share.
@@ -28,6 +30,8 @@ pub struct State {
     pub access_list: Arc<access_list::Handle>,
     /// How requests are answered.
     pub rules: Rules,
+    /// How many peers there are of each address, where that is limited.
+    peers_per_address: Option<PeersPerAddress>,
     /// The secret of the names of offers.
     offer_names: RandomState,
 }
@@ -114,8 +118,14 @@ impl State {
         hash_key: HashKey,
         access_list: Arc<access_list::Handle>,
     ) -> Self {
+        let peers_per_address = limits.max_peers_per_ip.map(PeersPerAddress::new);
+        let limits = swarm::Limits {
+            max_peers_per_ip: None,
+            ..limits
+        };
         Self {
             swarms: WebSwarms::new(hash_key, limits, are_families_apart),
+            peers_per_address,
             access_list,
             rules,
             offer_names: RandomState::new(),
@@ -160,7 +170,7 @@ impl Tracker {
         match Request::parse(message, limits) {
             Ok(Request::Announce(announce)) => self.announce(now, session, &announce, out, post),
             Ok(Request::Answer(answer)) => self.answer(now, session, &answer, out, post),
-            Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, out),
+            Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),
             Err(fault) => refuse_malformed(&fault, out),
         }
     }
@@ -172,6 +182,9 @@ impl Tracker {
         for (info_hash, peer_id) in session.torrents() {
             let record = record(peer_id, session.address());
             swarm.lock(info_hash).remove(&record);
+            if let Some(counts) = &self.state.peers_per_address {
+                counts.remove(session.source(), info_hash, peer_id);
+            }
             if let Some(clients) = &self.clients {
                 clients.peer_went(peer_id);
             }
@@ -190,7 +203,7 @@ impl Tracker {
             info_hash, peer_id, ..
         } = *request;
         let refuse = |reason: Unserved, out: &mut Vec<u8>| {
-            refuse(RequestKind::Announce, reason, Some(info_hash), out)
+            refuse(RequestKind::Announce, reason, info_hash, out)
         };
         let state = &*self.state;
         let rules = &state.rules;
@@ -202,9 +215,15 @@ impl Tracker {
         if known.is_some_and(|known| known != peer_id) {
             return refuse(Unserved::OtherPeerId, out);
         }
-        let is_full = session.torrents().len() >= rules.max_torrents_per_connection;
-        if known.is_none() && !is_stopped && is_full {
+        let is_new = known.is_none() && !is_stopped;
+        if is_new && session.torrents().len() >= rules.max_torrents_per_connection {
             return refuse(Unserved::MaxTorrentsPerConnection, out);
+        }
+        let counted = state.peers_per_address.as_ref().filter(|_| is_new);
+        if let Some(counts) = counted
+            && counts.add(session.source(), &info_hash, &peer_id).is_err()
+        {
+            return refuse(Unserved::MaxPeersPerIp, out);
         }
         if let Some(clients) = &self.clients {
             clients.count(&peer_id);
@@ -224,7 +243,12 @@ impl Tracker {
             let mut torrent = state.swarms.of(session.source()).lock(&info_hash);
             let announced = match torrent.announce(&announce, &mut self.random) {
                 Ok(announced) => announced,
-                Err(refused) => return refuse(refused.into(), out),
+                Err(refused) => {
+                    if let Some(counts) = counted {
+                        counts.remove(session.source(), &info_hash, &peer_id);
+                    }
+                    return refuse(refused.into(), out);
+                }
             };
             for peers in announced.peers.slices() {
                 self.receivers.extend(peers.iter().map(address_in));
@@ -238,6 +262,11 @@ impl Tracker {
         };
         if is_stopped {
             session.forget(&info_hash);
+            if let Some(counts) = &state.peers_per_address
+                && known.is_some()
+            {
+                counts.remove(session.source(), &info_hash, &peer_id);
+            }
         } else if known.is_none() {
             session.remember(info_hash, peer_id);
         }
@@ -286,19 +315,23 @@ impl Tracker {
             description,
         } = *request;
         let kind = RequestKind::Answer;
+        let refuse = |reason, out: &mut Vec<u8>| refuse(kind, reason, info_hash, out);
         if session.peer_id_on(&info_hash) != Some(peer_id) {
-            return refuse(kind, Unserved::NotAnnounced, Some(info_hash), out);
+            return refuse(Unserved::NotAnnounced, out);
         }
         let name = self.state.offer_name(info_hash, to_peer_id, offer_id);
         let sender = match post.take_offer(name, now.monotonic_seconds) {
             Ok(sender) => sender,
-            Err(NoSuchOffer::Unknown) => {
-                return refuse(kind, Unserved::UnknownOffer, Some(info_hash), out);
-            }
-            Err(NoSuchOffer::Expired) => {
-                return refuse(kind, Unserved::ExpiredOffer, Some(info_hash), out);
-            }
+            Err(NoSuchOffer::Unknown) => return refuse(Unserved::UnknownOffer, out),
+            Err(NoSuchOffer::Expired) => return refuse(Unserved::ExpiredOffer, out),
         };
+        // The connection may be open long after the peer has stopped there. It
+        // gets the answer also when another one owns the peer by now, as with
+        // clients that announce to several URLs of one tracker.
+        let swarm = self.state.swarms.of(session.source());
+        if !swarm.lock(&info_hash).has(&record(&to_peer_id, sender)) {
+            return refuse(Unserved::OffererGone, out);
+        }
         let relayed = RelayedAnswer {
             info_hash,
             from_peer_id: peer_id,
@@ -310,16 +343,19 @@ impl Tracker {
     }
 
     /// A forbidden torrent is as an unknown one, unless no other was asked for.
-    fn scrape(&mut self, session: &Session, request: &Scrape, out: &mut Vec<u8>) -> Outcome {
+    fn scrape(
+        &mut self,
+        session: &Session,
+        request: &Scrape,
+        message: &str,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         let kind = RequestKind::Scrape;
         let list = &self.state.access_list;
         let mut wanted = request.info_hashes.clone();
         if !wanted.is_empty() && !wanted.iter().any(|hash| list.allows(hash)) {
-            let named = match wanted[..] {
-                [one] => Some(one),
-                _ => None,
-            };
-            return refuse(kind, Unserved::Forbidden, named, out);
+            let sent = Sent::of(message);
+            return refuse_message(kind, Unserved::Forbidden, Refused::Message(&sent), out);
         }
         wanted.sort_unstable();
         wanted.dedup();
@@ -360,8 +396,7 @@ fn address_in(record: &[u8; 28]) -> Address {
 #[cold]
 fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Outcome {
     let failure = Failure {
-        action: fault.action,
-        info_hash: fault.info_hash,
+        refused: Refused::Message(&fault.sent),
         reason: &fault.to_string(),
     };
     write_text(out, |out| failure.write(out));
@@ -378,34 +413,36 @@ fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Outcome {
     Outcome::unserved(kind, reason)
 }
 
+/// Refuses an announce or an answer.
 #[cold]
-fn refuse(
+fn refuse(kind: RequestKind, reason: Unserved, info_hash: InfoHash, out: &mut Vec<u8>) -> Outcome {
+    let refused = Refused::Torrent(Action::Announce, info_hash);
+    refuse_message(kind, reason, refused, out)
+}
+
+#[cold]
+fn refuse_message(
     kind: RequestKind,
     reason: Unserved,
-    info_hash: Option<InfoHash>,
+    refused: Refused<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
-    let action = match kind {
-        RequestKind::Announce | RequestKind::Answer => Some(Action::Announce),
-        RequestKind::Scrape => Some(Action::Scrape),
-        RequestKind::Page | RequestKind::Other => None,
-    };
     let failure = Failure {
-        action,
-        info_hash,
+        refused,
         reason: reason.message(),
     };
     write_text(out, |out| failure.write(out));
     Outcome::unserved(kind, reason)
 }
 
-impl From<Refused> for Unserved {
-    fn from(refused: Refused) -> Self {
+impl From<swarm::Refused> for Unserved {
+    fn from(refused: swarm::Refused) -> Self {
+        use swarm::Refused;
+
         match refused {
             Refused::Torrents => Self::MaxTorrents,
             Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
-            // There is no such limit where peers have no address.
-            Refused::PeersPerIp => Self::MaxTorrentsPerConnection,
+            Refused::PeersPerIp => Self::MaxPeersPerIp,
         }
     }
 }

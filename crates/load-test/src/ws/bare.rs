@@ -144,14 +144,14 @@ impl Hub {
         touched.push(place);
         let mut at = 0;
         if !session.upgraded {
-            match Reading::of(&session.incoming) {
+            match Reading::of(&session.incoming, None) {
                 Reading::Incomplete => return Ok(()),
                 Reading::Complete {
                     resource: Resource::Upgrade(upgrade),
                     length,
                     ..
                 } => {
-                    write_upgrade(&mut session.pending, &upgrade);
+                    write_upgrade(&mut session.pending, upgrade.accept);
                     at = length;
                 }
                 _ => return Err(Over),

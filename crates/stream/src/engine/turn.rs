@@ -242,12 +242,13 @@ impl<P: Protocol> Turn<'_, P> {
     /// Tells the protocol of an interruption.
     fn ask(&mut self, interruption: Interruption, input: &mut [u8]) -> Next {
         let worker = &mut *self.worker;
-        let Stage::Open(state) = &mut self.connection.stage else {
+        let connection = &mut *self.connection;
+        let Stage::Open(state) = &mut connection.stage else {
             return Next::Close;
         };
         let mut exchange = Exchange {
             now: worker.now,
-            peer: &self.connection.peer,
+            peer: &connection.peer,
             id: self.id,
             input,
             output: &mut worker.buffers.output,

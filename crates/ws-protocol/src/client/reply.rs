@@ -25,9 +25,10 @@ pub enum Reply<'a> {
     Scrape(Vec<ScrapedTorrent>),
     /// A refusal.
     Failure {
-        /// What was asked for, if it says so.
+        /// What was asked for, if it says so. A tracker may say again what was
+        /// wrong, which counts as nothing.
         action: Option<Action>,
-        /// Which torrent, if it says so.
+        /// Which torrent, if it says so, in the same way.
         info_hash: Option<InfoHash>,
         /// Why not.
         reason: Cow<'a, str>,
@@ -61,8 +62,10 @@ pub enum ReplyFault {
 /// All that a message may say.
 #[derive(serde::Deserialize)]
 struct Fields<'a> {
-    action: Option<ActionName>,
-    info_hash: Option<Bytes>,
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    info_hash: Option<&'a RawValue>,
     peer_id: Option<Bytes>,
     offer_id: Option<Bytes>,
     #[serde(borrow)]
@@ -124,18 +127,17 @@ impl<'a> Reply<'a> {
     /// It is not what a tracker says.
     pub fn parse(message: &'a str) -> Result<Self, ReplyFault> {
         let fields: Fields<'a> = serde_json::from_str(message)?;
-        let action = fields.action.map(|action| match action {
-            ActionName::Announce => Action::Announce,
-            ActionName::Scrape => Action::Scrape,
-        });
-        let info_hash = fields.info_hash.map(|bytes| InfoHash(bytes.0));
+        let action = value::<ActionName>(fields.action);
+        let info_hash = value::<Bytes>(fields.info_hash);
         if let Some(reason) = fields.failure_reason {
             return Ok(Self::Failure {
-                action,
-                info_hash,
+                action: action.ok().flatten().map(Action::from),
+                info_hash: info_hash.ok().flatten().map(InfoHash::from),
                 reason,
             });
         }
+        let info_hash = info_hash?.map(InfoHash::from);
+        action?;
         if let Some(files) = fields.files {
             return Ok(Self::Scrape(files.into_iter().map(scraped).collect()));
         }
@@ -166,6 +168,25 @@ impl<'a> Reply<'a> {
                 description,
             })
         })
+    }
+}
+
+fn value<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<Option<T>, ReplyFault> {
+    Ok(raw.map(|raw| serde_json::from_str(raw.get())).transpose()?)
+}
+
+impl From<ActionName> for Action {
+    fn from(name: ActionName) -> Self {
+        match name {
+            ActionName::Announce => Self::Announce,
+            ActionName::Scrape => Self::Scrape,
+        }
+    }
+}
+
+impl From<Bytes> for InfoHash {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes.0)
     }
 }
 

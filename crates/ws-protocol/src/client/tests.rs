@@ -9,7 +9,7 @@ const NONCE: [u8; 16] = *b"the sample nonce";
 fn shakes_hands_with_the_server() {
     let mut request = Vec::new();
     write_upgrade_request(&mut request, "127.0.0.1:3000", "/announce", NONCE);
-    let Reading::Complete { resource, length } = Reading::of(&request) else {
+    let Reading::Complete { resource, length } = Reading::of(&request, None) else {
         panic!("no request");
     };
     assert_eq!(length, request.len());
@@ -18,7 +18,7 @@ fn shakes_hands_with_the_server() {
     };
     assert_eq!(upgrade.target, "/announce");
     let mut answer = Vec::new();
-    write_upgrade(&mut answer, &upgrade);
+    write_upgrade(&mut answer, upgrade.accept);
     let length = answer.len();
     for end in 0..length {
         let reading = UpgradeReading::of(&answer[..end], NONCE);

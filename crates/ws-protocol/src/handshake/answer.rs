@@ -2,7 +2,7 @@
 
 use crate::text::write_number;
 
-use super::{HttpFault, Upgrade, UpgradeFault};
+use super::{HttpFault, UpgradeFault};
 
 /// How a request was answered, of the codes of RFC 9110.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,24 +21,27 @@ pub enum Status {
     RequestTimeout,
     /// 426: only WebSocket can be spoken here.
     UpgradeRequired,
+    /// 429: the client has as many connections as it may.
+    TooManyRequests,
     /// 431: headers, or the whole request, beyond the bounds.
     HeadersTooLarge,
     /// 503: the tracker cannot answer now.
     Unavailable,
 }
 
-/// Appends the answer after which frames may be sent.
+/// Appends the answer after which frames may be sent, with what the key of the
+/// [`Upgrade`](super::Upgrade) is answered with.
 ///
 /// Extensions and protocols that were offered are declined by saying nothing of
 /// them (RFC 6455, 4.2.2).
-pub fn write_upgrade(out: &mut Vec<u8>, upgrade: &Upgrade<'_>) {
+pub fn write_upgrade(out: &mut Vec<u8>, accept: [u8; 28]) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\n\
           Upgrade: websocket\r\n\
           Connection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
-    out.extend_from_slice(&upgrade.accept);
+    out.extend_from_slice(&accept);
     out.extend_from_slice(b"\r\n\r\n");
 }
 
@@ -67,7 +70,9 @@ pub fn write_page(out: &mut Vec<u8>, status: Status, text: &str, is_head: bool) 
 /// Appends the answer to what is no request. The connection is to be closed.
 pub fn write_fault(out: &mut Vec<u8>, fault: HttpFault) {
     let status = match fault {
-        HttpFault::NotHttp | HttpFault::Tls | HttpFault::Header => Status::BadRequest,
+        HttpFault::NotHttp | HttpFault::Tls | HttpFault::Header | HttpFault::Host => {
+            Status::BadRequest
+        }
         HttpFault::TooManyHeaders | HttpFault::TooLong => Status::HeadersTooLarge,
     };
     write_page(out, status, &format!("{fault}\n"), false);
@@ -96,6 +101,7 @@ impl Status {
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
             Self::UpgradeRequired => "426 Upgrade Required",
+            Self::TooManyRequests => "429 Too Many Requests",
             Self::HeadersTooLarge => "431 Request Header Fields Too Large",
             Self::Unavailable => "503 Service Unavailable",
         }

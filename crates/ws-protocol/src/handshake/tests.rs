@@ -13,7 +13,7 @@ const REQUEST: &str = "GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
 fn resource(request: &str) -> Resource<'_> {
-    match Reading::of(request.as_bytes()) {
+    match Reading::of(request.as_bytes(), None) {
         Reading::Complete { resource, length } => {
             assert_eq!(length, request.len());
             resource
@@ -30,7 +30,7 @@ fn answers_the_example_of_the_specification() {
     assert_eq!(upgrade.origin, Some(&b"http://example.com"[..]));
     assert_eq!(upgrade.target, "/chat");
     let mut out = Vec::new();
-    write_upgrade(&mut out, &upgrade);
+    write_upgrade(&mut out, upgrade.accept);
     let expected = "HTTP/1.1 101 Switching Protocols\r\n\
         Upgrade: websocket\r\n\
         Connection: Upgrade\r\n\
@@ -41,10 +41,13 @@ fn answers_the_example_of_the_specification() {
 #[test]
 fn pieces_are_waited_for() {
     for end in 0..REQUEST.len() {
-        assert_eq!(Reading::of(&REQUEST.as_bytes()[..end]), Reading::Incomplete);
+        assert_eq!(
+            Reading::of(&REQUEST.as_bytes()[..end], None),
+            Reading::Incomplete
+        );
     }
     let more = format!("{REQUEST}\u{81}");
-    let Reading::Complete { length, .. } = Reading::of(more.as_bytes()) else {
+    let Reading::Complete { length, .. } = Reading::of(more.as_bytes(), None) else {
         panic!("no request");
     };
     assert_eq!(length, REQUEST.len());
@@ -146,6 +149,13 @@ fn no_requests() {
         ("GET /\r\n\r\n", HttpFault::NotHttp, 400),
         ("GET / HTTP/1.1\r\nA b\r\n\r\n", HttpFault::Header, 400),
         ("GET / HTTP/1.1\r\nA: \0\r\n\r\n", HttpFault::Header, 400),
+        ("GET / HTTP/1.1\r\n\r\n", HttpFault::Host, 400),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+            HttpFault::Host,
+            400,
+        ),
+        (&REQUEST.replace("Host", "Ghost"), HttpFault::Host, 400),
         (
             &format!("GET / HTTP/1.1\r\n{many}\r\n"),
             HttpFault::TooManyHeaders,
@@ -157,7 +167,7 @@ fn no_requests() {
             431,
         ),
     ] {
-        assert_eq!(Reading::of(request.as_bytes()), Reading::Fault(fault));
+        assert_eq!(Reading::of(request.as_bytes(), None), Reading::Fault(fault));
         let mut out = Vec::new();
         write_fault(&mut out, fault);
         assert!(out.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));

@@ -82,9 +82,8 @@ fn scrapes_are_answered() {
 
 #[test]
 fn failures_say_again_what_was_asked_for() {
-    let mut failure = Failure {
-        action: Some(Action::Announce),
-        info_hash: Some(InfoHash([b'a'; 20])),
+    let failure = Failure {
+        refused: Refused::Torrent(Action::Announce, InfoHash([b'a'; 20])),
         reason: "action must be \"announce\"",
     };
     let a = "a".repeat(20);
@@ -93,12 +92,45 @@ fn failures_say_again_what_was_asked_for() {
         written(|out| failure.write(out)),
         format!(r#"{{"action":"announce","info_hash":"{a}",{reason}}}"#)
     );
-    failure.action = Some(Action::Scrape);
-    failure.info_hash = None;
-    let expected = format!(r#"{{"action":"scrape",{reason}}}"#);
-    assert_eq!(written(|out| failure.write(out)), expected);
-    failure.action = None;
-    assert_eq!(written(|out| failure.write(out)), format!("{{{reason}}}"));
+    let failure = Failure {
+        refused: Refused::Torrent(Action::Scrape, InfoHash([b'a'; 20])),
+        ..failure
+    };
+    assert_eq!(
+        written(|out| failure.write(out)),
+        format!(r#"{{"action":"scrape","info_hash":"{a}",{reason}}}"#)
+    );
+    for (message, expected) in [
+        (r#"{"action":"scrape"}"#, r#""action":"scrape""#),
+        (
+            r#"{"action":"announce","info_hash":"x"}"#,
+            r#""action":"announce","info_hash":"x""#,
+        ),
+        (
+            r#"{"action":"dance","info_hash":[7]}"#,
+            r#""action":"dance","info_hash":[7]"#,
+        ),
+        ("no json", r#""action":"announce","info_hash":"""#),
+    ] {
+        let sent = Sent::of(message);
+        let failure = Failure {
+            refused: Refused::Message(&sent),
+            ..failure
+        };
+        let written = written(|out| failure.write(out));
+        assert_eq!(written, format!("{{{expected},{reason}}}"));
+        let reply = Reply::parse(&written);
+        assert!(
+            matches!(
+                reply,
+                Ok(Reply::Failure {
+                    info_hash: None,
+                    ..
+                })
+            ),
+            "{reply:?}"
+        );
+    }
 }
 
 proptest! {
@@ -136,9 +168,10 @@ proptest! {
         });
         prop_assert_eq!(Reply::parse(&text).unwrap(), Reply::Scrape(torrents));
 
-        let (action, info_hash) = (Some(Action::Scrape), Some(info_hash));
-        let failure = Failure { action, info_hash, reason: &reason };
+        let refused = Refused::Torrent(Action::Scrape, info_hash);
+        let failure = Failure { refused, reason: &reason };
         let text = written(|out| failure.write(out));
+        let (action, info_hash) = (Some(Action::Scrape), Some(info_hash));
         let reason = reason.as_str().into();
         let expected = Reply::Failure { action, info_hash, reason };
         prop_assert_eq!(Reply::parse(&text).unwrap(), expected);

@@ -2,20 +2,18 @@
 
 use std::fmt;
 
-use aquatic_bittorrent::InfoHash;
-
-use super::Action;
+use super::{Action, Sent};
 
 /// Why a message is not served, and what is known of it for the reply. Shown as
 /// what the client is to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFault {
     /// What is wrong.
     pub kind: RequestFaultKind,
     /// What was asked for, if that can be said.
     pub action: Option<Action>,
-    /// The torrent, if it is named properly.
-    pub info_hash: Option<InfoHash>,
+    /// What the refusal is to say again.
+    pub sent: Sent,
 }
 
 /// What is wrong with a message. The texts are meant for the client.
@@ -63,15 +61,6 @@ pub enum RequestFaultKind {
     /// An answer to nothing.
     #[error("offer_id must be a string of 20 characters, one for each byte")]
     OfferId,
-}
-
-impl RequestFault {
-    /// A message of which nothing is known.
-    pub const NOT_JSON: Self = Self {
-        kind: RequestFaultKind::NotJson,
-        action: None,
-        info_hash: None,
-    };
 }
 
 impl fmt::Display for RequestFault {

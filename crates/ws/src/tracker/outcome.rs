@@ -39,6 +39,10 @@ pub enum Unserved {
     Upgrade,
     /// It comes from a page that may not use the tracker.
     Origin,
+    /// A trusted proxy does not say for whom it speaks.
+    ProxyHeader,
+    /// Its client has as many connections as an address may have.
+    MaxConnectionsPerIp,
     /// There is nothing at its path.
     UnknownPath,
     /// It has another method than GET and HEAD.
@@ -64,10 +68,14 @@ pub enum Unserved {
     UnknownOffer,
     /// It answers an offer too late.
     ExpiredOffer,
+    /// It answers the offer of a peer that has left the torrent since.
+    OffererGone,
     /// The tracker has as many torrents as it may.
     MaxTorrents,
     /// The torrent has as many peers as it may.
     MaxPeersPerTorrent,
+    /// The client's address has as many peers as it may.
+    MaxPeersPerIp,
     /// The connection has announced as many torrents as it may.
     MaxTorrentsPerConnection,
 }
@@ -102,8 +110,10 @@ impl Unserved {
                 "there is no offer with this offer_id from to_peer_id that could be answered"
             }
             Self::ExpiredOffer => "the offer is too old to be answered",
+            Self::OffererGone => "the peer of to_peer_id has left the torrent",
             Self::MaxTorrents => "tracker has reached its maximum of torrents",
             Self::MaxPeersPerTorrent => "torrent has reached its maximum of peers",
+            Self::MaxPeersPerIp => "address has reached its maximum of peers",
             Self::MaxTorrentsPerConnection => "connection has reached its maximum of torrents",
             // Answered where they are found, with what is known there.
             _ => "request is malformed",

@@ -85,7 +85,10 @@ impl Fixture {
     }
 
     fn with(rules: Rules, are_families_apart: bool) -> Self {
-        let limits = swarm::Limits::default();
+        Self::limited(rules, are_families_apart, swarm::Limits::default())
+    }
+
+    fn limited(rules: Rules, are_families_apart: bool, limits: swarm::Limits) -> Self {
         let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
         let state = State::new(rules, limits, are_families_apart, key, list);
@@ -268,6 +271,77 @@ fn an_offer_is_answered_once_and_in_time() {
 }
 
 #[test]
+fn who_has_left_gets_no_answer() {
+    let mut fixture = Fixture::new();
+    fixture.announce(0, 'p', json!({}));
+    let refused = |fixture: &mut Fixture| {
+        let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
+        let reason = Unserved::OffererGone;
+        assert_eq!(outcome, Outcome::unserved(RequestKind::Answer, reason));
+        let reply = reply.unwrap();
+        assert_eq!(
+            (&reply["action"], &reply["info_hash"]),
+            (&json!("announce"), &json!(HASH))
+        );
+        assert_eq!(
+            reply["failure reason"],
+            "the peer of to_peer_id has left the torrent"
+        );
+        assert!(fixture.post.answers.is_empty());
+    };
+    fixture.announce(1, 'q', offers(1));
+    fixture.announce(1, 'q', json!({"event": "stopped"}));
+    refused(&mut fixture);
+    fixture.announce(1, 'q', offers(1));
+    fixture.close(1);
+    refused(&mut fixture);
+    // A client that has announced to two URLs of the tracker has not left.
+    fixture.announce(1, 'q', offers(1));
+    fixture.announce(2, 'q', json!({}));
+    let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
+    assert_eq!(
+        (outcome, reply),
+        (Outcome::served(RequestKind::Answer), None)
+    );
+    assert_eq!(fixture.post.answers.pop().unwrap().0, 1);
+}
+
+#[test]
+fn peers_of_an_address_are_bounded() {
+    let limits = swarm::Limits {
+        max_peers_per_torrent: std::num::NonZeroU32::new(3),
+        max_peers_per_ip: std::num::NonZeroU32::new(2),
+        ..swarm::Limits::default()
+    };
+    let mut fixture = Fixture::limited(RULES, false, limits);
+    let refused = |fixture: &mut Fixture, connection, peer, expected| {
+        let (outcome, _) = fixture.say(connection, &announce(peer, json!({})));
+        assert_eq!(outcome.unserved, Some(expected));
+    };
+    fixture.announce(0, 'p', json!({}));
+    fixture.announce(1, 'q', json!({}));
+    refused(&mut fixture, 3, 'r', Unserved::MaxPeersPerIp);
+    // Those that are there are served, and those of other addresses.
+    fixture.announce(0, 'p', json!({}));
+    fixture.announce(2, 's', json!({}));
+    // Over another connection, a peer is the same.
+    fixture.announce(4, 'q', json!({}));
+    fixture.close(1);
+    refused(&mut fixture, 3, 'r', Unserved::MaxPeersPerIp);
+    fixture.announce(0, 'p', json!({"event": "stopped"}));
+    fixture.announce(3, 'r', json!({}));
+    fixture.close(4);
+    fixture.close(3);
+    // What the swarm refuses does not count.
+    fixture.announce(5, 't', json!({}));
+    fixture.announce(0, 'p', json!({}));
+    refused(&mut fixture, 6, 'u', Unserved::MaxPeersPerTorrent);
+    refused(&mut fixture, 6, 'v', Unserved::MaxPeersPerTorrent);
+    fixture.close(5);
+    fixture.announce(6, 'w', json!({}));
+}
+
+#[test]
 fn the_newer_connection_owns_the_peer() {
     let mut fixture = Fixture::new();
     fixture.announce(0, 'p', json!({}));
@@ -379,7 +453,10 @@ fn what_is_malformed_gets_a_reply() {
     ] {
         let (outcome, reply) = fixture.say(0, &message);
         assert!(outcome.unserved.is_some(), "{message}");
-        assert!(reply.unwrap()["failure reason"].is_string(), "{message}");
+        let reply = reply.unwrap();
+        assert!(reply["failure reason"].is_string(), "{message}");
+        assert!(reply["action"].is_string(), "{message}");
+        assert!(reply["info_hash"].is_string(), "{message}");
     }
     assert!(fixture.sessions[&0].torrents().is_empty());
 }

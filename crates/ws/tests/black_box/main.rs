@@ -14,6 +14,7 @@ mod limits;
 mod messages;
 mod odd_machines;
 mod pages;
+mod proxies;
 mod relaying;
 mod service;
 mod tracker;

@@ -69,30 +69,42 @@ fn malformed_messages_get_an_error_that_names_what_is_known() {
         client.send(frame(TEXT, text.as_bytes()));
         let reply = client.reply();
         assert!(reply["failure reason"].is_string(), "{text}: {reply}");
+        assert_eq!(reply["action"], "announce", "{text}: {reply}");
+        assert_eq!(reply["info_hash"], "", "{text}: {reply}");
     }
     let faulty = |more: Value| announce('a', 'p', more);
-    for (message, has_hash) in [
-        (faulty(json!({"info_hash": "short"})), false),
-        (faulty(json!({"info_hash": "a".repeat(21)})), false),
-        (faulty(json!({"info_hash": "ł".repeat(20)})), false),
-        (faulty(json!({"peer_id": "short"})), true),
-        (faulty(json!({"peer_id": 1})), true),
-        (faulty(json!({"offers": "none"})), true),
-        (
-            faulty(json!({"offers": [{"offer_id": "x", "offer": {}}]})),
-            true,
-        ),
-        (faulty(json!({"answer": {}, "to_peer_id": "x"})), true),
+    for message in [
+        faulty(json!({"info_hash": ""})),
+        faulty(json!({"info_hash": "short"})),
+        faulty(json!({"info_hash": "a".repeat(21)})),
+        faulty(json!({"info_hash": "a".repeat(40)})),
+        faulty(json!({"info_hash": "ł".repeat(20)})),
+        faulty(json!({"info_hash": 5})),
+        faulty(json!({"info_hash": ["a"]})),
+        faulty(json!({"info_hash": {"a": true}})),
+        faulty(json!({"peer_id": "short"})),
+        faulty(json!({"peer_id": 1})),
+        faulty(json!({"offers": "none"})),
+        faulty(json!({"offers": [{"offer_id": "x", "offer": {}}]})),
+        faulty(json!({"answer": {}, "to_peer_id": "x"})),
     ] {
         let reply = client.ask(&message);
         assert!(reply["failure reason"].is_string(), "{message}: {reply}");
         assert_eq!(reply["action"], "announce", "{message}: {reply}");
-        assert_eq!(
-            reply["info_hash"] == name('a'),
-            has_hash,
-            "{message}: {reply}"
-        );
+        assert_eq!(reply["info_hash"], message["info_hash"], "{reply}");
     }
+    let reply = client.ask(&faulty(json!({"info_hash": "é".repeat(10_000)})));
+    let start = reply["info_hash"].as_str().unwrap();
+    assert!((20..100).contains(&start.chars().count()), "{start}");
+    let reply = client.ask(&faulty(json!({"info_hash": null})));
+    assert_eq!(reply["info_hash"], "", "what npm's client can read");
+    let reply = client.ask(&json!({"action": "dance", "info_hash": name('a')}));
+    assert_eq!(
+        (&reply["action"], &reply["info_hash"]),
+        (&json!("dance"), &json!(name('a')))
+    );
+    let reply = client.ask(&json!({"action": "scrape", "info_hash": ["a", 5]}));
+    assert_eq!(reply["info_hash"], json!(["a", 5]));
     let reply = client.ask(&json!({"action": "scrape"}));
     assert_eq!(reply["action"], "scrape");
     assert!(reply["failure reason"].is_string());
@@ -134,4 +146,23 @@ fn caps_give_errors() {
     ] {
         assert_eq!(tracker.unserved(reason), 1.0, "{reason}");
     }
+}
+
+#[test]
+fn peers_of_an_address_can_be_capped() {
+    let tracker = Tracker::with(PLAIN, &[("limits.max_peers_per_ip", "1")]);
+    let mut first = tracker.client();
+    first.announce('a', 'p', json!({}));
+    let mut second = tracker.client();
+    let reply = second.ask(&announce('b', 'q', json!({})));
+    assert_eq!(
+        reply["failure reason"],
+        "address has reached its maximum of peers"
+    );
+    let mut third = tracker.client_ipv6();
+    third.announce('b', 'r', json!({}));
+    drop(first);
+    tracker.await_metric("peers", &[], 1.0);
+    second.announce('b', 'q', json!({}));
+    assert_eq!(tracker.unserved("max_peers_per_ip"), 1.0);
 }

@@ -54,13 +54,14 @@ fn bad_requests_are_told_so() {
         for (bytes, status) in [
             ("\x01\x02\x03\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\n\r\n", "400"),
             (long.as_str(), "431"),
             (
-                "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
                 "426",
             ),
             (
-                "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n",
                 "400",
             ),

@@ -109,8 +109,8 @@ fn the_newer_connection_owns_a_peer() {
 }
 
 #[test]
-fn an_answer_to_who_has_gone_is_lost_quietly() {
-    let tracker = Tracker::start(PLAIN);
+fn an_answer_to_who_has_gone_is_an_error() {
+    let tracker = Tracker::with(PLAIN, &[("socket_workers", "2")]);
     let mut first = tracker.client();
     first.announce('a', 'p', json!({}));
     let mut second = tracker.client();
@@ -121,11 +121,24 @@ fn an_answer_to_who_has_gone_is_lost_quietly() {
     // Somebody else has its place now.
     let mut third = tracker.client();
     third.announce('a', 'r', json!({}));
-    first.say(&answer('a', 'p', 'q'));
-    first.expect_silence();
+    let refused = |first: &mut Client| {
+        let reply = first.ask(&answer('a', 'p', 'q'));
+        assert_eq!(reply["action"], "announce");
+        assert_eq!(reply["info_hash"], name('a'));
+        let reason = "the peer of to_peer_id has left the torrent";
+        assert_eq!(reply["failure reason"], reason);
+    };
+    refused(&mut first);
     third.expect_silence();
-    let gone = [("fate", "receiver_gone")];
-    assert_eq!(tracker.metric("answers_total", &gone), 1.0);
+    // One that has stopped has an open connection.
+    let mut fourth = tracker.client();
+    fourth.announce('a', 'q', offers(2, 10));
+    first.relayed();
+    third.relayed();
+    fourth.announce('a', 'q', json!({"event": "stopped"}));
+    refused(&mut first);
+    fourth.expect_silence();
+    assert_eq!(tracker.unserved("offerer_gone"), 2.0);
 }
 
 #[test]

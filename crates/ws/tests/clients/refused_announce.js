@@ -1,10 +1,10 @@
-// Announces a torrent with bittorrent-tracker that the tracker does not allow, and
+// Announces a torrent with bittorrent-tracker that the tracker does not serve, and
 // scrapes another one over the same connection.
 //
 // Usage: node refused_announce.js URL REFUSED_INFO_HASH ALLOWED_INFO_HASH
 //
 // Says "refused" and why, then "scraped". The client closes its connection when it
-// does not understand a refusal.
+// does not understand a refusal, and throws when it says nothing of the torrent.
 
 import Client from 'bittorrent-tracker'
 import { endUponFaults, ONLY_THE_TRACKER } from './client.js'

@@ -161,8 +161,8 @@ impl Transfer {
     }
 }
 
-/// A client announces what the tracker does not allow, understands that, and
-/// goes on with its connection.
+/// A client announces what the tracker does not allow, and info hashes that are
+/// none, understands that it is refused, and goes on with its connection.
 #[track_caller]
 pub(crate) fn refuse_an_announce() {
     if !clients_are_there() {
@@ -176,17 +176,28 @@ pub(crate) fn refuse_an_announce() {
     config += "[access_list]\nmode = 'deny'\npath = 'denied'\n";
     let _tracker = files.start_on(network.host(TRACKER), &config);
     let address = SocketAddr::from((network.host(TRACKER).ipv4, TRACKER_PORT));
-    let mut command = script(network.host(1), "refused_announce.js", files.directory());
-    command.arg(format!("ws://{address}/announce"));
-    command.args([refused, "b".repeat(40)]);
-    let client = Process::start("refused_announce.js", &mut command).wait(CLIENT_PATIENCE);
-    let output = client.stdout;
-    assert!(client.status.success(), "{output}{}", client.stderr);
-    assert!(
-        output.contains("refused torrent is not allowed"),
-        "{output}"
-    );
-    assert!(output.contains("scraped 0 0 0"), "{output}");
+    for (info_hash, reason) in [
+        (refused, "torrent is not allowed"),
+        // The hash of BitTorrent v2 is longer.
+        (
+            "a".repeat(64),
+            "info_hash must be a string of 20 characters",
+        ),
+        (
+            "a".repeat(38),
+            "info_hash must be a string of 20 characters",
+        ),
+    ] {
+        let mut command = script(network.host(1), "refused_announce.js", files.directory());
+        command.arg(format!("ws://{address}/announce"));
+        command.args([info_hash, "b".repeat(40)]);
+        let client = Process::start("refused_announce.js", &mut command).wait(CLIENT_PATIENCE);
+        let output = client.stdout;
+        assert!(client.status.success(), "{output}{}", client.stderr);
+        let line = format!("refused {reason}");
+        assert!(output.contains(&line), "{output}");
+        assert!(output.contains("scraped 0 0 0"), "{output}");
+    }
 }
 
 fn config_for_all_addresses() -> String {

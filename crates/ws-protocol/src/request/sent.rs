@@ -1,0 +1,209 @@
+//! What a refused request said, for the refusal to say again.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::fields::Name;
+use crate::text::write_string;
+
+/// The most bytes of JSON that are said again as they were sent.
+const LONGEST_SENT: usize = 256;
+
+/// The most characters that are said again of a string that is longer.
+const LONGEST_CUT: usize = 64;
+
+/// Action and info hash of a message as they were sent, whatever they are, in
+/// JSON: a client finds the request by them, and that of npm ends its process
+/// when an announce is refused without a string for the info hash.
+///
+/// Short values are exactly those that were sent, strings that are too long
+/// are cut, and nothing is longer than a few hundred bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    action: Option<String>,
+    info_hash: Option<String>,
+}
+
+impl Sent {
+    /// Looks a message over. What stands before a fault of JSON is found, too.
+    #[cold]
+    #[must_use]
+    pub fn of(message: &str) -> Self {
+        let mut sent = Self {
+            action: None,
+            info_hash: None,
+        };
+        let mut deserializer = serde_json::Deserializer::from_str(message);
+        // A fault is where the message ends.
+        let _ = deserializer.deserialize_map(SentVisitor(&mut sent));
+        sent
+    }
+
+    /// The action: a string of JSON. What names none is as an announce, which
+    /// most messages are.
+    pub(crate) fn action(&self) -> &str {
+        self.action.as_deref().unwrap_or(ANNOUNCE)
+    }
+
+    /// The info hash, in JSON. Of an announce there is always one, if only an
+    /// empty string.
+    pub(crate) fn info_hash(&self) -> Option<&str> {
+        match &self.info_hash {
+            Some(info_hash) => Some(info_hash),
+            None if self.action() == SCRAPE => None,
+            None => Some("\"\""),
+        }
+    }
+}
+
+const ANNOUNCE: &str = "\"announce\"";
+const SCRAPE: &str = "\"scrape\"";
+
+/// A value as it was sent, if it is short, or the start of a string; `None` for
+/// nothing, and for what is long and no string.
+fn bounded(value: &RawValue) -> Option<String> {
+    let json = value.get();
+    if json == "null" {
+        return None;
+    }
+    if json.len() <= LONGEST_SENT {
+        return Some(json.to_owned());
+    }
+    let text: String = serde_json::from_str(json).ok()?;
+    let start: String = text.chars().take(LONGEST_CUT).collect();
+    let mut cut = Vec::new();
+    write_string(&mut cut, &start);
+    String::from_utf8(cut).ok()
+}
+
+struct SentVisitor<'a>(&'a mut Sent);
+
+impl<'de> Visitor<'de> for SentVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        // The last of a name counts, as for the request.
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Action => {
+                    let action = bounded(map.next_value()?);
+                    self.0.action = action.filter(|json| json.starts_with('"'));
+                }
+                Name::InfoHash => self.0.info_hash = bounded(map.next_value()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn is(message: &str, action: &str, info_hash: Option<&str>) {
+        let sent = Sent::of(message);
+        assert_eq!(sent.action(), action, "{message}");
+        assert_eq!(sent.info_hash(), info_hash, "{message}");
+    }
+
+    #[test]
+    fn short_values_are_said_again_as_they_are() {
+        for value in [
+            r#""""#,
+            r#""short""#,
+            r#""\u00e9\ud800""#,
+            "\"łé\"",
+            "5",
+            "-1e9",
+            "true",
+            "[]",
+            r#"["a", 1]"#,
+            r#"{"a":{}}"#,
+        ] {
+            is(
+                &format!(r#"{{"info_hash":{value},"action":"announce"}}"#),
+                "\"announce\"",
+                Some(value),
+            );
+            is(
+                &format!(r#"{{"action" : "scrape" , "info_hash" : {value} , "x":[]}}"#),
+                "\"scrape\"",
+                Some(value),
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_made_up_for() {
+        for message in ["", "[]", "{}", "null", "{", "nonsense", r#"{"action":1}"#] {
+            is(message, ANNOUNCE, Some("\"\""));
+        }
+        is(
+            r#"{"action":"announce","info_hash":null}"#,
+            ANNOUNCE,
+            Some("\"\""),
+        );
+        is(r#"{"action":"scrape","info_hash":null}"#, SCRAPE, None);
+        is(r#"{"action":"dance"}"#, "\"dance\"", Some("\"\""));
+        // The start of a message is enough.
+        is(
+            r#"{"action":"announce","info_hash":"abc","left"#,
+            ANNOUNCE,
+            Some("\"abc\""),
+        );
+        is(
+            r#"{"info_hash":"a","info_hash":"b"}"#,
+            ANNOUNCE,
+            Some("\"b\""),
+        );
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let long = "é".repeat(30_000);
+        let cut = format!("\"{}\"", "é".repeat(LONGEST_CUT));
+        is(
+            &format!(r#"{{"info_hash":"{long}","action":"{long}"}}"#),
+            &cut,
+            Some(&cut),
+        );
+        let list = format!("[{}1]", "1,".repeat(200));
+        is(
+            &format!(r#"{{"info_hash":{list}}}"#),
+            ANNOUNCE,
+            Some("\"\""),
+        );
+        is(
+            &format!(r#"{{"info_hash":{list},"action":"scrape"}}"#),
+            SCRAPE,
+            None,
+        );
+        let nested = "[".repeat(100_000);
+        is(
+            &format!(r#"{{"info_hash":{nested}"#),
+            ANNOUNCE,
+            Some("\"\""),
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_has_a_bounded_action_and_hash(message in ".*") {
+            let sent = Sent::of(&message);
+            prop_assert!(sent.action().len() <= LONGEST_SENT.max(6 * LONGEST_CUT + 2));
+            prop_assert!(sent.info_hash().is_some());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! How many peers each source address has, where that is limited.
+//!
+//! The swarm cannot count them, because its peers of WebTorrent have no address.
+//! Here a peer counts from its first announce over a connection until it stops
+//! there or the connection ends. One that comes again over another connection,
+//! before the tracker has noticed the end of the first, counts once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aquatic_bittorrent::{InfoHash, PeerId};
+
+/// More parts than workers, so that they seldom wait for each other.
+const PARTS: usize = 64;
+
+/// A keyed hash of a torrent and a peer: nobody can find two that are the same.
+type Name = u64;
+
+/// An address's peers, and over how many connections each of them is there.
+type Peers = HashMap<Name, u32>;
+
+/// The peers of all addresses.
+pub(super) struct PeersPerAddress {
+    parts: Box<[Mutex<HashMap<IpAddr, Peers>>]>,
+    max: NonZeroU32,
+    names: RandomState,
+}
+
+/// The address has as many peers as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooManyPeers;
+
+impl PeersPerAddress {
+    pub(super) fn new(max: NonZeroU32) -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            max,
+            names: RandomState::new(),
+        }
+    }
+
+    /// Counts a peer of a connection, unless its address has the maximum.
+    pub(super) fn add(
+        &self,
+        source: IpAddr,
+        info_hash: &InfoHash,
+        peer_id: &PeerId,
+    ) -> Result<(), TooManyPeers> {
+        let name = self.name(info_hash, peer_id);
+        let address = group(source);
+        let mut part = self.part(address);
+        let peers = part.entry(address).or_default();
+        let count = peers.len();
+        match peers.entry(name) {
+            Entry::Occupied(mut entry) => *entry.get_mut() += 1,
+            // The first of an address is below every maximum.
+            Entry::Vacant(_) if count >= self.max.get() as usize => return Err(TooManyPeers),
+            Entry::Vacant(entry) => {
+                entry.insert(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a peer of a connection back.
+    pub(super) fn remove(&self, source: IpAddr, info_hash: &InfoHash, peer_id: &PeerId) {
+        let name = self.name(info_hash, peer_id);
+        let address = group(source);
+        let mut part = self.part(address);
+        let Some(peers) = part.get_mut(&address) else {
+            return;
+        };
+        if let Entry::Occupied(mut entry) = peers.entry(name) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+        if peers.is_empty() {
+            part.remove(&address);
+        }
+    }
+
+    fn name(&self, info_hash: &InfoHash, peer_id: &PeerId) -> Name {
+        self.names.hash_one((info_hash.0, peer_id.0))
+    }
+
+    fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Peers>> {
+        let hash = self.names.hash_one(address);
+        // Each change is complete in itself, so a panic elsewhere hurts none.
+        self.parts[hash as usize % PARTS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever has one IPv6 address usually has a /64 of them (RFC 6177, 2).
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        ipv4 => ipv4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: InfoHash = InfoHash([1; 20]);
+
+    fn peer(number: u8) -> PeerId {
+        PeerId([number; 20])
+    }
+
+    #[test]
+    fn counts_up_to_the_maximum_and_back() {
+        let counts = PeersPerAddress::new(NonZeroU32::new(2).unwrap());
+        let one: IpAddr = [192, 0, 2, 1].into();
+        let add = |source, number| counts.add(source, &HASH, &peer(number));
+        assert_eq!(add(one, 1), Ok(()));
+        assert_eq!(add(one, 2), Ok(()));
+        assert_eq!(add(one, 3), Err(TooManyPeers));
+        // Over another connection, while the first is still open.
+        assert_eq!(add(one, 2), Ok(()));
+        counts.remove(one, &HASH, &peer(2));
+        assert_eq!(add(one, 3), Err(TooManyPeers));
+        counts.remove(one, &HASH, &peer(2));
+        assert_eq!(add(one, 3), Ok(()));
+
+        assert_eq!(add("2001:db8::1".parse().unwrap(), 1), Ok(()));
+        assert_eq!(add("2001:db8::2".parse().unwrap(), 2), Ok(()));
+        let third = add("2001:db8::3".parse().unwrap(), 3);
+        assert_eq!(third, Err(TooManyPeers));
+        assert_eq!(add("2001:db8:0:1::3".parse().unwrap(), 3), Ok(()));
+        assert_eq!(
+            add("::ffff:192.0.2.1".parse().unwrap(), 4),
+            Err(TooManyPeers)
+        );
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_left() {
+        let counts = PeersPerAddress::new(NonZeroU32::MIN);
+        for number in 0..=u8::MAX {
+            let source: IpAddr = [10, 0, 0, number].into();
+            counts.add(source, &HASH, &peer(1)).unwrap();
+            let refused = counts.add(source, &HASH, &peer(2));
+            assert_eq!(refused, Err(TooManyPeers));
+            counts.remove(source, &HASH, &peer(2));
+            counts.remove(source, &HASH, &peer(1));
+            counts.remove(source, &HASH, &peer(1));
+        }
+        let is_empty = |part: &Mutex<HashMap<_, _>>| part.lock().unwrap().is_empty();
+        assert!(counts.parts.iter().all(is_empty));
+    }
+}

@@ -15,8 +15,8 @@ use aquatic_load_test::ws::{
 };
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
-    AnnounceReply, CloseCode, Event, Failure, Limits, MessageReader, Reading, Received,
-    RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply, Sender as Side, Status,
+    Action, AnnounceReply, CloseCode, Event, Failure, Limits, MessageReader, Reading, Received,
+    Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply, Sender as Side, Status,
     write_close, write_page, write_ping, write_text, write_upgrade,
 };
 use rustls::ServerConfig;
@@ -57,6 +57,9 @@ enum Manner {
     CloseOften,
     /// Never answers announces.
     Silent,
+    /// Replies to answers as to announces, ignores a peer that another connection
+    /// has announced, and takes its time to notice that a connection has ended.
+    Other,
 }
 
 /// Serves each connection on a thread of its own until it is dropped.
@@ -120,6 +123,9 @@ impl Connection {
 
     fn serve(mut self) -> io::Result<()> {
         let result = self.converse();
+        if self.manner == Manner::Other {
+            std::thread::sleep(Duration::from_millis(300));
+        }
         let mut swarm = self.swarm.lock().unwrap();
         for (peer, torrent) in &self.announced {
             swarm.peers.get_mut(torrent).unwrap().remove(peer);
@@ -130,7 +136,7 @@ impl Connection {
     fn converse(&mut self) -> io::Result<()> {
         let length = loop {
             self.read()?;
-            match Reading::of(&self.received) {
+            match Reading::of(&self.received, None) {
                 Reading::Incomplete => {}
                 Reading::Complete {
                     resource: Resource::Upgrade(upgrade),
@@ -140,7 +146,7 @@ impl Connection {
                     if self.manner == Manner::Page {
                         write_page(&mut out, Status::NotFound, "no", false);
                     } else {
-                        write_upgrade(&mut out, &upgrade);
+                        write_upgrade(&mut out, upgrade.accept);
                     }
                     self.stream.write_all(&out)?;
                     self.stream.flush()?;
@@ -226,8 +232,7 @@ impl Connection {
             (Request::Announce(_), Manner::Silent) => return Ok(()),
             (Request::Announce(announce), Manner::Refuse) => {
                 let failure = Failure {
-                    action: Some(aquatic_ws_protocol::Action::Announce),
-                    info_hash: Some(announce.info_hash),
+                    refused: Refused::Torrent(Action::Announce, announce.info_hash),
                     reason: "not today",
                 };
                 write_text(&mut frame, |out| failure.write(out));
@@ -235,14 +240,11 @@ impl Connection {
             (Request::Announce(_), Manner::Garble) => {
                 write_text(&mut frame, |out| out.extend_from_slice(b"{\"interval\":1}"));
             }
-            (Request::Announce(announce), _) => {
-                let reply = AnnounceReply {
-                    info_hash: announce.info_hash,
-                    seeders: 1,
-                    leechers: 1,
-                    interval: 120,
-                };
-                write_text(&mut frame, |out| reply.write(out));
+            (Request::Announce(announce), manner) => {
+                if manner == Manner::Other && self.is_of_another(announce) {
+                    return Ok(());
+                }
+                write_text(&mut frame, |out| reply(announce.info_hash).write(out));
                 self.relay_offers(announce);
             }
             (Request::Answer(answer), _) => {
@@ -258,7 +260,12 @@ impl Connection {
                 if let Some(peer) = swarm.peers[&answer.info_hash].get(&answer.to_peer_id) {
                     peer.send(frame).ok();
                 }
-                return Ok(());
+                drop(swarm);
+                if self.manner != Manner::Other {
+                    return Ok(());
+                }
+                frame = Vec::new();
+                write_text(&mut frame, |out| reply(answer.info_hash).write(out));
             }
             (Request::Scrape(scrape), _) => write_text(&mut frame, |out| {
                 let mut reply = ScrapeReply::begin(out);
@@ -278,6 +285,15 @@ impl Connection {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         Ok(())
+    }
+
+    /// Whether the peer is there over another connection.
+    fn is_of_another(&self, announce: &aquatic_ws_protocol::Announce<'_>) -> bool {
+        let swarm = self.swarm.lock().unwrap();
+        let peers = swarm.peers.get(&announce.info_hash);
+        let is_there = peers.is_some_and(|peers| peers.contains_key(&announce.peer_id));
+        let key = (announce.peer_id, announce.info_hash);
+        is_there && !self.announced.contains(&key)
     }
 
     fn relay_offers(&mut self, announce: &aquatic_ws_protocol::Announce<'_>) {
@@ -306,6 +322,15 @@ impl Connection {
             write_text(&mut frame, |out| relayed.write(out));
             peer.send(frame).ok();
         }
+    }
+}
+
+fn reply(info_hash: InfoHash) -> AnnounceReply {
+    AnnounceReply {
+        info_hash,
+        seeders: 1,
+        leechers: 1,
+        interval: 120,
     }
 }
 
@@ -453,6 +478,31 @@ fn connections_come_and_go() {
     let per_connection = report.announce.replies as f64 / report.connect.replies as f64;
     assert!((1.5..2.5).contains(&per_connection), "{report}");
     assert_eq!(report.connections.unwrap().closed, 0);
+}
+
+#[test]
+fn replies_to_answers_are_no_faults() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Other);
+    let mut config = config(&tracker);
+    config.fill = true;
+    config.requests.scrape_weight = 50;
+    let report = test(&config).unwrap();
+    assert_clean(&report);
+    assert!(report.answer.unwrap().replies > 20, "{report}");
+    assert!(report.scrape.replies > 20, "{report}");
+}
+
+#[test]
+fn who_comes_again_is_not_waited_for() {
+    let tracker = Tracker::start("127.0.0.1:0", Manner::Other);
+    let mut config = config(&tracker);
+    config.fill = true;
+    config.requests.announces_per_connection = 2;
+    let started = std::time::Instant::now();
+    let report = test(&config).unwrap();
+    assert_clean(&report);
+    assert_eq!(report.fill.unwrap().lost, 0);
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

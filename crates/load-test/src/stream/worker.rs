@@ -381,7 +381,11 @@ impl<D: Dialogue> Worker<D> {
     /// Gives up a connection that has sent what it should not.
     fn refuse(&mut self, number: usize) {
         self.tally.counters[Counter::Unexpected] += 1;
-        if self.end_request(number).is_some() {
+        if let Some(request) = self.end_request(number) {
+            if let Some(place) = request.filling {
+                let slot = &mut self.slots[number];
+                self.dialogue.not_filled(&mut slot.state, slot.seat, place);
+            }
             self.resting.push(number);
         } else {
             self.tally.counters[Counter::Closed] += 1;

@@ -1,12 +1,13 @@
 //! The side of a client over WebSocket: announces, answers to offers, and what
 //! messages of the tracker mean.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_ws_protocol::client::{self, Reply, UpgradeReading};
 use aquatic_ws_protocol::{
-    Announce, Answer, CloseCode, Event, MessageReader, Offer, Received, RelayedOffer,
+    Action, Announce, Answer, CloseCode, Event, MessageReader, Offer, Received, RelayedOffer,
     Request as Message, Scrape, Sender,
 };
 
@@ -39,9 +40,56 @@ pub(crate) struct State {
     announces: u32,
     /// The torrent of the last announce.
     info_hash: InfoHash,
-    /// An offer was answered since the last request, so that an error may be
-    /// about that.
-    answered: bool,
+    /// Connections so far. A peer of WebTorrent is gone with its connection, and
+    /// some trackers do not answer one that comes again before they have
+    /// noticed, so it is another one over each.
+    connections: u32,
+    answers: Answers,
+}
+
+/// Offers that were answered over this connection, the oldest first. Some
+/// trackers say nothing to an answer, others reply as to an announce, and both
+/// may refuse it.
+#[derive(Default)]
+struct Answers {
+    /// Their torrents, and how many requests were written before.
+    open: VecDeque<(InfoHash, u32)>,
+    /// Whether the tracker is one that replies to them.
+    are_replied_to: bool,
+    requests: u32,
+}
+
+impl Answers {
+    fn sent(&mut self, info_hash: InfoHash) {
+        if self.open.len() == MAX_OPEN_ANSWERS {
+            self.open.pop_front();
+        }
+        self.open.push_back((info_hash, self.requests));
+    }
+
+    /// A request is written: what was said long before it gets no reply any
+    /// more.
+    fn request(&mut self) {
+        self.requests = self.requests.wrapping_add(1);
+        let most = if self.are_replied_to {
+            REQUESTS_BEFORE_REPLY
+        } else {
+            REQUESTS_BEFORE_FIRST_REPLY
+        };
+        while let Some((_, written)) = self.open.front()
+            && self.requests.wrapping_sub(*written) > most
+        {
+            self.open.pop_front();
+        }
+    }
+
+    /// Takes the oldest answer on a torrent, or on any, if there is one: a reply
+    /// may be to that.
+    fn take(&mut self, info_hash: Option<InfoHash>) -> bool {
+        let is_it = |(other, _): &(InfoHash, u32)| info_hash.is_none_or(|it| it == *other);
+        let place = self.open.iter().position(is_it);
+        place.and_then(|place| self.open.remove(place)).is_some()
+    }
 }
 
 impl Dialogue {
@@ -53,9 +101,14 @@ impl Dialogue {
         }
     }
 
-    fn peer_id(&self, seat: Seat) -> PeerId {
+    fn peer_id(&self, state: &State, seat: Seat) -> PeerId {
         // Connections are bounded far below 2^32.
-        self.population.peer(seat.connection as u32, 0).peer_id
+        let mut peer_id = self.population.peer(seat.connection as u32, 0).peer_id;
+        let again = state.connections.saturating_sub(1).to_be_bytes();
+        for (byte, other) in peer_id.0[16..].iter_mut().zip(again) {
+            *byte ^= other;
+        }
+        peer_id
     }
 
     fn send(&mut self, message: &Message<'_>, out: &mut Vec<u8>) {
@@ -103,7 +156,7 @@ impl Dialogue {
             .collect();
         let announce = Message::Announce(Announce {
             info_hash: peer.info_hash,
-            peer_id: self.peer_id(seat),
+            peer_id: self.peer_id(state, seat),
             event,
             left: Some(if peer.seeder { 0 } else { LEECHER_LEFT_BYTES }),
             // The tracker's maximum if there are no offers, as it does not
@@ -114,10 +167,17 @@ impl Dialogue {
         self.send(&announce, out);
     }
 
-    fn answer(&mut self, seat: Seat, offer: &RelayedOffer<'_>, out: &mut Vec<u8>) {
+    fn answer(
+        &mut self,
+        state: &mut State,
+        seat: Seat,
+        offer: &RelayedOffer<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        state.answers.sent(offer.info_hash);
         let answer = Message::Answer(Answer {
             info_hash: offer.info_hash,
-            peer_id: self.peer_id(seat),
+            peer_id: self.peer_id(state, seat),
             to_peer_id: offer.from_peer_id,
             offer_id: offer.offer_id,
             description: self.settings.requests.answer,
@@ -139,8 +199,7 @@ impl Dialogue {
                 tally.counters[Counter::OffersReceived] += 1;
                 tally.record(Kind::Offer, offer_id::sent_at(offer.offer_id), tally.now());
                 if self.settings.requests.answers && !seat.idle {
-                    self.answer(seat, &offer, out);
-                    state.answered = true;
+                    self.answer(state, seat, &offer, out);
                     tally.counters[Counter::AnswersSent] += 1;
                 }
                 None
@@ -151,15 +210,34 @@ impl Dialogue {
                 tally.record(Kind::Answer, sent_at, tally.now());
                 None
             }
-            Ok(Reply::Announce(reply))
-                if request == Some(Kind::Announce) && reply.info_hash == state.info_hash =>
-            {
-                Some(true)
+            Ok(Reply::Announce(reply)) => {
+                let info_hash = reply.info_hash;
+                let is_awaited = request == Some(Kind::Announce) && info_hash == state.info_hash;
+                let answers = &mut state.answers;
+                // Replies come in the order of what they reply to, so that to an
+                // answer comes before that to an announce behind it.
+                if (answers.are_replied_to || !is_awaited) && answers.take(Some(info_hash)) {
+                    answers.are_replied_to = true;
+                    return None;
+                }
+                if !is_awaited {
+                    tally.counters[Counter::Unexpected] += 1;
+                }
+                is_awaited.then_some(true)
             }
             Ok(Reply::Scrape(_)) if request == Some(Kind::Scrape) => Some(true),
-            Ok(Reply::Failure { reason, .. }) => {
+            Ok(Reply::Failure {
+                reason,
+                action,
+                info_hash,
+            }) => {
+                // Who has offered may have left since, which is no fault of the
+                // tracker. How many answers arrive is counted on the other side.
+                if action != Some(Action::Scrape) && state.answers.take(info_hash) {
+                    return None;
+                }
                 tally.error(reason.as_bytes());
-                (!state.answered).then_some(false)
+                Some(false)
             }
             _ => {
                 tally.counters[Counter::Unexpected] += 1;
@@ -189,7 +267,8 @@ impl stream::Dialogue for Dialogue {
             reader: MessageReader::new(),
             announces: 0,
             info_hash: InfoHash([0; 20]),
-            answered: false,
+            connections: 0,
+            answers: Answers::default(),
         }
     }
 
@@ -223,6 +302,8 @@ impl stream::Dialogue for Dialogue {
         state.upgraded = false;
         state.reader = MessageReader::new();
         state.announces = 0;
+        state.connections = state.connections.wrapping_add(1);
+        state.answers.open.clear();
         self.random.fill(&mut state.nonce);
         client::write_upgrade_request(out, &self.settings.transport.host, "/", state.nonce);
         true
@@ -236,7 +317,7 @@ impl stream::Dialogue for Dialogue {
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) {
-        state.answered = false;
+        state.answers.request();
         if request.kind == Kind::Scrape {
             self.scrape(seat, out);
         } else {
@@ -354,6 +435,18 @@ impl Dialogue {
 
 /// What a leecher says that it lacks. Trackers ask only whether it is 0.
 const LEECHER_LEFT_BYTES: u64 = 1 << 20;
+
+/// Answers of a connection that are remembered: more than wait for a reply at
+/// the same time.
+const MAX_OPEN_ANSWERS: usize = 256;
+
+/// How many requests may be written after an answer before its reply comes, at
+/// most: there is one request at a time, but a tracker may answer messages out of
+/// their order.
+const REQUESTS_BEFORE_REPLY: u32 = 16;
+
+/// The same as long as it is not known that the tracker replies to answers.
+const REQUESTS_BEFORE_FIRST_REPLY: u32 = 2;
 
 /// Far above any relayed description.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;

@@ -17,7 +17,7 @@ use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
 
 /// What a worker speaks. A connection needs no memory of its own: what is not
 /// complete waits among its bytes.
-pub(crate) struct Http {
+pub struct Http {
     tracker: Tracker,
     clock: Clock,
     keep_alive: bool,

@@ -87,11 +87,7 @@ impl Daemon for HttpDaemon {
         let clock = Clock::start();
         let parts = Parts {
             rules: rules(&settings),
-            limits: Limits::new(
-                settings.limits.max_torrents,
-                settings.limits.max_peers_per_torrent,
-                settings.limits.max_peers_per_ip,
-            ),
+            limits: limits_of(&settings),
             hash_key: HashKey::new(secret()?),
             access_list: start.access_list,
         };
@@ -210,7 +206,17 @@ fn request(settings: &Settings) -> TcpRequest<'_> {
     }
 }
 
-fn rules(settings: &Settings) -> Rules {
+/// What bounds the swarms.
+pub(crate) fn limits_of(settings: &Settings) -> Limits {
+    Limits::new(
+        settings.limits.max_torrents,
+        settings.limits.max_peers_per_torrent,
+        settings.limits.max_peers_per_ip,
+    )
+}
+
+/// How requests are answered.
+pub(crate) fn rules(settings: &Settings) -> Rules {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let lifetime = settings.times.max_peer_age.as_secs();
     Rules {

@@ -9,6 +9,7 @@
 //! * [`tracker`]: what is answered; no socket in sight.
 //! * `snapshot`: what survives a restart.
 //! * `counters`: what is told on the metrics page.
+//! * [`simulation`]: what workers speak, for tests without sockets.
 
 pub mod config;
 mod connection;
@@ -16,6 +17,7 @@ mod counters;
 mod daemon;
 pub mod limits;
 pub mod settings;
+pub mod simulation;
 mod snapshot;
 pub mod tracker;
 

@@ -20,7 +20,7 @@ use crate::settings::Messages;
 use crate::tracker::{Outcome, RequestKind, Session, Tracker, Unserved};
 
 /// What a worker speaks.
-pub(crate) struct Ws {
+pub struct Ws {
     tracker: Tracker,
     office: Office,
     clock: Clock,
@@ -31,7 +31,7 @@ pub(crate) struct Ws {
 }
 
 /// What is remembered of a connection.
-pub(crate) enum Connection {
+pub enum Connection {
     /// Its first request has not come.
     New,
     /// It carries frames.
@@ -39,7 +39,7 @@ pub(crate) enum Connection {
 }
 
 /// A connection that carries frames.
-pub(crate) struct Conversation {
+pub struct Conversation {
     reader: MessageReader,
     session: Session,
     /// Whether nothing has come since it was pinged.

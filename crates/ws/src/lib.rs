@@ -10,6 +10,7 @@
 //! * [`tracker`]: what is answered and relayed; no socket in sight.
 //! * `snapshot`: what survives a restart.
 //! * `counters`: what is told on the metrics page.
+//! * [`simulation`]: what workers speak, for tests without sockets.
 
 pub mod config;
 mod connection;
@@ -18,6 +19,7 @@ mod daemon;
 pub mod limits;
 mod office;
 pub mod settings;
+pub mod simulation;
 mod snapshot;
 pub mod tracker;
 

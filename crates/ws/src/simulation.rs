@@ -1,0 +1,54 @@
+//! What workers speak, without workers: for tests and fuzzers that simulate
+//! connections, on one thread and with a time of their own.
+
+use std::sync::Arc;
+
+use aquatic_service::access_list::{self, AccessList};
+use aquatic_service::clock::Clock;
+use aquatic_stream::Bell;
+use aquatic_swarm::HashKey;
+
+pub use crate::connection::Ws;
+use crate::counters::Counters;
+use crate::office::{self, Office};
+use crate::settings::Settings;
+use crate::tracker::{State, Tracker};
+
+/// A tracker without torrents, which serves all. `secret` chooses where its
+/// tables put what they hold.
+pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
+    Arc::new(State::new(
+        settings.rules,
+        settings.limits,
+        settings.are_families_apart,
+        HashKey::new(secret),
+        Arc::new(access_list::Handle::new(AccessList::Off)),
+    ))
+}
+
+/// What the workers of a tracker speak, one for each bell. `seed` chooses which
+/// peers get offers.
+pub fn workers(
+    settings: &Settings,
+    state: &Arc<State>,
+    clock: Clock,
+    bells: &[Bell],
+    seed: u64,
+) -> Vec<Ws> {
+    let counters: Arc<[Counters]> = bells.iter().map(|_| Counters::default()).collect();
+    let inboxes = office::inboxes(bells);
+    (0..bells.len())
+        .map(|number| {
+            let random = fastrand::Rng::with_seed(seed.wrapping_add(number as u64));
+            Ws::new(
+                Tracker::new(state.clone(), random, None),
+                Office::new(number, inboxes.clone(), counters.clone()),
+                clock,
+                settings.messages.clone(),
+                settings.reverse_proxy.clone(),
+                counters.clone(),
+                number,
+            )
+        })
+        .collect()
+}

@@ -211,10 +211,7 @@ impl Units {
 ///
 /// What is wrong with the addresses or the number of sockets, or which other daemon
 /// claims an address, too.
-pub(crate) fn listening_of<D: Daemon>(
-    text: &str,
-    path: &Path,
-) -> Result<(Listening, Faults), Faults> {
+pub fn listening_of<D: Daemon>(text: &str, path: &Path) -> Result<(Listening, Faults), Faults> {
     let check = |config: &D::Config| {
         let mut checks = Checks::new();
         let listening = D::listening(config, &mut checks);

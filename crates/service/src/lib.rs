@@ -46,5 +46,6 @@ pub mod workers;
 
 pub use chores::Chore;
 pub use daemon::{Daemon, Start};
+pub use generator::listening_of;
 pub use lifecycle::{program, run};
 pub use secrets::secret;

@@ -164,21 +164,6 @@ impl Host {
         ip(&self.namespace, arguments);
     }
 
-    /// The number of its interface, as link-local addresses need it.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
-    #[track_caller]
-    pub fn interface_index(&self) -> u32 {
-        let shown = ip(
-            &self.namespace,
-            format!("-oneline link show dev {INTERFACE}"),
-        );
-        let index = shown.split(':').next().and_then(|it| it.parse().ok());
-        index.unwrap_or_else(|| panic!("no number of an interface in {shown:?}"))
-    }
-
     /// A command that runs `program` on this host. Its process id is the program's.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {

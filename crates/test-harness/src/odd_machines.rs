@@ -92,7 +92,7 @@ pub fn several_addresses(subject: &Subject) {
         client.add_address("fe80::77:2/64");
         let daemon = place.setup.start_on(server, &place.config());
         let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x77, 1);
-        let link_local = SocketAddrV6::new(link_local, port, 0, client.interface_index());
+        let link_local = SocketAddrV6::new(link_local, port, 0, client.interface_number());
         let addresses: [SocketAddr; 5] = [
             (server.ipv4, port).into(),
             ([10, 77, 0, 100], port).into(),

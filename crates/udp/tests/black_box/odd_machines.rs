@@ -25,6 +25,11 @@ const SUBJECT: Subject = Subject {
 };
 
 #[test]
+fn several_addresses() {
+    odd_machines::several_addresses(&SUBJECT);
+}
+
+#[test]
 fn ipv6_switched_off() {
     odd_machines::ipv6_switched_off(&SUBJECT);
 }

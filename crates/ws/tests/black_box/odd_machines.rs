@@ -29,6 +29,11 @@ fn ipv6_switched_off() {
 }
 
 #[test]
+fn no_ipv6() {
+    odd_machines::no_ipv6(&SUBJECT);
+}
+
+#[test]
 fn little_locked_memory() {
     odd_machines::little_locked_memory(&SUBJECT);
 }

@@ -11,6 +11,7 @@
 //! * [`LockedShard`]: announce, scrape and remove, on one shard.
 //! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
 //!   all torrents, likewise.
+//! * [`in_turns`]: several requests at once, of which none waits with a lock.
 //! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
 //!   and their expiry spread over time.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
@@ -28,6 +29,7 @@ mod address_counts;
 mod deadline;
 mod downloads;
 mod families;
+mod group;
 mod hash_key;
 mod housekeeping;
 mod limits;
@@ -46,6 +48,7 @@ mod walk;
 pub use aquatic_bittorrent::SwarmTotals;
 pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
+pub use group::in_turns;
 pub use hash_key::HashKey;
 pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};

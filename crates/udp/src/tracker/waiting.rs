@@ -1,7 +1,7 @@
 //! Announces that wait for each other.
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_swarm::{Announce, Announced, LockedShard, Swarm};
+use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, in_turns};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 use arrayvec::ArrayVec;
 
@@ -68,10 +68,7 @@ impl<const S: usize> Waiting<S> {
     }
 }
 
-/// Answers all announces that wait, in turns.
-///
-/// A turn waits for the shard of the first one, and takes others' as far as
-/// nobody has them: two announces for one shard get two turns, in their order.
+/// Answers all announces that wait, [in turns](in_turns).
 pub(super) fn announce_all<const S: usize, const N: usize>(
     swarm: &Swarm<S, S, N>,
     waiting: &mut [Option<Waiting<S>>; GROUP],
@@ -79,32 +76,15 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
     random: &mut fastrand::Rng,
     group: &mut ArrayVec<Exchange<'_>, GROUP>,
 ) {
-    loop {
-        let mut shards = [const { None }; GROUP];
-        let mut is_first = true;
-        for (announce, shard) in waiting.iter().zip(&mut shards) {
-            if let Some(Waiting { info_hash, .. }) = announce {
-                *shard = if is_first {
-                    Some(swarm.lock(info_hash))
-                } else {
-                    swarm.try_lock(info_hash)
-                };
-                is_first = false;
-            }
-        }
-        if is_first {
-            return;
-        }
-        for shard in shards.iter_mut().flatten() {
-            shard.locate();
-        }
-        for ((announce, shard), exchange) in waiting.iter_mut().zip(&mut shards).zip(&mut *group) {
-            if let Some(shard) = shard
-                && let Some(announce) = announce.take()
-            {
-                let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
-                exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
-            }
-        }
-    }
+    in_turns(
+        waiting,
+        |announce| swarm.lock(&announce.info_hash),
+        |announce| swarm.try_lock(&announce.info_hash),
+        LockedShard::locate,
+        |number, announce, shard| {
+            let exchange = &mut group[number];
+            let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
+            exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
+        },
+    );
 }

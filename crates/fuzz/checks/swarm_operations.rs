@@ -1,0 +1,599 @@
+//! A swarm beside a model so plain that it must be right, on any history.
+//!
+//! Bytes are read as operations: announces of one or many peers to one or many
+//! torrents, departures, waits of up to months, sweeps whole or in steps,
+//! restarts through a snapshot, connections that end. All torrents fall to one
+//! shard, so that its tables are full.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, OnceLock};
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+use aquatic_swarm::snapshot::{SnapshotWalk, restore};
+use aquatic_swarm::{
+    Announce, HashKey, Limits, MAX_LIFETIME_SECONDS, Probes, Refused, Swarm, Sweep, TorrentWalk,
+    Usage, WebSwarm,
+};
+
+/// How many torrents there can be: dozens of buckets of their shard's table.
+const TORRENTS: u16 = 600;
+
+/// The highest number of a peer: several tables of an index, and several
+/// segments with an epoch of their own.
+const MAX_PEER: u16 = 9_999;
+
+/// The most operations of one history.
+const MAX_OPERATIONS: usize = 2_000;
+
+/// The most peers or torrents that one operation is about.
+const MAX_RANGE: u16 = 1_500;
+
+/// Everything is compared after so many operations; what was touched, always.
+const OPERATIONS_PER_COMPARISON: usize = 32;
+
+const LIFETIMES: [u16; 4] = [1, 120, 1_800, MAX_LIFETIME_SECONDS];
+
+/// Panics when something that must hold does not, for any kind of peers.
+pub(crate) fn check(bytes: &[u8]) {
+    check_ipv4(bytes);
+    check_ipv6(bytes);
+    check_web(bytes);
+}
+
+pub(crate) fn check_ipv4(bytes: &[u8]) {
+    Pair::<6, 6, 4>::check(bytes);
+}
+
+pub(crate) fn check_ipv6(bytes: &[u8]) {
+    Pair::<18, 18, 1>::check(bytes);
+}
+
+pub(crate) fn check_web(bytes: &[u8]) {
+    Pair::<28, 20, 1>::check(bytes);
+}
+
+/// A peer as the model keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ModelPeer {
+    owner: u8,
+    is_seeder: bool,
+    has_seeded: bool,
+    until: u32,
+}
+
+#[derive(Debug, Default)]
+struct ModelTorrent {
+    peers: BTreeMap<u16, ModelPeer>,
+    downloads: u32,
+}
+
+struct Pair<const S: usize, const K: usize, const N: usize> {
+    limits: Limits,
+    usage: Arc<Usage>,
+    swarm: Swarm<S, K, N>,
+    sweep: Sweep,
+    torrents: BTreeMap<u16, ModelTorrent>,
+    random: fastrand::Rng,
+    lifetime: u16,
+    now: u32,
+}
+
+/// The operations that bytes stand for.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((&first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        first
+    }
+
+    fn number(&mut self, below: u16) -> u16 {
+        u16::from_le_bytes([self.byte(), self.byte()]) % below
+    }
+
+    /// Few torrents most of the time, so that they have many peers.
+    fn torrent(&mut self) -> u16 {
+        match self.byte() {
+            few @ 0..=191 => u16::from(few % 6),
+            _ => self.number(TORRENTS),
+        }
+    }
+
+    /// Few peers most of the time, so that they are met again.
+    fn peer(&mut self) -> u16 {
+        match self.byte() {
+            few @ 0..=191 => u16::from(few),
+            _ => self.number(MAX_PEER + 1),
+        }
+    }
+
+    fn event(&mut self) -> AnnounceEvent {
+        match self.byte() % 8 {
+            0 | 1 => AnnounceEvent::Completed,
+            2 => AnnounceEvent::Started,
+            3 => AnnounceEvent::Stopped,
+            4 => AnnounceEvent::Paused,
+            _ => AnnounceEvent::None,
+        }
+    }
+}
+
+impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
+    fn check(bytes: &[u8]) {
+        let mut input = Input(bytes);
+        let mut pair = Self::new(input.byte());
+        for number in 1..=MAX_OPERATIONS {
+            if input.0.is_empty() {
+                break;
+            }
+            pair.operate(&mut input);
+            if number % OPERATIONS_PER_COMPARISON == 0 {
+                pair.compare();
+            }
+        }
+        pair.compare();
+        pair.end();
+    }
+
+    fn new(choice: u8) -> Self {
+        let has = |bit: u8| choice >> bit & 1 == 1;
+        let limits = Limits {
+            max_torrents: NonZeroUsize::new(if has(0) { 70 } else { 0 }),
+            max_peers_per_torrent: NonZeroU32::new(if has(1) { 90 } else { 0 }),
+            // Not for WebTorrent, whose records hold no address.
+            max_peers_per_ip: NonZeroU32::new(if has(2) && K == S { 40 } else { 0 }),
+        };
+        let usage = Arc::new(Usage::default());
+        Self {
+            limits,
+            swarm: Swarm::new(key(), limits, usage.clone()),
+            usage,
+            sweep: Sweep::new(),
+            torrents: BTreeMap::new(),
+            random: fastrand::Rng::with_seed(choice.into()),
+            lifetime: LIFETIMES[usize::from(choice >> 3) % LIFETIMES.len()],
+            now: if has(5) { 3_000_000 } else { 60_000 },
+        }
+    }
+
+    fn operate(&mut self, input: &mut Input<'_>) {
+        match input.byte() % 16 {
+            0..=6 => {
+                let (torrent, peer) = (input.torrent(), input.peer());
+                let flags = input.byte();
+                let (event, wanted) = (input.event(), input.byte());
+                let (is_seeder, owner) = (flags & 1 == 0, flags >> 1 & 3);
+                let wanted = usize::from(wanted) + 1;
+                self.announce(torrent, peer, owner, is_seeder, event, wanted);
+                self.compare_counts(torrent);
+            }
+            7 | 8 => {
+                let (torrent, first) = (input.torrent(), input.peer());
+                let last = MAX_PEER.min(first + input.number(MAX_RANGE));
+                let (event, seeders) = (input.event(), u16::from(input.byte()) + 1);
+                for peer in first..=last {
+                    self.announce(torrent, peer, 0, peer % seeders == 0, event, 0);
+                }
+                self.compare_counts(torrent);
+            }
+            9 | 10 => {
+                let (first, peer) = (input.number(TORRENTS), input.peer());
+                let last = (TORRENTS - 1).min(first + input.number(MAX_RANGE));
+                let (event, seeds) = (input.event(), input.byte());
+                for torrent in first..=last {
+                    self.announce(torrent, peer, 0, seeds % 2 == 0, event, 0);
+                    self.compare_counts(torrent);
+                }
+            }
+            11 => self.now = self.now.saturating_add(1 << (input.byte() % 24)),
+            12 => {
+                let forbidden = input.byte();
+                self.sweep_all((forbidden < 64).then_some(u16::from(forbidden % 8)));
+            }
+            13 => self.sweep_some(usize::from(input.byte()) * 8),
+            14 => {
+                let away = input.byte();
+                self.restart(1 << (away % 16), away < 224);
+            }
+            _ => {
+                let (torrent, peer, owner) = (input.torrent(), input.peer(), input.byte() & 3);
+                self.remove(torrent, peer, owner);
+                self.compare_counts(torrent);
+            }
+        }
+    }
+
+    fn announce(
+        &mut self,
+        torrent: u16,
+        peer: u16,
+        owner: u8,
+        is_seeder: bool,
+        event: AnnounceEvent,
+        wanted: usize,
+    ) {
+        if self.limits.max_torrents.is_some() {
+            // Its place may have gone to another before it is here again.
+            self.compare_counts(torrent);
+        }
+        let expected = self.model_announce(torrent, peer, owner, is_seeder, event);
+        let announce = Announce {
+            record: record::<S, K>(peer, owner),
+            is_seeder,
+            event,
+            wanted,
+            now: self.now,
+            lifetime: self.lifetime,
+        };
+        let mut locked = self.swarm.lock(&info_hash(torrent));
+        if wanted.is_multiple_of(2) {
+            locked.locate();
+        }
+        let announced = match (locked.announce(&announce, &mut self.random), expected) {
+            (Ok(announced), Ok(())) => announced,
+            (Err(refused), Err(expected)) => {
+                assert_eq!(refused, expected);
+                return;
+            }
+            (result, expected) => panic!("{result:?}, not {expected:?}"),
+        };
+
+        if wanted == 0 {
+            // One of many: counts are compared after all of them.
+            assert!(announced.peers.is_empty());
+            return;
+        }
+        let model = self.torrents.get(&torrent);
+        let is_stopped = event == AnnounceEvent::Stopped;
+        let others = model.iter().flat_map(|model| &model.peers);
+        let others = others.filter(|&(&other, _)| is_stopped || other != peer);
+        let seeders = others.clone().filter(|(_, other)| other.is_seeder).count();
+        let all = others.clone().count();
+        assert_eq!(announced.seeders as usize, seeders);
+        assert_eq!(announced.leechers as usize, all - seeders);
+
+        let sent: Vec<[u8; S]> = announced.peers.slices().concat();
+        let possible = if is_stopped {
+            0
+        } else if is_seeder {
+            all - seeders
+        } else {
+            all
+        };
+        assert_eq!(sent.len(), wanted.min(possible));
+        let distinct: BTreeSet<[u8; S]> = sent.iter().copied().collect();
+        assert_eq!(distinct.len(), sent.len(), "a peer was sent twice");
+        for sent in distinct {
+            let number = peer_of::<S, K>(&sent);
+            let other = model.and_then(|model| model.peers.get(&number));
+            let other = other.expect("a peer that is there");
+            assert_ne!(number, peer, "to itself");
+            assert_eq!(sent, record::<S, K>(number, other.owner));
+            assert!(!(is_seeder && other.is_seeder));
+        }
+    }
+
+    fn model_announce(
+        &mut self,
+        torrent: u16,
+        peer: u16,
+        owner: u8,
+        is_seeder: bool,
+        event: AnnounceEvent,
+    ) -> Result<(), Refused> {
+        if event == AnnounceEvent::Stopped {
+            self.model_remove(torrent, peer, owner);
+            return Ok(());
+        }
+        let before = self.torrents.get(&torrent).and_then(|t| t.peers.get(&peer));
+        let had_seeded = before.is_some_and(|before| before.has_seeded);
+        if before.is_none() {
+            let peers = self.torrents.get(&torrent).map_or(0, |t| t.peers.len());
+            let max = self.limits.max_torrents;
+            if peers == 0 && max.is_some_and(|max| self.live() >= max.get()) {
+                return Err(Refused::Torrents);
+            }
+            let max = self.limits.max_peers_per_torrent;
+            if peers > 0 && max.is_some_and(|max| peers >= max.get() as usize) {
+                return Err(Refused::PeersPerTorrent);
+            }
+            let max = self.limits.max_peers_per_ip;
+            if max.is_some_and(|max| self.peers_at(peer) >= max.get() as usize) {
+                return Err(Refused::PeersPerIp);
+            }
+        }
+        let model = self.torrents.entry(torrent).or_default();
+        let new = ModelPeer {
+            owner,
+            is_seeder,
+            has_seeded: is_seeder || had_seeded,
+            until: self.now.saturating_add(self.lifetime.into()),
+        };
+        model.peers.insert(peer, new);
+        if event == AnnounceEvent::Completed && is_seeder && !had_seeded {
+            model.downloads += 1;
+        }
+        Ok(())
+    }
+
+    /// A connection has ended.
+    fn remove(&mut self, torrent: u16, peer: u16, owner: u8) {
+        let record = record::<S, K>(peer, owner);
+        let was_there = self.swarm.lock(&info_hash(torrent)).remove(&record);
+        assert_eq!(was_there, self.model_remove(torrent, peer, owner));
+    }
+
+    fn model_remove(&mut self, torrent: u16, peer: u16, owner: u8) -> bool {
+        let Some(model) = self.torrents.get_mut(&torrent) else {
+            return false;
+        };
+        // An address has no owner.
+        let is_there = |there: &ModelPeer| there.owner == owner || K == S;
+        if !model.peers.get(&peer).is_some_and(is_there) {
+            return false;
+        }
+        model.peers.remove(&peer);
+        true
+    }
+
+    fn sweep_all(&mut self, forbidden: Option<u16>) {
+        let allows = |torrent: u16| forbidden != Some(torrent % 8);
+        let mut sweep = Sweep::new();
+        let allows_hash = |hash: &InfoHash| allows(torrent_of(hash));
+        while !sweep.step(&self.swarm, self.now, 1_000, allows_hash) {}
+        self.torrents.retain(|&torrent, _| allows(torrent));
+        for model in self.torrents.values_mut() {
+            model.peers.retain(|_, peer| peer.until > self.now);
+        }
+        self.compare();
+    }
+
+    /// A part of a sweep, during which others announce.
+    fn sweep_some(&mut self, torrents: usize) {
+        let before = self.swarm.totals().peers;
+        self.sweep.step(&self.swarm, self.now, torrents, |_| true);
+        if self.swarm.totals().peers == before {
+            return;
+        }
+        let contents = Contents::of(&self.swarm, self.now);
+        for (torrent, model) in &mut self.torrents {
+            let left = contents.peers.get(torrent);
+            model.peers.retain(|&peer, there| {
+                let is_left = left.is_some_and(|left| left.contains_key(&peer));
+                assert!(is_left || there.until <= self.now, "forgotten too early");
+                is_left
+            });
+        }
+        contents.compare(self);
+    }
+
+    /// Goes through a snapshot into another swarm, at another time.
+    fn restart(&mut self, away: u32, with_peers: bool) {
+        let usage = Arc::new(Usage::default());
+        let after = Swarm::<S, K, N>::new(key(), self.limits, usage.clone());
+        let new_now = (self.now / 2).saturating_add(away);
+        let mut walk = SnapshotWalk::new();
+        let mut block = Vec::new();
+        while walk.next_block(&self.swarm, self.now, &mut block) {
+            let restored = restore(&after, &block, new_now, self.lifetime, with_peers);
+            assert_eq!(restored.expect("just written").refused, 0);
+            block.clear();
+        }
+        self.swarm = after;
+        self.usage = usage;
+        self.sweep = Sweep::new();
+        for model in self.torrents.values_mut() {
+            if !with_peers {
+                model.peers.clear();
+            }
+            for peer in model.peers.values_mut() {
+                peer.until = new_now.saturating_add(peer.until.saturating_sub(self.now));
+            }
+        }
+        self.now = new_now;
+        self.compare();
+    }
+
+    /// Compares one torrent's counts, and follows the swarm where it may forget.
+    fn compare_counts(&mut self, torrent: u16) {
+        let scraped = self.swarm.lock(&info_hash(torrent)).scrape();
+        let Some(model) = self.torrents.get_mut(&torrent) else {
+            assert_eq!(scraped, Default::default());
+            return;
+        };
+        let seeders = model.peers.values().filter(|peer| peer.is_seeder).count();
+        assert_eq!(scraped.seeders as usize, seeders);
+        assert_eq!(scraped.leechers as usize, model.peers.len() - seeders);
+        if scraped.completed == 0 && self.limits.max_torrents.is_some() {
+            // It had no peers, and its place went to another.
+            model.downloads = 0;
+        }
+        assert_eq!(scraped.completed, model.downloads);
+    }
+
+    /// Compares everything.
+    fn compare(&mut self) {
+        for torrent in self.torrents.keys().copied().collect::<Vec<_>>() {
+            self.compare_counts(torrent);
+        }
+        self.torrents
+            .retain(|_, model| !model.peers.is_empty() || model.downloads > 0);
+        Contents::of(&self.swarm, self.now).compare(self);
+
+        // Memory and look-ups.
+        let probes = self.swarm.probes();
+        assert!(probes.longest <= Probes::MOST);
+        assert_eq!(probes.entries as usize, self.live());
+        assert!(probes.buckets as usize <= self.live() / 6 + 1);
+        let max = self
+            .limits
+            .max_torrents
+            .map_or(usize::MAX, NonZeroUsize::get);
+        assert!(self.usage.live() <= max && self.usage.retired() <= max);
+    }
+
+    /// Everything goes, and nothing is left behind.
+    fn end(&mut self) {
+        self.now = u32::MAX;
+        self.sweep_all(None);
+        assert_eq!(self.swarm.totals().peers, 0);
+        let mut sweep = Sweep::new();
+        while !sweep.step(&self.swarm, self.now, 1_000, |_| false) {}
+        assert_eq!((self.usage.live(), self.usage.retired()), (0, 0));
+        assert_eq!(self.swarm.probes(), Probes::default());
+    }
+
+    fn live(&self) -> usize {
+        let torrents = self.torrents.values();
+        torrents.filter(|model| !model.peers.is_empty()).count()
+    }
+
+    /// Peers at the address of this one.
+    fn peers_at(&self, peer: u16) -> usize {
+        let address = record::<S, K>(peer, 0)[0];
+        let peers = self.torrents.values().flat_map(|model| model.peers.keys());
+        peers
+            .filter(|&&other| record::<S, K>(other, 0)[0] == address)
+            .count()
+    }
+}
+
+/// The record, whether it is a seeder, and the seconds it has left.
+type StoredPeer<const S: usize> = ([u8; S], bool, u16);
+
+/// What a swarm has, as its snapshot tells.
+struct Contents<const S: usize, const K: usize> {
+    /// By torrent, then by peer.
+    peers: BTreeMap<u16, BTreeMap<u16, StoredPeer<S>>>,
+    retired: usize,
+}
+
+impl<const S: usize, const K: usize> Contents<S, K> {
+    fn of<const N: usize>(swarm: &Swarm<S, K, N>, now: u32) -> Self {
+        let mut contents = Self {
+            peers: BTreeMap::new(),
+            retired: 0,
+        };
+        let mut walk = SnapshotWalk::new();
+        let mut block = Vec::new();
+        while walk.next_block(swarm, now, &mut block) {
+            let mut rest = &block[..];
+            while !rest.is_empty() {
+                rest = contents.read_entry(rest);
+            }
+            block.clear();
+        }
+        let mut walked = 0;
+        let mut walk = TorrentWalk::new();
+        while walk.step(swarm, |_, _| walked += 1) {}
+        assert_eq!(walked, contents.peers.len() + contents.retired);
+        contents
+    }
+
+    /// Reads what `snapshot` documents.
+    fn read_entry<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (head, rest) = bytes.split_at(32);
+        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
+        let torrent = torrent_of(&InfoHash(head[..20].try_into().expect("20 bytes")));
+        let (seeders, leechers) = (number(24) as usize, number(28) as usize);
+        let count = seeders + leechers;
+        if count == 0 {
+            self.retired += 1;
+            return rest;
+        }
+        let (records, rest) = rest.split_at(count * S);
+        let (seconds, rest) = rest.split_at(count * 2);
+        let peers = self.peers.entry(torrent).or_default();
+        let records = records.as_chunks::<S>().0.iter();
+        for (place, (record, seconds)) in records.zip(seconds.as_chunks::<2>().0).enumerate() {
+            let peer = peer_of::<S, K>(record);
+            let seconds = u16::from_le_bytes(*seconds) & 0x7fff;
+            let before = peers.insert(peer, (*record, place < seeders, seconds));
+            assert!(before.is_none(), "a peer stands twice");
+        }
+        rest
+    }
+
+    fn compare<const N: usize>(&self, pair: &Pair<S, K, N>) {
+        let live = pair.live();
+        assert_eq!(self.peers.len(), live);
+        assert_eq!(pair.usage.live(), live);
+        assert_eq!(pair.usage.retired(), self.retired);
+        let mut totals = [0; 3];
+        for (torrent, model) in &pair.torrents {
+            if model.peers.is_empty() {
+                continue;
+            }
+            totals[0] += 1;
+            let peers = &self.peers[torrent];
+            assert_eq!(peers.len(), model.peers.len());
+            for (number, peer) in &model.peers {
+                let (stored, is_seeder, seconds) = peers[number];
+                assert_eq!(stored, record::<S, K>(*number, peer.owner));
+                assert_eq!(is_seeder, peer.is_seeder);
+                let left = peer.until.saturating_sub(pair.now);
+                assert_eq!(u32::from(seconds), left);
+                totals[1] += 1;
+                totals[2] += usize::from(is_seeder);
+            }
+        }
+        let of_swarm = pair.swarm.totals();
+        assert_eq!(
+            [of_swarm.torrents, of_swarm.peers, of_swarm.seeders],
+            totals
+        );
+    }
+}
+
+fn key() -> HashKey {
+    HashKey::new(*b"a key of nobody.")
+}
+
+/// Peers share addresses; the number stands at the end of the key, where an
+/// address has its port.
+fn record<const S: usize, const K: usize>(peer: u16, owner: u8) -> [u8; S] {
+    let mut record = [0; S];
+    record[0] = (peer % 64) as u8;
+    record[K - 2..K].copy_from_slice(&peer.to_be_bytes());
+    if K < S {
+        record[S - 1] = owner;
+    }
+    record
+}
+
+fn peer_of<const S: usize, const K: usize>(record: &[u8; S]) -> u16 {
+    u16::from_be_bytes([record[K - 2], record[K - 1]])
+}
+
+fn info_hash(torrent: u16) -> InfoHash {
+    info_hashes()[usize::from(torrent)]
+}
+
+fn torrent_of(info_hash: &InfoHash) -> u16 {
+    let place = info_hashes().binary_search_by_key(&info_hash.0, |known| known.0);
+    place.expect("a torrent that was announced") as u16
+}
+
+/// Info hashes that fall to one shard: who has locked it for one of them cannot
+/// lock it for another.
+fn info_hashes() -> &'static [InfoHash] {
+    static HASHES: OnceLock<Vec<InfoHash>> = OnceLock::new();
+    HASHES.get_or_init(|| {
+        let swarm = WebSwarm::new(key(), Limits::default(), Arc::default());
+        let numbered = |number: u32| {
+            let mut bytes = [0; 20];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            InfoHash(bytes)
+        };
+        let _locked = swarm.lock(&numbered(0));
+        (0..)
+            .map(numbered)
+            .filter(|info_hash| swarm.try_lock(info_hash).is_none())
+            .take(TORRENTS.into())
+            .collect()
+    })
+}

@@ -1,0 +1,99 @@
+//! Groups of requests that meet: every order in which two workers can take
+//! locks is tried.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "an error is a failed test, in what tests share as well"
+)]
+
+use aquatic_swarm::in_turns;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex, MutexGuard};
+use loom::thread;
+
+/// What workers share: shards, and one lock that is taken while a shard's is
+/// held, as those of retired torrents and of addresses are.
+struct Shared {
+    shards: [Mutex<Vec<usize>>; 2],
+    inner: Mutex<usize>,
+    turns: AtomicUsize,
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shards: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
+            inner: Mutex::new(0),
+            turns: AtomicUsize::new(0),
+        })
+    }
+
+    /// Answers requests for these shards, as a worker does.
+    fn answer<const N: usize>(&self, worker: usize, wanted: [usize; N]) {
+        let mut waiting = wanted.map(Some);
+        let mut finished = Vec::new();
+        in_turns(
+            &mut waiting,
+            |&shard| {
+                self.turns.fetch_add(1, Ordering::Relaxed);
+                self.shards[shard].lock().unwrap()
+            },
+            |&shard| self.shards[shard].try_lock().ok(),
+            |_: &mut MutexGuard<'_, Vec<usize>>| {},
+            |number, shard, locked| {
+                locked.push(worker * 10 + number);
+                *self.inner.lock().unwrap() += 1;
+                finished.push((shard, number));
+            },
+        );
+        assert!(waiting.iter().all(Option::is_none));
+        assert_eq!(finished.len(), N);
+        for shard in 0..2 {
+            let of_shard = finished.iter().filter(|(of, _)| *of == shard);
+            assert!(of_shard.is_sorted(), "not in the order in which they came");
+        }
+    }
+}
+
+fn two_workers_meet<const N: usize>(first: [usize; N], second: [usize; N]) {
+    loom::model(move || {
+        let shared = Shared::new();
+        let other = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.answer(2, second))
+        };
+        shared.answer(1, first);
+        other.join().unwrap();
+        let answered = shared
+            .shards
+            .each_ref()
+            .map(|shard| shard.lock().unwrap().len());
+        let wanted = |shard| {
+            first
+                .iter()
+                .chain(&second)
+                .filter(|&&of| of == shard)
+                .count()
+        };
+        assert_eq!(answered, [wanted(0), wanted(1)]);
+        assert_eq!(*shared.inner.lock().unwrap(), 2 * N);
+        assert!(shared.turns.load(Ordering::Relaxed) <= 2 * N);
+    });
+}
+
+#[test]
+fn workers_that_want_the_same_shards_in_either_order() {
+    two_workers_meet([0, 1], [1, 0]);
+    two_workers_meet([0, 1], [0, 1]);
+}
+
+#[test]
+fn workers_that_want_a_shard_twice() {
+    two_workers_meet([0, 0], [0, 1]);
+    two_workers_meet([1, 1], [1, 1]);
+}
+
+#[test]
+fn groups_of_three() {
+    two_workers_meet([0, 1, 0], [1, 0, 1]);
+}

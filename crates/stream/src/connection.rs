@@ -32,6 +32,8 @@ pub(crate) struct Connection<C> {
     /// Whether the client may still be sending when it is closed, so that what
     /// comes is to be read and thrown away.
     pub(crate) is_to_linger: bool,
+    /// Whether it was counted why it ends.
+    pub(crate) is_counted: bool,
     /// Which certificate it was told, or keeps after it was told of another.
     pub(crate) certificate: u64,
     /// Whether the client has sent a message.
@@ -198,6 +200,7 @@ impl<C> Connection<C> {
             is_late: false,
             is_draining: false,
             is_to_linger: false,
+            is_counted: false,
             certificate: 0,
             has_spoken: false,
             accepted,
@@ -336,6 +339,12 @@ impl<C> Connection<C> {
         }
         self.scheduled = wheel.insert(id, self.deadline.at);
         false
+    }
+
+    /// Bytes of memory that it keeps beside itself.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |it| it.kept_bytes());
+        self.unread.capacity() + self.unsent.bytes.capacity() + session
     }
 
     /// Puts away what was not consumed, without keeping memory for nothing.

@@ -28,6 +28,10 @@ impl Counter {
     pub(crate) fn add(&self, more: u64) {
         self.0.store(self.0.load(Relaxed) + more, Relaxed);
     }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 #[cfg(test)]

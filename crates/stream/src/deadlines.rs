@@ -11,6 +11,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// comes by more than once. A power of two.
 const PLACES: usize = 512;
 
+/// Ticks over which the hand moves in one call: three days, so that it catches up
+/// after any jump of the clock without holding anybody up.
+const TICKS_PER_CALL: usize = 1 << 20;
+
 /// Connections for which a place of the wheel keeps memory.
 const SPARE: usize = 64;
 
@@ -99,9 +103,12 @@ impl Wheel {
     }
 
     /// The next connection that comes up, with the tick it was put at, or
-    /// `None` when nothing is due.
+    /// `None` when nothing is due, or the hand has moved far enough for now.
     pub(crate) fn next(&mut self) -> Option<(ConnectionId, Tick)> {
-        while self.hand < self.current {
+        for _ in 0..TICKS_PER_CALL {
+            if self.hand >= self.current {
+                break;
+            }
             let next = Tick(self.hand.0 + 1);
             let place = &mut self.places[next.0 as usize % PLACES];
             if let Some(id) = place.pop() {
@@ -117,7 +124,10 @@ impl Wheel {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::churn::Random;
 
     fn id(slot: u32) -> ConnectionId {
         ConnectionId {
@@ -164,5 +174,71 @@ mod tests {
         assert!(first < second);
         let again = wheel.insert(id(2), Tick(0));
         assert!(again > Tick(0));
+    }
+
+    #[test]
+    fn each_comes_up_once_at_its_tick_however_long_it_goes_on() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut wheel = Wheel::new(start);
+        let mut random = Random(1);
+        // Which connections are to come up when.
+        let mut model: BTreeSet<(u32, u32)> = BTreeSet::new();
+        let mut came_up = 0_u64;
+        for step in 0..400_000_u32 {
+            // Up to 2,000 stand in the wheel, near and far.
+            if model.len() < 2_000 {
+                let wait = [1, 3, 40, 511, 512, 700, 100_000][random.below(7)];
+                let due = wheel.current().after(Ticks(random.below(wait) as u32));
+                let put = wheel.insert(id(step), due);
+                assert!(put <= due.max(Tick(wheel.hand.0 + 1)));
+                model.insert((put.0, step));
+            }
+            if random.below(4) == 0 {
+                now += TICK * random.below(3) as u32;
+            }
+            // The clock has jumped: by hours, or by days.
+            if random.below(20_000) == 0 {
+                now += Duration::from_secs([3_600, 864_000][random.below(2)]);
+            }
+            wheel.advance(now);
+            // Now and then not all are looked at.
+            for _ in 0..random.below(50) {
+                let Some((connection, tick)) = wheel.next() else {
+                    break;
+                };
+                assert!(tick <= wheel.current());
+                assert!(model.remove(&(tick.0, connection.slot)), "{connection:?}");
+                assert!(model.first().is_none_or(|(first, _)| *first >= tick.0));
+                came_up += 1;
+            }
+        }
+        while wheel.hand < wheel.current {
+            while let Some((connection, tick)) = wheel.next() {
+                assert!(model.remove(&(tick.0, connection.slot)));
+            }
+        }
+        assert!(
+            model
+                .first()
+                .is_none_or(|(first, _)| *first > wheel.current().0)
+        );
+        assert!(came_up > 100_000, "{came_up}");
+    }
+
+    #[test]
+    fn times_that_are_far_away_do_not_wrap() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        let never = wheel.current().after(Duration::MAX.into());
+        assert_eq!(never, Tick::NEVER);
+        // A century, which is beyond what ticks can tell.
+        wheel.advance(start + Duration::from_secs(100 * 365 * 86_400));
+        assert_eq!(wheel.current(), Tick::NEVER);
+        assert_eq!(wheel.current().after(Ticks::ONE), Tick::NEVER);
+        // A time before the first one is that.
+        let mut wheel = Wheel::new(start + Duration::from_secs(9));
+        wheel.advance(start);
+        assert_eq!(wheel.current(), Tick(0));
     }
 }

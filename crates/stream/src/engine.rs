@@ -53,18 +53,30 @@ const LONGEST_LAST_ANSWER: Duration = Duration::from_secs(1);
 ///
 /// This is all that differs between the event loops. `WouldBlock` says that the
 /// loop will drive the connection again when there is more, or more room.
-pub(crate) trait Transport {
+pub trait Transport {
     /// As [`io::Read::read`]; 0 is the end of what the client sends.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, `Interrupted`, or that the connection is broken.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
     /// As [`io::Write::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
     /// Tells the client that nothing more will be written.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
     fn finish(&mut self) -> io::Result<()>;
 }
 
 /// What the loop does after a connection was driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// Waits until there is more to read.
     Wait,
     /// Waits until more can be written.
@@ -337,6 +349,18 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
+    /// Bytes of memory that are kept for connections.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let buffers = &self.worker.buffers;
+        let shared = buffers.input.len()
+            + buffers.plain.capacity()
+            + buffers.output.capacity()
+            + buffers.wire.capacity()
+            + self.worker.outputs.kept_bytes();
+        let own: usize = self.connections.iter().map(Connection::kept_bytes).sum();
+        shared + own
+    }
+
     /// The connection at a place of the table, if there is one.
     pub(crate) fn at(&self, slot: usize) -> Option<ConnectionId> {
         self.connections.at(slot)
@@ -353,7 +377,7 @@ impl<P: Protocol> Engine<P> {
         };
         let counters = self.worker.counters();
         counters.closed.add(1);
-        if let Some(ending) = ending {
+        if let Some(ending) = ending.filter(|_| !connection.is_counted) {
             counters.ended[ending as usize].add(1);
         }
         if let Some(state) = connection.close() {

@@ -177,6 +177,7 @@ impl<T> Default for Mail<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::churn::Random;
 
     #[test]
     fn it_is_bounded_and_rings_once() {
@@ -204,5 +205,42 @@ mod tests {
         assert_eq!(mail.iter().count(), 3);
         inbox.take(&mut mail);
         assert_eq!(mail.iter().count(), 0);
+    }
+
+    #[test]
+    fn it_keeps_order_and_bounds_however_long_it_goes_on() {
+        const MAX_ITEMS: usize = 40;
+        const MAX_BYTES: usize = 500;
+        let bell = Bell::of_task();
+        let inbox = Inbox::new(bell.clone(), MAX_ITEMS, MAX_BYTES);
+        let mut random = Random(4);
+        let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
+        let mut mail = Mail::new();
+        let mut refused = 0;
+        for step in 0..300_000_u32 {
+            let bytes = vec![step as u8; random.below(30)];
+            let held: usize = model.iter().map(|(_, bytes)| bytes.len()).sum();
+            let is_full = model.len() >= MAX_ITEMS || held >= MAX_BYTES;
+            let was_empty = model.is_empty();
+            let result = inbox.put(step, |out| out.extend_from_slice(&bytes));
+            assert_eq!(result.is_err(), is_full);
+            if is_full {
+                refused += 1;
+            } else {
+                model.push((step, bytes));
+            }
+            // Somebody has been told, and once is enough.
+            let has_rung = bell.task().unwrap().listen(task::Waker::noop());
+            assert_eq!(has_rung, was_empty);
+            if random.below(30) == 0 {
+                inbox.take(&mut mail);
+                let taken: Vec<(u32, Vec<u8>)> = mail
+                    .iter()
+                    .map(|(item, bytes)| (*item, bytes.to_vec()))
+                    .collect();
+                assert_eq!(taken, mem::take(&mut model));
+            }
+        }
+        assert!(refused > 1_000, "{refused}");
     }
 }

@@ -17,12 +17,15 @@
 //!   connections of a worker, without I/O.
 //! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
+//! * [`simulation`]: what drives them in tests.
 
 #![deny(unsafe_code)]
 
 mod address_header;
 mod address_ranges;
 mod admission;
+#[cfg(test)]
+mod churn;
 pub mod config;
 mod connection;
 mod counters;
@@ -36,6 +39,7 @@ pub mod proxy_header;
 mod renewals;
 mod reverse_proxy;
 mod settings;
+pub mod simulation;
 mod table;
 mod tls;
 mod tls_config;

@@ -169,6 +169,12 @@ impl Outputs {
             .is_some_and(|place| place.owner == Some(id) && !place.bytes.is_empty())
     }
 
+    /// Bytes of memory of all that waits, and of what is kept for more.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let waiting: usize = self.places.iter().map(|it| it.bytes.capacity()).sum();
+        waiting + self.spare_bytes
+    }
+
     /// Keeps a buffer for the next one who needs one.
     fn recycle(&mut self, mut bytes: Vec<u8>) {
         let capacity = bytes.capacity();
@@ -183,7 +189,10 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::churn::Random;
 
     fn id(slot: u32, generation: u32) -> ConnectionId {
         ConnectionId { slot, generation }
@@ -257,5 +266,78 @@ mod tests {
         let kept: usize = outputs.spares.iter().map(Vec::capacity).sum();
         assert_eq!(kept, outputs.spare_bytes);
         assert!(kept <= SPARE_BYTES);
+    }
+
+    #[test]
+    fn nothing_is_lost_or_mixed_up_however_long_it_goes_on() {
+        const LONGEST: usize = 64;
+        let mut outputs = Outputs::new(LONGEST);
+        let mut random = Random(3);
+        // What waits for who is open.
+        let mut model: HashMap<ConnectionId, Vec<u8>> = HashMap::new();
+        let mut generations = [0; 100];
+        for step in 0..500_000_u32 {
+            let slot = random.below(generations.len());
+            let id = id(slot as u32, generations[slot]);
+            let is_open = model.contains_key(&id);
+            match random.below(8) {
+                0 if !is_open => {
+                    outputs.opened(id);
+                    model.insert(id, Vec::new());
+                }
+                1 if is_open => {
+                    outputs.closed(id);
+                    model.remove(&id);
+                    generations[slot] += 1;
+                }
+                2..=4 => {
+                    let waiting = model.get_mut(&id);
+                    match (outputs.of(id), waiting) {
+                        (Ok(output), Some(waiting)) => {
+                            assert!(waiting.len() < LONGEST);
+                            output.extend(step.to_be_bytes());
+                            waiting.extend(step.to_be_bytes());
+                        }
+                        (Err(Unreachable::Full), Some(waiting)) => {
+                            assert!(waiting.len() >= LONGEST);
+                        }
+                        (Err(Unreachable::Gone), None) => {}
+                        (result, waiting) => panic!("{result:?}, {waiting:?}"),
+                    }
+                }
+                5 => {
+                    let mut output = step.to_be_bytes().to_vec();
+                    outputs.put(id, &mut output);
+                    assert!(output.is_empty());
+                    if let Some(waiting) = model.get_mut(&id) {
+                        waiting.extend(step.to_be_bytes());
+                    }
+                }
+                6 => {
+                    let mut output = vec![7];
+                    outputs.gather(id, &mut output);
+                    let mut waiting = model.get_mut(&id).map(mem::take).unwrap_or_default();
+                    waiting.push(7);
+                    assert_eq!(output, waiting);
+                }
+                // The end of a turn, in which everybody gets what waits.
+                _ if random.below(20) == 0 => {
+                    while let Some(id) = outputs.next_waiting() {
+                        let mut output = Vec::new();
+                        outputs.gather(id, &mut output);
+                        assert!(!output.is_empty());
+                        assert_eq!(output, mem::take(model.get_mut(&id).unwrap()));
+                    }
+                    assert!(model.values().all(Vec::is_empty));
+                }
+                _ => {}
+            }
+            assert_eq!(
+                outputs.has(id),
+                model.get(&id).is_some_and(|it| !it.is_empty())
+            );
+        }
+        assert!(outputs.spare_bytes <= SPARE_BYTES && outputs.spares.len() <= SPARES);
+        assert!(outputs.places.len() <= generations.len());
     }
 }

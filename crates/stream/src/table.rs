@@ -83,6 +83,11 @@ impl<T> Table<T> {
         })
     }
 
+    /// All values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+    }
+
     /// How many places there are, free ones too.
     pub(crate) fn places(&self) -> usize {
         self.entries.len()
@@ -92,6 +97,7 @@ impl<T> Table<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::churn::Random;
 
     #[test]
     fn a_place_that_is_used_again_has_another_identity() {
@@ -112,5 +118,47 @@ mod tests {
         assert_eq!(table.at(first.slot as usize), Some(third));
         assert_eq!(table.at(2), None);
         assert_eq!((table.len(), table.places()), (2, 2));
+    }
+
+    #[test]
+    fn identities_stay_apart_however_long_it_goes_on() {
+        let mut table = Table::new();
+        let mut random = Random(2);
+        let mut open: Vec<(ConnectionId, u32)> = Vec::new();
+        let mut gone: Vec<ConnectionId> = Vec::new();
+        for step in 0..500_000_u32 {
+            // Between empty and 300.
+            if random.below(300) >= open.len() {
+                let id = table.insert(step);
+                assert!(open.iter().all(|(other, _)| other.slot != id.slot));
+                open.push((id, step));
+            } else {
+                let (id, value) = open.swap_remove(random.below(open.len()));
+                assert_eq!(table.remove(id), Some(value));
+                gone.push(id);
+            }
+            if let Some((id, value)) = open.get(random.below(300)) {
+                assert_eq!(table.get_mut(*id), Some(&mut value.clone()));
+                assert_eq!(table.at(id.slot()), Some(*id));
+            }
+            if let Some(id) = gone.get(random.below(gone.len() + 1)) {
+                assert_eq!(table.get_mut(*id), None);
+                assert_eq!(table.remove(*id), None);
+            }
+            assert_eq!(table.len(), open.len());
+            assert!(table.places() <= 301);
+        }
+    }
+
+    #[test]
+    fn a_place_may_be_used_more_often_than_can_be_counted() {
+        let mut table = Table::new();
+        let id = table.insert(1);
+        table.entries[id.slot()].generation = (1 << ConnectionId::GENERATION_BITS) - 1;
+        let last = table.at(id.slot()).unwrap();
+        assert_eq!(table.remove(last), Some(1));
+        let next = table.insert(2);
+        assert_eq!(next.generation, 0);
+        assert_eq!(table.get_mut(last), None);
     }
 }

@@ -157,6 +157,11 @@ impl Session {
         !self.unconsumed.is_empty() || !self.undiscarded.is_empty()
     }
 
+    /// Bytes of memory that are kept between calls, without those of the library.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.undiscarded.capacity() + self.unconsumed.capacity()
+    }
+
     /// Whether the client said that it will send no more.
     pub(crate) fn is_ended(&self) -> bool {
         self.is_ended
@@ -449,6 +454,10 @@ impl Wire {
 
     pub(crate) fn clear(&mut self) {
         self.used = 0;
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Has `write` fill room of at least so many bytes and tell how many it

@@ -1,4 +1,5 @@
 //! Replays the fuzzer's corpora.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 use aquatic_test_harness::corpora::replay;
 
@@ -6,6 +7,9 @@ use aquatic_test_harness::corpora::replay;
 mod proxy_address_headers;
 #[path = "../../fuzz/checks/proxy_header.rs"]
 mod proxy_header;
+
+#[path = "../../fuzz/checks/stream_tls.rs"]
+mod stream_tls;
 
 #[test]
 fn proxy_headers() {
@@ -15,4 +19,9 @@ fn proxy_headers() {
 #[test]
 fn address_headers() {
     replay("proxy_address_headers", proxy_address_headers::check);
+}
+
+#[test]
+fn connections_with_tls() {
+    replay("stream_tls", stream_tls::check);
 }

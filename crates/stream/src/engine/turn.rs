@@ -274,7 +274,10 @@ impl<P: Protocol> Turn<'_, P> {
         }
     }
 
-    fn count(&self, ending: Ending) {
-        self.worker.counters().ended[ending as usize].add(1);
+    /// Counts why the connection ends; the first reason is the one.
+    fn count(&mut self, ending: Ending) {
+        if !mem::replace(&mut self.connection.is_counted, true) {
+            self.worker.counters().ended[ending as usize].add(1);
+        }
     }
 }

@@ -68,16 +68,23 @@ fn probe() -> anyhow::Result<()> {
         .name("probe".to_owned())
         .spawn(|| {
             // First, because glommio panics where the kernel refuses.
-            ask_for_ring().map_err(|error| error.to_string())?;
+            ask_for_ring().map_err(|error| refused(&error))?;
             super::glommio::executor()
                 .map(|executor| executor.run(async {}))
-                .map_err(|error| error.to_string())
+                .map_err(|error| refused(&error.into()))
         })?
         .join();
-    match attempt {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(reason)) => Err(unavailable(&reason)),
-        Err(_) => Err(unavailable("it panicked")),
+    attempt.unwrap_or_else(|_| Err(memory_used_up("its rings cannot be set up")))
+}
+
+/// Why there is no ring, and what to do.
+fn refused(error: &io::Error) -> anyhow::Error {
+    match error.raw_os_error() {
+        // io_uring_setup(2): "insufficient kernel resources are available", which
+        // for those without CAP_IPC_LOCK means the limit of locked memory; all
+        // processes of a user share it.
+        Some(libc::ENOMEM | libc::EAGAIN) => memory_used_up(&error.to_string()),
+        _ => unavailable(&error.to_string()),
     }
 }
 
@@ -102,6 +109,19 @@ fn ask_for_ring() -> io::Result<()> {
     }
 }
 
+/// The limit is high enough for one, but not for all that the user runs.
+fn memory_used_up(reason: &str) -> anyhow::Error {
+    let limit = match limits::locked_memory_bytes() {
+        Some(Limit::At(bytes)) => format!("{bytes} bytes"),
+        Some(Limit::Unlimited) | None => "no limit".to_owned(),
+    };
+    anyhow!(
+        "the event loop glommio cannot get the memory that it must lock ({reason}; {limit} for \
+         all processes of this user together): raise it with LimitMEMLOCK= or `ulimit -l`, \
+         have fewer socket_workers, or set network.event_loop to \"mio\""
+    )
+}
+
 fn unavailable(reason: &str) -> anyhow::Error {
     anyhow!(
         "the event loop glommio needs io_uring, which cannot be used here ({reason}): \
@@ -123,6 +143,17 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("65536") && text.contains("LimitMEMLOCK="));
+    }
+
+    #[test]
+    fn memory_that_others_have_locked_is_said_with_the_remedy() {
+        for code in [libc::ENOMEM, libc::EAGAIN] {
+            let text = refused(&io::Error::from_raw_os_error(code)).to_string();
+            assert!(text.contains("LimitMEMLOCK="), "{text}");
+            assert!(text.contains("event_loop"), "{text}");
+        }
+        let text = refused(&io::Error::from_raw_os_error(libc::EPERM)).to_string();
+        assert!(text.contains("kernel.io_uring_disabled"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net;
+use std::panic;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -56,7 +57,11 @@ pub(super) fn run<P: Protocol>(
     bell: &Bell,
     context: workers::Context,
 ) -> anyhow::Result<()> {
-    let executor = executor().map_err(|error| {
+    // Where the memory for its rings is used up, glommio may panic.
+    let executor = panic::catch_unwind(executor)
+        .map_err(|_| anyhow!("its rings cannot be set up"))
+        .and_then(|executor| executor.map_err(|error| anyhow!("{error}")));
+    let executor = executor.map_err(|error| {
         anyhow!(
             "cannot use io_uring: {error}; if it lacks memory, allow the process to lock more of \
              it with LimitMEMLOCK= or `ulimit -l`, or have fewer socket_workers, \

@@ -1,0 +1,449 @@
+//! What must hold for a connection with TLS, whatever happens to the bytes of its
+//! client: they are cut, damaged, put in another order, and forged with the right
+//! keys; the network blocks; time passes.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use aquatic_service::tls::{Files, Handle};
+use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
+use aquatic_stream::{
+    AddressRange, AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next,
+    Peer, Progress, Protocol, Settings, tls_config,
+};
+use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
+use aquatic_test_harness::records::Records;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, ContentType, RootCertStore, ServerConfig};
+
+/// The longest line.
+const LONGEST_LINE: usize = 300;
+
+/// More than one connection may keep: what is read at once, a message of a
+/// handshake, and answers to all of it, twice.
+const MOST_KEPT: usize = 1 << 20;
+
+/// Longer than all deadlines together.
+const LIFE: Duration = Duration::from_secs(120);
+
+const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
+
+/// Steps of one script.
+const MOST_STEPS: usize = 300;
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(script: &[u8]) {
+    let mut script = script.iter().copied();
+    let mut world = World::new(script.next().unwrap_or(0));
+    for _ in 0..MOST_STEPS {
+        let (Some(step), Some(argument)) = (script.next(), script.next()) else {
+            break;
+        };
+        world.step(step, usize::from(argument), &mut script);
+        world.must_hold();
+    }
+    world.end();
+}
+
+/// Answers each line with itself, and remembers all of them.
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Protocol for Lines {
+    type Connection = ();
+
+    fn longest_input(&self) -> usize {
+        LONGEST_LINE
+    }
+
+    fn open(&mut self, _: &Peer, _: ConnectionId) {}
+
+    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+        let Some(end) = exchange.input.iter().position(|byte| *byte == b'\n') else {
+            return Progress::INCOMPLETE;
+        };
+        let line = &exchange.input[..=end];
+        exchange.output.extend_from_slice(line);
+        self.0.lock().unwrap().extend_from_slice(line);
+        Progress {
+            consumed: end + 1,
+            next: Next::Continue,
+        }
+    }
+
+    fn interrupt(&mut self, (): &mut (), exchange: &mut Exchange<'_>, _: Interruption) -> Next {
+        exchange.output.extend_from_slice(b"bye\n");
+        Next::Close
+    }
+}
+
+/// The network between the two.
+struct Network {
+    arriving: VecDeque<u8>,
+    is_ended: bool,
+    left: Vec<u8>,
+    /// How many bytes it takes from the server.
+    room: usize,
+    read: u64,
+    written: u64,
+}
+
+impl Transport for Network {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.arriving.is_empty() {
+            return if self.is_ended {
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+        }
+        let count = self.arriving.read(into)?;
+        self.read += count as u64;
+        Ok(count)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let count = self.room.min(from.len());
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.room -= count;
+        self.left.extend_from_slice(&from[..count]);
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Who writes the client's records.
+enum Client {
+    Library(Box<ClientConnection>),
+    Forger(Records),
+    /// The library has given up.
+    Dead,
+}
+
+struct World {
+    simulation: Simulation<Lines>,
+    id: Option<ConnectionId>,
+    network: Network,
+    client: Client,
+    /// What the client has sent and the network not brought.
+    sent: Vec<u8>,
+    /// What was said with the right keys, and what the server has heard of it.
+    said: Vec<u8>,
+    heard: Arc<Mutex<Vec<u8>>>,
+    /// What the client was told.
+    told: Vec<u8>,
+    /// Whether nothing happened that could keep what is said from being heard.
+    is_clean: bool,
+    now: Instant,
+}
+
+impl World {
+    fn new(kind: u8) -> Self {
+        let is_proxied = kind & 2 != 0;
+        let now = Instant::now();
+        let heard = Arc::default();
+        let (server, clients) = configurations();
+        let loopback: AddressRange = "127.0.0.0/8".parse().unwrap();
+        let settings = Settings {
+            event_loop: EventLoop::Mio,
+            limits: Limits {
+                max_connections_per_ip: NonZeroUsize::new(1),
+                idle_timeout: Duration::from_secs(20),
+                ..Limits::default()
+            },
+            proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
+            reverse_proxies: AddressRanges::default(),
+        };
+        let setup = Setup {
+            settings,
+            tls: Some(Arc::clone(server)),
+            renewal: None,
+        };
+        let mut simulation = Simulation::new(Lines(Arc::clone(&heard)), setup, now);
+        let id = simulation.open("127.0.0.1:5".parse().unwrap());
+        assert!(id.is_some());
+        let client = Arc::clone(&clients[usize::from(kind & 1)]);
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(client, name).unwrap();
+        let mut world = Self {
+            simulation,
+            id,
+            network: Network {
+                arriving: VecDeque::new(),
+                is_ended: false,
+                left: Vec::new(),
+                room: usize::MAX,
+                read: 0,
+                written: 0,
+            },
+            client: Client::Library(Box::new(client)),
+            sent: if is_proxied {
+                PROXY.to_vec()
+            } else {
+                Vec::new()
+            },
+            said: Vec::new(),
+            heard,
+            told: Vec::new(),
+            is_clean: true,
+            now,
+        };
+        world.drive();
+        world.exchange();
+        world
+    }
+
+    fn step(&mut self, step: u8, argument: usize, script: &mut impl Iterator<Item = u8>) {
+        let length = self.sent.len();
+        // A place among what was sent, near its end as often as at its start.
+        let place = argument * (length + 1) / 256;
+        match step % 16 {
+            0 | 1 => self.say(argument),
+            2 => self.deliver(length),
+            3 => self.deliver(place),
+            4 => self.deliver(1.min(length)),
+            5 if place < length => self.sent[place] ^= 1 << (argument % 8),
+            6 => drop(self.sent.drain(place..length.min(place + 1 + argument % 7))),
+            7 => self.sent.extend_from_within(place..),
+            8 => self.sent.rotate_left(place),
+            9 => self.sent.extend(script.take(argument % 32)),
+            10 | 11 => {
+                let kind = [20, 21, 22, 22, 23, 24][argument % 6];
+                let payload: Vec<u8> = script.take(argument / 6 % 24).collect();
+                self.forge(ContentType::from(kind), &payload);
+            }
+            12 => {
+                self.is_clean = false;
+                self.pass(Duration::from_millis(100 * argument as u64));
+            }
+            13 => {
+                self.network.room = argument * 16;
+                self.drive();
+            }
+            14 => self.renew_keys(),
+            15 if argument < 64 => {
+                self.is_clean = false;
+                self.simulation.drain();
+                self.drive();
+            }
+            15 => self.finish(argument.is_multiple_of(2)),
+            _ => {}
+        }
+        self.is_clean &= !matches!(step % 16, 5..=11);
+        self.exchange();
+    }
+
+    fn say(&mut self, length: usize) {
+        let mut line = vec![b'a' + (length % 26) as u8; length % 200];
+        line.push(b'\n');
+        match &mut self.client {
+            Client::Library(client) => {
+                // Before the handshake is done, nothing is said.
+                let is_said = !client.is_handshaking() && client.writer().write_all(&line).is_ok();
+                if is_said {
+                    self.said.extend_from_slice(&line);
+                }
+            }
+            Client::Forger(records) => {
+                self.sent
+                    .extend(records.seal(ContentType::ApplicationData, &line));
+                self.said.extend_from_slice(&line);
+            }
+            Client::Dead => {}
+        }
+    }
+
+    /// A record of any kind, with the right keys once there are some.
+    fn forge(&mut self, kind: ContentType, payload: &[u8]) {
+        self.exchange();
+        self.client = match std::mem::replace(&mut self.client, Client::Dead) {
+            Client::Library(client) if !client.is_handshaking() && !client.wants_write() => {
+                Client::Forger(Records::of(*client))
+            }
+            other => other,
+        };
+        let Client::Forger(records) = &mut self.client else {
+            return;
+        };
+        self.sent.extend(records.seal(kind, payload));
+        if kind == ContentType::ApplicationData {
+            self.said.extend_from_slice(payload);
+        }
+    }
+
+    fn renew_keys(&mut self) {
+        if let Client::Library(client) = &mut self.client
+            && !client.is_handshaking()
+        {
+            // TLS 1.2 has no way to.
+            let _ = client.refresh_traffic_keys();
+        }
+    }
+
+    fn finish(&mut self, is_told: bool) {
+        self.is_clean = false;
+        if is_told {
+            if let Client::Library(client) = &mut self.client {
+                client.send_close_notify();
+            }
+        } else {
+            self.network.is_ended = true;
+            self.drive();
+        }
+    }
+
+    /// Brings bytes of the client to the server.
+    fn deliver(&mut self, count: usize) {
+        if !self.network.is_ended {
+            self.network.arriving.extend(self.sent.drain(..count));
+        }
+        self.drive();
+    }
+
+    fn drive(&mut self) {
+        let Some(id) = self.id else {
+            return;
+        };
+        for _ in 0..10_000 {
+            match self.simulation.drive(id, &mut self.network) {
+                Fate::Again => {}
+                Fate::Close => {
+                    self.id = None;
+                    return;
+                }
+                Fate::Wait | Fate::WaitToWrite => return,
+            }
+        }
+        panic!("there is always more to do");
+    }
+
+    /// Lets the client read what came, and write what it has to.
+    fn exchange(&mut self) {
+        let mut left = std::mem::take(&mut self.network.left);
+        let is_dead = match &mut self.client {
+            Client::Library(client) => {
+                let mut left = left.as_slice();
+                let mut is_dead = false;
+                while !left.is_empty() && !is_dead {
+                    is_dead = !matches!(client.read_tls(&mut left), Ok(1..))
+                        || client.process_new_packets().is_err();
+                    let mut plain = Vec::new();
+                    // It fails at the end, which is told by what was read.
+                    let _ = client.reader().read_to_end(&mut plain);
+                    self.told.extend(plain);
+                }
+                while client.wants_write() {
+                    client.write_tls(&mut self.sent).unwrap();
+                }
+                is_dead
+            }
+            Client::Forger(records) => {
+                while records.open(&mut left, &mut self.told).is_ok() {}
+                false
+            }
+            Client::Dead => false,
+        };
+        if is_dead {
+            self.client = Client::Dead;
+            self.is_clean = false;
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.simulation.advance(self.now);
+        while let Some(late) = self.simulation.next_late() {
+            assert_eq!(Some(late), self.id);
+            self.drive();
+        }
+    }
+
+    fn must_hold(&self) {
+        let counts = self.simulation.counts();
+        assert_eq!(counts.library_faults, 0);
+        assert_eq!(
+            counts.accepted - counts.closed,
+            self.simulation.len() as u64
+        );
+        assert!(counts.cut <= 1);
+        assert_eq!(counts.received_bytes, self.network.read);
+        assert_eq!(counts.sent_bytes, self.network.written);
+        assert!(self.simulation.kept_bytes() < MOST_KEPT);
+        let heard = self.heard.lock().unwrap();
+        assert!(
+            self.said.starts_with(&heard),
+            "it has heard what was not said"
+        );
+    }
+
+    fn end(&mut self) {
+        if self.is_clean && self.id.is_some() {
+            self.network.room = usize::MAX;
+            // A handshake takes as many flights at most.
+            for _ in 0..6 {
+                self.deliver(self.sent.len());
+                self.exchange();
+            }
+            assert!(self.id.is_some(), "nothing was wrong");
+            assert_eq!(*self.heard.lock().unwrap(), self.said);
+            assert_eq!(self.told, self.said);
+        }
+        let end = self.now + LIFE;
+        while self.now < end && !self.simulation.is_empty() {
+            self.pass(Duration::from_secs(1));
+            self.must_hold();
+        }
+        assert!(
+            self.simulation.is_empty(),
+            "the connection outlives its deadlines"
+        );
+        assert_eq!(self.simulation.counts().closed, 1);
+        // Its address may have another one.
+        assert!(
+            self.simulation
+                .open("127.0.0.1:6".parse().unwrap())
+                .is_some()
+        );
+    }
+}
+
+/// That of the server, and those of clients of TLS 1.2 and 1.3.
+fn configurations() -> &'static (Arc<ServerConfig>, [Arc<ClientConfig>; 2]) {
+    static CONFIGURATIONS: OnceLock<(Arc<ServerConfig>, [Arc<ClientConfig>; 2])> = OnceLock::new();
+
+    CONFIGURATIONS.get_or_init(|| {
+        let directory = tempfile::TempDir::new().unwrap();
+        let files = Files {
+            certificate: directory.path().join("certificate.pem"),
+            key: directory.path().join("key.pem"),
+        };
+        std::fs::write(&files.certificate, EC_CERTIFICATE).unwrap();
+        std::fs::write(&files.key, EC_KEY_SEC1).unwrap();
+        let server = tls_config(Arc::new(Handle::new(files).unwrap())).unwrap();
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
+        roots.add(authority).unwrap();
+        let clients = [&TLS12, &TLS13].map(|version| {
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            config.enable_secret_extraction = true;
+            Arc::new(config)
+        });
+        (server, clients)
+    })
+}

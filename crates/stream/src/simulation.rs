@@ -1,0 +1,154 @@
+//! The connections of a worker without sockets and without a clock: for tests that
+//! bring bytes and time themselves. It is what the event loops drive, as it is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::ServerConfig;
+
+use crate::admission::Admission;
+use crate::counters::{Counters, Ending};
+use crate::engine::{Engine, Shared};
+pub use crate::engine::{Fate, Transport};
+use crate::{Bell, ConnectionId, Protocol, Renewal, Settings};
+
+/// How the connections are treated.
+pub struct Setup {
+    /// Limits and proxies; the event loop does not matter.
+    pub settings: Settings,
+    /// How TLS is spoken; `None` for connections in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What closes connections when the certificate was exchanged.
+    pub renewal: Option<Renewal>,
+}
+
+/// Connections of one worker.
+pub struct Simulation<P: Protocol> {
+    engine: Engine<P>,
+    counters: Arc<[Counters]>,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that were taken in.
+    pub accepted: u64,
+    /// Connections that are gone.
+    pub closed: u64,
+    /// Connections that ended other than in good order.
+    pub cut: u64,
+    /// Times that the TLS library failed by itself, whatever came.
+    pub library_faults: u64,
+    /// TLS handshakes that were completed.
+    pub handshakes: u64,
+    /// Bytes that were read.
+    pub received_bytes: u64,
+    /// Bytes that were written.
+    pub sent_bytes: u64,
+}
+
+impl<P: Protocol> Simulation<P> {
+    /// No connections, at this time.
+    pub fn new(protocol: P, setup: Setup, now: Instant) -> Self {
+        let counters: Arc<[Counters]> = [Counters::default()].into();
+        let shared = Shared {
+            admission: Admission::new(&setup.settings.limits),
+            settings: setup.settings,
+            tls: setup.tls,
+            renewal: setup.renewal,
+            counters: Arc::clone(&counters),
+        };
+        Self {
+            engine: Engine::new(protocol, Arc::new(shared), 0, now),
+            counters,
+        }
+    }
+
+    /// Takes a connection in, to be driven at once; `None` if it is refused.
+    pub fn open(&mut self, source: SocketAddr) -> Option<ConnectionId> {
+        self.engine.open(source).ok()
+    }
+
+    /// Lets a connection do what it can.
+    pub fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+        self.engine.drive(id, transport)
+    }
+
+    /// Says what time it is.
+    pub fn advance(&mut self, now: Instant) {
+        self.engine.advance(now);
+    }
+
+    /// The next connection that is to be driven because of the time.
+    pub fn next_late(&mut self) -> Option<ConnectionId> {
+        self.engine.next_late()
+    }
+
+    /// The next connection for which something was collected.
+    pub fn next_collected(&mut self) -> Option<ConnectionId> {
+        self.engine.next_collected()
+    }
+
+    /// Sends what was collected for a connection.
+    pub fn send_collected(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+        self.engine.send_collected(id, transport)
+    }
+
+    /// The worker's bell has rung.
+    pub fn woken(&mut self) {
+        self.engine.woken();
+    }
+
+    /// A connection's network is gone.
+    pub fn abandon(&mut self, id: ConnectionId) {
+        self.engine.abandon(id);
+    }
+
+    /// The process is about to end. All connections are to be driven now, and
+    /// again from time to time.
+    pub fn drain(&mut self) {
+        self.engine.drain();
+    }
+
+    /// Whether nothing is left to finish, or no time.
+    pub fn is_drained(&self) -> bool {
+        self.engine.is_drained()
+    }
+
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.engine.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that are kept for connections: what was not consumed or
+    /// not sent, and what all share.
+    pub fn kept_bytes(&self) -> usize {
+        self.engine.kept_bytes()
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> Counts {
+        let counters = &self.counters[0];
+        Counts {
+            accepted: counters.accepted.get(),
+            closed: counters.closed.get(),
+            cut: counters.ended.iter().map(|it| it.get()).sum(),
+            library_faults: counters.ended[Ending::TlsLibrary as usize].get(),
+            handshakes: counters.full_handshakes.get() + counters.resumed_handshakes.get(),
+            received_bytes: counters.received_bytes.get(),
+            sent_bytes: counters.sent_bytes.get(),
+        }
+    }
+}
+
+/// A bell that wakes nobody, for an [`Inbox`](crate::Inbox) that is looked at
+/// anyway.
+pub fn silent_bell() -> Bell {
+    Bell::of_task()
+}

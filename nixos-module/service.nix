@@ -11,10 +11,16 @@
   serviceConfig = {
     Type = "notify";
     Restart = "on-failure";
-    # Rarely enough to burden neither the machine nor its journal, for days if need
-    # be; what arrives meanwhile waits, and does not have it started sooner. systemd
-    # 252 knows no pause that grows.
     RestartSec = "500ms";
+    # With this code the tracker refuses a configuration, which stays wrong until
+    # somebody mends it.
+    RestartPreventExitStatus = 78;
+    # Failed starts are noted there. The next one, whether systemd or what arrives at
+    # the sockets has asked for it, then waits before it tries, ever longer and at most
+    # for a minute, or until the configuration has changed.
+    RuntimeDirectory = unit;
+    RuntimeDirectoryMode = "0750";
+    RuntimeDirectoryPreserve = "yes";
     # The workers themselves give the signs of life.
     WatchdogSec = "30s";
     # A large swarm takes some time to be read, and to be written.

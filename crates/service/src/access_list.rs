@@ -4,29 +4,39 @@
 //! first 40 count (BEP 52). Blank lines, carriage returns and everything from
 //! `#` to the end of a line are ignored. A line that is none of this fails the
 //! whole load, so that a slip of an editor never opens a tracker up.
+//!
+//! * [`InfoHashSet`]: the entries, and how they are found.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use aquatic_bittorrent::{InfoHash, ParseInfoHashError};
 use arc_swap::ArcSwap;
-use hashbrown::HashTable;
 
 use crate::config::AccessListSettings;
+use crate::files;
+
+mod set;
+
+pub use set::InfoHashSet;
 
 /// What it is, among what is read again at a reload.
 pub(crate) const WHAT: &str = "access list";
 
+/// The key that names its file.
+pub(crate) const KEY: &str = "access_list.path";
+
 /// Longest line that is read; what is longer is no info hash with a remark.
 pub const LONGEST_LINE: usize = 4096;
 
-/// Most entries of one list: 2 GiB of memory.
+/// Most entries of one list: 1.4 GB of memory.
 pub const MOST_ENTRIES: usize = 64 << 20;
+
+/// Bytes of the file that are read at once.
+const READ_BUFFER: usize = 256 * 1024;
 
 /// The list in effect: off, or a set of info hashes and what it means.
 #[derive(Debug, Default)]
@@ -41,20 +51,22 @@ pub enum AccessList {
 }
 
 impl AccessList {
-    /// Reads the file that the settings name, if any.
+    /// Reads the file that the settings name, if any, which takes as long as the
+    /// disk likes.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or a line of it makes no sense.
-    pub fn load(settings: &AccessListSettings) -> Result<Self, LoadError> {
+    /// When the file cannot be read, or is no regular file, or a line of it makes
+    /// no sense; or when `deadline` passes before its end.
+    pub fn load(
+        settings: &AccessListSettings,
+        deadline: Option<Instant>,
+    ) -> Result<Self, LoadError> {
         let load = |path: &Path| {
-            File::open(path)
-                .map_err(ParseError::Read)
-                .and_then(|file| InfoHashSet::parse(BufReader::new(file)))
-                .map_err(|error| LoadError {
-                    path: path.to_owned(),
-                    error,
-                })
+            read(path, deadline).map_err(|error| LoadError {
+                path: path.to_owned(),
+                error,
+            })
         };
         Ok(match settings {
             AccessListSettings::Off => Self::Off,
@@ -135,19 +147,20 @@ impl Handle {
         self.loaded_at.load(Ordering::Relaxed)
     }
 
-    /// Reads the file again and puts it in place; returns its entries.
-    ///
-    /// # Errors
-    ///
-    /// As [`AccessList::load`]; the present list stays in place.
-    pub fn reload(&self, settings: &AccessListSettings) -> Result<usize, LoadError> {
-        let list = AccessList::load(settings)?;
-        let entries = list.len();
-        self.current.store(Arc::new(list));
+    /// Puts another list in place; returns the one that was there.
+    pub fn exchange(&self, list: AccessList) -> Arc<AccessList> {
+        let former = self.current.swap(Arc::new(list));
         self.loaded_at
             .store(seconds_since_epoch(), Ordering::Relaxed);
-        Ok(entries)
+        former
     }
+}
+
+fn read(path: &Path, deadline: Option<Instant>) -> Result<InfoHashSet, ParseError> {
+    let file = files::open_regular(path).map_err(ParseError::Read)?;
+    let bytes = file.metadata().map_err(ParseError::Read)?.len();
+    let text = BufReader::with_capacity(READ_BUFFER, file);
+    InfoHashSet::parse_sized(text, bytes, deadline)
 }
 
 /// Why a file is no access list.
@@ -156,8 +169,7 @@ impl Handle {
 pub struct LoadError {
     /// The file, as the process sees it (after a change of the root directory).
     pub path: PathBuf,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it; part of the message.
     pub error: ParseError,
 }
 
@@ -166,7 +178,7 @@ pub struct LoadError {
 pub enum ParseError {
     /// The file cannot be read.
     #[error("cannot read it: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// A line is no info hash.
     #[error("line {line}: {error}; expected an info hash, or a comment after #")]
     Line {
@@ -187,121 +199,12 @@ pub enum ParseError {
         /// Counted from 1.
         line: u64,
     },
-}
-
-/// A set of info hashes.
-///
-/// Each process takes parts of the hashes in a way of its own, so that nobody
-/// can prepare info hashes that all fall into one place.
-#[derive(Default)]
-pub struct InfoHashSet {
-    table: HashTable<InfoHash>,
-    key: u64,
-}
-
-impl InfoHashSet {
-    /// Reads the text of a list.
-    ///
-    /// # Errors
-    ///
-    /// At the first line that makes no sense.
-    pub fn parse(mut text: impl BufRead) -> Result<Self, ParseError> {
-        let mut set = Self {
-            table: HashTable::new(),
-            key: random_key(),
-        };
-        let mut buffer = Vec::new();
-        let mut line = 0;
-        loop {
-            line += 1;
-            buffer.clear();
-            let read = (&mut text)
-                .take(LONGEST_LINE as u64 + 1)
-                .read_until(b'\n', &mut buffer)
-                .map_err(ParseError::Read)?;
-            if read == 0 {
-                return Ok(set);
-            }
-            if read > LONGEST_LINE {
-                return Err(ParseError::LongLine { line });
-            }
-            let entry = entry(&buffer, line == 1);
-            if entry.is_empty() {
-                continue;
-            }
-            if set.len() == MOST_ENTRIES {
-                return Err(ParseError::TooMany { line });
-            }
-            // What is not UTF-8 becomes characters that are no digits.
-            let info_hash = String::from_utf8_lossy(entry)
-                .parse()
-                .map_err(|error| ParseError::Line { line, error })?;
-            set.insert(info_hash);
-        }
-    }
-
-    /// Whether the info hash is in the set.
-    #[inline]
-    pub fn contains(&self, info_hash: &InfoHash) -> bool {
-        self.table
-            .find(place(self.key, info_hash), |other| other == info_hash)
-            .is_some()
-    }
-
-    /// How many info hashes are in the set.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Whether the set is empty.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
-    fn insert(&mut self, info_hash: InfoHash) {
-        let key = self.key;
-        self.table
-            .entry(
-                place(key, &info_hash),
-                |other| *other == info_hash,
-                |other| place(key, other),
-            )
-            .or_insert(info_hash);
-    }
-}
-
-impl fmt::Debug for InfoHashSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InfoHashSet({} entries)", self.len())
-    }
-}
-
-/// Where an info hash belongs in the table.
-#[inline]
-fn place(key: u64, info_hash: &InfoHash) -> u64 {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = info_hash.0;
-    let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let second = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
-    // Both halves of the product depend on all bits of both factors.
-    let product = u128::from(first ^ key) * u128::from(second ^ key.rotate_left(32));
-    (product >> 64) as u64 ^ product as u64
-}
-
-/// The part of a line that has to be an info hash.
-fn entry(line: &[u8], is_first: bool) -> &[u8] {
-    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-    let line = match line.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) if is_first => rest,
-        _ => line,
-    };
-    let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-    line.trim_ascii()
-}
-
-fn random_key() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8)
+    /// The file was not read to its end in time.
+    #[error("it was not read in time: {line} lines so far")]
+    TooSlow {
+        /// Lines that were read.
+        line: u64,
+    },
 }
 
 fn seconds_since_epoch() -> u64 {

@@ -4,7 +4,7 @@
 //! operating system and the daemon happens here, once for all of them.
 //!
 //! * [`cli`], [`config`]: what the operator asks for.
-//! * [`run`], [`Daemon`], [`Start`]: the life of a process.
+//! * [`run`], [`Daemon`], [`Start`], [`Misconfigured`]: the life of a process.
 //! * [`sockets`]: taken over from the service manager, or bound.
 //! * [`workers`]: threads, watched for life.
 //! * [`access_list`]: which torrents are served, with reload.
@@ -13,6 +13,7 @@
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
 //! * [`Chore`]: what the main thread does besides waiting.
+//! * [`files`]: files that may be read while the service runs.
 //! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod daemon;
+pub mod files;
 mod generator;
 mod lifecycle;
 pub mod limits;
@@ -47,5 +49,5 @@ pub mod workers;
 pub use chores::Chore;
 pub use daemon::{Daemon, Start};
 pub use generator::listening_of;
-pub use lifecycle::{program, run};
+pub use lifecycle::{EXIT_CONFIGURATION, Misconfigured, program, run};
 pub use secrets::secret;

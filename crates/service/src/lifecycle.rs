@@ -3,24 +3,42 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | asked to stop, and stopped well; or printed or checked what was asked for |
-//! | 1 | the configuration is wrong, or the start, a worker, or the last snapshot failed |
+//! | 1 | the start, a worker, or the last snapshot failed |
 //! | 2 | the command line is wrong |
+//! | 78 | the configuration is wrong, or a file or user that it names |
 //!
-//! The reason is always the last error in the log.
+//! The reason is always the last error in the log, and the last status line that
+//! the service manager was told.
 
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, Checks, Config, Loaded};
+use crate::config::{self, AccessListSettings, Checks, Config, Loaded};
+use crate::notify::Notifier;
+use crate::signals::Caught;
 use crate::sockets::Transport;
 use crate::{Daemon, generator, logging};
 
+mod attempts;
 mod check;
+mod misconfigured;
 mod startup;
 mod supervisor;
+
+use attempts::{Attempts, Decision, Kind};
+pub use misconfigured::Misconfigured;
+pub(crate) use supervisor::Content;
+
+/// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
+/// name it in `RestartPreventExitStatus=`.
+pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// Runs a daemon: all of its `main`. Started under its name with `-generator`
 /// behind, the program is a generator of systemd instead.
@@ -30,14 +48,26 @@ pub fn run<D: Daemon>() -> ExitCode {
         return generator::run::<D>(words);
     }
     let arguments = cli::parse(&program::<D>());
-    let result = logging::init(D::NAME, log::LevelFilter::Info).and_then(|()| act::<D>(&arguments));
-    match result {
+    let is_service = arguments.action == Action::Run;
+    let result = logging::init(D::NAME, log::LevelFilter::Info, is_service).and_then(|()| {
+        if is_service {
+            serve::<D>(&arguments)
+        } else {
+            act::<D>(&arguments)
+        }
+    });
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error:#}");
-            ExitCode::from(EXIT_FAILURE)
+            ExitCode::from(match kind(&error) {
+                Kind::Configuration => EXIT_CONFIGURATION,
+                Kind::Other => EXIT_FAILURE,
+            })
         }
-    }
+    };
+    log::logger().flush();
+    code
 }
 
 /// A daemon, as its command line presents it.
@@ -56,26 +86,86 @@ pub fn program<D: Daemon>() -> Program {
     }
 }
 
+/// Everything but to serve.
 fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.action == Action::PrintDefault {
         return print(D::Config::DEFAULT_TOML);
     }
+    let loaded = load::<D>(arguments)?;
+    let settings = loaded.settings(D::settings)?;
+    match arguments.action {
+        Action::Check => check::check::<D>(&settings).map_err(|error| located(&loaded, error)),
+        Action::Migrate => print(&loaded.migrated_toml()),
+        Action::PrintDefault | Action::PrintEffective | Action::Run => {
+            print(&loaded.effective_toml())
+        }
+    }
+}
+
+/// Serves, and tells the service manager why it does not, where it does not.
+fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut notifier = Notifier::from_environment();
+    let mut caught = Caught::register().context("cannot catch signals")?;
+    let mut attempts = Attempts::from_environment();
+    let decision = attempts.wait(|line| notifier.status(line), || caught.take_stop());
+    if decision == Decision::Stop {
+        return Ok(());
+    }
+    let mut watched: Vec<_> = arguments.config.iter().cloned().collect();
+    let mut ready = None;
+    let result = load::<D>(arguments).and_then(|loaded| {
+        let settings = loaded.settings(D::settings)?;
+        let process = D::process(&settings);
+        if let AccessListSettings::Allow(path) | AccessListSettings::Deny(path) =
+            &process.access_list
+        {
+            watched.push(path.clone());
+        }
+        log::set_max_level(process.log_level);
+        for warning in &process.advice {
+            log::warn!("{warning}");
+        }
+        let supervisor = startup::start::<D>(settings, caught, &mut notifier)
+            .map_err(|error| located(&loaded, error))?;
+        ready = Some(Instant::now());
+        supervisor.run()
+    });
+    match &result {
+        Ok(()) => attempts.forget(),
+        Err(error) => {
+            let reason = format!("{error:#}");
+            notifier.status(&format!("failed: {reason}"));
+            let watched: Vec<&Path> = watched.iter().map(AsRef::as_ref).collect();
+            let served = ready.map(|ready| ready.elapsed());
+            attempts.failed(kind(error), &reason, served, &watched);
+        }
+    }
+    result
+}
+
+fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {
     let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    let settings = loaded.settings(D::settings)?;
-    match arguments.action {
-        Action::PrintDefault | Action::PrintEffective => print(&loaded.effective_toml()),
-        Action::Migrate => print(&loaded.migrated_toml()),
-        Action::Check => check::check::<D>(&settings),
-        Action::Run => {
-            log::set_max_level(D::process(&settings).log_level);
-            for warning in &D::process(&settings).advice {
-                log::warn!("{warning}");
-            }
-            startup::start::<D>(settings)?.run()
-        }
+    Ok(loaded)
+}
+
+/// Adds where in the file the key stands, when it is one that is to blame.
+fn located<C: Config>(loaded: &Loaded<C>, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Misconfigured>() {
+        Ok(misconfigured) => loaded.invalid(vec![misconfigured.into_invalid()]).into(),
+        Err(error) => error,
+    }
+}
+
+fn kind(error: &anyhow::Error) -> Kind {
+    let is_configuration =
+        error.is::<config::Error>() || error.is::<config::Faults>() || error.is::<Misconfigured>();
+    if is_configuration {
+        Kind::Configuration
+    } else {
+        Kind::Other
     }
 }
 

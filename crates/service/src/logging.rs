@@ -1,16 +1,26 @@
 //! Where log records go: to the journal with their fields, else to standard
 //! error, one line each.
+//!
+//! Writing takes as long as the reader likes: a pipe that nobody reads is soon full,
+//! and the journal can hang. So a service leaves its records in a bounded queue
+//! ([`queue`]), and a thread of its own writes them; what does not fit is counted,
+//! and lost.
 
 use std::any::Any;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::panic;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use anyhow::Context;
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
+
+mod queue;
+
+use queue::{Queue, Queued};
 
 /// The priority of errors, as syslog(3), the kernel and the journal count.
 pub(crate) const PRIORITY_ERROR: u8 = 3;
@@ -19,20 +29,20 @@ pub(crate) const PRIORITY_ERROR: u8 = 3;
 /// (`JOURNAL_STREAM`), else one that writes to standard error. Panics are
 /// logged too, with their place.
 ///
+/// A service (`is_service`) never waits for whoever reads: its records are written
+/// from [`detach`] on, by a thread of their own. Any other program writes them where
+/// they come up.
+///
 /// # Errors
 ///
 /// When there is a logger already.
-pub fn init(program: &str, level: LevelFilter) -> anyhow::Result<()> {
-    let logger: Box<dyn Log> = if connected_to_journal() {
-        match JournalLog::empty() {
-            Ok(journal) => Box::new(JournalOrStandardError {
-                journal: journal.with_syslog_identifier(program.to_owned()),
-            }),
-            // Standard error leads to the journal too, though without fields.
-            Err(_) => Box::new(StandardError { priorities: true }),
-        }
+pub fn init(program: &str, level: LevelFilter, is_service: bool) -> anyhow::Result<()> {
+    let writer = writer(program);
+    let logger = if is_service {
+        let queue = QUEUE.get_or_init(|| Queue::new(writer)).clone();
+        Box::new(Queued(queue))
     } else {
-        Box::new(StandardError { priorities: false })
+        writer
     };
     log::set_boxed_logger(logger).context("there is a logger already")?;
     log::set_max_level(level);
@@ -45,8 +55,35 @@ pub fn init(program: &str, level: LevelFilter) -> anyhow::Result<()> {
             "thread {name} panicked: {}",
             panic_text(info.payload()).unwrap_or("for no stated reason")
         );
+        // It may be the last that the process does.
+        log::logger().flush();
     }));
     Ok(())
+}
+
+/// Starts the thread that writes what a service logs, so that privileges can be
+/// dropped before there is a second thread.
+pub(crate) fn detach() {
+    if let Some(queue) = QUEUE.get() {
+        queue.start();
+    }
+}
+
+/// Of a service.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
+fn writer(program: &str) -> Box<dyn Log> {
+    if connected_to_journal() {
+        match JournalLog::empty() {
+            Ok(journal) => Box::new(JournalOrStandardError {
+                journal: journal.with_syslog_identifier(program.to_owned()),
+            }),
+            // Standard error leads to the journal too, though without fields.
+            Err(_) => Box::new(StandardError { priorities: true }),
+        }
+    } else {
+        Box::new(StandardError { priorities: false })
+    }
 }
 
 /// What a panic says, if it says a text.

@@ -14,6 +14,13 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// How long a message may take to be handed over. A service manager that does not
+/// read must not stop the service.
+const SEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The most bytes of a status line; systemd ignores messages of more than 4096.
+const MOST_STATUS_BYTES: usize = 2_000;
+
 /// The line to the service manager, if there is one.
 pub(crate) struct Notifier {
     line: Option<Line>,
@@ -79,11 +86,18 @@ impl Notifier {
         let message: String = states
             .iter()
             // A line break inside a status line would end it.
-            .map(|state| state.to_string().replace('\n', " ") + "\n")
+            .map(|state| {
+                let mut line = state.to_string().replace('\n', " ");
+                line.truncate(line.floor_char_boundary(MOST_STATUS_BYTES));
+                line + "\n"
+            })
             .collect();
         let send = || line.socket.send(message.as_bytes());
         // A service manager that was restarted has another socket.
-        let sent = send().or_else(|_| {
+        let sent = send().or_else(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
             line.socket.connect_addr(&line.address)?;
             send()
         });
@@ -110,6 +124,7 @@ fn connect(address: &OsStr) -> io::Result<Line> {
         _ => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_PATIENCE))?;
     socket.connect_addr(&address)?;
     Ok(Line { socket, address })
 }
@@ -162,6 +177,30 @@ mod tests {
         assert_eq!(received(&manager).unwrap(), "STATUS=a\n");
         assert_eq!(received(&manager).unwrap(), "STATUS=b\n");
         assert_eq!(received(&manager), None);
+    }
+
+    #[test]
+    fn a_manager_that_reads_nothing_stops_nobody() {
+        let (notifier, manager, _directory) = pair();
+        let begun = std::time::Instant::now();
+        // Until the queue is full, and once more.
+        let mut sent = 0;
+        while begun.elapsed() < SEND_PATIENCE {
+            notifier.watchdog();
+            sent += 1;
+        }
+        assert!(begun.elapsed() < 4 * SEND_PATIENCE && sent > 1, "{sent}");
+        drop(manager);
+    }
+
+    #[test]
+    fn a_long_status_is_cut() {
+        let (mut notifier, manager, _directory) = pair();
+        notifier.status(&"ä".repeat(5_000));
+        let mut buffer = [0; 8192];
+        let length = manager.recv(&mut buffer).unwrap();
+        assert!(length <= MOST_STATUS_BYTES + 1, "{length}");
+        assert!(str::from_utf8(&buffer[..length]).unwrap().ends_with("ä\n"));
     }
 
     #[test]

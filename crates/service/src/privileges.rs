@@ -10,16 +10,22 @@
 //! directory they mean the same file at start, at a reload and at the end: one
 //! inside it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Group, Uid, User};
 
 use crate::config::PrivilegesSettings;
+use crate::lifecycle::Misconfigured;
+
+const USER: &str = "privileges.user";
+const GROUP: &str = "privileges.group";
+const ROOT: &str = "privileges.chroot_path";
 
 /// What the process becomes: names resolved to numbers.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,26 +53,22 @@ impl Target {
         };
         let user = User::from_name(&settings.user)
             .with_context(|| format!("privileges.user: cannot look up \"{}\"", settings.user))?
-            .with_context(|| format!("privileges.user: there is no user \"{}\"", settings.user))?;
+            .ok_or_else(|| wrong(USER, format!("there is no user \"{}\"", settings.user)))?;
         let group = Group::from_name(&settings.group)
             .with_context(|| format!("privileges.group: cannot look up \"{}\"", settings.group))?
-            .with_context(|| {
-                format!("privileges.group: there is no group \"{}\"", settings.group)
-            })?;
-        ensure!(
-            !user.uid.is_root(),
-            "privileges.user: \"{}\" is root itself; name a user without privileges",
-            settings.user
-        );
+            .ok_or_else(|| wrong(GROUP, format!("there is no group \"{}\"", settings.group)))?;
+        if user.uid.is_root() {
+            let name = &settings.user;
+            let text = format!("\"{name}\" is root itself; name a user without privileges");
+            return Err(wrong(USER, text).into());
+        }
         if let Some(root) = &settings.chroot_path {
-            let metadata = fs::metadata(root).with_context(|| {
-                format!("privileges.chroot_path: cannot use {}", root.display())
-            })?;
-            ensure!(
-                metadata.is_dir(),
-                "privileges.chroot_path: {} is not a directory",
-                root.display()
-            );
+            let metadata = fs::metadata(root)
+                .map_err(|error| wrong(ROOT, format!("cannot use {}: {error}", root.display())))?;
+            if !metadata.is_dir() {
+                let text = format!("{} is not a directory", root.display());
+                return Err(wrong(ROOT, text).into());
+            }
         }
         Ok(Self {
             identity: Some(Identity {
@@ -96,10 +98,9 @@ impl Target {
         ensure_single_thread()?;
         if let Some(identity) = &self.identity {
             if !self.is_reachable() {
-                bail!(
-                    "privileges.drop_privileges: only root can change to another user; \
-                     start as root, or set it to false"
-                );
+                let text =
+                    "only root can change to another user; start as root, or set it to false";
+                return Err(wrong("privileges.drop_privileges", text).into());
             }
             if let Some(root) = &identity.root {
                 change_root(root)?;
@@ -119,6 +120,10 @@ impl Target {
         prctl::set_no_new_privs().context("cannot set no_new_privs")?;
         Ok(())
     }
+}
+
+fn wrong(key: &str, message: impl fmt::Display) -> Misconfigured {
+    Misconfigured::new(key, message)
 }
 
 /// Capabilities belong to threads: with a second one, dropping them in this one

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::workers::Event;
@@ -30,8 +30,18 @@ impl Caught {
     /// Sets the handlers; starts no thread.
     pub(crate) fn register() -> io::Result<Self> {
         Ok(Self {
-            signals: Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?,
+            // setrlimit(2): a write beyond the limit of file sizes raises SIGXFSZ,
+            // whose default is the end of the process. With a handler, the write
+            // fails with EFBIG, which is an error like that of a full disk.
+            signals: Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ])?,
         })
+    }
+
+    /// Whether a signal to stop has come, which is then forgotten.
+    pub(crate) fn take_stop(&mut self) -> bool {
+        self.signals
+            .pending()
+            .any(|number| matches!(number, SIGINT | SIGTERM))
     }
 
     /// Starts the thread that tells the main thread of each signal. Equal
@@ -43,7 +53,8 @@ impl Caught {
                 for number in self.signals.forever() {
                     let signal = match number {
                         SIGINT | SIGTERM => Signal::Stop,
-                        _ => Signal::Reload,
+                        SIGHUP | SIGUSR1 => Signal::Reload,
+                        _ => continue,
                     };
                     if events.send(Event::Signal(signal)).is_err() {
                         return;

@@ -6,30 +6,41 @@
 //! [`BlockReader`] are pure: they know no file.
 //!
 //! The file is replaced whole: written under a temporary name in the same
-//! directory, synced, renamed, and the directory synced. One that cannot be
-//! restored is set aside, never overwritten, and the service starts empty,
-//! because a tracker that serves an empty swarm recovers within one announce
-//! interval and one that does not start does not:
+//! directory, synced, renamed, and the directory synced. Where the path is a
+//! symbolic link, that happens where it leads to. A file that cannot be restored is
+//! set aside, never overwritten, and the service starts empty, because a tracker
+//! that serves an empty swarm recovers within one announce interval and one that
+//! does not start does not:
 //!
-//! * damaged: kept as `NAME.damaged`;
-//! * of a newer version (after a downgrade): kept as `NAME.newer`.
+//! * damaged: kept as `NAME.damaged`, the next ones as `NAME.damaged.2` and so on;
+//! * of a newer version (after a downgrade): kept as `NAME.newer`, and so on.
+//!
+//! One that cannot be set aside, as the disk cannot be written to, stays where it
+//! is, and nothing is saved.
 //!
 //! A snapshot of another daemon is a path that was mixed up: the service does
 //! not start, so that neither overwrites the other's file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context as _;
+
+use crate::files;
+use crate::lifecycle::Misconfigured;
 
 mod blocks;
+mod place;
 
 pub use blocks::{
     Block, BlockReader, BlockWriter, LARGEST_PAYLOAD, ReadError, VERSION, read_blocks,
 };
+
+pub(crate) use place::{check_writable, write_file};
+
+/// The key that names the file.
+pub(crate) const KEY: &str = "snapshot.path";
 
 /// Bytes that are collected before the file is written to.
 const WRITE_BUFFER: usize = 256 * 1024;
@@ -52,6 +63,8 @@ pub struct Source {
     path: Option<PathBuf>,
     /// When the restored snapshot was taken, in seconds since 1970.
     taken_at: Option<u64>,
+    /// Why what is at the path must not be written over.
+    keep: Option<String>,
 }
 
 impl Source {
@@ -64,8 +77,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be read or set aside, or when it
-    /// belongs to another daemon.
+    /// When the file is there but cannot be read, or when it belongs to another
+    /// daemon.
     pub fn restore<T>(
         &mut self,
         restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
@@ -73,11 +86,17 @@ impl Source {
         let Some(path) = self.path.take() else {
             return Ok(None);
         };
-        let file = match File::open(&path) {
+        let path = place::resolve(&path)
+            .with_context(|| format!("cannot read snapshot {}", path.display()))?;
+        let file = match files::open_regular(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 log::info!("no snapshot at {}: starting empty", path.display());
                 return Ok(None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let message = format!("snapshot {}: {error}", path.display());
+                return Err(Misconfigured::new(KEY, message).into());
             }
             Err(error) => {
                 return Err(error)
@@ -97,16 +116,19 @@ impl Source {
                 );
                 Ok(Some(state))
             }
-            Err(ReadError::OtherDaemon { found }) => Err(anyhow!(
-                "snapshot {} belongs to {found}, not to {}; set snapshot.path to a file of its own",
-                path.display(),
-                self.daemon
-            )),
+            Err(ReadError::OtherDaemon { found }) => {
+                let message = format!(
+                    "snapshot {} belongs to {found}, not to {}; name a file of its own",
+                    path.display(),
+                    self.daemon
+                );
+                Err(Misconfigured::new(KEY, message).into())
+            }
             Err(ReadError::Io(error)) => {
                 Err(error).with_context(|| format!("cannot read snapshot {}", path.display()))
             }
-            Err(error @ ReadError::Newer { .. }) => set_aside(&path, "newer", &error),
-            Err(error @ ReadError::Damaged(_)) => set_aside(&path, "damaged", &error),
+            Err(error @ ReadError::Newer { .. }) => Ok(self.set_aside(&path, "newer", &error)),
+            Err(error @ ReadError::Damaged(_)) => Ok(self.set_aside(&path, "damaged", &error)),
         }
     }
 
@@ -136,58 +158,40 @@ impl Source {
             daemon,
             path,
             taken_at: None,
+            keep: None,
         }
+    }
+
+    /// Why no snapshot may be written: it would be in place of one that could be
+    /// neither used nor set aside.
+    pub(crate) fn keep(&self) -> Option<&str> {
+        self.keep.as_deref()
     }
 
     /// When the restored snapshot was taken, in seconds since 1970.
     pub(crate) fn taken_at(&self) -> Option<u64> {
         self.taken_at
     }
-}
 
-/// Replaces the file at `path` with what `write` writes.
-pub(crate) fn write_file(
-    path: &Path,
-    daemon: &str,
-    write: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
-) -> anyhow::Result<Written> {
-    let start = Instant::now();
-    let taken_at = seconds_since_epoch();
-    let temporary = temporary_name(path);
-    let bytes = write_synced(&temporary, daemon, taken_at, write)
-        .and_then(|bytes| {
-            fs::rename(&temporary, path)?;
-            File::open(directory(path))?.sync_all()?;
-            Ok(bytes)
-        })
-        .with_context(|| format!("cannot write snapshot {}", path.display()))
-        .inspect_err(|_| {
-            // Half a snapshot is of no use; the one before it is still there.
-            let _ = fs::remove_file(&temporary);
-        })?;
-    Ok(Written {
-        bytes,
-        duration: start.elapsed(),
-        taken_at,
-    })
-}
-
-/// Finds out whether a snapshot could be written, by creating an empty file
-/// beside it. Its name is not the temporary one, which belongs to the service
-/// that may be running while its configuration is checked.
-pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".check-{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    create(&temporary)
-        .and_then(|_| fs::remove_file(&temporary))
-        .with_context(|| {
-            format!(
-                "snapshot.path: cannot create files in {}; \
-                 the user of the service must be allowed to",
-                directory(path).display()
-            )
-        })
+    /// Starts empty, whatever becomes of the file.
+    fn set_aside<T>(&mut self, path: &Path, why: &str, error: &ReadError) -> Option<T> {
+        match place::set_aside(path, why) {
+            Ok(aside) => log::error!(
+                "snapshot {} cannot be used: {error}; it is kept as {}, and the service starts empty",
+                path.display(),
+                aside.display()
+            ),
+            Err(renaming) => {
+                let reason = format!(
+                    "snapshot {} cannot be used ({error}), and cannot be set aside: {renaming}",
+                    path.display()
+                );
+                log::error!("{reason}; the service starts empty");
+                self.keep = Some(reason);
+            }
+        }
+        None
+    }
 }
 
 fn restore_from<T>(
@@ -206,66 +210,6 @@ fn restore_from<T>(
     // file ends early.
     while reader.next_block()?.is_some() {}
     Ok((state, reader.taken_at()))
-}
-
-fn set_aside<T>(path: &Path, why: &str, error: &ReadError) -> anyhow::Result<Option<T>> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".");
-    aside.push(why);
-    let aside = PathBuf::from(aside);
-    fs::rename(path, &aside).with_context(|| {
-        format!(
-            "snapshot {} cannot be used ({error}), and cannot be renamed to {}",
-            path.display(),
-            aside.display()
-        )
-    })?;
-    log::error!(
-        "snapshot {} cannot be used: {error}; it is kept as {}, and the service starts empty",
-        path.display(),
-        aside.display()
-    );
-    Ok(None)
-}
-
-fn write_synced(
-    path: &Path,
-    daemon: &str,
-    taken_at: u64,
-    write: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
-) -> io::Result<u64> {
-    let mut file = BufWriter::with_capacity(WRITE_BUFFER, create(path)?);
-    let mut writer = BlockWriter::new(&mut file, daemon, taken_at)?;
-    write(&mut writer)?;
-    let bytes = writer.finish()?;
-    file.flush()?;
-    file.get_ref().sync_all()?;
-    Ok(bytes)
-}
-
-/// Creates a file that nobody else may read: a snapshot holds the key of the
-/// connection ids.
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-}
-
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn seconds_since_epoch() -> u64 {

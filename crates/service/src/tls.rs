@@ -1,7 +1,6 @@
 //! The certificate and key with which connections are encrypted.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +14,23 @@ use rustls::sign::CertifiedKey;
 use rustls_pemfile::Item;
 
 use crate::metrics::Figures;
-use crate::reload::Reload;
+use crate::reload::{Exchange, Reload};
+use crate::{Misconfigured, files, reload};
 
 mod expiry;
 mod validity;
 
 pub use expiry::{Expiry, NOTICE};
+
+/// What it is, among what is read again at a reload.
+const WHAT: &str = "TLS certificate";
+
+/// The keys that name the files.
+const CERTIFICATE_PATH: &str = "network.tls_certificate_path";
+const KEY_PATH: &str = "network.tls_private_key_path";
+
+/// The largest file that is read: more than the longest chain has.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// Where certificate and key are, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +50,9 @@ pub enum LoadError {
         /// The file, as the process sees it (after a change of the root
         /// directory).
         path: PathBuf,
+        /// Whether it is that of the key.
+        is_key: bool,
         /// Why.
-        #[source]
         error: io::Error,
     },
     /// A file is not PEM.
@@ -49,8 +60,9 @@ pub enum LoadError {
     Pem {
         /// The file.
         path: PathBuf,
+        /// Whether it is that of the key.
+        is_key: bool,
         /// What is wrong.
-        #[source]
         error: io::Error,
     },
     /// The certificate's file has none.
@@ -69,7 +81,6 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         error: rustls::Error,
     },
     /// The certificate is damaged.
@@ -78,7 +89,6 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         error: rustls::Error,
     },
     /// The two do not belong together.
@@ -135,12 +145,30 @@ pub fn check(files: &Files) -> Result<(), LoadError> {
     Ok(())
 }
 
+impl LoadError {
+    /// As the fault of a key, which all daemons that speak TLS spell the same way.
+    pub fn at_key(self) -> Misconfigured {
+        let key = match &self {
+            Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
+            Self::NoCertificate(_) | Self::Certificate { .. } => CERTIFICATE_PATH,
+            Self::Read { is_key, .. } | Self::Pem { is_key, .. } => {
+                if *is_key {
+                    KEY_PATH
+                } else {
+                    CERTIFICATE_PATH
+                }
+            }
+        };
+        Misconfigured::new(key, self)
+    }
+}
+
 /// The certificate that handshakes use while the main thread exchanges it.
 /// Connections that are established go on as they are.
 pub struct Handle {
     files: Files,
-    present: ArcSwap<Numbered>,
-    watch: expiry::Watch,
+    present: Arc<ArcSwap<Numbered>>,
+    watch: Arc<expiry::Watch>,
 }
 
 /// A certificate, and how many others were there before it.
@@ -155,15 +183,17 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// As [`load`].
-    pub fn new(files: Files) -> Result<Self, LoadError> {
-        let loaded = load(&files)?;
-        let watch = expiry::Watch::default();
+    /// Those of [`load`], under their key; and when the system keeps it waiting for
+    /// longer than a reload.
+    pub fn new(files: Files) -> anyhow::Result<Self> {
+        let read = files.clone();
+        let loaded = reload::in_time(WHAT, move || load(&read))?.map_err(LoadError::at_key)?;
+        let watch = Arc::new(expiry::Watch::default());
         watch.begin(&files.certificate, Expiry::of(&loaded));
-        let present = ArcSwap::from_pointee(Numbered {
+        let present = Arc::new(ArcSwap::from_pointee(Numbered {
             certified: Arc::new(loaded),
             number: 0,
-        });
+        }));
         Ok(Self {
             files,
             present,
@@ -207,20 +237,23 @@ impl Handle {
 
 impl Reload for Handle {
     fn what(&self) -> &str {
-        "TLS certificate"
+        WHAT
     }
 
-    fn reload(&self) -> anyhow::Result<()> {
+    fn read(&self) -> anyhow::Result<Exchange> {
         let loaded = load(&self.files)?;
-        let present = self.present.load();
-        let is_another = loaded.cert != present.certified.cert;
-        self.watch
-            .begin(&self.files.certificate, Expiry::of(&loaded));
-        self.present.store(Arc::new(Numbered {
-            certified: Arc::new(loaded),
-            number: present.number + u64::from(is_another),
-        }));
-        Ok(())
+        let handle = Arc::clone(&self.present);
+        let watch = Arc::clone(&self.watch);
+        let certificate = self.files.certificate.clone();
+        Ok(Box::new(move || {
+            let present = handle.load();
+            let is_another = loaded.cert != present.certified.cert;
+            watch.begin(&certificate, Expiry::of(&loaded));
+            handle.store(Arc::new(Numbered {
+                certified: Arc::new(loaded),
+                number: present.number + u64::from(is_another),
+            }));
+        }))
     }
 }
 
@@ -245,21 +278,23 @@ impl fmt::Debug for Handle {
 /// rustls-pemfile is archived (RUSTSEC-2025-0134), and its code goes on in
 /// rustls-pki-types. This is the only place that calls it, so it can be
 /// exchanged when it has to.
-fn read_pem(path: &Path) -> Result<Vec<Item>, LoadError> {
-    let bytes = fs::read(path).map_err(|error| LoadError::Read {
+fn read_pem(path: &Path, is_key: bool) -> Result<Vec<Item>, LoadError> {
+    let bytes = files::read_regular(path, MOST_BYTES).map_err(|error| LoadError::Read {
         path: path.to_owned(),
+        is_key,
         error,
     })?;
     rustls_pemfile::read_all(&mut bytes.as_slice())
         .collect::<Result<_, _>>()
         .map_err(|error| LoadError::Pem {
             path: path.to_owned(),
+            is_key,
             error,
         })
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let chain: Vec<_> = read_pem(path)?
+    let chain: Vec<_> = read_pem(path, false)?
         .into_iter()
         .filter_map(|item| match item {
             Item::X509Certificate(certificate) => Some(certificate),
@@ -273,7 +308,7 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadEr
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {
-    read_pem(path)?
+    read_pem(path, true)?
         .into_iter()
         .find_map(|item| match item {
             Item::Pkcs1Key(key) => Some(key.into()),

@@ -209,7 +209,6 @@ impl Context {
 }
 
 /// What wakes the main thread.
-#[derive(Debug)]
 pub(crate) enum Event {
     /// A signal arrived.
     Signal(Signal),
@@ -222,6 +221,15 @@ pub(crate) enum Event {
     },
     /// The thread that writes snapshots is done with one.
     SnapshotEnded(Result<crate::snapshot::Written, String>),
+    /// A thread that reads something again is done.
+    Read {
+        /// What, by its number.
+        item: usize,
+        /// Which attempt.
+        ticket: u64,
+        /// What was read, or what is wrong with it.
+        result: Result<crate::lifecycle::Content, String>,
+    },
 }
 
 /// Why a worker ended.
@@ -302,7 +310,7 @@ mod tests {
                 End::Asked => "asked".to_owned(),
                 End::Failed(reason) => reason,
             },
-            other => panic!("{other:?}"),
+            _ => panic!("another event"),
         }
     }
 
@@ -348,7 +356,7 @@ mod tests {
                     ..
                 }
             ),
-            "{event:?}"
+            "another event"
         );
         let start = Instant::now();
         while !workers.join_ended().is_empty() {

@@ -150,7 +150,8 @@ impl List {
             .collect();
         fs::write(self.path(), lines).expect("a file");
         let settings = AccessListSettings::Deny(self.path());
-        self.handle.reload(&settings).expect("a list");
+        let list = AccessList::load(&settings, None).expect("a list");
+        self.handle.exchange(list);
     }
 
     fn path(&self) -> PathBuf {

@@ -63,7 +63,8 @@ impl Daemon for WsDaemon {
             tls::check(&tls::Files {
                 certificate: path_now(&files.certificate),
                 key: path_now(&files.key),
-            })?;
+            })
+            .map_err(tls::LoadError::at_key)?;
         }
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }

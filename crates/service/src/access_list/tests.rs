@@ -72,18 +72,21 @@ fn a_bad_file_changes_nothing() {
     let path = directory.path().join("list");
     let settings = AccessListSettings::Allow(path.clone());
     fs::write(&path, "11".repeat(20)).unwrap();
-    let handle = Handle::new(AccessList::load(&settings).unwrap());
+    let handle = Handle::new(AccessList::load(&settings, None).unwrap());
     assert!(handle.allows(&hash(0x11)));
 
     fs::write(&path, format!("{}\nnonsense\n", "22".repeat(20))).unwrap();
-    let error = handle.reload(&settings).unwrap_err().to_string();
-    assert!(error.contains("line 2"), "{error}");
-    assert!(error.contains(path.to_str().unwrap()), "{error}");
+    let error = AccessList::load(&settings, None).unwrap_err();
+    // Printed with what led to it, everything stands there once.
+    let error = format!("{:#}", anyhow::Error::from(error));
+    assert_eq!(error.matches("line 2").count(), 1, "{error}");
+    assert_eq!(error.matches(path.to_str().unwrap()).count(), 1, "{error}");
     assert!(handle.allows(&hash(0x11)));
     assert!(!handle.allows(&hash(0x22)));
 
     fs::write(&path, "22".repeat(20)).unwrap();
-    assert_eq!(handle.reload(&settings).unwrap(), 1);
+    let former = handle.exchange(AccessList::load(&settings, None).unwrap());
+    assert!(former.allows(&hash(0x11)));
     assert!(handle.allows(&hash(0x22)));
     assert!(!handle.allows(&hash(0x11)));
 }
@@ -101,5 +104,75 @@ fn finds_each_of_many() {
     let set = parse(text.as_bytes()).unwrap();
     for index in 0..20_000 {
         assert_eq!(set.contains(&info_hash(index)), index % 2 == 0);
+    }
+}
+
+#[test]
+fn what_is_no_file_or_not_there_is_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = |path: PathBuf| {
+        let error = AccessList::load(&AccessListSettings::Deny(path), None).unwrap_err();
+        format!("{:#}", anyhow::Error::from(error))
+    };
+    let error = load("/nonexistent".into());
+    assert_eq!(error.matches("No such file").count(), 1, "{error}");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = load(pipe);
+    assert!(
+        error.ends_with("a named pipe, not a regular file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_deadline_ends_the_reading() {
+    let text = "\n".repeat(100_000);
+    let error = InfoHashSet::parse_sized(text.as_bytes(), 0, Some(Instant::now())).unwrap_err();
+    assert!(matches!(error, ParseError::TooSlow { .. }), "{error}");
+    let later = Instant::now() + std::time::Duration::from_secs(3600);
+    InfoHashSet::parse_sized(text.as_bytes(), 0, Some(later)).unwrap();
+}
+
+#[test]
+fn agrees_with_a_plain_set() {
+    let mut random = Random(1);
+    // Digests that begin alike are somebody's work; the set finds them too.
+    for (count, common) in [(0, 0), (1, 0), (7, 0), (100, 3), (5_000, 0), (5_000, 18)] {
+        let mut hashes = Vec::new();
+        for _ in 0..count {
+            let mut bytes: [u8; 20] = std::array::from_fn(|_| random.next());
+            bytes[..common].fill(0xff);
+            hashes.push(InfoHash(bytes));
+        }
+        let text: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
+        // A wrong guess of the size changes nothing.
+        for bytes in [0, text.len() as u64, 1 << 20] {
+            let set = InfoHashSet::parse_sized(text.as_bytes(), bytes, None).unwrap();
+            let plain: std::collections::BTreeSet<_> = hashes.iter().copied().collect();
+            assert_eq!(set.len(), plain.len());
+            for hash in &plain {
+                assert!(set.contains(hash));
+                let mut other = *hash;
+                other.0[19] ^= 1;
+                assert_eq!(set.contains(&other), plain.contains(&other));
+                other.0[0] ^= 0x80;
+                assert_eq!(set.contains(&other), plain.contains(&other));
+            }
+            let least = set.len() * size_of::<InfoHash>();
+            assert!(set.memory_bytes() <= least + least / 10 + 64);
+        }
+    }
+}
+
+/// Numbers without a pattern (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u8
     }
 }

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::access_list::AccessList;
+use super::Misconfigured;
+use crate::access_list::{self, AccessList};
 use crate::config::{AccessListSettings, ProcessSettings};
 use crate::privileges::Target;
 use crate::{Daemon, snapshot};
@@ -40,12 +41,16 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     };
     look_at(&mut process, path_now);
     D::check(settings, &path_now)?;
-    let list = AccessList::load(&process.access_list)?;
+    let list = AccessList::load(&process.access_list, None)
+        .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
     }
     if let Some(snapshot) = &process.snapshot {
-        snapshot::check_writable(&snapshot.path)?;
+        // The service serves all the same, and so a reload must not fail of it.
+        if let Some(reason) = snapshot::check_writable(&snapshot.path)? {
+            log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
+        }
     }
     log::info!("the configuration is good");
     Ok(())

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::Misconfigured;
 use super::supervisor::{Supervisor, SupervisorParts};
 use crate::access_list::{self, AccessList, Handle};
+use crate::config::AccessListSettings;
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
 use crate::notify::{self, Notifier};
@@ -16,15 +18,16 @@ use crate::privileges::Target;
 use crate::signals::Caught;
 use crate::sockets::{self, Passed};
 use crate::workers::Workers;
-use crate::{Daemon, Start, snapshot};
+use crate::{Daemon, Start, logging, reload, snapshot};
 
 /// Brings a daemon up; what is returned only needs to be run.
-pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervisor<D>> {
+pub(super) fn start<D: Daemon>(
+    settings: D::Settings,
+    caught: Caught,
+    notifier: &mut Notifier,
+) -> anyhow::Result<Supervisor<'_, D>> {
     let begun = Instant::now();
-    let process_settings = D::process(&settings).clone();
-
-    let caught = Caught::register().context("cannot catch signals")?;
-    let notifier = Notifier::from_environment();
+    let mut process_settings = D::process(&settings).clone();
     let target = Target::find(process_settings.privileges.as_ref())?;
 
     let mut passed = Passed::from_environment()?;
@@ -34,17 +37,21 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
     let memory = open_memory();
 
     target.become_it()?;
+    // From here on there may be other threads.
+    logging::detach();
 
-    let access_list = Arc::new(Handle::new(AccessList::load(
-        &process_settings.access_list,
-    )?));
+    let access_list = Arc::new(Handle::new(first_list(&process_settings.access_list)?));
     if !access_list.is_off() {
         log::info!(entries = access_list.current().len(); "loaded the access list");
     }
-    if let Some(snapshot) = &process_settings.snapshot {
-        snapshot::check_writable(&snapshot.path)?;
-    }
     let process = Arc::new(Process::new(memory, Arc::clone(&access_list)));
+    let unwritable = match &process_settings.snapshot {
+        Some(snapshot) => snapshot::check_writable(&snapshot.path)?,
+        None => None,
+    };
+    if let Some(reason) = &unwritable {
+        log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
+    }
     let mut source = snapshot::Source::new(
         D::NAME,
         process_settings
@@ -73,6 +80,12 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
     if let Some(taken_at) = source.taken_at() {
         process.snapshot_restored(taken_at);
     }
+    if let Some(reason) = source.keep() {
+        process.cannot_save(reason);
+        process_settings.snapshot = None;
+    } else if let Some(reason) = &unwritable {
+        process.cannot_save(reason);
+    }
     caught
         .forward(sender.clone())
         .context("cannot start the thread that waits for signals")?;
@@ -98,6 +111,16 @@ pub(super) fn start<D: Daemon>(settings: D::Settings) -> anyhow::Result<Supervis
         notifier,
         watchdog_limit: notify::watchdog_limit(),
     }))
+}
+
+/// Reads the access list for the first time.
+fn first_list(settings: &AccessListSettings) -> anyhow::Result<AccessList> {
+    let settings = settings.clone();
+    let deadline = Instant::now() + reload::PATIENCE;
+    let read = move || AccessList::load(&settings, Some(deadline));
+    let list = reload::in_time(access_list::WHAT, read)?
+        .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
+    Ok(list)
 }
 
 fn serve_metrics<D: Daemon>(

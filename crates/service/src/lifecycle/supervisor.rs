@@ -1,6 +1,10 @@
 //! The main thread while the daemon serves: signals, housekeeping, watchdog,
 //! snapshots, and the end.
+//!
+//! What comes next is decided by [`Course`], which does nothing itself; this does
+//! what it orders. Nothing here waits for a file, a disk or a reader of the log.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -12,14 +16,20 @@ use crate::access_list;
 use crate::config::ProcessSettings;
 use crate::metrics::process::Process;
 use crate::notify::Notifier;
-use crate::reload::Reload;
+use crate::reload::{PATIENCE, Reload};
 use crate::signals::Signal;
-use crate::workers::{End, Event, LONGEST_TURN, Workers};
+use crate::workers::{End as WorkerEnd, Event, LONGEST_TURN, Workers};
 
+mod course;
+mod reading;
+mod rounds;
 mod snapshots;
 mod watchdog;
 
-use snapshots::Snapshots;
+use course::{Course, End, Happening, Order};
+pub(crate) use reading::Content;
+use reading::Item;
+use rounds::{MOST_GIVEN_UP, Step};
 use watchdog::Watchdog;
 
 /// How often workers are looked at, at the least.
@@ -31,14 +41,12 @@ const STATUS_AFTER: Duration = Duration::from_secs(5);
 /// A daemon that asks for its next tick at once gets it after this time.
 const SHORTEST_TICK: Duration = Duration::from_millis(1);
 
-/// How long workers may take to answer what they have read.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the last snapshot may take. Service managers kill after some 90 s.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the workers have ended: short, as the last turn of
+/// a thread after its event is not told.
+const LOOK_FOR_THE_END_AFTER: Duration = Duration::from_millis(20);
 
 /// What a supervisor is made of.
-pub(super) struct SupervisorParts<D> {
+pub(super) struct SupervisorParts<'a, D> {
     pub(super) daemon: Arc<D>,
     pub(super) settings: ProcessSettings,
     pub(super) access_list: Arc<access_list::Handle>,
@@ -47,22 +55,26 @@ pub(super) struct SupervisorParts<D> {
     pub(super) workers: Workers,
     pub(super) sender: SyncSender<Event>,
     pub(super) events: Receiver<Event>,
-    pub(super) notifier: Notifier,
+    pub(super) notifier: &'a mut Notifier,
     pub(super) watchdog_limit: Option<Duration>,
 }
 
 /// The main thread of a daemon that serves.
-pub(super) struct Supervisor<D> {
+pub(super) struct Supervisor<'a, D> {
     daemon: Arc<D>,
-    settings: ProcessSettings,
     access_list: Arc<access_list::Handle>,
-    reloads: Vec<Arc<dyn Reload>>,
+    /// What a reload reads.
+    items: Vec<Item>,
     process: Arc<Process>,
     workers: Workers,
+    sender: SyncSender<Event>,
     events: Receiver<Event>,
-    notifier: Notifier,
+    notifier: &'a mut Notifier,
     watchdog: Option<Watchdog>,
-    snapshots: Snapshots,
+    course: Course,
+    snapshot_path: Option<PathBuf>,
+    /// What to say about the present reload, where it failed.
+    failures: Vec<String>,
     /// What to say about the last reload, if it failed.
     failed_reload: Option<String>,
     /// Names of workers that were reported as stuck.
@@ -72,20 +84,28 @@ pub(super) struct Supervisor<D> {
     next_status: Instant,
 }
 
-impl<D: Daemon> Supervisor<D> {
-    pub(super) fn new(parts: SupervisorParts<D>) -> Self {
+impl<'a, D: Daemon> Supervisor<'a, D> {
+    pub(super) fn new(parts: SupervisorParts<'a, D>) -> Self {
         let now = Instant::now();
+        let mut items = Vec::new();
+        if !parts.access_list.is_off() {
+            items.push(Item::List(parts.settings.access_list));
+        }
+        items.extend(parts.reloads.into_iter().map(Item::Other));
+        let interval = parts.settings.snapshot.as_ref().map(|one| one.interval);
         Self {
             daemon: parts.daemon,
-            snapshots: Snapshots::new(parts.settings.snapshot.clone(), parts.sender, now),
-            settings: parts.settings,
             access_list: parts.access_list,
-            reloads: parts.reloads,
+            course: Course::new(items.len(), interval, now),
+            items,
             process: parts.process,
             workers: parts.workers,
+            sender: parts.sender,
             events: parts.events,
             notifier: parts.notifier,
             watchdog: parts.watchdog_limit.map(|limit| Watchdog::new(limit, now)),
+            snapshot_path: parts.settings.snapshot.map(|one| one.path),
+            failures: Vec::new(),
             failed_reload: None,
             reported_stuck: Vec::new(),
             next_tick: now,
@@ -102,58 +122,56 @@ impl<D: Daemon> Supervisor<D> {
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         let status = self.status();
         self.notifier.ready(&status);
-        let failure = loop {
+        let end = loop {
             self.work(Instant::now());
-            match self.wait() {
-                None => (),
-                Some(Event::Signal(Signal::Stop)) => {
-                    log::info!("stopping");
-                    break None;
-                }
-                Some(Event::Signal(Signal::Reload)) => self.reload(),
-                Some(Event::WorkerEnded { index, end }) => {
-                    let name = self.workers.name(index);
-                    let reason = match end {
-                        End::Asked => "ended".to_owned(),
-                        End::Failed(reason) => reason,
-                    };
-                    log::error!(worker = name; "worker {name}: {reason}");
-                    break Some(anyhow!("stopping because worker {name} failed: {reason}"));
-                }
-                Some(Event::SnapshotEnded(result)) => {
-                    self.snapshots.ended(result, &self.process);
-                }
+            let happening = self.wait();
+            if let Some(end) = self.advance(happening) {
+                break end;
             }
-        };
-        self.notifier.stopping();
-        let drained = self.drain();
-        let saved = match &drained {
-            Ok(_) => self.save(),
-            Err(_) => Ok(()),
         };
         // Taking a large swarm apart entry by entry would only delay the exit.
         std::mem::forget(self.daemon);
-        match failure {
-            Some(failure) => {
-                for error in [drained.err(), saved.err()].into_iter().flatten() {
-                    log::error!("{error:#}");
+        conclude(end, &self.workers.join_ended())
+    }
+
+    /// Tells the course what happened, and does what it orders.
+    fn advance(&mut self, happening: Happening) -> Option<End> {
+        let mut orders = self.course.step(Instant::now(), happening);
+        // What cannot even be begun has ended, which can lead to further orders:
+        // once for each thread, so this comes to an end.
+        while !orders.is_empty() {
+            let mut further = Vec::new();
+            for order in orders {
+                match order {
+                    Order::Reload(step) => further.extend(self.reload(step)),
+                    Order::Snapshot => further.extend(self.snapshot()),
+                    Order::Drain => {
+                        self.notifier.stopping();
+                        self.workers.stop();
+                    }
+                    Order::End(end) => return Some(end),
                 }
-                Err(failure)
             }
-            None => {
-                let late = drained?;
-                saved?;
-                if !late.is_empty() {
-                    bail!("these workers did not stop in time: {}", late.join(", "));
-                }
-                log::info!("stopped");
-                Ok(())
+            orders = Vec::new();
+            for happening in further {
+                orders.extend(self.course.step(Instant::now(), happening));
             }
         }
+        None
     }
 
     /// Does what is due.
     fn work(&mut self, now: Instant) {
+        if !self.course.is_serving() {
+            // Every wait of the end has a deadline, so the service manager is told
+            // that all is well.
+            if let Some(watchdog) = &mut self.watchdog
+                && watchdog.is_due(now)
+            {
+                self.notifier.watchdog();
+            }
+            return;
+        }
         if now >= self.next_tick {
             let wait = self.daemon.tick(now).clamp(SHORTEST_TICK, LONGEST_TURN);
             self.next_tick = Instant::now() + wait;
@@ -173,23 +191,73 @@ impl<D: Daemon> Supervisor<D> {
             let status = self.status();
             self.notifier.status(&status);
         }
-        self.snapshots
-            .start_if_due(now, &self.daemon, &self.process);
     }
 
     /// Waits for an event, or until something is due.
-    fn wait(&self) -> Option<Event> {
-        let next = self.next_tick.min(self.next_look);
-        let next = match &self.watchdog {
-            Some(watchdog) => next.min(watchdog.next()),
-            None => next,
+    fn wait(&mut self) -> Happening {
+        let now = Instant::now();
+        if self.course.is_draining() && self.workers.join_ended().is_empty() {
+            return Happening::WorkersGone;
+        }
+        let own = if self.course.is_serving() {
+            self.next_tick.min(self.next_look)
+        } else {
+            now + LOOK_FOR_THE_END_AFTER
         };
-        self.wait_for(next.saturating_duration_since(Instant::now()))
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next);
+        let others = watchdog.into_iter().chain(self.course.next());
+        let next = others.fold(own, Instant::min);
+        // The supervisor holds a sender itself, so an error is always the time.
+        match self
+            .events
+            .recv_timeout(next.saturating_duration_since(now))
+        {
+            Ok(event) => self.happening(event),
+            Err(_) => Happening::Time,
+        }
     }
 
-    fn wait_for(&self, time: Duration) -> Option<Event> {
-        // The supervisor holds a sender itself, so an error is always the time.
-        self.events.recv_timeout(time).ok()
+    fn happening(&mut self, event: Event) -> Happening {
+        match event {
+            Event::Signal(Signal::Stop) => {
+                if self.course.is_serving() {
+                    log::info!("stopping");
+                }
+                Happening::Stop
+            }
+            Event::Signal(Signal::Reload) => Happening::Reload,
+            Event::WorkerEnded { index, end } => self.worker_ended(index, end),
+            Event::SnapshotEnded(result) => {
+                Happening::SnapshotEnded(snapshots::ended(result, &self.process))
+            }
+            Event::Read {
+                item,
+                ticket,
+                result,
+            } => {
+                // Otherwise it was given up, and said so.
+                if self.course.is_awaited(item, ticket) {
+                    self.take(item, result);
+                }
+                Happening::Read { item, ticket }
+            }
+        }
+    }
+
+    fn worker_ended(&self, index: usize, end: WorkerEnd) -> Happening {
+        let name = self.workers.name(index);
+        let is_serving = self.course.is_serving();
+        let reason = match end {
+            WorkerEnd::Asked if !is_serving => return Happening::Time,
+            WorkerEnd::Asked => "ended".to_owned(),
+            WorkerEnd::Failed(reason) => reason,
+        };
+        if is_serving {
+            log::error!(worker = name; "worker {name}: {reason}");
+        } else {
+            log::error!(worker = name; "worker {name}, while stopping: {reason}");
+        }
+        Happening::WorkerFailed(format!("worker {name} failed: {reason}"))
     }
 
     fn look_at_workers(&mut self, now: Instant) {
@@ -212,143 +280,106 @@ impl<D: Daemon> Supervisor<D> {
         self.process.turn(now, self.workers.len(), stuck);
     }
 
-    fn reload(&mut self) {
-        self.notifier.reloading();
-        let mut failures = Vec::new();
-        match self.access_list.reload(&self.settings.access_list) {
-            Ok(_) if self.access_list.is_off() => {
-                if self.reloads.is_empty() {
-                    log::info!("reloaded: there is no access list");
+    fn snapshot(&mut self) -> Option<Happening> {
+        let path = self.snapshot_path.clone()?;
+        let sender = self.sender.clone();
+        let reason = snapshots::start(path, &self.daemon, sender).err()?;
+        let failed = snapshots::ended(Err(reason), &self.process);
+        Some(Happening::SnapshotEnded(failed))
+    }
+
+    fn reload(&mut self, step: Step) -> Option<Happening> {
+        match step {
+            Step::Begin => {
+                self.notifier.reloading();
+                self.failures.clear();
+            }
+            Step::Read { item, ticket } => {
+                let sender = self.sender.clone();
+                if let Err(reason) = self.items[item].start(item, ticket, sender) {
+                    self.reload_failed(item, &reason);
+                    return Some(Happening::Read { item, ticket });
                 }
             }
-            Ok(entries) => {
-                log::info!(entries = entries; "reloaded the access list");
+            Step::TooLate { item } => {
+                let what = self.items[item].what();
+                let seconds = PATIENCE.as_secs();
+                let reason = format!("the {what} was not read within {seconds} seconds");
+                self.reload_failed(item, &reason);
+            }
+            Step::Refuse { item } => {
+                let what = self.items[item].what();
+                let reason = format!("{MOST_GIVEN_UP} earlier attempts to read the {what} hang");
+                self.reload_failed(item, &reason);
+            }
+            Step::Done => self.reloaded(),
+        }
+        None
+    }
+
+    /// Puts in place what was read.
+    fn take(&mut self, item: usize, result: Result<Content, String>) {
+        match result {
+            Ok(Content::List(list)) => {
+                reading::exchange(&self.access_list, list);
                 self.daemon.access_list_changed();
             }
-            Err(error) => {
-                log::error!("reload failed, the service goes on with the list it has: {error}");
-                self.process.reload_failed(access_list::WHAT);
-                failures.push(error.to_string());
+            Ok(Content::Other(exchange)) => {
+                exchange();
+                log::info!("reloaded the {}", self.items[item].what());
             }
+            Err(reason) => self.reload_failed(item, &reason),
         }
-        for one in &self.reloads {
-            let what = one.what();
-            match one.reload() {
-                Ok(()) => log::info!("reloaded the {what}"),
-                Err(error) => {
-                    log::error!(
-                        "reload failed, the service goes on with the {what} it has: {error:#}"
-                    );
-                    self.process.reload_failed(what);
-                    failures.push(format!("{error:#}"));
-                }
-            }
+    }
+
+    fn reload_failed(&mut self, item: usize, reason: &str) {
+        let what = self.items[item].what();
+        log::error!("reload failed, the service goes on with the {what} it has: {reason}");
+        self.process.reload_failed(what);
+        self.failures.push(reason.to_owned());
+    }
+
+    fn reloaded(&mut self) {
+        if self.items.is_empty() {
+            log::info!("reloaded: there is no access list");
         }
-        self.failed_reload =
-            (!failures.is_empty()).then(|| format!("reload failed: {}", failures.join("; ")));
+        self.failed_reload = (!self.failures.is_empty())
+            .then(|| format!("reload failed: {}", self.failures.join("; ")));
         let status = self.status();
         self.notifier.ready(&status);
     }
 
     fn status(&self) -> String {
-        let status = self.daemon.status();
+        let mut status = self.daemon.status();
+        if let Some(unsaved) = self.process.unsaved() {
+            status.push_str(&format!("; nothing is saved: {unsaved}"));
+        }
         match (&self.failed_reload, self.reported_stuck.as_slice()) {
             (None, []) => status,
             (Some(failure), []) => format!("{status}; {failure}"),
             (_, stuck) => format!("{status}; stuck: {}", stuck.join(", ")),
         }
     }
+}
 
-    /// Lets the workers answer what they have read, and end. Returns the names
-    /// of those that do not.
-    ///
-    /// # Errors
-    ///
-    /// When a second signal says to end at once.
-    fn drain(&mut self) -> anyhow::Result<Vec<String>> {
-        self.workers.stop();
-        let deadline = Instant::now() + DRAIN_PATIENCE;
-        loop {
-            let running: Vec<String> = self
-                .workers
-                .join_ended()
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
-            if running.is_empty() || Instant::now() >= deadline {
-                return Ok(running);
-            }
-            self.wait_at_the_end(&mut Vec::new())?;
+/// Says how it ended: with an error when the process should exit with a failure.
+fn conclude(end: End, running: &[&str]) -> anyhow::Result<()> {
+    let late = end.is_late.then(|| {
+        let names = running.join(", ");
+        anyhow!("these workers did not stop in time: {names}")
+    });
+    let unsaved = end.unsaved.map(|reason| anyhow!(reason));
+    if let Some(failure) = end.failure {
+        for error in [late, unsaved].into_iter().flatten() {
+            log::error!("{error:#}");
         }
+        bail!("stopping because {failure}");
     }
-
-    /// Writes the last snapshot, after the one that may be under way.
-    fn save(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + SNAPSHOT_PATIENCE;
-        let mut failures = Vec::new();
-        while self.snapshots.is_running() {
-            self.wait_for_snapshot(deadline, &mut Vec::new())?;
+    match unsaved.or(late) {
+        Some(error) => Err(error),
+        None => {
+            log::info!("stopped");
+            Ok(())
         }
-        if !self.snapshots.is_configured() {
-            return Ok(());
-        }
-        self.snapshots
-            .start(Instant::now(), &self.daemon, &self.process);
-        if !self.snapshots.is_running() {
-            bail!("the last snapshot was not written");
-        }
-        while self.snapshots.is_running() {
-            self.wait_for_snapshot(deadline, &mut failures)?;
-        }
-        match failures.pop() {
-            Some(failure) => bail!("the last snapshot was not written: {failure}"),
-            None => Ok(()),
-        }
-    }
-
-    fn wait_for_snapshot(
-        &mut self,
-        deadline: Instant,
-        failures: &mut Vec<String>,
-    ) -> anyhow::Result<()> {
-        if Instant::now() >= deadline {
-            bail!(
-                "the last snapshot was not written within {} seconds",
-                SNAPSHOT_PATIENCE.as_secs()
-            );
-        }
-        self.wait_at_the_end(failures)
-    }
-
-    /// Waits a little for an event, while the service manager is told that this
-    /// takes no longer than it may: every wait of the end has a deadline.
-    fn wait_at_the_end(&mut self, failures: &mut Vec<String>) -> anyhow::Result<()> {
-        /// Short, as the last turn of a thread after its event is not told.
-        const PIECE: Duration = Duration::from_millis(20);
-
-        let now = Instant::now();
-        if let Some(watchdog) = &mut self.watchdog
-            && watchdog.is_due(now)
-        {
-            self.notifier.watchdog();
-        }
-        match self.wait_for(PIECE) {
-            Some(Event::Signal(Signal::Stop)) => {
-                bail!("stopped at once by a second signal, without a snapshot")
-            }
-            Some(Event::WorkerEnded {
-                index,
-                end: End::Failed(reason),
-            }) => {
-                let name = self.workers.name(index);
-                log::error!(worker = name; "worker {name}, while stopping: {reason}");
-            }
-            Some(Event::SnapshotEnded(result)) => {
-                failures.extend(result.as_ref().err().cloned());
-                self.snapshots.ended(result, &self.process);
-            }
-            Some(Event::Signal(Signal::Reload) | Event::WorkerEnded { .. }) | None => (),
-        }
-        Ok(())
     }
 }

@@ -29,12 +29,14 @@ pub(crate) struct Process {
     reload_failures: Mutex<BTreeMap<String, u64>>,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 struct SnapshotFigures {
     taken_at: Option<u64>,
     bytes: Option<u64>,
     duration: Option<Duration>,
     failures: u64,
+    /// Why nothing is saved at present.
+    unsaved: Option<String>,
 }
 
 impl Process {
@@ -80,18 +82,33 @@ impl Process {
         self.snapshot_figures(|figures| figures.taken_at = Some(taken_at));
     }
 
-    /// A snapshot was written.
-    pub(crate) fn snapshot_written(&self, written: &crate::snapshot::Written) {
+    /// A snapshot was written. Answers whether that had not been possible before.
+    pub(crate) fn snapshot_written(&self, written: &crate::snapshot::Written) -> bool {
         self.snapshot_figures(|figures| {
             figures.taken_at = Some(written.taken_at);
             figures.bytes = Some(written.bytes);
             figures.duration = Some(written.duration);
-        });
+            figures.unsaved.take().is_some()
+        })
     }
 
     /// A snapshot could not be written.
-    pub(crate) fn snapshot_failed(&self) {
-        self.snapshot_figures(|figures| figures.failures += 1);
+    pub(crate) fn snapshot_failed(&self, reason: &str) {
+        self.snapshot_figures(|figures| {
+            figures.failures += 1;
+            figures.unsaved = Some(reason.to_owned());
+        });
+    }
+
+    /// Snapshots cannot be written, as is known before one is tried.
+    pub(crate) fn cannot_save(&self, reason: &str) {
+        self.snapshot_figures(|figures| figures.unsaved = Some(reason.to_owned()));
+    }
+
+    /// Why nothing is saved at present; `None` when all is well, or when there are
+    /// to be no snapshots.
+    pub(crate) fn unsaved(&self) -> Option<String> {
+        self.snapshot_figures(|figures| figures.unsaved.clone())
     }
 
     /// What ails the process; `None` when it is well.
@@ -199,7 +216,7 @@ impl Process {
     }
 
     fn snapshot_family(&self, figures: &mut Figures) {
-        let snapshot = *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot_figures(|figures| figures.clone());
         if let Some(taken_at) = snapshot.taken_at {
             figures.gauge(
                 "snapshot_age_seconds",
@@ -225,10 +242,16 @@ impl Process {
             &[],
             snapshot.failures,
         );
+        figures.gauge(
+            "snapshot_failing",
+            "1 while the swarm cannot be saved, else 0",
+            &[],
+            u64::from(snapshot.unsaved.is_some()),
+        );
     }
 
-    fn snapshot_figures(&self, change: impl FnOnce(&mut SnapshotFigures)) {
-        change(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+    fn snapshot_figures<T>(&self, look: impl FnOnce(&mut SnapshotFigures) -> T) -> T {
+        look(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn resident_memory_bytes(&self) -> Option<u64> {
@@ -290,7 +313,7 @@ mod tests {
             duration: Duration::from_millis(1500),
             taken_at: seconds_since_epoch() - 10,
         });
-        process.snapshot_failed();
+        process.snapshot_failed("disk on fire");
         process.is_reloadable("access list");
         process.is_reloadable("TLS certificate");
         process.reload_failed("TLS certificate");
@@ -311,6 +334,7 @@ mod tests {
         assert_eq!(json["x_snapshot_bytes"], 7);
         assert_eq!(json["x_snapshot_write_seconds"], 1.5);
         assert_eq!(json["x_snapshot_failures_total"], 1);
+        assert_eq!(json["x_snapshot_failing"], 1);
         assert!((10..100).contains(&json["x_snapshot_age_seconds"].as_u64().unwrap()));
     }
 
@@ -321,6 +345,24 @@ mod tests {
         let json = figures.to_json();
         assert!(json.get("x_access_list_entries").is_none());
         assert!(json.get("x_snapshot_age_seconds").is_none());
+    }
+
+    #[test]
+    fn what_is_not_saved_is_known_until_it_is() {
+        let process = process(AccessList::Off);
+        let written = crate::snapshot::Written {
+            bytes: 7,
+            duration: Duration::ZERO,
+            taken_at: 1,
+        };
+        assert!(!process.snapshot_written(&written));
+        process.cannot_save("read-only");
+        assert_eq!(process.unsaved().unwrap(), "read-only");
+        process.snapshot_failed("full");
+        assert_eq!(process.unsaved().unwrap(), "full");
+        assert_eq!(process.ailment(), None, "it serves all the same");
+        assert!(process.snapshot_written(&written));
+        assert_eq!(process.unsaved(), None);
     }
 
     #[test]

@@ -1,28 +1,38 @@
 //! A small HTTP server for figures.
 //!
 //! It is meant for a scraper and a curious operator on the same machine, so it
-//! answers one request a connection and knows nothing but `GET` and `HEAD`. A
-//! fixed number of threads take connections, each for a limited time, so that
-//! nothing that connects can make it grow.
+//! answers one request a connection and knows nothing but `GET` and `HEAD`. One
+//! thread polls all connections, of which there is a bounded number; each has a
+//! deadline, and when there is no room for another one, the one goes that has been
+//! idle for longest. So nobody is kept out by those who connect and say nothing.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use super::Figures;
 use super::process::Process;
 
-/// Threads that serve: as many connections are open at once.
-const THREADS: usize = 4;
+mod connection;
 
-/// How long one connection may take, from accepting it to the last byte.
-const PATIENCE: Duration = Duration::from_secs(5);
+use connection::{Connection, Progress};
 
-/// The longest request that is read, headers included.
-const LARGEST_REQUEST: usize = 16 * 1024;
+/// Connections that are open at once.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Connections that are accepted before those that are open are looked at again.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// Bytes of answers that wait for those who asked, all together, before the one who
+/// has been waited for longest is cut off.
+const MOST_UNSENT_BYTES: usize = 16 << 20;
 
 /// How long to wait when no connection can be accepted, for instance because
 /// all descriptors are in use.
@@ -38,41 +48,156 @@ pub(crate) struct Source {
     pub(crate) figures: Box<dyn Fn(&mut Figures) + Send + Sync>,
 }
 
-/// Starts the threads of the server; they run as long as the process.
+/// Starts the thread of the server; it runs as long as the process.
 pub(crate) fn spawn(listener: TcpListener, source: Source) -> io::Result<()> {
-    let listener = Arc::new(listener);
-    let source = Arc::new(source);
-    for index in 0..THREADS {
-        let listener = Arc::clone(&listener);
-        let source = Arc::clone(&source);
-        thread::Builder::new()
-            .name(format!("metrics-{index}"))
-            .spawn(move || serve(&listener, &source))?;
-    }
+    listener.set_nonblocking(true)?;
+    let mut server = Server {
+        listener,
+        source,
+        connections: Vec::new(),
+        accept_after: None,
+    };
+    thread::Builder::new()
+        .name("metrics".to_owned())
+        .spawn(move || {
+            loop {
+                server.turn();
+            }
+        })?;
     Ok(())
 }
 
-fn serve(listener: &TcpListener, source: &Source) {
-    loop {
-        match listener.accept() {
-            Ok((connection, _)) => {
-                // A client that goes away in the middle is not our concern, and
-                // a panic is logged where it happens: the next one is served.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| answer(connection, source)));
-            }
+struct Server {
+    listener: TcpListener,
+    source: Source,
+    /// In the order in which they were accepted.
+    connections: Vec<Connection>,
+    /// Until when nothing is accepted, after a failure.
+    accept_after: Option<Instant>,
+}
+
+impl Server {
+    /// Waits until something can be done, and does it: a bounded number of reads and
+    /// writes for each connection, and of new connections.
+    fn turn(&mut self) {
+        let (ready, may_accept) = self.wait();
+        let now = Instant::now();
+        let source = &self.source;
+        let mut ready = ready.into_iter();
+        self.connections.retain_mut(|connection| {
+            // Those that are not ready may be late.
+            let is_ready = ready.next().unwrap_or(false);
+            let goes_on = !is_ready || drive(connection, source, now) == Progress::Open;
+            goes_on && !connection.is_late(now)
+        });
+        self.bound_unsent();
+        if may_accept {
+            self.accept(now);
+        }
+    }
+
+    /// Which connections can go on, and whether there are new ones.
+    fn wait(&self) -> (Vec<bool>, bool) {
+        let now = Instant::now();
+        let pause = self.accept_after.filter(|after| now < *after);
+        let deadlines = self.connections.iter().map(Connection::deadline);
+        let next = deadlines.chain(pause).min();
+        let timeout = match next {
+            // One more, as poll(2) counts whole milliseconds.
+            Some(next) => PollTimeout::try_from(
+                next.saturating_duration_since(now) + Duration::from_millis(1),
+            )
+            .unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        let mut polled: Vec<PollFd<'_>> = self
+            .connections
+            .iter()
+            .map(|connection| PollFd::new(connection.as_fd(), connection.awaits()))
+            .collect();
+        if pause.is_none() {
+            polled.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut polled, timeout) {
+            Ok(_) => (),
+            // A signal handler ran: nothing is known.
+            Err(Errno::EINTR) => return (Vec::new(), false),
             Err(error) => {
-                log::debug!("cannot accept a metrics connection: {error}");
+                log::debug!("cannot poll metrics connections: {error}");
                 thread::sleep(PAUSE_AFTER_FAILURE);
+                return (Vec::new(), false);
             }
+        }
+        let mut ready: Vec<bool> = polled.iter().map(|one| one.any() == Some(true)).collect();
+        let may_accept = pause.is_none() && ready.pop() == Some(true);
+        (ready, may_accept)
+    }
+
+    fn accept(&mut self, now: Instant) {
+        self.accept_after = None;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted = self.listener.accept().and_then(|(socket, _)| {
+                socket.set_nonblocking(true)?;
+                Ok(Connection::new(socket, now))
+            });
+            match accepted {
+                Ok(mut connection) => {
+                    // Mostly the request is there already.
+                    if drive(&mut connection, &self.source, now) == Progress::Open {
+                        if self.connections.len() >= MOST_CONNECTIONS {
+                            self.make_room();
+                        }
+                        self.connections.push(connection);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
+                Err(error) => {
+                    log::debug!("cannot accept a metrics connection: {error}");
+                    // All descriptors may be in use, and some of them here.
+                    self.make_room();
+                    self.accept_after = Some(now + PAUSE_AFTER_FAILURE);
+                    return;
+                }
+            }
+        }
+        self.bound_unsent();
+    }
+
+    /// Closes the connection that is least of a loss.
+    fn make_room(&mut self) {
+        let worth = |index: &usize| (self.connections[*index].worth(), *index);
+        if let Some(index) = (0..self.connections.len()).min_by_key(worth) {
+            self.connections.remove(index);
+        }
+    }
+
+    fn bound_unsent(&mut self) {
+        let mut unsent: usize = self.connections.iter().map(Connection::unsent).sum();
+        while unsent > MOST_UNSENT_BYTES {
+            let is_slow = |connection: &Connection| connection.unsent() > 0;
+            let Some(oldest) = self.connections.iter().position(is_slow) else {
+                return;
+            };
+            unsent -= self.connections.remove(oldest).unsent();
         }
     }
 }
 
-fn answer(mut connection: TcpStream, source: &Source) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let request = read_head(&mut connection, deadline)?;
-    let response = match request {
-        Some(head) => respond(&head, source),
+fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress {
+    // A client that goes away in the middle is not our concern, and a panic is
+    // logged where it happens: the next one is served.
+    let driven = AssertUnwindSafe(|| connection.drive(now, |head| answer(head, source)));
+    match panic::catch_unwind(driven) {
+        Ok(Ok(progress)) => progress,
+        Ok(Err(_)) | Err(_) => Progress::Closed,
+    }
+}
+
+/// The bytes of an answer; without a head, what came was none.
+fn answer(head: Option<&[u8]>, source: &Source) -> Vec<u8> {
+    let response = match head {
+        Some(head) => respond(head, source),
         None => Response::text("400 Bad Request", "this is not an HTTP request\n"),
     };
     let mut bytes = format!(
@@ -86,8 +211,7 @@ fn answer(mut connection: TcpStream, source: &Source) -> io::Result<()> {
     if !response.is_head {
         bytes.push_str(&response.body);
     }
-    write_all(&mut connection, bytes.as_bytes(), deadline)?;
-    finish(&mut connection, deadline)
+    bytes.into_bytes()
 }
 
 struct Response {
@@ -139,7 +263,14 @@ fn respond(head: &[u8], source: &Source) -> Response {
             ..Response::text("200 OK", format!("{:#}\n", collect(source).to_json()))
         },
         "/health" => match source.process.ailment() {
-            None => Response::text("200 OK", "ok\n"),
+            // Whoever is served notices nothing, so this is no reason to restart the
+            // service or to send its clients elsewhere.
+            None => match source.process.unsaved() {
+                Some(reason) => {
+                    Response::text("200 OK", format!("ok, but nothing is saved: {reason}\n"))
+                }
+                None => Response::text("200 OK", "ok\n"),
+            },
             Some(ailment) => Response::text("503 Service Unavailable", ailment + "\n"),
         },
         _ => Response::text(
@@ -158,146 +289,5 @@ fn collect(source: &Source) -> Figures {
     figures
 }
 
-/// Reads up to the blank line; `None` when it does not come in time or in size.
-fn read_head(connection: &mut TcpStream, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
-    let mut head = Vec::new();
-    let mut buffer = [0; 2048];
-    loop {
-        connection.set_read_timeout(Some(remaining(deadline)?))?;
-        let read = connection.read(&mut buffer)?;
-        head.extend_from_slice(&buffer[..read]);
-        if contains(&head, b"\r\n\r\n") || contains(&head, b"\n\n") {
-            return Ok(Some(head));
-        }
-        if read == 0 || head.len() > LARGEST_REQUEST {
-            return Ok(None);
-        }
-    }
-}
-
-fn write_all(connection: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        connection.set_write_timeout(Some(remaining(deadline)?))?;
-        let written = connection.write(bytes)?;
-        bytes = &bytes[written..];
-    }
-    Ok(())
-}
-
-/// Says that the answer is complete, and waits for the client to say the same:
-/// closing with bytes unread would make the kernel reset the connection, and
-/// the client could lose the answer.
-fn finish(connection: &mut TcpStream, deadline: Instant) -> io::Result<()> {
-    connection.shutdown(std::net::Shutdown::Write)?;
-    let mut buffer = [0; 2048];
-    loop {
-        connection.set_read_timeout(Some(remaining(deadline)?))?;
-        if connection.read(&mut buffer)? == 0 {
-            return Ok(());
-        }
-    }
-}
-
-fn remaining(deadline: Instant) -> io::Result<Duration> {
-    deadline
-        .checked_duration_since(Instant::now())
-        .filter(|left| !left.is_zero())
-        .ok_or_else(|| io::ErrorKind::TimedOut.into())
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::access_list::{AccessList, Handle};
-
-    fn start() -> (SocketAddr, Arc<Process>) {
-        let process = Arc::new(Process::new(None, Arc::new(Handle::new(AccessList::Off))));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let source = Source {
-            daemon: "aquatic-test",
-            process: Arc::clone(&process),
-            figures: Box::new(|figures| figures.gauge("peers", "Peers", &[], 3u64)),
-        };
-        spawn(listener, source).unwrap();
-        (address, process)
-    }
-
-    fn send(address: SocketAddr, request: &[u8]) -> String {
-        let mut connection = TcpStream::connect(address).unwrap();
-        connection.write_all(request).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn ask(address: SocketAddr, line: &str) -> String {
-        send(address, format!("{line}\r\nHost: x\r\n\r\n").as_bytes())
-    }
-
-    #[test]
-    fn serves_each_form() {
-        let (address, process) = start();
-
-        let text = ask(address, "GET /metrics HTTP/1.1");
-        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-        assert!(text.contains("\naquatic_test_peers 3\n"), "{text}");
-        assert!(text.contains("Content-Type: text/plain; version=0.0.4"));
-
-        let text = ask(address, "GET /stats.json?pretty HTTP/1.0");
-        let body = text.split("\r\n\r\n").nth(1).unwrap();
-        let json: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(json["aquatic_test_peers"], 3);
-
-        assert!(ask(address, "GET /health HTTP/1.1").ends_with("\r\n\r\nok\n"));
-        let stuck = vec![("one".to_owned(), Duration::from_secs(7))];
-        process.turn(Instant::now(), 1, stuck);
-        let text = ask(address, "GET /health HTTP/1.1");
-        assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
-        assert!(text.ends_with("worker one has not moved for 7 seconds\n"));
-    }
-
-    #[test]
-    fn a_head_request_gets_the_length_only() {
-        let (address, _) = start();
-        let text = ask(address, "HEAD /health HTTP/1.1");
-        assert!(text.contains("\r\nContent-Length: 3\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\n"), "{text}");
-    }
-
-    #[test]
-    fn refuses_what_it_does_not_know() {
-        let (address, _) = start();
-        assert!(ask(address, "GET / HTTP/1.1").starts_with("HTTP/1.1 404 "));
-        let text = ask(address, "POST /metrics HTTP/1.1");
-        assert!(text.starts_with("HTTP/1.1 405 "), "{text}");
-        assert!(text.contains("\r\nAllow: GET, HEAD\r\n"), "{text}");
-        assert!(ask(address, "GET /metrics HTTP/2.0").starts_with("HTTP/1.1 400 "));
-        assert!(ask(address, "nonsense").starts_with("HTTP/1.1 400 "));
-    }
-
-    #[test]
-    fn endless_headers_are_cut_off() {
-        let (address, _) = start();
-        let mut connection = TcpStream::connect(address).unwrap();
-        connection.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
-        // The server may stop reading in the middle of this.
-        let _ = connection.write_all(&vec![b'x'; 4 * LARGEST_REQUEST]);
-        let mut answer = Vec::new();
-        let _ = connection.read_to_end(&mut answer);
-        assert!(answer.starts_with(b"HTTP/1.1 400 "));
-    }
-
-    #[test]
-    fn an_idle_connection_stops_no_other() {
-        let (address, _) = start();
-        let _idle = TcpStream::connect(address).unwrap();
-        assert!(ask(address, "GET /health HTTP/1.1").starts_with("HTTP/1.1 200 "));
-    }
-}
+mod tests;

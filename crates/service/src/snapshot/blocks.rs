@@ -122,8 +122,8 @@ pub enum ReadError {
         found: String,
     },
     /// It cannot be read.
-    #[error("{0}")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
 }
 
 impl ReadError {

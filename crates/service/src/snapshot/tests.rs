@@ -122,7 +122,9 @@ fn the_writer_keeps_to_the_format() {
         .unwrap_err();
 }
 
-mod files {
+mod place {
+    use std::fs;
+
     use super::*;
 
     struct Place {
@@ -236,5 +238,86 @@ mod files {
         assert!(place.names().is_empty());
         let error = check_writable(&place.path.join("deeper")).unwrap_err();
         assert!(error.to_string().contains("snapshot.path"), "{error}");
+    }
+
+    #[test]
+    fn the_first_ones_set_aside_stay() {
+        let place = place();
+        for number in 1..=6 {
+            fs::write(&place.path, format!("damage {number}")).unwrap();
+            assert_eq!(place.restore().unwrap(), None);
+        }
+        assert_eq!(
+            place.names(),
+            [
+                "swarm.damaged",
+                "swarm.damaged.2",
+                "swarm.damaged.3",
+                "swarm.damaged.4"
+            ]
+        );
+        let kept = |name: &str| fs::read_to_string(place.directory.path().join(name)).unwrap();
+        assert_eq!(kept("swarm.damaged"), "damage 1");
+        assert_eq!(kept("swarm.damaged.3"), "damage 3");
+        assert_eq!(kept("swarm.damaged.4"), "damage 6");
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let place = place();
+        let disk = place.directory.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        // Through two links, one of them relative, to what does not exist yet.
+        std::os::unix::fs::symlink("hop", &place.path).unwrap();
+        let hop = place.directory.path().join("hop");
+        std::os::unix::fs::symlink(disk.join("real"), &hop).unwrap();
+
+        check_writable(&place.path).unwrap();
+        place.write(b"first");
+        place.write(b"second");
+        assert_eq!(place.restore().unwrap().unwrap(), b"second");
+        assert!(fs::symlink_metadata(&place.path).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(disk.join("real")).unwrap().is_file());
+
+        fs::write(disk.join("real"), "damage").unwrap();
+        assert_eq!(place.restore().unwrap(), None);
+        assert!(disk.join("real.damaged").exists());
+        assert_eq!(place.names(), ["disk", "hop", "swarm"]);
+
+        fs::remove_file(&hop).unwrap();
+        std::os::unix::fs::symlink("swarm", &hop).unwrap();
+        let error = format!("{:#}", place.restore().unwrap_err());
+        assert!(error.contains("symbolic links"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let place = place();
+        nix::unistd::mkfifo(&place.path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = place.restore().unwrap_err().to_string();
+        assert!(
+            error.starts_with("snapshot.path: ") && error.contains("named pipe"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_set_aside_is_kept() {
+        let place = place();
+        fs::write(&place.path, "damage").unwrap();
+        // Nothing can be renamed to a directory that is not empty.
+        for number in 1..=4 {
+            let mut name = place.path.clone().into_os_string();
+            name.push(".damaged");
+            if number > 1 {
+                name.push(format!(".{number}"));
+            }
+            fs::create_dir_all(PathBuf::from(name).join("x")).unwrap();
+        }
+        let mut source = Source::new("aquatic-test", Some(place.path.clone()));
+        let state = source.restore(|_| Ok(())).unwrap();
+        assert_eq!(state, None);
+        assert!(source.keep().unwrap().contains("cannot be set aside"));
+        assert_eq!(fs::read_to_string(&place.path).unwrap(), "damage");
     }
 }

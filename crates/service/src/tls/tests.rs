@@ -1,5 +1,7 @@
 //! Certificates and keys in all forms.
 
+use std::fs;
+
 use aquatic_test_harness::certificates::*;
 use tempfile::TempDir;
 

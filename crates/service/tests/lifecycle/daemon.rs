@@ -16,7 +16,7 @@ use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Invalid, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
 };
-use aquatic_service::reload::Reload;
+use aquatic_service::reload::{Exchange, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Listening, Passed, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
@@ -75,10 +75,14 @@ impl Reload for Badge {
         "badge"
     }
 
-    fn reload(&self) -> anyhow::Result<()> {
+    fn read(&self) -> anyhow::Result<Exchange> {
+        // As a file server that does not answer.
+        while Path::new("hang").exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
         let text = fs::read_to_string(&self.0).context("cannot read the badge")?;
         ensure!(text == "good", "the badge says \"{text}\"");
-        Ok(())
+        Ok(Box::new(|| ()))
     }
 }
 

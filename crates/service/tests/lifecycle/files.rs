@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use aquatic_test_harness::daemon::Daemon;
+use aquatic_test_harness::http;
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::setup::Setup;
-use aquatic_test_harness::waiting::eventually;
+use aquatic_test_harness::waiting::{PATIENCE, eventually};
+use nix::sys::signal::Signal;
 
 crate::tests!(
     state_survives_a_restart,
@@ -12,6 +15,9 @@ crate::tests!(
     a_damaged_snapshot_is_set_aside,
     another_daemons_snapshot_is_refused,
     what_cannot_be_written_is_told_at_start,
+    a_read_only_directory_is_served_from,
+    a_full_disk_is_told_until_there_is_room,
+    a_limit_of_file_sizes_ends_nothing,
     the_check_looks_at_files_and_leaves_none,
     the_check_does_not_need_the_port,
 );
@@ -88,7 +94,7 @@ fn another_daemons_snapshot_is_refused() {
     let finished = setup
         .start_unready(&config(&setup, &port))
         .wait(std::time::Duration::from_secs(20));
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     assert!(
         finished
             .stderr
@@ -106,7 +112,7 @@ fn what_cannot_be_written_is_told_at_start() {
     let finished = setup
         .start_unready(&config)
         .wait(std::time::Duration::from_secs(20));
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     assert!(
         finished
             .stderr
@@ -114,6 +120,109 @@ fn what_cannot_be_written_is_told_at_start() {
         "{}",
         finished.stderr
     );
+}
+
+/// Runs the daemon where only it sees what `mount` mounts.
+fn start_with(setup: &Setup, mount: &str, config: &str) -> Daemon {
+    let script = format!("set -e; {mount}; exec \"$0\" \"$@\"");
+    let wrapper = ["unshare", "--mount", "sh", "-c", &script];
+    let mut daemon = setup.start_unready_through(&wrapper, config);
+    daemon.wait_until_ready();
+    daemon
+}
+
+fn health(metrics: &Port) -> String {
+    let answer = http::get(metrics.ipv4(), "/health");
+    assert_eq!(answer.status, 200, "it serves all the same");
+    answer.body
+}
+
+/// Snapshots in a directory of their own, and metrics.
+fn with_disk(setup: &Setup, port: &Port, metrics: &Port) -> String {
+    fs::create_dir_all(setup.path("disk")).expect("make a directory");
+    let config = config(setup, port).replace("/snapshot'", "/disk/snapshot'");
+    format!("{config}[metrics]\naddress = '{}'\n", metrics.ipv4())
+}
+
+fn a_read_only_directory_is_served_from() {
+    let setup = crate::setup();
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let config = with_disk(&setup, &port, &metrics);
+    setup.start(&config).stop();
+
+    let mount = "mount --bind disk disk; mount -o remount,ro,bind disk";
+    let mut daemon = start_with(&setup, mount, &config);
+    let logged = daemon.wait_for_log("nothing will be saved");
+    assert!(logged.starts_with("WARN "), "{logged}");
+    let status = daemon.wait_for_message("STATUS=", 0);
+    assert!(
+        status.starts_with("STATUS=start 2, 0 listed; nothing is saved: ")
+            && status.contains("Read-only file system"),
+        "{status}"
+    );
+    let health = health(&metrics);
+    assert!(health.starts_with("ok, but nothing is saved: "), "{health}");
+    daemon.signal(Signal::SIGTERM);
+    let finished = daemon.wait(PATIENCE);
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+    assert!(
+        finished
+            .stderr
+            .contains("the last snapshot was not written"),
+        "{}",
+        finished.stderr
+    );
+
+    // Damage that cannot be set aside is no reason to keep out of service.
+    setup.write("disk/snapshot", "damage");
+    let mut daemon = start_with(&setup, mount, &config);
+    let status = daemon.wait_for_message("STATUS=", 0);
+    assert!(status.contains("start 1,") && status.contains("cannot be set aside"));
+    daemon.stop();
+    assert_eq!(
+        fs::read(setup.path("disk/snapshot")).expect("it is there"),
+        b"damage"
+    );
+}
+
+fn a_full_disk_is_told_until_there_is_room() {
+    let setup = crate::setup();
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let config = with_disk(&setup, &port, &metrics);
+    // Within its own mounts, something makes room when it is asked to.
+    let mount = "mount -t tmpfs -o size=8k none disk; head -c 8192 /dev/zero > disk/filling; \
+                 (while [ ! -e room ]; do sleep 0.1; done; rm disk/filling) >/dev/null 2>&1 & true";
+    let daemon = start_with(&setup, mount, &config);
+    let logged = daemon.wait_for_log("No space left on device");
+    assert!(logged.contains("cannot write snapshot"), "{logged}");
+    let text = health(&metrics);
+    assert!(text.contains("No space left on device"), "{text}");
+    setup.write("room", "");
+    daemon.wait_for_log("snapshots are written again");
+    assert_eq!(health(&metrics), "ok\n");
+    daemon.stop();
+}
+
+fn a_limit_of_file_sizes_ends_nothing() {
+    let setup = crate::setup();
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let config = with_disk(&setup, &port, &metrics);
+    let wrapper = ["prlimit", "--fsize=20"];
+    let mut daemon = setup.start_unready_through(&wrapper, &config);
+    daemon.wait_until_ready();
+    let logged = daemon.wait_for_log("cannot write snapshot");
+    assert!(
+        logged.contains("File too large") && logged.contains("LimitFSIZE="),
+        "{logged}"
+    );
+    eventually("the health tells", || {
+        health(&metrics).contains("File too large").then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    let finished = daemon.wait(PATIENCE);
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+    let left = fs::read_dir(setup.path("disk")).expect("list it").count();
+    assert_eq!(left, 0, "half a snapshot is of no use");
 }
 
 fn the_check_looks_at_files_and_leaves_none() {
@@ -131,14 +240,14 @@ fn the_check_looks_at_files_and_leaves_none() {
     };
 
     let finished = check(&listed);
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     assert!(finished.stderr.contains("line 1: "), "{}", finished.stderr);
     let finished = check(&good.replace("/snapshot'", "/missing/snapshot'"));
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     let finished = check(&format!(
         "{good}[privileges]\ndrop_privileges = true\nuser = 'no-such-user'\n"
     ));
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     assert!(
         finished
             .stderr

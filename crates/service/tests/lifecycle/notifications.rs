@@ -15,6 +15,11 @@ crate::tests!(
     a_bad_list_changes_nothing,
     both_signals_reload,
     each_thing_is_reloaded_for_itself,
+    what_hangs_in_a_reload_stops_nothing_else,
+    signals_during_a_reload_are_one_more,
+    an_empty_allow_list_is_a_warning,
+    a_list_takes_hardly_more_memory_than_itself,
+    only_files_are_read_again,
     the_watchdog_hears_of_living_workers_only,
     health_names_the_stuck_worker,
 );
@@ -161,6 +166,148 @@ fn each_thing_is_reloaded_for_itself() {
         "STATUS=start 1, 1 listed"
     );
     daemon.wait_for_log("reloaded the badge");
+    daemon.stop();
+}
+
+fn with_badge(setup: &Setup, port: &Port, lines: &[&str]) -> String {
+    let badge = setup.write("badge", "good");
+    with_list(setup, port, lines).replacen(
+        "[network]\n",
+        &format!("[network]\nbadge_path = '{}'\n", badge.display()),
+        1,
+    )
+}
+
+fn what_hangs_in_a_reload_stops_nothing_else() {
+    let mut setup = crate::setup();
+    setup.set_environment("WATCHDOG_USEC", "800000");
+    let port = Port::reserve();
+    let metrics = Port::reserve();
+    let snapshot = setup.path("snapshot");
+    let config = with_badge(&setup, &port, &[])
+        + &format!(
+            "[metrics]\naddress = '{}'\n[snapshot]\npath = '{}'\ninterval_seconds = 1\n",
+            metrics.ipv4(),
+            snapshot.display()
+        );
+    let mut daemon = setup.start(&config);
+    setup.write("hang", "");
+    setup.write("list", "11".repeat(20));
+    let seen = daemon.messages().len();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_message("RELOADING=1", seen);
+    // The other thing is put in place, and everything goes on.
+    daemon.wait_for_log("reloaded the access list");
+    let seen = daemon.messages().len();
+    daemon.wait_for_message("WATCHDOG=1", seen);
+    std::fs::remove_file(&snapshot).ok();
+    eventually("a snapshot", || snapshot.exists().then_some(()));
+    assert_eq!(http::get(metrics.ipv4(), "/health").body, "ok\n");
+    let ready = daemon.messages()[seen..].iter().any(|one| one == "READY=1");
+    assert!(!ready, "the reload is not over");
+
+    let begun = Instant::now();
+    std::fs::remove_file(&snapshot).ok();
+    daemon.stop();
+    assert!(begun.elapsed() < Duration::from_secs(9));
+    assert!(snapshot.exists());
+}
+
+fn signals_during_a_reload_are_one_more() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let mut daemon = setup.start(&with_badge(&setup, &port, &[]));
+    setup.write("hang", "");
+    let seen = daemon.messages().len();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_message("RELOADING=1", seen);
+    setup.write("badge", "worse");
+    for _ in 0..5 {
+        daemon.signal(Signal::SIGUSR1);
+        thread::sleep(Duration::from_millis(50));
+    }
+    setup.write("badge", "good");
+    std::fs::remove_file(setup.path("hang")).expect("the file is there");
+    let count = |daemon: &mut Daemon, what: &str| {
+        let messages = &daemon.messages()[seen..];
+        messages.iter().filter(|one| *one == what).count()
+    };
+    eventually("the second reload", || {
+        (count(&mut daemon, "READY=1") == 2).then_some(())
+    });
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(count(&mut daemon, "READY=1"), 2);
+    assert_eq!(count(&mut daemon, "RELOADING=1"), 2);
+    daemon.stop();
+}
+
+fn an_empty_allow_list_is_a_warning() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let hashes = ["11".repeat(20), "22".repeat(20)];
+    let config = with_list(&setup, &port, &[&hashes[0], &hashes[1]]);
+    let mut daemon = setup.start(&config);
+    setup.write("list", "# all gone\n");
+    daemon.reload(Signal::SIGHUP);
+    let logged = daemon.wait_for_log("has no entries, the one before had 2");
+    assert!(
+        logged.starts_with("WARN ") && logged.contains("entries=0 before=2"),
+        "{logged}"
+    );
+    // What was empty before is none.
+    daemon.reload(Signal::SIGHUP);
+    daemon.wait_for_log("reloaded the access list");
+    daemon.stop();
+}
+
+/// The most memory that a process ever had in use, in bytes.
+fn most_memory(daemon: &Daemon) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id()));
+    let status = status.expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let kibibytes = number.and_then(|number| number.parse::<usize>().ok());
+    kibibytes.expect("the kernel tells") * 1024
+}
+
+fn a_list_takes_hardly_more_memory_than_itself() {
+    const ENTRIES: usize = 400_000;
+    const ENTRY_BYTES: usize = 20;
+
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let config = with_list(&setup, &port, &["11".repeat(20).as_str()]);
+    let daemon = setup.start(&config);
+    let without = most_memory(&daemon);
+    daemon.stop();
+
+    // In no order.
+    let line = |number: usize| format!("{:040x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let text: String = (0..ENTRIES).map(line).collect();
+    setup.write("list", text);
+    let config = config.replace("mode = 'allow'", "mode = 'deny'");
+    let daemon = setup.start(&config);
+    let taken = most_memory(&daemon).saturating_sub(without);
+    let finished = ENTRIES * ENTRY_BYTES;
+    assert!(taken <= finished * 3 / 2, "{taken} bytes for {finished}");
+    assert!(taken >= finished / 2, "{taken} bytes: nothing was measured");
+    daemon.stop();
+}
+
+fn only_files_are_read_again() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let mut daemon = setup.start(&with_list(&setup, &port, &["11".repeat(20).as_str()]));
+    let list = setup.path("list");
+    std::fs::remove_file(&list).expect("the file is there");
+    nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).expect("make a pipe");
+    let seen = daemon.messages().len();
+    daemon.reload(Signal::SIGHUP);
+    let status = daemon.wait_for_message("STATUS=", seen);
+    assert!(
+        status.contains("1 listed") && status.contains("a named pipe, not a regular file"),
+        "{status}"
+    );
     daemon.stop();
 }
 

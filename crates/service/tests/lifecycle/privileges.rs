@@ -71,8 +71,8 @@ fn every_thread_has_lost_its_privileges() {
     let (port, metrics) = (Port::reserve(), Port::reserve());
     let daemon = setup.start(&config(&port, &metrics));
     let statuses = statuses(daemon.id());
-    // Main, signals, two workers and four of the metrics server.
-    assert_eq!(statuses.len(), 8, "{statuses:#?}");
+    // Main, log, signals, two workers and the metrics server.
+    assert_eq!(statuses.len(), 6, "{statuses:#?}");
     for status in &statuses {
         assert_eq!(field(status, "Uid"), ["65534"; 4]);
         assert_eq!(field(status, "Gid"), ["65534"; 4]);
@@ -173,7 +173,7 @@ fn the_check_looks_with_the_eyes_of_the_service() {
     );
     setup.write("config.toml", config);
     let finished = setup.run(&["-c", "config.toml", "--check-config"]);
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(78));
     assert!(
         finished
             .stderr

@@ -1,0 +1,174 @@
+//! The entries of a list: sorted, in one run, with an index.
+//!
+//! A run of 20 bytes an entry is the least that there can be, and can be sorted
+//! where it stands, so that loading a list takes hardly more memory than the list
+//! itself. The index tells where the entries with certain first bits begin: some
+//! four to eight of them, as info hashes are digests. Where somebody prepared
+//! digests that begin alike, a binary search among them bounds the look-up.
+
+use std::fmt;
+use std::io::{BufRead, Read as _};
+use std::time::Instant;
+
+use aquatic_bittorrent::InfoHash;
+
+use super::{LONGEST_LINE, MOST_ENTRIES, ParseError};
+
+/// The least bytes that an entry has in a file: its digits, and the end of its line.
+const LEAST_ENTRY_BYTES: u64 = 41;
+
+/// Lines between two looks at the clock.
+const LINES_PER_LOOK: u64 = 4096;
+
+/// Entries that a place of the index has on average are from this number on, to
+/// below the double.
+const LEAST_PER_PLACE: usize = 4;
+
+/// A set of info hashes.
+#[derive(Default)]
+pub struct InfoHashSet {
+    /// Sorted, and each one once.
+    entries: Vec<InfoHash>,
+    /// How many first bits of an info hash name its place in the index.
+    bits: u32,
+    /// Where the entries of a place begin; one more, with where those of the last
+    /// one end. Empty when there are no entries.
+    starts: Vec<u32>,
+}
+
+impl InfoHashSet {
+    /// Reads the text of a list.
+    ///
+    /// # Errors
+    ///
+    /// At the first line that makes no sense.
+    pub fn parse(text: impl BufRead) -> Result<Self, ParseError> {
+        Self::parse_sized(text, 0, None)
+    }
+
+    /// As [`parse`](Self::parse), of a text that probably has so many bytes, and
+    /// that is to be read until then.
+    pub(super) fn parse_sized(
+        mut text: impl BufRead,
+        bytes: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Self, ParseError> {
+        // What is reserved, and not used in the end, takes no memory before it is
+        // given back: the system provides pages when they are first written to.
+        let most = usize::try_from(bytes / LEAST_ENTRY_BYTES + 1).unwrap_or(MOST_ENTRIES);
+        let mut entries = Vec::with_capacity(most.min(MOST_ENTRIES));
+        let mut buffer = Vec::new();
+        let mut line = 0;
+        loop {
+            if line % LINES_PER_LOOK == 0
+                && deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                return Err(ParseError::TooSlow { line });
+            }
+            line += 1;
+            buffer.clear();
+            let read = (&mut text)
+                .take(LONGEST_LINE as u64 + 1)
+                .read_until(b'\n', &mut buffer)
+                .map_err(ParseError::Read)?;
+            if read == 0 {
+                return Ok(Self::of(entries));
+            }
+            if read > LONGEST_LINE {
+                return Err(ParseError::LongLine { line });
+            }
+            let entry = entry(&buffer, line == 1);
+            if entry.is_empty() {
+                continue;
+            }
+            if entries.len() == MOST_ENTRIES {
+                return Err(ParseError::TooMany { line });
+            }
+            // What is not UTF-8 becomes characters that are no digits.
+            let info_hash = String::from_utf8_lossy(entry)
+                .parse()
+                .map_err(|error| ParseError::Line { line, error })?;
+            entries.push(info_hash);
+        }
+    }
+
+    /// Whether the info hash is in the set.
+    #[inline]
+    pub fn contains(&self, info_hash: &InfoHash) -> bool {
+        let place = place(info_hash, self.bits);
+        let Some([start, end]) = self.starts.get(place..place + 2).and_then(as_pair) else {
+            return false;
+        };
+        self.entries[start as usize..end as usize]
+            .binary_search(info_hash)
+            .is_ok()
+    }
+
+    /// How many info hashes are in the set.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The memory that the set takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
+    }
+
+    fn of(mut entries: Vec<InfoHash>) -> Self {
+        // Sorts in place, as the stable sort does not.
+        entries.sort_unstable();
+        entries.dedup();
+        entries.shrink_to_fit();
+        if entries.is_empty() {
+            return Self::default();
+        }
+        let bits = (entries.len() / LEAST_PER_PLACE).max(1).ilog2();
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        for (index, info_hash) in entries.iter().enumerate() {
+            let place = place(info_hash, bits);
+            while starts.len() <= place {
+                starts.push(index as u32);
+            }
+        }
+        starts.resize((1 << bits) + 1, entries.len() as u32);
+        Self {
+            entries,
+            bits,
+            starts,
+        }
+    }
+}
+
+impl fmt::Debug for InfoHashSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InfoHashSet({} entries)", self.len())
+    }
+}
+
+/// The number that the first `bits` bits make, at most 32.
+#[inline]
+fn place(info_hash: &InfoHash, bits: u32) -> usize {
+    let [a, b, c, d, ..] = info_hash.0;
+    (u64::from(u32::from_be_bytes([a, b, c, d])) >> (32 - bits)) as usize
+}
+
+fn as_pair(slice: &[u32]) -> Option<[u32; 2]> {
+    slice.try_into().ok()
+}
+
+/// The part of a line that has to be an info hash.
+fn entry(line: &[u8], is_first: bool) -> &[u8] {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+    let line = match line.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) if is_first => rest,
+        _ => line,
+    };
+    let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+    line.trim_ascii()
+}

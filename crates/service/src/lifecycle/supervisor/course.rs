@@ -1,0 +1,270 @@
+//! What comes next in the life of a daemon that serves, as a state machine without
+//! I/O: events and the time go in, orders come out.
+//!
+//! ```text
+//! serving ── stop, or a worker fails ──> draining ── workers gone, or late ──>
+//! saving ── the last snapshot written, failed, or late ──> the end
+//! ```
+//!
+//! Snapshots and reloads are begun while it serves. Each ends by an event, or by
+//! its deadline: nothing is waited for without one.
+
+use std::time::{Duration, Instant};
+
+use super::rounds::{Rounds, Step};
+
+/// How long workers may take to answer what they have read.
+pub(super) const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the last snapshot may take, after one that may be under way. Service
+/// managers kill after some 90 s.
+pub(super) const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Signals to stop that come within this time of the first are the same one: it
+/// was sent to a group of processes and to this one, or a service manager and a
+/// script both sent it.
+pub(super) const REPEATS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// Nothing: the time has come to look what is due.
+    Time,
+    /// A signal to end.
+    Stop,
+    /// A signal to read files again.
+    Reload,
+    /// A worker has ended without being asked to.
+    WorkerFailed(String),
+    /// All workers have ended.
+    WorkersGone,
+    /// The thing that was begun to be read under this ticket was read, or was not.
+    Read {
+        /// Which, by its number.
+        item: usize,
+        /// Of [`Step::Read`].
+        ticket: u64,
+    },
+    /// The snapshot under way is finished.
+    SnapshotEnded(Result<(), String>),
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// A step of a reload.
+    Reload(Step),
+    /// Begin a snapshot. Its end has to be told, also when it cannot be begun.
+    Snapshot,
+    /// Say that the end has begun, and ask the workers to end.
+    Drain,
+    /// Leave.
+    End(End),
+}
+
+/// How it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The worker that failed, and why.
+    pub(super) failure: Option<String>,
+    /// Whether workers had not ended in time.
+    pub(super) is_late: bool,
+    /// Why the last snapshot was not written.
+    pub(super) unsaved: Option<String>,
+}
+
+/// The state of a daemon that serves.
+pub(super) struct Course {
+    stage: Stage,
+    failure: Option<String>,
+    /// When the first signal to stop came.
+    stop_asked: Option<Instant>,
+    is_late: bool,
+    rounds: Rounds,
+    /// How often snapshots are written; `None` for never.
+    snapshot_interval: Option<Duration>,
+    next_snapshot: Option<Instant>,
+    is_snapshot_running: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining { deadline: Instant },
+    Saving { deadline: Instant, is_last: bool },
+    Ended,
+}
+
+impl Course {
+    /// Begins to serve; `items` things are read at a reload.
+    pub(super) fn new(items: usize, snapshot_interval: Option<Duration>, now: Instant) -> Self {
+        Self {
+            stage: Stage::Serving,
+            failure: None,
+            stop_asked: None,
+            is_late: false,
+            rounds: Rounds::new(items),
+            snapshot_interval,
+            next_snapshot: snapshot_interval.map(|interval| now + interval),
+            is_snapshot_running: false,
+        }
+    }
+
+    /// Whether the daemon is not asked to end yet.
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
+    /// Whether the workers have been asked to end, and are waited for.
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining { .. })
+    }
+
+    /// Until when nothing is due, unless something happens.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Serving => {
+                let snapshot = self.next_snapshot.filter(|_| !self.is_snapshot_running);
+                self.rounds.next().into_iter().chain(snapshot).min()
+            }
+            Stage::Draining { deadline } | Stage::Saving { deadline, .. } => Some(deadline),
+            Stage::Ended => None,
+        }
+    }
+
+    /// Whether what was read under this ticket is still waited for. To be asked
+    /// before [`Happening::Read`] is told.
+    pub(super) fn is_awaited(&self, item: usize, ticket: u64) -> bool {
+        self.is_serving() && self.rounds.is_awaited(item, ticket)
+    }
+
+    /// What to do, in this order, about what happened.
+    pub(super) fn step(&mut self, now: Instant, happening: Happening) -> Vec<Order> {
+        let mut orders = Vec::new();
+        match happening {
+            Happening::Time => (),
+            Happening::Stop => self.stop(now, &mut orders),
+            Happening::Reload if self.is_serving() => {
+                orders.extend(self.rounds.ask(now).into_iter().map(Order::Reload));
+            }
+            Happening::Read { item, ticket } => {
+                let steps = self.rounds.ended(item, ticket, now);
+                if self.is_serving() {
+                    orders.extend(steps.into_iter().map(Order::Reload));
+                }
+            }
+            Happening::WorkerFailed(reason) if self.is_serving() => {
+                self.failure = Some(reason);
+                self.drain(now, &mut orders);
+            }
+            Happening::WorkersGone if self.is_draining() => self.save(now, &mut orders),
+            Happening::SnapshotEnded(result) => self.snapshot_ended(result, &mut orders),
+            Happening::Reload | Happening::WorkerFailed(_) | Happening::WorkersGone => (),
+        }
+        self.look_at_the_time(now, &mut orders);
+        orders
+    }
+
+    fn stop(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        let first = *self.stop_asked.get_or_insert(now);
+        let is_repeat = now.saturating_duration_since(first) < REPEATS_WITHIN;
+        match self.stage {
+            Stage::Serving => self.drain(now, orders),
+            Stage::Draining { .. } | Stage::Saving { .. } if !is_repeat => {
+                self.end(
+                    Some("stopped at once by a second signal, without a snapshot".to_owned()),
+                    orders,
+                );
+            }
+            Stage::Draining { .. } | Stage::Saving { .. } | Stage::Ended => (),
+        }
+    }
+
+    fn drain(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        self.stage = Stage::Draining {
+            deadline: now + DRAIN_PATIENCE,
+        };
+        orders.push(Order::Drain);
+    }
+
+    fn save(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        if self.snapshot_interval.is_none() {
+            return self.end(None, orders);
+        }
+        let is_last = !self.is_snapshot_running;
+        self.stage = Stage::Saving {
+            deadline: now + SNAPSHOT_PATIENCE,
+            is_last,
+        };
+        if is_last {
+            self.snapshot(orders);
+        }
+    }
+
+    fn snapshot(&mut self, orders: &mut Vec<Order>) {
+        self.is_snapshot_running = true;
+        orders.push(Order::Snapshot);
+    }
+
+    fn snapshot_ended(&mut self, result: Result<(), String>, orders: &mut Vec<Order>) {
+        self.is_snapshot_running = false;
+        match self.stage {
+            Stage::Saving { is_last: true, .. } => {
+                let unsaved = result
+                    .err()
+                    .map(|reason| format!("the last snapshot was not written: {reason}"));
+                self.end(unsaved, orders);
+            }
+            // What had been begun before the workers ended misses their last peers.
+            Stage::Saving { deadline, .. } => {
+                self.stage = Stage::Saving {
+                    deadline,
+                    is_last: true,
+                };
+                self.snapshot(orders);
+            }
+            Stage::Serving | Stage::Draining { .. } | Stage::Ended => (),
+        }
+    }
+
+    fn look_at_the_time(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        match self.stage {
+            Stage::Serving => {
+                orders.extend(self.rounds.time(now).into_iter().map(Order::Reload));
+                if let (Some(interval), Some(next)) = (self.snapshot_interval, self.next_snapshot)
+                    && now >= next
+                    && !self.is_snapshot_running
+                {
+                    self.next_snapshot = Some(now + interval);
+                    self.snapshot(orders);
+                }
+            }
+            Stage::Draining { deadline } if now >= deadline => {
+                self.is_late = true;
+                self.save(now, orders);
+            }
+            Stage::Saving { deadline, .. } if now >= deadline => {
+                let seconds = SNAPSHOT_PATIENCE.as_secs();
+                self.end(
+                    Some(format!(
+                        "the last snapshot was not written within {seconds} seconds"
+                    )),
+                    orders,
+                );
+            }
+            Stage::Draining { .. } | Stage::Saving { .. } | Stage::Ended => (),
+        }
+    }
+
+    fn end(&mut self, unsaved: Option<String>, orders: &mut Vec<Order>) {
+        self.stage = Stage::Ended;
+        orders.push(Order::End(End {
+            failure: self.failure.take(),
+            is_late: self.is_late,
+            unsaved,
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

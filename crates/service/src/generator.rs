@@ -306,18 +306,36 @@ fn say<D: Daemon>(text: &str) {
     if env::var_os(INVOKED_BY_SYSTEMD).is_none() {
         return;
     }
-    let Ok(mut log) = fs::OpenOptions::new().write(true).open("/dev/kmsg") else {
-        return;
-    };
-    for line in text.lines() {
-        let record = format!(
-            "<{}>{name}{SUFFIX}[{}]: {line}\n",
-            logging::PRIORITY_ERROR,
-            process::id()
-        );
+    let prefix = format!(
+        "<{}>{name}{SUFFIX}[{}]: ",
+        logging::PRIORITY_ERROR,
+        process::id()
+    );
+    for record in kernel_records(&prefix, text) {
+        // Opened for each: of what is written to one open file, the kernel takes ten
+        // records in five seconds and drops the rest (kernel.printk_devkmsg).
+        let Ok(mut log) = fs::OpenOptions::new().write(true).open("/dev/kmsg") else {
+            return;
+        };
         // One write is one record.
         let _ = log.write_all(record.as_bytes());
     }
+}
+
+/// The longest record that is written to the kernel's log, in bytes. The kernel
+/// refuses those that are longer than some 1,000.
+const LONGEST_RECORD: usize = 900;
+
+/// The most records of one message.
+const MOST_RECORDS: usize = 50;
+
+/// The lines of a text as records of the kernel's log, cut where they are too long.
+fn kernel_records(prefix: &str, text: &str) -> impl Iterator<Item = String> {
+    text.lines().take(MOST_RECORDS).map(move |line| {
+        let room = LONGEST_RECORD.saturating_sub(prefix.len());
+        let end = line.floor_char_boundary(room);
+        format!("{prefix}{}\n", &line[..end])
+    })
 }
 
 #[cfg(test)]
@@ -327,6 +345,17 @@ mod tests {
 
     fn number(number: usize) -> NonZeroUsize {
         NonZeroUsize::new(number).unwrap()
+    }
+
+    #[test]
+    fn the_kernel_takes_every_record() {
+        let text = format!("short\n{}\n\nlast", "é".repeat(2000));
+        let records: Vec<_> = kernel_records("<3>name[1]: ", &text).collect();
+        assert_eq!(records[0], "<3>name[1]: short\n");
+        assert_eq!(records[3], "<3>name[1]: last\n");
+        assert!((800..=LONGEST_RECORD + 1).contains(&records[1].len()));
+        let many = "line\n".repeat(1000);
+        assert_eq!(kernel_records("", &many).count(), MOST_RECORDS);
     }
 
     #[test]

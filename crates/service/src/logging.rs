@@ -96,6 +96,11 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 
 /// Sends records to the journal; when that fails, because a changed root
 /// directory hides its socket, writes them to standard error.
+///
+/// Errors always go to standard error, because one may be the last record of the
+/// process: of records with fields, the journal tells the unit by looking the process
+/// up, which on a busy machine is gone by then, and `journalctl -u` would not show why
+/// a start has failed. Of standard error, the service manager has told it the unit.
 struct JournalOrStandardError {
     journal: JournalLog,
 }
@@ -106,7 +111,8 @@ impl Log for JournalOrStandardError {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.journal.journal_send(record).is_err() {
+        let may_be_the_last = record.level() == Level::Error;
+        if may_be_the_last || self.journal.journal_send(record).is_err() {
             StandardError { priorities: true }.log(record);
         }
     }
@@ -137,7 +143,7 @@ impl Log for StandardError {
 
 /// A record as a line: `WARN  message (key=value)`.
 fn line(record: &Record<'_>, priorities: bool) -> String {
-    let mut line = if priorities {
+    let prefix = if priorities {
         let priority = match record.level() {
             Level::Error => PRIORITY_ERROR,
             Level::Warn => 4,
@@ -146,6 +152,11 @@ fn line(record: &Record<'_>, priorities: bool) -> String {
             Level::Trace => 7,
         };
         format!("<{priority}>")
+    } else {
+        String::new()
+    };
+    let mut line = if priorities {
+        prefix.clone()
     } else {
         format!("{:<5} ", record.level())
     };
@@ -156,8 +167,9 @@ fn line(record: &Record<'_>, priorities: bool) -> String {
     if !fields.0.is_empty() {
         let _ = write!(line, " ({})", fields.0);
     }
-    // A record that has several lines must not look like several records.
-    line = line.replace('\n', "\n      ");
+    // A record that has several lines must not look like several records. To the
+    // journal they are, and each has a priority.
+    line = line.replace('\n', &format!("\n{prefix}      "));
     line.push('\n');
     line
 }
@@ -205,5 +217,9 @@ mod tests {
     #[test]
     fn lines_for_the_journal_have_priorities() {
         assert_eq!(record_line("hello", &[("a", 1)], true), "<4>hello (a=1)\n");
+        assert_eq!(
+            record_line("two\nlines", &[], true),
+            "<4>two\n<4>      lines\n"
+        );
     }
 }

@@ -56,6 +56,30 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     assert_eq!(units, "");
 }
 
+pub(super) fn failed_trackers_leave_nothing_behind(environment: &Environment) {
+    for verb in ["remove", "purge"] {
+        let container = Container::with(environment, "aquatic-udp aquatic-http");
+        // One that fails by its configuration, and one whose socket does.
+        container.write("/etc/aquatic/aquatic-udp.toml", "nonsense");
+        container.fail("systemctl restart aquatic-udp");
+        container.replace(
+            "/etc/aquatic/aquatic-http.toml",
+            "address = [\"0.0.0.0:3000\", \"[::]:3000\"]",
+            "address = \"0.0.0.0\"",
+        );
+        container.succeed("systemctl daemon-reload");
+        container.fail("systemctl restart aquatic-http.socket");
+        assert_ne!(container.failed_units(), "");
+        container.apt(&format!("{verb} --autoremove 'aquatic*'"));
+        assert_eq!(container.failed_units(), "", "{verb}");
+        assert_eq!(
+            container.succeed("ls -d /run/aquatic* || true"),
+            "",
+            "{verb}"
+        );
+    }
+}
+
 pub(super) fn an_operators_files_survive_every_purge(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp aquatic-http");
     let list = "/etc/aquatic/access-list";

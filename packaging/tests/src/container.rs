@@ -352,6 +352,24 @@ impl Container {
         SocketAddr::new(IpAddr::V6(self.network.host(0).ipv6), port)
     }
 
+    /// Gives the container another address, such as `10.77.0.9/24`.
+    pub(crate) fn add_address(&self, address: &str) {
+        self.network.host(0).add_address(address);
+    }
+
+    /// Takes IPv6 away from it, as far as a network namespace can be without.
+    pub(crate) fn disable_ipv6(&self) {
+        let mut command = self.network.host(0).command("sh");
+        command.args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"]);
+        let finished = Process::start("sh", &mut command).wait(PATIENCE);
+        assert!(finished.status.success(), "{}", finished.stderr);
+    }
+
+    /// Runs `ip` on the host of the client.
+    pub(crate) fn on_client(&self, arguments: &str) {
+        self.network.host(1).ip(arguments);
+    }
+
     /// The host of the client.
     pub(crate) fn client(&self) -> &Host {
         self.network.host(1)

@@ -5,6 +5,7 @@ use crate::environment::Environment;
 mod addresses;
 mod installation;
 mod load;
+mod mistakes;
 mod nixos;
 mod piuparts;
 mod recovery;
@@ -53,6 +54,12 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares addresses::a_faulty_file_binds_nothing_and_is_explained),
         scenario!(Shares addresses::sockets_that_are_not_those_of_the_file_are_explained),
         scenario!(Shares addresses::figures_are_served),
+        scenario!(Shares mistakes::two_trackers_on_one_port_are_refused),
+        scenario!(Shares mistakes::a_mistake_elsewhere_keeps_the_sockets),
+        scenario!(Shares mistakes::replies_come_from_the_address_that_was_asked),
+        scenario!(Shares mistakes::without_ipv6_the_rest_is_served),
+        scenario!(Shares mistakes::what_cannot_be_saved_is_served),
+        scenario!(Shares mistakes::a_list_that_says_nothing_stops_nobody),
         scenario!(Shares reload::the_access_list_is_read_again),
         scenario!(Shares reload::certificates_rotate_under_open_connections),
         scenario!(Shares recovery::a_killed_tracker_comes_back),
@@ -70,6 +77,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         // They take the longest.
         scenario!(Shares piuparts::finds_nothing),
         scenario!(Shares removal::what_remains_is_what_policy_wants),
+        scenario!(Shares removal::failed_trackers_leave_nothing_behind),
         scenario!(Shares removal::an_operators_files_survive_every_purge),
         scenario!(Shares removal::a_changed_configuration_is_kept),
         scenario!(Shares rpm::packages_are_installed_upgraded_and_removed),

@@ -49,14 +49,23 @@ impl Host {
     /// As [`Self::with`], with the packages of another nixpkgs.
     #[track_caller]
     fn of(generation: char, definitions: &str) -> Self {
+        Self::evaluated(
+            generation,
+            &format!("{{ services.aquatic = {{ enable = true; {definitions} }}; }}"),
+        )
+    }
+
+    /// Of a whole configuration.
+    #[track_caller]
+    fn evaluated(generation: char, configuration: &str) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nixos-module/tests");
         let found = nix_expressions::evaluate(&format!(
-            "let outcome = import {}/evaluate.nix {{ generation = \"{generation}\"; configuration = \
-             {{ services.aquatic = {{ enable = true; {definitions} }}; }}; }}; \
+            "let outcome = import {}/evaluate.nix {{ generation = \"{generation}\"; \
+             configuration = {configuration}; }}; \
              in {{ inherit (outcome) etc units; }}",
             tests.display()
         ));
-        let found = found.unwrap_or_else(|error| panic!("{definitions}: {error}"));
+        let found = found.unwrap_or_else(|error| panic!("{configuration}: {error}"));
         let texts = |name: &str| {
             let set = found[name].as_object().expect("a set");
             let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
@@ -78,7 +87,7 @@ fn container(environment: &Environment) -> Container {
     container.succeed(
         "mkdir --parents /etc/systemd/system-generators
          for name in udp http ws; do
-             systemctl stop aquatic-$name.socket aquatic-$name
+             systemctl --quiet disable --now aquatic-$name.socket aquatic-$name
              ln -s /dev/null /etc/systemd/system-generators/aquatic-$name-generator
              rm -rf /var/lib/aquatic-$name
          done
@@ -206,9 +215,12 @@ pub(super) fn certificates_of_acme_are_taken_and_rotate(environment: &Environmen
         }
     };
     put(EC_CERTIFICATE, EC_KEY_PKCS8);
-    let host = Host::with(
-        "udp.enable = false; http = { enable = true; useACMEHost = \"tracker.example.org\"; \
-         settings.network.address = \"0.0.0.0:443\"; };",
+    let host = Host::evaluated(
+        GENERATIONS[0],
+        "{ services.aquatic = { enable = true; udp.enable = false; \
+         http = { enable = true; useACMEHost = \"tracker.example.org\"; \
+         settings.network.address = \"0.0.0.0:443\"; }; }; \
+         security.acme.certs.\"tracker.example.org\".listenHTTP = \":80\"; }",
     );
     switch(&container, &Host::default(), &host);
     let shown = || tls::certificate(container.client(), container.address(443));

@@ -67,6 +67,12 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Ok(())
     }
 
+    /// The files that the daemon writes besides the snapshot, each under its key.
+    fn written_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
+        let _ = settings;
+        Vec::new()
+    }
+
     /// What the configuration says about sockets: the part of
     /// [`settings`](Self::settings) of which the units of the service manager are
     /// made, whatever else may be wrong with it.

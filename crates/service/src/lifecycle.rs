@@ -20,7 +20,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, AccessListSettings, Checks, Config, Loaded};
+use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
+use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
 use crate::sockets::Transport;
@@ -94,7 +95,18 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     let loaded = load::<D>(arguments)?;
     let settings = loaded.settings(D::settings)?;
     match arguments.action {
-        Action::Check => check::check::<D>(&settings).map_err(|error| located(&loaded, error)),
+        Action::Check => {
+            let conflicts = conflicts::<D>(&loaded, &settings);
+            if !conflicts.is_empty() {
+                return Err(loaded.invalid(conflicts).into());
+            }
+            let subject = check::Subject {
+                settings: &settings,
+                listening: &D::listening(&loaded.config, &mut Checks::new()),
+                path: loaded.path.as_deref(),
+            };
+            check::check::<D>(&subject).map_err(|error| located(&loaded, error))
+        }
         Action::Migrate => print(&loaded.migrated_toml()),
         Action::PrintDefault | Action::PrintEffective | Action::Run => {
             print(&loaded.effective_toml())
@@ -125,6 +137,11 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         for warning in &process.advice {
             log::warn!("{warning}");
         }
+        // The sockets may well be open already, so this is no reason not to serve.
+        let conflicts = conflicts::<D>(&loaded, &settings);
+        if !conflicts.is_empty() {
+            log::error!("{}", loaded.invalid(conflicts));
+        }
         let supervisor = startup::start::<D>(settings, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
@@ -149,6 +166,21 @@ fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {
         log::warn!("{warning}");
     }
     Ok(loaded)
+}
+
+/// What other daemons with a configuration beside this one claim as well.
+fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> Vec<Invalid> {
+    let Some(path) = &loaded.path else {
+        return Vec::new();
+    };
+    let listening = D::listening(&loaded.config, &mut Checks::new());
+    let mut claims = Claims::of(&listening);
+    claims.files = check::written_files::<D>(settings)
+        .into_iter()
+        .map(|(key, what)| Claim { key, what })
+        .collect();
+    let conflicts = neighbours::conflicts(D::NAME, path, &claims);
+    conflicts.into_iter().map(|one| one.invalid).collect()
 }
 
 /// Adds where in the file the key stands, when it is one that is to blame.

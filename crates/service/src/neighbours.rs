@@ -111,7 +111,7 @@ fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec
     let Some(directory) = path.parent() else {
         return Vec::new();
     };
-    let is_packaged = directory == Path::new(PACKAGED);
+    let is_packaged = is_packaged(&path);
     let mut conflicts = Vec::new();
     for daemon in DAEMONS.iter().filter(|daemon| daemon.name != name) {
         let file = directory.join(format!("{}.toml", daemon.name));
@@ -126,6 +126,11 @@ fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec
         }
     }
     conflicts
+}
+
+/// Whether this is the configuration of a packaged service.
+pub(crate) fn is_packaged(path: &Path) -> bool {
+    path.parent() == Some(Path::new(PACKAGED))
 }
 
 fn compare(

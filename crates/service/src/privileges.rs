@@ -10,6 +10,7 @@
 //! directory they mean the same file at start, at a reload and at the end: one
 //! inside it.
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -38,6 +39,8 @@ struct Identity {
     root: Option<PathBuf>,
     user: Uid,
     group: Gid,
+    /// Further groups.
+    groups: Vec<Gid>,
 }
 
 impl Target {
@@ -75,8 +78,32 @@ impl Target {
                 root: settings.chroot_path.clone(),
                 user: user.uid,
                 group: group.gid,
+                groups: Vec::new(),
             }),
         })
+    }
+
+    /// The user of this name with its groups, as a service of systemd has them; `None`
+    /// when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked up.
+    pub(crate) fn named(name: &str) -> anyhow::Result<Option<Self>> {
+        let context = || format!("cannot look up the user \"{name}\"");
+        let Some(user) = User::from_name(name).with_context(context)? else {
+            return Ok(None);
+        };
+        let name = CString::new(name)?;
+        let groups = unistd::getgrouplist(&name, user.gid).with_context(context)?;
+        Ok(Some(Self {
+            identity: Some(Identity {
+                root: None,
+                user: user.uid,
+                group: user.gid,
+                groups,
+            }),
+        }))
     }
 
     /// Whether a change of user is configured.
@@ -159,8 +186,13 @@ fn change_root(root: &Path) -> anyhow::Result<()> {
 }
 
 fn change_identity(identity: &Identity) -> anyhow::Result<()> {
-    let Identity { user, group, .. } = *identity;
-    unistd::setgroups(&[]).context("cannot leave all supplementary groups")?;
+    let Identity {
+        user,
+        group,
+        ref groups,
+        ..
+    } = *identity;
+    unistd::setgroups(groups).context("cannot change supplementary groups")?;
     unistd::setresgid(group, group, group)
         .with_context(|| format!("privileges.group: cannot become group {group}"))?;
     unistd::setresuid(user, user, user)

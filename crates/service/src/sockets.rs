@@ -25,12 +25,13 @@ mod passed;
 mod tcp;
 mod unit;
 
-pub(crate) use families::servable;
+pub(crate) use families::{left_out, servable};
 pub use listening::{Listening, Transport};
 pub use metrics::METRICS_NAME;
 pub(crate) use metrics::{metrics, metrics_unit};
 pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
+pub(crate) use unit::SOCKET_UNIT;
 use unit::{SocketUnit, differences, may_bind, mend};
 
 /// Which UDP sockets a daemon wants.
@@ -234,7 +235,9 @@ fn bind_each<S: AsFd>(
             Err(bind_error(error, what, address))
         }
         Some(_) => {
-            log::warn!("{}", families::left_out(&missing, addresses));
+            let is_served = |address: &&SocketAddr| !missing.contains(address);
+            let served: Vec<_> = addresses.iter().filter(is_served).copied().collect();
+            log::warn!("{}", families::left_out(&served, addresses));
             Ok(sockets)
         }
         None => Ok(sockets),

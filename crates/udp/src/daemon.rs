@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,13 @@ impl Daemon for UdpDaemon {
         buffer
             .and_then(aquatic_service::limits::receive_buffer_note)
             .into_iter()
+            .collect()
+    }
+
+    fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+        let export = settings.scrape_export.iter();
+        export
+            .map(|export| ("scrape_exports.path", export.path.clone()))
             .collect()
     }
 

@@ -1,19 +1,47 @@
 //! `--check-config`: everything that can fail at start, but for the sockets,
 //! which a running instance has.
 
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process;
+
+use anyhow::Context as _;
 
 use super::Misconfigured;
 use crate::access_list::{self, AccessList};
 use crate::config::{AccessListSettings, ProcessSettings};
 use crate::privileges::Target;
-use crate::{Daemon, snapshot};
+use crate::sockets::{self, Listening, SOCKET_UNIT};
+use crate::{Daemon, neighbours, snapshot};
+
+/// The user that packages run services as.
+const SERVICE_USER: &str = "aquatic";
+
+/// The key of the addresses.
+const ADDRESS: &str = "network.address";
+
+/// What is to be checked.
+pub(super) struct Subject<'a, D: Daemon> {
+    /// Settings that are valid in themselves.
+    pub(super) settings: &'a D::Settings,
+    /// What they say about sockets.
+    pub(super) listening: &'a Listening,
+    /// The file that they come from, if any.
+    pub(super) path: Option<&'a Path>,
+}
 
 /// Checks settings that are valid in themselves against this machine.
 ///
 /// When the configuration says what to become, and the check is started as
 /// root, it becomes that, and looks at the files with the service's eyes.
-pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
+///
+/// A packaged service has its user from its unit instead; when root asks, files are
+/// looked at as that one, because root can read what the service cannot.
+pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
+    let settings = subject.settings;
     let mut process = D::process(settings).clone();
     for warning in &process.advice {
         log::warn!("{warning}");
@@ -21,7 +49,20 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     for note in D::notes(settings) {
         log::info!("{note}");
     }
-    let target = Target::find(process.privileges.as_ref())?;
+    if env::var_os(SOCKET_UNIT).is_none() {
+        // A service that has a socket unit has no network to be looked at.
+        addresses(subject.listening)?;
+    }
+    let mut target = Target::find(process.privileges.as_ref())?;
+    let is_packaged = subject.path.is_some_and(neighbours::is_packaged);
+    if is_packaged
+        && !target.is_change()
+        && target.is_reachable()
+        && let Some(service) = Target::named(SERVICE_USER)?
+    {
+        log::info!("looking at files as the user {SERVICE_USER}, as the service does");
+        target = service;
+    }
     let mut root = None;
     if target.is_change() && target.is_reachable() {
         target.become_it()?;
@@ -35,6 +76,10 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
             .as_ref()
             .and_then(|privileges| privileges.chroot_path.clone());
     }
+    if let Some(path) = subject.path.filter(|_| is_packaged && target.is_change()) {
+        let readable = File::open(path);
+        readable.with_context(|| format!("the service cannot read {}", path.display()))?;
+    }
     let path_now = |path: &Path| match &root {
         Some(root) => outside(root, path),
         None => path.to_owned(),
@@ -46,6 +91,15 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
     }
+    let written = written_files::<D>(settings);
+    let written: Vec<_> = written
+        .into_iter()
+        .map(|(key, path)| (key, path_now(&path)))
+        .collect();
+    files(&written)?;
+    if is_packaged {
+        warn_of_places::<D>(&written);
+    }
     if let Some(snapshot) = &process.snapshot {
         // The service serves all the same, and so a reload must not fail of it.
         if let Some(reason) = snapshot::check_writable(&snapshot.path)? {
@@ -54,6 +108,98 @@ pub(super) fn check<D: Daemon>(settings: &D::Settings) -> anyhow::Result<()> {
     }
     log::info!("the configuration is good");
     Ok(())
+}
+
+/// Looks at addresses as far as that is possible while another process has them.
+fn addresses(listening: &Listening) -> anyhow::Result<()> {
+    let servable = sockets::servable(&listening.addresses);
+    if servable.len() < listening.addresses.len() {
+        log::warn!("{}", sockets::left_out(&servable, &listening.addresses));
+    }
+    for address in &servable {
+        if address.ip().is_unspecified() {
+            continue;
+        }
+        let any = match address {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        // Nothing is sent. Without SO_BROADCAST, this fails for the broadcast address
+        // of any interface (ip(7)).
+        let connected = UdpSocket::bind(any).and_then(|socket| socket.connect(address));
+        if connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            let text = format!(
+                "{address} is the broadcast address of a network, which is no machine's own"
+            );
+            return Err(Misconfigured::new(ADDRESS, text).into());
+        }
+        let bound = UdpSocket::bind((address.ip(), 0));
+        if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable) {
+            log::warn!(
+                "{ADDRESS}: no network interface has {} at present",
+                address.ip()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The files that a daemon writes, each under its key.
+pub(super) fn written_files<D: Daemon>(settings: &D::Settings) -> Vec<(&'static str, PathBuf)> {
+    let snapshot = D::process(settings).snapshot.as_ref();
+    let snapshot = snapshot.map(|snapshot| (snapshot::KEY, snapshot.path.clone()));
+    let mut files: Vec<_> = snapshot.into_iter().collect();
+    files.extend(D::written_files(settings));
+    files
+}
+
+/// Files that are to be written: one for each purpose, and none where a directory
+/// is.
+fn files(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+    for (index, (key, path)) in written.iter().enumerate() {
+        if path.is_dir() {
+            let text = format!("{} is a directory; name a file", path.display());
+            return Err(Misconfigured::new(*key, text).into());
+        }
+        let mut others = written[..index].iter();
+        if let Some((other, _)) = others.find(|(_, other)| neighbours::is_same_file(path, other)) {
+            let text = format!("{} is the file of {other}, too", path.display());
+            return Err(Misconfigured::new(*key, text).into());
+        }
+        // That of the snapshot is looked at already.
+        if *key != snapshot::KEY {
+            probe(path).map_err(|error| {
+                let text = format!(
+                    "cannot create files beside {}, as the user of the service must: {error}",
+                    path.display()
+                );
+                Misconfigured::new(*key, text)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates and removes a file beside `path`.
+fn probe(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".check-{}", process::id()));
+    let file = PathBuf::from(name);
+    File::create_new(&file)?;
+    fs::remove_file(&file)
+}
+
+/// The packaged unit lets its service write to one directory only.
+fn warn_of_places<D: Daemon>(written: &[(&str, PathBuf)]) {
+    let state = Path::new("/var/lib").join(D::NAME);
+    for (key, path) in written.iter().filter(|(_, path)| !path.starts_with(&state)) {
+        log::warn!(
+            "{key}: the packaged service may write below {} only, unless ReadWritePaths= of a \
+             drop-in allows it {}",
+            state.display(),
+            path.display()
+        );
+    }
 }
 
 /// Paths of files as they are called now.

@@ -46,19 +46,19 @@ pub(crate) fn servable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// What to say when the addresses `missing` of a list are not served.
-pub(super) fn left_out(missing: &[SocketAddr], list: &[SocketAddr]) -> String {
-    let rest: Vec<SocketAddr> = list
+/// What to say when only `served` of the addresses of a list are.
+pub(crate) fn left_out(served: &[SocketAddr], list: &[SocketAddr]) -> String {
+    let missing: Vec<SocketAddr> = list
         .iter()
         .copied()
-        .filter(|address| !missing.contains(address))
+        .filter(|address| !served.contains(address))
         .collect();
     format!(
         "network.address: not serving {}, because this system has no {}; \
          write address = {} to serve the rest without this warning",
-        in_words(missing),
+        in_words(&missing),
         missing.first().map_or("IPv6", |address| name(*address)),
-        in_toml(&rest)
+        in_toml(served)
     )
 }
 
@@ -102,7 +102,7 @@ mod tests {
     fn what_is_left_out_is_told_with_what_to_write() {
         let list = addresses(&["0.0.0.0:3000", "[::]:3000"]);
         assert_eq!(
-            left_out(&list[1..], &list),
+            left_out(&list[..1], &list),
             "network.address: not serving [::]:3000, because this system has no IPv6; \
              write address = [\"0.0.0.0:3000\"] to serve the rest without this warning"
         );

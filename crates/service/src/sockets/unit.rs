@@ -10,7 +10,7 @@ use super::*;
 
 /// Set by units whose sockets have their addresses from the configuration: the
 /// name of the socket unit.
-const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
+pub(crate) const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
 
 /// The socket unit that has its addresses from the configuration, if there is
 /// one.
@@ -60,7 +60,7 @@ pub(super) fn differences<S>(
     // The socket unit leaves out what the kernel does not have, which no restart
     // would bring.
     let left_out = (is_ipv6_missing && !missing.is_empty() && families::has_kernel_no_ipv6())
-        .then(|| families::left_out(&missing, wanted));
+        .then(|| left_out(&passed, wanted));
     if left_out.is_none() && (passed.len() != wanted.len() || !missing.is_empty()) {
         let mut text = format!(
             "serving the sockets that the service manager passed ({}), \

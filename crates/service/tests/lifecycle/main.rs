@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use aquatic_test_harness::setup::Setup;
 use libtest_mimic::{Arguments, Trial};
 
+mod checks;
 mod daemon;
 mod ends;
 mod files;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     }
     let trials = [
         notifications::TESTS,
+        checks::TESTS,
         ends::TESTS,
         files::TESTS,
         generator::TESTS,

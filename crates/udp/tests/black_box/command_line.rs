@@ -186,3 +186,25 @@ impl std::str::FromStr for Values {
         Ok(Self(values))
     }
 }
+
+#[test]
+fn files_that_cannot_be_written_are_found_by_the_check() {
+    let setup = Setup::new(PROGRAM);
+    let said = |path: &str| {
+        let export = "[scrape_exports]\nenable_scrape_exports = true";
+        let config = format!("[snapshot]\npath = './swarm'\n{export}\npath = '{path}'\n");
+        setup.write("config.toml", config);
+        let checked = setup.run(&["--check-config", "-c", "config.toml"]);
+        assert!(!checked.status.success(), "{path}: {}", checked.stderr);
+        checked.stderr
+    };
+    let place = "config.toml:5:8: scrape_exports.path: ";
+    for (path, what) in [
+        ("swarm", "swarm is the file of snapshot.path, too"),
+        (".", ". is a directory; name a file"),
+        ("no-such-directory/export", "cannot create files beside"),
+    ] {
+        let said = said(path);
+        assert!(said.contains(&format!("{place}{what}")), "{said}");
+    }
+}

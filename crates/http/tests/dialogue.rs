@@ -1,0 +1,54 @@
+//! Whole connections: what the fuzzer has found, and as much again by chance,
+//! from seeds that stay the same.
+
+use aquatic_test_harness::corpora::replay;
+
+#[path = "../../fuzz/checks/http_dialogue.rs"]
+mod http_dialogue;
+
+/// Connections by chance, and of how many parts each is.
+const CONNECTIONS: u64 = 2_000;
+const PARTS: usize = 30;
+
+#[test]
+fn what_was_found() {
+    replay("http_dialogue", http_dialogue::check);
+}
+
+#[test]
+fn what_chance_finds() {
+    const ANNOUNCE: &str = "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl";
+    for seed in 0..CONNECTIONS {
+        // Seen when the check fails.
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut input = vec![random.u8(..), random.u8(..)];
+        for _ in 0..PARTS {
+            let part = match random.u8(..12) {
+                0..=3 => {
+                    let (port, left) = (random.u8(..), random.u8(..2));
+                    format!(
+                        "GET {ANNOUNCE}&port={port}&left={left} HTTP/1.1\r\nHost: x\r\n\
+                         X-Forwarded-For: 192.0.2.{port}\r\n\r\n"
+                    )
+                }
+                4 => "HEAD /scrape?info_hash=aaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: x\r\n\r\n"
+                    .to_owned(),
+                5 => "GET /KEY/announce HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+                6 => "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned(),
+                7 => "\r\n".to_owned(),
+                8 => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                9 => "GET / HTTP/1.1\nHost: x\n\n".to_owned(),
+                10 if random.u8(..10) == 0 => "GET / HTTP/1.1\r\n\r\n".to_owned(),
+                11 if random.u8(..10) == 0 => "GET / HTTP/1.1\r\nHost: x\r\n".to_owned(),
+                _ => continue,
+            };
+            input.extend(part.into_bytes());
+        }
+        if random.u8(..4) == 0 {
+            let place = random.usize(2..input.len().max(3));
+            input.truncate(place);
+        }
+        http_dialogue::check(&input);
+    }
+}

@@ -20,6 +20,10 @@ const DIRECTORY_SHIFT: u32 = 32;
 /// Tables that would have to be split further grow instead.
 const MAX_DEPTH: u32 = 20;
 
+/// How often a table is split to make room for one entry. If that does not do,
+/// it grows, and is split by a later one.
+const MAX_SPLITS: usize = 2;
+
 /// Positions of records, found by the records' first `K` bytes.
 pub(crate) struct PositionIndex<const S: usize, const K: usize> {
     /// Which table a hash belongs to; the length is a power of two.
@@ -76,10 +80,12 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
     ) {
         let hash = key.hash::<K>(record);
         let mut number = self.table_of(hash);
-        while self.tables[number].positions.len() >= MAX_TABLE_LEN
-            && self.tables[number].depth < MAX_DEPTH
-        {
-            self.split(number, records, key);
+        for _ in 0..MAX_SPLITS {
+            let Table { positions, depth } = &self.tables[number];
+            if positions.len() < MAX_TABLE_LEN || *depth == MAX_DEPTH {
+                break;
+            }
+            self.split(number, hash, records, key);
             number = self.table_of(hash);
         }
         self.tables[number]
@@ -128,8 +134,9 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         self.directory[(hash >> DIRECTORY_SHIFT) as usize & mask] as usize
     }
 
-    /// Moves half of the entries of a table, by one more bit, to a new one.
-    fn split(&mut self, number: usize, records: &[[u8; S]], key: &HashKey) {
+    /// Moves half of the entries of a table, by one more bit, to a new one. It
+    /// is the table of `hash`.
+    fn split(&mut self, number: usize, hash: u64, records: &[[u8; S]], key: &HashKey) {
         let depth = self.tables[number].depth;
         let bit = 1u64 << (DIRECTORY_SHIFT + depth);
         if 1usize << depth == self.directory.len() {
@@ -154,10 +161,12 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             positions: set,
             depth: depth + 1,
         });
-        for (slot, table) in self.directory.iter_mut().enumerate() {
-            if *table as usize == number && slot >> depth & 1 == 1 {
-                *table = new_number;
-            }
+        // Its places in the directory have the bits in common that its entries
+        // have; those that have the new bit, too, become the new one's.
+        let common = (hash >> DIRECTORY_SHIFT) as usize & ((1 << depth) - 1);
+        let places = self.directory[common | 1 << depth..].iter_mut();
+        for table in places.step_by(2 << depth) {
+            *table = new_number;
         }
     }
 }
@@ -170,6 +179,55 @@ mod tests {
 
     fn record(number: usize) -> [u8; 8] {
         number.to_le_bytes()
+    }
+
+    /// The tables and the directory agree, and every record is found.
+    fn assert_sound(index: &Index, records: &[[u8; 8]], key: &HashKey) {
+        let count: usize = index.tables.iter().map(|t| t.positions.len()).sum();
+        assert_eq!(count, records.len());
+        for (position, record) in records.iter().enumerate() {
+            assert_eq!(index.find(record, records, key), Some(position));
+        }
+        let mut places = vec![0; index.tables.len()];
+        for &table in &index.directory {
+            places[table as usize] += 1;
+        }
+        for (table, places) in index.tables.iter().zip(places) {
+            assert_eq!(places << table.depth, index.directory.len());
+        }
+    }
+
+    #[test]
+    fn long_churn_leaves_tables_as_they_were() {
+        let key = HashKey::new([4; 16]);
+        let mut random = fastrand::Rng::with_seed(5);
+        // In a single table, the last before it is split, and in many.
+        for count in [100, MAX_TABLE_LEN, 9 * MAX_TABLE_LEN, 30_000] {
+            let mut records: Vec<[u8; 8]> = (0..count).map(record).collect();
+            let mut index = Index::new(&records, &key);
+            let tables = index.tables.len();
+            for arriving in count..count + 1_000_000 {
+                // As a torrent does: the last one fills the gap, a new one comes.
+                let position = random.usize(0..count);
+                let gone = records[position];
+                index.remove(&gone, position, &records, &key);
+                if position != count - 1 {
+                    index.set(&records[count - 1], count - 1, position, &key);
+                }
+                records.swap_remove(position);
+                index.insert(&record(arriving), count - 1, &records, &key);
+                records.push(record(arriving));
+            }
+            assert_sound(&index, &records, &key);
+            let new = index.tables.len();
+            assert!(new <= tables * 2, "{tables} tables became {new}");
+            for table in &index.tables {
+                assert!(table.positions.len() <= MAX_TABLE_LEN);
+                // hashbrown doubles a table that removals have left marks in.
+                let capacity = table.positions.capacity();
+                assert!(capacity <= 2 * MAX_TABLE_LEN, "{capacity}");
+            }
+        }
     }
 
     #[test]
@@ -189,9 +247,7 @@ mod tests {
                 .iter()
                 .all(|t| t.positions.len() <= MAX_TABLE_LEN)
         );
-        for number in 0..count {
-            assert_eq!(index.find(&record(number), &records, &key), Some(number));
-        }
+        assert_sound(&index, &records, &key);
         assert_eq!(index.find(&record(count), &records, &key), None);
 
         // Remove every record but the first hundred, as swap_remove does.

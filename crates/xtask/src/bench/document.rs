@@ -1,5 +1,5 @@
-//! The page of all benchmarks: a section for each daemon, which only its own
-//! benchmark writes.
+//! The page of all benchmarks: a section for each daemon and one for the swarm,
+//! which only its own benchmark writes.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ pub(super) fn write_bars(name: &str, bars: &[(String, f64)]) -> anyhow::Result<(
 }
 
 /// The order of the sections.
-const SECTIONS: [&str; 3] = ["UDP", "HTTP", "WebTorrent"];
+const SECTIONS: [&str; 4] = ["UDP", "HTTP", "WebTorrent", "Swarm"];
 
 fn with_section(page: &str, name: &str, text: &str) -> String {
     let mut new = "# Benchmarks\n".to_owned();

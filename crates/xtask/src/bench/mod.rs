@@ -12,6 +12,7 @@
 //! * [`traffic`], [`http_row`], [`ws_row`]: what was measured, row by row, each
 //!   with its [`samples`].
 //! * [`page`], [`http_page`], [`ws_page`], [`plot`]: the tables, as text and as a picture.
+//! * [`swarm`]: torrents and peers alone, in process.
 //! * [`document`]: the page that has them all.
 
 use anyhow::bail;
@@ -28,6 +29,7 @@ mod page;
 mod plot;
 mod samples;
 mod server;
+mod swarm;
 mod traffic;
 mod udp;
 mod ws;
@@ -37,7 +39,7 @@ mod ws_row;
 /// The command line of `cargo xtask bench`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Arguments {
-    /// The daemons to measure; all if none is named
+    /// What to measure; everything if nothing is named
     #[arg(value_enum)]
     daemons: Vec<Daemon>,
 
@@ -71,6 +73,8 @@ enum Daemon {
     Http,
     /// aquatic-ws
     Ws,
+    /// Torrents and peers, without a daemon
+    Swarm,
 }
 
 /// How much is measured for `aquatic-udp`.
@@ -104,6 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Daemon::Udp => run_udp(arguments)?,
             Daemon::Http => run_http(arguments)?,
             Daemon::Ws => run_ws(arguments)?,
+            Daemon::Swarm => run_swarm(arguments)?,
         }
     }
     if arguments.quick {
@@ -152,6 +157,15 @@ fn run_http(arguments: &Arguments) -> anyhow::Result<()> {
     println!("{}", http_page::table(&results));
     if arguments.write {
         http_page::write(&results, arguments)?;
+    }
+    Ok(())
+}
+
+fn run_swarm(arguments: &Arguments) -> anyhow::Result<()> {
+    let results = swarm::measure(arguments)?;
+    println!("{}", swarm::table(&results)?);
+    if arguments.write {
+        swarm::write(&results, arguments)?;
     }
     Ok(())
 }

@@ -1,0 +1,333 @@
+//! What a swarm costs without a network, as lines of names and figures that
+//! `cargo xtask bench swarm` makes a page of.
+//!
+//! Times are those that the thread had a processor, so others that run at the
+//! same time count only by what they do to caches.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "an error is a failed benchmark, in all of it"
+)]
+
+use std::fs;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+use aquatic_swarm::{
+    Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Probes, Sweep, Usage, in_turns,
+};
+use hashbrown::HashTable;
+
+/// Announces that are looked up together, as `aquatic-udp` does.
+const GROUP: usize = 8;
+
+/// The most peers in a reply.
+const WANTED: usize = 30;
+
+/// How much is measured.
+struct Scale {
+    torrents: u32,
+    peers: u32,
+    peers_of_one_torrent: u32,
+    /// Announces of a measurement.
+    announces: usize,
+    runs: usize,
+    /// Torrents, or peers, that come while as many go.
+    churn: u32,
+    levels: &'static [u32],
+}
+
+const FULL: Scale = Scale {
+    torrents: 1_000_000,
+    peers: 2_000_000,
+    peers_of_one_torrent: 1_000_000,
+    announces: 4_000_000,
+    runs: 5,
+    churn: 10_000_000,
+    levels: &[
+        6_000, 12_000, 16_000, 20_000, 30_000, 40_000, 50_000, 60_000, 120_000, 1_000_000,
+    ],
+};
+
+const QUICK: Scale = Scale {
+    torrents: 10_000,
+    peers: 20_000,
+    peers_of_one_torrent: 10_000,
+    announces: 100_000,
+    runs: 1,
+    churn: 100_000,
+    levels: &[6_000, 20_000],
+};
+
+fn main() {
+    let has = |name: &str| std::env::args().any(|argument| argument == name);
+    let scale = if has("--quick") { QUICK } else { FULL };
+    announces(&scale);
+    if !has("--announces") {
+        one_torrent(&scale);
+        tables_of_positions(&scale);
+        for &level in scale.levels {
+            steady_torrents(level, &scale);
+        }
+    }
+}
+
+fn report(name: &str, figures: &[f64]) {
+    let figures: Vec<String> = figures.iter().map(f64::to_string).collect();
+    println!("{name} {}", figures.join(" "));
+}
+
+/// Announces in a large swarm, one by one and in groups, and its memory.
+fn announces(scale: &Scale) {
+    let empty = resident_bytes();
+    let swarm = swarm();
+    let mut random = fastrand::Rng::with_seed(1);
+    for peer in 0..scale.peers {
+        announce_one(
+            &swarm,
+            &Request::new(peer % scale.torrents, peer),
+            &mut random,
+        );
+    }
+    let memory = resident_bytes().saturating_sub(empty);
+    report(
+        "memory",
+        &[
+            f64::from(scale.torrents),
+            f64::from(scale.peers),
+            memory as f64,
+        ],
+    );
+
+    let requests: Vec<Request> = (0..scale.announces)
+        .map(|_| {
+            let peer = random.u32(0..scale.peers);
+            Request::new(peer % scale.torrents, peer)
+        })
+        .collect();
+    let mut single = Vec::new();
+    let mut grouped = Vec::new();
+    for _ in 0..scale.runs {
+        single.push(nanoseconds(requests.len(), || {
+            for request in &requests {
+                announce_one(&swarm, request, &mut random);
+            }
+        }));
+        grouped.push(nanoseconds(requests.len(), || {
+            for group in requests.as_chunks::<GROUP>().0 {
+                announce_group(&swarm, group, &mut random);
+            }
+        }));
+    }
+    report("one_by_one", &[median(&mut single)]);
+    report("in_groups", &[median(&mut grouped)]);
+}
+
+/// Announces in one large torrent, new and after long churn.
+fn one_torrent(scale: &Scale) {
+    let swarm = swarm();
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut longest = Duration::ZERO;
+    let mut peers: Vec<u32> = (0..scale.peers_of_one_torrent).collect();
+    for &peer in &peers {
+        let start = Instant::now();
+        announce_one(&swarm, &Request::new(0, peer), &mut random);
+        longest = longest.max(start.elapsed());
+    }
+    let mut measure = |peers: &[u32]| {
+        let requests: Vec<Request> = (0..scale.announces / 4)
+            .map(|_| Request::new(0, peers[random.usize(0..peers.len())]))
+            .collect();
+        let mut times = Vec::new();
+        for _ in 0..scale.runs {
+            times.push(nanoseconds(requests.len(), || {
+                for request in &requests {
+                    announce_one(&swarm, request, &mut random);
+                }
+            }));
+        }
+        median(&mut times)
+    };
+    let new = measure(&peers);
+    let mut churn = fastrand::Rng::with_seed(3);
+    for arriving in 0..scale.churn {
+        let peer = &mut peers[churn.usize(0..scale.peers_of_one_torrent as usize)];
+        leave(&swarm, &Request::new(0, *peer), &mut churn);
+        *peer = scale.peers_of_one_torrent + arriving;
+        announce_one(&swarm, &Request::new(0, *peer), &mut churn);
+    }
+    let old = measure(&peers);
+    report(
+        "one_torrent",
+        &[
+            f64::from(scale.peers_of_one_torrent),
+            new,
+            old,
+            longest.as_secs_f64() * 1e6,
+        ],
+    );
+}
+
+/// What one general table of so many positions costs when it grows.
+fn tables_of_positions(scale: &Scale) {
+    let key = fastrand::Rng::with_seed(4).u64(..);
+    let hash = |number: u32| (u64::from(number) ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut table = HashTable::new();
+    let mut longest = Duration::ZERO;
+    for number in 0..scale.peers_of_one_torrent {
+        let start = Instant::now();
+        table.insert_unique(hash(number), number, |&other| hash(other));
+        longest = longest.max(start.elapsed());
+    }
+    black_box(&table);
+    report("one_table", &[longest.as_secs_f64() * 1e6]);
+}
+
+/// Look-ups in a swarm of so many torrents that come and go.
+fn steady_torrents(level: u32, scale: &Scale) {
+    let swarm = swarm();
+    let mut random = fastrand::Rng::with_seed(level.into());
+    let mut torrents: Vec<u32> = (0..level).collect();
+    for &torrent in &torrents {
+        announce_one(&swarm, &Request::new(torrent, 1), &mut random);
+    }
+    let new = swarm.probes();
+    let mut longest = new.longest;
+    for arriving in 0..scale.churn {
+        let torrent = &mut torrents[random.usize(0..level as usize)];
+        leave(&swarm, &Request::new(*torrent, 1), &mut random);
+        *torrent = level + arriving;
+        announce_one(&swarm, &Request::new(*torrent, 1), &mut random);
+        if arriving % (scale.churn / 20) == 0 {
+            longest = longest.max(swarm.probes().longest);
+        }
+    }
+    let old = swarm.probes();
+    assert_eq!(old.entries, u64::from(level));
+    // Nothing is left of it in the way of the next level.
+    while !Sweep::new().step(&swarm, 100_000, usize::MAX, |_| true) {}
+    report(
+        "steady",
+        &[
+            f64::from(level),
+            f64::from(scale.churn),
+            new.mean_hit(),
+            old.mean_hit(),
+            new.mean_miss(),
+            old.mean_miss(),
+            old.longest.max(longest) as f64,
+            Probes::MOST as f64,
+        ],
+    );
+}
+
+#[derive(Clone, Copy)]
+struct Request {
+    info_hash: InfoHash,
+    record: [u8; 6],
+}
+
+impl Request {
+    fn new(torrent: u32, peer: u32) -> Self {
+        let mut info_hash = [0; 20];
+        info_hash[..8].copy_from_slice(&mixed(torrent.into()).to_ne_bytes());
+        info_hash[8..12].copy_from_slice(&torrent.to_ne_bytes());
+        let mut record = [0; 6];
+        record[..4].copy_from_slice(&peer.to_be_bytes());
+        record[5] = 1;
+        Self {
+            info_hash: InfoHash(info_hash),
+            record,
+        }
+    }
+
+    fn announce(&self, event: AnnounceEvent) -> Announce<6> {
+        Announce {
+            record: self.record,
+            is_seeder: self.record[3].is_multiple_of(2),
+            event,
+            wanted: WANTED,
+            now: 1_000,
+            lifetime: 1_800,
+        }
+    }
+}
+
+fn swarm() -> Ipv4Swarm {
+    Ipv4Swarm::new(
+        HashKey::new(*b"a key of nobody."),
+        Limits::default(),
+        Arc::new(Usage::default()),
+    )
+}
+
+fn announce_one(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
+    let mut torrent = swarm.lock(&request.info_hash);
+    answer(&mut torrent, request, random);
+}
+
+fn leave(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
+    let announce = request.announce(AnnounceEvent::Stopped);
+    let mut torrent = swarm.lock(&request.info_hash);
+    torrent.announce(&announce, random).unwrap();
+}
+
+fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fastrand::Rng) {
+    let mut waiting = group.map(Some);
+    in_turns(
+        &mut waiting,
+        |request| swarm.lock(&request.info_hash),
+        |request| swarm.try_lock(&request.info_hash),
+        LockedShard::locate,
+        |_, request, torrent| answer(torrent, &request, random),
+    );
+}
+
+/// Announces, and copies what a reply would have.
+fn answer(torrent: &mut LockedShard<'_, 6, 6, 4>, request: &Request, random: &mut fastrand::Rng) {
+    let announce = request.announce(AnnounceEvent::None);
+    let announced = torrent.announce(&announce, random).unwrap();
+    let mut reply = [0u8; 6 * WANTED];
+    let mut rest = &mut reply[..];
+    for peers in announced.peers.slices() {
+        let bytes = peers.as_flattened();
+        let (room, after) = rest.split_at_mut(bytes.len());
+        room.copy_from_slice(bytes);
+        rest = after;
+    }
+    black_box((&reply, announced.seeders, announced.leechers));
+}
+
+/// Processor time of each of so many.
+fn nanoseconds(count: usize, mut run: impl FnMut()) -> f64 {
+    let start = thread_nanoseconds();
+    run();
+    (thread_nanoseconds() - start) as f64 / count as f64
+}
+
+/// See proc_pid_schedstat(5).
+fn thread_nanoseconds() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn resident_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The finish of SplitMix64.
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}

@@ -106,6 +106,9 @@ impl Tracker {
 
     /// Answers a group of datagrams; each has an outcome afterwards.
     ///
+    /// Announces for one torrent are answered in their order, after all else of the
+    /// group: a scrape does not know of announces that came with it.
+    ///
     /// Announces are looked up together before the first of them is answered:
     /// most of an announce's time is waiting for memory, and what does not
     /// depend on each other can be waited for at the same time.

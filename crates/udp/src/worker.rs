@@ -19,6 +19,9 @@ use crate::tracker::{GROUP, Tracker};
 /// The token of the waker; sockets have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
 
+/// Events that are taken at once; epoll keeps the others.
+const MOST_EVENTS: usize = 64;
+
 /// How many batches are read from one socket before others get their turn.
 const BATCHES_PER_TURN: usize = 4;
 
@@ -93,7 +96,7 @@ impl Worker {
     ///
     /// When the sockets cannot be watched or read any more.
     pub(crate) fn run(mut self, context: &Context) -> anyhow::Result<()> {
-        let mut events = Events::with_capacity(64);
+        let mut events = Events::with_capacity(MOST_EVENTS);
         let mut batch = Datagrams::new();
         while !context.is_stopping() {
             context.beat();

@@ -1,0 +1,689 @@
+//! What must hold for every sequence of groups of datagrams.
+//!
+//! The input is read as a sequence of what happens to a tracker: groups of
+//! datagrams from several clients, time that passes, sweeps, other access lists. A
+//! plain model knows what has to come of each datagram. A second tracker gets the
+//! same datagrams one by one, and has to say the same.
+//!
+//! * Nothing but a connect request is answered without a connection id that was
+//!   given to that address, and is neither too old nor from the future.
+//! * A reply has the transaction id of its request, and no more bytes than the
+//!   rules allow; without a connection id, no more than the request.
+//! * Counts are those of the model, and peers are peers of the torrent, none of
+//!   them twice, as many as there are and as may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::clock::Now;
+use aquatic_swarm::{HashKey, Limits, Sweep};
+use aquatic_udp::MAX_REPLY_LENGTH;
+use aquatic_udp::tracker::{
+    Exchange, GROUP, Outcome, RequestKind, Rules, State, Tracker, Unserved,
+};
+use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
+use arrayvec::ArrayVec;
+
+/// More happens in no input: what is found by then is found.
+const MOST_EVENTS: usize = 300;
+
+/// Torrents, clients of each family, and ports of each client.
+const TORRENTS: u8 = 6;
+const CLIENTS: u8 = 3;
+const PORTS: u8 = 6;
+
+const MAX_RESPONSE_PEERS: usize = 5;
+const MAX_SCRAPE_TORRENTS: usize = 3;
+const PEER_LIFETIME_SECONDS: u16 = 300;
+const CONNECTION_LIFETIME_SECONDS: u32 = 120;
+const MAX_SECONDS_IN_FUTURE: u32 = 60;
+const ANNOUNCE_INTERVAL_SECONDS: u32 = 900;
+
+/// With the cap on peers of a torrent, when there is one.
+const MAX_PEERS_PER_TORRENT: NonZeroU32 = NonZeroU32::new(4).unwrap();
+
+/// Bytes of an error, of which the longest text has 47.
+const MOST_ERROR_BYTES: usize = 64;
+
+const PROTOCOL_ID: [u8; 8] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80];
+const CONNECT: u32 = 0;
+const ANNOUNCE: u32 = 1;
+const SCRAPE: u32 = 2;
+const COMPLETED: u32 = 1;
+const STOPPED: u32 = 3;
+
+/// Panics when something that must hold does not.
+pub(crate) fn check(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let has_cap = input.byte().is_some_and(|byte| byte % 2 == 1);
+    let mut run = Run::new(has_cap);
+    for _ in 0..MOST_EVENTS {
+        let Some(event) = input.byte() else { break };
+        match event % 16 {
+            0..=12 => run.group(&mut input),
+            13 => run.wait(match input.byte().unwrap_or(0) {
+                short @ 0..200 => u32::from(short / 16),
+                long => u32::from(long),
+            }),
+            14 => run.sweep(),
+            _ => run.reload(input.byte().unwrap_or(0) & input.byte().unwrap_or(0)),
+        }
+    }
+    run.sweep();
+    run.compare_totals();
+}
+
+/// The rest of the input.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    /// A number below `bound`, 0 at the end of the input.
+    fn below(&mut self, bound: u8) -> u8 {
+        self.byte().unwrap_or(0) % bound
+    }
+
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
+/// Two trackers and the model.
+struct Run {
+    /// Answers groups.
+    grouped: Tracked,
+    /// Answers one by one.
+    single: Tracked,
+    model: Model,
+    now: Now,
+    transaction: u32,
+}
+
+/// A tracker whose access list can be exchanged.
+struct Tracked {
+    state: Arc<State>,
+    tracker: Tracker,
+}
+
+/// What must be known.
+struct Model {
+    /// Of IPv4, and of IPv6.
+    torrents: [BTreeMap<u8, Torrent>; 2],
+    /// Connection ids, to whom they were given, and when.
+    issued: Vec<([u8; 8], IpAddr, u32)>,
+    forbidden: BTreeSet<u8>,
+    has_cap: bool,
+}
+
+#[derive(Default)]
+struct Torrent {
+    peers: BTreeMap<SocketAddr, Peer>,
+    completed: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Peer {
+    is_seeder: bool,
+    has_seeded: bool,
+    until: u32,
+}
+
+/// A datagram, and what the model has to know of it.
+struct Sent {
+    source: SocketAddr,
+    bytes: Vec<u8>,
+    asks: Asks,
+}
+
+enum Asks {
+    Connect,
+    Announce(Announce),
+    Scrape(Vec<u8>),
+    /// Too short, or of no known kind: whatever the bytes say.
+    Nonsense,
+}
+
+struct Announce {
+    torrent: u8,
+    port: u16,
+    is_seeder: bool,
+    event: u32,
+    wanted: i32,
+}
+
+type Reply = (Outcome, Vec<u8>);
+
+impl Run {
+    fn new(has_cap: bool) -> Self {
+        Self {
+            grouped: Tracked::new(has_cap),
+            single: Tracked::new(has_cap),
+            model: Model {
+                torrents: Default::default(),
+                issued: Vec::new(),
+                forbidden: BTreeSet::new(),
+                has_cap,
+            },
+            now: Now {
+                monotonic_seconds: 5,
+                // It wraps around within an input.
+                epoch_seconds: u32::MAX - 1_000,
+            },
+            transaction: 0,
+        }
+    }
+
+    fn wait(&mut self, seconds: u32) {
+        self.now.monotonic_seconds += seconds;
+        self.now.epoch_seconds = self.now.epoch_seconds.wrapping_add(seconds);
+    }
+
+    fn sweep(&mut self) {
+        for tracked in [&self.grouped, &self.single] {
+            tracked.sweep(self.now.monotonic_seconds);
+        }
+        let forbidden = &self.model.forbidden;
+        for torrents in &mut self.model.torrents {
+            torrents.retain(|torrent, _| !forbidden.contains(torrent));
+            for torrent in torrents.values_mut() {
+                torrent
+                    .peers
+                    .retain(|_, peer| peer.until > self.now.monotonic_seconds);
+            }
+        }
+    }
+
+    /// Forbids the torrents whose bit is set.
+    fn reload(&mut self, bits: u8) {
+        let forbidden = (0..TORRENTS).filter(|torrent| bits & (1 << torrent) != 0);
+        self.model.forbidden = forbidden.collect();
+        let is_allow_list = bits & 0x80 != 0;
+        for tracked in [&mut self.grouped, &mut self.single] {
+            tracked.reload(&self.model.forbidden, is_allow_list);
+        }
+    }
+
+    fn compare_totals(&self) {
+        for tracked in [&self.grouped, &self.single] {
+            let swarms = &tracked.state.swarms;
+            let totals = [swarms.ipv4.totals(), swarms.ipv6.totals()];
+            for (totals, torrents) in totals.iter().zip(&self.model.torrents) {
+                let alive = torrents
+                    .values()
+                    .filter(|torrent| !torrent.peers.is_empty());
+                assert_eq!(totals.torrents, alive.clone().count());
+                let peers = alive.map(|torrent| torrent.peers.len());
+                assert_eq!(totals.peers, peers.sum::<usize>());
+            }
+        }
+    }
+
+    /// Sends a group to one tracker, and the same one by one to the other.
+    fn group(&mut self, input: &mut Input<'_>) {
+        let count = 1 + input.below(GROUP as u8);
+        let sent: Vec<Sent> = (0..count).map(|_| self.compose(input)).collect();
+        let replies = self.grouped.answer(self.now, &sent);
+
+        // Announces of a group are answered after all else of it, IPv4 first.
+        let mut order: Vec<usize> = (0..sent.len()).collect();
+        order.sort_by_key(|&index| sent[index].turn());
+        for index in order {
+            let (sent, reply) = (&sent[index], &replies[index]);
+            let single = self.single.answer(self.now, std::slice::from_ref(sent));
+            assert_alike(reply, &single[0]);
+            self.model.expect(self.now, sent, reply);
+            self.model.expect_peers(sent, reply);
+            self.model.expect_peers(sent, &single[0]);
+            self.model.note(self.now, sent, reply);
+        }
+    }
+
+    fn compose(&mut self, input: &mut Input<'_>) -> Sent {
+        self.transaction = self.transaction.wrapping_add(0x0101_0107);
+        let source = source(input);
+        let id = self.connection_id(input, source);
+        let transaction = self.transaction.to_be_bytes();
+        let head = |id: [u8; 8], action: u32| {
+            let action = action.to_be_bytes();
+            [&id[..], &action[..], &transaction[..]].concat()
+        };
+        let (bytes, asks) = match input.below(8) {
+            0 => {
+                let mut bytes = head(PROTOCOL_ID, CONNECT);
+                bytes.extend_from_slice(input.take(usize::from(input.0.len() > 40)));
+                (bytes, Asks::Connect)
+            }
+            1..=4 => {
+                let announce = Announce::new(input);
+                let mut bytes = head(id, ANNOUNCE);
+                bytes.extend(announce.body());
+                // BEP 41: whatever follows is options.
+                let options = usize::from(input.below(4));
+                bytes.extend_from_slice(input.take(options));
+                (bytes, Asks::Announce(announce))
+            }
+            5 => {
+                let count = 1 + input.below(MAX_SCRAPE_TORRENTS as u8 + 2);
+                let torrents: Vec<u8> = (0..count).map(|_| input.below(TORRENTS)).collect();
+                let mut bytes = head(id, SCRAPE);
+                bytes.extend(torrents.iter().flat_map(|&torrent| info_hash(torrent).0));
+                (bytes, Asks::Scrape(torrents))
+            }
+            6 => {
+                // A known action that is cut off, or an unknown one.
+                let action = u32::from(input.below(6));
+                let length = usize::from(input.below(82));
+                let mut bytes = head(id, action);
+                bytes.extend_from_slice(input.take(length));
+                if action == SCRAPE && bytes.len() > 16 && (bytes.len() - 16).is_multiple_of(20) {
+                    bytes.pop();
+                }
+                (bytes, Asks::Nonsense)
+            }
+            _ => {
+                let length = usize::from(input.below(16));
+                (input.take(length).to_vec(), Asks::Nonsense)
+            }
+        };
+        Sent {
+            source,
+            bytes,
+            asks,
+        }
+    }
+
+    /// One that was given to this client, to another, long ago, or to nobody.
+    fn connection_id(&self, input: &mut Input<'_>, source: SocketAddr) -> [u8; 8] {
+        let issued = &self.model.issued;
+        let own = || {
+            let address = source.ip().to_canonical();
+            issued.iter().rev().find(|(_, other, _)| *other == address)
+        };
+        let choice = input.byte().unwrap_or(0);
+        let found = match choice {
+            0..=199 => own(),
+            200..=229 => issued.get(usize::from(choice) % issued.len().max(1)),
+            _ => None,
+        };
+        let mut id = match found {
+            Some((id, ..)) => *id,
+            None => self
+                .now
+                .epoch_seconds
+                .to_be_bytes()
+                .repeat(2)
+                .try_into()
+                .expect("8 bytes"),
+        };
+        if choice >= 240 {
+            id[usize::from(choice % 8)] ^= 1 << (choice % 7);
+        }
+        id
+    }
+}
+
+impl Tracked {
+    fn new(has_cap: bool) -> Self {
+        let rules = Rules {
+            max_response_peers: MAX_RESPONSE_PEERS,
+            max_scrape_torrents: MAX_SCRAPE_TORRENTS,
+            announce_interval_seconds: ANNOUNCE_INTERVAL_SECONDS,
+            peer_lifetime_seconds: PEER_LIFETIME_SECONDS,
+            connection_lifetime_seconds: CONNECTION_LIFETIME_SECONDS,
+        };
+        let limits = Limits {
+            max_peers_per_torrent: has_cap.then_some(MAX_PEERS_PER_TORRENT),
+            ..Limits::default()
+        };
+        let nobody = AccessList::Deny(InfoHashSet::default());
+        let state = Arc::new(State::new(
+            rules,
+            limits,
+            HashKey::new([3; 16]),
+            ConnectionIdKey::from_bytes([4; 16]),
+            Arc::new(Handle::new(nobody)),
+        ));
+        Self {
+            tracker: tracker(&state),
+            state,
+        }
+    }
+
+    fn answer(&mut self, now: Now, sent: &[Sent]) -> Vec<Reply> {
+        let mut replies = [[0xaa; MAX_REPLY_LENGTH]; GROUP];
+        let mut group: ArrayVec<Exchange<'_>, GROUP> = sent
+            .iter()
+            .zip(&mut replies)
+            .map(|(sent, reply)| Exchange {
+                source: sent.source,
+                request: &sent.bytes,
+                reply,
+                outcome: None,
+            })
+            .collect();
+        self.tracker.handle_group(now, &mut group);
+        let replies = group.iter().map(|exchange| {
+            let outcome = exchange.outcome.expect("each has an outcome");
+            let length = outcome.reply_length.map_or(0, |length| length.get());
+            (outcome, exchange.reply[..length].to_vec())
+        });
+        replies.collect()
+    }
+
+    fn sweep(&self, seconds: u32) {
+        let list = self.state.access_list.current();
+        let swarms = &self.state.swarms;
+        let (mut ipv4, mut ipv6) = (Sweep::new(), Sweep::new());
+        // Few torrents stand in many shards.
+        while !ipv4.step(&swarms.ipv4, seconds, 64, |hash| list.allows(hash)) {}
+        while !ipv6.step(&swarms.ipv6, seconds, 64, |hash| list.allows(hash)) {}
+    }
+
+    fn reload(&mut self, forbidden: &BTreeSet<u8>, is_allow_list: bool) {
+        let is_listed = |torrent: &u8| forbidden.contains(torrent) != is_allow_list;
+        let lines: String = (0..TORRENTS)
+            .filter(is_listed)
+            .map(|torrent| format!("{}\n", info_hash(torrent)))
+            .collect();
+        let list = InfoHashSet::parse(lines.as_bytes()).expect("a list");
+        let list = if is_allow_list {
+            AccessList::Allow(list)
+        } else {
+            AccessList::Deny(list)
+        };
+        // Nobody else has the state, so that it can be given another handle.
+        let other = Arc::new(State::new(
+            self.state.rules,
+            Limits::default(),
+            HashKey::new([3; 16]),
+            self.state.connection_id_key.clone(),
+            Arc::new(Handle::new(AccessList::Off)),
+        ));
+        self.tracker = tracker(&other);
+        let state = std::mem::replace(&mut self.state, other);
+        let mut state = Arc::into_inner(state).expect("the tracker is another one");
+        state.access_list = Arc::new(Handle::new(list));
+        self.state = Arc::new(state);
+        self.tracker = tracker(&self.state);
+    }
+}
+
+/// A tracker whose random choices are always the same.
+fn tracker(state: &Arc<State>) -> Tracker {
+    Tracker::new(Arc::clone(state), fastrand::Rng::with_seed(5), None)
+}
+
+impl Model {
+    /// What must hold for a reply, all but its peers.
+    fn expect(&self, now: Now, sent: &Sent, reply: &Reply) {
+        let (outcome, bytes) = reply;
+        let is_connected = self.is_connected(now, sent);
+        assert!(bytes.len() <= MAX_REPLY_LENGTH);
+        if let Some(id) = bytes.get(4..8) {
+            assert_eq!(id, &sent.bytes[12..16], "the transaction id");
+        }
+        if sent.source.port() == 0 {
+            assert_eq!(outcome.unserved, Some(Unserved::SourcePortZero));
+            assert!(bytes.is_empty());
+            return;
+        }
+        match &sent.asks {
+            Asks::Connect => {
+                assert_eq!(
+                    (outcome.kind, outcome.unserved),
+                    (RequestKind::Connect, None)
+                );
+                assert!(bytes.len() == 16 && bytes.len() <= sent.bytes.len());
+                assert_eq!(bytes[..4], CONNECT.to_be_bytes());
+            }
+            _ if !is_connected => {
+                assert!(bytes.is_empty(), "an answer to nobody: {:?}", sent.bytes);
+                let reason = outcome.unserved.expect("it was not served");
+                let is_known = sent.bytes.len() >= 16 && sent.bytes[8..12] != CONNECT.to_be_bytes();
+                let expected = if is_known {
+                    Unserved::BadConnectionId
+                } else {
+                    Unserved::Malformed
+                };
+                assert_eq!(reason, expected);
+            }
+            Asks::Nonsense => {
+                assert_eq!(outcome.unserved, Some(Unserved::Malformed));
+                // A datagram with a connection id is answered, but for one that
+                // would ask for another.
+                let is_connect = sent.bytes[8..12] == CONNECT.to_be_bytes();
+                assert_eq!(bytes.is_empty(), is_connect);
+                assert!(bytes.len() <= MOST_ERROR_BYTES);
+            }
+            Asks::Scrape(torrents) => self.expect_scrape(sent.source, torrents, reply),
+            Asks::Announce(announce) => self.expect_announce(sent, announce, reply),
+        }
+    }
+
+    fn expect_scrape(&self, source: SocketAddr, torrents: &[u8], (outcome, bytes): &Reply) {
+        let asked = &torrents[..torrents.len().min(MAX_SCRAPE_TORRENTS)];
+        if asked.iter().all(|torrent| self.forbidden.contains(torrent)) {
+            assert_eq!(outcome.unserved, Some(Unserved::Forbidden));
+            assert!(bytes.len() <= MOST_ERROR_BYTES);
+            return;
+        }
+        let Ok(Response::Scrape(response)) = Response::parse(bytes, AddressFamily::Ipv4) else {
+            panic!("{bytes:?}");
+        };
+        assert_eq!(bytes.len(), 8 + 12 * asked.len());
+        for (found, torrent) in response.torrents().zip(asked) {
+            let known = self.torrents[family(source)].get(torrent);
+            let known = known.filter(|_| !self.forbidden.contains(torrent));
+            let (seeders, leechers, completed) = known.map_or((0, 0, 0), |known| {
+                let (seeders, leechers) = known.counts();
+                (seeders, leechers, known.completed)
+            });
+            let found = (found.seeders, found.leechers, found.completed);
+            assert_eq!(found, (seeders, leechers, completed));
+        }
+    }
+
+    fn expect_announce(&self, sent: &Sent, announce: &Announce, (outcome, bytes): &Reply) {
+        let refusal = if announce.port == 0 {
+            Some(Unserved::PortZero)
+        } else if self.forbidden.contains(&announce.torrent) {
+            Some(Unserved::Forbidden)
+        } else if self.is_full(sent.source, announce) {
+            Some(Unserved::MaxPeersPerTorrent)
+        } else {
+            None
+        };
+        assert_eq!(outcome.unserved, refusal);
+        if refusal.is_some() {
+            assert!(bytes.len() <= MOST_ERROR_BYTES);
+            assert_eq!(bytes[..4], [0, 0, 0, 3]);
+        }
+    }
+
+    /// What must hold for the counts and the peers in a reply to an announce.
+    fn expect_peers(&self, sent: &Sent, (outcome, bytes): &Reply) {
+        let (Asks::Announce(announce), None) = (&sent.asks, outcome.unserved) else {
+            return;
+        };
+        let family = family(sent.source);
+        let kind = [AddressFamily::Ipv4, AddressFamily::Ipv6][family];
+        let Ok(Response::Announce(response)) = Response::parse(bytes, kind) else {
+            panic!("{bytes:?}");
+        };
+        let own = announce.peer(sent.source);
+        let nobody = Torrent::default();
+        let torrent = self.torrents[family]
+            .get(&announce.torrent)
+            .unwrap_or(&nobody);
+        let others = torrent.peers.iter().filter(|(address, _)| **address != own);
+        let seeders = others.clone().filter(|(_, peer)| peer.is_seeder).count();
+        assert_eq!(response.interval_seconds, ANNOUNCE_INTERVAL_SECONDS);
+        assert_eq!(response.seeders as usize, seeders);
+        assert_eq!(response.leechers as usize, others.clone().count() - seeders);
+
+        let found: Vec<SocketAddr> = Peers::addresses(&response.peers).collect();
+        let distinct: BTreeSet<SocketAddr> = found.iter().copied().collect();
+        assert_eq!(found.len(), distinct.len(), "a peer was sent twice");
+        let possible: BTreeSet<SocketAddr> = others
+            .filter(|(_, peer)| !(announce.is_seeder && peer.is_seeder))
+            .map(|(address, _)| *address)
+            .collect();
+        assert!(distinct.is_subset(&possible));
+        let wanted = match announce.wanted {
+            _ if announce.event == STOPPED => 0,
+            1.. => MAX_RESPONSE_PEERS.min(announce.wanted as usize),
+            _ => MAX_RESPONSE_PEERS,
+        };
+        assert_eq!(found.len(), wanted.min(possible.len()));
+    }
+
+    /// Remembers what has come of a datagram.
+    fn note(&mut self, now: Now, sent: &Sent, (outcome, bytes): &Reply) {
+        let address = sent.source.ip().to_canonical();
+        match &sent.asks {
+            Asks::Connect if !bytes.is_empty() => {
+                let id = bytes[8..16].try_into().expect("8 bytes");
+                self.issued.push((id, address, now.epoch_seconds));
+            }
+            Asks::Announce(announce) if outcome.unserved.is_none() => {
+                let torrents = &mut self.torrents[family(sent.source)];
+                let torrent = torrents.entry(announce.torrent).or_default();
+                torrent.announce(announce.peer(sent.source), announce, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_connected(&self, now: Now, sent: &Sent) -> bool {
+        let Some(id) = sent.bytes.get(..8) else {
+            return false;
+        };
+        let address = sent.source.ip().to_canonical();
+        self.issued.iter().any(|(issued, to, at)| {
+            let age = i64::from(now.epoch_seconds.wrapping_sub(*at) as i32);
+            let youngest = -i64::from(MAX_SECONDS_IN_FUTURE);
+            issued == id
+                && *to == address
+                && (youngest..=i64::from(CONNECTION_LIFETIME_SECONDS)).contains(&age)
+        })
+    }
+
+    fn is_full(&self, source: SocketAddr, announce: &Announce) -> bool {
+        let torrent = self.torrents[family(source)].get(&announce.torrent);
+        let most = MAX_PEERS_PER_TORRENT.get() as usize;
+        self.has_cap
+            && announce.event != STOPPED
+            && torrent.is_some_and(|torrent| {
+                torrent.peers.len() >= most && !torrent.peers.contains_key(&announce.peer(source))
+            })
+    }
+}
+
+impl Torrent {
+    fn counts(&self) -> (u32, u32) {
+        let seeders = self.peers.values().filter(|peer| peer.is_seeder).count();
+        (seeders as u32, (self.peers.len() - seeders) as u32)
+    }
+
+    fn announce(&mut self, peer: SocketAddr, announce: &Announce, now: Now) {
+        let before = self.peers.remove(&peer);
+        if announce.event == STOPPED {
+            return;
+        }
+        let had_seeded = before.is_some_and(|before| before.has_seeded);
+        if announce.event == COMPLETED && announce.is_seeder && !had_seeded {
+            self.completed += 1;
+        }
+        let stored = Peer {
+            is_seeder: announce.is_seeder,
+            has_seeded: announce.is_seeder || had_seeded,
+            until: now.monotonic_seconds + u32::from(PEER_LIFETIME_SECONDS),
+        };
+        self.peers.insert(peer, stored);
+    }
+}
+
+impl Sent {
+    /// When it is answered, among others of its group.
+    fn turn(&self) -> usize {
+        match self.asks {
+            Asks::Announce(_) => 1 + family(self.source),
+            _ => 0,
+        }
+    }
+}
+
+impl Announce {
+    fn new(input: &mut Input<'_>) -> Self {
+        Self {
+            torrent: input.below(TORRENTS),
+            port: u16::from(input.below(PORTS)),
+            is_seeder: input.below(2) == 0,
+            event: u32::from(input.below(7)),
+            wanted: [-1, 0, 1, 2, 4, 50, i32::MAX, i32::MIN][usize::from(input.below(8))],
+        }
+    }
+
+    /// What follows the header (BEP 15).
+    fn body(&self) -> Vec<u8> {
+        let mut body = info_hash(self.torrent).0.to_vec();
+        body.extend([7; 20]);
+        let left = u64::from(!self.is_seeder);
+        for count in [1, left, 2] {
+            body.extend(count.to_be_bytes());
+        }
+        body.extend(self.event.to_be_bytes());
+        // An address that nobody must believe.
+        body.extend([192, 0, 2, 1, 0, 0, 0, 9]);
+        body.extend(self.wanted.to_be_bytes());
+        body.extend(self.port.to_be_bytes());
+        body
+    }
+
+    /// The peer as others are sent it.
+    fn peer(&self, source: SocketAddr) -> SocketAddr {
+        (source.ip().to_canonical(), self.port).into()
+    }
+}
+
+/// The same but for which peers were chosen.
+fn assert_alike(left: &Reply, right: &Reply) {
+    assert_eq!(left.0, right.0);
+    let is_announce = left.0.kind == RequestKind::Announce && left.0.unserved.is_none();
+    let compared = if is_announce { 20 } else { left.1.len() };
+    assert_eq!(left.1[..compared], right.1[..compared]);
+}
+
+/// Where a datagram comes from: one of a few clients of either family, of which
+/// some are IPv4 in the form of IPv6, or have port 0.
+fn source(input: &mut Input<'_>) -> SocketAddr {
+    let byte = input.byte().unwrap_or(0);
+    let client = 1 + (byte >> 2) % CLIENTS;
+    let ipv4 = Ipv4Addr::new(10, 0, 0, client);
+    let address: IpAddr = match byte % 4 {
+        0 | 1 => ipv4.into(),
+        2 => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, client.into()).into(),
+        _ => ipv4.to_ipv6_mapped().into(),
+    };
+    let port = if byte >= 250 { 0 } else { 6_881 };
+    (address, port).into()
+}
+
+fn family(source: SocketAddr) -> usize {
+    usize::from(source.ip().to_canonical().is_ipv6())
+}
+
+fn info_hash(torrent: u8) -> InfoHash {
+    InfoHash([0x11 * (torrent + 1); 20])
+}

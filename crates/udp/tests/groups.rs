@@ -1,0 +1,30 @@
+//! Groups of datagrams against a plain model: the inputs that the fuzzer has found,
+//! and others that follow from seeds.
+
+use aquatic_test_harness::corpora::replay;
+
+#[path = "../../fuzz/checks/udp_tracker.rs"]
+mod udp_tracker;
+
+/// Sequences, of so many bytes at most.
+const SEQUENCES: u64 = 400;
+const MOST_BYTES: usize = 4_000;
+
+#[test]
+fn corpus() {
+    replay("udp_tracker", udp_tracker::check);
+}
+
+#[test]
+fn sequences_from_seeds() {
+    for seed in 0..SEQUENCES {
+        // Seen when the check fails.
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let length = random.usize(..MOST_BYTES);
+        let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
+            .take(length)
+            .collect();
+        udp_tracker::check(&bytes);
+    }
+}

@@ -13,8 +13,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) peers: usize,
 }
 
-/// Reads a reply: one dictionary, and nothing after it. None when it is not
-/// well-formed.
+/// Reads a reply: one dictionary, and nothing after it but the end of a line, with
+/// which some trackers end their replies. None when it is not well-formed.
 pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
     let mut reader = Reader { rest: body };
     if reader.next()? != Token::Dictionary {
@@ -40,8 +40,10 @@ pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
             _ => {}
         }
     }
-    reader.rest.is_empty().then_some(reply)
+    matches!(reader.rest, b"" | END_OF_LINE).then_some(reply)
 }
+
+const END_OF_LINE: &[u8] = b"\r\n";
 
 const IPV4_PEER_BYTES: usize = 6;
 const IPV6_PEER_BYTES: usize = 18;
@@ -144,6 +146,15 @@ mod tests {
 
         let body = b"d8:intervali-1e5:peersld2:ip9:127.0.0.14:porti1eed2:ip3:::14:porti2eeee";
         assert_eq!(parse(body).unwrap().peers, 2);
+    }
+
+    #[test]
+    fn a_reply_may_end_with_the_end_of_a_line() {
+        let body = b"d8:intervali900e5:peers6:aaaaaae\r\n";
+        assert_eq!(parse(body).unwrap().peers, 1);
+        for tail in [&b"\n"[..], b"\r", b"\r\n\r\n", b"\r\nd"] {
+            assert_eq!(parse(&[&body[..32], tail].concat()), None, "{tail:?}");
+        }
     }
 
     #[test]

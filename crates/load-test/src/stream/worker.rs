@@ -8,9 +8,10 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use mio::event::Event;
 use mio::{Events, Poll};
 use rustls::HandshakeKind;
@@ -32,6 +33,7 @@ use crate::tally::Tally;
 pub(crate) struct Worker<D: Dialogue> {
     dialogue: D,
     tally: Tally,
+    server: SocketAddr,
     timeout: u64,
     spin: u64,
     /// For each of the worker's sources.
@@ -49,6 +51,8 @@ pub(crate) struct Worker<D: Dialogue> {
     next_expiry: u64,
     next_waking: u64,
     idle_since: Option<u64>,
+    /// Whether nobody listens at the tracker's address.
+    is_refused: bool,
     /// What is read at once.
     buffer: Box<[u8]>,
     /// What has been read, decrypted.
@@ -80,6 +84,7 @@ impl<D: Dialogue> Worker<D> {
         Ok(Self {
             dialogue,
             tally: part.tally()?,
+            server: run.server,
             timeout: run.timeout.as_nanos() as u64,
             spin: run.spin.as_nanos() as u64,
             remotes: remotes
@@ -94,6 +99,7 @@ impl<D: Dialogue> Worker<D> {
             next_expiry: 0,
             next_waking: 0,
             idle_since: None,
+            is_refused: false,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             plain: Vec::with_capacity(READ_BYTES),
             outgoing: Vec::with_capacity(READ_BYTES),
@@ -128,6 +134,12 @@ impl<D: Dialogue> Worker<D> {
             self.start_requests();
             self.look_around();
             self.tally.publish();
+            if self.is_refused {
+                bail!(
+                    "the tracker at {} refuses connections; is it running?",
+                    self.server
+                );
+            }
         }
     }
 
@@ -419,6 +431,10 @@ impl<D: Dialogue> Worker<D> {
             self.tally.control.note_failure(error);
         }
         self.tally.counters[counter] += 1;
+        // A tracker with too many connections does not answer; one that refuses them
+        // is not there. Later on, it may be one that is started again.
+        self.is_refused |=
+            self.tally.phase == Phase::Connect && error.kind() == ErrorKind::ConnectionRefused;
         slot.open = false;
         slot.connection = None;
         if let Some(request) = self.end_request(number) {

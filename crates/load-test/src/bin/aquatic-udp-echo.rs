@@ -3,26 +3,43 @@
 //!
 //! It reads a datagram and answers it at once, one system call each. Replies
 //! look enough like a tracker's for the load test: 16 bytes for what is as long
-//! as a connect request, 200 bytes (30 peers) for what is as long as an
-//! announce. Nothing is checked and nothing is remembered.
+//! as a connect request, and for what is as long as an announce as many bytes as
+//! are asked for, 20 and 6 for each peer. Nothing is checked and nothing is
+//! remembered.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use aquatic_load_test::bare;
-use aquatic_udp_protocol::MIN_ANNOUNCE_LENGTH;
+use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, MIN_ANNOUNCE_LENGTH};
 
 fn main() -> ExitCode {
-    bare::main("aquatic-udp-echo", echo)
+    bare::main_with_more("aquatic-udp-echo", " [REPLY-BYTES]", |address, more| {
+        let reply_bytes = match more {
+            [] => MOST_REPLY_BYTES,
+            [text] => text
+                .parse()
+                .ok()
+                .filter(|bytes| (LEAST_REPLY_BYTES..=MOST_REPLY_BYTES).contains(bytes))
+                .with_context(|| {
+                    format!(
+                        "{text} is not a number of bytes from {LEAST_REPLY_BYTES} to \
+                         {MOST_REPLY_BYTES}"
+                    )
+                })?,
+            [_, other, ..] => bail!("{other}: one argument too many"),
+        };
+        echo(address, reply_bytes)
+    })
 }
 
-fn echo(address: SocketAddr) -> anyhow::Result<()> {
+fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> {
     let socket =
         UdpSocket::bind(address).with_context(|| format!("cannot bind a socket to {address}"))?;
 
     let mut request = [0; 2048];
-    let mut reply = [0; ANNOUNCE_REPLY_LENGTH];
+    let mut reply = [0; MOST_REPLY_BYTES];
     loop {
         // Errors are those of datagrams sent before, to clients that have gone.
         let Ok((length, client)) = socket.recv_from(&mut request) else {
@@ -35,7 +52,7 @@ fn echo(address: SocketAddr) -> anyhow::Result<()> {
         let reply_length = if length < MIN_ANNOUNCE_LENGTH {
             CONNECT_REPLY_LENGTH
         } else {
-            ANNOUNCE_REPLY_LENGTH
+            announce_reply_bytes
         };
         socket.send_to(&reply[..reply_length], client).ok();
     }
@@ -43,5 +60,6 @@ fn echo(address: SocketAddr) -> anyhow::Result<()> {
 
 const CONNECT_REPLY_LENGTH: usize = 16;
 
-/// With 30 peers of 6 bytes.
-const ANNOUNCE_REPLY_LENGTH: usize = 200;
+/// Without peers, and with 30 of 6 bytes.
+const LEAST_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH;
+const MOST_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH + 30 * IPV4_PEER_LENGTH;

@@ -1,9 +1,11 @@
 //! What one worker leaves for another.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::task;
+
+use crate::sync::{Arc, AtomicBool, Mutex};
 
 /// Memory that an inbox keeps when it is empty.
 const SPARE_ITEMS: usize = 1 << 10;
@@ -55,8 +57,7 @@ impl Bell {
 
 impl TaskBell {
     fn ring(&self) {
-        self.has_rung
-            .store(true, std::sync::atomic::Ordering::Release);
+        self.has_rung.store(true, Release);
         if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake_by_ref();
         }
@@ -171,76 +172,5 @@ impl<T> Mail<T> {
 impl<T> Default for Mail<T> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::churn::Random;
-
-    #[test]
-    fn it_is_bounded_and_rings_once() {
-        let bell = Bell::of_task();
-        let inbox = Inbox::new(bell.clone(), 3, 4);
-        let has_rung = || bell.task().unwrap().listen(task::Waker::noop());
-        assert!(!has_rung());
-        inbox.put(1, |out| out.extend_from_slice(b"one")).unwrap();
-        assert!(has_rung());
-        inbox.put(2, |out| out.extend_from_slice(b"two")).unwrap();
-        assert!(!has_rung());
-        // As many bytes as may be.
-        assert_eq!(inbox.put(3, |_| panic!("it is full")), Err(InboxFull));
-
-        let mut mail = Mail::new();
-        inbox.take(&mut mail);
-        let items: Vec<(i32, &[u8])> = mail.iter().map(|(item, bytes)| (*item, bytes)).collect();
-        assert_eq!(items, [(1, b"one".as_slice()), (2, b"two")]);
-        for number in 0..3 {
-            inbox.put(number, |_| ()).unwrap();
-        }
-        assert!(has_rung());
-        assert_eq!(inbox.put(3, |_| ()), Err(InboxFull));
-        inbox.take(&mut mail);
-        assert_eq!(mail.iter().count(), 3);
-        inbox.take(&mut mail);
-        assert_eq!(mail.iter().count(), 0);
-    }
-
-    #[test]
-    fn it_keeps_order_and_bounds_however_long_it_goes_on() {
-        const MAX_ITEMS: usize = 40;
-        const MAX_BYTES: usize = 500;
-        let bell = Bell::of_task();
-        let inbox = Inbox::new(bell.clone(), MAX_ITEMS, MAX_BYTES);
-        let mut random = Random(4);
-        let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
-        let mut mail = Mail::new();
-        let mut refused = 0;
-        for step in 0..300_000_u32 {
-            let bytes = vec![step as u8; random.below(30)];
-            let held: usize = model.iter().map(|(_, bytes)| bytes.len()).sum();
-            let is_full = model.len() >= MAX_ITEMS || held >= MAX_BYTES;
-            let was_empty = model.is_empty();
-            let result = inbox.put(step, |out| out.extend_from_slice(&bytes));
-            assert_eq!(result.is_err(), is_full);
-            if is_full {
-                refused += 1;
-            } else {
-                model.push((step, bytes));
-            }
-            // Somebody has been told, and once is enough.
-            let has_rung = bell.task().unwrap().listen(task::Waker::noop());
-            assert_eq!(has_rung, was_empty);
-            if random.below(30) == 0 {
-                inbox.take(&mut mail);
-                let taken: Vec<(u32, Vec<u8>)> = mail
-                    .iter()
-                    .map(|(item, bytes)| (*item, bytes.to_vec()))
-                    .collect();
-                assert_eq!(taken, mem::take(&mut model));
-            }
-        }
-        assert!(refused > 1_000, "{refused}");
     }
 }

@@ -33,6 +33,8 @@ mod deadlines;
 mod engine;
 mod event_loop;
 mod inbox;
+#[cfg(test)]
+mod inbox_tests;
 mod outputs;
 mod protocol;
 pub mod proxy_header;
@@ -45,6 +47,13 @@ mod tls;
 mod tls_config;
 
 pub use address_header::{AddressHeader, AddressHeaderFault};
+/// What threads share, by names that a test can give to what explores how they
+/// may take turns.
+mod sync {
+    pub(crate) use std::sync::atomic::AtomicBool;
+    pub(crate) use std::sync::{Arc, Mutex};
+}
+
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use event_loop::{Plan, Running, check_event_loop, start};
 pub use inbox::{Bell, Inbox, InboxFull, Mail};

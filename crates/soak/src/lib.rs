@@ -8,6 +8,7 @@
 //! * [`memory`]: what the trackers have allocated.
 //! * [`life`]: what a tracker goes through beside its requests: housekeeping,
 //!   reloads, snapshots.
+//! * [`network`]: connections in memory.
 //! * [`universe`]: which torrents and peers there are.
 //!
 //! The tests drive the trackers: `udp` by groups of datagrams, `http` and `ws` by
@@ -17,5 +18,6 @@ pub mod calendar;
 pub mod life;
 pub mod memory;
 pub mod model;
+pub mod network;
 pub mod plan;
 pub mod universe;

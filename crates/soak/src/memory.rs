@@ -64,6 +64,14 @@ pub fn counted<T>(action: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Does something within [`counted`] that is the test's own.
+pub fn uncounted<T>(action: impl FnOnce() -> T) -> T {
+    let before = IS_COUNTED.replace(false);
+    let value = action();
+    IS_COUNTED.set(before);
+    value
+}
+
 /// Bytes that are allocated now, of what counts in this thread.
 #[must_use]
 pub fn bytes() -> isize {
@@ -127,8 +135,11 @@ mod tests {
         let kept = counted(|| vec![0_u8; 1_000]);
         let other = vec![0_u8; 5_000];
         assert_eq!(bytes() - before, 1_000);
+        let own = counted(|| uncounted(|| vec![0_u8; 3_000]));
+        assert_eq!(bytes() - before, 1_000);
         counted(|| drop(kept));
         assert_eq!(bytes(), before);
+        drop(own);
         drop(other);
     }
 

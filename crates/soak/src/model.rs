@@ -45,6 +45,20 @@ impl Bounds {
             "{number} is not within {self:?}: {what:?}"
         );
     }
+
+    /// As [`assert`](Self::assert), of a number in which the peer that asks counts,
+    /// or does not.
+    ///
+    /// # Panics
+    /// When it is not within them.
+    #[track_caller]
+    pub fn assert_about(&self, number: usize, what: &dyn Debug) {
+        let bounds = Self {
+            most: self.most + 1,
+            ..*self
+        };
+        bounds.assert(number, what);
+    }
 }
 
 /// The counts of a torrent.

@@ -7,4 +7,6 @@
     reason = "a failed step of a test fails the test, and says where"
 )]
 
+mod http;
 mod udp;
+mod ws;

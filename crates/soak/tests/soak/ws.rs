@@ -1,0 +1,569 @@
+//! The WebTorrent tracker: two workers, whose connections send each other offers and
+//! answers.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use aquatic_soak::calendar::{Calendar, DAY};
+use aquatic_soak::life::{self, CLEANING_INTERVAL, Chores, Event, List};
+use aquatic_soak::memory::{self, counted};
+use aquatic_soak::model::Model;
+use aquatic_soak::network::Network;
+use aquatic_soak::plan::Plan;
+use aquatic_soak::universe;
+use aquatic_stream::simulation::{self, Setup};
+use aquatic_swarm::{HashKey, Limits, Swarms as _};
+use aquatic_ws::config::Config;
+use aquatic_ws::settings::Settings;
+use aquatic_ws::simulation::Ws;
+use aquatic_ws::tracker::State;
+use serde_json::{Value, json};
+
+/// Workers of the tracker.
+const WORKERS: usize = 2;
+
+/// Connections of clients that behave, at most.
+const MOST_CLIENTS: usize = 80;
+
+/// Torrents of which most clients are, so that they meet.
+const POPULAR: u64 = 40;
+
+/// Seconds after which a connection with half a message is closed at the latest.
+const LONGEST_SILENCE: u64 = 26;
+
+/// Bytes that an idle tracker may have allocated beyond what an unused one has.
+const MOST_IDLE_BYTES: isize = 16 << 20;
+
+/// RFC 6455, 5.2.
+const TEXT: u8 = 1;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// A client with its connection.
+struct Client {
+    worker: usize,
+    id: u64,
+    /// Its peer id.
+    number: u64,
+    torrents: Vec<u64>,
+    received: Vec<u8>,
+}
+
+/// An offer that was sent.
+#[derive(Clone, Copy)]
+struct Offer {
+    sender: u64,
+    torrent: u64,
+    /// Who has answered.
+    answered_by: Option<u64>,
+}
+
+struct Run {
+    _plan: Plan,
+    calendar: Calendar,
+    random: fastrand::Rng,
+    settings: Settings,
+    list: List,
+    chores: Chores,
+    state: Arc<State>,
+    networks: Vec<Network<Ws>>,
+    model: Model<u64>,
+    clients: Vec<Client>,
+    offers: BTreeMap<u64, Offer>,
+    /// Connections that must be closed soon, and since when.
+    doomed: Vec<(usize, u64, u64)>,
+    days: memory::Days,
+    next_number: u64,
+    counts: Counts,
+}
+
+/// What has happened, to see that something does.
+#[derive(Debug, Default)]
+struct Counts {
+    announced: u64,
+    offered: u64,
+    answered: u64,
+    answers_received: u64,
+}
+
+#[test]
+fn ws() {
+    let plan = Plan::new("ws");
+    let seconds = plan.seconds();
+    let mut run = Run::new(plan);
+    let unused = memory::bytes();
+    while run.calendar.seconds() < seconds {
+        run.second();
+    }
+    run.days.assert_steady();
+    // Everybody leaves: the connections of those who do not answer a ping, too.
+    for client in std::mem::take(&mut run.clients) {
+        run.leave(&client);
+    }
+    for _ in 0..4 * CLEANING_INTERVAL {
+        run.calendar.pass();
+        run.clean();
+    }
+    run.look();
+    assert!(run.networks.iter().all(Network::is_empty));
+    assert_eq!(run.state.swarms.usage().live(), 0);
+    let idle = memory::bytes() - unused;
+    assert!(idle <= MOST_IDLE_BYTES, "{idle} bytes are kept");
+    let counts = &run.counts;
+    println!("{counts:?}; memory {}", run.days);
+    assert!(counts.announced > seconds / 40, "{counts:?}");
+    assert!(counts.offered > counts.announced / 20, "{counts:?}");
+    assert!(counts.answers_received > counts.answered / 2, "{counts:?}");
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let settings = Settings::new(&Config::default()).expect("the default");
+        let calendar = Calendar::new();
+        let list = List::new();
+        let state = new_state(&settings, &list);
+        let networks = new_networks(&settings, &state, &calendar, 1);
+        Self {
+            chores: Chores::new(&calendar),
+            random: plan.random(0),
+            _plan: plan,
+            settings,
+            list,
+            state,
+            networks,
+            calendar,
+            model: Model::new(CLEANING_INTERVAL),
+            clients: Vec::new(),
+            offers: BTreeMap::new(),
+            doomed: Vec::new(),
+            days: memory::Days::default(),
+            next_number: 1,
+            counts: Counts::default(),
+        }
+    }
+
+    fn second(&mut self) {
+        self.calendar.pass();
+        let event = life::event(self.calendar.seconds(), &mut self.random);
+        if !matches!(event, Event::Nothing | Event::Look) {
+            println!("at {} s: {event:?}", self.calendar.seconds());
+        }
+        match event {
+            Event::Nothing => (),
+            Event::Suspend(seconds) => self.calendar.leap(seconds),
+            Event::Restart(seconds) => self.restart(seconds),
+            Event::Reload => self.reload(),
+            Event::Look => self.look(),
+        }
+        let is_crowded = universe::is_crowded(self.calendar.seconds());
+        let chance = if is_crowded { 1 } else { 8 };
+        if self.random.u8(0..chance) == 0 {
+            match self.random.u8(0..20) {
+                0 => self.be_hostile(),
+                1 if !self.clients.is_empty() => {
+                    let number = self.random.usize(..self.clients.len());
+                    let client = self.clients.swap_remove(number);
+                    self.leave(&client);
+                }
+                _ => self.announce(is_crowded),
+            }
+        }
+        self.clean();
+    }
+
+    fn clean(&mut self) {
+        for network in &mut self.networks {
+            network.turn(self.calendar.instant());
+        }
+        self.read();
+        let Self {
+            chores,
+            calendar,
+            state,
+            list,
+            ..
+        } = self;
+        counted(|| chores.run(calendar, &state.swarms, &list.handle));
+        let (networks, calendar) = (&self.networks, &self.calendar);
+        self.doomed.retain(|(worker, id, since)| {
+            let is_open = networks[*worker].is_open(*id);
+            let age = calendar.awake_since(*since);
+            assert!(!is_open || age <= LONGEST_SILENCE, "open for {age} s");
+            is_open
+        });
+        let is_gone = |it: &Client| !networks[it.worker].is_open(it.id);
+        while let Some(number) = self.clients.iter().position(is_gone) {
+            let client = self.clients.swap_remove(number);
+            for torrent in client.torrents {
+                self.model.stop(torrent, client.number);
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Option<(usize, u64)> {
+        let worker = self.random.usize(..WORKERS);
+        let ip = Ipv4Addr::from_bits(0x0a00_0000 + self.random.u32(1..60_000));
+        let id = self.networks[worker].connect(SocketAddr::new(ip.into(), 1_000))?;
+        Some((worker, id))
+    }
+
+    /// A client that does something else than it should.
+    fn be_hostile(&mut self) {
+        let Some((worker, id)) = self.connect() else {
+            return;
+        };
+        let random = &mut self.random;
+        let network = &mut self.networks[worker];
+        let kind = random.u8(0..4);
+        if kind > 0 {
+            network.send(id, UPGRADE);
+        }
+        match kind {
+            0 => network.send(id, &UPGRADE[..random.usize(..UPGRADE.len())]),
+            1 => {
+                let garbage: Vec<u8> = (0..random.usize(1..500)).map(|_| random.u8(..)).collect();
+                network.send(id, &garbage);
+                network.end(id);
+            }
+            2 => {
+                let frame = frame(TEXT, br#"{"action":"announce","info_hash":"x"}"#);
+                network.send(id, &frame[..random.usize(1..frame.len())]);
+            }
+            _ => {
+                // The first of several fragments, and then no more.
+                let mut frame = frame(TEXT, b"{\"action\":");
+                frame[0] &= 0x7f;
+                network.send(id, &frame);
+            }
+        }
+        self.doomed.push((worker, id, self.calendar.seconds()));
+    }
+
+    /// The client closes its connection, without a word.
+    fn leave(&mut self, client: &Client) {
+        let network = &mut self.networks[client.worker];
+        network.end(client.id);
+        assert!(!network.is_open(client.id));
+        for torrent in &client.torrents {
+            self.model.stop(*torrent, client.number);
+        }
+    }
+
+    /// A client, of before or a new one, announces or stops.
+    fn announce(&mut self, is_crowded: bool) {
+        let place = self.random.usize(..MOST_CLIENTS).min(self.clients.len());
+        if place == self.clients.len() {
+            let (worker, id) = self.connect().expect("there is room");
+            self.networks[worker].send(id, UPGRADE);
+            let head = self.networks[worker].take(id).expect("it is open");
+            assert!(
+                head.starts_with(b"HTTP/1.1 101 "),
+                "{}",
+                head.escape_ascii()
+            );
+            self.next_number += 1;
+            self.clients.push(Client {
+                worker,
+                id,
+                number: self.next_number,
+                torrents: Vec::new(),
+                received: Vec::new(),
+            });
+        }
+        let now = self.calendar.seconds();
+        let client = &mut self.clients[place];
+        let torrent = if is_crowded {
+            universe::rare_torrent(now, &mut self.random)
+        } else {
+            self.random.u64(..POPULAR)
+        };
+        let is_stop = self.random.u8(0..8) == 0;
+        let is_seeder = self.random.bool();
+        let number = client.number;
+        let mut message = json!({
+            "action": "announce",
+            "info_hash": hash(torrent),
+            "peer_id": peer_id(number),
+            "left": i32::from(!is_seeder),
+            "numwant": 3,
+        });
+        if is_stop {
+            message["event"] = json!("stopped");
+            client.torrents.retain(|it| *it != torrent);
+        } else {
+            let offers = (0..3).map(|_| {
+                self.next_number += 1;
+                let sent = Offer {
+                    sender: number,
+                    torrent,
+                    answered_by: None,
+                };
+                self.offers.insert(self.next_number, sent);
+                let sdp = "v=0".repeat(self.random.usize(1..40));
+                json!({
+                    "offer_id": peer_id(self.next_number),
+                    "offer": {"type": "offer", "sdp": sdp},
+                })
+            });
+            message["offers"] = offers.collect();
+            if !self.list.forbids(torrent) && !client.torrents.contains(&torrent) {
+                client.torrents.push(torrent);
+            }
+        }
+        let before = self.model.counts(torrent, Some(&number), &self.calendar);
+        if is_stop {
+            self.model.stop(torrent, number);
+        } else if !self.list.forbids(torrent) {
+            let lifetime = u64::from(self.state.rules.peer_lifetime_seconds);
+            self.model
+                .announce(torrent, number, is_seeder, now + lifetime);
+        }
+        let (worker, id) = (client.worker, client.id);
+        let bytes = frame(TEXT, message.to_string().as_bytes());
+        self.networks[worker].send(id, &bytes);
+        for network in &mut self.networks {
+            network.turn(self.calendar.instant());
+        }
+        let reply = self.read_for(number).expect("an announce is answered");
+        if self.list.forbids(torrent) {
+            assert!(reply.get("failure reason").is_some(), "{reply}");
+            return;
+        }
+        self.counts.announced += 1;
+        let count = |key: &str| reply[key].as_u64().map(|count| count as usize);
+        let asked = (now, torrent, number);
+        let seeders = count("complete").unwrap_or_else(|| panic!("{reply}"));
+        let leechers = count("incomplete").unwrap_or_else(|| panic!("{reply}"));
+        before.seeders.assert_about(seeders, &asked);
+        before.leechers.assert_about(leechers, &asked);
+    }
+
+    /// Reads what has come, and returns the answer to what a client has asked.
+    fn read_for(&mut self, number: u64) -> Option<Value> {
+        let mut replies = self.read();
+        let place = replies.iter().position(|(client, _)| *client == number)?;
+        Some(replies.swap_remove(place).1)
+    }
+
+    /// Reads what has come for clients, who answer offers and pings, until nothing
+    /// more comes. Returns the answers to what they have asked.
+    fn read(&mut self) -> Vec<(u64, Value)> {
+        let mut replies = Vec::new();
+        loop {
+            let mut touched: Vec<(usize, u64)> = Vec::new();
+            for (worker, network) in self.networks.iter_mut().enumerate() {
+                touched.extend(network.take_touched().into_iter().map(|id| (worker, id)));
+            }
+            if touched.is_empty() {
+                return replies;
+            }
+            for (worker, id) in touched {
+                let is_it = |it: &Client| it.worker == worker && it.id == id;
+                let Some(place) = self.clients.iter().position(is_it) else {
+                    continue;
+                };
+                let bytes = self.networks[worker].take(id).unwrap_or_default();
+                self.clients[place].received.extend_from_slice(&bytes);
+                while let Some((opcode, payload)) = take_frame(&mut self.clients[place].received) {
+                    self.got(place, opcode, &payload, &mut replies);
+                }
+            }
+        }
+    }
+
+    fn got(&mut self, place: usize, opcode: u8, payload: &[u8], replies: &mut Vec<(u64, Value)>) {
+        let client = &self.clients[place];
+        let (worker, id, number) = (client.worker, client.id, client.number);
+        if opcode == PING {
+            return self.networks[worker].send(id, &frame(PONG, payload));
+        }
+        if opcode != TEXT {
+            return;
+        }
+        let message: Value = serde_json::from_slice(payload).expect("JSON");
+        let offer_id = message["offer_id"].as_str().map(|id| id.parse::<u64>());
+        let Some(Ok(offer_id)) = offer_id else {
+            replies.push((number, message));
+            return;
+        };
+        let Some(offer) = self.offers.get_mut(&offer_id) else {
+            panic!("an offer that nobody made: {message}");
+        };
+        if message.get("answer").is_some() {
+            assert_eq!(offer.sender, number, "{message}");
+            assert_eq!(message["peer_id"], peer_id(offer.answered_by.unwrap_or(0)));
+            self.counts.answers_received += 1;
+            return;
+        }
+        assert_eq!(message["peer_id"], peer_id(offer.sender), "{message}");
+        assert_eq!(message["info_hash"], hash(offer.torrent), "{message}");
+        assert_ne!(offer.sender, number, "{message}");
+        assert!(
+            self.model.may_have(offer.torrent, &number, &self.calendar),
+            "{number} is no peer: {message}"
+        );
+        self.counts.offered += 1;
+        if self.random.bool() {
+            self.counts.answered += 1;
+            offer.answered_by = Some(number);
+            let answer = json!({
+                "action": "announce",
+                "info_hash": hash(offer.torrent),
+                "peer_id": peer_id(number),
+                "to_peer_id": peer_id(offer.sender),
+                "offer_id": peer_id(offer_id),
+                "answer": {"type": "answer", "sdp": "v=0"},
+            });
+            let bytes = frame(TEXT, answer.to_string().as_bytes());
+            self.networks[worker].send(id, &bytes);
+            for network in &mut self.networks {
+                network.turn(self.calendar.instant());
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.list.reload(self.calendar.seconds());
+        self.chores.hurry();
+        let list = &self.list;
+        self.model.remove(|torrent| list.forbids(torrent));
+        for _ in 0..10 {
+            self.calendar.pass();
+            self.clean();
+        }
+    }
+
+    fn look(&mut self) {
+        self.model.tidy(&self.calendar);
+        for (swarm, (_, totals)) in self.state.swarms.all().zip(self.state.swarms.totals()) {
+            life::assert_short(&swarm.probes());
+            let mut bounds = self.model.peers(&self.calendar);
+            if self.state.swarms.all().count() > 1 {
+                bounds.least = 0;
+            }
+            bounds.assert(totals.peers, &totals);
+        }
+        let open: usize = self.networks.iter().map(Network::len).sum();
+        assert_eq!(open, self.clients.len() + self.doomed.len());
+        // Nobody answers what is so old.
+        let oldest = self.next_number.saturating_sub(5_000);
+        self.offers = self.offers.split_off(&oldest);
+        self.days.note(self.calendar.seconds() / DAY);
+    }
+
+    /// The tracker ends, and is there again after so many seconds, without peers.
+    fn restart(&mut self, away: u64) {
+        for network in &mut self.networks {
+            network.drain();
+        }
+        for _ in 0..10 {
+            self.calendar.pass();
+            for network in &mut self.networks {
+                network.turn(self.calendar.instant());
+            }
+        }
+        assert!(self.networks.iter().all(Network::is_drained));
+        let now = self.calendar.now().monotonic_seconds;
+        let saved: Vec<_> = self
+            .state
+            .swarms
+            .all()
+            .map(|it| life::save(it, now))
+            .collect();
+        self.calendar.leap(away);
+
+        let state = new_state(&self.settings, &self.list);
+        let now = self.calendar.now().monotonic_seconds;
+        for (swarm, blocks) in state.swarms.all().zip(&saved) {
+            counted(|| life::load(swarm, blocks, now, 0, false));
+        }
+        let seed = self.random.u64(..);
+        let networks = new_networks(&self.settings, &state, &self.calendar, seed);
+        counted(|| {
+            self.networks = networks;
+            self.state = state;
+        });
+        self.clients.clear();
+        self.doomed.clear();
+        self.chores = Chores::new(&self.calendar);
+        self.model.clear();
+    }
+}
+
+fn new_state(settings: &Settings, list: &List) -> Arc<State> {
+    let key = HashKey::new([3; 16]);
+    let (limits, apart) = (Limits::default(), settings.are_families_apart);
+    let list = list.handle.clone();
+    counted(|| Arc::new(State::new(settings.rules, limits, apart, key, list)))
+}
+
+fn new_networks(
+    settings: &Settings,
+    state: &Arc<State>,
+    calendar: &Calendar,
+    seed: u64,
+) -> Vec<Network<Ws>> {
+    let bells: Vec<_> = (0..WORKERS).map(|_| simulation::silent_bell()).collect();
+    let clock = calendar.clock();
+    let workers = counted(|| aquatic_ws::simulation::workers(settings, state, clock, &bells, seed));
+    let workers = workers.into_iter().map(|worker| {
+        let setup = Setup {
+            settings: settings.connections.clone(),
+            tls: None,
+            renewal: None,
+        };
+        Network::new(worker, setup, calendar.instant())
+    });
+    workers.collect()
+}
+
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\n\
+    Host: tracker.test\r\n\
+    Connection: Upgrade\r\n\
+    Upgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn peer_id(number: u64) -> String {
+    format!("{number:020}")
+}
+
+/// An info hash as JSON has it: each byte a character.
+fn hash(torrent: u64) -> String {
+    universe::info_hash(torrent)
+        .0
+        .iter()
+        .copied()
+        .map(char::from)
+        .collect()
+}
+
+/// The bytes of a client's frame of up to 65,535 bytes.
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | opcode];
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+    }
+    // A mask of zeros changes nothing.
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Takes a frame of the tracker out of what has come: opcode and payload.
+fn take_frame(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let (start, length) = match *received.as_slice() {
+        [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+        [_, length @ 0..126, ..] => (2, usize::from(length)),
+        _ => return None,
+    };
+    let payload = received.get(start..start + length)?.to_vec();
+    let opcode = received[0] & 0xf;
+    received.drain(..start + length);
+    Some((opcode, payload))
+}

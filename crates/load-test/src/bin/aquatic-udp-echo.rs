@@ -4,8 +4,8 @@
 //! It reads a datagram and answers it at once, one system call each. Replies
 //! look enough like a tracker's for the load test: 16 bytes for what is as long
 //! as a connect request, and for what is as long as an announce as many bytes as
-//! are asked for, 20 and 6 for each peer. Nothing is checked and nothing is
-//! remembered.
+//! are asked for, on average: 20 and 6 for each peer. Nothing is checked and
+//! nothing is remembered.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
@@ -40,6 +40,8 @@ fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> 
 
     let mut request = [0; 2048];
     let mut reply = [0; MOST_REPLY_BYTES];
+    // Bytes of peers by which replies so far were too short.
+    let mut owed = 0;
     loop {
         // Errors are those of datagrams sent before, to clients that have gone.
         let Ok((length, client)) = socket.recv_from(&mut request) else {
@@ -52,7 +54,10 @@ fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> 
         let reply_length = if length < MIN_ANNOUNCE_LENGTH {
             CONNECT_REPLY_LENGTH
         } else {
-            announce_reply_bytes
+            owed += announce_reply_bytes - ANNOUNCE_REPLY_HEADER_LENGTH;
+            let peers = owed - owed % IPV4_PEER_LENGTH;
+            owed -= peers;
+            ANNOUNCE_REPLY_HEADER_LENGTH + peers
         };
         socket.send_to(&reply[..reply_length], client).ok();
     }

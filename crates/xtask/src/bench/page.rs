@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::traffic::Row;
-use super::udp::{Memory, Results};
+use super::udp::{Memory, Results, Traffic};
 use super::{Arguments, document, plot};
 
 /// All figures, in Markdown.
@@ -46,23 +46,10 @@ fn page(results: &Results, arguments: &Arguments) -> String {
 }
 
 fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
-    let scale = &results.scale;
-    writeln!(
-        text,
-        "### Traffic\n\n\
-         {} torrents, {} peers, 30 peers wanted. Server on one core, load test on the other.\n",
-        scale.torrents, scale.peers
-    )?;
-    writeln!(
-        text,
-        "| | CPU per reply | least to most | to the floor | replies/s | p50 | p99 | busy cores | lost |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|"
-    )?;
-    let floor = results.floor.samples.cpu_microseconds();
-    write_row(text, &results.floor, floor)?;
-    for row in &results.pinned {
-        write_row(text, row, floor)?;
-    }
+    writeln!(text, "### Traffic\n")?;
+    write_pinned(text, &results.traffic)?;
+    writeln!(text)?;
+    write_pinned(text, &results.full_replies)?;
 
     writeln!(
         text,
@@ -75,6 +62,36 @@ fn write_traffic(text: &mut String, results: &Results) -> std::fmt::Result {
     write_row(text, &results.one_worker, one)?;
     write_row(text, &results.two_workers, one)?;
     writeln!(text)
+}
+
+/// The echo server and the daemon, of the same load.
+fn write_pinned(text: &mut String, traffic: &Traffic) -> std::fmt::Result {
+    let Traffic {
+        torrents,
+        peers,
+        reply_bytes,
+        floor,
+        rows,
+    } = traffic;
+    let first = &rows[0].samples;
+    writeln!(
+        text,
+        "{torrents} torrents, {peers} peers, 30 peers wanted: a reply to an announce has {:.1} \
+         peers on average, and the floor answers one with as many bytes, {reply_bytes}. Server on \
+         one core, load test on the other.\n",
+        first.peers_per_announce(),
+    )?;
+    writeln!(
+        text,
+        "| | CPU per reply | least to most | to the floor | replies/s | p50 | p99 | busy cores | lost |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    let reference = floor.samples.cpu_microseconds();
+    write_row(text, floor, reference)?;
+    for row in rows {
+        write_row(text, row, reference)?;
+    }
+    Ok(())
 }
 
 fn write_row(text: &mut String, row: &Row, reference: f64) -> std::fmt::Result {
@@ -201,8 +218,10 @@ const PICTURE: &str = "udp-cpu-per-reply.svg";
 const HOW: &str = "\
 CPU per reply is user and system time of the server's process over replies
 received; the other columns follow from it and from the load. The floor is a
-server that reads a datagram and answers it at once, with one system call each
-(16 bytes to a connect request, 200 to an announce), under the same load. All
+server that reads a datagram and answers it at once, with one system call each,
+under the same load: 16 bytes to a connect request, and to an announce as many as
+the daemon's replies have on average. Where the socket is bound to every address of
+the machine, each reply says from which one it comes, which the floor does not. All
 rows of a table are measured in turns, and the figures are medians. Take the
 ratios with you: the times belong to the machine. Where fewer cores are busy
 than the server has, the load test was the slower of the two or something else

@@ -10,12 +10,14 @@ use super::udp::Results;
 /// Draws CPU time per reply of every row as a bar, after that of the floor,
 /// whose height goes on as a line.
 pub(super) fn cpu_per_reply(results: &Results, path: &Path) -> anyhow::Result<()> {
-    let floor = results.floor.samples.cpu_microseconds();
+    let floor = results.traffic.floor.samples.cpu_microseconds();
     let mut bars = vec![("bare echo", floor)];
     bars.extend(
         results
-            .pinned
+            .traffic
+            .rows
             .iter()
+            .filter(|row| !row.is_variant())
             .map(|row| (row.name, row.samples.cpu_microseconds())),
     );
     draw(&bars, Some(floor), path).with_context(|| format!("cannot draw {}", path.display()))

@@ -53,6 +53,11 @@ impl Samples {
         self.median(|report| report.all.latency.p99_microseconds)
     }
 
+    /// Peers in a reply to an announce, on average.
+    pub(super) fn peers_per_announce(&self) -> f64 {
+        self.median(|report| report.peers_per_announce)
+    }
+
     /// Cores that the server kept busy.
     pub(super) fn server_cores(&self) -> f64 {
         self.median(|report| report.server.cores)

@@ -59,6 +59,9 @@ pub(super) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Binaries
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
+    /// Another one, of a socket that is bound to every address; the same if there
+    /// is none.
+    pub(super) any_address: SocketAddr,
     metrics_address: SocketAddr,
     /// From the start of the process to its being ready.
     pub(super) start_time: Duration,
@@ -107,14 +110,17 @@ impl Server {
             service: free_udp_address()?,
             metrics: free_tcp_address()?,
         };
-        let config = daemon_config(addresses.service, addresses.metrics, options);
-        Self::start_daemon(
+        let any_address = free_udp_address()?;
+        let config = daemon_config(addresses, any_address.port(), options);
+        let mut server = Self::start_daemon(
             &binaries.path("aquatic-udp"),
             options.cores,
             addresses,
             &config,
             directory,
-        )
+        )?;
+        server.any_address = any_address;
+        Ok(server)
     }
 
     /// Starts a daemon with what `config` says, and waits until it is ready.
@@ -164,6 +170,7 @@ impl Server {
         let mut server = Self {
             child,
             address,
+            any_address: address,
             metrics_address: addresses.metrics,
             start_time: Duration::ZERO,
             empty_bytes: 0,
@@ -174,10 +181,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts the echo server over UDP.
-    pub(super) fn echo(binaries: &Binaries) -> anyhow::Result<Self> {
+    /// Starts the echo server over UDP, which answers an announce with so many
+    /// bytes.
+    pub(super) fn echo(binaries: &Binaries, reply_bytes: usize) -> anyhow::Result<Self> {
         let program = binaries.path("aquatic-udp-echo");
-        Self::bare(&program, free_udp_address()?, &[])
+        Self::bare(&program, free_udp_address()?, &[reply_bytes.to_string()])
     }
 
     /// Starts a server that answers and does nothing else.
@@ -202,6 +210,7 @@ impl Server {
         let mut server = Self {
             child,
             address,
+            any_address: address,
             metrics_address: address,
             start_time: started.elapsed(),
             empty_bytes: 0,
@@ -317,11 +326,8 @@ fn listen_for_ready(path: &Path) -> anyhow::Result<Receiver<()>> {
     Ok(receiver)
 }
 
-fn daemon_config(
-    address: SocketAddr,
-    metrics_address: SocketAddr,
-    options: &DaemonOptions<'_>,
-) -> String {
+fn daemon_config(addresses: Addresses, any_port: u16, options: &DaemonOptions<'_>) -> String {
+    let Addresses { service, metrics } = addresses;
     let snapshot = options.snapshot.map_or_else(String::new, |path| {
         format!("[snapshot]\npath = {path:?}\ninterval_seconds = 86400\n")
     });
@@ -329,14 +335,14 @@ fn daemon_config(
         "socket_workers = {}\n\
          log_level = \"error\"\n\
          [network]\n\
-         address = \"{address}\"\n\
+         address = [\"{service}\", \"0.0.0.0:{any_port}\"]\n\
          [protocol]\n\
          max_response_peers = 30\n\
          [cleaning]\n\
          max_peer_age = {}\n\
          torrent_cleaning_interval = {}\n\
          [metrics]\n\
-         address = \"{metrics_address}\"\n\
+         address = \"{metrics}\"\n\
          {snapshot}",
         options.workers, options.max_peer_age_seconds, options.cleaning_seconds,
     )
@@ -383,12 +389,15 @@ mod tests {
 
     #[test]
     fn the_config_is_toml() {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let addresses = Addresses {
+            service: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            metrics: SocketAddr::from((Ipv4Addr::LOCALHOST, 2)),
+        };
         let options = DaemonOptions {
             snapshot: Some(Path::new("a \"b\"")),
             ..DaemonOptions::default()
         };
-        let text = daemon_config(address, address, &options);
+        let text = daemon_config(addresses, 3, &options);
         let table: toml::Table = toml::from_str(&text).unwrap();
         assert_eq!(table["snapshot"]["path"].as_str(), Some("a \"b\""));
         assert_eq!(table["cleaning"]["max_peer_age"].as_integer(), Some(28_800));

@@ -17,6 +17,8 @@ pub(super) struct Row {
     shares: Shares,
     cores: Cores,
     load_workers: usize,
+    /// Whether a socket is asked that is bound to every address.
+    asks_any: bool,
     pub(super) samples: Samples,
 }
 
@@ -28,6 +30,7 @@ impl Row {
             shares,
             cores: Cores::Load,
             load_workers: 1,
+            asks_any: false,
             samples: Samples::default(),
         }
     }
@@ -39,6 +42,20 @@ impl Row {
             load_workers: 2,
             ..Self::pinned(name, shares)
         }
+    }
+
+    /// The same over a socket that is bound to every address, and so has to say from
+    /// which one it replies.
+    pub(super) fn at_any_address(self) -> Self {
+        Self {
+            asks_any: true,
+            ..self
+        }
+    }
+
+    /// Whether another row has the same requests.
+    pub(super) fn is_variant(&self) -> bool {
+        self.asks_any
     }
 
     /// Measures once more.
@@ -55,7 +72,12 @@ impl Row {
             warm_up_seconds: scale.warm_up_seconds,
             ..load::config(scale.torrents, scale.peers, self.shares)
         };
-        let report = load::run(binaries, server, self.cores, config, directory)?;
+        let address = if self.asks_any {
+            server.any_address
+        } else {
+            server.address
+        };
+        let report = load::run(binaries, server, address, self.cores, config, directory)?;
         eprintln!(
             "{:40} {:.2} µs of CPU per reply, {:.0} replies/s",
             self.name, report.server.cpu_microseconds_per_reply, report.all.replies_per_second,

@@ -18,14 +18,28 @@ use super::traffic::Row;
 pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) scale: Scale,
-    pub(super) floor: Row,
-    pub(super) pinned: Vec<Row>,
+    /// Torrents of two peers, as most have.
+    pub(super) traffic: Traffic,
+    /// Torrents of so many peers that replies are nearly full.
+    pub(super) full_replies: Traffic,
     pub(super) one_worker: Row,
     pub(super) two_workers: Row,
     pub(super) memory: Memory,
     pub(super) memory_of_one_torrent: Memory,
     pub(super) expiry: Expiry,
     pub(super) snapshot: Snapshot,
+}
+
+/// The echo server and the daemon under the same loads, each alone on its core.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    pub(super) torrents: u32,
+    pub(super) peers: u32,
+    /// Bytes with which the echo server answers an announce: as many as the daemon
+    /// does on average.
+    pub(super) reply_bytes: usize,
+    pub(super) floor: Row,
+    pub(super) rows: Vec<Row>,
 }
 
 /// Bytes of memory of the daemon.
@@ -98,7 +112,8 @@ impl Bench<'_> {
         let start_without = daemon.start_time;
         let memory = self.fill(&daemon, self.scale.torrents, self.scale.peers)?;
 
-        let (floor, pinned) = self.pinned(&daemon)?;
+        let traffic = self.traffic(&daemon)?;
+        let full_replies = self.full_replies()?;
         let (one_worker, two_workers, stop_without) = self.shared(&daemon)?;
 
         let snapshot = self.snapshot(daemon, &options, start_without, stop_without)?;
@@ -108,8 +123,8 @@ impl Bench<'_> {
         Ok(Results {
             machine: Machine::this(),
             scale: *self.scale,
-            floor,
-            pinned,
+            traffic,
+            full_replies,
             one_worker,
             two_workers,
             memory,
@@ -133,7 +148,14 @@ impl Bench<'_> {
             // What follows the filling leaves the peers alone.
             ..load::config(torrents, peers, Shares(1, 0, 0))
         };
-        load::run(self.binaries, daemon, Cores::Load, config, self.directory)?;
+        load::run(
+            self.binaries,
+            daemon,
+            daemon.address,
+            Cores::Load,
+            config,
+            self.directory,
+        )?;
         let known = daemon.torrents()?;
         ensure!(
             known == u64::from(torrents),
@@ -145,23 +167,58 @@ impl Bench<'_> {
         })
     }
 
-    /// Echo server and daemon, each alone on its core, in turns.
-    fn pinned(&self, daemon: &Server) -> anyhow::Result<(Row, Vec<Row>)> {
-        let echo = Server::echo(self.binaries)?;
-        let mut floor = Row::pinned("bare echo, 50 % connect, 50 % announce", MIXED);
-        let mut rows = vec![
+    fn traffic(&self, daemon: &Server) -> anyhow::Result<Traffic> {
+        let rows = vec![
             Row::pinned("50 % connect, 50 % announce", MIXED),
+            Row::pinned("the same, at every address", MIXED).at_any_address(),
             Row::pinned("announce only", Shares(0, 1, 0)),
             Row::pinned("connect only", Shares(1, 0, 0)),
             Row::pinned("scrape only, 5 torrents each", Shares(0, 0, 1)),
         ];
-        for _ in 0..self.scale.runs {
-            floor.measure(self.binaries, &echo, self.scale, self.directory)?;
+        self.pinned(daemon, self.scale, rows)
+    }
+
+    /// The same with fewer torrents.
+    fn full_replies(&self) -> anyhow::Result<Traffic> {
+        let scale = Scale {
+            torrents: self.scale.torrents / CROWD,
+            ..*self.scale
+        };
+        let daemon = self.daemon(&DaemonOptions::default())?;
+        self.fill(&daemon, scale.torrents, scale.peers)?;
+        let rows = vec![
+            Row::pinned("50 % connect, 50 % announce", MIXED),
+            Row::pinned("announce only", Shares(0, 1, 0)),
+        ];
+        self.pinned(&daemon, &scale, rows)
+    }
+
+    /// Echo server and daemon, each alone on its core, in turns.
+    fn pinned(
+        &self,
+        daemon: &Server,
+        scale: &Scale,
+        mut rows: Vec<Row>,
+    ) -> anyhow::Result<Traffic> {
+        // How long replies are is known by having looked at some.
+        let mut first = Row::pinned("the first replies", MIXED);
+        first.measure(self.binaries, daemon, scale, self.directory)?;
+        let reply_bytes = reply_bytes(first.samples.peers_per_announce());
+        let echo = Server::echo(self.binaries, reply_bytes)?;
+        let mut floor = Row::pinned("bare echo, 50 % connect, 50 % announce", MIXED);
+        for _ in 0..scale.runs {
+            floor.measure(self.binaries, &echo, scale, self.directory)?;
             for row in &mut rows {
-                row.measure(self.binaries, daemon, self.scale, self.directory)?;
+                row.measure(self.binaries, daemon, scale, self.directory)?;
             }
         }
-        Ok((floor, rows))
+        Ok(Traffic {
+            torrents: scale.torrents,
+            peers: scale.peers,
+            reply_bytes,
+            floor,
+            rows,
+        })
     }
 
     /// One worker and two, on both cores, in turns; and how long a daemon takes
@@ -286,10 +343,29 @@ impl Bench<'_> {
             },
             ..config
         };
-        let report = load::run(self.binaries, daemon, Cores::Load, config, self.directory)?;
+        let report = load::run(
+            self.binaries,
+            daemon,
+            daemon.address,
+            Cores::Load,
+            config,
+            self.directory,
+        )?;
         Ok(report.all.latency)
     }
 }
+
+/// Bytes of a reply with so many peers over IPv4, on average (BEP 15: 20 and 6 for
+/// each).
+fn reply_bytes(peers: f64) -> usize {
+    // Far below the largest datagram.
+    20 + (6.0 * peers).round() as usize
+}
+
+/// By how much there are fewer torrents for the same peers, where replies are to be
+/// full: then each torrent has 40 peers, of which a leecher gets 30, as many as it
+/// wants, and a seeder the 20 leechers.
+const CROWD: u32 = 20;
 
 const MIXED: Shares = Shares(1, 1, 0);
 
@@ -300,3 +376,15 @@ const PROBE_REQUESTS_PER_SECOND: u32 = 5_000;
 
 /// Expiry is counted in whole seconds.
 const SLACK: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_have_as_many_bytes_as_their_peers_need() {
+        assert_eq!(reply_bytes(0.0), 20);
+        assert_eq!(reply_bytes(0.7), 24);
+        assert_eq!(reply_bytes(30.0), 200);
+    }
+}

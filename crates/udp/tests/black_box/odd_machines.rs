@@ -60,6 +60,11 @@ fn full_disk_under_the_log() {
 }
 
 #[test]
+fn read_only_state() {
+    odd_machines::read_only_state(&SUBJECT);
+}
+
+#[test]
 fn one_core() {
     odd_machines::one_core(&SUBJECT);
 }

@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -33,6 +34,12 @@ pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
 pub(crate) use unit::SOCKET_UNIT;
 use unit::{SocketUnit, differences, may_bind, mend};
+
+/// How long an address that is in use is left alone before it is tried again.
+const BIND_WAIT: Duration = Duration::from_millis(20);
+
+/// How often it is waited for: half a second in all.
+const MAX_BIND_WAITS: u32 = 25;
 
 /// Which UDP sockets a daemon wants.
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +195,21 @@ pub(crate) fn worker_count(workers: Option<NonZeroUsize>) -> anyhow::Result<NonZ
         .context("cannot count the processors; set socket_workers")
 }
 
+/// Binds; an address that is in use is tried again for a moment. A process whose
+/// workers used io_uring has ended when the kernel has yet to close its sockets,
+/// so a restart at once would fail (seen: free again after 12 to 27 ms).
+fn bind_patiently<S>(mut bind: impl FnMut() -> io::Result<S>) -> io::Result<S> {
+    for _ in 0..MAX_BIND_WAITS {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                thread::sleep(BIND_WAIT);
+            }
+            outcome => return outcome,
+        }
+    }
+    bind()
+}
+
 /// Binds a socket for each address and worker. `bind` gets the address and
 /// whether it is the first socket on it. Addresses of a family that the system
 /// does not have are left out with a warning, as long as others are left.
@@ -205,7 +227,7 @@ fn bind_each<S: AsFd>(
         // With port 0 the first socket finds out which port it is.
         let mut address = configured;
         for (index, worker) in sockets.iter_mut().enumerate() {
-            let bound = bind(address, index == 0).and_then(|socket| {
+            let bound = bind_patiently(|| bind(address, index == 0)).and_then(|socket| {
                 let bound = SockRef::from(&socket).local_addr()?.as_socket();
                 Ok((socket, bound))
             });

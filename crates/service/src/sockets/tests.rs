@@ -168,6 +168,24 @@ fn kernel_drops_are_counted() {
     assert_eq!(drops.total(), 100 - received);
 }
 
+#[test]
+fn an_address_that_is_about_to_be_free_is_waited_for() {
+    let former = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = [former.local_addr().unwrap()];
+    let ends = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(60));
+        drop(former);
+    });
+    let request = TcpRequest {
+        addresses: &addresses,
+        workers: NonZeroUsize::new(1),
+        backlog: NonZeroUsize::MIN,
+    };
+    let workers = tcp(request, &mut Passed::default());
+    ends.join().unwrap();
+    assert_eq!(workers.unwrap()[0][0].address, addresses[0]);
+}
+
 mod passed_sockets {
     use super::*;
 

@@ -69,6 +69,16 @@ impl Hosts {
         client.run(|| Client::unconnected(own, asked))
     }
 
+    /// Whether no thread of the tracker runs any more (proc(5): the state `T` after
+    /// the name in parentheses), which takes a moment after the signal.
+    fn has_stopped(&self) -> bool {
+        let threads = format!("/proc/{}/task", self.tracker.id());
+        std::fs::read_dir(threads).unwrap().all(|thread| {
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            stat.rsplit(')').next().unwrap().trim().starts_with('T')
+        })
+    }
+
     /// Whether a datagram waits in the IPv4 socket of the tracker (proc(5),
     /// /proc/net/udp: the bytes in the receive queue, in hexadecimal).
     fn has_waiting_datagrams(&self) -> bool {
@@ -188,6 +198,9 @@ fn an_address_that_has_gone_takes_no_other_reply_with_it() {
     }
     // The request waits in the socket when the address goes, before two others.
     hosts.tracker.signal(Signal::SIGSTOP);
+    eventually("a tracker that has stopped", || {
+        hosts.has_stopped().then_some(())
+    });
     let [first, second, third] = &mut clients;
     second.send(&connect_request(7));
     eventually("the request in the socket", || {

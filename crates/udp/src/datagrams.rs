@@ -145,10 +145,9 @@ impl Datagrams {
     /// and for errors that belong to a reply sent earlier.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // The kernel wrote over the lengths of those that it used.
-        let used = self.headers.iter_mut().zip(&mut self.buffers.controls);
-        for (header, control) in used.take(self.received) {
+        for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_namelen = NAME_LENGTH;
-            control.prepare(&mut header.msg_hdr);
+            Control::reset(&mut header.msg_hdr);
         }
         self.received = 0;
         self.replies = 0;

@@ -55,8 +55,8 @@ const MOST_MESSAGES: usize = CONTROL_LENGTH / size_of::<libc::cmsghdr>();
 /// A buffer for control messages, aligned as their headers.
 #[repr(C)]
 pub(super) union Control {
-    bytes: [u8; CONTROL_LENGTH],
-    _alignment: libc::cmsghdr,
+    _bytes: [u8; CONTROL_LENGTH],
+    first: libc::cmsghdr,
 }
 
 /// The address that a datagram was sent to, as what is to be sent from it wants
@@ -104,20 +104,39 @@ impl Control {
     /// Makes this the buffer of a header that is to be received.
     pub(super) fn prepare(&mut self, header: &mut libc::msghdr) {
         header.msg_control = (&raw mut *self).cast();
+        Self::reset(header);
+    }
+
+    /// Makes the same buffer ready for the next time.
+    #[inline]
+    pub(super) fn reset(header: &mut libc::msghdr) {
         header.msg_controllen = CONTROL_LENGTH as _;
     }
 
     /// What is here, of a header that was received with this as its buffer.
     #[inline]
     pub(super) fn asked(&self, header: &libc::msghdr) -> Option<Asked> {
-        let length = header.msg_controllen as usize;
+        let length = (header.msg_controllen as usize).min(CONTROL_LENGTH);
         if length < size_of::<libc::cmsghdr>() {
             return None;
         }
+        // SAFETY: any bytes make a cmsghdr, and the buffer is as long as several.
+        let first = unsafe { &self.first };
+        if first.cmsg_len as usize > length {
+            return None;
+        }
+        // There is nothing else, unless somebody has switched it on.
+        // SAFETY: the message lies within the buffer, as was seen.
+        unsafe { Asked::read(first, &raw const *self) }.unwrap_or_else(|| self.search(header))
+    }
+
+    /// Looks for the message among others.
+    #[cold]
+    fn search(&self, header: &libc::msghdr) -> Option<Asked> {
         // The same header, with a pointer that may read all of this buffer.
         let header = libc::msghdr {
             msg_control: (&raw const *self).cast_mut().cast(),
-            msg_controllen: length.min(CONTROL_LENGTH) as _,
+            msg_controllen: (header.msg_controllen as usize).min(CONTROL_LENGTH) as _,
             ..*header
         };
         // SAFETY: the header says how many bytes of this buffer, which is aligned
@@ -127,29 +146,12 @@ impl Control {
             // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a header that
             // lies within the buffer.
             let found = unsafe { message.as_ref() }?;
-            let length = found.cmsg_len as usize;
-            match (found.cmsg_level, found.cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO)
-                    if length >= message_length::<libc::in_pktinfo>() =>
-                {
-                    // SAFETY: the message has as many bytes of data, written by
-                    // the kernel, which CMSG_DATA points to; any bytes make this
-                    // structure of integers.
-                    let data = unsafe { libc::CMSG_DATA(message) }.cast::<libc::in_pktinfo>();
-                    // SAFETY: as above.
-                    return Asked::v4(unsafe { data.read_unaligned() });
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
-                    if length >= message_length::<libc::in6_pktinfo>() =>
-                {
-                    // SAFETY: as above.
-                    let data = unsafe { libc::CMSG_DATA(message) }.cast::<libc::in6_pktinfo>();
-                    // SAFETY: as above.
-                    return Asked::v6(unsafe { data.read_unaligned() });
-                }
-                // SAFETY: `message` came from these macros and this header.
-                _ => message = unsafe { libc::CMSG_NXTHDR(&raw const header, message) },
+            // SAFETY: so does what follows it, by its own length.
+            if let Some(asked) = unsafe { Asked::read(found, message.cast_const().cast()) } {
+                return asked;
             }
+            // SAFETY: `message` came from these macros and this header.
+            message = unsafe { libc::CMSG_NXTHDR(&raw const header, message) };
         }
         None
     }
@@ -200,6 +202,39 @@ const fn message_length<T>() -> usize {
 }
 
 impl Asked {
+    /// Reads a control message, with `at` pointing to its header; none if it is of
+    /// another kind, and none within if nothing can be sent from that address.
+    ///
+    /// # Safety
+    ///
+    /// As many bytes as the header says can be read from `at` on.
+    #[inline]
+    unsafe fn read(header: &libc::cmsghdr, at: *const Control) -> Option<Option<Self>> {
+        let at: *const libc::cmsghdr = at.cast();
+        let length = header.cmsg_len as usize;
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO)
+                if length >= message_length::<libc::in_pktinfo>() =>
+            {
+                // SAFETY: the message has as many bytes of data, which CMSG_DATA
+                // points to; any bytes make this structure of integers.
+                let data = unsafe { libc::CMSG_DATA(at) }.cast::<libc::in_pktinfo>();
+                // SAFETY: as above.
+                Some(Self::v4(unsafe { data.read_unaligned() }))
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
+                if length >= message_length::<libc::in6_pktinfo>() =>
+            {
+                // SAFETY: as above.
+                let data = unsafe { libc::CMSG_DATA(at) }.cast::<libc::in6_pktinfo>();
+                // SAFETY: as above.
+                Some(Self::v6(unsafe { data.read_unaligned() }))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
     fn v4(mut info: libc::in_pktinfo) -> Option<Self> {
         if info.ipi_spec_dst.s_addr == libc::INADDR_ANY {
             info.ipi_spec_dst = info.ipi_addr;
@@ -208,6 +243,7 @@ impl Asked {
         can_be_source(info.ipi_spec_dst.s_addr.to_ne_bytes()).then_some(Self::V4(info))
     }
 
+    #[inline]
     fn v6(mut info: libc::in6_pktinfo) -> Option<Self> {
         let is_usable = match info.ipi6_addr.s6_addr {
             [0xff, ..] => false,

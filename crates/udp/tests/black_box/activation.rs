@@ -77,12 +77,10 @@ fn any_number_of_passed_sockets_is_right_when_none_is_configured() {
     // this one has.
     let mut tracker = place.start_activated(SocketKind::Datagram, Some(&format!("{unit}:{unit}")));
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
+    tracker.daemon.wait_for_log("with 1 worker");
     tracker.daemon.wait_until_ready();
     let log = tracker.daemon.log();
-    assert!(
-        log.contains("with 1 worker") && !log.contains("systemctl"),
-        "{log}"
-    );
+    assert!(!log.contains("systemctl"), "{log}");
 }
 
 #[test]

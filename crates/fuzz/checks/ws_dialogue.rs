@@ -486,7 +486,7 @@ impl World {
             self.drive(number);
         }
         self.check_counts();
-        assert!(self.workers.iter().all(|worker| worker.len() == 0));
+        assert!(self.workers.iter().all(|worker| worker.is_empty()));
     }
 }
 

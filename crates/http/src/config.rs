@@ -1,8 +1,8 @@
 //! The configuration of `aquatic-http`, as its user writes it.
 //!
 //! The doc comments of keys are what users read: in the default file, in the
-//! manual page and in the NixOS options. [`Settings`](crate::settings::Settings)
-//! is what the daemon works with.
+//! manual page and in the NixOS options. [`Settings`] is what the daemon works
+//! with.
 
 use std::path::PathBuf;
 

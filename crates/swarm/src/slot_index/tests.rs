@@ -1,3 +1,5 @@
+//! The index against what it should hold, and how far look-ups go in it.
+
 use super::*;
 
 #[test]

@@ -10,9 +10,14 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, Scraped, Swarm, SwarmTotals, Sweep,
-    TorrentWalk, Usage, WebSwarm, snapshot,
+    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, SwarmTotals, Sweep, TorrentWalk,
+    Usage, WebSwarm, snapshot,
 };
+
+mod fixture;
+mod kinds;
+
+use fixture::{Fixture, LIFETIME, info_hash, record, records, stored};
 
 /// Runs each function named below for all three kinds of peers.
 macro_rules! contract {
@@ -45,143 +50,6 @@ contract!(
     reports_damaged_blocks,
     holds_a_large_torrent,
 );
-
-const LIFETIME: u16 = 1_200;
-
-/// A swarm and the randomness and time that its tests share.
-struct Fixture<const S: usize, const K: usize, const N: usize> {
-    swarm: Swarm<S, K, N>,
-    usage: Arc<Usage>,
-    random: fastrand::Rng,
-    now: u32,
-}
-
-/// The answer to an announce, with its peers copied.
-#[derive(Debug, PartialEq)]
-struct Reply<const S: usize> {
-    seeders: u32,
-    leechers: u32,
-    peers: Vec<[u8; S]>,
-}
-
-impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
-    fn new() -> Self {
-        Self::with(Limits::default())
-    }
-
-    fn with(limits: Limits) -> Self {
-        let usage = Arc::new(Usage::default());
-        Self {
-            swarm: Swarm::new(HashKey::new([9; 16]), limits, usage.clone()),
-            usage,
-            random: fastrand::Rng::with_seed(4),
-            now: 65_000,
-        }
-    }
-
-    fn announce(
-        &mut self,
-        torrent: u32,
-        peer: u32,
-        left: u32,
-        event: AnnounceEvent,
-        wanted: usize,
-    ) -> Result<Reply<S>, Refused> {
-        let announce = Announce {
-            record: record(peer),
-            is_seeder: left == 0,
-            event,
-            wanted,
-            now: self.now,
-            lifetime: LIFETIME,
-        };
-        let mut locked = self.swarm.lock(&info_hash(torrent));
-        let announced = locked.announce(&announce, &mut self.random)?;
-        let slices = announced.peers.slices();
-        let mut peers: Vec<[u8; S]> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        assert_eq!(peers.len(), announced.peers.len());
-        peers.sort_unstable();
-        Ok(Reply {
-            seeders: announced.seeders,
-            leechers: announced.leechers,
-            peers,
-        })
-    }
-
-    /// A leecher's announce without an event that wants everything.
-    fn leech(&mut self, torrent: u32, peer: u32) -> Reply<S> {
-        self.announce(torrent, peer, 1, AnnounceEvent::None, usize::MAX / 2)
-            .unwrap()
-    }
-
-    /// A leecher's announce that wants nobody.
-    fn leech_quietly(&mut self, torrent: u32, peer: u32) {
-        self.announce(torrent, peer, 1, AnnounceEvent::None, 0)
-            .unwrap();
-    }
-
-    fn seed(&mut self, torrent: u32, peer: u32) -> Reply<S> {
-        self.announce(torrent, peer, 0, AnnounceEvent::None, usize::MAX / 2)
-            .unwrap()
-    }
-
-    fn scrape(&self, torrent: u32) -> [u32; 3] {
-        let Scraped {
-            seeders,
-            leechers,
-            completed,
-        } = self.swarm.lock(&info_hash(torrent)).scrape();
-        [seeders, leechers, completed]
-    }
-
-    /// Sweeps once through everything; returns the number of steps.
-    fn sweep(&mut self, step: usize, allows: impl Fn(&InfoHash) -> bool) -> usize {
-        let mut sweep = Sweep::new();
-        let mut steps = 1;
-        while !sweep.step(&self.swarm, self.now, step, &allows) {
-            steps += 1;
-        }
-        steps
-    }
-
-    fn snapshot(&self) -> Vec<Vec<u8>> {
-        let mut walk = snapshot::SnapshotWalk::new();
-        let mut blocks = Vec::new();
-        loop {
-            let mut block = Vec::new();
-            if !walk.next_block(&self.swarm, self.now, &mut block) {
-                return blocks;
-            }
-            blocks.push(block);
-        }
-    }
-}
-
-/// What a snapshot carries over of the totals.
-fn stored<const S: usize, const K: usize, const N: usize>(
-    fixture: &Fixture<S, K, N>,
-) -> [usize; 3] {
-    let totals = fixture.swarm.totals();
-    [totals.torrents, totals.peers, totals.seeders]
-}
-
-fn info_hash(torrent: u32) -> InfoHash {
-    let mut bytes = [0; 20];
-    bytes[8..12].copy_from_slice(&torrent.to_be_bytes());
-    InfoHash(bytes)
-}
-
-fn record<const S: usize>(peer: u32) -> [u8; S] {
-    let mut bytes = [0; S];
-    // Addresses and networks differ from peer to peer, and ports are never 0.
-    bytes[..4].copy_from_slice(&peer.to_be_bytes());
-    bytes[S - 1] = 1;
-    bytes
-}
-
-fn records<const S: usize>(peers: impl IntoIterator<Item = u32>) -> Vec<[u8; S]> {
-    peers.into_iter().map(record).collect()
-}
 
 fn lists_others_but_not_the_announcing_peer<const S: usize, const K: usize, const N: usize>() {
     let mut fixture = Fixture::<S, K, N>::new();
@@ -708,91 +576,4 @@ fn holds_a_large_torrent<const S: usize, const K: usize, const N: usize>() {
     let steps = fixture.sweep(1, |_| true);
     assert!(steps > 1_024 + 70, "{count} peers took {steps} steps");
     assert_eq!(fixture.scrape(1), [0, count / 2, 0]);
-}
-
-#[test]
-fn ipv6_networks_share_a_cap() {
-    let mut fixture = Fixture::<18, 18, 1>::with(Limits {
-        max_peers_per_ip: NonZeroU32::new(1),
-        ..Limits::default()
-    });
-    let mut announce = |last_of_network: u8, last_of_address: u8| {
-        let mut record = [0x20; 18];
-        record[7] = last_of_network;
-        record[15] = last_of_address;
-        let announce = Announce {
-            record,
-            is_seeder: false,
-            event: AnnounceEvent::None,
-            wanted: 0,
-            now: 0,
-            lifetime: LIFETIME,
-        };
-        let mut locked = fixture.swarm.lock(&info_hash(1));
-        locked.announce(&announce, &mut fixture.random).is_ok()
-    };
-    assert!(announce(1, 1));
-    assert!(!announce(1, 2));
-    assert!(announce(2, 1));
-}
-
-#[test]
-fn a_newer_connection_owns_the_peer() {
-    let mut fixture = Fixture::<28, 20, 1>::new();
-    fixture.leech(1, 1);
-    let older = record::<28>(1);
-    let mut newer = older;
-    newer[27] = 2;
-    let announce = Announce {
-        record: newer,
-        is_seeder: false,
-        event: AnnounceEvent::None,
-        wanted: 10,
-        now: 0,
-        lifetime: LIFETIME,
-    };
-    let mut locked = fixture.swarm.lock(&info_hash(1));
-    let announced = locked.announce(&announce, &mut fixture.random).unwrap();
-    assert_eq!(announced.leechers, 0);
-    assert!(!locked.remove(&older));
-    assert_eq!(locked.scrape().leechers, 1);
-    assert!(locked.remove(&newer));
-    assert_eq!(locked.scrape().leechers, 0);
-}
-
-#[test]
-fn swarms_share_the_cap_on_torrents() {
-    let limits = Limits {
-        max_torrents: NonZeroUsize::new(1),
-        ..Limits::default()
-    };
-    let usage = Arc::new(Usage::default());
-    let key = HashKey::new([1; 16]);
-    let ipv4 = Ipv4Swarm::new(key, limits, usage.clone());
-    let ipv6 = Ipv6Swarm::new(key, limits, usage.clone());
-    let web = WebSwarm::new(key, limits, Arc::default());
-    let mut random = fastrand::Rng::with_seed(1);
-    macro_rules! is_ok {
-        ($swarm:ident) => {
-            $swarm
-                .lock(&info_hash(1))
-                .announce(
-                    &Announce {
-                        record: record(1),
-                        is_seeder: true,
-                        event: AnnounceEvent::None,
-                        wanted: 1,
-                        now: 0,
-                        lifetime: 1,
-                    },
-                    &mut random,
-                )
-                .is_ok()
-        };
-    }
-    assert!(is_ok!(ipv4));
-    assert!(!is_ok!(ipv6));
-    assert!(is_ok!(web));
-    assert!(is_ok!(ipv4));
-    assert_eq!(usage.live(), 1);
 }

@@ -1,0 +1,90 @@
+//! What holds for one kind of peers, or for several together.
+
+use super::*;
+
+#[test]
+fn ipv6_networks_share_a_cap() {
+    let mut fixture = Fixture::<18, 18, 1>::with(Limits {
+        max_peers_per_ip: NonZeroU32::new(1),
+        ..Limits::default()
+    });
+    let mut announce = |last_of_network: u8, last_of_address: u8| {
+        let mut record = [0x20; 18];
+        record[7] = last_of_network;
+        record[15] = last_of_address;
+        let announce = Announce {
+            record,
+            is_seeder: false,
+            event: AnnounceEvent::None,
+            wanted: 0,
+            now: 0,
+            lifetime: LIFETIME,
+        };
+        let mut locked = fixture.swarm.lock(&info_hash(1));
+        locked.announce(&announce, &mut fixture.random).is_ok()
+    };
+    assert!(announce(1, 1));
+    assert!(!announce(1, 2));
+    assert!(announce(2, 1));
+}
+
+#[test]
+fn a_newer_connection_owns_the_peer() {
+    let mut fixture = Fixture::<28, 20, 1>::new();
+    fixture.leech(1, 1);
+    let older = record::<28>(1);
+    let mut newer = older;
+    newer[27] = 2;
+    let announce = Announce {
+        record: newer,
+        is_seeder: false,
+        event: AnnounceEvent::None,
+        wanted: 10,
+        now: 0,
+        lifetime: LIFETIME,
+    };
+    let mut locked = fixture.swarm.lock(&info_hash(1));
+    let announced = locked.announce(&announce, &mut fixture.random).unwrap();
+    assert_eq!(announced.leechers, 0);
+    assert!(!locked.remove(&older));
+    assert_eq!(locked.scrape().leechers, 1);
+    assert!(locked.remove(&newer));
+    assert_eq!(locked.scrape().leechers, 0);
+}
+
+#[test]
+fn swarms_share_the_cap_on_torrents() {
+    let limits = Limits {
+        max_torrents: NonZeroUsize::new(1),
+        ..Limits::default()
+    };
+    let usage = Arc::new(Usage::default());
+    let key = HashKey::new([1; 16]);
+    let ipv4 = Ipv4Swarm::new(key, limits, usage.clone());
+    let ipv6 = Ipv6Swarm::new(key, limits, usage.clone());
+    let web = WebSwarm::new(key, limits, Arc::default());
+    let mut random = fastrand::Rng::with_seed(1);
+    macro_rules! is_ok {
+        ($swarm:ident) => {
+            $swarm
+                .lock(&info_hash(1))
+                .announce(
+                    &Announce {
+                        record: record(1),
+                        is_seeder: true,
+                        event: AnnounceEvent::None,
+                        wanted: 1,
+                        now: 0,
+                        lifetime: 1,
+                    },
+                    &mut random,
+                )
+                .is_ok()
+        };
+    }
+    assert!(is_ok!(ipv4));
+    assert!(!is_ok!(ipv6));
+    assert!(is_ok!(web));
+    assert!(is_ok!(ipv4));
+    assert_eq!(usage.live(), 1);
+}

@@ -34,6 +34,9 @@ const LIFE: Duration = Duration::from_secs(120);
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
 
+/// What was sent is repeated up to so many bytes: each time can double it.
+const MOST_SENT: usize = 1 << 17;
+
 /// Steps of one script.
 const MOST_STEPS: usize = 300;
 
@@ -215,7 +218,7 @@ impl World {
             4 => self.deliver(1.min(length)),
             5 if place < length => self.sent[place] ^= 1 << (argument % 8),
             6 => drop(self.sent.drain(place..length.min(place + 1 + argument % 7))),
-            7 => self.sent.extend_from_within(place..),
+            7 if length < MOST_SENT => self.sent.extend_from_within(place..),
             8 => self.sent.rotate_left(place),
             9 => self.sent.extend(script.take(argument % 32)),
             10 | 11 => {

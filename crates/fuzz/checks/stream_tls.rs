@@ -37,6 +37,10 @@ const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
 /// What was sent is repeated up to so many bytes: each time can double it.
 const MOST_SENT: usize = 1 << 17;
 
+/// How often a client renews its keys: rustls ends connections of who does so more
+/// than 32 times in a row.
+const MOST_RENEWALS: usize = 30;
+
 /// Steps of one script.
 const MOST_STEPS: usize = 300;
 
@@ -148,6 +152,8 @@ struct World {
     told: Vec<u8>,
     /// Whether nothing happened that could keep what is said from being heard.
     is_clean: bool,
+    /// How often the client has renewed its keys.
+    renewals: usize,
     now: Instant,
 }
 
@@ -200,6 +206,7 @@ impl World {
             heard,
             told: Vec::new(),
             is_clean: true,
+            renewals: 0,
             now,
         };
         world.drive();
@@ -288,9 +295,11 @@ impl World {
     fn renew_keys(&mut self) {
         if let Client::Library(client) = &mut self.client
             && !client.is_handshaking()
+            && self.renewals < MOST_RENEWALS
         {
             // TLS 1.2 has no way to.
             let _ = client.refresh_traffic_keys();
+            self.renewals += 1;
         }
     }
 

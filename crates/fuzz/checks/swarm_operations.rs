@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::snapshot::{SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, HashKey, Limits, MAX_LIFETIME_SECONDS, Probes, Refused, Swarm, Sweep, TorrentWalk,
-    Usage, WebSwarm,
+    Announce, HashKey, Limits, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Refused, Swarm, Sweep,
+    TorrentWalk, Usage, WebSwarm,
 };
 
 /// How many torrents there can be: dozens of buckets of their shard's table.
@@ -424,11 +424,9 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             .retain(|_, model| !model.peers.is_empty() || model.downloads > 0);
         Contents::of(&self.swarm, self.now).compare(self);
 
-        // Memory and look-ups.
-        let probes = self.swarm.probes();
-        assert!(probes.longest <= Probes::MOST);
-        assert_eq!(probes.entries as usize, self.live());
-        assert!(probes.buckets as usize <= self.live() / 6 + 1);
+        // Memory.
+        let most = self.live() * PLACES_PER_TORRENT + 7 * self.swarm.shard_count();
+        assert!(self.swarm.places() <= most);
         let max = self
             .limits
             .max_torrents
@@ -444,7 +442,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let mut sweep = Sweep::new();
         while !sweep.step(&self.swarm, self.now, 1_000, |_| false) {}
         assert_eq!((self.usage.live(), self.usage.retired()), (0, 0));
-        assert_eq!(self.swarm.probes(), Probes::default());
+        assert_eq!(self.swarm.places(), 0);
     }
 
     fn live(&self) -> usize {

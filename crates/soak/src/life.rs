@@ -9,7 +9,7 @@ use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::config::AccessListSettings;
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{Housekeeping, Probes, Swarm, Swarms};
+use aquatic_swarm::{Housekeeping, PLACES_PER_TORRENT, Swarm, Swarms};
 use tempfile::TempDir;
 
 use crate::calendar::{Calendar, DAY};
@@ -17,9 +17,6 @@ use crate::universe::info_hash;
 
 /// Seconds between two walks of the housekeeping.
 pub const CLEANING_INTERVAL: u64 = 120;
-
-/// Entries and buckets that a look-up in the table of torrents may see on average.
-const MOST_PROBES: f64 = 2.0;
 
 /// What happens to a tracker at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,12 +197,12 @@ pub fn load<const S: usize, const K: usize, const N: usize>(
     total
 }
 
-/// Asserts that look-ups of torrents stay short.
+/// Asserts that the tables of torrents are not larger than what they hold.
 ///
 /// # Panics
-/// When they do not.
-pub fn assert_short(probes: &Probes) {
-    assert!(probes.longest <= Probes::MOST, "{probes:?}");
-    assert!(probes.mean_hit() <= MOST_PROBES, "{probes:?}");
-    assert!(probes.mean_miss() <= MOST_PROBES, "{probes:?}");
+/// When they are.
+pub fn assert_small<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) {
+    let torrents = swarm.totals().torrents;
+    let most = torrents * PLACES_PER_TORRENT + 7 * swarm.shard_count();
+    assert!(swarm.places() <= most, "{} > {most}", swarm.places());
 }

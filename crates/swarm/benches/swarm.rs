@@ -15,9 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Probes, Sweep, Usage, in_turns,
-};
+use aquatic_swarm::{Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Sweep, Usage, in_turns};
 use hashbrown::HashTable;
 
 /// Announces that are looked up together, as `aquatic-udp` does.
@@ -193,19 +191,19 @@ fn steady_torrents(level: u32, scale: &Scale) {
     for &torrent in &torrents {
         announce_one(&swarm, &Request::new(torrent, 1), &mut random);
     }
-    let new = swarm.probes();
-    let mut longest = new.longest;
+    let new = LookUps::measure(&swarm, &torrents, scale);
+    let mut longest = Duration::ZERO;
     for arriving in 0..scale.churn {
         let torrent = &mut torrents[random.usize(0..level as usize)];
         leave(&swarm, &Request::new(*torrent, 1), &mut random);
         *torrent = level + arriving;
+        let start = Instant::now();
         announce_one(&swarm, &Request::new(*torrent, 1), &mut random);
-        if arriving % (scale.churn / 20) == 0 {
-            longest = longest.max(swarm.probes().longest);
-        }
+        longest = longest.max(start.elapsed());
     }
-    let old = swarm.probes();
-    assert_eq!(old.entries, u64::from(level));
+    let old = LookUps::measure(&swarm, &torrents, scale);
+    assert_eq!(swarm.totals().torrents, level as usize);
+    let places = swarm.places();
     // Nothing is left of it in the way of the next level.
     while !Sweep::new().step(&swarm, 100_000, usize::MAX, |_| true) {}
     report(
@@ -213,14 +211,48 @@ fn steady_torrents(level: u32, scale: &Scale) {
         &[
             f64::from(level),
             f64::from(scale.churn),
-            new.mean_hit(),
-            old.mean_hit(),
-            new.mean_miss(),
-            old.mean_miss(),
-            old.longest.max(longest) as f64,
-            Probes::MOST as f64,
+            new.present,
+            old.present,
+            new.absent,
+            old.absent,
+            longest.as_secs_f64() * 1e6,
+            places as f64 / f64::from(level),
         ],
     );
+}
+
+/// What look-ups cost, in nanoseconds, with the lock.
+struct LookUps {
+    present: f64,
+    absent: f64,
+}
+
+impl LookUps {
+    fn measure(swarm: &Ipv4Swarm, torrents: &[u32], scale: &Scale) -> Self {
+        let mut random = fastrand::Rng::with_seed(5);
+        let present: Vec<Request> = (0..scale.announces / 4)
+            .map(|_| Request::new(torrents[random.usize(0..torrents.len())], 1))
+            .collect();
+        let absent: Vec<Request> = (0..scale.announces / 4)
+            .map(|_| Request::new(random.u32(1 << 31..), 1))
+            .collect();
+        let time = |requests: &[Request], are_found: bool| {
+            let mut times = Vec::new();
+            for _ in 0..scale.runs {
+                times.push(nanoseconds(requests.len(), || {
+                    for request in requests {
+                        let found = swarm.lock(&request.info_hash).scrape();
+                        assert_eq!(found.leechers + found.seeders > 0, are_found);
+                    }
+                }));
+            }
+            median(&mut times)
+        };
+        Self {
+            present: time(&present, true),
+            absent: time(&absent, false),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -54,7 +54,7 @@ pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced};
-pub use slot_index::Probes;
+pub use slot_index::PLACES_PER_TORRENT;
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
 pub use torrent::Scraped;

@@ -141,9 +141,7 @@ impl Part {
         let slot = self.torrents.len();
         let torrents = &self.torrents;
         let hash_of = |other: usize| key.hash::<20>(&torrents[other].info_hash.0);
-        if self.index.insert(hash, slot, hash_of).is_err() {
-            return;
-        }
+        self.index.insert(hash, slot, hash_of);
         if slot == self.torrents.capacity() {
             // By a quarter, because there may be many.
             self.torrents.reserve_exact(slot / 4 + 4);

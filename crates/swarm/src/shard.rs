@@ -10,7 +10,7 @@ use crate::limits::{Limits, Refused, Usage};
 use crate::peers::{Peers, View};
 use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
-use crate::slot_index::{MAX_SLOTS, Probes, SlotIndex};
+use crate::slot_index::{MAX_SLOTS, SlotIndex};
 use crate::torrent::{Scraped, Torrent, Torrents};
 
 /// What a peer says when it announces.
@@ -94,8 +94,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             .find(hash, |slot| self.torrents.at(slot).info_hash == *info_hash)
     }
 
-    pub(crate) fn probes(&self) -> Probes {
-        self.index.probes()
+    pub(crate) fn places(&self) -> usize {
+        self.index.places()
     }
 
     pub(crate) fn torrents(&self) -> &Torrents<S, K, N> {
@@ -334,13 +334,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         }
         let torrents = &self.torrents;
         let hash_of = |other: usize| rules.key.hash::<20>(&torrents.at(other).info_hash.0);
-        if self.index.insert(hash, slot, hash_of).is_err() {
-            rules.usage.remove_live();
-            if let Some(addresses) = rules.addresses {
-                addresses.remove(first);
-            }
-            return Err(Refused::Torrents);
-        }
+        self.index.insert(hash, slot, hash_of);
 
         let downloads = rules.retired.take(info_hash, hash, rules.key, rules.usage);
         self.torrents.push(Torrent {

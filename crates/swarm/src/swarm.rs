@@ -10,7 +10,6 @@ use crate::hash_key::HashKey;
 use crate::limits::{Limits, Refused, Usage};
 use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Rules, Shard};
-use crate::slot_index::Probes;
 use crate::torrent::Scraped;
 
 /// The fewest shards: enough that two workers seldom meet, and that a shard's
@@ -119,13 +118,14 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         totals
     }
 
-    /// How far look-ups of torrents go, locking one shard at a time.
-    pub fn probes(&self) -> Probes {
-        let mut probes = Probes::default();
-        for number in 0..self.shards.len() {
-            probes += self.lock_number(number).probes();
-        }
-        probes
+    /// Places, vacant or not, in the tables that find torrents: at most
+    /// [`PLACES_PER_TORRENT`] for each, and seven more for each shard. Locks one
+    /// shard at a time.
+    pub fn places(&self) -> usize {
+        let numbers = 0..self.shards.len();
+        numbers
+            .map(|number| self.lock_number(number).places())
+            .sum()
     }
 
     /// How many shards there are.

@@ -284,7 +284,7 @@ impl Run {
         self.model
             .peers(&self.calendar)
             .assert(totals.peers, &totals);
-        life::assert_short(&self.state.swarms.ipv4.probes());
+        life::assert_small(&self.state.swarms.ipv4);
         assert_eq!(self.network.len(), self.kept.len() + self.doomed.len());
         self.days.note(self.calendar.seconds() / DAY);
     }

@@ -417,8 +417,8 @@ impl Run {
         self.models[1]
             .peers(&self.calendar)
             .assert(ipv6.peers, &ipv6);
-        life::assert_short(&swarms.ipv4.probes());
-        life::assert_short(&swarms.ipv6.probes());
+        life::assert_small(&swarms.ipv4);
+        life::assert_small(&swarms.ipv6);
         assert_same_when_restored(&swarms.ipv4, now);
         assert_same_when_restored(&swarms.ipv6, now);
         self.days.note(self.calendar.seconds() / DAY);

@@ -437,7 +437,7 @@ impl Run {
     fn look(&mut self) {
         self.model.tidy(&self.calendar);
         for (swarm, (_, totals)) in self.state.swarms.all().zip(self.state.swarms.totals()) {
-            life::assert_short(&swarm.probes());
+            life::assert_small(swarm);
             let mut bounds = self.model.peers(&self.calendar);
             if self.state.swarms.all().count() > 1 {
                 bounds.least = 0;

@@ -92,26 +92,27 @@ pub(super) fn table(results: &Results) -> anyhow::Result<String> {
     writeln!(
         text,
         "### Look-ups in steady swarms\n\n\
-         Cache lines of the table that a look-up reads, when torrents were new, and after so \
-         many have come and gone one by one. No look-up can read more than the bound.\n\n\
-         | torrents | come and gone | present: new | present: after | absent: new | absent: after | longest | bound |\n\
+         Nanoseconds that a scrape takes, when torrents were new, and after so many have come \
+         and gone one by one; the longest announce of a new torrent meanwhile; and how many \
+         places a torrent has in the tables that find it.\n\n\
+         | torrents | come and gone | present: new | present: after | absent: new | absent: after | longest | places |\n\
          |--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for [
         torrents,
         churn,
-        new_hit,
-        hit,
-        new_miss,
-        miss,
+        new_present,
+        present,
+        new_absent,
+        absent,
         longest,
-        bound,
+        places,
     ] in results.all("steady")?
     {
         writeln!(
             text,
-            "| {torrents} | {churn} | {new_hit:.3} | {hit:.3} | {new_miss:.3} | {miss:.3} | \
-             {longest} | {bound} |"
+            "| {torrents} | {churn} | {new_present:.0} | {present:.0} | {new_absent:.0} | \
+             {absent:.0} | {longest:.0} µs | {places:.1} |"
         )?;
     }
     Ok(text)
@@ -139,7 +140,7 @@ mod tests {
     fn reads_what_the_benchmark_prints() {
         let lines = "memory 10 20 4000\none_by_one 100.5\nin_groups 50\n\
                      one_torrent 10 1 2 3.4\none_table 5\n\
-                     steady 12 100 1 1.05 1.1 1.25 3 7\nsteady 60 100 1 1 1 1 2 7";
+                     steady 12 100 50 51 30 31 3.3 1.5\nsteady 60 100 1 1 1 1 2 7";
         let results = Results(
             lines
                 .lines()
@@ -148,7 +149,7 @@ mod tests {
         );
         let table = table(&results).unwrap();
         assert!(table.contains("| memory of a torrent with its peers | 400.0 B |"));
-        assert!(table.contains("| 12 | 100 | 1.000 | 1.050 | 1.100 | 1.250 | 3 | 7 |"));
+        assert!(table.contains("| 12 | 100 | 50 | 51 | 30 | 31 | 3 µs | 1.5 |"));
         assert!(figures_of("memory ten").is_none());
         assert!(results.one::<2>("memory").is_err());
     }

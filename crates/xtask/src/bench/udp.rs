@@ -172,6 +172,7 @@ impl Bench<'_> {
             Row::pinned("50 % connect, 50 % announce", MIXED),
             Row::pinned("the same, at every address", MIXED).at_any_address(),
             Row::pinned("announce only", Shares(0, 1, 0)),
+            Row::pinned("announce only, at every address", Shares(0, 1, 0)).at_any_address(),
             Row::pinned("connect only", Shares(1, 0, 0)),
             Row::pinned("scrape only, 5 torrents each", Shares(0, 0, 1)),
         ];

@@ -12,6 +12,7 @@ mod recovery;
 mod reload;
 mod removal;
 mod rpm;
+mod upgrade;
 
 /// A test for every release.
 #[derive(Clone, Copy)]
@@ -79,7 +80,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares removal::what_remains_is_what_policy_wants),
         scenario!(Shares removal::failed_trackers_leave_nothing_behind),
         scenario!(Shares removal::an_operators_files_survive_every_purge),
-        scenario!(Shares removal::a_changed_configuration_is_kept),
+        scenario!(Shares removal::a_directory_that_cannot_be_removed_stops_no_purge),
+        scenario!(Shares upgrade::a_changed_configuration_is_kept),
+        scenario!(Shares upgrade::what_an_operator_has_stopped_stays_stopped),
+        scenario!(Shares upgrade::a_faulty_configuration_stops_no_upgrade),
         scenario!(Shares rpm::packages_are_installed_upgraded_and_removed),
     ]
 }

@@ -1,4 +1,4 @@
-//! Upgrades, removals and purges, as Debian's policy wants them.
+//! Removals and purges, as Debian's policy wants them.
 
 use std::fs;
 
@@ -80,6 +80,26 @@ pub(super) fn failed_trackers_leave_nothing_behind(environment: &Environment) {
     }
 }
 
+pub(super) fn a_directory_that_cannot_be_removed_stops_no_purge(environment: &Environment) {
+    let container = Container::with(environment, "aquatic-udp aquatic-http");
+    // File systems of their own, of which one is read-only.
+    container.succeed(
+        "systemctl stop aquatic-udp.socket aquatic-udp aquatic-http.socket aquatic-http
+         mount -t tmpfs tmpfs /var/lib/aquatic-udp
+         mount -t tmpfs tmpfs /var/lib/aquatic-http
+         touch /var/lib/aquatic-udp/aquatic-udp.snapshot /var/lib/aquatic-http/kept
+         mount -o remount,ro /var/lib/aquatic-http",
+    );
+    container.apt("purge --autoremove 'aquatic*'");
+    let left = container.succeed(
+        "dpkg --list 'aquatic*' | grep ^.[^n] || true; ls /var/lib/aquatic-udp /var/lib/aquatic-http",
+    );
+    assert_eq!(
+        left,
+        "/var/lib/aquatic-http:\nkept\n\n/var/lib/aquatic-udp:"
+    );
+}
+
 pub(super) fn an_operators_files_survive_every_purge(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp aquatic-http");
     let list = "/etc/aquatic/access-list";
@@ -105,21 +125,4 @@ pub(super) fn an_operators_files_survive_every_purge(environment: &Environment) 
     let left = container
         .succeed("find /etc/aquatic -mindepth 1; dpkg --list 'aquatic*' | grep ^.[^n] || true");
     assert_eq!(left, list);
-}
-
-pub(super) fn a_changed_configuration_is_kept(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp");
-    let file = "/etc/aquatic/aquatic-udp.toml";
-    container.replace(file, "max_response_peers = 30", "max_response_peers = 17");
-    let changed = fs::read_to_string(container.outside(file)).expect("it can be read");
-
-    container.copy_next(environment, &["aquatic-common", "aquatic-udp"]);
-    // The next version ships another file, about which dpkg would ask.
-    container.apt("-o Dpkg::Options::=--force-confold install /next/*.deb");
-    let kept = fs::read_to_string(container.outside(file)).expect("it can be read");
-    assert_eq!(kept, changed);
-    assert!(container.outside(&format!("{file}.dpkg-dist")).exists());
-    let effective = container.succeed(&format!("aquatic-udp -P -c {file}"));
-    assert!(effective.contains("max_response_peers = 17"), "{effective}");
-    Client::connect(container.client(), container.address(3000));
 }

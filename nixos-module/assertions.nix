@@ -13,7 +13,6 @@ let
 
   isInStore = path: lib.hasPrefix builtins.storeDir path;
   isBelow = directory: path: lib.hasPrefix "${lib.removeSuffix "/" directory}/" path;
-  stateDirectory = "/var/lib/${unit}";
 
   # What it writes, by the option that says where.
   written = {
@@ -22,7 +21,22 @@ let
   // lib.optionalAttrs (settings.scrape_exports.enable_scrape_exports or false) {
     "settings.scrape_exports.path" = settings.scrape_exports.path;
   };
-  writable = [ stateDirectory ] ++ lib.toList (serviceConfig.ReadWritePaths or [ ]);
+  # The paths of a directive: several may stand in one string, and signs before a path
+  # say what to do when it is missing, and where it is looked for.
+  pathsOf =
+    name:
+    let
+      words = builtins.split "[ \t\n]+" (toString (serviceConfig.${name} or ""));
+      isPath = word: builtins.isString word && word != "";
+    in
+    map (word: lib.head (builtins.match "[-+]*(.*)" word)) (lib.filter isPath words);
+  isStrict = (serviceConfig.ProtectSystem or false) == "strict";
+  # Directories that it can write to.
+  writable =
+    if isStrict then
+      map (name: "/var/lib/${name}") (pathsOf "StateDirectory") ++ pathsOf "ReadWritePaths"
+    else
+      [ "/" ];
 
   # What it reads.
   read = {
@@ -33,11 +47,18 @@ let
     "settings.network.tls_private_key_path" = network.tls_private_key_path;
   };
   # Directories that ProtectHome= hides.
-  homes = lib.optionals (serviceConfig.ProtectHome == true) [
-    "/home"
-    "/root"
-    "/run/user"
-  ];
+  homes =
+    lib.optionals
+      (builtins.elem (serviceConfig.ProtectHome or false) [
+        true
+        "yes"
+        "tmpfs"
+      ])
+      [
+        "/home"
+        "/root"
+        "/run/user"
+      ];
 in
 [
   {
@@ -78,8 +99,8 @@ in
 ++ lib.mapAttrsToList (name: path: {
   assertion = path == "" || lib.any (directory: isBelow directory path) writable;
   message = ''
-    ${option}.${name}: the service can write to nothing but ${stateDirectory}, so
-    ${path} has to be in it. To allow another directory, add it to
+    ${option}.${name}: the service can write to nothing but ${toString writable},
+    and not to ${path}. To allow another directory, add it to
     systemd.services.${unit}.serviceConfig.ReadWritePaths.
   '';
 }) written

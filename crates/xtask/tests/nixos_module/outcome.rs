@@ -338,16 +338,29 @@ fn assertions_say_what_is_wrong() {
             error.contains("`services.aquatic.udp.settings.access_list.mode'"),
             "{error}"
         );
-        // What a host allows is allowed.
-        nix::outcome(
-            &lib,
-            "{ services.aquatic = { enable = true; \
-             udp.settings.snapshot.path = \"/srv/tracker/snapshot\"; \
-             udp.accessList = { mode = \"deny\"; file = \"/home/operator/list\"; }; };
-             systemd.services.aquatic-udp.serviceConfig = { ReadWritePaths = [ \"/srv/tracker\" ]; \
-             ProtectHome = { _type = \"override\"; priority = 50; content = \"read-only\"; }; }; }",
-        )
-        .unwrap();
+        // What a host allows is allowed, however it says so.
+        let forced =
+            |value: &str| format!("{{ _type = \"override\"; priority = 50; content = {value}; }}");
+        for allowed in [
+            "ReadWritePaths = [ \"/srv/tracker\" ];",
+            "ReadWritePaths = [ \"-/srv/other /srv/tracker/\" ];",
+            "ReadWritePaths = \"/srv/other -/srv\";",
+            &format!("ProtectSystem = {};", forced("\"full\"")),
+            &format!("ProtectSystem = {};", forced("false")),
+        ] {
+            nix::outcome(
+                &lib,
+                &format!(
+                    "{{ services.aquatic = {{ enable = true; \
+                     udp.settings.snapshot.path = \"/srv/tracker/snapshot\"; \
+                     udp.accessList = {{ mode = \"deny\"; file = \"/home/operator/list\"; }}; }};
+                     systemd.services.aquatic-udp.serviceConfig = {{ {allowed} \
+                     ProtectHome = {}; }}; }}",
+                    forced("\"read-only\"")
+                ),
+            )
+            .unwrap_or_else(|error| panic!("{allowed}: {error}"));
+        }
         // An export that is off is not written.
         outcome(
             &lib,

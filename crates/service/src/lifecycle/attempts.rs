@@ -202,11 +202,14 @@ fn pause(kind: Kind, count: u32) -> Duration {
 
 fn look(path: &Path) -> Look {
     let data = fs::metadata(path).ok()?;
-    Some((data.mtime(), data.mtime_nsec(), data.size(), data.ino()))
+    // That of the last change of any kind: of rights and owners, too.
+    Some((data.ctime(), data.ctime_nsec(), data.size(), data.ino()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn seconds(kind: Kind, counts: std::ops::Range<u32>) -> Vec<u64> {
@@ -257,8 +260,13 @@ mod tests {
         // Failures count up, unless it had served for a while.
         second.failed(Kind::Other, "x", Some(Duration::from_secs(1)), &[]);
         assert_eq!(second.note.as_ref().unwrap().count, 2);
-        second.failed(Kind::Other, "x", Some(STEADY_AFTER), &[]);
-        assert_eq!(second.note.as_ref().unwrap().count, 1);
+        second.failed(Kind::Other, "x", Some(STEADY_AFTER), &[&config]);
+        let note = second.note.as_ref().unwrap();
+        assert_eq!(note.count, 1);
+        // What was wrong may be who may read the file.
+        assert!(!note.is_mended());
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(note.is_mended());
         second.forget();
         assert!(Attempts::at(Some(place)).note.is_none());
     }

@@ -4,7 +4,7 @@
 {
   unitConfig = {
     # A service that fails is started again for as long as it takes. A limit would
-    # end its sockets with it, and both would stay away when the cause is gone.
+    # stop its sockets, too, and both would stay stopped when the cause is gone.
     StartLimitIntervalSec = 0;
   };
   environment.AQUATIC_SOCKET_UNIT = "${unit}.socket";
@@ -12,18 +12,19 @@
     Type = "notify";
     Restart = "on-failure";
     RestartSec = "500ms";
-    # With this code the tracker refuses a configuration, which stays wrong until
-    # somebody mends it.
+    # The tracker exits with this code when its configuration is wrong, and it stays
+    # so until somebody mends it.
     RestartPreventExitStatus = 78;
-    # Failed starts are noted there. The next one, whether systemd or what arrives at
-    # the sockets has asked for it, then waits before it tries, ever longer and at most
-    # for a minute, or until the configuration has changed.
+    # Failed starts are noted in it. After one, the next start waits before it tries,
+    # longer each time and at most for a minute, or until the configuration has
+    # changed; it makes no difference whether systemd or a request at the sockets
+    # asked for it.
     RuntimeDirectory = unit;
     RuntimeDirectoryMode = "0750";
     RuntimeDirectoryPreserve = "yes";
-    # The workers themselves give the signs of life.
+    # The workers themselves answer for this.
     WatchdogSec = "30s";
-    # A large swarm takes some time to be read, and to be written.
+    # A large swarm takes some time to be read from disk, and to be written.
     TimeoutStartSec = "5min";
     TimeoutStopSec = "2min";
 
@@ -35,8 +36,8 @@
     # For the rings of io_uring, where a tracker uses it.
     LimitMEMLOCK = "64M";
 
-    # What a tracker has no need of. Not even the network: all its sockets are
-    # passed to it.
+    # What a tracker does not need is taken from it, even the network: all its
+    # sockets are passed to it.
     AmbientCapabilities = "";
     CapabilityBoundingSet = "";
     DevicePolicy = "closed";

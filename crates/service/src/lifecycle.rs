@@ -5,6 +5,7 @@
 //! | 0 | asked to stop, and stopped well; or printed or checked what was asked for |
 //! | 1 | the start, a worker, or the last snapshot failed |
 //! | 2 | the command line is wrong |
+//! | 75 | the socket unit has passed no sockets, and has to be started again |
 //! | 78 | the configuration is wrong, or a file or user that it names |
 //!
 //! The reason is always the last error in the log, and the last status line that
@@ -24,7 +25,7 @@ use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
-use crate::sockets::Transport;
+use crate::sockets::{NoSockets, Transport};
 use crate::{Daemon, generator, logging};
 
 mod attempts;
@@ -40,6 +41,10 @@ pub(crate) use supervisor::Content;
 /// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
 /// name it in `RestartPreventExitStatus=`.
 pub const EXIT_CONFIGURATION: u8 = 78;
+
+/// The exit code when the socket unit has passed no sockets: EX_TEMPFAIL of
+/// sysexits.h(3head). Units name it to have the socket unit started again.
+const EXIT_NO_SOCKETS: u8 = 75;
 
 /// Runs a daemon: all of its `main`. Started under its name with `-generator`
 /// behind, the program is a generator of systemd instead.
@@ -63,6 +68,7 @@ pub fn run<D: Daemon>() -> ExitCode {
             log::error!("{error:#}");
             ExitCode::from(match kind(&error) {
                 Kind::Configuration => EXIT_CONFIGURATION,
+                Kind::Other if error.is::<NoSockets>() => EXIT_NO_SOCKETS,
                 Kind::Other => EXIT_FAILURE,
             })
         }

@@ -32,7 +32,7 @@ pub use metrics::METRICS_NAME;
 pub(crate) use metrics::{metrics, metrics_unit};
 pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
-pub(crate) use unit::SOCKET_UNIT;
+pub(crate) use unit::{NoSockets, SOCKET_UNIT};
 use unit::{SocketUnit, differences, may_bind, mend};
 
 /// How long an address that is in use is left alone before it is tried again.

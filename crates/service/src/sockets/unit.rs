@@ -2,9 +2,7 @@
 //! configuration says.
 
 use std::env;
-use std::fmt::Write as _;
-
-use anyhow::bail;
+use std::fmt::{self, Write as _};
 
 use super::*;
 
@@ -148,15 +146,32 @@ pub(super) fn mend(unit: &str) -> String {
 /// Fails when a socket unit should have passed sockets: it loses them when its
 /// addresses change under it, until it is started again. A service that has such
 /// a unit is confined to what it is passed, so none can be opened here.
-pub(super) fn may_bind() -> anyhow::Result<()> {
-    if let Some(unit) = socket_unit() {
-        bail!(
-            "{unit} passed no sockets, as it does when its addresses have changed: {}",
-            mend(&unit)
-        );
+pub(super) fn may_bind() -> Result<(), NoSockets> {
+    match socket_unit() {
+        Some(unit) => Err(NoSockets { unit }),
+        None => Ok(()),
     }
-    Ok(())
 }
+
+/// The socket unit has passed no sockets, though it has its addresses from the
+/// configuration.
+#[derive(Debug)]
+pub(crate) struct NoSockets {
+    unit: String,
+}
+
+impl fmt::Display for NoSockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { unit } = self;
+        write!(
+            f,
+            "{unit} passed no sockets, as it does when its addresses have changed: {}",
+            mend(unit)
+        )
+    }
+}
+
+impl std::error::Error for NoSockets {}
 
 #[cfg(test)]
 mod tests {

@@ -253,7 +253,7 @@ fn a_unit_that_passes_no_sockets_is_refused() {
     let port = Port::reserve();
     let daemon = setup.start_unready(&format!("[network]\naddress = '{}'\n", port.ipv4()));
     let finished = daemon.wait(Duration::from_secs(20));
-    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.status.code(), Some(75));
     let said = &finished.stderr;
     assert!(
         said.contains("aquatic-test.socket passed no sockets"),

@@ -104,14 +104,28 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
     assert!(serves(&container, 3000) && !serves(&container, 4000));
     container.wait_for_log("aquatic-udp", &format!("`{MEND}` makes them agree"));
 
-    // Half of the right one.
+    // Half of the right one, as when an upgrade of something else reads the units again:
+    // the service gets no sockets, and has them opened as the file says.
     container.succeed("systemctl daemon-reload");
     container.fail("systemctl restart aquatic-udp");
     container.wait_for_log("aquatic-udp", "aquatic-udp.socket passed no sockets");
+    container.wait_for("the new address is served", || serves(&container, 4000));
+    assert!(!serves(&container, 3000));
+    container.wait_for("the service is active", || {
+        container.property("aquatic-udp", "ActiveState") == "active"
+    });
+    assert_eq!(container.failed_units(), "");
 
+    // The same, when it is not asked for by anybody.
+    container.replace(FILE, "0.0.0.0:4000", "0.0.0.0:5000");
+    container.succeed("systemctl daemon-reload");
+    container.succeed("systemctl kill --signal=KILL --kill-whom=main aquatic-udp");
+    container.wait_for("the new address is served", || serves(&container, 5000));
+    assert!(!serves(&container, 4000));
+
+    container.replace(FILE, "0.0.0.0:5000", "0.0.0.0:6000");
     container.succeed(MEND);
-    container.succeed("systemctl start aquatic-udp");
-    assert!(serves(&container, 4000) && !serves(&container, 3000));
+    assert!(serves(&container, 6000) && !serves(&container, 5000));
 }
 
 pub(super) fn figures_are_served(environment: &Environment) {

@@ -1,5 +1,5 @@
 # A whole host that is nothing but a tracker: every daemon, certificates, firewall,
-# kernel buffers, and figures for whoever is on the machine. Copy it, and put in
+# kernel buffers, and metrics on loopback addresses. Copy it, and put in
 # your own names, disks and mail address.
 _:
 let

@@ -90,7 +90,7 @@ let
     inherit (cfg) settings;
   };
   socketUnits = map (name: "${name}.socket") (lib.attrNames sockets);
-  # The socket for figures is none that the tracker needs.
+  # The tracker can do without the socket for metrics.
   wantedSocketUnits = builtins.filter (name: name != "${unit}.socket") socketUnits;
   # What tells sockets from those that are open.
   socketsName = "aquatic/${unit}.sockets";
@@ -318,7 +318,7 @@ in
     systemd.services."${unit}-sockets" = {
       description = "Open the sockets of ${unit} again when they have changed";
       wantedBy = [ "multi-user.target" ];
-      # Whether there is one for figures or not.
+      # Also when there are no metrics: this text never varies.
       after = [
         "${unit}.socket"
         "${unit}-metrics.socket"

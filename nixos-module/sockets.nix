@@ -1,5 +1,5 @@
 # The sockets that systemd opens for a daemon: one for each address and worker, and
-# one for figures. The same as what the generators of the packages for other
+# one for metrics. The same as what the generators of the packages for other
 # distributions make of a configuration, which a test compares.
 {
   lib,
@@ -51,7 +51,7 @@ in
 }
 // lib.optionalAttrs (settings.metrics.address != "") {
   "${unit}-metrics" = {
-    description = "Socket of ${unit} for figures";
+    description = "Metrics socket of ${unit}";
     partOf = [ "${unit}.socket" ];
     listenStreams = [ (plain settings.metrics.address) ];
     socketConfig = everySocket // {

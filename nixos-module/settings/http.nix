@@ -67,8 +67,8 @@
       type = lib.types.ints.between 1 2147483647;
       default = 1024;
       description = ''
-        Most connections that wait on each socket to be accepted. The system may
-        allow fewer (sysctl net.core.somaxconn).
+        Maximum number of connections that wait to be accepted, on each
+        socket. The system may allow fewer (sysctl net.core.somaxconn).
       '';
     };
     enable_tls = lib.mkOption {
@@ -106,18 +106,19 @@
       type = lib.types.ints.between 1 10000000;
       default = 50000;
       description = ''
-        Most connections that are open at the same time.
+        Maximum number of open connections.
       '';
     };
     max_connections_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 10000000;
       default = 1000;
       description = ''
-        Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-        has open at the same time. The default leaves room for the hundreds of
-        households behind one address of a provider, and lets no single source
-        use up max_connections. Trusted proxies have no limit; with a proxy that
-        says nothing of its clients, or a load test, raise it. 0: no limit.
+        Maximum number of open connections of one IPv4 address, or of one IPv6
+        network of 64 bits. The default leaves room for the hundreds of
+        households behind one address of a provider, and keeps a single source
+        from using up max_connections. Trusted proxies have no limit; raise it
+        for a proxy that does not name its clients, and for a load test. 0: no
+        limit.
       '';
     };
     handshake_timeout = lib.mkOption {
@@ -155,18 +156,18 @@
       type = lib.types.str;
       default = "X-Forwarded-For";
       description = ''
-        The header that names the client's address: X-Forwarded-For, X-Real-IP,
-        Forwarded, or another of the form of the first. Which letters are
-        capitals is all the same.
+        The header that names the client's address: X-Forwarded-For,
+        X-Real-IP, Forwarded, or another of the form of the first. It is
+        case-insensitive.
       '';
     };
     reverse_proxy_ip_header_format = lib.mkOption {
       type = lib.types.enum [ "last_address" ];
       default = "last_address";
       description = ''
-        What counts in that header.
+        What is taken from that header.
 
-        - `"last_address"`: The last address in it, which is what the nearest proxy says.
+        - `"last_address"`: The last address in it, which the nearest proxy has added.
       '';
     };
     proxy_protocol = lib.mkOption {
@@ -184,9 +185,9 @@
         "::1"
       ];
       description = ''
-        The proxies that are believed: IP addresses, or networks such as
-        10.0.0.0/8. What others say about whom they speak for is ignored, and
-        connections of others are refused when proxy_protocol is true.
+        Proxies that are trusted: IP addresses, or networks such as
+        10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
+        connections from others are refused.
       '';
     };
   };
@@ -196,14 +197,15 @@
       type = lib.types.ints.between 1 10000;
       default = 100;
       description = ''
-        Most torrents in one scrape; the rest of a longer one is not answered.
+        Maximum number of torrents in one scrape; the rest of a longer one is
+        not answered.
       '';
     };
     max_peers = lib.mkOption {
       type = lib.types.ints.between 1 10000;
       default = 50;
       description = ''
-        Most peers in one reply to an announce.
+        Maximum number of peers in a reply to an announce.
       '';
     };
     peer_announce_interval = lib.mkOption {
@@ -229,35 +231,35 @@
       type = lib.types.ints.between 1 1000000000;
       default = 10000000;
       description = ''
-        Most torrents that have peers. One with peers of both IPv4 and IPv6
-        counts twice. Of as many that have none, IPv4 and IPv6 each, download
-        counts are kept.
+        Maximum number of torrents with peers. One with peers of both IPv4 and
+        IPv6 counts twice. Download counts are kept of as many torrents
+        without peers, IPv4 and IPv6 each.
       '';
     };
     max_peers_per_torrent = lib.mkOption {
       type = lib.types.ints.between 1 100000000;
       default = 1000000;
       description = ''
-        Most peers of one torrent, IPv4 and IPv6 each.
+        Maximum number of peers of one torrent, IPv4 and IPv6 each.
       '';
     };
     max_peers_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 1000000000;
       default = 0;
       description = ''
-        Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-        have over all torrents. 0: no limit.
+        Maximum number of peers of one IPv4 address, or of one IPv6 network of
+        64 bits, over all torrents. 0: no limit.
       '';
     };
   };
-  # When to forget what is out of date.
+  # How long things are kept.
   cleaning = {
     torrent_cleaning_interval = lib.mkOption {
       type = lib.types.ints.between 1 3600;
       default = 120;
       description = ''
-        Seconds in which all torrents are gone through once, little by little,
-        and peers that are too old removed.
+        Seconds in which all torrents are looked through once, some at a time,
+        and peers that are too old are removed.
       '';
     };
     max_peer_age = lib.mkOption {
@@ -338,16 +340,16 @@
       '';
     };
   };
-  # Figures about the running service, over HTTP: /metrics for Prometheus,
+  # Metrics of the running service, over HTTP: /metrics for Prometheus,
   # /stats.json and /health.
   metrics = {
     address = lib.mkOption {
       type = lib.types.str;
       default = "";
       description = ''
-        Address and port to serve figures on, such as `127.0.0.1:9000` or
-        `[::1]:9000`. Everyone who reaches it can read them, so keep to a
-        loopback address. Empty: off.
+        Address and port to serve metrics on, such as `127.0.0.1:9000` or
+        `[::1]:9000`. Everyone who reaches it can read them, so use a loopback
+        address. Empty: off.
       '';
     };
     peer_clients = lib.mkOption {
@@ -374,7 +376,7 @@
       default = "";
       description = ''
         The file. Empty: under systemd, a file named after the daemon in its
-        state directory; otherwise none, and every start is an empty one.
+        state directory; otherwise none, and every start is without torrents.
       '';
     };
     interval_seconds = lib.mkOption {

@@ -41,11 +41,12 @@
         "[::]:3000"
       ];
       description = ''
-        IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-        address and `[::]` every IPv6 address of the machine, and a reply comes
-        from the one that was asked; IPv6 addresses never serve IPv4. Each worker has a socket for each address. The
-        socket unit of a packaged service, too, has its addresses from here. One
-        that you write yourself has its own, which are served instead of these.
+        IP address and port to serve, or a list of them. `0.0.0.0` is every
+        IPv4 address and `[::]` every IPv6 address of the machine, and a reply
+        comes from the one that was asked; IPv6 addresses never serve IPv4.
+        Each worker has a socket for each address. The socket unit of a
+        packaged service, too, has its addresses from here. One that you write
+        yourself has its own, which are served instead of these.
       '';
     };
     socket_recv_buffer_size = lib.mkOption {
@@ -64,15 +65,17 @@
       type = lib.types.ints.between 1 120;
       default = 70;
       description = ''
-        Most torrents in one scrape; the rest of a longer one is not answered.
+        Maximum number of torrents in one scrape; the rest of a longer one is
+        not answered.
       '';
     };
     max_response_peers = lib.mkOption {
       type = lib.types.ints.between 1 242;
       default = 30;
       description = ''
-        Most peers in one reply to an announce. A reply has to fit into one
-        datagram, so 79 is the most when an IPv6 address is served.
+        Maximum number of peers in a reply to an announce. A reply has to fit
+        into one datagram, so the maximum is 79 when an IPv6 address is
+        served.
       '';
     };
     peer_announce_interval = lib.mkOption {
@@ -90,35 +93,35 @@
       type = lib.types.ints.between 1 1000000000;
       default = 10000000;
       description = ''
-        Most torrents that have peers. One with peers of both IPv4 and IPv6
-        counts twice. Of as many that have none, IPv4 and IPv6 each, download
-        counts are kept.
+        Maximum number of torrents with peers. One with peers of both IPv4 and
+        IPv6 counts twice. Download counts are kept of as many torrents
+        without peers, IPv4 and IPv6 each.
       '';
     };
     max_peers_per_torrent = lib.mkOption {
       type = lib.types.ints.between 1 100000000;
       default = 1000000;
       description = ''
-        Most peers of one torrent, IPv4 and IPv6 each.
+        Maximum number of peers of one torrent, IPv4 and IPv6 each.
       '';
     };
     max_peers_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 1000000000;
       default = 0;
       description = ''
-        Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-        have over all torrents. 0: no limit.
+        Maximum number of peers of one IPv4 address, or of one IPv6 network of
+        64 bits, over all torrents. 0: no limit.
       '';
     };
   };
-  # When to forget what is out of date.
+  # How long things are kept.
   cleaning = {
     torrent_cleaning_interval = lib.mkOption {
       type = lib.types.ints.between 1 3600;
       default = 120;
       description = ''
-        Seconds in which all torrents are gone through once, little by little,
-        and peers that are too old removed.
+        Seconds in which all torrents are looked through once, some at a time,
+        and peers that are too old are removed.
       '';
     };
     max_peer_age = lib.mkOption {
@@ -199,16 +202,16 @@
       '';
     };
   };
-  # Figures about the running service, over HTTP: /metrics for Prometheus,
+  # Metrics of the running service, over HTTP: /metrics for Prometheus,
   # /stats.json and /health.
   metrics = {
     address = lib.mkOption {
       type = lib.types.str;
       default = "";
       description = ''
-        Address and port to serve figures on, such as `127.0.0.1:9000` or
-        `[::1]:9000`. Everyone who reaches it can read them, so keep to a
-        loopback address. Empty: off.
+        Address and port to serve metrics on, such as `127.0.0.1:9000` or
+        `[::1]:9000`. Everyone who reaches it can read them, so use a loopback
+        address. Empty: off.
       '';
     };
     peer_clients = lib.mkOption {
@@ -235,7 +238,7 @@
       default = "";
       description = ''
         The file. Empty: under systemd, a file named after the daemon in its
-        state directory; otherwise none, and every start is an empty one.
+        state directory; otherwise none, and every start is without torrents.
       '';
     };
     interval_seconds = lib.mkOption {
@@ -246,7 +249,8 @@
       '';
     };
   };
-  # A file that lists all torrents with their counts, written again and again.
+  # A file that lists all torrents with their counts, which is replaced
+  # regularly.
   scrape_exports = {
     enable_scrape_exports = lib.mkOption {
       type = lib.types.bool;

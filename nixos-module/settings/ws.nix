@@ -67,8 +67,8 @@
       type = lib.types.ints.between 1 2147483647;
       default = 1024;
       description = ''
-        Most connections that wait on each socket to be accepted. The system may
-        allow fewer (sysctl net.core.somaxconn).
+        Maximum number of connections that wait to be accepted, on each
+        socket. The system may allow fewer (sysctl net.core.somaxconn).
       '';
     };
     enable_tls = lib.mkOption {
@@ -109,41 +109,43 @@
       type = lib.types.ints.between 4096 16777216;
       default = 65536;
       description = ''
-        Most bytes of a message. An announce with ten offers has 10 to 50
-        thousand.
+        Maximum length of a message, in bytes. An announce with ten offers has
+        10,000 to 50,000.
       '';
     };
     websocket_max_frame_size = lib.mkOption {
       type = lib.types.ints.between 4096 16777216;
       default = 65536;
       description = ''
-        Most bytes of a frame; a message may consist of several.
+        Maximum length of a frame, in bytes; a message may consist of several.
       '';
     };
     max_unsent_bytes = lib.mkOption {
       type = lib.types.ints.between 16384 268435456;
       default = 131072;
       description = ''
-        Most bytes that wait for a client to take them. One for which more wait,
-        as it does not read what others send it, is cut off.
+        Maximum number of bytes that wait for a client to read them. The
+        connection of a client that does not read what others send it is
+        closed when more wait.
       '';
     };
     max_connections = lib.mkOption {
       type = lib.types.ints.between 1 10000000;
       default = 50000;
       description = ''
-        Most connections that are open at the same time.
+        Maximum number of open connections.
       '';
     };
     max_connections_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 10000000;
       default = 1000;
       description = ''
-        Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-        has open at the same time. The default leaves room for the hundreds of
-        households behind one address of a provider, and lets no single source
-        use up max_connections. Trusted proxies have no limit; with a proxy that
-        says nothing of its clients, or a load test, raise it. 0: no limit.
+        Maximum number of open connections of one IPv4 address, or of one IPv6
+        network of 64 bits. The default leaves room for the hundreds of
+        households behind one address of a provider, and keeps a single source
+        from using up max_connections. Trusted proxies have no limit; raise it
+        for a proxy that does not name its clients, and for a load test. 0: no
+        limit.
       '';
     };
     handshake_timeout = lib.mkOption {
@@ -182,18 +184,18 @@
       type = lib.types.str;
       default = "X-Forwarded-For";
       description = ''
-        The header that names the client's address: X-Forwarded-For, X-Real-IP,
-        Forwarded, or another of the form of the first. Which letters are
-        capitals is all the same.
+        The header that names the client's address: X-Forwarded-For,
+        X-Real-IP, Forwarded, or another of the form of the first. It is
+        case-insensitive.
       '';
     };
     reverse_proxy_ip_header_format = lib.mkOption {
       type = lib.types.enum [ "last_address" ];
       default = "last_address";
       description = ''
-        What counts in that header.
+        What is taken from that header.
 
-        - `"last_address"`: The last address in it, which is what the nearest proxy says.
+        - `"last_address"`: The last address in it, which the nearest proxy has added.
       '';
     };
     proxy_protocol = lib.mkOption {
@@ -211,9 +213,9 @@
         "::1"
       ];
       description = ''
-        The proxies that are believed: IP addresses, or networks such as
-        10.0.0.0/8. What others say about whom they speak for is ignored, and
-        connections of others are refused when proxy_protocol is true.
+        Proxies that are trusted: IP addresses, or networks such as
+        10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
+        connections from others are refused.
       '';
     };
   };
@@ -223,14 +225,16 @@
       type = lib.types.ints.between 1 10000;
       default = 255;
       description = ''
-        Most torrents in one scrape; the rest of a longer one is not answered.
+        Maximum number of torrents in one scrape; the rest of a longer one is
+        not answered.
       '';
     };
     max_offers = lib.mkOption {
       type = lib.types.ints.between 1 1000;
       default = 10;
       description = ''
-        Most offers of one announce that are relayed, each to another peer.
+        Maximum number of offers of one announce that are relayed, each to
+        another peer.
       '';
     };
     peer_announce_interval = lib.mkOption {
@@ -255,43 +259,43 @@
       type = lib.types.ints.between 1 1000000000;
       default = 1000000;
       description = ''
-        Most torrents that have peers. With protocol.separate_families, one with
-        peers of both counts twice. Of as many that have none, download counts
-        are kept.
+        Maximum number of torrents with peers. With
+        protocol.separate_families, one with peers of both counts twice.
+        Download counts are kept of as many torrents without peers.
       '';
     };
     max_peers_per_torrent = lib.mkOption {
       type = lib.types.ints.between 1 100000000;
       default = 1000000;
       description = ''
-        Most peers of one torrent; with protocol.separate_families, of each
-        family.
+        Maximum number of peers of one torrent; with
+        protocol.separate_families, of each family.
       '';
     };
     max_peers_per_ip = lib.mkOption {
       type = lib.types.ints.between 0 1000000000;
       default = 0;
       description = ''
-        Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-        have over all torrents. 0: no limit.
+        Maximum number of peers of one IPv4 address, or of one IPv6 network of
+        64 bits, over all torrents. 0: no limit.
       '';
     };
     max_torrents_per_connection = lib.mkOption {
       type = lib.types.ints.between 1 1000000;
       default = 5000;
       description = ''
-        Most torrents that are announced over one connection.
+        Maximum number of torrents that are announced over one connection.
       '';
     };
   };
-  # When to forget what is out of date.
+  # How long things are kept.
   cleaning = {
     torrent_cleaning_interval = lib.mkOption {
       type = lib.types.ints.between 1 3600;
       default = 30;
       description = ''
-        Seconds in which all torrents are gone through once, little by little,
-        and peers that are too old removed.
+        Seconds in which all torrents are looked through once, some at a time,
+        and peers that are too old are removed.
       '';
     };
     max_peer_age = lib.mkOption {
@@ -313,16 +317,16 @@
       type = lib.types.ints.between 2 86400;
       default = 180;
       description = ''
-        Seconds without a sign of life after which a connection is closed.
-        Halfway through, a ping asks for one.
+        A connection is closed when nothing has arrived over it for so many
+        seconds. A ping is sent after half of them.
       '';
     };
     close_after_tls_update_grace_period = lib.mkOption {
       type = lib.types.ints.between 0 31536000;
       default = 216000;
       description = ''
-        Seconds after which, when the certificate was exchanged for another,
-        connections that still use the old one are closed.
+        Seconds after a certificate was replaced by another until connections
+        that still use the old one are closed.
       '';
     };
   };
@@ -388,16 +392,16 @@
       '';
     };
   };
-  # Figures about the running service, over HTTP: /metrics for Prometheus,
+  # Metrics of the running service, over HTTP: /metrics for Prometheus,
   # /stats.json and /health.
   metrics = {
     address = lib.mkOption {
       type = lib.types.str;
       default = "";
       description = ''
-        Address and port to serve figures on, such as `127.0.0.1:9000` or
-        `[::1]:9000`. Everyone who reaches it can read them, so keep to a
-        loopback address. Empty: off.
+        Address and port to serve metrics on, such as `127.0.0.1:9000` or
+        `[::1]:9000`. Everyone who reaches it can read them, so use a loopback
+        address. Empty: off.
       '';
     };
     peer_clients = lib.mkOption {
@@ -425,7 +429,7 @@
       default = "";
       description = ''
         The file. Empty: under systemd, a file named after the daemon in its
-        state directory; otherwise none, and every start is an empty one.
+        state directory; otherwise none, and every start is without torrents.
       '';
     };
     interval_seconds = lib.mkOption {

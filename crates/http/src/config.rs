@@ -36,14 +36,14 @@ pub struct Config {
     pub protocol: ProtocolConfig,
     /// Bounds on memory. Announces beyond them get an error as their reply.
     pub limits: LimitsConfig,
-    /// When to forget what is out of date.
+    /// How long things are kept.
     pub cleaning: CleaningConfig,
     /// What to become when started as root, once the sockets are open.
     /// Not needed under systemd, which starts the service as its own user.
     pub privileges: PrivilegesConfig,
     /// Which torrents are served.
     pub access_list: AccessListConfig,
-    /// Figures about the running service, over HTTP: /metrics for Prometheus,
+    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
     /// /stats.json and /health.
     pub metrics: MetricsConfig,
     /// The file that keeps torrents and peers across restarts.
@@ -63,8 +63,8 @@ pub struct NetworkConfig {
     pub address: Addresses,
     /// What drives the connections.
     pub event_loop: EventLoopConfig,
-    /// Most connections that wait on each socket to be accepted. The system may
-    /// allow fewer (sysctl net.core.somaxconn).
+    /// Maximum number of connections that wait to be accepted, on each
+    /// socket. The system may allow fewer (sysctl net.core.somaxconn).
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::BACKLOG.end())))]
     pub tcp_backlog: usize,
     /// Whether connections are encrypted, which makes this a tracker for
@@ -78,14 +78,15 @@ pub struct NetworkConfig {
     pub tls_private_key_path: PathBuf,
     /// Whether a connection may be used for several requests.
     pub keep_alive: bool,
-    /// Most connections that are open at the same time.
+    /// Maximum number of open connections.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
     pub max_connections: usize,
-    /// Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-    /// has open at the same time. The default leaves room for the hundreds of
-    /// households behind one address of a provider, and lets no single source
-    /// use up max_connections. Trusted proxies have no limit; with a proxy that
-    /// says nothing of its clients, or a load test, raise it. 0: no limit.
+    /// Maximum number of open connections of one IPv4 address, or of one IPv6
+    /// network of 64 bits. The default leaves room for the hundreds of
+    /// households behind one address of a provider, and keeps a single source
+    /// from using up max_connections. Trusted proxies have no limit; raise it
+    /// for a proxy that does not name its clients, and for a load test. 0: no
+    /// limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
     pub max_connections_per_ip: usize,
     /// Seconds in which a connection has to complete its TLS handshake, and its
@@ -102,18 +103,18 @@ pub struct NetworkConfig {
     /// Whether the tracker is reached through a reverse proxy that names the
     /// client's address in a header.
     pub runs_behind_reverse_proxy: bool,
-    /// The header that names the client's address: X-Forwarded-For, X-Real-IP,
-    /// Forwarded, or another of the form of the first. Which letters are
-    /// capitals is all the same.
+    /// The header that names the client's address: X-Forwarded-For,
+    /// X-Real-IP, Forwarded, or another of the form of the first. It is
+    /// case-insensitive.
     pub reverse_proxy_ip_header_name: String,
-    /// What counts in that header.
+    /// What is taken from that header.
     pub reverse_proxy_ip_header_format: AddressHeaderFormat,
     /// Whether each connection begins with a header of the PROXY protocol,
     /// version 1 or 2, as HAProxy sends it.
     pub proxy_protocol: bool,
-    /// The proxies that are believed: IP addresses, or networks such as
-    /// 10.0.0.0/8. What others say about whom they speak for is ignored, and
-    /// connections of others are refused when proxy_protocol is true.
+    /// Proxies that are trusted: IP addresses, or networks such as
+    /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
+    /// connections from others are refused.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -146,10 +147,11 @@ impl Default for NetworkConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Most torrents in one scrape; the rest of a longer one is not answered.
+    /// Maximum number of torrents in one scrape; the rest of a longer one is
+    /// not answered.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
     pub max_scrape_torrents: usize,
-    /// Most peers in one reply to an announce.
+    /// Maximum number of peers in a reply to an announce.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS.end())))]
     pub max_peers: usize,
     /// Seconds that clients are told to wait before they announce again. Public
@@ -173,13 +175,13 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// When to forget what is out of date.
+/// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are gone through once, little by little,
-    /// and peers that are too old removed.
+    /// Seconds in which all torrents are looked through once, some at a time,
+    /// and peers that are too old are removed.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
     pub torrent_cleaning_interval: u32,
     /// Seconds after its last announce that a peer is forgotten. Should be

@@ -124,7 +124,7 @@ fn after_help(program: &Program) -> String {
     let Program { name, port, .. } = program;
     format!(
         "Without FILE, the defaults are in effect: {port} on every IPv4 and IPv6 address of this \
-         machine, every torrent, no figures, and no file that is kept. No file is looked for; the \
+         machine, every torrent, no metrics, and no file that is kept. No file is looked for; the \
          packaged service reads /etc/aquatic/{name}.toml.\n\n\
          Manual: man {name}, man {name}.toml"
     )

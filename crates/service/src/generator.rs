@@ -27,7 +27,7 @@ use crate::{Daemon, logging};
 /// What the name of a generator ends in.
 const SUFFIX: &str = "-generator";
 
-/// The key of the address for figures.
+/// The key of the address for metrics.
 const METRICS_KEY: &str = "metrics.address";
 
 /// Set by systemd for its generators.
@@ -132,7 +132,7 @@ impl Units {
         )
     }
 
-    /// Writes a unit of its own for the socket that serves figures, as a unit has
+    /// Writes a unit of its own for the socket that serves metrics, as a unit has
     /// but one name for all its sockets, and has it opened before the service is
     /// started. The tracker can do without: it serves on when another program
     /// has the address.
@@ -142,7 +142,7 @@ impl Units {
         self.write(
             &unit,
             &format!(
-                "Description=Socket of {name} for figures\n\
+                "Description=Metrics socket of {name}\n\
                  PartOf={name}.socket\n\n\
                  [Socket]\n\
                  FileDescriptorName={METRICS_NAME}\n\
@@ -159,7 +159,7 @@ impl Units {
         )
     }
 
-    /// The name of the unit for figures.
+    /// The name of the unit for metrics.
     fn metrics_unit(&self) -> String {
         sockets::metrics_unit(self.name)
     }

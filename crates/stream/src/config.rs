@@ -41,7 +41,7 @@ impl From<EventLoopConfig> for EventLoop {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AddressHeaderFormat {
-    /// The last address in it, which is what the nearest proxy says.
+    /// The last address in it, which the nearest proxy has added.
     #[default]
     LastAddress,
 }

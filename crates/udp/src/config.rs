@@ -35,19 +35,20 @@ pub struct Config {
     pub protocol: ProtocolConfig,
     /// Bounds on memory. Announces beyond them get an error as their reply.
     pub limits: LimitsConfig,
-    /// When to forget what is out of date.
+    /// How long things are kept.
     pub cleaning: CleaningConfig,
     /// What to become when started as root, once the sockets are open.
     /// Not needed under systemd, which starts the service as its own user.
     pub privileges: PrivilegesConfig,
     /// Which torrents are served.
     pub access_list: AccessListConfig,
-    /// Figures about the running service, over HTTP: /metrics for Prometheus,
+    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
     /// /stats.json and /health.
     pub metrics: MetricsConfig,
     /// The file that keeps torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
-    /// A file that lists all torrents with their counts, written again and again.
+    /// A file that lists all torrents with their counts, which is replaced
+    /// regularly.
     pub scrape_exports: ScrapeExportsConfig,
 }
 
@@ -56,11 +57,12 @@ pub struct Config {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-    /// address and `[::]` every IPv6 address of the machine, and a reply comes
-    /// from the one that was asked; IPv6 addresses never serve IPv4. Each worker has a socket for each address. The
-    /// socket unit of a packaged service, too, has its addresses from here. One
-    /// that you write yourself has its own, which are served instead of these.
+    /// IP address and port to serve, or a list of them. `0.0.0.0` is every
+    /// IPv4 address and `[::]` every IPv6 address of the machine, and a reply
+    /// comes from the one that was asked; IPv6 addresses never serve IPv4.
+    /// Each worker has a socket for each address. The socket unit of a
+    /// packaged service, too, has its addresses from here. One that you write
+    /// yourself has its own, which are served instead of these.
     pub address: Addresses,
     /// Size of the kernel's receive buffer of each socket, in bytes. Room for
     /// the requests that arrive while a worker is busy; the system may allow
@@ -83,11 +85,13 @@ impl Default for NetworkConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Most torrents in one scrape; the rest of a longer one is not answered.
+    /// Maximum number of torrents in one scrape; the rest of a longer one is
+    /// not answered.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
     pub max_scrape_torrents: usize,
-    /// Most peers in one reply to an announce. A reply has to fit into one
-    /// datagram, so 79 is the most when an IPv6 address is served.
+    /// Maximum number of peers in a reply to an announce. A reply has to fit
+    /// into one datagram, so the maximum is 79 when an IPv6 address is
+    /// served.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::MOST_RESPONSE_PEERS_IPV4)))]
     pub max_response_peers: usize,
     /// Seconds that clients are told to wait before they announce again. Public
@@ -106,13 +110,13 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// When to forget what is out of date.
+/// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are gone through once, little by little,
-    /// and peers that are too old removed.
+    /// Seconds in which all torrents are looked through once, some at a time,
+    /// and peers that are too old are removed.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
     pub torrent_cleaning_interval: u32,
     /// Seconds after its last announce that a peer is forgotten. Should be
@@ -180,7 +184,7 @@ impl config::Config for Config {
 const STATISTICS: &[OldKey] = &[
     OldKey::Dropped {
         key: "statistics.interval",
-        reason: "figures are counted when they are asked for",
+        reason: "metrics are counted when they are asked for",
     },
     OldKey::Dropped {
         key: "statistics.torrent_peer_histograms",

@@ -100,7 +100,7 @@ fn release_0_2() {
     let workers = "ignored: there is one kind of worker, and socket_workers is their number";
     let channels = "ignored: requests no longer pass between threads";
     let event_loop = "ignored: the event loop chooses for itself";
-    let figures = "ignored: figures are counted when they are asked for";
+    let figures = "ignored: metrics are counted when they are asked for";
     let metrics = "ignored: statistics are served over HTTP; set metrics.address";
     let connections = "ignored: connection ids take no memory, so there is nothing to clean";
     let scrapes = "ignored: scrapes are answered at once and never wait";
@@ -138,7 +138,7 @@ fn statistics_warnings(head: usize) -> Vec<String> {
     [
         (
             "interval",
-            "ignored: figures are counted when they are asked for",
+            "ignored: metrics are counted when they are asked for",
         ),
         (
             "torrent_peer_histograms",

@@ -36,14 +36,14 @@ pub struct Config {
     pub protocol: ProtocolConfig,
     /// Bounds on memory. Announces beyond them get an error as their reply.
     pub limits: LimitsConfig,
-    /// When to forget what is out of date.
+    /// How long things are kept.
     pub cleaning: CleaningConfig,
     /// What to become when started as root, once the sockets are open.
     /// Not needed under systemd, which starts the service as its own user.
     pub privileges: PrivilegesConfig,
     /// Which torrents are served.
     pub access_list: AccessListConfig,
-    /// Figures about the running service, over HTTP: /metrics for Prometheus,
+    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
     /// /stats.json and /health.
     pub metrics: MetricsConfig,
     /// The file that keeps the download counts of torrents across restarts.
@@ -68,8 +68,8 @@ pub struct NetworkConfig {
     pub address: Addresses,
     /// What drives the connections.
     pub event_loop: EventLoopConfig,
-    /// Most connections that wait on each socket to be accepted. The system may
-    /// allow fewer (sysctl net.core.somaxconn).
+    /// Maximum number of connections that wait to be accepted, on each
+    /// socket. The system may allow fewer (sysctl net.core.somaxconn).
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::BACKLOG.end())))]
     pub tcp_backlog: usize,
     /// Whether connections are encrypted, which makes this a tracker for wss://
@@ -86,25 +86,27 @@ pub struct NetworkConfig {
     /// https://example.org, with the port if it is not the usual one. Empty:
     /// all. Clients that are no browsers name none, and are served anyway.
     pub allowed_origins: Vec<String>,
-    /// Most bytes of a message. An announce with ten offers has 10 to 50
-    /// thousand.
+    /// Maximum length of a message, in bytes. An announce with ten offers has
+    /// 10,000 to 50,000.
     #[cfg_attr(feature = "schema", schemars(range(min = *limits::MESSAGE_BYTES.start(), max = *limits::MESSAGE_BYTES.end())))]
     pub websocket_max_message_size: usize,
-    /// Most bytes of a frame; a message may consist of several.
+    /// Maximum length of a frame, in bytes; a message may consist of several.
     #[cfg_attr(feature = "schema", schemars(range(min = *limits::MESSAGE_BYTES.start(), max = *limits::MESSAGE_BYTES.end())))]
     pub websocket_max_frame_size: usize,
-    /// Most bytes that wait for a client to take them. One for which more wait,
-    /// as it does not read what others send it, is cut off.
+    /// Maximum number of bytes that wait for a client to read them. The
+    /// connection of a client that does not read what others send it is
+    /// closed when more wait.
     #[cfg_attr(feature = "schema", schemars(range(min = *limits::UNSENT_BYTES.start(), max = *limits::UNSENT_BYTES.end())))]
     pub max_unsent_bytes: usize,
-    /// Most connections that are open at the same time.
+    /// Maximum number of open connections.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
     pub max_connections: usize,
-    /// Most connections that one IPv4 address, or one IPv6 network of 64 bits,
-    /// has open at the same time. The default leaves room for the hundreds of
-    /// households behind one address of a provider, and lets no single source
-    /// use up max_connections. Trusted proxies have no limit; with a proxy that
-    /// says nothing of its clients, or a load test, raise it. 0: no limit.
+    /// Maximum number of open connections of one IPv4 address, or of one IPv6
+    /// network of 64 bits. The default leaves room for the hundreds of
+    /// households behind one address of a provider, and keeps a single source
+    /// from using up max_connections. Trusted proxies have no limit; raise it
+    /// for a proxy that does not name its clients, and for a load test. 0: no
+    /// limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
     pub max_connections_per_ip: usize,
     /// Seconds in which a connection has to complete its TLS handshake and its
@@ -122,18 +124,18 @@ pub struct NetworkConfig {
     /// client's address in a header of the request that begins a connection.
     /// Limits for each address then count the client, and not the proxy.
     pub runs_behind_reverse_proxy: bool,
-    /// The header that names the client's address: X-Forwarded-For, X-Real-IP,
-    /// Forwarded, or another of the form of the first. Which letters are
-    /// capitals is all the same.
+    /// The header that names the client's address: X-Forwarded-For,
+    /// X-Real-IP, Forwarded, or another of the form of the first. It is
+    /// case-insensitive.
     pub reverse_proxy_ip_header_name: String,
-    /// What counts in that header.
+    /// What is taken from that header.
     pub reverse_proxy_ip_header_format: AddressHeaderFormat,
     /// Whether each connection begins with a header of the PROXY protocol,
     /// version 1 or 2, as HAProxy sends it.
     pub proxy_protocol: bool,
-    /// The proxies that are believed: IP addresses, or networks such as
-    /// 10.0.0.0/8. What others say about whom they speak for is ignored, and
-    /// connections of others are refused when proxy_protocol is true.
+    /// Proxies that are trusted: IP addresses, or networks such as
+    /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
+    /// connections from others are refused.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -169,10 +171,12 @@ impl Default for NetworkConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Most torrents in one scrape; the rest of a longer one is not answered.
+    /// Maximum number of torrents in one scrape; the rest of a longer one is
+    /// not answered.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
     pub max_scrape_torrents: usize,
-    /// Most offers of one announce that are relayed, each to another peer.
+    /// Maximum number of offers of one announce that are relayed, each to
+    /// another peer.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::OFFERS.end())))]
     pub max_offers: usize,
     /// Seconds that clients are told to wait before they announce again.
@@ -199,20 +203,20 @@ impl Default for ProtocolConfig {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Most torrents that have peers. With protocol.separate_families, one with
-    /// peers of both counts twice. Of as many that have none, download counts
-    /// are kept.
+    /// Maximum number of torrents with peers. With
+    /// protocol.separate_families, one with peers of both counts twice.
+    /// Download counts are kept of as many torrents without peers.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
     pub max_torrents: usize,
-    /// Most peers of one torrent; with protocol.separate_families, of each
-    /// family.
+    /// Maximum number of peers of one torrent; with
+    /// protocol.separate_families, of each family.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
     pub max_peers_per_torrent: usize,
-    /// Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-    /// have over all torrents. 0: no limit.
+    /// Maximum number of peers of one IPv4 address, or of one IPv6 network of
+    /// 64 bits, over all torrents. 0: no limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
     pub max_peers_per_ip: usize,
-    /// Most torrents that are announced over one connection.
+    /// Maximum number of torrents that are announced over one connection.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS_PER_CONNECTION.end())))]
     pub max_torrents_per_connection: usize,
 }
@@ -228,13 +232,13 @@ impl Default for LimitsConfig {
     }
 }
 
-/// When to forget what is out of date.
+/// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are gone through once, little by little,
-    /// and peers that are too old removed.
+    /// Seconds in which all torrents are looked through once, some at a time,
+    /// and peers that are too old are removed.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
     pub torrent_cleaning_interval: u32,
     /// Seconds after its last announce that a peer is forgotten. Should be
@@ -244,12 +248,12 @@ pub struct CleaningConfig {
     /// Seconds after which an offer cannot be answered any more.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::OFFER_AGE_SECONDS.end())))]
     pub max_offer_age: u32,
-    /// Seconds without a sign of life after which a connection is closed.
-    /// Halfway through, a ping asks for one.
+    /// A connection is closed when nothing has arrived over it for so many
+    /// seconds. A ping is sent after half of them.
     #[cfg_attr(feature = "schema", schemars(range(min = *limits::IDLE_SECONDS.start(), max = *limits::IDLE_SECONDS.end())))]
     pub max_connection_idle: u32,
-    /// Seconds after which, when the certificate was exchanged for another,
-    /// connections that still use the old one are closed.
+    /// Seconds after a certificate was replaced by another until connections
+    /// that still use the old one are closed.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::GRACE_SECONDS.end())))]
     pub close_after_tls_update_grace_period: u32,
 }

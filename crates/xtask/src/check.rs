@@ -203,7 +203,7 @@ fn nix_files() -> anyhow::Result<Finding> {
             "nixfmt is missing; install it with `cargo install --locked nixfmt_rs`".to_owned(),
         ));
     }
-    let mut files = vec![root().join("flake.nix")];
+    let mut files = vec![root().join("flake.nix"), root().join("overlay.nix")];
     find_nix_files(&root().join("nixos-module"), &mut files)?;
     succeed(Command::new("nixfmt").arg("--check").args(files))?;
     Ok(Finding::Good)

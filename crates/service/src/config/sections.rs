@@ -145,15 +145,15 @@ impl AccessListConfig {
     }
 }
 
-/// Figures about the running service, over HTTP: /metrics for Prometheus,
+/// Metrics of the running service, over HTTP: /metrics for Prometheus,
 /// /stats.json and /health.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
-    /// Address and port to serve figures on, such as `127.0.0.1:9000` or
-    /// `[::1]:9000`. Everyone who reaches it can read them, so keep to a
-    /// loopback address. Empty: off.
+    /// Address and port to serve metrics on, such as `127.0.0.1:9000` or
+    /// `[::1]:9000`. Everyone who reaches it can read them, so use a loopback
+    /// address. Empty: off.
     pub address: String,
     /// Whether to count announces by the software that the peer runs. Costs
     /// some time for each.
@@ -164,7 +164,7 @@ pub struct MetricsConfig {
 }
 
 impl MetricsConfig {
-    /// Where to serve figures; `None` for nowhere.
+    /// Where to serve metrics; `None` for nowhere.
     pub fn address(&self, checks: &mut Checks) -> Option<SocketAddr> {
         if self.address.is_empty() {
             return None;
@@ -193,7 +193,7 @@ impl MetricsConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SnapshotConfig {
     /// The file. Empty: under systemd, a file named after the daemon in its
-    /// state directory; otherwise none, and every start is an empty one.
+    /// state directory; otherwise none, and every start is without torrents.
     pub path: PathBuf,
     /// Seconds between two snapshots. One more is written when the service stops.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = LONGEST_SNAPSHOT_INTERVAL_SECONDS)))]

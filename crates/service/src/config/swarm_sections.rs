@@ -31,16 +31,16 @@ const LISTED_ANNOUNCE_INTERVAL_SECONDS: u64 = 300;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Most torrents that have peers. One with peers of both IPv4 and IPv6
-    /// counts twice. Of as many that have none, IPv4 and IPv6 each, download
-    /// counts are kept.
+    /// Maximum number of torrents with peers. One with peers of both IPv4 and
+    /// IPv6 counts twice. Download counts are kept of as many torrents
+    /// without peers, IPv4 and IPv6 each.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *TORRENTS.end())))]
     pub max_torrents: usize,
-    /// Most peers of one torrent, IPv4 and IPv6 each.
+    /// Maximum number of peers of one torrent, IPv4 and IPv6 each.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *PEERS_PER_TORRENT.end())))]
     pub max_peers_per_torrent: usize,
-    /// Most peers that one IPv4 address, or one IPv6 network of 64 bits, can
-    /// have over all torrents. 0: no limit.
+    /// Maximum number of peers of one IPv4 address, or of one IPv6 network of
+    /// 64 bits, over all torrents. 0: no limit.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *PEERS_PER_IP.end())))]
     pub max_peers_per_ip: usize,
 }

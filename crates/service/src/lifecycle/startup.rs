@@ -131,7 +131,7 @@ fn serve_metrics<D: Daemon>(
     let address = listener.local_addr().context("metrics socket")?;
     if !address.ip().is_loopback() {
         log::warn!(
-            "metrics.address: everyone who reaches {address} can read the figures; \
+            "metrics.address: everyone who reaches {address} can read the metrics; \
              a loopback address such as 127.0.0.1:{} keeps them to this machine",
             address.port()
         );

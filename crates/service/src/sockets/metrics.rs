@@ -1,4 +1,4 @@
-//! The socket that serves figures.
+//! The socket that serves metrics.
 
 use super::unit::{mend, socket_unit};
 use super::*;
@@ -9,7 +9,7 @@ pub const METRICS_NAME: &str = "metrics";
 /// Connections that may wait to be accepted by the metrics server.
 const METRICS_BACKLOG: i32 = 16;
 
-/// The name of the unit with the socket that serves figures of a daemon, when
+/// The name of the unit with the socket that serves metrics of a daemon, when
 /// its address comes from the configuration.
 pub(crate) fn metrics_unit(daemon: &str) -> String {
     format!("{daemon}-{METRICS_NAME}.socket")
@@ -32,7 +32,7 @@ pub(crate) fn metrics(
         log::warn!("metrics.address: {warning}");
     }
     match (found, address, unit) {
-        // Nobody asks for figures any more, who once had a socket opened for them.
+        // Nobody asks for metrics any more, who once had a socket opened for them.
         (Some(_), None, Some(_)) => Ok(None),
         (Some(found), ..) => Ok(Some(found.socket)),
         (None, Some(address), None) => bind(address).map(Some),
@@ -50,11 +50,11 @@ fn difference(
 ) -> Option<String> {
     let text = match (wanted, found, unit) {
         (Some(wanted), Some(found), _) if wanted != found => format!(
-            "figures are at {found}, for which a socket was passed, \
+            "metrics are at {found}, for which a socket was passed, \
              and not at {wanted} as configured"
         ),
         (Some(wanted), None, Some(_)) => {
-            format!("no figures at {wanted}, as no socket for them was passed")
+            format!("no metrics at {wanted}, as no socket for them was passed")
         }
         (None, Some(found), Some(_)) => {
             format!("none is configured, so {found} is not answered, for which a socket was passed")
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn what_differs_is_told_with_what_mends_it() {
         for (wanted, found, begin) in [
-            (address(2), address(1), "figures are at 127.0.0.1:1,"),
-            (address(2), None, "no figures at 127.0.0.1:2,"),
+            (address(2), address(1), "metrics are at 127.0.0.1:1,"),
+            (address(2), None, "no metrics at 127.0.0.1:2,"),
             (None, address(1), "none is configured, so 127.0.0.1:1 is"),
         ] {
             let text = difference(wanted, found, UNIT).unwrap();

@@ -44,10 +44,10 @@ const PARTS: &[(&str, &str)] = &[
     ("connections", include_str!("man/parts/connections")),
     ("environment", include_str!("man/parts/environment")),
     ("exit-status", include_str!("man/parts/exit-status")),
-    ("figures", include_str!("man/parts/figures")),
     ("files", include_str!("man/parts/files")),
     ("listen", include_str!("man/parts/listen")),
     ("load-test", include_str!("man/parts/load-test")),
+    ("metrics", include_str!("man/parts/metrics")),
     ("operation", include_str!("man/parts/operation")),
     ("settings", include_str!("man/parts/settings")),
 ];
@@ -154,7 +154,7 @@ pub(super) const WS_WORDS: Words = &[
     ("@RELOADED@", " and the certificate"),
     (
         "@OPEN@",
-        ",\nand are closed when\n.Ic close_after_tls_update_grace_period\nis over",
+        ",\nand are closed after\n.Ic close_after_tls_update_grace_period",
     ),
     ("@STATE@", "Download counts"),
     (

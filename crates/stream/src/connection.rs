@@ -87,7 +87,14 @@ impl Unsent {
         &self.bytes[self.sent..]
     }
 
+    /// Has more wait. What was sent is forgotten when there is as much of it as of
+    /// what waits: otherwise, for a client that takes bytes as fast as others come, but
+    /// never the last ones, all of them would be kept.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if self.sent >= self.len() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -369,5 +376,33 @@ impl<C> Connection<C> {
             }
             Stage::ProxyHeader | Stage::Handshake | Stage::Closing => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_kept_though_something_always_waits() {
+        let mut unsent = Unsent::default();
+        let mut sent: Vec<u8> = Vec::new();
+        let mut put: Vec<u8> = Vec::new();
+        for round in 0..20_000_usize {
+            let bytes = vec![round as u8; 100 + round % 7];
+            put.extend_from_slice(&bytes);
+            unsent.put(&bytes);
+            // All but a little is taken.
+            let count = unsent.len() - 10 - round % 50;
+            sent.extend_from_slice(&unsent.waiting()[..count]);
+            unsent.advance(count);
+            assert!(unsent.bytes.len() < 500, "{}", unsent.bytes.len());
+            assert!(unsent.bytes.capacity() < 2_000);
+        }
+        sent.extend_from_slice(unsent.waiting());
+        assert!(sent == put);
+        unsent.advance(unsent.len());
+        assert!(unsent.is_empty());
+        assert_eq!(unsent.bytes.capacity(), 0);
     }
 }

@@ -32,6 +32,9 @@ const READ_SPACE: usize = 64 << 10;
 /// Room for a message of the TLS handshake and the records around it.
 const LONGEST_HANDSHAKE: usize = 32 << 10;
 
+/// Memory for what is written that a worker keeps, plain and encrypted each.
+const SPARE_OUTPUT: usize = 256 << 10;
+
 /// Connections whose deadline has passed that a loop looks at in one turn.
 pub(crate) const LATE_PER_TURN: usize = 1024;
 
@@ -263,7 +266,7 @@ impl<P: Protocol> Engine<P> {
             Err(ending) => {
                 // What was written for it is for nobody else.
                 self.worker.buffers.output.clear();
-                self.worker.buffers.wire.clear();
+                self.worker.buffers.wire.clear(SPARE_OUTPUT);
                 Some(ending)
             }
         };

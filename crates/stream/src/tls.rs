@@ -43,6 +43,10 @@ use rustls::{HandshakeKind, ServerConfig};
 use crate::counters::Ending;
 use crate::tls_config::take_handed_out;
 
+mod wire;
+
+pub(crate) use wire::Wire;
+
 /// What a record of TLS adds to what is in it, at the most: header, explicit
 /// nonce, type, and tag, with room to spare.
 const RECORD_OVERHEAD: usize = 64;
@@ -436,42 +440,5 @@ fn transmit<Data>(
             Ok(true)
         }
         _ => Ok(false),
-    }
-}
-
-/// Encrypted bytes on their way to the network; one buffer a worker.
-#[derive(Default)]
-pub(crate) struct Wire {
-    /// Room that was filled with zeroes once.
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl Wire {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.used]
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.used = 0;
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// Has `write` fill room of at least so many bytes and tell how many it
-    /// used.
-    fn fill<E>(
-        &mut self,
-        room: usize,
-        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
-        if self.bytes.len() < self.used + room {
-            self.bytes.resize(self.used + room, 0);
-        }
-        let written = write(&mut self.bytes[self.used..])?;
-        self.used += written;
-        Ok(())
     }
 }

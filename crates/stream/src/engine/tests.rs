@@ -381,3 +381,47 @@ fn a_connection_is_written_to_once_a_turn() {
         assert_eq!(text.lines().count(), 8, "{text}");
     }
 }
+
+/// A network that takes one byte at a time, and never blocks.
+struct Sips {
+    arriving: VecDeque<u8>,
+    left: Vec<u8>,
+}
+
+impl Transport for Sips {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.arriving.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        io::Read::read(&mut self.arriving, into)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.left.push(from[0]);
+        Ok(1)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn others_have_their_turn_while_much_is_written() {
+    const LENGTH: usize = 250;
+    let mut engine = engine(None, false);
+    let id = engine.open(source()).unwrap();
+    let mut text = vec![b'x'; LENGTH - 1];
+    text.push(b'\n');
+    let mut sips = Sips {
+        arriving: text.iter().copied().collect(),
+        left: Vec::new(),
+    };
+    let mut turns = 1;
+    while engine.drive(id, &mut sips) == Fate::Again {
+        turns += 1;
+        assert!(sips.left.len() <= turns * 65, "{}", sips.left.len());
+    }
+    assert_eq!(sips.left, text);
+    assert!(turns >= 4, "{turns}");
+}

@@ -11,6 +11,8 @@ use crate::{ConnectionId, Exchange, Interruption, Next, Protocol};
 mod looking;
 mod sending;
 
+use sending::Flushed;
+
 /// How often a connection may read and write before others have their turn.
 const ROUNDS: usize = 8;
 
@@ -29,9 +31,13 @@ impl<P: Protocol> Turn<'_, P> {
     /// Why the connection ends other than in good order.
     pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
         for _ in 0..ROUNDS {
-            if !self.flush(transport)? {
-                self.wait(Step::None);
-                return Ok(Fate::WaitToWrite);
+            match self.flush(transport)? {
+                Flushed::All => (),
+                Flushed::Blocked => {
+                    self.wait(Step::None);
+                    return Ok(Fate::WaitToWrite);
+                }
+                Flushed::Partly => return Ok(Fate::Again),
             }
             match self.connection.stage {
                 Stage::Closing
@@ -100,10 +106,10 @@ impl<P: Protocol> Turn<'_, P> {
     /// Why the connection ends other than in good order.
     pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
         self.send(transport)?;
-        let fate = if self.flush(transport)? {
-            Fate::Wait
-        } else {
-            Fate::WaitToWrite
+        let fate = match self.flush(transport)? {
+            Flushed::All => Fate::Wait,
+            Flushed::Blocked => Fate::WaitToWrite,
+            Flushed::Partly => Fate::Again,
         };
         self.wait(Step::None);
         Ok(fate)

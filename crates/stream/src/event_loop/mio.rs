@@ -69,6 +69,9 @@ struct Socket {
     /// Whether the client has ended its side, so that only reading the end
     /// will do.
     is_ended: bool,
+    /// Whether it stands among those that have more to do: once, however often
+    /// something happens meanwhile.
+    is_queued: bool,
 }
 
 /// What events are asked for.
@@ -223,10 +226,7 @@ impl<P: Protocol> Loop<P> {
         if mem::take(&mut self.has_rung) {
             self.engine.woken();
         }
-        // Those that are put here again have their turn after the next events.
-        for id in mem::take(&mut self.again) {
-            self.drive(id);
-        }
+        self.drive_again();
         for _ in 0..LATE_PER_TURN {
             let Some(id) = self.engine.next_late() else {
                 break;
@@ -234,6 +234,19 @@ impl<P: Protocol> Loop<P> {
             self.drive(id);
         }
         Ok(())
+    }
+
+    /// Drives those that gave others their turn. Who does so again has the next one
+    /// after the next events.
+    fn drive_again(&mut self) {
+        for id in mem::take(&mut self.again) {
+            if self.engine.at(id.slot()) == Some(id)
+                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+            {
+                socket.is_queued = false;
+                self.drive(id);
+            }
+        }
     }
 
     fn happened(&mut self, event: &Event) {
@@ -254,6 +267,9 @@ impl<P: Protocol> Loop<P> {
         };
         socket.is_drained = false;
         socket.is_ended |= event.is_read_closed() || event.is_error();
+        if socket.is_queued {
+            return;
+        }
         if let Some(id) = self.engine.at(number) {
             self.drive(id);
         }
@@ -296,6 +312,7 @@ impl<P: Protocol> Loop<P> {
             watched: Watched::Nothing,
             is_drained: false,
             is_ended: false,
+            is_queued: false,
         });
         self.drive(id);
     }
@@ -333,7 +350,9 @@ impl<P: Protocol> Loop<P> {
                 return;
             }
             Fate::Again => {
-                self.again.push(id);
+                if !mem::replace(&mut socket.is_queued, true) {
+                    self.again.push(id);
+                }
                 Ok(())
             }
             Fate::Wait => socket.watch(registry, slot, Watched::Reading),

@@ -6,36 +6,50 @@ use super::Turn;
 use crate::Protocol;
 use crate::connection::{Stage, Step, Unsent};
 use crate::counters::Ending;
-use crate::engine::Transport;
+use crate::engine::{SPARE_OUTPUT, Transport};
 
-/// Memory for output that a worker keeps.
-const SPARE_OUTPUT: usize = 256 << 10;
+/// How often what waits is written before others have their turn.
+const MAX_WRITES: usize = 64;
+
+/// What has become of what waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Everything was sent.
+    All,
+    /// The network takes no more for now.
+    Blocked,
+    /// The network might take more, but others are to have their turn.
+    Partly,
+}
 
 impl<P: Protocol> Turn<'_, P> {
-    /// Sends what waits; returns whether nothing does any more.
-    pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<bool, Ending> {
+    /// Sends what waits.
+    pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<Flushed, Ending> {
         if self.connection.unsent.is_empty() {
-            return Ok(true);
+            return Ok(Flushed::All);
         }
-        while !self.connection.unsent.is_empty() {
+        for _ in 0..MAX_WRITES {
             match transport.write(self.connection.unsent.waiting()) {
                 Ok(0) => return Err(Ending::Broken),
                 Ok(count) => {
                     self.connection.unsent.advance(count);
                     self.worker.counters().sent_bytes.add(count as u64);
+                    if self.connection.unsent.is_empty() {
+                        self.wait(Step::Sent);
+                        return Ok(Flushed::All);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.connection.is_late {
                         return Err(Ending::SlowReader);
                     }
-                    return Ok(false);
+                    return Ok(Flushed::Blocked);
                 }
                 Err(_) => return Err(Ending::Broken),
             }
         }
-        self.wait(Step::Sent);
-        Ok(true)
+        Ok(Flushed::Partly)
     }
 
     /// Sends what was written, or has it wait for the end of the turn if that
@@ -82,7 +96,7 @@ impl<P: Protocol> Turn<'_, P> {
         };
         buffers.output.clear();
         buffers.output.shrink_to(SPARE_OUTPUT);
-        buffers.wire.clear();
+        buffers.wire.clear(SPARE_OUTPUT);
         let sent = result?;
         self.worker.counters().sent_bytes.add(sent as u64);
         match self.worker.shared.settings.limits.max_unsent_bytes {

@@ -382,6 +382,19 @@ fn a_connection_is_written_to_once_a_turn() {
     }
 }
 
+#[test]
+fn who_ends_behind_a_message_gets_what_waits_for_it() {
+    let mut engine = engine_of(Crowd::default(), None, false);
+    let id = engine.open(source()).unwrap();
+    let mut pieces = Pieces::new(b"one\n", vec![1_000]);
+    pieces.is_ended = true;
+    // Its message and its end come in one turn.
+    assert_eq!(engine.drive(id, &mut pieces), Fate::Wait);
+    assert_eq!(engine.drive(id, &mut pieces), Fate::Close);
+    assert_eq!(pieces.left, b"one\nok\n");
+    assert_eq!(engine.len(), 0);
+}
+
 /// A network that takes one byte at a time, and never blocks.
 struct Sips {
     arriving: VecDeque<u8>,

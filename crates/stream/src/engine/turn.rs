@@ -73,6 +73,14 @@ impl<P: Protocol> Turn<'_, P> {
                         self.end_of_input(transport)?;
                         continue;
                     }
+                    // The client sends no more, and what it asked for waits for the
+                    // end of the worker's turn.
+                    Ok(None) if P::COLLECTS_OUTPUT && self.worker.outputs.has(self.id) => {
+                        self.close();
+                        self.send(transport)?;
+                        self.wait(Step::None);
+                        continue;
+                    }
                     // The client sends no more, and has what it asked for.
                     Ok(None) => return Ok(Fate::Close),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

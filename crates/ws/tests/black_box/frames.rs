@@ -47,6 +47,20 @@ fn text_bytes_and_fragments_are_messages() {
 }
 
 #[test]
+fn who_ends_behind_a_message_is_answered() {
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
+        let tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        let message = announce('a', 'p', json!({})).to_string();
+        client.send(frame(TEXT, message.as_bytes()));
+        client.shutdown();
+        assert_eq!(client.reply()["complete"], 0, "{kind:?}");
+        client.expect_end();
+        tracker.await_metric("peers", &[], 0.0);
+    }
+}
+
+#[test]
 fn frames_may_come_with_the_request() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);

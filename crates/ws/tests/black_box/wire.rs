@@ -1,7 +1,7 @@
 //! A client that sends bytes and reads frames, made by hand.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use aquatic_test_harness::connection::Connection;
@@ -68,6 +68,12 @@ impl Client {
 
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.connection.try_send(bytes)
+    }
+
+    /// Says that no more will be sent, without TLS.
+    #[track_caller]
+    pub(crate) fn shutdown(&mut self) {
+        self.connection.tcp().shutdown(Shutdown::Write).unwrap();
     }
 
     #[track_caller]

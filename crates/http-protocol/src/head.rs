@@ -48,6 +48,8 @@ pub struct Head<'a> {
     /// Whether the client may send another request over this connection. It
     /// may not if this one has a body, because bodies are not read.
     pub keeps_alive: bool,
+    /// Whether a body comes behind the headers. It is not read.
+    pub has_body: bool,
     /// The server that is asked: what the target names, else the header `Host`
     /// (RFC 9112, 3.2.2). Only characters that stand in a host and its port;
     /// `None` if nothing is named.
@@ -166,6 +168,7 @@ fn parse<'a>(
         is_head: start.method == b"HEAD",
         version: start.version,
         keeps_alive: headers.keeps_alive(start.version),
+        has_body: headers.has_body,
         // "MUST ignore the received Host header field and instead use the host
         // information of the request-target".
         host: match target.origin {

@@ -131,7 +131,9 @@ impl Protocol for Http {
                 let outcome = self.answer(&head, framing, answering);
                 self.count(exchange.peer.transport.ip(), &outcome);
                 Progress {
-                    consumed: length,
+                    // A body that is on its way is no reason to throw the answer
+                    // away.
+                    consumed: if head.has_body { 0 } else { length },
                     next: if framing.closes {
                         Next::Close
                     } else {
@@ -151,10 +153,7 @@ impl Protocol for Http {
                 };
                 let outcome = Outcome::unserved(RequestKind::Other, reason);
                 self.count(exchange.peer.transport.ip(), &outcome);
-                Progress {
-                    consumed: exchange.input.len(),
-                    next: Next::Close,
-                }
+                Progress::FAULT
             }
         }
     }

@@ -366,6 +366,17 @@ impl<C> Connection<C> {
         }
     }
 
+    /// Forgets what was not consumed, as nobody will look at it any more. Then the
+    /// client may be sending more of it, which is to be read before the connection
+    /// is closed.
+    pub(crate) fn forget_unconsumed(&mut self) {
+        self.is_to_linger |= self.has_unconsumed();
+        self.unread = Vec::new();
+        if let Some(session) = &mut self.session {
+            session.forget_unconsumed();
+        }
+    }
+
     /// Ends the conversation; returns what the protocol kept.
     pub(crate) fn close(&mut self) -> Option<C> {
         match mem::replace(&mut self.stage, Stage::Closing) {

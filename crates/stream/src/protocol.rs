@@ -152,6 +152,13 @@ impl Progress {
         consumed: 0,
         next: Next::Continue,
     };
+
+    /// What came makes no sense, nor does what comes behind it, and the client was
+    /// told so.
+    pub const FAULT: Self = Self {
+        consumed: 0,
+        next: Next::Close,
+    };
 }
 
 /// What becomes of a connection.
@@ -164,7 +171,9 @@ pub enum Next {
     /// of an idle connection.
     Continue,
     /// What was written is sent, then the connection is closed. Nothing more
-    /// is read.
+    /// is looked at. If something was not consumed, the client is given a moment
+    /// to read what was written while it still sends: otherwise the network would
+    /// throw that away.
     Close,
 }
 

@@ -182,6 +182,11 @@ impl Session {
         self.unconsumed.extend_from_slice(rest);
     }
 
+    /// Forgets what the protocol did not consume.
+    pub(crate) fn forget_unconsumed(&mut self) {
+        self.unconsumed = Vec::new();
+    }
+
     /// Takes records as they came from the network, behind those that are
     /// [`undiscarded`](Self::undiscarded). What is in them is appended to
     /// `plain`; what is to be sent in answer, to `wire`. At most `longest` bytes

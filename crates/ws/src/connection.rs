@@ -139,7 +139,7 @@ impl Ws {
                     HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
                 };
                 self.count_unserved(peer, RequestKind::Other, reason);
-                CLOSING
+                Progress::FAULT
             }
         }
     }
@@ -267,7 +267,7 @@ impl Ws {
             _ => Unserved::Frame,
         };
         self.count_unserved(exchange.peer, RequestKind::Other, reason);
-        CLOSING
+        Progress::FAULT
     }
 }
 
@@ -277,14 +277,6 @@ struct RefusedClient {
     status: Status,
     text: String,
 }
-
-/// The connection is closed, and what comes after this makes no sense. It is not
-/// consumed, so that it is read and thrown away before the connection is closed
-/// and the network does not throw away what was said last.
-const CLOSING: Progress = Progress {
-    consumed: 0,
-    next: Next::Close,
-};
 
 /// How long the payload of the first frame says that it is (RFC 6455, 5.2); 0
 /// while that is not known.

@@ -14,7 +14,7 @@ const LONGEST_HOST: usize = 261;
 pub(super) struct Headers<'a> {
     has_close: bool,
     has_keep_alive: bool,
-    has_body: bool,
+    pub(super) has_body: bool,
     /// That of `Host`, which may be empty.
     pub(super) host: Option<&'a str>,
     pub(super) forwarded_scheme: Option<Scheme>,

@@ -47,6 +47,7 @@ fn reads_requests_of_clients() {
         is_head: false,
         version: Version::Http11,
         keeps_alive: true,
+        has_body: false,
         host: Some("tracker.test:3000"),
         scheme: None,
         wanted_header: None,

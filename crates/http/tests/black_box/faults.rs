@@ -71,6 +71,26 @@ fn what_is_no_http_is_told_so() {
 }
 
 #[test]
+fn who_is_still_sending_is_told() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        let start = "GET / HTTP/1.1\r\nHost: x\r\n";
+        let endless = format!("{start}a: {}", "b".repeat(4 << 20));
+        let mut client = tracker.client();
+        client.send(&endless);
+        assert_eq!(client.reply().status, 431, "{kind:?}");
+        client.expect_end();
+
+        // A body that comes behind the answer, which is written by then.
+        let mut client = tracker.client();
+        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n");
+        assert_eq!(client.reply().status, 405, "{kind:?}");
+        client.send(&endless);
+        client.expect_end();
+    }
+}
+
+#[test]
 fn tls_where_none_is_spoken() {
     let tracker = Tracker::start(PLAIN);
     let mut client = Client::connect(tracker.ipv4(), false);

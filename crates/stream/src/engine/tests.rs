@@ -395,6 +395,56 @@ fn who_ends_behind_a_message_gets_what_waits_for_it() {
     assert_eq!(engine.len(), 0);
 }
 
+#[test]
+fn what_comes_behind_the_last_message_is_not_kept() {
+    let (server, mut client) = tls();
+    for tls in [None, Some(server)] {
+        let is_tls = tls.is_some();
+        let mut engine = engine(tls, false);
+        let id = engine.open(source()).unwrap();
+        let mut pieces = Pieces::new(&[], vec![100_000]);
+        let last = [b"\n".to_vec(), vec![b'x'; 50_000]].concat();
+        if is_tls {
+            while client.is_handshaking() {
+                exchange(&mut engine, id, &mut pieces, &mut client);
+            }
+            io::Write::write_all(&mut client.writer(), &last).unwrap();
+            exchange(&mut engine, id, &mut pieces, &mut client);
+        } else {
+            pieces.arriving.extend(last);
+            assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+        }
+        let connection = engine.connections.get_mut(id).unwrap();
+        assert!(matches!(connection.stage, Stage::Lingering));
+        assert_eq!(connection.kept_bytes(), 0);
+        pieces.arriving.extend([b'x'; 1_000]);
+        assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+        pieces.is_ended = true;
+        assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+    }
+}
+
+/// Brings what the client of TLS has to say, and what it is told.
+fn exchange(
+    engine: &mut Engine<Lines>,
+    id: ConnectionId,
+    pieces: &mut Pieces,
+    client: &mut ClientConnection,
+) {
+    let mut records = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut records).unwrap();
+    }
+    pieces.arriving.extend(records);
+    assert_eq!(drive(engine, id, pieces), Fate::Wait);
+    let left = std::mem::take(&mut pieces.left);
+    let mut left = left.as_slice();
+    while !left.is_empty() {
+        client.read_tls(&mut left).unwrap();
+        client.process_new_packets().unwrap();
+    }
+}
+
 /// A network that takes one byte at a time, and never blocks.
 struct Sips {
     arriving: VecDeque<u8>,

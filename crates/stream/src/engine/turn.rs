@@ -278,6 +278,7 @@ impl<P: Protocol> Turn<'_, P> {
     /// The protocol has said its last word.
     fn close(&mut self) {
         self.connection.is_stalled = false;
+        self.connection.forget_unconsumed();
         if let Some(state) = self.connection.close() {
             let worker = &mut *self.worker;
             worker.protocol.closed(state, self.id);

@@ -155,6 +155,8 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Ends a connection over which no TLS is spoken, or none that is right.
     fn refuse_records(&mut self, error: &SessionError) {
+        // So that what it is told is not lost with what it still sends.
+        self.connection.is_to_linger = true;
         match error {
             SessionError::NotTls => {
                 self.count(Ending::NotTls);
@@ -166,8 +168,6 @@ impl<P: Protocol> Turn<'_, P> {
             error => {
                 log::debug!("TLS with {}: {error}", self.connection.peer.address);
                 self.count(error.ending());
-                // So that the alert is not lost with what it still sends.
-                self.connection.is_to_linger = true;
             }
         }
         self.close();
@@ -218,6 +218,9 @@ impl<P: Protocol> Turn<'_, P> {
             is_progress |= !P::is_within_message(state);
         }
         if next == Next::Close {
+            // What comes behind is for nobody, and is not kept.
+            connection.is_to_linger |= consumed < bytes.len();
+            consumed = bytes.len();
             self.close();
         } else if !connection.is_stalled
             && bytes.len() - consumed >= worker.protocol.longest_input()

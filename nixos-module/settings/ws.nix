@@ -281,7 +281,7 @@
       '';
     };
     max_torrents_per_connection = lib.mkOption {
-      type = lib.types.ints.between 1 1000000;
+      type = lib.types.ints.between 1 100000;
       default = 5000;
       description = ''
         Maximum number of torrents that are announced over one connection.

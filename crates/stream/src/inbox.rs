@@ -110,6 +110,11 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// What wakes the worker whose inbox it is.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     /// Puts a value in, with the bytes that `write` appends, and wakes the
     /// worker if the inbox was empty.
     ///

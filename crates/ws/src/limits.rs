@@ -30,5 +30,5 @@ pub const TORRENTS: RangeInclusive<usize> = 1..=1_000_000_000;
 pub const PEERS_PER_TORRENT: RangeInclusive<usize> = 1..=100_000_000;
 /// Peers of an IP address, when they are limited.
 pub const PEERS_PER_IP: RangeInclusive<usize> = 1..=1_000_000_000;
-/// Torrents of a connection.
-pub const TORRENTS_PER_CONNECTION: RangeInclusive<usize> = 1..=1_000_000;
+/// Torrents of a connection. They stand in one list, in their order.
+pub const TORRENTS_PER_CONNECTION: RangeInclusive<usize> = 1..=100_000;

@@ -100,6 +100,12 @@ impl Office {
         }
     }
 
+    /// Has the worker look at once whether there is something to deliver or to
+    /// forget.
+    pub(crate) fn ring(&self) {
+        self.inboxes[self.number].bell().ring();
+    }
+
     /// Delivers what other workers have left.
     pub(crate) fn deliver(&mut self, outputs: &mut Outputs, now: u32) {
         let mut mail = std::mem::take(&mut self.mail);

@@ -1,6 +1,7 @@
 //! What is answered to a message and what is relayed to others: the protocol
 //! joined with the swarm, and no socket in sight.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -107,7 +108,18 @@ pub struct Tracker {
     /// Who gets offers of the announce that is being answered; kept for its
     /// memory.
     receivers: Vec<Address>,
+    /// Connections that have ended, some of whose peers are still to be forgotten.
+    leaving: VecDeque<Session>,
 }
+
+/// Torrents of a connection whose peers are forgotten as soon as it ends. If it
+/// has more, others have their turn in between.
+const LEFT_AT_ONCE: usize = 64;
+
+/// Peers of connections that have ended that are forgotten with each message. One
+/// message adds one at most, so however fast they come, what is to be forgotten
+/// grows less.
+const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
     /// A tracker without torrents.
@@ -150,6 +162,7 @@ impl Tracker {
             random,
             clients,
             receivers: Vec::new(),
+            leaving: VecDeque::new(),
         }
     }
 
@@ -163,6 +176,9 @@ impl Tracker {
         out: &mut Vec<u8>,
         post: &mut impl Post,
     ) -> Outcome {
+        if !self.leaving.is_empty() {
+            self.forget_left(LEFT_PER_MESSAGE);
+        }
         let limits = Limits {
             offers: self.state.rules.max_offers,
             scrape_torrents: self.state.rules.max_scrape_torrents,
@@ -175,19 +191,47 @@ impl Tracker {
         }
     }
 
-    /// Forgets the peers of a connection, but for those that another one owns
-    /// by now.
-    pub fn closed(&mut self, session: &Session) {
+    /// Forgets the peers of a connection that has ended, but for those that
+    /// another one owns by now. Returns whether some are left, for
+    /// [`forget_left`](Self::forget_left).
+    pub fn closed(&mut self, mut session: Session) -> bool {
+        for _ in 0..LEFT_AT_ONCE {
+            let Some((info_hash, peer_id)) = session.take_torrent() else {
+                return false;
+            };
+            self.forget(&session, &info_hash, &peer_id);
+        }
+        self.leaving.push_back(session);
+        true
+    }
+
+    /// Forgets some more peers of connections that have ended. Returns whether
+    /// others are left.
+    pub fn forget_left(&mut self, most: usize) -> bool {
+        let mut forgotten = 0;
+        while let Some(mut session) = self.leaving.pop_front() {
+            while let Some((info_hash, peer_id)) = session.take_torrent() {
+                self.forget(&session, &info_hash, &peer_id);
+                forgotten += 1;
+                if forgotten >= most {
+                    self.leaving.push_front(session);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Forgets a peer of a connection that has ended.
+    fn forget(&self, session: &Session, info_hash: &InfoHash, peer_id: &PeerId) {
+        let record = record(peer_id, session.address());
         let swarm = self.state.swarms.of(session.source());
-        for (info_hash, peer_id) in session.torrents() {
-            let record = record(peer_id, session.address());
-            swarm.lock(info_hash).remove(&record);
-            if let Some(counts) = &self.state.peers_per_address {
-                counts.remove(session.source(), info_hash, peer_id);
-            }
-            if let Some(clients) = &self.clients {
-                clients.peer_went(peer_id);
-            }
+        swarm.lock(info_hash).remove(&record);
+        if let Some(counts) = &self.state.peers_per_address {
+            counts.remove(session.source(), info_hash, peer_id);
+        }
+        if let Some(clients) = &self.clients {
+            clients.peer_went(peer_id);
         }
     }
 
@@ -279,7 +323,9 @@ impl Tracker {
         }
         write_text(out, |out| reply.write(out));
 
-        let valid_until = now.monotonic_seconds + rules.offer_lifetime_seconds;
+        let valid_until = now
+            .monotonic_seconds
+            .saturating_add(rules.offer_lifetime_seconds);
         for (receiver, offer) in self.receivers.iter().zip(&request.offers) {
             let pending = PendingOffer {
                 name: state.offer_name(info_hash, peer_id, offer.id),

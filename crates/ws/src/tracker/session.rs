@@ -66,6 +66,11 @@ impl Session {
         }
     }
 
+    /// Takes one torrent out, whichever.
+    pub(super) fn take_torrent(&mut self) -> Option<(InfoHash, PeerId)> {
+        self.torrents.pop()
+    }
+
     fn place(&self, info_hash: &InfoHash) -> Result<usize, usize> {
         self.torrents
             .binary_search_by(|(other, _)| other.cmp(info_hash))

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use aquatic_service::access_list::AccessList;
+use aquatic_swarm::Swarms as _;
 
 use super::*;
 
@@ -129,7 +131,7 @@ impl Fixture {
 
     fn close(&mut self, connection: u64) {
         if let Some(session) = self.sessions.remove(&connection) {
-            self.tracker.closed(&session);
+            assert!(!self.tracker.closed(session));
         }
     }
 
@@ -309,8 +311,8 @@ fn who_has_left_gets_no_answer() {
 #[test]
 fn peers_of_an_address_are_bounded() {
     let limits = swarm::Limits {
-        max_peers_per_torrent: std::num::NonZeroU32::new(3),
-        max_peers_per_ip: std::num::NonZeroU32::new(2),
+        max_peers_per_torrent: NonZeroU32::new(3),
+        max_peers_per_ip: NonZeroU32::new(2),
         ..swarm::Limits::default()
     };
     let mut fixture = Fixture::limited(RULES, false, limits);
@@ -537,4 +539,52 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn who_leaves_many_torrents_holds_nobody_up() {
+    const TORRENTS: usize = 5_000;
+    let rules = Rules {
+        max_torrents_per_connection: TORRENTS,
+        ..RULES
+    };
+    let one = NonZeroU32::MIN.saturating_add(TORRENTS as u32);
+    let limits = swarm::Limits {
+        max_peers_per_ip: Some(one),
+        ..swarm::Limits::default()
+    };
+    let mut fixture = Fixture::limited(rules, false, limits);
+    let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});
+    let peers = |fixture: &Fixture| {
+        let totals = fixture.tracker.state.swarms.totals();
+        totals.iter().map(|(_, totals)| totals.peers).sum::<usize>()
+    };
+    for torrent in 0..TORRENTS {
+        fixture.announce(0, 'p', on(torrent));
+    }
+    // Another connection has taken one of its peers over.
+    fixture.announce(1, 'p', on(7));
+    let session = fixture.sessions.remove(&0).unwrap();
+    assert!(fixture.tracker.closed(session));
+    assert_eq!(peers(&fixture), TORRENTS - LEFT_AT_ONCE);
+
+    // Each message makes more room than it takes.
+    fixture.announce(1, 'q', on(TORRENTS));
+    let expected = TORRENTS - LEFT_AT_ONCE - LEFT_PER_MESSAGE + 1;
+    assert_eq!(peers(&fixture), expected);
+    let mut turns = 1;
+    while fixture.tracker.forget_left(100) {
+        turns += 1;
+        let most = expected - 100 * (turns - 1);
+        assert!(peers(&fixture) <= most + 1, "{turns}");
+    }
+    assert_eq!(peers(&fixture), 2);
+    assert!(!fixture.tracker.forget_left(100));
+    // Nothing is left of what was counted for the address either.
+    for torrent in 0..TORRENTS - 1 {
+        fixture.announce(3, 'r', on(torrent));
+    }
+    let (outcome, _) = fixture.say(3, &announce('r', on(TORRENTS)));
+    let refused = Outcome::unserved(RequestKind::Announce, Unserved::MaxPeersPerIp);
+    assert_eq!(outcome, refused);
 }

@@ -58,6 +58,30 @@ fn who_does_not_read_replies_is_not_served_on() {
 }
 
 #[test]
+fn peers_of_who_had_many_torrents_are_gone_soon() {
+    for kind in KINDS {
+        let tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        let mut bytes = Vec::new();
+        for torrent in 0..3_000 {
+            let mut message = announce('a', 'p', json!({}));
+            message["info_hash"] = format!("{torrent:020}").into();
+            bytes.extend(frame(TEXT, message.to_string().as_bytes()));
+            if torrent % 100 == 99 {
+                client.send(&bytes);
+                bytes.clear();
+                for _ in 0..100 {
+                    assert_eq!(client.reply()["action"], "announce");
+                }
+            }
+        }
+        tracker.await_metric("peers", &[], 3_000.0);
+        drop(client);
+        tracker.await_metric("peers", &[], 0.0);
+    }
+}
+
+#[test]
 fn floods_of_offers_are_bounded() {
     let tracker = Tracker::start(PLAIN);
     let mut victim = tracker.client();

@@ -1,7 +1,7 @@
 //! What must hold whatever clients of the WebTorrent tracker do, together and
 //! over time: each message gets its one reply, each offer goes to one other
-//! peer and is answered once, nobody hears of who has left, and the tracker
-//! counts as a plain model does.
+//! peer and is answered once and in time, nobody hears of who has left, peers that
+//! do not come again are forgotten, and the tracker counts as a plain model does.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,14 +12,14 @@ use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::clock::Clock;
 use aquatic_stream::ConnectionId;
 use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport, silent_bell};
-use aquatic_swarm::Swarms as _;
+use aquatic_swarm::{Swarms as _, Sweep};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 use aquatic_ws::simulation;
 use aquatic_ws::tracker::State;
 use aquatic_ws_protocol::client::{self, Reply, UpgradeReading};
 use aquatic_ws_protocol::{
-    Announce, Answer, Event, MessageReader, Offer, Received, Request, Scrape, Sender,
+    Announce, Answer, Event, MessageReader, Offer, OfferId, Received, Request, Scrape, Sender,
     SessionDescription,
 };
 
@@ -40,6 +40,9 @@ const MOST_STEPS: usize = 300;
 
 /// How often a connection may be driven in a row: far more than it takes.
 const MOST_DRIVES: usize = 10_000;
+
+/// Torrents and empty shards of a sweep: more than there are.
+const WHOLE_SWEEP: usize = 1 << 20;
 
 /// Workers, on one thread.
 const WORKERS: usize = 2;
@@ -67,6 +70,7 @@ pub(crate) fn check(input: &[u8]) {
 struct World {
     now: Instant,
     start: Instant,
+    clock: Clock,
     workers: Vec<Simulation<simulation::Ws>>,
     state: Arc<State>,
     clients: Vec<Client>,
@@ -114,6 +118,7 @@ impl World {
         Self {
             now,
             start: now,
+            clock,
             workers,
             state,
             clients: Vec::new(),
@@ -147,6 +152,7 @@ impl World {
             5 if is_usable => self.ping(number, how),
             6 if is_usable => self.babble(number, how),
             7 if is_usable => self.scrape(number),
+            10 if is_usable && how >= 192 => self.answer_in_time(number, how),
             8..=10 if is_usable => self.answer(number, how),
             11.. if is_usable => self.announce(number, how),
             _ => {}
@@ -228,6 +234,30 @@ impl World {
             Some(place) => received[place],
             None => self.model.unknown_offer(),
         };
+        self.answer_offer(number, offer, how);
+    }
+
+    /// Answers an offer in the last second in which that can be done, or in the
+    /// first one in which it cannot.
+    fn answer_in_time(&mut self, number: usize, how: u8) {
+        let received = &self.model.received[&number];
+        let Some(place) = usize::from(how / 2).checked_rem(received.len()) else {
+            return;
+        };
+        let offer = received[place];
+        let end = self.model.offers[&offer].end();
+        let then = end - u64::from(how % 2);
+        let Some(seconds) = then.checked_sub(self.seconds()) else {
+            return;
+        };
+        self.advance(seconds);
+        let client = &self.clients[number];
+        if !client.is_closed && !client.is_odd {
+            self.answer_offer(number, offer, how);
+        }
+    }
+
+    fn answer_offer(&mut self, number: usize, offer: OfferId, how: u8) {
         let (torrent, from) = self.model.offers.get(&offer).map_or((0, 0), |it| it.peer);
         let known = self.model.announced.get(&(number, torrent)).copied();
         let peer = known.unwrap_or(how % 4);
@@ -325,7 +355,20 @@ impl World {
                 }
             }
             self.settle();
+            self.sweep();
         }
+    }
+
+    /// Forgets peers that have not come again, all that there are.
+    fn sweep(&mut self) {
+        let now = self.clock.at(self.now).monotonic_seconds;
+        let mut sweep = Sweep::default();
+        let is_done = self
+            .state
+            .swarms
+            .sweep(0, &mut sweep, now, WHOLE_SWEEP, |_| true);
+        assert!(is_done);
+        self.model.sweep(self.seconds());
     }
 
     fn number(&self, worker: usize, id: ConnectionId) -> usize {

@@ -9,8 +9,10 @@ use aquatic_ws_protocol::client::Reply;
 /// Torrents that a connection may announce.
 pub(super) const MOST_TORRENTS: usize = 3;
 
-/// Seconds for which an offer can be answered, by default.
+/// Seconds for which an offer can be answered, and a peer is kept after its
+/// announce, by default.
 const OFFER_SECONDS: u64 = 120;
+const PEER_SECONDS: u64 = 180;
 
 /// A torrent and a peer, by their numbers.
 pub(super) type Peer = (u8, u8);
@@ -76,10 +78,25 @@ pub(super) struct SentOffer {
     has_answer: bool,
 }
 
+impl SentOffer {
+    /// The first second in which it cannot be answered any more.
+    pub(super) fn end(&self) -> u64 {
+        self.at + OFFER_SECONDS
+    }
+}
+
+/// A peer that is there.
+struct Owner {
+    connection: usize,
+    is_seeder: bool,
+    /// When it announced last.
+    at: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Model {
-    /// Who owns each peer, and whether it is a seeder.
-    owners: BTreeMap<Peer, (usize, bool)>,
+    /// Who owns each peer.
+    owners: BTreeMap<Peer, Owner>,
     /// As whom each connection has announced a torrent.
     pub(super) announced: BTreeMap<(usize, u8), u8>,
     pub(super) offers: BTreeMap<OfferId, SentOffer>,
@@ -104,9 +121,9 @@ impl std::ops::Index<&usize> for Received {
 impl Model {
     pub(super) fn counts(&self) -> [Counts; 4] {
         let mut counts = [Counts::default(); 4];
-        for ((torrent, _), (_, is_seeder)) in &self.owners {
+        for ((torrent, _), owner) in &self.owners {
             let counts = &mut counts[usize::from(*torrent)];
-            if *is_seeder {
+            if owner.is_seeder {
                 counts.seeders += 1;
             } else {
                 counts.leechers += 1;
@@ -121,7 +138,7 @@ impl Model {
         (torrent, peer): Peer,
         event: AnnounceEvent,
         is_seeder: bool,
-        _at: u64,
+        at: u64,
     ) -> Expected {
         let known = self.announced.get(&(connection, torrent)).copied();
         if known.is_some_and(|known| known != peer) {
@@ -130,7 +147,7 @@ impl Model {
         if event == AnnounceEvent::Stopped {
             self.announced.remove(&(connection, torrent));
             let owner = self.owners.get(&(torrent, peer));
-            if owner.is_some_and(|(owner, _)| *owner == connection) {
+            if owner.is_some_and(|owner| owner.connection == connection) {
                 self.owners.remove(&(torrent, peer));
             }
             let others = self.counts()[usize::from(torrent)];
@@ -147,7 +164,12 @@ impl Model {
         self.announced.insert((connection, torrent), peer);
         self.owners.remove(&(torrent, peer));
         let others = self.counts()[usize::from(torrent)];
-        self.owners.insert((torrent, peer), (connection, is_seeder));
+        let owner = Owner {
+            connection,
+            is_seeder,
+            at,
+        };
+        self.owners.insert((torrent, peer), owner);
         Expected::Announce { torrent, others }
     }
 
@@ -215,7 +237,7 @@ impl Model {
             return Some(Expected::Failure);
         };
         let was_taken = std::mem::replace(&mut offer.is_taken, true);
-        let is_old = at >= offer.at + OFFER_SECONDS;
+        let is_old = at >= offer.end();
         let is_there = self.owners.contains_key(&offer.peer);
         if was_taken || is_old || !is_there {
             return Some(Expected::Failure);
@@ -239,7 +261,13 @@ impl Model {
         }
         self.closed.push(connection);
         self.announced.retain(|(other, _), _| *other != connection);
-        self.owners.retain(|_, (owner, _)| *owner != connection);
+        self.owners
+            .retain(|_, owner| owner.connection != connection);
+    }
+
+    /// Peers that have not come again are gone.
+    pub(super) fn sweep(&mut self, at: u64) {
+        self.owners.retain(|_, owner| at < owner.at + PEER_SECONDS);
     }
 
     /// Every answer has come to the peer that offered, if it was there.

@@ -1,7 +1,9 @@
 //! What workers count, and how others read it while they run.
 
+use std::array;
 use std::ops::{Index, IndexMut, Sub};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::thread;
 
 /// What kind of request; what it indexes is one entry a kind.
 ///
@@ -134,25 +136,58 @@ impl Sub for Counters {
     }
 }
 
-/// A worker's counters where other threads can read them. Aligned so that no
-/// two workers write to one cache line, or to one pair of lines.
-#[derive(Debug, Default)]
+/// A worker's counters where other threads can read them, all of one moment: who
+/// compares what was sent with what was received must not see one without the
+/// other. Aligned so that no two workers write to one cache line, or to one pair of
+/// lines.
+#[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct SharedCounters([AtomicU64; COUNTERS]);
+pub(crate) struct SharedCounters {
+    /// How often values were published, twice; odd while they are.
+    version: AtomicU64,
+    values: [AtomicU64; COUNTERS],
+}
 
-impl SharedCounters {
-    pub(crate) fn publish(&self, counters: &Counters) {
-        for (shared, value) in self.0.iter().zip(&counters.0) {
-            shared.store(*value, Ordering::Relaxed);
+impl Default for SharedCounters {
+    fn default() -> Self {
+        Self {
+            version: AtomicU64::new(0),
+            values: array::from_fn(|_| AtomicU64::new(0)),
         }
     }
+}
 
-    pub(crate) fn read(&self) -> Counters {
-        let mut counters = Counters::default();
-        for (value, shared) in counters.0.iter_mut().zip(&self.0) {
-            *value = shared.load(Ordering::Relaxed);
+impl SharedCounters {
+    /// Lets others see these values. To be called by one thread only.
+    pub(crate) fn publish(&self, counters: &Counters) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(1), Ordering::Relaxed);
+        // Whoever sees one of the new values sees the odd version, too.
+        fence(Ordering::Release);
+        for (shared, value) in self.values.iter().zip(&counters.0) {
+            shared.store(*value, Ordering::Relaxed);
         }
-        counters
+        self.version
+            .store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    /// The values that were published last.
+    pub(crate) fn read(&self) -> Counters {
+        loop {
+            let before = self.version.load(Ordering::Acquire);
+            let mut counters = Counters::default();
+            for (value, shared) in counters.0.iter_mut().zip(&self.values) {
+                *value = shared.load(Ordering::Relaxed);
+            }
+            fence(Ordering::Acquire);
+            let after = self.version.load(Ordering::Relaxed);
+            if before == after && before.is_multiple_of(2) {
+                return counters;
+            }
+            // The worker is in the midst of it, or was interrupted there.
+            thread::yield_now();
+        }
     }
 }
 
@@ -176,5 +211,28 @@ mod tests {
         let shared = SharedCounters::default();
         shared.publish(&sum);
         assert_eq!(shared.read(), sum);
+    }
+
+    #[test]
+    fn all_values_are_of_one_moment() {
+        const ROUNDS: u64 = 200_000;
+        let shared = SharedCounters::default();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut counters = Counters::default();
+                for round in 1..=ROUNDS {
+                    counters.0 = [round; COUNTERS];
+                    shared.publish(&counters);
+                }
+            });
+            let mut last = 0;
+            while last < ROUNDS {
+                let counters = shared.read();
+                let first = counters[Counter::ConnectSent];
+                assert_eq!(counters.0, [first; COUNTERS]);
+                assert!(first >= last);
+                last = first;
+            }
+        });
     }
 }

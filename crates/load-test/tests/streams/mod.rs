@@ -51,6 +51,8 @@ impl Listener {
         };
         NetworkConfig {
             source_addresses: vec![sources.to_owned()],
+            // Nothing is lost because the machine is busy.
+            timeout_milliseconds: 10_000,
             ..NetworkConfig::default()
         }
     }

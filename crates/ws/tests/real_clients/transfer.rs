@@ -22,6 +22,11 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a transfer may take.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long clients wait before they announce again. webtorrent gives up a peer with
+/// which it has no connection after 25 s, as happens when the machine is busy, and
+/// makes another offer with its next announce only.
+const ANNOUNCE_INTERVAL_SECONDS: u32 = 15;
+
 const TRACKER: usize = 0;
 const SEEDER: usize = 1;
 const LEECHER: usize = 2;
@@ -79,6 +84,7 @@ impl Transfer {
                 tls_certificate_path = 'cert.pem'\n\
                 tls_private_key_path = 'key.pem'\n";
         }
+        config += &format!("[protocol]\npeer_announce_interval = {ANNOUNCE_INTERVAL_SECONDS}\n");
         let tracker = files.start_on(host, &config);
         for directory in ["seeder", "leecher"] {
             fs::create_dir(files.path(directory)).expect("make a directory");

@@ -312,6 +312,7 @@ fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fast
         &mut waiting,
         |request| swarm.lock(&request.info_hash),
         |request| swarm.try_lock(&request.info_hash),
+        |one, other| one.info_hash == other.info_hash,
         LockedShard::locate,
         |_, request, torrent| answer(torrent, &request, random),
     );

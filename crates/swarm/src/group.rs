@@ -6,8 +6,10 @@
 /// the others with `try_lock`, as far as nobody has them: neither another
 /// worker nor, when two items need the same lock, this one. It then has
 /// `look_up` work on everything that it locked, whose cache misses so overlap,
-/// and `finish` on each item with what was locked for it. Items that need the
-/// same lock are finished in their order.
+/// and `finish` on each item with what was locked for it. Items that are
+/// `alike`, which need the same lock, are finished in their order: where one has
+/// to wait, those behind it do, even if another worker gives the lock back
+/// meanwhile.
 ///
 /// Nobody waits for a lock who holds one, so no two workers can wait for each
 /// other. Each turn finishes its first item, so there are `N` turns at most.
@@ -16,21 +18,27 @@ pub fn in_turns<T, L, const N: usize>(
     waiting: &mut [Option<T>; N],
     lock: impl Fn(&T) -> L,
     try_lock: impl Fn(&T) -> Option<L>,
+    alike: impl Fn(&T, &T) -> bool,
     look_up: impl Fn(&mut L),
     mut finish: impl FnMut(usize, T, &mut L),
 ) {
     for _turn in 0..N {
         let mut locked = [const { None }; N];
         let mut is_first = true;
-        for (item, locked) in waiting.iter().zip(&mut locked) {
-            if let Some(item) = item {
-                *locked = if is_first {
-                    Some(lock(item))
-                } else {
-                    try_lock(item)
-                };
-                is_first = false;
-            }
+        let mut does_one_wait = false;
+        for number in 0..N {
+            let Some(item) = &waiting[number] else {
+                continue;
+            };
+            locked[number] = if is_first {
+                Some(lock(item))
+            } else if does_one_wait && is_behind_alike(item, &waiting[..number], &locked, &alike) {
+                None
+            } else {
+                try_lock(item)
+            };
+            does_one_wait |= locked[number].is_none();
+            is_first = false;
         }
         if is_first {
             return;
@@ -46,4 +54,16 @@ pub fn in_turns<T, L, const N: usize>(
             }
         }
     }
+}
+
+/// Whether one of those before an item is like it and was not locked.
+fn is_behind_alike<T, L>(
+    item: &T,
+    before: &[Option<T>],
+    locked: &[Option<L>],
+    alike: impl Fn(&T, &T) -> bool,
+) -> bool {
+    before.iter().zip(locked).any(|(other, locked)| {
+        locked.is_none() && other.as_ref().is_some_and(|other| alike(other, item))
+    })
 }

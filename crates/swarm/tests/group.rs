@@ -39,6 +39,7 @@ impl Shared {
                 self.shards[shard].lock().unwrap()
             },
             |&shard| self.shards[shard].try_lock().ok(),
+            |one, other| one == other,
             |_: &mut MutexGuard<'_, Vec<usize>>| {},
             |number, shard, locked| {
                 locked.push(worker * 10 + number);
@@ -55,7 +56,7 @@ impl Shared {
     }
 }
 
-fn two_workers_meet<const N: usize>(first: [usize; N], second: [usize; N]) {
+fn two_workers_meet<const N: usize, const M: usize>(first: [usize; N], second: [usize; M]) {
     loom::model(move || {
         let shared = Shared::new();
         let other = {
@@ -76,8 +77,8 @@ fn two_workers_meet<const N: usize>(first: [usize; N], second: [usize; N]) {
                 .count()
         };
         assert_eq!(answered, [wanted(0), wanted(1)]);
-        assert_eq!(*shared.inner.lock().unwrap(), 2 * N);
-        assert!(shared.turns.load(Ordering::Relaxed) <= 2 * N);
+        assert_eq!(*shared.inner.lock().unwrap(), N + M);
+        assert!(shared.turns.load(Ordering::Relaxed) <= N + M);
     });
 }
 
@@ -91,6 +92,12 @@ fn workers_that_want_the_same_shards_in_either_order() {
 fn workers_that_want_a_shard_twice() {
     two_workers_meet([0, 0], [0, 1]);
     two_workers_meet([1, 1], [1, 1]);
+}
+
+#[test]
+fn who_is_behind_another_waits_even_if_the_lock_is_given_back() {
+    two_workers_meet([0, 1, 1], [1, 0]);
+    two_workers_meet([0, 1, 1], [1, 1]);
 }
 
 #[test]

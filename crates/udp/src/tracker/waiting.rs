@@ -80,6 +80,7 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
         waiting,
         |announce| swarm.lock(&announce.info_hash),
         |announce| swarm.try_lock(&announce.info_hash),
+        |one, other| one.info_hash == other.info_hash,
         LockedShard::locate,
         |number, announce, shard| {
             let exchange = &mut group[number];

@@ -180,8 +180,8 @@ impl Run {
             },
             now: Now {
                 monotonic_seconds: 5,
-                // It wraps around within an input.
-                epoch_seconds: u32::MAX - 1_000,
+                // A clock that was never set.
+                epoch_seconds: 30,
             },
             transaction: 0,
         }
@@ -189,7 +189,7 @@ impl Run {
 
     fn wait(&mut self, seconds: u32) {
         self.now.monotonic_seconds += seconds;
-        self.now.epoch_seconds = self.now.epoch_seconds.wrapping_add(seconds);
+        self.now.epoch_seconds += seconds;
     }
 
     fn sweep(&mut self) {

@@ -159,7 +159,8 @@ impl Model {
         };
         let address = sent.source.ip().to_canonical();
         self.issued.iter().any(|(issued, to, at)| {
-            let age = i64::from(now.epoch_seconds.wrapping_sub(*at) as i32);
+            let age = i64::from(now.epoch_seconds) - i64::from(*at);
+
             let youngest = -i64::from(MAX_SECONDS_IN_FUTURE);
             issued == id
                 && *to == address

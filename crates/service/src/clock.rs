@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 /// The time at which something is handled.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Seconds on a clock that never goes back, for the ages of peers.
+    /// Seconds since the start on a clock that never goes back, for the ages of peers.
     pub monotonic_seconds: u32,
     /// Seconds since 1970, for what outlives a restart.
     pub epoch_seconds: u32,
@@ -47,7 +47,7 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             start: Instant::now(),
-            epoch_seconds: wall_seconds(),
+            epoch_seconds: countable(wall_seconds()),
         }
     }
 
@@ -57,7 +57,7 @@ impl Clock {
         let away = mark.seconds_until(Reading::now());
         let clock = Self {
             start: Instant::now(),
-            epoch_seconds: mark.epoch_seconds.saturating_add(away),
+            epoch_seconds: countable(mark.epoch_seconds.saturating_add(away)),
         };
         (clock, away)
     }
@@ -81,9 +81,8 @@ impl Clock {
     pub fn at(&self, instant: Instant) -> Now {
         let elapsed = instant.saturating_duration_since(self.start).as_secs();
         Now {
-            // Both are compared by their differences, so they may wrap around.
-            monotonic_seconds: elapsed as u32,
-            epoch_seconds: self.epoch_seconds.saturating_add(elapsed) as u32,
+            monotonic_seconds: in_32_bits(elapsed),
+            epoch_seconds: in_32_bits(self.epoch_seconds.saturating_add(elapsed)),
         }
     }
 }
@@ -146,6 +145,19 @@ impl Reading {
             boot_seconds: boot.map_or(0, |time| time.as_secs()),
         }
     }
+}
+
+/// Seconds as they are told, in 32 bits, which count 136 years. Then time stands still:
+/// should it begin anew, what is long over would seem to be to come.
+fn in_32_bits(seconds: u64) -> u32 {
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// From when a clock goes on. One that is said to stand beyond what can be told, as a
+/// system's clock that was set wrong, begins in 1970, which tells differences all the
+/// same.
+fn countable(seconds: u64) -> u64 {
+    u32::try_from(seconds).map_or(0, u64::from)
 }
 
 fn wall_seconds() -> u64 {
@@ -226,7 +238,23 @@ mod tests {
         assert_eq!(Mark::from_bytes(&[0xff; 32]), None);
         let mark = Mark::from_bytes(&[0xff; 24]).unwrap();
         let (clock, _) = Clock::resume(&mark);
-        let _ = clock.now();
+        // A clock that stands where nothing can be told goes on all the same.
+        assert!(clock.now().epoch_seconds < 60);
         let _ = clock.mark();
+    }
+
+    #[test]
+    fn after_136_years_time_stands_still() {
+        const YEAR: u64 = 31_556_952;
+        let clock = Clock {
+            start: Instant::now(),
+            epoch_seconds: 1_000_000,
+        };
+        let after = |years| clock.at(clock.start + Duration::from_secs(years * YEAR));
+        assert!(after(136).monotonic_seconds > u32::MAX - YEAR as u32);
+        for years in [137, 500] {
+            assert_eq!(after(years).monotonic_seconds, u32::MAX);
+            assert_eq!(after(years).epoch_seconds, u32::MAX);
+        }
     }
 }

@@ -28,8 +28,9 @@ pub struct Housekeeping {
 #[derive(Default)]
 struct Walk {
     sweep: Sweep,
-    /// Torrents that there were when it began. As it goes on there may be far
-    /// fewer, but those that are left are what it has not seen yet.
+    /// How many torrents it has to look at: those that there were when it began, or as
+    /// many as the one before has counted, which also knows large torrents. As it goes
+    /// on there may be far fewer, but those that are left are what it has not seen yet.
     size: usize,
     /// Whether it is to be hurried until it has come to its end.
     is_urgent: bool,
@@ -92,7 +93,11 @@ impl Housekeeping {
 
 impl Walk {
     fn size_at_start(&self, live: usize) -> usize {
-        if self.size == 0 { live } else { self.size }
+        if self.size == 0 {
+            live.max(self.sweep.length_before())
+        } else {
+            self.size
+        }
     }
 
     /// How many torrents are looked at in a step, usually so many.
@@ -116,20 +121,26 @@ mod tests {
 
     fn filled() -> Families {
         let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
-        let mut random = fastrand::Rng::with_seed(1);
         for torrent in 0..TORRENTS {
-            let announce = Announce {
-                record: [1; 6],
-                is_seeder: false,
-                event: AnnounceEvent::None,
-                wanted: 0,
-                now: 0,
-                lifetime: 10,
-            };
-            let mut locked = swarms.ipv4.lock(&info_hash(torrent));
-            locked.announce(&announce, &mut random).unwrap();
+            announce(&swarms, torrent, 1);
         }
         swarms
+    }
+
+    fn announce(swarms: &Families, torrent: u32, peer: u32) {
+        let mut record = [1; 6];
+        record[..4].copy_from_slice(&peer.to_be_bytes());
+        let announce = Announce {
+            record,
+            is_seeder: false,
+            event: AnnounceEvent::None,
+            wanted: 0,
+            now: 0,
+            lifetime: 10,
+        };
+        let mut locked = swarms.ipv4.lock(&info_hash(torrent));
+        let mut random = fastrand::Rng::with_seed(1);
+        locked.announce(&announce, &mut random).unwrap();
     }
 
     fn info_hash(torrent: u32) -> InfoHash {
@@ -158,6 +169,28 @@ mod tests {
         }
         assert!(most <= TORRENTS_PER_STEP + 1, "{most} in one step");
         assert!(passed > interval * 8 / 10, "all after {passed:?}");
+    }
+
+    #[test]
+    fn large_torrents_take_no_longer_than_an_interval() {
+        let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
+        for peer in 0..400_000 {
+            announce(&swarms, peer % 4, peer);
+        }
+        let interval = Duration::from_secs(60);
+        let mut housekeeping = Housekeeping::new(interval);
+        // The first walk finds out how large they are.
+        while housekeeping.walks[0].sweep.length_before() == 0 {
+            housekeeping.step(&swarms, 9, |_| true);
+        }
+        assert_eq!(swarms.ipv4.totals().peers, 400_000);
+
+        let mut passed = Duration::ZERO;
+        while swarms.usage.live() > 0 {
+            passed += housekeeping.step(&swarms, 10, |_| true);
+            let left = swarms.ipv4.totals().peers;
+            assert!(passed < interval * 11 / 10, "{left} are left");
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::walk::RetiredWalk;
 const TORRENTS_PER_LOCK: usize = 128;
 const PEERS_PER_LOCK: usize = 512;
 
+/// So many peers of a torrent take as long to look at as one torrent more: they stand
+/// side by side, and torrents do not.
+const PEERS_LIKE_A_TORRENT: usize = 64;
+
 /// A walk over all torrents that removes peers whose deadline has come and
 /// torrents that are no longer allowed.
 ///
@@ -25,6 +29,10 @@ pub struct Sweep {
     positions: Option<usize>,
     /// Torrents without peers, which come last.
     retired: RetiredWalk,
+    /// How much it has looked at since the beginning, as [`step`](Self::step) counts.
+    length: usize,
+    /// How much the walk before had to look at.
+    length_before: usize,
 }
 
 impl Sweep {
@@ -33,9 +41,15 @@ impl Sweep {
         Self::default()
     }
 
-    /// Looks at `torrents` more torrents or so, locking some at a time.
-    /// Returns true when the last one has been seen; the next step then
-    /// starts from the beginning.
+    /// How much the last walk that came to its end has looked at, as
+    /// [`step`](Self::step) counts; 0 before there was one.
+    pub(crate) fn length_before(&self) -> usize {
+        self.length_before
+    }
+
+    /// Looks at `torrents` more torrents or so, locking some at a time. An empty shard
+    /// counts as one, and a large torrent as several. Returns true when the last one has
+    /// been seen; the next step then starts from the beginning.
     pub fn step<const S: usize, const K: usize, const N: usize>(
         &mut self,
         swarm: &Swarm<S, K, N>,
@@ -47,7 +61,6 @@ impl Sweep {
         let rules = swarm.rules();
         while left > 0 {
             let batch = left.min(TORRENTS_PER_LOCK);
-            // An empty shard costs a step as well.
             let mut seen = 1;
             if self.shard < swarm.shard_count() {
                 let mut shard = swarm.lock_number(self.shard);
@@ -61,15 +74,20 @@ impl Sweep {
                     part.remove_at(slot, rules.key, rules.usage);
                 }
             }) {
-                *self = Self::default();
+                *self = Self {
+                    length_before: self.length,
+                    ..Self::default()
+                };
                 return true;
             }
+            self.length += seen;
             left = left.saturating_sub(seen);
         }
         false
     }
 
-    /// Looks at up to `torrents` torrents of one shard; returns how many it saw.
+    /// Looks at up to `torrents` torrents of one shard; returns how many it saw, with
+    /// what their peers count.
     fn batch<const S: usize, const K: usize, const N: usize>(
         &mut self,
         shard: &mut Shard<S, K, N>,
@@ -106,6 +124,6 @@ impl Sweep {
             seen += 1;
         }
         self.slots = (slots > 0).then_some(slots);
-        seen
+        seen + (PEERS_PER_LOCK - peers_left) / PEERS_LIKE_A_TORRENT
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A table that doubles when it is full would stop its torrent for
 //! milliseconds at a million peers. This one is cut into small tables that
-//! split one at a time (extendible hashing): no insertion ever moves more than
-//! [`MAX_TABLE_LEN`] entries.
+//! split, and join again, one at a time (extendible hashing): no insertion ever moves
+//! more than [`MAX_TABLE_LEN`] entries, and no removal more than [`JOINED_LEN`].
 
 use hashbrown::HashTable;
 
@@ -11,6 +11,14 @@ use crate::hash_key::HashKey;
 
 /// The most entries of one table: what hashbrown holds in 2,048 buckets.
 const MAX_TABLE_LEN: usize = 1_792;
+
+/// A table with fewer entries looks whether it can join its buddy, from which it was
+/// split or which was split from it.
+const MIN_TABLE_LEN: usize = MAX_TABLE_LEN / 8;
+
+/// The most entries of two that join: so few that it takes long until they are split
+/// again, or join another.
+const JOINED_LEN: usize = 2 * MIN_TABLE_LEN;
 
 /// The hash bits that choose a table start here: hashbrown takes the lowest
 /// and the highest ones.
@@ -29,12 +37,18 @@ pub(crate) struct PositionIndex<const S: usize, const K: usize> {
     /// Which table a hash belongs to; the length is a power of two.
     directory: Vec<u32>,
     tables: Vec<Table>,
+    /// How many tables there are of each depth.
+    depths: [u32; MAX_DEPTH as usize + 1],
 }
 
 struct Table {
     positions: HashTable<u32>,
-    /// How many bits of the hash all entries have in common.
+    /// How many bits of the hash all entries have in common, from
+    /// [`DIRECTORY_SHIFT`] on.
     depth: u32,
+    /// These bits: its first place in the directory. The others follow in steps of
+    /// two to the power of `depth`.
+    first: u32,
 }
 
 impl<const S: usize, const K: usize> PositionIndex<S, K> {
@@ -45,8 +59,11 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             tables: vec![Table {
                 positions: HashTable::new(),
                 depth: 0,
+                first: 0,
             }],
+            depths: [0; MAX_DEPTH as usize + 1],
         };
+        index.depths[0] = 1;
         for (position, record) in records.iter().enumerate() {
             index.insert(record, position, records, key);
         }
@@ -81,11 +98,13 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         let hash = key.hash::<K>(record);
         let mut number = self.table_of(hash);
         for _ in 0..MAX_SPLITS {
-            let Table { positions, depth } = &self.tables[number];
+            let Table {
+                positions, depth, ..
+            } = &self.tables[number];
             if positions.len() < MAX_TABLE_LEN || *depth == MAX_DEPTH {
                 break;
             }
-            self.split(number, hash, records, key);
+            self.split(number, records, key);
             number = self.table_of(hash);
         }
         self.tables[number]
@@ -127,6 +146,9 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
                 key.hash::<K>(&records[other as usize])
             });
         }
+        if positions.len() < MIN_TABLE_LEN {
+            self.join(number, records, key);
+        }
     }
 
     fn table_of(&self, hash: u64) -> usize {
@@ -134,10 +156,9 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         self.directory[(hash >> DIRECTORY_SHIFT) as usize & mask] as usize
     }
 
-    /// Moves half of the entries of a table, by one more bit, to a new one. It
-    /// is the table of `hash`.
-    fn split(&mut self, number: usize, hash: u64, records: &[[u8; S]], key: &HashKey) {
-        let depth = self.tables[number].depth;
+    /// Moves half of the entries of a table, by one more bit, to a new one.
+    fn split(&mut self, number: usize, records: &[[u8; S]], key: &HashKey) {
+        let Table { depth, first, .. } = self.tables[number];
         let bit = 1u64 << (DIRECTORY_SHIFT + depth);
         if 1usize << depth == self.directory.len() {
             self.directory.extend_from_within(..);
@@ -151,124 +172,76 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             halves[usize::from(hash & bit != 0)].insert_unique(hash, position, hash_of);
         }
 
-        let new_number = self.tables.len() as u32;
         let [clear, set] = halves;
         self.tables[number] = Table {
             positions: clear,
             depth: depth + 1,
+            first,
         };
         self.tables.push(Table {
             positions: set,
             depth: depth + 1,
+            first: first | 1 << depth,
         });
-        // Its places in the directory have the bits in common that its entries
-        // have; those that have the new bit, too, become the new one's.
-        let common = (hash >> DIRECTORY_SHIFT) as usize & ((1 << depth) - 1);
-        let places = self.directory[common | 1 << depth..].iter_mut();
-        for table in places.step_by(2 << depth) {
-            *table = new_number;
+        self.depths[depth as usize] -= 1;
+        self.depths[depth as usize + 1] += 2;
+        // The other places of the one that was split stay its own.
+        self.enter(self.tables.len() - 1);
+    }
+
+    /// Has a table take the entries of its buddy, if there are few in both and the
+    /// buddy was not split further.
+    fn join(&mut self, number: usize, records: &[[u8; S]], key: &HashKey) {
+        let Table { depth, first, .. } = self.tables[number];
+        if depth == 0 {
+            return;
+        }
+        let bit = 1 << (depth - 1);
+        let buddy = self.directory[(first ^ bit) as usize] as usize;
+        let len = self.tables[number].positions.len() + self.tables[buddy].positions.len();
+        if self.tables[buddy].depth != depth || len > JOINED_LEN {
+            return;
+        }
+
+        let hash_of = |&position: &u32| key.hash::<K>(&records[position as usize]);
+        let others = std::mem::take(&mut self.tables[buddy].positions);
+        let table = &mut self.tables[number];
+        table.positions.reserve(others.len(), hash_of);
+        for position in others {
+            let hash = hash_of(&position);
+            table.positions.insert_unique(hash, position, hash_of);
+        }
+        table.depth = depth - 1;
+        table.first = first & !bit;
+        self.depths[depth as usize] -= 2;
+        self.depths[depth as usize - 1] += 1;
+        self.enter(number);
+
+        // The last table takes the place of the one that has gone, and may be this one.
+        self.tables.swap_remove(buddy);
+        if buddy < self.tables.len() {
+            self.enter(buddy);
+        }
+        if self.tables.len() < self.tables.capacity() / 4 {
+            self.tables.shrink_to(self.tables.len() * 2);
+        }
+        // If no table needs the highest bit, both halves of the directory are alike.
+        while self.depths[self.directory.len().ilog2() as usize] == 0 {
+            self.directory.truncate(self.directory.len() / 2);
+            self.directory.shrink_to_fit();
+        }
+    }
+
+    /// Writes a table into its places in the directory: those that have the bits in
+    /// common which its entries have.
+    fn enter(&mut self, number: usize) {
+        let Table { depth, first, .. } = self.tables[number];
+        let places = self.directory[first as usize..].iter_mut();
+        for table in places.step_by(1 << depth) {
+            *table = number as u32;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Index = PositionIndex<8, 8>;
-
-    fn record(number: usize) -> [u8; 8] {
-        number.to_le_bytes()
-    }
-
-    /// The tables and the directory agree, and every record is found.
-    fn assert_sound(index: &Index, records: &[[u8; 8]], key: &HashKey) {
-        let count: usize = index.tables.iter().map(|t| t.positions.len()).sum();
-        assert_eq!(count, records.len());
-        for (position, record) in records.iter().enumerate() {
-            assert_eq!(index.find(record, records, key), Some(position));
-        }
-        let mut places = vec![0; index.tables.len()];
-        for &table in &index.directory {
-            places[table as usize] += 1;
-        }
-        for (table, places) in index.tables.iter().zip(places) {
-            assert_eq!(places << table.depth, index.directory.len());
-        }
-    }
-
-    #[test]
-    fn long_churn_leaves_tables_as_they_were() {
-        let key = HashKey::new([4; 16]);
-        let mut random = fastrand::Rng::with_seed(5);
-        // In a single table, the last before it is split, and in many.
-        for count in [100, MAX_TABLE_LEN, 9 * MAX_TABLE_LEN, 30_000] {
-            let mut records: Vec<[u8; 8]> = (0..count).map(record).collect();
-            let mut index = Index::new(&records, &key);
-            let tables = index.tables.len();
-            for arriving in count..count + 1_000_000 {
-                // As a torrent does: the last one fills the gap, a new one comes.
-                let position = random.usize(0..count);
-                let gone = records[position];
-                index.remove(&gone, position, &records, &key);
-                if position != count - 1 {
-                    index.set(&records[count - 1], count - 1, position, &key);
-                }
-                records.swap_remove(position);
-                index.insert(&record(arriving), count - 1, &records, &key);
-                records.push(record(arriving));
-            }
-            assert_sound(&index, &records, &key);
-            let new = index.tables.len();
-            assert!(new <= tables * 2, "{tables} tables became {new}");
-            for table in &index.tables {
-                assert!(table.positions.len() <= MAX_TABLE_LEN);
-                // hashbrown doubles a table that removals have left marks in.
-                let capacity = table.positions.capacity();
-                assert!(capacity <= 2 * MAX_TABLE_LEN, "{capacity}");
-            }
-        }
-    }
-
-    #[test]
-    fn finds_everything_through_growth_moves_and_removal() {
-        let key = HashKey::new([3; 16]);
-        let count = 20_000;
-        let mut records: Vec<[u8; 8]> = Vec::new();
-        let mut index = Index::new(&records, &key);
-        for number in 0..count {
-            index.insert(&record(number), number, &records, &key);
-            records.push(record(number));
-        }
-        assert!(index.tables.len() > 8);
-        assert!(
-            index
-                .tables
-                .iter()
-                .all(|t| t.positions.len() <= MAX_TABLE_LEN)
-        );
-        assert_sound(&index, &records, &key);
-        assert_eq!(index.find(&record(count), &records, &key), None);
-
-        // Remove every record but the first hundred, as swap_remove does.
-        while records.len() > 100 {
-            let position = records.len() / 2 % 99 + 1;
-            let gone = records[position];
-            index.remove(&gone, position, &records, &key);
-            let last = records.len() - 1;
-            if position != last {
-                index.set(&records[last], last, position, &key);
-            }
-            records.swap_remove(position);
-            assert_eq!(index.find(&gone, &records, &key), None);
-        }
-        for (position, record) in records.iter().enumerate() {
-            assert_eq!(index.find(record, &records, &key), Some(position));
-        }
-        let capacity: usize = index.tables.iter().map(|t| t.positions.capacity()).sum();
-        assert!(
-            capacity < 2_000,
-            "tables keep {capacity} places for 100 entries"
-        );
-    }
-}
+mod tests;

@@ -63,6 +63,11 @@ impl AddressCounts {
                 entry.remove();
             }
         }
+        // Not before it is worth it, and not so far that the next one makes it grow.
+        if part.len() < part.capacity() / 8 {
+            let places = part.len() * 2;
+            part.shrink_to(places, |(other, _)| self.key.hash::<8>(other));
+        }
     }
 
     fn part(&self, hash: u64) -> MutexGuard<'_, Counts> {
@@ -100,6 +105,37 @@ mod tests {
         counts.remove(&one);
         counts.remove(&other);
         counts.remove(&other);
+        assert!(
+            counts
+                .parts
+                .iter()
+                .all(|part| part.lock().unwrap().is_empty())
+        );
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let counts = AddressCounts::new(NonZeroU32::MIN, HashKey::new([2; 16]));
+        let record = |number: u32| {
+            let [a, b, c, d] = number.to_be_bytes();
+            [a, b, c, d, 0, 80]
+        };
+        let places = || -> usize {
+            let parts = counts.parts.iter();
+            parts.map(|part| part.lock().unwrap().capacity()).sum()
+        };
+        for number in 0..200_000 {
+            assert_eq!(counts.add(&record(number)), Ok(()));
+        }
+        assert!(places() >= 200_000);
+        for number in 2_000..200_000 {
+            counts.remove(&record(number));
+        }
+        assert!(places() < 80_000, "{} places for 2,000", places());
+        for number in 0..2_000 {
+            assert_eq!(counts.add(&record(number)), Err(Refused::PeersPerIp));
+            counts.remove(&record(number));
+        }
         assert!(
             counts
                 .parts

@@ -1,13 +1,19 @@
-//! Files that are read while the service runs, whenever a signal asks for it.
+//! Files that are read and written while the service runs.
 //!
 //! Whoever may put a file in place may also put something there that never ends
 //! or never begins: a named pipe, a device, a file server that is gone. So only
 //! regular files are read, and never on the main thread ([`reload`](crate::reload)).
+//! A file that is written is [replaced](replace) whole, so that nobody ever reads half
+//! of it.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Symbolic links that may lead to each other: as many as the kernel follows
+/// (path_resolution(7)).
+const MOST_LINKS: usize = 40;
 
 /// Opens a regular file for reading.
 ///
@@ -46,6 +52,88 @@ pub fn read_regular(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Replaces the file at `path` with what `write` writes: that is written under a
+/// temporary name in the same directory, synced, and renamed. Where the path is a
+/// symbolic link, that happens where it leads to. Who may read the file is said by
+/// `mode`, as far as the umask allows it.
+///
+/// # Errors
+///
+/// Those of the system, and of `write`. Then the file is as it was, and nothing is left
+/// beside it.
+pub fn replace<T>(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<T>,
+) -> io::Result<T> {
+    let path = resolve(path)?;
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(".new");
+    let written = create(temporary.as_ref(), mode).and_then(|mut file| {
+        let value = write(&mut file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        Ok(value)
+    });
+    written.map_err(explain).inspect_err(|_| {
+        // Half a file is of no use; the one before it is still there.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Where a path leads: to itself, unless a symbolic link is there. What that leads
+/// to need not exist.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = directory(&path).join(target),
+            // It is something else than a link, or nothing yet.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
+}
+
+/// Creates a file, or empties the one that is there, unless that is a link to another
+/// or would have this wait.
+pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+}
+
+/// The directory that a file is in.
+pub(crate) fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Says what limits the size of files, as the system's own words do not.
+fn explain(error: io::Error) -> io::Error {
+    if error.raw_os_error() != Some(libc::EFBIG) {
+        return error;
+    }
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        format!("{error}: raise LimitFSIZE= or `ulimit -f`, or move it to another file system"),
+    )
+}
+
 fn require_regular(kind: FileType) -> io::Result<()> {
     let is = match kind {
         kind if kind.is_file() => return Ok(()),
@@ -63,6 +151,7 @@ fn require_regular(kind: FileType) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::net::UnixListener;
 
     use nix::sys::stat::Mode;
@@ -95,5 +184,40 @@ mod tests {
             read_regular(&link, 4).unwrap_err().to_string(),
             "it is longer than 4 bytes"
         );
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        let write = |text: &'static [u8]| {
+            replace(&link, 0o600, |file| {
+                file.write_all(text)?;
+                if text == b"bad" {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                Ok(text.len())
+            })
+        };
+        for text in [&b"first"[..], b"second"] {
+            assert_eq!(write(text).unwrap(), text.len());
+            assert_eq!(fs::read(&file).unwrap(), text);
+        }
+        assert_eq!(
+            write(b"bad").unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        assert_eq!(fs::read(&file).unwrap(), b"second");
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("file"));
+        assert_eq!(names(directory.path()), ["file", "link"]);
     }
 }

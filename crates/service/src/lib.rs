@@ -13,7 +13,7 @@
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
 //! * [`Chore`]: what the main thread does besides waiting.
-//! * [`files`]: files that may be read while the service runs.
+//! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
 //! * [`limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.

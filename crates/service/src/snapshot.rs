@@ -86,7 +86,7 @@ impl Source {
         let Some(path) = self.path.take() else {
             return Ok(None);
         };
-        let path = place::resolve(&path)
+        let path = files::resolve(&path)
             .with_context(|| format!("cannot read snapshot {}", path.display()))?;
         let file = match files::open_regular(&path) {
             Ok(file) => file,

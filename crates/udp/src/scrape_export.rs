@@ -1,6 +1,5 @@
 //! A file with the counts of all torrents, written now and then.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +8,14 @@ use std::thread;
 use std::time::Instant;
 
 use aquatic_bittorrent::InfoHash;
+use aquatic_service::files;
 use aquatic_swarm::{Scraped, Swarm, TorrentWalk};
 
 use crate::settings::ScrapeExportSettings;
 use crate::tracker::State;
+
+/// Everybody may read it, unless the umask forbids it.
+const MODE: u32 = 0o666;
 
 /// When the file is next to be written.
 pub(crate) struct ScrapeExport {
@@ -69,15 +72,14 @@ impl ScrapeExport {
 /// Each line has an info hash, its address family, and its seeders, leechers
 /// and downloads, with tabs in between. The first line names them.
 fn write(state: &State, path: &Path) -> io::Result<u64> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let mut file = BufWriter::new(File::create(&temporary)?);
-    writeln!(file, "info_hash\tfamily\tseeders\tleechers\tcompleted")?;
-    let ipv4 = write_swarm(&state.swarms.ipv4, "ipv4", &mut file)?;
-    let ipv6 = write_swarm(&state.swarms.ipv6, "ipv6", &mut file)?;
-    file.into_inner()?.sync_all()?;
-    fs::rename(&temporary, path)?;
-    Ok(ipv4 + ipv6)
+    files::replace(path, MODE, |file| {
+        let mut file = BufWriter::new(file);
+        writeln!(file, "info_hash\tfamily\tseeders\tleechers\tcompleted")?;
+        let ipv4 = write_swarm(&state.swarms.ipv4, "ipv4", &mut file)?;
+        let ipv6 = write_swarm(&state.swarms.ipv6, "ipv6", &mut file)?;
+        file.flush()?;
+        Ok(ipv4 + ipv6)
+    })
 }
 
 /// Copies some lines at a time while a lock is held, and writes them afterwards.
@@ -109,6 +111,7 @@ fn write_swarm<const S: usize, const K: usize, const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use aquatic_bittorrent::AnnounceEvent;

@@ -70,9 +70,10 @@ impl Parts {
 ///
 /// The clock goes on, so that connection ids grow older by the time that the
 /// tracker was away, and neither by what the system's clock was corrected by before
-/// nor by how old the snapshot is. Peers keep the time that they had left, because they could not announce
-/// while the tracker was away; if it was away for longer than any peer is
-/// kept, only downloads are restored. Blocks of unknown kinds are passed over.
+/// nor by how old the snapshot is. Peers keep the time that they had left, because
+/// they could not announce while the tracker was away; if it was away for longer than
+/// any peer is kept, only downloads are restored. Blocks of unknown kinds are passed
+/// over.
 ///
 /// # Errors
 ///

@@ -2,7 +2,8 @@
 //! one message what is wrong; none hangs, and each ends when it is told to.
 //!
 //! Every test makes its machine itself, in namespaces, which takes root. A daemon
-//! brings its [`Subject`] along, and calls all of these.
+//! brings its [`Subject`] along, of which [`on_odd_machines`](crate::on_odd_machines)
+//! makes a test for each machine.
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
@@ -31,6 +32,35 @@ pub struct Subject {
     /// Has a client announce at this address, with TLS or without, and panics
     /// unless it is answered from there.
     pub announce: fn(SocketAddr, bool),
+}
+
+/// Makes a test for each of these machines, with a
+/// [`Subject`](crate::odd_machines::Subject).
+#[macro_export]
+macro_rules! on_odd_machines {
+    ($subject:expr) => {
+        $crate::on_odd_machines! {
+            $subject =>
+            several_addresses
+            ipv6_switched_off
+            no_ipv6
+            little_locked_memory
+            few_descriptors
+            full_disk
+            full_disk_under_the_log
+            read_only_state
+            one_core
+            wrong_clock
+        }
+    };
+    ($subject:expr => $($machine:ident)*) => {
+        $(
+            #[test]
+            fn $machine() {
+                $crate::odd_machines::$machine(&$subject);
+            }
+        )*
+    };
 }
 
 /// The library that makes a process see another time than the machine.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, TorrentWalk, Usage};
+use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, Sweep, TorrentWalk, Usage};
 
 const NOW: u32 = 1_000;
 const LIFETIME_SECONDS: u16 = 1_800;
@@ -36,6 +36,12 @@ fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
         written.clear();
     }
     assert_eq!(contents(&second), contents(&first));
+
+    // Nobody has more time left than a peer that has just announced.
+    let end = NOW + u32::from(LIFETIME_SECONDS);
+    let mut sweep = Sweep::new();
+    while !sweep.step(&second, end, 1_000, |_| true) {}
+    assert_eq!(second.totals().peers, 0);
 
     let counts_only = empty::<S, K, N>();
     let _ = restore(&counts_only, block, NOW, LIFETIME_SECONDS, false);

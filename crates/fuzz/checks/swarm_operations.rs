@@ -408,10 +408,12 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let seeders = model.peers.values().filter(|peer| peer.is_seeder).count();
         assert_eq!(scraped.seeders as usize, seeders);
         assert_eq!(scraped.leechers as usize, model.peers.len() - seeders);
-        if scraped.completed == 0 && self.limits.max_torrents.is_some() {
-            // It had no peers, and its place went to another.
+        let is_retired = model.peers.is_empty();
+        if is_retired && scraped.completed == 0 && self.limits.max_torrents.is_some() {
+            // Its place went to another.
             model.downloads = 0;
         }
+
         assert_eq!(scraped.completed, model.downloads);
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,9 +13,10 @@ use aquatic_load_test::udp::{
     Config, NetworkConfig, PopulationConfig, Report, Settings, TransportConfig, run,
 };
 use aquatic_service::config::{Config as _, parse};
+use aquatic_test_harness::{Port, Process, eventually};
 use aquatic_udp_protocol::{
-    AnnounceWriter, ConnectionId, Request, ScrapeWriter, TorrentStatistics, write_connect,
-    write_error,
+    AnnounceWriter, ConnectionId, MIN_ANNOUNCE_LENGTH, Request, ScrapeWriter, TorrentStatistics,
+    write_connect, write_error,
 };
 
 /// Peers and torrents as the tracker has seen them.
@@ -237,6 +239,40 @@ fn says_when_nobody_answers() {
     config.server_address = silent.local_addr().unwrap().to_string();
     let error = test(&config).unwrap_err().to_string();
     assert!(error.contains("0 of 1 source addresses"), "{error}");
+}
+
+/// The bare server that trackers are compared with.
+#[test]
+fn the_echo_answers_with_as_many_bytes_as_it_is_told() {
+    const ANNOUNCES: usize = 300;
+    for (told, expected) in [(Some("47"), 47), (Some("20"), 20), (None, 200)] {
+        let port = Port::reserve();
+        let mut echo = Command::new(env!("CARGO_BIN_EXE_aquatic-udp-echo"));
+        echo.arg(port.ipv4().to_string()).args(told);
+        let _echo = Process::start("the echo", &mut echo);
+        let ask = |client: &UdpSocket, length: usize| {
+            client.send(&[0; MIN_ANNOUNCE_LENGTH][..length]).ok()?;
+            client.recv(&mut [0; 2_048]).ok()
+        };
+        eventually("an answer to a connect request", || {
+            let client = client(port.ipv4(), Duration::from_millis(100));
+            ask(&client, 16).filter(|length| *length == 16)
+        });
+        let client = client(port.ipv4(), Duration::from_secs(20));
+        let lengths = (0..ANNOUNCES).map(|_| ask(&client, MIN_ANNOUNCE_LENGTH).unwrap());
+        let lengths: Vec<usize> = lengths.collect();
+        // A header of 20 bytes, and whole peers of 6.
+        assert!(lengths.iter().all(|length| (length - 20) % 6 == 0));
+        let missing = expected * ANNOUNCES - lengths.iter().sum::<usize>();
+        assert!(missing < 6, "{missing} bytes less than {expected} each");
+    }
+}
+
+fn client(server: SocketAddr, patience: Duration) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(server).unwrap();
+    client.set_read_timeout(Some(patience)).unwrap();
+    client
 }
 
 #[test]

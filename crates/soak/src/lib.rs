@@ -8,6 +8,7 @@
 //! * [`memory`]: what the trackers have allocated.
 //! * [`life`]: what a tracker goes through beside its requests: housekeeping,
 //!   reloads, snapshots.
+//! * [`month`]: how a month passes, which is the same for all.
 //! * [`network`]: connections in memory.
 //! * [`universe`]: which torrents and peers there are.
 //!
@@ -18,6 +19,7 @@ pub mod calendar;
 pub mod life;
 pub mod memory;
 pub mod model;
+pub mod month;
 pub mod network;
 pub mod plan;
 pub mod universe;

@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, PeerId};
-use aquatic_soak::calendar::{Calendar, DAY};
-use aquatic_soak::life::{self, CLEANING_INTERVAL, Chores, Event, List};
-use aquatic_soak::memory::{self, counted};
+use aquatic_soak::life::{self, CLEANING_INTERVAL, List};
+use aquatic_soak::memory::counted;
 use aquatic_soak::model::Model;
+use aquatic_soak::month::{self, World};
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
-use aquatic_swarm::{HashKey, Limits, Swarm};
+use aquatic_swarm::{HashKey, Limits, Swarm, Swarms, TorrentWalk};
+
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{Exchange, GROUP, Outcome, Rules, State, Tracker, Unserved};
 use aquatic_udp_protocol::{
@@ -36,21 +37,13 @@ const LIFETIMES: [u16; 4] = [1_200, 1_800, 7_200, 28_800];
 /// Where the event stands in an announce (BEP 15).
 const EVENT: Range<usize> = 80..84;
 
-/// Bytes that an idle tracker may have allocated beyond what an unused one has:
-/// for the downloads of torrents that have no peers.
-const MOST_IDLE_BYTES: isize = 16 << 20;
-
 struct Run {
-    calendar: Calendar,
-    random: fastrand::Rng,
-    list: List,
-    chores: Chores,
+    world: World,
     state: Arc<State>,
     tracker: Tracker,
     /// Peers of IPv4, and of IPv6.
     models: [Model<SocketAddr>; 2],
     replies: Vec<[u8; MAX_REPLY_LENGTH]>,
-    days: memory::Days,
     answered: u64,
 }
 
@@ -76,41 +69,9 @@ enum What {
 #[test]
 fn udp() {
     let plan = Plan::new("udp");
-    let calendar = Calendar::new();
-    let list = List::new();
-    let key = ConnectionIdKey::from_bytes([7; 16]);
-    let state = counted(|| new_state(key, LIFETIMES[1], None, &list));
-    let unused = memory::bytes();
-    let mut run = Run {
-        chores: Chores::new(&calendar),
-        random: plan.random(0),
-        tracker: Tracker::new(state.clone(), plan.random(1), None),
-        state,
-        list,
-        calendar,
-        models: [Model::new(CLEANING_INTERVAL), Model::new(CLEANING_INTERVAL)],
-        replies: vec![[0; MAX_REPLY_LENGTH]; GROUP],
-        days: memory::Days::default(),
-        answered: 0,
-    };
-    while run.calendar.seconds() < plan.seconds() {
-        run.second();
-    }
-    run.days.assert_steady();
-    // Everybody leaves without a word.
-    let end = run.calendar.seconds() + u64::from(LIFETIMES[3]) + 4 * CLEANING_INTERVAL;
-    while run.calendar.seconds() < end {
-        run.calendar.pass();
-        run.clean();
-    }
-    run.look();
-    assert_eq!(run.state.swarms.usage.live(), 0);
-    let idle = memory::bytes() - unused;
-    assert!(idle <= MOST_IDLE_BYTES, "{idle} bytes are kept");
-    println!(
-        "{} datagrams were answered; memory {}",
-        run.answered, run.days
-    );
+    let mut run = Run::new(&plan);
+    month::pass(&mut run, &plan);
+    println!("{} datagrams were answered", run.answered);
     // The machine sleeps at times.
     assert!(run.answered > plan.seconds() / 4);
 }
@@ -139,48 +100,22 @@ fn new_state(key: ConnectionIdKey, lifetime: u16, limit: Option<usize>, list: &L
 }
 
 impl Run {
-    fn second(&mut self) {
-        self.calendar.pass();
-        let event = life::event(self.calendar.seconds(), &mut self.random);
-        if !matches!(event, Event::Nothing | Event::Look) {
-            // Seen when the run fails.
-            println!("at {} s: {event:?}", self.calendar.seconds());
-        }
-        match event {
-            Event::Nothing => (),
-            Event::Suspend(seconds) => self.calendar.leap(seconds),
-            Event::Restart(seconds) => self.restart(seconds),
-            Event::Reload => self.reload(),
-            Event::Look => self.look(),
-        }
-        let is_crowded = universe::is_crowded(self.calendar.seconds());
-        let wishes = if is_crowded {
-            32
-        } else {
-            self.random.usize(0..2)
-        };
-        let mut wishes: Vec<Wish> = (0..wishes).map(|_| self.wish(is_crowded)).collect();
-        while !wishes.is_empty() {
-            let rest = wishes.split_off(wishes.len().min(GROUP));
-            self.grant(&wishes);
-            wishes = rest;
-        }
-        self.clean();
-    }
-
-    fn clean(&mut self) {
-        let Self {
-            chores,
-            calendar,
+    fn new(plan: &Plan) -> Self {
+        let world = World::new(plan);
+        let key = ConnectionIdKey::from_bytes([7; 16]);
+        let state = counted(|| new_state(key, LIFETIMES[1], None, &world.list));
+        Self {
+            world,
+            tracker: Tracker::new(state.clone(), plan.random(1), None),
             state,
-            list,
-            ..
-        } = self;
-        counted(|| chores.run(calendar, &state.swarms, &list.handle));
+            models: [Model::new(CLEANING_INTERVAL), Model::new(CLEANING_INTERVAL)],
+            replies: vec![[0; MAX_REPLY_LENGTH]; GROUP],
+            answered: 0,
+        }
     }
 
     fn wish(&mut self, is_crowded: bool) -> Wish {
-        let random = &mut self.random;
+        let random = &mut self.world.random;
         let client = random.u32(1..CLIENTS);
         let ip: IpAddr = if random.u8(0..4) > 0 {
             Ipv4Addr::from_bits(0x0a00_0000 + client).into()
@@ -188,7 +123,7 @@ impl Run {
             Ipv6Addr::from_bits((0xfd00 << 112) + u128::from(client)).into()
         };
         let source = SocketAddr::new(ip, 1_000 + (client % 7) as u16);
-        let seconds = self.calendar.seconds();
+        let seconds = self.world.calendar.seconds();
         let torrent = if is_crowded {
             universe::rare_torrent(seconds, random)
         } else {
@@ -217,7 +152,7 @@ impl Run {
 
     /// Answers datagrams in a group.
     fn send(&mut self, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Outcome> {
-        let now = self.calendar.now();
+        let now = self.world.calendar.now();
         let mut group: ArrayVec<Exchange<'_>, GROUP> = datagrams
             .iter()
             .zip(&mut self.replies)
@@ -306,14 +241,14 @@ impl Run {
         bytes.truncate(length.unwrap());
         if wish.what == What::Damaged {
             // Its event is to stop, so that nobody new is there afterwards.
-            for _ in 0..self.random.usize(1..4) {
-                let place = self.random.usize(..96);
+            for _ in 0..self.world.random.usize(1..4) {
+                let place = self.world.random.usize(..96);
                 if !EVENT.contains(&place) {
-                    bytes[place] ^= 1 << self.random.u8(..8);
+                    bytes[place] ^= 1 << self.world.random.u8(..8);
                 }
             }
-            let length = self.random.usize(..=bytes.len());
-            if self.random.bool() {
+            let length = self.world.random.usize(..=bytes.len());
+            if self.world.random.bool() {
                 bytes.truncate(length);
             }
         }
@@ -337,7 +272,7 @@ impl Run {
         match (what, response) {
             (What::Damaged, _) => (),
             (_, Some(Response::Error(_))) => match outcome.unserved {
-                Some(Unserved::Forbidden) => assert!(self.list.forbids(torrent)),
+                Some(Unserved::Forbidden) => assert!(self.world.list.forbids(torrent)),
                 Some(Unserved::MaxTorrents) => {
                     // Others of the group may have taken their torrents along since.
                     let live = self.state.swarms.usage.live();
@@ -346,13 +281,14 @@ impl Run {
                 other => panic!("{other:?}"),
             },
             (What::Scrape, Some(Response::Scrape(response))) => {
-                let counts = self.models[family(source)].counts(torrent, None, &self.calendar);
+                let counts =
+                    self.models[family(source)].counts(torrent, None, &self.world.calendar);
                 let scraped = response.torrents().next().unwrap();
                 counts.seeders.assert(scraped.seeders as usize, &torrent);
                 counts.leechers.assert(scraped.leechers as usize, &torrent);
             }
             (_, Some(Response::Announce(response))) => {
-                assert!(!self.list.forbids(torrent));
+                assert!(!self.world.list.forbids(torrent));
                 let (seeders, leechers) = (response.seeders, response.leechers);
                 let peers: Vec<SocketAddr> = Peers::addresses(&response.peers).collect();
                 self.announced(wish, seeders as usize, leechers as usize, &peers);
@@ -368,7 +304,7 @@ impl Run {
             what,
         } = *wish;
         let model = &mut self.models[family(source)];
-        let calendar = &self.calendar;
+        let calendar = &self.world.calendar;
         let counts = model.counts(torrent, Some(&source), calendar);
         let what_was_asked = (calendar.seconds(), torrent, source);
         counts.seeders.assert(seeders, &what_was_asked);
@@ -388,65 +324,85 @@ impl Run {
             _ => model.stop(torrent, source),
         }
     }
+}
 
-    fn reload(&mut self) {
-        self.list.reload(self.calendar.seconds());
-        self.chores.hurry();
-        let list = &self.list;
-        for model in &mut self.models {
-            model.remove(|torrent| list.forbids(torrent));
-        }
-        // It hurries, so that soon nobody knows them.
-        for _ in 0..10 {
-            self.calendar.pass();
-            self.clean();
+impl month::Tracker for Run {
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn swarms(&self) -> &impl Swarms {
+        &self.state.swarms
+    }
+
+    fn serve(&mut self, is_crowded: bool) {
+        let wishes = if is_crowded {
+            32
+        } else {
+            self.world.random.usize(0..2)
+        };
+        let mut wishes: Vec<Wish> = (0..wishes).map(|_| self.wish(is_crowded)).collect();
+        while !wishes.is_empty() {
+            let rest = wishes.split_off(wishes.len().min(GROUP));
+            self.grant(&wishes);
+            wishes = rest;
         }
     }
 
-    /// Compares everything with the models.
-    fn look(&mut self) {
-        let now = self.calendar.now().monotonic_seconds;
+    fn work(&mut self) {
+        self.world.keep_house(&self.state.swarms);
+    }
+
+    fn forget_forbidden(&mut self) {
+        let list = &self.world.list;
         for model in &mut self.models {
-            model.tidy(&self.calendar);
+            model.remove(|torrent| list.forbids(torrent));
         }
+    }
+
+    fn compare(&mut self) {
+        let calendar = &self.world.calendar;
+        let now = calendar.now().monotonic_seconds;
         let swarms = &self.state.swarms;
-        let (ipv4, ipv6) = (swarms.ipv4.totals(), swarms.ipv6.totals());
-        self.models[0]
-            .peers(&self.calendar)
-            .assert(ipv4.peers, &ipv4);
-        self.models[1]
-            .peers(&self.calendar)
-            .assert(ipv6.peers, &ipv6);
+        let totals = [swarms.ipv4.totals(), swarms.ipv6.totals()];
+        for (model, totals) in self.models.iter_mut().zip(totals) {
+            model.tidy(calendar);
+            model.peers(calendar).assert(totals.peers, &totals);
+        }
         life::assert_small(&swarms.ipv4);
         life::assert_small(&swarms.ipv6);
         assert_same_when_restored(&swarms.ipv4, now);
         assert_same_when_restored(&swarms.ipv6, now);
-        self.days.note(self.calendar.seconds() / DAY);
     }
 
-    /// The tracker ends, and is there again after so many seconds, with another
-    /// configuration.
+    /// With another configuration.
     fn restart(&mut self, away: u64) {
-        let now = self.calendar.now().monotonic_seconds;
+        let World {
+            calendar,
+            random,
+            list,
+            ..
+        } = &mut self.world;
+        let now = calendar.now().monotonic_seconds;
         let swarms = &self.state.swarms;
         let saved = (life::save(&swarms.ipv4, now), life::save(&swarms.ipv6, now));
         let key = ConnectionIdKey::from_bytes(self.state.connection_id_key.to_bytes());
-        self.calendar.leap(away);
+        calendar.leap(away);
 
-        let lifetime = self.random.choice(LIFETIMES).unwrap();
-        let limit = self.random.bool().then_some(MAX_TORRENTS);
+        let lifetime = random.choice(LIFETIMES).unwrap();
+        let limit = random.bool().then_some(MAX_TORRENTS);
         let with_peers = away <= u64::from(lifetime);
-        let now = self.calendar.now().monotonic_seconds;
-        let random = self.random.fork();
+        let now = calendar.now().monotonic_seconds;
+        let random = random.fork();
         counted(|| {
-            self.state = new_state(key, lifetime, limit, &self.list);
+            self.state = new_state(key, lifetime, limit, list);
             self.tracker = Tracker::new(self.state.clone(), random, None);
             let swarms = &self.state.swarms;
             life::load(&swarms.ipv4, &saved.0, now, lifetime, with_peers);
             life::load(&swarms.ipv6, &saved.1, now, lifetime, with_peers);
         });
-        self.chores = Chores::new(&self.calendar);
-        let latest = self.calendar.seconds() + u64::from(lifetime);
+        let latest = calendar.seconds() + u64::from(lifetime);
+        self.world.start_chores();
         for model in &mut self.models {
             if with_peers {
                 model.restore(away, latest);
@@ -457,6 +413,11 @@ impl Run {
                 model.doubt();
             }
         }
+    }
+
+    /// Without a word.
+    fn leave(&mut self) -> u64 {
+        u64::from(LIFETIMES[3])
     }
 }
 
@@ -474,7 +435,8 @@ fn parse<'a>(outcome: &Outcome, reply: &'a [u8], source: SocketAddr) -> Option<R
     Some(Response::parse(&reply[..length], family).expect("a reply"))
 }
 
-/// Asserts that a snapshot holds all that has not expired.
+/// Asserts that a snapshot holds everything, those included who have expired and were
+/// not forgotten yet.
 fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
     now: u32,
@@ -483,6 +445,11 @@ fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
     let restored = life::load(&copy, &life::save(swarm, now), now, u16::MAX, true);
     assert_eq!(restored.refused, 0);
     let (totals, restored) = (swarm.totals(), copy.totals());
-    assert!(restored.peers <= totals.peers);
-    assert!(restored.seeders <= totals.seeders);
+    assert_eq!(restored.torrents, totals.torrents);
+    assert_eq!(restored.peers, totals.peers);
+    assert_eq!(restored.seeders, totals.seeders);
+    let mut walk = TorrentWalk::new();
+    while walk.step(swarm, |info_hash, scraped| {
+        assert_eq!(copy.lock(info_hash).scrape(), scraped, "{info_hash}");
+    }) {}
 }

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use aquatic_soak::calendar::{Calendar, DAY};
-use aquatic_soak::life::{self, CLEANING_INTERVAL, Chores, Event, List};
-use aquatic_soak::memory::{self, counted};
+use aquatic_soak::calendar::Calendar;
+use aquatic_soak::life::{self, CLEANING_INTERVAL, List};
+use aquatic_soak::memory::counted;
 use aquatic_soak::model::Model;
+use aquatic_soak::month::{self, Tracker, World};
 use aquatic_soak::network::Network;
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_stream::simulation::{self, Setup};
-use aquatic_swarm::{HashKey, Limits, Swarms as _};
+use aquatic_swarm::{HashKey, Limits, Swarms};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 use aquatic_ws::simulation::Ws;
@@ -31,9 +32,6 @@ const POPULAR: u64 = 40;
 
 /// Seconds after which a connection with half a message is closed at the latest.
 const LONGEST_SILENCE: u64 = 26;
-
-/// Bytes that an idle tracker may have allocated beyond what an unused one has.
-const MOST_IDLE_BYTES: isize = 16 << 20;
 
 /// RFC 6455, 5.2.
 const TEXT: u8 = 1;
@@ -60,12 +58,8 @@ struct Offer {
 }
 
 struct Run {
-    _plan: Plan,
-    calendar: Calendar,
-    random: fastrand::Rng,
+    world: World,
     settings: Settings,
-    list: List,
-    chores: Chores,
     state: Arc<State>,
     networks: Vec<Network<Ws>>,
     model: Model<u64>,
@@ -73,7 +67,6 @@ struct Run {
     offers: BTreeMap<u64, Offer>,
     /// Connections that must be closed soon, and since when.
     doomed: Vec<(usize, u64, u64)>,
-    days: memory::Days,
     next_number: u64,
     counts: Counts,
 }
@@ -90,120 +83,46 @@ struct Counts {
 #[test]
 fn ws() {
     let plan = Plan::new("ws");
-    let seconds = plan.seconds();
-    let mut run = Run::new(plan);
-    let unused = memory::bytes();
-    while run.calendar.seconds() < seconds {
-        run.second();
-    }
-    run.days.assert_steady();
-    // Everybody leaves: the connections of those who do not answer a ping, too.
-    for client in std::mem::take(&mut run.clients) {
-        run.leave(&client);
-    }
-    for _ in 0..4 * CLEANING_INTERVAL {
-        run.calendar.pass();
-        run.clean();
-    }
-    run.look();
+    let mut run = Run::new(&plan);
+    month::pass(&mut run, &plan);
     assert!(run.networks.iter().all(Network::is_empty));
-    assert_eq!(run.state.swarms.usage().live(), 0);
-    let idle = memory::bytes() - unused;
-    assert!(idle <= MOST_IDLE_BYTES, "{idle} bytes are kept");
     let counts = &run.counts;
-    println!("{counts:?}; memory {}", run.days);
-    assert!(counts.announced > seconds / 40, "{counts:?}");
+    println!("{counts:?}");
+    assert!(counts.announced > plan.seconds() / 40, "{counts:?}");
     assert!(counts.offered > counts.announced / 20, "{counts:?}");
     assert!(counts.answers_received > counts.answered / 2, "{counts:?}");
 }
 
 impl Run {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: &Plan) -> Self {
         let settings = Settings::new(&Config::default()).expect("the default");
-        let calendar = Calendar::new();
-        let list = List::new();
-        let state = new_state(&settings, &list);
-        let networks = new_networks(&settings, &state, &calendar, 1);
+        let world = World::new(plan);
+        let state = new_state(&settings, &world.list);
+        let networks = new_networks(&settings, &state, &world.calendar, 1);
         Self {
-            chores: Chores::new(&calendar),
-            random: plan.random(0),
-            _plan: plan,
+            world,
             settings,
-            list,
             state,
             networks,
-            calendar,
             model: Model::new(CLEANING_INTERVAL),
             clients: Vec::new(),
             offers: BTreeMap::new(),
             doomed: Vec::new(),
-            days: memory::Days::default(),
             next_number: 1,
             counts: Counts::default(),
         }
     }
 
-    fn second(&mut self) {
-        self.calendar.pass();
-        let event = life::event(self.calendar.seconds(), &mut self.random);
-        if !matches!(event, Event::Nothing | Event::Look) {
-            println!("at {} s: {event:?}", self.calendar.seconds());
-        }
-        match event {
-            Event::Nothing => (),
-            Event::Suspend(seconds) => self.calendar.leap(seconds),
-            Event::Restart(seconds) => self.restart(seconds),
-            Event::Reload => self.reload(),
-            Event::Look => self.look(),
-        }
-        let is_crowded = universe::is_crowded(self.calendar.seconds());
-        let chance = if is_crowded { 1 } else { 8 };
-        if self.random.u8(0..chance) == 0 {
-            match self.random.u8(0..20) {
-                0 => self.be_hostile(),
-                1 if !self.clients.is_empty() => {
-                    let number = self.random.usize(..self.clients.len());
-                    let client = self.clients.swap_remove(number);
-                    self.leave(&client);
-                }
-                _ => self.announce(is_crowded),
-            }
-        }
-        self.clean();
-    }
-
-    fn clean(&mut self) {
+    /// All workers have their turn.
+    fn turn(&mut self) {
         for network in &mut self.networks {
-            network.turn(self.calendar.instant());
-        }
-        self.read();
-        let Self {
-            chores,
-            calendar,
-            state,
-            list,
-            ..
-        } = self;
-        counted(|| chores.run(calendar, &state.swarms, &list.handle));
-        let (networks, calendar) = (&self.networks, &self.calendar);
-        self.doomed.retain(|(worker, id, since)| {
-            let is_open = networks[*worker].is_open(*id);
-            let age = calendar.awake_since(*since);
-            assert!(!is_open || age <= LONGEST_SILENCE, "open for {age} s");
-            is_open
-        });
-        let is_gone = |it: &Client| !networks[it.worker].is_open(it.id);
-        while let Some(number) = self.clients.iter().position(is_gone) {
-            let client = self.clients.swap_remove(number);
-            for torrent in client.torrents {
-                self.model.stop(torrent, client.number);
-            }
+            network.turn(self.world.calendar.instant());
         }
     }
 
     fn connect(&mut self) -> Option<(usize, u64)> {
-        let worker = self.random.usize(..WORKERS);
-        let ip = Ipv4Addr::from_bits(0x0a00_0000 + self.random.u32(1..60_000));
+        let worker = self.world.random.usize(..WORKERS);
+        let ip = Ipv4Addr::from_bits(0x0a00_0000 + self.world.random.u32(1..60_000));
         let id = self.networks[worker].connect(SocketAddr::new(ip.into(), 1_000))?;
         Some((worker, id))
     }
@@ -213,7 +132,7 @@ impl Run {
         let Some((worker, id)) = self.connect() else {
             return;
         };
-        let random = &mut self.random;
+        let random = &mut self.world.random;
         let network = &mut self.networks[worker];
         let kind = random.u8(0..4);
         if kind > 0 {
@@ -237,11 +156,12 @@ impl Run {
                 network.send(id, &frame);
             }
         }
-        self.doomed.push((worker, id, self.calendar.seconds()));
+        self.doomed
+            .push((worker, id, self.world.calendar.seconds()));
     }
 
     /// The client closes its connection, without a word.
-    fn leave(&mut self, client: &Client) {
+    fn disconnect(&mut self, client: &Client) {
         let network = &mut self.networks[client.worker];
         network.end(client.id);
         assert!(!network.is_open(client.id));
@@ -252,7 +172,11 @@ impl Run {
 
     /// A client, of before or a new one, announces or stops.
     fn announce(&mut self, is_crowded: bool) {
-        let place = self.random.usize(..MOST_CLIENTS).min(self.clients.len());
+        let place = self
+            .world
+            .random
+            .usize(..MOST_CLIENTS)
+            .min(self.clients.len());
         if place == self.clients.len() {
             let (worker, id) = self.connect().expect("there is room");
             self.networks[worker].send(id, UPGRADE);
@@ -271,15 +195,15 @@ impl Run {
                 received: Vec::new(),
             });
         }
-        let now = self.calendar.seconds();
+        let now = self.world.calendar.seconds();
         let client = &mut self.clients[place];
         let torrent = if is_crowded {
-            universe::rare_torrent(now, &mut self.random)
+            universe::rare_torrent(now, &mut self.world.random)
         } else {
-            self.random.u64(..POPULAR)
+            self.world.random.u64(..POPULAR)
         };
-        let is_stop = self.random.u8(0..8) == 0;
-        let is_seeder = self.random.bool();
+        let is_stop = self.world.random.u8(0..8) == 0;
+        let is_seeder = self.world.random.bool();
         let number = client.number;
         let mut message = json!({
             "action": "announce",
@@ -300,21 +224,23 @@ impl Run {
                     answered_by: None,
                 };
                 self.offers.insert(self.next_number, sent);
-                let sdp = "v=0".repeat(self.random.usize(1..40));
+                let sdp = "v=0".repeat(self.world.random.usize(1..40));
                 json!({
                     "offer_id": peer_id(self.next_number),
                     "offer": {"type": "offer", "sdp": sdp},
                 })
             });
             message["offers"] = offers.collect();
-            if !self.list.forbids(torrent) && !client.torrents.contains(&torrent) {
+            if !self.world.list.forbids(torrent) && !client.torrents.contains(&torrent) {
                 client.torrents.push(torrent);
             }
         }
-        let before = self.model.counts(torrent, Some(&number), &self.calendar);
+        let before = self
+            .model
+            .counts(torrent, Some(&number), &self.world.calendar);
         if is_stop {
             self.model.stop(torrent, number);
-        } else if !self.list.forbids(torrent) {
+        } else if !self.world.list.forbids(torrent) {
             let lifetime = u64::from(self.state.rules.peer_lifetime_seconds);
             self.model
                 .announce(torrent, number, is_seeder, now + lifetime);
@@ -322,11 +248,9 @@ impl Run {
         let (worker, id) = (client.worker, client.id);
         let bytes = frame(TEXT, message.to_string().as_bytes());
         self.networks[worker].send(id, &bytes);
-        for network in &mut self.networks {
-            network.turn(self.calendar.instant());
-        }
+        self.turn();
         let reply = self.read_for(number).expect("an announce is answered");
-        if self.list.forbids(torrent) {
+        if self.world.list.forbids(torrent) {
             assert!(reply.get("failure reason").is_some(), "{reply}");
             return;
         }
@@ -400,11 +324,12 @@ impl Run {
         assert_eq!(message["info_hash"], hash(offer.torrent), "{message}");
         assert_ne!(offer.sender, number, "{message}");
         assert!(
-            self.model.may_have(offer.torrent, &number, &self.calendar),
+            self.model
+                .may_have(offer.torrent, &number, &self.world.calendar),
             "{number} is no peer: {message}"
         );
         self.counts.offered += 1;
-        if self.random.bool() {
+        if self.world.random.bool() {
             self.counts.answered += 1;
             offer.answered_by = Some(number);
             let answer = json!({
@@ -417,28 +342,68 @@ impl Run {
             });
             let bytes = frame(TEXT, answer.to_string().as_bytes());
             self.networks[worker].send(id, &bytes);
-            for network in &mut self.networks {
-                network.turn(self.calendar.instant());
+            self.turn();
+        }
+    }
+}
+
+impl Tracker for Run {
+    fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn swarms(&self) -> &impl Swarms {
+        &self.state.swarms
+    }
+
+    fn serve(&mut self, is_crowded: bool) {
+        let random = &mut self.world.random;
+        let chance = if is_crowded { 1 } else { 8 };
+        if random.u8(0..chance) > 0 {
+            return;
+        }
+        match random.u8(0..20) {
+            0 => self.be_hostile(),
+            1 if !self.clients.is_empty() => {
+                let number = random.usize(..self.clients.len());
+                let client = self.clients.swap_remove(number);
+                self.disconnect(&client);
+            }
+            _ => self.announce(is_crowded),
+        }
+    }
+
+    fn work(&mut self) {
+        self.turn();
+        self.read();
+        self.world.keep_house(&self.state.swarms);
+        let (networks, calendar) = (&self.networks, &self.world.calendar);
+        self.doomed.retain(|(worker, id, since)| {
+            let is_open = networks[*worker].is_open(*id);
+            let age = calendar.awake_since(*since);
+            assert!(!is_open || age <= LONGEST_SILENCE, "open for {age} s");
+            is_open
+        });
+        let is_gone = |it: &Client| !networks[it.worker].is_open(it.id);
+        while let Some(number) = self.clients.iter().position(is_gone) {
+            let client = self.clients.swap_remove(number);
+            for torrent in client.torrents {
+                self.model.stop(torrent, client.number);
             }
         }
     }
 
-    fn reload(&mut self) {
-        self.list.reload(self.calendar.seconds());
-        self.chores.hurry();
-        let list = &self.list;
+    fn forget_forbidden(&mut self) {
+        let list = &self.world.list;
         self.model.remove(|torrent| list.forbids(torrent));
-        for _ in 0..10 {
-            self.calendar.pass();
-            self.clean();
-        }
     }
 
-    fn look(&mut self) {
-        self.model.tidy(&self.calendar);
+    fn compare(&mut self) {
+        let calendar = &self.world.calendar;
+        self.model.tidy(calendar);
         for (swarm, (_, totals)) in self.state.swarms.all().zip(self.state.swarms.totals()) {
             life::assert_small(swarm);
-            let mut bounds = self.model.peers(&self.calendar);
+            let mut bounds = self.model.peers(calendar);
             if self.state.swarms.all().count() > 1 {
                 bounds.least = 0;
             }
@@ -449,45 +414,51 @@ impl Run {
         // Nobody answers what is so old.
         let oldest = self.next_number.saturating_sub(5_000);
         self.offers = self.offers.split_off(&oldest);
-        self.days.note(self.calendar.seconds() / DAY);
     }
 
-    /// The tracker ends, and is there again after so many seconds, without peers.
+    /// Without peers.
     fn restart(&mut self, away: u64) {
         for network in &mut self.networks {
             network.drain();
         }
         for _ in 0..10 {
-            self.calendar.pass();
-            for network in &mut self.networks {
-                network.turn(self.calendar.instant());
-            }
+            self.world.calendar.pass();
+            self.turn();
         }
         assert!(self.networks.iter().all(Network::is_drained));
-        let now = self.calendar.now().monotonic_seconds;
+        let calendar = &mut self.world.calendar;
+        let now = calendar.now().monotonic_seconds;
         let saved: Vec<_> = self
             .state
             .swarms
             .all()
             .map(|it| life::save(it, now))
             .collect();
-        self.calendar.leap(away);
+        calendar.leap(away);
 
-        let state = new_state(&self.settings, &self.list);
-        let now = self.calendar.now().monotonic_seconds;
+        let state = new_state(&self.settings, &self.world.list);
+        let now = calendar.now().monotonic_seconds;
         for (swarm, blocks) in state.swarms.all().zip(&saved) {
             counted(|| life::load(swarm, blocks, now, 0, false));
         }
-        let seed = self.random.u64(..);
-        let networks = new_networks(&self.settings, &state, &self.calendar, seed);
+        let seed = self.world.random.u64(..);
+        let networks = new_networks(&self.settings, &state, calendar, seed);
         counted(|| {
             self.networks = networks;
             self.state = state;
         });
         self.clients.clear();
         self.doomed.clear();
-        self.chores = Chores::new(&self.calendar);
+        self.world.start_chores();
         self.model.clear();
+    }
+
+    /// Connections end, those of clients that do not answer a ping, too.
+    fn leave(&mut self) -> u64 {
+        for client in std::mem::take(&mut self.clients) {
+            self.disconnect(&client);
+        }
+        0
     }
 }
 

@@ -25,7 +25,7 @@ use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
-use crate::sockets::{NoSockets, Transport};
+use crate::sockets::{self, NoSockets, Transport};
 use crate::{Daemon, generator, logging};
 
 mod attempts;
@@ -98,6 +98,10 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.action == Action::PrintDefault {
         return print(D::Config::DEFAULT_TOML);
     }
+    if arguments.action == Action::CheckAddresses {
+        let listening = D::listening(&D::Config::default(), &mut Checks::new());
+        return sockets::check_free(listening.transport, &arguments.addresses);
+    }
     let loaded = load::<D>(arguments)?;
     let settings = loaded.settings(D::settings)?;
     match arguments.action {
@@ -114,9 +118,10 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             check::check::<D>(&subject).map_err(|error| located(&loaded, error))
         }
         Action::Migrate => print(&loaded.migrated_toml()),
-        Action::PrintDefault | Action::PrintEffective | Action::Run => {
-            print(&loaded.effective_toml())
-        }
+        Action::PrintDefault
+        | Action::PrintEffective
+        | Action::CheckAddresses
+        | Action::Run => print(&loaded.effective_toml()),
     }
 }
 

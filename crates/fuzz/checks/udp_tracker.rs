@@ -23,10 +23,9 @@ use aquatic_service::clock::Now;
 use aquatic_swarm::{HashKey, Limits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{
-    Exchange, GROUP, Outcome, RequestKind, Rules, State, Tracker, Unserved,
+    Datagram, GROUP, Group, Outcome, RequestKind, Rules, State, Tracker, Unserved,
 };
 use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
-use arrayvec::ArrayVec;
 
 #[path = "udp_tracker_model.rs"]
 mod model;
@@ -365,21 +364,21 @@ impl Tracked {
 
     fn answer(&mut self, now: Now, sent: &[Sent]) -> Vec<Reply> {
         let mut replies = [[0xaa; MAX_REPLY_LENGTH]; GROUP];
-        let mut group: ArrayVec<Exchange<'_>, GROUP> = sent
+        let mut group: Group<'_> = sent
             .iter()
             .zip(&mut replies)
-            .map(|(sent, reply)| Exchange {
+            .map(|(sent, reply)| Datagram {
                 source: sent.source,
-                request: &sent.bytes,
+                local: None,
+                bytes: &sent.bytes,
                 reply,
-                outcome: None,
             })
             .collect();
-        self.tracker.handle_group(now, &mut group);
-        let replies = group.iter().map(|exchange| {
-            let outcome = exchange.outcome.expect("each has an outcome");
+        let outcomes = self.tracker.handle_group(now, &mut group);
+        let replies = group.iter().zip(outcomes).map(|(datagram, outcome)| {
+            let outcome = outcome.expect("each has an outcome");
             let length = outcome.reply_length.map_or(0, |length| length.get());
-            (outcome, exchange.reply[..length].to_vec())
+            (outcome, datagram.reply[..length].to_vec())
         });
         replies.collect()
     }

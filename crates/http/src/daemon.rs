@@ -68,13 +68,6 @@ impl Daemon for HttpDaemon {
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
-    fn read_files(settings: &Settings) -> Vec<PathBuf> {
-        let files = settings.tls.iter();
-        files
-            .flat_map(|files| [files.certificate.clone(), files.key.clone()])
-            .collect()
-    }
-
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
     }
@@ -104,7 +97,7 @@ impl Daemon for HttpDaemon {
             || parts.clone().build(),
         )?;
         let certificate = match &settings.tls {
-            Some(files) => Some(Arc::new(tls::Handle::at_start(files.clone(), start.stop)?)),
+            Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
         };
         let tls = match &certificate {

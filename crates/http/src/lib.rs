@@ -11,6 +11,8 @@
 //! * `counters`: what is told on the metrics page.
 //! * [`simulation`]: what workers speak, for tests without sockets.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 mod connection;
 mod counters;

@@ -13,7 +13,6 @@ use aquatic_http::settings::Settings;
 use aquatic_service::config::{self, Config as _, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
-use aquatic_test_harness::edits::try_mistakes;
 
 #[path = "../../fuzz/checks/configuration.rs"]
 mod configuration;
@@ -374,11 +373,22 @@ fn files_that_were_found_by_fuzzing() {
 
 #[test]
 fn edits_that_people_make_by_mistake() {
+    // Always the same ones: a linear congruential generator (Knuth, MMIX).
+    let mut state = 1_u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) as usize) % below.max(1)
+    };
     let files = [
         Config::DEFAULT_TOML,
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),
         include_str!("compat/2026.toml"),
     ];
-    try_mistakes(&files, configuration::check::<HttpDaemon>);
+    for round in 0..3_000 {
+        let file = configuration::edited(files[round % files.len()], &mut random);
+        configuration::check::<HttpDaemon>(file.as_bytes());
+    }
 }

@@ -17,6 +17,8 @@
 //! Only ever test a tracker of your own: to anybody else's, these programs are
 //! an attack.
 
+#![forbid(unsafe_code)]
+
 pub mod bare;
 pub mod command_line;
 mod config;

@@ -29,9 +29,6 @@ pub(crate) const WHAT: &str = "access list";
 /// The key that names its file.
 pub(crate) const KEY: &str = "access_list.path";
 
-/// What to say of an allow list that lets nothing through.
-pub(crate) const NOBODY: &str = "the allow list has no entries, so no torrent is served";
-
 /// Longest line that is read; what is longer is no info hash with a remark.
 pub const LONGEST_LINE: usize = 4096;
 

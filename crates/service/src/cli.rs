@@ -1,7 +1,6 @@
 //! Command lines of the daemons, and what they share with other programs.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
@@ -32,8 +31,6 @@ pub struct Arguments {
     pub config: Option<PathBuf>,
     /// What to do.
     pub action: Action,
-    /// For [`Action::CheckAddresses`].
-    pub addresses: Vec<SocketAddr>,
 }
 
 /// What a program is to do.
@@ -49,8 +46,6 @@ pub enum Action {
     Check,
     /// Print the configuration file in today's form.
     Migrate,
-    /// Check that no other program has some addresses, and exit.
-    CheckAddresses,
 }
 
 /// Options about the configuration that every program has. Other programs than
@@ -105,15 +100,12 @@ where
         Action::Check
     } else if options.migrate_config {
         Action::Migrate
-    } else if !options.check_addresses.is_empty() {
-        Action::CheckAddresses
     } else {
         options.config.action()
     };
     Ok(Arguments {
         config: options.config.config,
         action,
-        addresses: options.check_addresses,
     })
 }
 
@@ -150,11 +142,6 @@ struct DaemonArguments {
     /// Print FILE, of this or an earlier release, in today's form
     #[arg(long, group = "what", requires = "config")]
     migrate_config: bool,
-
-    /// Check that no other program has these addresses, then exit; socket units do so
-    /// before they open them
-    #[arg(long, group = "what", value_name = "ADDRESS", num_args = 1.., conflicts_with = "config")]
-    check_addresses: Vec<SocketAddr>,
 }
 
 #[cfg(test)]
@@ -205,14 +192,6 @@ mod tests {
             parsed(&["--migrate-config", "-c", "f"]),
             (file, Action::Migrate)
         );
-        let words = ["--check-addresses", "127.0.0.1:3000", "[fe80::1%2]:3000"];
-        let arguments = parse(&words).unwrap();
-        assert_eq!(arguments.action, Action::CheckAddresses);
-        let addresses: Vec<SocketAddr> = words[1..]
-            .iter()
-            .map(|word| word.parse().unwrap())
-            .collect();
-        assert_eq!(arguments.addresses, addresses);
     }
 
     #[test]
@@ -221,9 +200,6 @@ mod tests {
             &["-p", "-P"][..],
             &["--check-config", "-p"],
             &["--migrate-config"],
-            &["--check-addresses"],
-            &["--check-addresses", "localhost:3000"],
-            &["--check-addresses", "127.0.0.1:3000", "-c", "f"],
             &["-c"],
             &["-c", "a", "-c", "b"],
             &["--no-such-option"],

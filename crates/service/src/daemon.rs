@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Invalid, ProcessSettings};
 use crate::reload::Reload;
-use crate::{Stop, access_list, metrics, snapshot, sockets, workers};
+use crate::{access_list, metrics, snapshot, sockets, workers};
 
 /// One of the daemons, as the process edge sees it.
 ///
@@ -65,13 +65,6 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     fn check(settings: &Self::Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         let _ = (settings, path_now);
         Ok(())
-    }
-
-    /// The files that [`start`](Self::start) reads, besides access list and snapshot:
-    /// when one of them changes, a start that has failed is tried again.
-    fn read_files(settings: &Self::Settings) -> Vec<PathBuf> {
-        let _ = settings;
-        Vec::new()
     }
 
     /// The files that the daemon writes besides the snapshot, each under its key.
@@ -145,6 +138,4 @@ pub struct Start<'a> {
     pub reloads: &'a mut Vec<Arc<dyn Reload>>,
     /// Where to start the workers.
     pub workers: &'a mut workers::Workers,
-    /// Whether the process is asked to stop meanwhile.
-    pub stop: &'a Stop,
 }

@@ -10,17 +10,10 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 /// Symbolic links that may lead to each other: as many as the kernel follows
 /// (path_resolution(7)).
 const MOST_LINKS: usize = 40;
-
-/// How long a lease on a file is waited for before it is opened again, and how often:
-/// five seconds in all.
-const LEASE_WAIT: Duration = Duration::from_millis(50);
-const MOST_LEASE_WAITS: u32 = 100;
 
 /// Opens a regular file for reading.
 ///
@@ -31,25 +24,12 @@ const MOST_LEASE_WAITS: u32 = 100;
 pub fn open_regular(path: &Path) -> io::Result<File> {
     // Opening a device can do something by itself, so it is looked at first.
     require_regular(fs::metadata(path)?.file_type())?;
-    for _ in 0..MOST_LEASE_WAITS {
-        match open_without_waiting(path) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LEASE_WAIT),
-            outcome => return outcome,
-        }
-    }
-    open_without_waiting(path)
-}
-
-/// open(2): without O_NONBLOCK, opening a named pipe waits for its writer. It has no
-/// effect on regular files, but for one on which a file server has a lease for a
-/// client that changes it: the server is asked to give it back, and opening fails
-/// until it does.
-fn open_without_waiting(path: &Path) -> io::Result<File> {
+    // open(2): without O_NONBLOCK, opening a named pipe waits for its writer. It
+    // has no effect on regular files. By now the path may lead elsewhere.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)?;
-    // The path may lead elsewhere than when it was looked at.
     require_regular(file.metadata()?.file_type())?;
     Ok(file)
 }
@@ -60,13 +40,8 @@ fn open_without_waiting(path: &Path) -> io::Result<File> {
 ///
 /// Those of [`open_regular`], and `FileTooLarge` when it is longer.
 pub fn read_regular(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
-    read_to_end(open_regular(path)?, most_bytes)
-}
-
-/// Reads what is left of a file, at most so many bytes.
-pub(crate) fn read_to_end(file: File, most_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut limited = file.take(most_bytes.saturating_add(1));
+    let mut limited = open_regular(path)?.take(most_bytes.saturating_add(1));
     limited.read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most_bytes {
         return Err(io::Error::new(
@@ -244,35 +219,5 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"second");
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("file"));
         assert_eq!(names(directory.path()), ["file", "link"]);
-    }
-
-    #[test]
-    fn a_lease_is_waited_for() {
-        use std::os::fd::AsRawFd as _;
-        use std::sync::Arc;
-        use std::sync::atomic::{AtomicBool, Ordering};
-
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        fs::write(&path, "12345").unwrap();
-        // What the holder is told by.
-        let is_asked = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(libc::SIGIO, Arc::clone(&is_asked)).unwrap();
-        let holder = OpenOptions::new().write(true).open(&path).unwrap();
-        #[allow(unsafe_code, reason = "no library knows of leases")]
-        // SAFETY: the descriptor is open, and the argument is a number.
-        let taken = unsafe { libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
-        if taken != 0 {
-            println!("skipped: this file system has no leases");
-            return;
-        }
-        let giving_back = thread::spawn(move || {
-            while !is_asked.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(5));
-            }
-            drop(holder);
-        });
-        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
-        giving_back.join().unwrap();
     }
 }

@@ -111,8 +111,7 @@ impl Units {
                 D::NAME
             ));
         }
-        let mut lines = socket_lines(listening.request())?;
-        lines.push_str(&self.check_line(&listening.addresses));
+        let lines = socket_lines(listening.request())?;
         match listening.metrics {
             Some(address) => {
                 self.write_socket("", &lines)?;
@@ -131,25 +130,6 @@ impl Units {
             &format!("{name}.socket.d/50-addresses.conf"),
             &format!("{unit}\n[Socket]\n{socket}"),
         )
-    }
-
-    /// A line that has the socket unit refuse addresses that another program has.
-    fn check_line(&self, addresses: &[SocketAddr]) -> String {
-        let mut line = format!("ExecStartPre=\"{}\" --check-addresses", self.program());
-        for address in sockets::servable(addresses) {
-            line.push(' ');
-            // That of an interface has a percent sign.
-            line.push_str(&address.to_string().replace('%', "%%"));
-        }
-        line.push('\n');
-        line
-    }
-
-    /// The daemon's program, as it stands between quotes in a unit.
-    fn program(&self) -> String {
-        let name = self.name;
-        let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
-        in_quotes(&program)
     }
 
     /// Writes a unit of its own for the socket that serves metrics, as a unit has
@@ -190,13 +170,14 @@ impl Units {
     fn write_refusal(&self) -> anyhow::Result<()> {
         let name = self.name;
         let file = in_quotes(&self.file);
+        let program = env::current_exe().unwrap_or_else(|_| format!("/usr/bin/{name}").into());
         let lines = format!(
             "ListenFIFO=/run/{name}.unusable\n\
              RemoveOnStop=yes\n\
              ExecStartPre=\"{}\" --check-config -c \"{file}\"\n\
              ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was \
              mended since systemd last asked for the addresses in it\" >&2; exit 1'\n",
-            self.program(),
+            in_quotes(&program),
         );
         self.write_socket("", &lines)
     }

@@ -14,8 +14,9 @@
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context as _;
 
@@ -24,7 +25,7 @@ use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
-use crate::sockets::{self, NoSockets, Transport};
+use crate::sockets::{NoSockets, Transport};
 use crate::{Daemon, generator, logging};
 
 mod attempts;
@@ -36,7 +37,6 @@ mod supervisor;
 use attempts::{Attempts, Decision, Kind};
 pub use misconfigured::Misconfigured;
 pub(crate) use supervisor::Content;
-use supervisor::{Ended, Supervisor};
 
 /// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
 /// name it in `RestartPreventExitStatus=`.
@@ -98,10 +98,6 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.action == Action::PrintDefault {
         return print(D::Config::DEFAULT_TOML);
     }
-    if arguments.action == Action::CheckAddresses {
-        let listening = D::listening(&D::Config::default(), &mut Checks::new());
-        return sockets::check_free(listening.transport, &arguments.addresses);
-    }
     let loaded = load::<D>(arguments)?;
     let settings = loaded.settings(D::settings)?;
     match arguments.action {
@@ -118,7 +114,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             check::check::<D>(&subject).map_err(|error| located(&loaded, error))
         }
         Action::Migrate => print(&loaded.migrated_toml()),
-        Action::PrintDefault | Action::PrintEffective | Action::CheckAddresses | Action::Run => {
+        Action::PrintDefault | Action::PrintEffective | Action::Run => {
             print(&loaded.effective_toml())
         }
     }
@@ -134,53 +130,40 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut watched: Vec<_> = arguments.config.iter().cloned().collect();
-    let ended = match start::<D>(arguments, caught, &mut notifier, &mut watched) {
-        Ok(supervisor) => supervisor.run(),
-        Err(error) => Ended::before_it_served(error),
-    };
-    let reason = ended
-        .result
-        .as_ref()
-        .err()
-        .map(|error| format!("{error:#}"));
-    if let Some(reason) = &reason {
-        notifier.status(&format!("failed: {reason}"));
-    }
-    match (&ended.result, reason) {
-        (Err(error), Some(reason)) if !ended.was_asked => {
-            let watched: Vec<&Path> = watched.iter().map(AsRef::as_ref).collect();
-            attempts.failed(kind(error), &reason, ended.served, &watched);
+    let mut ready = None;
+    let result = load::<D>(arguments).and_then(|loaded| {
+        let settings = loaded.settings(D::settings)?;
+        let process = D::process(&settings);
+        if let AccessListSettings::Allow(path) | AccessListSettings::Deny(path) =
+            &process.access_list
+        {
+            watched.push(path.clone());
         }
-        // A stop that fails, because the disk is full, is no start that fails.
-        _ => attempts.forget(),
+        log::set_max_level(process.log_level);
+        for warning in &process.advice {
+            log::warn!("{warning}");
+        }
+        // The sockets may well be open already, so this is no reason not to serve.
+        let conflicts = conflicts::<D>(&loaded, &settings);
+        if !conflicts.is_empty() {
+            log::error!("{}", loaded.invalid(conflicts));
+        }
+        let supervisor = startup::start::<D>(settings, caught, &mut notifier)
+            .map_err(|error| located(&loaded, error))?;
+        ready = Some(Instant::now());
+        supervisor.run()
+    });
+    match &result {
+        Ok(()) => attempts.forget(),
+        Err(error) => {
+            let reason = format!("{error:#}");
+            notifier.status(&format!("failed: {reason}"));
+            let watched: Vec<&Path> = watched.iter().map(AsRef::as_ref).collect();
+            let served = ready.map(|ready| ready.elapsed());
+            attempts.failed(kind(error), &reason, served, &watched);
+        }
     }
-    ended.result
-}
-
-/// Starts the daemon. `watched` gets the files whose change may mend what is wrong.
-fn start<'a, D: Daemon>(
-    arguments: &Arguments,
-    caught: Caught,
-    notifier: &'a mut Notifier,
-    watched: &mut Vec<PathBuf>,
-) -> anyhow::Result<Supervisor<'a, D>> {
-    let loaded = load::<D>(arguments)?;
-    let settings = loaded.settings(D::settings)?;
-    let process = D::process(&settings);
-    if let AccessListSettings::Allow(path) | AccessListSettings::Deny(path) = &process.access_list {
-        watched.push(path.clone());
-    }
-    watched.extend(D::read_files(&settings));
-    log::set_max_level(process.log_level);
-    for warning in &process.advice {
-        log::warn!("{warning}");
-    }
-    // The sockets may well be open already, so this is no reason not to serve.
-    let conflicts = conflicts::<D>(&loaded, &settings);
-    if !conflicts.is_empty() {
-        log::error!("{}", loaded.invalid(conflicts));
-    }
-    startup::start::<D>(settings, caught, notifier).map_err(|error| located(&loaded, error))
+    result
 }
 
 fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {

@@ -4,13 +4,10 @@
 //! that comes early is acted upon late instead of killing the process.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
-use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use crate::workers::Event;
@@ -24,50 +21,15 @@ pub(crate) enum Signal {
     Stop,
 }
 
-/// Whether a signal to stop has come, for whoever waits before the main thread gets
-/// signals as events.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-/// Why a wait ended: a signal to stop came.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped before the start was over")]
-pub(crate) struct Stopped;
-
 /// Signals that are caught but not yet forwarded.
 pub(crate) struct Caught {
     signals: Signals,
-    stop: Stop,
-}
-
-impl Stop {
-    /// Ends a wait when a signal to stop has come.
-    ///
-    /// # Errors
-    ///
-    /// When it has.
-    pub(crate) fn check(&self) -> Result<(), Stopped> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Err(Stopped),
-            false => Ok(()),
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Caught {
     /// Sets the handlers; starts no thread.
     pub(crate) fn register() -> io::Result<Self> {
-        let stop = Stop::default();
-        for number in [SIGINT, SIGTERM] {
-            flag::register(number, Arc::clone(&stop.0))?;
-        }
         Ok(Self {
-            stop,
             // setrlimit(2): a write beyond the limit of file sizes raises SIGXFSZ,
             // whose default is the end of the process. With a handler, the write
             // fails with EFBIG, which is an error like that of a full disk.
@@ -80,11 +42,6 @@ impl Caught {
         self.signals
             .pending()
             .any(|number| matches!(number, SIGINT | SIGTERM))
-    }
-
-    /// Tells whether a signal to stop has come, from now on.
-    pub(crate) fn stop(&self) -> Stop {
-        self.stop.clone()
     }
 
     /// Starts the thread that tells the main thread of each signal. Equal

@@ -12,8 +12,7 @@
 //! that serves an empty swarm recovers within one announce interval and one that
 //! does not start does not:
 //!
-//! * damaged: kept as `NAME.damaged`, the next ones as `NAME.damaged.2` to `.4`, the
-//!   last of which gives way to others;
+//! * damaged: kept as `NAME.damaged`, the next ones as `NAME.damaged.2` and so on;
 //! * of a newer version (after a downgrade): kept as `NAME.newer`, and so on.
 //!
 //! One that cannot be set aside, as the disk cannot be written to, stays where it
@@ -22,28 +21,23 @@
 //! A snapshot of another daemon is a path that was mixed up: the service does
 //! not start, so that neither overwrites the other's file.
 
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
+use crate::files;
 use crate::lifecycle::Misconfigured;
-use crate::{Stop, files, reload};
 
 mod blocks;
-mod patient;
 mod place;
 
 pub use blocks::{
     Block, BlockReader, BlockWriter, LARGEST_PAYLOAD, ReadError, VERSION, read_blocks,
 };
 
-use patient::PatientFile;
 pub(crate) use place::{check_writable, write_file};
-
-/// What it is, among what is read at start.
-pub(crate) const WHAT: &str = "snapshot";
 
 /// The key that names the file.
 pub(crate) const KEY: &str = "snapshot.path";
@@ -71,8 +65,6 @@ pub struct Source {
     taken_at: Option<u64>,
     /// Why what is at the path must not be written over.
     keep: Option<String>,
-    /// Whether the process is asked to stop meanwhile.
-    stop: Stop,
 }
 
 impl Source {
@@ -85,8 +77,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be read, for longer than a reload may take;
-    /// when it belongs to another daemon; when the process is asked to stop.
+    /// When the file is there but cannot be read, or when it belongs to another
+    /// daemon.
     pub fn restore<T>(
         &mut self,
         restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
@@ -94,15 +86,9 @@ impl Source {
         let Some(path) = self.path.take() else {
             return Ok(None);
         };
-        let (path, opened) =
-            reload::in_time(WHAT, &self.stop, move || match files::resolve(&path) {
-                Ok(path) => {
-                    let opened = files::open_regular(&path);
-                    (path, opened)
-                }
-                Err(error) => (path, Err(error)),
-            })?;
-        let file = match opened {
+        let path = files::resolve(&path)
+            .with_context(|| format!("cannot read snapshot {}", path.display()))?;
+        let file = match files::open_regular(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 log::info!("no snapshot at {}: starting empty", path.display());
@@ -118,7 +104,7 @@ impl Source {
             }
         };
         let start = Instant::now();
-        let mut input = PatientFile::new(file, self.stop.clone())?;
+        let mut input = BufReader::with_capacity(WRITE_BUFFER, file);
         match restore_from(&mut input, self.daemon, restore) {
             Ok((state, taken_at)) => {
                 self.taken_at = Some(taken_at);
@@ -139,7 +125,6 @@ impl Source {
                 Err(Misconfigured::new(KEY, message).into())
             }
             Err(ReadError::Io(error)) => {
-                self.stop.check()?;
                 Err(error).with_context(|| format!("cannot read snapshot {}", path.display()))
             }
             Err(error @ ReadError::Newer { .. }) => Ok(self.set_aside(&path, "newer", &error)),
@@ -168,13 +153,12 @@ impl Source {
         Ok(state)
     }
 
-    pub(crate) fn new(daemon: &'static str, path: Option<PathBuf>, stop: Stop) -> Self {
+    pub(crate) fn new(daemon: &'static str, path: Option<PathBuf>) -> Self {
         Self {
             daemon,
             path,
             taken_at: None,
             keep: None,
-            stop,
         }
     }
 

@@ -266,33 +266,6 @@ fn bind_each<S: AsFd>(
     }
 }
 
-/// Makes sure that no other program has these addresses, by binding each for a moment
-/// as the first socket of a daemon is. Socket units cannot: all of their sockets have
-/// SO_REUSEPORT, so the kernel would deal out what arrives between them and another
-/// program of root's that has it, too.
-///
-/// # Errors
-///
-/// The first address that somebody has. What else may be wrong with one is for the
-/// service manager to find, which may be able to do more.
-pub(crate) fn check_free(transport: Transport, addresses: &[SocketAddr]) -> anyhow::Result<()> {
-    for &address in addresses {
-        let (what, bound) = match transport {
-            Transport::Udp { .. } => {
-                let bind = || bind_udp(address, true, None).map(drop);
-                ("UDP", bind_patiently(bind))
-            }
-            Transport::Tcp { .. } => ("TCP", bind_patiently(|| tcp::bind(address, true).map(drop))),
-        };
-        if let Err(error) = bound
-            && error.kind() == io::ErrorKind::AddrInUse
-        {
-            return Err(bind_error(error, what, address));
-        }
-    }
-    Ok(())
-}
-
 fn bind_udp(
     address: SocketAddr,
     is_first: bool,

@@ -15,7 +15,7 @@ use rustls_pemfile::Item;
 
 use crate::metrics::Figures;
 use crate::reload::{Exchange, Reload};
-use crate::{Misconfigured, Stop, files, reload};
+use crate::{Misconfigured, files, reload};
 
 mod expiry;
 mod validity;
@@ -183,36 +183,22 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`load`].
-    pub fn new(files: Files) -> Result<Self, LoadError> {
-        let loaded = load(&files)?;
-        Ok(Self::of(files, loaded))
-    }
-
-    /// As [`new`](Self::new), for the start of a daemon.
-    ///
-    /// # Errors
-    ///
     /// Those of [`load`], under their key; and when the system keeps it waiting for
-    /// longer than a reload, or until a signal to stop comes.
-    pub fn at_start(files: Files, stop: &Stop) -> anyhow::Result<Self> {
+    /// longer than a reload.
+    pub fn new(files: Files) -> anyhow::Result<Self> {
         let read = files.clone();
-        let loaded = reload::in_time(WHAT, stop, move || load(&read))?;
-        Ok(Self::of(files, loaded.map_err(LoadError::at_key)?))
-    }
-
-    fn of(files: Files, loaded: CertifiedKey) -> Self {
+        let loaded = reload::in_time(WHAT, move || load(&read))?.map_err(LoadError::at_key)?;
         let watch = Arc::new(expiry::Watch::default());
         watch.begin(&files.certificate, Expiry::of(&loaded));
         let present = Arc::new(ArcSwap::from_pointee(Numbered {
             certified: Arc::new(loaded),
             number: 0,
         }));
-        Self {
+        Ok(Self {
             files,
             present,
             watch,
-        }
+        })
     }
 
     /// The present certificate with its key, and how often one was exchanged

@@ -36,7 +36,6 @@ pub mod clients;
 pub mod connection;
 pub mod corpora;
 pub mod daemon;
-pub mod edits;
 pub mod http;
 pub mod network;
 pub mod nix_expressions;

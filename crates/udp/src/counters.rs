@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use aquatic_datagrams::SendReport;
 use aquatic_service::metrics::{Counter, Figures};
 
-use crate::datagrams::SendReport;
 use crate::tracker::{Outcome, RequestKind, Unserved};
 
 /// Counts of one worker, on cache lines of its own.

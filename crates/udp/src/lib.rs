@@ -6,15 +6,15 @@
 //! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
 //!   and what it means.
 //! * `worker`: the event loop, on sockets of its own.
-//! * `datagrams`: batches of datagrams, in and out.
 //! * [`tracker`]: what is answered; no socket in sight.
 //! * `scrape_export`, `snapshot`: beside the requests.
 //! * `counters`: what is told on the metrics page.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 mod counters;
 mod daemon;
-mod datagrams;
 pub mod limits;
 mod scrape_export;
 pub mod settings;
@@ -23,4 +23,4 @@ pub mod tracker;
 mod worker;
 
 pub use daemon::UdpDaemon;
-pub use datagrams::MAX_REPLY_LENGTH;
+pub use tracker::MAX_REPLY_LENGTH;

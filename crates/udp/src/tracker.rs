@@ -1,9 +1,10 @@
 //! What is answered to a datagram: the protocol joined with the swarm, and no
 //! socket in sight.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use aquatic_datagrams::Datagram;
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
 use aquatic_service::metrics::clients::ClientCounts;
@@ -51,18 +52,15 @@ pub struct Rules {
 /// hold more shards at a time. At 8, nearly all is gained.
 pub const GROUP: usize = 8;
 
-/// A datagram, and the reply to it.
-pub struct Exchange<'a> {
-    /// Who sent it.
-    pub source: SocketAddr,
-    /// What it says.
-    pub request: &'a [u8],
-    /// Room for the largest reply that the rules allow:
-    /// [`MAX_REPLY_LENGTH`](crate::MAX_REPLY_LENGTH).
-    pub reply: &'a mut [u8],
-    /// What became of it.
-    pub outcome: Option<Outcome>,
-}
+/// The largest reply that the rules allow, in bytes: what fits an Ethernet frame
+/// over IPv4. Each datagram comes with as much room.
+pub const MAX_REPLY_LENGTH: usize = 1472;
+
+/// Datagrams that are answered together.
+pub type Group<'a> = ArrayVec<Datagram<'a>, GROUP>;
+
+/// What became of the datagrams of a group; none where there was no datagram.
+pub type Outcomes = [Option<Outcome>; GROUP];
 
 /// Answers datagrams, for one worker.
 pub struct Tracker {
@@ -104,7 +102,7 @@ impl Tracker {
         }
     }
 
-    /// Answers a group of datagrams; each has an outcome afterwards.
+    /// Answers a group of datagrams; says for each what became of it.
     ///
     /// Announces for one torrent are answered in their order, after all else of the
     /// group: a scrape does not know of announces that came with it.
@@ -113,14 +111,15 @@ impl Tracker {
     /// most of an announce's time is waiting for memory, and what does not
     /// depend on each other can be waited for at the same time.
     #[inline]
-    pub fn handle_group(&mut self, now: Now, group: &mut ArrayVec<Exchange<'_>, GROUP>) {
+    pub fn handle_group(&mut self, now: Now, group: &mut Group<'_>) -> Outcomes {
+        let mut outcomes = [None; GROUP];
         let mut ipv4 = [const { None }; GROUP];
         let mut ipv6 = [const { None }; GROUP];
         let mut has_ipv4 = false;
         let mut has_ipv6 = false;
-        for (number, exchange) in group.iter_mut().enumerate() {
-            match self.begin(now, exchange) {
-                Begun::Answered(outcome) => exchange.outcome = Some(outcome),
+        for (number, datagram) in group.iter_mut().enumerate() {
+            match self.begin(now, datagram) {
+                Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => {
                     ipv4[number] = Some(announce);
                     has_ipv4 = true;
@@ -134,22 +133,32 @@ impl Tracker {
         let Self { state, random, .. } = self;
         let interval = state.rules.announce_interval_seconds;
         if has_ipv4 {
-            announce_all(&state.swarms.ipv4, &mut ipv4, interval, random, group);
+            announce_all(
+                &state.swarms.ipv4,
+                &mut ipv4,
+                interval,
+                random,
+                group,
+                &mut outcomes,
+            );
         }
         if has_ipv6 {
-            announce_all(&state.swarms.ipv6, &mut ipv6, interval, random, group);
+            announce_all(
+                &state.swarms.ipv6,
+                &mut ipv6,
+                interval,
+                random,
+                group,
+                &mut outcomes,
+            );
         }
+        outcomes
     }
 
     /// Answers what needs no announce, and prepares what does.
     #[inline]
-    fn begin(&self, now: Now, exchange: &mut Exchange<'_>) -> Begun {
-        let Exchange {
-            source,
-            request,
-            reply,
-            ..
-        } = exchange;
+    fn begin(&self, now: Now, datagram: &mut Datagram<'_>) -> Begun {
+        let source = datagram.source;
         if source.port() == 0 {
             let outcome = Outcome::silence(RequestKind::Other, Unserved::SourcePortZero);
             return Begun::Answered(outcome);
@@ -157,7 +166,7 @@ impl Tracker {
         let address = source.ip().to_canonical();
         // A reply that did not fit would be a mistake in the settings' check;
         // it must not take the worker down.
-        self.answer(now, address, request, reply)
+        self.answer(now, address, datagram.bytes, datagram.reply)
             .unwrap_or(Begun::Answered(Outcome::TOO_LARGE))
     }
 

@@ -1,20 +1,21 @@
 //! The event loop of a worker, on mio.
 
 use std::net::UdpSocket;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aquatic_datagrams::{BATCH, DatagramIo, SocketIo, tell_local_address};
 use aquatic_service::clock::Clock;
 use aquatic_service::workers::{Context, LONGEST_TURN};
-use arrayvec::ArrayVec;
+use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::counters::Counters;
-use crate::datagrams::{self, BATCH, Datagrams};
-use crate::tracker::{GROUP, Tracker};
+use crate::limits;
+use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
@@ -27,6 +28,15 @@ const BATCHES_PER_TURN: usize = 4;
 
 /// How long a worker that is to stop goes on answering what has arrived.
 const LONGEST_DRAIN: Duration = Duration::from_millis(100);
+
+/// Bytes of a datagram that are read: a scrape of as many torrents as can be
+/// answered. What is cut off a longer scrape are whole info hashes, and what is
+/// cut off an announce are options, so both are still served.
+const MAX_REQUEST_LENGTH: usize =
+    SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * *limits::SCRAPE_TORRENTS.end();
+
+/// About a quarter of a mebibyte.
+type Io = SocketIo<MAX_REQUEST_LENGTH, MAX_REPLY_LENGTH>;
 
 /// One worker: sockets of its own, and a part in the tracker.
 pub(crate) struct Worker {
@@ -61,7 +71,7 @@ impl Worker {
         let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
         for (index, socket) in sockets.iter().enumerate() {
             // Those that were bound here and those that were passed.
-            datagrams::tell_asked_address(socket)
+            tell_local_address(socket)
                 .context("cannot have the kernel say which address a datagram was sent to")?;
             poll.registry()
                 .register(
@@ -97,7 +107,7 @@ impl Worker {
     /// When the sockets cannot be watched or read any more.
     pub(crate) fn run(mut self, context: &Context) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(MOST_EVENTS);
-        let mut batch = Datagrams::new();
+        let mut io = Io::new();
         while !context.is_stopping() {
             context.beat();
             let is_ready = self.sockets.iter().any(|socket| socket.is_ready);
@@ -115,7 +125,7 @@ impl Worker {
                     socket.is_ready = true;
                 }
             }
-            self.answer_ready(&mut batch)?;
+            self.answer_ready(&mut io)?;
         }
 
         let deadline = Instant::now() + LONGEST_DRAIN;
@@ -124,28 +134,26 @@ impl Worker {
         }
         while self.sockets.iter().any(|socket| socket.is_ready) && Instant::now() < deadline {
             context.beat();
-            self.answer_ready(&mut batch)?;
+            self.answer_ready(&mut io)?;
         }
         Ok(())
     }
 
     /// Gives every socket that may have datagrams its turn.
-    fn answer_ready(&mut self, batch: &mut Datagrams) -> anyhow::Result<()> {
+    fn answer_ready(&mut self, io: &mut Io) -> anyhow::Result<()> {
         let counters = &self.counters[self.number];
         for Socket { socket, is_ready } in &mut self.sockets {
             for _ in 0..BATCHES_PER_TURN {
                 if !*is_ready {
                     break;
                 }
-                let count = batch
-                    .receive(socket.as_fd())
-                    .context("cannot read from a socket")?;
+                let count = io.receive(socket).context("cannot read from a socket")?;
                 // A batch that is not full has seen the socket empty; events
                 // tell of what comes after that.
                 *is_ready = count == BATCH;
                 if count > 0 {
-                    answer(&mut self.tracker, &self.clock, batch, count, counters);
-                    counters.count_sent(batch.send_replies(socket.as_fd()));
+                    answer(&mut self.tracker, &self.clock, io, count, counters);
+                    counters.count_sent(io.send_replies(socket));
                 }
             }
         }
@@ -157,25 +165,23 @@ impl Worker {
 fn answer(
     tracker: &mut Tracker,
     clock: &Clock,
-    batch: &mut Datagrams,
+    io: &mut impl DatagramIo,
     count: usize,
     counters: &Counters,
 ) {
     let now = clock.now();
     for start in (0..count).step_by(GROUP) {
-        let mut group: ArrayVec<_, GROUP> = batch.exchanges(start..start + GROUP).collect();
-        tracker.handle_group(now, &mut group);
-        let outcomes: ArrayVec<_, GROUP> = group
-            .into_iter()
-            .map(|exchange| {
-                let outcome = exchange.outcome?;
-                counters.count(exchange.source.ip(), exchange.request.len(), &outcome);
-                outcome.reply_length
-            })
-            .collect();
-        for (index, reply_length) in outcomes.into_iter().enumerate() {
-            if let Some(length) = reply_length {
-                batch.queue_reply(start + index, length.get());
+        let mut group: Group<'_> = io.datagrams(start..start + GROUP).collect();
+        let outcomes = tracker.handle_group(now, &mut group);
+        for (datagram, outcome) in group.iter().zip(&outcomes) {
+            if let Some(outcome) = outcome {
+                counters.count(datagram.source.ip(), datagram.bytes.len(), outcome);
+            }
+        }
+        drop(group);
+        for (number, outcome) in (start..).zip(outcomes) {
+            if let Some(length) = outcome.and_then(|outcome| outcome.reply_length) {
+                io.queue_reply(number, length.get());
             }
         }
     }

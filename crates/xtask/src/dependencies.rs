@@ -13,6 +13,7 @@ use crate::root;
 /// the swarm, and nothing pure sees the process edge.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_bittorrent", &[]),
+    ("aquatic_datagrams", &[]),
     (
         "aquatic_http",
         &[
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_load_test",
         &[
             "aquatic_bittorrent",
+            "aquatic_datagrams",
             "aquatic_service",
             "aquatic_udp_protocol",
             "aquatic_ws_protocol",
@@ -56,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_udp",
         &[
             "aquatic_bittorrent",
+            "aquatic_datagrams",
             "aquatic_service",
             "aquatic_swarm",
             "aquatic_udp_protocol",

@@ -43,9 +43,6 @@ const GRACE: Duration = Duration::from_secs(90);
 /// The pause between two looks at whether a target has ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest input that is shown when it has found something, in bytes.
-const MAX_SHOWN_INPUT: usize = 4096;
-
 /// Lines that are shown of what a failed target has written.
 const SHOWN_LINES: usize = 60;
 
@@ -229,23 +226,9 @@ fn fuzz(target: &str, programs: &Path, seconds: u32) -> anyhow::Result<()> {
         Err(error) => {
             let first = text.lines().count().saturating_sub(SHOWN_LINES);
             let shown: Vec<&str> = text.lines().skip(first).collect();
-            let input = report
-                .artifact
-                .as_deref()
-                .map(Path::new)
-                .and_then(in_digits);
-            let input = input.unwrap_or_default();
-            Err(error.context(format!("it wrote:\n{}\n{input}{target}", shown.join("\n"))))
+            Err(error.context(format!("it wrote:\n{}\n{target}", shown.join("\n"))))
         }
     }
-}
-
-/// The input in a file, so that it can be had from the log where files are not kept;
-/// nothing when it is too long to be shown.
-fn in_digits(artifact: &Path) -> Option<String> {
-    let bytes = fs::read(artifact).ok()?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    (bytes.len() <= MAX_SHOWN_INPUT).then(|| format!("the input, for `xxd -r -p`:\n{digits}\n"))
 }
 
 /// Runs a command that has to end by itself within `patience`; `None` if it was
@@ -340,17 +323,6 @@ mod tests {
             message.contains("cp /a/crash-1 crates/fuzz/corpus/x/"),
             "{message}"
         );
-    }
-
-    #[test]
-    fn what_was_found_can_be_had_from_the_log() {
-        let directory = tempfile::tempdir().unwrap();
-        let artifact = directory.path().join("crash-1");
-        assert_eq!(in_digits(&artifact), None);
-        fs::write(&artifact, [0, 0xa0, 10]).unwrap();
-        assert!(in_digits(&artifact).unwrap().contains("\n00a00a\n"));
-        fs::write(&artifact, [0; MAX_SHOWN_INPUT + 1]).unwrap();
-        assert_eq!(in_digits(&artifact), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! * [`fuzz`]: the fuzz targets, for some time each.
 //! * [`mod@test`]: all tests, and what they need from the system.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod check;
 mod dependencies;

@@ -7,7 +7,6 @@
 
 mod compose;
 mod config;
-mod datagrams;
 mod run;
 mod settings;
 mod source;

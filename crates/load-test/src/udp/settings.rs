@@ -2,10 +2,10 @@
 
 use std::num::NonZero;
 
+use aquatic_datagrams::BATCH;
 use aquatic_service::config::{Checks, Invalid};
 
 use super::config::{Config, RequestsConfig, TransportConfig};
-use super::datagrams::BATCH_CAPACITY;
 use super::window::WINDOW_CAPACITY;
 use crate::counters::Kind;
 use crate::mix::{self, Mix};
@@ -58,11 +58,7 @@ fn transport(transport: &TransportConfig, checks: &mut Checks) -> TransportSetti
         transport.outstanding_requests,
         1..=WINDOW_CAPACITY,
     );
-    let batch_size = checks.within(
-        "transport.batch_size",
-        transport.batch_size,
-        1..=BATCH_CAPACITY,
-    );
+    let batch_size = checks.within("transport.batch_size", transport.batch_size, 1..=BATCH);
     TransportSettings {
         outstanding_requests,
         batch_size: batch_size.min(outstanding_requests),
@@ -121,7 +117,7 @@ mod tests {
             config.server_address = "127.0.0.1".to_string();
             config.workers = 0;
             config.duration_seconds = 0;
-            config.transport.batch_size = BATCH_CAPACITY + 1;
+            config.transport.batch_size = BATCH + 1;
             config.transport.outstanding_requests = WINDOW_CAPACITY + 1;
             config.network.timeout_milliseconds = 0;
             config.population.torrents = 0;

@@ -12,10 +12,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aquatic_datagrams::BATCH;
+use aquatic_datagrams::connected::{Incoming, Outgoing, PollEntry, wait_readable};
 use aquatic_udp_protocol::{AddressFamily, Response, TransactionId};
 
 use super::compose::Composer;
-use super::datagrams::{self, Incoming, Outgoing, PollEntry};
 use super::settings::Settings;
 use super::source::Source;
 use super::window::{Request, Window};
@@ -227,7 +228,7 @@ impl Worker {
 
     /// Sends up to `count` requests from a source; returns how many.
     fn send_batch(&mut self, number: usize, count: usize, phase: Phase, now: u64) -> usize {
-        let mut ids = [TransactionId([0; 4]); datagrams::BATCH_CAPACITY];
+        let mut ids = [TransactionId([0; 4]); BATCH];
         self.outgoing.clear();
         for id in ids.iter_mut().take(count) {
             let Some((kind, filling)) = self.choose(number, phase, now) else {
@@ -341,7 +342,7 @@ impl Worker {
         let sources = self.active.iter().map(|&number| &self.sources[number]);
         self.poll_entries
             .extend(sources.map(|source| PollEntry::readable(&source.socket)));
-        datagrams::wait_readable(&mut self.poll_entries, timeout)?;
+        wait_readable(&mut self.poll_entries, timeout)?;
         Ok(())
     }
 }

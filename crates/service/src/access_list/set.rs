@@ -24,14 +24,6 @@ const LINES_PER_LOOK: u64 = 4096;
 /// below the double.
 const LEAST_PER_PLACE: usize = 4;
 
-/// Entries that are gathered before the first look for those that are there twice:
-/// less than a megabyte.
-pub(super) const LEAST_GATHERED: usize = 32 * 1024;
-
-/// Sorted runs of entries while a list is read. Each is a third as long as all before
-/// it unless most entries are repeated, so this is enough for [`MOST_ENTRIES`].
-const MOST_RUNS: usize = 32;
-
 /// A set of info hashes.
 #[derive(Default)]
 pub struct InfoHashSet {
@@ -61,7 +53,10 @@ impl InfoHashSet {
         bytes: u64,
         deadline: Option<Instant>,
     ) -> Result<Self, ParseError> {
-        let mut entries = Gathered::with_room(bytes);
+        // What is reserved, and not used in the end, takes no memory before it is
+        // given back: the system provides pages when they are first written to.
+        let most = usize::try_from(bytes / LEAST_ENTRY_BYTES + 1).unwrap_or(MOST_ENTRIES);
+        let mut entries = Vec::with_capacity(most.min(MOST_ENTRIES));
         let mut buffer = Vec::new();
         let mut line = 0;
         loop {
@@ -77,7 +72,7 @@ impl InfoHashSet {
                 .read_until(b'\n', &mut buffer)
                 .map_err(ParseError::Read)?;
             if read == 0 {
-                return Ok(Self::of(entries.finish()));
+                return Ok(Self::of(entries));
             }
             if read > LONGEST_LINE {
                 return Err(ParseError::LongLine { line });
@@ -86,13 +81,14 @@ impl InfoHashSet {
             if entry.is_empty() {
                 continue;
             }
+            if entries.len() == MOST_ENTRIES {
+                return Err(ParseError::TooMany { line });
+            }
             // What is not UTF-8 becomes characters that are no digits.
             let info_hash = String::from_utf8_lossy(entry)
                 .parse()
                 .map_err(|error| ParseError::Line { line, error })?;
-            if !entries.push(info_hash) {
-                return Err(ParseError::TooMany { line });
-            }
+            entries.push(info_hash);
         }
     }
 
@@ -123,8 +119,11 @@ impl InfoHashSet {
         self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
     }
 
-    /// Of sorted entries, each once.
-    fn of(entries: Vec<InfoHash>) -> Self {
+    fn of(mut entries: Vec<InfoHash>) -> Self {
+        // Sorts in place, as the stable sort does not.
+        entries.sort_unstable();
+        entries.dedup();
+        entries.shrink_to_fit();
         if entries.is_empty() {
             return Self::default();
         }
@@ -142,103 +141,6 @@ impl InfoHashSet {
             bits,
             starts,
         }
-    }
-}
-
-/// Entries while they are read, of which those that are there twice are left out
-/// before they take a third as much memory as all others.
-pub(super) struct Gathered {
-    /// First sorted runs that have no entry in common, then what was read since.
-    entries: Vec<InfoHash>,
-    /// Where each run ends.
-    runs: Vec<usize>,
-    /// How many entries there may be until the next look for repetitions.
-    limit: usize,
-}
-
-impl Gathered {
-    /// For a file of so many bytes.
-    pub(super) fn with_room(bytes: u64) -> Self {
-        let most = usize::try_from(bytes / LEAST_ENTRY_BYTES + 1).unwrap_or(MOST_ENTRIES);
-        let mut entries = Vec::new();
-        // What is reserved, and not used in the end, takes no memory before it is
-        // given back: the system provides pages when they are first written to. Where
-        // it does not let that much be reserved, the room grows with the entries.
-        let _ = entries.try_reserve_exact(most.min(MOST_ENTRIES));
-        Self {
-            entries,
-            runs: Vec::new(),
-            limit: LEAST_GATHERED,
-        }
-    }
-
-    /// How many there are, with those that may be repeated.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there was room for one more.
-    pub(super) fn push(&mut self, info_hash: InfoHash) -> bool {
-        if self.entries.len() >= self.limit {
-            self.settle();
-            let more = (self.entries.len() / 3).max(LEAST_GATHERED);
-            self.limit = (self.entries.len() + more).min(MOST_ENTRIES);
-        }
-        let has_room = self.entries.len() < MOST_ENTRIES;
-        if has_room {
-            self.entries.push(info_hash);
-        }
-        has_room
-    }
-
-    /// Makes a run of what was read since the last one, without what is in others.
-    fn settle(&mut self) {
-        if self.runs.len() >= MOST_RUNS {
-            self.runs.clear();
-        }
-        let begin = self.runs.last().copied().unwrap_or(0);
-        self.entries[begin..].sort_unstable();
-        let mut cursors: Vec<usize> = self.run_begins().collect();
-        let mut kept = begin;
-        for index in begin..self.entries.len() {
-            let entry = self.entries[index];
-            let is_repeated = kept > begin && self.entries[kept - 1] == entry;
-            if !is_repeated && !self.is_in_run(entry, &mut cursors) {
-                self.entries[kept] = entry;
-                kept += 1;
-            }
-        }
-        self.entries.truncate(kept);
-        if kept > begin {
-            self.runs.push(kept);
-        }
-    }
-
-    fn run_begins(&self) -> impl Iterator<Item = usize> {
-        std::iter::once(0)
-            .chain(self.runs.iter().copied())
-            .take(self.runs.len())
-    }
-
-    /// Whether one of the runs has this entry. Asked for entries in their order, so
-    /// that each run is gone through once; `cursors` say how far.
-    fn is_in_run(&self, entry: InfoHash, cursors: &mut [usize]) -> bool {
-        cursors.iter_mut().zip(&self.runs).any(|(cursor, &end)| {
-            while *cursor < end && self.entries[*cursor] < entry {
-                *cursor += 1;
-            }
-            *cursor < end && self.entries[*cursor] == entry
-        })
-    }
-
-    /// All entries, sorted, each once.
-    pub(super) fn finish(mut self) -> Vec<InfoHash> {
-        // Sorts in place, as the stable sort does not.
-        self.entries.sort_unstable();
-        self.entries.dedup();
-        self.entries.shrink_to_fit();
-        self.entries
     }
 }
 

@@ -165,36 +165,6 @@ fn agrees_with_a_plain_set() {
     }
 }
 
-#[test]
-fn repetitions_take_no_memory() {
-    let mut random = Random(7);
-    let mut hash = || InfoHash(std::array::from_fn(|_| random.next()));
-    let few: Vec<_> = (0..1_000).map(|_| hash()).collect();
-    let many: Vec<_> = (0..60_000).map(|_| hash()).collect();
-    // All again and again; a few among others; and something new now and then.
-    let lists: [Vec<InfoHash>; 3] = [
-        (0..4).flat_map(|_| many.iter().copied()).collect(),
-        many.iter()
-            .flat_map(|hash| [*hash, few[usize::from(hash.0[0])], *hash])
-            .collect(),
-        (0..400)
-            .flat_map(|round| few.iter().copied().chain([many[round]]))
-            .collect(),
-    ];
-    for list in lists {
-        let plain: std::collections::BTreeSet<_> = list.iter().copied().collect();
-        let mut gathered = set::Gathered::with_room(0);
-        let mut most = 0;
-        for hash in list {
-            assert!(gathered.push(hash));
-            most = most.max(gathered.entries());
-        }
-        let bound = (plain.len() * 3 / 2).max(plain.len() + set::LEAST_GATHERED);
-        assert!(most <= bound + 1, "{most} entries for {}", plain.len());
-        assert!(gathered.finish().iter().eq(&plain));
-    }
-}
-
 /// Numbers without a pattern (xorshift).
 struct Random(u64);
 

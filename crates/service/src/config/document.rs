@@ -42,32 +42,6 @@ pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, 
     removed
 }
 
-/// Takes out what messages call `name`, and its sections when they are then empty.
-/// Other than in [`remove`], each key of the file may have dots of its own:
-/// `"a.b" = 1`. Whether there was anything.
-pub(super) fn remove_named(table: &mut Table<'_>, name: &str) -> bool {
-    if table.remove(name).is_some() {
-        return true;
-    }
-    let below = |key: &Key<'_>| -> Option<(String, String)> {
-        let section: &str = key.get_ref();
-        let rest = name.strip_prefix(section)?.strip_prefix('.')?;
-        Some((section.to_owned(), rest.to_owned()))
-    };
-    let sections: Vec<_> = table.keys().filter_map(below).collect();
-    sections.into_iter().any(|(section, rest)| {
-        let Some(DeValue::Table(inner)) = table.get_mut(section.as_str()).map(Spanned::get_mut)
-        else {
-            return false;
-        };
-        let is_removed = remove_named(inner, &rest);
-        if is_removed && inner.is_empty() {
-            table.remove(section.as_str());
-        }
-        is_removed
-    })
-}
-
 /// Puts a value under a path, making sections as needed. A value in a place
 /// that should be a section stays, for the check of types to report.
 pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>, value: Value<'i>) {
@@ -132,18 +106,6 @@ mod tests {
         let value = text("a".to_owned(), &(0..1));
         insert(&mut table, "network.address", 0..1, value);
         assert!(find(&table, "network").unwrap().1.get_ref().is_integer());
-    }
-
-    #[test]
-    fn a_name_is_found_however_its_keys_are_written() {
-        for text in ["'a.b.c' = 1", "a.'b.c' = 1", "'a.b'.c = 1", "a.b.c = 1"] {
-            let mut table = parse(text);
-            assert!(remove_named(&mut table, "a.b.c"), "{text}");
-            assert!(table.is_empty(), "{text}");
-        }
-        let mut table = parse("a.b = 1\n'a.c' = 2\n");
-        assert!(!remove_named(&mut table, "a.d") && remove_named(&mut table, "a.c"));
-        assert_eq!(table.len(), 1);
     }
 
     #[test]

@@ -37,19 +37,8 @@ pub struct Fault {
     pub position: Option<Position>,
     /// The key with its section, where there is one: `network.address`.
     pub key: Option<String>,
-    /// What is wrong, and what would be right; without control characters.
+    /// What is wrong, and what would be right.
     pub message: String,
-}
-
-impl Fault {
-    /// A fault whose message may have parts of the file in it.
-    pub(super) fn new(position: Option<Position>, key: Option<String>, message: &str) -> Self {
-        Self {
-            position,
-            key,
-            message: in_one_line(message),
-        }
-    }
 }
 
 /// Everything that is wrong with one configuration, a line each.
@@ -97,24 +86,10 @@ pub(super) fn located(
     }
     line.push_str(": ");
     if let Some(key) = key {
-        line.push_str(&in_one_line(key));
+        line.push_str(key);
         line.push_str(": ");
     }
     line.push_str(message);
-    line
-}
-
-/// A text of the file as a part of one line: TOML lets texts and keys have line
-/// breaks and other control characters, which would look like further messages, or
-/// act on a terminal.
-fn in_one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char.is_control() {
-            true => line.extend(char.escape_default()),
-            false => line.push(char),
-        }
-    }
     line
 }
 
@@ -138,17 +113,21 @@ mod tests {
         let faults = Faults {
             path: Some("udp.toml".into()),
             faults: vec![
-                Fault::new(
-                    Some(Position { line: 2, column: 3 }),
-                    Some("a.\n".to_owned()),
-                    "wrong: \u{1b}ä\r\n",
-                ),
-                Fault::new(None, None, "worse"),
+                Fault {
+                    position: Some(Position { line: 2, column: 3 }),
+                    key: Some("a.b".to_owned()),
+                    message: "wrong".to_owned(),
+                },
+                Fault {
+                    position: None,
+                    key: None,
+                    message: "worse".to_owned(),
+                },
             ],
         };
         assert_eq!(
             faults.to_string(),
-            "udp.toml:2:3: a.\\n: wrong: \\u{1b}ä\\r\\n\nudp.toml: worse"
+            "udp.toml:2:3: a.b: wrong\nudp.toml: worse"
         );
     }
 }

@@ -1,7 +1,6 @@
 //! From a file to a configuration, with everything that is wrong with it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,6 @@ use super::document::Table;
 use super::faults::{Fault, Faults, Position, located};
 use super::old_keys::{self, Change};
 use super::{Config, Invalid, render, schema_check, syntax};
-use crate::files;
 
 /// The largest file that is read. The default file has a few kilobytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -98,7 +96,7 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
     };
 
     let known = toml::Table::try_from(C::default())
-        .map_err(|error| faulty(vec![Fault::new(None, None, &error.to_string())]))?;
+        .map_err(|error| faulty(vec![unplaced(error.to_string())]))?;
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut table = document.into_inner();
     if !errors.is_empty() {
@@ -194,19 +192,21 @@ impl<C: Config> Loaded<C> {
             }
             None => {}
         }
-        let position = origin.map(|origin| origin.position);
-        Fault::new(position, Some(key), &message)
+        Fault {
+            position: origin.map(|origin| origin.position),
+            key: Some(key),
+            message,
+        }
     }
 }
 
-/// Reads the regular file at `path`, with some other character for those that are
-/// none.
+/// Reads the file at `path`, with some other character for those that are none.
 ///
 /// # Errors
 ///
 /// The file cannot be read.
 pub(crate) fn read_leniently(path: &Path) -> Result<String, Error> {
-    match files::read_regular(path, MOST_BYTES) {
+    match read_bytes(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(source) => Err(Error::Read {
             path: path.to_path_buf(),
@@ -228,19 +228,33 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // What a shell makes of `<(…)` and `-c /dev/stdin` is open already. To open any
-    // other pipe would wait for whoever writes into it.
-    let is_open = path.starts_with("/dev") || path.starts_with("/proc");
-    if is_open {
-        files::read_to_end(File::open(path)?, MOST_BYTES)
-    } else {
-        files::read_regular(path, MOST_BYTES)
+    use std::io::Read;
+
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other(format!(
+            "it is larger than {MOST_BYTES} bytes"
+        )));
     }
+    Ok(bytes)
 }
 
 fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
-    let position = error.span().map(|span| Position::of(text, span.start));
-    Fault::new(position, None, &syntax::message(error))
+    Fault {
+        position: error.span().map(|span| Position::of(text, span.start)),
+        key: None,
+        message: syntax::message(error),
+    }
+}
+
+fn unplaced(message: String) -> Fault {
+    Fault {
+        position: None,
+        key: None,
+        message,
+    }
 }
 
 /// Where each value and section stands.

@@ -235,9 +235,12 @@ impl Translation {
         today: Option<&str>,
         message: String,
     ) {
-        let position = Some(Position::of(text, place.start));
         self.changes.push(Change {
-            told: Fault::new(position, Some(key.to_owned()), &message),
+            told: Fault {
+                position: Some(Position::of(text, place.start)),
+                key: Some(key.to_owned()),
+                message,
+            },
             today: today.map(str::to_owned),
         });
     }

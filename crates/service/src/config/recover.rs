@@ -42,8 +42,20 @@ pub(crate) fn recover<C: Config>(
         path: Some(path.to_path_buf()),
         faults,
     };
-    let unplaced = |message: String| faulty(vec![Fault::new(None, None, &message)]);
-    let known = toml::Table::try_from(C::default()).map_err(|error| unplaced(error.to_string()))?;
+    let unplaced = |error: toml::de::Error| {
+        faulty(vec![Fault {
+            position: None,
+            key: None,
+            message: syntax::message(&error),
+        }])
+    };
+    let known = toml::Table::try_from(C::default()).map_err(|error| {
+        faulty(vec![Fault {
+            position: None,
+            key: None,
+            message: error.to_string(),
+        }])
+    })?;
 
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut table = document.into_inner();
@@ -71,12 +83,12 @@ pub(crate) fn recover<C: Config>(
         return Err(faulty(faults));
     }
     for key in faults.iter().filter_map(|fault| fault.key.as_deref()) {
-        document::remove_named(&mut table, key);
+        document::remove(&mut table, key);
     }
 
     let origins = origins(text, &table, &translation.renamed);
     let mut loaded = Loaded {
-        config: deserialize::<C>(&table).map_err(|error| unplaced(syntax::message(&error)))?,
+        config: deserialize::<C>(&table).map_err(unplaced)?,
         path: Some(path.to_path_buf()),
         warnings: Vec::new(),
         changes: Vec::new(),
@@ -88,15 +100,14 @@ pub(crate) fn recover<C: Config>(
         let invalid = loaded.invalid(invalid).faults;
         let is_fatal = invalid.iter().any(fatal);
         for key in invalid.iter().filter_map(|fault| fault.key.as_deref()) {
-            document::remove_named(&mut table, key);
+            document::remove(&mut table, key);
         }
         faults.extend(invalid);
         if is_fatal {
             faults.sort_by_key(|fault| fault.position);
             return Err(faulty(faults));
         }
-        loaded.config =
-            deserialize::<C>(&table).map_err(|error| unplaced(syntax::message(&error)))?;
+        loaded.config = deserialize::<C>(&table).map_err(unplaced)?;
     }
     faults.sort_by_key(|fault| fault.position);
     Ok(Recovered { loaded, faults })

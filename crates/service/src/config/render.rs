@@ -70,8 +70,8 @@ fn note(told: &Fault) -> String {
     if let Some(key) = &told.key {
         words.push_str(&format!(" {key}:"));
     }
-    // A message is one line, so it ends no comment.
-    let all = format!("{words} {}", told.message);
+    // A line break would end the comment.
+    let all = format!("{words} {}", told.message.replace(['\n', '\r'], " "));
     let mut lines = String::new();
     let mut line = "#".to_owned();
     for word in all.split(' ') {

@@ -43,8 +43,11 @@ pub(super) fn check<C: Config>(
             if let Some(old) = renamed.get(&path) {
                 message.push_str(&format!(" (made from {old})"));
             }
-            let position = Some(Position::of(text, offset));
-            faults.push(Fault::new(position, Some(path), &message));
+            faults.push(Fault {
+                position: Some(Position::of(text, offset)),
+                key: Some(path),
+                message,
+            });
         }
     }
     faults.sort_by_key(|fault| fault.position);
@@ -68,7 +71,7 @@ impl<'t, 'i> Checker<'t, 'i> {
             match (known.get(name), value.get_ref()) {
                 (None, _) => {
                     let message = self.unknown(path, name, value.get_ref(), known);
-                    self.fault(key.span().start, full, &message);
+                    self.fault(key.span().start, full, message);
                 }
                 (Some(toml::Value::Table(inner)), DeValue::Table(table)) => {
                     self.section(&full, table, inner);
@@ -76,16 +79,19 @@ impl<'t, 'i> Checker<'t, 'i> {
                 (Some(toml::Value::Table(_)), other) => {
                     let found = describe_type(other.type_str());
                     let message = format!("must be a section [{full}], not {found}");
-                    self.fault(value.span().start, full, &message);
+                    self.fault(value.span().start, full, message);
                 }
                 (Some(default), _) => self.values.push((full, value, default)),
             }
         }
     }
 
-    fn fault(&mut self, offset: usize, key: String, message: &str) {
-        let position = Some(Position::of(self.text, offset));
-        self.faults.push(Fault::new(position, Some(key), message));
+    fn fault(&mut self, offset: usize, key: String, message: String) {
+        self.faults.push(Fault {
+            position: Some(Position::of(self.text, offset)),
+            key: Some(key),
+            message,
+        });
     }
 
     /// What to say about a key that there is not.
@@ -156,9 +162,8 @@ fn out_of_range<C: Config>(path: &str, value: &DeValue<'_>) -> Option<String> {
 /// What to say about a value that does not fit.
 fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value) -> String {
     let message = error.message().trim();
-    // The last one: what comes before may be a text of the file.
     let expected = message
-        .rsplit_once("expected ")
+        .split_once("expected ")
         .map(|(_, expected)| expected);
     match (value, default) {
         (DeValue::Integer(number), toml::Value::Integer(_)) => {

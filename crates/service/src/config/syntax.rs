@@ -42,9 +42,11 @@ pub(super) fn faults(
     }
     for (index, errors) in of_entries {
         let entry = &entries[index];
-        let position = Some(Position::of(text, entry.value.start));
-        let message = of_value(text, entry, &errors);
-        faults.push(Fault::new(position, Some(entry.path.clone()), &message));
+        faults.push(Fault {
+            position: Some(Position::of(text, entry.value.start)),
+            key: Some(entry.path.clone()),
+            message: of_value(text, entry, &errors),
+        });
     }
     faults.sort_by_key(|fault| fault.position);
     // Several errors of the parser that could not be assigned to a value say no
@@ -202,7 +204,11 @@ fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Fault {
     } else {
         message(error)
     };
-    Fault::new(Some(Position::of(text, offset)), key, &message)
+    Fault {
+        position: Some(Position::of(text, offset)),
+        key,
+        message,
+    }
 }
 
 /// What the parser says.

@@ -123,7 +123,7 @@ fn a_file_that_cannot_be_read_is_named() {
         std::error::Error::source(&error).unwrap().to_string()
     };
     let large = vec![b'\n'; (1 << 20) + 1];
-    assert_eq!(reason(&large), "it is longer than 1048576 bytes");
+    assert_eq!(reason(&large), "it is larger than 1048576 bytes");
     assert!(reason(b"\xff\xfe").contains("UTF-8"));
 }
 

@@ -13,7 +13,6 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,9 +34,6 @@ const STEADY_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// How long a file may take to be looked at.
-const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether to go on.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
@@ -149,7 +145,7 @@ impl Attempts {
             reason: reason[..reason.floor_char_boundary(MOST_REASON_BYTES)].to_owned(),
             watched: watched
                 .iter()
-                .filter_map(|path| look_in_time(path))
+                .map(|path| ((*path).to_owned(), look(path)))
                 .collect(),
         };
         // Without a note the next start tries at once, which is no worse than what
@@ -202,22 +198,6 @@ fn pause(kind: Kind, count: u32) -> Duration {
         (Kind::Other, 1) => Duration::ZERO,
         (Kind::Other, count) => doubled(1, count - 2),
     }
-}
-
-/// What a file looks like, unless its file server does not answer: that may be why the
-/// start has failed, and neither the end nor the next start is to wait for it.
-fn look_in_time(path: &Path) -> Option<(PathBuf, Look)> {
-    let path = path.to_owned();
-    let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("look".to_owned())
-        .spawn(move || {
-            let look = look(&path);
-            // Nobody waits any more when it took too long.
-            let _ = sender.send((path, look));
-        })
-        .ok()?;
-    receiver.recv_timeout(LOOK_PATIENCE).ok()
 }
 
 fn look(path: &Path) -> Look {

@@ -10,12 +10,12 @@ use std::process;
 
 use anyhow::Context as _;
 
-use super::{Misconfigured, startup};
+use super::Misconfigured;
 use crate::access_list::{self, AccessList};
 use crate::config::{AccessListSettings, ProcessSettings};
 use crate::privileges::Target;
 use crate::sockets::{self, Listening, SOCKET_UNIT};
-use crate::{Daemon, Stop, neighbours, snapshot};
+use crate::{Daemon, neighbours, snapshot};
 
 /// The user that packages run services as.
 const SERVICE_USER: &str = "aquatic";
@@ -86,9 +86,10 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     };
     look_at(&mut process, path_now);
     D::check(settings, &path_now)?;
-    let list = startup::first_list(&process.access_list, &Stop::default())?;
-    if matches!(list, AccessList::Allow(_)) && list.is_empty() {
-        log::warn!("{}", access_list::NOBODY);
+    let list = AccessList::load(&process.access_list, None)
+        .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
+    if !list.is_off() && list.is_empty() {
+        log::warn!("the access list is empty");
     }
     let written = written_files::<D>(settings);
     let written: Vec<_> = written

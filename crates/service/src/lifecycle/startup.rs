@@ -1,7 +1,7 @@
 //! From settings to a daemon that serves: what needs privileges first, then
 //! their end, then everything else.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::privileges::Target;
 use crate::signals::Caught;
 use crate::sockets::{self, Passed};
 use crate::workers::Workers;
-use crate::{Daemon, Start, Stop, logging, reload, snapshot};
+use crate::{Daemon, Start, logging, reload, snapshot};
 
 /// Brings a daemon up; what is returned only needs to be run.
 pub(super) fn start<D: Daemon>(
@@ -40,21 +40,13 @@ pub(super) fn start<D: Daemon>(
     // From here on there may be other threads.
     logging::detach();
 
-    let stop = caught.stop();
-    let access_list = first_list(&process_settings.access_list, &stop)?;
-    match (&access_list, access_list.len()) {
-        (AccessList::Off, _) => (),
-        (AccessList::Allow(_), 0) => log::warn!("{}", access_list::NOBODY),
-        (_, entries) => log::info!(entries; "loaded the access list"),
+    let access_list = Arc::new(Handle::new(first_list(&process_settings.access_list)?));
+    if !access_list.is_off() {
+        log::info!(entries = access_list.current().len(); "loaded the access list");
     }
-    let access_list = Arc::new(Handle::new(access_list));
     let process = Arc::new(Process::new(memory, Arc::clone(&access_list)));
     let unwritable = match &process_settings.snapshot {
-        Some(snapshot) => {
-            let path = snapshot.path.clone();
-            let check = move || snapshot::check_writable(&path);
-            reload::in_time("directory of the snapshot", &stop, check)??
-        }
+        Some(snapshot) => snapshot::check_writable(&snapshot.path)?,
         None => None,
     };
     if let Some(reason) = &unwritable {
@@ -66,7 +58,6 @@ pub(super) fn start<D: Daemon>(
             .snapshot
             .as_ref()
             .map(|snapshot| snapshot.path.clone()),
-        stop.clone(),
     );
     let (mut workers, sender, events) = Workers::new();
     let mut reloads = Vec::new();
@@ -78,7 +69,6 @@ pub(super) fn start<D: Daemon>(
             snapshot: &mut source,
             reloads: &mut reloads,
             workers: &mut workers,
-            stop: &stop,
         },
     )?;
     if !access_list.is_off() {
@@ -100,12 +90,7 @@ pub(super) fn start<D: Daemon>(
         .forward(sender.clone())
         .context("cannot start the thread that waits for signals")?;
     if let Some(listener) = metrics {
-        serve_metrics(
-            listener,
-            process_settings.metrics_address,
-            &daemon,
-            &process,
-        )?;
+        serve_metrics(listener, &daemon, &process)?;
     }
 
     log::info!(
@@ -129,27 +114,22 @@ pub(super) fn start<D: Daemon>(
 }
 
 /// Reads the access list for the first time.
-pub(super) fn first_list(settings: &AccessListSettings, stop: &Stop) -> anyhow::Result<AccessList> {
-    if *settings == AccessListSettings::Off {
-        return Ok(AccessList::Off);
-    }
+fn first_list(settings: &AccessListSettings) -> anyhow::Result<AccessList> {
     let settings = settings.clone();
     let deadline = Instant::now() + reload::PATIENCE;
     let read = move || AccessList::load(&settings, Some(deadline));
-    let list = reload::in_time(access_list::WHAT, stop, read)?
+    let list = reload::in_time(access_list::WHAT, read)?
         .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
     Ok(list)
 }
 
 fn serve_metrics<D: Daemon>(
     listener: TcpListener,
-    configured: Option<SocketAddr>,
     daemon: &Arc<D>,
     process: &Arc<Process>,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("metrics socket")?;
-    // Of the address of the configuration, it says so itself.
-    if !address.ip().is_loopback() && configured != Some(address) {
+    if !address.ip().is_loopback() {
         log::warn!(
             "metrics.address: everyone who reaches {address} can read the metrics; \
              a loopback address such as 127.0.0.1:{} keeps them to this machine",

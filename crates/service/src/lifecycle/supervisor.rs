@@ -17,7 +17,7 @@ use crate::config::ProcessSettings;
 use crate::metrics::process::Process;
 use crate::notify::Notifier;
 use crate::reload::{PATIENCE, Reload};
-use crate::signals::{Signal, Stopped};
+use crate::signals::Signal;
 use crate::workers::{End as WorkerEnd, Event, LONGEST_TURN, Workers};
 
 mod course;
@@ -57,31 +57,6 @@ pub(super) struct SupervisorParts<'a, D> {
     pub(super) events: Receiver<Event>,
     pub(super) notifier: &'a mut Notifier,
     pub(super) watchdog_limit: Option<Duration>,
-}
-
-/// How a daemon has ended.
-pub(super) struct Ended {
-    /// Whether a signal asked for it.
-    pub(super) was_asked: bool,
-    /// For how long it had served, if it did.
-    pub(super) served: Option<Duration>,
-    /// Why the process should exit with a failure.
-    pub(super) result: anyhow::Result<()>,
-}
-
-impl Ended {
-    /// It could not be started, or was asked to stop before it was.
-    pub(super) fn before_it_served(error: anyhow::Error) -> Self {
-        let was_asked = error.is::<Stopped>();
-        if was_asked {
-            log::info!("{error}");
-        }
-        Self {
-            was_asked,
-            served: None,
-            result: if was_asked { Ok(()) } else { Err(error) },
-        }
-    }
 }
 
 /// The main thread of a daemon that serves.
@@ -140,8 +115,11 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     }
 
     /// Serves until a signal asks for the end or a worker fails.
-    pub(super) fn run(mut self) -> Ended {
-        let begun = Instant::now();
+    ///
+    /// # Errors
+    ///
+    /// Why the process should exit with a failure.
+    pub(super) fn run(mut self) -> anyhow::Result<()> {
         let status = self.status();
         self.notifier.ready(&status);
         let end = loop {
@@ -153,11 +131,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         };
         // Taking a large swarm apart entry by entry would only delay the exit.
         std::mem::forget(self.daemon);
-        Ended {
-            was_asked: end.failure.is_none(),
-            served: Some(begun.elapsed()),
-            result: conclude(end, &self.workers.join_ended()),
-        }
+        conclude(end, &self.workers.join_ended())
     }
 
     /// Tells the course what happened, and does what it orders.
@@ -171,7 +145,6 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
                 match order {
                     Order::Reload(step) => further.extend(self.reload(step)),
                     Order::Snapshot => further.extend(self.snapshot()),
-                    Order::SnapshotIsLate => snapshots::late(&self.process),
                     Order::Drain => {
                         self.notifier.stopping();
                         self.workers.stop();
@@ -190,12 +163,8 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     /// Does what is due.
     fn work(&mut self, now: Instant) {
         if !self.course.is_serving() {
-            // Every wait of the end has a deadline, so the service manager and whoever
-            // asks for the health are told that all is well.
-            if now >= self.next_look {
-                self.next_look = now + LOOK_AFTER;
-                self.process.turn(now, self.workers.len(), Vec::new());
-            }
+            // Every wait of the end has a deadline, so the service manager is told
+            // that all is well.
             if let Some(watchdog) = &mut self.watchdog
                 && watchdog.is_due(now)
             {
@@ -406,15 +375,11 @@ fn conclude(end: End, running: &[&str]) -> anyhow::Result<()> {
         }
         bail!("stopping because {failure}");
     }
-    match (late, unsaved) {
-        (None, None) => {
+    match unsaved.or(late) {
+        Some(error) => Err(error),
+        None => {
             log::info!("stopped");
             Ok(())
         }
-        (Some(late), Some(unsaved)) => {
-            log::error!("{late:#}");
-            Err(unsaved)
-        }
-        (Some(error), None) | (None, Some(error)) => Err(error),
     }
 }

@@ -100,7 +100,7 @@ impl Process {
         });
     }
 
-    /// Snapshots cannot be written, as is known before one is tried or has ended.
+    /// Snapshots cannot be written, as is known before one is tried.
     pub(crate) fn cannot_save(&self, reason: &str) {
         self.snapshot_figures(|figures| figures.unsaved = Some(reason.to_owned()));
     }

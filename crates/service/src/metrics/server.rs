@@ -3,9 +3,8 @@
 //! It is meant for a scraper and a curious operator on the same machine, so it
 //! answers one request a connection and knows nothing but `GET` and `HEAD`. One
 //! thread polls all connections, of which there is a bounded number; each has a
-//! deadline, and when there is no room for another one, the one goes that is least of
-//! a loss: one that has its answer, then one that has said nothing, the oldest first.
-//! So nobody is kept out by those who connect and say nothing.
+//! deadline, and when there is no room for another one, the one goes that has been
+//! idle for longest. So nobody is kept out by those who connect and say nothing.
 
 use std::io;
 use std::net::TcpListener;

@@ -126,7 +126,6 @@ mod place {
     use std::fs;
 
     use super::*;
-    use crate::signals::Stopped;
 
     struct Place {
         directory: tempfile::TempDir,
@@ -157,7 +156,7 @@ mod place {
         }
 
         fn restore(&self) -> anyhow::Result<Option<Vec<u8>>> {
-            Source::new("aquatic-test", Some(self.path.clone()), Stop::default())
+            Source::new("aquatic-test", Some(self.path.clone()))
                 .restore(|reader| Ok(reader.next_block()?.unwrap().payload.to_vec()))
         }
     }
@@ -205,10 +204,9 @@ mod place {
     fn what_the_daemon_cannot_read_is_set_aside() {
         let place = place();
         place.write(b"first");
-        let state: Option<()> =
-            Source::new("aquatic-test", Some(place.path.clone()), Stop::default())
-                .restore(|_| Err(ReadError::damaged("no sense")))
-                .unwrap();
+        let state: Option<()> = Source::new("aquatic-test", Some(place.path.clone()))
+            .restore(|_| Err(ReadError::damaged("no sense")))
+            .unwrap();
         assert_eq!(state, None);
         assert_eq!(place.names(), ["swarm.damaged"]);
     }
@@ -304,24 +302,6 @@ mod place {
     }
 
     #[test]
-    fn a_signal_to_stop_ends_the_restoring_and_leaves_the_file() {
-        let place = place();
-        place.write(&[7; 3 << 20]);
-        let stop = Stop::default();
-        let mut source = Source::new("aquatic-test", Some(place.path.clone()), stop.clone());
-        let error = source
-            .restore(|reader| {
-                stop.ask();
-                while reader.next_block()?.is_some() {}
-                Ok(())
-            })
-            .unwrap_err();
-        assert!(error.is::<Stopped>(), "{error:#}");
-        assert_eq!(place.names(), ["swarm"]);
-        assert_eq!(place.restore().unwrap().unwrap(), [7; 3 << 20]);
-    }
-
-    #[test]
     fn what_cannot_be_set_aside_is_kept() {
         let place = place();
         fs::write(&place.path, "damage").unwrap();
@@ -334,7 +314,7 @@ mod place {
             }
             fs::create_dir_all(PathBuf::from(name).join("x")).unwrap();
         }
-        let mut source = Source::new("aquatic-test", Some(place.path.clone()), Stop::default());
+        let mut source = Source::new("aquatic-test", Some(place.path.clone()));
         let state = source.restore(|_| Ok(())).unwrap();
         assert_eq!(state, None);
         assert!(source.keep().unwrap().contains("cannot be set aside"));

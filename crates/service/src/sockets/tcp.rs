@@ -53,13 +53,6 @@ pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
 }
 
 fn bind_tcp(address: SocketAddr, is_first: bool, backlog: i32) -> io::Result<TcpListener> {
-    let socket = bind(address, is_first)?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
-}
-
-/// A socket that does not listen yet.
-pub(super) fn bind(address: SocketAddr, is_first: bool) -> io::Result<Socket> {
     let socket = new_socket(address, Type::STREAM)?;
     // Connections of the process before this one may linger on the port; a
     // listener that is alive still makes the bind of the first socket fail.
@@ -67,7 +60,8 @@ pub(super) fn bind(address: SocketAddr, is_first: bool) -> io::Result<Socket> {
     // Accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
     bind_shared(&socket, address, is_first)?;
-    Ok(socket)
+    socket.listen(backlog)?;
+    Ok(socket.into())
 }
 
 #[cfg(test)]

@@ -277,37 +277,3 @@ mod passed_sockets {
         assert!(text.contains("a datagram socket that is not UDP"), "{text}");
     }
 }
-
-#[test]
-fn addresses_that_another_program_would_share_are_found() {
-    let udp = Transport::Udp {
-        receive_buffer_bytes: None,
-    };
-    let tcp = Transport::Tcp {
-        backlog: NonZeroUsize::MIN,
-    };
-    for (transport, kind) in [(udp, Type::DGRAM), (tcp, Type::STREAM)] {
-        for (one, all) in [("127.0.0.1:0", "0.0.0.0:0"), ("[::1]:0", "[::]:0")] {
-            let [one, mut all]: [SocketAddr; 2] = [one, all].map(|text| text.parse().unwrap());
-            // As a program that would share it.
-            let other = new_socket(one, kind).unwrap();
-            other.set_reuse_port(true).unwrap();
-            other.bind(&one.into()).unwrap();
-            if kind == Type::STREAM {
-                other.listen(1).unwrap();
-            }
-            let taken = other.local_addr().unwrap().as_socket().unwrap();
-            all.set_port(taken.port());
-            for address in [taken, all] {
-                let error = check_free(transport, &[address]).unwrap_err();
-                let text = format!("{error:#}");
-                assert!(text.contains("another program has this address"), "{text}");
-            }
-            drop(other);
-            check_free(transport, &[taken, all]).unwrap();
-        }
-        // What no interface has yet (TEST-NET-2, RFC 5737) is not another's.
-        let nobody = "198.51.100.1:7000".parse().unwrap();
-        check_free(transport, &[nobody]).unwrap();
-    }
-}

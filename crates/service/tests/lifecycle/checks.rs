@@ -1,25 +1,15 @@
 //! What `--check-config` finds on a machine, each with its key and line.
 
-use std::env;
 use std::fs;
-use std::net::UdpSocket;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::Path;
-use std::process::Command;
 
 use aquatic_test_harness::ports::Port;
-use aquatic_test_harness::process::Process;
 use aquatic_test_harness::setup::Setup;
-use aquatic_test_harness::tools;
-use aquatic_test_harness::waiting::PATIENCE;
 
 crate::tests!(
     what_another_daemon_claims_is_found,
     a_snapshot_that_is_a_directory_is_found,
     a_broadcast_address_is_found,
     a_start_beside_another_claim_is_told_and_serves,
-    root_sees_what_the_service_will_see,
-    addresses_that_somebody_has_are_found,
 );
 
 /// Checks a file, and returns what was said.
@@ -97,80 +87,4 @@ fn a_start_beside_another_claim_is_told_and_serves() {
     let said = daemon.wait_for_log("is claimed by aquatic-udp, too");
     assert!(said.starts_with("ERROR "), "{said}");
     daemon.stop();
-}
-
-/// A packaged service has its user from its unit. Here, `/etc` has the configuration
-/// and that user.
-fn root_sees_what_the_service_will_see() {
-    const IN_ANOTHER_ETC: &str = "mount --bind etc /etc; \
-         exec \"$0\" --check-config -c /etc/aquatic/aquatic-test.toml";
-    const USER: u32 = 4711;
-
-    if !tools::needs_root() || !tools::needs(&["unshare", "mount"]) {
-        return;
-    }
-    let setup = crate::setup();
-    let port = Port::reserve();
-    fs::create_dir_all(setup.path("etc/aquatic")).expect("a directory");
-    setup.write(
-        "etc/passwd",
-        format!("root:x:0:0::/:/bin/sh\naquatic:x:{USER}:{USER}::/:/bin/false\n"),
-    );
-    setup.write("etc/group", format!("root:x:0:\naquatic:x:{USER}:\n"));
-    setup.write("etc/nsswitch.conf", "passwd: files\ngroup: files\n");
-    let config = format!(
-        "[network]\naddress = '{}'\n[access_list]\nmode = 'deny'\npath = '/etc/aquatic/list'\n",
-        port.ipv4()
-    );
-    let config = setup.write("etc/aquatic/aquatic-test.toml", config);
-    let list = setup.write("etc/aquatic/list", "11".repeat(20));
-    let let_read = |path: &Path, mode: u32| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode changes");
-    };
-    let check = || {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-e", "-c", IN_ANOTHER_ETC])
-            .arg(env::current_exe().expect("this program has a path"))
-            .env(crate::DAEMON, "1")
-            .env_remove("JOURNAL_STREAM")
-            .current_dir(setup.directory());
-        Process::start("check", &mut command).wait(PATIENCE)
-    };
-
-    let_read(&list, 0o600);
-    let finished = check();
-    let said = &finished.stderr;
-    assert_eq!(finished.status.code(), Some(78), "{said}");
-    assert_says(said, "looking at files as the user aquatic");
-    assert_says(said, "aquatic-test.toml:5:8: access_list.path: ");
-    assert_says(said, "Permission denied");
-
-    let_read(&list, 0o640);
-    chown(&list, None, Some(USER)).expect("its group changes");
-    let finished = check();
-    assert!(finished.status.success(), "{}", finished.stderr);
-
-    let_read(&config, 0o600);
-    let finished = check();
-    assert!(!finished.status.success());
-    assert_says(
-        &finished.stderr,
-        "the service cannot read /etc/aquatic/aquatic-test.toml: Permission denied",
-    );
-}
-
-/// As socket units look before they open their own, which would share the port.
-fn addresses_that_somebody_has_are_found() {
-    let setup = crate::setup();
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let taken = socket.local_addr().expect("its address").to_string();
-    let free = Port::reserve().ipv4().to_string();
-    let finished = setup.run(&["--check-addresses", &free, &taken]);
-    assert_eq!(finished.status.code(), Some(1));
-    let expected = format!("{taken}: another program has this address");
-    assert_says(&finished.stderr, &expected);
-    drop(socket);
-    let finished = setup.run(&["--check-addresses", &free, &taken]);
-    assert!(finished.status.success(), "{}", finished.stderr);
 }

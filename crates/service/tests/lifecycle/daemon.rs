@@ -111,7 +111,7 @@ impl Daemon for TestDaemon {
             listening: &listening,
             snapshot: &config.snapshot,
         };
-        let mut settings = TestSettings {
+        let settings = TestSettings {
             process: sections.settings(&mut checks),
             workers: listening.workers.unwrap_or(NonZeroUsize::MIN),
             addresses: listening.addresses,
@@ -119,7 +119,6 @@ impl Daemon for TestDaemon {
                 .filter(|path| !path.as_os_str().is_empty())
                 .map(Badge),
         };
-        settings.process.advice = checks.take_advice();
         checks.finish(settings)
     }
 

@@ -3,14 +3,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aquatic_test_harness::ports::Port;
-use aquatic_test_harness::process::Process;
-use aquatic_test_harness::tools;
-use aquatic_test_harness::waiting::PATIENCE;
 use nix::sys::signal::Signal;
 
 /// Longer than any of these ends takes, shorter than the patience with workers.
@@ -27,8 +23,6 @@ crate::tests!(
     a_wrong_configuration_exits_with_78,
     what_a_key_names_is_told_with_its_line,
     a_failed_start_is_told_and_waited_for,
-    a_stop_ends_a_start_that_waits,
-    a_stop_that_cannot_save_is_no_failed_start,
     what_is_printed_is_the_configuration,
 );
 
@@ -277,77 +271,6 @@ fn a_failed_start_is_told_and_waited_for() {
     daemon.wait_until_ready();
     daemon.stop();
     assert!(!note.exists(), "all is well again");
-}
-
-/// Keeps others from opening a file, as a file server does for a client that writes.
-const LEASE: &str = "
-import fcntl, signal, sys
-file = open(sys.argv[1], 'r+')
-signal.signal(signal.SIGIO, lambda *_: print('wanted', file=sys.stderr, flush=True))
-try:
-    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    print('taken', file=sys.stderr, flush=True)
-except OSError as error:
-    print('not taken:', error, file=sys.stderr, flush=True)
-while True:
-    signal.pause()
-";
-
-fn a_stop_ends_a_start_that_waits() {
-    if !tools::needs(&["/usr/bin/python3"]) {
-        return;
-    }
-    let mut setup = crate::setup();
-    let port = Port::reserve();
-    let runtime = setup.path("run");
-    fs::create_dir(&runtime).expect("make a directory");
-    setup.set_environment("RUNTIME_DIRECTORY", &runtime);
-    let list = setup.write("list", "11".repeat(20));
-    let mut command = Command::new("/usr/bin/python3");
-    command.args(["-c", LEASE]).arg(&list);
-    let holder = Process::start("lease", &mut command);
-    let said = holder.wait_for_line("taken", PATIENCE);
-    if said != "taken" {
-        println!("skipped: {said}");
-        return;
-    }
-    let config = format!(
-        "[network]\naddress = '{}'\n[access_list]\nmode = 'deny'\npath = '{}'\n",
-        port.ipv4(),
-        list.display()
-    );
-    let daemon = setup.start_unready(&config);
-    holder.wait_for_line("wanted", PATIENCE);
-    let begun = Instant::now();
-    daemon.signal(Signal::SIGTERM);
-    let finished = daemon.wait(SOON);
-    let said = &finished.stderr;
-    assert_eq!(finished.status.code(), Some(0), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{said}");
-    assert!(said.contains("stopped before the start was over"), "{said}");
-    assert!(!runtime.join("failed-starts").exists());
-}
-
-fn a_stop_that_cannot_save_is_no_failed_start() {
-    let mut setup = crate::setup();
-    let port = Port::reserve();
-    let runtime = setup.path("run");
-    fs::create_dir(&runtime).expect("make a directory");
-    setup.set_environment("RUNTIME_DIRECTORY", &runtime);
-    let state = setup.path("state");
-    fs::create_dir(&state).expect("make a directory");
-    let daemon = setup.start(&format!(
-        "[network]\naddress = '{}'\n[snapshot]\npath = '{}'\n",
-        port.ipv4(),
-        state.join("snapshot").display()
-    ));
-    fs::remove_dir(&state).expect("it is empty");
-    daemon.signal(Signal::SIGTERM);
-    let finished = daemon.wait(SOON);
-    let said = &finished.stderr;
-    assert_eq!(finished.status.code(), Some(1), "{said}");
-    assert!(said.contains("the last snapshot was not written"), "{said}");
-    assert!(!runtime.join("failed-starts").exists());
 }
 
 fn what_is_printed_is_the_configuration() {

@@ -15,12 +15,11 @@ use aquatic_soak::universe;
 use aquatic_swarm::{HashKey, Limits, Swarm, Swarms, TorrentWalk};
 
 use aquatic_udp::MAX_REPLY_LENGTH;
-use aquatic_udp::tracker::{Exchange, GROUP, Outcome, Rules, State, Tracker, Unserved};
+use aquatic_udp::tracker::{Datagram, GROUP, Group, Outcome, Rules, State, Tracker, Unserved};
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
     ScrapeRequest, TransactionId, UrlData,
 };
-use arrayvec::ArrayVec;
 
 /// Clients of each family.
 const CLIENTS: u32 = 60_000;
@@ -153,18 +152,18 @@ impl Run {
     /// Answers datagrams in a group.
     fn send(&mut self, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Outcome> {
         let now = self.world.calendar.now();
-        let mut group: ArrayVec<Exchange<'_>, GROUP> = datagrams
+        let mut group: Group<'_> = datagrams
             .iter()
             .zip(&mut self.replies)
-            .map(|((source, request), reply)| Exchange {
+            .map(|((source, bytes), reply)| Datagram {
                 source: *source,
-                request,
+                local: None,
+                bytes,
                 reply,
-                outcome: None,
             })
             .collect();
-        counted(|| self.tracker.handle_group(now, &mut group));
-        let outcomes = group.iter().map(|it| it.outcome);
+        let outcomes = counted(|| self.tracker.handle_group(now, &mut group));
+        let outcomes = outcomes.into_iter().take(group.len());
         outcomes.map(|it| it.expect("every datagram")).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Requests and their replies, without a socket.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
@@ -50,15 +51,16 @@ impl Fixture {
     }
 
     fn handle(&mut self, now: Now, source: &str, datagram: &[u8]) -> Outcome {
-        let mut group = ArrayVec::new();
-        group.push(Exchange {
+        let mut group = Group::new();
+        group.push(Datagram {
             source: source.parse().unwrap(),
-            request: datagram,
+            local: None,
+            bytes: datagram,
             reply: &mut self.reply,
-            outcome: None,
         });
-        self.tracker.handle_group(now, &mut group);
-        group[0].outcome.unwrap()
+        let outcomes = self.tracker.handle_group(now, &mut group);
+        assert_eq!(outcomes[1..], [None; GROUP - 1]);
+        outcomes[0].unwrap()
     }
 
     /// Sends a datagram and reads the reply.
@@ -248,23 +250,24 @@ fn a_group_is_answered_in_its_order() {
         .map(|port| announce(id, ALLOWED, port))
         .collect();
     let mut replies = [[0; MAX_REPLY_LENGTH]; 6];
-    let mut group: ArrayVec<Exchange<'_>, GROUP> = requests
+    let mut group: Group<'_> = requests
         .iter()
         .zip(&mut replies)
-        .map(|(request, reply)| Exchange {
+        .map(|(bytes, reply)| Datagram {
             source: source.parse().unwrap(),
-            request,
+            local: None,
+            bytes,
             reply,
-            outcome: None,
         })
         .collect();
-    fixture.tracker.handle_group(NOW, &mut group);
+    let outcomes = fixture.tracker.handle_group(NOW, &mut group);
 
     let leechers: Vec<u32> = group
         .iter()
-        .map(|exchange| {
-            let length = exchange.outcome.unwrap().reply_length.unwrap().get();
-            match Response::parse(&exchange.reply[..length], AddressFamily::Ipv4) {
+        .zip(outcomes)
+        .map(|(datagram, outcome)| {
+            let length = outcome.unwrap().reply_length.unwrap().get();
+            match Response::parse(&datagram.reply[..length], AddressFamily::Ipv4) {
                 Ok(Response::Announce(response)) => response.leechers,
                 other => panic!("{other:?}"),
             }

@@ -3,9 +3,8 @@
 use aquatic_bittorrent::InfoHash;
 use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, in_turns};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
-use arrayvec::ArrayVec;
 
-use super::{Exchange, GROUP, Now, Outcome, RequestKind, Rules};
+use super::{GROUP, Group, Now, Outcome, Outcomes, RequestKind, Rules};
 
 /// An announce that waits for its turn.
 pub(super) struct Waiting<const S: usize> {
@@ -74,7 +73,8 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
     waiting: &mut [Option<Waiting<S>>; GROUP],
     interval_seconds: u32,
     random: &mut fastrand::Rng,
-    group: &mut ArrayVec<Exchange<'_>, GROUP>,
+    group: &mut Group<'_>,
+    outcomes: &mut Outcomes,
 ) {
     in_turns(
         waiting,
@@ -83,9 +83,9 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
         |one, other| one.info_hash == other.info_hash,
         LockedShard::locate,
         |number, announce, shard| {
-            let exchange = &mut group[number];
-            let outcome = announce.finish(shard, interval_seconds, random, exchange.reply);
-            exchange.outcome = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
+            let reply = &mut *group[number].reply;
+            let outcome = announce.finish(shard, interval_seconds, random, reply);
+            outcomes[number] = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
         },
     );
 }

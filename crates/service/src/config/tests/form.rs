@@ -55,15 +55,6 @@ fn mistakes_have_a_place_a_key_and_what_would_be_right() {
 }
 
 #[test]
-fn what_the_file_says_stays_in_one_line() {
-    let lines = faults("\"x\\ny\" = 1\nlog_level = '''a\nexpected `b`'''\n");
-    assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].starts_with("f:1:1: x\\ny: unknown key"));
-    let begin = "f:2:13: log_level: \"a\\nexpected `b`\" is none of the choices \"off\", \"error\"";
-    assert!(lines[1].starts_with(begin), "{lines:#?}");
-}
-
-#[test]
 fn a_text_without_quotes_is_shown_with_them() {
     for (value, rest) in [
         ("127.0.0.1:3000", "put it in quotes: \"127.0.0.1:3000\""),

@@ -41,9 +41,6 @@ fn addresses_are_read_whatever_else_is_wrong() {
         "ratio = 'x'\n",
         "]\n",
         "\u{0}\n",
-        "[metrics]\n'a.b' = 1\n",
-        "['metrics.address']\nx = 1\n",
-        "[access_list]\nmode = \"o\\nf\"\n",
     ] {
         let right = "workers = 3\n[network]\naddress = '127.0.0.1:1'\n";
         let expected = Some((vec!["127.0.0.1:1".to_owned()], 3));

@@ -16,9 +16,8 @@ use super::rounds::{Rounds, Step};
 /// How long workers may take to answer what they have read.
 pub(super) const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the last snapshot may take, together with one that may be under way.
-/// Service managers kill after some 90 s. One that takes longer while the daemon
-/// serves is told as one that fails: it would be lost at the end.
+/// How long the last snapshot may take, after one that may be under way. Service
+/// managers kill after some 90 s.
 pub(super) const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Signals to stop that come within this time of the first are the same one: it
@@ -57,8 +56,6 @@ pub(super) enum Order {
     Reload(Step),
     /// Begin a snapshot. Its end has to be told, also when it cannot be begun.
     Snapshot,
-    /// Say that the snapshot under way takes longer than [`SNAPSHOT_PATIENCE`].
-    SnapshotIsLate,
     /// Say that the end has begun, and ask the workers to end.
     Drain,
     /// Leave.
@@ -88,8 +85,6 @@ pub(super) struct Course {
     snapshot_interval: Option<Duration>,
     next_snapshot: Option<Instant>,
     is_snapshot_running: bool,
-    /// When the snapshot under way is late, unless that was said.
-    snapshot_deadline: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +107,6 @@ impl Course {
             snapshot_interval,
             next_snapshot: snapshot_interval.map(|interval| now + interval),
             is_snapshot_running: false,
-            snapshot_deadline: None,
         }
     }
 
@@ -130,10 +124,7 @@ impl Course {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.stage {
             Stage::Serving => {
-                let snapshot = match self.is_snapshot_running {
-                    true => self.snapshot_deadline,
-                    false => self.next_snapshot,
-                };
+                let snapshot = self.next_snapshot.filter(|_| !self.is_snapshot_running);
                 self.rounds.next().into_iter().chain(snapshot).min()
             }
             Stage::Draining { deadline } | Stage::Saving { deadline, .. } => Some(deadline),
@@ -167,7 +158,7 @@ impl Course {
                 self.drain(now, &mut orders);
             }
             Happening::WorkersGone if self.is_draining() => self.save(now, &mut orders),
-            Happening::SnapshotEnded(result) => self.snapshot_ended(now, result, &mut orders),
+            Happening::SnapshotEnded(result) => self.snapshot_ended(result, &mut orders),
             Happening::Reload | Happening::WorkerFailed(_) | Happening::WorkersGone => (),
         }
         self.look_at_the_time(now, &mut orders);
@@ -206,24 +197,17 @@ impl Course {
             is_last,
         };
         if is_last {
-            self.snapshot(now, orders);
+            self.snapshot(orders);
         }
     }
 
-    fn snapshot(&mut self, now: Instant, orders: &mut Vec<Order>) {
+    fn snapshot(&mut self, orders: &mut Vec<Order>) {
         self.is_snapshot_running = true;
-        self.snapshot_deadline = Some(now + SNAPSHOT_PATIENCE);
         orders.push(Order::Snapshot);
     }
 
-    fn snapshot_ended(
-        &mut self,
-        now: Instant,
-        result: Result<(), String>,
-        orders: &mut Vec<Order>,
-    ) {
+    fn snapshot_ended(&mut self, result: Result<(), String>, orders: &mut Vec<Order>) {
         self.is_snapshot_running = false;
-        self.snapshot_deadline = None;
         match self.stage {
             Stage::Saving { is_last: true, .. } => {
                 let unsaved = result
@@ -237,7 +221,7 @@ impl Course {
                     deadline,
                     is_last: true,
                 };
-                self.snapshot(now, orders);
+                self.snapshot(orders);
             }
             Stage::Serving | Stage::Draining { .. } | Stage::Ended => (),
         }
@@ -252,14 +236,7 @@ impl Course {
                     && !self.is_snapshot_running
                 {
                     self.next_snapshot = Some(now + interval);
-                    self.snapshot(now, orders);
-                }
-                if self
-                    .snapshot_deadline
-                    .take_if(|deadline| now >= *deadline)
-                    .is_some()
-                {
-                    orders.push(Order::SnapshotIsLate);
+                    self.snapshot(orders);
                 }
             }
             Stage::Draining { deadline } if now >= deadline => {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
-use super::course::SNAPSHOT_PATIENCE;
 use crate::Daemon;
 use crate::metrics::process::Process;
 use crate::snapshot::{Written, write_file};
@@ -39,18 +38,6 @@ pub(super) fn start<D: Daemon>(
         })
         .map(drop)
         .map_err(|error| format!("cannot start the thread that writes the snapshot: {error}"))
-}
-
-/// Notes and logs that a snapshot takes so long that it may never end: its disk or
-/// file server does not answer. Until it ends, no other one is begun.
-pub(super) fn late(process: &Process) {
-    let seconds = SNAPSHOT_PATIENCE.as_secs();
-    let reason = format!(
-        "the snapshot that is being written is not finished after {seconds} seconds; its disk or \
-         file server may not answer"
-    );
-    log::error!("{reason}");
-    process.cannot_save(&reason);
 }
 
 /// Notes and logs how a snapshot went; returns why it was not written.

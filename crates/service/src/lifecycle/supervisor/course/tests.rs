@@ -85,27 +85,6 @@ fn the_last_snapshot_is_begun_when_the_workers_are_gone() {
 }
 
 #[test]
-fn a_snapshot_that_hangs_is_told_once() {
-    let start = Instant::now();
-    let mut course = course(0, start);
-    let due = start + 300 * SECOND;
-    assert_eq!(course.step(due, Happening::Time), [Order::Snapshot]);
-    assert_eq!(course.next(), Some(due + SNAPSHOT_PATIENCE));
-    let just_before = due + SNAPSHOT_PATIENCE - SECOND;
-    assert_eq!(course.step(just_before, Happening::Time), []);
-    let late = due + SNAPSHOT_PATIENCE;
-    assert_eq!(course.step(late, Happening::Time), [Order::SnapshotIsLate]);
-    // No other one is begun beside it, however long it takes.
-    assert_eq!(course.next(), None);
-    let much_later = late + 3_000 * SECOND;
-    assert_eq!(course.step(much_later, Happening::Time), []);
-    let orders = course.step(much_later, Happening::SnapshotEnded(Ok(())));
-    assert_eq!(orders, [Order::Snapshot]);
-    // The patience with each is its own.
-    assert_eq!(course.next(), Some(much_later + SNAPSHOT_PATIENCE));
-}
-
-#[test]
 fn signals_during_a_reload_are_one_reload_more() {
     let start = Instant::now();
     let mut course = course(1, start);
@@ -236,9 +215,6 @@ impl World {
                 }
                 let end = self.duration().map(|duration| self.now + duration);
                 self.snapshot = Some(end);
-            }
-            Order::SnapshotIsLate => {
-                assert!(self.snapshot.is_some() && self.drained_at.is_none());
             }
             Order::Drain => {
                 assert!(self.drained_at.is_none());

@@ -1,36 +1,32 @@
-//! Batches of datagrams, many to a system call.
-//!
-//! The only module of this crate with unsafe code: `recvmmsg`, `sendmmsg` and
-//! `ppoll` have no safe form that neither allocates nor copies.
+//! Requests and replies of a client, over connected sockets.
 
 use std::io;
 use std::mem;
 use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
-/// Datagrams in a batch at most.
-pub(crate) const BATCH_CAPACITY: usize = 64;
+use crate::{BATCH, system};
 
 /// The largest request: what fits an Ethernet frame.
-pub(crate) const REQUEST_CAPACITY: usize = 1500;
+pub const REQUEST_CAPACITY: usize = 1500;
 
 /// The largest reply that is read whole.
-pub(crate) const REPLY_CAPACITY: usize = 4096;
+pub const REPLY_CAPACITY: usize = 4096;
 
 /// Requests waiting to be sent through one connected socket.
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     slots: Slots<REQUEST_CAPACITY>,
-    lengths: [usize; BATCH_CAPACITY],
     count: usize,
 }
 
 impl Outgoing {
-    pub(crate) fn new() -> Self {
+    /// No requests, and memory for a batch of them.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             slots: Slots::new(),
-            lengths: [0; BATCH_CAPACITY],
             count: 0,
         }
     }
@@ -39,101 +35,120 @@ impl Outgoing {
     ///
     /// # Panics
     ///
-    /// When there are [`BATCH_CAPACITY`] already.
-    pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+    /// When there are [`BATCH`] already.
+    pub fn push(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
         let length = write(self.slots.slot_mut(self.count));
-        self.lengths[self.count] = length.min(REQUEST_CAPACITY);
+        self.slots.vectors[self.count].iov_len = length.min(REQUEST_CAPACITY);
         self.count += 1;
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many datagrams there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.count
     }
 
-    /// The number of bytes in the first `count` datagrams.
-    pub(crate) fn bytes(&self, count: usize) -> usize {
-        self.lengths[..count.min(self.count)].iter().sum()
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// The number of bytes in the first `count` datagrams.
+    #[must_use]
+    pub fn bytes(&self, count: usize) -> usize {
+        let vectors = &self.slots.vectors[..count.min(self.count)];
+        vectors.iter().map(|vector| vector.iov_len).sum()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
         self.count = 0;
     }
 
     /// Sends the datagrams from `first` on; returns how many went out, which
     /// is at least one.
-    pub(crate) fn send(&mut self, socket: &UdpSocket, first: usize) -> io::Result<usize> {
-        let headers = self.slots.headers(first, &self.lengths[first..self.count]);
-        // SAFETY: each header points to one I/O vector and this to a slot of
-        // `self.slots`, all alive and borrowed until the call returns; lengths
-        // are within the slots. The count is the number of headers.
-        let sent = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as u32,
-                libc::MSG_DONTWAIT,
-            )
-        };
-        // Negative means an error.
-        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    ///
+    /// # Errors
+    ///
+    /// What `sendmmsg(2)` says of the first of them.
+    pub fn send(&mut self, socket: &UdpSocket, first: usize) -> io::Result<usize> {
+        let headers = &mut self.slots.headers[first..self.count];
+        // SAFETY: each header points to one vector and this to a slot, all in
+        // `self.slots`, which is borrowed mutably here.
+        unsafe { system::send(socket.as_fd(), headers) }
+    }
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// Replies read from a socket.
-pub(crate) struct Incoming {
+pub struct Incoming {
     slots: Slots<REPLY_CAPACITY>,
-    lengths: [usize; BATCH_CAPACITY],
     count: usize,
 }
 
 impl Incoming {
-    pub(crate) fn new() -> Self {
+    /// No replies, and memory for a batch of them.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             slots: Slots::new(),
-            lengths: [0; BATCH_CAPACITY],
             count: 0,
         }
     }
 
-    /// Reads what is there, `limit` datagrams at most, without waiting. No
-    /// datagrams is `WouldBlock`.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket, limit: usize) -> io::Result<()> {
+    /// Reads what is there, `limit` datagrams at most, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// What `recvmmsg(2)` says; no datagrams are `WouldBlock`.
+    pub fn receive(&mut self, socket: &UdpSocket, limit: usize) -> io::Result<()> {
         self.count = 0;
-        let capacities = &[REPLY_CAPACITY; BATCH_CAPACITY][..limit.min(BATCH_CAPACITY)];
-        let headers = self.slots.headers(0, capacities);
-        // SAFETY: each header points to one I/O vector and this to a slot of
-        // `self.slots`, all alive and borrowed until the call returns; lengths
-        // are the slots' own. The count is the number of headers. A null
-        // timeout is none.
-        let received = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                headers.len() as u32,
-                libc::MSG_DONTWAIT,
-                ptr::null_mut(),
-            )
-        };
-        // Negative means an error.
-        let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        for (length, header) in self.lengths.iter_mut().zip(&headers[..count]) {
-            *length = (header.msg_len as usize).min(REPLY_CAPACITY);
-        }
-        self.count = count;
+        let headers = &mut self.slots.headers[..limit.min(BATCH)];
+        // SAFETY: as in `send`; vectors have the lengths of their slots.
+        self.count = unsafe { system::receive(socket.as_fd(), headers)? };
         Ok(())
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many replies there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.count
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.count).map(|index| &self.slots.slot(index)[..self.lengths[index]])
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The replies; of one that is longer than [`REPLY_CAPACITY`], its beginning.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let lengths = self.slots.headers[..self.count].iter();
+        lengths.enumerate().map(|(index, header)| {
+            let length = (header.msg_len as usize).min(REPLY_CAPACITY);
+            &self.slots.slot(index)[..length]
+        })
+    }
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// Sleeps until one of the sockets has something to read or the time is over.
-pub(crate) fn wait_readable(sockets: &mut [PollEntry], timeout: Duration) -> io::Result<()> {
+///
+/// # Errors
+///
+/// What `ppoll(2)` says; a signal ends the sleep without one.
+pub fn wait_readable(sockets: &mut [PollEntry], timeout: Duration) -> io::Result<()> {
     let timeout = libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
         tv_nsec: timeout.subsec_nanos().into(),
@@ -159,10 +174,12 @@ pub(crate) fn wait_readable(sockets: &mut [PollEntry], timeout: Duration) -> io:
 
 /// A socket to wait for.
 #[repr(transparent)]
-pub(crate) struct PollEntry(libc::pollfd);
+pub struct PollEntry(libc::pollfd);
 
 impl PollEntry {
-    pub(crate) fn readable(socket: &UdpSocket) -> Self {
+    /// Waits for something to read.
+    #[must_use]
+    pub fn readable(socket: &UdpSocket) -> Self {
         let fd: RawFd = socket.as_raw_fd();
         Self(libc::pollfd {
             fd,
@@ -176,8 +193,10 @@ impl PollEntry {
 /// the kernel reads.
 struct Slots<const SIZE: usize> {
     memory: Box<[u8]>,
+    /// Point into `memory`, which never moves.
     vectors: Box<[libc::iovec]>,
-    messages: Box<[libc::mmsghdr]>,
+    /// Point to `vectors`, which never move either.
+    headers: Box<[libc::mmsghdr]>,
 }
 
 impl<const SIZE: usize> Slots<SIZE> {
@@ -186,17 +205,29 @@ impl<const SIZE: usize> Slots<SIZE> {
     const STRIDE: usize = SIZE.next_multiple_of(64) + 64;
 
     fn new() -> Self {
-        let vector = libc::iovec {
-            iov_base: ptr::null_mut(),
-            iov_len: 0,
-        };
-        // SAFETY: a message header is integers and pointers, for all of which
-        // zero is a value: no address, no vectors, no control data, no flags.
-        let message: libc::mmsghdr = unsafe { mem::zeroed() };
+        let mut memory = vec![0; Self::STRIDE * BATCH].into_boxed_slice();
+        let slots = memory.chunks_exact_mut(Self::STRIDE);
+        let mut vectors: Box<[_]> = slots
+            .map(|slot| libc::iovec {
+                iov_base: slot.as_mut_ptr().cast(),
+                iov_len: SIZE,
+            })
+            .collect();
+        let headers = vectors
+            .iter_mut()
+            .map(|vector| {
+                // SAFETY: a header is integers and pointers, for all of which zero is
+                // a value: no address, no vectors, no control messages, no flags.
+                let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+                header.msg_hdr.msg_iov = vector;
+                header.msg_hdr.msg_iovlen = 1;
+                header
+            })
+            .collect();
         Self {
-            memory: vec![0; Self::STRIDE * BATCH_CAPACITY].into_boxed_slice(),
-            vectors: vec![vector; BATCH_CAPACITY].into_boxed_slice(),
-            messages: vec![message; BATCH_CAPACITY].into_boxed_slice(),
+            memory,
+            vectors,
+            headers,
         }
     }
 
@@ -206,20 +237,6 @@ impl<const SIZE: usize> Slots<SIZE> {
 
     fn slot_mut(&mut self, index: usize) -> &mut [u8] {
         &mut self.memory[index * Self::STRIDE..][..SIZE]
-    }
-
-    /// Headers for the slots from `first` on, one for each length. They point
-    /// into these slots and are good until the slots are touched again.
-    fn headers(&mut self, first: usize, lengths: &[usize]) -> &mut [libc::mmsghdr] {
-        let slots = self.memory.chunks_exact_mut(Self::STRIDE).skip(first);
-        let headers = self.vectors.iter_mut().zip(self.messages.iter_mut());
-        for ((slot, length), (vector, message)) in slots.zip(lengths).zip(headers) {
-            vector.iov_base = slot.as_mut_ptr().cast();
-            vector.iov_len = (*length).min(SIZE);
-            message.msg_hdr.msg_iov = vector;
-            message.msg_hdr.msg_iovlen = 1;
-        }
-        &mut self.messages[..lengths.len()]
     }
 }
 

@@ -42,7 +42,7 @@
 )]
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Bytes for the control messages of a datagram: its addresses, and whatever
@@ -74,7 +74,7 @@ pub(super) enum Asked {
 /// # Errors
 ///
 /// When the socket has no address, or the kernel knows no such option.
-pub(crate) fn tell_asked_address(socket: &UdpSocket) -> io::Result<()> {
+pub fn tell_local_address(socket: &UdpSocket) -> io::Result<()> {
     let address = socket.local_addr()?;
     let (level, option) = if address.is_ipv4() {
         (libc::IPPROTO_IP, libc::IP_PKTINFO)
@@ -231,6 +231,15 @@ impl Asked {
                 Some(Self::v6(unsafe { data.read_unaligned() }))
             }
             _ => None,
+        }
+    }
+
+    /// The address.
+    #[inline]
+    pub(super) fn address(self) -> IpAddr {
+        match self {
+            Self::V4(info) => Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into(),
+            Self::V6(info) => Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical(),
         }
     }
 

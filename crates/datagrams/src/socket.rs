@@ -1,49 +1,17 @@
-//! Datagrams received and sent in batches; replies come from the address that
-//! was asked.
-//!
-//! The only unsafe code of this crate: the system calls `recvmmsg(2)` and
-//! `sendmmsg(2)`, and the structures they take, which point into buffers of
-//! this module. What these calls promise, and what is owed to them:
-//!
-//! * recvmmsg(2): "a nonblocking call reads as many messages as are available (up
-//!   to the limit) and returns immediately". Of each header that was used, the
-//!   kernel writes `msg_namelen`, `msg_controllen` and `msg_flags`, so the first two
-//!   are set again before the next call. "If an error occurs after at least one
-//!   message has been received, the call succeeds", and the error, if it comes
-//!   again, belongs to the next call.
-//! * sendmmsg(2): "an error is returned only if no datagrams could be sent": it is
-//!   that of the first one. A shorter count than was asked for means an error that
-//!   "is lost": one goes on with the first that was not sent.
-//! * Both take pointers, which have to be good until the call returns; nothing is
-//!   kept by the kernel.
+//! Datagrams over UDP sockets; replies come from the address that was asked.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
-
-use crate::limits;
-use crate::tracker::Exchange;
+use crate::{BATCH, Datagram, DatagramIo, SendReport, system};
 
 mod packet_info;
 
 use packet_info::Control;
-pub(crate) use packet_info::tell_asked_address;
-
-/// How many datagrams a batch has at most.
-pub(crate) const BATCH: usize = 64;
-
-/// Bytes of a datagram that are read: a scrape of as many torrents as can be
-/// answered. What is cut off a longer scrape are whole info hashes, and what is
-/// cut off an announce are options, so both are still served.
-pub(crate) const MAX_REQUEST_LENGTH: usize =
-    SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * *limits::SCRAPE_TORRENTS.end();
-
-/// Bytes of a reply: what fits an Ethernet frame over IPv4.
-pub const MAX_REPLY_LENGTH: usize = 1472;
+pub use packet_info::tell_local_address;
 
 /// How long a full send buffer may hold up the worker before replies are lost.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
@@ -59,9 +27,10 @@ const MAX_SEND_CALLS: usize = BATCH + 8;
 /// Bytes of the largest internet address.
 const NAME_LENGTH: libc::socklen_t = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
 
-/// A batch of received datagrams, and the replies to them.
-pub(crate) struct Datagrams {
-    buffers: Box<Buffers>,
+/// A batch of datagrams of which `REQUEST` bytes each are read, what is beyond is
+/// cut off, and replies of at most `REPLY` bytes.
+pub struct SocketIo<const REQUEST: usize, const REPLY: usize> {
+    buffers: Box<Buffers<REQUEST, REPLY>>,
     /// Point into `buffers`, which never moves.
     headers: Box<[libc::mmsghdr; BATCH]>,
     reply_headers: Box<[libc::mmsghdr; BATCH]>,
@@ -69,9 +38,9 @@ pub(crate) struct Datagrams {
     replies: usize,
 }
 
-struct Buffers {
-    requests: [[u8; MAX_REQUEST_LENGTH]; BATCH],
-    replies: [[u8; MAX_REPLY_LENGTH]; BATCH],
+struct Buffers<const REQUEST: usize, const REPLY: usize> {
+    requests: [[u8; REQUEST]; BATCH],
+    replies: [[u8; REPLY]; BATCH],
     sources: [libc::sockaddr_in6; BATCH],
     /// Where requests were sent to, and then where their replies are sent from.
     controls: [Control; BATCH],
@@ -79,27 +48,17 @@ struct Buffers {
     reply_vectors: [libc::iovec; BATCH],
 }
 
-/// What became of queued replies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SendReport {
-    /// Replies that the system took.
-    pub sent: usize,
-    /// Replies that it did not take: its buffer is full, the network or a
-    /// firewall refuses them, or the machine no longer has the address that was
-    /// asked.
-    pub failed: usize,
-}
-
 // SAFETY: the pointers in the headers point into the same value's `buffers`,
 // which the box keeps in place when the value moves to another thread.
-unsafe impl Send for Datagrams {}
+unsafe impl<const REQUEST: usize, const REPLY: usize> Send for SocketIo<REQUEST, REPLY> {}
 
-impl Datagrams {
-    /// Buffers for one batch, about a quarter of a mebibyte.
-    pub(crate) fn new() -> Self {
+impl<const REQUEST: usize, const REPLY: usize> SocketIo<REQUEST, REPLY> {
+    /// Memory for one batch.
+    #[must_use]
+    pub fn new() -> Self {
         // SAFETY: arrays of integers, of sockaddr_in6, of cmsghdr and of iovec are
         // valid when all their bytes are zero.
-        let buffers: Box<Buffers> = unsafe { Box::new_zeroed().assume_init() };
+        let buffers: Box<Buffers<REQUEST, REPLY>> = unsafe { Box::new_zeroed().assume_init() };
         // SAFETY: as above, for mmsghdr.
         let headers: Box<[libc::mmsghdr; BATCH]> = unsafe { Box::new_zeroed().assume_init() };
         let mut batch = Self {
@@ -120,7 +79,7 @@ impl Datagrams {
         for index in 0..BATCH {
             request_vectors[index] = libc::iovec {
                 iov_base: requests[index].as_mut_ptr().cast(),
-                iov_len: MAX_REQUEST_LENGTH,
+                iov_len: REQUEST,
             };
             let header = &mut batch.headers[index].msg_hdr;
             header.msg_name = (&raw mut sources[index]).cast();
@@ -135,15 +94,16 @@ impl Datagrams {
         }
         batch
     }
+}
 
-    /// Reads up to [`BATCH`] datagrams without waiting; returns how many.
-    /// Fewer than `BATCH` mean that no more were there.
-    ///
+impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, REPLY> {
+    type Port = UdpSocket;
+
     /// # Errors
     ///
     /// What `recvmmsg(2)` says, but for "would block", which is 0 datagrams,
     /// and for errors that belong to a reply sent earlier.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         // The kernel wrote over the lengths of those that it used.
         for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_namelen = NAME_LENGTH;
@@ -151,57 +111,43 @@ impl Datagrams {
         }
         self.received = 0;
         self.replies = 0;
-        // SAFETY: `headers` has BATCH entries. Each points to a name, to control
-        // messages and to one vector of the lengths it says, in `buffers`, which are
-        // borrowed mutably here and not used by the kernel after the call.
-        let count = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
-        };
-        self.received = match usize::try_from(count) {
-            Ok(count) => count,
-            Err(_) => match io::Error::last_os_error() {
-                error if is_passing(&error) => 0,
-                error => return Err(error),
-            },
+        // SAFETY: each header points to a name, to control messages and to one
+        // vector of the lengths it says, in `buffers`, which are borrowed mutably
+        // here.
+        let result = unsafe { system::receive(socket.as_fd(), &mut *self.headers) };
+        self.received = match result {
+            Err(error) if is_passing(&error) => 0,
+            result => result?,
         };
         Ok(self.received)
     }
 
-    /// The datagrams with the numbers in `range`, of those that were received,
-    /// each with room for its reply.
-    pub(crate) fn exchanges(&mut self, range: Range<usize>) -> impl Iterator<Item = Exchange<'_>> {
+    fn datagrams(&mut self, range: Range<usize>) -> impl Iterator<Item = Datagram<'_>> {
         let range = range.start.min(self.received)..range.end.min(self.received);
         let Buffers {
             requests,
             replies,
             sources,
+            controls,
             ..
         } = &mut *self.buffers;
         let buffers = requests[range.clone()]
             .iter()
             .zip(&mut replies[range.clone()])
-            .zip(&sources[range.clone()]);
+            .zip(&sources[range.clone()])
+            .zip(&controls[range.clone()]);
         let received = self.headers[range].iter().zip(buffers);
-        received.map(|(header, ((request, reply), source))| Exchange {
+        received.map(|(header, (((request, reply), source), control))| Datagram {
             source: socket_address(source),
-            request: &request[..header.msg_len as usize],
+            local: control.asked(&header.msg_hdr).map(|asked| asked.address()),
+            bytes: &request[..header.msg_len as usize],
             reply,
-            outcome: None,
         })
     }
 
-    /// Queues the first `length` bytes of the reply at `index`, to be sent
-    /// where the datagram at `index` came from, from where it was sent to. Once for
-    /// each datagram that was received.
-    pub(crate) fn queue_reply(&mut self, index: usize, length: usize) {
+    fn queue_reply(&mut self, index: usize, length: usize) {
         let vector = &mut self.buffers.reply_vectors[index];
-        vector.iov_len = length.min(MAX_REPLY_LENGTH);
+        vector.iov_len = length.min(REPLY);
         let source = &self.headers[index].msg_hdr;
         let header = &mut self.reply_headers[self.replies].msg_hdr;
         header.msg_iov = vector;
@@ -212,8 +158,7 @@ impl Datagrams {
         self.replies += 1;
     }
 
-    /// Sends what was queued. A reply that cannot be sent takes no other with it.
-    pub(crate) fn send_replies(&mut self, socket: BorrowedFd<'_>) -> SendReport {
+    fn send_replies(&mut self, socket: &UdpSocket) -> SendReport {
         let mut sent = 0;
         let mut waits = 0;
         let mut next = 0;
@@ -222,32 +167,24 @@ impl Datagrams {
             if rest.is_empty() {
                 break;
             }
-            // SAFETY: `rest` has as many entries as it says. Each points to a
-            // name, to control messages and to one vector in `buffers`, which the
-            // kernel only reads.
-            let count = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as libc::c_uint,
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            if let Ok(count) = usize::try_from(count) {
-                sent += count;
-                next += count;
-                continue;
-            }
-            // The error belongs to the first of the rest.
-            match io::Error::last_os_error().kind() {
-                io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock => {
-                    waits += 1;
-                    if waits > MAX_SEND_WAITS || !wait_until_writable(socket.as_raw_fd()) {
-                        break;
-                    }
+            // SAFETY: each points to a name, to control messages and to one vector
+            // in `buffers`, which are borrowed mutably here.
+            match unsafe { system::send(socket.as_fd(), rest) } {
+                Ok(count) => {
+                    sent += count;
+                    next += count;
                 }
-                _ => next += 1,
+                // An error belongs to the first of the rest.
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        waits += 1;
+                        if waits > MAX_SEND_WAITS || !wait_until_writable(socket.as_raw_fd()) {
+                            break;
+                        }
+                    }
+                    _ => next += 1,
+                },
             }
         }
         let report = SendReport {
@@ -259,7 +196,7 @@ impl Datagrams {
     }
 }
 
-impl Default for Datagrams {
+impl<const REQUEST: usize, const REPLY: usize> Default for SocketIo<REQUEST, REPLY> {
     fn default() -> Self {
         Self::new()
     }

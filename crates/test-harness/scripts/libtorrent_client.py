@@ -27,6 +27,9 @@ def session_for(listen_address):
             "enable_lsd": False,
             "enable_natpmp": False,
             "enable_upnp": False,
+            # Now and then the seeder resets the first connection; the next try comes
+            # after so many seconds, of 60 by default.
+            "min_reconnect_time": 1,
             # uTP between libtorrent and Transmission can stall for a long time.
             "enable_incoming_utp": False,
             "enable_outgoing_utp": False,

@@ -35,7 +35,7 @@ pub struct Subject {
 }
 
 /// Makes a test for each of these machines, with a
-/// [`Subject`](crate::odd_machines::Subject).
+/// [`Subject`].
 #[macro_export]
 macro_rules! on_odd_machines {
     ($subject:expr) => {

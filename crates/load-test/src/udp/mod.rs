@@ -2,7 +2,7 @@
 //!
 //! [`Config`] is what the user wrote, [`Settings`] is valid by type, [`run()`]
 //! does the test and returns a [`Report`]. Workers ([`worker`]) send batches of
-//! datagrams ([`datagrams`]) from their sources ([`source`]) and match replies
+//! datagrams ([`aquatic_datagrams`]) from their sources ([`source`]) and match replies
 //! to requests by transaction id ([`window`]).
 
 mod compose;

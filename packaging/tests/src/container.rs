@@ -268,7 +268,7 @@ impl Container {
 
     /// Waits until a condition holds.
     #[track_caller]
-    pub(crate) fn wait_for(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(crate) fn wait_for(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
             assert!(

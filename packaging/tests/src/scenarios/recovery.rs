@@ -76,17 +76,13 @@ pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environmen
 /// killed.
 #[track_caller]
 fn stop_a_worker(container: &Container, daemon: &str) {
-    let process = container.main_process(&format!("aquatic-{daemon}"));
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
-    let worker = tasks
-        .filter_map(|task| {
-            let task = task.ok()?;
-            let name = fs::read_to_string(task.path().join("comm")).ok()?;
-            let number = task.file_name().to_str()?.parse().ok()?;
-            name.starts_with(&format!("{daemon}-")).then_some(number)
-        })
-        .next()
-        .expect("there is a worker");
+    let mut worker = None;
+    // On a busy machine, the watchdog may have ended the daemon on its own.
+    container.wait_for("there is a worker", || {
+        worker = a_worker(container.main_process(&format!("aquatic-{daemon}")), daemon);
+        worker.is_some()
+    });
+    let worker = worker.expect("it was found");
     // The tracer of a thread is a thread.
     thread::spawn(move || {
         let worker = pid(worker);
@@ -101,6 +97,19 @@ fn stop_a_worker(container: &Container, daemon: &str) {
             thread::sleep(Duration::from_millis(50));
         }
     });
+}
+
+/// One thread of a daemon that answers.
+fn a_worker(process: u32, daemon: &str) -> Option<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    tasks
+        .filter_map(|task| {
+            let task = task.ok()?;
+            let name = fs::read_to_string(task.path().join("comm")).ok()?;
+            let number = task.file_name().to_str()?.parse().ok()?;
+            name.starts_with(&format!("{daemon}-")).then_some(number)
+        })
+        .next()
 }
 
 /// How long a service fails: longer than what systemd gives up after by default,

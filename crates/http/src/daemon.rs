@@ -68,6 +68,11 @@ impl Daemon for HttpDaemon {
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
+    fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+        let tls = settings.tls.iter();
+        tls.flat_map(tls::Files::by_key).collect()
+    }
+
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
     }

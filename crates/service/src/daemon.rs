@@ -67,6 +67,13 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Ok(())
     }
 
+    /// The files that the daemon reads besides its configuration, the access list and
+    /// the snapshot, each under its key.
+    fn read_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
+        let _ = settings;
+        Vec::new()
+    }
+
     /// The files that the daemon writes besides the snapshot, each under its key.
     fn written_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
         let _ = settings;

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Symbolic links that may lead to each other: as many as the kernel follows
@@ -67,9 +67,8 @@ pub fn replace<T>(
     write: impl FnOnce(&mut File) -> io::Result<T>,
 ) -> io::Result<T> {
     let path = resolve(path)?;
-    let mut temporary = path.clone().into_os_string();
-    temporary.push(".new");
-    let written = create(temporary.as_ref(), mode).and_then(|mut file| {
+    let temporary = beside(path.clone());
+    let written = create(&temporary, mode).and_then(|mut file| {
         let value = write(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -79,6 +78,70 @@ pub fn replace<T>(
         // Half a file is of no use; the one before it is still there.
         let _ = fs::remove_file(&temporary);
     })
+}
+
+/// Where the file at `path` is written before it gets that name.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    beside(resolve(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+fn beside(path: PathBuf) -> PathBuf {
+    let mut name = path.into_os_string();
+    name.push(".new");
+    name.into()
+}
+
+/// What a path leads to, however it is spelled: a file, or the place where one would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    found: Found,
+    /// Without links, as far as there is anything.
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A file, by its device and its number there, which all its names share.
+    File(u64, u64),
+    Nothing,
+    /// The path leads where this process may not look.
+    Unknown,
+}
+
+impl Identity {
+    /// Looks at what is at the path now.
+    pub(crate) fn of(path: &Path) -> Self {
+        let found = match fs::metadata(path) {
+            Ok(metadata) => Found::File(metadata.dev(), metadata.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            Err(_) => Found::Unknown,
+        };
+        Self {
+            found,
+            path: without_links(path),
+        }
+    }
+
+    /// Whether both lead to one file, which need not be there yet. Two paths may have
+    /// been looked at under different root directories, unless neither had a file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self.found, other.found) {
+            (Found::File(..), Found::Nothing) | (Found::Nothing, Found::File(..)) => false,
+            (one @ Found::File(..), other @ Found::File(..)) => one == other,
+            _ => self.path == other.path,
+        }
+    }
+}
+
+fn without_links(path: &Path) -> PathBuf {
+    let path = resolve(path).unwrap_or_else(|_| path.to_owned());
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (directory(&path).canonicalize(), path.file_name()) {
+        (Ok(directory), Some(name)) => directory.join(name),
+        _ => path,
+    }
 }
 
 /// Where a path leads: to itself, unless a symbolic link is there. What that leads
@@ -184,6 +247,35 @@ mod tests {
             read_regular(&link, 4).unwrap_err().to_string(),
             "it is longer than 4 bytes"
         );
+    }
+
+    #[test]
+    fn one_file_is_known_by_all_its_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        fs::write(at("other"), "").unwrap();
+        fs::create_dir(at("deeper")).unwrap();
+        fs::hard_link(at("file"), at("hard")).unwrap();
+        for (link, target) in [("soft", "file"), ("loose", "nothing"), ("further", "loose")] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let is_same = |one: &str, other: &str| {
+            let (one, other) = (Identity::of(&at(one)), Identity::of(&at(other)));
+            assert_eq!(one.is_same(&other), other.is_same(&one));
+            one.is_same(&other)
+        };
+        for name in ["file", "./file", "deeper/../file", "hard", "soft"] {
+            assert!(is_same("file", name), "{name}");
+            assert!(
+                !is_same("other", name) && !is_same("nothing", name),
+                "{name}"
+            );
+        }
+        for name in ["nothing", "deeper/../nothing", "loose", "further"] {
+            assert!(is_same("nothing", name), "{name}");
+            assert!(!is_same("missing", name), "{name}");
+        }
     }
 
     fn names(directory: &Path) -> Vec<String> {

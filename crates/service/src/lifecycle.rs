@@ -22,6 +22,7 @@ use anyhow::Context as _;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
 use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
+use crate::files::Identity;
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
@@ -31,6 +32,7 @@ use crate::{Daemon, generator, logging};
 mod attempts;
 mod check;
 mod misconfigured;
+mod named_files;
 mod startup;
 mod supervisor;
 
@@ -148,7 +150,8 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         if !conflicts.is_empty() {
             log::error!("{}", loaded.invalid(conflicts));
         }
-        let supervisor = startup::start::<D>(settings, caught, &mut notifier)
+        let configuration = loaded.path.as_deref().map(Identity::of);
+        let supervisor = startup::start::<D>(settings, configuration, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
         supervisor.run()
@@ -181,7 +184,7 @@ fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> V
     };
     let listening = D::listening(&loaded.config, &mut Checks::new());
     let mut claims = Claims::of(&listening);
-    claims.files = check::written_files::<D>(settings)
+    claims.files = named_files::written::<D>(settings, Path::to_owned)
         .into_iter()
         .map(|(key, what)| Claim { key, what })
         .collect();

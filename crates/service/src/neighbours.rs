@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Invalid, NeighbourFile, addresses};
+use crate::files::Identity;
 use crate::sockets::{Listening, Transport};
 
 /// Where packages keep configurations.
@@ -165,7 +166,8 @@ fn compare(
         }
     }
     for theirs in &other.files {
-        let same = |ours: &&Claim<PathBuf>| is_same_file(&ours.what, &theirs.value);
+        let same =
+            |ours: &&Claim<PathBuf>| Identity::of(&ours.what).is_same(&Identity::of(&theirs.value));
         if let Some(ours) = claims.files.iter().find(same) {
             let invalid = Invalid {
                 key: ours.key.to_owned(),
@@ -181,31 +183,6 @@ fn compare(
                 is_with_metrics: false,
             });
         }
-    }
-}
-
-/// Whether two paths lead to one file, which need not be there yet.
-pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
-    resolved(one) == resolved(other)
-}
-
-/// A path without links, as far as there is anything at it.
-fn resolved(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
-    }
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => {
-            let parent = match parent.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => parent,
-            };
-            match parent.canonicalize() {
-                Ok(parent) => parent.join(name),
-                Err(_) => path.to_owned(),
-            }
-        }
-        _ => path.to_owned(),
     }
 }
 

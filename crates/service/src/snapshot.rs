@@ -18,9 +18,11 @@
 //! One that cannot be set aside, as the disk cannot be written to, stays where it
 //! is, and nothing is saved.
 //!
-//! A snapshot of another daemon is a path that was mixed up: the service does
-//! not start, so that neither overwrites the other's file.
+//! A snapshot of another daemon, or a file that does not begin like a snapshot, is a
+//! path that was mixed up: the service does not start, and the file stays as it is. An
+//! empty one is none.
 
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -77,8 +79,8 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be read, or when it belongs to another
-    /// daemon.
+    /// When the file is there but cannot be read, belongs to another daemon, or never
+    /// was a snapshot.
     pub fn restore<T>(
         &mut self,
         restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
@@ -86,22 +88,9 @@ impl Source {
         let Some(path) = self.path.take() else {
             return Ok(None);
         };
-        let path = files::resolve(&path)
-            .with_context(|| format!("cannot read snapshot {}", path.display()))?;
-        let file = match files::open_regular(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                log::info!("no snapshot at {}: starting empty", path.display());
-                return Ok(None);
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                let message = format!("snapshot {}: {error}", path.display());
-                return Err(Misconfigured::new(KEY, message).into());
-            }
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("cannot read snapshot {}", path.display()));
-            }
+        let Some((path, file)) = open(&path)? else {
+            log::info!("no snapshot at {}: starting empty", path.display());
+            return Ok(None);
         };
         let start = Instant::now();
         let mut input = BufReader::with_capacity(WRITE_BUFFER, file);
@@ -116,19 +105,9 @@ impl Source {
                 );
                 Ok(Some(state))
             }
-            Err(ReadError::OtherDaemon { found }) => {
-                let message = format!(
-                    "snapshot {} belongs to {found}, not to {}; name a file of its own",
-                    path.display(),
-                    self.daemon
-                );
-                Err(Misconfigured::new(KEY, message).into())
-            }
-            Err(ReadError::Io(error)) => {
-                Err(error).with_context(|| format!("cannot read snapshot {}", path.display()))
-            }
             Err(error @ ReadError::Newer { .. }) => Ok(self.set_aside(&path, "newer", &error)),
             Err(error @ ReadError::Damaged(_)) => Ok(self.set_aside(&path, "damaged", &error)),
+            Err(error) => Err(refusal(&path, self.daemon, error)),
         }
     }
 
@@ -191,6 +170,46 @@ impl Source {
             }
         }
         None
+    }
+}
+
+/// Opens a snapshot, and tells where it is; `None` if there is nothing in it.
+fn open(path: &Path) -> anyhow::Result<Option<(PathBuf, File)>> {
+    let cannot_read = || format!("cannot read snapshot {}", path.display());
+    let path = files::resolve(path).with_context(cannot_read)?;
+    let file = match files::open_regular(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let message = format!("snapshot {}: {error}", path.display());
+            return Err(Misconfigured::new(KEY, message).into());
+        }
+        Err(error) => return Err(error).with_context(cannot_read),
+    };
+    let is_empty = file.metadata().with_context(cannot_read)?.len() == 0;
+    Ok((!is_empty).then_some((path, file)))
+}
+
+/// Why a start fails of what is at the path.
+fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        ReadError::Io(error) => {
+            anyhow::Error::new(error).context(format!("cannot read snapshot {path}"))
+        }
+        ReadError::OtherDaemon { found } => {
+            let message = format!(
+                "snapshot {path} belongs to {found}, not to {daemon}; name a file of its own"
+            );
+            Misconfigured::new(KEY, message).into()
+        }
+        error => {
+            let message = format!(
+                "{path} is no snapshot: {error}, and would be overwritten; name a file of its \
+                 own, or move this one away"
+            );
+            Misconfigured::new(KEY, message).into()
+        }
     }
 }
 

@@ -41,6 +41,16 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+impl Files {
+    /// Both, under their keys.
+    pub fn by_key(&self) -> [(&'static str, PathBuf); 2] {
+        [
+            (CERTIFICATE_PATH, self.certificate.clone()),
+            (KEY_PATH, self.key.clone()),
+        ]
+    }
+}
+
 /// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -10,9 +10,10 @@ use std::process;
 
 use anyhow::Context as _;
 
-use super::Misconfigured;
+use super::{Misconfigured, named_files};
 use crate::access_list::{self, AccessList};
 use crate::config::{AccessListSettings, ProcessSettings};
+use crate::files::Identity;
 use crate::privileges::Target;
 use crate::sockets::{self, Listening, SOCKET_UNIT};
 use crate::{Daemon, neighbours, snapshot};
@@ -53,6 +54,8 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         // A service that has a socket unit has no network to be looked at.
         addresses(subject.listening)?;
     }
+    // By this name, it is not there when the root directory has changed.
+    let configuration = subject.path.map(Identity::of);
     let mut target = Target::find(process.privileges.as_ref())?;
     let is_packaged = subject.path.is_some_and(neighbours::is_packaged);
     if is_packaged
@@ -91,11 +94,9 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
     }
-    let written = written_files::<D>(settings);
-    let written: Vec<_> = written
-        .into_iter()
-        .map(|(key, path)| (key, path_now(&path)))
-        .collect();
+    let read = named_files::read::<D>(settings, configuration, path_now);
+    let written = named_files::written::<D>(settings, path_now);
+    named_files::require_distinct(&read, &written)?;
     files(&written)?;
     if is_packaged {
         warn_of_places::<D>(&written);
@@ -144,26 +145,11 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files that a daemon writes, each under its key.
-pub(super) fn written_files<D: Daemon>(settings: &D::Settings) -> Vec<(&'static str, PathBuf)> {
-    let snapshot = D::process(settings).snapshot.as_ref();
-    let snapshot = snapshot.map(|snapshot| (snapshot::KEY, snapshot.path.clone()));
-    let mut files: Vec<_> = snapshot.into_iter().collect();
-    files.extend(D::written_files(settings));
-    files
-}
-
-/// Files that are to be written: one for each purpose, and none where a directory
-/// is.
+/// Files that are to be written: none where a directory is.
 fn files(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
-    for (index, (key, path)) in written.iter().enumerate() {
+    for (key, path) in written {
         if path.is_dir() {
             let text = format!("{} is a directory; name a file", path.display());
-            return Err(Misconfigured::new(*key, text).into());
-        }
-        let mut others = written[..index].iter();
-        if let Some((other, _)) = others.find(|(_, other)| neighbours::is_same_file(path, other)) {
-            let text = format!("{} is the file of {other}, too", path.display());
             return Err(Misconfigured::new(*key, text).into());
         }
         // That of the snapshot is looked at already.

@@ -2,15 +2,17 @@
 //! their end, then everything else.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 
-use super::Misconfigured;
 use super::supervisor::{Supervisor, SupervisorParts};
+use super::{Misconfigured, named_files};
 use crate::access_list::{self, AccessList, Handle};
 use crate::config::AccessListSettings;
+use crate::files::Identity;
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
 use crate::notify::{self, Notifier};
@@ -20,9 +22,11 @@ use crate::sockets::{self, Passed};
 use crate::workers::Workers;
 use crate::{Daemon, Start, logging, reload, snapshot};
 
-/// Brings a daemon up; what is returned only needs to be run.
+/// Brings a daemon up; what is returned only needs to be run. `configuration` is the
+/// file that the settings come from.
 pub(super) fn start<D: Daemon>(
     settings: D::Settings,
+    configuration: Option<Identity>,
     caught: Caught,
     notifier: &mut Notifier,
 ) -> anyhow::Result<Supervisor<'_, D>> {
@@ -39,6 +43,10 @@ pub(super) fn start<D: Daemon>(
     target.become_it()?;
     // From here on there may be other threads.
     logging::detach();
+
+    let read = named_files::read::<D>(&settings, configuration, Path::to_owned);
+    let written = named_files::written::<D>(&settings, Path::to_owned);
+    named_files::require_distinct(&read, &written)?;
 
     let access_list = Arc::new(Handle::new(first_list(&process_settings.access_list)?));
     if !access_list.is_off() {

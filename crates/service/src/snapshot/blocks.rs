@@ -109,6 +109,9 @@ pub enum ReadError {
     /// The bytes are not what was written, or make no sense to the daemon.
     #[error("it is damaged: {0}")]
     Damaged(String),
+    /// It never was one: it does not begin like one.
+    #[error("it does not begin like a snapshot")]
+    NoSnapshot,
     /// It was written by a later release.
     #[error("it has version {found}, and this release reads versions up to {VERSION}")]
     Newer {
@@ -164,10 +167,8 @@ impl<'a> BlockReader<'a> {
     /// When these bytes do not begin a snapshot of this version or an earlier.
     pub fn new(input: &'a mut dyn Read) -> Result<Self, ReadError> {
         let mut checksum = crc32fast::Hasher::new();
-        let magic: [u8; 8] = read_array(input, &mut checksum)?;
-        if magic != MAGIC {
-            return Err(ReadError::damaged("it does not begin like a snapshot"));
-        }
+        read_magic(input)?;
+        checksum.update(&MAGIC);
         // The version comes before the checksum, because another version may
         // have another header.
         let version = u32::from_le_bytes(read_array(input, &mut checksum)?);
@@ -272,6 +273,21 @@ pub fn read_blocks(mut bytes: &[u8], mut each: impl FnMut(Block<'_>)) -> Result<
         each(block);
     }
     Ok(())
+}
+
+/// What was cut short still begins like a snapshot.
+fn read_magic(input: &mut dyn Read) -> Result<(), ReadError> {
+    let mut begin = Vec::with_capacity(MAGIC.len());
+    (&mut *input)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut begin)?;
+    if begin == MAGIC {
+        Ok(())
+    } else if MAGIC.starts_with(&begin) {
+        Err(ReadError::damaged("it ends too early"))
+    } else {
+        Err(ReadError::NoSnapshot)
+    }
 }
 
 fn read_array<const N: usize>(

@@ -244,7 +244,7 @@ mod place {
     fn the_first_ones_set_aside_stay() {
         let place = place();
         for number in 1..=6 {
-            fs::write(&place.path, format!("damage {number}")).unwrap();
+            fs::write(&place.path, format!("AQUASNAP\0\0\0\0 damage {number}")).unwrap();
             assert_eq!(place.restore().unwrap(), None);
         }
         assert_eq!(
@@ -257,9 +257,9 @@ mod place {
             ]
         );
         let kept = |name: &str| fs::read_to_string(place.directory.path().join(name)).unwrap();
-        assert_eq!(kept("swarm.damaged"), "damage 1");
-        assert_eq!(kept("swarm.damaged.3"), "damage 3");
-        assert_eq!(kept("swarm.damaged.4"), "damage 6");
+        assert_eq!(kept("swarm.damaged"), "AQUASNAP\0\0\0\0 damage 1");
+        assert_eq!(kept("swarm.damaged.3"), "AQUASNAP\0\0\0\0 damage 3");
+        assert_eq!(kept("swarm.damaged.4"), "AQUASNAP\0\0\0\0 damage 6");
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod place {
         assert!(fs::symlink_metadata(&place.path).unwrap().is_symlink());
         assert!(fs::symlink_metadata(disk.join("real")).unwrap().is_file());
 
-        fs::write(disk.join("real"), "damage").unwrap();
+        fs::write(disk.join("real"), "AQUASNAP\0\0\0\0 damage").unwrap();
         assert_eq!(place.restore().unwrap(), None);
         assert!(disk.join("real.damaged").exists());
         assert_eq!(place.names(), ["disk", "hop", "swarm"]);
@@ -302,9 +302,36 @@ mod place {
     }
 
     #[test]
+    fn what_never_was_a_snapshot_is_left_alone() {
+        let place = place();
+        for other in [
+            "# A list.\n",
+            "AQUASNAQ",
+            "\0\0\0\0\0\0\0\0",
+            "aquasnap",
+            "x",
+        ] {
+            fs::write(&place.path, other).unwrap();
+            let error = place.restore().unwrap_err().to_string();
+            assert!(
+                error.starts_with("snapshot.path: ") && error.contains("is no snapshot"),
+                "{error}"
+            );
+            assert_eq!(fs::read_to_string(&place.path).unwrap(), other);
+        }
+        // There is nothing to be lost.
+        fs::write(&place.path, "").unwrap();
+        assert_eq!(place.restore().unwrap(), None);
+        assert_eq!(place.names(), ["swarm"]);
+        fs::write(&place.path, "AQUA").unwrap();
+        assert_eq!(place.restore().unwrap(), None);
+        assert_eq!(place.names(), ["swarm.damaged"]);
+    }
+
+    #[test]
     fn what_cannot_be_set_aside_is_kept() {
         let place = place();
-        fs::write(&place.path, "damage").unwrap();
+        fs::write(&place.path, "AQUASNAP\0\0\0\0 damage").unwrap();
         // Nothing can be renamed to a directory that is not empty.
         for number in 1..=4 {
             let mut name = place.path.clone().into_os_string();
@@ -318,6 +345,6 @@ mod place {
         let state = source.restore(|_| Ok(())).unwrap();
         assert_eq!(state, None);
         assert!(source.keep().unwrap().contains("cannot be set aside"));
-        assert_eq!(fs::read_to_string(&place.path).unwrap(), "damage");
+        assert_eq!(fs::read_to_string(&place.path).unwrap(), "AQUASNAP\0\0\0\0 damage");
     }
 }

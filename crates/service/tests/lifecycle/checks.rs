@@ -1,13 +1,18 @@
 //! What `--check-config` finds on a machine, each with its key and line.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::setup::Setup;
+use aquatic_test_harness::waiting::PATIENCE;
 
 crate::tests!(
     what_another_daemon_claims_is_found,
     a_snapshot_that_is_a_directory_is_found,
+    what_is_read_is_never_written,
+    what_never_was_a_snapshot_is_refused,
     a_broadcast_address_is_found,
     a_start_beside_another_claim_is_told_and_serves,
 );
@@ -63,6 +68,109 @@ fn a_snapshot_that_is_a_directory_is_found() {
     let said = check(&setup, &file);
     assert_says(&said, "config.toml:2:8: snapshot.path: ");
     assert_says(&said, "is a directory");
+}
+
+/// What the check says, and that a start says the same and changes no file.
+fn refused(setup: &Setup, config: &str) -> String {
+    let said = check(setup, config);
+    assert!(said.contains("ERROR"), "{said}");
+    let before = files(setup);
+    let finished = setup.start_unready(config).wait(PATIENCE);
+    assert_eq!(finished.status.code(), Some(78), "{}", finished.stderr);
+    let at_start = finished
+        .stderr
+        .replace(&format!("{}/", setup.directory().display()), "");
+    let last = said.lines().last().unwrap_or_default();
+    assert_says(&at_start, last);
+    assert_eq!(files(setup), before);
+    said
+}
+
+/// Names and content of all files.
+fn files(setup: &Setup) -> Vec<(OsString, Vec<u8>)> {
+    let entries = fs::read_dir(setup.directory()).expect("the directory is there");
+    let entries = entries.map(|entry| entry.expect("it can be listed"));
+    let mut files: Vec<_> = entries
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| (entry.file_name(), fs::read(entry.path()).expect("a file")))
+        .collect();
+    files.sort();
+    files
+}
+
+fn what_is_read_is_never_written() {
+    let setup = crate::setup();
+    let at = |name: &str| setup.path(name).display().to_string();
+    let port = Port::reserve();
+    fs::create_dir(setup.path("deeper")).expect("a directory");
+    setup.write("list", format!("{}\n", "a".repeat(40)));
+    setup.write("badge", "good");
+    setup.write("config.toml", "");
+    for name in ["list", "badge", "config.toml"] {
+        fs::hard_link(at(name), at(&format!("hard-{name}"))).expect("a hard link");
+        symlink(name, at(&format!("soft-{name}"))).expect("a symbolic link");
+    }
+    symlink("unwritten", at("loose")).expect("a symbolic link");
+    let config = |snapshot: &str, log: &str| {
+        format!(
+            "[network]\naddress = '{}'\nbadge_path = '{}'\nlog_path = '{log}'\n\
+             [access_list]\nmode = 'allow'\npath = '{}'\n[snapshot]\npath = '{snapshot}'\n",
+            port.ipv4(),
+            at("badge"),
+            at("list"),
+        )
+    };
+    let whose = [
+        ("list", "the file of access_list.path, too"),
+        ("badge", "the file of network.badge_path, too"),
+        ("config.toml", "the configuration itself"),
+    ];
+    for (name, whose) in whose {
+        for name in [
+            at(name),
+            at(&format!("deeper/../{name}")),
+            at(&format!("soft-{name}")),
+            at(&format!("hard-{name}")),
+        ] {
+            let said = refused(&setup, &config(&name, ""));
+            assert_says(&said, ":9:8: snapshot.path: ");
+            assert_says(&said, whose);
+            let said = refused(&setup, &config("", &name));
+            assert_says(&said, ":4:12: network.log_path: ");
+            assert_says(&said, whose);
+        }
+    }
+    // Neither may two files that are written be one.
+    let said = refused(&setup, &config(&at("unwritten"), &at("loose")));
+    assert_says(
+        &said,
+        "network.log_path: loose is the file of snapshot.path, too",
+    );
+    // What is written is first written beside it.
+    fs::rename(at("list"), at("log.new")).expect("rename it");
+    let renamed = config("", &at("log")).replace(&at("list"), &at("log.new"));
+    let said = refused(&setup, &renamed);
+    assert_says(
+        &said,
+        "network.log_path: log.new, by which name it is written at first",
+    );
+}
+
+fn what_never_was_a_snapshot_is_refused() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    setup.write("notes", "Buy milk.\n");
+    let config = format!(
+        "[network]\naddress = '{}'\n[snapshot]\npath = '{}'\n",
+        port.ipv4(),
+        setup.path("notes").display()
+    );
+    let finished = setup.start_unready(&config).wait(PATIENCE);
+    assert_eq!(finished.status.code(), Some(78), "{}", finished.stderr);
+    assert_says(&finished.stderr, "config.toml:4:8: snapshot.path: ");
+    assert_says(&finished.stderr, "notes is no snapshot");
+    let notes = fs::read_to_string(setup.path("notes")).expect("it is there");
+    assert_eq!(notes, "Buy milk.\n");
 }
 
 fn a_broadcast_address_is_found() {

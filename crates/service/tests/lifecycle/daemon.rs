@@ -42,6 +42,8 @@ struct NetworkConfig {
     workers: usize,
     /// A file that must say `good`.
     badge_path: PathBuf,
+    /// A file that it would write.
+    log_path: PathBuf,
 }
 
 impl Default for NetworkConfig {
@@ -50,6 +52,7 @@ impl Default for NetworkConfig {
             address: Addresses::all(3000),
             workers: 2,
             badge_path: PathBuf::new(),
+            log_path: PathBuf::new(),
         }
     }
 }
@@ -64,6 +67,7 @@ pub(crate) struct TestSettings {
     addresses: Vec<SocketAddr>,
     workers: NonZeroUsize,
     badge: Option<Badge>,
+    log_path: Option<PathBuf>,
 }
 
 /// Something besides the access list that is read again.
@@ -118,6 +122,8 @@ impl Daemon for TestDaemon {
             badge: Some(config.network.badge_path.clone())
                 .filter(|path| !path.as_os_str().is_empty())
                 .map(Badge),
+            log_path: Some(config.network.log_path.clone())
+                .filter(|path| !path.as_os_str().is_empty()),
         };
         checks.finish(settings)
     }
@@ -151,6 +157,18 @@ impl Daemon for TestDaemon {
             Some(Badge(path)) => Badge(path_now(path)).reload(),
             None => Ok(()),
         }
+    }
+
+    fn read_files(settings: &TestSettings) -> Vec<(&'static str, PathBuf)> {
+        let badge = settings.badge.iter();
+        badge
+            .map(|Badge(path)| ("network.badge_path", path.clone()))
+            .collect()
+    }
+
+    fn written_files(settings: &TestSettings) -> Vec<(&'static str, PathBuf)> {
+        let log = settings.log_path.iter();
+        log.map(|path| ("network.log_path", path.clone())).collect()
     }
 
     fn start(

@@ -174,14 +174,14 @@ fn a_read_only_directory_is_served_from() {
     );
 
     // Damage that cannot be set aside is no reason to keep out of service.
-    setup.write("disk/snapshot", "damage");
+    setup.write("disk/snapshot", "AQUASNAP\0\0\0\0 damage");
     let mut daemon = start_with(&setup, mount, &config);
     let status = daemon.wait_for_message("STATUS=", 0);
     assert!(status.contains("start 1,") && status.contains("cannot be set aside"));
     daemon.stop();
     assert_eq!(
         fs::read(setup.path("disk/snapshot")).expect("it is there"),
-        b"damage"
+        b"AQUASNAP\0\0\0\0 damage"
     );
 }
 

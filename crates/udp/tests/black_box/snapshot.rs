@@ -163,7 +163,7 @@ fn snapshots_are_written_while_the_tracker_runs() {
 #[test]
 fn a_damaged_snapshot_is_set_aside_and_the_tracker_starts_empty() {
     type Damage = fn(Vec<u8>) -> Vec<u8>;
-    let damages: [(&str, Damage); 5] = [
+    let damages: [(&str, Damage); 4] = [
         ("a flipped bit", |mut bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 4;
@@ -173,10 +173,9 @@ fn a_damaged_snapshot_is_set_aside_and_the_tracker_starts_empty() {
             bytes.truncate(bytes.len() - 9);
             bytes
         }),
-        ("nothing at all", |_| Vec::new()),
-        ("another file", |_| b"something else altogether".repeat(100)),
-        ("a bad start", |mut bytes| {
-            bytes[0] ^= 1;
+        ("little left", |bytes| bytes[..5].to_vec()),
+        ("a bad header", |mut bytes| {
+            bytes[13] ^= 1;
             bytes
         }),
     ];

@@ -1,0 +1,92 @@
+//! The files that a configuration names: what is written must be nothing that is
+//! read, and no two things that are written may be one file. Everything that is
+//! written replaces what was there.
+
+use std::path::{Path, PathBuf};
+
+use super::Misconfigured;
+use crate::config::AccessListSettings;
+use crate::files::{self, Identity};
+use crate::{Daemon, access_list, snapshot};
+
+/// A file that is read, and how messages say so.
+pub(super) struct Read {
+    said: String,
+    identity: Identity,
+}
+
+/// What a daemon reads: its configuration, and what that names. `path_now` tells where
+/// the files are now.
+pub(super) fn read<D: Daemon>(
+    settings: &D::Settings,
+    configuration: Option<Identity>,
+    path_now: impl Fn(&Path) -> PathBuf,
+) -> Vec<Read> {
+    let mut named = D::read_files(settings);
+    match &D::process(settings).access_list {
+        AccessListSettings::Off => (),
+        AccessListSettings::Allow(path) | AccessListSettings::Deny(path) => {
+            named.push((access_list::KEY, path.clone()));
+        }
+    }
+    let configuration = configuration.map(|identity| Read {
+        said: "the configuration itself".to_owned(),
+        identity,
+    });
+    let named = named.iter().map(|(key, path)| Read {
+        said: format!("the file of {key}, too"),
+        identity: Identity::of(&path_now(path)),
+    });
+    configuration.into_iter().chain(named).collect()
+}
+
+/// The files that a daemon writes, each under its key, where they are now.
+pub(super) fn written<D: Daemon>(
+    settings: &D::Settings,
+    path_now: impl Fn(&Path) -> PathBuf,
+) -> Vec<(&'static str, PathBuf)> {
+    let snapshot = D::process(settings).snapshot.as_ref();
+    let snapshot = snapshot.map(|snapshot| (snapshot::KEY, snapshot.path.clone()));
+    let others = D::written_files(settings);
+    let all = snapshot.into_iter().chain(others);
+    all.map(|(key, path)| (key, path_now(&path))).collect()
+}
+
+/// Makes sure that nothing is written over a file that has another purpose, whatever
+/// names it has: neither by its final nor by its temporary name.
+///
+/// # Errors
+///
+/// The first file that would be.
+pub(super) fn require_distinct(
+    read: &[Read],
+    written: &[(&'static str, PathBuf)],
+) -> Result<(), Misconfigured> {
+    let mut taken: Vec<(&str, Identity)> = Vec::new();
+    let of_written: Vec<_> = written
+        .iter()
+        .map(|(key, _)| format!("the file of {key}, too"))
+        .collect();
+    for one in read {
+        taken.push((&one.said, one.identity.clone()));
+    }
+    for ((key, path), said) in written.iter().zip(&of_written) {
+        let temporary = files::temporary(path);
+        let places = [
+            (path, ""),
+            (&temporary, ", by which name it is written at first,"),
+        ];
+        for (place, by) in places {
+            let identity = Identity::of(place);
+            if let Some((said, _)) = taken.iter().find(|(_, other)| identity.is_same(other)) {
+                let text = format!(
+                    "{}{by} is {said}, which would be overwritten; name a file of its own",
+                    place.display()
+                );
+                return Err(Misconfigured::new(*key, text));
+            }
+        }
+        taken.extend(places.map(|(place, _)| (said.as_str(), Identity::of(place))));
+    }
+    Ok(())
+}

@@ -18,8 +18,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context as _;
-
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
 use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
 use crate::files::Identity;
@@ -125,7 +123,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
 /// Serves, and tells the service manager why it does not, where it does not.
 fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     let mut notifier = Notifier::from_environment();
-    let mut caught = Caught::register().context("cannot catch signals")?;
+    let mut caught = Caught::register()?;
     let mut attempts = Attempts::from_environment();
     let decision = attempts.wait(|line| notifier.status(line), || caught.take_stop());
     if decision == Decision::Stop {

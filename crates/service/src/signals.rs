@@ -7,10 +7,20 @@ use std::io;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
+use anyhow::Context as _;
+use libc::c_int;
+use nix::sys::signal::{SigSet, Signal as SystemSignal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::workers::Event;
+
+/// The signals that have a handler.
+///
+/// setrlimit(2): a write beyond the limit of file sizes raises SIGXFSZ, whose default
+/// is the end of the process. With a handler, the write fails with EFBIG, which is an
+/// error like that of a full disk.
+const HANDLED: [c_int; 5] = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ];
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +38,21 @@ pub(crate) struct Caught {
 
 impl Caught {
     /// Sets the handlers; starts no thread.
-    pub(crate) fn register() -> io::Result<Self> {
-        Ok(Self {
-            // setrlimit(2): a write beyond the limit of file sizes raises SIGXFSZ,
-            // whose default is the end of the process. With a handler, the write
-            // fails with EFBIG, which is an error like that of a full disk.
-            signals: Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ])?,
-        })
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub(crate) fn register() -> anyhow::Result<Self> {
+        let signals = Signals::new(HANDLED).context("cannot catch signals")?;
+        // sigprocmask(2), execve(2): what the parent has blocked stays blocked, so
+        // that the process could be stopped by SIGKILL only. Threads inherit the mask
+        // from this one. What has come meanwhile reaches the handlers now.
+        let mut mask = SigSet::empty();
+        for number in HANDLED {
+            mask.add(SystemSignal::try_from(number).context("cannot unblock signals")?);
+        }
+        mask.thread_unblock().context("cannot unblock signals")?;
+        Ok(Self { signals })
     }
 
     /// Whether a signal to stop has come, which is then forgotten.

@@ -345,6 +345,9 @@ mod place {
         let state = source.restore(|_| Ok(())).unwrap();
         assert_eq!(state, None);
         assert!(source.keep().unwrap().contains("cannot be set aside"));
-        assert_eq!(fs::read_to_string(&place.path).unwrap(), "AQUASNAP\0\0\0\0 damage");
+        assert_eq!(
+            fs::read_to_string(&place.path).unwrap(),
+            "AQUASNAP\0\0\0\0 damage"
+        );
     }
 }

@@ -14,6 +14,7 @@ crate::tests!(
     ready_reloading_stopping,
     a_bad_list_changes_nothing,
     both_signals_reload,
+    signals_that_the_parent_blocked_arrive,
     each_thing_is_reloaded_for_itself,
     what_hangs_in_a_reload_stops_nothing_else,
     signals_during_a_reload_are_one_more,
@@ -68,6 +69,23 @@ fn ready_reloading_stopping() {
         "{}",
         finished.stderr
     );
+}
+
+fn signals_that_the_parent_blocked_arrive() {
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let config = with_list(&setup, &port, &["11".repeat(20).as_str()]);
+    let wrapper = ["env", "--block-signal"];
+    let mut daemon = setup.start_unready_through(&wrapper, &config);
+    daemon.wait_until_ready();
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1] {
+        let seen = daemon.messages().len();
+        daemon.signal(signal);
+        daemon.wait_for_message("READY=1", seen);
+    }
+    daemon.signal(Signal::SIGTERM);
+    let finished = daemon.wait(Duration::from_secs(20));
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
 }
 
 fn a_bad_list_changes_nothing() {

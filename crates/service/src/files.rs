@@ -6,14 +6,19 @@
 //! A file that is written is [replaced](replace) whole, so that nobody ever reads half
 //! of it.
 
-use std::fs::{self, File, FileType, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 /// Symbolic links that may lead to each other: as many as the kernel follows
 /// (path_resolution(7)).
 const MOST_LINKS: usize = 40;
+
+/// The bits of a mode that say what the owner may do.
+const OWNER: u32 = 0o700;
 
 /// Opens a regular file for reading.
 ///
@@ -55,7 +60,7 @@ pub fn read_regular(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
 /// Replaces the file at `path` with what `write` writes: that is written under a
 /// temporary name in the same directory, synced, and renamed. Where the path is a
 /// symbolic link, that happens where it leads to. Who may read the file is said by
-/// `mode`, as far as the umask allows it.
+/// `mode`, as far as the umask allows it to others than the file's owner.
 ///
 /// # Errors
 ///
@@ -68,7 +73,7 @@ pub fn replace<T>(
 ) -> io::Result<T> {
     let path = resolve(path)?;
     let temporary = beside(path.clone());
-    let written = create(&temporary, mode).and_then(|mut file| {
+    let written = create_anew(&temporary, mode).and_then(|mut file| {
         let value = write(&mut file)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -176,6 +181,29 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
         .mode(mode)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
+}
+
+/// As [`create`], for a file that its owner can read and write, and nobody else more
+/// than `mode` says.
+fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
+    let file = create(path, mode).or_else(|error| {
+        // A process that ended in the middle may have left one that cannot be opened.
+        let is_left = error.kind() == io::ErrorKind::PermissionDenied
+            && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+        if !is_left {
+            return Err(error);
+        }
+        fs::remove_file(path)?;
+        create(path, mode)
+    })?;
+    // open(2): the umask takes away what it likes, from the owner, too; and a file that
+    // was there keeps what it had.
+    let present = file.metadata()?.mode() & 0o7777;
+    let wanted = present & mode | mode & OWNER;
+    if present != wanted {
+        file.set_permissions(Permissions::from_mode(wanted))?;
+    }
+    Ok(file)
 }
 
 /// The directory that a file is in.

@@ -1,6 +1,7 @@
 //! Snapshots, and what `--check-config` finds about files.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use aquatic_test_harness::daemon::Daemon;
 use aquatic_test_harness::http;
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 crate::tests!(
     state_survives_a_restart,
     snapshots_are_written_while_running,
+    an_odd_umask_keeps_nobody_from_its_own_snapshot,
     a_damaged_snapshot_is_set_aside,
     another_daemons_snapshot_is_refused,
     what_cannot_be_written_is_told_at_start,
@@ -51,6 +53,36 @@ fn snapshots_are_written_while_running() {
         modified().ok().filter(|second| *second != first)
     });
     daemon.stop();
+}
+
+/// Root could read it all the same, so it gives its privileges up.
+fn an_odd_umask_keeps_nobody_from_its_own_snapshot() {
+    const NOBODY: u32 = 65534;
+    let setup = crate::setup();
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let directory = setup.path("disk");
+    let config = with_disk(&setup, &port, &metrics);
+    chown(&directory, Some(NOBODY), Some(NOBODY)).expect("root may");
+    // As a process leaves it that is killed before it sets the mode.
+    let left = setup.write("disk/snapshot.new", "half");
+    chown(&left, Some(NOBODY), Some(NOBODY)).expect("root may");
+    fs::set_permissions(&left, Permissions::from_mode(0o000)).expect("root may");
+    for (start, mask) in ["777", "700", "477", "000"].iter().enumerate() {
+        let script = format!(
+            "umask {mask}; exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups \"$0\" \"$@\""
+        );
+        let mut daemon = setup.start_unready_through(&["sh", "-c", &script], &config);
+        daemon.wait_until_ready();
+        let status = daemon.wait_for_message("STATUS=", 0);
+        assert_eq!(
+            status,
+            format!("STATUS=start {}, 0 listed", start + 1),
+            "{mask}"
+        );
+        daemon.stop();
+        let snapshot = fs::metadata(directory.join("snapshot")).expect("it is written");
+        assert_eq!(snapshot.permissions().mode() & 0o7777, 0o600, "{mask}");
+    }
 }
 
 fn a_damaged_snapshot_is_set_aside() {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::InconsistentKeys;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
 use crate::metrics::Figures;
@@ -31,6 +31,17 @@ const KEY_PATH: &str = "network.tls_private_key_path";
 
 /// The largest file that is read: more than the longest chain has.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// The most certificates of a chain: as many as GnuTLS verifies, the least of the
+/// libraries that clients use.
+const MAX_CERTIFICATES: usize = 16;
+
+/// The most bytes of a chain: rustls accepts messages of handshakes of up to 65,535
+/// bytes, the least of those libraries, and there are some bytes around each.
+const MAX_CHAIN_BYTES: usize = 60_000;
+
+/// How a certificate begins in PEM (RFC 7468, 2).
+const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Where certificate and key are, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +89,21 @@ pub enum LoadError {
     /// The certificate's file has none.
     #[error("{} has no certificate; expected a PEM section CERTIFICATE", .0.display())]
     NoCertificate(PathBuf),
+    /// The certificate's file has more than clients accept.
+    #[error(
+        "{} has {certificates} certificates of {bytes} bytes in all, and clients accept no \
+         more than {MAX_CERTIFICATES} of {MAX_CHAIN_BYTES} bytes; keep the server's own, and \
+         those that lead from it to a root",
+        .path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        certificates: usize,
+        /// Their length together.
+        bytes: usize,
+    },
     /// The key's file has none.
     #[error(
         "{} has no private key; expected a PEM section PRIVATE KEY, RSA PRIVATE KEY or \
@@ -93,11 +119,13 @@ pub enum LoadError {
         /// Why.
         error: rustls::Error,
     },
-    /// The certificate is damaged.
-    #[error("the certificate in {} cannot be used: {error}", .path.display())]
+    /// A certificate is damaged.
+    #[error("certificate {number} in {} cannot be used: {error}", .path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
+        /// Which one of the file, from 1 on.
+        number: usize,
         /// Why.
         error: rustls::Error,
     },
@@ -139,6 +167,7 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
         }),
         Err(error) => Err(LoadError::Certificate {
             path: files.certificate.clone(),
+            number: 1,
             error,
         }),
     }
@@ -160,7 +189,9 @@ impl LoadError {
     pub fn at_key(self) -> Misconfigured {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
-            Self::NoCertificate(_) | Self::Certificate { .. } => CERTIFICATE_PATH,
+            Self::NoCertificate(_) | Self::Certificate { .. } | Self::TooLong { .. } => {
+                CERTIFICATE_PATH
+            }
             Self::Read { is_key, .. } | Self::Pem { is_key, .. } => {
                 if *is_key {
                     KEY_PATH
@@ -294,13 +325,28 @@ fn read_pem(path: &Path, is_key: bool) -> Result<Vec<Item>, LoadError> {
         is_key,
         error,
     })?;
-    rustls_pemfile::read_all(&mut bytes.as_slice())
+    let not_pem = |error| LoadError::Pem {
+        path: path.to_owned(),
+        is_key,
+        error,
+    };
+    let items: Vec<_> = rustls_pemfile::read_all(&mut bytes.as_slice())
         .collect::<Result<_, _>>()
-        .map_err(|error| LoadError::Pem {
-            path: path.to_owned(),
-            is_key,
-            error,
-        })
+        .map_err(not_pem)?;
+    // Where files were joined without a line break, a section that does not begin its
+    // line counts as text between sections.
+    let windows = bytes.windows(BEGIN_CERTIFICATE.len());
+    let begun = windows.filter(|part| *part == BEGIN_CERTIFICATE).count();
+    let is_certificate = |item: &&Item| matches!(item, Item::X509Certificate(_));
+    let read = items.iter().filter(is_certificate).count();
+    if read < begun {
+        let text = format!(
+            "it has {begun} sections CERTIFICATE, of which {read} can be read; each must begin \
+             on a line of its own"
+        );
+        return Err(not_pem(io::Error::new(io::ErrorKind::InvalidData, text)));
+    }
+    Ok(items)
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadError> {
@@ -314,7 +360,36 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadEr
     if chain.is_empty() {
         return Err(LoadError::NoCertificate(path.to_owned()));
     }
+    let bytes = chain.iter().map(|certificate| certificate.len()).sum();
+    if chain.len() > MAX_CERTIFICATES || bytes > MAX_CHAIN_BYTES {
+        return Err(LoadError::TooLong {
+            path: path.to_owned(),
+            certificates: chain.len(),
+            bytes,
+        });
+    }
+    for (index, certificate) in chain.iter().enumerate() {
+        require_whole(certificate).map_err(|error| LoadError::Certificate {
+            path: path.to_owned(),
+            number: index + 1,
+            error,
+        })?;
+    }
     Ok(chain)
+}
+
+/// Makes sure that clients can take a certificate apart. rustls looks at the first one
+/// of a chain only, when it compares its key.
+fn require_whole(certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+    let damaged = rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
+    match ParsedCertificate::try_from(certificate) {
+        Ok(_) => Ok(()),
+        Err(error) if error == damaged => Err(error),
+        // Roots of the first version of X.509, and what else rustls does not verify, is
+        // for clients to judge.
+        Err(_) if validity::not_after(certificate).is_some() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadError> {

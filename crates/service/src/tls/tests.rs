@@ -93,6 +93,89 @@ fn what_is_wrong_is_named() {
     );
 }
 
+/// A certificate as PEM, of which the bytes are changed.
+fn changed(certificate: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
+    let item = rustls_pemfile::read_one(&mut certificate.as_bytes()).unwrap();
+    let Some(Item::X509Certificate(certificate)) = item else {
+        panic!("it is a certificate");
+    };
+    let mut bytes = certificate.to_vec();
+    change(&mut bytes);
+    encoded(&bytes)
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    for three in bytes.chunks(3) {
+        let mut group = [0; 4];
+        group[1..=three.len()].copy_from_slice(three);
+        let group = u32::from_be_bytes(group);
+        for digit in 0..4 {
+            let value = group >> (18 - 6 * digit) & 63;
+            let is_filled = digit <= three.len();
+            text.push(if is_filled {
+                char::from(DIGITS[value as usize])
+            } else {
+                '='
+            });
+        }
+    }
+    text + "\n-----END CERTIFICATE-----\n"
+}
+
+#[test]
+fn a_damaged_certificate_is_refused_wherever_it_stands() {
+    let unchanged = changed(AUTHORITY, |_| ());
+    let whole = load(&material(&format!("{EC_CERTIFICATE}{unchanged}"), EC_KEY_SEC1).files);
+    assert_eq!(whole.unwrap().cert.len(), 2);
+    let damages = [
+        encoded(b"\0\0\0"),
+        encoded(b""),
+        changed(AUTHORITY, |bytes| bytes.truncate(bytes.len() - 1)),
+        changed(AUTHORITY, |bytes| bytes.truncate(bytes.len() / 2)),
+        changed(AUTHORITY, |bytes| bytes.push(0)),
+        changed(AUTHORITY, |bytes| bytes[4] = 0x31),
+    ];
+    for damaged in damages {
+        for behind in ["", AUTHORITY] {
+            let text = error(&format!("{EC_CERTIFICATE}{damaged}{behind}"), EC_KEY_SEC1);
+            let (_, told) = text.split_once("certificate 2 in ").unwrap_or_default();
+            assert!(told.contains("certificate.pem cannot be used"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_clients_do_not_accept_is_refused() {
+    let chain = |count: usize| format!("{EC_CERTIFICATE}{}", AUTHORITY.repeat(count - 1));
+    let certified = load(&material(&chain(16), EC_KEY_SEC1).files).unwrap();
+    assert_eq!(certified.cert.len(), 16);
+    let text = error(&chain(17), EC_KEY_SEC1);
+    assert!(
+        text.contains("certificate.pem has 17 certificates"),
+        "{text}"
+    );
+    let text = error(&chain(500), EC_KEY_SEC1);
+    assert!(
+        text.contains("certificate.pem has 500 certificates"),
+        "{text}"
+    );
+    let large = encoded(&[0x30; 60_000]);
+    let text = error(&format!("{EC_CERTIFICATE}{large}"), EC_KEY_SEC1);
+    assert!(text.contains("no more than 16 of 60000 bytes"), "{text}");
+}
+
+#[test]
+fn a_certificate_in_the_middle_of_a_line_is_refused() {
+    let joined = format!("{}{AUTHORITY}", EC_CERTIFICATE.trim_end());
+    let text = error(&joined, EC_KEY_SEC1);
+    assert!(
+        text.contains("is not well-formed PEM: it has 2 sections CERTIFICATE, of which 1"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_reload_takes_the_new_one_and_a_bad_one_changes_nothing() {
     let material = material(EC_CERTIFICATE, EC_KEY_SEC1);
@@ -104,6 +187,12 @@ fn a_reload_takes_the_new_one_and_a_bad_one_changes_nothing() {
     assert!(handle.reload().is_err());
     assert_eq!(current(), first);
 
+    let damaged = format!("{EC_CERTIFICATE}{}", encoded(b"\0\0\0"));
+    fs::write(&material.files.certificate, damaged).unwrap();
+    assert!(handle.reload().is_err());
+    assert_eq!(current(), first);
+
+    fs::write(&material.files.certificate, RSA_CERTIFICATE).unwrap();
     fs::write(&material.files.key, RSA_KEY_PKCS1).unwrap();
     handle.reload().unwrap();
     assert_ne!(current(), first);

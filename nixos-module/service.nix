@@ -8,6 +8,8 @@
     StartLimitIntervalSec = 0;
   };
   environment.AQUATIC_SOCKET_UNIT = "${unit}.socket";
+  # Which boot this is, which ProcSubset hides: the age of a snapshot depends on it.
+  environment.AQUATIC_BOOT_ID = "%b";
   serviceConfig = {
     Type = "notify";
     Restart = "on-failure";

@@ -1,8 +1,11 @@
 //! The time, as trackers want it.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nix::time::{ClockId, clock_gettime};
+mod boot;
+
+use boot::BootId;
+pub(crate) use boot::look as look_at_boot;
 
 /// The time at which something is handled.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +43,8 @@ struct Reading {
     /// Seconds since the machine was booted, suspensions included, which nobody
     /// can set.
     boot_seconds: u64,
+    /// Which boot that was; `None` if that cannot be told.
+    boot_id: Option<BootId>,
 }
 
 impl Clock {
@@ -89,31 +94,36 @@ impl Clock {
 
 impl Mark {
     /// Bytes of a mark.
-    pub const LENGTH: usize = 24;
+    pub const LENGTH: usize = 40;
 
-    /// Three little-endian numbers.
+    /// Three little-endian numbers, and 16 bytes that say which boot it was, all zero
+    /// if that is not known.
     pub fn to_bytes(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         bytes[..8].copy_from_slice(&self.epoch_seconds.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.reading.wall_seconds.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.reading.boot_seconds.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.reading.boot_seconds.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.reading.boot_id.unwrap_or_default());
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote; none if it has another
-    /// length.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote, or what it wrote when it did not
+    /// say which boot it was; none if it has another length.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else {
             return None;
         };
-        let &[epoch, wall, boot] = numbers else {
-            return None;
+        let (&[epoch, wall, boot], boot_id) = numbers.split_first_chunk()?;
+        let boot_id: BootId = match boot_id {
+            [] => BootId::default(),
+            id => id.as_flattened().try_into().ok()?,
         };
         Some(Self {
             epoch_seconds: u64::from_le_bytes(epoch),
             reading: Reading {
                 wall_seconds: u64::from_le_bytes(wall),
                 boot_seconds: u64::from_le_bytes(boot),
+                boot_id: Some(boot_id).filter(|id| *id != BootId::default()),
             },
         })
     }
@@ -123,26 +133,25 @@ impl Mark {
         self.seconds_until(Reading::now())
     }
 
-    /// The clock that nobody sets is believed as long as it can be: if it says
-    /// less than it did, the machine was booted since, and the other one is asked.
-    ///
-    /// After a boot with a longer time since than the one before had at the mark, it
-    /// cannot be seen that there was one, and too little is told.
+    /// Within one boot, the clock that nobody sets is believed. Over another boot, on
+    /// another machine, or where that cannot be told, it says nothing, and the wall
+    /// clock is.
     fn seconds_until(&self, now: Reading) -> u64 {
-        now.boot_seconds
-            .checked_sub(self.reading.boot_seconds)
+        let is_same_boot = self.reading.boot_id.is_some() && self.reading.boot_id == now.boot_id;
+        let since_boot = now.boot_seconds.checked_sub(self.reading.boot_seconds);
+        since_boot
+            .filter(|_| is_same_boot)
             .unwrap_or_else(|| now.wall_seconds.saturating_sub(self.reading.wall_seconds))
     }
 }
 
 impl Reading {
     fn now() -> Self {
-        let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
+        let boot = boot::look();
         Self {
             wall_seconds: wall_seconds(),
-            // Linux has had this clock since 2.6.39. Without it, all marks say 0,
-            // and it is the wall clock of the next start that counts.
-            boot_seconds: boot.map_or(0, |time| time.as_secs()),
+            boot_seconds: boot.seconds(),
+            boot_id: boot.id(),
         }
     }
 }
@@ -168,6 +177,8 @@ fn wall_seconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -182,10 +193,15 @@ mod tests {
         assert!(first.epoch_seconds > 1_577_836_800);
     }
 
+    const ONE: Option<BootId> = Some([1; 16]);
+    const OTHER: Option<BootId> = Some([2; 16]);
+
+    /// During the boot [`ONE`].
     fn reading(wall_seconds: u64, boot_seconds: u64) -> Reading {
         Reading {
             wall_seconds,
             boot_seconds,
+            boot_id: ONE,
         }
     }
 
@@ -211,10 +227,45 @@ mod tests {
             epoch_seconds: 7,
             reading: reading(1_000_000, 500),
         };
-        assert_eq!(mark.seconds_until(reading(1_000_090, 40)), 90);
-        assert_eq!(mark.seconds_until(reading(1_000_000, 499)), 0);
-        // It went back meanwhile: nothing is known, and time does not go back.
-        assert_eq!(mark.seconds_until(reading(5, 40)), 0);
+        for boot_id in [OTHER, None] {
+            // The machine has been up for less time than before, and for more.
+            for boot_seconds in [0, 40, 499, 500, 501, 10_000_000] {
+                let after = |wall_seconds| {
+                    mark.seconds_until(Reading {
+                        wall_seconds,
+                        boot_seconds,
+                        boot_id,
+                    })
+                };
+                assert_eq!(after(1_000_090), 90);
+                assert_eq!(after(1_086_400), 86_400);
+                assert_eq!(after(1_000_000), 0);
+                // It went back meanwhile: nothing is known, and time does not go back.
+                assert_eq!(after(5), 0);
+            }
+        }
+        // Nobody knew it at the mark, nor now.
+        let mut unknown = mark;
+        unknown.reading.boot_id = None;
+        for boot_id in [OTHER, None] {
+            let now = Reading {
+                boot_id,
+                ..reading(1_000_090, 100_000)
+            };
+            assert_eq!(unknown.seconds_until(now), 90);
+        }
+    }
+
+    #[test]
+    fn a_mark_that_does_not_say_which_boot_it_was_is_read() {
+        let mark = Clock::start().mark();
+        let bytes = mark.to_bytes();
+        let read = Mark::from_bytes(&bytes[..24]).unwrap();
+        let mut expected = mark;
+        expected.reading.boot_id = None;
+        assert_eq!(read, expected);
+        assert!(read.seconds_ago() < 60);
+        assert_eq!(Mark::from_bytes(&read.to_bytes()), Some(read));
     }
 
     #[test]
@@ -234,13 +285,16 @@ mod tests {
 
     #[test]
     fn a_mark_of_any_bytes_is_read_or_refused() {
-        assert_eq!(Mark::from_bytes(&[0xff; 23]), None);
-        assert_eq!(Mark::from_bytes(&[0xff; 32]), None);
-        let mark = Mark::from_bytes(&[0xff; 24]).unwrap();
-        let (clock, _) = Clock::resume(&mark);
-        // A clock that stands where nothing can be told goes on all the same.
-        assert!(clock.now().epoch_seconds < 60);
-        let _ = clock.mark();
+        for length in (0..80).filter(|length| !matches!(length, 24 | 40)) {
+            assert_eq!(Mark::from_bytes(&vec![0xff; length]), None, "{length}");
+        }
+        for length in [24, 40] {
+            let mark = Mark::from_bytes(&vec![0xff; length]).unwrap();
+            let (clock, _) = Clock::resume(&mark);
+            // A clock that stands where nothing can be told goes on all the same.
+            assert!(clock.now().epoch_seconds < 60);
+            let _ = clock.mark();
+        }
     }
 
     #[test]

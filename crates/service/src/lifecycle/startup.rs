@@ -20,7 +20,7 @@ use crate::privileges::Target;
 use crate::signals::Caught;
 use crate::sockets::{self, Passed};
 use crate::workers::Workers;
-use crate::{Daemon, Start, logging, reload, snapshot};
+use crate::{Daemon, Start, clock, logging, reload, snapshot};
 
 /// Brings a daemon up; what is returned only needs to be run. `configuration` is the
 /// file that the settings come from.
@@ -40,6 +40,8 @@ pub(super) fn start<D: Daemon>(
     passed.finish()?;
     let memory = open_memory();
 
+    // Below a changed root directory, nothing tells which boot this is.
+    clock::look_at_boot();
     target.become_it()?;
     // From here on there may be other threads.
     logging::detach();

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use aquatic_service::clock::Clock;
 use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Invalid, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
@@ -21,8 +22,9 @@ use aquatic_service::sockets::{self, BoundUdp, Listening, Passed, Transport, Udp
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
 
-/// Kind of the only block in its snapshots.
+/// Kinds of the blocks in its snapshots.
 const STARTS: u8 = 1;
+pub(crate) const CLOCK: u8 = 2;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -179,6 +181,9 @@ impl Daemon for TestDaemon {
         let restored = start.snapshot.restore(|reader| {
             let mut starts = 0;
             while let Some(block) = reader.next_block()? {
+                if block.kind != STARTS {
+                    continue;
+                }
                 let bytes = block.payload.try_into();
                 starts = u64::from_le_bytes(
                     bytes.map_err(|_| snapshot::ReadError::damaged("an odd block"))?,
@@ -231,6 +236,7 @@ impl Daemon for TestDaemon {
     }
 
     fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()> {
+        out.write_block(CLOCK, &Clock::start().mark().to_bytes())?;
         out.write_block(STARTS, &self.starts.to_le_bytes())
     }
 }

@@ -10,6 +10,7 @@ use aquatic_test_harness::setup::Setup;
 use libtest_mimic::{Arguments, Trial};
 
 mod checks;
+mod clocks;
 mod daemon;
 mod ends;
 mod files;
@@ -35,12 +36,16 @@ fn main() -> ExitCode {
     if env::var_os(WITHOUT_IPV6).is_some() {
         hardened::forbid_ipv6();
     }
+    if let Some(mark) = env::var_os(clocks::MARK) {
+        return clocks::tell(&mark);
+    }
     if env::var_os(DAEMON).is_some() {
         return aquatic_service::run::<daemon::TestDaemon>();
     }
     let trials = [
         notifications::TESTS,
         checks::TESTS,
+        clocks::TESTS,
         ends::TESTS,
         files::TESTS,
         generator::TESTS,

@@ -85,6 +85,29 @@ pub fn replace<T>(
     })
 }
 
+/// Makes sure that a file could be at `path`: there is a regular one, or none.
+///
+/// # Errors
+///
+/// What is there instead, or why there is no such path.
+pub(crate) fn require_place(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) => require_regular(metadata.file_type()),
+        Err(error) if is_of_path(&error) => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether an error is one of the path itself, which neither time nor rights mend.
+pub(crate) fn is_of_path(error: &io::Error) -> bool {
+    // The former is said of a NUL in it, and by `require_regular`.
+    error.kind() == io::ErrorKind::InvalidInput
+        || matches!(
+            error.raw_os_error(),
+            Some(libc::ENAMETOOLONG | libc::ENOTDIR | libc::ELOOP)
+        )
+}
+
 /// Where the file at `path` is written before it gets that name.
 pub(crate) fn temporary(path: &Path) -> PathBuf {
     beside(resolve(path).unwrap_or_else(|_| path.to_owned()))

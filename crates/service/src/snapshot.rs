@@ -173,14 +173,36 @@ impl Source {
     }
 }
 
+/// Finds out whether a start as `daemon` would refuse what is at the path. Damage is no
+/// reason, and is not looked for.
+///
+/// # Errors
+///
+/// Why it would be refused.
+pub(crate) fn inspect(path: &Path, daemon: &str) -> anyhow::Result<()> {
+    let Some((path, mut file)) = open(path)? else {
+        return Ok(());
+    };
+    let found = match BlockReader::new(&mut file) {
+        Ok(reader) if reader.daemon() == daemon => return Ok(()),
+        Ok(reader) => reader.daemon().to_owned(),
+        Err(ReadError::Damaged(_) | ReadError::Newer { .. }) => return Ok(()),
+        Err(error) => return Err(refusal(&path, daemon, error)),
+    };
+    Err(refusal(&path, daemon, ReadError::OtherDaemon { found }))
+}
+
 /// Opens a snapshot, and tells where it is; `None` if there is nothing in it.
 fn open(path: &Path) -> anyhow::Result<Option<(PathBuf, File)>> {
     let cannot_read = || format!("cannot read snapshot {}", path.display());
-    let path = files::resolve(path).with_context(cannot_read)?;
-    let file = match files::open_regular(&path) {
-        Ok(file) => file,
+    let opened = files::resolve(path).and_then(|path| {
+        let file = files::open_regular(&path)?;
+        Ok((path, file))
+    });
+    let (path, file) = match opened {
+        Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+        Err(error) if files::is_of_path(&error) => {
             let message = format!("snapshot {}: {error}", path.display());
             return Err(Misconfigured::new(KEY, message).into());
         }

@@ -167,6 +167,18 @@ pub(super) fn parse_address(
     {
         address = SocketAddr::from((mapped, v6.port()));
     }
+    // ipv6(7): it is another one on every interface, and the kernel has to know which.
+    if let SocketAddr::V6(v6) = address
+        && v6.ip().is_unicast_link_local()
+        && v6.scope_id() == 0
+    {
+        return Err(format!(
+            "\"{text}\" lacks the number of its interface, which `ip link` tells; \
+             write it like \"[{}%2]:{}\"",
+            v6.ip(),
+            v6.port()
+        ));
+    }
     if let Some(what) = unservable(address.ip()) {
         return Err(format!(
             "\"{text}\" is {what}; give one of this machine, or \"{example_ipv4}\""
@@ -256,6 +268,19 @@ mod tests {
         }
         assert!(settings(&["0.0.0.0:1", "[::1]:1", "127.0.0.1:2"]).is_ok());
         assert!(settings(&["[fe80::1%1]:1", "[fe80::1%2]:1"]).is_ok());
+    }
+
+    #[test]
+    fn a_link_local_address_needs_its_interface() {
+        assert_eq!(
+            settings(&["[fe80::1]:6600"]).unwrap_err(),
+            [
+                "\"[fe80::1]:6600\" lacks the number of its interface, which `ip link` tells; \
+                 write it like \"[fe80::1%2]:6600\""
+            ]
+        );
+        assert_eq!(settings(&["[febf::1%0]:1"]).unwrap_err().len(), 1);
+        assert!(settings(&["[fe80::1%2]:6600", "[fec0::1]:1"]).is_ok());
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::Context as _;
+use nix::unistd::{self, User};
 
 use super::{Misconfigured, named_files};
 use crate::access_list::{self, AccessList};
 use crate::config::{AccessListSettings, ProcessSettings};
-use crate::files::Identity;
+use crate::files::{self, Identity};
 use crate::privileges::Target;
 use crate::sockets::{self, Listening, SOCKET_UNIT};
 use crate::{Daemon, neighbours, snapshot};
@@ -67,9 +68,12 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         target = service;
     }
     let mut root = None;
+    let mut has_its_eyes = !is_packaged || is_service_user();
     if target.is_change() && target.is_reachable() {
         target.become_it()?;
+        has_its_eyes = true;
     } else if target.is_change() {
+        has_its_eyes = false;
         log::warn!(
             "not started as root, so the change of the user was not tried, \
              and files were looked at as the present user"
@@ -96,16 +100,13 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     }
     let read = named_files::read::<D>(settings, configuration, path_now);
     let written = named_files::written::<D>(settings, path_now);
-    named_files::require_distinct(&read, &written)?;
-    files(&written)?;
+    named_files::check(&read, &written)?;
+    writable(&written)?;
     if is_packaged {
         warn_of_places::<D>(&written);
     }
     if let Some(snapshot) = &process.snapshot {
-        // The service serves all the same, and so a reload must not fail of it.
-        if let Some(reason) = snapshot::check_writable(&snapshot.path)? {
-            log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
-        }
+        look_at_snapshot::<D>(&snapshot.path, has_its_eyes)?;
     }
     log::info!("the configuration is good");
     Ok(())
@@ -134,24 +135,26 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
             );
             return Err(Misconfigured::new(ADDRESS, text).into());
         }
-        let bound = UdpSocket::bind((address.ip(), 0));
-        if bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable) {
-            log::warn!(
-                "{ADDRESS}: no network interface has {} at present",
-                address.ip()
-            );
+        let mut own = *address;
+        own.set_port(0);
+        // netdevice(7): there is no interface of the number behind the address.
+        let is_absent = |error: io::Error| {
+            error.kind() == io::ErrorKind::AddrNotAvailable
+                || error.raw_os_error() == Some(libc::ENODEV)
+        };
+        if UdpSocket::bind(own).is_err_and(is_absent) {
+            let text = own.to_string();
+            let text = text.strip_suffix(":0").unwrap_or(&text);
+            let text = text.trim_matches(['[', ']']);
+            log::warn!("{ADDRESS}: no network interface has {text} at present");
         }
     }
     Ok(())
 }
 
-/// Files that are to be written: none where a directory is.
-fn files(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
+/// Makes sure that files could be written.
+fn writable(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     for (key, path) in written {
-        if path.is_dir() {
-            let text = format!("{} is a directory; name a file", path.display());
-            return Err(Misconfigured::new(*key, text).into());
-        }
         // That of the snapshot is looked at already.
         if *key != snapshot::KEY {
             probe(path).map_err(|error| {
@@ -162,6 +165,32 @@ fn files(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
                 Misconfigured::new(*key, text)
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Whether this process runs as the user of packaged services.
+fn is_service_user() -> bool {
+    let user = User::from_uid(unistd::geteuid());
+    matches!(user, Ok(Some(user)) if user.name == SERVICE_USER)
+}
+
+/// Looks at the snapshot as the start will. Only the service can read it.
+fn look_at_snapshot<D: Daemon>(path: &Path, has_its_eyes: bool) -> anyhow::Result<()> {
+    let opened = files::open_regular(path);
+    let is_denied = opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if is_denied && !has_its_eyes {
+        log::warn!(
+            "{}: this user cannot read {}, so it was not looked at",
+            snapshot::KEY,
+            path.display()
+        );
+    } else {
+        snapshot::inspect(path, D::NAME)?;
+    }
+    // The service serves all the same, and so a reload must not fail of it.
+    if let Some(reason) = snapshot::check_writable(path)? {
+        log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
     }
     Ok(())
 }

@@ -52,13 +52,25 @@ pub(super) fn written<D: Daemon>(
     all.map(|(key, path)| (key, path_now(&path))).collect()
 }
 
-/// Makes sure that nothing is written over a file that has another purpose, whatever
-/// names it has: neither by its final nor by its temporary name.
+/// Makes sure that regular files can be written, and that nothing is written over one
+/// that has another purpose, whatever names it has: neither by its final nor by its
+/// temporary name.
 ///
 /// # Errors
 ///
-/// The first file that would be.
-pub(super) fn require_distinct(
+/// The first path where that is not so.
+pub(super) fn check(
+    read: &[Read],
+    written: &[(&'static str, PathBuf)],
+) -> Result<(), Misconfigured> {
+    for (key, path) in written {
+        files::require_place(path)
+            .map_err(|error| Misconfigured::new(*key, format!("{}: {error}", path.display())))?;
+    }
+    require_distinct(read, written)
+}
+
+fn require_distinct(
     read: &[Read],
     written: &[(&'static str, PathBuf)],
 ) -> Result<(), Misconfigured> {

@@ -48,7 +48,7 @@ pub(super) fn start<D: Daemon>(
 
     let read = named_files::read::<D>(&settings, configuration, Path::to_owned);
     let written = named_files::written::<D>(&settings, Path::to_owned);
-    named_files::require_distinct(&read, &written)?;
+    named_files::check(&read, &written)?;
 
     let access_list = Arc::new(Handle::new(first_list(&process_settings.access_list)?));
     if !access_list.is_off() {

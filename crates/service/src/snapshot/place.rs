@@ -56,15 +56,15 @@ pub(crate) fn check_writable(path: &Path) -> Result<Option<String>, Misconfigure
         fs::remove_file(&temporary)
     });
     let Err(error) = tried else { return Ok(None) };
-    let wrong_path = matches!(
-        error.raw_os_error(),
-        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
-    );
+    if error.raw_os_error() == Some(libc::ENAMETOOLONG) {
+        let message = format!("{}: {error}", shown.display());
+        return Err(Misconfigured::new(KEY, message));
+    }
     let message = format!(
         "cannot create files in {}: {error}; the user of the service must be allowed to",
         files::directory(&shown).display()
     );
-    if wrong_path {
+    if error.kind() == io::ErrorKind::NotFound || files::is_of_path(&error) {
         Err(Misconfigured::new(KEY, message))
     } else {
         Ok(Some(message))

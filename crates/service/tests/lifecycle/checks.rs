@@ -3,9 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
+use aquatic_service::snapshot::BlockWriter;
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::setup::Setup;
+use aquatic_test_harness::tools;
 use aquatic_test_harness::waiting::PATIENCE;
 
 crate::tests!(
@@ -13,7 +16,10 @@ crate::tests!(
     a_snapshot_that_is_a_directory_is_found,
     what_is_read_is_never_written,
     what_never_was_a_snapshot_is_refused,
+    what_the_start_would_refuse_is_found,
+    a_snapshot_that_the_service_cannot_read_is_found,
     a_broadcast_address_is_found,
+    an_address_of_no_interface_is_found,
     a_start_beside_another_claim_is_told_and_serves,
 );
 
@@ -165,12 +171,86 @@ fn what_never_was_a_snapshot_is_refused() {
         port.ipv4(),
         setup.path("notes").display()
     );
-    let finished = setup.start_unready(&config).wait(PATIENCE);
-    assert_eq!(finished.status.code(), Some(78), "{}", finished.stderr);
-    assert_says(&finished.stderr, "config.toml:4:8: snapshot.path: ");
-    assert_says(&finished.stderr, "notes is no snapshot");
+    let said = refused(&setup, &config);
+    assert_says(
+        &said,
+        "config.toml:4:8: snapshot.path: notes is no snapshot",
+    );
     let notes = fs::read_to_string(setup.path("notes")).expect("it is there");
     assert_eq!(notes, "Buy milk.\n");
+}
+
+fn what_the_start_would_refuse_is_found() {
+    let setup = crate::setup();
+    let at = |name: &str| setup.path(name).display().to_string();
+    let port = Port::reserve();
+    let pipe = setup.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("make a pipe");
+    let _socket = UnixListener::bind(setup.path("socket")).expect("make a socket");
+    setup.write("file", "");
+    let mut bytes = Vec::new();
+    let other = BlockWriter::new(&mut bytes, "aquatic-nine", 1).expect("memory takes it");
+    other.finish().expect("memory takes it");
+    setup.write("other", bytes);
+    let whole = setup.directory().display().to_string();
+    let config = |key: &str, path: &str| {
+        let network = format!("[network]\naddress = '{}'\n", port.ipv4());
+        let section = match key {
+            "path" => "[snapshot]\n",
+            _ => "",
+        };
+        format!("{network}{section}{key} = \"{path}\"\n")
+    };
+    let long = "x".repeat(300);
+    let longer = "/x".repeat(2_500);
+    for (path, reason) in [
+        (at("pipe"), "it is a named pipe, not a regular file"),
+        (at("socket"), "it is a socket, not a regular file"),
+        (whole, "it is a directory, not a regular file"),
+        ("/dev/null".to_owned(), "it is a device, not a regular file"),
+        (at("file/below"), "Not a directory"),
+        (at(&long), "File name too long"),
+        (longer, "File name too long"),
+        (at("nul\\u0000"), "NUL"),
+    ] {
+        assert_says(&refused(&setup, &config("path", &path)), reason);
+        assert_says(&refused(&setup, &config("log_path", &path)), reason);
+    }
+    let said = refused(&setup, &config("path", &at("other")));
+    assert_says(&said, "other belongs to aquatic-nine, not to aquatic-test");
+    let said = refused(&setup, "[network]\naddress = '[fe80::1]:7000'\n");
+    assert_says(&said, "lacks the number of its interface");
+}
+
+fn a_snapshot_that_the_service_cannot_read_is_found() {
+    if !tools::needs_root() {
+        return;
+    }
+    let setup = crate::setup();
+    let port = Port::reserve();
+    let config = format!(
+        "[network]\naddress = '{}'\n[snapshot]\npath = '{}'\n",
+        port.ipv4(),
+        setup.path("swarm").display()
+    );
+    setup.start(&config).stop();
+    assert_says(&check(&setup, &config), "the configuration is good");
+    let config = format!(
+        "{config}[privileges]\ndrop_privileges = true\nuser = 'nobody'\ngroup = 'nogroup'\n"
+    );
+    let said = check(&setup, &config);
+    assert_says(&said, "ERROR cannot read snapshot swarm: Permission denied");
+}
+
+fn an_address_of_no_interface_is_found() {
+    let setup = crate::setup();
+    for address in ["fe80::1%1", "fe80::1%4000000"] {
+        let config = format!("[network]\naddress = '[{address}]:7000'\n");
+        assert_says(
+            &check(&setup, &config),
+            &format!("network.address: no network interface has {address} at present"),
+        );
+    }
 }
 
 fn a_broadcast_address_is_found() {

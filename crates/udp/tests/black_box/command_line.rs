@@ -201,7 +201,7 @@ fn files_that_cannot_be_written_are_found_by_the_check() {
     let place = "config.toml:5:8: scrape_exports.path: ";
     for (path, what) in [
         ("swarm", "swarm is the file of snapshot.path, too"),
-        (".", ". is a directory; name a file"),
+        (".", ".: it is a directory, not a regular file"),
         ("no-such-directory/export", "cannot create files beside"),
     ] {
         let said = said(path);

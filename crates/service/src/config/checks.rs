@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::faults;
+
 /// One value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
@@ -41,7 +43,9 @@ impl Checks {
 
     /// Notes that the value of `key` can be used, but is probably not meant.
     pub fn advise(&mut self, key: &str, message: impl fmt::Display) {
-        self.advice.push(format!("{key}: {message}"));
+        let message = message.to_string();
+        self.advice
+            .push(format!("{key}: {}", faults::told(&message)));
     }
 
     /// Takes what was noted with [`Checks::advise`], a line each.

@@ -1,7 +1,17 @@
 //! What is wrong with a configuration, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// The most faults that are told of one configuration.
+const MAX_FAULTS: usize = 100;
+
+/// The most bytes that are told of a key, which may be anything.
+const MAX_KEY_BYTES: usize = 200;
+
+/// The most bytes that are told of what is wrong with one, in which its value may be.
+const MAX_MESSAGE_BYTES: usize = 2_000;
 
 /// A place in a file. Both numbers count from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +62,7 @@ pub struct Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.faults.iter().enumerate() {
+        for (index, fault) in self.faults.iter().take(MAX_FAULTS).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -64,7 +74,10 @@ impl fmt::Display for Faults {
             );
             f.write_str(&line)?;
         }
-        Ok(())
+        match self.faults.len().saturating_sub(MAX_FAULTS) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -86,11 +99,28 @@ pub(super) fn located(
     }
     line.push_str(": ");
     if let Some(key) = key {
-        line.push_str(key);
+        line.push_str(&shortened(key, MAX_KEY_BYTES));
         line.push_str(": ");
     }
-    line.push_str(message);
+    line.push_str(&told(message));
     line
+}
+
+/// A message with no more of what it repeats than somebody would read.
+pub(super) fn told(message: &str) -> Cow<'_, str> {
+    shortened(message, MAX_MESSAGE_BYTES)
+}
+
+/// A text without its middle, if it is too long. At the end of a message stands what
+/// would be right.
+fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= max_bytes {
+        return text.into();
+    }
+    let end = max_bytes / 3;
+    let begin = text.floor_char_boundary(max_bytes - end);
+    let end = text.ceil_char_boundary(text.len() - end);
+    format!("{}…{}", &text[..begin], &text[end..]).into()
 }
 
 #[cfg(test)]
@@ -129,5 +159,30 @@ mod tests {
             faults.to_string(),
             "udp.toml:2:3: a.b: wrong\nudp.toml: worse"
         );
+    }
+
+    #[test]
+    fn what_is_repeated_is_bounded() {
+        let long = "ä".repeat(100_000);
+        let fault = |key: &str, message: String| Fault {
+            position: Some(Position { line: 2, column: 3 }),
+            key: Some(key.to_owned()),
+            message,
+        };
+        let mut faults = Faults {
+            path: None,
+            faults: vec![fault(&long, format!("\"{long}\" is wrong; write \"x\""))],
+        };
+        let text = faults.to_string();
+        assert!(text.len() < 2_400, "{}", text.len());
+        assert!(text.starts_with("default configuration:2:3: ää"), "{text}");
+        assert!(text.contains("…") && text.ends_with("is wrong; write \"x\""));
+
+        faults.faults = vec![fault("a", "wrong".to_owned()); 5_000];
+        let text = faults.to_string();
+        assert_eq!(text.lines().count(), 101);
+        assert!(text.ends_with("\nand 4900 more"), "{text}");
+        faults.faults.truncate(100);
+        assert_eq!(faults.to_string().lines().count(), 100);
     }
 }

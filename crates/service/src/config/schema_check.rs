@@ -13,6 +13,9 @@ use super::Config;
 use super::document::{self, Table, Value};
 use super::faults::{Fault, Position};
 
+/// The longest name that is compared with those that there are, which are shorter.
+const LONGEST_NAME: usize = 100;
+
 /// Finds everything in `file` that is no key of `C` or has the wrong type.
 /// `renamed` leads from keys of today to those that the file has instead.
 pub(super) fn check<C: Config>(
@@ -256,6 +259,9 @@ fn describe_type(name: &str) -> &'static str {
 
 /// The name that was probably meant.
 fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let distance = |other: &str| strsim::damerau_levenshtein(&name.to_lowercase(), other);
     names
         .map(|other| (distance(other), other))

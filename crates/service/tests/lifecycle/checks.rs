@@ -21,6 +21,7 @@ crate::tests!(
     a_broadcast_address_is_found,
     an_address_of_no_interface_is_found,
     a_start_beside_another_claim_is_told_and_serves,
+    what_is_repeated_of_a_file_is_bounded,
 );
 
 /// Checks a file, and returns what was said.
@@ -275,4 +276,32 @@ fn a_start_beside_another_claim_is_told_and_serves() {
     let said = daemon.wait_for_log("is claimed by aquatic-udp, too");
     assert!(said.starts_with("ERROR "), "{said}");
     daemon.stop();
+}
+
+fn what_is_repeated_of_a_file_is_bounded() {
+    let setup = crate::setup();
+    let long = "x".repeat(100_000);
+    let many: String = (0..5_000)
+        .map(|number| format!("key-{number} = 1\n"))
+        .collect();
+    for config in [
+        format!("{long} = 1\n"),
+        format!("[{long}]\n"),
+        format!("[network]\naddress = '{long}'\n"),
+        format!("[network]\naddress = {long}\n"),
+        format!("[network]\nworkers = '{long}'\n"),
+        format!("[network]\nworkers = 1{}\n", "0".repeat(100_000)),
+        format!("log_level = '{long}'\n"),
+        format!("[snapshot]\npath = '/{long}'\n"),
+        format!("[access_list]\nmode = 'allow'\npath = '/{long}'\n"),
+        format!("[privileges]\ndrop_privileges = true\nuser = '{long}'\ngroup = 'x'\n"),
+        format!("[privileges]\ndrop_privileges = true\nuser = 'nobody'\ngroup = '{long}'\n"),
+    ] {
+        let said = check(&setup, &config);
+        assert!(said.contains("ERROR"), "{}", &config[..40]);
+        let length = said.len();
+        assert!(length < 5_000, "{length}: {}", &config[..40]);
+    }
+    let said = check(&setup, &many);
+    assert_says(&said, "and 4900 more");
 }

@@ -6,8 +6,10 @@ use super::*;
 /// The name that a passed socket for metrics has (`FileDescriptorName=`).
 pub const METRICS_NAME: &str = "metrics";
 
-/// Connections that may wait to be accepted by the metrics server.
-const METRICS_BACKLOG: i32 = 16;
+/// Connections that may wait to be accepted by the metrics server. A connection that
+/// finds no room is tried again after a second, so there is room for bursts of several
+/// programs, as in sockets of systemd; listen(2): the kernel allows net.core.somaxconn.
+const METRICS_BACKLOG: i32 = 1_024;
 
 /// The name of the unit with the socket that serves metrics of a daemon, when
 /// its address comes from the configuration.
@@ -92,6 +94,8 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
 
     const UNIT: Option<&str> = Some("aquatic-udp.socket");
@@ -99,6 +103,16 @@ mod tests {
 
     fn address(port: u16) -> Option<SocketAddr> {
         Some(([127, 0, 0, 1], port).into())
+    }
+
+    #[test]
+    fn a_burst_of_connections_finds_room() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // As many as every kernel allows; nobody accepts them meanwhile.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(500));
+        let connections: Result<Vec<_>, _> = (0..120).map(connect).collect();
+        assert_eq!(connections.unwrap().len(), 120);
     }
 
     #[test]

@@ -116,6 +116,17 @@ impl Target {
         unistd::geteuid().is_root()
     }
 
+    /// Warns of a service that stays root.
+    pub(crate) fn warn_of_root(&self) {
+        if !self.is_change() && self.is_reachable() {
+            log::warn!(
+                "running as root, though without its capabilities; set \
+                 privileges.drop_privileges and privileges.user, or start the service as a \
+                 user of its own"
+            );
+        }
+    }
+
     /// Becomes it, and makes sure that it did.
     ///
     /// # Errors
@@ -135,12 +146,6 @@ impl Target {
             drop_bounding_set();
             change_identity(identity)?;
         } else {
-            if unistd::geteuid().is_root() {
-                log::warn!(
-                    "running as root, though without its capabilities; set privileges.drop_privileges and privileges.user, \
-                     or start the service as a user of its own"
-                );
-            }
             drop_bounding_set();
         }
         drop_capabilities()?;

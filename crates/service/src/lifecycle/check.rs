@@ -37,8 +37,8 @@ pub(super) struct Subject<'a, D: Daemon> {
 
 /// Checks settings that are valid in themselves against this machine.
 ///
-/// When the configuration says what to become, and the check is started as
-/// root, it becomes that, and looks at the files with the service's eyes.
+/// When the check is started as root, it becomes what the service does, be it root
+/// without capabilities, and looks at the files with the service's eyes.
 ///
 /// A packaged service has its user from its unit instead; when root asks, files are
 /// looked at as that one, because root can read what the service cannot.
@@ -69,9 +69,10 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     }
     let mut root = None;
     let mut has_its_eyes = !is_packaged || is_service_user();
-    if target.is_change() && target.is_reachable() {
+    if target.is_reachable() {
+        // Root without its capabilities, as it serves, cannot read everything.
         target.become_it()?;
-        has_its_eyes = true;
+        has_its_eyes |= target.is_change();
     } else if target.is_change() {
         has_its_eyes = false;
         log::warn!(

@@ -42,6 +42,7 @@ pub(super) fn start<D: Daemon>(
 
     // Below a changed root directory, nothing tells which boot this is.
     clock::look_at_boot();
+    target.warn_of_root();
     target.become_it()?;
     // From here on there may be other threads.
     logging::detach();

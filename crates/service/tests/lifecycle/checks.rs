@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 
 use aquatic_service::snapshot::BlockWriter;
@@ -236,6 +236,15 @@ fn a_snapshot_that_the_service_cannot_read_is_found() {
     );
     setup.start(&config).stop();
     assert_says(&check(&setup, &config), "the configuration is good");
+    // Root may read it only with capabilities, which the service gives up.
+    let set_mode = |mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(setup.path("swarm"), permissions).expect("root may");
+    };
+    set_mode(0o000);
+    let said = check(&setup, &config);
+    assert_says(&said, "ERROR cannot read snapshot swarm: Permission denied");
+    set_mode(0o600);
     let config = format!(
         "{config}[privileges]\ndrop_privileges = true\nuser = 'nobody'\ngroup = 'nogroup'\n"
     );

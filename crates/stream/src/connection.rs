@@ -3,6 +3,7 @@
 use std::mem;
 
 use crate::admission::Permit;
+use crate::backlog::Backlog;
 use crate::counters::Ending;
 use crate::deadlines::{Tick, Ticks, Wheel};
 use crate::settings::Limits;
@@ -19,7 +20,7 @@ pub(crate) struct Connection<C> {
     pub(crate) session: Option<Box<Session>>,
     /// What was read and not consumed, as it came from the network; with a
     /// session, that has it.
-    unread: Vec<u8>,
+    pub(crate) unread: Backlog,
     /// What was written, and the network has not taken.
     pub(crate) unsent: Unsent,
     /// Whether complete messages may be among what was not consumed, because
@@ -201,7 +202,7 @@ impl<C> Connection<C> {
             permit,
             stage,
             session: None,
-            unread: Vec::new(),
+            unread: Backlog::default(),
             unsent: Unsent::default(),
             is_stalled: false,
             is_late: false,
@@ -249,14 +250,6 @@ impl<C> Connection<C> {
         const FIRST_MESSAGE: Ticks = Ticks::ONE;
 
         !self.has_spoken && now < self.accepted.after(FIRST_MESSAGE)
-    }
-
-    /// What the next bytes from the network are to be put behind.
-    pub(crate) fn unread(&self) -> &[u8] {
-        match &self.session {
-            Some(session) => session.undiscarded(),
-            None => &self.unread,
-        }
     }
 
     /// Sets the deadline of what the connection waits for now.
@@ -351,19 +344,7 @@ impl<C> Connection<C> {
     /// Bytes of memory that it keeps beside itself.
     pub(crate) fn kept_bytes(&self) -> usize {
         let session = self.session.as_ref().map_or(0, |it| it.kept_bytes());
-        self.unread.capacity() + self.unsent.bytes.capacity() + session
-    }
-
-    /// Puts away what was not consumed, without keeping memory for nothing.
-    pub(crate) fn keep_unread(&mut self, rest: &[u8]) {
-        if rest.is_empty() {
-            if self.unread.capacity() > 0 {
-                self.unread = Vec::new();
-            }
-        } else {
-            self.unread.clear();
-            self.unread.extend_from_slice(rest);
-        }
+        self.unread.kept_bytes() + self.unsent.bytes.capacity() + session
     }
 
     /// Forgets what was not consumed, as nobody will look at it any more. Then the
@@ -371,7 +352,7 @@ impl<C> Connection<C> {
     /// is closed.
     pub(crate) fn forget_unconsumed(&mut self) {
         self.is_to_linger |= self.has_unconsumed();
-        self.unread = Vec::new();
+        self.unread = Backlog::default();
         if let Some(session) = &mut self.session {
             session.forget_unconsumed();
         }

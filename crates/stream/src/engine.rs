@@ -16,7 +16,6 @@ use crate::admission::Admission;
 use crate::connection::{Connection, Stage, Timeouts};
 use crate::counters::{Counters, Ending, Refusal};
 use crate::deadlines::Wheel;
-use crate::proxy_header::LONGEST_HEADER;
 use crate::renewals::{Renewal, Renewals};
 use crate::settings::Settings;
 use crate::table::Table;
@@ -25,9 +24,8 @@ use crate::{ConnectionId, Outputs, Peer, Protocol};
 
 mod turn;
 
-/// Room for what is read, besides what was not consumed before: for most
-/// messages whole, and many at once.
-const READ_SPACE: usize = 64 << 10;
+/// Room for what is read at once: for most messages whole, and many of them.
+const READ_SPACE: usize = 128 << 10;
 
 /// Room for a message of the TLS handshake and the records around it.
 const LONGEST_HANDSHAKE: usize = 32 << 10;
@@ -146,10 +144,6 @@ impl<P> Worker<P> {
 impl<P: Protocol> Engine<P> {
     /// Connections that speak `protocol`, counted under `number`.
     pub(crate) fn new(protocol: P, shared: Arc<Shared>, number: usize, now: Instant) -> Self {
-        let mut longest = protocol.longest_input().max(LONGEST_HEADER);
-        if shared.tls.is_some() {
-            longest = longest.max(LONGEST_HANDSHAKE);
-        }
         let max_unsent = shared.settings.limits.max_unsent_bytes;
         Self {
             renewed_to: None,
@@ -165,7 +159,7 @@ impl<P: Protocol> Engine<P> {
                 now,
                 drained_by: None,
                 buffers: Buffers {
-                    input: vec![0; longest + READ_SPACE].into_boxed_slice(),
+                    input: vec![0; READ_SPACE].into_boxed_slice(),
                     plain: Vec::new(),
                     output: Vec::new(),
                     wire: Wire::default(),

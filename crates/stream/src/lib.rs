@@ -13,8 +13,8 @@
 //! * [`proxy_header`]: the PROXY protocol.
 //! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
 //!   header of HTTP.
-//! * `engine`, `connection`, `tls`, `deadlines`, `admission`, `table`: the
-//!   connections of a worker, without I/O.
+//! * `engine`, `connection`, `backlog`, `tls`, `deadlines`, `admission`, `table`:
+//!   the connections of a worker, without I/O.
 //! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
 //! * [`start`], `event_loop`: what drives them.
 //! * [`simulation`]: what drives them in tests.
@@ -24,6 +24,7 @@
 mod address_header;
 mod address_ranges;
 mod admission;
+mod backlog;
 #[cfg(test)]
 mod churn;
 pub mod config;

@@ -31,6 +31,7 @@
 //! [`Session`] alone knows the bytes of 1. It keeps them between calls, so nobody
 //! else can forget to pass them.
 
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ use rustls::unbuffered::{
 };
 use rustls::{HandshakeKind, ServerConfig};
 
+use crate::backlog::Backlog;
 use crate::counters::Ending;
 use crate::tls_config::take_handed_out;
 
@@ -71,9 +73,9 @@ pub(crate) struct Session {
     connection: UnbufferedServerConnection,
     /// What was passed to the connection, and it has not discarded: the start of
     /// a record, or of a message of the handshake.
-    undiscarded: Vec<u8>,
+    undiscarded: Backlog,
     /// What was decrypted and the protocol has not consumed.
-    unconsumed: Vec<u8>,
+    pub(crate) unconsumed: Backlog,
     /// Whether a byte has arrived.
     has_begun: bool,
     is_established: bool,
@@ -139,20 +141,14 @@ impl Session {
     pub(crate) fn new(config: &Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::clone(config))?,
-            undiscarded: Vec::new(),
-            unconsumed: Vec::new(),
+            undiscarded: Backlog::default(),
+            unconsumed: Backlog::default(),
             has_begun: false,
             is_established: false,
             certificate: None,
             is_ended: false,
             is_over: false,
         })
-    }
-
-    /// The bytes that the next call of [`receive`](Self::receive) must begin
-    /// with.
-    pub(crate) fn undiscarded(&self) -> &[u8] {
-        &self.undiscarded
     }
 
     /// Whether something of a message is there: decrypted and not consumed, or
@@ -163,7 +159,7 @@ impl Session {
 
     /// Bytes of memory that are kept between calls, without those of the library.
     pub(crate) fn kept_bytes(&self) -> usize {
-        self.undiscarded.capacity() + self.unconsumed.capacity()
+        self.undiscarded.kept_bytes() + self.unconsumed.kept_bytes()
     }
 
     /// Whether the client said that it will send no more.
@@ -171,42 +167,29 @@ impl Session {
         self.is_ended
     }
 
-    /// Moves what was not consumed to `plain`.
-    pub(crate) fn take_unconsumed(&mut self, plain: &mut Vec<u8>) {
-        plain.append(&mut self.unconsumed);
-        self.unconsumed = Vec::new();
-    }
-
-    /// Keeps what the protocol did not consume.
-    pub(crate) fn keep_unconsumed(&mut self, rest: &[u8]) {
-        self.unconsumed.extend_from_slice(rest);
-    }
-
     /// Forgets what the protocol did not consume.
     pub(crate) fn forget_unconsumed(&mut self) {
-        self.unconsumed = Vec::new();
+        self.unconsumed = Backlog::default();
     }
 
-    /// Takes records as they came from the network, behind those that are
-    /// [`undiscarded`](Self::undiscarded). What is in them is appended to
-    /// `plain`; what is to be sent in answer, to `wire`. At most `longest` bytes
-    /// are kept of what is not complete.
+    /// Takes records as they came from the network, behind those that came before.
+    /// What is in them is appended to `plain`; what is to be sent in answer, to
+    /// `wire`. At most `longest` bytes are kept of what is not complete.
     ///
     /// # Errors
     ///
     /// Why the session is over. What was decrypted before is in `plain`.
     pub(crate) fn receive(
         &mut self,
-        records: &mut [u8],
+        arrived: &mut [u8],
         longest: usize,
         plain: &mut Vec<u8>,
         wire: &mut Wire,
     ) -> Result<Received, SessionError> {
-        debug_assert!(records.starts_with(&self.undiscarded));
         if self.is_over {
             return Err(SessionError::Over);
         }
-        if let (false, Some(first)) = (self.has_begun, records.first()) {
+        if let (false, Some(first)) = (self.has_begun, arrived.first()) {
             if *first != HANDSHAKE_RECORD {
                 self.is_over = true;
                 return Err(SessionError::NotTls);
@@ -216,17 +199,23 @@ impl Session {
         let mut done = 0;
         // Whatever one that failed has left there.
         take_handed_out();
+        let mut undiscarded = mem::take(&mut self.undiscarded);
+        let records = undiscarded.with(arrived);
+        let length = records.len();
         self.guarded(|this| this.process(records, &mut done, plain, wire))?;
         if !self.is_established {
             self.certificate = take_handed_out().or(self.certificate);
         }
         // After the client's last word nothing is looked at any more.
-        let rest = if self.is_ended { &[] } else { &records[done..] };
-        if rest.len() >= longest {
+        if self.is_ended {
+            done = length;
+        }
+        if length - done >= longest {
             self.is_over = true;
             return Err(SessionError::TooLong);
         }
-        self.keep_undiscarded(rest);
+        undiscarded.keep(arrived, done);
+        self.undiscarded = undiscarded;
         if !self.is_established && !self.connection.is_handshaking() {
             self.is_established = true;
             let is_resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -280,7 +269,7 @@ impl Session {
         });
         if result.is_err() {
             self.is_over = true;
-            self.undiscarded = Vec::new();
+            self.undiscarded = Backlog::default();
         }
         result
     }
@@ -355,8 +344,9 @@ impl Session {
         ) -> Result<usize, EncryptError>,
     ) -> Result<(), SessionError> {
         for _ in 0..MAX_STATES_BEFORE_WRITING {
-            let UnbufferedStatus { discard, state } =
-                self.connection.process_tls_records(&mut self.undiscarded);
+            let UnbufferedStatus { discard, state } = self
+                .connection
+                .process_tls_records(self.undiscarded.bytes());
             let mut is_written = false;
             match state? {
                 ConnectionState::WriteTraffic(mut traffic) => {
@@ -375,7 +365,7 @@ impl Session {
                 // something nevertheless, it is the protocol's.
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
-                        self.unconsumed.extend_from_slice(record?.payload);
+                        self.unconsumed.put(record?.payload);
                     }
                 }
                 ConnectionState::PeerClosed => self.is_ended = true,
@@ -385,26 +375,12 @@ impl Session {
                     }
                 }
             }
-            if discard > 0 {
-                self.undiscarded.drain(..discard);
-            }
+            self.undiscarded.keep(&[], discard);
             if is_written {
                 return Ok(());
             }
         }
         Err(SessionError::Library)
-    }
-
-    /// Keeps what is to be passed again, without keeping memory for nothing.
-    fn keep_undiscarded(&mut self, rest: &[u8]) {
-        if rest.is_empty() {
-            if self.undiscarded.capacity() > 0 {
-                self.undiscarded = Vec::new();
-            }
-        } else {
-            self.undiscarded.clear();
-            self.undiscarded.extend_from_slice(rest);
-        }
     }
 }
 

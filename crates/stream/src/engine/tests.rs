@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVer
 use super::*;
 use crate::{AddressRange, AddressRanges, EventLoop, Exchange, Limits, Next, Progress, tls_config};
 
+mod dripping;
 mod hostile_tls;
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n";
@@ -215,7 +216,7 @@ proptest! {
         prop_assert_eq!(std::str::from_utf8(&pieces.left).unwrap(), &text);
         // Nobody's memory is kept for nothing.
         let connection = engine.connections.get_mut(id).unwrap();
-        prop_assert_eq!(connection.unread().len(), 0);
+        prop_assert!(connection.unread.is_empty());
         prop_assert!(connection.unsent.is_empty());
 
         pieces.is_ended = true;

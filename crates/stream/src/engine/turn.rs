@@ -64,11 +64,11 @@ impl<P: Protocol> Turn<'_, P> {
                 self.interrupt(interruption, transport)?;
                 continue;
             }
-            let length = if self.connection.is_stalled {
-                self.unread_to_input()
+            let arrived = if self.connection.is_stalled {
+                0
             } else {
                 match self.read(transport) {
-                    Ok(Some(length)) => length,
+                    Ok(Some(count)) => count,
                     Ok(None) if self.is_cut_short() => {
                         self.end_of_input(transport)?;
                         continue;
@@ -96,7 +96,7 @@ impl<P: Protocol> Turn<'_, P> {
                     Err(_) => return Err(Ending::Broken),
                 }
             };
-            let is_progress = self.look(length)?;
+            let is_progress = self.look(arrived)?;
             self.send_or_collect(transport)?;
             self.wait(if is_progress {
                 Step::Message
@@ -155,7 +155,7 @@ impl<P: Protocol> Turn<'_, P> {
             && match connection.stage {
                 Stage::Open(_) => true,
                 // A handshake that has begun may be completed.
-                _ => connection.unread().is_empty() && connection.session.is_none(),
+                _ => connection.unread.is_empty() && connection.session.is_none(),
             }
     }
 
@@ -169,22 +169,15 @@ impl<P: Protocol> Turn<'_, P> {
         }
     }
 
-    fn unread_to_input(&mut self) -> usize {
-        let unread = self.connection.unread();
-        self.worker.buffers.input[..unread.len()].copy_from_slice(unread);
-        unread.len()
-    }
-
-    /// Reads behind what was not consumed; returns the length of both, or
-    /// `None` at the end.
+    /// Reads to the front of the worker's input; returns how much, or `None` at
+    /// the end.
     fn read(&mut self, transport: &mut impl Transport) -> io::Result<Option<usize>> {
-        let before = self.unread_to_input();
-        let count = transport.read(&mut self.worker.buffers.input[before..])?;
+        let count = transport.read(&mut self.worker.buffers.input)?;
         if count == 0 {
             return Ok(None);
         }
         self.worker.counters().received_bytes.add(count as u64);
-        Ok(Some(before + count))
+        Ok(Some(count))
     }
 
     /// Throws away what arrives until the client closes.
@@ -232,14 +225,11 @@ impl<P: Protocol> Turn<'_, P> {
     /// The client sends no more, within a message; it may still read why it is
     /// not answered.
     fn end_of_input(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
-        let mut plain = mem::take(&mut self.worker.buffers.plain);
-        plain.clear();
-        match &mut self.connection.session {
-            Some(session) => session.take_unconsumed(&mut plain),
-            None => plain.extend_from_slice(self.connection.unread()),
-        }
-        self.cut_short(&mut plain);
-        self.worker.buffers.plain = plain;
+        let mut rest = mem::take(match &mut self.connection.session {
+            Some(session) => &mut session.unconsumed,
+            None => &mut self.connection.unread,
+        });
+        self.cut_short(rest.bytes());
         self.close();
         self.send(transport)?;
         self.wait(Step::None);

@@ -1,5 +1,7 @@
 //! Frames, byte by byte.
 
+use std::time::Instant;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -182,6 +184,24 @@ fn close_frames_say_what_fits() {
 #[test]
 fn an_idle_connection_keeps_a_pointer() {
     assert_eq!(size_of::<MessageReader>(), size_of::<usize>());
+}
+
+/// What waits for the rest of its frame is not looked at again for each byte that
+/// comes: that would take half a minute here.
+#[test]
+fn the_start_of_a_long_frame_costs_little() {
+    const LENGTH: usize = 16 << 20;
+    const READS: usize = 10_000;
+    let mut bytes = vec![0x81, 0xff];
+    bytes.extend_from_slice(&(LENGTH as u64).to_be_bytes());
+    bytes.resize(bytes.len() + LENGTH, 0);
+    let mut reader = MessageReader::new();
+    let start = Instant::now();
+    for _ in 0..READS {
+        let received = reader.read(&mut bytes, Sender::Client, LENGTH);
+        assert_eq!(received, Ok(Received::Incomplete));
+    }
+    assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
 }
 
 proptest! {

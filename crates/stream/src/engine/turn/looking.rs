@@ -30,13 +30,17 @@ impl Looked {
 }
 
 impl<P: Protocol> Turn<'_, P> {
-    /// Looks at what has arrived; returns whether a message became complete.
-    pub(super) fn look(&mut self, length: usize) -> Result<bool, Ending> {
+    /// Looks at what waits and, behind it, at as many bytes that have arrived and
+    /// stand in the worker's input; returns whether a message became complete.
+    pub(super) fn look(&mut self, arrived: usize) -> Result<bool, Ending> {
         // Taken out, so that the connection and the protocol can be used beside it.
         let mut input = mem::take(&mut self.worker.buffers.input);
-        let result = self.look_at(&mut input[..length]);
+        let mut unread = mem::take(&mut self.connection.unread);
+        let arrived = &mut input[..arrived];
+        let result = self.look_at(unread.with(arrived));
         if let Ok(looked) = &result {
-            self.connection.keep_unread(&input[looked.consumed..length]);
+            unread.keep(arrived, looked.consumed);
+            self.connection.unread = unread;
         }
         self.worker.buffers.input = input;
         Ok(result?.is_progress)
@@ -96,11 +100,10 @@ impl<P: Protocol> Turn<'_, P> {
             Some(session) => session,
             None => session(&self.worker.shared)?,
         };
-        let mut plain = mem::take(&mut self.worker.buffers.plain);
-        plain.clear();
-        session.take_unconsumed(&mut plain);
-        let wire = &mut self.worker.buffers.wire;
-        let result = session.receive(records, LONGEST_HANDSHAKE, &mut plain, wire);
+        let buffers = &mut self.worker.buffers;
+        let mut plain = session.unconsumed.take_or(&mut buffers.plain);
+        let wire = &mut buffers.wire;
+        let result = session.receive(records, LONGEST_HANDSHAKE, &mut plain.bytes, wire);
         let is_ended = session.is_ended();
         self.connection.session = Some(session);
 
@@ -109,36 +112,52 @@ impl<P: Protocol> Turn<'_, P> {
                 if let Received::Established(handshake) = received {
                     self.established(handshake);
                 }
-                self.look_at_plain(&mut plain, is_ended)
+                self.look_at_plain(&mut plain.bytes)
             }
             Err(error) => {
                 self.refuse_records(&error);
-                Ok(false)
+                // What was decrypted is for nobody.
+                Ok(Looked {
+                    consumed: plain.bytes.len(),
+                    is_progress: false,
+                })
             }
         };
-        self.worker.buffers.plain = plain;
+        let plain_consumed = match &result {
+            Ok(looked) => looked.consumed,
+            Err(_) => plain.bytes.len(),
+        };
+        if let Some(session) = &mut self.connection.session {
+            let room = &mut self.worker.buffers.plain;
+            session.unconsumed.put_back(plain, plain_consumed, room);
+        }
+        let is_progress = result?.is_progress;
+        if is_ended && !self.connection.is_stalled {
+            self.session_ended();
+        }
         Ok(Looked {
             consumed: records.len(),
-            is_progress: result?,
+            is_progress,
         })
     }
 
-    fn look_at_plain(&mut self, plain: &mut [u8], is_ended: bool) -> Result<bool, Ending> {
-        let looked = if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
-            Looked::NOTHING
-        } else {
-            self.converse(plain)?
-        };
-        if let Some(session) = &mut self.connection.session {
-            session.keep_unconsumed(&plain[looked.consumed..]);
+    fn look_at_plain(&mut self, plain: &mut [u8]) -> Result<Looked, Ending> {
+        if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
+            return Ok(Looked::NOTHING);
         }
-        if is_ended && !self.connection.is_stalled {
-            if self.is_cut_short() {
-                self.cut_short(&mut plain[looked.consumed..]);
-            }
-            self.close();
+        self.converse(plain)
+    }
+
+    /// The client has said within TLS that it sends no more.
+    fn session_ended(&mut self) {
+        if self.is_cut_short()
+            && let Some(session) = &mut self.connection.session
+        {
+            let mut rest = mem::take(&mut session.unconsumed);
+            self.connection.is_to_linger |= !rest.is_empty();
+            self.cut_short(rest.bytes());
         }
-        Ok(looked.is_progress)
+        self.close();
     }
 
     fn established(&mut self, handshake: Handshake) {

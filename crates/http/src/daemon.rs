@@ -86,10 +86,6 @@ impl Daemon for HttpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        if let Some(warning) = limits::allow_open_files(config::descriptors(&settings.connections))
-        {
-            log::warn!("{warning}");
-        }
         let clock = Clock::start();
         let parts = Parts {
             rules: rules(&settings),

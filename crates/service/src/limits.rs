@@ -8,6 +8,8 @@ use std::fs;
 use caps::{CapSet, Capability};
 use nix::sys::resource::{self, Resource};
 
+use crate::metrics::server::MOST_CONNECTIONS;
+
 /// What a resource limit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
@@ -38,25 +40,59 @@ pub fn largest_receive_buffer_bytes() -> Option<u64> {
     text.trim().parse().ok()
 }
 
+/// Descriptors that the service itself may need at any time, beside those that are
+/// open when its workers start. Connections must leave so many free: a service that
+/// has none left can neither be watched nor saved nor reloaded.
+pub const RESERVED_FILES: u64 =
+    METRICS_FILES + SNAPSHOT_FILES + RELOAD_FILES + SIGNAL_FILES + LOG_FILES;
+
+/// All connections of the metrics server, and one that comes when it has as many.
+const METRICS_FILES: u64 = MOST_CONNECTIONS as u64 + 1;
+/// The snapshot and the scrape export with their directories, one after the other.
+const SNAPSHOT_FILES: u64 = 4;
+/// The access list, the certificate and its key, which are read at the same time,
+/// each with what its path leads over.
+const RELOAD_FILES: u64 = 6;
+/// What wakes the thread that waits for signals.
+const SIGNAL_FILES: u64 = 4;
+/// The journal's socket, should it have to be opened again, and what is read of
+/// `/proc` now and then.
+const LOG_FILES: u64 = 4;
+
 /// Sees to it that so many files may be open, as far as that needs no
-/// privileges. A warning when it is less.
-pub fn allow_open_files(needed: u64) -> Option<String> {
+/// privileges. Returns how many may be, if that is known and fewer.
+pub fn allow_open_files(needed: u64) -> Option<u64> {
     let pair = from_proc(OPEN_FILES)?;
     if pair.soft >= Limit::At(needed) {
         return None;
     }
-    if pair.hard >= Limit::At(needed) {
-        let hard = match pair.hard {
-            Limit::At(hard) => hard,
-            Limit::Unlimited => resource::RLIM_INFINITY,
-        };
-        // When it fails, the warning says so.
-        let raised = resource::setrlimit(Resource::RLIMIT_NOFILE, needed, hard);
-        if raised.is_ok() {
-            return None;
-        }
+    let (wanted, hard) = match pair.hard {
+        Limit::At(hard) => (needed.min(hard), hard),
+        Limit::Unlimited => (needed, resource::RLIM_INFINITY),
+    };
+    let soft = match pair.soft {
+        Limit::At(soft) if soft >= wanted => soft,
+        _ if resource::setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() => wanted,
+        Limit::At(soft) => soft,
+        Limit::Unlimited => return None,
+    };
+    (soft < needed).then_some(soft)
+}
+
+/// How many files are open; `None` when that cannot be found out.
+pub fn open_files() -> Option<u64> {
+    let entries = fs::read_dir("/proc/self/fd").ok()?;
+    // What is read just now is among them.
+    Some((entries.count() as u64).saturating_sub(1))
+}
+
+/// How many files may be open now; `None` when there is no limit, or it cannot be
+/// found out.
+pub fn most_open_files() -> Option<u64> {
+    match from_proc(OPEN_FILES)?.soft {
+        Limit::At(limit) => Some(limit),
+        Limit::Unlimited => None,
     }
-    Some(open_files_text(needed, pair.soft))
 }
 
 /// A note when [`allow_open_files`] could not allow as many to a process that is
@@ -71,14 +107,6 @@ pub fn open_files_note(needed: u64) -> Option<String> {
             in_words(hard)
         )
     })
-}
-
-fn open_files_text(needed: u64, limit: Limit) -> String {
-    format!(
-        "{needed} files may have to be open at once, but the limit is {}; \
-         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections",
-        in_words(limit)
-    )
 }
 
 fn in_words(limit: Limit) -> String {
@@ -166,10 +194,27 @@ mod tests {
             assert_eq!(raised.hard, hard);
         }
         if let Limit::At(hard) = hard {
+            // What may be had is had, though it is not enough.
+            assert_eq!(allow_open_files(hard + 1), Some(hard));
+            assert_eq!(most_open_files(), Some(hard));
             let text = open_files_note(hard + 1).unwrap();
             assert!(text.contains("LimitNOFILE="), "{text}");
             assert!(text.starts_with("started from here, "), "{text}");
         }
+    }
+
+    #[test]
+    fn open_files_are_counted() {
+        // Other tests open and close some at the same time.
+        const MANY: usize = 200;
+        let before = open_files().unwrap();
+        let files: Vec<_> = (0..MANY)
+            .map(|_| fs::File::open("/proc/self/limits").unwrap())
+            .collect();
+        let after = open_files().unwrap();
+        assert!(after >= before + MANY as u64 / 2, "{before}, {after}");
+        drop(files);
+        assert!(open_files().unwrap() <= after - MANY as u64 / 2);
     }
 
     #[test]

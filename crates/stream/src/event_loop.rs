@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 
 use crate::admission::Admission;
 use crate::counters::{self, Counters};
+use crate::descriptors::{self, Demand};
 use crate::engine::{Engine, Shared};
 use crate::{Bell, EventLoop, Protocol, Renewal, Settings};
 
@@ -73,11 +74,19 @@ pub fn start<P: Protocol>(
     plan: Plan<'_>,
     mut make: impl FnMut(usize, &[Bell]) -> anyhow::Result<P>,
 ) -> anyhow::Result<Running> {
-    let event_loop = choice::choose(plan.settings.event_loop)?;
+    let mut settings = plan.settings;
+    let demand = Demand {
+        event_loop: settings.event_loop,
+        workers: plan.sockets.len(),
+        listeners: plan.sockets.iter().map(Vec::len).sum(),
+    };
+    let most = &mut settings.limits.max_connections;
+    *most = descriptors::admitted(&demand, *most);
+    let event_loop = choice::choose(settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
-        admission: Admission::new(&plan.settings.limits),
-        settings: plan.settings,
+        admission: Admission::new(&settings.limits),
+        settings,
         tls: plan.tls,
         renewal: plan.renewal,
         counters: Arc::clone(&counters),

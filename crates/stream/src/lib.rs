@@ -16,7 +16,7 @@
 //! * `engine`, `connection`, `backlog`, `tls`, `deadlines`, `admission`, `table`:
 //!   the connections of a worker, without I/O.
 //! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
-//! * [`start`], `event_loop`: what drives them.
+//! * [`start`], `event_loop`, `descriptors`: what drives them.
 //! * [`simulation`]: what drives them in tests.
 
 #![deny(unsafe_code)]
@@ -31,6 +31,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod deadlines;
+mod descriptors;
 mod engine;
 mod event_loop;
 mod inbox;

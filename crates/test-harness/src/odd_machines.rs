@@ -227,21 +227,17 @@ pub fn little_locked_memory(subject: &Subject) {
     }
 }
 
-/// 64 descriptors: clients that take all of them shut nobody out for longer than
-/// they stay.
+/// 64 descriptors: clients that take all they can get shut nobody out for longer than
+/// they stay, and the service can be watched, saved and reloaded meanwhile.
 pub fn few_descriptors(subject: &Subject) {
-    for place in subject.places() {
+    for place in subject.places_with_state() {
         let Some(machine) = Machine::new(&["prlimit"]) else {
             return;
         };
         let machine = machine.through(["prlimit", "--nofile=64:64"]);
-        let daemon = match machine.try_start(&place) {
-            Start::Serves(daemon) => daemon,
-            Start::Refuses(reason) => {
-                assert!(reason.contains("LimitNOFILE="), "{reason}");
-                continue;
-            }
-        };
+        let mut daemon = machine.start(&place);
+        let metrics = place.metrics.ipv4();
+        let is_watched = |page| machine.run(|| assert_eq!(http::get(metrics, page).status, 200));
         subject.is_served(&machine, &place);
         if subject.has_connections {
             let address = place.port.ipv4();
@@ -250,13 +246,29 @@ pub fn few_descriptors(subject: &Subject) {
                 (0..100).map(connect).collect()
             });
             machine::pause();
+            is_watched("/metrics");
+            is_watched("/health");
+            daemon.reload(Signal::SIGHUP);
+            let snapshot = place.setup.path("state/snapshot");
+            for _ in 0..2 {
+                eventually("a snapshot is written", || fs::remove_file(&snapshot).ok());
+            }
+            assert!(
+                !daemon.log().contains("Too many open files"),
+                "{}",
+                daemon.log()
+            );
             let lines = daemon.log().lines().count();
             assert!(lines < MAX_LOG_LINES, "{}", daemon.log());
             drop(silent);
+            // Until it has seen that they are gone, it refuses others.
+            eventually("the tracker has seen the ends", || {
+                let page = machine.run(|| http::get(metrics, "/metrics"));
+                page.body.contains("_connections 0\n").then_some(())
+            });
             subject.is_served(&machine, &place);
         }
-        let metrics = place.metrics.ipv4();
-        machine.run(|| assert_eq!(http::get(metrics, "/metrics").status, 200));
+        is_watched("/metrics");
         subject.is_served_to_the_end(&machine, &place, daemon);
     }
 }

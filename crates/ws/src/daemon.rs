@@ -91,10 +91,6 @@ impl Daemon for WsDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        if let Some(warning) = limits::allow_open_files(config::descriptors(&settings.connections))
-        {
-            log::warn!("{warning}");
-        }
         let clock = Clock::start();
         let hash_key = HashKey::new(secret()?);
         let empty = || {

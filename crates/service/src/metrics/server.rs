@@ -25,7 +25,7 @@ mod connection;
 use connection::{Connection, Progress};
 
 /// Connections that are open at once.
-const MOST_CONNECTIONS: usize = 64;
+pub(crate) const MOST_CONNECTIONS: usize = 64;
 
 /// Connections that are accepted before those that are open are looked at again.
 const ACCEPTS_PER_TURN: usize = 16;

@@ -1,0 +1,115 @@
+//! How many descriptors connections may take.
+//!
+//! A process that has used up its descriptors is not only closed to clients: its
+//! metrics cannot be read, its snapshot not written, and nothing reloaded. So
+//! connections are admitted only as far as they leave enough for all that.
+
+use std::num::NonZeroUsize;
+
+use aquatic_service::limits::{self, RESERVED_FILES};
+
+use crate::EventLoop;
+
+/// What a worker waits with on mio: an epoll instance and a waker.
+const MIO_FILES: u64 = 2;
+
+/// What a worker waits with on glommio: three rings and a waker, and a second one
+/// that belongs to all of them.
+const GLOMMIO_FILES: u64 = 5;
+
+/// The connection of a worker that is accepted and may have to be refused, or is
+/// gone for its engine and not yet closed.
+const PASSING_FILES: u64 = 1;
+
+/// So many have to be free at the start, for connections and for everything else,
+/// half and half, or there is no point in serving.
+const LEAST_FREE: u64 = 12;
+
+/// What opens descriptors when a daemon starts.
+pub(crate) struct Demand {
+    pub(crate) event_loop: EventLoop,
+    pub(crate) workers: usize,
+    /// Listening sockets of all workers, which are open already.
+    pub(crate) listeners: usize,
+}
+
+impl Demand {
+    fn files(&self) -> u64 {
+        let (of_loop, of_listener) = match self.event_loop {
+            EventLoop::Auto | EventLoop::Mio => (MIO_FILES, 0),
+            // A duplicate is what is waited on.
+            EventLoop::Glommio => (GLOMMIO_FILES, 1),
+        };
+        self.workers as u64 * (of_loop + PASSING_FILES) + self.listeners as u64 * of_listener
+    }
+}
+
+/// Raises the limit of open files as far as `wanted` connections need it and anybody
+/// may, and returns how many connections may be open at once: `wanted`, or fewer
+/// with a warning.
+pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> NonZeroUsize {
+    let Some(open) = limits::open_files() else {
+        return wanted;
+    };
+    let fixed = open + demand.files();
+    let needed = fixed + RESERVED_FILES + wanted.get() as u64;
+    let Some(limit) = limits::allow_open_files(needed) else {
+        return wanted;
+    };
+    let most = left_for_connections(limit, fixed).unwrap_or(NonZeroUsize::MIN);
+    if most >= wanted {
+        return wanted;
+    }
+    log::warn!(
+        "at most {most} connections are admitted, and not {wanted} as network.max_connections \
+         says: {needed} files may have to be open at once for those, but the limit is {limit}; \
+         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
+    );
+    most
+}
+
+/// How many connections may be open, with `fixed` descriptors in use by others.
+fn left_for_connections(limit: u64, fixed: u64) -> Option<NonZeroUsize> {
+    let free = limit
+        .checked_sub(fixed)
+        .filter(|free| *free >= LEAST_FREE)?;
+    // Where there are very few, those for connections are as many as the others.
+    let most = free - RESERVED_FILES.min(free / 2);
+    NonZeroUsize::new(usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_the_reserve() {
+        let left = |limit, fixed| left_for_connections(limit, fixed).map(NonZeroUsize::get);
+        assert_eq!(left(1_024, 24), Some(1_000 - RESERVED_FILES as usize));
+        let just = RESERVED_FILES * 2;
+        assert_eq!(left(just + 10, 10), Some(RESERVED_FILES as usize));
+        assert_eq!(left(64, 24), Some(20));
+        assert_eq!(left(24 + LEAST_FREE, 24), Some(6));
+        assert_eq!(left(23 + LEAST_FREE, 24), None);
+        assert_eq!(left(8, 24), None);
+        assert_eq!(
+            left(u64::MAX, 0),
+            Some(usize::MAX - RESERVED_FILES as usize)
+        );
+    }
+
+    #[test]
+    fn glommio_needs_more() {
+        let files = |event_loop| {
+            let demand = Demand {
+                event_loop,
+                workers: 4,
+                listeners: 8,
+            };
+            demand.files()
+        };
+        assert_eq!(files(EventLoop::Mio), 4 * 3);
+        assert_eq!(files(EventLoop::Auto), 4 * 3);
+        assert_eq!(files(EventLoop::Glommio), 4 * 6 + 8);
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::num::NonZeroUsize;
 
+use anyhow::bail;
 use aquatic_service::limits::{self, RESERVED_FILES};
 
 use crate::EventLoop;
@@ -15,7 +16,7 @@ const MIO_FILES: u64 = 2;
 
 /// What a worker waits with on glommio: three rings and a waker, and a second one
 /// that belongs to all of them.
-const GLOMMIO_FILES: u64 = 5;
+pub(crate) const GLOMMIO_FILES: u64 = 5;
 
 /// The connection of a worker that is accepted and may have to be refused, or is
 /// gone for its engine and not yet closed.
@@ -47,25 +48,36 @@ impl Demand {
 /// Raises the limit of open files as far as `wanted` connections need it and anybody
 /// may, and returns how many connections may be open at once: `wanted`, or fewer
 /// with a warning.
-pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> NonZeroUsize {
+///
+/// # Errors
+///
+/// When the limit is too low to serve at all.
+pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<NonZeroUsize> {
     let Some(open) = limits::open_files() else {
-        return wanted;
+        return Ok(wanted);
     };
     let fixed = open + demand.files();
     let needed = fixed + RESERVED_FILES + wanted.get() as u64;
     let Some(limit) = limits::allow_open_files(needed) else {
-        return wanted;
+        return Ok(wanted);
     };
-    let most = left_for_connections(limit, fixed).unwrap_or(NonZeroUsize::MIN);
+    let Some(most) = left_for_connections(limit, fixed) else {
+        bail!(
+            "no connection could be served: at least {} files have to be open at once, and \
+             {needed} for network.max_connections, but the limit is {limit}; raise it with \
+             LimitNOFILE= or `ulimit -n {needed}`",
+            fixed + LEAST_FREE
+        );
+    };
     if most >= wanted {
-        return wanted;
+        return Ok(wanted);
     }
     log::warn!(
         "at most {most} connections are admitted, and not {wanted} as network.max_connections \
          says: {needed} files may have to be open at once for those, but the limit is {limit}; \
          raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
     );
-    most
+    Ok(most)
 }
 
 /// How many connections may be open, with `fixed` descriptors in use by others.

@@ -1,7 +1,7 @@
 //! What drives the connections: one loop a worker.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -26,6 +26,10 @@ pub use choice::check_event_loop;
 /// How often connections that have something to finish are looked at when the
 /// process is about to end.
 const DRAINING_TURN: Duration = Duration::from_millis(50);
+
+/// How long to wait for workers to be able to wait for something. That they are not
+/// in this time is no fault; they may be able to later.
+const LONGEST_START: Duration = Duration::from_secs(10);
 
 /// What is to be started.
 pub struct Plan<'a> {
@@ -68,8 +72,9 @@ impl Running {
 ///
 /// # Errors
 ///
-/// When the system has no further threads, descriptors or watches, or the event
-/// loop that is asked for cannot be had here; the message says what to do.
+/// When the system has no further threads, descriptors or watches, or allows too few
+/// of them, or the event loop that is asked for cannot be had here; the message says
+/// what to do.
 pub fn start<P: Protocol>(
     plan: Plan<'_>,
     mut make: impl FnMut(usize, &[Bell]) -> anyhow::Result<P>,
@@ -81,7 +86,7 @@ pub fn start<P: Protocol>(
         listeners: plan.sockets.iter().map(Vec::len).sum(),
     };
     let most = &mut settings.limits.max_connections;
-    *most = descriptors::admitted(&demand, *most);
+    *most = descriptors::admitted(&demand, *most)?;
     let event_loop = choice::choose(settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
@@ -106,6 +111,7 @@ pub fn start<P: Protocol>(
         starting.push((name, wait));
         bells.push(bell);
     }
+    let (started, starts) = mpsc::channel();
     for (number, (name, wait)) in starting.into_iter().enumerate() {
         let protocol = make(number, &bells)?;
         let shared = Arc::clone(&shared);
@@ -113,17 +119,25 @@ pub fn start<P: Protocol>(
         let bell = bells[number].clone();
         match wait {
             // It looks whether it is to stop on every tick of the deadlines.
-            Wait::Glommio(listeners) => plan.workers.spawn(
-                name,
-                || (),
-                move |context| glommio::run(engine(), listeners, &bell, context),
-            )?,
+            Wait::Glommio(listeners) => {
+                let started = started.clone();
+                plan.workers.spawn(
+                    name,
+                    || (),
+                    move |context| glommio::run(engine(), listeners, &bell, context, started),
+                )?;
+            }
             Wait::Mio(watch) => plan.workers.spawn(
                 name,
                 move || bell.ring(),
                 move |context| watch.run(engine(), &context),
             )?,
         }
+    }
+    drop(started);
+    // One that cannot wait for anything is no reason to be ready and then to end.
+    while let Ok(result) = starts.recv_timeout(LONGEST_START) {
+        result?;
     }
     Ok(Running {
         counters,

@@ -46,6 +46,7 @@ macro_rules! on_odd_machines {
             no_ipv6
             little_locked_memory
             few_descriptors
+            hardly_any_descriptors
             full_disk
             full_disk_under_the_log
             read_only_state
@@ -270,6 +271,27 @@ pub fn few_descriptors(subject: &Subject) {
         }
         is_watched("/metrics");
         subject.is_served_to_the_end(&machine, &place, daemon);
+    }
+}
+
+/// 16 descriptors: nothing is served, or what can be; not first the one and then the
+/// other.
+pub fn hardly_any_descriptors(subject: &Subject) {
+    for place in subject.places() {
+        let Some(machine) = Machine::new(&["prlimit"]) else {
+            return;
+        };
+        let machine = machine.through(["prlimit", "--nofile=16:16"]);
+        match machine.try_start(&place) {
+            Start::Serves(daemon) => {
+                machine::pause();
+                subject.is_served_to_the_end(&machine, &place, daemon);
+            }
+            Start::Refuses(reason) => {
+                assert!(reason.contains("LimitNOFILE="), "{reason}");
+                assert!(!reason.contains("LimitMEMLOCK="), "{reason}");
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{anyhow, bail};
 use aquatic_service::limits::{self, Limit};
 
 use crate::EventLoop;
+use crate::descriptors::GLOMMIO_FILES;
 
 /// What glommio demands of the limit of locked memory.
 const MEMLOCK_BYTES: u64 = 512 << 10;
@@ -44,6 +45,9 @@ pub fn check_event_loop(wanted: EventLoop) -> anyhow::Result<()> {
         EventLoop::Auto | EventLoop::Mio => Ok(()),
         EventLoop::Glommio => {
             check_memlock(limits::locked_memory_bytes())?;
+            if let Some(error) = too_few_files("its rings cannot be opened") {
+                return Err(error);
+            }
             probe()
         }
     }
@@ -69,17 +73,35 @@ fn probe() -> anyhow::Result<()> {
         .spawn(|| {
             // First, because glommio panics where the kernel refuses.
             ask_for_ring().map_err(|error| refused(&error))?;
-            super::glommio::executor()
-                .map(|executor| executor.run(async {}))
-                .map_err(|error| refused(&error.into()))
+            super::glommio::executor().map(|executor| executor.run(async {}))
         })?
         .join();
-    attempt.unwrap_or_else(|_| Err(memory_used_up("its rings cannot be set up")))
+    attempt.unwrap_or_else(|_| Err(used_up("its rings cannot be used")))
+}
+
+/// glommio has panicked, which it does when it lacks something.
+pub(super) fn used_up(reason: &str) -> anyhow::Error {
+    too_few_files(reason).unwrap_or_else(|| memory_used_up(reason))
+}
+
+/// What to say when a worker's event loop cannot open its files any more.
+fn too_few_files(reason: &str) -> Option<anyhow::Error> {
+    let needed = limits::open_files()? + GLOMMIO_FILES;
+    (limits::most_open_files()? < needed).then(|| files_used_up(reason))
+}
+
+fn files_used_up(reason: &str) -> anyhow::Error {
+    let limit = limits::most_open_files().map_or("none".to_owned(), |limit| limit.to_string());
+    anyhow!(
+        "the event loop glommio must open {GLOMMIO_FILES} files for each worker ({reason}), and \
+         the limit of open files is {limit}: raise it with LimitNOFILE= or `ulimit -n`"
+    )
 }
 
 /// Why there is no ring, and what to do.
-fn refused(error: &io::Error) -> anyhow::Error {
+pub(super) fn refused(error: &io::Error) -> anyhow::Error {
     match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => files_used_up(&error.to_string()),
         // io_uring_setup(2): "insufficient kernel resources are available", which
         // for those without CAP_IPC_LOCK means the limit of locked memory; all
         // processes of a user share it.
@@ -152,6 +174,8 @@ mod tests {
             assert!(text.contains("LimitMEMLOCK="), "{text}");
             assert!(text.contains("event_loop"), "{text}");
         }
+        let text = refused(&io::Error::from_raw_os_error(libc::EMFILE)).to_string();
+        assert!(text.contains("LimitNOFILE="), "{text}");
         let text = refused(&io::Error::from_raw_os_error(libc::EPERM)).to_string();
         assert!(text.contains("kernel.io_uring_disabled"), "{text}");
     }

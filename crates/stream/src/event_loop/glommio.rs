@@ -7,17 +7,18 @@ use std::net;
 use std::panic;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use aquatic_service::workers;
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
-use super::DRAINING_TURN;
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
+use super::{DRAINING_TURN, choice};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
@@ -37,16 +38,25 @@ const RING_DEPTH: usize = 1024;
 ///
 /// # Errors
 ///
-/// When the system does not allow io_uring.
-pub(super) fn executor() -> Result<LocalExecutor, GlommioError<()>> {
-    // No file is read or written with it, so it needs no memory for that.
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(0)
-        .ring_depth(RING_DEPTH)
-        .make()
+/// When the system does not allow io_uring, or too little for it; the message says
+/// what to do.
+pub(super) fn executor() -> anyhow::Result<LocalExecutor> {
+    let make = || {
+        // No file is read or written with it, so it needs no memory for that.
+        LocalExecutorBuilder::new(Placement::Unbound)
+            .io_memory(0)
+            .ring_depth(RING_DEPTH)
+            .make()
+    };
+    // Where the memory for its rings is used up, glommio may panic.
+    match panic::catch_unwind(make) {
+        Ok(made) => made.map_err(|error: GlommioError<()>| choice::refused(&error.into())),
+        Err(_) => Err(choice::used_up("its rings cannot be set up")),
+    }
 }
 
 /// Serves until the worker is asked to stop, and then lets connections finish.
+/// Tells first whether it can.
 ///
 /// # Errors
 ///
@@ -56,18 +66,18 @@ pub(super) fn run<P: Protocol>(
     listeners: Vec<net::TcpListener>,
     bell: &Bell,
     context: workers::Context,
+    started: mpsc::Sender<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    // Where the memory for its rings is used up, glommio may panic.
-    let executor = panic::catch_unwind(executor)
-        .map_err(|_| anyhow!("its rings cannot be set up"))
-        .and_then(|executor| executor.map_err(|error| anyhow!("{error}")));
-    let executor = executor.map_err(|error| {
-        anyhow!(
-            "cannot use io_uring: {error}; if it lacks memory, allow the process to lock more of \
-             it with LimitMEMLOCK= or `ulimit -l`, or have fewer socket_workers, \
-             or set network.event_loop to \"mio\""
-        )
-    })?;
+    let (executor, result) = match executor() {
+        Ok(executor) => (Some(executor), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    // Nobody listens any more when another worker could not start.
+    let _ = started.send(result);
+    drop(started);
+    let Some(executor) = executor else {
+        bail!("there is no event loop");
+    };
     executor.run(serve(engine, listeners, bell.clone(), context));
     Ok(())
 }

@@ -122,6 +122,9 @@ pub enum UpgradeFault {
     /// No key, or one that does not stand for 16 bytes.
     #[error("the header Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
+    /// A body, whose bytes would be taken for frames.
+    #[error("a request for WebSocket must not have a body")]
+    Body,
 }
 
 impl<'a> Reading<'a> {
@@ -233,6 +236,7 @@ struct Headers<'a> {
     connection_upgrades: bool,
     is_version_13: bool,
     key: Option<&'a [u8]>,
+    has_body: bool,
     origin: Option<&'a [u8]>,
     wanted: Option<&'a [u8]>,
 }
@@ -249,6 +253,12 @@ impl<'a> Headers<'a> {
                 found.is_version_13 |= has_token(value, "13");
             } else if name.eq_ignore_ascii_case("sec-websocket-key") {
                 found.key = Some(value.trim_ascii());
+            } else if name.eq_ignore_ascii_case("content-length") {
+                // Of whatever is not plainly nothing, it is not known where it ends.
+                let value = value.trim_ascii();
+                found.has_body |= value.is_empty() || value.iter().any(|&digit| digit != b'0');
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                found.has_body = true;
             } else if name.eq_ignore_ascii_case("origin") {
                 found.origin = Some(value.trim_ascii());
             }
@@ -263,6 +273,12 @@ impl<'a> Headers<'a> {
     fn check(&self, is_version_11: bool) -> Result<[u8; 28], UpgradeFault> {
         if !is_version_11 {
             return Err(UpgradeFault::Version10);
+        }
+        // RFC 9110, 7.8: "A client cannot begin using an upgraded protocol on the
+        // connection until it has completely sent the request message". Bodies are
+        // not read here.
+        if self.has_body {
+            return Err(UpgradeFault::Body);
         }
         if !self.connection_upgrades {
             return Err(UpgradeFault::Connection);

@@ -10,8 +10,8 @@ use aquatic_stream::{
 };
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, HttpFault, MAX_FRAME_HEADER, MAX_REQUEST_LENGTH, MessageReader,
-    Page, Reading, Received, Resource, Sender, Status, Upgrade, write_close, write_fault,
-    write_page, write_ping, write_pong, write_upgrade, write_upgrade_fault,
+    Page, Reading, Received, Resource, Sender, Status, Upgrade, UpgradeFault, write_close,
+    write_fault, write_page, write_ping, write_pong, write_upgrade, write_upgrade_fault,
 };
 
 use crate::counters::Counters;
@@ -130,8 +130,10 @@ impl Ws {
             Reading::Complete { resource, length } => {
                 let outcome = answer_request(&resource, exchange.output);
                 self.count(peer.transport.ip(), &outcome);
+                // A body that is on its way is no reason to throw the answer away.
+                let has_body = resource == Resource::BadUpgrade(UpgradeFault::Body);
                 Progress {
-                    consumed: length,
+                    consumed: if has_body { 0 } else { length },
                     next: Next::Close,
                 }
             }

@@ -82,9 +82,10 @@ pub fn write_fault(out: &mut Vec<u8>, fault: HttpFault) {
 /// is to be closed.
 pub fn write_upgrade_fault(out: &mut Vec<u8>, fault: UpgradeFault) {
     let status = match fault {
-        UpgradeFault::Version10 | UpgradeFault::Connection | UpgradeFault::Key => {
-            Status::BadRequest
-        }
+        UpgradeFault::Version10
+        | UpgradeFault::Connection
+        | UpgradeFault::Key
+        | UpgradeFault::Body => Status::BadRequest,
         UpgradeFault::Version => Status::UpgradeRequired,
     };
     write_page(out, status, &format!("{fault}\n"), false);

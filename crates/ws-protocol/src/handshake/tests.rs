@@ -61,6 +61,26 @@ fn upgrades_that_cannot_be() {
         ("Version: 13", "Version: 8", UpgradeFault::Version),
         ("Version: 13", "Thing: 13", UpgradeFault::Version),
         ("-Key: ", "-Thing: ", UpgradeFault::Key),
+        (
+            "Origin: ",
+            "Content-Length: 5\r\nOrigin: ",
+            UpgradeFault::Body,
+        ),
+        (
+            "Origin: ",
+            "Content-Length: +0\r\nOrigin: ",
+            UpgradeFault::Body,
+        ),
+        (
+            "Origin: ",
+            "Content-Length: \r\nOrigin: ",
+            UpgradeFault::Body,
+        ),
+        (
+            "Origin: ",
+            "Transfer-Encoding: chunked\r\nOrigin: ",
+            UpgradeFault::Body,
+        ),
         ("dGhlIHNhbXBsZSBub25jZQ==", "", UpgradeFault::Key),
         (
             "dGhlIHNhbXBsZSBub25jZQ==",
@@ -102,6 +122,12 @@ fn upgrades_that_cannot_be() {
         let names_version = answer.contains("\r\nSec-WebSocket-Version: 13\r\n");
         assert_eq!(names_version, status == 426, "{answer}");
     }
+}
+
+#[test]
+fn an_empty_body_is_none() {
+    let request = REQUEST.replace("Origin: ", "Content-Length: 0\r\nOrigin: ");
+    assert!(matches!(resource(&request), Resource::Upgrade(_)));
 }
 
 #[test]

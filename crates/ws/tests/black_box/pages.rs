@@ -65,6 +65,13 @@ fn bad_requests_are_told_so() {
                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n\r\n",
                 "400",
             ),
+            (
+                "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Content-Length: 4\r\n\r\nbody",
+                "400",
+            ),
         ] {
             let mut client = tracker.raw();
             client.send(bytes);

@@ -62,7 +62,7 @@ const LOG_FILES: u64 = 4;
 /// Sees to it that so many files may be open, as far as that needs no
 /// privileges. Returns how many may be, if that is known and fewer.
 pub fn allow_open_files(needed: u64) -> Option<u64> {
-    let pair = from_proc(OPEN_FILES)?;
+    let pair = open_files_limit()?;
     if pair.soft >= Limit::At(needed) {
         return None;
     }
@@ -89,7 +89,7 @@ pub fn open_files() -> Option<u64> {
 /// How many files may be open now; `None` when there is no limit, or it cannot be
 /// found out.
 pub fn most_open_files() -> Option<u64> {
-    match from_proc(OPEN_FILES)?.soft {
+    match open_files_limit()?.soft {
         Limit::At(limit) => Some(limit),
         Limit::Unlimited => None,
     }
@@ -139,6 +139,22 @@ fn receive_buffer_text(wanted_bytes: u64) -> Option<String> {
 }
 
 const OPEN_FILES: &str = "Max open files";
+
+/// From `/proc`, or where that is missing, as in a directory that the process was
+/// confined to, from the kernel: system call filters are not set up together with it.
+fn open_files_limit() -> Option<Pair> {
+    from_proc(OPEN_FILES).or_else(|| {
+        let (soft, hard) = resource::getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        let limit = |number| match number {
+            resource::RLIM_INFINITY => Limit::Unlimited,
+            number => Limit::At(number),
+        };
+        Some(Pair {
+            soft: limit(soft),
+            hard: limit(hard),
+        })
+    })
+}
 
 fn from_proc(name: &str) -> Option<Pair> {
     parse(&fs::read_to_string("/proc/self/limits").ok()?, name)

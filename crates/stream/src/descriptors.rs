@@ -22,6 +22,11 @@ pub(crate) const GLOMMIO_FILES: u64 = 5;
 /// gone for its engine and not yet closed.
 const PASSING_FILES: u64 = 1;
 
+/// What is open beside listening sockets where there is no `/proc` to count it, as in a
+/// directory that the process was confined to: standard streams, what the log and the
+/// service manager are told by, the metrics socket, and some more.
+const USUALLY_OPEN: u64 = 16;
+
 /// So many have to be free at the start, for connections and for everything else,
 /// half and half, or there is no point in serving.
 const LEAST_FREE: u64 = 12;
@@ -53,9 +58,7 @@ impl Demand {
 ///
 /// When the limit is too low to serve at all.
 pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<NonZeroUsize> {
-    let Some(open) = limits::open_files() else {
-        return Ok(wanted);
-    };
+    let open = limits::open_files().unwrap_or(USUALLY_OPEN + demand.listeners as u64);
     let fixed = open + demand.files();
     let needed = fixed + RESERVED_FILES + wanted.get() as u64;
     let Some(limit) = limits::allow_open_files(needed) else {

@@ -46,6 +46,7 @@ macro_rules! on_odd_machines {
             no_ipv6
             little_locked_memory
             few_descriptors
+            few_descriptors_without_proc
             hardly_any_descriptors
             full_disk
             full_disk_under_the_log
@@ -231,10 +232,22 @@ pub fn little_locked_memory(subject: &Subject) {
 /// 64 descriptors: clients that take all they can get shut nobody out for longer than
 /// they stay, and the service can be watched, saved and reloaded meanwhile.
 pub fn few_descriptors(subject: &Subject) {
+    with_few_descriptors(subject, |_| ());
+}
+
+/// The same where there is no `/proc`, as in a directory that a daemon was confined to.
+pub fn few_descriptors_without_proc(subject: &Subject) {
+    with_few_descriptors(subject, |machine| {
+        machine.shell("mount -t tmpfs tmpfs \"$1\"", "/proc".as_ref());
+    });
+}
+
+fn with_few_descriptors(subject: &Subject, prepare: impl Fn(&Machine)) {
     for place in subject.places_with_state() {
-        let Some(machine) = Machine::new(&["prlimit"]) else {
+        let Some(machine) = Machine::new(&["prlimit", "mount"]) else {
             return;
         };
+        prepare(&machine);
         let machine = machine.through(["prlimit", "--nofile=64:64"]);
         let mut daemon = machine.start(&place);
         let metrics = place.metrics.ipv4();

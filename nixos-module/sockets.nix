@@ -32,6 +32,12 @@ in
     wantedBy = [ "sockets.target" ];
     # When this is started again after a failure, the service is, too.
     wants = [ "${unit}.service" ];
+    # Sockets that are opened again several times in seconds count as more starts than
+    # systemd allows by default.
+    unitConfig = {
+      StartLimitIntervalSec = 10;
+      StartLimitBurst = 30;
+    };
     listenDatagrams = lib.optionals isUdp listen;
     listenStreams = lib.optionals (!isUdp) listen;
     socketConfig =

@@ -69,6 +69,13 @@ fn they_are_those_of_the_packages() {
                         !it.starts_with("LOCALE_ARCHIVE=") && !it.starts_with("TZDIR=")
                     });
                 }
+                for unit in [&mut ours, &mut packaged] {
+                    if let Some(variables) =
+                        unit.get_mut(&("Service".to_owned(), "Environment".to_owned()))
+                    {
+                        variables.sort();
+                    }
+                }
                 // These the other distributions have from generators.
                 ours.retain(|(_, directive), _| {
                     !["Backlog", "ListenDatagram", "ListenStream", "ReceiveBuffer"]

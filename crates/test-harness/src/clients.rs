@@ -94,7 +94,12 @@ fn libtorrent(host: &Host, torrent: &Path, directory: &Path) -> Command {
     let mut command = host.command(PYTHON);
     command.arg(script("libtorrent_client.py"));
     command.arg(torrent).arg(directory);
-    command.arg(format!("0.0.0.0:{PEER_PORT},[::]:{PEER_PORT}"));
+    // Not on loopback: libtorrent 2.0 asks the tracker from there, too, and where it
+    // could not, it has ended now and then.
+    command.arg(format!(
+        "{}:{PEER_PORT},[{}]:{PEER_PORT}",
+        host.ipv4, host.ipv6
+    ));
     command
 }
 

@@ -119,8 +119,8 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     }
 
     /// Places, vacant or not, in the tables that find torrents: at most
-    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each, and seven more for each shard. Locks one
-    /// shard at a time.
+    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each, and seven more for
+    /// each shard. Locks one shard at a time.
     pub fn places(&self) -> usize {
         let numbers = 0..self.shards.len();
         numbers

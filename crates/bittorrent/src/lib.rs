@@ -3,7 +3,6 @@
 //! * [`InfoHash`]: what names a torrent (BEP 3; BEP 52 truncated).
 //! * [`PeerId`]: what a peer calls itself, and the [`client`] software it names.
 //! * [`AnnounceEvent`]: why a peer announces.
-//! * [`SwarmTotals`]: what all torrents come to.
 //!
 //! Nothing here does I/O, reads a clock or allocates for a request.
 
@@ -13,9 +12,7 @@ pub mod client;
 mod event;
 mod info_hash;
 mod peer_id;
-mod swarm_totals;
 
 pub use event::AnnounceEvent;
 pub use info_hash::{InfoHash, ParseInfoHashError};
 pub use peer_id::PeerId;
-pub use swarm_totals::SwarmTotals;

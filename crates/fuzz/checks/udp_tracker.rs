@@ -20,10 +20,10 @@ use std::sync::Arc;
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::clock::Now;
-use aquatic_swarm::{HashKey, Limits, Sweep};
+use aquatic_swarm::{Families, HashKey, Limits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{
-    Datagram, GROUP, Group, Outcome, RequestKind, Rules, State, Tracker, Unserved,
+    Datagram, GROUP, Group, Outcome, RejectReason, RequestKind, Rules, State, Tracker,
 };
 use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 
@@ -349,13 +349,11 @@ impl Tracked {
             ..Limits::default()
         };
         let nobody = AccessList::Deny(InfoHashSet::default());
-        let state = Arc::new(State::new(
+        let state = Arc::new(State {
+            swarms: Families::new(HashKey::new([3; 16]), limits),
+            access_list: Arc::new(Handle::new(nobody)),
             rules,
-            limits,
-            HashKey::new([3; 16]),
-            ConnectionIdKey::from_bytes([4; 16]),
-            Arc::new(Handle::new(nobody)),
-        ));
+        });
         Self {
             tracker: tracker(&state),
             state,
@@ -405,13 +403,11 @@ impl Tracked {
             AccessList::Deny(list)
         };
         // Nobody else has the state, so that it can be given another handle.
-        let other = Arc::new(State::new(
-            self.state.rules,
-            Limits::default(),
-            HashKey::new([3; 16]),
-            self.state.connection_id_key.clone(),
-            Arc::new(Handle::new(AccessList::Off)),
-        ));
+        let other = Arc::new(State {
+            swarms: Families::new(HashKey::new([3; 16]), Limits::default()),
+            access_list: Arc::new(Handle::new(AccessList::Off)),
+            rules: self.state.rules,
+        });
         self.tracker = tracker(&other);
         let state = std::mem::replace(&mut self.state, other);
         let mut state = Arc::into_inner(state).expect("the tracker is another one");
@@ -423,7 +419,8 @@ impl Tracked {
 
 /// A tracker whose random choices are always the same.
 fn tracker(state: &Arc<State>) -> Tracker {
-    Tracker::new(Arc::clone(state), fastrand::Rng::with_seed(5), None)
+    let key = ConnectionIdKey::from_bytes([4; 16]);
+    Tracker::new(Arc::clone(state), key, fastrand::Rng::with_seed(5), None)
 }
 
 impl Sent {
@@ -472,7 +469,7 @@ impl Announce {
 /// The same but for which peers were chosen.
 fn assert_alike(left: &Reply, right: &Reply) {
     assert_eq!(left.0, right.0);
-    let is_announce = left.0.kind == RequestKind::Announce && left.0.unserved.is_none();
+    let is_announce = left.0.kind == RequestKind::Announce && left.0.rejected.is_none();
     let compared = if is_announce { 20 } else { left.1.len() };
     assert_eq!(left.1[..compared], right.1[..compared]);
 }

@@ -12,14 +12,14 @@ impl Model {
             assert_eq!(id, &sent.bytes[12..16], "the transaction id");
         }
         if sent.source.port() == 0 {
-            assert_eq!(outcome.unserved, Some(Unserved::SourcePortZero));
+            assert_eq!(outcome.rejected, Some(RejectReason::SourcePortZero));
             assert!(bytes.is_empty());
             return;
         }
         match &sent.asks {
             Asks::Connect => {
                 assert_eq!(
-                    (outcome.kind, outcome.unserved),
+                    (outcome.kind, outcome.rejected),
                     (RequestKind::Connect, None)
                 );
                 assert!(bytes.len() == 16 && bytes.len() <= sent.bytes.len());
@@ -27,17 +27,17 @@ impl Model {
             }
             _ if !is_connected => {
                 assert!(bytes.is_empty(), "an answer to nobody: {:?}", sent.bytes);
-                let reason = outcome.unserved.expect("it was not served");
+                let reason = outcome.rejected.expect("it was not served");
                 let is_known = sent.bytes.len() >= 16 && sent.bytes[8..12] != CONNECT.to_be_bytes();
                 let expected = if is_known {
-                    Unserved::BadConnectionId
+                    RejectReason::BadConnectionId
                 } else {
-                    Unserved::Malformed
+                    RejectReason::Malformed
                 };
                 assert_eq!(reason, expected);
             }
             Asks::Nonsense => {
-                assert_eq!(outcome.unserved, Some(Unserved::Malformed));
+                assert_eq!(outcome.rejected, Some(RejectReason::Malformed));
                 // A datagram with a connection id is answered, but for one that
                 // would ask for another.
                 let is_connect = sent.bytes[8..12] == CONNECT.to_be_bytes();
@@ -57,7 +57,7 @@ impl Model {
     ) {
         let asked = &torrents[..torrents.len().min(MAX_SCRAPE_TORRENTS)];
         if asked.iter().all(|torrent| self.forbidden.contains(torrent)) {
-            assert_eq!(outcome.unserved, Some(Unserved::Forbidden));
+            assert_eq!(outcome.rejected, Some(RejectReason::Forbidden));
             assert!(bytes.len() <= MOST_ERROR_BYTES);
             return;
         }
@@ -84,15 +84,15 @@ impl Model {
         (outcome, bytes): &Reply,
     ) {
         let refusal = if announce.port == 0 {
-            Some(Unserved::PortZero)
+            Some(RejectReason::PortZero)
         } else if self.forbidden.contains(&announce.torrent) {
-            Some(Unserved::Forbidden)
+            Some(RejectReason::Forbidden)
         } else if self.is_full(sent.source, announce) {
-            Some(Unserved::MaxPeersPerTorrent)
+            Some(RejectReason::MaxPeersPerTorrent)
         } else {
             None
         };
-        assert_eq!(outcome.unserved, refusal);
+        assert_eq!(outcome.rejected, refusal);
         if refusal.is_some() {
             assert!(bytes.len() <= MOST_ERROR_BYTES);
             assert_eq!(bytes[..4], [0, 0, 0, 3]);
@@ -101,7 +101,7 @@ impl Model {
 
     /// What must hold for the counts and the peers in a reply to an announce.
     pub(super) fn expect_peers(&self, sent: &Sent, (outcome, bytes): &Reply) {
-        let (Asks::Announce(announce), None) = (&sent.asks, outcome.unserved) else {
+        let (Asks::Announce(announce), None) = (&sent.asks, outcome.rejected) else {
             return;
         };
         let family = family(sent.source);
@@ -144,7 +144,7 @@ impl Model {
                 let id = bytes[8..16].try_into().expect("8 bytes");
                 self.issued.push((id, address, now.epoch_seconds));
             }
-            Asks::Announce(announce) if outcome.unserved.is_none() => {
+            Asks::Announce(announce) if outcome.rejected.is_none() => {
                 let torrents = &mut self.torrents[family(sent.source)];
                 let torrent = torrents.entry(announce.torrent).or_default();
                 torrent.announce(announce.peer(sent.source), announce, now);

@@ -13,7 +13,7 @@ use aquatic_stream::{
 };
 
 use crate::counters::Counters;
-use crate::tracker::{Outcome, RequestKind, Tracker, Unserved};
+use crate::tracker::{Outcome, RejectReason, RequestKind, Tracker};
 
 /// What a worker speaks. A connection needs no memory of its own: what is not
 /// complete waits among its bytes.
@@ -65,8 +65,8 @@ impl Http {
         }
     }
 
-    fn count(&self, source: IpAddr, outcome: &Outcome) {
-        self.counters[self.number].count(source, outcome);
+    fn count(&self, source: IpAddr, outcome: Outcome) {
+        self.counters[self.number].requests.count(source, outcome);
     }
 
     #[inline]
@@ -93,7 +93,7 @@ impl Http {
             Ok(source) => self.tracker.handle(now, source, head, framing, output),
             Err(fault) => {
                 write_failure(output, framing, &fault.to_string(), None);
-                Outcome::unserved(kind, Unserved::ProxyHeader)
+                Outcome::rejected(kind, RejectReason::ProxyHeader)
             }
         }
     }
@@ -129,7 +129,7 @@ impl Protocol for Http {
                     output: exchange.output,
                 };
                 let outcome = self.answer(&head, framing, answering);
-                self.count(exchange.peer.transport.ip(), &outcome);
+                self.count(exchange.peer.transport.ip(), outcome);
                 Progress {
                     // A body that is on its way is no reason to throw the answer
                     // away.
@@ -147,12 +147,12 @@ impl Protocol for Http {
                     HttpFault::NotHttp
                     | HttpFault::Header
                     | HttpFault::Host
-                    | HttpFault::Length => Unserved::NotHttp,
-                    HttpFault::Tls => Unserved::Tls,
-                    HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
+                    | HttpFault::Length => RejectReason::NotHttp,
+                    HttpFault::Tls => RejectReason::Tls,
+                    HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
                 };
-                let outcome = Outcome::unserved(RequestKind::Other, reason);
-                self.count(exchange.peer.transport.ip(), &outcome);
+                let outcome = Outcome::rejected(RequestKind::Other, reason);
+                self.count(exchange.peer.transport.ip(), outcome);
                 Progress::FAULT
             }
         }
@@ -171,16 +171,16 @@ impl Protocol for Http {
                 if !exchange.input.iter().all(|byte| b"\r\n".contains(byte)) {
                     let text = "the request is not complete\n";
                     write_text(exchange.output, Framing::CLOSING, Status::BadRequest, text);
-                    let outcome = Outcome::unserved(RequestKind::Other, Unserved::NotHttp);
-                    self.count(exchange.peer.transport.ip(), &outcome);
+                    let outcome = Outcome::rejected(RequestKind::Other, RejectReason::NotHttp);
+                    self.count(exchange.peer.transport.ip(), outcome);
                 }
             }
             Interruption::SlowMessage => {
                 let text = "the request did not arrive in time\n";
                 let framing = Framing::CLOSING;
                 write_text(exchange.output, framing, Status::RequestTimeout, text);
-                let outcome = Outcome::unserved(RequestKind::Other, Unserved::TooSlow);
-                self.count(exchange.peer.transport.ip(), &outcome);
+                let outcome = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
+                self.count(exchange.peer.transport.ip(), outcome);
             }
         }
         Next::Close

@@ -7,31 +7,37 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Invalid, ProcessSettings};
-use aquatic_service::metrics::clients::{self, ClientCounts};
-use aquatic_service::metrics::{Figures, add_swarm_figures};
+use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
-use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
+use aquatic_service::{Daemon, Start, limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
-use aquatic_swarm::{HashKey, Housekeeping, Limits, Swarms as _};
+use aquatic_swarm::{Families, HashKey, Limits};
+use aquatic_tracker::snapshot::{self, Kinds};
+use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
 use crate::config::Config;
 use crate::connection::Http;
 use crate::counters::{self, Counters};
 use crate::settings::{self, NAME, Settings};
-use crate::snapshot::{self, Parts};
 use crate::tracker::{Rules, State, Tracker};
+
+/// What the blocks of a snapshot are.
+const KINDS: Kinds = Kinds {
+    torrents: [1, 2],
+    clock: Some(3),
+};
 
 /// `aquatic-http`.
 pub struct HttpDaemon {
     state: Arc<State>,
     clock: Clock,
     counters: Arc<[Counters]>,
-    clients: Vec<Arc<ClientCounts>>,
+    clients: Clients,
     running: Running,
     certificate: Option<Arc<tls::Handle>>,
-    housekeeping: Chore<Housekeeping>,
-    status: String,
+    housekeeping: Housekeeping,
+    listening: String,
 }
 
 impl Daemon for HttpDaemon {
@@ -86,17 +92,21 @@ impl Daemon for HttpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let clock = Clock::start();
-        let parts = Parts {
-            rules: rules(&settings),
-            limits: limits_of(&settings),
-            hash_key: HashKey::new(secret()?),
-            access_list: start.access_list,
-        };
-        let state = start.snapshot.restore_or(
-            |reader| snapshot::read(parts.clone(), &clock, reader),
-            || parts.clone().build(),
+        let rules = rules(&settings);
+        let limits = limits_of(&settings);
+        let hash_key = HashKey::new(secret()?);
+        let (swarms, clock) = snapshot::restore(
+            start.snapshot,
+            &KINDS,
+            rules.peer_lifetime_seconds,
+            || Families::new(hash_key, limits),
+            |_| Ok(()),
         )?;
+        let state = Arc::new(State {
+            swarms,
+            access_list: start.access_list,
+            rules,
+        });
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -109,16 +119,16 @@ impl Daemon for HttpDaemon {
             None => None,
         };
 
-        let state = Arc::new(state);
         let scheme = if settings.tls.is_some() {
             "https"
         } else {
             "http"
         };
-        let status = config::status(scheme, &sockets);
+        let addresses = sockets.iter().flatten().map(|bound| bound.address);
+        let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
-        let counts = settings.count_peer_clients || settings.count_peer_id_prefixes;
-        let mut clients = Vec::new();
+        let mut clients =
+            Clients::new(settings.count_peer_clients, settings.count_peer_id_prefixes);
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
@@ -128,16 +138,8 @@ impl Daemon for HttpDaemon {
             workers: start.workers,
         };
         let running = aquatic_stream::start(plan, |number, _| {
-            let client_counts = counts.then(|| {
-                Arc::new(ClientCounts::new(
-                    settings.count_peer_clients,
-                    settings.count_peer_id_prefixes,
-                ))
-            });
-            clients.extend(client_counts.clone());
-            let random = fastrand::Rng::with_seed(u64::from_ne_bytes(secret()?));
             Ok(Http::new(
-                Tracker::new(state.clone(), random, client_counts),
+                Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 clock,
                 settings.keep_alive,
                 settings.reverse_proxy.clone(),
@@ -145,11 +147,8 @@ impl Daemon for HttpDaemon {
                 number,
             ))
         })?;
-        log::info!("{status}");
+        log::info!("{listening}");
 
-        let mut housekeeping = Housekeeping::new(settings.cleaning_interval);
-        // The list may have changed while the tracker was away.
-        housekeeping.hurry();
         Ok(Arc::new(Self {
             state,
             clock,
@@ -157,8 +156,8 @@ impl Daemon for HttpDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Chore::new(housekeeping),
-            status,
+            housekeeping: Housekeeping::new(settings.cleaning_interval),
+            listening,
         }))
     }
 
@@ -166,36 +165,30 @@ impl Daemon for HttpDaemon {
         if let Some(certificate) = &self.certificate {
             certificate.watch();
         }
-        self.housekeeping.tick(now, |housekeeping| {
-            let list = self.state.access_list.current();
-            let seconds = self.clock.at(now).monotonic_seconds;
-            housekeeping.step(&self.state.swarms, seconds, |hash| list.allows(hash))
-        })
+        self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
     fn access_list_changed(&self) {
-        self.housekeeping.change(Housekeeping::hurry);
+        self.housekeeping.hurry();
     }
 
-    fn figures(&self, figures: &mut Figures) {
-        let swarms = &self.state.swarms;
-        add_swarm_figures(&swarms.totals(), swarms.usage.retired(), figures);
-        self.housekeeping.add_figures(figures);
-        counters::add_figures(&self.counters, figures);
-        self.running.add_figures(figures);
+    fn figures(&self, metrics: &mut Figures) {
+        tracker::add_swarm_metrics(&self.state.swarms, metrics);
+        self.housekeeping.add_metrics(metrics);
+        counters::add_metrics(&self.counters, metrics);
+        self.running.add_figures(metrics);
         if let Some(certificate) = &self.certificate {
-            certificate.add_figures(figures);
+            certificate.add_figures(metrics);
         }
-        clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
+        self.clients.add_metrics(metrics);
     }
 
     fn status(&self) -> String {
-        let live = self.state.swarms.usage.live();
-        format!("{}; {live} torrents", self.status)
+        tracker::status(&self.listening, &self.state.swarms)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        snapshot::write(&self.state, &self.clock, out)
+        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)
     }
 }
 

@@ -7,7 +7,6 @@
 //!   and what it means.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
 //! * [`tracker`]: what is answered; no socket in sight.
-//! * `snapshot`: what survives a restart.
 //! * `counters`: what is told on the metrics page.
 //! * [`simulation`]: what workers speak, for tests without sockets.
 
@@ -20,7 +19,6 @@ mod daemon;
 pub mod limits;
 pub mod settings;
 pub mod simulation;
-mod snapshot;
 pub mod tracker;
 
 pub use daemon::HttpDaemon;

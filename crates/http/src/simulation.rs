@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
-use aquatic_swarm::HashKey;
+use aquatic_swarm::{Families, HashKey};
 
 pub use crate::connection::Http;
 use crate::counters::Counters;
@@ -16,12 +16,11 @@ use crate::tracker::{State, Tracker};
 /// A tracker without torrents, which serves all. `secret` chooses where its
 /// tables put what they hold.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
-    Arc::new(State::new(
-        daemon::rules(settings),
-        daemon::limits_of(settings),
-        HashKey::new(secret),
-        Arc::new(access_list::Handle::new(AccessList::Off)),
-    ))
+    Arc::new(State {
+        swarms: Families::new(HashKey::new(secret), daemon::limits_of(settings)),
+        access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
+        rules: daemon::rules(settings),
+    })
 }
 
 /// What a worker speaks. `seed` chooses which peers are sent.

@@ -9,20 +9,13 @@ use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Head, Peers, Purpose, QueryFault, Resource, RetryIn,
     ScrapeReply, ScrapeRequest, Status, write_failure, write_text,
 };
-use aquatic_service::access_list;
 use aquatic_service::clock::Now;
-use aquatic_service::metrics::clients::ClientCounts;
-use aquatic_swarm::{Announce, Announced, Families, HashKey, Limits, Refused, Scraped, Swarm};
+use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
+use aquatic_tracker::ClientCounts;
+pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 /// What one tracker's workers share.
-pub struct State {
-    /// Torrents and their peers.
-    pub swarms: Families,
-    /// Torrents that are served.
-    pub access_list: Arc<access_list::Handle>,
-    /// How requests are answered.
-    pub rules: Rules,
-}
+pub type State = aquatic_tracker::State<Families, Rules>;
 
 /// How requests are answered.
 #[derive(Debug, Clone, Copy)]
@@ -39,63 +32,6 @@ pub struct Rules {
     pub peer_lifetime_seconds: u16,
 }
 
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// What it asked for.
-    pub kind: RequestKind,
-    /// Why it was not served, if it was not.
-    pub unserved: Option<Unserved>,
-}
-
-/// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestKind {
-    /// Peers of a torrent.
-    Announce,
-    /// Counts of torrents.
-    Scrape,
-    /// A page for people, or for programs that watch the tracker.
-    Page,
-    /// Nothing that is known.
-    Other,
-}
-
-/// Why a request was not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unserved {
-    /// It is not HTTP.
-    NotHttp,
-    /// It is TLS, which is not spoken.
-    Tls,
-    /// It is longer than is allowed, or has more headers.
-    TooLong,
-    /// It did not become complete in time.
-    TooSlow,
-    /// There is nothing at its path.
-    UnknownPath,
-    /// It looks like an announce or a scrape, at another path than these have.
-    WrongUrl,
-    /// It has another method than GET and HEAD.
-    OtherMethod,
-    /// A parameter is missing or makes no sense.
-    Malformed,
-    /// It asks for all torrents.
-    FullScrape,
-    /// A trusted proxy does not say for whom it speaks.
-    ProxyHeader,
-    /// It announces port 0, at which nobody can be reached.
-    PortZero,
-    /// The access list does not allow the torrent.
-    Forbidden,
-    /// The tracker has as many torrents as it may.
-    MaxTorrents,
-    /// The torrent has as many peers as it may.
-    MaxPeersPerTorrent,
-    /// The source address has as many peers as it may.
-    MaxPeersPerIp,
-}
-
 /// Answers requests, for one worker.
 pub struct Tracker {
     state: Arc<State>,
@@ -103,22 +39,6 @@ pub struct Tracker {
     clients: Option<Arc<ClientCounts>>,
     /// Torrents of the scrape that is being answered; kept for its memory.
     scraped: Vec<InfoHash>,
-}
-
-impl State {
-    /// A tracker without torrents.
-    pub fn new(
-        rules: Rules,
-        limits: Limits,
-        hash_key: HashKey,
-        access_list: Arc<access_list::Handle>,
-    ) -> Self {
-        Self {
-            swarms: Families::new(hash_key, limits),
-            access_list,
-            rules,
-        }
-    }
 }
 
 impl Tracker {
@@ -157,12 +77,12 @@ impl Tracker {
             Resource::Unknown => {
                 let text = "there is nothing here; see /\n";
                 write_text(out, framing, Status::NotFound, text);
-                Outcome::unserved(RequestKind::Other, Unserved::UnknownPath)
+                Outcome::rejected(RequestKind::Other, RejectReason::UnknownPath)
             }
             Resource::OtherMethod => {
                 let text = "only GET and HEAD are answered\n";
                 write_text(out, framing, Status::MethodNotAllowed, text);
-                Outcome::unserved(RequestKind::Other, Unserved::OtherMethod)
+                Outcome::rejected(RequestKind::Other, RejectReason::OtherMethod)
             }
         }
     }
@@ -181,14 +101,7 @@ impl Tracker {
             Ok(request) => request,
             Err(fault) => return refuse_query(kind, fault, framing, out),
         };
-        let refusal = if request.port == 0 {
-            Some(Unserved::PortZero)
-        } else if !self.state.access_list.allows(&request.info_hash) {
-            Some(Unserved::Forbidden)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
+        if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
             return refuse(kind, reason, framing, out);
         }
         if let Some(clients) = &self.clients {
@@ -234,8 +147,7 @@ impl Tracker {
         }
     }
 
-    /// Answers for the first torrents if there are too many. A forbidden
-    /// torrent is as an unknown one, unless no other was asked for.
+    /// Answers for the first torrents if there are too many.
     fn scrape(
         &mut self,
         source: IpAddr,
@@ -249,11 +161,10 @@ impl Tracker {
             Err(fault) => return refuse_query(kind, fault, framing, out),
         };
         let Self { state, scraped, .. } = self;
-        let list = &state.access_list;
         scraped.clear();
         scraped.extend(request.info_hashes().take(state.rules.max_scrape_torrents));
-        if !scraped.iter().any(|hash| list.allows(hash)) {
-            return refuse(kind, Unserved::Forbidden, framing, out);
+        if let Err(reason) = state.check_scrape(scraped.iter().copied()) {
+            return refuse(kind, reason, framing, out);
         }
         scraped.sort_unstable();
         scraped.dedup();
@@ -264,13 +175,7 @@ impl Tracker {
                 seeders,
                 leechers,
                 completed,
-            } = if !list.allows(info_hash) {
-                Scraped::default()
-            } else if source.is_ipv4() {
-                state.swarms.ipv4.lock(info_hash).scrape()
-            } else {
-                state.swarms.ipv6.lock(info_hash).scrape()
-            };
+            } = state.scrape(source, info_hash);
             reply.append(info_hash, seeders, completed, leechers);
         }
         reply.finish();
@@ -305,7 +210,7 @@ fn misplaced(purpose: Purpose, head: &Head<'_>, framing: Framing, out: &mut Vec<
     let path = purpose.path();
     let reason = format!("wrong URL: {whose} {scheme}{host}{path}");
     write_failure(out, framing, &reason, None);
-    Outcome::unserved(kind, Unserved::WrongUrl)
+    Outcome::rejected(kind, RejectReason::WrongUrl)
 }
 
 fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
@@ -378,63 +283,30 @@ fn refuse_query(
 ) -> Outcome {
     write_failure(out, framing, &fault.to_string(), None);
     let reason = match fault {
-        QueryFault::FullScrape => Unserved::FullScrape,
-        _ => Unserved::Malformed,
+        QueryFault::FullScrape => RejectReason::FullScrape,
+        _ => RejectReason::Malformed,
     };
-    Outcome::unserved(kind, reason)
+    Outcome::rejected(kind, reason)
 }
 
 #[cold]
-fn refuse(kind: RequestKind, reason: Unserved, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    let (message, retry_in) = reason.message();
-    write_failure(out, framing, message, retry_in);
-    Outcome::unserved(kind, reason)
+fn refuse(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    write_failure(out, framing, reason.text(), retry_in(reason));
+    Outcome::rejected(kind, reason)
 }
 
-impl Outcome {
-    #[inline]
-    fn served(kind: RequestKind) -> Self {
-        Self {
-            kind,
-            unserved: None,
-        }
-    }
+/// When a client is to try again (BEP 31): what the operator or the course of time
+/// may change is worth another try.
+fn retry_in(reason: RejectReason) -> Option<RetryIn> {
+    /// Minutes until a list or a crowded torrent may be another.
+    const LATER: RetryIn = RetryIn::Minutes(30);
 
-    /// Answered with an error.
-    pub(crate) const fn unserved(kind: RequestKind, reason: Unserved) -> Self {
-        Self {
-            kind,
-            unserved: Some(reason),
-        }
-    }
-}
-
-impl From<Refused> for Unserved {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Torrents => Self::MaxTorrents,
-            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
-            Refused::PeersPerIp => Self::MaxPeersPerIp,
-        }
-    }
-}
-
-impl Unserved {
-    /// What the client is told, and when it is to try again (BEP 31): what the
-    /// operator or the course of time may change is worth another try.
-    fn message(self) -> (&'static str, Option<RetryIn>) {
-        /// Minutes until a list or a crowded torrent may be another.
-        const LATER: Option<RetryIn> = Some(RetryIn::Minutes(30));
-
-        match self {
-            Self::PortZero => ("port must not be 0", None),
-            Self::Forbidden => ("torrent is not allowed on this tracker", LATER),
-            Self::MaxTorrents => ("tracker has reached its maximum of torrents", LATER),
-            Self::MaxPeersPerTorrent => ("torrent has reached its maximum of peers", LATER),
-            Self::MaxPeersPerIp => ("address has reached its maximum of peers", LATER),
-            // Answered where they are found, with what is known there.
-            _ => ("request is malformed", None),
-        }
+    match reason {
+        RejectReason::Forbidden
+        | RejectReason::MaxTorrents
+        | RejectReason::MaxPeersPerTorrent
+        | RejectReason::MaxPeersPerIp => Some(LATER),
+        _ => None,
     }
 }
 

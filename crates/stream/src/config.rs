@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use aquatic_service::config::Checks;
-use aquatic_service::sockets::BoundTcp;
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
@@ -172,21 +171,4 @@ fn trusted_proxies(texts: &[String], checks: &mut Checks) -> AddressRanges {
 /// How many descriptors may be open at once: one for each connection.
 pub fn descriptors(settings: &Settings) -> u64 {
     settings.limits.max_connections.get() as u64 + OTHER_DESCRIPTORS
-}
-
-/// Where a daemon listens, for `systemctl status`.
-pub fn status(scheme: &str, sockets: &[Vec<BoundTcp>]) -> String {
-    let mut addresses: Vec<String> = sockets
-        .iter()
-        .flatten()
-        .map(|bound| format!("{scheme}://{}", bound.address))
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    let plural = if sockets.len() == 1 { "" } else { "s" };
-    format!(
-        "Serving {} with {} worker{plural}",
-        addresses.join(", "),
-        sockets.len()
-    )
 }

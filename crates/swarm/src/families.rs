@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aquatic_bittorrent::{InfoHash, SwarmTotals};
+use aquatic_bittorrent::InfoHash;
 
-use crate::{HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Swarm, Sweep, Usage, WebSwarm};
+use crate::snapshot::{self, DamagedBlock, Restored};
+use crate::{
+    HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Scraped, Swarm, SwarmTotals, Sweep, Usage, WebSwarm,
+};
 
 /// The swarms of a tracker: one for each address family, or one for both.
 pub trait Swarms {
@@ -28,6 +31,37 @@ pub trait Swarms {
         torrents: usize,
         keep: impl Fn(&InfoHash) -> bool,
     ) -> bool;
+
+    /// The counts of a torrent that one who comes from this address is to know.
+    fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped;
+
+    /// Calls `write` with blocks of what of the first or the second swarm outlives
+    /// a restart. Where there is no second one, there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    fn save<E>(
+        &self,
+        number: usize,
+        now: impl Fn() -> u32,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// [Stores](snapshot::restore) a block of what was [saved](Self::save) of the first
+    /// or the second swarm. Where there is no second one, nothing is stored.
+    ///
+    /// # Errors
+    ///
+    /// Entries before the damage have been stored.
+    fn restore(
+        &self,
+        number: usize,
+        block: &[u8],
+        now: u32,
+        lifetime: u16,
+        with_peers: bool,
+    ) -> Result<Restored, DamagedBlock>;
 }
 
 /// The torrents of a tracker whose peers are addresses: a torrent's IPv4 peers
@@ -78,6 +112,42 @@ impl Swarms for Families {
             sweep.step(&self.ipv4, now, torrents, keep)
         } else {
             sweep.step(&self.ipv6, now, torrents, keep)
+        }
+    }
+
+    fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
+        if source.to_canonical().is_ipv4() {
+            self.ipv4.lock(info_hash).scrape()
+        } else {
+            self.ipv6.lock(info_hash).scrape()
+        }
+    }
+
+    fn save<E>(
+        &self,
+        number: usize,
+        now: impl Fn() -> u32,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if number == 0 {
+            snapshot::copy(&self.ipv4, now, write)
+        } else {
+            snapshot::copy(&self.ipv6, now, write)
+        }
+    }
+
+    fn restore(
+        &self,
+        number: usize,
+        block: &[u8],
+        now: u32,
+        lifetime: u16,
+        with_peers: bool,
+    ) -> Result<Restored, DamagedBlock> {
+        if number == 0 {
+            snapshot::restore(&self.ipv4, block, now, lifetime, with_peers)
+        } else {
+            snapshot::restore(&self.ipv6, block, now, lifetime, with_peers)
         }
     }
 }
@@ -145,6 +215,37 @@ impl Swarms for WebSwarms {
             (0, _) => sweep.step(&self.first, now, torrents, keep),
             (_, Some(ipv6)) => sweep.step(ipv6, now, torrents, keep),
             (_, None) => true,
+        }
+    }
+
+    fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
+        self.of(source).lock(info_hash).scrape()
+    }
+
+    /// Peers are gone with their connections.
+    fn save<E>(
+        &self,
+        number: usize,
+        _: impl Fn() -> u32,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.all().nth(number) {
+            Some(swarm) => snapshot::copy_downloads(swarm, write),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(
+        &self,
+        number: usize,
+        block: &[u8],
+        now: u32,
+        lifetime: u16,
+        _: bool,
+    ) -> Result<Restored, DamagedBlock> {
+        match self.all().nth(number) {
+            Some(swarm) => snapshot::restore(swarm, block, now, lifetime, false),
+            None => Ok(Restored::default()),
         }
     }
 }

@@ -13,7 +13,7 @@
 //!   all torrents, likewise.
 //! * [`in_turns`]: several requests at once, of which none waits with a lock.
 //! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
-//!   and their expiry spread over time.
+//!   and their expiry spread over time. [`SwarmTotals`]: what they hold.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
 //! * `retired`: torrents without peers, whose downloads still count.
 //! * [`Selection`]: the peers of a reply, as slices to be copied.
@@ -43,9 +43,9 @@ pub mod snapshot;
 mod swarm;
 mod sweep;
 mod torrent;
+mod totals;
 mod walk;
 
-pub use aquatic_bittorrent::SwarmTotals;
 pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
 pub use group::in_turns;
@@ -58,6 +58,7 @@ pub use slot_index::PLACES_PER_TORRENT;
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
 pub use torrent::Scraped;
+pub use totals::SwarmTotals;
 pub use walk::TorrentWalk;
 
 /// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use aquatic_bittorrent::{InfoHash, SwarmTotals};
+use aquatic_bittorrent::InfoHash;
 
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
@@ -11,6 +11,7 @@ use crate::limits::{Limits, Refused, Usage};
 use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Rules, Shard};
 use crate::torrent::Scraped;
+use crate::totals::SwarmTotals;
 
 /// The fewest shards: enough that two workers seldom meet, and that a shard's
 /// table is small enough to grow within a fraction of a millisecond.

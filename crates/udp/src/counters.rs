@@ -4,13 +4,42 @@ use std::net::IpAddr;
 
 use aquatic_datagrams::SendReport;
 use aquatic_service::metrics::{Counter, Figures};
+use aquatic_tracker::{FAMILIES, RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
-use crate::tracker::{Outcome, RequestKind, Unserved};
+use crate::tracker::Outcome;
+
+/// What is told of requests.
+const REQUESTS: RequestMetrics = RequestMetrics {
+    kinds: &KINDS,
+    reasons: &[
+        RejectReason::Malformed,
+        RejectReason::BadConnectionId,
+        RejectReason::SourcePortZero,
+        RejectReason::PortZero,
+        RejectReason::Forbidden,
+        RejectReason::MaxTorrents,
+        RejectReason::MaxPeersPerTorrent,
+        RejectReason::MaxPeersPerIp,
+        RejectReason::ReplyTooLong,
+    ],
+    requests_help: "Datagrams that were read, by what they asked for",
+    rejected_help: "Requests that were not served, by the reason",
+};
+
+/// What datagrams ask for, and replies are.
+const KINDS: [RequestKind; 4] = [
+    RequestKind::Connect,
+    RequestKind::Announce,
+    RequestKind::Scrape,
+    RequestKind::Other,
+];
 
 /// Counts of one worker, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
+    requests: RequestCounters,
+    /// Of IPv4 and of IPv6.
     families: [FamilyCounters; 2],
     send_failures: Counter,
 }
@@ -18,9 +47,7 @@ pub(crate) struct Counters {
 /// Counts for one address family.
 #[derive(Default)]
 struct FamilyCounters {
-    requests: [Counter; RequestKind::ALL.len()],
-    replies: [Counter; RequestKind::ALL.len()],
-    unserved: [Counter; Unserved::ALL.len()],
+    replies: [Counter; RequestKind::COUNT],
     received_bytes: Counter,
     sent_bytes: Counter,
 }
@@ -29,20 +56,17 @@ impl Counters {
     /// Counts one datagram and what became of it.
     #[inline]
     pub(crate) fn count(&self, source: IpAddr, length: usize, outcome: &Outcome) {
+        self.requests.count(source, outcome.request());
         let family = &self.families[usize::from(source.is_ipv6())];
-        family.requests[outcome.kind as usize].add(1);
         family.received_bytes.add(length as u64);
         if let Some(reply_length) = outcome.reply_length {
-            let kind = match outcome.unserved {
+            let kind = match outcome.rejected {
                 None => outcome.kind,
                 // Replies of no kind are errors.
                 Some(_) => RequestKind::Other,
             };
             family.replies[kind as usize].add(1);
             family.sent_bytes.add(reply_length.get() as u64);
-        }
-        if let Some(reason) = outcome.unserved {
-            family.unserved[reason as usize].add(1);
         }
     }
 
@@ -56,105 +80,49 @@ impl Counters {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_figures(workers: &[Counters], kernel_drops: u64, figures: &mut Figures) {
+pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut Figures) {
+    REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
         workers.iter().map(|worker| counter(worker).value()).sum()
     };
-    for (index, family) in ["ipv4", "ipv6"].into_iter().enumerate() {
-        for kind in RequestKind::ALL {
-            figures.counter(
-                "requests_total",
-                "Datagrams that were read, by what they asked for",
-                &[("family", family), ("kind", kind.name())],
-                sum(&|worker| &worker.families[index].requests[kind as usize]),
-            );
-        }
-        for kind in RequestKind::ALL {
-            let name = match kind {
+    for (index, family) in FAMILIES.into_iter().enumerate() {
+        for kind in KINDS {
+            let label = match kind {
                 RequestKind::Other => "error",
-                kind => kind.name(),
+                kind => kind.label(),
             };
-            figures.counter(
+            metrics.counter(
                 "replies_total",
                 "Replies, by what they are",
-                &[("family", family), ("kind", name)],
+                &[("family", family), ("kind", label)],
                 sum(&|worker| &worker.families[index].replies[kind as usize]),
             );
         }
-        figures.counter(
+        metrics.counter(
             "received_bytes_total",
             "Bytes of the datagrams that were read, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].received_bytes),
         );
-        figures.counter(
+        metrics.counter(
             "sent_bytes_total",
             "Bytes of the replies, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].sent_bytes),
         );
-        for reason in Unserved::ALL {
-            figures.counter(
-                "unserved_requests_total",
-                "Requests that were not served, by the reason",
-                &[("family", family), ("reason", reason.name())],
-                sum(&|worker| &worker.families[index].unserved[reason as usize]),
-            );
-        }
     }
-    figures.counter(
+    metrics.counter(
         "send_failures_total",
         "Replies that the system did not send",
         &[],
         sum(&|worker| &worker.send_failures),
     );
-    figures.counter(
+    metrics.counter(
         "receive_buffer_drops_total",
         "Datagrams that the kernel dropped because a receive buffer was full",
         &[],
         kernel_drops,
     );
-}
-
-impl RequestKind {
-    /// All kinds, in the order of their numbers.
-    const ALL: [Self; 4] = [Self::Connect, Self::Announce, Self::Scrape, Self::Other];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Announce => "announce",
-            Self::Scrape => "scrape",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl Unserved {
-    /// All reasons, in the order of their numbers.
-    const ALL: [Self; 8] = [
-        Self::Malformed,
-        Self::BadConnectionId,
-        Self::SourcePortZero,
-        Self::PortZero,
-        Self::Forbidden,
-        Self::MaxTorrents,
-        Self::MaxPeersPerTorrent,
-        Self::MaxPeersPerIp,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::BadConnectionId => "bad_connection_id",
-            Self::SourcePortZero => "source_port_zero",
-            Self::PortZero => "port_zero",
-            Self::Forbidden => "forbidden",
-            Self::MaxTorrents => "max_torrents",
-            Self::MaxPeersPerTorrent => "max_peers_per_torrent",
-            Self::MaxPeersPerIp => "max_peers_per_ip",
-        }
-    }
 }
 
 #[cfg(test)]
@@ -165,25 +133,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_follow_the_order() {
-        for (number, kind) in RequestKind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, number);
-        }
-        for (number, reason) in Unserved::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, number);
-        }
-    }
-
-    #[test]
     fn sums_up_all_workers() {
         let workers = [Counters::default(), Counters::default()];
         let served = Outcome {
             kind: RequestKind::Announce,
-            unserved: None,
+            rejected: None,
             reply_length: NonZeroUsize::new(26),
         };
         let refused = Outcome {
-            unserved: Some(Unserved::PortZero),
+            rejected: Some(RejectReason::PortZero),
             ..served
         };
         workers[0].count(Ipv4Addr::LOCALHOST.into(), 98, &served);
@@ -191,9 +149,9 @@ mod tests {
         workers[1].count(Ipv6Addr::LOCALHOST.into(), 98, &refused);
         workers[1].count_sent(SendReport { sent: 1, failed: 2 });
 
-        let mut figures = Figures::new("aquatic-udp");
-        add_figures(&workers, 7, &mut figures);
-        let text = figures.to_prometheus();
+        let mut metrics = Figures::new("aquatic-udp");
+        add_metrics(&workers, 7, &mut metrics);
+        let text = metrics.to_prometheus();
         for line in [
             r#"requests_total{family="ipv4",kind="announce"} 2"#,
             r#"requests_total{family="ipv6",kind="announce"} 1"#,

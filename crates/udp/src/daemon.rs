@@ -9,33 +9,43 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Invalid, ProcessSettings};
-use aquatic_service::metrics::clients::{self, ClientCounts};
-use aquatic_service::metrics::{Figures, add_swarm_figures};
-use aquatic_service::snapshot::BlockWriter;
+use aquatic_service::metrics::Figures;
+use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Listening, Passed, UdpRequest};
-use aquatic_service::{Chore, Daemon, Start, secret};
-use aquatic_swarm::{HashKey, Housekeeping, Limits, Swarms as _};
+use aquatic_service::{Daemon, Start, secret};
+use aquatic_swarm::{Families, HashKey, Limits};
+use aquatic_tracker::snapshot::{self, Kinds};
+use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 use aquatic_udp_protocol::ConnectionIdKey;
 
 use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::scrape_export::ScrapeExport;
 use crate::settings::{self, NAME, Settings};
-use crate::snapshot::{self, Parts};
 use crate::tracker::{Rules, State, Tracker};
 use crate::worker::Worker;
+
+/// What the blocks of a snapshot are.
+const KINDS: Kinds = Kinds {
+    torrents: [2, 3],
+    clock: Some(4),
+};
+
+/// The block that holds the key of connection ids.
+const CONNECTION_ID_KEY: u8 = 1;
 
 /// `aquatic-udp`.
 pub struct UdpDaemon {
     state: Arc<State>,
     clock: Clock,
+    connection_id_key: ConnectionIdKey,
     counters: Arc<[Counters]>,
-    clients: Vec<Arc<ClientCounts>>,
+    clients: Clients,
     kernel_drops: KernelDrops,
-    housekeeping: Chore<Housekeeping>,
+    housekeeping: Housekeeping,
     /// Used by the main thread alone.
     export: Mutex<Option<ScrapeExport>>,
-    status: String,
+    listening: String,
 }
 
 impl Daemon for UdpDaemon {
@@ -85,47 +95,51 @@ impl Daemon for UdpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let parts = Parts {
-            rules: rules(&settings),
-            limits: Limits::new(
-                settings.limits.max_torrents,
-                settings.limits.max_peers_per_torrent,
-                settings.limits.max_peers_per_ip,
-            ),
-            hash_key: HashKey::new(secret()?),
-            connection_id_key: ConnectionIdKey::from_bytes(secret()?),
-            access_list: start.access_list,
-        };
-        let (state, clock) = start.snapshot.restore_or(
-            |reader| snapshot::read(parts.clone(), reader),
-            || (parts.clone().build(), Clock::start()),
+        let rules = rules(&settings);
+        let limits = Limits::new(
+            settings.limits.max_torrents,
+            settings.limits.max_peers_per_torrent,
+            settings.limits.max_peers_per_ip,
+        );
+        let hash_key = HashKey::new(secret()?);
+        let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
+        let (swarms, clock) = snapshot::restore(
+            start.snapshot,
+            &KINDS,
+            rules.peer_lifetime_seconds,
+            || Families::new(hash_key, limits),
+            |block| read_key(block, &mut connection_id_key),
         )?;
+        let state = Arc::new(State {
+            swarms,
+            access_list: start.access_list,
+            rules,
+        });
 
-        let status = status(&sockets);
-        log::info!("{status}");
+        let addresses = sockets.iter().flatten().map(|bound| bound.address);
+        let listening = tracker::listening("udp", addresses, sockets.len());
+        log::info!("{listening}");
         let now = Instant::now();
-        let mut housekeeping = Housekeeping::new(settings.cleaning_interval);
-        // The list may have changed while the tracker was away.
-        housekeeping.hurry();
         let mut daemon = Self {
-            state: Arc::new(state),
+            state,
             clock,
+            connection_id_key,
             counters: sockets.iter().map(|_| Counters::default()).collect(),
-            clients: Vec::new(),
+            clients: Clients::new(settings.count_peer_clients, settings.count_peer_id_prefixes),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot watch for datagrams that the kernel drops")?,
-            housekeeping: Chore::new(housekeeping),
+            housekeeping: Housekeeping::new(settings.cleaning_interval),
             export: Mutex::new(
                 settings
                     .scrape_export
                     .clone()
                     .map(|export| ScrapeExport::new(export, now)),
             ),
-            status,
+            listening,
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
             let sockets = sockets.into_iter().map(|bound| bound.socket).collect();
-            daemon.start_worker(number, sockets, &settings, start.workers)?;
+            daemon.start_worker(number, sockets, start.workers)?;
         }
         Ok(Arc::new(daemon))
     }
@@ -135,35 +149,27 @@ impl Daemon for UdpDaemon {
         if let Some(export) = &mut *export {
             export.run_if_due(&self.state, now);
         }
-        self.housekeeping.tick(now, |housekeeping| {
-            let list = self.state.access_list.current();
-            let seconds = self.clock.at(now).monotonic_seconds;
-            housekeeping.step(&self.state.swarms, seconds, |hash| list.allows(hash))
-        })
+        self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
     fn access_list_changed(&self) {
-        self.housekeeping.change(Housekeeping::hurry);
+        self.housekeeping.hurry();
     }
 
-    fn figures(&self, figures: &mut Figures) {
-        let swarms = &self.state.swarms;
-        add_swarm_figures(&swarms.totals(), swarms.usage.retired(), figures);
-        self.housekeeping.add_figures(figures);
-        counters::add_figures(&self.counters, self.kernel_drops.total(), figures);
-        clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
+    fn figures(&self, metrics: &mut Figures) {
+        tracker::add_swarm_metrics(&self.state.swarms, metrics);
+        self.housekeeping.add_metrics(metrics);
+        counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
+        self.clients.add_metrics(metrics);
     }
 
     fn status(&self) -> String {
-        format!(
-            "{}; {} torrents",
-            self.status,
-            self.state.swarms.usage.live()
-        )
+        tracker::status(&self.listening, &self.state.swarms)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        snapshot::write(&self.state, &self.clock, out)
+        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)?;
+        out.write_block(CONNECTION_ID_KEY, &self.connection_id_key.to_bytes())
     }
 }
 
@@ -172,21 +178,14 @@ impl UdpDaemon {
         &mut self,
         number: usize,
         sockets: Vec<UdpSocket>,
-        settings: &Settings,
         workers: &mut aquatic_service::workers::Workers,
     ) -> anyhow::Result<()> {
-        let clients = settings.count_peer_clients || settings.count_peer_id_prefixes;
-        let clients = clients.then(|| {
-            Arc::new(ClientCounts::new(
-                settings.count_peer_clients,
-                settings.count_peer_id_prefixes,
-            ))
-        });
-        self.clients.extend(clients.clone());
-
-        let seed = u64::from_ne_bytes(secret()?);
-        let random = fastrand::Rng::with_seed(seed);
-        let tracker = Tracker::new(self.state.clone(), random, clients);
+        let tracker = Tracker::new(
+            self.state.clone(),
+            self.connection_id_key.clone(),
+            tracker::random()?,
+            self.clients.add_worker(),
+        );
         let counters = self.counters.clone();
         let (worker, waker) = Worker::new(sockets, tracker, self.clock, counters, number)?;
         let wake = move || {
@@ -220,19 +219,14 @@ fn rules(settings: &Settings) -> Rules {
     }
 }
 
-/// Where the daemon listens, for `systemctl status`.
-fn status(sockets: &[Vec<BoundUdp>]) -> String {
-    let mut addresses: Vec<String> = sockets
-        .iter()
-        .flatten()
-        .map(|bound| format!("udp://{}", bound.address))
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    let plural = if sockets.len() == 1 { "" } else { "s" };
-    format!(
-        "Serving {} with {} worker{plural}",
-        addresses.join(", "),
-        sockets.len()
-    )
+/// Reads the key of connection ids from its block.
+fn read_key(block: Block<'_>, key: &mut ConnectionIdKey) -> Result<(), ReadError> {
+    if block.kind == CONNECTION_ID_KEY {
+        let bytes = block.payload.try_into().map_err(|_| {
+            let length = block.payload.len();
+            ReadError::damaged(format!("a key of {length} bytes, not 16"))
+        })?;
+        *key = ConnectionIdKey::from_bytes(bytes);
+    }
+    Ok(())
 }

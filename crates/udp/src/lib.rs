@@ -7,7 +7,7 @@
 //!   and what it means.
 //! * `worker`: the event loop, on sockets of its own.
 //! * [`tracker`]: what is answered; no socket in sight.
-//! * `scrape_export`, `snapshot`: beside the requests.
+//! * `scrape_export`: beside the requests.
 //! * `counters`: what is told on the metrics page.
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,6 @@ mod daemon;
 pub mod limits;
 mod scrape_export;
 pub mod settings;
-mod snapshot;
 pub mod tracker;
 mod worker;
 

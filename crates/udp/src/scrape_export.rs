@@ -116,8 +116,7 @@ mod tests {
 
     use aquatic_bittorrent::AnnounceEvent;
     use aquatic_service::access_list::{AccessList, Handle};
-    use aquatic_swarm::{Announce, HashKey, Limits};
-    use aquatic_udp_protocol::ConnectionIdKey;
+    use aquatic_swarm::{Announce, Families, HashKey, Limits};
 
     use super::*;
     use crate::tracker::Rules;
@@ -130,13 +129,11 @@ mod tests {
             peer_lifetime_seconds: 1,
             connection_lifetime_seconds: 1,
         };
-        State::new(
+        State {
+            swarms: Families::new(HashKey::new([1; 16]), Limits::default()),
+            access_list: Arc::new(Handle::new(AccessList::Off)),
             rules,
-            Limits::default(),
-            HashKey::new([1; 16]),
-            ConnectionIdKey::from_bytes([1; 16]),
-            Arc::new(Handle::new(AccessList::Off)),
-        )
+        }
     }
 
     fn announce<const S: usize, const N: usize>(swarm: &Swarm<S, S, N>, torrent: u8, seeder: bool) {

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use aquatic_datagrams::Datagram;
-use aquatic_service::access_list;
 use aquatic_service::clock::Now;
-use aquatic_service::metrics::clients::ClientCounts;
-use aquatic_swarm::{Families, HashKey, Limits};
+use aquatic_swarm::Families;
+use aquatic_tracker::ClientCounts;
+pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
     AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, Request, RequestError,
     RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, write_connect, write_error,
@@ -18,20 +18,11 @@ use arrayvec::ArrayVec;
 mod outcome;
 mod waiting;
 
-pub use outcome::{Outcome, RequestKind, Unserved};
+pub use outcome::Outcome;
 use waiting::{Waiting, announce_all};
 
 /// What one tracker's workers share.
-pub struct State {
-    /// Torrents and their peers.
-    pub swarms: Families,
-    /// By which connection ids are made and checked.
-    pub connection_id_key: ConnectionIdKey,
-    /// Torrents that are served.
-    pub access_list: Arc<access_list::Handle>,
-    /// How requests are answered.
-    pub rules: Rules,
-}
+pub type State = aquatic_tracker::State<Families, Rules>;
 
 /// How requests are answered.
 #[derive(Debug, Clone, Copy)]
@@ -65,38 +56,24 @@ pub type Outcomes = [Option<Outcome>; GROUP];
 /// Answers datagrams, for one worker.
 pub struct Tracker {
     state: Arc<State>,
+    connection_id_key: ConnectionIdKey,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
 }
 
-impl State {
-    /// A tracker without torrents.
-    pub fn new(
-        rules: Rules,
-        limits: Limits,
-        hash_key: HashKey,
-        connection_id_key: ConnectionIdKey,
-        access_list: Arc<access_list::Handle>,
-    ) -> Self {
-        Self {
-            swarms: Families::new(hash_key, limits),
-            connection_id_key,
-            access_list,
-            rules,
-        }
-    }
-}
-
 impl Tracker {
-    /// Answers from `state`; `random` chooses peers. Counts client software in
+    /// Answers from `state` those who have a connection id that was made by
+    /// `connection_id_key`; `random` chooses peers. Counts client software in
     /// `clients` if there is one.
     pub fn new(
         state: Arc<State>,
+        connection_id_key: ConnectionIdKey,
         random: fastrand::Rng,
         clients: Option<Arc<ClientCounts>>,
     ) -> Self {
         Self {
             state,
+            connection_id_key,
             random,
             clients,
         }
@@ -160,14 +137,14 @@ impl Tracker {
     fn begin(&self, now: Now, datagram: &mut Datagram<'_>) -> Begun {
         let source = datagram.source;
         if source.port() == 0 {
-            let outcome = Outcome::silence(RequestKind::Other, Unserved::SourcePortZero);
+            let outcome = Outcome::silence(RequestKind::Other, RejectReason::SourcePortZero);
             return Begun::Answered(outcome);
         }
         let address = source.ip().to_canonical();
         // A reply that did not fit would be a mistake in the settings' check;
         // it must not take the worker down.
         self.answer(now, address, datagram.bytes, datagram.reply)
-            .unwrap_or(Begun::Answered(Outcome::TOO_LARGE))
+            .unwrap_or(Begun::Answered(Outcome::TOO_LONG))
     }
 
     #[inline]
@@ -183,10 +160,10 @@ impl Tracker {
                 if self.is_connected(now, address, request.connection_id) {
                     return self.prepare(now, address, &request, reply);
                 }
-                Outcome::silence(RequestKind::Announce, Unserved::BadConnectionId)
+                Outcome::silence(RequestKind::Announce, RejectReason::BadConnectionId)
             }
             Ok(Request::Connect(request)) => {
-                let key = &self.state.connection_id_key;
+                let key = &self.connection_id_key;
                 let id = key.connection_id(now.epoch_seconds, address);
                 let length = write_connect(reply, request.transaction_id, id)?;
                 Outcome::served(RequestKind::Connect, length)
@@ -195,7 +172,7 @@ impl Tracker {
                 if self.is_connected(now, address, request.connection_id) {
                     self.scrape(address, &request, reply)?
                 } else {
-                    Outcome::silence(RequestKind::Scrape, Unserved::BadConnectionId)
+                    Outcome::silence(RequestKind::Scrape, RejectReason::BadConnectionId)
                 }
             }
             Err(error) => self.refuse_malformed(now, address, error, reply)?,
@@ -207,7 +184,7 @@ impl Tracker {
     /// id: otherwise replies could be sent to addresses that never asked.
     #[inline]
     fn is_connected(&self, now: Now, address: IpAddr, id: ConnectionId) -> bool {
-        self.state.connection_id_key.is_valid(
+        self.connection_id_key.is_valid(
             id,
             now.epoch_seconds,
             address,
@@ -224,14 +201,7 @@ impl Tracker {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
-        let refusal = if request.port == 0 {
-            Some(Unserved::PortZero)
-        } else if !self.state.access_list.allows(&request.info_hash) {
-            Some(Unserved::Forbidden)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
+        if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
             let id = request.transaction_id;
             let outcome = Outcome::refuse(RequestKind::Announce, reason, id, reply)?;
             return Ok(Begun::Answered(outcome));
@@ -257,8 +227,7 @@ impl Tracker {
         })
     }
 
-    /// Answers for the first torrents if there are too many. A forbidden
-    /// torrent is as an unknown one, unless no other was asked for.
+    /// Answers for the first torrents if there are too many.
     fn scrape(
         &self,
         address: IpAddr,
@@ -267,25 +236,14 @@ impl Tracker {
     ) -> Result<Outcome, BufferTooSmall> {
         let transaction_id = request.transaction_id;
         let max = self.state.rules.max_scrape_torrents;
-        let list = &self.state.access_list;
-        if request
-            .info_hashes()
-            .take(max)
-            .all(|hash| !list.allows(&hash))
-        {
-            let (kind, reason) = (RequestKind::Scrape, Unserved::Forbidden);
-            return Outcome::refuse(kind, reason, transaction_id, reply);
+        let first = || request.info_hashes().take(max);
+        if let Err(reason) = self.state.check_scrape(first()) {
+            return Outcome::refuse(RequestKind::Scrape, reason, transaction_id, reply);
         }
 
         let mut writer = ScrapeWriter::new(reply, transaction_id)?;
-        for info_hash in request.info_hashes().take(max) {
-            let scraped = if !list.allows(&info_hash) {
-                aquatic_swarm::Scraped::default()
-            } else if address.is_ipv4() {
-                self.state.swarms.ipv4.lock(&info_hash).scrape()
-            } else {
-                self.state.swarms.ipv6.lock(&info_hash).scrape()
-            };
+        for info_hash in first() {
+            let scraped = self.state.scrape(address, &info_hash);
             writer.append(TorrentStatistics {
                 seeders: scraped.seeders,
                 completed: scraped.completed,
@@ -310,7 +268,10 @@ impl Tracker {
             fault,
         } = error
         else {
-            return Ok(Outcome::silence(RequestKind::Other, Unserved::Malformed));
+            return Ok(Outcome::silence(
+                RequestKind::Other,
+                RejectReason::Malformed,
+            ));
         };
         let kind = match fault {
             RequestFault::AnnounceTooShort => RequestKind::Announce,
@@ -320,11 +281,11 @@ impl Tracker {
             RequestFault::UnknownAction(_) => RequestKind::Other,
         };
         if !self.is_connected(now, address, connection_id) {
-            return Ok(Outcome::silence(kind, Unserved::BadConnectionId));
+            return Ok(Outcome::silence(kind, RejectReason::BadConnectionId));
         }
         let length = write_error(reply, transaction_id, &fault.to_string())?;
         Ok(Outcome {
-            unserved: Some(Unserved::Malformed),
+            rejected: Some(RejectReason::Malformed),
             ..Outcome::served(kind, length)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::counters::Counters;
 use crate::limits;
-use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, Tracker};
+use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, RejectReason, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
@@ -176,6 +176,9 @@ fn answer(
         for (datagram, outcome) in group.iter().zip(&outcomes) {
             if let Some(outcome) = outcome {
                 counters.count(datagram.source.ip(), datagram.bytes.len(), outcome);
+                if outcome.rejected == Some(RejectReason::ReplyTooLong) {
+                    tell_of_mistake();
+                }
             }
         }
         drop(group);
@@ -185,4 +188,17 @@ fn answer(
             }
         }
     }
+}
+
+/// No settings allow a reply that does not fit, so the tracker is wrong.
+#[cold]
+fn tell_of_mistake() {
+    static TOLD: Once = Once::new();
+
+    TOLD.call_once(|| {
+        log::error!(
+            "a reply was longer than {MAX_REPLY_LENGTH} bytes and not sent, which is a mistake in \
+             this tracker; further ones are counted (said once)"
+        );
+    });
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Invalid, ProcessSettings};
-use aquatic_service::metrics::clients::{self, ClientCounts};
-use aquatic_service::metrics::{Figures, add_swarm_figures};
+use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
 use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
 use aquatic_stream::{Plan, Renewal, Running, config};
-use aquatic_swarm::{HashKey, Housekeeping, Swarms as _};
+use aquatic_swarm::{HashKey, Housekeeping};
+use aquatic_tracker::{self as tracker, Clients};
 
 use crate::config::Config;
 use crate::connection::Ws;
@@ -28,11 +28,11 @@ pub struct WsDaemon {
     state: Arc<State>,
     clock: Clock,
     counters: Arc<[Counters]>,
-    clients: Vec<Arc<ClientCounts>>,
+    clients: Clients,
     running: Running,
     certificate: Option<Arc<tls::Handle>>,
     housekeeping: Chore<Housekeeping>,
-    status: String,
+    listening: String,
 }
 
 impl Daemon for WsDaemon {
@@ -124,10 +124,11 @@ impl Daemon for WsDaemon {
 
         let state = Arc::new(state);
         let scheme = if tls.is_some() { "wss" } else { "ws" };
-        let status = config::status(scheme, &sockets);
+        let addresses = sockets.iter().flatten().map(|bound| bound.address);
+        let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
-        let counts = settings.count_peer_clients || settings.count_peer_id_prefixes;
-        let mut clients = Vec::new();
+        let mut clients =
+            Clients::with_peers(settings.count_peer_clients, settings.count_peer_id_prefixes);
         let mut inboxes = None;
         let plan = Plan {
             name: "ws",
@@ -138,17 +139,9 @@ impl Daemon for WsDaemon {
             workers: start.workers,
         };
         let running = aquatic_stream::start(plan, |number, bells| {
-            let client_counts = counts.then(|| {
-                Arc::new(ClientCounts::with_peers(
-                    settings.count_peer_clients,
-                    settings.count_peer_id_prefixes,
-                ))
-            });
-            clients.extend(client_counts.clone());
             let inboxes = inboxes.get_or_insert_with(|| office::inboxes(bells));
-            let random = fastrand::Rng::with_seed(u64::from_ne_bytes(secret()?));
             Ok(Ws::new(
-                Tracker::new(state.clone(), random, client_counts),
+                Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 Office::new(number, inboxes.clone(), counters.clone()),
                 clock,
                 settings.messages.clone(),
@@ -157,7 +150,7 @@ impl Daemon for WsDaemon {
                 number,
             ))
         })?;
-        log::info!("{status}");
+        log::info!("{listening}");
 
         Ok(Arc::new(Self {
             state,
@@ -167,7 +160,7 @@ impl Daemon for WsDaemon {
             running,
             certificate,
             housekeeping: Chore::new(Housekeeping::new(settings.cleaning_interval)),
-            status,
+            listening,
         }))
     }
 
@@ -187,20 +180,18 @@ impl Daemon for WsDaemon {
     }
 
     fn figures(&self, figures: &mut Figures) {
-        let swarms = &self.state.swarms;
-        add_swarm_figures(&swarms.totals(), swarms.usage().retired(), figures);
+        tracker::add_swarm_metrics(&self.state.swarms, figures);
         self.housekeeping.add_figures(figures);
         counters::add_figures(&self.counters, figures);
         self.running.add_figures(figures);
         if let Some(certificate) = &self.certificate {
             certificate.add_figures(figures);
         }
-        clients::add_figures(self.clients.iter().map(AsRef::as_ref), figures);
+        self.clients.add_metrics(figures);
     }
 
     fn status(&self) -> String {
-        let live = self.state.swarms.usage().live();
-        format!("{}; {live} torrents", self.status)
+        tracker::status(&self.listening, &self.state.swarms)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

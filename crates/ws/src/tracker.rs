@@ -8,8 +8,8 @@ use std::sync::Arc;
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
-use aquatic_service::metrics::clients::ClientCounts;
 use aquatic_swarm::{self as swarm, HashKey, Scraped, WebSwarms};
+use aquatic_tracker::ClientCounts;
 use aquatic_ws_protocol::{
     Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, Refused, RelayedAnswer,
     RelayedOffer, Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,

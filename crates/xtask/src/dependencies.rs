@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_service",
             "aquatic_stream",
             "aquatic_swarm",
+            "aquatic_tracker",
         ],
     ),
     ("aquatic_http_protocol", &["aquatic_bittorrent"]),
@@ -55,12 +56,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_system_tests", &[TEST_HARNESS]),
     ("aquatic_test_harness", &[]),
     (
+        "aquatic_tracker",
+        &["aquatic_bittorrent", "aquatic_service", "aquatic_swarm"],
+    ),
+    (
         "aquatic_udp",
         &[
             "aquatic_bittorrent",
             "aquatic_datagrams",
             "aquatic_service",
             "aquatic_swarm",
+            "aquatic_tracker",
             "aquatic_udp_protocol",
         ],
     ),
@@ -72,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_service",
             "aquatic_stream",
             "aquatic_swarm",
+            "aquatic_tracker",
             "aquatic_ws_protocol",
         ],
     ),

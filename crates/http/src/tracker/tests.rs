@@ -1,7 +1,8 @@
 //! What is answered, without sockets.
 
 use aquatic_http_protocol::Reading;
-use aquatic_service::access_list::{AccessList, InfoHashSet};
+use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_swarm::{HashKey, Limits};
 
 use super::*;
 
@@ -19,12 +20,11 @@ const RULES: Rules = Rules {
 };
 
 fn fixture_with(limits: Limits, list: AccessList) -> Fixture {
-    let state = State::new(
-        RULES,
-        limits,
-        HashKey::new([1; 16]),
-        Arc::new(access_list::Handle::new(list)),
-    );
+    let state = State {
+        swarms: Families::new(HashKey::new([1; 16]), limits),
+        access_list: Arc::new(Handle::new(list)),
+        rules: RULES,
+    };
     let random = fastrand::Rng::with_seed(1);
     Fixture {
         tracker: Tracker::new(Arc::new(state), random, None),
@@ -80,7 +80,7 @@ impl Fixture {
     }
 }
 
-fn refused(reason: Unserved) -> Option<Unserved> {
+fn refused(reason: RejectReason) -> Option<RejectReason> {
     Some(reason)
 }
 
@@ -213,30 +213,30 @@ fn says_why_it_refuses() {
         (
             "/announce".to_owned(),
             RequestKind::Announce,
-            Unserved::Malformed,
+            RejectReason::Malformed,
             "info_hash is missing",
         ),
         (
             format!("/announce?{hash_and_id}&port=0"),
             RequestKind::Announce,
-            Unserved::PortZero,
+            RejectReason::PortZero,
             "port must not be 0",
         ),
         (
             "/scrape?foo".to_owned(),
             RequestKind::Scrape,
-            Unserved::FullScrape,
+            RejectReason::FullScrape,
             "full scrapes are not served: info_hash is missing",
         ),
         (
             "/scrape?info_hash=a".to_owned(),
             RequestKind::Scrape,
-            Unserved::Malformed,
+            RejectReason::Malformed,
             "info_hash has 1 bytes instead of 20",
         ),
     ] {
         let (outcome, body) = fixture.get("192.0.2.1", &target);
-        assert_eq!(outcome, Outcome::unserved(kind, reason), "{target}");
+        assert_eq!(outcome, Outcome::rejected(kind, reason), "{target}");
         let length = message.len();
         assert_eq!(body, format!("d14:failure reason{length}:{message}e"));
     }
@@ -249,19 +249,19 @@ fn other_paths_and_methods_are_refused() {
     let mut start = |request: &str| {
         let (outcome, out) = fixture.reply("192.0.2.1", request);
         let text = String::from_utf8(out).unwrap();
-        (outcome.unserved, text.lines().next().unwrap().to_owned())
+        (outcome.rejected, text.lines().next().unwrap().to_owned())
     };
     assert_eq!(
         start("GET /favicon.ico"),
         (
-            refused(Unserved::UnknownPath),
+            refused(RejectReason::UnknownPath),
             "HTTP/1.1 404 Not Found".to_owned()
         )
     );
     assert_eq!(
         start("POST /announce"),
         (
-            refused(Unserved::OtherMethod),
+            refused(RejectReason::OtherMethod),
             "HTTP/1.1 405 Method Not Allowed".to_owned()
         )
     );
@@ -294,7 +294,7 @@ fn the_access_list_is_for_announce_and_scrape() {
     let announce = format!("/announce?{other}&peer_id=-XX1234-abcdefghijkl&port=1");
     for target in [announce, format!("/scrape?{other}")] {
         let (outcome, body) = fixture.get("192.0.2.1", &target);
-        assert_eq!(outcome.unserved, refused(Unserved::Forbidden));
+        assert_eq!(outcome.rejected, refused(RejectReason::Forbidden));
         assert_eq!(body, failure);
     }
     // Beside one that is allowed, it is as an unknown one.
@@ -323,13 +323,16 @@ fn limits_are_said() {
         let target = format!("/announce?info_hash={hash}&peer_id=-XX1234-abcdefghijkl&port=256");
         let (outcome, body) = fixture.get(source, &target);
         assert!(body.ends_with("8:retry ini30ee"), "{body}");
-        outcome.unserved
+        outcome.rejected
     };
     assert_eq!(
         refusal("192.0.2.2", "a"),
-        refused(Unserved::MaxPeersPerTorrent)
+        refused(RejectReason::MaxPeersPerTorrent)
     );
-    assert_eq!(refusal("192.0.2.1", "c"), refused(Unserved::MaxTorrents));
+    assert_eq!(
+        refusal("192.0.2.1", "c"),
+        refused(RejectReason::MaxTorrents)
+    );
     // Who is there already is never refused.
     fixture.announce("192.0.2.1", 'a', 1, "");
 }
@@ -349,7 +352,7 @@ fn a_wrong_url_is_answered_with_the_right_one() {
             body,
             "d14:failure reason49:wrong URL: this tracker has tracker.test/announcee"
         );
-        let expected = Outcome::unserved(RequestKind::Announce, Unserved::WrongUrl);
+        let expected = Outcome::rejected(RequestKind::Announce, RejectReason::WrongUrl);
         assert_eq!(outcome, expected);
     }
     let (outcome, body) = fixture.get("192.0.2.1", "https://other.test:8443/KEY/scrape");

@@ -43,6 +43,25 @@ fn peers_and_downloads_survive_a_restart() {
     tracker.await_metric("peers", &[("family", "ipv6")], 1.0);
 }
 
+/// Its clock stands in the future, and does not say which boot it was.
+#[test]
+fn snapshots_of_version_1_are_read() {
+    let mut place = new_place(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    let snapshot = include_bytes!("../snapshots/version-1.snapshot");
+    place.setup.write("snapshot", snapshot);
+    let tracker = place.start();
+    let body = tracker.client().announce('a', 4, "&left=0");
+    let counts = "d8:completei1e10:downloadedi7e";
+    assert!(body.starts_with(counts), "{body}");
+    assert!(body.contains("10:incompletei1e"), "{body}");
+    // Seeders are not sent other seeders.
+    let peer = "5:peers6:\\x7f\\x00\\x00\\x03\\x03\\xeae";
+    assert!(body.ends_with(peer), "{body}");
+    assert_eq!(tracker.metric("peers", &[("family", "ipv6")]), 1.0);
+    assert_eq!(tracker.metric("retired_torrents", &[]), 1.0);
+}
+
 #[test]
 fn peers_outlive_a_clock_that_is_set() {
     let mut place = new_place(PLAIN);

@@ -16,7 +16,7 @@ use aquatic_soak::network::Network;
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_stream::simulation::Setup;
-use aquatic_swarm::{HashKey, Limits, Swarms};
+use aquatic_swarm::{Families, HashKey, Limits, Swarms};
 
 /// Connections of clients that behave, at most.
 const MOST_KEPT: usize = 50;
@@ -285,12 +285,11 @@ fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let rules = simulation::state(settings, [0; 16]).rules;
     let key = HashKey::new([3; 16]);
     counted(|| {
-        Arc::new(State::new(
+        Arc::new(State {
+            swarms: Families::new(key, Limits::default()),
+            access_list: list.handle.clone(),
             rules,
-            Limits::default(),
-            key,
-            list.handle.clone(),
-        ))
+        })
     })
 }
 

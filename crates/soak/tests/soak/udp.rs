@@ -12,10 +12,10 @@ use aquatic_soak::model::Model;
 use aquatic_soak::month::{self, World};
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
-use aquatic_swarm::{HashKey, Limits, Swarm, Swarms, TorrentWalk};
+use aquatic_swarm::{Families, HashKey, Limits, Swarm, Swarms, TorrentWalk};
 
 use aquatic_udp::MAX_REPLY_LENGTH;
-use aquatic_udp::tracker::{Datagram, GROUP, Group, Outcome, Rules, State, Tracker, Unserved};
+use aquatic_udp::tracker::{Datagram, GROUP, Group, Outcome, RejectReason, Rules, State, Tracker};
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
     ScrapeRequest, TransactionId, UrlData,
@@ -75,7 +75,7 @@ fn udp() {
     assert!(run.answered > plan.seconds() / 4);
 }
 
-fn new_state(key: ConnectionIdKey, lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
+fn new_state(lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
     let rules = Rules {
         max_response_peers: MAX_PEERS,
         max_scrape_torrents: 70,
@@ -89,23 +89,25 @@ fn new_state(key: ConnectionIdKey, lifetime: u16, limit: Option<usize>, list: &L
         max_peers_per_ip: None,
     };
     let hash_key = HashKey::new([3; 16]);
-    Arc::new(State::new(
+    Arc::new(State {
+        swarms: Families::new(hash_key, limits),
+        access_list: list.handle.clone(),
         rules,
-        limits,
-        hash_key,
-        key,
-        list.handle.clone(),
-    ))
+    })
+}
+
+fn new_tracker(state: &Arc<State>, random: fastrand::Rng) -> Tracker {
+    let key = ConnectionIdKey::from_bytes([7; 16]);
+    Tracker::new(state.clone(), key, random, None)
 }
 
 impl Run {
     fn new(plan: &Plan) -> Self {
         let world = World::new(plan);
-        let key = ConnectionIdKey::from_bytes([7; 16]);
-        let state = counted(|| new_state(key, LIFETIMES[1], None, &world.list));
+        let state = counted(|| new_state(LIFETIMES[1], None, &world.list));
         Self {
             world,
-            tracker: Tracker::new(state.clone(), plan.random(1), None),
+            tracker: new_tracker(&state, plan.random(1)),
             state,
             models: [Model::new(CLEANING_INTERVAL), Model::new(CLEANING_INTERVAL)],
             replies: vec![[0; MAX_REPLY_LENGTH]; GROUP],
@@ -270,9 +272,9 @@ impl Run {
         self.answered += u64::from(outcome.reply_length.is_some());
         match (what, response) {
             (What::Damaged, _) => (),
-            (_, Some(Response::Error(_))) => match outcome.unserved {
-                Some(Unserved::Forbidden) => assert!(self.world.list.forbids(torrent)),
-                Some(Unserved::MaxTorrents) => {
+            (_, Some(Response::Error(_))) => match outcome.rejected {
+                Some(RejectReason::Forbidden) => assert!(self.world.list.forbids(torrent)),
+                Some(RejectReason::MaxTorrents) => {
                     // Others of the group may have taken their torrents along since.
                     let live = self.state.swarms.usage.live();
                     assert!(live + GROUP >= MAX_TORRENTS, "{live}");
@@ -385,7 +387,6 @@ impl month::Tracker for Run {
         let now = calendar.now().monotonic_seconds;
         let swarms = &self.state.swarms;
         let saved = (life::save(&swarms.ipv4, now), life::save(&swarms.ipv6, now));
-        let key = ConnectionIdKey::from_bytes(self.state.connection_id_key.to_bytes());
         calendar.leap(away);
 
         let lifetime = random.choice(LIFETIMES).unwrap();
@@ -394,8 +395,8 @@ impl month::Tracker for Run {
         let now = calendar.now().monotonic_seconds;
         let random = random.fork();
         counted(|| {
-            self.state = new_state(key, lifetime, limit, list);
-            self.tracker = Tracker::new(self.state.clone(), random, None);
+            self.state = new_state(lifetime, limit, list);
+            self.tracker = new_tracker(&self.state, random);
             let swarms = &self.state.swarms;
             life::load(&swarms.ipv4, &saved.0, now, lifetime, with_peers);
             life::load(&swarms.ipv6, &saved.1, now, lifetime, with_peers);

@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_swarm::{HashKey, Limits};
 use aquatic_udp_protocol::{AddressFamily, Peers, Response, TransactionId, UrlData};
 
 use super::*;
@@ -37,15 +38,14 @@ impl Fixture {
             peer_lifetime_seconds: 1_200,
             connection_lifetime_seconds: 120,
         };
-        let state = State::new(
+        let state = Arc::new(State {
+            swarms: Families::new(HashKey::new([1; 16]), limits),
+            access_list: Arc::new(Handle::new(list)),
             rules,
-            limits,
-            HashKey::new([1; 16]),
-            ConnectionIdKey::from_bytes([2; 16]),
-            Arc::new(Handle::new(list)),
-        );
+        });
+        let key = ConnectionIdKey::from_bytes([2; 16]);
         Self {
-            tracker: Tracker::new(Arc::new(state), fastrand::Rng::with_seed(3), None),
+            tracker: Tracker::new(state, key, fastrand::Rng::with_seed(3), None),
             reply: [0; MAX_REPLY_LENGTH],
         }
     }
@@ -120,13 +120,37 @@ fn scrape(connection_id: ConnectionId, info_hashes: &[InfoHash]) -> Vec<u8> {
 }
 
 #[test]
+fn a_reply_that_does_not_fit_is_our_own_mistake() {
+    let mut fixture = Fixture::new(Limits::default());
+    let source = "10.0.0.1:5";
+    let id = fixture.connection_id(source);
+    for request in [
+        announce(id, ALLOWED, 6881),
+        announce(id, FORBIDDEN, 6881),
+        scrape(id, &[ALLOWED]),
+    ] {
+        let mut reply = [0; 15];
+        let mut group = Group::new();
+        group.push(Datagram {
+            source: source.parse().unwrap(),
+            local: None,
+            bytes: &request,
+            reply: &mut reply,
+        });
+        let outcome = fixture.tracker.handle_group(NOW, &mut group)[0].unwrap();
+        assert_eq!(outcome.rejected, Some(RejectReason::ReplyTooLong));
+        assert_eq!(outcome.reply_length, None);
+    }
+}
+
+#[test]
 fn peers_find_each_other_within_their_family() {
     let mut fixture = Fixture::new(Limits::default());
     for (first, second) in [("10.0.0.1:5", "10.0.0.2:5"), ("[fd00::1]:5", "[fd00::2]:5")] {
         let id = fixture.connection_id(first);
         let (outcome, _) = fixture.ask(first, &announce(id, ALLOWED, 6881));
         assert_eq!(outcome.kind, RequestKind::Announce);
-        assert_eq!(outcome.unserved, None);
+        assert_eq!(outcome.rejected, None);
 
         let id = fixture.connection_id(second);
         let (_, response) = fixture.ask(second, &announce(id, ALLOWED, 6882));
@@ -149,7 +173,7 @@ fn mapped_addresses_are_ipv4() {
     let id = fixture.connection_id("10.0.0.1:5");
     let request = announce(id, ALLOWED, 1);
     let outcome = fixture.handle(NOW, "[::ffff:10.0.0.1]:5", &request);
-    assert_eq!(outcome.unserved, None);
+    assert_eq!(outcome.rejected, None);
     assert_eq!(fixture.tracker.state.swarms.ipv4.totals().peers, 1);
     assert_eq!(fixture.tracker.state.swarms.ipv6.totals().peers, 0);
 }
@@ -160,9 +184,9 @@ fn nobody_is_answered_without_a_valid_connection_id() {
     let id = fixture.connection_id("10.0.0.1:5");
     let silent = |outcome: Outcome| {
         assert_eq!(outcome.reply_length, None);
-        outcome.unserved
+        outcome.rejected
     };
-    let bad = Some(Unserved::BadConnectionId);
+    let bad = Some(RejectReason::BadConnectionId);
     let requests = [
         announce(id, ALLOWED, 1),
         scrape(id, &[ALLOWED]),
@@ -182,7 +206,7 @@ fn nobody_is_answered_without_a_valid_connection_id() {
     }
     let connect = scrape(id, &[]);
     let zero = fixture.handle(NOW, "10.0.0.1:0", &connect);
-    assert_eq!(silent(zero), Some(Unserved::SourcePortZero));
+    assert_eq!(silent(zero), Some(RejectReason::SourcePortZero));
     let garbage = fixture.handle(NOW, "10.0.0.1:5", b"GET / HTTP/1.1\r\n");
     assert!(silent(garbage).is_some());
 }
@@ -199,25 +223,28 @@ fn refusals_say_why() {
     let mut refused = |request: Vec<u8>| {
         let (outcome, response) = fixture.ask(source, &request);
         match response {
-            Some(Response::Error(error)) => (outcome.unserved.unwrap(), error.message.to_vec()),
+            Some(Response::Error(error)) => (outcome.rejected.unwrap(), error.message.to_vec()),
             other => panic!("{other:?}"),
         }
     };
     let (reason, message) = refused(announce(id, ALLOWED, 0));
-    assert_eq!(reason, Unserved::PortZero);
+    assert_eq!(reason, RejectReason::PortZero);
     assert_eq!(message, b"port must not be 0");
-    assert_eq!(refused(announce(id, FORBIDDEN, 1)).0, Unserved::Forbidden);
-    assert_eq!(refused(scrape(id, &[FORBIDDEN])).0, Unserved::Forbidden);
-    assert_eq!(refused(scrape(id, &[])).0, Unserved::Malformed);
+    assert_eq!(
+        refused(announce(id, FORBIDDEN, 1)).0,
+        RejectReason::Forbidden
+    );
+    assert_eq!(refused(scrape(id, &[FORBIDDEN])).0, RejectReason::Forbidden);
+    assert_eq!(refused(scrape(id, &[])).0, RejectReason::Malformed);
 
     fixture.handle(NOW, source, &announce(id, ALLOWED, 1));
     let mut reason = |info_hash, port| {
         let request = announce(id, info_hash, port);
-        fixture.handle(NOW, source, &request).unserved
+        fixture.handle(NOW, source, &request).rejected
     };
     let other = InfoHash([0x22; 20]);
-    assert_eq!(reason(other, 1), Some(Unserved::MaxTorrents));
-    assert_eq!(reason(ALLOWED, 2), Some(Unserved::MaxPeersPerTorrent));
+    assert_eq!(reason(other, 1), Some(RejectReason::MaxTorrents));
+    assert_eq!(reason(ALLOWED, 2), Some(RejectReason::MaxPeersPerTorrent));
     assert_eq!(reason(ALLOWED, 1), None);
 }
 

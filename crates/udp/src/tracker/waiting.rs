@@ -85,7 +85,7 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
         |number, announce, shard| {
             let reply = &mut *group[number].reply;
             let outcome = announce.finish(shard, interval_seconds, random, reply);
-            outcomes[number] = Some(outcome.unwrap_or(Outcome::TOO_LARGE));
+            outcomes[number] = Some(outcome.unwrap_or(Outcome::TOO_LONG));
         },
     );
 }

@@ -134,6 +134,33 @@ fn download_counts_of_torrents_without_peers_outlive_a_restart() {
     assert_eq!((counts.completed, counts.seeders), (1, 0));
 }
 
+/// One as 1.0.0 wrote it, whose clock stands in the future.
+#[test]
+fn snapshots_of_version_1_are_read() {
+    let place = place();
+    let snapshot = include_bytes!("../snapshots/version-1.snapshot");
+    place.setup.write(FILE, snapshot);
+    let tracker = place.start();
+    let (first, second) = ([b'a'; 20], [b'b'; 20]);
+    let counts = |seeders, completed, leechers| Counts {
+        seeders,
+        completed,
+        leechers,
+    };
+    let mut client = tracker.client();
+    let found = client.scrape(&[first, second]);
+    assert_eq!(found, [counts(1, 7, 1), counts(0, 3, 0)]);
+    let announce = Announce::leecher(first, 1004);
+    let ports = |client: &mut crate::wire::Client| {
+        let peers = client.announce(&announce).peers;
+        peers.iter().map(|peer| peer.port()).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&mut client), [1001, 1002]);
+    let mut client = tracker.client_ipv6();
+    assert_eq!(ports(&mut client), [1003]);
+    assert_eq!(client.scrape(&[first]), [counts(0, 1, 2)]);
+}
+
 #[test]
 fn snapshots_are_written_while_the_tracker_runs() {
     let mut place = place();

@@ -49,6 +49,37 @@ fn downloads_survive_a_restart_and_peers_do_not() {
 }
 
 #[test]
+fn snapshots_of_version_1_are_read() {
+    let mut place = new_place(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    let snapshot = include_bytes!("../snapshots/version-1.snapshot");
+    place.setup.write("snapshot", snapshot);
+    let tracker = place.start();
+    let mut client = tracker.client();
+    for (torrent, downloaded) in [('a', 7), ('b', 3)] {
+        let scrape = json!({"action": "scrape", "info_hash": name(torrent)});
+        let files = &client.ask(&scrape)["files"];
+        let expected = json!({"complete": 0, "incomplete": 0, "downloaded": downloaded});
+        assert_eq!(files[name(torrent)], expected);
+    }
+}
+
+#[test]
+fn a_snapshot_obeys_the_access_list_of_the_next_start() {
+    let mut place = new_place(PLAIN);
+    place.set_path("snapshot.path", "snapshot");
+    // Nothing goes because of its age.
+    place.set("cleaning.torrent_cleaning_interval", "3600");
+    let snapshot = include_bytes!("../snapshots/version-1.snapshot");
+    place.setup.write("snapshot", snapshot);
+    place.setup.write("list", "61".repeat(20));
+    place.set("access_list.mode", "\"allow\"");
+    place.set_path("access_list.path", "list");
+    let tracker = place.start();
+    tracker.await_metric("retired_torrents", &[], 1.0);
+}
+
+#[test]
 fn silent_peers_are_forgotten() {
     let settings = [
         ("cleaning.torrent_cleaning_interval", "1"),

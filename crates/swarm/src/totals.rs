@@ -1,4 +1,4 @@
-//! What a tracker holds.
+//! What swarms hold.
 
 /// What all torrents of a tracker, or of one of its address families, come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,18 +3,25 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::metrics::Figures;
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
+use aquatic_service::metrics::Figures;
 
 /// The most names that are told apart; peer ids can be made up at will, and
 /// what comes beyond counts as "other".
 const MAX_NAMES: usize = 1_000;
 
+/// What is counted, and the counts of all workers.
+pub struct Clients {
+    by_client: bool,
+    by_prefix: bool,
+    with_peers: bool,
+    workers: Vec<Arc<ClientCounts>>,
+}
+
 /// Counts of one worker.
-#[derive(Default)]
 pub struct ClientCounts {
     clients: Option<Mutex<Tally<Option<Client>>>>,
     prefixes: Option<Mutex<Tally<PeerIdPrefix>>>,
@@ -28,25 +35,89 @@ struct Tally<T> {
     other: u64,
 }
 
-impl ClientCounts {
-    /// Counts by client software and version, by the start of the peer id, or
-    /// both.
+impl Clients {
+    /// Counts announces by client software and version, by the start of the peer
+    /// id, by both or by none.
     pub fn new(by_client: bool, by_prefix: bool) -> Self {
         Self {
-            clients: by_client.then(Mutex::default),
-            prefixes: by_prefix.then(Mutex::default),
-            peers: None,
+            by_client,
+            by_prefix,
+            with_peers: false,
+            workers: Vec::new(),
         }
     }
 
-    /// As [`new`](Self::new); with `by_client`, peers are counted, too.
+    /// As [`new`](Self::new), for a daemon that knows when peers go: with
+    /// `by_client`, those that are there are counted, too.
     pub fn with_peers(by_client: bool, by_prefix: bool) -> Self {
         Self {
-            peers: by_client.then(Mutex::default),
+            with_peers: by_client,
             ..Self::new(by_client, by_prefix)
         }
     }
 
+    /// What a further worker counts with, if there is something to count.
+    pub fn add_worker(&mut self) -> Option<Arc<ClientCounts>> {
+        if !self.by_client && !self.by_prefix {
+            return None;
+        }
+        let counts = Arc::new(ClientCounts {
+            clients: self.by_client.then(Mutex::default),
+            prefixes: self.by_prefix.then(Mutex::default),
+            peers: self.with_peers.then(Mutex::default),
+        });
+        self.workers.push(Arc::clone(&counts));
+        Some(counts)
+    }
+
+    /// Adds the counts of all workers.
+    pub fn add_metrics(&self, metrics: &mut Figures) {
+        let mut clients = BTreeMap::<String, u64>::new();
+        let mut prefixes = BTreeMap::<String, u64>::new();
+        let mut peers = BTreeMap::<String, u64>::new();
+        let name = |client: &Option<Client>| match client {
+            Some(client) => client.to_string(),
+            None => "unknown".to_owned(),
+        };
+        for worker in &self.workers {
+            if let Some(tally) = &worker.clients {
+                locked(tally).add_to(&mut clients, name);
+            }
+            if let Some(tally) = &worker.peers {
+                locked(tally).add_to(&mut peers, name);
+            }
+            if let Some(tally) = &worker.prefixes {
+                locked(tally).add_to(&mut prefixes, ToString::to_string);
+            }
+        }
+        for (client, count) in clients {
+            metrics.counter(
+                "client_announces_total",
+                "Announces, by the client software that the peer id names",
+                &[("client", &client)],
+                count,
+            );
+        }
+        for (client, count) in peers {
+            metrics.gauge(
+                "client_peers",
+                "Peers of open connections, by the client software that the peer id names",
+                &[("client", &client)],
+                count,
+            );
+        }
+        for (prefix, count) in prefixes {
+            metrics.counter(
+                "peer_id_prefix_announces_total",
+                "Announces, by the first bytes of the peer id",
+                &[("prefix", &prefix)],
+                count,
+            );
+        }
+    }
+}
+
+impl ClientCounts {
     /// Counts a peer that has come.
     pub fn peer_came(&self, peer_id: &PeerId) {
         if let Some(peers) = &self.peers {
@@ -70,52 +141,6 @@ impl ClientCounts {
         if let Some(prefixes) = &self.prefixes {
             locked(prefixes).add(peer_id_prefix(peer_id));
         }
-    }
-}
-
-/// Adds the counts of all workers.
-pub fn add_figures<'a>(workers: impl IntoIterator<Item = &'a ClientCounts>, figures: &mut Figures) {
-    let mut clients = BTreeMap::<String, u64>::new();
-    let mut prefixes = BTreeMap::<String, u64>::new();
-    let mut peers = BTreeMap::<String, u64>::new();
-    let name = |client: &Option<Client>| match client {
-        Some(client) => client.to_string(),
-        None => "unknown".to_owned(),
-    };
-    for worker in workers {
-        if let Some(tally) = &worker.clients {
-            locked(tally).add_to(&mut clients, name);
-        }
-        if let Some(tally) = &worker.peers {
-            locked(tally).add_to(&mut peers, name);
-        }
-        if let Some(tally) = &worker.prefixes {
-            locked(tally).add_to(&mut prefixes, ToString::to_string);
-        }
-    }
-    for (client, count) in clients {
-        figures.counter(
-            "client_announces_total",
-            "Announces, by the client software that the peer id names",
-            &[("client", &client)],
-            count,
-        );
-    }
-    for (client, count) in peers {
-        figures.gauge(
-            "client_peers",
-            "Peers of open connections, by the client software that the peer id names",
-            &[("client", &client)],
-            count,
-        );
-    }
-    for (prefix, count) in prefixes {
-        figures.counter(
-            "peer_id_prefix_announces_total",
-            "Announces, by the first bytes of the peer id",
-            &[("prefix", &prefix)],
-            count,
-        );
     }
 }
 
@@ -160,7 +185,7 @@ impl<T> Default for Tally<T> {
     }
 }
 
-fn locked<T>(tally: &Mutex<Tally<T>>) -> std::sync::MutexGuard<'_, Tally<T>> {
+fn locked<T>(tally: &Mutex<Tally<T>>) -> MutexGuard<'_, Tally<T>> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -174,39 +199,48 @@ mod tests {
         PeerId(bytes)
     }
 
+    fn text(clients: &Clients) -> String {
+        let mut metrics = Figures::new("aquatic-test");
+        clients.add_metrics(&mut metrics);
+        metrics.to_prometheus()
+    }
+
     #[test]
     fn counts_over_all_workers() {
-        let workers = [
-            ClientCounts::new(true, false),
-            ClientCounts::new(true, true),
-        ];
-        for worker in &workers {
+        let mut clients = Clients::new(true, true);
+        for _ in 0..2 {
+            let worker = clients.add_worker().unwrap();
             worker.count(&peer_id(b"-TR4060-"));
+            worker.peer_came(&peer_id(b"-TR4060-"));
         }
-        let mut figures = Figures::new("aquatic-udp");
-        add_figures(&workers, &mut figures);
-        let text = figures.to_prometheus();
-        let line = r#"aquatic_udp_client_announces_total{client="Transmission 4.0.6"} 2"#;
+        let text = text(&clients);
+        let line = r#"aquatic_test_client_announces_total{client="Transmission 4.0.6"} 2"#;
         assert!(text.contains(line), "{text}");
-        let line = r#"aquatic_udp_peer_id_prefix_announces_total{prefix="-TR4060-"} 1"#;
+        let line = r#"aquatic_test_peer_id_prefix_announces_total{prefix="-TR4060-"} 2"#;
         assert!(text.contains(line), "{text}");
+        assert!(!text.contains("client_peers"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_counted_that_nobody_wants_to_know() {
+        assert!(Clients::new(false, false).add_worker().is_none());
+        assert!(Clients::with_peers(false, false).add_worker().is_none());
     }
 
     #[test]
     fn peers_come_and_go() {
-        let counts = ClientCounts::with_peers(true, false);
+        let mut clients = Clients::with_peers(true, false);
+        let counts = clients.add_worker().unwrap();
         for _ in 0..3 {
             counts.peer_came(&peer_id(b"-WW0208-"));
         }
         counts.peer_came(&peer_id(b"-TR4060-"));
         counts.peer_went(&peer_id(b"-TR4060-"));
         counts.peer_went(&peer_id(b"-WW0208-"));
-        let mut figures = Figures::new("aquatic-ws");
-        add_figures([&counts], &mut figures);
-        let text = figures.to_prometheus();
+        let text = text(&clients);
         let lines: Vec<&str> = text
             .lines()
-            .filter(|line| line.starts_with("aquatic_ws_client_peers{"))
+            .filter(|line| line.starts_with("aquatic_test_client_peers{"))
             .collect();
         assert_eq!(lines.len(), 1, "{text}");
         assert!(
@@ -217,13 +251,12 @@ mod tests {
 
     #[test]
     fn invented_names_are_bounded() {
-        let counts = ClientCounts::new(false, true);
+        let mut clients = Clients::new(false, true);
+        let counts = clients.add_worker().unwrap();
         for number in 0..MAX_NAMES + 500 {
             counts.count(&peer_id(format!("{number:08}").as_bytes()));
         }
-        let mut figures = Figures::new("aquatic-udp");
-        add_figures([&counts], &mut figures);
-        let text = figures.to_prometheus();
+        let text = text(&clients);
         assert!(text.contains(r#"{prefix="other"} 500"#), "{text}");
         assert_eq!(
             text.lines().filter(|line| line.ends_with("} 1")).count(),

@@ -1,54 +1,49 @@
-//! Figures about swarms.
+//! Metrics about swarms.
 
-use aquatic_bittorrent::SwarmTotals;
-
-use crate::metrics::Figures;
+use aquatic_service::metrics::Figures;
+use aquatic_swarm::Swarms;
 
 /// Adds what each swarm of a tracker holds, by its name (`ipv4`, `ipv6`, or
 /// `all` where the families are together), and how many torrents are kept
 /// without peers.
-pub fn add_swarm_figures(
-    swarms: &[(&'static str, SwarmTotals)],
-    retired: usize,
-    figures: &mut Figures,
-) {
-    for (family, totals) in swarms {
-        let labels = [("family", *family)];
-        figures.gauge(
+pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Figures) {
+    for (family, totals) in swarms.totals() {
+        let labels = [("family", family)];
+        metrics.gauge(
             "torrents",
             "Torrents that have peers",
             &labels,
             totals.torrents as u64,
         );
-        figures.gauge(
+        metrics.gauge(
             "peers",
             "Peers of all torrents",
             &labels,
             totals.peers as u64,
         );
-        figures.gauge(
+        metrics.gauge(
             "seeders",
             "Peers that have nothing left to download",
             &labels,
             totals.seeders as u64,
         );
-        figures.gauge(
+        metrics.gauge(
             "leechers",
             "Peers that are still downloading",
             &labels,
             (totals.peers - totals.seeders) as u64,
         );
-        figures.counter(
+        metrics.counter(
             "completed_total",
             "Downloads that were announced as completed",
             &labels,
             totals.downloads,
         );
     }
-    figures.gauge(
+    metrics.gauge(
         "retired_torrents",
         "Torrents without peers that are kept for their download counts",
         &[],
-        retired as u64,
+        swarms.usage().retired() as u64,
     );
 }

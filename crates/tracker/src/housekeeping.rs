@@ -1,0 +1,178 @@
+//! The periodic task of the main thread: forgetting peers and torrents.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aquatic_service::clock::Clock;
+use aquatic_service::metrics::Figures;
+use aquatic_swarm::Swarms;
+
+use crate::State;
+
+/// Forgets peers whose time has come, and torrents that are forbidden, in steps of
+/// bounded length.
+pub struct Housekeeping {
+    /// Used by the main thread alone.
+    inner: Mutex<Inner>,
+    longest_step_nanoseconds: AtomicU64,
+}
+
+struct Inner {
+    sweeps: aquatic_swarm::Housekeeping,
+    next_step: Instant,
+}
+
+impl Housekeeping {
+    /// Forgets a peer at most `interval` after its time has come. It begins with a
+    /// hurry: the access list may be another one than when the snapshot was written.
+    pub fn new(interval: Duration) -> Self {
+        let mut sweeps = aquatic_swarm::Housekeeping::new(interval);
+        sweeps.hurry();
+        Self {
+            inner: Mutex::new(Inner {
+                sweeps,
+                next_step: Instant::now(),
+            }),
+            longest_step_nanoseconds: AtomicU64::new(0),
+        }
+    }
+
+    /// Does a step if one is due; returns how long none is.
+    pub fn tick<S: Swarms, R>(&self, state: &State<S, R>, clock: &Clock, now: Instant) -> Duration {
+        let mut inner = self.locked();
+        if now >= inner.next_step {
+            let start = Instant::now();
+            let list = state.access_list.current();
+            let seconds = clock.at(now).monotonic_seconds;
+            let pause = inner
+                .sweeps
+                .step(&state.swarms, seconds, |hash| list.allows(hash));
+            inner.next_step = now + pause;
+            let nanoseconds = start.elapsed().as_nanos() as u64;
+            self.longest_step_nanoseconds
+                .fetch_max(nanoseconds, Relaxed);
+        }
+        inner.next_step.saturating_duration_since(Instant::now())
+    }
+
+    /// Forgets what has become forbidden within seconds, from the next tick on.
+    pub fn hurry(&self) {
+        let mut inner = self.locked();
+        inner.sweeps.hurry();
+        inner.next_step = Instant::now();
+    }
+
+    /// Adds how long a step took at most.
+    pub fn add_metrics(&self, metrics: &mut Figures) {
+        let longest_step = self.longest_step_nanoseconds.load(Relaxed);
+        metrics.gauge(
+            "longest_housekeeping_step_seconds",
+            "The longest time for which peers were forgotten in one go",
+            &[],
+            longest_step as f64 / 1e9,
+        );
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_swarm::{Announce, HashKey, Limits, Swarm, WebSwarms};
+
+    use super::*;
+
+    const TORRENTS: u32 = 10_000;
+
+    fn info_hash(torrent: u32) -> InfoHash {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&torrent.to_be_bytes());
+        InfoHash(bytes)
+    }
+
+    /// Torrents with a peer each.
+    fn state(list: AccessList) -> State<WebSwarms, ()> {
+        let state = State {
+            swarms: WebSwarms::new(HashKey::new([1; 16]), Limits::default(), false),
+            access_list: Arc::new(Handle::new(list)),
+            rules: (),
+        };
+        let swarm: &Swarm<28, 20, 1> = state.swarms.all().next().unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        for torrent in 0..TORRENTS {
+            let announce = Announce {
+                record: [1; 28],
+                is_seeder: false,
+                event: AnnounceEvent::None,
+                wanted: 0,
+                now: 0,
+                lifetime: 600,
+            };
+            let mut locked = swarm.lock(&info_hash(torrent));
+            locked.announce(&announce, &mut random).unwrap();
+        }
+        state
+    }
+
+    /// Forbids all torrents but the first.
+    fn list() -> AccessList {
+        let mut lines = Vec::new();
+        writeln!(lines, "{}", info_hash(0)).unwrap();
+        AccessList::Allow(InfoHashSet::parse(lines.as_slice()).unwrap())
+    }
+
+    /// Ticks until no step is urgent; returns how long that takes.
+    fn calm_down(housekeeping: &Housekeeping, state: &State<WebSwarms, ()>) -> Duration {
+        let clock = Clock::start();
+        let start = Instant::now();
+        let mut passed = Duration::ZERO;
+        while housekeeping.tick(state, &clock, start + passed) < Duration::from_millis(100) {
+            passed += Duration::from_millis(2);
+            assert!(passed < Duration::from_secs(60), "it has no end");
+        }
+        passed
+    }
+
+    #[test]
+    fn what_is_forbidden_goes_soon_after_a_start_and_after_a_reload() {
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let restored = state(list());
+        assert!(calm_down(&housekeeping, &restored) < Duration::from_secs(1));
+        assert_eq!(restored.swarms.usage().live(), 1);
+
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let state = state(AccessList::Deny(InfoHashSet::default()));
+        calm_down(&housekeeping, &state);
+        assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
+        state.access_list.exchange(list());
+        housekeeping.hurry();
+        assert!(calm_down(&housekeeping, &state) < Duration::from_secs(1));
+        assert_eq!(state.swarms.usage().live(), 1);
+    }
+
+    #[test]
+    fn steps_are_done_when_they_are_due() {
+        let state = state(AccessList::Off);
+        let clock = Clock::start();
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let now = Instant::now() + calm_down(&housekeeping, &state);
+        let has_stepped = |at| {
+            housekeeping.longest_step_nanoseconds.store(0, Relaxed);
+            housekeeping.tick(&state, &clock, at);
+            housekeeping.longest_step_nanoseconds.load(Relaxed) > 0
+        };
+        assert!(!has_stepped(now));
+        assert!(has_stepped(now + Duration::from_secs(2)));
+        assert!(!has_stepped(now));
+        housekeeping.hurry();
+        assert!(has_stepped(Instant::now()));
+    }
+}

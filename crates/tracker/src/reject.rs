@@ -1,0 +1,161 @@
+//! Why requests are rejected.
+
+use aquatic_swarm::Refused;
+use strum::{EnumCount, IntoStaticStr, VariantArray};
+
+/// Why a request was rejected, in any of the protocols. Not every protocol has
+/// every reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum RejectReason {
+    /// It is not HTTP, where a connection begins or a request is expected.
+    NotHttp,
+    /// It is TLS, which is not spoken.
+    Tls,
+    /// It is longer than is allowed, or has more headers.
+    TooLong,
+    /// It did not become complete in time.
+    TooSlow,
+    /// There is nothing at its path.
+    UnknownPath,
+    /// It looks like an announce or a scrape, at another path than these have.
+    WrongUrl,
+    /// It has another method than GET and HEAD.
+    OtherMethod,
+    /// A trusted proxy does not say for whom it speaks.
+    ProxyHeader,
+    /// Its client has as many connections as an address may have.
+    MaxConnectionsPerIp,
+    /// It asks for WebSocket in a way that cannot be.
+    Upgrade,
+    /// It comes from a page that may not use the tracker.
+    Origin,
+    /// It asks over HTTP for what there is only over WebSocket.
+    #[strum(serialize = "not_websocket")]
+    NotWebSocket,
+    /// A frame is not what the protocol allows.
+    Frame,
+    /// A message is no JSON.
+    NotJson,
+    /// A part of it is missing or makes no sense.
+    Malformed,
+    /// It asks for all torrents.
+    FullScrape,
+    /// Its connection id was never given to its address, or is too old (BEP 15).
+    BadConnectionId,
+    /// It came from port 0, to which nothing can be sent.
+    SourcePortZero,
+    /// It announces port 0, at which nobody can be reached.
+    PortZero,
+    /// The access list does not allow the torrent.
+    Forbidden,
+    /// The connection has announced the torrent with another peer id.
+    OtherPeerId,
+    /// It answers on a torrent that the connection has not announced, or not
+    /// with this peer id.
+    NotAnnounced,
+    /// It answers an offer that there is not, or not any more.
+    UnknownOffer,
+    /// It answers an offer too late.
+    ExpiredOffer,
+    /// It answers the offer of a peer that has left the torrent since.
+    OffererGone,
+    /// The tracker has as many torrents as it may.
+    MaxTorrents,
+    /// The torrent has as many peers as it may.
+    MaxPeersPerTorrent,
+    /// The client's address has as many peers as it may.
+    MaxPeersPerIp,
+    /// The connection has announced as many torrents as it may.
+    MaxTorrentsPerConnection,
+    /// The reply is longer than a reply may be, which is a mistake of the tracker.
+    ReplyTooLong,
+}
+
+impl RejectReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The label of metrics: the name in lower case, with `_` between words.
+    pub fn label(self) -> &'static str {
+        self.into()
+    }
+
+    /// What the client is told, unless it can be told in more detail what is wrong
+    /// with what it has sent.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotHttp => "the request is not complete",
+            Self::Tls => "TLS is not spoken here",
+            Self::TooLong => "request is too long",
+            Self::TooSlow => "the request did not arrive in time",
+            Self::UnknownPath => "there is nothing here; see /",
+            Self::WrongUrl => "wrong URL",
+            Self::OtherMethod => "only GET and HEAD are answered",
+            Self::ProxyHeader => "the proxy does not say who the client is",
+            Self::MaxConnectionsPerIp => "address has reached its maximum of connections",
+            Self::Upgrade => "request for WebSocket is malformed",
+            Self::Origin => "pages of this origin may not use the tracker",
+            Self::NotWebSocket => "this tracker is for WebTorrent: use ws:// or wss://",
+            Self::Frame => "the message is not complete",
+            Self::NotJson | Self::Malformed => "request is malformed",
+            Self::FullScrape => "scrapes of all torrents are not answered",
+            Self::BadConnectionId => "connection id is not valid",
+            Self::SourcePortZero | Self::PortZero => "port must not be 0",
+            Self::Forbidden => "torrent is not allowed on this tracker",
+            Self::OtherPeerId => {
+                "this connection has announced the torrent with another peer_id; stop that one first"
+            }
+            Self::NotAnnounced => "this connection has not announced the torrent with this peer_id",
+            Self::UnknownOffer => {
+                "there is no offer with this offer_id from to_peer_id that could be answered"
+            }
+            Self::ExpiredOffer => "the offer is too old to be answered",
+            Self::OffererGone => "the peer of to_peer_id has left the torrent",
+            Self::MaxTorrents => "tracker has reached its maximum of torrents",
+            Self::MaxPeersPerTorrent => "torrent has reached its maximum of peers",
+            Self::MaxPeersPerIp => "address has reached its maximum of peers",
+            Self::MaxTorrentsPerConnection => "connection has reached its maximum of torrents",
+            Self::ReplyTooLong => "the reply would be too long",
+        }
+    }
+}
+
+impl From<Refused> for RejectReason {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Torrents => Self::MaxTorrents,
+            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
+            Refused::PeersPerIp => Self::MaxPeersPerIp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Operators have these in their dashboards.
+    #[test]
+    fn labels_stay_as_they_are() {
+        let labels: Vec<_> = RejectReason::ALL.iter().map(|it| it.label()).collect();
+        let expected = "not_http tls too_long too_slow unknown_path wrong_url other_method \
+            proxy_header max_connections_per_ip upgrade origin not_websocket frame not_json \
+            malformed full_scrape bad_connection_id source_port_zero port_zero forbidden \
+            other_peer_id not_announced unknown_offer expired_offer offerer_gone max_torrents \
+            max_peers_per_torrent max_peers_per_ip max_torrents_per_connection \
+            reply_too_long";
+        assert_eq!(labels.join(" "), expected);
+    }
+
+    #[test]
+    fn a_cap_of_the_swarm_is_told_as_the_swarm_tells_it() {
+        for refused in [
+            Refused::Torrents,
+            Refused::PeersPerTorrent,
+            Refused::PeersPerIp,
+        ] {
+            assert_eq!(RejectReason::from(refused).text(), refused.to_string());
+        }
+    }
+}

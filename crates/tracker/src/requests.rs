@@ -1,0 +1,188 @@
+//! What requests ask for, what becomes of them, and how often.
+
+use std::net::IpAddr;
+
+use aquatic_service::metrics::{Counter, Figures};
+use strum::{EnumCount, IntoStaticStr};
+
+use crate::RejectReason;
+
+/// What a request asks for, in any of the protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum RequestKind {
+    /// A connection id (BEP 15).
+    Connect,
+    /// Peers of a torrent.
+    Announce,
+    /// To have the answer to an offer relayed (WebTorrent).
+    Answer,
+    /// Counts of torrents.
+    Scrape,
+    /// A page for people, or for programs that watch the tracker.
+    Page,
+    /// Nothing that is known.
+    Other,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it asked for.
+    pub kind: RequestKind,
+    /// Why it was not served, if it was not.
+    pub rejected: Option<RejectReason>,
+}
+
+/// Counts of the requests that one worker has handled.
+#[derive(Default)]
+pub struct RequestCounters {
+    /// Of IPv4 and of IPv6.
+    families: [FamilyCounters; 2],
+}
+
+#[derive(Default)]
+struct FamilyCounters {
+    requests: [Counter; RequestKind::COUNT],
+    rejected: [Counter; RejectReason::COUNT],
+}
+
+/// How a daemon tells its [`RequestCounters`] on the metrics page.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestMetrics {
+    /// What the protocol can ask for.
+    pub kinds: &'static [RequestKind],
+    /// Why requests are rejected in the protocol. What is not among them is told
+    /// when it has happened.
+    pub reasons: &'static [RejectReason],
+    /// What the requests are.
+    pub requests_help: &'static str,
+    /// What the rejected ones are.
+    pub rejected_help: &'static str,
+}
+
+/// The labels of the address families.
+pub const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
+
+impl RequestKind {
+    /// How many kinds there are.
+    pub const COUNT: usize = <Self as EnumCount>::COUNT;
+
+    /// The label of metrics.
+    pub fn label(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Outcome {
+    /// What was asked for was done.
+    #[inline]
+    pub const fn served(kind: RequestKind) -> Self {
+        Self {
+            kind,
+            rejected: None,
+        }
+    }
+
+    /// It was answered with an error, or with silence.
+    #[inline]
+    pub const fn rejected(kind: RequestKind, reason: RejectReason) -> Self {
+        Self {
+            kind,
+            rejected: Some(reason),
+        }
+    }
+}
+
+impl RequestCounters {
+    /// Counts one request. `source` is who sent it to us, a proxy if there is one.
+    #[inline]
+    pub fn count(&self, source: IpAddr, outcome: Outcome) {
+        let family = &self.families[usize::from(source.is_ipv6())];
+        family.requests[outcome.kind as usize].add(1);
+        if let Some(reason) = outcome.rejected {
+            family.rejected[reason as usize].add(1);
+        }
+    }
+}
+
+impl RequestMetrics {
+    /// Adds the counts of all workers.
+    pub fn add<'a>(
+        &self,
+        workers: impl Iterator<Item = &'a RequestCounters> + Clone,
+        metrics: &mut Figures,
+    ) {
+        let sum = |counter: &dyn Fn(&FamilyCounters) -> &Counter, family: usize| -> u64 {
+            workers
+                .clone()
+                .map(|worker| counter(&worker.families[family]).value())
+                .sum()
+        };
+        for (family, name) in FAMILIES.into_iter().enumerate() {
+            for kind in self.kinds {
+                metrics.counter(
+                    "requests_total",
+                    self.requests_help,
+                    &[("family", name), ("kind", kind.label())],
+                    sum(&|counters| &counters.requests[*kind as usize], family),
+                );
+            }
+            for reason in RejectReason::ALL {
+                let count = sum(&|counters| &counters.rejected[*reason as usize], family);
+                if count > 0 || self.reasons.contains(reason) {
+                    metrics.counter(
+                        "unserved_requests_total",
+                        self.rejected_help,
+                        &[("family", name), ("reason", reason.label())],
+                        count,
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    const METRICS: RequestMetrics = RequestMetrics {
+        kinds: &[RequestKind::Announce, RequestKind::Other],
+        reasons: &[RejectReason::PortZero],
+        requests_help: "Requests",
+        rejected_help: "Rejected requests",
+    };
+
+    #[test]
+    fn sums_up_all_workers() {
+        let workers = [RequestCounters::default(), RequestCounters::default()];
+        let served = Outcome::served(RequestKind::Announce);
+        workers[0].count(Ipv4Addr::LOCALHOST.into(), served);
+        workers[1].count(Ipv4Addr::LOCALHOST.into(), served);
+        let rejected = Outcome::rejected(RequestKind::Announce, RejectReason::PortZero);
+        workers[1].count(Ipv6Addr::LOCALHOST.into(), rejected);
+        // Nobody has thought of this one.
+        let rejected = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
+        workers[0].count(Ipv6Addr::LOCALHOST.into(), rejected);
+
+        let mut metrics = Figures::new("aquatic-test");
+        METRICS.add(workers.iter(), &mut metrics);
+        let text = metrics.to_prometheus();
+        let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"aquatic_test_requests_total{family="ipv4",kind="announce"} 2"#,
+                r#"aquatic_test_requests_total{family="ipv4",kind="other"} 0"#,
+                r#"aquatic_test_requests_total{family="ipv6",kind="announce"} 1"#,
+                r#"aquatic_test_requests_total{family="ipv6",kind="other"} 1"#,
+                r#"aquatic_test_unserved_requests_total{family="ipv4",reason="port_zero"} 0"#,
+                r#"aquatic_test_unserved_requests_total{family="ipv6",reason="too_slow"} 1"#,
+                r#"aquatic_test_unserved_requests_total{family="ipv6",reason="port_zero"} 1"#,
+            ]
+        );
+    }
+}

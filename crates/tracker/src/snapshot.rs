@@ -1,0 +1,289 @@
+//! What outlives a restart: the swarms, and the clock by which their peers grow old.
+//!
+//! A snapshot is a sequence of blocks, whose kinds each daemon has numbered in its own
+//! way ([`Kinds`]); blocks that only one of them has are its own.
+
+use std::io;
+
+use aquatic_service::clock::{Clock, Mark};
+use aquatic_service::snapshot::{Block, BlockReader, BlockWriter, ReadError, Source};
+use aquatic_swarm::Swarms;
+use aquatic_swarm::snapshot::Restored;
+
+/// The numbers of the kinds of blocks. A number is never used for something else.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds {
+    /// Torrents of IPv4, or of both families where they are together, and those of
+    /// IPv6.
+    pub torrents: [u8; 2],
+    /// Where the clock stood, before all others, as what they say depends on it;
+    /// `None` where nothing does.
+    pub clock: Option<u8>,
+}
+
+/// What was restored.
+struct Contents<S> {
+    swarms: S,
+    clock: Clock,
+    /// Peers that were left out, because a limit was reached.
+    refused: usize,
+}
+
+/// Writes what [`restore`] needs.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write(
+    swarms: &impl Swarms,
+    clock: &Clock,
+    kinds: &Kinds,
+    out: &mut BlockWriter<'_>,
+) -> io::Result<()> {
+    if let Some(kind) = kinds.clock {
+        out.write_block(kind, &clock.mark().to_bytes())?;
+    }
+    let seconds = || clock.now().monotonic_seconds;
+    for (number, kind) in kinds.torrents.into_iter().enumerate() {
+        swarms.save(number, seconds, |block| out.write_block(kind, block))?;
+    }
+    Ok(())
+}
+
+/// Fills swarms from the snapshot, if there is one that can be used; `empty` makes
+/// those that are filled. Returns them with a clock for their peers.
+///
+/// The clock goes on, so that neither what the system's clock was corrected by
+/// before nor how old the snapshot is has an effect. Peers keep the time that they
+/// had left, at most `lifetime_seconds`, because they could not announce while the
+/// tracker was away; if it was away for longer than that, only downloads are
+/// restored. Blocks of other kinds are given to `other`, which passes over those that
+/// it does not know, and may be called for a snapshot that turns out to be damaged
+/// later on.
+///
+/// # Errors
+///
+/// When there is a snapshot, but not one that may be set aside.
+pub fn restore<S: Swarms>(
+    source: &mut Source,
+    kinds: &Kinds,
+    lifetime_seconds: u16,
+    empty: impl Fn() -> S,
+    mut other: impl FnMut(Block<'_>) -> Result<(), ReadError>,
+) -> anyhow::Result<(S, Clock)> {
+    let restored =
+        source.restore(|reader| read(kinds, lifetime_seconds, empty(), reader, &mut other))?;
+    let Some(contents) = restored else {
+        return Ok((empty(), Clock::start()));
+    };
+    if contents.refused > 0 {
+        log::warn!(
+            "{} peers of the snapshot were left out, as the limits are lower now",
+            contents.refused
+        );
+    }
+    Ok((contents.swarms, contents.clock))
+}
+
+fn read<S: Swarms>(
+    kinds: &Kinds,
+    lifetime_seconds: u16,
+    swarms: S,
+    reader: &mut BlockReader<'_>,
+    other: &mut impl FnMut(Block<'_>) -> Result<(), ReadError>,
+) -> Result<Contents<S>, ReadError> {
+    let mut clock = Clock::start();
+    // Snapshots of 1.0.0 have no mark of the clock.
+    let mut age_seconds = u64::from(clock.now().epoch_seconds).saturating_sub(reader.taken_at());
+    let mut total = Restored::default();
+    while let Some(block) = reader.next_block()? {
+        let bytes = block.payload;
+        if kinds.clock == Some(block.kind) {
+            let mark = Mark::from_bytes(bytes)
+                .ok_or_else(|| ReadError::damaged(format!("a clock of {} bytes", bytes.len())))?;
+            (clock, age_seconds) = Clock::resume(&mark);
+            continue;
+        }
+        let is_kind = |kind: &u8| *kind == block.kind;
+        let Some(number) = kinds.torrents.iter().position(is_kind) else {
+            other(block)?;
+            continue;
+        };
+        let seconds = clock.now().monotonic_seconds;
+        let with_peers = age_seconds <= u64::from(lifetime_seconds);
+        total += swarms
+            .restore(number, bytes, seconds, lifetime_seconds, with_peers)
+            .map_err(|error| ReadError::damaged(error.to_string()))?;
+    }
+    Ok(Contents {
+        swarms,
+        clock,
+        refused: total.refused,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+    use aquatic_swarm::{Announce, Families, HashKey, Limits, WebSwarms};
+
+    use super::*;
+
+    const KINDS: Kinds = Kinds {
+        torrents: [7, 9],
+        clock: Some(3),
+    };
+    const LIFETIME_SECONDS: u16 = 600;
+    const DAEMON: &str = "aquatic-test";
+    /// Beyond what any clock says.
+    const FUTURE: u64 = 9_000_000_000;
+
+    fn families() -> Families {
+        Families::new(HashKey::new([1; 16]), Limits::default())
+    }
+
+    /// A seeder of a torrent of each family.
+    fn filled() -> Families {
+        fn announce<const S: usize>() -> Announce<S> {
+            Announce {
+                record: [5; S],
+                is_seeder: true,
+                event: AnnounceEvent::Completed,
+                wanted: 0,
+                now: 0,
+                lifetime: LIFETIME_SECONDS,
+            }
+        }
+        let families = families();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut ipv4 = families.ipv4.lock(&InfoHash([4; 20]));
+        ipv4.announce(&announce(), &mut random).unwrap();
+        drop(ipv4);
+        let mut ipv6 = families.ipv6.lock(&InfoHash([6; 20]));
+        ipv6.announce(&announce(), &mut random).unwrap();
+        drop(ipv6);
+        families
+    }
+
+    fn bytes(taken_at: u64, write: impl FnOnce(&mut BlockWriter<'_>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = BlockWriter::new(&mut bytes, DAEMON, taken_at).unwrap();
+        write(&mut writer);
+        writer.finish().unwrap();
+        bytes
+    }
+
+    fn torrents(writer: &mut BlockWriter<'_>) {
+        write(&filled(), &Clock::start(), &KINDS, writer).unwrap();
+    }
+
+    /// Reads a snapshot, and what is in blocks of other kinds.
+    fn read_all<S: Swarms>(
+        swarms: S,
+        kinds: &Kinds,
+        bytes: &[u8],
+    ) -> Result<(Contents<S>, Vec<u8>), ReadError> {
+        let mut input = bytes;
+        let mut reader = BlockReader::new(&mut input)?;
+        let mut others = Vec::new();
+        let contents = read(kinds, LIFETIME_SECONDS, swarms, &mut reader, &mut |block| {
+            others.push(block.kind);
+            Ok(())
+        })?;
+        Ok((contents, others))
+    }
+
+    fn peers(families: &Families) -> [usize; 2] {
+        [families.ipv4.totals().peers, families.ipv6.totals().peers]
+    }
+
+    #[test]
+    fn reads_what_was_written() {
+        let bytes = bytes(FUTURE, |writer| {
+            torrents(writer);
+            writer.write_block(200, b"of another kind").unwrap();
+        });
+        let (contents, others) = read_all(families(), &KINDS, &bytes).unwrap();
+        assert_eq!(others, [200]);
+        assert_eq!(contents.refused, 0);
+        assert_eq!(peers(&contents.swarms), [1, 1]);
+        let scraped = contents.swarms.ipv6.lock(&InfoHash([6; 20])).scrape();
+        assert_eq!((scraped.seeders, scraped.completed), (1, 1));
+    }
+
+    #[test]
+    fn peers_that_are_too_old_are_left_out_and_downloads_are_not() {
+        let is_empty = |bytes: &[u8]| {
+            let (contents, _) = read_all(families(), &KINDS, bytes).unwrap();
+            let scraped = contents.swarms.ipv4.lock(&InfoHash([4; 20])).scrape();
+            assert_eq!(scraped.completed, 1);
+            peers(&contents.swarms) == [0, 0]
+        };
+        // The clock tells how old it is, and not when it was begun.
+        assert!(!is_empty(&bytes(0, torrents)));
+        let long_ago = bytes(FUTURE, |writer| {
+            writer.write_block(3, &[0; 24]).unwrap();
+            let without_clock = Kinds {
+                clock: None,
+                ..KINDS
+            };
+            write(&filled(), &Clock::start(), &without_clock, writer).unwrap();
+        });
+        assert!(is_empty(&long_ago));
+
+        // Those of 1.0.0 have no clock.
+        let without_clock = |writer: &mut BlockWriter<'_>| {
+            let without_clock = Kinds {
+                clock: None,
+                ..KINDS
+            };
+            write(&filled(), &Clock::start(), &without_clock, writer).unwrap();
+        };
+        assert!(is_empty(&bytes(0, without_clock)));
+        assert!(!is_empty(&bytes(FUTURE, without_clock)));
+    }
+
+    #[test]
+    fn limits_are_obeyed() {
+        let limits = Limits {
+            max_torrents: std::num::NonZeroUsize::new(1),
+            ..Limits::default()
+        };
+        let lower = Families::new(HashKey::new([1; 16]), limits);
+        let (contents, _) = read_all(lower, &KINDS, &bytes(0, torrents)).unwrap();
+        assert_eq!(contents.refused, 1);
+    }
+
+    #[test]
+    fn a_family_that_is_not_kept_apart_any_more_is_passed_over() {
+        let web = |apart| WebSwarms::new(HashKey::new([1; 16]), Limits::default(), apart);
+        let downloads = |swarms: &WebSwarms| swarms.usage().retired();
+        let kinds = Kinds {
+            clock: None,
+            ..KINDS
+        };
+        // A torrent that was downloaded once.
+        let mut entry = [0; 32];
+        entry[20] = 1;
+        let bytes = bytes(FUTURE, |writer| {
+            writer.write_block(7, &entry).unwrap();
+            writer.write_block(9, &entry).unwrap();
+        });
+        for (apart, expected) in [(true, 2), (false, 1)] {
+            let (contents, others) = read_all(web(apart), &kinds, &bytes).unwrap();
+            assert_eq!(downloads(&contents.swarms), expected);
+            assert!(others.is_empty());
+        }
+    }
+
+    #[test]
+    fn blocks_that_make_no_sense_are_damage() {
+        for kind in [3, 7, 9] {
+            let bytes = bytes(FUTURE, |writer| writer.write_block(kind, &[1; 7]).unwrap());
+            let error = read_all(families(), &KINDS, &bytes)
+                .map(|_| ())
+                .unwrap_err();
+            assert!(matches!(error, ReadError::Damaged(_)), "{kind}: {error}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the workers of a tracker share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_service::{access_list, secret};
+use aquatic_swarm::{Scraped, Swarms};
+
+use crate::RejectReason;
+
+/// Torrents and peers, and the rules by which requests about them are answered.
+pub struct State<S, R> {
+    /// Torrents and their peers.
+    pub swarms: S,
+    /// Torrents that are served; exchanged by a reload.
+    pub access_list: Arc<access_list::Handle>,
+    /// What the configuration says about requests, as the protocol has them.
+    pub rules: R,
+}
+
+impl<S: Swarms, R> State<S, R> {
+    /// Whether a torrent may be announced.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    #[inline]
+    pub fn check_torrent(&self, info_hash: &InfoHash) -> Result<(), RejectReason> {
+        if self.access_list.allows(info_hash) {
+            Ok(())
+        } else {
+            Err(RejectReason::Forbidden)
+        }
+    }
+
+    /// Whether a torrent may be announced by a peer that others reach at `port`.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    #[inline]
+    pub fn check_announce(&self, info_hash: &InfoHash, port: u16) -> Result<(), RejectReason> {
+        if port == 0 {
+            return Err(RejectReason::PortZero);
+        }
+        self.check_torrent(info_hash)
+    }
+
+    /// Whether a scrape of these torrents is answered: if any of them is served.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check_scrape(
+        &self,
+        mut info_hashes: impl Iterator<Item = InfoHash>,
+    ) -> Result<(), RejectReason> {
+        if info_hashes.any(|info_hash| self.access_list.allows(&info_hash)) {
+            Ok(())
+        } else {
+            Err(RejectReason::Forbidden)
+        }
+    }
+
+    /// The counts of a torrent, as a client at `source` is told. A torrent that is
+    /// forbidden is as one that is unknown.
+    pub fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
+        if self.access_list.allows(info_hash) {
+            self.swarms.scrape(source, info_hash)
+        } else {
+            Scraped::default()
+        }
+    }
+}
+
+/// What a worker chooses peers by.
+///
+/// # Errors
+///
+/// When the system gives no random numbers.
+pub fn random() -> anyhow::Result<fastrand::Rng> {
+    Ok(fastrand::Rng::with_seed(u64::from_ne_bytes(secret()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use aquatic_bittorrent::AnnounceEvent;
+    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_swarm::{Announce, Families, HashKey, Limits};
+
+    use super::*;
+
+    const ALLOWED: InfoHash = InfoHash([0x11; 20]);
+    const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
+
+    fn state() -> State<Families, ()> {
+        let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
+        State {
+            swarms: Families::new(HashKey::new([1; 16]), Limits::default()),
+            access_list: Arc::new(Handle::new(AccessList::Deny(list))),
+            rules: (),
+        }
+    }
+
+    #[test]
+    fn announces_are_checked() {
+        let state = state();
+        assert_eq!(state.check_announce(&ALLOWED, 1), Ok(()));
+        let reason = |info_hash, port| state.check_announce(&info_hash, port).unwrap_err();
+        assert_eq!(reason(ALLOWED, 0), RejectReason::PortZero);
+        assert_eq!(reason(FORBIDDEN, 0), RejectReason::PortZero);
+        assert_eq!(reason(FORBIDDEN, 1), RejectReason::Forbidden);
+        assert_eq!(
+            state.check_torrent(&FORBIDDEN),
+            Err(RejectReason::Forbidden)
+        );
+    }
+
+    #[test]
+    fn a_forbidden_torrent_is_as_an_unknown_one_unless_no_other_was_asked_for() {
+        let state = state();
+        for info_hash in [ALLOWED, FORBIDDEN] {
+            let announce = Announce {
+                record: [1; 6],
+                is_seeder: true,
+                event: AnnounceEvent::None,
+                wanted: 0,
+                now: 0,
+                lifetime: 60,
+            };
+            let mut torrent = state.swarms.ipv4.lock(&info_hash);
+            let mut random = fastrand::Rng::with_seed(1);
+            torrent.announce(&announce, &mut random).unwrap();
+        }
+        let ipv4 = |info_hash| state.scrape(Ipv4Addr::LOCALHOST.into(), info_hash);
+        assert_eq!(ipv4(&ALLOWED).seeders, 1);
+        assert_eq!(ipv4(&FORBIDDEN), Scraped::default());
+        let ipv6 = state.scrape(Ipv6Addr::LOCALHOST.into(), &ALLOWED);
+        assert_eq!(ipv6, Scraped::default());
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        assert_eq!(state.scrape(mapped.into(), &ALLOWED).seeders, 1);
+
+        let both = [FORBIDDEN, ALLOWED];
+        assert_eq!(state.check_scrape(both.into_iter()), Ok(()));
+        let forbidden = Err(RejectReason::Forbidden);
+        assert_eq!(state.check_scrape([FORBIDDEN].into_iter()), forbidden);
+    }
+}

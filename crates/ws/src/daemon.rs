@@ -152,6 +152,9 @@ impl Daemon for WsDaemon {
         })?;
         log::info!("{listening}");
 
+        let mut housekeeping = Housekeeping::new(settings.cleaning_interval);
+        // The list may have changed while the tracker was away.
+        housekeeping.hurry();
         Ok(Arc::new(Self {
             state,
             clock,
@@ -159,7 +162,7 @@ impl Daemon for WsDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Chore::new(Housekeeping::new(settings.cleaning_interval)),
+            housekeeping: Chore::new(housekeeping),
             listening,
         }))
     }

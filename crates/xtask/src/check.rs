@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::requirements::has_program;
-use crate::{dependencies, generate, root, source, units};
+use crate::{dependencies, root, run_package, source, units};
 
 /// What a step has found.
 enum Finding {
@@ -44,7 +44,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "generated files",
-        run: || good(generate::run(true)),
+        run: || good(run_package("aquatic_generate", &["--check".into()])),
     },
     Step {
         name: "manual pages",

@@ -1,6 +1,5 @@
 //! `cargo xtask`: the tasks of this repository.
 //!
-//! * [`generate`]: files that are derived from the config structs.
 //! * [`mod@bench`]: what a tracker costs, next to the least that it could.
 //! * [`check`]: everything that can be said about the code without running it.
 //! * [`dist`]: packages for distributions.
@@ -14,12 +13,12 @@ mod check;
 mod dependencies;
 mod dist;
 mod fuzz;
-mod generate;
 mod requirements;
 mod source;
 mod test;
 mod units;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,11 +35,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Write the files that are derived from the config structs
-    Generate {
-        /// Write nothing, and fail when a file is not current
-        #[arg(long)]
-        check: bool,
-    },
+    Generate(Rest),
     /// Measure a daemon, next to the least that it could cost
     Bench(bench::Arguments),
     /// Format, lints, documentation, generated files, dependencies
@@ -54,9 +49,17 @@ enum Task {
     Test(test::Arguments),
 }
 
+/// The arguments of a task that is a program of its own, which knows them.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Generate { check } => generate::run(check),
+        Task::Generate(rest) => run_package("aquatic_generate", &rest.arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Check => check::run(),
         Task::Dist(distribution) => dist::run(&distribution),
@@ -70,6 +73,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Compiles a package, which takes longer than this one, and runs its program.
+///
+/// # Errors
+///
+/// It cannot be compiled, or fails.
+fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Result<()> {
+    let mut command = check::cargo_command();
+    command.args(["run", "--quiet", "--package", package, "--"]);
+    check::succeed(command.args(arguments))
 }
 
 /// The root of the repository.

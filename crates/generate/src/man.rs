@@ -183,7 +183,7 @@ const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";
 /// replaces.
 fn render(page: &Page) -> anyhow::Result<String> {
     let mut text =
-        String::from(".\\\" Made by `cargo xtask generate` of crates/xtask/src/generate/man/.\n");
+        String::from(".\\\" Made by `cargo xtask generate` of crates/generate/src/man/.\n");
     fill(page, page.template, &mut text)?;
     for (name, word) in page.words {
         text = text.replace(name, word);

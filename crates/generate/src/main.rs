@@ -1,8 +1,11 @@
-//! Files that are derived from the config structs, committed, and checked.
+//! `cargo xtask generate`: files that are derived from the config structs,
+//! committed, and checked.
 //!
 //! A config struct is walked once into a [`reference::Reference`]: its sections
 //! and keys with their documentation, types, ranges and defaults. Each kind of
 //! file is one function from that to a text. Units are made of templates.
+
+#![forbid(unsafe_code)]
 
 mod default_toml;
 mod man;
@@ -12,8 +15,10 @@ mod reference;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::Parser;
 
 use reference::Reference;
 
@@ -53,12 +58,12 @@ const TARGETS: &[Target] = &[
     },
     Target {
         file: "man/aquatic-access-list.5",
-        content: || man::access_list(include_str!("generate/man/pages/aquatic-access-list.5")),
+        content: || man::access_list(include_str!("man/pages/aquatic-access-list.5")),
     },
     Target {
         file: "man/aquatic-http-load-test.1",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-http-load-test.1");
+            let page = include_str!("man/pages/aquatic-http-load-test.1");
             man::load_test::<aquatic_load_test::http::HttpLoadTest, aquatic_load_test::http::Config>(
                 page,
             )
@@ -67,21 +72,21 @@ const TARGETS: &[Target] = &[
     Target {
         file: "man/aquatic-http.8",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-http.8");
+            let page = include_str!("man/pages/aquatic-http.8");
             man::daemon::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
         },
     },
     Target {
         file: "man/aquatic-http.toml.5",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-http.toml.5");
+            let page = include_str!("man/pages/aquatic-http.toml.5");
             man::configuration::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
         },
     },
     Target {
         file: "man/aquatic-udp-load-test.1",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-udp-load-test.1");
+            let page = include_str!("man/pages/aquatic-udp-load-test.1");
             man::load_test::<aquatic_load_test::udp::UdpLoadTest, aquatic_load_test::udp::Config>(
                 page,
             )
@@ -90,35 +95,35 @@ const TARGETS: &[Target] = &[
     Target {
         file: "man/aquatic-udp.8",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-udp.8");
+            let page = include_str!("man/pages/aquatic-udp.8");
             man::daemon::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
         },
     },
     Target {
         file: "man/aquatic-udp.toml.5",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-udp.toml.5");
+            let page = include_str!("man/pages/aquatic-udp.toml.5");
             man::configuration::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
         },
     },
     Target {
         file: "man/aquatic-ws-load-test.1",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-ws-load-test.1");
+            let page = include_str!("man/pages/aquatic-ws-load-test.1");
             man::load_test::<aquatic_load_test::ws::WsLoadTest, aquatic_load_test::ws::Config>(page)
         },
     },
     Target {
         file: "man/aquatic-ws.8",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-ws.8");
+            let page = include_str!("man/pages/aquatic-ws.8");
             man::daemon::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
         },
     },
     Target {
         file: "man/aquatic-ws.toml.5",
         content: || {
-            let page = include_str!("generate/man/pages/aquatic-ws.toml.5");
+            let page = include_str!("man/pages/aquatic-ws.toml.5");
             man::configuration::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
         },
     },
@@ -181,12 +186,31 @@ const TARGETS: &[Target] = &[
     },
 ];
 
+/// Write the files that are derived from the config structs
+#[derive(Parser)]
+#[command(name = "cargo xtask generate", bin_name = "cargo xtask generate")]
+struct Arguments {
+    /// Write nothing, and fail when a file is not current
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().check) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Writes all generated files; with `check`, only compares them.
 ///
 /// # Errors
 ///
 /// A file cannot be made, read or written, or, with `check`, is stale.
-pub(crate) fn run(check: bool) -> anyhow::Result<()> {
+fn run(check: bool) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for target in TARGETS {
         let path = root().join(target.file);

@@ -1,6 +1,6 @@
-//! `cargo xtask`: the tasks of this repository.
+//! `cargo xtask`: the tasks of this repository. It is compiled in seconds; tasks
+//! for which our own crates are needed are packages that it has cargo run.
 //!
-//! * [`mod@bench`]: what a tracker costs, next to the least that it could.
 //! * [`check`]: everything that can be said about the code without running it.
 //! * [`dist`]: packages for distributions.
 //! * [`fuzz`]: the fuzz targets, for some time each.
@@ -8,7 +8,6 @@
 
 #![forbid(unsafe_code)]
 
-mod bench;
 mod check;
 mod dependencies;
 mod dist;
@@ -37,7 +36,7 @@ enum Task {
     /// Write the files that are derived from the config structs
     Generate(Rest),
     /// Measure a daemon, next to the least that it could cost
-    Bench(bench::Arguments),
+    Bench(Rest),
     /// Format, lints, documentation, generated files, dependencies
     Check,
     /// Build packages
@@ -60,7 +59,7 @@ struct Rest {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Generate(rest) => run_package("aquatic_generate", &rest.arguments),
-        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Bench(rest) => run_package("aquatic_bench", &rest.arguments),
         Task::Check => check::run(),
         Task::Dist(distribution) => dist::run(&distribution),
         Task::Fuzz(arguments) => fuzz::run(&arguments),

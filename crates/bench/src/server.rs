@@ -33,9 +33,8 @@ impl Binaries {
 
 /// Builds these packages and the load tests.
 pub(super) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Binaries> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let packages = packages.iter().chain(&["aquatic_load_test"]);
-    let status = Command::new(cargo)
+    let status = crate::cargo_command()
         .args(["build", "--profile", profile])
         .args(packages.flat_map(|name| ["--package", name]))
         .status()

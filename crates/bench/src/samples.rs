@@ -87,7 +87,7 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::load;
+    use crate::load;
 
     #[test]
     fn the_median_is_in_the_middle() {

@@ -142,7 +142,7 @@ pub(super) fn pictured(rows: &[Row]) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::load;
+    use crate::load;
 
     #[test]
     fn rows_find_their_counterparts() {

@@ -172,7 +172,7 @@ pub(super) fn pictured(rows: &[Row]) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::load;
+    use crate::load;
 
     fn case(wire: Wire) -> Case {
         Case {

@@ -6,8 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 
 use super::machine::Machine;
-use super::{Arguments, document};
-use crate::check::cargo_command;
+use super::{Arguments, cargo_command, document};
 
 /// What `crates/swarm/benches/swarm.rs` reports: names and their figures.
 pub(super) struct Results(Vec<(String, Vec<f64>)>);

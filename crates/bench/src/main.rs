@@ -15,8 +15,7 @@
 //! * [`swarm`]: torrents and peers alone, in process.
 //! * [`document`]: the page that has them all.
 
-use anyhow::bail;
-use clap::ValueEnum as _;
+#![forbid(unsafe_code)]
 
 mod document;
 mod event_loops;
@@ -36,9 +35,16 @@ mod ws;
 mod ws_page;
 mod ws_row;
 
-/// The command line of `cargo xtask bench`.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Arguments {
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::bail;
+use clap::{Parser, ValueEnum as _};
+
+/// Measure a daemon, next to the least that it could cost
+#[derive(Debug, Clone, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Arguments {
     /// What to measure; everything if nothing is named
     #[arg(value_enum)]
     daemons: Vec<Daemon>,
@@ -94,8 +100,18 @@ struct Scale {
     cleaning_seconds: u32,
 }
 
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Measures, prints the table, and writes it when asked to.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.runs == 0 || arguments.seconds == 0 {
         bail!("--runs and --seconds must be above 0");
     }
@@ -178,4 +194,21 @@ fn run_ws(arguments: &Arguments) -> anyhow::Result<()> {
         ws_page::write(&results, arguments)?;
     }
     Ok(())
+}
+
+/// Cargo in the root of the repository, the one that runs this.
+fn cargo_command() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root());
+    command
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // From crates/bench.
+    root.pop();
+    root.pop();
+    root
 }

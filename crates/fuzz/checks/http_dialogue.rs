@@ -8,7 +8,7 @@ use std::time::Instant;
 use aquatic_http::config::Config;
 use aquatic_http::settings::Settings;
 use aquatic_http::simulation;
-use aquatic_http_protocol::Reading;
+use aquatic_http_protocol::{Framing, HeaderBuffer, Reading};
 use aquatic_service::clock::Clock;
 use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
 
@@ -114,9 +114,13 @@ impl Transport for Wire {
 /// There is one reply for each request, and for what is none, and then no more.
 fn check_replies(mut requests: &[u8], mut replies: &[u8]) {
     loop {
-        let (is_head, is_last, length) = match Reading::of(requests, None) {
+        let mut headers = HeaderBuffer::new();
+        let (is_head, is_last, length) = match Reading::of(requests, &mut headers) {
             Reading::Incomplete => break,
-            Reading::Complete { head, length } => (head.is_head, !head.keeps_alive, length),
+            Reading::Complete { head, length } => {
+                let framing = Framing::of(&head, true);
+                (framing.is_head, framing.closes, length)
+            }
             Reading::Fault(_) => (false, true, requests.len()),
         };
         replies = after_reply(replies, is_head, is_last);

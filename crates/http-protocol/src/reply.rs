@@ -6,86 +6,19 @@
 use std::net::IpAddr;
 
 use aquatic_bittorrent::InfoHash;
+use aquatic_http1::{Framing, Reply, Status};
 
-use crate::{Head, HttpFault, Version};
+use crate::bencode::{write_integer, write_text};
 
 mod peers;
-mod writer;
 
 pub use peers::Peers;
-use writer::Reply;
 
-/// How a reply is framed: what depends on the request and not on the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Framing {
-    /// Whether the body is left out, because only headers are wanted.
-    pub is_head: bool,
-    /// Whether the connection will be closed.
-    pub closes: bool,
-    /// Whether the client has to be told that the connection stays open.
-    pub says_keep_alive: bool,
-}
-
-impl Framing {
-    /// How to answer when nothing is known of the client, and nothing more
-    /// wanted.
-    pub const CLOSING: Self = Self {
-        is_head: false,
-        closes: true,
-        says_keep_alive: false,
-    };
-
-    /// How to answer a request over a connection that stays open if `stays`
-    /// and the client lets it.
-    #[inline]
-    #[must_use]
-    pub fn of(head: &Head<'_>, stays: bool) -> Self {
-        let closes = !(stays && head.keeps_alive);
-        Self {
-            is_head: head.is_head,
-            closes,
-            says_keep_alive: !closes && head.version == Version::Http10,
-        }
-    }
-}
-
-/// How a request was answered, of the codes of RFC 9110.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// 200: also when a tracker refuses, because clients read the reason then.
-    Ok,
-    /// 400: no HTTP.
-    BadRequest,
-    /// 404: no such path.
-    NotFound,
-    /// 405: neither GET nor HEAD.
-    MethodNotAllowed,
-    /// 408: the request did not become complete in time.
-    RequestTimeout,
-    /// 431: headers, or the whole request, beyond the bounds.
-    HeadersTooLarge,
-    /// 503: the tracker cannot answer now.
-    Unavailable,
-}
-
-/// Appends a page of plain text.
-pub fn write_text(out: &mut Vec<u8>, framing: Framing, status: Status, text: &str) {
-    let reply = Reply::begin(out, framing, status);
-    reply.out.extend_from_slice(text.as_bytes());
-    reply.finish();
-}
-
-/// Appends the answer to what is no request. The connection is to be closed.
-pub fn write_fault(out: &mut Vec<u8>, fault: HttpFault) {
-    let status = match fault {
-        HttpFault::NotHttp
-        | HttpFault::Tls
-        | HttpFault::Header
-        | HttpFault::Host
-        | HttpFault::Length => Status::BadRequest,
-        HttpFault::TooManyHeaders | HttpFault::TooLong => Status::HeadersTooLarge,
-    };
-    write_text(out, Framing::CLOSING, status, &format!("{fault}\n"));
+/// Begins a reply of a tracker, which has this status also when it refuses: clients
+/// read the reason then. The type is what they know.
+#[inline]
+fn begin(out: &mut Vec<u8>, framing: Framing) -> Reply<'_> {
+    Reply::begin(out, framing, Status::Ok, "Content-Type: text/plain\r\n")
 }
 
 /// When to ask again (BEP 31, "retry in").
@@ -100,15 +33,16 @@ pub enum RetryIn {
 /// Appends a refusal that clients show to their users (BEP 3, "failure
 /// reason").
 pub fn write_failure(out: &mut Vec<u8>, framing: Framing, reason: &str, retry_in: Option<RetryIn>) {
-    let mut reply = Reply::begin(out, framing, Status::Ok);
-    reply.out.extend_from_slice(b"d14:failure reason");
-    reply.text(reason.as_bytes());
+    let mut reply = begin(out, framing);
+    let body = reply.body();
+    body.extend_from_slice(b"d14:failure reason");
+    write_text(body, reason.as_bytes());
     match retry_in {
         None => {}
-        Some(RetryIn::Never) => reply.out.extend_from_slice(b"8:retry in5:never"),
-        Some(RetryIn::Minutes(minutes)) => reply.integer(b"8:retry in", minutes),
+        Some(RetryIn::Never) => body.extend_from_slice(b"8:retry in5:never"),
+        Some(RetryIn::Minutes(minutes)) => write_integer(body, b"8:retry in", minutes),
     }
-    reply.out.push(b'e');
+    body.push(b'e');
     reply.finish();
 }
 
@@ -137,25 +71,26 @@ impl AnnounceReply<'_> {
     /// Appends the reply.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>, framing: Framing) {
-        let mut reply = Reply::begin(out, framing, Status::Ok);
+        let mut reply = begin(out, framing);
+        let body = reply.body();
         // Sorted as bencode wants it.
-        reply.integer(b"d8:complete", self.seeders);
-        reply.integer(b"10:downloaded", self.completed);
+        write_integer(body, b"d8:complete", self.seeders);
+        write_integer(body, b"10:downloaded", self.completed);
         match self.external_ip {
             IpAddr::V4(address) => {
-                reply.out.extend_from_slice(b"11:external ip4:");
-                reply.out.extend_from_slice(&address.octets());
+                body.extend_from_slice(b"11:external ip4:");
+                body.extend_from_slice(&address.octets());
             }
             IpAddr::V6(address) => {
-                reply.out.extend_from_slice(b"11:external ip16:");
-                reply.out.extend_from_slice(&address.octets());
+                body.extend_from_slice(b"11:external ip16:");
+                body.extend_from_slice(&address.octets());
             }
         }
-        reply.integer(b"10:incomplete", self.leechers);
-        reply.integer(b"8:interval", self.interval);
-        reply.integer(b"12:min interval", self.min_interval);
-        self.peers.write(self.is_compact, &mut reply);
-        reply.out.push(b'e');
+        write_integer(body, b"10:incomplete", self.leechers);
+        write_integer(body, b"8:interval", self.interval);
+        write_integer(body, b"12:min interval", self.min_interval);
+        self.peers.write(self.is_compact, body);
+        body.push(b'e');
         reply.finish();
     }
 }
@@ -169,8 +104,8 @@ pub struct ScrapeReply<'b> {
 impl<'b> ScrapeReply<'b> {
     /// Begins a reply without torrents.
     pub fn begin(out: &'b mut Vec<u8>, framing: Framing) -> Self {
-        let reply = Reply::begin(out, framing, Status::Ok);
-        reply.out.extend_from_slice(b"d5:filesd");
+        let mut reply = begin(out, framing);
+        reply.body().extend_from_slice(b"d5:filesd");
         Self { reply }
     }
 
@@ -178,18 +113,18 @@ impl<'b> ScrapeReply<'b> {
     /// and that they are sorted, as bencode wants it.
     #[inline]
     pub fn append(&mut self, info_hash: &InfoHash, seeders: u32, completed: u32, leechers: u32) {
-        let Self { reply } = self;
-        reply.out.extend_from_slice(b"20:");
-        reply.out.extend_from_slice(&info_hash.0);
-        reply.integer(b"d8:complete", seeders);
-        reply.integer(b"10:downloaded", completed);
-        reply.integer(b"10:incomplete", leechers);
-        reply.out.push(b'e');
+        let body = self.reply.body();
+        body.extend_from_slice(b"20:");
+        body.extend_from_slice(&info_hash.0);
+        write_integer(body, b"d8:complete", seeders);
+        write_integer(body, b"10:downloaded", completed);
+        write_integer(body, b"10:incomplete", leechers);
+        body.push(b'e');
     }
 
     /// Completes the reply.
-    pub fn finish(self) {
-        self.reply.out.extend_from_slice(b"ee");
+    pub fn finish(mut self) {
+        self.reply.body().extend_from_slice(b"ee");
         self.reply.finish();
     }
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aquatic_http_protocol::{
-    Framing, Head, HttpFault, MAX_REQUEST_LENGTH, Reading, Resource, Scheme, Status, write_failure,
-    write_fault, write_text,
+    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Misplaced, Reading, Resource,
+    Scheme, write_failure, write_fault,
 };
 use aquatic_service::clock::Clock;
 use aquatic_stream::{
@@ -72,30 +72,58 @@ impl Http {
     #[inline]
     fn answer(&mut self, head: &Head<'_>, framing: Framing, exchange: Answering<'_>) -> Outcome {
         let Answering { now, peer, output } = exchange;
-        let kind = match head.resource {
+        let resource = Resource::of(head);
+        let kind = match resource {
             Resource::Announce(_) => RequestKind::Announce,
             Resource::Scrape(_) => RequestKind::Scrape,
             // Pages are the same for everybody.
-            _ => {
+            other => {
                 let source = peer.address.ip();
-                let head = Head {
-                    scheme: head.scheme.or_else(|| self.scheme(peer)),
-                    ..*head
-                };
-                return self.tracker.handle(now, source, &head, framing, output);
+                let resource = self.with_scheme(other, peer);
+                return self.tracker.handle(now, source, resource, framing, output);
             }
         };
         let source = match &self.reverse_proxy {
             None => Ok(peer.address.ip()),
-            Some(proxy) => proxy.client(peer, head.wanted_header),
+            Some(proxy) => proxy.client(peer, head.value(proxy.header.name())),
         };
         match source {
-            Ok(source) => self.tracker.handle(now, source, head, framing, output),
+            Ok(source) => self.tracker.handle(now, source, resource, framing, output),
             Err(fault) => {
                 write_failure(output, framing, &fault.to_string(), None);
                 Outcome::rejected(kind, RejectReason::ProxyHeader)
             }
         }
+    }
+
+    /// A misplaced request says how the right URL begins, or else the connection
+    /// does.
+    fn with_scheme<'a>(&self, resource: Resource<'a>, peer: &Peer) -> Resource<'a> {
+        match resource {
+            Resource::Misplaced(misplaced) => Resource::Misplaced(Misplaced {
+                scheme: misplaced.scheme.or_else(|| self.scheme(peer)),
+                ..misplaced
+            }),
+            other => other,
+        }
+    }
+
+    /// Answers what is no request, or not all of one.
+    #[cold]
+    fn refuse(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
+        write_fault(exchange.output, fault);
+        let reason = match fault {
+            HttpFault::NotHttp
+            | HttpFault::Header
+            | HttpFault::Host
+            | HttpFault::Length
+            | HttpFault::Incomplete => RejectReason::NotHttp,
+            HttpFault::Tls => RejectReason::Tls,
+            HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
+            HttpFault::TooSlow => RejectReason::TooSlow,
+        };
+        let outcome = Outcome::rejected(RequestKind::Other, reason);
+        self.count(exchange.peer.transport.ip(), outcome);
     }
 }
 
@@ -117,9 +145,8 @@ impl Protocol for Http {
 
     #[inline]
     fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
-        let proxy = self.reverse_proxy.as_ref();
-        let wanted_header = proxy.map(|proxy| proxy.header.name());
-        match Reading::of(exchange.input, wanted_header) {
+        let mut headers = HeaderBuffer::new();
+        match Reading::of(exchange.input, &mut headers) {
             Reading::Incomplete => Progress::INCOMPLETE,
             Reading::Complete { head, length } => {
                 let framing = Framing::of(&head, self.keep_alive && !exchange.is_draining);
@@ -142,17 +169,7 @@ impl Protocol for Http {
                 }
             }
             Reading::Fault(fault) => {
-                write_fault(exchange.output, fault);
-                let reason = match fault {
-                    HttpFault::NotHttp
-                    | HttpFault::Header
-                    | HttpFault::Host
-                    | HttpFault::Length => RejectReason::NotHttp,
-                    HttpFault::Tls => RejectReason::Tls,
-                    HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
-                };
-                let outcome = Outcome::rejected(RequestKind::Other, reason);
-                self.count(exchange.peer.transport.ip(), outcome);
+                self.refuse(fault, exchange);
                 Progress::FAULT
             }
         }
@@ -164,24 +181,13 @@ impl Protocol for Http {
         exchange: &mut Exchange<'_>,
         interruption: Interruption,
     ) -> Next {
-        match interruption {
-            Interruption::Idle | Interruption::Draining | Interruption::OldCertificate => {}
-            Interruption::EndOfInput => {
-                // Empty lines behind a request are none (RFC 9112, section 2.2).
-                if !exchange.input.iter().all(|byte| b"\r\n".contains(byte)) {
-                    let text = "the request is not complete\n";
-                    write_text(exchange.output, Framing::CLOSING, Status::BadRequest, text);
-                    let outcome = Outcome::rejected(RequestKind::Other, RejectReason::NotHttp);
-                    self.count(exchange.peer.transport.ip(), outcome);
-                }
-            }
-            Interruption::SlowMessage => {
-                let text = "the request did not arrive in time\n";
-                let framing = Framing::CLOSING;
-                write_text(exchange.output, framing, Status::RequestTimeout, text);
-                let outcome = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
-                self.count(exchange.peer.transport.ip(), outcome);
-            }
+        let fault = match interruption {
+            Interruption::Idle | Interruption::Draining | Interruption::OldCertificate => None,
+            Interruption::EndOfInput => HttpFault::at_end(exchange.input),
+            Interruption::SlowMessage => Some(HttpFault::TooSlow),
+        };
+        if let Some(fault) = fault {
+            self.refuse(fault, exchange);
         }
         Next::Close
     }

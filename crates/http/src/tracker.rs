@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_http_protocol::{
-    AnnounceReply, AnnounceRequest, Framing, Head, Peers, Purpose, QueryFault, Resource, RetryIn,
-    ScrapeReply, ScrapeRequest, Status, write_failure, write_text,
+    AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
+    RetryIn, ScrapeReply, ScrapeRequest, Status, write_failure, write_page,
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
@@ -63,25 +63,25 @@ impl Tracker {
         &mut self,
         now: Now,
         source: IpAddr,
-        head: &Head<'_>,
+        resource: Resource<'_>,
         framing: Framing,
         out: &mut Vec<u8>,
     ) -> Outcome {
         let source = source.to_canonical();
-        match head.resource {
+        match resource {
             Resource::Announce(query) => self.announce(now, source, query, framing, out),
             Resource::Scrape(query) => self.scrape(source, query, framing, out),
-            Resource::Misplaced(purpose) => misplaced(purpose, head, framing, out),
+            Resource::Misplaced(request) => misplaced(request, framing, out),
             Resource::Index => page(framing, INDEX, out),
             Resource::Health => page(framing, "ok\n", out),
             Resource::Unknown => {
                 let text = "there is nothing here; see /\n";
-                write_text(out, framing, Status::NotFound, text);
+                write_page(out, framing, Status::NotFound, text);
                 Outcome::rejected(RequestKind::Other, RejectReason::UnknownPath)
             }
             Resource::OtherMethod => {
                 let text = "only GET and HEAD are answered\n";
-                write_text(out, framing, Status::MethodNotAllowed, text);
+                write_page(out, framing, Status::MethodNotAllowed, text);
                 Outcome::rejected(RequestKind::Other, RejectReason::OtherMethod)
             }
         }
@@ -197,12 +197,16 @@ const INDEX: &str = concat!(
 /// users. It is made of what was asked: the host has no other characters than a
 /// host may have, and a bounded length.
 #[cold]
-fn misplaced(purpose: Purpose, head: &Head<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    let scheme = head
-        .scheme
-        .zip(head.host)
+fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    let Misplaced {
+        purpose,
+        scheme,
+        host,
+    } = request;
+    let scheme = scheme
+        .zip(host)
         .map_or_else(String::new, |(scheme, _)| format!("{}://", scheme.name()));
-    let host = head.host.unwrap_or_default();
+    let host = host.unwrap_or_default();
     let (kind, whose) = match purpose {
         Purpose::Announce => (RequestKind::Announce, "this tracker has"),
         Purpose::Scrape => (RequestKind::Scrape, "scrapes have"),
@@ -214,7 +218,7 @@ fn misplaced(purpose: Purpose, head: &Head<'_>, framing: Framing, out: &mut Vec<
 }
 
 fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
-    write_text(out, framing, Status::Ok, text);
+    write_page(out, framing, Status::Ok, text);
     Outcome::served(RequestKind::Page)
 }
 

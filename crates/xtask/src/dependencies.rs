@@ -37,7 +37,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_tracker",
         ],
     ),
-    ("aquatic_http_protocol", &["aquatic_bittorrent"]),
+    ("aquatic_http1", &[]),
+    (
+        "aquatic_http_protocol",
+        &["aquatic_bittorrent", "aquatic_http1"],
+    ),
     (
         "aquatic_load_test",
         &[

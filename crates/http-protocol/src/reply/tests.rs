@@ -145,62 +145,6 @@ fn writes_failures() {
     );
 }
 
-#[test]
-fn framing_follows_the_request() {
-    let framed = |request: &str, stays| {
-        let crate::Reading::Complete { head, .. } = crate::Reading::of(request.as_bytes(), None)
-        else {
-            panic!();
-        };
-        let framing = Framing::of(&head, stays);
-        let out = written(|out| write_text(out, framing, Status::Ok, "hello"));
-        String::from_utf8(out).unwrap()
-    };
-    let common = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
-    let new = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    assert_eq!(
-        framed(new, true),
-        format!("{common}Content-Length: 5\r\n\r\nhello")
-    );
-    assert_eq!(
-        framed(new, false),
-        format!("{common}Connection: close\r\nContent-Length: 5\r\n\r\nhello")
-    );
-    assert_eq!(
-        framed("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", true),
-        format!("{common}Content-Length: 5\r\n\r\n")
-    );
-    assert_eq!(
-        framed("GET / HTTP/1.0\r\n\r\n", true),
-        format!("{common}Connection: close\r\nContent-Length: 5\r\n\r\nhello")
-    );
-    let old = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
-    assert_eq!(
-        framed(old, true),
-        format!("{common}Connection: keep-alive\r\nContent-Length: 5\r\n\r\nhello")
-    );
-}
-
-#[test]
-fn faults_have_a_status() {
-    let line = |fault| {
-        let out = written(|out| write_fault(out, fault));
-        let (head, body) = body(&out);
-        assert!(head.contains("\r\nConnection: close\r\n"));
-        assert!(body.ends_with(b"\n"));
-        head.lines().next().unwrap().to_owned()
-    };
-    assert_eq!(line(HttpFault::NotHttp), "HTTP/1.1 400 Bad Request");
-    assert_eq!(line(HttpFault::Tls), "HTTP/1.1 400 Bad Request");
-    let too_large = "HTTP/1.1 431 Request Header Fields Too Large";
-    assert_eq!(line(HttpFault::TooLong), too_large);
-
-    let out = written(|out| write_text(out, OPEN, Status::MethodNotAllowed, "no\n"));
-    let (head, _) = body(&out);
-    assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"));
-    assert!(head.contains("\r\nAllow: GET, HEAD\r\n"));
-}
-
 /// Bencode, read by the rules.
 #[derive(Debug, PartialEq)]
 enum Value {

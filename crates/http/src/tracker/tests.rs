@@ -1,6 +1,6 @@
 //! What is answered, without sockets.
 
-use aquatic_http_protocol::Reading;
+use aquatic_http_protocol::{HeaderBuffer, Reading};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_swarm::{HashKey, Limits};
 
@@ -40,7 +40,8 @@ impl Fixture {
     /// The whole reply to a request of `source`.
     fn reply(&mut self, source: &str, request: &str) -> (Outcome, Vec<u8>) {
         let bytes = format!("{request} HTTP/1.1\r\nHost: tracker.test\r\n\r\n").into_bytes();
-        let Reading::Complete { head, .. } = Reading::of(&bytes, None) else {
+        let mut headers = HeaderBuffer::new();
+        let Reading::Complete { head, .. } = Reading::of(&bytes, &mut headers) else {
             panic!("{request}");
         };
         let now = Now {
@@ -50,7 +51,10 @@ impl Fixture {
         let mut out = Vec::new();
         let framing = Framing::of(&head, true);
         let source = source.parse().unwrap();
-        let outcome = self.tracker.handle(now, source, &head, framing, &mut out);
+        let resource = Resource::of(&head);
+        let outcome = self
+            .tracker
+            .handle(now, source, resource, framing, &mut out);
         (outcome, out)
     }
 

@@ -1,27 +1,26 @@
-//! What headers say that matters here.
+//! What must be known of every request: who is asked, and where it ends.
 
 use std::str;
 
 use httparse::Header;
 
-use super::{HttpFault, Scheme, Version};
+use super::Version;
+use crate::HttpFault;
 
 /// The most bytes of a host with its port: a name has 253 at most.
 const LONGEST_HOST: usize = 261;
 
 /// What was found.
 #[derive(Default)]
-pub(super) struct Headers<'a> {
+pub(super) struct Essentials<'a> {
     has_close: bool,
     has_keep_alive: bool,
     pub(super) has_body: bool,
     /// That of `Host`, which may be empty.
     pub(super) host: Option<&'a str>,
-    pub(super) forwarded_scheme: Option<Scheme>,
-    pub(super) wanted: Option<&'a [u8]>,
 }
 
-impl<'a> Headers<'a> {
+impl<'a> Essentials<'a> {
     /// Looks at the headers, of which there are [`MAX_HEADERS`] at most.
     ///
     /// # Errors
@@ -31,11 +30,7 @@ impl<'a> Headers<'a> {
     ///
     /// [`MAX_HEADERS`]: super::MAX_HEADERS
     #[inline]
-    pub(super) fn collect(
-        headers: &[Header<'a>],
-        wanted: Option<&str>,
-        version: Version,
-    ) -> Result<Self, HttpFault> {
+    pub(super) fn collect(headers: &[Header<'a>], version: Version) -> Result<Self, HttpFault> {
         let mut found = Self::default();
         let mut length = None;
         for header in headers {
@@ -59,12 +54,6 @@ impl<'a> Headers<'a> {
                 if !ends_with_chunked(value) {
                     return Err(HttpFault::Length);
                 }
-            } else if name.eq_ignore_ascii_case("x-forwarded-proto") {
-                let last = value.rsplit(|&byte| byte == b',').next();
-                found.forwarded_scheme = Scheme::named(last.unwrap_or_default().trim_ascii());
-            }
-            if wanted.is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
-                found.wanted = Some(value);
             }
         }
         // RFC 9112, 3.2: "any HTTP/1.1 request message that lacks a Host header

@@ -1,14 +1,13 @@
-//! Requests among the bytes of a connection (RFC 9112).
+//! The head of a request among the bytes of a connection (RFC 9112).
 
-use httparse::{EMPTY_HEADER, Status};
+use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::{memchr, memchr2};
 
-mod headers;
-mod target;
+use crate::{HttpFault, Scheme, Target};
 
-use headers::Headers;
-use target::Target;
-pub use target::{Purpose, Resource};
+mod essentials;
+
+use essentials::Essentials;
 
 /// The most bytes of a request, from its method to the end of its headers.
 pub const MAX_REQUEST_LENGTH: usize = 16 * 1024;
@@ -39,10 +38,10 @@ pub enum Reading<'a> {
 /// A request without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// What is asked for.
-    pub resource: Resource<'a>,
-    /// Whether only the headers of the answer are wanted.
-    pub is_head: bool,
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub target: Target<'a>,
     /// How the client speaks.
     pub version: Version,
     /// Whether the client may send another request over this connection. It
@@ -54,37 +53,18 @@ pub struct Head<'a> {
     /// (RFC 9112, 3.2.2). Only characters that stand in a host and its port;
     /// `None` if nothing is named.
     pub host: Option<&'a str>,
-    /// The scheme that the target names, or the header `X-Forwarded-Proto`,
-    /// which anybody can send; `None` for another one or none.
-    pub scheme: Option<Scheme>,
-    /// The value of the header that the caller asked for; of several, the last.
-    pub wanted_header: Option<&'a [u8]>,
+    headers: &'a [Header<'a>],
 }
 
-/// How a URL begins.
+/// What is to be done, of the methods that are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// In the clear.
-    Http,
-    /// With TLS.
-    Https,
-}
-
-impl Scheme {
-    /// As it stands in a URL.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    fn named(name: &[u8]) -> Option<Self> {
-        [Self::Http, Self::Https]
-            .into_iter()
-            .find(|scheme| name.eq_ignore_ascii_case(scheme.name().as_bytes()))
-    }
+pub enum Method {
+    /// Answer.
+    Get,
+    /// Answer with the headers only.
+    Head,
+    /// Any other one.
+    Other,
 }
 
 /// What a client can be expected to understand.
@@ -96,47 +76,35 @@ pub enum Version {
     Http11,
 }
 
-/// Why bytes are no request. The texts are meant for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HttpFault {
-    /// Something else than a method, a target and a version.
-    #[error("this is not a request of HTTP/1.0 or HTTP/1.1")]
-    NotHttp,
-    /// The start of a TLS handshake.
-    #[error("TLS is not spoken here; use http:// instead of https://")]
-    Tls,
-    /// A line that is no header.
-    #[error("a header of the request is malformed")]
-    Header,
-    /// No `Host`, or several, or one that is none (RFC 9112, 3.2).
-    #[error("a request of HTTP/1.1 must have one header Host")]
-    Host,
-    /// A length of the body that is no number, several that differ, or a
-    /// transfer coding that does not say where the body ends (RFC 9112, 6.3).
-    #[error("the request does not say how long its body is")]
-    Length,
-    /// More than [`MAX_HEADERS`].
-    #[error("the request has more than 64 headers")]
-    TooManyHeaders,
-    /// Longer than [`MAX_REQUEST_LENGTH`].
-    #[error("the request is longer than 16384 bytes")]
-    TooLong,
+/// Room for the headers of a request, which [`Head`] borrows.
+pub struct HeaderBuffer<'a>([Header<'a>; MAX_HEADERS]);
+
+impl HeaderBuffer<'_> {
+    /// For one call of [`Reading::of`].
+    #[inline]
+    #[must_use]
+    pub fn new() -> Self {
+        Self([EMPTY_HEADER; MAX_HEADERS])
+    }
+}
+
+impl Default for HeaderBuffer<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<'a> Reading<'a> {
     /// Looks for a request at the start of `bytes`.
-    ///
-    /// `wanted_header` is the name of the header whose value is wanted; which
-    /// letters are capitals is all the same.
     ///
     /// A request that arrives in pieces is read from its start each time. That
     /// costs a few microseconds at most, because its length is bounded, and
     /// makes sure that the pieces don't matter.
     #[inline]
     #[must_use]
-    pub fn of(bytes: &'a [u8], wanted_header: Option<&str>) -> Self {
+    pub fn of<'b: 'a>(bytes: &'b [u8], headers: &'a mut HeaderBuffer<'b>) -> Self {
         let within = &bytes[..bytes.len().min(MAX_REQUEST_LENGTH)];
-        match parse(within, wanted_header) {
+        match parse(within, headers) {
             Ok(Some((head, length))) => Self::Complete { head, length },
             Ok(None) if within.len() == MAX_REQUEST_LENGTH => Self::Fault(HttpFault::TooLong),
             Ok(None) => Self::Incomplete,
@@ -145,41 +113,80 @@ impl<'a> Reading<'a> {
     }
 }
 
+impl<'a> Head<'a> {
+    /// The value of a header; of several, the last. Names are case-insensitive.
+    #[inline]
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.values(name).next_back()
+    }
+
+    /// Whether a header that is a list, or several of this name, has `token` among
+    /// its elements, in capitals or not.
+    #[must_use]
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .any(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// The scheme that the target names, or the header `X-Forwarded-Proto`,
+    /// which anybody can send; `None` for another one or none.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        match self.target.origin {
+            Some(origin) => Some(origin.scheme),
+            None => {
+                let forwarded = self.value("x-forwarded-proto")?;
+                let last = forwarded.rsplit(|&byte| byte == b',').next();
+                Scheme::named(last.unwrap_or_default().trim_ascii())
+            }
+        }
+    }
+
+    fn values<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value.trim_ascii())
+    }
+}
+
 /// Reads a request from its first byte on; `None` if it is not complete.
 #[inline]
-fn parse<'a>(
-    bytes: &'a [u8],
-    wanted_header: Option<&str>,
+fn parse<'a, 'b: 'a>(
+    bytes: &'b [u8],
+    HeaderBuffer(headers): &'a mut HeaderBuffer<'b>,
 ) -> Result<Option<(Head<'a>, usize)>, HttpFault> {
     let Some(start) = Start::find(bytes)? else {
         return Ok(None);
     };
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
-    let (length, headers) = match httparse::parse_headers(&bytes[start.length..], &mut headers) {
+    let (length, headers) = match httparse::parse_headers(&bytes[start.length..], headers) {
         Ok(Status::Complete(complete)) => complete,
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(HttpFault::TooManyHeaders),
         Err(_) => return Err(HttpFault::Header),
     };
-    let headers = Headers::collect(headers, wanted_header, start.version)?;
+    let found = Essentials::collect(headers, start.version)?;
     let target = Target::split(start.target);
     let head = Head {
-        resource: Resource::find(start.method, &target),
-        is_head: start.method == b"HEAD",
+        method: match start.method {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            _ => Method::Other,
+        },
+        target,
         version: start.version,
-        keeps_alive: headers.keeps_alive(start.version),
-        has_body: headers.has_body,
+        keeps_alive: found.keeps_alive(start.version),
+        has_body: found.has_body,
         // "MUST ignore the received Host header field and instead use the host
         // information of the request-target".
         host: match target.origin {
-            Some(origin) => headers::host(origin.host).filter(|host| !host.is_empty()),
-            None => headers.host.filter(|host| !host.is_empty()),
-        },
-        scheme: match target.origin {
-            Some(origin) => Some(origin.scheme),
-            None => headers.forwarded_scheme,
-        },
-        wanted_header: headers.wanted,
+            Some(origin) => essentials::host(origin.host),
+            None => found.host,
+        }
+        .filter(|host| !host.is_empty()),
+        headers,
     };
     Ok(Some((head, start.length + length)))
 }

@@ -1,0 +1,187 @@
+//! What a request is for.
+
+use aquatic_http1::{Head, Method, Scheme, Target};
+
+use crate::query::{Parameters, is_escaped_name};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// `/announce`, and the query after it.
+    Announce(&'a [u8]),
+    /// `/scrape`, and the query after it.
+    Scrape(&'a [u8]),
+    /// What looks like one of these at another path, as when the URL in a torrent
+    /// is mistaken: `/?info_hash=`, `/announce/`, `/KEY/announce`.
+    Misplaced(Misplaced<'a>),
+    /// `/`, a page for people.
+    Index,
+    /// `/health`, a page for programs that watch the tracker.
+    Health,
+    /// Another path.
+    Unknown,
+    /// Another method than GET and HEAD.
+    OtherMethod,
+}
+
+/// A request at a wrong URL, and what the right one begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misplaced<'a> {
+    /// What it is meant to be.
+    pub purpose: Purpose,
+    /// See [`Head::scheme`].
+    pub scheme: Option<Scheme>,
+    /// See [`Head::host`].
+    pub host: Option<&'a str>,
+}
+
+/// What a request is meant to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An announce.
+    Announce,
+    /// A scrape.
+    Scrape,
+}
+
+impl Purpose {
+    /// The path at which it is answered.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Announce => "/announce",
+            Self::Scrape => "/scrape",
+        }
+    }
+
+    /// What a request at an unknown path, or at `/`, is meant to be.
+    fn guess(target: &Target<'_>) -> Option<Self> {
+        // `announce`, `announce.php`; what comes behind may be a key.
+        let named = |name: &str| {
+            let mut segments = target.path.split(|&byte| byte == b'/');
+            segments.any(|segment| {
+                let stem = segment.split(|&byte| byte == b'.').next();
+                stem.is_some_and(|stem| stem.eq_ignore_ascii_case(name.as_bytes()))
+            })
+        };
+        if named("announce") {
+            Some(Self::Announce)
+        } else if named("scrape") {
+            Some(Self::Scrape)
+        } else {
+            let mut parameters = Parameters::of(target.query);
+            parameters
+                .any(|it| it.name == b"info_hash" || is_escaped_name(it.name, b"info_hash"))
+                .then_some(Self::Announce)
+        }
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// What a request asks for.
+    #[inline]
+    #[must_use]
+    pub fn of(head: &Head<'a>) -> Self {
+        let target = &head.target;
+        match (head.method, target.path) {
+            (Method::Other, _) => Self::OtherMethod,
+            (_, b"/announce") => Self::Announce(target.query),
+            (_, b"/scrape") => Self::Scrape(target.query),
+            (_, b"/health") => Self::Health,
+            (_, b"/" | b"") => Self::misplaced(head).unwrap_or(Self::Index),
+            _ => Self::misplaced(head).unwrap_or(Self::Unknown),
+        }
+    }
+
+    #[cold]
+    fn misplaced(head: &Head<'a>) -> Option<Self> {
+        let purpose = Purpose::guess(&head.target)?;
+        Some(Self::Misplaced(Misplaced {
+            purpose,
+            scheme: head.scheme(),
+            host: head.host,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatic_http1::{HeaderBuffer, Reading};
+
+    use super::*;
+
+    fn misplaced(purpose: Purpose) -> Resource<'static> {
+        Resource::Misplaced(Misplaced {
+            purpose,
+            scheme: None,
+            host: Some("x"),
+        })
+    }
+
+    fn check(request: &str, resource: Resource<'_>) {
+        let request = format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut headers = HeaderBuffer::new();
+        let Reading::Complete { head, .. } = Reading::of(request.as_bytes(), &mut headers) else {
+            panic!("{request}");
+        };
+        assert_eq!(Resource::of(&head), resource, "{request}");
+    }
+
+    #[test]
+    fn finds_what_is_asked_for() {
+        for (target, resource) in [
+            ("/announce?a=b?c", Resource::Announce(b"a=b?c")),
+            ("/announce", Resource::Announce(b"")),
+            ("/scrape?", Resource::Scrape(b"")),
+            ("/", Resource::Index),
+            ("/?x", Resource::Index),
+            ("/health", Resource::Health),
+            ("/health?x", Resource::Health),
+            ("/?info_hashes=x", Resource::Index),
+            ("/?info_hash=x", misplaced(Purpose::Announce)),
+            ("/?a&info%5fhash", misplaced(Purpose::Announce)),
+            ("/tracker?info_hash=x", misplaced(Purpose::Announce)),
+            ("/announce/", misplaced(Purpose::Announce)),
+            ("/announce/?x", misplaced(Purpose::Announce)),
+            ("/Announce", misplaced(Purpose::Announce)),
+            ("//announce", misplaced(Purpose::Announce)),
+            ("/announce.php?x", misplaced(Purpose::Announce)),
+            ("/KEY/announce", misplaced(Purpose::Announce)),
+            ("/announce/KEY", misplaced(Purpose::Announce)),
+            ("/x/announce.php/y", misplaced(Purpose::Announce)),
+            ("announce", misplaced(Purpose::Announce)),
+            ("/scrape/", misplaced(Purpose::Scrape)),
+            ("/KEY/scrape?info_hash=x", misplaced(Purpose::Scrape)),
+            ("/announcement", Resource::Unknown),
+            ("/x.announce", Resource::Unknown),
+            ("/x?announce", Resource::Unknown),
+            ("*", Resource::Unknown),
+            ("/health?info_hash=x", Resource::Health),
+            ("http://tracker.test:3000/scrape?x", Resource::Scrape(b"x")),
+            ("HTTPS://[::1]:3000/announce", Resource::Announce(b"")),
+            ("http://tracker.test", Resource::Index),
+            ("http://tracker.test?x", Resource::Index),
+            ("http://", Resource::Index),
+            ("ftp://tracker.test/x", Resource::Unknown),
+        ] {
+            for method in ["GET", "HEAD"] {
+                check(&format!("{method} {target}"), resource);
+            }
+        }
+        for method in ["POST", "OPTIONS", "get", "PUT", "CONNECT"] {
+            check(&format!("{method} /announce"), Resource::OtherMethod);
+        }
+    }
+
+    #[test]
+    fn knows_the_server_of_a_misplaced_request() {
+        check(
+            "GET HTTPS://a:3000/announce.php",
+            Resource::Misplaced(Misplaced {
+                purpose: Purpose::Announce,
+                scheme: Some(Scheme::Https),
+                host: Some("a:3000"),
+            }),
+        );
+    }
+}

@@ -15,9 +15,9 @@ use aquatic_load_test::ws::{
 };
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
-    Action, AnnounceReply, CloseCode, Event, Failure, Limits, MessageReader, Reading, Received,
-    Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply, Sender as Side, Status,
-    write_close, write_page, write_ping, write_text, write_upgrade,
+    Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, Limits, MessageReader,
+    Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply,
+    Sender as Side, Status, write_close, write_page, write_ping, write_text, write_upgrade,
 };
 use rustls::ServerConfig;
 
@@ -136,15 +136,16 @@ impl Connection {
     fn converse(&mut self) -> io::Result<()> {
         let length = loop {
             self.read()?;
-            match Reading::of(&self.received, None) {
+            let mut headers = HeaderBuffer::new();
+            match Reading::of(&self.received, &mut headers) {
                 Reading::Incomplete => {}
-                Reading::Complete {
-                    resource: Resource::Upgrade(upgrade),
-                    length,
-                } => {
+                Reading::Complete { head, length } => {
+                    let Resource::Upgrade(upgrade) = Resource::of(&head) else {
+                        panic!("{head:?}");
+                    };
                     let mut out = Vec::new();
                     if self.manner == Manner::Page {
-                        write_page(&mut out, Status::NotFound, "no", false);
+                        write_page(&mut out, Framing::CLOSING, Status::NotFound, "no");
                     } else {
                         write_upgrade(&mut out, upgrade.accept);
                     }
@@ -152,7 +153,7 @@ impl Connection {
                     self.stream.flush()?;
                     break length;
                 }
-                other => panic!("{other:?}"),
+                Reading::Fault(fault) => panic!("{fault}"),
             }
         };
         self.received.drain(..length);

@@ -6,12 +6,13 @@
 //!   [`Sender::Server`](crate::Sender::Server).
 //! * [`write_request`], [`Reply`]: messages.
 
+use aquatic_http1::MAX_HEADERS;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use httparse::{EMPTY_HEADER, Status};
 
 use crate::frame::{Kind, write_close_frame, write_control, write_frame};
-use crate::{CloseCode, MAX_HEADERS, accept_key};
+use crate::{CloseCode, accept_key};
 
 mod reply;
 mod request;

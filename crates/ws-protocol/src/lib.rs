@@ -3,9 +3,9 @@
 //! A connection begins with a request of HTTP, then carries frames (RFC 6455)
 //! whose messages are JSON:
 //!
-//! * [`Reading`]: finds the request in the bytes of a connection, and says
-//!   whether it asks for WebSocket ([`Upgrade`]) or for a page.
-//!   [`write_upgrade`], [`write_page`], [`write_fault`]: the answers.
+//! * [`Resource`]: whether the request, whose head `aquatic_http1` has read, asks
+//!   for WebSocket ([`Upgrade`]) or for a page. [`write_upgrade`],
+//!   [`write_upgrade_fault`], [`write_page`]: the answers.
 //! * [`MessageReader`]: finds frames in the bytes that follow, takes their masks
 //!   off in place, and puts fragments together.
 //! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: frames,
@@ -25,13 +25,16 @@ mod reply;
 mod request;
 mod text;
 
+pub use aquatic_http1::{
+    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Status, write_fault,
+    write_page,
+};
 pub use frame::{
     CloseCode, Event, FrameFault, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MessageReader, Received,
     Sender, write_close, write_ping, write_pong, write_text,
 };
 pub use handshake::{
-    HttpFault, MAX_HEADERS, MAX_REQUEST_LENGTH, Page, Reading, Resource, Status, Upgrade,
-    UpgradeFault, accept_key, write_fault, write_page, write_upgrade, write_upgrade_fault,
+    Page, Resource, Upgrade, UpgradeFault, accept_key, write_upgrade, write_upgrade_fault,
 };
 pub use reply::{AnnounceReply, Failure, Refused, RelayedAnswer, RelayedOffer, ScrapeReply};
 pub use request::{

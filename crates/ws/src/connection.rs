@@ -9,9 +9,10 @@ use aquatic_stream::{
     ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol, ReverseProxy,
 };
 use aquatic_ws_protocol::{
-    CloseCode, Event, FrameFault, HttpFault, MAX_FRAME_HEADER, MAX_REQUEST_LENGTH, MessageReader,
-    Page, Reading, Received, Resource, Sender, Status, Upgrade, UpgradeFault, write_close,
-    write_fault, write_page, write_ping, write_pong, write_upgrade, write_upgrade_fault,
+    CloseCode, Event, FrameFault, Framing, Head, HeaderBuffer, HttpFault, MAX_FRAME_HEADER,
+    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, Status, Upgrade,
+    write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
+    write_upgrade_fault,
 };
 
 use crate::counters::Counters;
@@ -100,62 +101,58 @@ impl Ws {
 
     /// Looks at the request that begins a connection.
     fn begin(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
-        let peer = exchange.peer;
-        let proxy = self.reverse_proxy.as_ref();
-        let wanted_header = proxy.map(|proxy| proxy.header.name());
-        match Reading::of(exchange.input, wanted_header) {
+        let mut headers = HeaderBuffer::new();
+        match Reading::of(exchange.input, &mut headers) {
             Reading::Incomplete => Progress::INCOMPLETE,
-            Reading::Complete {
-                resource: Resource::Upgrade(upgrade),
-                length,
-            } if self.allows(&upgrade) => {
-                let accept = upgrade.accept;
-                let client = self.client(peer, upgrade.wanted_header);
-                let next = match client.and_then(|client| self.admit(client, exchange)) {
-                    Ok(client) => {
-                        self.upgrade(connection, exchange, accept, client);
-                        Next::Continue
+            Reading::Complete { head, length } => {
+                // A body that is on its way is no reason to throw the answer away.
+                let consumed = if head.has_body { 0 } else { length };
+                let next = match Resource::of(&head) {
+                    Resource::Upgrade(upgrade) if self.allows(&upgrade) => {
+                        let accept = upgrade.accept;
+                        let client = self.client(exchange.peer, &head);
+                        self.upgrade(connection, exchange, accept, client)
                     }
-                    Err(refused) => {
-                        write_page(exchange.output, refused.status, &refused.text, false);
-                        self.count_unserved(peer, RequestKind::Other, refused.reason);
+                    resource => {
+                        let framing = Framing::of(&head, false);
+                        let outcome = answer_request(resource, framing, exchange.output);
+                        self.count(exchange.peer.transport.ip(), &outcome);
                         Next::Close
                     }
                 };
-                Progress {
-                    consumed: length,
-                    next,
-                }
-            }
-            Reading::Complete { resource, length } => {
-                let outcome = answer_request(&resource, exchange.output);
-                self.count(peer.transport.ip(), &outcome);
-                // A body that is on its way is no reason to throw the answer away.
-                let has_body = resource == Resource::BadUpgrade(UpgradeFault::Body);
-                Progress {
-                    consumed: if has_body { 0 } else { length },
-                    next: Next::Close,
-                }
+                Progress { consumed, next }
             }
             Reading::Fault(fault) => {
-                write_fault(exchange.output, fault);
-                let reason = match fault {
-                    HttpFault::NotHttp | HttpFault::Header | HttpFault::Host => Unserved::NotHttp,
-                    HttpFault::Tls => Unserved::Tls,
-                    HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
-                };
-                self.count_unserved(peer, RequestKind::Other, reason);
+                self.refuse_request(fault, exchange);
                 Progress::FAULT
             }
         }
     }
 
+    /// Answers what is no request, or not all of one.
+    #[cold]
+    fn refuse_request(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
+        write_fault(exchange.output, fault);
+        let reason = match fault {
+            HttpFault::NotHttp
+            | HttpFault::Header
+            | HttpFault::Host
+            | HttpFault::Length
+            | HttpFault::Incomplete => Unserved::NotHttp,
+            HttpFault::Tls => Unserved::Tls,
+            HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
+            HttpFault::TooSlow => Unserved::TooSlow,
+        };
+        self.count_unserved(exchange.peer, RequestKind::Other, reason);
+    }
+
     /// Where the client is that begins a connection.
-    fn client(&self, peer: &Peer, header: Option<&[u8]>) -> Result<IpAddr, RefusedClient> {
+    fn client(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, RefusedClient> {
         let Some(proxy) = &self.reverse_proxy else {
             return Ok(peer.address.ip());
         };
-        proxy.client(peer, header).map_err(|fault| RefusedClient {
+        let client = proxy.client(peer, head.value(proxy.header.name()));
+        client.map_err(|fault| RefusedClient {
             reason: Unserved::ProxyHeader,
             status: Status::BadRequest,
             text: format!("{fault}\n"),
@@ -176,14 +173,26 @@ impl Ws {
         Ok(client)
     }
 
-    /// Has a connection carry frames.
+    /// Has a connection carry frames, if its client may.
     fn upgrade(
         &mut self,
         connection: &mut Connection,
         exchange: &mut Exchange<'_>,
         accept: [u8; 28],
-        client: IpAddr,
-    ) {
+        client: Result<IpAddr, RefusedClient>,
+    ) -> Next {
+        let client = match client.and_then(|client| self.admit(client, exchange)) {
+            Ok(client) => client,
+            Err(RefusedClient {
+                reason,
+                status,
+                text,
+            }) => {
+                write_page(exchange.output, Framing::CLOSING, status, &text);
+                self.count_unserved(exchange.peer, RequestKind::Other, reason);
+                return Next::Close;
+            }
+        };
         write_upgrade(exchange.output, accept);
         self.counters[self.number].count_upgrade();
         let address = self.office.address(exchange.id);
@@ -193,6 +202,7 @@ impl Ws {
             session: Session::new(client, address),
             was_pinged: false,
         });
+        Next::Continue
     }
 
     /// Whether the page that asks may use the tracker.
@@ -300,18 +310,18 @@ fn payload_length(bytes: &[u8]) -> u64 {
 }
 
 /// Answers a request that does not lead to frames.
-fn answer_request(resource: &Resource<'_>, out: &mut Vec<u8>) -> Outcome {
-    let (page, is_head) = match resource {
+fn answer_request(resource: Resource<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    let page = match resource {
         Resource::Upgrade(_) => {
             let text = "pages of this origin may not use the tracker\n";
-            write_page(out, Status::Forbidden, text, false);
+            write_page(out, framing, Status::Forbidden, text);
             return Outcome::unserved(RequestKind::Other, Unserved::Origin);
         }
         Resource::BadUpgrade(fault) => {
-            write_upgrade_fault(out, *fault);
+            write_upgrade_fault(out, fault);
             return Outcome::unserved(RequestKind::Other, Unserved::Upgrade);
         }
-        Resource::Page { page, is_head } => (page, *is_head),
+        Resource::Page(page) => page,
     };
     let (status, text, unserved) = match page {
         Page::Index => (Status::Ok, INDEX, None),
@@ -332,7 +342,7 @@ fn answer_request(resource: &Resource<'_>, out: &mut Vec<u8>) -> Outcome {
             Some(Unserved::OtherMethod),
         ),
     };
-    write_page(out, status, text, is_head);
+    write_page(out, framing, status, text);
     match unserved {
         None => Outcome::served(RequestKind::Page),
         Some(reason) => Outcome::unserved(RequestKind::Other, reason),
@@ -384,26 +394,14 @@ impl Protocol for Ws {
         let conversation = match connection {
             Connection::Open(conversation) => conversation,
             Connection::New => {
-                let (status, text, reason) = match interruption {
-                    Interruption::SlowMessage => (
-                        Status::RequestTimeout,
-                        "the request did not arrive in time\n",
-                        Unserved::TooSlow,
-                    ),
-                    // Empty lines are no request (RFC 9112, section 2.2).
-                    Interruption::EndOfInput
-                        if !exchange.input.iter().all(|byte| b"\r\n".contains(byte)) =>
-                    {
-                        (
-                            Status::BadRequest,
-                            "the request is not complete\n",
-                            Unserved::NotHttp,
-                        )
-                    }
-                    _ => return Next::Close,
+                let fault = match interruption {
+                    Interruption::SlowMessage => Some(HttpFault::TooSlow),
+                    Interruption::EndOfInput => HttpFault::at_end(exchange.input),
+                    _ => None,
                 };
-                write_page(exchange.output, status, text, false);
-                self.count_unserved(exchange.peer, RequestKind::Other, reason);
+                if let Some(fault) = fault {
+                    self.refuse_request(fault, exchange);
+                }
                 return Next::Close;
             }
         };

@@ -98,7 +98,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_ws_protocol",
         ],
     ),
-    ("aquatic_ws_protocol", &["aquatic_bittorrent"]),
+    (
+        "aquatic_ws_protocol",
+        &["aquatic_bittorrent", "aquatic_http1"],
+    ),
     ("aquatic_xtask", &[]),
 ];
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_ws_protocol::{
-    Event, MessageReader, OfferId, Reading, Received, RelayedAnswer, RelayedOffer, Resource,
-    ScrapeReply, Sender, SessionDescription, write_text, write_upgrade,
+    Event, HeaderBuffer, MessageReader, OfferId, Reading, Received, RelayedAnswer, RelayedOffer,
+    Resource, ScrapeReply, Sender, SessionDescription, write_text, write_upgrade,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -144,18 +144,17 @@ impl Hub {
         touched.push(place);
         let mut at = 0;
         if !session.upgraded {
-            match Reading::of(&session.incoming, None) {
+            let mut headers = HeaderBuffer::new();
+            let (head, length) = match Reading::of(&session.incoming, &mut headers) {
                 Reading::Incomplete => return Ok(()),
-                Reading::Complete {
-                    resource: Resource::Upgrade(upgrade),
-                    length,
-                    ..
-                } => {
-                    write_upgrade(&mut session.pending, upgrade.accept);
-                    at = length;
-                }
-                _ => return Err(Over),
-            }
+                Reading::Complete { head, length } => (head, length),
+                Reading::Fault(_) => return Err(Over),
+            };
+            let Resource::Upgrade(upgrade) = Resource::of(&head) else {
+                return Err(Over);
+            };
+            write_upgrade(&mut session.pending, upgrade.accept);
+            at = length;
             session.upgraded = true;
         }
         // Taken and put back so that other sessions can be written to.

@@ -1,7 +1,7 @@
 //! Both sides of a handshake, and what a client makes of bad replies.
 
 use super::*;
-use crate::{Reading, Resource, write_page, write_upgrade};
+use crate::{Framing, HeaderBuffer, Reading, Resource, Status, write_page, write_upgrade};
 
 const NONCE: [u8; 16] = *b"the sample nonce";
 
@@ -9,14 +9,16 @@ const NONCE: [u8; 16] = *b"the sample nonce";
 fn shakes_hands_with_the_server() {
     let mut request = Vec::new();
     write_upgrade_request(&mut request, "127.0.0.1:3000", "/announce", NONCE);
-    let Reading::Complete { resource, length } = Reading::of(&request, None) else {
+    let mut headers = HeaderBuffer::new();
+    let Reading::Complete { head, length } = Reading::of(&request, &mut headers) else {
         panic!("no request");
     };
     assert_eq!(length, request.len());
+    assert_eq!(head.target.path, b"/announce");
+    let resource = Resource::of(&head);
     let Resource::Upgrade(upgrade) = resource else {
         panic!("{resource:?}");
     };
-    assert_eq!(upgrade.target, "/announce");
     let mut answer = Vec::new();
     write_upgrade(&mut answer, upgrade.accept);
     let length = answer.len();
@@ -34,7 +36,7 @@ fn shakes_hands_with_the_server() {
 #[test]
 fn refusals_have_their_status() {
     let mut answer = Vec::new();
-    write_page(&mut answer, crate::Status::Forbidden, "no\n", false);
+    write_page(&mut answer, Framing::CLOSING, Status::Forbidden, "no\n");
     assert_eq!(
         UpgradeReading::of(&answer, NONCE),
         UpgradeReading::Refused(403)

@@ -1,5 +1,7 @@
 //! Requests and answers, as they stand on the wire.
 
+use aquatic_http1::{HeaderBuffer, HttpFault, Reading};
+
 use super::*;
 
 /// The request of RFC 6455, 1.3, with other headers of a browser.
@@ -12,11 +14,16 @@ const REQUEST: &str = "GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Extensions: permessage-deflate\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
+fn read(request: &str) -> Reading<'_> {
+    // Few enough to be left where they are until the tests end.
+    Reading::of(request.as_bytes(), Box::leak(Box::new(HeaderBuffer::new())))
+}
+
 fn resource(request: &str) -> Resource<'_> {
-    match Reading::of(request.as_bytes(), None) {
-        Reading::Complete { resource, length } => {
+    match read(request) {
+        Reading::Complete { head, length } => {
             assert_eq!(length, request.len());
-            resource
+            Resource::of(&head)
         }
         other => panic!("{other:?}"),
     }
@@ -28,7 +35,6 @@ fn answers_the_example_of_the_specification() {
         panic!("no upgrade");
     };
     assert_eq!(upgrade.origin, Some(&b"http://example.com"[..]));
-    assert_eq!(upgrade.target, "/chat");
     let mut out = Vec::new();
     write_upgrade(&mut out, upgrade.accept);
     let expected = "HTTP/1.1 101 Switching Protocols\r\n\
@@ -36,21 +42,6 @@ fn answers_the_example_of_the_specification() {
         Connection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
     assert_eq!(str::from_utf8(&out), Ok(expected));
-}
-
-#[test]
-fn pieces_are_waited_for() {
-    for end in 0..REQUEST.len() {
-        assert_eq!(
-            Reading::of(&REQUEST.as_bytes()[..end], None),
-            Reading::Incomplete
-        );
-    }
-    let more = format!("{REQUEST}\u{81}");
-    let Reading::Complete { length, .. } = Reading::of(more.as_bytes(), None) else {
-        panic!("no request");
-    };
-    assert_eq!(length, REQUEST.len());
 }
 
 #[test]
@@ -64,16 +55,6 @@ fn upgrades_that_cannot_be() {
         (
             "Origin: ",
             "Content-Length: 5\r\nOrigin: ",
-            UpgradeFault::Body,
-        ),
-        (
-            "Origin: ",
-            "Content-Length: +0\r\nOrigin: ",
-            UpgradeFault::Body,
-        ),
-        (
-            "Origin: ",
-            "Content-Length: \r\nOrigin: ",
             UpgradeFault::Body,
         ),
         (
@@ -126,8 +107,22 @@ fn upgrades_that_cannot_be() {
 
 #[test]
 fn an_empty_body_is_none() {
-    let request = REQUEST.replace("Origin: ", "Content-Length: 0\r\nOrigin: ");
+    let with = |headers: &str| REQUEST.replace("Origin: ", &format!("{headers}\r\nOrigin: "));
+    let request = with("Content-Length: 0");
     assert!(matches!(resource(&request), Resource::Upgrade(_)));
+    // Nobody knows where these end.
+    for headers in [
+        "Content-Length: +0",
+        "Content-Length: ",
+        "Transfer-Encoding: gzip",
+    ] {
+        let request = with(headers);
+        assert_eq!(
+            read(&request),
+            Reading::Fault(HttpFault::Length),
+            "{headers}"
+        );
+    }
 }
 
 #[test]
@@ -143,74 +138,15 @@ fn other_requests_are_for_pages() {
         ("/favicon.ico", Page::Unknown),
         ("*", Page::Unknown),
     ] {
-        for is_head in [false, true] {
-            let method = if is_head { "HEAD" } else { "GET" };
+        for method in ["GET", "HEAD"] {
             let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n");
-            assert_eq!(
-                resource(&request),
-                Resource::Page { page, is_head },
-                "{target}"
-            );
+            assert_eq!(resource(&request), Resource::Page(page), "{target}");
         }
     }
-    let page = Page::OtherMethod;
-    let is_head = false;
     for method in ["POST", "OPTIONS"] {
         let request = REQUEST.replace("GET", method);
-        assert_eq!(resource(&request), Resource::Page { page, is_head });
+        assert_eq!(resource(&request), Resource::Page(Page::OtherMethod));
     }
     let request = REQUEST.replace("WebSocket\r\n", "h2c\r\n");
-    let page = Page::Unknown;
-    assert_eq!(resource(&request), Resource::Page { page, is_head });
-}
-
-#[test]
-fn no_requests() {
-    let many = "A: b\r\n".repeat(MAX_HEADERS + 1);
-    let long = "b".repeat(MAX_REQUEST_LENGTH);
-    for (request, fault, status) in [
-        ("\x16\x03\x01", HttpFault::Tls, 400),
-        ("SSH-2.0-OpenSSH_9.2\r\n", HttpFault::NotHttp, 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HttpFault::NotHttp, 400),
-        ("GET /\r\n\r\n", HttpFault::NotHttp, 400),
-        ("GET / HTTP/1.1\r\nA b\r\n\r\n", HttpFault::Header, 400),
-        ("GET / HTTP/1.1\r\nA: \0\r\n\r\n", HttpFault::Header, 400),
-        ("GET / HTTP/1.1\r\n\r\n", HttpFault::Host, 400),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
-            HttpFault::Host,
-            400,
-        ),
-        (&REQUEST.replace("Host", "Ghost"), HttpFault::Host, 400),
-        (
-            &format!("GET / HTTP/1.1\r\n{many}\r\n"),
-            HttpFault::TooManyHeaders,
-            431,
-        ),
-        (
-            &format!("GET / HTTP/1.1\r\nA: {long}"),
-            HttpFault::TooLong,
-            431,
-        ),
-    ] {
-        assert_eq!(Reading::of(request.as_bytes(), None), Reading::Fault(fault));
-        let mut out = Vec::new();
-        write_fault(&mut out, fault);
-        assert!(out.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
-    }
-}
-
-#[test]
-fn pages_have_their_length() {
-    let mut out = Vec::new();
-    write_page(&mut out, Status::MethodNotAllowed, "no\n", false);
-    let expected = "HTTP/1.1 405 Method Not Allowed\r\n\
-        Content-Type: text/plain\r\n\
-        Connection: close\r\n\
-        Allow: GET, HEAD\r\n\
-        Content-Length: 3\r\n\r\nno\n";
-    assert_eq!(str::from_utf8(&out), Ok(expected));
-    let mut head = Vec::new();
-    write_page(&mut head, Status::MethodNotAllowed, "no\n", true);
-    assert_eq!(head, out[..out.len() - 3]);
+    assert_eq!(resource(&request), Resource::Page(Page::Unknown));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_http_protocol::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Misplaced, Reading, Resource,
-    Scheme, write_failure, write_fault,
+    Scheme, Status, write_failure, write_fault, write_page,
 };
 use aquatic_service::clock::Clock;
 use aquatic_stream::{
@@ -25,14 +25,6 @@ pub struct Http {
     counters: Arc<[Counters]>,
     number: usize,
 }
-
-/// What is said in the clear to who expects no encryption. Its length is
-/// checked by a test.
-const ANSWER_WITHOUT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain\r\n\
-    Connection: close\r\n\
-    Content-Length: 54\r\n\r\n\
-    only TLS is spoken here; use https:// and not http://\n";
 
 impl Http {
     /// Answers by `tracker`, and counts in `counters` under `number`.
@@ -192,20 +184,8 @@ impl Protocol for Http {
         Next::Close
     }
 
-    fn answer_without_tls(&self) -> &'static [u8] {
-        ANSWER_WITHOUT_TLS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_without_tls_has_its_length() {
-        let text = str::from_utf8(ANSWER_WITHOUT_TLS).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let length = format!("Content-Length: {}", body.len());
-        assert!(head.ends_with(&length), "{length}");
+    fn answer_without_tls(&self, out: &mut Vec<u8>) {
+        let text = "only TLS is spoken here; use https:// and not http://\n";
+        write_page(out, Framing::CLOSING, Status::BadRequest, text);
     }
 }

@@ -88,10 +88,10 @@ pub trait Protocol: Send + 'static {
         let _ = (connection, id);
     }
 
-    /// What is sent in the clear, before closing, to a client that speaks this
-    /// protocol without TLS where TLS is expected. Empty for nothing.
-    fn answer_without_tls(&self) -> &'static [u8] {
-        &[]
+    /// Appends what is sent in the clear, before closing, to a client that speaks
+    /// this protocol without TLS where TLS is expected.
+    fn answer_without_tls(&self, out: &mut Vec<u8>) {
+        let _ = out;
     }
 }
 

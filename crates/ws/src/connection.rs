@@ -47,14 +47,6 @@ pub struct Conversation {
     was_pinged: bool,
 }
 
-/// What is said in the clear to who expects no encryption. Its length is
-/// checked by a test.
-const ANSWER_WITHOUT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain\r\n\
-    Connection: close\r\n\
-    Content-Length: 50\r\n\r\n\
-    only TLS is spoken here; use wss:// and not ws://\n";
-
 /// Peers of connections that have ended that are forgotten in one turn: about a
 /// millisecond. Others have their turns in between.
 const LEFT_PER_TURN: usize = 1024;
@@ -449,22 +441,15 @@ impl Protocol for Ws {
         }
     }
 
-    fn answer_without_tls(&self) -> &'static [u8] {
-        ANSWER_WITHOUT_TLS
+    fn answer_without_tls(&self, out: &mut Vec<u8>) {
+        let text = "only TLS is spoken here; use wss:// and not ws://\n";
+        write_page(out, Framing::CLOSING, Status::BadRequest, text);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_without_tls_has_its_length() {
-        let text = str::from_utf8(ANSWER_WITHOUT_TLS).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let length = format!("Content-Length: {}", body.len());
-        assert!(head.ends_with(&length), "{length}");
-    }
 
     #[test]
     fn lengths_of_frames_are_known_early() {

@@ -100,7 +100,7 @@ impl Protocol for Words {
         next
     }
 
-    fn answer_without_tls(&self) -> &'static [u8] {
-        b"speak TLS\n"
+    fn answer_without_tls(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"speak TLS\n");
     }
 }

@@ -179,8 +179,9 @@ impl<P: Protocol> Turn<'_, P> {
         match error {
             SessionError::NotTls => {
                 self.count(Ending::NotTls);
-                let answer = self.worker.protocol.answer_without_tls();
-                self.connection.unsent.put(answer);
+                let mut answer = Vec::new();
+                self.worker.protocol.answer_without_tls(&mut answer);
+                self.connection.unsent.put(&answer);
                 // There is no session to say good-bye in.
                 self.connection.session = None;
             }

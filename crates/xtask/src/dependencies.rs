@@ -52,7 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_ws_protocol",
         ],
     ),
-    ("aquatic_service", &["aquatic_bittorrent"]),
+    ("aquatic_service", &["aquatic_bittorrent", "aquatic_http1"]),
     // No crate uses this one, and it drives the others.
     (
         "aquatic_soak",

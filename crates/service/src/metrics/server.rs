@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aquatic_http1::{Framing, Head, HttpFault, Method, Reply, Status, write_fault};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -187,99 +188,79 @@ impl Server {
 fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress {
     // A client that goes away in the middle is not our concern, and a panic is
     // logged where it happens: the next one is served.
-    let driven = AssertUnwindSafe(|| connection.drive(now, |head| answer(head, source)));
+    let driven = AssertUnwindSafe(|| connection.drive(now, |request| answer(request, source)));
     match panic::catch_unwind(driven) {
         Ok(Ok(progress)) => progress,
         Ok(Err(_)) | Err(_) => Progress::Closed,
     }
 }
 
-/// The bytes of an answer; without a head, what came was none.
-fn answer(head: Option<&[u8]>, source: &Source) -> Vec<u8> {
-    let response = match head {
-        Some(head) => respond(head, source),
-        None => Response::text("400 Bad Request", "this is not an HTTP request\n"),
-    };
-    let mut bytes = format!(
-        "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n{}\r\n",
-        response.status,
-        response.content_type,
-        response.body.len(),
-        response.header,
-    );
-    if !response.is_head {
-        bytes.push_str(&response.body);
+/// The bytes of an answer, after which the connection is closed.
+fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match request {
+        Ok(head) => {
+            let page = Page::at(head, source);
+            let headers = format!(
+                "Content-Type: {}\r\nCache-Control: no-store\r\n",
+                page.content_type
+            );
+            let framing = Framing::of(head, false);
+            let mut reply = Reply::begin(&mut bytes, framing, page.status, &headers);
+            reply.body().extend_from_slice(page.text.as_bytes());
+            reply.finish();
+        }
+        Err(fault) => write_fault(&mut bytes, fault),
     }
-    bytes.into_bytes()
+    bytes
 }
 
-struct Response {
-    status: &'static str,
+/// What is answered to a request.
+struct Page {
+    status: Status,
     content_type: &'static str,
-    header: &'static str,
-    body: String,
-    is_head: bool,
+    text: String,
 }
 
-impl Response {
-    fn text(status: &'static str, body: impl Into<String>) -> Self {
+impl Page {
+    fn text(status: Status, text: impl Into<String>) -> Self {
         Self {
             status,
             content_type: "text/plain; charset=utf-8",
-            header: "",
-            body: body.into(),
-            is_head: false,
+            text: text.into(),
         }
     }
-}
 
-/// What to answer to a request, of which only the first line matters.
-fn respond(head: &[u8], source: &Source) -> Response {
-    let line = head.split(|&byte| byte == b'\r' || byte == b'\n').next();
-    let line = String::from_utf8_lossy(line.unwrap_or_default());
-    let mut words = line.split(' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Response::text("400 Bad Request", "this is not an HTTP request\n");
-    };
-    if !version.starts_with("HTTP/1.") {
-        return Response::text("400 Bad Request", "only HTTP/1.x is spoken here\n");
-    }
-    let path = target.split(['?', '#']).next().unwrap_or_default();
-    let is_head = method == "HEAD";
-    let mut response = match path {
-        "/metrics" | "/stats.json" | "/health" if !is_head && method != "GET" => Response {
-            header: "Allow: GET, HEAD\r\n",
-            ..Response::text("405 Method Not Allowed", "only GET and HEAD\n")
-        },
-        "/metrics" => Response {
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            ..Response::text("200 OK", collect(source).to_prometheus())
-        },
-        "/stats.json" => Response {
-            content_type: "application/json",
-            ..Response::text("200 OK", format!("{:#}\n", collect(source).to_json()))
-        },
-        "/health" => match source.process.ailment() {
-            // Whoever is served notices nothing, so this is no reason to restart the
-            // service or to send its clients elsewhere.
-            None => match source.process.unsaved() {
-                Some(reason) => {
-                    Response::text("200 OK", format!("ok, but nothing is saved: {reason}\n"))
-                }
-                None => Response::text("200 OK", "ok\n"),
+    fn at(head: &Head<'_>, source: &Source) -> Self {
+        match head.target.path {
+            b"/metrics" | b"/stats.json" | b"/health" if head.method == Method::Other => {
+                Self::text(Status::MethodNotAllowed, "only GET and HEAD\n")
+            }
+            b"/metrics" => Self {
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                ..Self::text(Status::Ok, collect(source).to_prometheus())
             },
-            Some(ailment) => Response::text("503 Service Unavailable", ailment + "\n"),
-        },
-        _ => Response::text(
-            "404 Not Found",
-            "there are /metrics, /stats.json and /health\n",
-        ),
-    };
-    response.is_head = is_head;
-    response
+            b"/stats.json" => Self {
+                content_type: "application/json",
+                ..Self::text(Status::Ok, format!("{:#}\n", collect(source).to_json()))
+            },
+            b"/health" => match source.process.ailment() {
+                // Whoever is served notices nothing, so this is no reason to restart the
+                // service or to send its clients elsewhere.
+                None => match source.process.unsaved() {
+                    Some(reason) => {
+                        Self::text(Status::Ok, format!("ok, but nothing is saved: {reason}\n"))
+                    }
+                    None => Self::text(Status::Ok, "ok\n"),
+                },
+                Some(ailment) => Self::text(Status::Unavailable, ailment + "\n"),
+            },
+            _ => Self::text(
+                Status::NotFound,
+                "there are /metrics, /stats.json and /health\n",
+            ),
+        }
+    }
 }
 
 fn collect(source: &Source) -> Figures {

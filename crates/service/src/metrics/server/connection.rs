@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use aquatic_http1::{Head, HeaderBuffer, HttpFault, Reading};
 use nix::poll::PollFlags;
 
 /// How long a request may take, from accepting the connection to its last byte.
@@ -15,9 +16,6 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the client may take to close the connection when it has its answer.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The longest request that is read, headers included.
-pub(super) const LARGEST_REQUEST: usize = 16 * 1024;
 
 /// Bytes that are read and left unread by us when the answer is on its way.
 const MOST_DISCARDED: usize = 64 * 1024;
@@ -86,7 +84,7 @@ impl Connection {
     pub(super) fn worth(&self) -> u8 {
         match &self.state {
             State::End { .. } => 0,
-            State::Request(head) if head.is_empty() => 1,
+            State::Request(bytes) if bytes.is_empty() => 1,
             State::Request(_) => 2,
             State::Answer { .. } => 3,
         }
@@ -100,18 +98,17 @@ impl Connection {
         }
     }
 
-    /// Reads and writes what is possible now. `answer` gets the head of the request,
-    /// or nothing when there is no end to it.
+    /// Reads and writes what is possible now. `answer` gets the request, or why there
+    /// is none.
     pub(super) fn drive(
         &mut self,
         now: Instant,
-        answer: impl FnOnce(Option<&[u8]>) -> Vec<u8>,
+        answer: impl FnOnce(Result<&Head<'_>, HttpFault>) -> Vec<u8>,
     ) -> io::Result<Progress> {
-        if let State::Request(head) = &mut self.state {
-            let Some(is_head) = read_head(&mut self.socket, head)? else {
+        if let State::Request(bytes) = &mut self.state {
+            let Some(bytes) = read_request(&mut self.socket, bytes, answer)? else {
                 return Ok(Progress::Open);
             };
-            let bytes = answer(is_head.then_some(head));
             self.state = State::Answer { bytes, sent: 0 };
             self.deadline = now + ANSWER_PATIENCE;
         }
@@ -149,9 +146,15 @@ impl AsFd for Connection {
     }
 }
 
-/// Reads up to the blank line. Answers whether there is one, or nothing when more
-/// may come.
-fn read_head(socket: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bool>> {
+/// Reads until there is a request, or there can be none; returns the answer, or
+/// nothing when more may come. At most
+/// [`MAX_REQUEST_LENGTH`](aquatic_http1::MAX_REQUEST_LENGTH) is read, and what comes
+/// with the end of the request.
+fn read_request(
+    socket: &mut TcpStream,
+    bytes: &mut Vec<u8>,
+    answer: impl FnOnce(Result<&Head<'_>, HttpFault>) -> Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = [0; READ_BUFFER];
     loop {
         let read = match socket.read(&mut buffer) {
@@ -159,14 +162,15 @@ fn read_head(socket: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bo
             Err(error) if is_later(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // The blank line may have begun in what was there before.
-        let looked_at = head.len().saturating_sub(3);
-        head.extend_from_slice(&buffer[..read]);
-        if contains(&head[looked_at..], b"\r\n\r\n") || contains(&head[looked_at..], b"\n\n") {
-            return Ok(Some(true));
-        }
-        if read == 0 || head.len() > LARGEST_REQUEST {
-            return Ok(Some(false));
+        bytes.extend_from_slice(&buffer[..read]);
+        let mut headers = HeaderBuffer::new();
+        match Reading::of(bytes, &mut headers) {
+            Reading::Complete { head, .. } => return Ok(Some(answer(Ok(&head)))),
+            Reading::Fault(fault) => return Ok(Some(answer(Err(fault)))),
+            Reading::Incomplete if read == 0 => {
+                return Ok(Some(answer(Err(HttpFault::Incomplete))));
+            }
+            Reading::Incomplete => {}
         }
     }
 }
@@ -175,8 +179,4 @@ fn read_head(socket: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bo
 /// interrupted is made again when the socket is polled next.
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }

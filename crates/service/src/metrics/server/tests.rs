@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::connection::LARGEST_REQUEST;
+use aquatic_http1::MAX_REQUEST_LENGTH;
+
 use super::*;
 use crate::access_list::{AccessList, Handle};
 
@@ -86,6 +87,10 @@ fn refuses_what_it_does_not_know() {
     assert!(text.contains("\r\nAllow: GET, HEAD\r\n"), "{text}");
     assert!(ask(address, "GET /metrics HTTP/2.0").starts_with("HTTP/1.1 400 "));
     assert!(ask(address, "nonsense").starts_with("HTTP/1.1 400 "));
+    // As the trackers do.
+    let without_host = send(address, b"GET /metrics HTTP/1.1\r\n\r\n");
+    assert!(without_host.starts_with("HTTP/1.1 400 "));
+    assert!(ask(address, "GET http://x:1/health HTTP/1.1").ends_with("\r\n\r\nok\n"));
 }
 
 #[test]
@@ -94,10 +99,10 @@ fn endless_headers_are_cut_off() {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
     // The server may stop reading in the middle of this.
-    let _ = connection.write_all(&vec![b'x'; 4 * LARGEST_REQUEST]);
+    let _ = connection.write_all(&vec![b'x'; 4 * MAX_REQUEST_LENGTH]);
     let mut answer = Vec::new();
     let _ = connection.read_to_end(&mut answer);
-    assert!(answer.starts_with(b"HTTP/1.1 400 "));
+    assert!(answer.starts_with(b"HTTP/1.1 431 "));
 }
 
 #[test]
@@ -164,7 +169,7 @@ fn those_who_do_not_read_are_bounded() {
     for _ in 0..2 * MOST_CONNECTIONS {
         let mut connection = TcpStream::connect(address).unwrap();
         connection
-            .write_all(b"GET /metrics HTTP/1.1\r\n\r\n")
+            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
             .unwrap();
         slow.push(connection);
         server.turn();
@@ -173,7 +178,7 @@ fn those_who_do_not_read_are_bounded() {
         assert!(server.connections.len() <= MOST_CONNECTIONS);
     }
     // One that reads gets all of it.
-    let reader = thread::spawn(move || send(address, b"GET /metrics HTTP/1.1\r\n\r\n"));
+    let reader = thread::spawn(move || send(address, b"GET /metrics HTTP/1.0\r\n\r\n"));
     while !reader.is_finished() {
         server.turn();
     }
@@ -193,7 +198,7 @@ fn a_request_may_come_in_pieces_or_with_more_behind_it() {
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
 
     // The answer is not lost to what else came, although only one is given.
-    let request = "GET /health HTTP/1.1\r\n\r\n".repeat(100);
+    let request = "GET /health HTTP/1.0\r\n\r\n".repeat(100);
     let answer = send(address, request.as_bytes());
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
 
@@ -216,7 +221,7 @@ fn every_state_has_a_deadline() {
     let mut connection = Connection::new(socket, start);
     let mut deadlines = vec![connection.deadline()];
     let big = || vec![b'x'; 8 << 20];
-    client.write_all(b"\n\n").unwrap();
+    client.write_all(b"nonsense\n").unwrap();
     while connection.drive(start, |_| big()).unwrap() == Progress::Open {
         deadlines.push(connection.deadline());
         let read = client.read(&mut [0; 1 << 16]).unwrap();

@@ -1,5 +1,7 @@
 //! Finds a reply in what a server has sent.
 
+use httparse::{EMPTY_HEADER, Header, Response, Status};
+
 /// What the bytes that have come so far are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received<'a> {
@@ -23,15 +25,15 @@ pub(crate) struct Reply<'a> {
 /// Reads the reply to a request, which is alone because requests are not
 /// pipelined. `ended`: nothing more will come.
 pub(crate) fn parse(bytes: &[u8], ended: bool) -> Received<'_> {
-    let Some(head_length) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return if ended || bytes.len() > MAX_HEAD_BYTES {
-            Received::Malformed
-        } else {
-            Received::Part
-        };
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut response = Response::new(&mut headers);
+    let head_length = match response.parse(bytes) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if !ended && bytes.len() <= MAX_HEAD_BYTES => return Received::Part,
+        Ok(Status::Partial) | Err(_) => return Received::Malformed,
     };
-    let (head, body) = (&bytes[..head_length], &bytes[head_length + 4..]);
-    let Some(head) = Head::parse(head) else {
+    let body = &bytes[head_length..];
+    let Some(head) = Head::of(&response) else {
         return Received::Malformed;
     };
     // Without a length, the body ends with the connection (RFC 9112, 6.3).
@@ -55,6 +57,9 @@ pub(crate) fn parse(bytes: &[u8], ended: bool) -> Received<'_> {
     }
 }
 
+/// More than any tracker sends.
+const MAX_HEADERS: usize = 64;
+
 /// A reply without a body's end by then is none.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
@@ -68,36 +73,22 @@ struct Head {
 }
 
 impl Head {
-    fn parse(head: &[u8]) -> Option<Self> {
-        let mut lines = head.split(|byte| *byte == b'\n');
-        let status_line = lines.next()?;
-        let rest = status_line.strip_prefix(b"HTTP/1.")?;
-        let (&minor, rest) = rest.split_first()?;
-        let digits = rest.strip_prefix(b" ")?.get(..3)?;
-        let mut status = 0;
-        for digit in digits {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            status = status * 10 + u16::from(digit - b'0');
-        }
-
+    /// What matters of it; `None` if it makes no sense.
+    fn of(response: &Response<'_, '_>) -> Option<Self> {
         let mut this = Self {
-            status,
+            status: response.code?,
             content_length: None,
             // Before HTTP/1.1, connections were for one request.
-            keeps_open: minor == b'1',
+            keeps_open: response.version == Some(1),
         };
-        for line in lines {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            if name.eq_ignore_ascii_case(b"content-length") {
+        for &Header { name, value } in &*response.headers {
+            if name.eq_ignore_ascii_case("content-length") {
                 let text = std::str::from_utf8(value).ok()?;
                 this.content_length = Some(text.parse().ok()?);
-            } else if name.eq_ignore_ascii_case(b"connection") {
+            } else if name.eq_ignore_ascii_case("connection") {
                 this.keeps_open = !value.eq_ignore_ascii_case(b"close")
                     && (this.keeps_open || value.eq_ignore_ascii_case(b"keep-alive"));
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
                 // No tracker does that, and no client of trackers has to
                 // understand it.
                 return None;
@@ -155,8 +146,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_reply_is_refused() {
-        let long = vec![b'x'; MAX_HEAD_BYTES + 1];
-        let replies: [&[u8]; 8] = [
+        let long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_HEAD_BYTES));
+        let replies: [&[u8]; 9] = [
+            b"SSH-2.0-OpenSSH\r\n",
             b"HTTP/2 200 OK\r\n\r\n",
             b"HTTP/1.1 2x0 OK\r\n\r\n",
             b"HTTP/1.1 20\r\n\r\n",
@@ -164,7 +156,7 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nde",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            &long,
+            long.as_bytes(),
         ];
         for bytes in replies {
             assert_eq!(parse(bytes, false), Received::Malformed, "{bytes:?}");

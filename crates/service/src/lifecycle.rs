@@ -36,7 +36,6 @@ mod supervisor;
 
 use attempts::{Attempts, Decision, Kind};
 pub use misconfigured::Misconfigured;
-pub(crate) use supervisor::Content;
 
 /// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
 /// name it in `RestartPreventExitStatus=`.

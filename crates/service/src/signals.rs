@@ -1,10 +1,9 @@
-//! Signals as events of the main thread.
+//! Signals, told as they come.
 //!
 //! The handlers are set before anything slow happens at start, so that a signal
 //! that comes early is acted upon late instead of killing the process.
 
 use std::io;
-use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use anyhow::Context as _;
@@ -12,8 +11,6 @@ use libc::c_int;
 use nix::sys::signal::{SigSet, Signal as SystemSignal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
-
-use crate::workers::Event;
 
 /// The signals that have a handler.
 ///
@@ -62,9 +59,13 @@ impl Caught {
             .any(|number| matches!(number, SIGINT | SIGTERM))
     }
 
-    /// Starts the thread that tells the main thread of each signal. Equal
-    /// signals that come before the first was told are told once.
-    pub(crate) fn forward(mut self, events: SyncSender<Event>) -> io::Result<()> {
+    /// Starts the thread that tells of each signal, until `tell` says that nobody
+    /// listens any more. Equal signals that come before the first was told are told
+    /// once.
+    pub(crate) fn forward(
+        mut self,
+        tell: impl Fn(Signal) -> bool + Send + 'static,
+    ) -> io::Result<()> {
         thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
@@ -74,7 +75,7 @@ impl Caught {
                         SIGHUP | SIGUSR1 => Signal::Reload,
                         _ => continue,
                     };
-                    if events.send(Event::Signal(signal)).is_err() {
+                    if !tell(signal) {
                         return;
                     }
                 }

@@ -10,14 +10,12 @@ use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use crate::logging::panic_text;
-use crate::signals::Signal;
 
 mod standalone;
 
@@ -33,14 +31,11 @@ pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// Longest name of a thread that Linux shows (`pthread_setname_np`).
 const LONGEST_THREAD_NAME: usize = 15;
 
-/// Events that may wait for the main thread before their senders wait too.
-const EVENT_QUEUE: usize = 64;
-
 /// The workers of a daemon.
 pub struct Workers {
     entries: Vec<Worker>,
     stopping: Arc<AtomicBool>,
-    events: SyncSender<Event>,
+    ended: Arc<dyn Fn(usize, End) + Send + Sync>,
 }
 
 impl Workers {
@@ -68,7 +63,7 @@ impl Workers {
             stopping: Arc::clone(&self.stopping),
         };
         let stopping = Arc::clone(&self.stopping);
-        let events = self.events.clone();
+        let ended = Arc::clone(&self.ended);
         let index = self.entries.len();
 
         let thread = thread::Builder::new()
@@ -81,8 +76,7 @@ impl Workers {
                     Ok(Err(error)) => End::Failed(format!("{error:#}")),
                     Err(payload) => End::Failed(panic_message(payload.as_ref())),
                 };
-                // Nobody listens any more only when the process is ending.
-                let _ = events.send(Event::WorkerEnded { index, end });
+                ended(index, end);
             })
             .with_context(|| format!("cannot start the thread of worker {name}"))?;
 
@@ -107,18 +101,17 @@ impl Workers {
         self.entries.is_empty()
     }
 
-    /// No workers yet, and where their ends are told (with the signals).
-    pub(crate) fn new() -> (Self, SyncSender<Event>, Receiver<Event>) {
-        let (events, receiver) = sync_channel(EVENT_QUEUE);
-        let workers = Self {
+    /// No workers yet. `ended` is called by the thread of each one that is about to
+    /// end, with its number in the order they were started, and why.
+    pub(crate) fn new(ended: impl Fn(usize, End) + Send + Sync + 'static) -> Self {
+        Self {
             entries: Vec::new(),
             stopping: Arc::default(),
-            events: events.clone(),
-        };
-        (workers, events, receiver)
+            ended: Arc::new(ended),
+        }
     }
 
-    /// The name of the worker that an event speaks of.
+    /// The name of a worker, by its number.
     pub(crate) fn name(&self, index: usize) -> &str {
         self.entries
             .get(index)
@@ -208,30 +201,6 @@ impl Context {
     }
 }
 
-/// What wakes the main thread.
-pub(crate) enum Event {
-    /// A signal arrived.
-    Signal(Signal),
-    /// A worker's thread is about to end.
-    WorkerEnded {
-        /// Which one, in the order they were started.
-        index: usize,
-        /// Why.
-        end: End,
-    },
-    /// The thread that writes snapshots is done with one.
-    SnapshotEnded(Result<crate::snapshot::Written, String>),
-    /// A thread that reads something again is done.
-    Read {
-        /// What, by its number.
-        item: usize,
-        /// Which attempt.
-        ticket: u64,
-        /// What was read, or what is wrong with it.
-        result: Result<crate::lifecycle::Content, String>,
-    },
-}
-
 /// Why a worker ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -297,20 +266,29 @@ fn thread_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, channel, sync_channel};
+
     use super::*;
 
     /// Longer than any of these threads needs on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    /// No workers yet, and where their ends are told.
+    fn workers() -> (Workers, Receiver<(usize, End)>) {
+        let (sender, ends) = channel();
+        let workers = Workers::new(move |index, end| {
+            let _ = sender.send((index, end));
+        });
+        (workers, ends)
+    }
+
     fn end_of(body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static) -> String {
-        let (mut workers, _, events) = Workers::new();
+        let (mut workers, ends) = workers();
         workers.spawn("one", || (), body).unwrap();
-        match events.recv_timeout(PATIENCE).unwrap() {
-            Event::WorkerEnded { index: 0, end } => match end {
-                End::Asked => "asked".to_owned(),
-                End::Failed(reason) => reason,
-            },
-            _ => panic!("another event"),
+        match ends.recv_timeout(PATIENCE).unwrap() {
+            (0, End::Asked) => "asked".to_owned(),
+            (0, End::Failed(reason)) => reason,
+            (index, _) => panic!("worker {index}"),
         }
     }
 
@@ -327,7 +305,7 @@ mod tests {
 
     #[test]
     fn stops_and_joins() {
-        let (mut workers, _, events) = Workers::new();
+        let (mut workers, ends) = workers();
         let (wake, woken) = sync_channel(1);
         workers
             .spawn(
@@ -347,17 +325,8 @@ mod tests {
         assert_eq!(workers.join_ended(), ["one"]);
 
         workers.stop();
-        let event = events.recv_timeout(PATIENCE).unwrap();
-        assert!(
-            matches!(
-                event,
-                Event::WorkerEnded {
-                    end: End::Asked,
-                    ..
-                }
-            ),
-            "another event"
-        );
+        let end = ends.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(end, (0, End::Asked)), "{end:?}");
         let start = Instant::now();
         while !workers.join_ended().is_empty() {
             assert!(start.elapsed() < PATIENCE);
@@ -367,7 +336,7 @@ mod tests {
 
     #[test]
     fn notices_who_does_not_beat() {
-        let (mut workers, _, _events) = Workers::new();
+        let (mut workers, _ends) = workers();
         let (go, turns) = sync_channel::<()>(0);
         let (done, beaten) = sync_channel(0);
         workers

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::supervisor::{Supervisor, SupervisorParts};
+use super::supervisor::{self, Event, Supervisor, SupervisorParts};
 use super::{Misconfigured, named_files};
 use crate::access_list::{self, AccessList, Handle};
 use crate::config::AccessListSettings;
@@ -70,7 +70,12 @@ pub(super) fn start<D: Daemon>(
             .as_ref()
             .map(|snapshot| snapshot.path.clone()),
     );
-    let (mut workers, sender, events) = Workers::new();
+    let (sender, events) = supervisor::channel();
+    let ended = sender.clone();
+    let mut workers = Workers::new(move |index, end| {
+        // Nobody listens any more only when the process is ending.
+        let _ = ended.send(Event::WorkerEnded { index, end });
+    });
     let mut reloads = Vec::new();
     let daemon = D::start(
         settings,
@@ -97,8 +102,9 @@ pub(super) fn start<D: Daemon>(
     } else if let Some(reason) = &unwritable {
         process.cannot_save(reason);
     }
+    let caught_one = sender.clone();
     caught
-        .forward(sender.clone())
+        .forward(move |signal| caught_one.send(Event::Signal(signal)).is_ok())
         .context("cannot start the thread that waits for signals")?;
     if let Some(listener) = metrics {
         serve_metrics(listener, &daemon, &process)?;

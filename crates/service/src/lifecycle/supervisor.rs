@@ -18,16 +18,18 @@ use crate::metrics::process::Process;
 use crate::notify::Notifier;
 use crate::reload::{PATIENCE, Reload};
 use crate::signals::Signal;
-use crate::workers::{End as WorkerEnd, Event, LONGEST_TURN, Workers};
+use crate::workers::{End as WorkerEnd, LONGEST_TURN, Workers};
 
 mod course;
+mod events;
 mod reading;
 mod rounds;
 mod snapshots;
 mod watchdog;
 
 use course::{Course, End, Happening, Order};
-pub(crate) use reading::Content;
+use events::Content;
+pub(super) use events::{Event, channel};
 use reading::Item;
 use rounds::{MOST_GIVEN_UP, Step};
 use watchdog::Watchdog;

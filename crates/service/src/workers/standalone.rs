@@ -1,27 +1,26 @@
 //! Workers without a process around them.
 
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use super::{End, Event, Workers};
+use super::{End, Workers};
 
 /// Workers that no supervisor watches: for tests, and for programs that only
 /// measure.
 pub struct Standalone {
     workers: Workers,
-    events: Receiver<Event>,
-    _sender: SyncSender<Event>,
+    ends: Receiver<(usize, End)>,
 }
 
 impl Standalone {
     /// No workers yet.
     pub fn new() -> Self {
-        let (workers, sender, events) = Workers::new();
-        Self {
-            workers,
-            events,
-            _sender: sender,
-        }
+        let (sender, ends) = channel();
+        let workers = Workers::new(move |index, end| {
+            // Nobody listens any more when this is dropped.
+            let _ = sender.send((index, end));
+        });
+        Self { workers, ends }
     }
 
     /// Where workers are started.
@@ -39,12 +38,11 @@ impl Standalone {
         self.workers.stop();
         let mut failures = Vec::new();
         for _ in 0..self.workers.len() {
-            match self.events.recv_timeout(patience) {
-                Ok(Event::WorkerEnded {
-                    index,
-                    end: End::Failed(reason),
-                }) => failures.push(format!("{}: {reason}", self.workers.name(index))),
-                Ok(_) => (),
+            match self.ends.recv_timeout(patience) {
+                Ok((index, End::Failed(reason))) => {
+                    failures.push(format!("{}: {reason}", self.workers.name(index)));
+                }
+                Ok((_, End::Asked)) => (),
                 Err(_) => failures.push("a worker did not end in time".to_owned()),
             }
         }

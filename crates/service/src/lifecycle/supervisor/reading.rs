@@ -6,10 +6,10 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Instant;
 
+use super::events::{Content, Event};
 use crate::access_list::{self, AccessList, Handle};
 use crate::config::AccessListSettings;
-use crate::reload::{Exchange, PATIENCE, Reload};
-use crate::workers::Event;
+use crate::reload::{PATIENCE, Reload};
 
 /// Something that a reload reads.
 pub(super) enum Item {
@@ -17,14 +17,6 @@ pub(super) enum Item {
     List(AccessListSettings),
     /// What the daemon registered.
     Other(Arc<dyn Reload>),
-}
-
-/// What was read.
-pub(crate) enum Content {
-    /// A list.
-    List(AccessList),
-    /// Something else.
-    Other(Exchange),
 }
 
 impl Item {

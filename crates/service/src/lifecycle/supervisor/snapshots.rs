@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
+use super::events::Event;
 use crate::Daemon;
 use crate::metrics::process::Process;
 use crate::snapshot::{Written, write_file};
-use crate::workers::Event;
 
 /// Begins a snapshot, and tells its end as an event.
 ///

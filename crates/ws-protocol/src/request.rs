@@ -6,6 +6,7 @@ mod fault;
 mod fields;
 mod loose;
 mod meaning;
+mod name;
 mod sent;
 
 pub use fault::{RequestFault, RequestFaultKind};

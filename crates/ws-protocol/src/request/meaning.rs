@@ -4,8 +4,8 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
-use super::fields::Name;
 use super::loose::{Any, Loose, Meaning, skip_list};
+use super::name::Name;
 use super::{Action, Offer, OfferId, SessionDescription};
 use crate::text;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::fields::Name;
+use super::name::Name;
 use crate::text::write_string;
 
 /// The most bytes of JSON that are said again as they were sent.

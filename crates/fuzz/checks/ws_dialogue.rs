@@ -20,7 +20,7 @@ use aquatic_ws::tracker::State;
 use aquatic_ws_protocol::client::{self, Reply, UpgradeReading};
 use aquatic_ws_protocol::{
     Announce, Answer, Event, MessageReader, Offer, OfferId, Received, Request, Scrape, Sender,
-    SessionDescription,
+    SessionDescription, SizeLimits,
 };
 
 #[path = "ws_dialogue_model.rs"]
@@ -441,7 +441,9 @@ impl World {
         while !rest.is_empty() {
             let client = &mut self.clients[number];
             let Ok(Received::Frame { event, length }) =
-                client.reader.read(rest, Sender::Server, 1 << 20)
+                client
+                    .reader
+                    .read(rest, Sender::Server, SizeLimits::of_message(1 << 20))
             else {
                 // A client that does not read is cut off anywhere.
                 assert!(client.is_closed, "no whole frame");

@@ -4,11 +4,18 @@
 use aquatic_ws_protocol::client::{UpgradeReading, write_text};
 use aquatic_ws_protocol::{
     Event, FrameFault, HeaderBuffer, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MessageReader, Reading,
-    Received, Resource, Sender, write_close, write_pong, write_upgrade, write_upgrade_fault,
+    Received, Resource, Sender, SizeLimits, write_close, write_pong, write_upgrade,
+    write_upgrade_fault,
 };
 
 /// Longer than most inputs of the fuzzer, but not than all.
 const LONGEST_MESSAGE: usize = 1024;
+const LONGEST_FRAME: usize = 900;
+
+const LIMITS: SizeLimits = SizeLimits {
+    frame: LONGEST_FRAME,
+    message: LONGEST_MESSAGE,
+};
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(bytes: &[u8]) {
@@ -38,24 +45,24 @@ fn check_frames(bytes: &[u8], sender: Sender) {
     let mut rest = bytes;
     loop {
         let mut whole = rest.to_vec();
-        let read = reader.read(&mut whole, sender, LONGEST_MESSAGE);
+        let read = reader.read(&mut whole, sender, LIMITS);
         check_pieces(&mut in_pieces, rest, sender, &read);
         match read {
             Ok(Received::Frame { event, length }) => {
                 assert!(0 < length && length <= rest.len());
-                assert!(length <= LONGEST_MESSAGE + MAX_FRAME_HEADER);
+                assert!(length <= LONGEST_FRAME + MAX_FRAME_HEADER);
                 check_event(&event);
                 rest = &rest[length..];
             }
             Ok(Received::Incomplete) => {
-                assert!(rest.len() < LONGEST_MESSAGE + MAX_FRAME_HEADER);
+                assert!(rest.len() < LONGEST_FRAME + MAX_FRAME_HEADER);
                 assert_eq!(whole, rest);
                 return;
             }
             Err(fault) => {
                 let mut out = Vec::new();
                 write_close(&mut out, fault.close_code(), &fault.to_string());
-                let close = MessageReader::new().read(&mut out, Sender::Server, 0);
+                let close = MessageReader::new().read(&mut out, Sender::Server, LIMITS);
                 assert!(matches!(
                     close,
                     Ok(Received::Frame {
@@ -82,7 +89,7 @@ fn check_pieces(
     };
     let mut arrived = bytes[..end].to_vec();
     for count in 0..end {
-        match reader.read(&mut arrived[..count], sender, LONGEST_MESSAGE) {
+        match reader.read(&mut arrived[..count], sender, LIMITS) {
             Ok(Received::Incomplete) => assert_eq!(arrived, bytes[..end]),
             // A fault may be seen before all is there, but a frame may not.
             Err(fault) => {
@@ -92,7 +99,7 @@ fn check_pieces(
             Ok(Received::Frame { .. }) => panic!("a frame before its end"),
         }
     }
-    assert_eq!(&reader.read(&mut arrived, sender, LONGEST_MESSAGE), whole);
+    assert_eq!(&reader.read(&mut arrived, sender, LIMITS), whole);
 }
 
 /// What came in a frame can be sent in one.
@@ -104,8 +111,9 @@ fn check_event(event: &Event<'_>) {
             write_text(&mut out, *b"mask", |out| {
                 out.extend_from_slice(text.as_bytes());
             });
+            let limits = SizeLimits::of_message(LONGEST_MESSAGE);
             let mut reader = MessageReader::new();
-            let read = reader.read(&mut out, Sender::Client, LONGEST_MESSAGE);
+            let read = reader.read(&mut out, Sender::Client, limits);
             let Ok(Received::Frame {
                 event: Event::Text(again),
                 ..
@@ -119,7 +127,7 @@ fn check_event(event: &Event<'_>) {
             assert!(payload.len() <= MAX_CONTROL_PAYLOAD);
             write_pong(&mut out, payload);
             let read = MessageReader::new()
-                .read(&mut out, Sender::Server, 0)
+                .read(&mut out, Sender::Server, LIMITS)
                 .is_ok();
             assert!(read);
         }

@@ -17,7 +17,8 @@ use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
     Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, Limits, MessageReader,
     Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply,
-    Sender as Side, Status, write_close, write_page, write_ping, write_text, write_upgrade,
+    Sender as Side, SizeLimits, Status, write_close, write_page, write_ping, write_text,
+    write_upgrade,
 };
 use rustls::ServerConfig;
 
@@ -185,7 +186,11 @@ impl Connection {
         loop {
             let received = self
                 .reader
-                .read(&mut self.received, Side::Client, 1 << 20)
+                .read(
+                    &mut self.received,
+                    Side::Client,
+                    SizeLimits::of_message(1 << 20),
+                )
                 .unwrap();
             let Received::Frame { event, length } = received else {
                 return Ok(None);

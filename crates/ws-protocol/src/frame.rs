@@ -38,6 +38,26 @@ pub enum Sender {
     Server,
 }
 
+/// The most bytes of payload that are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// Of one frame.
+    pub frame: usize,
+    /// Of a message, all its fragments together.
+    pub message: usize,
+}
+
+impl SizeLimits {
+    /// Messages of this length, in however many frames.
+    #[must_use]
+    pub const fn of_message(length: usize) -> Self {
+        Self {
+            frame: length,
+            message: length,
+        }
+    }
+}
+
 /// Finds messages in the bytes of a connection, and keeps the fragments of one
 /// that is not complete.
 #[derive(Debug, Default)]
@@ -96,12 +116,13 @@ impl MessageReader {
         self.fragments.is_some()
     }
 
-    /// Looks at the first frame in `bytes`, which came from `sender`. Messages
-    /// of more than `longest_message` bytes are refused, also in fragments.
+    /// Looks at the first frame in `bytes`, which came from `sender`.
     ///
     /// A frame that is complete is changed in place, and must not be read
-    /// again. One that needs more than `longest_message` and
-    /// [`MAX_FRAME_HEADER`] bytes together is not waited for.
+    /// again. One that needs more bytes than a frame may have after its header,
+    /// which has [`MAX_FRAME_HEADER`] at most, is refused and not waited for; so is
+    /// a fragment with which its message would be too long. Pings, pongs and close
+    /// frames have a limit of their own.
     ///
     /// # Errors
     ///
@@ -112,7 +133,7 @@ impl MessageReader {
         &mut self,
         bytes: &'a mut [u8],
         sender: Sender,
-        longest_message: usize,
+        limits: SizeLimits,
     ) -> Result<Received<'a>, FrameFault> {
         let Some(header) = Header::parse(bytes, sender)? else {
             return Ok(Received::Incomplete);
@@ -123,7 +144,7 @@ impl MessageReader {
             Kind::Text | Kind::Binary if before.is_some() => return Err(FrameFault::Interrupted),
             _ => {}
         }
-        let room = longest_message - before.unwrap_or(0);
+        let room = limits.frame.min(limits.message - before.unwrap_or(0));
         if !header.kind.is_control() && header.payload_length > room as u64 {
             return Err(FrameFault::MessageTooLong);
         }

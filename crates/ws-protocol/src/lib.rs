@@ -31,7 +31,7 @@ pub use aquatic_http1::{
 };
 pub use frame::{
     CloseCode, Event, FrameFault, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MessageReader, Received,
-    Sender, write_close, write_ping, write_pong, write_text,
+    Sender, SizeLimits, write_close, write_ping, write_pong, write_text,
 };
 pub use handshake::{
     Page, Resource, Upgrade, UpgradeFault, accept_key, write_upgrade, write_upgrade_fault,

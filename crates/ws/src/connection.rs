@@ -10,8 +10,8 @@ use aquatic_stream::{
 };
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, Framing, Head, HeaderBuffer, HttpFault, MAX_FRAME_HEADER,
-    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, Status, Upgrade,
-    write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
+    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, SizeLimits,
+    Status, Upgrade, write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
     write_upgrade_fault,
 };
 
@@ -221,11 +221,11 @@ impl Ws {
             was_pinged,
         } = conversation;
         *was_pinged = false;
-        if payload_length(exchange.input) > self.messages.longest_frame as u64 {
-            return self.refuse(FrameFault::MessageTooLong, exchange);
-        }
-        let longest = self.messages.longest_message;
-        let (event, length) = match reader.read(exchange.input, Sender::Client, longest) {
+        let limits = SizeLimits {
+            frame: self.messages.longest_frame,
+            message: self.messages.longest_message,
+        };
+        let (event, length) = match reader.read(exchange.input, Sender::Client, limits) {
             Ok(Received::Incomplete) => return Progress::INCOMPLETE,
             Ok(Received::Frame { event, length }) => (event, length),
             Err(fault) => return self.refuse(fault, exchange),
@@ -284,21 +284,6 @@ struct RefusedClient {
     reason: Unserved,
     status: Status,
     text: String,
-}
-
-/// How long the payload of the first frame says that it is (RFC 6455, 5.2); 0
-/// while that is not known.
-fn payload_length(bytes: &[u8]) -> u64 {
-    match *bytes {
-        [_, second, a, b, c, d, e, f, g, h, ..] if second & 0x7f == 127 => {
-            u64::from_be_bytes([a, b, c, d, e, f, g, h])
-        }
-        [_, second, high, low, ..] if second & 0x7f == 126 => {
-            u64::from(u16::from_be_bytes([high, low]))
-        }
-        [_, second, ..] if second & 0x7f < 126 => u64::from(second & 0x7f),
-        _ => 0,
-    }
 }
 
 /// Answers a request that does not lead to frames.
@@ -450,22 +435,6 @@ impl Protocol for Ws {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_of_frames_are_known_early() {
-        let cases: [(&[u8], u64); 7] = [
-            (b"", 0),
-            (b"\x81", 0),
-            (b"\x81\x85", 5),
-            (b"\x81\xfe\x01", 0),
-            (b"\x81\xfe\x01\x02", 258),
-            (b"\x81\xff\0\0\0\0\0\x01\0", 0),
-            (b"\x81\xff\0\0\0\0\0\x01\0\0", 65_536),
-        ];
-        for (bytes, length) in cases {
-            assert_eq!(payload_length(bytes), length, "{bytes:?}");
-        }
-    }
 
     #[test]
     fn a_connection_needs_little_memory() {

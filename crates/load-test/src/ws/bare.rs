@@ -17,7 +17,7 @@ use anyhow::Context;
 use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_ws_protocol::{
     Event, HeaderBuffer, MessageReader, OfferId, Reading, Received, RelayedAnswer, RelayedOffer,
-    Resource, ScrapeReply, Sender, SessionDescription, write_text, write_upgrade,
+    Resource, ScrapeReply, Sender, SessionDescription, SizeLimits, write_text, write_upgrade,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -161,7 +161,7 @@ impl Hub {
         let mut incoming = std::mem::take(&mut session.incoming);
         let mut reader = std::mem::take(&mut session.reader);
         loop {
-            match reader.read(&mut incoming[at..], Sender::Client, MAX_MESSAGE_BYTES) {
+            match reader.read(&mut incoming[at..], Sender::Client, MAX_MESSAGE) {
                 Ok(Received::Incomplete) => break,
                 Ok(Received::Frame { event, length }) => {
                     match event {
@@ -349,7 +349,7 @@ fn server_config(certificate: &Path, key: &Path) -> anyhow::Result<ServerConfig>
 }
 
 /// Far above what the load test sends.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
+const MAX_MESSAGE: SizeLimits = SizeLimits::of_message(4 << 20);
 
 /// How the load test writes what it sends.
 const SCRAPE: &[u8] = b"{\"action\":\"s";

@@ -8,7 +8,7 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_ws_protocol::client::{self, Reply, UpgradeReading};
 use aquatic_ws_protocol::{
     Action, Announce, Answer, CloseCode, Event, MessageReader, Offer, Received, RelayedOffer,
-    Request as Message, Scrape, Sender,
+    Request as Message, Scrape, Sender, SizeLimits,
 };
 
 use super::offer_id;
@@ -360,7 +360,7 @@ impl stream::Dialogue for Dialogue {
         let mut request = request.map(|request| request.kind);
         let mut served = None;
         while let Some(rest) = bytes.get_mut(count..).filter(|rest| !rest.is_empty()) {
-            let received = state.reader.read(rest, Sender::Server, MAX_MESSAGE_BYTES);
+            let received = state.reader.read(rest, Sender::Server, MAX_MESSAGE);
             let text = match received {
                 Err(_) => return Taken::Malformed,
                 Ok(Received::Incomplete) => break,
@@ -449,4 +449,4 @@ const REQUESTS_BEFORE_REPLY: u32 = 16;
 const REQUESTS_BEFORE_FIRST_REPLY: u32 = 2;
 
 /// Far above any relayed description.
-const MAX_MESSAGE_BYTES: usize = 1 << 20;
+const MAX_MESSAGE: SizeLimits = SizeLimits::of_message(1 << 20);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client;
 
-const LONGEST: usize = 1000;
+const LONGEST: SizeLimits = SizeLimits::of_message(1000);
 
 /// Reads the only frame that is there.
 fn read(bytes: &mut [u8], sender: Sender) -> Result<Option<Event<'_>>, FrameFault> {
@@ -75,9 +75,15 @@ fn puts_fragments_together() {
 fn characters_may_be_cut_by_fragments() {
     let mut reader = MessageReader::new();
     let mut first = b"\x01\x01\xc3".to_owned();
-    assert!(reader.read(&mut first, Sender::Server, 2).is_ok());
+    assert!(
+        reader
+            .read(&mut first, Sender::Server, SizeLimits::of_message(2))
+            .is_ok()
+    );
     let mut last = b"\x80\x01\xa9".to_owned();
-    let Ok(Received::Frame { event, .. }) = reader.read(&mut last, Sender::Server, 2) else {
+    let Ok(Received::Frame { event, .. }) =
+        reader.read(&mut last, Sender::Server, SizeLimits::of_message(2))
+    else {
         panic!("no frame");
     };
     assert_eq!(event, text("é"));
@@ -150,10 +156,18 @@ fn fragments_have_a_bound_together() {
     for _ in 0..2 {
         let fragment = &mut b"\x00\x02ab".to_owned();
         fragment[0] = u8::from(!reader.is_within_message());
-        assert!(reader.read(fragment, Sender::Server, 5).is_ok());
+        assert!(
+            reader
+                .read(fragment, Sender::Server, SizeLimits::of_message(5))
+                .is_ok()
+        );
     }
     let result = reader
-        .read(&mut b"\x80\x02ab".to_owned(), Sender::Server, 5)
+        .read(
+            &mut b"\x80\x02ab".to_owned(),
+            Sender::Server,
+            SizeLimits::of_message(5),
+        )
         .map(|_| ());
     assert_eq!(result, Err(FrameFault::MessageTooLong));
     assert_eq!(FrameFault::MessageTooLong.close_code().number(), 1009);
@@ -198,10 +212,43 @@ fn the_start_of_a_long_frame_costs_little() {
     let mut reader = MessageReader::new();
     let start = Instant::now();
     for _ in 0..READS {
-        let received = reader.read(&mut bytes, Sender::Client, LENGTH);
+        let received = reader.read(&mut bytes, Sender::Client, SizeLimits::of_message(LENGTH));
         assert_eq!(received, Ok(Received::Incomplete));
     }
     assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
+}
+
+#[test]
+fn frames_that_are_too_long_are_refused_at_once() {
+    let limits = SizeLimits {
+        frame: 300,
+        message: 500,
+    };
+    let read = |bytes: &[u8]| {
+        let mut bytes = [bytes, b"mask"].concat();
+        MessageReader::new()
+            .read(&mut bytes, Sender::Client, limits)
+            .map(|received| received == Received::Incomplete)
+    };
+    assert_eq!(read(b"\x81\xfe\x01\x2c"), Ok(true));
+    assert_eq!(read(b"\x81\xfe\x01\x2d"), Err(FrameFault::MessageTooLong));
+    let huge = b"\x81\xff\0\0\0\0\0\x01\0\0";
+    assert_eq!(read(huge), Err(FrameFault::MessageTooLong));
+
+    // Together, fragments may be longer than one frame.
+    let mut reader = MessageReader::new();
+    let mut fragments = [
+        [&b"\x01\x7e\x01\x2c"[..], &[b'a'; 300]].concat(),
+        [&b"\x00\x7e\x00\xc8"[..], &[b'a'; 200]].concat(),
+        b"\x80\x01a".to_vec(),
+    ];
+    let mut read = |number: usize| {
+        let received = reader.read(&mut fragments[number], Sender::Server, limits);
+        received.map(drop)
+    };
+    assert_eq!(read(0), Ok(()));
+    assert_eq!(read(1), Ok(()));
+    assert_eq!(read(2), Err(FrameFault::MessageTooLong));
 }
 
 proptest! {
@@ -231,10 +278,10 @@ proptest! {
         let mut reader = MessageReader::new();
         for missing in [1, length / 2 + 1, length + 1, frame_length] {
             let cut = &mut frame[..frame_length - missing];
-            let received = reader.read(cut, sender, message.len());
+            let received = reader.read(cut, sender, SizeLimits::of_message(message.len()));
             prop_assert_eq!(received, Ok(Received::Incomplete));
         }
-        let received = reader.read(frame, sender, message.len());
+        let received = reader.read(frame, sender, SizeLimits::of_message(message.len()));
         let event = text(&message);
         prop_assert_eq!(received, Ok(Received::Frame { event, length: frame_length }));
     }
@@ -255,7 +302,7 @@ proptest! {
         let sender = if of_client { Sender::Client } else { Sender::Server };
         let mut reader = MessageReader::new();
         let mut rest = &mut bytes[..];
-        while let Ok(Received::Frame { length, .. }) = reader.read(rest, sender, 64) {
+        while let Ok(Received::Frame { length, .. }) = reader.read(rest, sender, SizeLimits::of_message(64)) {
             rest = &mut rest[length..];
         }
     }

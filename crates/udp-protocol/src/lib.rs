@@ -49,6 +49,12 @@ pub const IPV4_PEER_LENGTH: usize = 6;
 /// Bytes of one IPv6 peer: address and port, both big-endian.
 pub const IPV6_PEER_LENGTH: usize = 18;
 
+/// The most bytes of a datagram over IPv4 that fits an Ethernet frame: 1500, less
+/// the headers of IPv4 and UDP.
+pub const MAX_IPV4_PAYLOAD: usize = 1500 - 20 - 8;
+/// The most bytes of a datagram over IPv6 that fits an Ethernet frame.
+pub const MAX_IPV6_PAYLOAD: usize = 1500 - 40 - 8;
+
 /// What proves that a request comes from where it says it does.
 ///
 /// The bytes mean something only to the tracker that chose them

@@ -10,8 +10,9 @@ use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
-    AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, Request, RequestError,
-    RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, write_connect, write_error,
+    AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, IPV4_PEER_LENGTH,
+    IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD, Request, RequestError, RequestFault, ScrapeRequest,
+    ScrapeWriter, TorrentStatistics, write_connect, write_error,
 };
 use arrayvec::ArrayVec;
 
@@ -45,7 +46,7 @@ pub const GROUP: usize = 8;
 
 /// The largest reply that the rules allow, in bytes: what fits an Ethernet frame
 /// over IPv4. Each datagram comes with as much room.
-pub const MAX_REPLY_LENGTH: usize = 1472;
+pub const MAX_REPLY_LENGTH: usize = MAX_IPV4_PAYLOAD;
 
 /// Datagrams that are answered together.
 pub type Group<'a> = ArrayVec<Datagram<'a>, GROUP>;
@@ -219,7 +220,7 @@ impl Tracker {
                 Begun::Ipv4(Waiting::new(record, rules, now, request))
             }
             IpAddr::V6(address) => {
-                let mut record = [0; 18];
+                let mut record = [0; IPV6_PEER_LENGTH];
                 record[..16].copy_from_slice(&address.octets());
                 record[16..].copy_from_slice(&[high, low]);
                 Begun::Ipv6(Waiting::new(record, rules, now, request))
@@ -294,8 +295,8 @@ impl Tracker {
 /// What [`Tracker::begin`] did.
 enum Begun {
     Answered(Outcome),
-    Ipv4(Waiting<6>),
-    Ipv6(Waiting<18>),
+    Ipv4(Waiting<IPV4_PEER_LENGTH>),
+    Ipv6(Waiting<IPV6_PEER_LENGTH>),
 }
 
 #[cfg(test)]

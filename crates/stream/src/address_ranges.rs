@@ -1,7 +1,9 @@
 //! Ranges of IP addresses, for proxies that are trusted.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net};
 
 /// Ranges of IP addresses. IPv4-mapped IPv6 addresses count as IPv4.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,20 +30,12 @@ impl FromIterator<AddressRange> for AddressRanges {
 /// An address and how many of its leading bits count: `192.0.2.0/24`,
 /// `2001:db8::/32`; without a length, one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressRange {
-    /// Which family it is of: `::/0` is not IPv4's.
-    is_ipv4: bool,
-    /// As IPv6; IPv4 is mapped to it.
-    bits: u128,
-    /// The bits that count.
-    mask: u128,
-}
+pub struct AddressRange(IpNet);
 
 impl AddressRange {
-    /// Whether it has this address in it.
+    /// Whether it has this address in it. `::/0` has none of IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.is_ipv4 && mapped(address) & self.mask == self.bits
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -57,7 +51,7 @@ pub enum ParseRangeError {
         /// What stands there.
         length: String,
         /// How many bits the address has.
-        longest: u32,
+        longest: u8,
     },
     /// Bits are set that do not count.
     #[error("{address}/{length} has bits beyond the prefix; expected {network}/{length}")]
@@ -65,7 +59,7 @@ pub enum ParseRangeError {
         /// The address as written.
         address: IpAddr,
         /// The length as written.
-        length: u32,
+        length: u8,
         /// The address without these bits.
         network: IpAddr,
     },
@@ -82,48 +76,42 @@ impl FromStr for AddressRange {
         let address: IpAddr = address
             .parse()
             .map_err(|_| ParseRangeError::Address(address.to_owned()))?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let length = match length {
-            None => longest,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|length| *length <= longest && text.bytes().all(|b| b.is_ascii_digit()))
-                .ok_or_else(|| ParseRangeError::Length {
+        let whole = IpNet::from(address);
+        let range = match length {
+            None => whole,
+            Some(text) => {
+                // Numbers may have a sign where the standard library reads them.
+                let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+                let length = text.parse().ok().filter(|_| digits);
+                let range = length.and_then(|length| IpNet::new(address, length).ok());
+                range.ok_or_else(|| ParseRangeError::Length {
                     length: text.to_owned(),
-                    longest,
-                })?,
+                    longest: whole.max_prefix_len(),
+                })?
+            }
         };
-        let free = longest - length;
-        let mask = u128::MAX.checked_shl(free).unwrap_or(0);
-        let bits = mapped(address) & mask;
-        if bits != mapped(address) {
+        if range != range.trunc() {
             return Err(ParseRangeError::Beyond {
                 address,
-                length,
-                network: unmapped(bits, address),
+                length: range.prefix_len(),
+                network: range.network(),
             });
         }
-        Ok(Self {
-            is_ipv4: free <= 32 && address.to_canonical().is_ipv4(),
-            bits,
-            mask,
-        })
+        Ok(Self(canonical(range)))
     }
 }
 
-fn mapped(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
+/// A range of IPv4-mapped IPv6 addresses as one of IPv4.
+fn canonical(range: IpNet) -> IpNet {
+    /// The bits that all mapped addresses share (RFC 4291, 2.5.5.2).
+    const MAPPED: u8 = 96;
 
-fn unmapped(bits: u128, like: IpAddr) -> IpAddr {
-    let address = Ipv6Addr::from_bits(bits);
-    match like {
-        IpAddr::V4(_) => IpAddr::V6(address).to_canonical(),
-        IpAddr::V6(_) => IpAddr::V6(address),
+    let length = range.prefix_len();
+    match (range.network().to_canonical(), length.checked_sub(MAPPED)) {
+        (IpAddr::V4(address), Some(length)) if range.max_prefix_len() > 32 => {
+            Ipv4Net::new(address, length).map_or(range, IpNet::V4)
+        }
+        _ => range,
     }
 }
 
@@ -166,7 +154,15 @@ mod tests {
         let ipv6 = ranges(&["::/0"]);
         assert!(ipv6.contains("2001:db8::1".parse().unwrap()));
         assert!(!ipv6.contains("203.0.113.9".parse().unwrap()));
-        assert!(ranges(&["::ffff:0:0/96"]).contains("203.0.113.9".parse().unwrap()));
+        let mapped = ranges(&["::ffff:0:0/96"]);
+        assert!(mapped.contains("203.0.113.9".parse().unwrap()));
+        assert!(mapped.contains("::ffff:203.0.113.9".parse().unwrap()));
+        assert!(!mapped.contains("::1".parse().unwrap()));
+        let half = ranges(&["::ffff:192.0.2.0/120"]);
+        assert!(half.contains("192.0.2.255".parse().unwrap()));
+        assert!(!half.contains("192.0.3.0".parse().unwrap()));
+        // Shorter ones have other addresses in them, and those of IPv4 are none.
+        assert!(!ranges(&["::/64"]).contains("203.0.113.9".parse().unwrap()));
     }
 
     #[test]
@@ -178,10 +174,16 @@ mod tests {
             "\"/33\" is no prefix length; expected /0 to /32"
         );
         assert!(error("10.0.0.0/+8").contains("no prefix length"));
+        assert!(error("10.0.0.0/").contains("no prefix length"));
         assert!(error("::/129").contains("/0 to /128"));
+        assert!(error("::/384").contains("/0 to /128"));
         assert_eq!(
             error("10.1.2.3/8"),
             "10.1.2.3/8 has bits beyond the prefix; expected 10.0.0.0/8"
+        );
+        assert_eq!(
+            error("::ffff:10.1.2.3/104"),
+            "::ffff:10.1.2.3/104 has bits beyond the prefix; expected ::ffff:10.0.0.0/104"
         );
     }
 }

@@ -24,6 +24,6 @@ pub use aquatic_http1::{
     write_fault, write_page,
 };
 pub use query::{QueryFault, write_escaped};
-pub use reply::{AnnounceReply, Peers, RetryIn, ScrapeReply, write_failure};
+pub use reply::{AnnounceReply, Peers, ScrapeReply, write_failure};
 pub use resource::{Misplaced, Purpose, Resource};
 pub use scrape::{InfoHashes, ScrapeRequest};

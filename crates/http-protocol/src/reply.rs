@@ -21,26 +21,20 @@ fn begin(out: &mut Vec<u8>, framing: Framing) -> Reply<'_> {
     Reply::begin(out, framing, Status::Ok, "Content-Type: text/plain\r\n")
 }
 
-/// When to ask again (BEP 31, "retry in").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryIn {
-    /// After so many minutes.
-    Minutes(u32),
-    /// Not at all.
-    Never,
-}
-
-/// Appends a refusal that clients show to their users (BEP 3, "failure
-/// reason").
-pub fn write_failure(out: &mut Vec<u8>, framing: Framing, reason: &str, retry_in: Option<RetryIn>) {
+/// Appends a refusal that clients show to their users (BEP 3, "failure reason"),
+/// and in how many minutes to ask again (BEP 31, "retry in").
+pub fn write_failure(
+    out: &mut Vec<u8>,
+    framing: Framing,
+    reason: &str,
+    retry_in_minutes: Option<u32>,
+) {
     let mut reply = begin(out, framing);
     let body = reply.body();
     body.extend_from_slice(b"d14:failure reason");
     write_text(body, reason.as_bytes());
-    match retry_in {
-        None => {}
-        Some(RetryIn::Never) => body.extend_from_slice(b"8:retry in5:never"),
-        Some(RetryIn::Minutes(minutes)) => write_integer(body, b"8:retry in", minutes),
+    if let Some(minutes) = retry_in_minutes {
+        write_integer(body, b"8:retry in", minutes);
     }
     body.push(b'e');
     reply.finish();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aquatic_bittorrent::InfoHash;
 use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
-    RetryIn, ScrapeReply, ScrapeRequest, Status, write_failure, write_page,
+    ScrapeReply, ScrapeRequest, Status, write_failure, write_page,
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
@@ -295,15 +295,15 @@ fn refuse_query(
 
 #[cold]
 fn refuse(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    write_failure(out, framing, reason.text(), retry_in(reason));
+    write_failure(out, framing, reason.text(), retry_in_minutes(reason));
     Outcome::rejected(kind, reason)
 }
 
 /// When a client is to try again (BEP 31): what the operator or the course of time
 /// may change is worth another try.
-fn retry_in(reason: RejectReason) -> Option<RetryIn> {
-    /// Minutes until a list or a crowded torrent may be another.
-    const LATER: RetryIn = RetryIn::Minutes(30);
+fn retry_in_minutes(reason: RejectReason) -> Option<u32> {
+    /// A list or a crowded torrent may be another by then.
+    const LATER: u32 = 30;
 
     match reason {
         RejectReason::Forbidden

@@ -51,15 +51,9 @@ pub struct Plan<'a> {
 /// Workers that serve connections.
 pub struct Running {
     counters: Arc<[Counters]>,
-    event_loop: EventLoop,
 }
 
 impl Running {
-    /// Which event loop drives the connections; never [`EventLoop::Auto`].
-    pub fn event_loop(&self) -> EventLoop {
-        self.event_loop
-    }
-
     /// Adds figures about connections, handshakes and bytes.
     pub fn add_figures(&self, figures: &mut Figures) {
         counters::add_figures(&self.counters, figures);
@@ -139,10 +133,7 @@ pub fn start<P: Protocol>(
     while let Ok(result) = starts.recv_timeout(LONGEST_START) {
         result?;
     }
-    Ok(Running {
-        counters,
-        event_loop,
-    })
+    Ok(Running { counters })
 }
 
 /// What a worker will wait with.

@@ -22,8 +22,6 @@ impl CloseCode {
     pub const TOO_LONG: Self = Self(1009);
     /// The server starts anew.
     pub const RESTART: Self = Self(1012);
-    /// The server is too busy.
-    pub const TRY_LATER: Self = Self(1013);
 
     /// The code with this number; `None` if it must not be sent.
     ///

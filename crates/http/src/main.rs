@@ -1,5 +1,7 @@
 //! The `aquatic-http` daemon: see `aquatic-http --help`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

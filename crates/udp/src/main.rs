@@ -1,5 +1,7 @@
 //! The `aquatic-udp` daemon: see `aquatic-udp --help`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

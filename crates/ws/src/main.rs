@@ -1,5 +1,7 @@
 //! The `aquatic-ws` daemon: see `aquatic-ws --help`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

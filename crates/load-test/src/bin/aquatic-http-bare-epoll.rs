@@ -5,6 +5,8 @@
 //! nothing to read yet, or it stays open, is it registered, once. So a request
 //! costs one read and one write, and what it shares of waiting for events.
 
+#![forbid(unsafe_code)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -1,6 +1,8 @@
 //! `aquatic-http-bare-glommio`: the least that an HTTP server can do with
 //! glommio, as a floor for benchmarks of trackers.
 
+#![forbid(unsafe_code)]
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 

@@ -7,6 +7,8 @@
 //! are asked for, on average: 20 and 6 for each peer. Nothing is checked and
 //! nothing is remembered.
 
+#![forbid(unsafe_code)]
+
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 

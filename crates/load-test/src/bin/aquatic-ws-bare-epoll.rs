@@ -4,6 +4,8 @@
 //! A connection is registered once. What has to be sent over it is sent when
 //! all that had come was read, with one write a connection.
 
+#![forbid(unsafe_code)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;

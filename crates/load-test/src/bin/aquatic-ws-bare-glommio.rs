@@ -4,6 +4,8 @@
 //! A connection has a task that reads and one that writes, which is woken when
 //! there is something to send.
 
+#![forbid(unsafe_code)]
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -2,6 +2,8 @@
 //! answer, exchanges offers and answers through it, and reports how well it
 //! did.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use aquatic_load_test::command_line;

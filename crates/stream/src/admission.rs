@@ -1,10 +1,12 @@
 //! How many connections may be open, over all workers and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use aquatic_bittorrent::{IPV6_NETWORK_LENGTH, source_network};
 
 use crate::counters::Refusal;
 use crate::settings::Limits;
@@ -73,7 +75,7 @@ impl Permit {
         let Some(per_address) = &self.admission.per_address else {
             return Ok(());
         };
-        let group = group(address);
+        let group = source_network(address);
         let mut counts = per_address.shard(group);
         let count = counts.entry(group).or_insert(0);
         // An entry that is new has a count of 0, which is below every limit.
@@ -117,20 +119,12 @@ impl PerAddress {
     fn shard(&self, group: IpAddr) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
         let octet = match group {
             IpAddr::V4(address) => address.octets()[3],
-            IpAddr::V6(address) => address.octets()[7],
+            IpAddr::V6(address) => address.octets()[IPV6_NETWORK_LENGTH - 1],
         };
         // Each change is complete in itself, so a panic elsewhere hurts none.
         self.shards[usize::from(octet) % SHARDS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever has one IPv6 address has a /64 of them.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        ipv4 => ipv4,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aquatic_bittorrent::IPV6_NETWORK_LENGTH;
 use hashbrown::HashTable;
 
 use crate::hash_key::HashKey;
@@ -12,8 +13,9 @@ use crate::limits::Refused;
 /// grows does so within a fraction of a millisecond for millions of addresses.
 const PARTS: usize = 1_024;
 
-/// The address, or for IPv6 its /64 network, at most this many bytes.
-type Address = [u8; 8];
+/// The 4 bytes of an IPv4 address, or those of an IPv6 address that are the same for
+/// one client.
+type Address = [u8; IPV6_NETWORK_LENGTH];
 
 /// Addresses and how many peers they have.
 type Counts = HashTable<(Address, u32)>;
@@ -77,8 +79,6 @@ impl AddressCounts {
     }
 }
 
-/// The 4 bytes of an IPv4 address, the first 8 of an IPv6 address: whoever has
-/// one IPv6 address usually has a /64 of them (RFC 6177, section 2).
 fn address<const S: usize>(record: &[u8; S]) -> Address {
     let mut address = Address::default();
     let len = (S - 2).min(address.len());

@@ -67,7 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aquatic_ws",
         ],
     ),
-    ("aquatic_stream", &["aquatic_service"]),
+    ("aquatic_stream", &["aquatic_bittorrent", "aquatic_service"]),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
     ("aquatic_system_tests", &[TEST_HARNESS]),
     ("aquatic_test_harness", &[]),

@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aquatic_bittorrent::{InfoHash, PeerId};
+use aquatic_bittorrent::{InfoHash, PeerId, source_network};
 
 /// More parts than workers, so that they seldom wait for each other.
 const PARTS: usize = 64;
@@ -51,7 +51,7 @@ impl PeersPerAddress {
         peer_id: &PeerId,
     ) -> Result<(), TooManyPeers> {
         let name = self.name(info_hash, peer_id);
-        let address = group(source);
+        let address = source_network(source);
         let mut part = self.part(address);
         let peers = part.entry(address).or_default();
         let count = peers.len();
@@ -69,7 +69,7 @@ impl PeersPerAddress {
     /// Takes a peer of a connection back.
     pub(super) fn remove(&self, source: IpAddr, info_hash: &InfoHash, peer_id: &PeerId) {
         let name = self.name(info_hash, peer_id);
-        let address = group(source);
+        let address = source_network(source);
         let mut part = self.part(address);
         let Some(peers) = part.get_mut(&address) else {
             return;
@@ -95,14 +95,6 @@ impl PeersPerAddress {
         self.parts[hash as usize % PARTS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whoever has one IPv6 address usually has a /64 of them (RFC 6177, 2).
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        ipv4 => ipv4,
     }
 }
 

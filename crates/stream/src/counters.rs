@@ -1,8 +1,7 @@
 //! What workers count about connections.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::{Counter, Figures};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 /// Counts of one worker, on cache lines of its own.
 #[derive(Default)]
@@ -10,44 +9,31 @@ use aquatic_service::metrics::Figures;
 pub(crate) struct Counters {
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
-    pub(crate) refused: [Counter; Refusal::ALL.len()],
-    pub(crate) ended: [Counter; Ending::ALL.len()],
+    pub(crate) refused: [Counter; Refusal::COUNT],
+    pub(crate) ended: [Counter; Ending::COUNT],
     pub(crate) full_handshakes: Counter,
     pub(crate) resumed_handshakes: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
 }
 
-/// A count that only one thread adds to, so that adding needs no locked
-/// instruction.
-#[derive(Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    #[inline]
-    pub(crate) fn add(&self, more: u64) {
-        self.0.store(self.0.load(Relaxed) + more, Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
 #[cfg(test)]
 impl Counters {
     /// How many connections ended so.
     pub(crate) fn ended_by(&self, ending: Ending) -> u64 {
-        self.ended[ending as usize].0.load(Relaxed)
+        self.ended[ending as usize].value()
     }
 }
 
 /// Why a connection was closed as soon as it was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Refusal {
     /// As many as may be are open.
+    #[strum(serialize = "max_connections")]
     TooMany,
     /// As many as may be are open from this address.
+    #[strum(serialize = "max_connections_per_ip")]
     TooManyFromAddress,
     /// Only proxies may connect, and this is none of them.
     NotTrusted,
@@ -55,27 +41,9 @@ pub(crate) enum Refusal {
     NoDescriptors,
 }
 
-impl Refusal {
-    /// All reasons, in the order of their numbers.
-    const ALL: [Self; 4] = [
-        Self::TooMany,
-        Self::TooManyFromAddress,
-        Self::NotTrusted,
-        Self::NoDescriptors,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::TooMany => "max_connections",
-            Self::TooManyFromAddress => "max_connections_per_ip",
-            Self::NotTrusted => "not_trusted",
-            Self::NoDescriptors => "no_descriptors",
-        }
-    }
-}
-
 /// Why an accepted connection was closed, other than in good order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Ending {
     /// Silent for too long.
     Idle,
@@ -106,50 +74,10 @@ pub(crate) enum Ending {
     Broken,
 }
 
-impl Ending {
-    /// All reasons, in the order of their numbers.
-    const ALL: [Self; 13] = [
-        Self::Idle,
-        Self::SlowMessage,
-        Self::CutShort,
-        Self::SlowHandshake,
-        Self::SlowReader,
-        Self::FullOutput,
-        Self::OldCertificate,
-        Self::LongMessage,
-        Self::ProxyHeader,
-        Self::NotTls,
-        Self::Tls,
-        Self::TlsLibrary,
-        Self::Broken,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::SlowMessage => "slow_message",
-            Self::CutShort => "cut_short",
-            Self::SlowHandshake => "slow_handshake",
-            Self::SlowReader => "slow_reader",
-            Self::FullOutput => "full_output",
-            Self::OldCertificate => "old_certificate",
-            Self::LongMessage => "long_message",
-            Self::ProxyHeader => "proxy_header",
-            Self::NotTls => "not_tls",
-            Self::Tls => "tls",
-            Self::TlsLibrary => "tls_library",
-            Self::Broken => "broken",
-        }
-    }
-}
-
 /// Adds the counts of all workers.
 pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
-        workers
-            .iter()
-            .map(|worker| counter(worker).0.load(Relaxed))
-            .sum()
+        workers.iter().map(|worker| counter(worker).value()).sum()
     };
     // Read first: a connection that closes in between must not make it negative.
     let closed = sum(&|worker| &worker.closed);
@@ -166,19 +94,19 @@ pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
         &[],
         accepted,
     );
-    for reason in Refusal::ALL {
+    for &reason in Refusal::VARIANTS {
         figures.counter(
             "connections_refused_total",
             "Connections that were closed at once, by the reason",
-            &[("reason", reason.name())],
+            &[("reason", reason.into())],
             sum(&|worker| &worker.refused[reason as usize]),
         );
     }
-    for reason in Ending::ALL {
+    for &reason in Ending::VARIANTS {
         figures.counter(
             "connections_cut_total",
             "Connections that were closed other than in good order, by the reason",
-            &[("reason", reason.name())],
+            &[("reason", reason.into())],
             sum(&|worker| &worker.ended[reason as usize]),
         );
     }
@@ -213,16 +141,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_stand_at_their_numbers() {
-        assert!(
-            (0..)
-                .zip(Refusal::ALL)
-                .all(|(number, it)| number == it as usize)
+    fn reasons_have_the_names_that_metrics_have() {
+        let refusals: Vec<&str> = Refusal::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            refusals,
+            [
+                "max_connections",
+                "max_connections_per_ip",
+                "not_trusted",
+                "no_descriptors",
+            ]
         );
-        assert!(
-            (0..)
-                .zip(Ending::ALL)
-                .all(|(number, it)| number == it as usize)
+        let endings: Vec<&str> = Ending::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(
+            endings,
+            [
+                "idle",
+                "slow_message",
+                "cut_short",
+                "slow_handshake",
+                "slow_reader",
+                "full_output",
+                "old_certificate",
+                "long_message",
+                "proxy_header",
+                "not_tls",
+                "tls",
+                "tls_library",
+                "broken",
+            ]
         );
     }
 }

@@ -136,13 +136,13 @@ impl<P: Protocol> Simulation<P> {
     pub fn counts(&self) -> Counts {
         let counters = &self.counters[0];
         Counts {
-            accepted: counters.accepted.get(),
-            closed: counters.closed.get(),
-            cut: counters.ended.iter().map(|it| it.get()).sum(),
-            library_faults: counters.ended[Ending::TlsLibrary as usize].get(),
-            handshakes: counters.full_handshakes.get() + counters.resumed_handshakes.get(),
-            received_bytes: counters.received_bytes.get(),
-            sent_bytes: counters.sent_bytes.get(),
+            accepted: counters.accepted.value(),
+            closed: counters.closed.value(),
+            cut: counters.ended.iter().map(|it| it.value()).sum(),
+            library_faults: counters.ended[Ending::TlsLibrary as usize].value(),
+            handshakes: counters.full_handshakes.value() + counters.resumed_handshakes.value(),
+            received_bytes: counters.received_bytes.value(),
+            sent_bytes: counters.sent_bytes.value(),
         }
     }
 }

@@ -226,8 +226,8 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             is_seeder,
             event,
             wanted,
-            now: self.now,
-            lifetime: self.lifetime,
+            now_seconds: self.now,
+            lifetime_seconds: self.lifetime,
         };
         let mut locked = self.swarm.lock(&info_hash(torrent));
         if wanted.is_multiple_of(2) {

@@ -50,9 +50,9 @@ pub struct AnnounceReply<'a> {
     /// Peers that are still downloading.
     pub leechers: u32,
     /// Seconds to wait before the next announce.
-    pub interval: u32,
+    pub interval_seconds: u32,
     /// Seconds to wait at least.
-    pub min_interval: u32,
+    pub min_interval_seconds: u32,
     /// Where the tracker sees the client (BEP 24).
     pub external_ip: IpAddr,
     /// Other peers.
@@ -81,8 +81,8 @@ impl AnnounceReply<'_> {
             }
         }
         write_integer(body, b"10:incomplete", self.leechers);
-        write_integer(body, b"8:interval", self.interval);
-        write_integer(body, b"12:min interval", self.min_interval);
+        write_integer(body, b"8:interval", self.interval_seconds);
+        write_integer(body, b"12:min interval", self.min_interval_seconds);
         self.peers.write(self.is_compact, body);
         body.push(b'e');
         reply.finish();

@@ -250,8 +250,8 @@ impl Joined<'_> {
             is_seeder: request.is_seeder(),
             event: request.event,
             wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
-            now: self.now.monotonic_seconds,
-            lifetime: rules.peer_lifetime_seconds,
+            now_seconds: self.now.monotonic_seconds,
+            lifetime_seconds: rules.peer_lifetime_seconds,
         };
         let mut torrent = swarm.lock(&request.info_hash);
         let Announced {
@@ -267,8 +267,8 @@ impl Joined<'_> {
             seeders,
             completed,
             leechers,
-            interval: rules.announce_interval_seconds,
-            min_interval: rules.min_announce_interval_seconds,
+            interval_seconds: rules.announce_interval_seconds,
+            min_interval_seconds: rules.min_announce_interval_seconds,
             external_ip: self.source,
             peers: peers_of(peers.slices()),
             is_compact: request.is_compact,

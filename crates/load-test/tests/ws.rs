@@ -336,7 +336,7 @@ fn reply(info_hash: InfoHash) -> AnnounceReply {
         info_hash,
         seeders: 1,
         leechers: 1,
-        interval: 120,
+        interval_seconds: 120,
     }
 }
 

@@ -281,8 +281,8 @@ impl Request {
             is_seeder: self.record[3].is_multiple_of(2),
             event,
             wanted: WANTED,
-            now: 1_000,
-            lifetime: 1_800,
+            now_seconds: 1_000,
+            lifetime_seconds: 1_800,
         }
     }
 }

@@ -135,8 +135,8 @@ mod tests {
             is_seeder: false,
             event: AnnounceEvent::None,
             wanted: 0,
-            now: 0,
-            lifetime: 10,
+            now_seconds: 0,
+            lifetime_seconds: 10,
         };
         let mut locked = swarms.ipv4.lock(&info_hash(torrent));
         let mut random = fastrand::Rng::with_seed(1);

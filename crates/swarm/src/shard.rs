@@ -25,10 +25,10 @@ pub struct Announce<const S: usize> {
     /// The most peers it is to be sent.
     pub wanted: usize,
     /// Seconds on a clock that never goes back; where it starts is all the same.
-    pub now: u32,
+    pub now_seconds: u32,
     /// Seconds for which the peer is kept, at most
     /// [`MAX_LIFETIME_SECONDS`](crate::MAX_LIFETIME_SECONDS).
-    pub lifetime: u16,
+    pub lifetime_seconds: u16,
 }
 
 /// The answer to an announce. The announcing peer is neither counted nor listed.
@@ -141,7 +141,11 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         let peer = NewPeer {
             record: announce.record,
             is_seeder: announce.is_seeder,
-            term: Term::new(announce.now, announce.lifetime, announce.is_seeder),
+            term: Term::new(
+                announce.now_seconds,
+                announce.lifetime_seconds,
+                announce.is_seeder,
+            ),
             has_completed: announce.event == AnnounceEvent::Completed,
         };
         let (slot, position) = self.store(known, info_hash, hash, peer, rules)?;

@@ -113,8 +113,8 @@ mod tests {
                 is_seeder: false,
                 event: AnnounceEvent::None,
                 wanted: 0,
-                now: 0,
-                lifetime: 600,
+                now_seconds: 0,
+                lifetime_seconds: 600,
             };
             let mut locked = swarm.lock(&info_hash(torrent));
             locked.announce(&announce, &mut random).unwrap();

@@ -150,8 +150,8 @@ mod tests {
                 is_seeder: true,
                 event: AnnounceEvent::Completed,
                 wanted: 0,
-                now: 0,
-                lifetime: LIFETIME_SECONDS,
+                now_seconds: 0,
+                lifetime_seconds: LIFETIME_SECONDS,
             }
         }
         let families = families();

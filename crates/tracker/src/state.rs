@@ -128,8 +128,8 @@ mod tests {
                 is_seeder: true,
                 event: AnnounceEvent::None,
                 wanted: 0,
-                now: 0,
-                lifetime: 60,
+                now_seconds: 0,
+                lifetime_seconds: 60,
             };
             let mut torrent = state.swarms.ipv4.lock(&info_hash);
             let mut random = fastrand::Rng::with_seed(1);

@@ -142,8 +142,8 @@ mod tests {
             is_seeder: seeder,
             event: AnnounceEvent::Completed,
             wanted: 0,
-            now: 0,
-            lifetime: 1,
+            now_seconds: 0,
+            lifetime_seconds: 1,
         };
         let mut random = fastrand::Rng::with_seed(1);
         let mut locked = swarm.lock(&InfoHash([torrent; 20]));

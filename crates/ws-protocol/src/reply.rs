@@ -19,7 +19,7 @@ pub struct AnnounceReply {
     /// Peers that are still downloading.
     pub leechers: u32,
     /// Seconds to wait before the next announce.
-    pub interval: u32,
+    pub interval_seconds: u32,
 }
 
 impl AnnounceReply {
@@ -30,7 +30,7 @@ impl AnnounceReply {
         write_bytes(out, &self.info_hash.0);
         write_field(out, b",\"complete\":", self.seeders);
         write_field(out, b",\"incomplete\":", self.leechers);
-        write_field(out, b",\"interval\":", self.interval);
+        write_field(out, b",\"interval\":", self.interval_seconds);
         out.push(b'}');
     }
 }

@@ -279,8 +279,8 @@ impl Tracker {
             is_seeder: request.is_seeder(),
             event: request.event,
             wanted: wanted.min(request.offers.len()).min(rules.max_offers),
-            now: now.monotonic_seconds,
-            lifetime: rules.peer_lifetime_seconds,
+            now_seconds: now.monotonic_seconds,
+            lifetime_seconds: rules.peer_lifetime_seconds,
         };
         self.receivers.clear();
         let reply = {
@@ -301,7 +301,7 @@ impl Tracker {
                 info_hash,
                 seeders: announced.seeders,
                 leechers: announced.leechers,
-                interval: rules.announce_interval_seconds,
+                interval_seconds: rules.announce_interval_seconds,
             }
         };
         if is_stopped {

@@ -51,8 +51,8 @@ impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
             is_seeder: left == 0,
             event,
             wanted,
-            now: self.now,
-            lifetime: LIFETIME,
+            now_seconds: self.now,
+            lifetime_seconds: LIFETIME,
         };
         let mut locked = self.swarm.lock(&info_hash(torrent));
         let announced = locked.announce(&announce, &mut self.random)?;

@@ -17,8 +17,8 @@ fn ipv6_networks_share_a_cap() {
             is_seeder: false,
             event: AnnounceEvent::None,
             wanted: 0,
-            now: 0,
-            lifetime: LIFETIME,
+            now_seconds: 0,
+            lifetime_seconds: LIFETIME,
         };
         let mut locked = fixture.swarm.lock(&info_hash(1));
         locked.announce(&announce, &mut fixture.random).is_ok()
@@ -40,8 +40,8 @@ fn a_newer_connection_owns_the_peer() {
         is_seeder: false,
         event: AnnounceEvent::None,
         wanted: 10,
-        now: 0,
-        lifetime: LIFETIME,
+        now_seconds: 0,
+        lifetime_seconds: LIFETIME,
     };
     let mut locked = fixture.swarm.lock(&info_hash(1));
     let announced = locked.announce(&announce, &mut fixture.random).unwrap();
@@ -74,8 +74,8 @@ fn swarms_share_the_cap_on_torrents() {
                         is_seeder: true,
                         event: AnnounceEvent::None,
                         wanted: 1,
-                        now: 0,
-                        lifetime: 1,
+                        now_seconds: 0,
+                        lifetime_seconds: 1,
                     },
                     &mut random,
                 )

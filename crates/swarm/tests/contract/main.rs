@@ -351,8 +351,8 @@ fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
             is_seeder: false,
             event: none,
             wanted: 0,
-            now: 0,
-            lifetime: LIFETIME,
+            now_seconds: 0,
+            lifetime_seconds: LIFETIME,
         };
         let mut locked = fixture.swarm.lock(&info_hash(torrent));
         locked

@@ -31,8 +31,8 @@ impl<const S: usize> Waiting<S> {
                 is_seeder: request.is_seeder(),
                 event: request.event,
                 wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
-                now: now.monotonic_seconds,
-                lifetime: rules.peer_lifetime_seconds,
+                now_seconds: now.monotonic_seconds,
+                lifetime_seconds: rules.peer_lifetime_seconds,
             },
         }
     }

@@ -147,7 +147,7 @@ impl<'a> Reply<'a> {
                 info_hash,
                 seeders: there("complete", fields.complete)?,
                 leechers: there("incomplete", fields.incomplete)?,
-                interval: there("interval", fields.interval)?,
+                interval_seconds: there("interval", fields.interval)?,
             }));
         };
         let from_peer_id = PeerId(there("peer_id", fields.peer_id)?.0);

@@ -23,7 +23,7 @@ fn an_announce_is_answered() {
         info_hash: InfoHash(*b"\0a\"\\\x7f\x80\xff\n0123456789ab"),
         seeders: 1,
         leechers: 20,
-        interval: 120,
+        interval_seconds: 120,
     };
     assert_eq!(
         written(|out| reply.write(out)),
@@ -141,7 +141,7 @@ proptest! {
         reason in any::<String>(),
     ) {
         let info_hash = InfoHash(hash);
-        let announce = AnnounceReply { info_hash, seeders, leechers, interval: number };
+        let announce = AnnounceReply { info_hash, seeders, leechers, interval_seconds: number };
         let text = written(|out| announce.write(out));
         prop_assert_eq!(Reply::parse(&text).unwrap(), Reply::Announce(announce));
 

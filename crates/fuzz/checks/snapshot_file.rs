@@ -2,6 +2,9 @@
 
 use aquatic_service::snapshot::{BlockReader, BlockWriter};
 
+/// The version of all snapshots so far.
+const VERSION: u32 = 1;
+
 /// The kinds and payloads of a snapshot's blocks.
 type Blocks = Vec<(u8, Vec<u8>)>;
 
@@ -33,7 +36,7 @@ pub(crate) fn check(bytes: &[u8]) {
 
 fn read(mut bytes: &[u8]) -> Option<(String, u64, Blocks)> {
     let length = bytes.len();
-    let mut reader = BlockReader::new(&mut bytes).ok()?;
+    let mut reader = BlockReader::new(&mut bytes, VERSION).ok()?;
     let (daemon, taken_at) = (reader.daemon().to_owned(), reader.taken_at());
     let mut blocks = Blocks::new();
     while let Some(block) = reader.next_block().ok()? {
@@ -46,7 +49,8 @@ fn read(mut bytes: &[u8]) -> Option<(String, u64, Blocks)> {
 
 fn write(daemon: &str, taken_at: u64, blocks: &Blocks) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = BlockWriter::new(&mut bytes, daemon, taken_at).expect("memory takes it");
+    let mut writer =
+        BlockWriter::new(&mut bytes, daemon, VERSION, taken_at).expect("memory takes it");
     for (kind, payload) in blocks {
         writer.write_block(*kind, payload).expect("a valid block");
     }

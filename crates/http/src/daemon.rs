@@ -43,6 +43,7 @@ pub struct HttpDaemon {
 impl Daemon for HttpDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "BitTorrent tracker over HTTP and HTTPS (BEP 3, 7, 23, 48)";
+    const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
 
     type Config = Config;
     type Settings = Settings;

@@ -21,6 +21,9 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One sentence for `--help`.
     const ABOUT: &'static str;
+    /// The version of the snapshots that it writes, and the last that it reads: it
+    /// rises when what is in their blocks changes.
+    const SNAPSHOT_VERSION: u32;
 
     /// The keys that decide which sockets [`open`](Self::open) asks for, that of
     /// the addresses first.

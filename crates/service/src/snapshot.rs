@@ -1,7 +1,7 @@
 //! The file that carries a daemon's state across restarts.
 //!
 //! A snapshot is a header and a run of blocks, each with its length and CRC-32;
-//! what is in a block is the daemon's. The last block says how many there were,
+//! what is in a block is the daemon's, and so is the version in the header. The last block says how many there were,
 //! so that a file that was cut short is noticed. [`BlockWriter`] and
 //! [`BlockReader`] are pure: they know no file.
 //!
@@ -35,9 +35,7 @@ use crate::lifecycle::Misconfigured;
 mod blocks;
 mod place;
 
-pub use blocks::{
-    Block, BlockReader, BlockWriter, LARGEST_PAYLOAD, ReadError, VERSION, read_blocks,
-};
+pub use blocks::{Block, BlockReader, BlockWriter, LARGEST_PAYLOAD, ReadError, read_blocks};
 
 pub(crate) use place::{check_writable, write_file};
 
@@ -62,6 +60,8 @@ pub struct Written {
 #[derive(Debug, Default)]
 pub struct Source {
     daemon: &'static str,
+    /// The last version that the daemon can read.
+    newest: u32,
     path: Option<PathBuf>,
     /// When the restored snapshot was taken, in seconds since 1970.
     taken_at: Option<u64>,
@@ -94,7 +94,7 @@ impl Source {
         };
         let start = Instant::now();
         let mut input = BufReader::with_capacity(WRITE_BUFFER, file);
-        match restore_from(&mut input, self.daemon, restore) {
+        match restore_from(&mut input, self.daemon, self.newest, restore) {
             Ok((state, taken_at)) => {
                 self.taken_at = Some(taken_at);
                 log::info!(
@@ -132,9 +132,10 @@ impl Source {
         Ok(state)
     }
 
-    pub(crate) fn new(daemon: &'static str, path: Option<PathBuf>) -> Self {
+    pub(crate) fn new(daemon: &'static str, newest: u32, path: Option<PathBuf>) -> Self {
         Self {
             daemon,
+            newest,
             path,
             taken_at: None,
             keep: None,
@@ -179,11 +180,11 @@ impl Source {
 /// # Errors
 ///
 /// Why it would be refused.
-pub(crate) fn inspect(path: &Path, daemon: &str) -> anyhow::Result<()> {
+pub(crate) fn inspect(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<()> {
     let Some((path, mut file)) = open(path)? else {
         return Ok(());
     };
-    let found = match BlockReader::new(&mut file) {
+    let found = match BlockReader::new(&mut file, newest) {
         Ok(reader) if reader.daemon() == daemon => return Ok(()),
         Ok(reader) => reader.daemon().to_owned(),
         Err(ReadError::Damaged(_) | ReadError::Newer { .. }) => return Ok(()),
@@ -238,9 +239,10 @@ fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
 fn restore_from<T>(
     input: &mut dyn io::Read,
     daemon: &str,
+    newest: u32,
     restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
 ) -> Result<(T, u64), ReadError> {
-    let mut reader = BlockReader::new(input)?;
+    let mut reader = BlockReader::new(input, newest)?;
     if reader.daemon() != daemon {
         return Err(ReadError::OtherDaemon {
             found: reader.daemon().to_owned(),

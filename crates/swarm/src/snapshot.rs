@@ -12,8 +12,8 @@
 //! | 2 each | seconds they have left, in the same order; the highest bit says that a leecher has been a seeder |
 //!
 //! A large torrent takes several entries; one without peers takes one. What
-//! kind of peers a block holds, and whether it arrived undamaged, is for the
-//! caller to know.
+//! kind of peers a block holds, whether it arrived undamaged, and of which
+//! [`VERSION`] it is, is for the caller to know.
 
 use std::ops::{AddAssign, Range};
 
@@ -26,6 +26,9 @@ use crate::shard::{NewPeer, Shard};
 use crate::swarm::Swarm;
 use crate::torrent::Torrent;
 use crate::walk::{RetiredWalk, TorrentWalk};
+
+/// The version of this layout. A release that knows only older ones must not read it.
+pub const VERSION: u32 = 1;
 
 /// A block is closed when it has grown beyond this.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -318,5 +321,74 @@ fn write_header(
     out.extend_from_slice(&info_hash.0);
     for number in [downloads.to_stored(), seeders as u32, leechers as u32] {
         out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aquatic_bittorrent::AnnounceEvent;
+
+    use super::*;
+    use crate::{Announce, HashKey, Ipv4Swarm, Limits, Usage};
+
+    fn swarm() -> Ipv4Swarm {
+        let key = HashKey::new([1; 16]);
+        Swarm::new(key, Limits::default(), Arc::new(Usage::default()))
+    }
+
+    fn blocks(swarm: &Ipv4Swarm) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let write = |block: &[u8]| {
+            bytes.extend_from_slice(block);
+            Ok::<_, ()>(())
+        };
+        copy(swarm, || 100, write).unwrap();
+        bytes
+    }
+
+    /// Where these bytes change, [`VERSION`] has to, and the former ones are to be read
+    /// all the same.
+    #[test]
+    fn this_is_the_layout_of_version_1() {
+        let swarm = swarm();
+        let mut random = fastrand::Rng::with_seed(1);
+        for (peer, is_seeder, event, now_seconds) in [
+            (1, true, AnnounceEvent::Completed, 90),
+            (2, true, AnnounceEvent::None, 95),
+            (2, false, AnnounceEvent::None, 100),
+            (3, false, AnnounceEvent::None, 100),
+        ] {
+            let announce = Announce {
+                record: [127, 0, 0, peer, 0x1a, 0xe1],
+                is_seeder,
+                event,
+                wanted: 0,
+                now_seconds,
+                lifetime_seconds: 600,
+            };
+            let mut torrent = swarm.lock(&InfoHash([7; 20]));
+            torrent.announce(&announce, &mut random).unwrap();
+        }
+        let layout = [
+            &[7; 20][..],
+            // One download, which was not witnessed.
+            &[1, 0, 0, 0x80],
+            // A seeder and two leechers, of which the first has been a seeder.
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+            &[127, 0, 0, 1, 0x1a, 0xe1],
+            &[127, 0, 0, 2, 0x1a, 0xe1],
+            &[127, 0, 0, 3, 0x1a, 0xe1],
+            &[0x4e, 0x02, 0x58, 0x82, 0x58, 0x02],
+        ]
+        .concat();
+        assert_eq!(VERSION, 1);
+        assert_eq!(blocks(&swarm), layout);
+
+        let read = self::swarm();
+        let restored = restore(&read, &layout, 100, 600, true).unwrap();
+        assert_eq!((restored.entries, restored.peers), (1, 3));
+        assert_eq!(blocks(&read), layout);
     }
 }

@@ -1,7 +1,8 @@
 //! What outlives a restart: the swarms, and the clock by which their peers grow old.
 //!
 //! A snapshot is a sequence of blocks, whose kinds each daemon has numbered in its own
-//! way ([`Kinds`]); blocks that only one of them has are its own.
+//! way ([`Kinds`]); blocks that only one of them has are its own. How they are laid out
+//! has a [`VERSION`].
 
 use std::io;
 
@@ -9,6 +10,18 @@ use aquatic_service::clock::{Clock, Mark};
 use aquatic_service::snapshot::{Block, BlockReader, BlockWriter, ReadError, Source};
 use aquatic_swarm::Swarms;
 use aquatic_swarm::snapshot::Restored;
+
+/// The version of snapshots, and the last that is read. It rises with every change
+/// after which an older release would misunderstand a snapshot, or could not read it:
+/// of the blocks ([`aquatic_service::snapshot`]), of the clock or a kind of blocks here
+/// or in a daemon, and of the torrents. What is new without that gets a new kind.
+pub const VERSION: u32 = 1;
+
+// The torrents have a version of their own, where their layout is.
+const _: () = assert!(
+    aquatic_swarm::snapshot::VERSION == 1,
+    "a new layout of torrents needs a new version of snapshots"
+);
 
 /// The numbers of the kinds of blocks. A number is never used for something else.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +180,7 @@ mod tests {
 
     fn bytes(taken_at: u64, write: impl FnOnce(&mut BlockWriter<'_>)) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = BlockWriter::new(&mut bytes, DAEMON, taken_at).unwrap();
+        let mut writer = BlockWriter::new(&mut bytes, DAEMON, VERSION, taken_at).unwrap();
         write(&mut writer);
         writer.finish().unwrap();
         bytes
@@ -184,7 +197,7 @@ mod tests {
         bytes: &[u8],
     ) -> Result<(Contents<S>, Vec<u8>), ReadError> {
         let mut input = bytes;
-        let mut reader = BlockReader::new(&mut input)?;
+        let mut reader = BlockReader::new(&mut input, VERSION)?;
         let mut others = Vec::new();
         let contents = read(kinds, LIFETIME_SECONDS, swarms, &mut reader, &mut |block| {
             others.push(block.kind);

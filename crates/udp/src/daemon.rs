@@ -51,6 +51,7 @@ pub struct UdpDaemon {
 impl Daemon for UdpDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "BitTorrent tracker over UDP (BEP 15)";
+    const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
 
     type Config = Config;
     type Settings = Settings;

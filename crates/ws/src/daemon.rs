@@ -38,6 +38,7 @@ pub struct WsDaemon {
 impl Daemon for WsDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
+    const SNAPSHOT_VERSION: u32 = tracker::snapshot::VERSION;
 
     type Config = Config;
     type Settings = Settings;

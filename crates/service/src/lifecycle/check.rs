@@ -187,7 +187,7 @@ fn look_at_snapshot<D: Daemon>(path: &Path, has_its_eyes: bool) -> anyhow::Resul
             path.display()
         );
     } else {
-        snapshot::inspect(path, D::NAME)?;
+        snapshot::inspect(path, D::NAME, D::SNAPSHOT_VERSION)?;
     }
     // The service serves all the same, and so a reload must not fail of it.
     if let Some(reason) = snapshot::check_writable(path)? {

@@ -65,6 +65,7 @@ pub(super) fn start<D: Daemon>(
     }
     let mut source = snapshot::Source::new(
         D::NAME,
+        D::SNAPSHOT_VERSION,
         process_settings
             .snapshot
             .as_ref()

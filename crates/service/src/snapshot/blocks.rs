@@ -7,11 +7,11 @@
 //!         payload, payload
 //! end     a block of kind 0 with the number of blocks before it, u64
 //! ```
+//!
+//! The version is that of this and of what is in the blocks: whoever knows that numbers
+//! it, and says up to which version it can be read.
 
 use std::io::{self, Read, Write};
-
-/// The version of the format that this release writes.
-pub const VERSION: u32 = 1;
 
 /// The most bytes that one block may carry.
 pub const LARGEST_PAYLOAD: usize = 16 << 20;
@@ -28,17 +28,23 @@ pub struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    /// Writes the header: whose snapshot it is, and when it was begun.
+    /// Writes the header: whose snapshot it is, of which version, and when it was
+    /// begun.
     ///
     /// # Errors
     ///
     /// Those of the output; or that the name is longer than 255 bytes.
-    pub fn new(output: &'a mut dyn Write, daemon: &str, taken_at: u64) -> io::Result<Self> {
+    pub fn new(
+        output: &'a mut dyn Write,
+        daemon: &str,
+        version: u32,
+        taken_at: u64,
+    ) -> io::Result<Self> {
         let length = u8::try_from(daemon.len())
             .map_err(|_| io::Error::other("the daemon's name is longer than 255 bytes"))?;
         let mut header = Vec::with_capacity(32 + daemon.len());
         header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&version.to_le_bytes());
         header.extend_from_slice(&taken_at.to_le_bytes());
         header.push(length);
         header.extend_from_slice(daemon.as_bytes());
@@ -113,10 +119,12 @@ pub enum ReadError {
     #[error("it does not begin like a snapshot")]
     NoSnapshot,
     /// It was written by a later release.
-    #[error("it has version {found}, and this release reads versions up to {VERSION}")]
+    #[error("it has version {found}, and this release reads versions up to {newest}")]
     Newer {
         /// Its version.
         found: u32,
+        /// The last version that can be read.
+        newest: u32,
     },
     /// It was written by another daemon.
     #[error("it belongs to {found}")]
@@ -160,20 +168,23 @@ pub struct BlockReader<'a> {
 }
 
 impl<'a> BlockReader<'a> {
-    /// Reads the header.
+    /// Reads the header of a snapshot, of version `newest` at most.
     ///
     /// # Errors
     ///
-    /// When these bytes do not begin a snapshot of this version or an earlier.
-    pub fn new(input: &'a mut dyn Read) -> Result<Self, ReadError> {
+    /// When these bytes do not begin a snapshot of that version or an earlier.
+    pub fn new(input: &'a mut dyn Read, newest: u32) -> Result<Self, ReadError> {
         let mut checksum = crc32fast::Hasher::new();
         read_magic(input)?;
         checksum.update(&MAGIC);
         // The version comes before the checksum, because another version may
         // have another header.
         let version = u32::from_le_bytes(read_array(input, &mut checksum)?);
-        if version > VERSION {
-            return Err(ReadError::Newer { found: version });
+        if version > newest {
+            return Err(ReadError::Newer {
+                found: version,
+                newest,
+            });
         }
         let taken_at = u64::from_le_bytes(read_array(input, &mut checksum)?);
         let [length] = read_array(input, &mut checksum)?;
@@ -267,8 +278,12 @@ impl<'a> BlockReader<'a> {
 /// # Errors
 ///
 /// As [`BlockReader`].
-pub fn read_blocks(mut bytes: &[u8], mut each: impl FnMut(Block<'_>)) -> Result<(), ReadError> {
-    let mut reader = BlockReader::new(&mut bytes)?;
+pub fn read_blocks(
+    mut bytes: &[u8],
+    newest: u32,
+    mut each: impl FnMut(Block<'_>),
+) -> Result<(), ReadError> {
+    let mut reader = BlockReader::new(&mut bytes, newest)?;
     while let Some(block) = reader.next_block()? {
         each(block);
     }

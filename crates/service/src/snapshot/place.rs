@@ -22,11 +22,12 @@ const MOST_ASIDE: usize = 4;
 pub(crate) fn write_file(
     path: &Path,
     daemon: &str,
+    version: u32,
     write: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
 ) -> anyhow::Result<Written> {
     let start = Instant::now();
     let taken_at = seconds_since_epoch();
-    let bytes = replace(path, daemon, taken_at, write)
+    let bytes = replace(path, daemon, version, taken_at, write)
         .with_context(|| format!("cannot write snapshot {}", path.display()))?;
     Ok(Written {
         bytes,
@@ -97,12 +98,13 @@ pub(super) fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
 fn replace(
     path: &Path,
     daemon: &str,
+    version: u32,
     taken_at: u64,
     write: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
 ) -> io::Result<u64> {
     let bytes = files::replace(path, MODE, |file| {
         let mut file = BufWriter::with_capacity(WRITE_BUFFER, file);
-        let mut writer = BlockWriter::new(&mut file, daemon, taken_at)?;
+        let mut writer = BlockWriter::new(&mut file, daemon, version, taken_at)?;
         write(&mut writer)?;
         let bytes = writer.finish()?;
         file.flush()?;

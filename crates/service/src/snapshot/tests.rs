@@ -2,9 +2,12 @@
 
 use super::*;
 
+/// The version of what these tests write.
+const VERSION: u32 = 3;
+
 fn written(blocks: &[(u8, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = BlockWriter::new(&mut bytes, "aquatic-test", 1_800_000_000).unwrap();
+    let mut writer = BlockWriter::new(&mut bytes, "aquatic-test", VERSION, 1_800_000_000).unwrap();
     for (kind, payload) in blocks {
         writer.write_block(*kind, payload).unwrap();
     }
@@ -15,7 +18,7 @@ fn written(blocks: &[(u8, &[u8])]) -> Vec<u8> {
 
 fn read(bytes: &[u8]) -> Result<Vec<(u8, Vec<u8>)>, ReadError> {
     let mut blocks = Vec::new();
-    read_blocks(bytes, |block| {
+    read_blocks(bytes, VERSION, |block| {
         blocks.push((block.kind, block.payload.to_vec()));
     })?;
     Ok(blocks)
@@ -32,7 +35,7 @@ fn reads_what_was_written() {
         assert_eq!((*kind, payload.as_slice()), (expected_kind, expected));
     }
     let mut input = bytes.as_slice();
-    let reader = BlockReader::new(&mut input).unwrap();
+    let reader = BlockReader::new(&mut input, VERSION).unwrap();
     assert_eq!(reader.daemon(), "aquatic-test");
     assert_eq!(reader.taken_at(), 1_800_000_000);
 
@@ -93,7 +96,7 @@ fn a_claimed_length_allocates_nothing() {
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&[0; 64]);
         let mut input = bytes.as_slice();
-        let mut reader = BlockReader::new(&mut input).unwrap();
+        let mut reader = BlockReader::new(&mut input, VERSION).unwrap();
         reader.next_block().unwrap_err().to_string()
     };
     assert!(claims(u32::MAX).contains("claims to have 4294967295 bytes"));
@@ -103,8 +106,17 @@ fn a_claimed_length_allocates_nothing() {
 #[test]
 fn versions_are_told_apart() {
     let mut bytes = written(&BLOCKS);
-    bytes[8] = 2;
-    assert!(matches!(read(&bytes), Err(ReadError::Newer { found: 2 })));
+    bytes[8] = 4;
+    let newer = ReadError::Newer {
+        found: 4,
+        newest: 3,
+    };
+    assert_eq!(read(&bytes).unwrap_err().to_string(), newer.to_string());
+    // One that is older has another checksum, and is read all the same.
+    let mut older = Vec::new();
+    let writer = BlockWriter::new(&mut older, "aquatic-test", VERSION - 1, 0).unwrap();
+    writer.finish().unwrap();
+    assert!(read(&older).unwrap().is_empty());
     bytes[8] = 0;
     assert!(matches!(read(&bytes), Err(ReadError::Damaged(_))));
 }
@@ -112,12 +124,12 @@ fn versions_are_told_apart() {
 #[test]
 fn the_writer_keeps_to_the_format() {
     let mut bytes = Vec::new();
-    let mut writer = BlockWriter::new(&mut bytes, "x", 0).unwrap();
+    let mut writer = BlockWriter::new(&mut bytes, "x", VERSION, 0).unwrap();
     writer.write_block(0, b"").unwrap_err();
     writer
         .write_block(1, &vec![0; LARGEST_PAYLOAD + 1])
         .unwrap_err();
-    BlockWriter::new(&mut Vec::new(), &"x".repeat(256), 0)
+    BlockWriter::new(&mut Vec::new(), &"x".repeat(256), VERSION, 0)
         .map(|_| ())
         .unwrap_err();
 }
@@ -149,14 +161,14 @@ mod place {
         }
 
         fn write(&self, payload: &[u8]) -> Written {
-            write_file(&self.path, "aquatic-test", |out| {
+            write_file(&self.path, "aquatic-test", VERSION, |out| {
                 out.write_block(1, payload)
             })
             .unwrap()
         }
 
         fn restore(&self) -> anyhow::Result<Option<Vec<u8>>> {
-            Source::new("aquatic-test", Some(self.path.clone()))
+            Source::new("aquatic-test", VERSION, Some(self.path.clone()))
                 .restore(|reader| Ok(reader.next_block()?.unwrap().payload.to_vec()))
         }
     }
@@ -180,7 +192,7 @@ mod place {
     fn a_failed_write_leaves_the_last_one() {
         let place = place();
         place.write(b"first");
-        let error = write_file(&place.path, "aquatic-test", |_| {
+        let error = write_file(&place.path, "aquatic-test", VERSION, |_| {
             Err(io::Error::other("disk on fire"))
         })
         .unwrap_err();
@@ -204,7 +216,7 @@ mod place {
     fn what_the_daemon_cannot_read_is_set_aside() {
         let place = place();
         place.write(b"first");
-        let state: Option<()> = Source::new("aquatic-test", Some(place.path.clone()))
+        let state: Option<()> = Source::new("aquatic-test", VERSION, Some(place.path.clone()))
             .restore(|_| Err(ReadError::damaged("no sense")))
             .unwrap();
         assert_eq!(state, None);
@@ -225,7 +237,7 @@ mod place {
     #[test]
     fn another_daemons_is_refused() {
         let place = place();
-        write_file(&place.path, "aquatic-other", |_| Ok(())).unwrap();
+        write_file(&place.path, "aquatic-other", VERSION, |_| Ok(())).unwrap();
         let error = place.restore().unwrap_err().to_string();
         assert!(error.contains("belongs to aquatic-other"), "{error}");
         assert_eq!(place.names(), ["swarm"]);
@@ -341,7 +353,7 @@ mod place {
             }
             fs::create_dir_all(PathBuf::from(name).join("x")).unwrap();
         }
-        let mut source = Source::new("aquatic-test", Some(place.path.clone()));
+        let mut source = Source::new("aquatic-test", VERSION, Some(place.path.clone()));
         let state = source.restore(|_| Ok(())).unwrap();
         assert_eq!(state, None);
         assert!(source.keep().unwrap().contains("cannot be set aside"));

@@ -190,7 +190,7 @@ fn what_the_start_would_refuse_is_found() {
     let _socket = UnixListener::bind(setup.path("socket")).expect("make a socket");
     setup.write("file", "");
     let mut bytes = Vec::new();
-    let other = BlockWriter::new(&mut bytes, "aquatic-nine", 1).expect("memory takes it");
+    let other = BlockWriter::new(&mut bytes, "aquatic-nine", 1, 1).expect("memory takes it");
     other.finish().expect("memory takes it");
     setup.write("other", bytes);
     let whole = setup.directory().display().to_string();

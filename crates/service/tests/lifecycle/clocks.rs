@@ -7,12 +7,13 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use aquatic_service::Daemon as _;
 use aquatic_service::clock::{Clock, Mark};
 use aquatic_service::snapshot;
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::tools;
 
-use crate::daemon::CLOCK;
+use crate::daemon::{CLOCK, TestDaemon};
 
 crate::tests!(
     time_namespaces_do_not_change_what_has_elapsed,
@@ -110,7 +111,7 @@ fn the_boot_is_known_below_another_root() {
     setup.start(&config).stop();
     let bytes = fs::read(jail.join("swarm")).expect("it is written");
     let mut marks = Vec::new();
-    snapshot::read_blocks(&bytes, |block| {
+    snapshot::read_blocks(&bytes, TestDaemon::SNAPSHOT_VERSION, |block| {
         if block.kind == CLOCK {
             marks.push(block.payload.to_vec());
         }

@@ -101,6 +101,7 @@ pub(crate) struct TestDaemon {
 impl Daemon for TestDaemon {
     const NAME: &'static str = "aquatic-test";
     const ABOUT: &'static str = "Sends datagrams back.";
+    const SNAPSHOT_VERSION: u32 = 1;
 
     type Config = TestConfig;
     type Settings = TestSettings;

@@ -28,7 +28,11 @@ pub(super) fn start<D: Daemon>(
     thread::Builder::new()
         .name("snapshot".to_owned())
         .spawn(move || {
-            let write = || write_file(&path, D::NAME, |out| daemon.write_snapshot(out));
+            let write = || {
+                write_file(&path, D::NAME, D::SNAPSHOT_VERSION, |out| {
+                    daemon.write_snapshot(out)
+                })
+            };
             let result = match panic::catch_unwind(AssertUnwindSafe(write)) {
                 Ok(result) => result.map_err(|error| format!("{error:#}")),
                 Err(_) => Err("the daemon panicked while it wrote the snapshot".to_owned()),

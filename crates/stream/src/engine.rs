@@ -36,9 +36,9 @@ const SPARE_OUTPUT: usize = 256 << 10;
 /// Connections whose deadline has passed that a loop looks at in one turn.
 pub(crate) const LATE_PER_TURN: usize = 1024;
 
-/// Places of the table that are looked at in one turn for connections with an
+/// Slots of the table that are looked at in one turn for connections with an
 /// old certificate: at four turns a second, 65,536 of them take two seconds.
-const PLACES_PER_TURN: usize = 8192;
+const SLOTS_PER_TURN: usize = 8192;
 
 /// Connections that the wheel has come up and that are found to have time left,
 /// before the loop goes on with its turn.
@@ -101,7 +101,7 @@ pub(crate) struct Shared {
 pub(crate) struct Engine<P: Protocol> {
     connections: Table<Connection<P::Connection>>,
     worker: Worker<P>,
-    /// Up to which place connections were looked at for old certificates, while
+    /// Up to which slot connections were looked at for old certificates, while
     /// they are.
     renewed_to: Option<usize>,
 }
@@ -313,10 +313,10 @@ impl<P: Protocol> Engine<P> {
         let from = self.renewed_to?;
         let to = self
             .connections
-            .places()
-            .min(from.saturating_add(PLACES_PER_TURN));
+            .slots()
+            .min(from.saturating_add(SLOTS_PER_TURN));
         for slot in from..to {
-            if let Some(id) = self.connections.at(slot)
+            if let Some(id) = self.connections.id_at(slot)
                 && let Some(connection) = self.connections.get_mut(id)
                 && matches!(connection.stage, Stage::Open(_))
                 && self.worker.renewals.is_outdated(connection.certificate)
@@ -325,7 +325,7 @@ impl<P: Protocol> Engine<P> {
                 return Some(id);
             }
         }
-        self.renewed_to = (to < self.connections.places()).then_some(to);
+        self.renewed_to = (to < self.connections.slots()).then_some(to);
         None
     }
 
@@ -358,16 +358,6 @@ impl<P: Protocol> Engine<P> {
         shared + own
     }
 
-    /// The connection at a place of the table, if there is one.
-    pub(crate) fn at(&self, slot: usize) -> Option<ConnectionId> {
-        self.connections.at(slot)
-    }
-
-    /// How many places the table has.
-    pub(crate) fn places(&self) -> usize {
-        self.connections.places()
-    }
-
     fn remove(&mut self, id: ConnectionId, ending: Option<Ending>) {
         let Some(mut connection) = self.connections.remove(id) else {
             return;
@@ -386,8 +376,8 @@ impl<P: Protocol> Engine<P> {
 
 impl<P: Protocol> Drop for Engine<P> {
     fn drop(&mut self) {
-        for slot in 0..self.connections.places() {
-            if let Some(id) = self.connections.at(slot) {
+        for slot in 0..self.connections.slots() {
+            if let Some(id) = self.connections.id_at(slot) {
                 self.remove(id, None);
             }
         }

@@ -8,6 +8,7 @@
 //! * [`Outputs`], [`Inbox`], [`Bell`]: how connections write to each other,
 //!   within a worker and across.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
+//! * [`ConnectionMap`]: what is kept beside the connections, by connection.
 //! * [`config`]: what is configured the same way by all daemons over TCP.
 //! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
 //! * [`proxy_header`]: the PROXY protocol.
@@ -29,6 +30,7 @@ mod backlog;
 mod churn;
 pub mod config;
 mod connection;
+mod connection_map;
 mod counters;
 mod deadlines;
 mod descriptors;
@@ -57,6 +59,7 @@ mod sync {
 }
 
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
+pub use connection_map::ConnectionMap;
 pub use event_loop::{Plan, Running, check_event_loop, start};
 pub use inbox::{Bell, Inbox, InboxFull, Mail};
 pub use outputs::{Outputs, Unreachable};

@@ -2,32 +2,31 @@
 
 use std::mem;
 
-use crate::ConnectionId;
+use crate::{ConnectionId, ConnectionMap};
 
 /// Buffers that are kept when nothing is in them, and how many bytes they may
 /// have together.
-const SPARES: usize = 256;
-const SPARE_BYTES: usize = 2 << 20;
+const MAX_SPARES: usize = 256;
+const MAX_SPARE_BYTES: usize = 2 << 20;
 
 /// The outputs of all connections of a worker, collected until the end of its
 /// turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
 pub struct Outputs {
-    /// What is to be sent, by the connections' places.
-    places: Vec<Output>,
+    /// What is to be sent to each connection that is open.
+    outputs: ConnectionMap<Vec<u8>>,
     /// Connections that something was written for in this turn.
     waiting: Vec<ConnectionId>,
-    spares: Vec<Vec<u8>>,
-    spare_bytes: usize,
+    spares: Spares,
     /// How much may be collected for one connection.
     longest: usize,
 }
 
-/// What is to be sent to one connection.
+/// Buffers without content, which are kept for connections that need one.
 #[derive(Default)]
-struct Output {
-    /// The connection that has the place, while it is open.
-    owner: Option<ConnectionId>,
-    bytes: Vec<u8>,
+struct Spares {
+    buffers: Vec<Vec<u8>>,
+    /// Their memory together.
+    bytes: usize,
 }
 
 /// Why nothing can be written for a connection.
@@ -44,12 +43,11 @@ pub enum Unreachable {
 impl Outputs {
     /// Nothing. For each connection no more than `longest` bytes are collected,
     /// and what is written last.
-    pub(crate) const fn new(longest: usize) -> Self {
+    pub(crate) fn new(longest: usize) -> Self {
         Self {
-            places: Vec::new(),
+            outputs: ConnectionMap::new(),
             waiting: Vec::new(),
-            spares: Vec::new(),
-            spare_bytes: 0,
+            spares: Spares::default(),
             longest,
         }
     }
@@ -61,91 +59,63 @@ impl Outputs {
     ///
     /// When it would not be sent.
     pub fn of(&mut self, id: ConnectionId) -> Result<&mut Vec<u8>, Unreachable> {
-        let output = self
-            .places
-            .get_mut(id.slot())
-            .filter(|output| output.owner == Some(id))
-            .ok_or(Unreachable::Gone)?;
-        if output.bytes.len() >= self.longest {
+        let output = self.outputs.get_mut(id).ok_or(Unreachable::Gone)?;
+        if output.len() >= self.longest {
             return Err(Unreachable::Full);
         }
-        if output.bytes.is_empty() {
-            if output.bytes.capacity() == 0
-                && let Some(spare) = self.spares.pop()
-            {
-                self.spare_bytes -= spare.capacity();
-                output.bytes = spare;
-            }
+        if output.is_empty() {
+            self.spares.give(output);
             self.waiting.push(id);
         }
-        Ok(&mut output.bytes)
+        Ok(output)
     }
 
     /// The connection can be written to from now on.
     pub(crate) fn opened(&mut self, id: ConnectionId) {
-        if self.places.len() <= id.slot() {
-            self.places.resize_with(id.slot() + 1, Output::default);
-        }
-        self.places[id.slot()].owner = Some(id);
+        self.outputs.insert(id, Vec::new());
     }
 
     /// The connection can no longer be written to.
     pub(crate) fn closed(&mut self, id: ConnectionId) {
-        if let Some(output) = self.places.get_mut(id.slot())
-            && output.owner == Some(id)
-        {
-            let bytes = mem::take(output).bytes;
-            self.recycle(bytes);
+        if let Some(output) = self.outputs.remove(id) {
+            self.spares.take(output);
         }
     }
 
     /// Moves what was written for a connection in front of `output`.
     pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
-        let Some(place) = self
-            .places
-            .get_mut(id.slot())
-            .filter(|place| place.owner == Some(id) && place.bytes.capacity() > 0)
-        else {
+        let waiting = self.outputs.get_mut(id).map(mem::take);
+        let Some(mut waiting) = waiting.filter(|waiting| waiting.capacity() > 0) else {
             return;
         };
-        place.bytes.append(output);
-        mem::swap(&mut place.bytes, output);
-        let empty = mem::take(&mut place.bytes);
-        self.recycle(empty);
+        waiting.append(output);
+        mem::swap(&mut waiting, output);
+        self.spares.take(waiting);
     }
 
     /// Whether `output` may wait for the end of the turn, so that there is room
     /// left for what others write.
     pub(crate) fn has_room_for(&self, id: ConnectionId, output: &[u8]) -> bool {
-        let waiting = self.places.get(id.slot()).map_or(0, |it| it.bytes.len());
+        let waiting = self.outputs.get(id).map_or(0, Vec::len);
         waiting + output.len() < self.longest / 2
     }
 
     /// Has `output` wait for the end of the turn, behind what waits already,
     /// and leaves it empty.
     pub(crate) fn put(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
-        let Some(place) = self
-            .places
-            .get_mut(id.slot())
-            .filter(|place| place.owner == Some(id))
-        else {
+        let Some(waiting) = self.outputs.get_mut(id) else {
             output.clear();
             return;
         };
         if output.is_empty() {
             return;
         }
-        if place.bytes.is_empty() {
+        if waiting.is_empty() {
             self.waiting.push(id);
-            mem::swap(&mut place.bytes, output);
-            if output.capacity() == 0
-                && let Some(spare) = self.spares.pop()
-            {
-                self.spare_bytes -= spare.capacity();
-                *output = spare;
-            }
+            mem::swap(waiting, output);
+            self.spares.give(output);
         } else {
-            place.bytes.append(output);
+            waiting.append(output);
         }
     }
 
@@ -156,33 +126,44 @@ impl Outputs {
                 return Some(id);
             }
         }
-        if self.waiting.capacity() > SPARES {
-            self.waiting.shrink_to(SPARES);
+        if self.waiting.capacity() > MAX_SPARES {
+            self.waiting.shrink_to(MAX_SPARES);
         }
         None
     }
 
     /// Whether something waits for a connection.
     pub(crate) fn has(&self, id: ConnectionId) -> bool {
-        self.places
-            .get(id.slot())
-            .is_some_and(|place| place.owner == Some(id) && !place.bytes.is_empty())
+        self.outputs.get(id).is_some_and(|it| !it.is_empty())
     }
 
     /// Bytes of memory of all that waits, and of what is kept for more.
     pub(crate) fn kept_bytes(&self) -> usize {
-        let waiting: usize = self.places.iter().map(|it| it.bytes.capacity()).sum();
-        waiting + self.spare_bytes
+        let waiting: usize = self.outputs.values().map(Vec::capacity).sum();
+        waiting + self.spares.bytes
+    }
+}
+
+impl Spares {
+    /// Gives memory to a buffer that has none, if there is some.
+    fn give(&mut self, buffer: &mut Vec<u8>) {
+        if buffer.capacity() == 0
+            && let Some(spare) = self.buffers.pop()
+        {
+            self.bytes -= spare.capacity();
+            *buffer = spare;
+        }
     }
 
-    /// Keeps a buffer for the next one who needs one.
-    fn recycle(&mut self, mut bytes: Vec<u8>) {
-        let capacity = bytes.capacity();
-        let has_room = self.spares.len() < SPARES && self.spare_bytes + capacity <= SPARE_BYTES;
+    /// Keeps a buffer, if there are not too many.
+    fn take(&mut self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        let has_room =
+            self.buffers.len() < MAX_SPARES && self.bytes + capacity <= MAX_SPARE_BYTES;
         if capacity > 0 && has_room {
-            bytes.clear();
-            self.spare_bytes += capacity;
-            self.spares.push(bytes);
+            buffer.clear();
+            self.bytes += capacity;
+            self.buffers.push(buffer);
         }
     }
 }
@@ -262,10 +243,11 @@ mod tests {
             outputs.of(id(slot, 0)).unwrap().push(0);
             outputs.closed(id(slot, 0));
         }
-        assert!(outputs.spares.len() <= SPARES);
-        let kept: usize = outputs.spares.iter().map(Vec::capacity).sum();
-        assert_eq!(kept, outputs.spare_bytes);
-        assert!(kept <= SPARE_BYTES);
+        let spares = &outputs.spares;
+        assert!(spares.buffers.len() <= MAX_SPARES);
+        let kept: usize = spares.buffers.iter().map(Vec::capacity).sum();
+        assert_eq!(kept, spares.bytes);
+        assert!(kept <= MAX_SPARE_BYTES);
     }
 
     #[test]
@@ -337,7 +319,8 @@ mod tests {
                 model.get(&id).is_some_and(|it| !it.is_empty())
             );
         }
-        assert!(outputs.spare_bytes <= SPARE_BYTES && outputs.spares.len() <= SPARES);
-        assert!(outputs.places.len() <= generations.len());
+        assert!(outputs.spares.bytes <= MAX_SPARE_BYTES);
+        assert!(outputs.spares.buffers.len() <= MAX_SPARES);
+        assert!(outputs.outputs.slots() <= generations.len());
     }
 }

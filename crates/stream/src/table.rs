@@ -1,96 +1,79 @@
-//! A table of connections with places that are used again.
+//! A table of connections whose slots are used again.
 
-use crate::ConnectionId;
+use crate::{ConnectionId, ConnectionMap};
 
-/// Values at places, each known by the place and how often it was taken.
+/// Connections, which get their identities here: a slot, and how many connections had
+/// it before.
 pub(crate) struct Table<T> {
-    entries: Vec<Entry<T>>,
-    /// Places without a value.
+    connections: ConnectionMap<T>,
+    /// By slot, the generation of the connection that has it, or that gets it next.
+    generations: Vec<u32>,
+    /// Slots without a connection.
     free: Vec<u32>,
 }
 
-struct Entry<T> {
-    generation: u32,
-    value: Option<T>,
-}
-
 impl<T> Table<T> {
-    /// How many values there may be.
-    const MAX_PLACES: usize = 1 << ConnectionId::SLOT_BITS;
+    /// How many connections there may be.
+    const MAX_SLOTS: usize = 1 << ConnectionId::SLOT_BITS;
 
     pub(crate) const fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            connections: ConnectionMap::new(),
+            generations: Vec::new(),
             free: Vec::new(),
         }
     }
 
-    /// How many values there are.
+    /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.generations.len() - self.free.len()
     }
 
-    /// Whether no further value finds a place.
+    /// Whether there is no slot for another connection.
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= Self::MAX_PLACES
+        self.len() >= Self::MAX_SLOTS
     }
 
-    /// Puts a value at a free place, of which there must be one.
-    pub(crate) fn insert(&mut self, value: T) -> ConnectionId {
-        if let Some(slot) = self.free.pop() {
-            let entry = &mut self.entries[slot as usize];
-            entry.value = Some(value);
-            return ConnectionId {
-                slot,
-                generation: entry.generation,
-            };
-        }
-        let slot = u32::try_from(self.entries.len()).expect("fewer places than 2^24");
-        self.entries.push(Entry {
-            generation: 0,
-            value: Some(value),
+    /// Gives a connection a free slot, of which there must be one.
+    pub(crate) fn insert(&mut self, connection: T) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let slot = u32::try_from(self.generations.len()).expect("fewer slots than 2^24");
+            self.generations.push(0);
+            slot
         });
-        ConnectionId {
+        let id = ConnectionId {
             slot,
-            generation: 0,
-        }
+            generation: self.generations[slot as usize],
+        };
+        self.connections.insert(id, connection);
+        id
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        let entry = self.entries.get_mut(id.slot as usize)?;
-        (entry.generation == id.generation)
-            .then_some(entry.value.as_mut())
-            .flatten()
+        self.connections.get_mut(id)
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
-        let entry = self.entries.get_mut(id.slot as usize)?;
-        if entry.generation != id.generation {
-            return None;
-        }
-        let value = entry.value.take()?;
-        entry.generation = (entry.generation + 1) & ((1 << ConnectionId::GENERATION_BITS) - 1);
+        let connection = self.connections.remove(id)?;
+        let next = (id.generation + 1) & ((1 << ConnectionId::GENERATION_BITS) - 1);
+        self.generations[id.slot()] = next;
         self.free.push(id.slot);
-        Some(value)
+        Some(connection)
     }
 
-    /// The identity of the value at a place, if there is one.
-    pub(crate) fn at(&self, slot: usize) -> Option<ConnectionId> {
-        let entry = self.entries.get(slot)?;
-        entry.value.is_some().then_some(ConnectionId {
-            slot: slot as u32,
-            generation: entry.generation,
-        })
+    /// The connection that has a slot.
+    pub(crate) fn id_at(&self, slot: usize) -> Option<ConnectionId> {
+        self.connections.id_at(slot)
     }
 
-    /// All values.
+    /// All connections.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+        self.connections.values()
     }
 
-    /// How many places there are, free ones too.
-    pub(crate) fn places(&self) -> usize {
-        self.entries.len()
+    /// How many slots there are, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.generations.len()
     }
 }
 
@@ -100,7 +83,7 @@ mod tests {
     use crate::churn::Random;
 
     #[test]
-    fn a_place_that_is_used_again_has_another_identity() {
+    fn a_slot_that_is_used_again_has_another_identity() {
         let mut table = Table::new();
         let first = table.insert("first");
         let second = table.insert("second");
@@ -115,9 +98,9 @@ mod tests {
         assert_eq!(table.get_mut(first), None);
         assert_eq!(table.get_mut(third), Some(&mut "third"));
         assert_eq!(table.get_mut(second), Some(&mut "second"));
-        assert_eq!(table.at(first.slot as usize), Some(third));
-        assert_eq!(table.at(2), None);
-        assert_eq!((table.len(), table.places()), (2, 2));
+        assert_eq!(table.id_at(first.slot as usize), Some(third));
+        assert_eq!(table.id_at(2), None);
+        assert_eq!((table.len(), table.slots()), (2, 2));
     }
 
     #[test]
@@ -139,23 +122,24 @@ mod tests {
             }
             if let Some((id, value)) = open.get(random.below(300)) {
                 assert_eq!(table.get_mut(*id), Some(&mut value.clone()));
-                assert_eq!(table.at(id.slot()), Some(*id));
+                assert_eq!(table.id_at(id.slot()), Some(*id));
             }
             if let Some(id) = gone.get(random.below(gone.len() + 1)) {
                 assert_eq!(table.get_mut(*id), None);
                 assert_eq!(table.remove(*id), None);
             }
             assert_eq!(table.len(), open.len());
-            assert!(table.places() <= 301);
+            assert!(table.slots() <= 301);
         }
     }
 
     #[test]
-    fn a_place_may_be_used_more_often_than_can_be_counted() {
+    fn a_slot_may_be_used_more_often_than_can_be_counted() {
         let mut table = Table::new();
-        let id = table.insert(1);
-        table.entries[id.slot()].generation = (1 << ConnectionId::GENERATION_BITS) - 1;
-        let last = table.at(id.slot()).unwrap();
+        let first = table.insert(1);
+        assert_eq!(table.remove(first), Some(1));
+        table.generations[first.slot()] = (1 << ConnectionId::GENERATION_BITS) - 1;
+        let last = table.insert(1);
         assert_eq!(table.remove(last), Some(1));
         let next = table.insert(2);
         assert_eq!(next.generation, 0);

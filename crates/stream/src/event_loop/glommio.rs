@@ -22,7 +22,7 @@ use super::{DRAINING_TURN, choice};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
-use crate::{Bell, ConnectionId, Protocol};
+use crate::{Bell, ConnectionId, ConnectionMap, Protocol};
 
 mod adopt;
 
@@ -85,32 +85,24 @@ pub(super) fn run<P: Protocol>(
 /// What the tasks of a worker share.
 struct Worker<P: Protocol> {
     engine: Engine<P>,
-    /// What wakes the tasks of the engine's connections, at the same places.
-    wakers: Vec<Option<Waker>>,
+    /// What wakes the tasks of the engine's connections.
+    wakers: ConnectionMap<Waker>,
 }
 
 impl<P: Protocol> Worker<P> {
     fn wake(&self, id: ConnectionId) {
-        if let Some(Some(waker)) = self.wakers.get(id.slot as usize) {
+        if let Some(waker) = self.wakers.get(id) {
             waker.wake_by_ref();
         }
     }
 
     /// Remembers what wakes the task of a connection.
     fn remember(&mut self, id: ConnectionId, waker: &Waker) {
-        let slot = id.slot as usize;
-        if self.wakers.len() <= slot {
-            self.wakers.resize(slot + 1, None);
-        }
-        match &mut self.wakers[slot] {
-            Some(known) if known.will_wake(waker) => (),
-            known => *known = Some(waker.clone()),
-        }
-    }
-
-    fn forget(&mut self, id: ConnectionId) {
-        if let Some(waker) = self.wakers.get_mut(id.slot as usize) {
-            *waker = None;
+        match self.wakers.get_mut(id) {
+            Some(known) => known.clone_from(waker),
+            None => {
+                self.wakers.insert(id, waker.clone());
+            }
         }
     }
 
@@ -140,7 +132,7 @@ async fn serve<P: Protocol>(
 ) {
     let worker = Rc::new(RefCell::new(Worker {
         engine,
-        wakers: Vec::new(),
+        wakers: ConnectionMap::new(),
     }));
     let listeners: Vec<_> = listeners.into_iter().map(Rc::new).collect();
     let accepting: Vec<_> = listeners
@@ -172,7 +164,7 @@ async fn serve<P: Protocol>(
             if worker.engine.is_drained() {
                 break;
             }
-            worker.wakers.iter().flatten().for_each(Waker::wake_by_ref);
+            worker.wakers.values().for_each(Waker::wake_by_ref);
         }
         glommio::timer::sleep(DRAINING_TURN).await;
     }
@@ -287,7 +279,7 @@ async fn converse<P: Protocol>(
         worker.wake_collected();
         match fate {
             Fate::Close => {
-                worker.forget(id);
+                worker.wakers.remove(id);
                 return Poll::Ready(());
             }
             Fate::Again => context.waker().wake_by_ref(),

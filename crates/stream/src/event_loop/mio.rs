@@ -22,7 +22,7 @@ use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
-use crate::{ConnectionId, Protocol};
+use crate::{ConnectionId, ConnectionMap, Protocol};
 
 /// The token of the waker. Connections have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
@@ -44,8 +44,8 @@ struct Loop<P: Protocol> {
     poll: Poll,
     listeners: Vec<Listener>,
     engine: Engine<P>,
-    /// The sockets of the engine's connections, at the same places.
-    sockets: Vec<Option<Socket>>,
+    /// The sockets of the engine's connections.
+    sockets: ConnectionMap<Socket>,
     /// Connections that have more to do and gave others their turn.
     again: Vec<ConnectionId>,
     /// Whether the worker was woken.
@@ -150,7 +150,7 @@ impl Watch {
             poll: self.poll,
             listeners: self.listeners,
             engine,
-            sockets: Vec::new(),
+            sockets: ConnectionMap::new(),
             again: Vec::new(),
             has_rung: false,
         }
@@ -176,12 +176,12 @@ impl<P: Protocol> Loop<P> {
         self.engine.advance(Instant::now());
         self.engine.drain();
         // What has arrived is read, told or not.
-        for socket in self.sockets.iter_mut().flatten() {
+        for socket in self.sockets.values_mut() {
             socket.is_drained = false;
         }
         while !self.engine.is_drained() {
-            for slot in 0..self.engine.places() {
-                if let Some(id) = self.engine.at(slot) {
+            for slot in 0..self.sockets.slots() {
+                if let Some(id) = self.sockets.id_at(slot) {
                     self.drive(id);
                 }
             }
@@ -240,9 +240,7 @@ impl<P: Protocol> Loop<P> {
     /// after the next events.
     fn drive_again(&mut self) {
         for id in mem::take(&mut self.again) {
-            if self.engine.at(id.slot()) == Some(id)
-                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
-            {
+            if let Some(socket) = self.sockets.get_mut(id) {
                 socket.is_queued = false;
                 self.drive(id);
             }
@@ -262,17 +260,17 @@ impl<P: Protocol> Loop<P> {
             listener.is_ready = true;
             return;
         }
-        let Some(Some(socket)) = self.sockets.get_mut(number) else {
+        let Some(id) = self.sockets.id_at(number) else {
             return;
         };
-        socket.is_drained = false;
-        socket.is_ended |= event.is_read_closed() || event.is_error();
-        if socket.is_queued {
-            return;
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.is_drained = false;
+            socket.is_ended |= event.is_read_closed() || event.is_error();
+            if socket.is_queued {
+                return;
+            }
         }
-        if let Some(id) = self.engine.at(number) {
-            self.drive(id);
-        }
+        self.drive(id);
     }
 
     /// Accepts connections that wait, but not more than `most` of a listener.
@@ -303,17 +301,14 @@ impl<P: Protocol> Loop<P> {
     }
 
     fn begin(&mut self, id: ConnectionId, stream: TcpStream) {
-        let slot = id.slot as usize;
-        if self.sockets.len() <= slot {
-            self.sockets.resize_with(slot + 1, || None);
-        }
-        self.sockets[slot] = Some(Socket {
+        let socket = Socket {
             stream,
             watched: Watched::Nothing,
             is_drained: false,
             is_ended: false,
             is_queued: false,
-        });
+        };
+        self.sockets.insert(id, socket);
         self.drive(id);
     }
 
@@ -335,18 +330,14 @@ impl<P: Protocol> Loop<P> {
         id: ConnectionId,
         turn: impl FnOnce(&mut Engine<P>, &mut Socket) -> Fate,
     ) {
-        let slot = id.slot as usize;
-        let Some(Some(socket)) = self.sockets.get_mut(slot) else {
+        let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
-        if self.engine.at(slot) != Some(id) {
-            return;
-        }
         let fate = turn(&mut self.engine, socket);
         let registry = self.poll.registry();
         let result = match fate {
             Fate::Close => {
-                self.sockets[slot] = None;
+                self.sockets.remove(id);
                 return;
             }
             Fate::Again => {
@@ -355,13 +346,13 @@ impl<P: Protocol> Loop<P> {
                 }
                 Ok(())
             }
-            Fate::Wait => socket.watch(registry, slot, Watched::Reading),
-            Fate::WaitToWrite => socket.watch(registry, slot, Watched::Both),
+            Fate::Wait => socket.watch(registry, id.slot(), Watched::Reading),
+            Fate::WaitToWrite => socket.watch(registry, id.slot(), Watched::Both),
         };
         if let Err(error) = result {
             log::warn!("cannot watch a connection, so it is closed: {error}");
             self.engine.abandon(id);
-            self.sockets[slot] = None;
+            self.sockets.remove(id);
         }
     }
 }

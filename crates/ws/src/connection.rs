@@ -16,14 +16,14 @@ use aquatic_ws_protocol::{
 };
 
 use crate::counters::Counters;
-use crate::office::{Office, Window};
+use crate::relay::Relay;
 use crate::settings::Messages;
-use crate::tracker::{Outcome, RequestKind, Session, Tracker, Unserved};
+use crate::tracker::{Address, Outcome, RequestKind, Session, Tracker, Unserved};
 
 /// What a worker speaks.
 pub struct Ws {
     tracker: Tracker,
-    office: Office,
+    relay: Relay,
     clock: Clock,
     messages: Messages,
     reverse_proxy: Option<ReverseProxy>,
@@ -61,11 +61,11 @@ const INDEX: &str = concat!(
 );
 
 impl Ws {
-    /// Answers by `tracker`, relays by `office`, and counts in `counters` under
+    /// Answers by `tracker`, relays by `relay`, and counts in `counters` under
     /// `number`.
     pub(crate) fn new(
         tracker: Tracker,
-        office: Office,
+        relay: Relay,
         clock: Clock,
         messages: Messages,
         reverse_proxy: Option<ReverseProxy>,
@@ -74,7 +74,7 @@ impl Ws {
     ) -> Self {
         Self {
             tracker,
-            office,
+            relay,
             clock,
             messages,
             reverse_proxy,
@@ -187,8 +187,7 @@ impl Ws {
         };
         write_upgrade(exchange.output, accept);
         self.counters[self.number].count_upgrade();
-        let address = self.office.address(exchange.id);
-        self.office.opened(exchange.id);
+        let address = Address::new(self.number, exchange.id);
         *connection = Connection::Open(Conversation {
             reader: MessageReader::new(),
             session: Session::new(client, address),
@@ -211,7 +210,6 @@ impl Ws {
     #[inline]
     fn converse(
         &mut self,
-        id: ConnectionId,
         conversation: &mut Conversation,
         exchange: &mut Exchange<'_>,
     ) -> Progress {
@@ -249,15 +247,13 @@ impl Ws {
         };
         if let Some(text) = text {
             let now = self.clock.at(exchange.now);
-            let mut window = Window {
-                office: &mut self.office,
-                outputs: exchange.others,
-                id,
-                now: now.monotonic_seconds,
-            };
-            let outcome = self
+            let pending = &mut self.relay.pending;
+            let handled = self
                 .tracker
-                .handle(now, session, text, exchange.output, &mut window);
+                .handle(now, session, pending, text, exchange.output);
+            let outcome = handled.outcome;
+            let seconds = now.monotonic_seconds;
+            self.relay.send(handled.relays, exchange.others, seconds);
             self.count(exchange.peer.transport.ip(), &outcome);
         }
         Progress {
@@ -357,7 +353,7 @@ impl Protocol for Ws {
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         match connection {
-            Connection::Open(conversation) => self.converse(exchange.id, conversation, exchange),
+            Connection::Open(conversation) => self.converse(conversation, exchange),
             Connection::New => self.begin(connection, exchange),
         }
     }
@@ -385,7 +381,7 @@ impl Protocol for Ws {
         let (code, reason) = match interruption {
             Interruption::Idle => {
                 let now = self.clock.at(exchange.now).monotonic_seconds;
-                self.office.forget_old_offers(exchange.id, now);
+                self.relay.forget_expired_offers(exchange.id, now);
                 if conversation.was_pinged {
                     (CloseCode::POLICY, "no sign of life")
                 } else {
@@ -411,17 +407,17 @@ impl Protocol for Ws {
 
     fn woken(&mut self, now: Instant, outputs: &mut Outputs) {
         let now = self.clock.at(now).monotonic_seconds;
-        self.office.deliver(outputs, now);
+        self.relay.fetch(outputs, now);
         if self.tracker.forget_left(LEFT_PER_TURN) {
-            self.office.ring();
+            self.relay.ring();
         }
     }
 
     fn closed(&mut self, connection: Connection, id: ConnectionId) {
         if let Connection::Open(conversation) = connection {
-            self.office.closed(id);
+            self.relay.pending.closed(id);
             if self.tracker.closed(conversation.session) {
-                self.office.ring();
+                self.relay.ring();
             }
         }
     }

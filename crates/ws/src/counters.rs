@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aquatic_service::metrics::{Counter, Figures};
 
-use crate::tracker::{Outcome, RequestKind, Unserved};
+use crate::tracker::{ForgottenOffers, Outcome, RequestKind, Unserved};
 
 /// Counts of one worker, on cache lines of its own.
 #[derive(Default)]
@@ -71,8 +71,11 @@ impl Counters {
     }
 
     /// Counts offers that cannot be answered any more.
-    pub(crate) fn count_forgotten(&self, why: Forgotten, count: u64) {
-        self.forgotten[why as usize].add(count);
+    pub(crate) fn count_forgotten(&self, forgotten: ForgottenOffers) {
+        if forgotten != ForgottenOffers::default() {
+            self.forgotten[Forgotten::Expired as usize].add(forgotten.expired);
+            self.forgotten[Forgotten::TooMany as usize].add(forgotten.too_many);
+        }
     }
 
     /// Counts a connection that became WebSocket.
@@ -275,7 +278,10 @@ mod tests {
         workers[1].count(Ipv6Addr::LOCALHOST.into(), &refused);
         workers[0].count_relayed(true, Fate::Relayed);
         workers[1].count_relayed(false, Fate::FullInbox);
-        workers[1].count_forgotten(Forgotten::Expired, 3);
+        workers[1].count_forgotten(ForgottenOffers {
+            expired: 3,
+            too_many: 0,
+        });
 
         let mut figures = Figures::new("aquatic-ws");
         add_figures(&workers, &mut figures);

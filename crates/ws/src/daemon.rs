@@ -18,10 +18,10 @@ use aquatic_tracker::{self as tracker, Clients};
 use crate::config::Config;
 use crate::connection::Ws;
 use crate::counters::{self, Counters};
-use crate::office::{self, MAX_WORKERS, Office};
+use crate::relay::{self, Relay};
 use crate::settings::{self, NAME, Settings};
 use crate::snapshot;
-use crate::tracker::{State, Tracker};
+use crate::tracker::{MAX_WORKERS, State, Tracker};
 
 /// `aquatic-ws`.
 pub struct WsDaemon {
@@ -140,10 +140,10 @@ impl Daemon for WsDaemon {
             workers: start.workers,
         };
         let running = aquatic_stream::start(plan, |number, bells| {
-            let inboxes = inboxes.get_or_insert_with(|| office::inboxes(bells));
+            let inboxes = inboxes.get_or_insert_with(|| relay::inboxes(bells));
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
-                Office::new(number, inboxes.clone(), counters.clone()),
+                Relay::new(number, inboxes.clone(), counters.clone()),
                 clock,
                 settings.messages.clone(),
                 settings.reverse_proxy.clone(),

@@ -6,7 +6,7 @@
 //! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
 //!   and what it means.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
-//! * `office`: how offers and answers reach other connections.
+//! * `relay`: how offers and answers reach other connections.
 //! * [`tracker`]: what is answered and relayed; no socket in sight.
 //! * `snapshot`: what survives a restart.
 //! * `counters`: what is told on the metrics page.
@@ -19,7 +19,7 @@ mod connection;
 mod counters;
 mod daemon;
 pub mod limits;
-mod office;
+mod relay;
 pub mod settings;
 pub mod simulation;
 mod snapshot;

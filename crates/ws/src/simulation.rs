@@ -10,7 +10,7 @@ use aquatic_swarm::HashKey;
 
 pub use crate::connection::Ws;
 use crate::counters::Counters;
-use crate::office::{self, Office};
+use crate::relay::{self, Relay};
 use crate::settings::Settings;
 use crate::tracker::{State, Tracker};
 
@@ -36,13 +36,13 @@ pub fn workers(
     seed: u64,
 ) -> Vec<Ws> {
     let counters: Arc<[Counters]> = bells.iter().map(|_| Counters::default()).collect();
-    let inboxes = office::inboxes(bells);
+    let inboxes = relay::inboxes(bells);
     (0..bells.len())
         .map(|number| {
             let random = fastrand::Rng::with_seed(seed.wrapping_add(number as u64));
             Ws::new(
                 Tracker::new(state.clone(), random, None),
-                Office::new(number, inboxes.clone(), counters.clone()),
+                Relay::new(number, inboxes.clone(), counters.clone()),
                 clock,
                 settings.messages.clone(),
                 settings.reverse_proxy.clone(),

@@ -2,7 +2,6 @@
 //! joined with the swarm, and no socket in sight.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
@@ -11,16 +10,23 @@ use aquatic_service::clock::Now;
 use aquatic_swarm::{self as swarm, HashKey, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, Limits, OfferId, Refused, RelayedAnswer,
-    RelayedOffer, Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
+    Action, Announce, AnnounceReply, Answer, Failure, Limits, Refused, RelayedAnswer, Request,
+    RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
 mod outcome;
 mod peers_per_address;
+mod pending_offers;
+mod relays;
 mod session;
 
 pub use outcome::{Outcome, RequestKind, Unserved};
 use peers_per_address::PeersPerAddress;
+pub use pending_offers::{ForgottenOffers, MAX_PENDING_OFFERS, NoSuchOffer, PendingOffers};
+use relays::OfferNames;
+pub use relays::{
+    Address, Envelope, MAX_WORKERS, OfferName, Offers, PendingOffer, Relayed, Relays,
+};
 pub use session::Session;
 
 /// What one tracker's workers share.
@@ -33,8 +39,7 @@ pub struct State {
     pub rules: Rules,
     /// How many peers there are of each address, where that is limited.
     peers_per_address: Option<PeersPerAddress>,
-    /// The secret of the names of offers.
-    offer_names: RandomState,
+    offer_names: OfferNames,
 }
 
 /// How requests are answered.
@@ -54,50 +59,13 @@ pub struct Rules {
     pub offer_lifetime_seconds: u32,
 }
 
-/// Where a connection is, in 8 bytes that are part of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Address(pub u64);
-
-/// An offer that its receiver may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PendingOffer {
-    /// What the answer has to name, in short.
-    pub name: OfferName,
-    /// The connection that waits for the answer.
-    pub sender: Address,
-    /// Until when; seconds on the clock that never goes back.
-    pub valid_until: u32,
-}
-
-/// A keyed hash of an offer's torrent, sender and id: nobody can find two that
-/// are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OfferName(u64);
-
-/// Why an offer cannot be answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoSuchOffer {
-    /// There was none, or it was answered before.
-    Unknown,
-    /// It came too long ago.
-    Expired,
-}
-
-/// Reaches other connections. What becomes of what is sent is for it to count.
-pub trait Post {
-    /// Sends an offer to a connection, which may answer it.
-    fn offer(&mut self, to: Address, offer: PendingOffer, write: impl FnOnce(&mut Vec<u8>));
-
-    /// Takes an offer that came to this connection, which answers it. Returns
-    /// who has sent it.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
-    fn take_offer(&mut self, name: OfferName, now: u32) -> Result<Address, NoSuchOffer>;
-
-    /// Sends an answer to a connection.
-    fn answer(&mut self, to: Address, write: impl FnOnce(&mut Vec<u8>));
+/// What came of a message.
+#[derive(Debug)]
+pub struct Handled<'t, 'm> {
+    /// What became of it, to be counted.
+    pub outcome: Outcome,
+    /// What is to be sent to other connections.
+    pub relays: Relays<'t, 'm>,
 }
 
 /// Answers messages, for one worker.
@@ -140,12 +108,8 @@ impl State {
             peers_per_address,
             access_list,
             rules,
-            offer_names: RandomState::new(),
+            offer_names: OfferNames::default(),
         }
-    }
-
-    fn offer_name(&self, info_hash: InfoHash, sender: PeerId, id: OfferId) -> OfferName {
-        OfferName(self.offer_names.hash_one((info_hash.0, sender.0, id.0)))
     }
 }
 
@@ -166,16 +130,17 @@ impl Tracker {
         }
     }
 
-    /// Appends the frames that answer a message of the connection of `session`,
-    /// and sends to others what is for them.
-    pub fn handle(
-        &mut self,
+    /// Appends the frame that answers a message of the connection of `session`, and
+    /// returns what other connections are to be sent. `pending` has what the worker's
+    /// connections can answer.
+    pub fn handle<'t, 'm>(
+        &'t mut self,
         now: Now,
         session: &mut Session,
-        message: &str,
+        pending: &mut PendingOffers,
+        message: &'m str,
         out: &mut Vec<u8>,
-        post: &mut impl Post,
-    ) -> Outcome {
+    ) -> Handled<'t, 'm> {
         if !self.leaving.is_empty() {
             self.forget_left(LEFT_PER_MESSAGE);
         }
@@ -184,8 +149,8 @@ impl Tracker {
             scrape_torrents: self.state.rules.max_scrape_torrents,
         };
         match Request::parse(message, limits) {
-            Ok(Request::Announce(announce)) => self.announce(now, session, &announce, out, post),
-            Ok(Request::Answer(answer)) => self.answer(now, session, &answer, out, post),
+            Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
+            Ok(Request::Answer(answer)) => self.answer(now, session, pending, &answer, out),
             Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),
             Err(fault) => refuse_malformed(&fault, out),
         }
@@ -235,17 +200,16 @@ impl Tracker {
         }
     }
 
-    fn announce(
-        &mut self,
+    fn announce<'t, 'm>(
+        &'t mut self,
         now: Now,
         session: &mut Session,
-        request: &Announce<'_>,
+        request: Announce<'m>,
         out: &mut Vec<u8>,
-        post: &mut impl Post,
-    ) -> Outcome {
+    ) -> Handled<'t, 'm> {
         let Announce {
             info_hash, peer_id, ..
-        } = *request;
+        } = request;
         let refuse = |reason: Unserved, out: &mut Vec<u8>| {
             refuse(RequestKind::Announce, reason, info_hash, out)
         };
@@ -326,33 +290,28 @@ impl Tracker {
         let valid_until = now
             .monotonic_seconds
             .saturating_add(rules.offer_lifetime_seconds);
-        for (receiver, offer) in self.receivers.iter().zip(&request.offers) {
-            let pending = PendingOffer {
-                name: state.offer_name(info_hash, peer_id, offer.id),
-                sender: session.address(),
-                valid_until,
-            };
-            let relayed = RelayedOffer {
+        Handled {
+            outcome: Outcome::served(RequestKind::Announce),
+            relays: Relays::Offers(Offers {
+                names: &state.offer_names,
                 info_hash,
                 from_peer_id: peer_id,
-                offer_id: offer.id,
-                description: offer.description,
-            };
-            post.offer(*receiver, pending, |out| {
-                write_text(out, |out| relayed.write(out));
-            });
+                sender: session.address(),
+                valid_until,
+                receivers: self.receivers.iter(),
+                offers: request.offers.into_iter(),
+            }),
         }
-        Outcome::served(RequestKind::Announce)
     }
 
-    fn answer(
-        &mut self,
+    fn answer<'m>(
+        &self,
         now: Now,
         session: &Session,
-        request: &Answer<'_>,
+        pending: &mut PendingOffers,
+        request: &Answer<'m>,
         out: &mut Vec<u8>,
-        post: &mut impl Post,
-    ) -> Outcome {
+    ) -> Handled<'static, 'm> {
         let Answer {
             info_hash,
             peer_id,
@@ -365,8 +324,9 @@ impl Tracker {
         if session.peer_id_on(&info_hash) != Some(peer_id) {
             return refuse(Unserved::NotAnnounced, out);
         }
-        let name = self.state.offer_name(info_hash, to_peer_id, offer_id);
-        let sender = match post.take_offer(name, now.monotonic_seconds) {
+        let name = self.state.offer_names.of(info_hash, to_peer_id, offer_id);
+        let connection = session.address().connection();
+        let sender = match pending.take(connection, name, now.monotonic_seconds) {
             Ok(sender) => sender,
             Err(NoSuchOffer::Unknown) => return refuse(Unserved::UnknownOffer, out),
             Err(NoSuchOffer::Expired) => return refuse(Unserved::ExpiredOffer, out),
@@ -384,18 +344,20 @@ impl Tracker {
             offer_id,
             description,
         };
-        post.answer(sender, |out| write_text(out, |out| relayed.write(out)));
-        Outcome::served(kind)
+        Handled {
+            outcome: Outcome::served(kind),
+            relays: Relays::answer(sender, relayed),
+        }
     }
 
     /// A forbidden torrent is as an unknown one, unless no other was asked for.
     fn scrape(
-        &mut self,
+        &self,
         session: &Session,
         request: &Scrape,
         message: &str,
         out: &mut Vec<u8>,
-    ) -> Outcome {
+    ) -> Handled<'static, 'static> {
         let kind = RequestKind::Scrape;
         let list = &self.state.access_list;
         let mut wanted = request.info_hashes.clone();
@@ -422,7 +384,16 @@ impl Tracker {
             }
             reply.finish();
         });
-        Outcome::served(kind)
+        Outcome::served(kind).into()
+    }
+}
+
+impl From<Outcome> for Handled<'static, 'static> {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            relays: Relays::None,
+        }
     }
 }
 
@@ -440,7 +411,7 @@ fn address_in(record: &[u8; 28]) -> Address {
 }
 
 #[cold]
-fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Outcome {
+fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Handled<'static, 'static> {
     let failure = Failure {
         refused: Refused::Message(&fault.sent),
         reason: &fault.to_string(),
@@ -456,12 +427,17 @@ fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Outcome {
         Some(Action::Scrape) => RequestKind::Scrape,
         None => RequestKind::Other,
     };
-    Outcome::unserved(kind, reason)
+    Outcome::unserved(kind, reason).into()
 }
 
 /// Refuses an announce or an answer.
 #[cold]
-fn refuse(kind: RequestKind, reason: Unserved, info_hash: InfoHash, out: &mut Vec<u8>) -> Outcome {
+fn refuse(
+    kind: RequestKind,
+    reason: Unserved,
+    info_hash: InfoHash,
+    out: &mut Vec<u8>,
+) -> Handled<'static, 'static> {
     let refused = Refused::Torrent(Action::Announce, info_hash);
     refuse_message(kind, reason, refused, out)
 }
@@ -472,13 +448,13 @@ fn refuse_message(
     reason: Unserved,
     refused: Refused<'_>,
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> Handled<'static, 'static> {
     let failure = Failure {
         refused,
         reason: reason.message(),
     };
     write_text(out, |out| failure.write(out));
-    Outcome::unserved(kind, reason)
+    Outcome::unserved(kind, reason).into()
 }
 
 impl From<swarm::Refused> for Unserved {

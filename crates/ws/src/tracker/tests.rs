@@ -23,48 +23,6 @@ const RULES: Rules = Rules {
     offer_lifetime_seconds: 60,
 };
 
-/// Keeps what is relayed, as if it were delivered at once.
-#[derive(Default)]
-struct Recorded {
-    /// Whose turn it is.
-    current: u64,
-    /// What each connection can answer.
-    pending: BTreeMap<u64, Vec<PendingOffer>>,
-    offers: Vec<(u64, Value)>,
-    answers: Vec<(u64, Value)>,
-}
-
-impl Post for Recorded {
-    fn offer(&mut self, to: Address, offer: PendingOffer, write: impl FnOnce(&mut Vec<u8>)) {
-        self.pending.entry(to.0).or_default().push(offer);
-        self.offers.push((to.0, message(write)));
-    }
-
-    fn take_offer(&mut self, name: OfferName, now: u32) -> Result<Address, NoSuchOffer> {
-        let pending = self.pending.entry(self.current).or_default();
-        let place = pending
-            .iter()
-            .position(|offer| offer.name == name)
-            .ok_or(NoSuchOffer::Unknown)?;
-        let offer = pending.remove(place);
-        if offer.valid_until <= now {
-            return Err(NoSuchOffer::Expired);
-        }
-        Ok(offer.sender)
-    }
-
-    fn answer(&mut self, to: Address, write: impl FnOnce(&mut Vec<u8>)) {
-        self.answers.push((to.0, message(write)));
-    }
-}
-
-/// What is in the only frame.
-fn message(write: impl FnOnce(&mut Vec<u8>)) -> Value {
-    let mut out = Vec::new();
-    write(&mut out);
-    decoded(&out)
-}
-
 fn decoded(frame: &[u8]) -> Value {
     assert_eq!(frame[0], 0x81);
     let payload = match frame[1] {
@@ -77,7 +35,11 @@ fn decoded(frame: &[u8]) -> Value {
 struct Fixture {
     tracker: Tracker,
     sessions: BTreeMap<u64, Session>,
-    post: Recorded,
+    /// What connections can answer, as if they were delivered what is relayed at once.
+    pending: PendingOffers,
+    /// What was relayed, and to which connection.
+    offers: Vec<(u64, Value)>,
+    answers: Vec<(u64, Value)>,
     now: u32,
 }
 
@@ -98,7 +60,9 @@ impl Fixture {
         Self {
             tracker: Tracker::new(Arc::new(state), random, None),
             sessions: BTreeMap::new(),
-            post: Recorded::default(),
+            pending: PendingOffers::new(),
+            offers: Vec::new(),
+            answers: Vec::new(),
             now: 1_000,
         }
     }
@@ -115,16 +79,28 @@ impl Fixture {
             .sessions
             .entry(connection)
             .or_insert_with(|| Session::new(source, Address(connection)));
-        self.post.current = connection;
         let now = Now {
             monotonic_seconds: self.now,
             epoch_seconds: 0,
         };
         let mut out = Vec::new();
         let text = message.to_string();
-        let outcome = self
-            .tracker
-            .handle(now, session, &text, &mut out, &mut self.post);
+        let pending = &mut self.pending;
+        let handled = self.tracker.handle(now, session, pending, &text, &mut out);
+        for relayed in handled.relays {
+            let Envelope { to, offer } = relayed.envelope;
+            let mut frame = Vec::new();
+            relayed.write(&mut frame);
+            let message = (to.0, decoded(&frame));
+            match offer {
+                Some(offer) => {
+                    self.pending.add(to.connection(), offer, self.now);
+                    self.offers.push(message);
+                }
+                None => self.answers.push(message),
+            }
+        }
+        let outcome = handled.outcome;
         let reply = (!out.is_empty()).then(|| decoded(&out));
         (outcome, reply)
     }
@@ -211,10 +187,10 @@ fn offers_go_to_others_one_each() {
     for (connection, peer) in (0..).zip("pqrst".chars()) {
         fixture.announce(connection, peer, json!({}));
     }
-    assert!(fixture.post.offers.is_empty());
+    assert!(fixture.offers.is_empty());
     // One more than is allowed.
     fixture.announce(0, 'p', offers(4));
-    let sent = std::mem::take(&mut fixture.post.offers);
+    let sent = std::mem::take(&mut fixture.offers);
     assert_eq!(sent.len(), 3);
     let mut receivers: Vec<u64> = sent.iter().map(|(to, _)| *to).collect();
     receivers.sort_unstable();
@@ -230,9 +206,9 @@ fn offers_go_to_others_one_each() {
     let mut two = offers(3);
     two["numwant"] = json!(2);
     fixture.announce(0, 'p', two);
-    assert_eq!(fixture.post.offers.len(), 2);
+    assert_eq!(fixture.offers.len(), 2);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
-    assert_eq!(fixture.post.offers.len(), 2);
+    assert_eq!(fixture.offers.len(), 2);
 }
 
 #[test]
@@ -243,7 +219,7 @@ fn an_offer_is_answered_once_and_in_time() {
     let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
     assert_eq!(outcome, Outcome::served(RequestKind::Answer));
     assert_eq!(reply, None);
-    let (to, relayed) = fixture.post.answers.pop().unwrap();
+    let (to, relayed) = fixture.answers.pop().unwrap();
     assert_eq!(to, 1);
     assert_eq!(relayed["peer_id"], "pppppppppppppppppppp");
     assert_eq!(relayed["offer_id"], "offer000000000000000");
@@ -256,7 +232,7 @@ fn an_offer_is_answered_once_and_in_time() {
         assert_eq!(reply["action"], "announce");
         assert_eq!(reply["info_hash"], HASH);
         assert!(reply["failure reason"].is_string());
-        assert!(fixture.post.answers.is_empty());
+        assert!(fixture.answers.is_empty());
     };
     refused(&mut fixture, 0, &answer('p', 'q'), Unserved::UnknownOffer);
     refused(&mut fixture, 2, &answer('r', 'q'), Unserved::NotAnnounced);
@@ -289,7 +265,7 @@ fn who_has_left_gets_no_answer() {
             reply["failure reason"],
             "the peer of to_peer_id has left the torrent"
         );
-        assert!(fixture.post.answers.is_empty());
+        assert!(fixture.answers.is_empty());
     };
     fixture.announce(1, 'q', offers(1));
     fixture.announce(1, 'q', json!({"event": "stopped"}));
@@ -305,7 +281,7 @@ fn who_has_left_gets_no_answer() {
         (outcome, reply),
         (Outcome::served(RequestKind::Answer), None)
     );
-    assert_eq!(fixture.post.answers.pop().unwrap().0, 1);
+    assert_eq!(fixture.answers.pop().unwrap().0, 1);
 }
 
 #[test]
@@ -352,7 +328,7 @@ fn the_newer_connection_owns_the_peer() {
     fixture.close(0);
     assert_eq!(fixture.scraped()["incomplete"], 1);
     fixture.announce(3, 'q', offers(1));
-    assert_eq!(fixture.post.offers[0].0, 1, "offers go to the newer one");
+    assert_eq!(fixture.offers[0].0, 1, "offers go to the newer one");
     // What the older one stops is not the newer one's.
     fixture.announce(4, 'p', json!({}));
     fixture.announce(1, 'p', json!({"event": "stopped"}));

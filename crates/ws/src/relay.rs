@@ -1,0 +1,113 @@
+//! How offers and answers reach other connections, of the same worker or of
+//! another.
+
+use std::sync::Arc;
+
+use aquatic_stream::{Bell, ConnectionId, Inbox, Mail, Outputs, Unreachable};
+
+use crate::counters::{Counters, Fate};
+use crate::tracker::{Envelope, PendingOffers, Relays};
+
+/// What may wait for a worker to fetch it.
+const INBOX_ITEMS: usize = 1 << 16;
+const INBOX_BYTES: usize = 32 << 20;
+
+/// Where workers leave each other what they relay: envelopes, with their frames.
+pub(crate) type Inboxes = Arc<[Inbox<Envelope>]>;
+
+/// An inbox for each bell.
+pub(crate) fn inboxes(bells: &[Bell]) -> Inboxes {
+    bells
+        .iter()
+        .map(|bell| Inbox::new(bell.clone(), INBOX_ITEMS, INBOX_BYTES))
+        .collect()
+}
+
+/// Relays for the connections of one worker.
+pub(crate) struct Relay {
+    number: usize,
+    inboxes: Inboxes,
+    /// What was fetched from the worker's inbox; kept for its memory.
+    fetched: Mail<Envelope>,
+    /// What the worker's connections can answer.
+    pub(crate) pending: PendingOffers,
+    counters: Arc<[Counters]>,
+}
+
+impl Relay {
+    /// That of the worker with this number.
+    pub(crate) fn new(number: usize, inboxes: Inboxes, counters: Arc<[Counters]>) -> Self {
+        Self {
+            number,
+            inboxes,
+            fetched: Mail::new(),
+            pending: PendingOffers::new(),
+            counters,
+        }
+    }
+
+    /// Sends to other connections what a message has led to.
+    #[inline]
+    pub(crate) fn send(&mut self, relays: Relays<'_, '_>, outputs: &mut Outputs, now: u32) {
+        for relayed in relays {
+            let envelope = relayed.envelope;
+            let worker = envelope.to.worker();
+            if worker == self.number {
+                self.deliver(envelope, outputs, now, |out| relayed.write(out));
+            } else if let Some(inbox) = self.inboxes.get(worker)
+                && inbox.put(envelope, |out| relayed.write(out)).is_err()
+            {
+                self.counters().count_relayed(envelope.offer.is_some(), Fate::FullInbox);
+            }
+        }
+    }
+
+    /// Delivers what other workers have left.
+    pub(crate) fn fetch(&mut self, outputs: &mut Outputs, now: u32) {
+        let mut fetched = std::mem::take(&mut self.fetched);
+        self.inboxes[self.number].take(&mut fetched);
+        for (envelope, frame) in fetched.iter() {
+            self.deliver(*envelope, outputs, now, |out| out.extend_from_slice(frame));
+        }
+        self.fetched = fetched;
+    }
+
+    /// Gives a frame to a connection of this worker.
+    fn deliver(
+        &mut self,
+        envelope: Envelope,
+        outputs: &mut Outputs,
+        now: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let to = envelope.to.connection();
+        let fate = match outputs.of(to) {
+            Ok(output) => {
+                write(output);
+                if let Some(offer) = envelope.offer {
+                    let forgotten = self.pending.add(to, offer, now);
+                    self.counters().count_forgotten(forgotten);
+                }
+                Fate::Relayed
+            }
+            Err(Unreachable::Gone) => Fate::Gone,
+            Err(Unreachable::Full) => Fate::FullOutput,
+        };
+        self.counters().count_relayed(envelope.offer.is_some(), fate);
+    }
+
+    /// Forgets offers to a connection that are too old.
+    pub(crate) fn forget_expired_offers(&mut self, id: ConnectionId, now: u32) {
+        let forgotten = self.pending.forget_expired(id, now);
+        self.counters().count_forgotten(forgotten);
+    }
+
+    /// Has this worker called again soon, whatever is in its inbox.
+    pub(crate) fn ring(&self) {
+        self.inboxes[self.number].bell().ring();
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters[self.number]
+    }
+}

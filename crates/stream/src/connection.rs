@@ -72,6 +72,8 @@ pub(crate) enum Stage<C> {
 pub(crate) struct Unsent {
     bytes: Vec<u8>,
     sent: usize,
+    /// How many of the first bytes that wait are to be sent before the deadline.
+    due: usize,
 }
 
 impl Unsent {
@@ -102,9 +104,20 @@ impl Unsent {
     /// So many of the bytes that wait were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
+        self.due = self.due.saturating_sub(sent);
         if self.sent >= self.bytes.len() {
             *self = Self::default();
         }
+    }
+
+    /// Whether everything that was to be sent before the deadline was.
+    pub(crate) fn is_due_sent(&self) -> bool {
+        self.due == 0
+    }
+
+    /// Everything that waits is to be sent before the next deadline.
+    fn all_due(&mut self) {
+        self.due = self.len();
     }
 }
 
@@ -255,7 +268,9 @@ impl<C> Connection<C> {
     /// Sets the deadline of what the connection waits for now.
     ///
     /// Times count from when that began, and nothing moves them but `step`: a
-    /// message has its time from its first byte, whatever comes in between.
+    /// message has its time from its first byte, whatever comes in between. What is
+    /// unsent has its time from when it was written, or all that waited before it was
+    /// sent: a client that is always a little behind is not too slow.
     pub(crate) fn wait<P: Protocol<Connection = C>>(
         &mut self,
         step: Step,
@@ -283,7 +298,12 @@ impl<C> Connection<C> {
             self.message_since = None;
         }
         let (of, since) = if !self.unsent.is_empty() {
-            (Awaited::Sending, self.since(Awaited::Sending, now))
+            if self.unsent.is_due_sent() {
+                self.unsent.all_due();
+                (Awaited::Sending, now)
+            } else {
+                (Awaited::Sending, self.since(Awaited::Sending, now))
+            }
         } else {
             match (&self.stage, self.message_since) {
                 (Stage::ProxyHeader | Stage::Handshake, _) => (Awaited::Handshake, self.accepted),

@@ -15,6 +15,7 @@ use crate::{AddressRange, AddressRanges, EventLoop, Exchange, Limits, Next, Prog
 
 mod dripping;
 mod hostile_tls;
+mod slow_readers;
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n";
 

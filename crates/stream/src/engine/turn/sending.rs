@@ -38,6 +38,10 @@ impl<P: Protocol> Turn<'_, P> {
                         self.wait(Step::Sent);
                         return Ok(Flushed::All);
                     }
+                    if self.connection.unsent.is_due_sent() {
+                        // It has time for what was written since.
+                        self.wait(Step::None);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

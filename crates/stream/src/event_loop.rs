@@ -18,6 +18,10 @@ use crate::{Bell, EventLoop, Protocol, Renewal, Settings};
 
 mod accepting;
 mod choice;
+#[cfg(feature = "glommio")]
+mod glommio;
+#[cfg(not(feature = "glommio"))]
+#[path = "event_loop/without_glommio.rs"]
 mod glommio;
 mod mio;
 

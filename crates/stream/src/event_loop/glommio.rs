@@ -18,13 +18,16 @@ use glommio::net::TcpStream;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
-use super::{DRAINING_TURN, choice};
+use super::DRAINING_TURN;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
 use crate::{Bell, ConnectionId, ConnectionMap, Protocol};
 
 mod adopt;
+mod availability;
+
+pub(super) use availability::check;
 
 /// How many requests the rings hold. The kernel sizes by it the table in which
 /// it looks for what is to be cancelled, as glommio does on every turn, among
@@ -50,8 +53,8 @@ pub(super) fn executor() -> anyhow::Result<LocalExecutor> {
     };
     // Where the memory for its rings is used up, glommio may panic.
     match panic::catch_unwind(make) {
-        Ok(made) => made.map_err(|error: GlommioError<()>| choice::refused(&error.into())),
-        Err(_) => Err(choice::used_up("its rings cannot be set up")),
+        Ok(made) => made.map_err(|error: GlommioError<()>| availability::refused(&error.into())),
+        Err(_) => Err(availability::used_up("its rings cannot be set up")),
     }
 }
 

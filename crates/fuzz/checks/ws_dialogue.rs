@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::clock::Clock;
 use aquatic_stream::ConnectionId;
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport, silent_bell};
+use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport, noop_waker};
 use aquatic_swarm::{Swarms as _, Sweep};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
@@ -103,8 +103,8 @@ impl World {
         // Their seconds end at the same time.
         let clock = Clock::start();
         let now = Instant::now();
-        let bells: Vec<_> = (0..WORKERS).map(|_| silent_bell()).collect();
-        let workers = simulation::workers(&settings, &state, clock, &bells, 1)
+        let wakers: Vec<_> = (0..WORKERS).map(|_| noop_waker()).collect();
+        let workers = simulation::workers(&settings, &state, clock, &wakers, 1)
             .into_iter()
             .map(|protocol| {
                 let setup = Setup {

@@ -268,7 +268,7 @@ impl<P: Protocol> Engine<P> {
         Fate::Close
     }
 
-    /// The worker's bell has rung.
+    /// Another thread has woken the worker.
     pub(crate) fn woken(&mut self) {
         let worker = &mut self.worker;
         worker.protocol.woken(worker.now, &mut worker.outputs);

@@ -14,7 +14,7 @@ use crate::admission::Admission;
 use crate::counters::{self, Counters};
 use crate::descriptors::{self, Demand};
 use crate::engine::{Engine, Shared};
-use crate::{Bell, EventLoop, Protocol, Renewal, Settings};
+use crate::{WorkerWaker, EventLoop, Protocol, Renewal, Settings};
 
 mod accepting;
 mod choice;
@@ -65,7 +65,7 @@ impl Running {
 }
 
 /// Starts a worker for each list of sockets, with the protocol that `make`
-/// makes for it, of its number and the bells of all workers. To be called when
+/// makes for it, of its number and the wakers of all workers. To be called when
 /// privileges are dropped.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ impl Running {
 /// what to do.
 pub fn start<P: Protocol>(
     plan: Plan<'_>,
-    mut make: impl FnMut(usize, &[Bell]) -> anyhow::Result<P>,
+    mut make: impl FnMut(usize, &[WorkerWaker]) -> anyhow::Result<P>,
 ) -> anyhow::Result<Running> {
     let mut settings = plan.settings;
     let demand = Demand {
@@ -95,26 +95,26 @@ pub fn start<P: Protocol>(
         counters: Arc::clone(&counters),
     });
     let mut starting = Vec::with_capacity(plan.sockets.len());
-    let mut bells = Vec::with_capacity(plan.sockets.len());
+    let mut wakers = Vec::with_capacity(plan.sockets.len());
     for (number, sockets) in plan.sockets.into_iter().enumerate() {
         let name = format!("{}-{number}", plan.name);
         let listeners = sockets.into_iter().map(|bound| bound.socket).collect();
-        let (wait, bell) = if event_loop == EventLoop::Glommio {
-            (Wait::Glommio(listeners), Bell::of_task())
+        let (wait, waker) = if event_loop == EventLoop::Glommio {
+            (Wait::Glommio(listeners), WorkerWaker::of_task())
         } else {
             let (watch, waker) = mio::Watch::new(listeners)
                 .with_context(|| format!("worker {name} cannot start"))?;
-            (Wait::Mio(watch), Bell::of_mio(Arc::new(waker)))
+            (Wait::Mio(watch), WorkerWaker::of_mio(waker))
         };
         starting.push((name, wait));
-        bells.push(bell);
+        wakers.push(waker);
     }
     let (started, starts) = mpsc::channel();
     for (number, (name, wait)) in starting.into_iter().enumerate() {
-        let protocol = make(number, &bells)?;
+        let protocol = make(number, &wakers)?;
         let shared = Arc::clone(&shared);
         let engine = move || Engine::new(protocol, shared, number, Instant::now());
-        let bell = bells[number].clone();
+        let waker = wakers[number].clone();
         match wait {
             // It looks whether it is to stop on every tick of the deadlines.
             Wait::Glommio(listeners) => {
@@ -122,12 +122,12 @@ pub fn start<P: Protocol>(
                 plan.workers.spawn(
                     name,
                     || (),
-                    move |context| glommio::run(engine(), listeners, &bell, context, started),
+                    move |context| glommio::run(engine(), listeners, &waker, context, started),
                 )?;
             }
             Wait::Mio(watch) => plan.workers.spawn(
                 name,
-                move || bell.ring(),
+                move || waker.wake(),
                 move |context| watch.run(engine(), &context),
             )?,
         }

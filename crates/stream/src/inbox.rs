@@ -14,65 +14,65 @@ const SPARE_BYTES: usize = 256 << 10;
 /// Wakes a worker from any thread, so that it calls
 /// [`woken`](crate::Protocol::woken).
 #[derive(Clone)]
-pub struct Bell(Arc<Kind>);
+pub struct WorkerWaker(Arc<Kind>);
 
 enum Kind {
-    Mio(Arc<mio::Waker>),
-    Task(TaskBell),
+    Mio(mio::Waker),
+    Task(TaskWaker),
 }
 
 /// Wakes a task of an executor.
 #[derive(Default)]
-pub(crate) struct TaskBell {
-    has_rung: AtomicBool,
-    waker: Mutex<Option<task::Waker>>,
+pub(crate) struct TaskWaker {
+    is_woken: AtomicBool,
+    task: Mutex<Option<task::Waker>>,
 }
 
-impl Bell {
-    pub(crate) fn of_mio(waker: Arc<mio::Waker>) -> Self {
+impl WorkerWaker {
+    pub(crate) fn of_mio(waker: mio::Waker) -> Self {
         Self(Arc::new(Kind::Mio(waker)))
     }
 
     pub(crate) fn of_task() -> Self {
-        Self(Arc::new(Kind::Task(TaskBell::default())))
+        Self(Arc::new(Kind::Task(TaskWaker::default())))
     }
 
     /// Wakes the worker.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         match &*self.0 {
             // It fails only if the worker is gone, and then there is no need.
             Kind::Mio(waker) => drop(waker.wake()),
-            Kind::Task(bell) => bell.ring(),
+            Kind::Task(waker) => waker.wake(),
         }
     }
 
-    /// What a task waits for.
-    pub(crate) fn task(&self) -> Option<&TaskBell> {
+    /// What wakes the worker's task, if it has one.
+    pub(crate) fn task(&self) -> Option<&TaskWaker> {
         match &*self.0 {
             Kind::Mio(_) => None,
-            Kind::Task(bell) => Some(bell),
+            Kind::Task(waker) => Some(waker),
         }
     }
 }
 
-impl TaskBell {
-    fn ring(&self) {
-        self.has_rung.store(true, Release);
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            waker.wake_by_ref();
+impl TaskWaker {
+    fn wake(&self) {
+        self.is_woken.store(true, Release);
+        if let Some(task) = &*self.task.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.wake_by_ref();
         }
     }
 
-    /// Whether the bell has rung since the last time; if not, `waker` is woken
-    /// when it does.
-    pub(crate) fn listen(&self, waker: &task::Waker) -> bool {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
-        self.has_rung.swap(false, AcqRel)
+    /// Whether the task was woken since the last call; if not, `task` is when that
+    /// happens.
+    pub(crate) fn register(&self, task: &task::Waker) -> bool {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+        self.is_woken.swap(false, AcqRel)
     }
 
-    /// Nobody listens any more.
-    pub(crate) fn silence(&self) {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// There is no task to wake any more.
+    pub(crate) fn unregister(&self) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -80,7 +80,7 @@ impl TaskBell {
 /// allocation for each.
 pub struct Inbox<T> {
     waiting: Mutex<Mail<T>>,
-    bell: Bell,
+    waker: WorkerWaker,
     max_items: usize,
     max_bytes: usize,
 }
@@ -99,20 +99,20 @@ pub struct Mail<T> {
 pub struct InboxFull;
 
 impl<T> Inbox<T> {
-    /// An empty inbox of the worker of `bell`, which takes no more when it has
+    /// An empty inbox of the worker of `waker`, which takes no more when it has
     /// so many values or bytes.
-    pub fn new(bell: Bell, max_items: usize, max_bytes: usize) -> Self {
+    pub fn new(waker: WorkerWaker, max_items: usize, max_bytes: usize) -> Self {
         Self {
             waiting: Mutex::new(Mail::new()),
-            bell,
+            waker,
             max_items,
             max_bytes,
         }
     }
 
     /// What wakes the worker whose inbox it is.
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn waker(&self) -> &WorkerWaker {
+        &self.waker
     }
 
     /// Puts a value in, with the bytes that `write` appends, and wakes the
@@ -134,7 +134,7 @@ impl<T> Inbox<T> {
             was_empty
         };
         if was_empty {
-            self.bell.ring();
+            self.waker.wake();
         }
         Ok(())
     }

@@ -5,18 +5,18 @@ use std::mem;
 use std::task;
 
 use crate::churn::Random;
-use crate::{Bell, Inbox, InboxFull, Mail};
+use crate::{WorkerWaker, Inbox, InboxFull, Mail};
 
 #[test]
-fn it_is_bounded_and_rings_once() {
-    let bell = Bell::of_task();
-    let inbox = Inbox::new(bell.clone(), 3, 4);
-    let has_rung = || bell.task().unwrap().listen(task::Waker::noop());
-    assert!(!has_rung());
+fn it_is_bounded_and_wakes_once() {
+    let waker = WorkerWaker::of_task();
+    let inbox = Inbox::new(waker.clone(), 3, 4);
+    let is_woken = || waker.task().unwrap().register(task::Waker::noop());
+    assert!(!is_woken());
     inbox.put(1, |out| out.extend_from_slice(b"one")).unwrap();
-    assert!(has_rung());
+    assert!(is_woken());
     inbox.put(2, |out| out.extend_from_slice(b"two")).unwrap();
-    assert!(!has_rung());
+    assert!(!is_woken());
     // As many bytes as may be.
     assert_eq!(inbox.put(3, |_| panic!("it is full")), Err(InboxFull));
 
@@ -27,7 +27,7 @@ fn it_is_bounded_and_rings_once() {
     for number in 0..3 {
         inbox.put(number, |_| ()).unwrap();
     }
-    assert!(has_rung());
+    assert!(is_woken());
     assert_eq!(inbox.put(3, |_| ()), Err(InboxFull));
     inbox.take(&mut mail);
     assert_eq!(mail.iter().count(), 3);
@@ -39,8 +39,8 @@ fn it_is_bounded_and_rings_once() {
 fn it_keeps_order_and_bounds_however_long_it_goes_on() {
     const MAX_ITEMS: usize = 40;
     const MAX_BYTES: usize = 500;
-    let bell = Bell::of_task();
-    let inbox = Inbox::new(bell.clone(), MAX_ITEMS, MAX_BYTES);
+    let waker = WorkerWaker::of_task();
+    let inbox = Inbox::new(waker.clone(), MAX_ITEMS, MAX_BYTES);
     let mut random = Random(4);
     let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
     let mut mail = Mail::new();
@@ -58,8 +58,8 @@ fn it_keeps_order_and_bounds_however_long_it_goes_on() {
             model.push((step, bytes));
         }
         // Somebody has been told, and once is enough.
-        let has_rung = bell.task().unwrap().listen(task::Waker::noop());
-        assert_eq!(has_rung, was_empty);
+        let is_woken = waker.task().unwrap().register(task::Waker::noop());
+        assert_eq!(is_woken, was_empty);
         if random.below(30) == 0 {
             inbox.take(&mut mail);
             let taken: Vec<(u32, Vec<u8>)> = mail

@@ -5,7 +5,7 @@
 //! a connection happens here.
 //!
 //! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the seam.
-//! * [`Outputs`], [`Inbox`], [`Bell`]: how connections write to each other,
+//! * [`Outputs`], [`Inbox`], [`WorkerWaker`]: how connections write to each other,
 //!   within a worker and across.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
 //! * [`ConnectionMap`]: what is kept beside the connections, by connection.
@@ -61,7 +61,7 @@ mod sync {
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use connection_map::ConnectionMap;
 pub use event_loop::{Plan, Running, check_event_loop, start};
-pub use inbox::{Bell, Inbox, InboxFull, Mail};
+pub use inbox::{WorkerWaker, Inbox, InboxFull, Mail};
 pub use outputs::{Outputs, Unreachable};
 pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,

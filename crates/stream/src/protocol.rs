@@ -78,7 +78,7 @@ pub trait Protocol: Send + 'static {
         Next::Close
     }
 
-    /// The worker's [`Bell`](crate::Bell) has rung.
+    /// Another thread has woken the worker by its [`WorkerWaker`](crate::WorkerWaker).
     fn woken(&mut self, now: Instant, outputs: &mut Outputs) {
         let _ = (now, outputs);
     }

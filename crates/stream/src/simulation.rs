@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::counters::{Counters, Ending};
 use crate::engine::{Engine, Shared};
 pub use crate::engine::{Fate, Transport};
-use crate::{Bell, ConnectionId, Protocol, Renewal, Settings};
+use crate::{WorkerWaker, ConnectionId, Protocol, Renewal, Settings};
 
 /// How the connections are treated.
 pub struct Setup {
@@ -95,7 +95,7 @@ impl<P: Protocol> Simulation<P> {
         self.engine.send_collected(id, transport)
     }
 
-    /// The worker's bell has rung.
+    /// The worker was woken.
     pub fn woken(&mut self) {
         self.engine.woken();
     }
@@ -147,8 +147,8 @@ impl<P: Protocol> Simulation<P> {
     }
 }
 
-/// A bell that wakes nobody, for an [`Inbox`](crate::Inbox) that is looked at
+/// A waker that wakes nobody, for an [`Inbox`](crate::Inbox) that is looked at
 /// anyway.
-pub fn silent_bell() -> Bell {
-    Bell::of_task()
+pub fn noop_waker() -> WorkerWaker {
+    WorkerWaker::of_task()
 }

@@ -1,10 +1,10 @@
-//! All ways in which the threads of two workers can take turns over an inbox and its
-//! bell.
+//! All ways in which the operations of two workers on an inbox and its waker can be
+//! interleaved.
 
 use std::sync::Arc as Shared;
 use std::task::{Wake, Waker};
 
-use inbox::{Bell, Inbox, Mail};
+use inbox::{WorkerWaker, Inbox, Mail};
 use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// As in the library, but seen by loom.
@@ -41,10 +41,10 @@ fn take(inbox: &Inbox<u8>, taken: &mut Vec<u8>) {
 }
 
 #[test]
-fn whoever_has_mail_is_told() {
+fn a_worker_with_something_in_its_inbox_is_woken() {
     loom::model(|| {
-        let bell = Bell::of_task();
-        let inbox = Shared::new(Inbox::new(bell.clone(), 2, 1_000));
+        let worker = WorkerWaker::of_task();
+        let inbox = Shared::new(Inbox::new(worker.clone(), 2, 1_000));
         let writers: Vec<_> = [1_u8, 2]
             .into_iter()
             .map(|item| {
@@ -53,12 +53,12 @@ fn whoever_has_mail_is_told() {
             })
             .collect();
 
-        // A turn of the receiver, which then waits.
+        // The receiver, which then waits.
         let woken = Shared::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Shared::clone(&woken));
-        let task = bell.task().expect("a bell of a task");
+        let task = worker.task().expect("the waker of a task");
         let mut taken = Vec::new();
-        if task.listen(&waker) {
+        if task.register(&waker) {
             take(&inbox, &mut taken);
         }
 
@@ -66,7 +66,7 @@ fn whoever_has_mail_is_told() {
             assert!(writer.join().expect("a thread"), "there is room for both");
         }
         // If nobody tells it of what is left, nothing is.
-        let is_told = woken.0.load(SeqCst) || task.listen(&waker);
+        let is_told = woken.0.load(SeqCst) || task.register(&waker);
         let before = taken.len();
         take(&inbox, &mut taken);
         assert!(is_told || taken.len() == before);
@@ -76,17 +76,17 @@ fn whoever_has_mail_is_told() {
 }
 
 #[test]
-fn a_bell_may_ring_for_nobody() {
+fn a_waker_may_have_no_task() {
     loom::model(|| {
-        let bell = Bell::of_task();
-        let task = bell.task().expect("a bell of a task");
+        let worker = WorkerWaker::of_task();
+        let task = worker.task().expect("the waker of a task");
         let woken = Shared::new(Woken(AtomicBool::new(false)));
-        task.listen(&Waker::from(Shared::clone(&woken)));
+        task.register(&Waker::from(Shared::clone(&woken)));
         let ringing = {
-            let bell = bell.clone();
-            loom::thread::spawn(move || bell.ring())
+            let worker = worker.clone();
+            loom::thread::spawn(move || worker.wake())
         };
-        task.silence();
+        task.unregister();
         let was_woken = woken.0.load(SeqCst);
         ringing.join().expect("a thread");
         // Who is gone is not woken once it has said so.

@@ -409,7 +409,7 @@ impl Protocol for Ws {
         let now = self.clock.at(now).monotonic_seconds;
         self.relay.fetch(outputs, now);
         if self.tracker.forget_left(LEFT_PER_TURN) {
-            self.relay.ring();
+            self.relay.wake();
         }
     }
 
@@ -417,7 +417,7 @@ impl Protocol for Ws {
         if let Connection::Open(conversation) = connection {
             self.relay.pending.closed(id);
             if self.tracker.closed(conversation.session) {
-                self.relay.ring();
+                self.relay.wake();
             }
         }
     }

@@ -139,8 +139,8 @@ impl Daemon for WsDaemon {
             sockets,
             workers: start.workers,
         };
-        let running = aquatic_stream::start(plan, |number, bells| {
-            let inboxes = inboxes.get_or_insert_with(|| relay::inboxes(bells));
+        let running = aquatic_stream::start(plan, |number, wakers| {
+            let inboxes = inboxes.get_or_insert_with(|| relay::inboxes(wakers));
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 Relay::new(number, inboxes.clone(), counters.clone()),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aquatic_stream::{Bell, ConnectionId, Inbox, Mail, Outputs, Unreachable};
+use aquatic_stream::{WorkerWaker, ConnectionId, Inbox, Mail, Outputs, Unreachable};
 
 use crate::counters::{Counters, Fate};
 use crate::tracker::{Envelope, PendingOffers, Relays};
@@ -15,11 +15,11 @@ const INBOX_BYTES: usize = 32 << 20;
 /// Where workers leave each other what they relay: envelopes, with their frames.
 pub(crate) type Inboxes = Arc<[Inbox<Envelope>]>;
 
-/// An inbox for each bell.
-pub(crate) fn inboxes(bells: &[Bell]) -> Inboxes {
-    bells
+/// An inbox for each worker.
+pub(crate) fn inboxes(wakers: &[WorkerWaker]) -> Inboxes {
+    wakers
         .iter()
-        .map(|bell| Inbox::new(bell.clone(), INBOX_ITEMS, INBOX_BYTES))
+        .map(|waker| Inbox::new(waker.clone(), INBOX_ITEMS, INBOX_BYTES))
         .collect()
 }
 
@@ -102,9 +102,9 @@ impl Relay {
         self.counters().count_forgotten(forgotten);
     }
 
-    /// Has this worker called again soon, whatever is in its inbox.
-    pub(crate) fn ring(&self) {
-        self.inboxes[self.number].bell().ring();
+    /// Wakes this worker, whatever is in its inbox.
+    pub(crate) fn wake(&self) {
+        self.inboxes[self.number].waker().wake();
     }
 
     fn counters(&self) -> &Counters {

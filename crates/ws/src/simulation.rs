@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
-use aquatic_stream::Bell;
+use aquatic_stream::WorkerWaker;
 use aquatic_swarm::HashKey;
 
 pub use crate::connection::Ws;
@@ -26,18 +26,18 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     ))
 }
 
-/// What the workers of a tracker speak, one for each bell. `seed` chooses which
+/// What the workers of a tracker speak, one for each waker. `seed` chooses which
 /// peers get offers.
 pub fn workers(
     settings: &Settings,
     state: &Arc<State>,
     clock: Clock,
-    bells: &[Bell],
+    wakers: &[WorkerWaker],
     seed: u64,
 ) -> Vec<Ws> {
-    let counters: Arc<[Counters]> = bells.iter().map(|_| Counters::default()).collect();
-    let inboxes = relay::inboxes(bells);
-    (0..bells.len())
+    let counters: Arc<[Counters]> = wakers.iter().map(|_| Counters::default()).collect();
+    let inboxes = relay::inboxes(wakers);
+    (0..wakers.len())
         .map(|number| {
             let random = fastrand::Rng::with_seed(seed.wrapping_add(number as u64));
             Ws::new(

@@ -475,9 +475,9 @@ fn new_networks(
     calendar: &Calendar,
     seed: u64,
 ) -> Vec<Network<Ws>> {
-    let bells: Vec<_> = (0..WORKERS).map(|_| simulation::silent_bell()).collect();
+    let wakers: Vec<_> = (0..WORKERS).map(|_| simulation::noop_waker()).collect();
     let clock = calendar.clock();
-    let workers = counted(|| aquatic_ws::simulation::workers(settings, state, clock, &bells, seed));
+    let workers = counted(|| aquatic_ws::simulation::workers(settings, state, clock, &wakers, seed));
     let workers = workers.into_iter().map(|worker| {
         let setup = Setup {
             settings: settings.connections.clone(),

@@ -22,7 +22,7 @@ use super::DRAINING_TURN;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
-use crate::{Bell, ConnectionId, ConnectionMap, Protocol};
+use crate::{WorkerWaker, ConnectionId, ConnectionMap, Protocol};
 
 mod adopt;
 mod availability;
@@ -67,7 +67,7 @@ pub(super) fn executor() -> anyhow::Result<LocalExecutor> {
 pub(super) fn run<P: Protocol>(
     engine: Engine<P>,
     listeners: Vec<net::TcpListener>,
-    bell: &Bell,
+    waker: &WorkerWaker,
     context: workers::Context,
     started: mpsc::Sender<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -81,7 +81,7 @@ pub(super) fn run<P: Protocol>(
     let Some(executor) = executor else {
         bail!("there is no event loop");
     };
-    executor.run(serve(engine, listeners, bell.clone(), context));
+    executor.run(serve(engine, listeners, waker.clone(), context));
     Ok(())
 }
 
@@ -130,7 +130,7 @@ impl<P: Protocol> Worker<P> {
 async fn serve<P: Protocol>(
     engine: Engine<P>,
     listeners: Vec<net::TcpListener>,
-    bell: Bell,
+    waker: WorkerWaker,
     context: workers::Context,
 ) {
     let worker = Rc::new(RefCell::new(Worker {
@@ -142,7 +142,7 @@ async fn serve<P: Protocol>(
         .iter()
         .map(|listener| glommio::spawn_local(accept(Rc::clone(listener), Rc::clone(&worker))))
         .collect();
-    let listening = glommio::spawn_local(listen(bell, Rc::clone(&worker)));
+    let inbox = glommio::spawn_local(process_inbox(waker, Rc::clone(&worker)));
     while !context.is_stopping() {
         context.beat();
         worker.borrow_mut().wake_late();
@@ -171,28 +171,28 @@ async fn serve<P: Protocol>(
         }
         glommio::timer::sleep(DRAINING_TURN).await;
     }
-    listening.cancel().await;
+    inbox.cancel().await;
 }
 
-/// Has the protocol look at what others have left for it when the bell rings.
-async fn listen<P: Protocol>(bell: Bell, worker: Rc<RefCell<Worker<P>>>) {
+/// Has the protocol process what other workers have left for it when they wake this one.
+async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Worker<P>>>) {
     /// Others do not wake a task that is gone.
-    struct Listening(Bell);
+    struct Registered(WorkerWaker);
 
-    impl Drop for Listening {
+    impl Drop for Registered {
         fn drop(&mut self) {
-            if let Some(bell) = self.0.task() {
-                bell.silence();
+            if let Some(waker) = self.0.task() {
+                waker.unregister();
             }
         }
     }
 
-    let listening = Listening(bell);
-    let Some(bell) = listening.0.task() else {
+    let registered = Registered(waker);
+    let Some(waker) = registered.0.task() else {
         return;
     };
     poll_fn::<(), _>(|context| {
-        if bell.listen(context.waker()) {
+        if waker.register(context.waker()) {
             let mut worker = worker.borrow_mut();
             worker.engine.advance(Instant::now());
             worker.engine.woken();

@@ -49,7 +49,7 @@ struct Loop<P: Protocol> {
     /// Connections that have more to do and gave others their turn.
     again: Vec<ConnectionId>,
     /// Whether the worker was woken.
-    has_rung: bool,
+    is_woken: bool,
 }
 
 struct Listener {
@@ -152,7 +152,7 @@ impl Watch {
             engine,
             sockets: ConnectionMap::new(),
             again: Vec::new(),
-            has_rung: false,
+            is_woken: false,
         }
         .run(context)
     }
@@ -223,7 +223,7 @@ impl<P: Protocol> Loop<P> {
         for event in events.iter() {
             self.happened(event);
         }
-        if mem::take(&mut self.has_rung) {
+        if mem::take(&mut self.is_woken) {
             self.engine.woken();
         }
         self.drive_again();
@@ -249,7 +249,7 @@ impl<P: Protocol> Loop<P> {
 
     fn happened(&mut self, event: &Event) {
         if event.token() == WAKE {
-            self.has_rung = true;
+            self.is_woken = true;
             return;
         }
         let Token(number) = event.token();

@@ -7,7 +7,7 @@ use anyhow::bail;
 use aquatic_service::workers;
 
 use crate::engine::Engine;
-use crate::{Bell, Protocol};
+use crate::{WorkerWaker, Protocol};
 
 /// There is none.
 ///
@@ -29,7 +29,7 @@ pub(super) fn check() -> anyhow::Result<()> {
 pub(super) fn run<P: Protocol>(
     _: Engine<P>,
     _: Vec<TcpListener>,
-    _: &Bell,
+    _: &WorkerWaker,
     _: workers::Context,
     _: mpsc::Sender<anyhow::Result<()>>,
 ) -> anyhow::Result<()> {

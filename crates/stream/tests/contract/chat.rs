@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use aquatic_stream::{
-    Bell, ConnectionId, Exchange, Inbox, Mail, Next, Outputs, Peer, Progress, Protocol, Unreachable,
+    WorkerWaker, ConnectionId, Exchange, Inbox, Mail, Next, Outputs, Peer, Progress, Protocol, Unreachable,
 };
 
 /// What an inbox may hold.
@@ -42,10 +42,10 @@ impl House {
 }
 
 impl Chat {
-    pub(crate) fn new(worker: usize, bells: &[Bell], house: &Arc<House>) -> Self {
+    pub(crate) fn new(worker: usize, wakers: &[WorkerWaker], house: &Arc<House>) -> Self {
         house.inboxes.get_or_init(|| {
-            let inbox = |bell: &Bell| Inbox::new(bell.clone(), MAX_ITEMS, 1 << 20);
-            bells.iter().map(inbox).collect()
+            let inbox = |waker: &WorkerWaker| Inbox::new(waker.clone(), MAX_ITEMS, 1 << 20);
+            wakers.iter().map(inbox).collect()
         });
         Self {
             worker,

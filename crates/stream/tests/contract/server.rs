@@ -11,7 +11,7 @@ use aquatic_service::sockets::{self, Passed, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, Bell, EventLoop, Limits, Plan, Protocol, Renewal, Running, Settings, start,
+    AddressRanges, WorkerWaker, EventLoop, Limits, Plan, Protocol, Renewal, Running, Settings, start,
     tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
@@ -81,7 +81,7 @@ impl Server {
     pub(crate) fn speaking<P: Protocol>(
         kind: Kind,
         change: impl FnOnce(&mut Wishes),
-        mut make: impl FnMut(usize, &[Bell]) -> P,
+        mut make: impl FnMut(usize, &[WorkerWaker]) -> P,
     ) -> Self {
         let mut wishes = Wishes {
             settings: Settings {
@@ -118,7 +118,7 @@ impl Server {
                 sockets,
                 workers: workers.workers(),
             },
-            |number, bells| Ok(make(number, bells)),
+            |number, wakers| Ok(make(number, wakers)),
         )
         .unwrap();
         Self {

@@ -10,8 +10,8 @@ use crate::server::{KINDS, Kind, PATIENCE, Server, Wishes};
 
 fn server(kind: Kind, change: impl FnOnce(&mut Wishes)) -> (Server, Arc<House>) {
     let house = Arc::new(House::default());
-    let server = Server::speaking(kind, change, |number, bells| {
-        Chat::new(number, bells, &house)
+    let server = Server::speaking(kind, change, |number, wakers| {
+        Chat::new(number, wakers, &house)
     });
     (server, house)
 }

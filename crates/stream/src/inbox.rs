@@ -79,7 +79,7 @@ impl TaskWaker {
 /// Values of `T` for a worker, each with some bytes: bounded, and without an
 /// allocation for each.
 pub struct Inbox<T> {
-    waiting: Mutex<Mail<T>>,
+    waiting: Mutex<Batch<T>>,
     waker: WorkerWaker,
     max_items: usize,
     max_bytes: usize,
@@ -87,7 +87,7 @@ pub struct Inbox<T> {
 
 /// What was taken out of an inbox.
 #[derive(Debug)]
-pub struct Mail<T> {
+pub struct Batch<T> {
     /// Values, and where the bytes of each end.
     items: Vec<(T, usize)>,
     bytes: Vec<u8>,
@@ -103,7 +103,7 @@ impl<T> Inbox<T> {
     /// so many values or bytes.
     pub fn new(waker: WorkerWaker, max_items: usize, max_bytes: usize) -> Self {
         Self {
-            waiting: Mutex::new(Mail::new()),
+            waiting: Mutex::new(Batch::new()),
             waker,
             max_items,
             max_bytes,
@@ -124,7 +124,7 @@ impl<T> Inbox<T> {
     pub fn put(&self, item: T, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), InboxFull> {
         let was_empty = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let Mail { items, bytes } = &mut *waiting;
+            let Batch { items, bytes } = &mut *waiting;
             if items.len() >= self.max_items || bytes.len() >= self.max_bytes {
                 return Err(InboxFull);
             }
@@ -139,16 +139,16 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
-    /// Exchanges all that is in the inbox for `mail`, which is emptied first.
-    pub fn take(&self, mail: &mut Mail<T>) {
-        mail.clear();
+    /// Exchanges all that is in the inbox for `batch`, which is emptied first.
+    pub fn take(&self, batch: &mut Batch<T>) {
+        batch.clear();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::swap(&mut *waiting, mail);
+        mem::swap(&mut *waiting, batch);
     }
 }
 
-impl<T> Mail<T> {
-    /// No mail.
+impl<T> Batch<T> {
+    /// Nothing.
     pub const fn new() -> Self {
         Self {
             items: Vec::new(),
@@ -174,7 +174,7 @@ impl<T> Mail<T> {
     }
 }
 
-impl<T> Default for Mail<T> {
+impl<T> Default for Batch<T> {
     fn default() -> Self {
         Self::new()
     }

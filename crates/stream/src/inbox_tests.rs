@@ -5,7 +5,7 @@ use std::mem;
 use std::task;
 
 use crate::churn::Random;
-use crate::{WorkerWaker, Inbox, InboxFull, Mail};
+use crate::{WorkerWaker, Inbox, InboxFull, Batch};
 
 #[test]
 fn it_is_bounded_and_wakes_once() {
@@ -20,19 +20,19 @@ fn it_is_bounded_and_wakes_once() {
     // As many bytes as may be.
     assert_eq!(inbox.put(3, |_| panic!("it is full")), Err(InboxFull));
 
-    let mut mail = Mail::new();
-    inbox.take(&mut mail);
-    let items: Vec<(i32, &[u8])> = mail.iter().map(|(item, bytes)| (*item, bytes)).collect();
+    let mut batch = Batch::new();
+    inbox.take(&mut batch);
+    let items: Vec<(i32, &[u8])> = batch.iter().map(|(item, bytes)| (*item, bytes)).collect();
     assert_eq!(items, [(1, b"one".as_slice()), (2, b"two")]);
     for number in 0..3 {
         inbox.put(number, |_| ()).unwrap();
     }
     assert!(is_woken());
     assert_eq!(inbox.put(3, |_| ()), Err(InboxFull));
-    inbox.take(&mut mail);
-    assert_eq!(mail.iter().count(), 3);
-    inbox.take(&mut mail);
-    assert_eq!(mail.iter().count(), 0);
+    inbox.take(&mut batch);
+    assert_eq!(batch.iter().count(), 3);
+    inbox.take(&mut batch);
+    assert_eq!(batch.iter().count(), 0);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn it_keeps_order_and_bounds_however_long_it_goes_on() {
     let inbox = Inbox::new(waker.clone(), MAX_ITEMS, MAX_BYTES);
     let mut random = Random(4);
     let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
-    let mut mail = Mail::new();
+    let mut batch = Batch::new();
     let mut refused = 0;
     for step in 0..300_000_u32 {
         let bytes = vec![step as u8; random.below(30)];
@@ -61,8 +61,8 @@ fn it_keeps_order_and_bounds_however_long_it_goes_on() {
         let is_woken = waker.task().unwrap().register(task::Waker::noop());
         assert_eq!(is_woken, was_empty);
         if random.below(30) == 0 {
-            inbox.take(&mut mail);
-            let taken: Vec<(u32, Vec<u8>)> = mail
+            inbox.take(&mut batch);
+            let taken: Vec<(u32, Vec<u8>)> = batch
                 .iter()
                 .map(|(item, bytes)| (*item, bytes.to_vec()))
                 .collect();

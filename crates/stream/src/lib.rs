@@ -61,7 +61,7 @@ mod sync {
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use connection_map::ConnectionMap;
 pub use event_loop::{Plan, Running, check_event_loop, start};
-pub use inbox::{WorkerWaker, Inbox, InboxFull, Mail};
+pub use inbox::{WorkerWaker, Inbox, InboxFull, Batch};
 pub use outputs::{Outputs, Unreachable};
 pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,

@@ -4,7 +4,7 @@
 use std::sync::Arc as Shared;
 use std::task::{Wake, Waker};
 
-use inbox::{WorkerWaker, Inbox, Mail};
+use inbox::{WorkerWaker, Inbox, Batch};
 use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// As in the library, but seen by loom.
@@ -32,9 +32,9 @@ impl Wake for Woken {
 
 /// Takes out what is there, behind what was taken before.
 fn take(inbox: &Inbox<u8>, taken: &mut Vec<u8>) {
-    let mut mail = Mail::new();
-    inbox.take(&mut mail);
-    for (item, bytes) in mail.iter() {
+    let mut batch = Batch::new();
+    inbox.take(&mut batch);
+    for (item, bytes) in batch.iter() {
         assert_eq!(bytes, [*item; 3]);
         taken.push(*item);
     }

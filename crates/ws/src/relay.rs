@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aquatic_stream::{WorkerWaker, ConnectionId, Inbox, Mail, Outputs, Unreachable};
+use aquatic_stream::{WorkerWaker, ConnectionId, Inbox, Batch, Outputs, Unreachable};
 
 use crate::counters::{Counters, Fate};
 use crate::tracker::{Envelope, PendingOffers, Relays};
@@ -28,7 +28,7 @@ pub(crate) struct Relay {
     number: usize,
     inboxes: Inboxes,
     /// What was fetched from the worker's inbox; kept for its memory.
-    fetched: Mail<Envelope>,
+    fetched: Batch<Envelope>,
     /// What the worker's connections can answer.
     pub(crate) pending: PendingOffers,
     counters: Arc<[Counters]>,
@@ -40,7 +40,7 @@ impl Relay {
         Self {
             number,
             inboxes,
-            fetched: Mail::new(),
+            fetched: Batch::new(),
             pending: PendingOffers::new(),
             counters,
         }

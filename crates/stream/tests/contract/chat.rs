@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use aquatic_stream::{
-    WorkerWaker, ConnectionId, Exchange, Inbox, Mail, Next, Outputs, Peer, Progress, Protocol, Unreachable,
+    WorkerWaker, ConnectionId, Exchange, Inbox, Batch, Next, Outputs, Peer, Progress, Protocol, Unreachable,
 };
 
 /// What an inbox may hold.
@@ -22,7 +22,7 @@ pub(crate) const MAX_ITEMS: usize = 100;
 pub(crate) struct Chat {
     worker: usize,
     house: Arc<House>,
-    mail: Mail<ConnectionId>,
+    batch: Batch<ConnectionId>,
 }
 
 /// What the workers share.
@@ -50,7 +50,7 @@ impl Chat {
         Self {
             worker,
             house: Arc::clone(house),
-            mail: Mail::new(),
+            batch: Batch::new(),
         }
     }
 
@@ -126,8 +126,8 @@ impl Protocol for Chat {
 
     fn woken(&mut self, _: Instant, outputs: &mut Outputs) {
         let inboxes = self.house.inboxes.get().unwrap();
-        inboxes[self.worker].take(&mut self.mail);
-        for (id, text) in self.mail.iter() {
+        inboxes[self.worker].take(&mut self.batch);
+        for (id, text) in self.batch.iter() {
             if let Ok(output) = outputs.of(*id) {
                 output.extend_from_slice(text);
             }

@@ -4,7 +4,7 @@ use std::mem;
 
 use crate::admission::Permit;
 use crate::backlog::Backlog;
-use crate::counters::Ending;
+use crate::counters::CloseReason;
 use crate::deadlines::{Tick, Ticks, Wheel};
 use crate::settings::Limits;
 use crate::tls::Session;
@@ -161,12 +161,12 @@ pub(crate) enum Awaited {
 
 impl Awaited {
     /// What it means when it does not come in time.
-    pub(crate) fn ending(self) -> Ending {
+    pub(crate) fn close_reason(self) -> CloseReason {
         match self {
-            Self::Handshake => Ending::SlowHandshake,
-            Self::FirstMessage | Self::Message => Ending::Idle,
-            Self::RestOfMessage => Ending::SlowMessage,
-            Self::Sending | Self::EndOfClient => Ending::SlowReader,
+            Self::Handshake => CloseReason::SlowHandshake,
+            Self::FirstMessage | Self::Message => CloseReason::Idle,
+            Self::RestOfMessage => CloseReason::SlowMessage,
+            Self::Sending | Self::EndOfClient => CloseReason::SlowReader,
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) struct Counters {
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
     pub(crate) refused: [Counter; Refusal::COUNT],
-    pub(crate) ended: [Counter; Ending::COUNT],
+    pub(crate) close_reasons: [Counter; CloseReason::COUNT],
     pub(crate) full_handshakes: Counter,
     pub(crate) resumed_handshakes: Counter,
     pub(crate) received_bytes: Counter,
@@ -19,9 +19,9 @@ pub(crate) struct Counters {
 
 #[cfg(test)]
 impl Counters {
-    /// How many connections ended so.
-    pub(crate) fn ended_by(&self, ending: Ending) -> u64 {
-        self.ended[ending as usize].value()
+    /// How many connections were closed for this reason.
+    pub(crate) fn closed_for(&self, reason: CloseReason) -> u64 {
+        self.close_reasons[reason as usize].value()
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Refusal {
 /// Why an accepted connection was closed, other than in good order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Ending {
+pub(crate) enum CloseReason {
     /// Silent for too long.
     Idle,
     /// A message did not become complete in time.
@@ -102,12 +102,12 @@ pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
             sum(&|worker| &worker.refused[reason as usize]),
         );
     }
-    for &reason in Ending::VARIANTS {
+    for &reason in CloseReason::VARIANTS {
         figures.counter(
             "connections_cut_total",
             "Connections that were closed other than in good order, by the reason",
             &[("reason", reason.into())],
-            sum(&|worker| &worker.ended[reason as usize]),
+            sum(&|worker| &worker.close_reasons[reason as usize]),
         );
     }
     figures.counter(
@@ -152,9 +152,9 @@ mod tests {
                 "no_descriptors",
             ]
         );
-        let endings: Vec<&str> = Ending::VARIANTS.iter().map(Into::into).collect();
+        let reasons: Vec<&str> = CloseReason::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(
-            endings,
+            reasons,
             [
                 "idle",
                 "slow_message",

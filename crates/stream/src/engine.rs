@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 
 use crate::admission::Admission;
 use crate::connection::{Connection, Stage, Timeouts};
-use crate::counters::{Counters, Ending, Refusal};
+use crate::counters::{Counters, CloseReason, Refusal};
 use crate::deadlines::Wheel;
 use crate::renewals::{Renewal, Renewals};
 use crate::settings::Settings;
@@ -244,7 +244,7 @@ impl<P: Protocol> Engine<P> {
     fn turn(
         &mut self,
         id: ConnectionId,
-        run: impl FnOnce(turn::Turn<'_, P>) -> Result<Fate, Ending>,
+        run: impl FnOnce(turn::Turn<'_, P>) -> Result<Fate, CloseReason>,
     ) -> Fate {
         let Some(connection) = self.connections.get_mut(id) else {
             return Fate::Close;
@@ -254,17 +254,17 @@ impl<P: Protocol> Engine<P> {
             connection,
             id,
         });
-        let ending = match result {
+        let reason = match result {
             Ok(Fate::Close) => None,
             Ok(fate) => return fate,
-            Err(ending) => {
+            Err(reason) => {
                 // What was written for it is for nobody else.
                 self.worker.buffers.output.clear();
                 self.worker.buffers.wire.clear(SPARE_OUTPUT);
-                Some(ending)
+                Some(reason)
             }
         };
-        self.remove(id, ending);
+        self.remove(id, reason);
         Fate::Close
     }
 
@@ -287,7 +287,7 @@ impl<P: Protocol> Engine<P> {
 
     /// Forgets a connection whose transport is gone.
     pub(crate) fn abandon(&mut self, id: ConnectionId) {
-        self.remove(id, Some(Ending::Broken));
+        self.remove(id, Some(CloseReason::Broken));
     }
 
     /// The next connection whose deadline has passed, or whose certificate is
@@ -358,14 +358,14 @@ impl<P: Protocol> Engine<P> {
         shared + own
     }
 
-    fn remove(&mut self, id: ConnectionId, ending: Option<Ending>) {
+    fn remove(&mut self, id: ConnectionId, reason: Option<CloseReason>) {
         let Some(mut connection) = self.connections.remove(id) else {
             return;
         };
         let counters = self.worker.counters();
         counters.closed.add(1);
-        if let Some(ending) = ending.filter(|_| !connection.is_counted) {
-            counters.ended[ending as usize].add(1);
+        if let Some(reason) = reason.filter(|_| !connection.is_counted) {
+            counters.close_reasons[reason as usize].add(1);
         }
         if let Some(state) = connection.close() {
             self.worker.protocol.closed(state, id);
@@ -385,13 +385,13 @@ impl<P: Protocol> Drop for Engine<P> {
 }
 
 /// A TLS session for a connection.
-fn session(shared: &Shared) -> Result<Box<Session>, Ending> {
-    let config = shared.tls.as_ref().ok_or(Ending::Tls)?;
+fn session(shared: &Shared) -> Result<Box<Session>, CloseReason> {
+    let config = shared.tls.as_ref().ok_or(CloseReason::Tls)?;
     match Session::new(config) {
         Ok(session) => Ok(Box::new(session)),
         Err(error) => {
             log::error!("cannot begin a TLS session: {error}");
-            Err(Ending::Tls)
+            Err(CloseReason::Tls)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
-use crate::counters::{Counters, Ending};
+use crate::counters::{Counters, CloseReason};
 use crate::engine::{Engine, Shared};
 pub use crate::engine::{Fate, Transport};
 use crate::{WorkerWaker, ConnectionId, Protocol, Renewal, Settings};
@@ -138,8 +138,8 @@ impl<P: Protocol> Simulation<P> {
         Counts {
             accepted: counters.accepted.value(),
             closed: counters.closed.value(),
-            cut: counters.ended.iter().map(|it| it.value()).sum(),
-            library_faults: counters.ended[Ending::TlsLibrary as usize].value(),
+            cut: counters.close_reasons.iter().map(|it| it.value()).sum(),
+            library_faults: counters.close_reasons[CloseReason::TlsLibrary as usize].value(),
             handshakes: counters.full_handshakes.value() + counters.resumed_handshakes.value(),
             received_bytes: counters.received_bytes.value(),
             sent_bytes: counters.sent_bytes.value(),

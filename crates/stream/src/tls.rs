@@ -42,7 +42,7 @@ use rustls::unbuffered::{
 use rustls::{HandshakeKind, ServerConfig};
 
 use crate::backlog::Backlog;
-use crate::counters::Ending;
+use crate::counters::CloseReason;
 use crate::tls_config::take_handed_out;
 
 mod wire;
@@ -128,11 +128,11 @@ pub(crate) enum SessionError {
 
 impl SessionError {
     /// What it means for the connection.
-    pub(crate) fn ending(&self) -> Ending {
+    pub(crate) fn close_reason(&self) -> CloseReason {
         match self {
-            Self::NotTls => Ending::NotTls,
-            Self::Tls(_) | Self::TooLong | Self::Over => Ending::Tls,
-            Self::Library => Ending::TlsLibrary,
+            Self::NotTls => CloseReason::NotTls,
+            Self::Tls(_) | Self::TooLong | Self::Over => CloseReason::Tls,
+            Self::Library => CloseReason::TlsLibrary,
         }
     }
 }

@@ -308,7 +308,7 @@ fn deadlines_come_up_and_are_told() {
     pieces.is_ended = true;
     assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
     let counters = engine.worker.counters();
-    assert_eq!(counters.ended_by(Ending::SlowMessage), 1);
+    assert_eq!(counters.closed_for(CloseReason::SlowMessage), 1);
 }
 
 /// Gives each line to all connections.

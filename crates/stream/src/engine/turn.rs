@@ -5,7 +5,7 @@ use std::mem;
 
 use super::{Fate, Transport, Worker};
 use crate::connection::{Awaited, Connection, Stage, Step};
-use crate::counters::Ending;
+use crate::counters::CloseReason;
 use crate::{ConnectionId, Exchange, Interruption, Next, Protocol};
 
 mod looking;
@@ -29,7 +29,7 @@ impl<P: Protocol> Turn<'_, P> {
     /// # Errors
     ///
     /// Why the connection ends other than in good order.
-    pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
+    pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
         for _ in 0..ROUNDS {
             match self.flush(transport)? {
                 Flushed::All => (),
@@ -46,7 +46,7 @@ impl<P: Protocol> Turn<'_, P> {
                     return Ok(Fate::Close);
                 }
                 Stage::Closing => {
-                    transport.finish().map_err(|_| Ending::Broken)?;
+                    transport.finish().map_err(|_| CloseReason::Broken)?;
                     self.connection.stage = Stage::Lingering;
                     return self.linger(transport);
                 }
@@ -93,7 +93,7 @@ impl<P: Protocol> Turn<'_, P> {
                         return Ok(Fate::Wait);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(_) => return Err(Ending::Broken),
+                    Err(_) => return Err(CloseReason::Broken),
                 }
             };
             let is_progress = self.look(arrived)?;
@@ -112,7 +112,7 @@ impl<P: Protocol> Turn<'_, P> {
     /// # Errors
     ///
     /// Why the connection ends other than in good order.
-    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
+    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
         self.send(transport)?;
         let fate = match self.flush(transport)? {
             Flushed::All => Fate::Wait,
@@ -160,12 +160,12 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     /// What it means that the deadline has passed.
-    fn lateness(&self) -> Result<Interruption, Ending> {
+    fn lateness(&self) -> Result<Interruption, CloseReason> {
         let awaited = self.connection.awaited();
         match (&self.connection.stage, awaited) {
             (Stage::Open(_), Awaited::FirstMessage | Awaited::Message) => Ok(Interruption::Idle),
             (Stage::Open(_), Awaited::RestOfMessage) => Ok(Interruption::SlowMessage),
-            _ => Err(awaited.ending()),
+            _ => Err(awaited.close_reason()),
         }
     }
 
@@ -181,7 +181,7 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     /// Throws away what arrives until the client closes.
-    fn linger(&mut self, transport: &mut impl Transport) -> Result<Fate, Ending> {
+    fn linger(&mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
         self.wait(Step::None);
         if self.connection.is_late || self.worker.drained_by.is_some() {
             return Ok(Fate::Close);
@@ -203,15 +203,15 @@ impl<P: Protocol> Turn<'_, P> {
         &mut self,
         interruption: Interruption,
         transport: &mut impl Transport,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), CloseReason> {
         if self.ask(interruption, &mut []) == Next::Close {
             match interruption {
-                Interruption::Idle => self.count(Ending::Idle),
-                Interruption::SlowMessage => self.count(Ending::SlowMessage),
+                Interruption::Idle => self.count(CloseReason::Idle),
+                Interruption::SlowMessage => self.count(CloseReason::SlowMessage),
                 Interruption::OldCertificate => {
                     // It is in use, and its client knows nothing of the end.
                     self.connection.is_to_linger = true;
-                    self.count(Ending::OldCertificate);
+                    self.count(CloseReason::OldCertificate);
                 }
                 Interruption::Draining | Interruption::EndOfInput => (),
             }
@@ -224,7 +224,7 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// The client sends no more, within a message; it may still read why it is
     /// not answered.
-    fn end_of_input(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+    fn end_of_input(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let mut rest = mem::take(match &mut self.connection.session {
             Some(session) => &mut session.unconsumed,
             None => &mut self.connection.unread,
@@ -240,7 +240,7 @@ impl<P: Protocol> Turn<'_, P> {
     fn cut_short(&mut self, input: &mut [u8]) {
         // Nothing but a last word is left, whatever the protocol says.
         let _ = self.ask(Interruption::EndOfInput, input);
-        self.count(Ending::CutShort);
+        self.count(CloseReason::CutShort);
     }
 
     /// Tells the protocol of an interruption.
@@ -280,9 +280,9 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     /// Counts why the connection ends; the first reason is the one.
-    fn count(&mut self, ending: Ending) {
+    fn count(&mut self, reason: CloseReason) {
         if !mem::replace(&mut self.connection.is_counted, true) {
-            self.worker.counters().ended[ending as usize].add(1);
+            self.worker.counters().close_reasons[reason as usize].add(1);
         }
     }
 }

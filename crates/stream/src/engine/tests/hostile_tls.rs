@@ -118,7 +118,7 @@ fn strangers_harm_nobody_but_themselves() {
                 outlive(&mut engine, id, &mut pieces, now);
                 let counters = engine.worker.counters();
                 assert_eq!(
-                    counters.ended_by(Ending::TlsLibrary),
+                    counters.closed_for(CloseReason::TlsLibrary),
                     0,
                     "{what}, {sizes:?}"
                 );
@@ -187,7 +187,7 @@ impl Established {
     fn outlive(&mut self) {
         outlive(&mut self.engine, self.id, &mut self.pieces, self.now);
         let counters = self.engine.worker.counters();
-        assert_eq!(counters.ended_by(Ending::TlsLibrary), 0);
+        assert_eq!(counters.closed_for(CloseReason::TlsLibrary), 0);
     }
 }
 
@@ -238,7 +238,7 @@ fn keys_are_changed_at_any_place() {
         assert_eq!(client.send(ContentType::Handshake, first), Fate::Wait);
         assert_eq!(client.send(ContentType::Handshake, second), Fate::Wait);
         let counters = client.engine.worker.counters();
-        assert_eq!(counters.ended_by(Ending::Tls), 0);
+        assert_eq!(counters.closed_for(CloseReason::Tls), 0);
         client.outlive();
     }
 }

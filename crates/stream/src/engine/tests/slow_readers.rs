@@ -56,7 +56,7 @@ fn seconds_open(late: usize, rate: usize) -> (usize, u64) {
         while let Some(id) = engine.next_late() {
             assert_eq!(id, reader);
             if engine.drive(id, &mut reading) == Fate::Close {
-                let slow = engine.worker.counters().ended_by(Ending::SlowReader);
+                let slow = engine.worker.counters().closed_for(CloseReason::SlowReader);
                 return (second, slow);
             }
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::Turn;
 use crate::connection::Stage;
-use crate::counters::Ending;
+use crate::counters::CloseReason;
 use crate::engine::{LONGEST_HANDSHAKE, session};
 use crate::proxy_header;
 use crate::tls::{Handshake, Received, SessionError};
@@ -32,7 +32,7 @@ impl Looked {
 impl<P: Protocol> Turn<'_, P> {
     /// Looks at what waits and, behind it, at as many bytes that have arrived and
     /// stand in the worker's input; returns whether a message became complete.
-    pub(super) fn look(&mut self, arrived: usize) -> Result<bool, Ending> {
+    pub(super) fn look(&mut self, arrived: usize) -> Result<bool, CloseReason> {
         // Taken out, so that the connection and the protocol can be used beside it.
         let mut input = mem::take(&mut self.worker.buffers.input);
         let mut unread = mem::take(&mut self.connection.unread);
@@ -46,7 +46,7 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(result?.is_progress)
     }
 
-    fn look_at(&mut self, bytes: &mut [u8]) -> Result<Looked, Ending> {
+    fn look_at(&mut self, bytes: &mut [u8]) -> Result<Looked, CloseReason> {
         let mut consumed = 0;
         if matches!(self.connection.stage, Stage::ProxyHeader) {
             match proxy_header::parse(bytes) {
@@ -55,7 +55,7 @@ impl<P: Protocol> Turn<'_, P> {
                     self.proxied(header.source);
                 }
                 Ok(None) => return Ok(Looked::NOTHING),
-                Err(_) => return Err(Ending::ProxyHeader),
+                Err(_) => return Err(CloseReason::ProxyHeader),
             }
         }
         if matches!(self.connection.stage, Stage::Closing) {
@@ -95,7 +95,7 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Decrypts what has arrived, and looks at what was in it. The session keeps
     /// what it is not done with, so all bytes are.
-    fn look_at_records(&mut self, records: &mut [u8]) -> Result<Looked, Ending> {
+    fn look_at_records(&mut self, records: &mut [u8]) -> Result<Looked, CloseReason> {
         let mut session = match self.connection.session.take() {
             Some(session) => session,
             None => session(&self.worker.shared)?,
@@ -141,7 +141,7 @@ impl<P: Protocol> Turn<'_, P> {
         })
     }
 
-    fn look_at_plain(&mut self, plain: &mut [u8]) -> Result<Looked, Ending> {
+    fn look_at_plain(&mut self, plain: &mut [u8]) -> Result<Looked, CloseReason> {
         if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
             return Ok(Looked::NOTHING);
         }
@@ -178,7 +178,7 @@ impl<P: Protocol> Turn<'_, P> {
         self.connection.is_to_linger = true;
         match error {
             SessionError::NotTls => {
-                self.count(Ending::NotTls);
+                self.count(CloseReason::NotTls);
                 let mut answer = Vec::new();
                 self.worker.protocol.answer_without_tls(&mut answer);
                 self.connection.unsent.put(&answer);
@@ -187,7 +187,7 @@ impl<P: Protocol> Turn<'_, P> {
             }
             error => {
                 log::debug!("TLS with {}: {error}", self.connection.peer.address);
-                self.count(error.ending());
+                self.count(error.close_reason());
             }
         }
         self.close();
@@ -204,7 +204,7 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Has the protocol answer messages until none is complete, or enough is
     /// written.
-    fn converse(&mut self, bytes: &mut [u8]) -> Result<Looked, Ending> {
+    fn converse(&mut self, bytes: &mut [u8]) -> Result<Looked, CloseReason> {
         let worker = &mut *self.worker;
         let connection = &mut *self.connection;
         let Stage::Open(state) = &mut connection.stage else {
@@ -245,7 +245,7 @@ impl<P: Protocol> Turn<'_, P> {
         } else if !connection.is_stalled
             && bytes.len() - consumed >= worker.protocol.longest_input()
         {
-            return Err(Ending::LongMessage);
+            return Err(CloseReason::LongMessage);
         }
         Ok(Looked {
             consumed,

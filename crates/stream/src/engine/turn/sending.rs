@@ -5,7 +5,7 @@ use std::io;
 use super::Turn;
 use crate::Protocol;
 use crate::connection::{Stage, Step, Unsent};
-use crate::counters::Ending;
+use crate::counters::CloseReason;
 use crate::engine::{SPARE_OUTPUT, Transport};
 
 /// How often what waits is written before others have their turn.
@@ -24,13 +24,13 @@ pub(super) enum Flushed {
 
 impl<P: Protocol> Turn<'_, P> {
     /// Sends what waits.
-    pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<Flushed, Ending> {
+    pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<Flushed, CloseReason> {
         if self.connection.unsent.is_empty() {
             return Ok(Flushed::All);
         }
         for _ in 0..MAX_WRITES {
             match transport.write(self.connection.unsent.waiting()) {
-                Ok(0) => return Err(Ending::Broken),
+                Ok(0) => return Err(CloseReason::Broken),
                 Ok(count) => {
                     self.connection.unsent.advance(count);
                     self.worker.counters().sent_bytes.add(count as u64);
@@ -46,11 +46,11 @@ impl<P: Protocol> Turn<'_, P> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.connection.is_late {
-                        return Err(Ending::SlowReader);
+                        return Err(CloseReason::SlowReader);
                     }
                     return Ok(Flushed::Blocked);
                 }
-                Err(_) => return Err(Ending::Broken),
+                Err(_) => return Err(CloseReason::Broken),
             }
         }
         Ok(Flushed::Partly)
@@ -58,7 +58,7 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Sends what was written, or has it wait for the end of the turn if that
     /// is how the protocol wants it.
-    pub(super) fn send_or_collect(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+    pub(super) fn send_or_collect(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let worker = &mut *self.worker;
         if P::COLLECTS_OUTPUT
             && matches!(self.connection.stage, Stage::Open(_))
@@ -73,7 +73,7 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     /// Sends what was written, and keeps what the network does not take.
-    pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), Ending> {
+    pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let output = &mut self.worker.buffers.output;
         if P::COLLECTS_OUTPUT {
             self.worker.outputs.gather(self.id, output);
@@ -88,7 +88,7 @@ impl<P: Protocol> Turn<'_, P> {
                     session.encrypt(&buffers.output, &mut buffers.wire)
                 };
                 match encrypted {
-                    Err(error) => Err(error.ending()),
+                    Err(error) => Err(error.close_reason()),
                     Ok(()) => {
                         if matches!(self.connection.stage, Stage::Closing) {
                             session.close(&mut buffers.wire);
@@ -104,7 +104,7 @@ impl<P: Protocol> Turn<'_, P> {
         let sent = result?;
         self.worker.counters().sent_bytes.add(sent as u64);
         match self.worker.shared.settings.limits.max_unsent_bytes {
-            Some(max) if self.connection.unsent.len() > max.get() => Err(Ending::FullOutput),
+            Some(max) if self.connection.unsent.len() > max.get() => Err(CloseReason::FullOutput),
             _ => Ok(()),
         }
     }
@@ -115,13 +115,13 @@ fn write(
     transport: &mut impl Transport,
     bytes: &[u8],
     unsent: &mut Unsent,
-) -> Result<usize, Ending> {
+) -> Result<usize, CloseReason> {
     if bytes.is_empty() {
         return Ok(0);
     }
     let sent = if unsent.is_empty() {
         match transport.write(bytes) {
-            Ok(0) => return Err(Ending::Broken),
+            Ok(0) => return Err(CloseReason::Broken),
             Ok(count) => count,
             Err(error)
                 if matches!(
@@ -131,7 +131,7 @@ fn write(
             {
                 0
             }
-            Err(_) => return Err(Ending::Broken),
+            Err(_) => return Err(CloseReason::Broken),
         }
     } else {
         0

@@ -10,7 +10,7 @@ use aquatic_http::settings::Settings;
 use aquatic_http::simulation;
 use aquatic_http_protocol::{Framing, HeaderBuffer, Reading};
 use aquatic_service::clock::Clock;
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
+use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 
 /// How often a connection may be driven for each piece: far more than it takes.
 const MOST_DRIVES: usize = 10_000;
@@ -73,10 +73,10 @@ fn converse(
             drives += 1;
             assert!(drives < MOST_DRIVES, "it never ends");
             match worker.drive(id, &mut wire) {
-                Fate::Again => {}
-                Fate::Wait => break,
-                Fate::WaitToWrite => panic!("everything is taken"),
-                Fate::Close => return wire.left,
+                LoopAction::Again => {}
+                LoopAction::Wait => break,
+                LoopAction::WaitToWrite => panic!("everything is taken"),
+                LoopAction::Close => return wire.left,
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use aquatic_service::tls::{Files, Handle};
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
+use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
     AddressRange, AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next,
     Peer, Progress, Protocol, Settings, tls_config,
@@ -338,12 +338,12 @@ impl World {
         };
         for _ in 0..10_000 {
             match self.simulation.drive(id, &mut self.network) {
-                Fate::Again => {}
-                Fate::Close => {
+                LoopAction::Again => {}
+                LoopAction::Close => {
                     self.id = None;
                     return;
                 }
-                Fate::Wait | Fate::WaitToWrite => return,
+                LoopAction::Wait | LoopAction::WaitToWrite => return,
             }
         }
         panic!("there is always more to do");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::clock::Clock;
 use aquatic_stream::ConnectionId;
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport, noop_waker};
+use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport, noop_waker};
 use aquatic_swarm::{Swarms as _, Sweep};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
@@ -391,9 +391,9 @@ impl World {
             assert!(drives < MOST_DRIVES, "it never ends");
             let client = &mut self.clients[number];
             match self.workers[client.worker].drive(client.id, &mut client.wire) {
-                Fate::Again => continue,
-                Fate::Wait | Fate::WaitToWrite => break,
-                Fate::Close => return self.closed(number),
+                LoopAction::Again => continue,
+                LoopAction::Wait | LoopAction::WaitToWrite => break,
+                LoopAction::Close => return self.closed(number),
             }
         }
         self.read(number);
@@ -409,7 +409,7 @@ impl World {
                 let number = self.number(worker, id);
                 let client = &mut self.clients[number];
                 match self.workers[worker].send_collected(id, &mut client.wire) {
-                    Fate::Close => self.closed(number),
+                    LoopAction::Close => self.closed(number),
                     _ => self.read(number),
                 }
             }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
+use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{ConnectionId, Protocol};
 
 use crate::memory::{counted, uncounted};
@@ -186,14 +186,14 @@ impl<P: Protocol> Network<P> {
             let Some(link) = self.links.get_mut(&id) else {
                 return;
             };
-            let fate = counted(|| self.simulation.drive(ConnectionId::from_bits(id), link));
-            match fate {
-                Fate::Again => (),
-                Fate::Close => {
+            let action = counted(|| self.simulation.drive(ConnectionId::from_bits(id), link));
+            match action {
+                LoopAction::Again => (),
+                LoopAction::Close => {
                     self.links.remove(&id);
                     break;
                 }
-                Fate::Wait | Fate::WaitToWrite => break,
+                LoopAction::Wait | LoopAction::WaitToWrite => break,
             }
         }
         self.send_collected();
@@ -208,9 +208,9 @@ impl<P: Protocol> Network<P> {
             let Some(link) = self.links.get_mut(&id.to_bits()) else {
                 continue;
             };
-            let fate = counted(|| self.simulation.send_collected(id, link));
+            let action = counted(|| self.simulation.send_collected(id, link));
             self.touched.push(id.to_bits());
-            if fate == Fate::Close {
+            if action == LoopAction::Close {
                 self.links.remove(&id.to_bits());
             }
         }

@@ -77,7 +77,7 @@ pub trait Transport {
 
 /// What the loop does after a connection was driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum LoopAction {
     /// Waits until there is more to read.
     Wait,
     /// Waits until more can be written.
@@ -228,7 +228,7 @@ impl<P: Protocol> Engine<P> {
     }
 
     /// Reads, answers and writes as much as can be done for a connection now.
-    pub(crate) fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+    pub(crate) fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
         self.turn(id, |turn| turn.run(transport))
     }
 
@@ -237,17 +237,17 @@ impl<P: Protocol> Engine<P> {
         &mut self,
         id: ConnectionId,
         transport: &mut impl Transport,
-    ) -> Fate {
+    ) -> LoopAction {
         self.turn(id, |turn| turn.send_collected(transport))
     }
 
     fn turn(
         &mut self,
         id: ConnectionId,
-        run: impl FnOnce(turn::Turn<'_, P>) -> Result<Fate, CloseReason>,
-    ) -> Fate {
+        run: impl FnOnce(turn::Turn<'_, P>) -> Result<LoopAction, CloseReason>,
+    ) -> LoopAction {
         let Some(connection) = self.connections.get_mut(id) else {
-            return Fate::Close;
+            return LoopAction::Close;
         };
         let result = run(turn::Turn {
             worker: &mut self.worker,
@@ -255,8 +255,8 @@ impl<P: Protocol> Engine<P> {
             id,
         });
         let reason = match result {
-            Ok(Fate::Close) => None,
-            Ok(fate) => return fate,
+            Ok(LoopAction::Close) => None,
+            Ok(action) => return action,
             Err(reason) => {
                 // What was written for it is for nobody else.
                 self.worker.buffers.output.clear();
@@ -265,7 +265,7 @@ impl<P: Protocol> Engine<P> {
             }
         };
         self.remove(id, reason);
-        Fate::Close
+        LoopAction::Close
     }
 
     /// Another thread has woken the worker.

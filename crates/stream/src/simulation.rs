@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use crate::admission::Admission;
 use crate::counters::{Counters, CloseReason};
 use crate::engine::{Engine, Shared};
-pub use crate::engine::{Fate, Transport};
+pub use crate::engine::{LoopAction, Transport};
 use crate::{WorkerWaker, ConnectionId, Protocol, Renewal, Settings};
 
 /// How the connections are treated.
@@ -71,7 +71,7 @@ impl<P: Protocol> Simulation<P> {
     }
 
     /// Lets a connection do what it can.
-    pub fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+    pub fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
         self.engine.drive(id, transport)
     }
 
@@ -91,7 +91,7 @@ impl<P: Protocol> Simulation<P> {
     }
 
     /// Sends what was collected for a connection.
-    pub fn send_collected(&mut self, id: ConnectionId, transport: &mut impl Transport) -> Fate {
+    pub fn send_collected(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
         self.engine.send_collected(id, transport)
     }
 

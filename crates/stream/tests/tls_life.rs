@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::reload::Reload as _;
 use aquatic_service::tls::{Files, Handle};
-use aquatic_stream::simulation::{Fate, Setup, Simulation, Transport};
+use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
     AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next, Peer, Progress,
     Protocol, Renewal, Settings, tls_config,
@@ -330,16 +330,16 @@ impl Day {
     fn drive(&mut self, place: usize) {
         let client = &mut self.clients[place];
         let mut drives = 0;
-        let fate = loop {
+        let action = loop {
             drives += 1;
             assert!(drives < 1_000, "there is always more to do");
             match self.simulation.drive(client.id, &mut client.network) {
-                Fate::Again => {}
-                fate => break fate,
+                LoopAction::Again => {}
+                action => break action,
             }
         };
         client.hear();
-        if fate == Fate::Close {
+        if action == LoopAction::Close {
             let client = self.clients.swap_remove(place);
             let told = client.told.strip_suffix(BYE).unwrap_or(&client.told);
             assert!(client.said.starts_with(told));

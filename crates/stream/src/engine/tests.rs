@@ -146,18 +146,18 @@ fn engine_of<P: Protocol>(
     Engine::new(protocol, Arc::new(shared), 0, Instant::now())
 }
 
-/// Drives until nothing moves any more; returns the last fate.
-fn drive(engine: &mut Engine<Lines>, id: ConnectionId, pieces: &mut Pieces) -> Fate {
+/// Drives until nothing moves any more; returns the last action.
+fn drive(engine: &mut Engine<Lines>, id: ConnectionId, pieces: &mut Pieces) -> LoopAction {
     loop {
         let before = (pieces.arriving.len(), pieces.left.len());
         let first = engine.drive(id, pieces);
-        if first == Fate::Close {
+        if first == LoopAction::Close {
             return first;
         }
         // It may have been its turn to block.
         let second = engine.drive(id, pieces);
         let after = (pieces.arriving.len(), pieces.left.len());
-        if second == Fate::Close || before == after {
+        if second == LoopAction::Close || before == after {
             return second;
         }
     }
@@ -213,7 +213,7 @@ proptest! {
         let id = engine.open(source()).unwrap();
         let header = if is_proxied { PROXY } else { b"" };
         let mut pieces = Pieces::new(&[header, text.as_bytes()].concat(), sizes);
-        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
         prop_assert_eq!(std::str::from_utf8(&pieces.left).unwrap(), &text);
         // Nobody's memory is kept for nothing.
         let connection = engine.connections.get_mut(id).unwrap();
@@ -221,7 +221,7 @@ proptest! {
         prop_assert!(connection.unsent.is_empty());
 
         pieces.is_ended = true;
-        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
         prop_assert_eq!(engine.len(), 0);
     }
 
@@ -243,7 +243,7 @@ proptest! {
                 client.write_tls(&mut records).unwrap();
             }
             pieces.arriving.extend(records);
-            prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+            prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
             prop_assert!(!pieces.left.is_empty(), "nothing moves");
             let mut left = pieces.left.as_slice();
             while !left.is_empty() {
@@ -265,7 +265,7 @@ proptest! {
         let id = engine.open(source()).unwrap();
         let mut pieces = Pieces::new(&bytes, sizes);
         pieces.is_ended = true;
-        prop_assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+        prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
         prop_assert_eq!(engine.len(), 0);
         // Its address may have another connection.
         prop_assert!(engine.open(source()).is_ok());
@@ -281,11 +281,11 @@ fn what_is_written_for_one_is_never_sent_to_another() {
     client.write_tls(&mut records).unwrap();
     let mut gone = Pieces::new(&records, vec![100_000]);
     gone.is_ended = true;
-    assert_eq!(drive(&mut engine, id, &mut gone), Fate::Close);
+    assert_eq!(drive(&mut engine, id, &mut gone), LoopAction::Close);
 
     let other = engine.open(source()).unwrap();
     let mut pieces = Pieces::new(b"no header", vec![100]);
-    assert_eq!(drive(&mut engine, other, &mut pieces), Fate::Close);
+    assert_eq!(drive(&mut engine, other, &mut pieces), LoopAction::Close);
     assert!(pieces.left.is_empty());
 }
 
@@ -295,7 +295,7 @@ fn deadlines_come_up_and_are_told() {
     let mut engine = engine(None, false);
     let id = engine.open(source()).unwrap();
     let mut pieces = Pieces::new(b"one\ntw", vec![100]);
-    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+    assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
 
     let message_timeout = Limits::default().message_timeout;
     engine.advance(start + message_timeout - Duration::from_secs(1));
@@ -304,9 +304,9 @@ fn deadlines_come_up_and_are_told() {
     assert_eq!(engine.next_late(), Some(id));
     assert_eq!(engine.next_late(), None);
     // What is there of a message is thrown away until the client closes.
-    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+    assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
     pieces.is_ended = true;
-    assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+    assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
     let counters = engine.worker.counters();
     assert_eq!(counters.closed_for(CloseReason::SlowMessage), 1);
 }
@@ -355,14 +355,14 @@ fn a_connection_is_written_to_once_a_turn() {
         let id = engine.open(source()).unwrap();
         // All have to be there before one of them says something.
         for _ in 0..2 {
-            assert_eq!(engine.drive(id, &mut pieces), Fate::Wait);
+            assert_eq!(engine.drive(id, &mut pieces), LoopAction::Wait);
         }
         pieces.arriving.extend(b"one\ntwo\n");
         connections.push((id, pieces));
     }
     for (id, pieces) in &mut connections {
         for _ in 0..2 {
-            assert_eq!(engine.drive(*id, pieces), Fate::Wait);
+            assert_eq!(engine.drive(*id, pieces), LoopAction::Wait);
         }
         assert_eq!(pieces.writes, 0);
     }
@@ -372,7 +372,7 @@ fn a_connection_is_written_to_once_a_turn() {
         let (_, pieces) = found.unwrap();
         // It is the turn of the write that would block.
         pieces.is_blocking = true;
-        assert_eq!(engine.send_collected(id, pieces), Fate::Wait);
+        assert_eq!(engine.send_collected(id, pieces), LoopAction::Wait);
         waiting += 1;
     }
     assert_eq!(waiting, 3);
@@ -391,8 +391,8 @@ fn who_ends_behind_a_message_gets_what_waits_for_it() {
     let mut pieces = Pieces::new(b"one\n", vec![1_000]);
     pieces.is_ended = true;
     // Its message and its end come in one turn.
-    assert_eq!(engine.drive(id, &mut pieces), Fate::Wait);
-    assert_eq!(engine.drive(id, &mut pieces), Fate::Close);
+    assert_eq!(engine.drive(id, &mut pieces), LoopAction::Wait);
+    assert_eq!(engine.drive(id, &mut pieces), LoopAction::Close);
     assert_eq!(pieces.left, b"one\nok\n");
     assert_eq!(engine.len(), 0);
 }
@@ -414,15 +414,15 @@ fn what_comes_behind_the_last_message_is_not_kept() {
             exchange(&mut engine, id, &mut pieces, &mut client);
         } else {
             pieces.arriving.extend(last);
-            assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+            assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
         }
         let connection = engine.connections.get_mut(id).unwrap();
         assert!(matches!(connection.stage, Stage::Lingering));
         assert_eq!(connection.kept_bytes(), 0);
         pieces.arriving.extend([b'x'; 1_000]);
-        assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+        assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
         pieces.is_ended = true;
-        assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Close);
+        assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
     }
 }
 
@@ -438,7 +438,7 @@ fn exchange(
         client.write_tls(&mut records).unwrap();
     }
     pieces.arriving.extend(records);
-    assert_eq!(drive(engine, id, pieces), Fate::Wait);
+    assert_eq!(drive(engine, id, pieces), LoopAction::Wait);
     let left = std::mem::take(&mut pieces.left);
     let mut left = left.as_slice();
     while !left.is_empty() {
@@ -483,7 +483,7 @@ fn others_have_their_turn_while_much_is_written() {
         left: Vec::new(),
     };
     let mut turns = 1;
-    while engine.drive(id, &mut sips) == Fate::Again {
+    while engine.drive(id, &mut sips) == LoopAction::Again {
         turns += 1;
         assert!(sips.left.len() <= turns * 65, "{}", sips.left.len());
     }

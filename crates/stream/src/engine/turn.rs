@@ -3,7 +3,7 @@
 use std::io;
 use std::mem;
 
-use super::{Fate, Transport, Worker};
+use super::{LoopAction, Transport, Worker};
 use crate::connection::{Awaited, Connection, Stage, Step};
 use crate::counters::CloseReason;
 use crate::{ConnectionId, Exchange, Interruption, Next, Protocol};
@@ -29,21 +29,21 @@ impl<P: Protocol> Turn<'_, P> {
     /// # Errors
     ///
     /// Why the connection ends other than in good order.
-    pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
+    pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
         for _ in 0..ROUNDS {
             match self.flush(transport)? {
                 Flushed::All => (),
                 Flushed::Blocked => {
                     self.wait(Step::None);
-                    return Ok(Fate::WaitToWrite);
+                    return Ok(LoopAction::WaitToWrite);
                 }
-                Flushed::Partly => return Ok(Fate::Again),
+                Flushed::Partly => return Ok(LoopAction::Again),
             }
             match self.connection.stage {
                 Stage::Closing
                     if !self.connection.has_unconsumed() && !self.connection.is_to_linger =>
                 {
-                    return Ok(Fate::Close);
+                    return Ok(LoopAction::Close);
                 }
                 Stage::Closing => {
                     transport.finish().map_err(|_| CloseReason::Broken)?;
@@ -82,7 +82,7 @@ impl<P: Protocol> Turn<'_, P> {
                         continue;
                     }
                     // The client sends no more, and has what it asked for.
-                    Ok(None) => return Ok(Fate::Close),
+                    Ok(None) => return Ok(LoopAction::Close),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         if self.is_to_drain() {
                             self.connection.is_draining = true;
@@ -90,7 +90,7 @@ impl<P: Protocol> Turn<'_, P> {
                             continue;
                         }
                         self.wait(Step::None);
-                        return Ok(Fate::Wait);
+                        return Ok(LoopAction::Wait);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => return Err(CloseReason::Broken),
@@ -104,7 +104,7 @@ impl<P: Protocol> Turn<'_, P> {
                 Step::None
             });
         }
-        Ok(Fate::Again)
+        Ok(LoopAction::Again)
     }
 
     /// Sends what was collected for the connection, in the worker's turn.
@@ -112,15 +112,15 @@ impl<P: Protocol> Turn<'_, P> {
     /// # Errors
     ///
     /// Why the connection ends other than in good order.
-    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
+    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
         self.send(transport)?;
-        let fate = match self.flush(transport)? {
-            Flushed::All => Fate::Wait,
-            Flushed::Blocked => Fate::WaitToWrite,
-            Flushed::Partly => Fate::Again,
+        let action = match self.flush(transport)? {
+            Flushed::All => LoopAction::Wait,
+            Flushed::Blocked => LoopAction::WaitToWrite,
+            Flushed::Partly => LoopAction::Again,
         };
         self.wait(Step::None);
-        Ok(fate)
+        Ok(action)
     }
 
     /// Whether the connection has a certificate that was exchanged too long
@@ -181,21 +181,21 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     /// Throws away what arrives until the client closes.
-    fn linger(&mut self, transport: &mut impl Transport) -> Result<Fate, CloseReason> {
+    fn linger(&mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
         self.wait(Step::None);
         if self.connection.is_late || self.worker.drained_by.is_some() {
-            return Ok(Fate::Close);
+            return Ok(LoopAction::Close);
         }
         for _ in 0..ROUNDS {
             match transport.read(&mut self.worker.buffers.input) {
-                Ok(0) => return Ok(Fate::Close),
+                Ok(0) => return Ok(LoopAction::Close),
                 Ok(count) => self.worker.counters().received_bytes.add(count as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Fate::Wait),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(LoopAction::Wait),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(_) => return Ok(Fate::Close),
+                Err(_) => return Ok(LoopAction::Close),
             }
         }
-        Ok(Fate::Again)
+        Ok(LoopAction::Again)
     }
 
     /// Has the protocol say its last word, or something to keep the connection.

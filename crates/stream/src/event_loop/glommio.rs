@@ -21,7 +21,7 @@ use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
 use super::DRAINING_TURN;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
+use crate::engine::{Engine, LoopAction, LATE_PER_TURN, Transport};
 use crate::{WorkerWaker, ConnectionId, ConnectionMap, Protocol};
 
 mod adopt;
@@ -271,22 +271,22 @@ async fn converse<P: Protocol>(
             stream: &mut stream,
             context,
         };
-        let mut fate = worker.engine.drive(id, &mut transport);
-        if fate != Fate::Close && worker.engine.has_collected(id) {
-            let is_again = fate == Fate::Again;
-            fate = worker.engine.send_collected(id, &mut transport);
-            if is_again && fate == Fate::Wait {
-                fate = Fate::Again;
+        let mut action = worker.engine.drive(id, &mut transport);
+        if action != LoopAction::Close && worker.engine.has_collected(id) {
+            let is_again = action == LoopAction::Again;
+            action = worker.engine.send_collected(id, &mut transport);
+            if is_again && action == LoopAction::Wait {
+                action = LoopAction::Again;
             }
         }
         worker.wake_collected();
-        match fate {
-            Fate::Close => {
+        match action {
+            LoopAction::Close => {
                 worker.wakers.remove(id);
                 return Poll::Ready(());
             }
-            Fate::Again => context.waker().wake_by_ref(),
-            Fate::Wait | Fate::WaitToWrite => (),
+            LoopAction::Again => context.waker().wake_by_ref(),
+            LoopAction::Wait | LoopAction::WaitToWrite => (),
         }
         worker.remember(id, context.waker());
         Poll::Pending

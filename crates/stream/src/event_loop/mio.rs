@@ -21,7 +21,7 @@ use super::DRAINING_TURN;
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, Fate, LATE_PER_TURN, Transport};
+use crate::engine::{Engine, LoopAction, LATE_PER_TURN, Transport};
 use crate::{ConnectionId, ConnectionMap, Protocol};
 
 /// The token of the waker. Connections have those from 0 on.
@@ -328,26 +328,26 @@ impl<P: Protocol> Loop<P> {
     fn turn_of(
         &mut self,
         id: ConnectionId,
-        turn: impl FnOnce(&mut Engine<P>, &mut Socket) -> Fate,
+        turn: impl FnOnce(&mut Engine<P>, &mut Socket) -> LoopAction,
     ) {
         let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
-        let fate = turn(&mut self.engine, socket);
+        let action = turn(&mut self.engine, socket);
         let registry = self.poll.registry();
-        let result = match fate {
-            Fate::Close => {
+        let result = match action {
+            LoopAction::Close => {
                 self.sockets.remove(id);
                 return;
             }
-            Fate::Again => {
+            LoopAction::Again => {
                 if !mem::replace(&mut socket.is_queued, true) {
                     self.again.push(id);
                 }
                 Ok(())
             }
-            Fate::Wait => socket.watch(registry, id.slot(), Watched::Reading),
-            Fate::WaitToWrite => socket.watch(registry, id.slot(), Watched::Both),
+            LoopAction::Wait => socket.watch(registry, id.slot(), Watched::Reading),
+            LoopAction::WaitToWrite => socket.watch(registry, id.slot(), Watched::Both),
         };
         if let Err(error) = result {
             log::warn!("cannot watch a connection, so it is closed: {error}");

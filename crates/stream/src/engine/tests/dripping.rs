@@ -80,7 +80,7 @@ fn arrive(engine: &mut Engine<Blobs>, id: ConnectionId, arriving: &[u8]) -> Vec<
         arriving,
         left: Vec::new(),
     };
-    while engine.drive(id, &mut network) == Fate::Again {}
+    while engine.drive(id, &mut network) == LoopAction::Again {}
     assert!(network.arriving.is_empty());
     network.left
 }

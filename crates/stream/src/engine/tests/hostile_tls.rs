@@ -153,7 +153,7 @@ impl Established {
                 client.write_tls(&mut flight).unwrap();
             }
             pieces.arriving.extend(flight);
-            assert_eq!(drive(&mut engine, id, &mut pieces), Fate::Wait);
+            assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
             let mut left = pieces.left.as_slice();
             while !left.is_empty() {
                 client.read_tls(&mut left).unwrap();
@@ -171,7 +171,7 @@ impl Established {
         }
     }
 
-    fn send(&mut self, kind: ContentType, payload: &[u8]) -> Fate {
+    fn send(&mut self, kind: ContentType, payload: &[u8]) -> LoopAction {
         let record = self.records.seal(kind, payload);
         self.pieces.arriving.extend(record);
         drive(&mut self.engine, self.id, &mut self.pieces)
@@ -199,7 +199,7 @@ fn a_part_of_a_handshake_message_after_the_handshake_is_kept() {
                 let part = &KEY_UPDATE[..part];
                 // Alone, until the deadline.
                 let mut alone = Established::new(version, sizes.clone());
-                assert_eq!(alone.send(ContentType::Handshake, part), Fate::Wait);
+                assert_eq!(alone.send(ContentType::Handshake, part), LoopAction::Wait);
                 alone.outlive();
 
                 // Behind a request, which is answered.
@@ -209,14 +209,14 @@ fn a_part_of_a_handshake_message_after_the_handshake_is_kept() {
                 behind.pieces.arriving.extend(records);
                 assert_eq!(
                     drive(&mut behind.engine, behind.id, &mut behind.pieces),
-                    Fate::Wait
+                    LoopAction::Wait
                 );
                 assert_eq!(behind.answer(), "one\n");
                 behind.outlive();
 
                 // Before a request, which must not stand there (RFC 8446, 5.1).
                 let mut before = Established::new(version, sizes.clone());
-                assert_eq!(before.send(ContentType::Handshake, part), Fate::Wait);
+                assert_eq!(before.send(ContentType::Handshake, part), LoopAction::Wait);
                 before.send(ContentType::ApplicationData, b"one\n");
                 assert_eq!(before.answer(), "");
                 before.outlive();
@@ -231,12 +231,12 @@ fn keys_are_changed_at_any_place() {
         let mut client = Established::new(&TLS13, vec![100_000]);
         assert_eq!(
             client.send(ContentType::ApplicationData, b"one\n"),
-            Fate::Wait
+            LoopAction::Wait
         );
         assert_eq!(client.answer(), "one\n");
         let (first, second) = KEY_UPDATE.split_at(split);
-        assert_eq!(client.send(ContentType::Handshake, first), Fate::Wait);
-        assert_eq!(client.send(ContentType::Handshake, second), Fate::Wait);
+        assert_eq!(client.send(ContentType::Handshake, first), LoopAction::Wait);
+        assert_eq!(client.send(ContentType::Handshake, second), LoopAction::Wait);
         let counters = client.engine.worker.counters();
         assert_eq!(counters.closed_for(CloseReason::Tls), 0);
         client.outlive();
@@ -273,10 +273,10 @@ fn versions_are_what_they_are_called() {
         let mut client = Established::new(version, vec![100_000]);
         assert_eq!(
             client.send(ContentType::ApplicationData, b"a\nb\n"),
-            Fate::Wait
+            LoopAction::Wait
         );
         assert_eq!(client.answer(), "a\nb\n");
-        assert_eq!(client.send(ContentType::Alert, b"\x01\0"), Fate::Close);
+        assert_eq!(client.send(ContentType::Alert, b"\x01\0"), LoopAction::Close);
         assert_eq!(client.engine.len(), 0);
     }
 }

@@ -45,7 +45,7 @@ fn seconds_open(late: usize, rate: usize) -> (usize, u64) {
         let mut window = Window::default();
         window.arriving.extend(header.as_bytes());
         let id = engine.open(source()).unwrap();
-        assert_eq!(engine.drive(id, &mut window), Fate::Wait);
+        assert_eq!(engine.drive(id, &mut window), LoopAction::Wait);
         (id, window)
     };
     let (reader, mut reading) = open(1);
@@ -55,7 +55,7 @@ fn seconds_open(late: usize, rate: usize) -> (usize, u64) {
         engine.advance(start + Duration::from_secs(second as u64));
         while let Some(id) = engine.next_late() {
             assert_eq!(id, reader);
-            if engine.drive(id, &mut reading) == Fate::Close {
+            if engine.drive(id, &mut reading) == LoopAction::Close {
                 let slow = engine.worker.counters().closed_for(CloseReason::SlowReader);
                 return (second, slow);
             }
@@ -63,14 +63,14 @@ fn seconds_open(late: usize, rate: usize) -> (usize, u64) {
         reading.room = (100 + rate * second).saturating_sub(late + reading.taken);
         writing.room = 1_000;
         writing.arriving.extend(line.as_bytes());
-        assert_eq!(engine.drive(writer, &mut writing), Fate::Wait);
+        assert_eq!(engine.drive(writer, &mut writing), LoopAction::Wait);
         while let Some(id) = engine.next_collected() {
             let window = if id == reader {
                 &mut reading
             } else {
                 &mut writing
             };
-            assert_ne!(engine.send_collected(id, window), Fate::Close);
+            assert_ne!(engine.send_collected(id, window), LoopAction::Close);
         }
     }
     (100, 0)

@@ -60,7 +60,7 @@ fn converse(
     let setup = Setup {
         settings: settings.connections.clone(),
         tls: None,
-        renewal: None,
+        rotation: None,
     };
     let mut worker = Simulation::new(protocol, setup, now);
     let source = "127.0.0.1:7000".parse().expect("an address");

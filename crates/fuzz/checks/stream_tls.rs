@@ -64,7 +64,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Protocol for Lines {
     type Connection = ();
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         LONGEST_LINE
     }
 
@@ -177,7 +177,7 @@ impl World {
         let setup = Setup {
             settings,
             tls: Some(Arc::clone(server)),
-            renewal: None,
+            rotation: None,
         };
         let mut simulation = Simulation::new(Lines(Arc::clone(&heard)), setup, now);
         let id = simulation.open("127.0.0.1:5".parse().unwrap());

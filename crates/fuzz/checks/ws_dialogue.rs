@@ -110,7 +110,7 @@ impl World {
                 let setup = Setup {
                     settings: settings.connections.clone(),
                     tls: None,
-                    renewal: None,
+                    rotation: None,
                 };
                 Simulation::new(protocol, setup, now)
             })

@@ -129,7 +129,7 @@ struct Answering<'a> {
 impl Protocol for Http {
     type Connection = ();
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         MAX_REQUEST_LENGTH
     }
 

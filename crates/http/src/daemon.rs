@@ -134,7 +134,7 @@ impl Daemon for HttpDaemon {
             name: "http",
             settings: settings.connections.clone(),
             tls,
-            renewal: None,
+            rotation: None,
             sockets,
             workers: start.workers,
         };

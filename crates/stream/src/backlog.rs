@@ -1,14 +1,14 @@
-//! Bytes that wait for more.
+//! Bytes of messages that are not complete.
 
 use std::mem;
 
 /// What has arrived of a connection and was not consumed.
 ///
-/// Bytes that come while nothing waits are looked at where they were read to, and
-/// only what is left of them is copied. Bytes that come while something waits are
-/// put behind it, and both are looked at here. So a byte is copied once or twice,
-/// however much waits for the rest of its message: what waits is not moved for
-/// those that come. Where nothing waits, there is no memory.
+/// Bytes that arrive while nothing is kept are processed where they were read to, and
+/// only what is left of them is copied. Bytes that arrive while something is kept are
+/// put behind it, and both are processed here. So a byte is copied once or twice,
+/// however much is kept of its message: what is kept does not move when more arrives.
+/// Where nothing is kept, there is no memory.
 #[derive(Default)]
 pub(crate) struct Backlog(Vec<u8>);
 
@@ -22,17 +22,17 @@ impl Backlog {
         self.0.capacity()
     }
 
-    /// What waits.
+    /// What is kept.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
-    /// Has more wait.
+    /// Keeps more.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// All that waits, and behind it what has arrived. To be followed by
+    /// All that is kept, and behind it what has arrived. To be followed by
     /// [`keep`](Self::keep).
     pub(crate) fn with<'a>(&'a mut self, arrived: &'a mut [u8]) -> &'a mut [u8] {
         if self.0.is_empty() {
@@ -54,8 +54,8 @@ impl Backlog {
         }
     }
 
-    /// Moves everything to where more can be put behind it: what waits if anything
-    /// does, else `room`, whose content is forgotten. To be followed by
+    /// Moves everything to where more can be put behind it: what is kept, if anything is,
+    /// else `room`, whose content is forgotten. To be followed by
     /// [`put_back`](Self::put_back).
     pub(crate) fn take_or(&mut self, room: &mut Vec<u8>) -> Taken {
         if self.0.is_empty() {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_complete_is_looked_at_where_it_was_read() {
+    fn what_is_complete_is_processed_where_it_was_read() {
         let mut backlog = Backlog::default();
         let mut arrived = [7; 100];
         let place = arrived.as_ptr();

@@ -10,32 +10,32 @@ use crate::settings::Limits;
 use crate::tls::Session;
 use crate::{ConnectionId, Peer, Protocol};
 
-/// One connection. An idle one has no memory but this, what the protocol keeps,
-/// and with TLS the session.
+/// One connection. An idle one has no memory but this, the protocol's state, and with
+/// TLS the session.
 pub(crate) struct Connection<C> {
     pub(crate) peer: Peer,
     pub(crate) permit: Permit,
     pub(crate) stage: Stage<C>,
-    /// With TLS, from behind the PROXY header on.
+    /// The TLS session, if there is one; it begins behind the PROXY header.
     pub(crate) session: Option<Box<Session>>,
-    /// What was read and not consumed, as it came from the network; with a
-    /// session, that has it.
+    /// What was read and not consumed; with TLS, the session has that.
     pub(crate) unread: Backlog,
     /// What was written, and the network has not taken.
     pub(crate) unsent: Unsent,
-    /// Whether complete messages may be among what was not consumed, because
-    /// so much is unsent that none was looked at.
+    /// Whether complete messages may be among what was not consumed, because so much was
+    /// unsent that they were not processed.
     pub(crate) is_stalled: bool,
     /// Whether the deadline has passed.
     pub(crate) is_late: bool,
-    /// Whether the protocol was told that the process is about to end.
+    /// Whether the protocol was asked to end it, as the process is about to end.
     pub(crate) is_draining: bool,
-    /// Whether the client may still be sending when it is closed, so that what
-    /// comes is to be read and thrown away.
+    /// Whether the client may still be sending when it is closed, so that what arrives
+    /// is to be read and discarded.
     pub(crate) is_to_linger: bool,
-    /// Whether it was counted why it ends.
+    /// Whether its close reason was counted.
     pub(crate) is_counted: bool,
-    /// Which certificate it was told, or keeps after it was told of another.
+    /// The number of the certificate that was presented; or of the one that was present
+    /// when the protocol kept it in spite of another.
     pub(crate) certificate: u64,
     /// Whether the client has sent a message.
     has_spoken: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Connection<C> {
     /// When the first byte of the present message came, if there is one.
     message_since: Option<Tick>,
     deadline: Deadline,
-    /// When the wheel has it come up.
+    /// When the wheel returns it.
     scheduled: Tick,
 }
 
@@ -57,22 +57,22 @@ pub(crate) enum Stage<C> {
     ProxyHeader,
     /// Its TLS handshake is under way.
     Handshake,
-    /// The protocol speaks.
+    /// It is the protocol's.
     Open(C),
     /// What is unsent is to be sent; then it is closed.
     Closing,
-    /// Everything was sent, and the client told so. What still arrives is
-    /// thrown away until the client closes: closing before that would make the
-    /// network throw away what was sent (RFC 9112, section 9.6).
+    /// Everything was sent, and our side is closed. What still arrives is discarded
+    /// until the client closes: if we closed before, the client's system would discard
+    /// what was sent (RFC 9112, section 9.6).
     Lingering,
 }
 
-/// Bytes that wait to be sent.
+/// Bytes that the network has not taken.
 #[derive(Default)]
 pub(crate) struct Unsent {
     bytes: Vec<u8>,
     sent: usize,
-    /// How many of the first bytes that wait are to be sent before the deadline.
+    /// How many of the first unsent bytes are to be sent before the deadline.
     due: usize,
 }
 
@@ -81,7 +81,7 @@ impl Unsent {
         self.bytes.is_empty()
     }
 
-    /// How many bytes wait.
+    /// How many bytes are unsent.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
@@ -90,9 +90,9 @@ impl Unsent {
         &self.bytes[self.sent..]
     }
 
-    /// Has more wait. What was sent is forgotten when there is as much of it as of
-    /// what waits: otherwise, for a client that takes bytes as fast as others come, but
-    /// never the last ones, all of them would be kept.
+    /// Adds bytes. What was sent is forgotten when it is as long as what is unsent:
+    /// otherwise, for a client that reads as fast as bytes are added, but never the last
+    /// ones, all of them would be kept.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         if self.sent >= self.len() {
             self.bytes.drain(..self.sent);
@@ -101,7 +101,7 @@ impl Unsent {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// So many of the bytes that wait were sent.
+    /// So many more bytes were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
         self.due = self.due.saturating_sub(sent);
@@ -115,13 +115,13 @@ impl Unsent {
         self.due == 0
     }
 
-    /// Everything that waits is to be sent before the next deadline.
+    /// Everything unsent is to be sent before the next deadline.
     fn all_due(&mut self) {
         self.due = self.len();
     }
 }
 
-/// What must happen until when.
+/// What must happen before when.
 #[derive(Clone, Copy)]
 struct Deadline {
     of: Awaited,
@@ -136,16 +136,16 @@ pub(crate) enum Step {
     None,
     /// A message became complete.
     Message,
-    /// The client has taken all that waited for it.
+    /// Everything unsent was sent.
     Sent,
-    /// The protocol keeps the connection although its time was over.
+    /// The protocol keeps the connection although its deadline has passed.
     Kept,
 }
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// The PROXY header, the TLS handshake, and that the protocol begins.
+    /// The PROXY header, the TLS handshake, and what the protocol needs to begin.
     Handshake,
     /// The first message, of which nothing has arrived.
     FirstMessage,
@@ -153,14 +153,14 @@ pub(crate) enum Awaited {
     Message,
     /// The rest of a message.
     RestOfMessage,
-    /// The client takes what was written.
+    /// That what is unsent is sent.
     Sending,
-    /// The client closes.
+    /// That the client closes.
     EndOfClient,
 }
 
 impl Awaited {
-    /// What it means when it does not come in time.
+    /// Why the connection is closed when it does not come in time.
     pub(crate) fn close_reason(self) -> CloseReason {
         match self {
             Self::Handshake => CloseReason::SlowHandshake,
@@ -182,7 +182,7 @@ pub(crate) struct Timeouts {
 
 impl Timeouts {
     pub(crate) fn new(limits: &Limits) -> Self {
-        /// How long a client that was answered may go on sending.
+        /// How long a client that got its last answer may go on sending.
         const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
         Self {
@@ -197,8 +197,8 @@ impl Timeouts {
     fn of(&self, awaited: Awaited) -> Ticks {
         match awaited {
             Awaited::Handshake => self.handshake,
-            // Who has something to say says it soon, and who has nothing may not
-            // have the time of those who come again and again.
+            // A client with a request sends it soon; one without does not get the time of
+            // those that send one after another.
             Awaited::FirstMessage => self.message.min(self.idle),
             Awaited::Message => self.idle,
             Awaited::RestOfMessage => self.message,
@@ -255,11 +255,10 @@ impl<C> Connection<C> {
             || matches!(&self.stage, Stage::Open(state) if P::is_within_message(state))
     }
 
-    /// Whether it was accepted so recently that its first message may be on its
-    /// way.
+    /// Whether it was accepted so recently that its first message may be under way.
     pub(crate) fn is_fresh(&self, now: Tick) -> bool {
-        /// It mostly comes with the acknowledgement that makes the connection
-        /// one, or with a busy client a little later.
+        /// It mostly comes with the acknowledgement that completes the connection, or
+        /// with a busy client a little later.
         const FIRST_MESSAGE: Ticks = Ticks::ONE;
 
         !self.has_spoken && now < self.accepted.after(FIRST_MESSAGE)
@@ -267,10 +266,10 @@ impl<C> Connection<C> {
 
     /// Sets the deadline of what the connection waits for now.
     ///
-    /// Times count from when that began, and nothing moves them but `step`: a
-    /// message has its time from its first byte, whatever comes in between. What is
-    /// unsent has its time from when it was written, or all that waited before it was
-    /// sent: a client that is always a little behind is not too slow.
+    /// Times count from when that began, and nothing moves them but `step`: a message has
+    /// its time from its first byte, whatever comes in between. What is unsent has its time
+    /// together; what is added meanwhile, from when that was sent. So a client that is
+    /// always a little behind is not too slow, and one that takes single bytes is.
     pub(crate) fn wait<P: Protocol<Connection = C>>(
         &mut self,
         step: Step,
@@ -327,10 +326,10 @@ impl<C> Connection<C> {
         self.deadline = Deadline { of, since, at };
         self.is_late = false;
         if self.scheduled == Tick::NEVER {
-            // Most connections end soon, and the wheel keeps their places until
-            // these come by: so the first look comes early.
-            let first_look = wheel.current().after(Ticks::FIRST_LOOK);
-            self.scheduled = wheel.insert(id, at.min(first_look));
+            // Most connections end soon, and the wheel keeps their entries until their
+            // tick: so the first check comes early.
+            let first_check = wheel.current().after(Ticks::FIRST_CHECK);
+            self.scheduled = wheel.insert(id, at.min(first_check));
         } else if at < self.scheduled {
             self.scheduled = wheel.insert(id, at);
         }
@@ -345,11 +344,11 @@ impl<C> Connection<C> {
         }
     }
 
-    /// The wheel had the connection come up at this tick. Returns whether its
-    /// deadline has passed; if not, it goes back to the wheel.
-    pub(crate) fn look(&mut self, came_up: Tick, wheel: &mut Wheel, id: ConnectionId) -> bool {
-        if came_up != self.scheduled {
-            // It was put to an earlier place since, and has been there.
+    /// The wheel has returned the connection, which was put at `tick`. Returns whether its
+    /// deadline has passed; if not, it is put back.
+    pub(crate) fn check_deadline(&mut self, tick: Tick, wheel: &mut Wheel, id: ConnectionId) -> bool {
+        if tick != self.scheduled {
+            // It was put at an earlier tick since, and was checked then.
             return false;
         }
         if self.deadline.at <= wheel.current() {
@@ -367,9 +366,8 @@ impl<C> Connection<C> {
         self.unread.kept_bytes() + self.unsent.bytes.capacity() + session
     }
 
-    /// Forgets what was not consumed, as nobody will look at it any more. Then the
-    /// client may be sending more of it, which is to be read before the connection
-    /// is closed.
+    /// Forgets what was not consumed, as it is not processed any more. Then the client may
+    /// be sending more of it, which is to be read before the connection is closed.
     pub(crate) fn forget_unconsumed(&mut self) {
         self.is_to_linger |= self.has_unconsumed();
         self.unread = Backlog::default();
@@ -378,7 +376,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Ends the conversation; returns what the protocol kept.
+    /// Begins to close; returns the protocol's state.
     pub(crate) fn close(&mut self) -> Option<C> {
         match mem::replace(&mut self.stage, Stage::Closing) {
             Stage::Open(state) => Some(state),

@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum CloseReason {
-    /// Silent for too long.
+    /// It was silent for too long.
     Idle,
     /// A message did not become complete in time.
     SlowMessage,
@@ -54,11 +54,11 @@ pub(crate) enum CloseReason {
     /// The PROXY header or the TLS handshake did not become complete in time, or
     /// nothing came after them.
     SlowHandshake,
-    /// What was written was not taken in time.
+    /// The client did not read in time what was written.
     SlowReader,
-    /// More was written than may wait for a client to take it.
+    /// More was written and not read than may be.
     FullOutput,
-    /// The certificate was exchanged since.
+    /// The certificate was replaced since.
     OldCertificate,
     /// A message is longer than the protocol allows.
     LongMessage,
@@ -70,7 +70,7 @@ pub(crate) enum CloseReason {
     Tls,
     /// The TLS library panicked, or did not come to an end.
     TlsLibrary,
-    /// The network or the client broke the connection.
+    /// The network or the client has broken the connection.
     Broken,
 }
 

@@ -1,4 +1,4 @@
-//! When connections have to be looked at: a wheel of coarse times.
+//! When deadlines of connections have to be checked: a wheel of coarse times.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use crate::ConnectionId;
 /// The precision of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
-/// Turns of the wheel's hand until it is back; what is due later than in 128 s
-/// comes by more than once. A power of two.
-const PLACES: usize = 512;
+/// Slots of the wheel, one a tick. What is due later than in 128 s is checked in between.
+/// A power of two.
+const SLOTS: usize = 512;
 
-/// Ticks over which the hand moves in one call: three days, so that it catches up
-/// after any jump of the clock without holding anybody up.
+/// Ticks over which the hand moves in one call: three days, so that it catches up after
+/// any jump of the clock, and connections are served in between.
 const TICKS_PER_CALL: usize = 1 << 20;
 
-/// Connections for which a place of the wheel keeps memory.
-const SPARE: usize = 64;
+/// Connections for which a slot of the wheel keeps memory.
+const SPARE_ENTRIES: usize = 64;
 
 /// A time in ticks since the wheel was made. It would take 34 years to wrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +41,8 @@ impl Ticks {
     /// The shortest.
     pub(crate) const ONE: Self = Self(1);
 
-    /// When a connection is first looked at: after two seconds.
-    pub(crate) const FIRST_LOOK: Self = Self(8);
+    /// When a connection is first checked: after two seconds.
+    pub(crate) const FIRST_CHECK: Self = Self(8);
 }
 
 impl From<Duration> for Ticks {
@@ -52,18 +52,17 @@ impl From<Duration> for Ticks {
     }
 }
 
-/// Which connections come up for a look at which tick.
+/// Which connections are to be checked at which tick.
 ///
-/// Deadlines are kept with the connections and may move to later without the
-/// wheel being told: who finds at the look that it is not yet time puts the
-/// connection back.
+/// Deadlines are kept with the connections, and may move to later without a change here:
+/// whoever finds at the check that a deadline has not passed puts the connection back.
 pub(crate) struct Wheel {
     start: Instant,
     /// The tick of the present.
     current: Tick,
-    /// The tick up to which everything has come up.
+    /// The tick up to which everything was returned.
     hand: Tick,
-    places: Box<[Vec<ConnectionId>; PLACES]>,
+    slots: Box<[Vec<ConnectionId>; SLOTS]>,
 }
 
 impl Wheel {
@@ -72,12 +71,11 @@ impl Wheel {
             start: now,
             current: Tick(0),
             hand: Tick(0),
-            places: Box::new([const { Vec::new() }; PLACES]),
+            slots: Box::new([const { Vec::new() }; SLOTS]),
         }
     }
 
-    /// Says what time it is.
-    /// Returns whether that is another tick.
+    /// Sets the present time. Returns whether that is another tick.
     pub(crate) fn advance(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.start);
         let ticks = since.as_millis() / TICK.as_millis();
@@ -92,30 +90,30 @@ impl Wheel {
         self.current
     }
 
-    /// Has the connection come up at this tick, or, when that is far away,
-    /// earlier. Returns when.
+    /// Has the connection returned at this tick, or, when that is far away, earlier.
+    /// Returns when.
     pub(crate) fn insert(&mut self, id: ConnectionId, due: Tick) -> Tick {
         let nearest = self.hand.0.saturating_add(1);
-        let farthest = self.hand.0.saturating_add(PLACES as u32 - 1);
+        let farthest = self.hand.0.saturating_add(SLOTS as u32 - 1);
         let tick = due.0.clamp(nearest, farthest);
-        self.places[tick as usize % PLACES].push(id);
+        self.slots[tick as usize % SLOTS].push(id);
         Tick(tick)
     }
 
-    /// The next connection that comes up, with the tick it was put at, or
-    /// `None` when nothing is due, or the hand has moved far enough for now.
+    /// The next connection to check, with the tick it was put at; `None` when nothing is
+    /// due, or the hand has moved far enough for now.
     pub(crate) fn next(&mut self) -> Option<(ConnectionId, Tick)> {
         for _ in 0..TICKS_PER_CALL {
             if self.hand >= self.current {
                 break;
             }
             let next = Tick(self.hand.0 + 1);
-            let place = &mut self.places[next.0 as usize % PLACES];
-            if let Some(id) = place.pop() {
+            let slot = &mut self.slots[next.0 as usize % SLOTS];
+            if let Some(id) = slot.pop() {
                 return Some((id, next));
             }
             // Memory that a burst of connections needed is given back.
-            place.shrink_to(SPARE);
+            slot.shrink_to(SPARE_ENTRIES);
             self.hand = next;
         }
         None
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_come_up_when_they_are_due_and_not_before() {
+    fn connections_are_returned_when_they_are_due_and_not_before() {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
         let soon = wheel.current().after(Duration::from_millis(251).into());
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_away_comes_by_in_between() {
+    fn what_is_far_away_is_checked_in_between() {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
         let due = wheel.current().after(Duration::from_secs(1_000).into());
@@ -169,7 +167,7 @@ mod tests {
         assert!(first < due);
         wheel.advance(start + Duration::from_secs(200));
         assert_eq!(wheel.next(), Some((id(1), first)));
-        // A look may put a connection back, never before the hand.
+        // A check may put a connection back, never before the hand.
         let second = wheel.insert(id(1), due);
         assert!(first < second);
         let again = wheel.insert(id(2), Tick(0));
@@ -177,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_up_once_at_its_tick_however_long_it_goes_on() {
+    fn each_is_returned_once_at_its_tick_however_long_it_goes_on() {
         let start = Instant::now();
         let mut now = start;
         let mut wheel = Wheel::new(start);
         let mut random = Random(1);
-        // Which connections are to come up when.
+        // Which connections are to be returned when.
         let mut model: BTreeSet<(u32, u32)> = BTreeSet::new();
-        let mut came_up = 0_u64;
+        let mut returned = 0_u64;
         for step in 0..400_000_u32 {
             // Up to 2,000 stand in the wheel, near and far.
             if model.len() < 2_000 {
@@ -202,7 +200,7 @@ mod tests {
                 now += Duration::from_secs([3_600, 864_000][random.below(2)]);
             }
             wheel.advance(now);
-            // Now and then not all are looked at.
+            // Now and then not all are checked.
             for _ in 0..random.below(50) {
                 let Some((connection, tick)) = wheel.next() else {
                     break;
@@ -210,7 +208,7 @@ mod tests {
                 assert!(tick <= wheel.current());
                 assert!(model.remove(&(tick.0, connection.slot)), "{connection:?}");
                 assert!(model.first().is_none_or(|(first, _)| *first >= tick.0));
-                came_up += 1;
+                returned += 1;
             }
         }
         while wheel.hand < wheel.current {
@@ -223,7 +221,7 @@ mod tests {
                 .first()
                 .is_none_or(|(first, _)| *first > wheel.current().0)
         );
-        assert!(came_up > 100_000, "{came_up}");
+        assert!(returned > 100_000, "{returned}");
     }
 
     #[test]

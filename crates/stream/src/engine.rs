@@ -1,8 +1,11 @@
 //! All connections of a worker, as one state machine: what an event loop drives.
 //!
-//! The engine never waits and opens nothing. A loop accepts connections, tells
-//! the engine ([`Engine::open`]), and whenever something may have changed for
-//! one, lets it read and write ([`Engine::drive`]) through a [`Transport`].
+//! The engine never waits and opens nothing. A loop accepts connections, adds them
+//! ([`Engine::open`]), and drives one whenever something may have changed for it
+//! ([`Engine::drive`]): then the engine reads and writes through a [`Transport`].
+//!
+//! A *turn* is one iteration of a worker's loop. In a turn, a connection is driven once,
+//! and at its end gets what was collected for it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,44 +19,42 @@ use crate::admission::Admission;
 use crate::connection::{Connection, Stage, Timeouts};
 use crate::counters::{Counters, CloseReason, Refusal};
 use crate::deadlines::Wheel;
-use crate::renewals::{Renewal, Renewals};
+use crate::certificate_rotation::{CertificateRotation, OutdatedCertificates};
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::{Session, Wire};
 use crate::{ConnectionId, Outputs, Peer, Protocol};
 
-mod turn;
+mod drive;
 
-/// Room for what is read at once: for most messages whole, and many of them.
-const READ_SPACE: usize = 128 << 10;
+/// The maximum that is read at once: many messages, or all of most.
+const MAX_READ_BYTES: usize = 128 << 10;
 
-/// Room for a message of the TLS handshake and the records around it.
-const LONGEST_HANDSHAKE: usize = 32 << 10;
+/// The maximum of a message of the TLS handshake with the records around it.
+const MAX_HANDSHAKE_BYTES: usize = 32 << 10;
 
-/// Memory for what is written that a worker keeps, plain and encrypted each.
-const SPARE_OUTPUT: usize = 256 << 10;
+/// Memory that a worker keeps for output between connections, plain and encrypted each.
+const SPARE_OUTPUT_BYTES: usize = 256 << 10;
 
-/// Connections whose deadline has passed that a loop looks at in one turn.
+/// Connections whose deadline has passed that are driven in one turn.
 pub(crate) const LATE_PER_TURN: usize = 1024;
 
-/// Slots of the table that are looked at in one turn for connections with an
-/// old certificate: at four turns a second, 65,536 of them take two seconds.
+/// Slots of the table that are searched in one turn for connections with an outdated
+/// certificate: at four turns a second, 65,536 of them take two seconds.
 const SLOTS_PER_TURN: usize = 8192;
 
-/// Connections that the wheel has come up and that are found to have time left,
-/// before the loop goes on with its turn.
-const LOOKS_PER_TURN: usize = 8192;
+/// Connections whose deadline is checked in one turn, because it may have passed.
+const DEADLINE_CHECKS_PER_TURN: usize = 8192;
 
-/// How long connections may take to finish what they have begun when the
-/// process is about to end: so long, and no longer than a message may take and
-/// a second for its answer.
-const LONGEST_DRAIN: Duration = Duration::from_secs(5);
-const LONGEST_LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long connections may take to finish what they have begun when the process is
+/// about to end, and no longer than a message may take, plus its answer.
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
+const MAX_LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Reads and writes a connection without waiting.
 ///
-/// This is all that differs between the event loops. `WouldBlock` says that the
-/// loop will drive the connection again when there is more, or more room.
+/// This is all that differs between the event loops. `WouldBlock` says that the loop
+/// will drive the connection again when it is readable, or writable.
 pub trait Transport {
     /// As [`io::Read::read`]; 0 is the end of what the client sends.
     ///
@@ -75,16 +76,16 @@ pub trait Transport {
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// What the loop does after a connection was driven.
+/// What the event loop does with a connection that it has driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoopAction {
-    /// Waits until there is more to read.
+    /// Drive it when it is readable.
     Wait,
-    /// Waits until more can be written.
+    /// Drive it when it is readable or writable.
     WaitToWrite,
-    /// Drives it again soon, after others had their turn.
+    /// Drive it again in the next turn: it has more to do.
     Again,
-    /// Closes the transport; the engine has forgotten the connection.
+    /// Close the transport; the engine has forgotten the connection.
     Close,
 }
 
@@ -92,7 +93,7 @@ pub enum LoopAction {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) renewal: Option<Renewal>,
+    pub(crate) rotation: Option<CertificateRotation>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<[Counters]>,
 }
@@ -101,29 +102,29 @@ pub(crate) struct Shared {
 pub(crate) struct Engine<P: Protocol> {
     connections: Table<Connection<P::Connection>>,
     worker: Worker<P>,
-    /// Up to which slot connections were looked at for old certificates, while
-    /// they are.
-    renewed_to: Option<usize>,
+    /// Up to which slot the table was searched for connections with an outdated
+    /// certificate, while it is.
+    scanned_slots: Option<usize>,
 }
 
 /// What a worker has besides its connections.
 struct Worker<P> {
     protocol: P,
     shared: Arc<Shared>,
-    /// Under which number this worker counts.
+    /// The number of this worker, which is that of its counters.
     number: usize,
     timeouts: Timeouts,
     wheel: Wheel,
     now: Instant,
     /// Until when connections may finish, once the process is about to end.
     drained_by: Option<Instant>,
-    renewals: Renewals,
-    /// What protocols write to others, and what they collect.
+    certificates: OutdatedCertificates,
+    /// What is collected for connections until the end of the turn.
     outputs: Outputs,
     buffers: Buffers,
 }
 
-/// Room that the connections of a worker share, as only one uses it at a time.
+/// Buffers that the connections of a worker share, as one is driven at a time.
 struct Buffers {
     /// What was read.
     input: Box<[u8]>,
@@ -142,14 +143,14 @@ impl<P> Worker<P> {
 }
 
 impl<P: Protocol> Engine<P> {
-    /// Connections that speak `protocol`, counted under `number`.
+    /// No connections yet, of `protocol` and of the worker `number`.
     pub(crate) fn new(protocol: P, shared: Arc<Shared>, number: usize, now: Instant) -> Self {
         let max_unsent = shared.settings.limits.max_unsent_bytes;
         Self {
-            renewed_to: None,
+            scanned_slots: None,
             connections: Table::new(),
             worker: Worker {
-                renewals: Renewals::new(shared.renewal.clone()),
+                certificates: OutdatedCertificates::new(shared.rotation.clone()),
                 outputs: Outputs::new(max_unsent.map_or(usize::MAX, NonZeroUsize::get)),
                 timeouts: Timeouts::new(&shared.settings.limits),
                 protocol,
@@ -159,7 +160,7 @@ impl<P: Protocol> Engine<P> {
                 now,
                 drained_by: None,
                 buffers: Buffers {
-                    input: vec![0; READ_SPACE].into_boxed_slice(),
+                    input: vec![0; MAX_READ_BYTES].into_boxed_slice(),
                     plain: Vec::new(),
                     output: Vec::new(),
                     wire: Wire::default(),
@@ -171,8 +172,8 @@ impl<P: Protocol> Engine<P> {
     /// Says what time it is; to be called whenever the loop has waited.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.worker.now = now;
-        if self.worker.wheel.advance(now) && self.worker.renewals.advance(now) {
-            self.renewed_to = Some(0);
+        if self.worker.wheel.advance(now) && self.worker.certificates.advance(now) {
+            self.scanned_slots = Some(0);
         }
     }
 
@@ -181,8 +182,11 @@ impl<P: Protocol> Engine<P> {
         self.connections.len()
     }
 
-    /// Takes an accepted connection in, to be driven at once, or says why not;
-    /// then it is to be closed.
+    /// Adds an accepted connection, which is to be driven at once.
+    ///
+    /// # Errors
+    ///
+    /// Why it is to be closed instead.
     pub(crate) fn open(&mut self, source: SocketAddr) -> Result<ConnectionId, Refusal> {
         let worker = &mut self.worker;
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
@@ -222,14 +226,14 @@ impl<P: Protocol> Engine<P> {
         Ok(id)
     }
 
-    /// Counts a connection that was not taken in.
+    /// Counts a connection that was closed without being added.
     pub(crate) fn refused(&self, reason: Refusal) {
         self.worker.counters().refused[reason as usize].add(1);
     }
 
     /// Reads, answers and writes as much as can be done for a connection now.
     pub(crate) fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
-        self.turn(id, |turn| turn.run(transport))
+        self.with_connection(id, |drive| drive.run(transport))
     }
 
     /// Sends what was collected for a connection.
@@ -238,18 +242,18 @@ impl<P: Protocol> Engine<P> {
         id: ConnectionId,
         transport: &mut impl Transport,
     ) -> LoopAction {
-        self.turn(id, |turn| turn.send_collected(transport))
+        self.with_connection(id, |drive| drive.send_collected(transport))
     }
 
-    fn turn(
+    fn with_connection(
         &mut self,
         id: ConnectionId,
-        run: impl FnOnce(turn::Turn<'_, P>) -> Result<LoopAction, CloseReason>,
+        run: impl FnOnce(drive::Drive<'_, P>) -> Result<LoopAction, CloseReason>,
     ) -> LoopAction {
         let Some(connection) = self.connections.get_mut(id) else {
             return LoopAction::Close;
         };
-        let result = run(turn::Turn {
+        let result = run(drive::Drive {
             worker: &mut self.worker,
             connection,
             id,
@@ -258,9 +262,9 @@ impl<P: Protocol> Engine<P> {
             Ok(LoopAction::Close) => None,
             Ok(action) => return action,
             Err(reason) => {
-                // What was written for it is for nobody else.
+                // What was written for it is not to be sent to another.
                 self.worker.buffers.output.clear();
-                self.worker.buffers.wire.clear(SPARE_OUTPUT);
+                self.worker.buffers.wire.clear(SPARE_OUTPUT_BYTES);
                 Some(reason)
             }
         };
@@ -291,16 +295,16 @@ impl<P: Protocol> Engine<P> {
     }
 
     /// The next connection whose deadline has passed, or whose certificate is
-    /// outdated; it is to be driven. `None` when there is none, or enough was
-    /// looked at for this turn.
+    /// outdated; it is to be driven. `None` when there is none, or enough were
+    /// checked in this turn.
     pub(crate) fn next_late(&mut self) -> Option<ConnectionId> {
         let wheel = &mut self.worker.wheel;
-        for _ in 0..LOOKS_PER_TURN {
+        for _ in 0..DEADLINE_CHECKS_PER_TURN {
             let Some((id, tick)) = wheel.next() else {
                 return self.next_outdated();
             };
             if let Some(connection) = self.connections.get_mut(id)
-                && connection.look(tick, wheel, id)
+                && connection.check_deadline(tick, wheel, id)
             {
                 return Some(id);
             }
@@ -310,7 +314,7 @@ impl<P: Protocol> Engine<P> {
 
     /// The next connection with an outdated certificate, silent or not.
     fn next_outdated(&mut self) -> Option<ConnectionId> {
-        let from = self.renewed_to?;
+        let from = self.scanned_slots?;
         let to = self
             .connections
             .slots()
@@ -319,13 +323,13 @@ impl<P: Protocol> Engine<P> {
             if let Some(id) = self.connections.id_at(slot)
                 && let Some(connection) = self.connections.get_mut(id)
                 && matches!(connection.stage, Stage::Open(_))
-                && self.worker.renewals.is_outdated(connection.certificate)
+                && self.worker.certificates.is_outdated(connection.certificate)
             {
-                self.renewed_to = Some(slot + 1);
+                self.scanned_slots = Some(slot + 1);
                 return Some(id);
             }
         }
-        self.renewed_to = (to < self.connections.slots()).then_some(to);
+        self.scanned_slots = (to < self.connections.slots()).then_some(to);
         None
     }
 
@@ -333,8 +337,8 @@ impl<P: Protocol> Engine<P> {
     /// All are to be driven now.
     pub(crate) fn drain(&mut self) {
         let message = self.worker.shared.settings.limits.message_timeout;
-        let longest = LONGEST_DRAIN.min(message.saturating_add(LONGEST_LAST_ANSWER));
-        let by = self.worker.now + longest;
+        let time = MAX_DRAIN_TIME.min(message.saturating_add(MAX_LAST_ANSWER_TIME));
+        let by = self.worker.now + time;
         self.worker.drained_by.get_or_insert(by);
     }
 

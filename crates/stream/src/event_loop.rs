@@ -14,7 +14,7 @@ use crate::admission::Admission;
 use crate::counters::{self, Counters};
 use crate::descriptors::{self, Demand};
 use crate::engine::{Engine, Shared};
-use crate::{WorkerWaker, EventLoop, Protocol, Renewal, Settings};
+use crate::{WorkerWaker, EventLoop, Protocol, CertificateRotation, Settings};
 
 mod accepting;
 mod choice;
@@ -27,13 +27,12 @@ mod mio;
 
 pub use choice::check_event_loop;
 
-/// How often connections that have something to finish are looked at when the
-/// process is about to end.
-const DRAINING_TURN: Duration = Duration::from_millis(50);
+/// How often connections are driven when the process is about to end.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long to wait for workers to be able to wait for something. That they are not
-/// in this time is no fault; they may be able to later.
-const LONGEST_START: Duration = Duration::from_secs(10);
+/// How long to wait until workers have their event loops. One that takes longer is no
+/// error; it may have it later.
+const MAX_START_TIME: Duration = Duration::from_secs(10);
 
 /// What is to be started.
 pub struct Plan<'a> {
@@ -43,9 +42,9 @@ pub struct Plan<'a> {
     pub settings: Settings,
     /// How TLS is spoken; `None` for connections in the clear.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What closes connections when the certificate was exchanged; `None` to
-    /// let them be.
-    pub renewal: Option<Renewal>,
+    /// When connections are closed because the certificate was replaced; `None` for
+    /// never.
+    pub rotation: Option<CertificateRotation>,
     /// The listening sockets of each worker, which do not block.
     pub sockets: Vec<Vec<BoundTcp>>,
     /// Where the workers are started.
@@ -64,9 +63,8 @@ impl Running {
     }
 }
 
-/// Starts a worker for each list of sockets, with the protocol that `make`
-/// makes for it, of its number and the wakers of all workers. To be called when
-/// privileges are dropped.
+/// Starts a worker for each list of sockets. `make` makes its protocol, from its number
+/// and the wakers of all workers. To be called when privileges are dropped.
 ///
 /// # Errors
 ///
@@ -83,15 +81,15 @@ pub fn start<P: Protocol>(
         workers: plan.sockets.len(),
         listeners: plan.sockets.iter().map(Vec::len).sum(),
     };
-    let most = &mut settings.limits.max_connections;
-    *most = descriptors::admitted(&demand, *most)?;
+    let max = &mut settings.limits.max_connections;
+    *max = descriptors::admitted(&demand, *max)?;
     let event_loop = choice::choose(settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
         admission: Admission::new(&settings.limits),
         settings,
         tls: plan.tls,
-        renewal: plan.renewal,
+        rotation: plan.rotation,
         counters: Arc::clone(&counters),
     });
     let mut starting = Vec::with_capacity(plan.sockets.len());
@@ -116,7 +114,7 @@ pub fn start<P: Protocol>(
         let engine = move || Engine::new(protocol, shared, number, Instant::now());
         let waker = wakers[number].clone();
         match wait {
-            // It looks whether it is to stop on every tick of the deadlines.
+            // It checks whether it is to stop on every tick of the deadlines.
             Wait::Glommio(listeners) => {
                 let started = started.clone();
                 plan.workers.spawn(
@@ -133,14 +131,14 @@ pub fn start<P: Protocol>(
         }
     }
     drop(started);
-    // One that cannot wait for anything is no reason to be ready and then to end.
-    while let Ok(result) = starts.recv_timeout(LONGEST_START) {
+    // If one has no event loop, the daemon does not become ready.
+    while let Ok(result) = starts.recv_timeout(MAX_START_TIME) {
         result?;
     }
     Ok(Running { counters })
 }
 
-/// What a worker will wait with.
+/// What a worker's event loop is made of.
 enum Wait {
     Glommio(Vec<TcpListener>),
     Mio(mio::Watch),

@@ -7,7 +7,7 @@ use std::task;
 
 use crate::sync::{Arc, AtomicBool, Mutex};
 
-/// Memory that an inbox keeps when it is empty.
+/// Memory that an inbox keeps while it is empty.
 const SPARE_ITEMS: usize = 1 << 10;
 const SPARE_BYTES: usize = 256 << 10;
 
@@ -95,12 +95,12 @@ pub struct Batch<T> {
 
 /// The inbox has as much as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the worker does not keep up with what others have for it")]
+#[error("the worker does not keep up with what others leave for it")]
 pub struct InboxFull;
 
 impl<T> Inbox<T> {
     /// An empty inbox of the worker of `waker`, which takes no more when it has
-    /// so many values or bytes.
+    /// `max_items` values or `max_bytes` bytes.
     pub fn new(waker: WorkerWaker, max_items: usize, max_bytes: usize) -> Self {
         Self {
             waiting: Mutex::new(Batch::new()),

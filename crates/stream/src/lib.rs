@@ -4,7 +4,7 @@
 //! A daemon implements [`Protocol`]: bytes in, bytes out. Everything else about
 //! a connection happens here.
 //!
-//! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the seam.
+//! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the interface.
 //! * [`Outputs`], [`Inbox`], [`WorkerWaker`]: how connections write to each other,
 //!   within a worker and across.
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
@@ -16,7 +16,7 @@
 //!   header of HTTP.
 //! * `engine`, `connection`, `backlog`, `tls`, `deadlines`, `admission`, `table`:
 //!   the connections of a worker, without I/O.
-//! * [`tls_config()`], [`Renewal`]: how TLS is spoken.
+//! * [`tls_config()`], [`CertificateRotation`]: TLS.
 //! * [`start`], `event_loop`, `descriptors`: what drives them.
 //! * [`simulation`]: what drives them in tests.
 
@@ -42,7 +42,7 @@ mod inbox_tests;
 mod outputs;
 mod protocol;
 pub mod proxy_header;
-mod renewals;
+mod certificate_rotation;
 mod reverse_proxy;
 mod settings;
 pub mod simulation;
@@ -51,13 +51,6 @@ mod tls;
 mod tls_config;
 
 pub use address_header::{AddressHeader, AddressHeaderFault};
-/// What threads share, by names that a test can give to what explores how they
-/// may take turns.
-mod sync {
-    pub(crate) use std::sync::atomic::AtomicBool;
-    pub(crate) use std::sync::{Arc, Mutex};
-}
-
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use connection_map::ConnectionMap;
 pub use event_loop::{Plan, Running, check_event_loop, start};
@@ -66,7 +59,14 @@ pub use outputs::{Outputs, Unreachable};
 pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,
 };
-pub use renewals::Renewal;
+pub use certificate_rotation::CertificateRotation;
 pub use reverse_proxy::ReverseProxy;
 pub use settings::{EventLoop, Limits, Settings};
 pub use tls_config::tls_config;
+
+/// What threads share, by names that a test can give to versions which explore all ways
+/// in which threads can interleave.
+mod sync {
+    pub(crate) use std::sync::atomic::AtomicBool;
+    pub(crate) use std::sync::{Arc, Mutex};
+}

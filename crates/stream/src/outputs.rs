@@ -9,16 +9,15 @@ use crate::{ConnectionId, ConnectionMap};
 const MAX_SPARES: usize = 256;
 const MAX_SPARE_BYTES: usize = 2 << 20;
 
-/// The outputs of all connections of a worker, collected until the end of its
-/// turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
+/// The outputs of all connections of a worker, collected until the end of a turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
 pub struct Outputs {
     /// What is to be sent to each connection that is open.
     outputs: ConnectionMap<Vec<u8>>,
-    /// Connections that something was written for in this turn.
+    /// Connections for which something was collected in this turn.
     waiting: Vec<ConnectionId>,
     spares: Spares,
-    /// How much may be collected for one connection.
-    longest: usize,
+    /// How many bytes may be collected for one connection before more is refused.
+    max_bytes: usize,
 }
 
 /// Buffers without content, which are kept for connections that need one.
@@ -41,26 +40,25 @@ pub enum Unreachable {
 }
 
 impl Outputs {
-    /// Nothing. For each connection no more than `longest` bytes are collected,
-    /// and what is written last.
-    pub(crate) fn new(longest: usize) -> Self {
+    /// No outputs. For a connection for which `max_bytes` are collected, no more is.
+    pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             outputs: ConnectionMap::new(),
             waiting: Vec::new(),
             spares: Spares::default(),
-            longest,
+            max_bytes,
         }
     }
 
     /// Where to append what is to be sent to a connection of this worker. It is
-    /// sent at the end of the worker's turn, in one piece with all else.
+    /// sent at the end of the turn, in one piece with everything else.
     ///
     /// # Errors
     ///
     /// When it would not be sent.
     pub fn of(&mut self, id: ConnectionId) -> Result<&mut Vec<u8>, Unreachable> {
         let output = self.outputs.get_mut(id).ok_or(Unreachable::Gone)?;
-        if output.len() >= self.longest {
+        if output.len() >= self.max_bytes {
             return Err(Unreachable::Full);
         }
         if output.is_empty() {
@@ -82,7 +80,7 @@ impl Outputs {
         }
     }
 
-    /// Moves what was written for a connection in front of `output`.
+    /// Moves what was collected for a connection in front of `output`.
     pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
         let waiting = self.outputs.get_mut(id).map(mem::take);
         let Some(mut waiting) = waiting.filter(|waiting| waiting.capacity() > 0) else {
@@ -93,15 +91,13 @@ impl Outputs {
         self.spares.take(waiting);
     }
 
-    /// Whether `output` may wait for the end of the turn, so that there is room
-    /// left for what others write.
+    /// Whether `output` may be collected too, with room left for what others write.
     pub(crate) fn has_room_for(&self, id: ConnectionId, output: &[u8]) -> bool {
         let waiting = self.outputs.get(id).map_or(0, Vec::len);
-        waiting + output.len() < self.longest / 2
+        waiting + output.len() < self.max_bytes / 2
     }
 
-    /// Has `output` wait for the end of the turn, behind what waits already,
-    /// and leaves it empty.
+    /// Collects `output`, behind what is collected already, and leaves it empty.
     pub(crate) fn put(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
         let Some(waiting) = self.outputs.get_mut(id) else {
             output.clear();
@@ -119,7 +115,7 @@ impl Outputs {
         }
     }
 
-    /// The next connection that something was written for.
+    /// The next connection for which something is collected.
     pub(crate) fn next_waiting(&mut self) -> Option<ConnectionId> {
         while let Some(id) = self.waiting.pop() {
             if self.has(id) {
@@ -132,12 +128,12 @@ impl Outputs {
         None
     }
 
-    /// Whether something waits for a connection.
+    /// Whether something is collected for a connection.
     pub(crate) fn has(&self, id: ConnectionId) -> bool {
         self.outputs.get(id).is_some_and(|it| !it.is_empty())
     }
 
-    /// Bytes of memory of all that waits, and of what is kept for more.
+    /// Bytes of memory of all that is collected, and of spare buffers.
     pub(crate) fn kept_bytes(&self) -> usize {
         let waiting: usize = self.outputs.values().map(Vec::capacity).sum();
         waiting + self.spares.bytes

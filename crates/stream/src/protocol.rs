@@ -1,4 +1,4 @@
-//! The seam between connections and what is spoken over them.
+//! The interface between connections and what is spoken over them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -18,44 +18,43 @@ pub trait Protocol: Send + 'static {
     /// while it is needed.
     type Connection;
 
-    /// Whether all that is written in a turn of the worker is sent at its end,
+    /// Whether all that is written in a turn of the worker's loop is sent at its end,
     /// with one write for each connection. It costs a little, and saves much
     /// where connections write to each other: only then can a connection
     /// write to another by [`Exchange::others`].
     const COLLECTS_OUTPUT: bool = false;
 
-    /// The most bytes that may have to be there at once for
-    /// [`receive`](Self::receive) to consume some. A connection on which so
-    /// many are there and none is consumed is closed, so a protocol that wants
-    /// to say why answers and closes when it sees as many.
-    fn longest_input(&self) -> usize;
+    /// The maximum of bytes that [`receive`](Self::receive) may need at once to consume
+    /// some. A connection on which so many are there and none is consumed is closed, so a
+    /// protocol that wants to tell the client why answers and closes when there are as
+    /// many.
+    fn max_input_bytes(&self) -> usize;
 
     /// A connection is ready for its first byte: the PROXY header was read and
     /// the TLS handshake is done, if there are such.
     fn open(&mut self, peer: &Peer, id: ConnectionId) -> Self::Connection;
 
-    /// Whether the client has said what this protocol has it say first. Until
-    /// then the deadline of the handshake runs, not that of an idle connection.
+    /// Whether the client has sent what it has to send first. Until then the deadline of
+    /// the handshake applies, not that of an idle connection.
     fn has_begun(connection: &Self::Connection) -> bool {
         let _ = connection;
         true
     }
 
     /// Whether bytes that were consumed are the beginning of a message whose end
-    /// has not come, as with fragments. The deadline of a message then goes on
-    /// running from its first byte, whatever is consumed in between.
+    /// has not come, as with fragments. The deadline of a message then counts from its
+    /// first byte, whatever is consumed in between.
     fn is_within_message(connection: &Self::Connection) -> bool {
         let _ = connection;
         false
     }
 
-    /// Looks at the bytes that are there and answers the first message among
-    /// them, if it is complete.
+    /// Answers the first message in the bytes that are there, if it is complete.
     ///
     /// Called when bytes have arrived, and again as long as the call before
-    /// has consumed some, more are left, and the client takes what is written.
-    /// A call that consumes nothing and continues says that the message is not
-    /// complete; the next one sees the same bytes again with more behind them.
+    /// has consumed some, more are left, and the client reads what is written.
+    /// A call that consumes nothing and continues means that the message is not
+    /// complete; the next one gets the same bytes again with more behind them.
     fn receive(
         &mut self,
         connection: &mut Self::Connection,
@@ -63,11 +62,11 @@ pub trait Protocol: Send + 'static {
     ) -> Progress;
 
     /// Something other than bytes happened. What is written now is sent before
-    /// the connection is closed, if the client takes it.
+    /// the connection is closed, if the client reads it.
     ///
-    /// [`Next::Continue`] starts the deadline anew, so that an idle connection
-    /// may be asked for a sign of life. While draining, it gives the connection
-    /// the time that is left to finish.
+    /// [`Next::Continue`] starts the deadline anew, for instance after a ping on an idle
+    /// connection. While draining, it gives the connection the time that is left to
+    /// finish.
     fn interrupt(
         &mut self,
         connection: &mut Self::Connection,
@@ -97,7 +96,7 @@ pub trait Protocol: Send + 'static {
 
 /// The bytes of a connection at one moment.
 pub struct Exchange<'a> {
-    /// The time, as the worker read it on this turn of its loop.
+    /// The time, as the worker read it in this turn of its loop.
     pub now: Instant,
     /// Who is at the other end.
     pub peer: &'a Peer,
@@ -112,7 +111,7 @@ pub struct Exchange<'a> {
     pub output: &'a mut Vec<u8>,
     /// Where to write to other connections of the worker.
     pub others: &'a mut Outputs,
-    /// Whether the process is about to end: an answer should say that the
+    /// Whether the process is about to end: an answer should announce that the
     /// connection will be closed. It will be, once nothing is left to answer.
     pub is_draining: bool,
     pub(crate) permit: &'a mut Permit,
@@ -140,7 +139,7 @@ impl Exchange<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Progress {
-    /// How many bytes at the front of the input are done with.
+    /// How many bytes at the front of the input were processed.
     pub consumed: usize,
     /// What becomes of the connection.
     pub next: Next,
@@ -153,8 +152,8 @@ impl Progress {
         next: Next::Continue,
     };
 
-    /// What came makes no sense, nor does what comes behind it, and the client was
-    /// told so.
+    /// What arrived is malformed, nothing behind it can be understood, and an error was
+    /// written.
     pub const FAULT: Self = Self {
         consumed: 0,
         next: Next::Close,
@@ -166,21 +165,19 @@ impl Progress {
 #[must_use]
 pub enum Next {
     /// It stays open. While unconsumed bytes are there, or
-    /// [a message has begun](Protocol::is_within_message), the deadline of a
-    /// message runs, from when its first byte arrived; otherwise the deadline
-    /// of an idle connection.
+    /// [a message has begun](Protocol::is_within_message), it has the deadline of a
+    /// message, which counts from its first byte; otherwise that of an idle connection.
     Continue,
-    /// What was written is sent, then the connection is closed. Nothing more
-    /// is looked at. If something was not consumed, the client is given a moment
-    /// to read what was written while it still sends: otherwise the network would
-    /// throw that away.
+    /// What was written is sent, then the connection is closed. Nothing more is
+    /// processed. If something was not consumed, the client gets a moment to read what was
+    /// written while it still sends: otherwise its system would discard that.
     Close,
 }
 
 /// What happened to a connection, other than bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// It was idle for too long, or said nothing from the start.
+    /// It was idle for too long, from the start or between messages.
     Idle,
     /// The client sends no more, and a message is not complete. It may still
     /// read.
@@ -189,8 +186,8 @@ pub enum Interruption {
     SlowMessage,
     /// The process is about to end, and no unconsumed bytes are there.
     Draining,
-    /// The certificate was exchanged since, and the time for which connections
-    /// may stay after that is over. No unconsumed bytes are there.
+    /// The certificate was replaced since, and the grace period after that is over. No
+    /// unconsumed bytes are there.
     OldCertificate,
 }
 
@@ -206,13 +203,12 @@ pub struct Peer {
     pub is_tls: bool,
 }
 
-/// A connection of a worker. Another one that takes its place later gets
-/// another identity.
+/// A connection of a worker. Another one that gets its slot later has another identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
-    /// The place in the worker's table; less than 2^24.
+    /// The slot in the worker's table; less than 2^24.
     pub(crate) slot: u32,
-    /// How many connections had the place before, modulo 2^30.
+    /// How many connections had the slot before, modulo 2^30.
     pub(crate) generation: u32,
 }
 
@@ -223,7 +219,7 @@ impl ConnectionId {
     pub(crate) const SLOT_BITS: u32 = 24;
     pub(crate) const GENERATION_BITS: u32 = 30;
 
-    /// The connection's place: a small number that no other connection of the
+    /// The connection's slot: a small number that no other connection of the
     /// worker has at the same time.
     #[inline]
     pub fn slot(self) -> usize {

@@ -16,8 +16,8 @@ pub struct Settings {
     /// or 2; connections from elsewhere are refused. `None` when there is no
     /// such proxy.
     pub proxy_protocol: Option<AddressRanges>,
-    /// Proxies that say within what is proxied for whom they speak: for their
-    /// connections there is no
+    /// Proxies that name their client within the protocol: for their connections there
+    /// is no
     /// [`max_connections_per_ip`](Limits::max_connections_per_ip) until the
     /// protocol [counts](crate::Exchange::count_client) them for a client.
     pub reverse_proxies: AddressRanges,
@@ -45,17 +45,18 @@ pub struct Limits {
     /// of IPv6; a proxy's own address has no limit.
     pub max_connections_per_ip: Option<NonZeroUsize>,
     /// How long the PROXY header and the TLS handshake may take together, and
-    /// after them what the protocol has a client say first, to begin.
+    /// after them what a client has to send first for the protocol to begin.
     pub handshake_timeout: Duration,
     /// How long a message may take to arrive, from its first byte to its last.
     pub message_timeout: Duration,
     /// How long a connection may be silent between messages.
     pub idle_timeout: Duration,
-    /// How long a client may take to accept what was written for it.
+    /// How long a client may take to read what was written for it, without what was
+    /// written later; that has its own time.
     pub write_timeout: Duration,
-    /// How many bytes may wait for a client to accept them; one for which more
-    /// wait is cut off. `None` where a client gets only what it asks for, as
-    /// then it is not asked anything while something waits.
+    /// How many bytes may be unsent; a client for which more are is cut off. `None` where
+    /// clients get only what they ask for, as nothing is read from a client while
+    /// something is unsent.
     pub max_unsent_bytes: Option<NonZeroUsize>,
 }
 

@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::counters::{Counters, CloseReason};
 use crate::engine::{Engine, Shared};
 pub use crate::engine::{LoopAction, Transport};
-use crate::{WorkerWaker, ConnectionId, Protocol, Renewal, Settings};
+use crate::{WorkerWaker, ConnectionId, Protocol, CertificateRotation, Settings};
 
 /// How the connections are treated.
 pub struct Setup {
@@ -19,8 +19,8 @@ pub struct Setup {
     pub settings: Settings,
     /// How TLS is spoken; `None` for connections in the clear.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What closes connections when the certificate was exchanged.
-    pub renewal: Option<Renewal>,
+    /// When connections are closed because the certificate was replaced.
+    pub rotation: Option<CertificateRotation>,
 }
 
 /// Connections of one worker.
@@ -32,7 +32,7 @@ pub struct Simulation<P: Protocol> {
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections that were taken in.
+    /// Connections that were added.
     pub accepted: u64,
     /// Connections that are gone.
     pub closed: u64,
@@ -56,7 +56,7 @@ impl<P: Protocol> Simulation<P> {
             admission: Admission::new(&setup.settings.limits),
             settings: setup.settings,
             tls: setup.tls,
-            renewal: setup.renewal,
+            rotation: setup.rotation,
             counters: Arc::clone(&counters),
         };
         Self {
@@ -65,17 +65,17 @@ impl<P: Protocol> Simulation<P> {
         }
     }
 
-    /// Takes a connection in, to be driven at once; `None` if it is refused.
+    /// Adds a connection, to be driven at once; `None` if it is refused.
     pub fn open(&mut self, source: SocketAddr) -> Option<ConnectionId> {
         self.engine.open(source).ok()
     }
 
-    /// Lets a connection do what it can.
+    /// Reads, answers and writes for a connection.
     pub fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
         self.engine.drive(id, transport)
     }
 
-    /// Says what time it is.
+    /// Sets the present time.
     pub fn advance(&mut self, now: Instant) {
         self.engine.advance(now);
     }
@@ -95,7 +95,7 @@ impl<P: Protocol> Simulation<P> {
         self.engine.send_collected(id, transport)
     }
 
-    /// The worker was woken.
+    /// Another thread has woken the worker.
     pub fn woken(&mut self) {
         self.engine.woken();
     }
@@ -147,7 +147,7 @@ impl<P: Protocol> Simulation<P> {
     }
 }
 
-/// A waker that wakes nobody, for an [`Inbox`](crate::Inbox) that is looked at
+/// A waker that wakes nobody, for an [`Inbox`](crate::Inbox) that is emptied
 /// anyway.
 pub fn noop_waker() -> WorkerWaker {
     WorkerWaker::of_task()

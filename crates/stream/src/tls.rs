@@ -49,12 +49,12 @@ mod wire;
 
 pub(crate) use wire::Wire;
 
-/// What a record of TLS adds to what is in it, at the most: header, explicit
-/// nonce, type, and tag, with room to spare.
+/// The maximum that a record of TLS adds to its content, generously: header, explicit
+/// nonce, type and tag.
 const RECORD_OVERHEAD: usize = 64;
 
-/// The most bytes in one record (RFC 8446, section 5.1).
-const LONGEST_FRAGMENT: usize = 1 << 14;
+/// The maximum of bytes in one record (RFC 8446, section 5.1).
+const MAX_FRAGMENT_BYTES: usize = 1 << 14;
 
 /// The first byte of a client that speaks TLS: a handshake record (RFC 8446,
 /// section 5.1).
@@ -79,19 +79,18 @@ pub(crate) struct Session {
     /// Whether a byte has arrived.
     has_begun: bool,
     is_established: bool,
-    /// The number of the certificate that the client is told.
+    /// The number of the certificate that is presented.
     certificate: Option<u64>,
     /// Whether the client said that it will send no more.
     is_ended: bool,
-    /// Whether the connection must not be called any more: it failed, or the
-    /// last word is written.
+    /// Whether the connection must not be called any more: it failed, or was closed.
     is_over: bool,
 }
 
 /// What processing records led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// Nothing to tell.
+    /// Nothing but bytes, if any.
     Nothing,
     /// The handshake was completed.
     Established(Handshake),
@@ -102,7 +101,7 @@ pub(crate) enum Received {
 pub(crate) struct Handshake {
     /// Whether a former session was resumed.
     pub(crate) is_resumed: bool,
-    /// The number of the certificate that the client was told, if it is known.
+    /// The number of the certificate that was presented, if it is known.
     pub(crate) certificate: Option<u64>,
 }
 
@@ -115,7 +114,7 @@ pub(crate) enum SessionError {
     /// The handshake or a record failed; an alert was written, if there is one.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-    /// A handshake or a record has more bytes than are waited for.
+    /// A message of the handshake, or a record, is longer than is allowed.
     #[error("a message of the handshake is too long")]
     TooLong,
     /// The library panicked, or does not come to an end.
@@ -172,9 +171,9 @@ impl Session {
         self.unconsumed = Backlog::default();
     }
 
-    /// Takes records as they came from the network, behind those that came before.
+    /// Processes records as they came from the network, behind those that came before.
     /// What is in them is appended to `plain`; what is to be sent in answer, to
-    /// `wire`. At most `longest` bytes are kept of what is not complete.
+    /// `wire`. Of what is not complete, fewer than `max` bytes are kept.
     ///
     /// # Errors
     ///
@@ -182,7 +181,7 @@ impl Session {
     pub(crate) fn receive(
         &mut self,
         arrived: &mut [u8],
-        longest: usize,
+        max: usize,
         plain: &mut Vec<u8>,
         wire: &mut Wire,
     ) -> Result<Received, SessionError> {
@@ -197,7 +196,7 @@ impl Session {
             self.has_begun = true;
         }
         let mut done = 0;
-        // Whatever one that failed has left there.
+        // What a session that failed may have left there.
         take_handed_out();
         let mut undiscarded = mem::take(&mut self.undiscarded);
         let records = undiscarded.with(arrived);
@@ -206,11 +205,11 @@ impl Session {
         if !self.is_established {
             self.certificate = take_handed_out().or(self.certificate);
         }
-        // After the client's last word nothing is looked at any more.
+        // Nothing is processed behind the alert by which the client closes.
         if self.is_ended {
             done = length;
         }
-        if length - done >= longest {
+        if length - done >= max {
             self.is_over = true;
             return Err(SessionError::TooLong);
         }
@@ -233,12 +232,12 @@ impl Session {
     ///
     /// Why the session is over.
     pub(crate) fn encrypt(&mut self, plain: &[u8], wire: &mut Wire) -> Result<(), SessionError> {
-        let records = plain.len() / LONGEST_FRAGMENT + 1;
+        let records = plain.len() / MAX_FRAGMENT_BYTES + 1;
         let room = plain.len() + records * RECORD_OVERHEAD;
         self.guarded(|this| this.write(room, wire, |traffic, out| traffic.encrypt(plain, out)))
     }
 
-    /// Tells the client that no more will be sent, unless the session is over.
+    /// Writes the alert that no more will be sent, unless the session is over.
     pub(crate) fn close(&mut self, wire: &mut Wire) {
         // Without it the client still sees that the connection ends.
         let _ = self.guarded(|this| {
@@ -333,7 +332,7 @@ impl Session {
         }
     }
 
-    /// Has rustls write something, once it has handed out what it had ready.
+    /// Lets rustls write something, once it has handed out what it had ready.
     fn write(
         &mut self,
         room: usize,

@@ -15,7 +15,7 @@ use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
     AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next, Peer, Progress,
-    Protocol, Renewal, Settings, tls_config,
+    Protocol, CertificateRotation, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{
     AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1,
@@ -68,7 +68,7 @@ struct Lines;
 impl Protocol for Lines {
     type Connection = ();
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         300
     }
 
@@ -177,7 +177,7 @@ impl Day {
         let setup = Setup {
             settings,
             tls: Some(tls_config(Arc::clone(&handle)).unwrap()),
-            renewal: Some(Renewal {
+            rotation: Some(CertificateRotation {
                 handle: Arc::clone(&handle),
                 grace: GRACE,
             }),

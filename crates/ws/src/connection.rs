@@ -327,7 +327,7 @@ impl Protocol for Ws {
 
     const COLLECTS_OUTPUT: bool = true;
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         // One more than a frame may have, so that one that has more is seen and
         // can be told.
         let frame = self.messages.longest_frame + MAX_FRAME_HEADER + 1;

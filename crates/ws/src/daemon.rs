@@ -11,7 +11,7 @@ use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
 use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
-use aquatic_stream::{Plan, Renewal, Running, config};
+use aquatic_stream::{Plan, CertificateRotation, Running, config};
 use aquatic_swarm::{HashKey, Housekeeping};
 use aquatic_tracker::{self as tracker, Clients};
 
@@ -111,14 +111,14 @@ impl Daemon for WsDaemon {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
         };
-        let (tls, renewal) = match certificate.clone() {
+        let (tls, rotation) = match certificate.clone() {
             Some(handle) => {
                 start.reloads.push(handle.clone());
-                let renewal = Renewal {
+                let rotation = CertificateRotation {
                     handle: handle.clone(),
                     grace: settings.certificate_grace,
                 };
-                (Some(aquatic_stream::tls_config(handle)?), Some(renewal))
+                (Some(aquatic_stream::tls_config(handle)?), Some(rotation))
             }
             None => (None, None),
         };
@@ -135,7 +135,7 @@ impl Daemon for WsDaemon {
             name: "ws",
             settings: settings.connections.clone(),
             tls,
-            renewal,
+            rotation,
             sockets,
             workers: start.workers,
         };

@@ -302,7 +302,7 @@ fn new_network(
     let setup = Setup {
         settings: settings.connections.clone(),
         tls: None,
-        renewal: None,
+        rotation: None,
     };
     let protocol = simulation::worker(settings, state, calendar.clock(), seed);
     Network::new(protocol, setup, calendar.instant())

@@ -482,7 +482,7 @@ fn new_networks(
         let setup = Setup {
             settings: settings.connections.clone(),
             tls: None,
-            renewal: None,
+            rotation: None,
         };
         Network::new(worker, setup, calendar.instant())
     });

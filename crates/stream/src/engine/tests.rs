@@ -25,7 +25,7 @@ struct Lines;
 impl Protocol for Lines {
     type Connection = ();
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         300
     }
 
@@ -140,7 +140,7 @@ fn engine_of<P: Protocol>(
             reverse_proxies: AddressRanges::default(),
         },
         tls,
-        renewal: None,
+        rotation: None,
         counters: [Counters::default()].into(),
     };
     Engine::new(protocol, Arc::new(shared), 0, Instant::now())
@@ -320,7 +320,7 @@ impl Protocol for Crowd {
 
     const COLLECTS_OUTPUT: bool = true;
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         300
     }
 

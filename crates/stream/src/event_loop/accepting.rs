@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 /// memory for one; those that come meanwhile wait in the kernel.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// Connections that are accepted from one listener before others have their
-/// turn.
+/// Connections that are accepted from one listener in one turn.
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
 
 /// Connections that are accepted from one listener when the process is about to

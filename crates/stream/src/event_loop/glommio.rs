@@ -18,7 +18,7 @@ use glommio::net::TcpStream;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
-use super::DRAINING_TURN;
+use super::DRAIN_INTERVAL;
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
 use crate::engine::{Engine, LoopAction, LATE_PER_TURN, Transport};
@@ -29,9 +29,9 @@ mod availability;
 
 pub(super) use availability::check;
 
-/// How many requests the rings hold. The kernel sizes by it the table in which
-/// it looks for what is to be cancelled, as glommio does on every turn, among
-/// all connections that wait for bytes. With the default of 128, 10,000 idle
+/// How many requests the rings hold. By it, the kernel sizes the table in which it
+/// searches for requests that are to be cancelled, among those of all connections that
+/// are waiting. glommio cancels some in each iteration of its loop. With the default of 128, 10,000 idle
 /// connections made every request of others 27 µs slower. More than this would
 /// hardly be faster, and the kernel may count rings, 0.3 MB a worker, as locked
 /// memory.
@@ -59,7 +59,7 @@ pub(super) fn executor() -> anyhow::Result<LocalExecutor> {
 }
 
 /// Serves until the worker is asked to stop, and then lets connections finish.
-/// Tells first whether it can.
+/// Sends first whether it can serve.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub(super) fn run<P: Protocol>(
         Ok(executor) => (Some(executor), Ok(())),
         Err(error) => (None, Err(error)),
     };
-    // Nobody listens any more when another worker could not start.
+    // Nobody receives it any more when another worker could not start.
     let _ = started.send(result);
     drop(started);
     let Some(executor) = executor else {
@@ -99,8 +99,8 @@ impl<P: Protocol> Worker<P> {
         }
     }
 
-    /// Remembers what wakes the task of a connection.
-    fn remember(&mut self, id: ConnectionId, waker: &Waker) {
+    /// Registers what wakes the task of a connection.
+    fn register(&mut self, id: ConnectionId, waker: &Waker) {
         match self.wakers.get_mut(id) {
             Some(known) => known.clone_from(waker),
             None => {
@@ -109,7 +109,7 @@ impl<P: Protocol> Worker<P> {
         }
     }
 
-    /// Has connections send what was collected for them.
+    /// Wakes connections for which something was collected.
     fn wake_collected(&mut self) {
         while let Some(id) = self.engine.next_collected() {
             self.wake(id);
@@ -149,7 +149,7 @@ async fn serve<P: Protocol>(
         glommio::timer::sleep(TICK).await;
     }
 
-    // Who has connected by now is answered; who comes later is not.
+    // Connections that wait by now are accepted; later ones are not.
     for task in accepting {
         task.cancel().await;
     }
@@ -169,7 +169,7 @@ async fn serve<P: Protocol>(
             }
             worker.wakers.values().for_each(Waker::wake_by_ref);
         }
-        glommio::timer::sleep(DRAINING_TURN).await;
+        glommio::timer::sleep(DRAIN_INTERVAL).await;
     }
     inbox.cancel().await;
 }
@@ -203,7 +203,7 @@ async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Worke
     .await;
 }
 
-/// Takes connections in, each with a task of its own.
+/// Accepts connections, each with a task of its own.
 async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<Worker<P>>>) {
     let mut accepting = Accepting::default();
     loop {
@@ -220,30 +220,30 @@ async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<
     }
 }
 
-/// What has become of the connections that wait.
+/// Which of the connections that wait were accepted.
 enum Accepted {
-    /// None waits any more.
+    /// All of them.
     All,
-    /// So many were accepted as were asked for.
+    /// As many as was allowed.
     Some,
-    /// The system has no means for another one.
+    /// The system has no descriptor or memory for another one.
     Shortage,
 }
 
-/// Accepts connections that wait, but not more than `most`.
+/// Accepts connections that wait, but not more than `max`.
 fn accept_some<P: Protocol>(
     listener: &net::TcpListener,
     worker: &Rc<RefCell<Worker<P>>>,
     accepting: &mut Accepting,
-    most: usize,
+    max: usize,
 ) -> Accepted {
-    for _ in 0..most {
+    for _ in 0..max {
         match listener.accept() {
             Ok((stream, source)) => {
                 let admitted = worker.borrow_mut().engine.open(source);
                 if let Ok(id) = admitted {
                     let stream = adopt::adopt(stream);
-                    glommio::spawn_local(converse(stream, id, Rc::clone(worker))).detach();
+                    glommio::spawn_local(drive(stream, id, Rc::clone(worker))).detach();
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
@@ -258,8 +258,8 @@ fn accept_some<P: Protocol>(
     Accepted::Some
 }
 
-/// The life of a connection.
-async fn converse<P: Protocol>(
+/// Drives a connection until it is closed.
+async fn drive<P: Protocol>(
     mut stream: TcpStream,
     id: ConnectionId,
     worker: Rc<RefCell<Worker<P>>>,
@@ -288,7 +288,7 @@ async fn converse<P: Protocol>(
             LoopAction::Again => context.waker().wake_by_ref(),
             LoopAction::Wait | LoopAction::WaitToWrite => (),
         }
-        worker.remember(id, context.waker());
+        worker.register(id, context.waker());
         Poll::Pending
     })
     .await;

@@ -17,7 +17,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::DRAINING_TURN;
+use super::DRAIN_INTERVAL;
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
@@ -46,7 +46,7 @@ struct Loop<P: Protocol> {
     engine: Engine<P>,
     /// The sockets of the engine's connections.
     sockets: ConnectionMap<Socket>,
-    /// Connections that have more to do and gave others their turn.
+    /// Connections that are to be driven again in the next turn.
     again: Vec<ConnectionId>,
     /// Whether the worker was woken.
     is_woken: bool,
@@ -54,7 +54,7 @@ struct Loop<P: Protocol> {
 
 struct Listener {
     listener: mio::net::TcpListener,
-    /// Whether connections may wait that no event will tell of again.
+    /// Whether connections may wait, for which there will be no further event.
     is_ready: bool,
     accepting: Accepting,
 }
@@ -63,18 +63,18 @@ struct Listener {
 struct Socket {
     stream: TcpStream,
     watched: Watched,
-    /// Whether everything that had arrived was read: what comes after that is
-    /// told by an event.
+    /// Whether everything that had arrived was read: for what comes after that, there is
+    /// an event.
     is_drained: bool,
-    /// Whether the client has ended its side, so that only reading the end
-    /// will do.
+    /// Whether the client has closed its side: then no event follows, and the end has
+    /// to be read.
     is_ended: bool,
-    /// Whether it stands among those that have more to do: once, however often
-    /// something happens meanwhile.
+    /// Whether it is to be driven again in the next turn, so that events need not drive
+    /// it.
     is_queued: bool,
 }
 
-/// What events are asked for.
+/// Which events are asked for.
 #[derive(PartialEq, Eq)]
 enum Watched {
     Nothing,
@@ -167,7 +167,7 @@ impl<P: Protocol> Loop<P> {
             self.send_collected();
         }
 
-        // Who has connected by now is answered; who comes later is not.
+        // Connections that wait by now are accepted; later ones are not.
         for listener in &mut self.listeners {
             listener.is_ready = true;
         }
@@ -175,7 +175,7 @@ impl<P: Protocol> Loop<P> {
         self.listeners.clear();
         self.engine.advance(Instant::now());
         self.engine.drain();
-        // What has arrived is read, told or not.
+        // What has arrived is read, whether there was an event or not.
         for socket in self.sockets.values_mut() {
             socket.is_drained = false;
         }
@@ -189,19 +189,19 @@ impl<P: Protocol> Loop<P> {
             if self.engine.is_drained() {
                 break;
             }
-            self.turn(context, &mut events, DRAINING_TURN)?;
+            self.turn(context, &mut events, DRAIN_INTERVAL)?;
             self.send_collected();
         }
         Ok(())
     }
 
-    /// Waits, but not for longer than `longest`, and drives the connections for
-    /// which something has happened.
+    /// Waits, but not for longer than `max_wait`, and drives the connections that have an
+    /// event, or a deadline that has passed.
     fn turn(
         &mut self,
         context: &Context,
         events: &mut Events,
-        longest: Duration,
+        max_wait: Duration,
     ) -> anyhow::Result<()> {
         context.beat();
         let now = Instant::now();
@@ -212,8 +212,8 @@ impl<P: Protocol> Loop<P> {
                 .any(|it| it.is_ready && !it.accepting.is_paused(now));
         let timeout = match (is_busy, self.engine.len()) {
             (true, _) => Duration::ZERO,
-            (false, 0) => longest,
-            (false, _) => longest.min(TICK),
+            (false, 0) => max_wait,
+            (false, _) => max_wait.min(TICK),
         };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -221,7 +221,7 @@ impl<P: Protocol> Loop<P> {
         }
         self.engine.advance(Instant::now());
         for event in events.iter() {
-            self.happened(event);
+            self.handle_event(event);
         }
         if mem::take(&mut self.is_woken) {
             self.engine.woken();
@@ -236,8 +236,8 @@ impl<P: Protocol> Loop<P> {
         Ok(())
     }
 
-    /// Drives those that gave others their turn. Who does so again has the next one
-    /// after the next events.
+    /// Drives connections that had more to do. Those that still have are driven in the
+    /// next turn.
     fn drive_again(&mut self) {
         for id in mem::take(&mut self.again) {
             if let Some(socket) = self.sockets.get_mut(id) {
@@ -247,7 +247,7 @@ impl<P: Protocol> Loop<P> {
         }
     }
 
-    fn happened(&mut self, event: &Event) {
+    fn handle_event(&mut self, event: &Event) {
         if event.token() == WAKE {
             self.is_woken = true;
             return;
@@ -273,10 +273,10 @@ impl<P: Protocol> Loop<P> {
         self.drive(id);
     }
 
-    /// Accepts connections that wait, but not more than `most` of a listener.
-    fn accept(&mut self, most: usize) {
+    /// Accepts connections that wait, but not more than `max` of a listener.
+    fn accept(&mut self, max: usize) {
         for index in 0..self.listeners.len() {
-            for _ in 0..most {
+            for _ in 0..max {
                 let listener = &mut self.listeners[index];
                 if !listener.is_ready || listener.accepting.is_paused(Instant::now()) {
                     break;
@@ -312,28 +312,28 @@ impl<P: Protocol> Loop<P> {
         self.drive(id);
     }
 
-    /// Lets a connection do what it can.
+    /// Reads, answers and writes for a connection.
     fn drive(&mut self, id: ConnectionId) {
-        self.turn_of(id, |engine, socket| engine.drive(id, socket));
+        self.drive_by(id, |engine, socket| engine.drive(id, socket));
     }
 
     /// Ends the turn: sends what was collected.
     fn send_collected(&mut self) {
         while let Some(id) = self.engine.next_collected() {
-            self.turn_of(id, |engine, socket| engine.send_collected(id, socket));
+            self.drive_by(id, |engine, socket| engine.send_collected(id, socket));
         }
     }
 
-    /// Does what becomes of a connection.
-    fn turn_of(
+    /// Drives a connection, and does what follows from that.
+    fn drive_by(
         &mut self,
         id: ConnectionId,
-        turn: impl FnOnce(&mut Engine<P>, &mut Socket) -> LoopAction,
+        drive: impl FnOnce(&mut Engine<P>, &mut Socket) -> LoopAction,
     ) {
         let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
-        let action = turn(&mut self.engine, socket);
+        let action = drive(&mut self.engine, socket);
         let registry = self.poll.registry();
         let result = match action {
             LoopAction::Close => {
@@ -358,8 +358,8 @@ impl<P: Protocol> Loop<P> {
 }
 
 impl Socket {
-    /// Asks for events, and never for fewer: who had to wait once for room to
-    /// write may have to again.
+    /// Asks for events, and never for fewer than before: a connection that once was not
+    /// writable may be so again.
     fn watch(&mut self, registry: &Registry, slot: usize, wanted: Watched) -> io::Result<()> {
         let interest = match wanted {
             Watched::Nothing | Watched::Reading => Interest::READABLE,

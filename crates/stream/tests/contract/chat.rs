@@ -81,7 +81,7 @@ impl Protocol for Chat {
 
     const COLLECTS_OUTPUT: bool = true;
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         1024
     }
 

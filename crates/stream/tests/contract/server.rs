@@ -11,7 +11,7 @@ use aquatic_service::sockets::{self, Passed, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, WorkerWaker, EventLoop, Limits, Plan, Protocol, Renewal, Running, Settings, start,
+    AddressRanges, WorkerWaker, EventLoop, Limits, Plan, Protocol, CertificateRotation, Running, Settings, start,
     tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
@@ -111,7 +111,7 @@ impl Server {
                 tls: tls
                     .as_ref()
                     .map(|tls| tls_config(Arc::clone(&tls.handle)).unwrap()),
-                renewal: wishes.grace.zip(tls.as_ref()).map(|(grace, tls)| Renewal {
+                rotation: wishes.grace.zip(tls.as_ref()).map(|(grace, tls)| CertificateRotation {
                     handle: Arc::clone(&tls.handle),
                     grace,
                 }),

@@ -27,7 +27,7 @@ pub(crate) struct State {
 impl Protocol for Words {
     type Connection = State;
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         LONGEST_LINE
     }
 

@@ -20,7 +20,7 @@ struct Blobs(Vec<u8>);
 impl Protocol for Blobs {
     type Connection = ();
 
-    fn longest_input(&self) -> usize {
+    fn max_input_bytes(&self) -> usize {
         LENGTH + 1
     }
 

@@ -255,7 +255,7 @@ fn records_without_content_keep_nothing_for_ever() {
                 let Some(connection) = client.engine.connections.get_mut(client.id) else {
                     break;
                 };
-                assert!(connection.kept_bytes() < 2 * LONGEST_HANDSHAKE, "{kind:?}");
+                assert!(connection.kept_bytes() < 2 * MAX_HANDSHAKE_BYTES, "{kind:?}");
                 client.pieces.left.clear();
             }
             client.outlive();

@@ -1,4 +1,4 @@
-//! One turn of one connection.
+//! Driving a connection: reading, answering and writing until it has to wait.
 
 use std::io;
 use std::mem;
@@ -8,29 +8,29 @@ use crate::connection::{Awaited, Connection, Stage, Step};
 use crate::counters::CloseReason;
 use crate::{ConnectionId, Exchange, Interruption, Next, Protocol};
 
-mod looking;
-mod sending;
+mod input;
+mod output;
 
-use sending::Flushed;
+use output::Flushed;
 
-/// How often a connection may read and write before others have their turn.
-const ROUNDS: usize = 8;
+/// How often a connection may read and write before others are driven.
+const MAX_ROUNDS: usize = 8;
 
-/// A connection that is driven, and all that it needs.
-pub(super) struct Turn<'a, P: Protocol> {
+/// A connection that is driven, with the worker.
+pub(super) struct Drive<'a, P: Protocol> {
     pub(super) worker: &'a mut Worker<P>,
     pub(super) connection: &'a mut Connection<P::Connection>,
     pub(super) id: ConnectionId,
 }
 
-impl<P: Protocol> Turn<'_, P> {
-    /// Goes on until the transport can do no more.
+impl<P: Protocol> Drive<'_, P> {
+    /// Reads, answers and writes until the transport blocks, or others are to be driven.
     ///
     /// # Errors
     ///
-    /// Why the connection ends other than in good order.
+    /// Why the connection is to be closed at once.
     pub(super) fn run(mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             match self.flush(transport)? {
                 Flushed::All => (),
                 Flushed::Blocked => {
@@ -55,8 +55,8 @@ impl<P: Protocol> Turn<'_, P> {
             }
             if self.is_outdated() {
                 self.interrupt(Interruption::OldCertificate, transport)?;
-                // It is told once, whether it stays or not.
-                self.connection.certificate = self.worker.renewals.present();
+                // The protocol is asked once, whether it keeps the connection or not.
+                self.connection.certificate = self.worker.certificates.present();
                 continue;
             }
             if self.connection.is_late {
@@ -73,8 +73,8 @@ impl<P: Protocol> Turn<'_, P> {
                         self.end_of_input(transport)?;
                         continue;
                     }
-                    // The client sends no more, and what it asked for waits for the
-                    // end of the worker's turn.
+                    // The client sends no more, and what it asked for was to be sent at
+                    // the end of the turn.
                     Ok(None) if P::COLLECTS_OUTPUT && self.worker.outputs.has(self.id) => {
                         self.close();
                         self.send(transport)?;
@@ -96,7 +96,7 @@ impl<P: Protocol> Turn<'_, P> {
                     Err(_) => return Err(CloseReason::Broken),
                 }
             };
-            let is_progress = self.look(arrived)?;
+            let is_progress = self.process_input(arrived)?;
             self.send_or_collect(transport)?;
             self.wait(if is_progress {
                 Step::Message
@@ -107,11 +107,11 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(LoopAction::Again)
     }
 
-    /// Sends what was collected for the connection, in the worker's turn.
+    /// Sends what was collected for the connection in this turn.
     ///
     /// # Errors
     ///
-    /// Why the connection ends other than in good order.
+    /// Why the connection is to be closed at once.
     pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
         self.send(transport)?;
         let action = match self.flush(transport)? {
@@ -123,16 +123,15 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(action)
     }
 
-    /// Whether the connection has a certificate that was exchanged too long
-    /// ago, and nothing to finish.
+    /// Whether the connection's certificate is outdated, and no message is under way.
     fn is_outdated(&self) -> bool {
         let connection = &*self.connection;
-        self.worker.renewals.is_outdated(connection.certificate)
+        self.worker.certificates.is_outdated(connection.certificate)
             && matches!(connection.stage, Stage::Open(_))
             && !connection.is_within_message::<P>()
     }
 
-    /// Whether a message has begun whose end will not come.
+    /// Whether a message has begun, whose end cannot come any more.
     fn is_cut_short(&self) -> bool {
         matches!(self.connection.stage, Stage::Open(_)) && self.connection.is_within_message::<P>()
     }
@@ -144,8 +143,8 @@ impl<P: Protocol> Turn<'_, P> {
         self.connection.wait::<P>(step, timeouts, wheel, self.id);
     }
 
-    /// Whether the process is about to end, and the connection has nothing to
-    /// finish and was not told.
+    /// Whether the process is about to end, no message is under way, and the protocol was
+    /// not asked before.
     fn is_to_drain(&self) -> bool {
         let connection = &*self.connection;
         self.worker.drained_by.is_some()
@@ -159,7 +158,7 @@ impl<P: Protocol> Turn<'_, P> {
             }
     }
 
-    /// What it means that the deadline has passed.
+    /// What follows from a deadline that has passed.
     fn lateness(&self) -> Result<Interruption, CloseReason> {
         let awaited = self.connection.awaited();
         match (&self.connection.stage, awaited) {
@@ -169,8 +168,8 @@ impl<P: Protocol> Turn<'_, P> {
         }
     }
 
-    /// Reads to the front of the worker's input; returns how much, or `None` at
-    /// the end.
+    /// Reads into the worker's input buffer; returns how many bytes, or `None` at the
+    /// end.
     fn read(&mut self, transport: &mut impl Transport) -> io::Result<Option<usize>> {
         let count = transport.read(&mut self.worker.buffers.input)?;
         if count == 0 {
@@ -180,13 +179,13 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(Some(count))
     }
 
-    /// Throws away what arrives until the client closes.
+    /// Discards what arrives until the client closes.
     fn linger(&mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
         self.wait(Step::None);
         if self.connection.is_late || self.worker.drained_by.is_some() {
             return Ok(LoopAction::Close);
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             match transport.read(&mut self.worker.buffers.input) {
                 Ok(0) => return Ok(LoopAction::Close),
                 Ok(count) => self.worker.counters().received_bytes.add(count as u64),
@@ -198,7 +197,7 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(LoopAction::Again)
     }
 
-    /// Has the protocol say its last word, or something to keep the connection.
+    /// Lets the protocol send something last and close, or keep the connection.
     fn interrupt(
         &mut self,
         interruption: Interruption,
@@ -209,7 +208,7 @@ impl<P: Protocol> Turn<'_, P> {
                 Interruption::Idle => self.count(CloseReason::Idle),
                 Interruption::SlowMessage => self.count(CloseReason::SlowMessage),
                 Interruption::OldCertificate => {
-                    // It is in use, and its client knows nothing of the end.
+                    // The client may be sending the next message.
                     self.connection.is_to_linger = true;
                     self.count(CloseReason::OldCertificate);
                 }
@@ -222,8 +221,7 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(())
     }
 
-    /// The client sends no more, within a message; it may still read why it is
-    /// not answered.
+    /// The client sends no more, within a message; it may still read an error.
     fn end_of_input(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let mut rest = mem::take(match &mut self.connection.session {
             Some(session) => &mut session.unconsumed,
@@ -236,9 +234,9 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(())
     }
 
-    /// Has the protocol say that the end of `input` has not come.
+    /// Lets the protocol answer that `input` is not complete.
     fn cut_short(&mut self, input: &mut [u8]) {
-        // Nothing but a last word is left, whatever the protocol says.
+        // The connection is closed, whatever the protocol returns.
         let _ = self.ask(Interruption::EndOfInput, input);
         self.count(CloseReason::CutShort);
     }
@@ -265,21 +263,21 @@ impl<P: Protocol> Turn<'_, P> {
             .interrupt(state, &mut exchange, interruption)
     }
 
-    /// The protocol has said its last word.
+    /// The protocol has written the last that it has for the client.
     fn close(&mut self) {
         self.connection.is_stalled = false;
         self.connection.forget_unconsumed();
         if let Some(state) = self.connection.close() {
             let worker = &mut *self.worker;
             worker.protocol.closed(state, self.id);
-            // What others have written for it stands before its last word.
+            // What other connections have written for it comes before that.
             let outputs = &mut worker.outputs;
             outputs.gather(self.id, &mut worker.buffers.output);
             outputs.closed(self.id);
         }
     }
 
-    /// Counts why the connection ends; the first reason is the one.
+    /// Counts why the connection is closed; of several reasons, the first.
     fn count(&mut self, reason: CloseReason) {
         if !mem::replace(&mut self.connection.is_counted, true) {
             self.worker.counters().close_reasons[reason as usize].add(1);

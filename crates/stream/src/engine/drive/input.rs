@@ -1,52 +1,52 @@
-//! What becomes of bytes that have arrived.
+//! Processing of bytes that have arrived.
 
 use std::mem;
 use std::net::SocketAddr;
 
-use super::Turn;
+use super::Drive;
 use crate::connection::Stage;
 use crate::counters::CloseReason;
-use crate::engine::{LONGEST_HANDSHAKE, session};
+use crate::engine::{MAX_HANDSHAKE_BYTES, session};
 use crate::proxy_header;
 use crate::tls::{Handshake, Received, SessionError};
 use crate::{Exchange, Next, Protocol};
 
-/// With so many bytes written and not sent, no further message is looked at.
+/// With so many bytes written and not sent, no further message is processed.
 const ENOUGH_OUTPUT: usize = 64 << 10;
 
-/// What looking at bytes led to.
-struct Looked {
+/// What came of bytes.
+struct Processed {
     /// Bytes at the front that are done with.
     consumed: usize,
     /// Whether a message became complete.
     is_progress: bool,
 }
 
-impl Looked {
+impl Processed {
     const NOTHING: Self = Self {
         consumed: 0,
         is_progress: false,
     };
 }
 
-impl<P: Protocol> Turn<'_, P> {
-    /// Looks at what waits and, behind it, at as many bytes that have arrived and
-    /// stand in the worker's input; returns whether a message became complete.
-    pub(super) fn look(&mut self, arrived: usize) -> Result<bool, CloseReason> {
+impl<P: Protocol> Drive<'_, P> {
+    /// Processes what was not consumed before and, behind it, as many bytes that have
+    /// arrived in the worker's input buffer. Returns whether a message became complete.
+    pub(super) fn process_input(&mut self, arrived: usize) -> Result<bool, CloseReason> {
         // Taken out, so that the connection and the protocol can be used beside it.
         let mut input = mem::take(&mut self.worker.buffers.input);
         let mut unread = mem::take(&mut self.connection.unread);
         let arrived = &mut input[..arrived];
-        let result = self.look_at(unread.with(arrived));
-        if let Ok(looked) = &result {
-            unread.keep(arrived, looked.consumed);
+        let result = self.process(unread.with(arrived));
+        if let Ok(processed) = &result {
+            unread.keep(arrived, processed.consumed);
             self.connection.unread = unread;
         }
         self.worker.buffers.input = input;
         Ok(result?.is_progress)
     }
 
-    fn look_at(&mut self, bytes: &mut [u8]) -> Result<Looked, CloseReason> {
+    fn process(&mut self, bytes: &mut [u8]) -> Result<Processed, CloseReason> {
         let mut consumed = 0;
         if matches!(self.connection.stage, Stage::ProxyHeader) {
             match proxy_header::parse(bytes) {
@@ -54,29 +54,29 @@ impl<P: Protocol> Turn<'_, P> {
                     consumed = header.length;
                     self.proxied(header.source);
                 }
-                Ok(None) => return Ok(Looked::NOTHING),
+                Ok(None) => return Ok(Processed::NOTHING),
                 Err(_) => return Err(CloseReason::ProxyHeader),
             }
         }
         if matches!(self.connection.stage, Stage::Closing) {
-            return Ok(Looked {
+            return Ok(Processed {
                 consumed: bytes.len(),
                 is_progress: false,
             });
         }
         let rest = &mut bytes[consumed..];
-        let looked = if self.worker.shared.tls.is_some() {
-            self.look_at_records(rest)?
+        let processed = if self.worker.shared.tls.is_some() {
+            self.process_records(rest)?
         } else {
-            self.converse(rest)?
+            self.process_messages(rest)?
         };
-        Ok(Looked {
-            consumed: consumed + looked.consumed,
-            ..looked
+        Ok(Processed {
+            consumed: consumed + processed.consumed,
+            ..processed
         })
     }
 
-    /// A proxy has said for whom it speaks; `None` for itself.
+    /// A proxy has named its client; `None` when the connection is its own.
     fn proxied(&mut self, source: Option<SocketAddr>) {
         if let Some(source) = source {
             self.connection.peer.address = source;
@@ -93,9 +93,9 @@ impl<P: Protocol> Turn<'_, P> {
         }
     }
 
-    /// Decrypts what has arrived, and looks at what was in it. The session keeps
-    /// what it is not done with, so all bytes are.
-    fn look_at_records(&mut self, records: &mut [u8]) -> Result<Looked, CloseReason> {
+    /// Decrypts records and processes what was in them. The session keeps what it has not
+    /// processed, so all bytes count as consumed.
+    fn process_records(&mut self, records: &mut [u8]) -> Result<Processed, CloseReason> {
         let mut session = match self.connection.session.take() {
             Some(session) => session,
             None => session(&self.worker.shared)?,
@@ -103,7 +103,7 @@ impl<P: Protocol> Turn<'_, P> {
         let buffers = &mut self.worker.buffers;
         let mut plain = session.unconsumed.take_or(&mut buffers.plain);
         let wire = &mut buffers.wire;
-        let result = session.receive(records, LONGEST_HANDSHAKE, &mut plain.bytes, wire);
+        let result = session.receive(records, MAX_HANDSHAKE_BYTES, &mut plain.bytes, wire);
         let is_ended = session.is_ended();
         self.connection.session = Some(session);
 
@@ -112,19 +112,19 @@ impl<P: Protocol> Turn<'_, P> {
                 if let Received::Established(handshake) = received {
                     self.established(handshake);
                 }
-                self.look_at_plain(&mut plain.bytes)
+                self.process_plain(&mut plain.bytes)
             }
             Err(error) => {
                 self.refuse_records(&error);
-                // What was decrypted is for nobody.
-                Ok(Looked {
+                // What was decrypted is not processed any more.
+                Ok(Processed {
                     consumed: plain.bytes.len(),
                     is_progress: false,
                 })
             }
         };
         let plain_consumed = match &result {
-            Ok(looked) => looked.consumed,
+            Ok(processed) => processed.consumed,
             Err(_) => plain.bytes.len(),
         };
         if let Some(session) = &mut self.connection.session {
@@ -135,20 +135,20 @@ impl<P: Protocol> Turn<'_, P> {
         if is_ended && !self.connection.is_stalled {
             self.session_ended();
         }
-        Ok(Looked {
+        Ok(Processed {
             consumed: records.len(),
             is_progress,
         })
     }
 
-    fn look_at_plain(&mut self, plain: &mut [u8]) -> Result<Looked, CloseReason> {
+    fn process_plain(&mut self, plain: &mut [u8]) -> Result<Processed, CloseReason> {
         if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
-            return Ok(Looked::NOTHING);
+            return Ok(Processed::NOTHING);
         }
-        self.converse(plain)
+        self.process_messages(plain)
     }
 
-    /// The client has said within TLS that it sends no more.
+    /// The client has closed its side of the TLS session.
     fn session_ended(&mut self) {
         if self.is_cut_short()
             && let Some(session) = &mut self.connection.session
@@ -161,7 +161,7 @@ impl<P: Protocol> Turn<'_, P> {
     }
 
     fn established(&mut self, handshake: Handshake) {
-        let present = self.worker.renewals.present();
+        let present = self.worker.certificates.present();
         self.connection.certificate = handshake.certificate.unwrap_or(present);
         let counters = self.worker.counters();
         if handshake.is_resumed {
@@ -172,9 +172,9 @@ impl<P: Protocol> Turn<'_, P> {
         self.open();
     }
 
-    /// Ends a connection over which no TLS is spoken, or none that is right.
+    /// Ends a connection that does not speak TLS, or not as it should.
     fn refuse_records(&mut self, error: &SessionError) {
-        // So that what it is told is not lost with what it still sends.
+        // Closed at once, with input unread, the network would discard the answer.
         self.connection.is_to_linger = true;
         match error {
             SessionError::NotTls => {
@@ -182,7 +182,7 @@ impl<P: Protocol> Turn<'_, P> {
                 let mut answer = Vec::new();
                 self.worker.protocol.answer_without_tls(&mut answer);
                 self.connection.unsent.put(&answer);
-                // There is no session to say good-bye in.
+                // There is no session to be closed.
                 self.connection.session = None;
             }
             error => {
@@ -193,7 +193,7 @@ impl<P: Protocol> Turn<'_, P> {
         self.close();
     }
 
-    /// The protocol begins to speak.
+    /// From here on, the connection is the protocol's.
     fn open(&mut self) {
         if P::COLLECTS_OUTPUT {
             self.worker.outputs.opened(self.id);
@@ -202,13 +202,12 @@ impl<P: Protocol> Turn<'_, P> {
         self.connection.stage = Stage::Open(state);
     }
 
-    /// Has the protocol answer messages until none is complete, or enough is
-    /// written.
-    fn converse(&mut self, bytes: &mut [u8]) -> Result<Looked, CloseReason> {
+    /// Lets the protocol answer messages until none is complete, or enough is written.
+    fn process_messages(&mut self, bytes: &mut [u8]) -> Result<Processed, CloseReason> {
         let worker = &mut *self.worker;
         let connection = &mut *self.connection;
         let Stage::Open(state) = &mut connection.stage else {
-            return Ok(Looked::NOTHING);
+            return Ok(Processed::NOTHING);
         };
         connection.is_stalled = false;
         let mut consumed = 0;
@@ -238,16 +237,16 @@ impl<P: Protocol> Turn<'_, P> {
             is_progress |= !P::is_within_message(state);
         }
         if next == Next::Close {
-            // What comes behind is for nobody, and is not kept.
+            // What comes behind is not processed, and not kept.
             connection.is_to_linger |= consumed < bytes.len();
             consumed = bytes.len();
             self.close();
         } else if !connection.is_stalled
-            && bytes.len() - consumed >= worker.protocol.longest_input()
+            && bytes.len() - consumed >= worker.protocol.max_input_bytes()
         {
             return Err(CloseReason::LongMessage);
         }
-        Ok(Looked {
+        Ok(Processed {
             consumed,
             is_progress,
         })

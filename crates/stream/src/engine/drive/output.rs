@@ -1,29 +1,29 @@
-//! What was written, on its way to the network.
+//! Sending what was written.
 
 use std::io;
 
-use super::Turn;
+use super::Drive;
 use crate::Protocol;
 use crate::connection::{Stage, Step, Unsent};
 use crate::counters::CloseReason;
-use crate::engine::{SPARE_OUTPUT, Transport};
+use crate::engine::{SPARE_OUTPUT_BYTES, Transport};
 
-/// How often what waits is written before others have their turn.
+/// How often what is unsent is written before other connections are driven.
 const MAX_WRITES: usize = 64;
 
-/// What has become of what waited.
+/// How much of what was unsent was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flushed {
-    /// Everything was sent.
+    /// All of it.
     All,
-    /// The network takes no more for now.
+    /// Some, and the network takes no more for now.
     Blocked,
-    /// The network might take more, but others are to have their turn.
+    /// Some, and others are to be driven before the rest is tried.
     Partly,
 }
 
-impl<P: Protocol> Turn<'_, P> {
-    /// Sends what waits.
+impl<P: Protocol> Drive<'_, P> {
+    /// Sends what is unsent.
     pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<Flushed, CloseReason> {
         if self.connection.unsent.is_empty() {
             return Ok(Flushed::All);
@@ -56,8 +56,8 @@ impl<P: Protocol> Turn<'_, P> {
         Ok(Flushed::Partly)
     }
 
-    /// Sends what was written, or has it wait for the end of the turn if that
-    /// is how the protocol wants it.
+    /// Sends what was written, or collects it until the end of the turn if the protocol
+    /// wants that.
     pub(super) fn send_or_collect(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let worker = &mut *self.worker;
         if P::COLLECTS_OUTPUT
@@ -99,8 +99,8 @@ impl<P: Protocol> Turn<'_, P> {
             }
         };
         buffers.output.clear();
-        buffers.output.shrink_to(SPARE_OUTPUT);
-        buffers.wire.clear(SPARE_OUTPUT);
+        buffers.output.shrink_to(SPARE_OUTPUT_BYTES);
+        buffers.wire.clear(SPARE_OUTPUT_BYTES);
         let sent = result?;
         self.worker.counters().sent_bytes.add(sent as u64);
         match self.worker.shared.settings.limits.max_unsent_bytes {
@@ -110,7 +110,7 @@ impl<P: Protocol> Turn<'_, P> {
     }
 }
 
-/// Writes once; what is not taken waits. Returns how much was taken.
+/// Writes once; what the network does not take becomes unsent. Returns how much it took.
 fn write(
     transport: &mut impl Transport,
     bytes: &[u8],

@@ -1,0 +1,82 @@
+//! Connections whose certificate was replaced since they were made.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aquatic_service::tls::Handle;
+
+/// Rotations that are told apart; of more within the grace period, the last ones count
+/// as one.
+const MAX_PENDING_ROTATIONS: usize = 16;
+
+/// Closes connections some time after the certificate was replaced.
+#[derive(Debug, Clone)]
+pub struct CertificateRotation {
+    /// The certificate, and how often it was replaced.
+    pub handle: Arc<Handle>,
+    /// How long after that an older connection may stay open.
+    pub grace: Duration,
+}
+
+/// Which connections of one worker are to be closed.
+///
+/// A certificate has a number: how many there were before it. A connection is older than
+/// a rotation if its handshake presented a certificate with a lower number, whenever it
+/// was accepted.
+pub(crate) struct OutdatedCertificates {
+    rotation: Option<CertificateRotation>,
+    /// The number of the present certificate.
+    present: u64,
+    /// When grace periods end, and the certificate before which all are outdated then.
+    pending: VecDeque<(Instant, u64)>,
+    outdated_before: u64,
+}
+
+impl OutdatedCertificates {
+    pub(crate) fn new(rotation: Option<CertificateRotation>) -> Self {
+        Self {
+            present: rotation.as_ref().map_or(0, |it| it.handle.exchanges()),
+            rotation,
+            pending: VecDeque::new(),
+            outdated_before: 0,
+        }
+    }
+
+    /// Notices that the certificate was replaced, and that grace periods have ended.
+    /// Returns whether more certificates are outdated than before.
+    pub(crate) fn advance(&mut self, now: Instant) -> bool {
+        let Some(rotation) = &self.rotation else {
+            return false;
+        };
+        let number = rotation.handle.exchanges();
+        if number != self.present {
+            self.present = number;
+            if self.pending.len() == MAX_PENDING_ROTATIONS {
+                self.pending.pop_back();
+            }
+            // A grace period that ends beyond what the clock can tell never ends.
+            if let Some(due) = now.checked_add(rotation.grace) {
+                self.pending.push_back((due, number));
+            }
+        }
+        let before = self.outdated_before;
+        while let Some((due, present)) = self.pending.front().copied()
+            && due <= now
+        {
+            self.outdated_before = present;
+            self.pending.pop_front();
+        }
+        self.outdated_before != before
+    }
+
+    /// The number of the present certificate.
+    pub(crate) fn present(&self) -> u64 {
+        self.present
+    }
+
+    /// Whether the grace period after a certificate has ended.
+    pub(crate) fn is_outdated(&self, certificate: u64) -> bool {
+        certificate < self.outdated_before
+    }
+}

@@ -1,9 +1,9 @@
 //! What must hold for all messages of WebTorrent.
 
 use aquatic_ws_protocol::client::{Reply, write_request};
-use aquatic_ws_protocol::{Failure, Limits, Refused, Request, RequestFault};
+use aquatic_ws_protocol::{Failure, MaxItems, Refused, Request, RequestFault};
 
-const LIMITS: Limits = Limits {
+const MAX: MaxItems = MaxItems {
     offers: 10,
     scrape_torrents: 10,
 };
@@ -16,7 +16,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let Ok(message) = str::from_utf8(bytes) else {
         return;
     };
-    match Request::parse(message, LIMITS) {
+    match Request::parse(message, MAX) {
         Ok(request) => check_request(&request, message),
         Err(fault) => check_fault(&fault),
     }
@@ -28,18 +28,18 @@ pub(crate) fn check(bytes: &[u8]) {
 fn check_request(request: &Request<'_>, message: &str) {
     match request {
         Request::Announce(announce) => {
-            assert!(announce.offers.len() <= LIMITS.offers);
+            assert!(announce.offers.len() <= MAX.offers);
             for offer in &announce.offers {
                 check_relayed(offer.description.json(), message);
             }
         }
         Request::Answer(answer) => check_relayed(answer.description.json(), message),
-        Request::Scrape(scrape) => assert!(scrape.info_hashes.len() <= LIMITS.scrape_torrents),
+        Request::Scrape(scrape) => assert!(scrape.info_hashes.len() <= MAX.scrape_torrents),
     }
     let mut out = Vec::new();
     write_request(&mut out, request);
     let written = str::from_utf8(&out).expect("JSON");
-    assert_eq!(Request::parse(written, LIMITS).as_ref(), Ok(request));
+    assert_eq!(Request::parse(written, MAX).as_ref(), Ok(request));
 }
 
 /// What is passed on is an object, and stands in the message.

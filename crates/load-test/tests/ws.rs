@@ -15,7 +15,7 @@ use aquatic_load_test::ws::{
 };
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
-    Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, Limits, MessageReader,
+    Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, MaxItems, MessageReader,
     Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply,
     Sender as Side, SizeLimits, Status, write_close, write_page, write_ping, write_text,
     write_upgrade,
@@ -228,7 +228,7 @@ impl Connection {
     }
 
     fn take(&mut self, text: &str) -> io::Result<()> {
-        let limits = Limits {
+        let limits = MaxItems {
             offers: 100,
             scrape_torrents: 100,
         };

@@ -52,7 +52,7 @@ pub enum UpgradeReading {
 }
 
 impl UpgradeReading {
-    /// Looks for the answer to a request with `nonce` at the start of `bytes`.
+    /// Reads the answer to a request with `nonce` at the start of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8], nonce: [u8; 16]) -> Self {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];

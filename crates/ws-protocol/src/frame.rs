@@ -2,10 +2,10 @@
 //!
 //! Our own, and not a library's, because of where bytes stand. A connection's
 //! bytes arrive in a buffer that all connections of a worker share. Here, a
-//! message is looked at where it arrived, with its mask taken off in place, and
-//! a connection that is idle keeps 8 bytes. Libraries that put messages
-//! together own a buffer for each connection and allocate for each message,
-//! which takes several times as long; ARCHITECTURE.md has the figures.
+//! message is read where it arrived, with its mask removed in place, and a
+//! connection that is idle keeps 8 bytes. Libraries that assemble messages own a
+//! buffer for each connection and allocate for each message, which takes several
+//! times as long; ARCHITECTURE.md has the measurements.
 
 use std::borrow::Cow;
 use std::mem;
@@ -23,10 +23,10 @@ pub(crate) use header::Kind;
 pub use writer::{write_close, write_ping, write_pong, write_text};
 pub(crate) use writer::{write_close_frame, write_control, write_frame};
 
-/// The most bytes of a frame before its payload.
+/// The maximum of bytes of a frame before its payload.
 pub const MAX_FRAME_HEADER: usize = 14;
 
-/// The most bytes of a ping, a pong, or a close frame (RFC 6455, 5.5).
+/// The maximum of bytes in a ping, a pong, or a close frame (RFC 6455, 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// Who has sent the frames that are read.
@@ -116,18 +116,17 @@ impl MessageReader {
         self.fragments.is_some()
     }
 
-    /// Looks at the first frame in `bytes`, which came from `sender`.
+    /// Reads the first frame in `bytes`, which came from `sender`.
     ///
-    /// A frame that is complete is changed in place, and must not be read
-    /// again. One that needs more bytes than a frame may have after its header,
-    /// which has [`MAX_FRAME_HEADER`] at most, is refused and not waited for; so is
-    /// a fragment with which its message would be too long. Pings, pongs and close
-    /// frames have a limit of their own.
+    /// A frame that is complete is changed in place, and must not be read again. One
+    /// whose payload is longer than `limits` allow, or with which its message would be,
+    /// is refused before it is complete. Pings, pongs and close frames have a limit of
+    /// their own.
     ///
     /// # Errors
     ///
-    /// What is there is not what the protocol allows. The connection is to be
-    /// closed, with a code that the fault knows.
+    /// The frame violates the protocol, or is too long. The connection is to be closed
+    /// with [`FrameFault::close_code`].
     #[inline]
     pub fn read<'a>(
         &mut self,

@@ -6,14 +6,13 @@
 //! * [`Resource`]: whether the request, whose head `aquatic_http1` has read, asks
 //!   for WebSocket ([`Upgrade`]) or for a page. [`write_upgrade`],
 //!   [`write_upgrade_fault`], [`write_page`]: the answers.
-//! * [`MessageReader`]: finds frames in the bytes that follow, takes their masks
-//!   off in place, and puts fragments together.
+//! * [`MessageReader`]: reads frames from the bytes that follow, removes their masks in
+//!   place, and assembles fragments.
 //! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: frames,
 //!   appended to what is sent.
-//! * [`Request`]: what a client says in a message, or a [`RequestFault`] that it
-//!   can be told.
+//! * [`Request`]: a message of a client, or a [`RequestFault`] for the reply.
 //! * [`AnnounceReply`], [`ScrapeReply`], [`RelayedOffer`], [`RelayedAnswer`],
-//!   [`Failure`]: what it is told; the last says again what was [`Sent`].
+//!   [`Failure`]: messages of the tracker; the last repeats what was [`Sent`].
 //! * [`client`]: the other side, for load tests.
 
 #![forbid(unsafe_code)]
@@ -38,6 +37,6 @@ pub use handshake::{
 };
 pub use reply::{AnnounceReply, Failure, Refused, RelayedAnswer, RelayedOffer, ScrapeReply};
 pub use request::{
-    Action, Announce, Answer, Limits, Offer, OfferId, Request, RequestFault, RequestFaultKind,
+    Action, Announce, Answer, MaxItems, Offer, OfferId, Request, RequestFault, RequestFaultKind,
     Scrape, Sent, SessionDescription,
 };

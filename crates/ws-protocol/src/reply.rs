@@ -1,4 +1,4 @@
-//! What clients are told.
+//! Messages of the tracker.
 //!
 //! Each function appends one message of JSON to `out`; see
 //! [`write_text`](crate::write_text) for the frame around it. Every message has
@@ -35,7 +35,7 @@ impl AnnounceReply {
     }
 }
 
-/// An offer, as the peer is told that is to answer it.
+/// An offer, for the peer that is to answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayedOffer<'a> {
     /// Which torrent.
@@ -63,7 +63,7 @@ impl RelayedOffer<'_> {
     }
 }
 
-/// An answer, as the peer is told that has made the offer.
+/// An answer, for the peer that has made the offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayedAnswer<'a> {
     /// Which torrent.
@@ -157,7 +157,7 @@ impl<'b> ScrapeReply<'b> {
     }
 }
 
-/// A refusal, which says again what was asked for.
+/// A rejection, which repeats what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// What was asked for.
@@ -166,7 +166,7 @@ pub struct Failure<'a> {
     pub reason: &'a str,
 }
 
-/// What was asked for, by which the client knows what was refused.
+/// What was asked for, by which the client knows what was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused<'a> {
     /// A request that names one torrent as it should.
@@ -176,7 +176,7 @@ pub enum Refused<'a> {
 }
 
 impl Failure<'_> {
-    /// Appends the refusal.
+    /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"action\":");
         match self.refused {

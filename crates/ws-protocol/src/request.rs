@@ -1,4 +1,4 @@
-//! What clients say.
+//! Requests: the messages of clients.
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 
@@ -15,9 +15,9 @@ use loose::Loose;
 use meaning::{Hashes, WrongOffer};
 pub use sent::Sent;
 
-/// How much of a request is of interest; the rest is read over.
+/// How much of a request is kept; the rest is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct MaxItems {
     /// Offers of an announce.
     pub offers: usize,
     /// Torrents of a scrape.
@@ -36,7 +36,7 @@ pub enum Request<'a> {
     Scrape(Scrape),
 }
 
-/// What a request is, as its reply says again.
+/// What a request is; repeated in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// An announce, an offer or an answer.
@@ -54,19 +54,18 @@ pub struct Announce<'a> {
     pub peer_id: PeerId,
     /// Why it announces.
     pub event: AnnounceEvent,
-    /// Bytes that the peer has not downloaded yet; `None` if it does not know
-    /// or tell.
+    /// Bytes that the peer has not downloaded yet; `None` if it does not know or say.
     pub left: Option<u64>,
-    /// How many peers it wants; `None` if it does not say, or nothing above 0.
+    /// How many peers it wants; `None` if that is absent, or not above 0.
     pub wanted: Option<u32>,
-    /// To be sent to other peers, one each: the first [`Limits::offers`].
+    /// To be sent to other peers, one each: the first [`MaxItems::offers`].
     pub offers: Vec<Offer<'a>>,
 }
 
 /// What a peer proposes to another one, whichever that will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer<'a> {
-    /// Told again in the answer.
+    /// Repeated in the answer.
     pub id: OfferId,
     /// How to connect.
     pub description: SessionDescription<'a>,
@@ -90,19 +89,19 @@ pub struct Answer<'a> {
 /// How many peers torrents have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scrape {
-    /// The first [`Limits::scrape_torrents`] that were named; perhaps none,
+    /// The first [`MaxItems::scrape_torrents`] that were named; perhaps none,
     /// perhaps one twice.
     pub info_hashes: Vec<InfoHash>,
 }
 
-/// What a peer calls an offer.
+/// The name that a peer gives an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OfferId(pub [u8; 20]);
 
 /// How to connect over WebRTC (`RTCSessionDescription`): an object of JSON, as
 /// the client wrote it.
 ///
-/// It is only looked over, not taken apart: clients do that.
+/// Only its bounds are found; what is in it is for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionDescription<'a>(&'a str);
 
@@ -111,11 +110,11 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
-    /// It is no request, or one that cannot be answered. The client is to be
-    /// told with [`Failure`](crate::Failure).
+    /// It is no request, or one that cannot be answered. The client is to be sent a
+    /// [`Failure`](crate::Failure).
     #[inline]
-    pub fn parse(message: &'a str, limits: Limits) -> Result<Self, RequestFault> {
-        let Ok(fields) = Fields::parse(message, limits) else {
+    pub fn parse(message: &'a str, max: MaxItems) -> Result<Self, RequestFault> {
+        let Ok(fields) = Fields::parse(message, max) else {
             return Err(fault(RequestFaultKind::NotJson, None, message));
         };
         let action = fields.action.given();

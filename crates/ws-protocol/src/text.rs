@@ -21,16 +21,15 @@ pub(crate) fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     characters.next().is_none().then_some(bytes)
 }
 
-/// The bytes of a string with a character for each byte, and their number: the
-/// last six are the longest.
-const LONGEST: usize = 6;
+/// The maximum of bytes that a byte takes in a string: as an escape.
+const MAX_WRITTEN: usize = 6;
 
 /// How each byte is written in a string, and how many bytes that takes.
-static WRITTEN: [([u8; LONGEST], u8); 256] = written();
+static WRITTEN: [([u8; MAX_WRITTEN], u8); 256] = written();
 
-const fn written() -> [([u8; LONGEST], u8); 256] {
+const fn written() -> [([u8; MAX_WRITTEN], u8); 256] {
     const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
-    let mut table = [([0; LONGEST], 0); 256];
+    let mut table = [([0; MAX_WRITTEN], 0); 256];
     let mut byte = 0;
     while byte < 256 {
         let value = byte as u8;
@@ -55,13 +54,13 @@ const fn written() -> [([u8; LONGEST], u8); 256] {
 /// Appends a string that stands for 20 bytes, with its quotes.
 #[inline]
 pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8; 20]) {
-    // On the stack first, so that the room of `out` is looked at once.
-    let mut buffer = [0; 20 * LONGEST + 2];
+    // On the stack first, so that the capacity of `out` is checked once.
+    let mut buffer = [0; 20 * MAX_WRITTEN + 2];
     buffer[0] = b'"';
     let mut length = 1;
     for &byte in bytes {
         let (written, count) = &WRITTEN[usize::from(byte)];
-        buffer[length..length + LONGEST].copy_from_slice(written);
+        buffer[length..length + MAX_WRITTEN].copy_from_slice(written);
         length += usize::from(*count);
     }
     buffer[length] = b'"';

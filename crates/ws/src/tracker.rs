@@ -10,7 +10,7 @@ use aquatic_service::clock::Now;
 use aquatic_swarm::{self as swarm, HashKey, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, Limits, Refused, RelayedAnswer, Request,
+    Action, Announce, AnnounceReply, Answer, Failure, MaxItems, Refused, RelayedAnswer, Request,
     RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
@@ -144,11 +144,11 @@ impl Tracker {
         if !self.leaving.is_empty() {
             self.forget_left(LEFT_PER_MESSAGE);
         }
-        let limits = Limits {
+        let max = MaxItems {
             offers: self.state.rules.max_offers,
             scrape_torrents: self.state.rules.max_scrape_torrents,
         };
-        match Request::parse(message, limits) {
+        match Request::parse(message, max) {
             Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
             Ok(Request::Answer(answer)) => self.answer(now, session, pending, &answer, out),
             Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),

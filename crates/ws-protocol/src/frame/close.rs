@@ -7,7 +7,7 @@ use super::FrameFault;
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// What the connection was for is done.
+    /// The connection has served its purpose.
     pub const NORMAL: Self = Self(1000);
     /// The server stops, or the user has left the page.
     pub const GOING_AWAY: Self = Self(1001);
@@ -15,17 +15,16 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// Text that is no UTF-8.
     pub const INVALID_TEXT: Self = Self(1007);
-    /// What came is against the rules of the tracker, such as a client that
-    /// does not read.
+    /// The client violates the rules of the tracker, for instance by not reading.
     pub const POLICY: Self = Self(1008);
     /// A message that is longer than what is accepted.
     pub const TOO_LONG: Self = Self(1009);
-    /// The server starts anew.
+    /// The server restarts.
     pub const RESTART: Self = Self(1012);
 
     /// The code with this number; `None` if it must not be sent.
     ///
-    /// 1004 to 1006, and 1015, stand for what no frame says. Those up to 1014
+    /// 1004 to 1006, and 1015, are never sent (7.4.1). Those up to 1014
     /// are registered; those from 3000 on are for libraries and applications.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
@@ -45,7 +44,7 @@ impl CloseCode {
 /// What the payload of a close frame says.
 pub(super) fn code_in(payload: &[u8]) -> Result<Option<CloseCode>, FrameFault> {
     let [high, low, reason @ ..] = payload else {
-        // Half a code says nothing.
+        // One byte is no code.
         return if payload.is_empty() {
             Ok(None)
         } else {

@@ -2,7 +2,7 @@
 
 use super::CloseCode;
 
-/// Why a connection cannot go on. The texts are meant for the other side.
+/// Why a connection is closed. The texts are meant for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
     /// A bit that only an extension would set.
@@ -44,7 +44,7 @@ pub enum FrameFault {
 }
 
 impl FrameFault {
-    /// What the other side is told.
+    /// The code for the close frame.
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {

@@ -46,13 +46,13 @@ pub(crate) fn write_control(out: &mut Vec<u8>, kind: Kind, mask: Option<[u8; 4]>
     write_frame(out, kind, mask, |out| out.extend_from_slice(payload));
 }
 
-/// Bytes of most headers, without the mask: messages are longer than 125 bytes
-/// and shorter than 64 KiB.
-const USUAL: usize = 4;
+/// Bytes of a header without mask whose length takes two bytes, as most do: payloads of
+/// 126 bytes to 64 KiB.
+const USUAL_HEADER: usize = 4;
 
-/// Bytes that longer and shorter ones have more or less.
-const MORE: usize = 6;
-const LESS: usize = 2;
+/// By how many bytes those of longer and of shorter payloads differ from it.
+const LONGER: usize = 6;
+const SHORTER: usize = 2;
 
 /// Appends a frame whose payload is what `write` appends.
 #[inline]
@@ -63,8 +63,8 @@ pub(crate) fn write_frame(
     write: impl FnOnce(&mut Vec<u8>),
 ) {
     let at = out.len();
-    // Their values come when the length is known.
-    out.extend_from_slice(&[0; USUAL]);
+    // They are filled in when the length is known.
+    out.extend_from_slice(&[0; USUAL_HEADER]);
     if let Some(mask) = mask {
         out.extend_from_slice(&mask);
     }
@@ -82,15 +82,15 @@ pub(crate) fn write_frame(
         && length < TWO_BYTES
     {
         out[at + 1] = masked | length;
-        out.copy_within(at + USUAL.., at + USUAL - LESS);
-        out.truncate(out.len() - LESS);
+        out.copy_within(at + USUAL_HEADER.., at + USUAL_HEADER - SHORTER);
+        out.truncate(out.len() - SHORTER);
     } else if let Ok(length) = u16::try_from(length) {
         out[at + 1] = masked | TWO_BYTES;
-        out[at + 2..at + USUAL].copy_from_slice(&length.to_be_bytes());
+        out[at + 2..at + USUAL_HEADER].copy_from_slice(&length.to_be_bytes());
     } else {
         out[at + 1] = masked | EIGHT_BYTES;
-        out.splice(at + USUAL..at + USUAL, [0; MORE]);
+        out.splice(at + USUAL_HEADER..at + USUAL_HEADER, [0; LONGER]);
         let length = (length as u64).to_be_bytes();
-        out[at + 2..at + USUAL + MORE].copy_from_slice(&length);
+        out[at + 2..at + USUAL_HEADER + LONGER].copy_from_slice(&length);
     }
 }

@@ -4,15 +4,15 @@ use std::fmt;
 
 use super::{Action, Sent};
 
-/// Why a message is not served, and what is known of it for the reply. Shown as
-/// what the client is to be told.
+/// Why a message is rejected, and what is known of it for the reply. Displays the text
+/// for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFault {
     /// What is wrong.
     pub kind: RequestFaultKind,
-    /// What was asked for, if that can be said.
+    /// What was asked for, if that is known.
     pub action: Option<Action>,
-    /// What the refusal is to say again.
+    /// What the reply is to repeat.
     pub sent: Sent,
 }
 

@@ -10,9 +10,9 @@ use super::meaning::{
     ActionName, Bytes, EventName, HashOrList, Hashes, Number, Offers, WrongOffer, description,
 };
 use super::name::Name;
-use super::{Action, Limits, Offer, SessionDescription};
+use super::{Action, MaxItems, Offer, SessionDescription};
 
-/// What a message says, of whatever kind it is.
+/// The values of a message of any kind.
 pub(super) struct Fields<'a> {
     pub(super) action: Loose<Action>,
     pub(super) info_hash: Loose<Hashes>,
@@ -33,16 +33,16 @@ impl<'a> Fields<'a> {
     ///
     /// The message is no object of JSON.
     #[inline]
-    pub(super) fn parse(message: &'a str, limits: Limits) -> Result<Self, serde_json::Error> {
+    pub(super) fn parse(message: &'a str, max: MaxItems) -> Result<Self, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(message);
-        let fields = deserializer.deserialize_map(FieldsVisitor { limits })?;
+        let fields = deserializer.deserialize_map(FieldsVisitor { max })?;
         deserializer.end()?;
         Ok(fields)
     }
 }
 
 struct FieldsVisitor {
-    limits: Limits,
+    max: MaxItems,
 }
 
 impl<'de> Visitor<'de> for FieldsVisitor {
@@ -54,10 +54,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let Limits {
+        let MaxItems {
             offers,
             scrape_torrents,
-        } = self.limits;
+        } = self.max;
         let mut fields = Fields {
             action: Loose::Absent,
             info_hash: Loose::Absent,

@@ -1,4 +1,4 @@
-//! What a refused request said, for the refusal to say again.
+//! The part of a rejected request that the reply repeats.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use serde_json::value::RawValue;
 use super::name::Name;
 use crate::text::write_string;
 
-/// The most bytes of JSON that are said again as they were sent.
-const LONGEST_SENT: usize = 256;
+/// The maximum of bytes of JSON that are repeated as they were sent.
+const MAX_REPEATED_BYTES: usize = 256;
 
-/// The most characters that are said again of a string that is longer.
-const LONGEST_CUT: usize = 64;
+/// The maximum of characters that are repeated of a string that is longer.
+const MAX_REPEATED_CHARACTERS: usize = 64;
 
 /// Action and info hash of a message as they were sent, whatever they are, in
 /// JSON: a client finds the request by them, and that of npm ends its process
-/// when an announce is refused without a string for the info hash.
+/// when an announce is rejected without a string for the info hash.
 ///
 /// Short values are exactly those that were sent, strings that are too long
 /// are cut, and nothing is longer than a few hundred bytes.
@@ -27,7 +27,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Looks a message over. What stands before a fault of JSON is found, too.
+    /// Searches a message. What comes before a fault of JSON is found, too.
     #[cold]
     #[must_use]
     pub fn of(message: &str) -> Self {
@@ -68,11 +68,11 @@ fn bounded(value: &RawValue) -> Option<String> {
     if json == "null" {
         return None;
     }
-    if json.len() <= LONGEST_SENT {
+    if json.len() <= MAX_REPEATED_BYTES {
         return Some(json.to_owned());
     }
     let text: String = serde_json::from_str(json).ok()?;
-    let start: String = text.chars().take(LONGEST_CUT).collect();
+    let start: String = text.chars().take(MAX_REPEATED_CHARACTERS).collect();
     let mut cut = Vec::new();
     write_string(&mut cut, &start);
     String::from_utf8(cut).ok()
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         let long = "é".repeat(30_000);
-        let cut = format!("\"{}\"", "é".repeat(LONGEST_CUT));
+        let cut = format!("\"{}\"", "é".repeat(MAX_REPEATED_CHARACTERS));
         is(
             &format!(r#"{{"info_hash":"{long}","action":"{long}"}}"#),
             &cut,
@@ -202,7 +202,7 @@ mod tests {
         #[test]
         fn any_message_has_a_bounded_action_and_hash(message in ".*") {
             let sent = Sent::of(&message);
-            prop_assert!(sent.action().len() <= LONGEST_SENT.max(6 * LONGEST_CUT + 2));
+            prop_assert!(sent.action().len() <= MAX_REPEATED_BYTES.max(6 * MAX_REPEATED_CHARACTERS + 2));
             prop_assert!(sent.info_hash().is_some());
         }
     }

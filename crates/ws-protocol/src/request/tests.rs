@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::client::write_request;
 
-const LIMITS: Limits = Limits {
+const MAX: MaxItems = MaxItems {
     offers: 3,
     scrape_torrents: 3,
 };
@@ -16,7 +16,7 @@ const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 const PEER: &str = "-WW0208-bbbbbbbbbbbb";
 
 fn parse(message: &str) -> Result<Request<'_>, RequestFault> {
-    Request::parse(message, LIMITS)
+    Request::parse(message, MAX)
 }
 
 fn announce(message: &str) -> Announce<'_> {
@@ -130,7 +130,7 @@ fn offers_beyond_the_limit_are_read_over() {
     offers[4] = "{\"nonsense\":[]}".to_owned();
     let message = with(&format!(r#","offers":[{}]"#, offers.join(" , ")));
     let announce = announce(&message);
-    assert_eq!(announce.offers.len(), LIMITS.offers);
+    assert_eq!(announce.offers.len(), MAX.offers);
     for (index, offer) in announce.offers.iter().enumerate() {
         assert_eq!(offer.id.0, [b'a' + index as u8; 20]);
         assert!(offer.description.json().contains(&format!(r"\r\n{index}")));
@@ -307,7 +307,7 @@ fn request() -> impl Strategy<Value = Request<'static>> {
         event(),
         left,
         wanted,
-        vec(offer, 0..=LIMITS.offers),
+        vec(offer, 0..=MAX.offers),
     )
         .prop_map(
             |(info_hash, peer_id, event, left, wanted, offers)| Announce {
@@ -326,7 +326,7 @@ fn request() -> impl Strategy<Value = Request<'static>> {
         offer_id: OfferId(d),
         description: DESCRIPTION,
     });
-    let info_hashes = vec(bytes().prop_map(InfoHash), 0..=LIMITS.scrape_torrents);
+    let info_hashes = vec(bytes().prop_map(InfoHash), 0..=MAX.scrape_torrents);
     prop_oneof![
         announce.prop_map(Request::Announce),
         answer.prop_map(Request::Answer),

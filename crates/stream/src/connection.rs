@@ -346,7 +346,12 @@ impl<C> Connection<C> {
 
     /// The wheel has returned the connection, which was put at `tick`. Returns whether its
     /// deadline has passed; if not, it is put back.
-    pub(crate) fn check_deadline(&mut self, tick: Tick, wheel: &mut Wheel, id: ConnectionId) -> bool {
+    pub(crate) fn check_deadline(
+        &mut self,
+        tick: Tick,
+        wheel: &mut Wheel,
+        id: ConnectionId,
+    ) -> bool {
         if tick != self.scheduled {
             // It was put at an earlier tick since, and was checked then.
             return false;

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
-use crate::connection::{Connection, Stage, Timeouts};
-use crate::counters::{Counters, CloseReason, Refusal};
-use crate::deadlines::Wheel;
 use crate::certificate_rotation::{CertificateRotation, OutdatedCertificates};
+use crate::connection::{Connection, Stage, Timeouts};
+use crate::counters::{CloseReason, Counters, Refusal};
+use crate::deadlines::Wheel;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::{Session, Wire};

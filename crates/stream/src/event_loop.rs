@@ -14,7 +14,7 @@ use crate::admission::Admission;
 use crate::counters::{self, Counters};
 use crate::descriptors::{self, Demand};
 use crate::engine::{Engine, Shared};
-use crate::{WorkerWaker, EventLoop, Protocol, CertificateRotation, Settings};
+use crate::{CertificateRotation, EventLoop, Protocol, Settings, WorkerWaker};
 
 mod accepting;
 mod choice;

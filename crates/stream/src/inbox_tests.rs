@@ -5,7 +5,7 @@ use std::mem;
 use std::task;
 
 use crate::churn::Random;
-use crate::{WorkerWaker, Inbox, InboxFull, Batch};
+use crate::{Batch, Inbox, InboxFull, WorkerWaker};
 
 #[test]
 fn it_is_bounded_and_wakes_once() {

@@ -26,6 +26,7 @@ mod address_header;
 mod address_ranges;
 mod admission;
 mod backlog;
+mod certificate_rotation;
 #[cfg(test)]
 mod churn;
 pub mod config;
@@ -42,7 +43,6 @@ mod inbox_tests;
 mod outputs;
 mod protocol;
 pub mod proxy_header;
-mod certificate_rotation;
 mod reverse_proxy;
 mod settings;
 pub mod simulation;
@@ -52,14 +52,14 @@ mod tls_config;
 
 pub use address_header::{AddressHeader, AddressHeaderFault};
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
+pub use certificate_rotation::CertificateRotation;
 pub use connection_map::ConnectionMap;
 pub use event_loop::{Plan, Running, check_event_loop, start};
-pub use inbox::{WorkerWaker, Inbox, InboxFull, Batch};
+pub use inbox::{Batch, Inbox, InboxFull, WorkerWaker};
 pub use outputs::{Outputs, Unreachable};
 pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,
 };
-pub use certificate_rotation::CertificateRotation;
 pub use reverse_proxy::ReverseProxy;
 pub use settings::{EventLoop, Limits, Settings};
 pub use tls_config::tls_config;

@@ -154,8 +154,7 @@ impl Spares {
     /// Keeps a buffer, if there are not too many.
     fn take(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        let has_room =
-            self.buffers.len() < MAX_SPARES && self.bytes + capacity <= MAX_SPARE_BYTES;
+        let has_room = self.buffers.len() < MAX_SPARES && self.bytes + capacity <= MAX_SPARE_BYTES;
         if capacity > 0 && has_room {
             buffer.clear();
             self.bytes += capacity;

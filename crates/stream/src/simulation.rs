@@ -8,10 +8,10 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
-use crate::counters::{Counters, CloseReason};
+use crate::counters::{CloseReason, Counters};
 use crate::engine::{Engine, Shared};
 pub use crate::engine::{LoopAction, Transport};
-use crate::{WorkerWaker, ConnectionId, Protocol, CertificateRotation, Settings};
+use crate::{CertificateRotation, ConnectionId, Protocol, Settings, WorkerWaker};
 
 /// How the connections are treated.
 pub struct Setup {
@@ -91,7 +91,11 @@ impl<P: Protocol> Simulation<P> {
     }
 
     /// Sends what was collected for a connection.
-    pub fn send_collected(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
+    pub fn send_collected(
+        &mut self,
+        id: ConnectionId,
+        transport: &mut impl Transport,
+    ) -> LoopAction {
         self.engine.send_collected(id, transport)
     }
 

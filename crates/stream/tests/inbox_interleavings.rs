@@ -4,7 +4,7 @@
 use std::sync::Arc as Shared;
 use std::task::{Wake, Waker};
 
-use inbox::{WorkerWaker, Inbox, Batch};
+use inbox::{Batch, Inbox, WorkerWaker};
 use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// As in the library, but seen by loom.

@@ -14,8 +14,8 @@ use aquatic_service::reload::Reload as _;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next, Peer, Progress,
-    Protocol, CertificateRotation, Settings, tls_config,
+    AddressRanges, CertificateRotation, ConnectionId, EventLoop, Exchange, Interruption, Limits,
+    Next, Peer, Progress, Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{
     AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1,

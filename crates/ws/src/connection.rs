@@ -20,7 +20,7 @@ use crate::relay::Relay;
 use crate::settings::Messages;
 use crate::tracker::{Address, Outcome, RequestKind, Session, Tracker, Unserved};
 
-/// What a worker speaks.
+/// WebTorrent over the connections of one worker.
 pub struct Ws {
     tracker: Tracker,
     relay: Relay,
@@ -31,24 +31,24 @@ pub struct Ws {
     number: usize,
 }
 
-/// What is remembered of a connection.
+/// The state of a connection.
 pub enum Connection {
     /// Its first request has not come.
     New,
-    /// It carries frames.
-    Open(Conversation),
+    /// It was upgraded to WebSocket.
+    Open(WebSocket),
 }
 
-/// A connection that carries frames.
-pub struct Conversation {
+/// The state of a connection that was upgraded to WebSocket.
+pub struct WebSocket {
     reader: MessageReader,
     session: Session,
-    /// Whether nothing has come since it was pinged.
+    /// Whether nothing has arrived since it was pinged.
     was_pinged: bool,
 }
 
-/// Peers of connections that have ended that are forgotten in one turn: about a
-/// millisecond. Others have their turns in between.
+/// Peers of closed connections that are forgotten in one turn of the worker's loop: about
+/// a millisecond.
 const LEFT_PER_TURN: usize = 1024;
 
 /// What people see.
@@ -188,7 +188,7 @@ impl Ws {
         write_upgrade(exchange.output, accept);
         self.counters[self.number].count_upgrade();
         let address = Address::new(self.number, exchange.id);
-        *connection = Connection::Open(Conversation {
+        *connection = Connection::Open(WebSocket {
             reader: MessageReader::new(),
             session: Session::new(client, address),
             was_pinged: false,
@@ -206,18 +206,18 @@ impl Ws {
             .any(|it| it.as_bytes().eq_ignore_ascii_case(origin))
     }
 
-    /// Looks at a frame.
+    /// Processes a frame.
     #[inline]
-    fn converse(
+    fn process_frame(
         &mut self,
-        conversation: &mut Conversation,
+        websocket: &mut WebSocket,
         exchange: &mut Exchange<'_>,
     ) -> Progress {
-        let Conversation {
+        let WebSocket {
             reader,
             session,
             was_pinged,
-        } = conversation;
+        } = websocket;
         *was_pinged = false;
         let limits = SizeLimits {
             frame: self.messages.longest_frame,
@@ -262,7 +262,7 @@ impl Ws {
         }
     }
 
-    /// Ends a connection whose frames are not what the protocol allows.
+    /// Closes a connection whose frames violate the protocol.
     #[cold]
     fn refuse(&self, fault: FrameFault, exchange: &mut Exchange<'_>) -> Progress {
         write_close(exchange.output, fault.close_code(), &fault.to_string());
@@ -345,7 +345,7 @@ impl Protocol for Ws {
     /// Fragments are consumed as they come.
     fn is_within_message(connection: &Connection) -> bool {
         match connection {
-            Connection::Open(conversation) => conversation.reader.is_within_message(),
+            Connection::Open(websocket) => websocket.reader.is_within_message(),
             Connection::New => false,
         }
     }
@@ -353,7 +353,7 @@ impl Protocol for Ws {
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         match connection {
-            Connection::Open(conversation) => self.converse(conversation, exchange),
+            Connection::Open(websocket) => self.process_frame(websocket, exchange),
             Connection::New => self.begin(connection, exchange),
         }
     }
@@ -364,8 +364,8 @@ impl Protocol for Ws {
         exchange: &mut Exchange<'_>,
         interruption: Interruption,
     ) -> Next {
-        let conversation = match connection {
-            Connection::Open(conversation) => conversation,
+        let websocket = match connection {
+            Connection::Open(websocket) => websocket,
             Connection::New => {
                 let fault = match interruption {
                     Interruption::SlowMessage => Some(HttpFault::TooSlow),
@@ -382,10 +382,10 @@ impl Protocol for Ws {
             Interruption::Idle => {
                 let now = self.clock.at(exchange.now).monotonic_seconds;
                 self.relay.forget_expired_offers(exchange.id, now);
-                if conversation.was_pinged {
+                if websocket.was_pinged {
                     (CloseCode::POLICY, "no sign of life")
                 } else {
-                    conversation.was_pinged = true;
+                    websocket.was_pinged = true;
                     write_ping(exchange.output, b"");
                     return Next::Continue;
                 }
@@ -414,9 +414,9 @@ impl Protocol for Ws {
     }
 
     fn closed(&mut self, connection: Connection, id: ConnectionId) {
-        if let Connection::Open(conversation) = connection {
+        if let Connection::Open(websocket) = connection {
             self.relay.pending.closed(id);
-            if self.tracker.closed(conversation.session) {
+            if self.tracker.closed(websocket.session) {
                 self.relay.wake();
             }
         }

@@ -11,7 +11,7 @@ use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
 use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
-use aquatic_stream::{Plan, CertificateRotation, Running, config};
+use aquatic_stream::{CertificateRotation, Plan, Running, config};
 use aquatic_swarm::{HashKey, Housekeeping};
 use aquatic_tracker::{self as tracker, Clients};
 

@@ -7,10 +7,10 @@
 //!   and what it means.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
-//! * [`tracker`]: what is answered and relayed; no socket in sight.
+//! * [`tracker`]: what is answered and relayed, without I/O.
 //! * `snapshot`: what survives a restart.
-//! * `counters`: what is told on the metrics page.
-//! * [`simulation`]: what workers speak, for tests without sockets.
+//! * `counters`: metrics.
+//! * [`simulation`]: the protocol of workers, for tests without sockets.
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aquatic_stream::{WorkerWaker, ConnectionId, Inbox, Batch, Outputs, Unreachable};
+use aquatic_stream::{Batch, ConnectionId, Inbox, Outputs, Unreachable, WorkerWaker};
 
 use crate::counters::{Counters, Fate};
 use crate::tracker::{Envelope, PendingOffers, Relays};
@@ -57,7 +57,8 @@ impl Relay {
             } else if let Some(inbox) = self.inboxes.get(worker)
                 && inbox.put(envelope, |out| relayed.write(out)).is_err()
             {
-                self.counters().count_relayed(envelope.offer.is_some(), Fate::FullInbox);
+                self.counters()
+                    .count_relayed(envelope.offer.is_some(), Fate::FullInbox);
             }
         }
     }
@@ -93,7 +94,8 @@ impl Relay {
             Err(Unreachable::Gone) => Fate::Gone,
             Err(Unreachable::Full) => Fate::FullOutput,
         };
-        self.counters().count_relayed(envelope.offer.is_some(), fate);
+        self.counters()
+            .count_relayed(envelope.offer.is_some(), fate);
     }
 
     /// Forgets offers to a connection that are too old.

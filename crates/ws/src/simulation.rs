@@ -1,5 +1,5 @@
-//! What workers speak, without workers: for tests and fuzzers that simulate
-//! connections, on one thread and with a time of their own.
+//! The protocol of workers, without workers: for tests and fuzzers that simulate
+//! connections, on one thread and in simulated time.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     ))
 }
 
-/// What the workers of a tracker speak, one for each waker. `seed` chooses which
+/// The protocols of a tracker's workers, one for each waker. `seed` chooses which
 /// peers get offers.
 pub fn workers(
     settings: &Settings,

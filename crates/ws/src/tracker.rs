@@ -1,5 +1,5 @@
-//! What is answered to a message and what is relayed to others: the protocol
-//! joined with the swarm, and no socket in sight.
+//! What is answered to a message, and what is relayed to other connections: the protocol
+//! joined with the swarm, without I/O.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,12 +59,12 @@ pub struct Rules {
     pub offer_lifetime_seconds: u32,
 }
 
-/// What came of a message.
+/// What a message leads to.
 #[derive(Debug)]
 pub struct Handled<'t, 'm> {
-    /// What became of it, to be counted.
+    /// What it was and whether it was served, to be counted.
     pub outcome: Outcome,
-    /// What is to be sent to other connections.
+    /// The messages for other connections.
     pub relays: Relays<'t, 'm>,
 }
 
@@ -76,17 +76,16 @@ pub struct Tracker {
     /// Who gets offers of the announce that is being answered; kept for its
     /// memory.
     receivers: Vec<Address>,
-    /// Connections that have ended, some of whose peers are still to be forgotten.
+    /// Connections that were closed, and whose peers are not all forgotten.
     leaving: VecDeque<Session>,
 }
 
-/// Torrents of a connection whose peers are forgotten as soon as it ends. If it
-/// has more, others have their turn in between.
+/// Peers of a connection that are forgotten as soon as it is closed. Others are forgotten
+/// some at a time, with other connections served in between.
 const LEFT_AT_ONCE: usize = 64;
 
-/// Peers of connections that have ended that are forgotten with each message. One
-/// message adds one at most, so however fast they come, what is to be forgotten
-/// grows less.
+/// Peers of closed connections that are forgotten with each message. One message adds one
+/// at most, so however fast they come, fewer and fewer are left to forget.
 const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
@@ -156,8 +155,8 @@ impl Tracker {
         }
     }
 
-    /// Forgets the peers of a connection that has ended, but for those that
-    /// another one owns by now. Returns whether some are left, for
+    /// Forgets the peers of a closed connection, but for those that another one owns by
+    /// now. Returns whether some are left, for
     /// [`forget_left`](Self::forget_left).
     pub fn closed(&mut self, mut session: Session) -> bool {
         for _ in 0..LEFT_AT_ONCE {
@@ -170,15 +169,15 @@ impl Tracker {
         true
     }
 
-    /// Forgets some more peers of connections that have ended. Returns whether
-    /// others are left.
-    pub fn forget_left(&mut self, most: usize) -> bool {
+    /// Forgets up to `max` more peers of closed connections. Returns whether some are
+    /// left.
+    pub fn forget_left(&mut self, max: usize) -> bool {
         let mut forgotten = 0;
         while let Some(mut session) = self.leaving.pop_front() {
             while let Some((info_hash, peer_id)) = session.take_torrent() {
                 self.forget(&session, &info_hash, &peer_id);
                 forgotten += 1;
-                if forgotten >= most {
+                if forgotten >= max {
                     self.leaving.push_front(session);
                     return true;
                 }
@@ -187,7 +186,7 @@ impl Tracker {
         false
     }
 
-    /// Forgets a peer of a connection that has ended.
+    /// Forgets a peer of a closed connection.
     fn forget(&self, session: &Session, info_hash: &InfoHash, peer_id: &PeerId) {
         let record = record(peer_id, session.address());
         let swarm = self.state.swarms.of(session.source());

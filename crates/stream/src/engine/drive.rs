@@ -112,7 +112,10 @@ impl<P: Protocol> Drive<'_, P> {
     /// # Errors
     ///
     /// Why the connection is to be closed at once.
-    pub(super) fn send_collected(mut self, transport: &mut impl Transport) -> Result<LoopAction, CloseReason> {
+    pub(super) fn send_collected(
+        mut self,
+        transport: &mut impl Transport,
+    ) -> Result<LoopAction, CloseReason> {
         self.send(transport)?;
         let action = match self.flush(transport)? {
             Flushed::All => LoopAction::Wait,
@@ -189,7 +192,9 @@ impl<P: Protocol> Drive<'_, P> {
             match transport.read(&mut self.worker.buffers.input) {
                 Ok(0) => return Ok(LoopAction::Close),
                 Ok(count) => self.worker.counters().received_bytes.add(count as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(LoopAction::Wait),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(LoopAction::Wait);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(_) => return Ok(LoopAction::Close),
             }

@@ -17,12 +17,12 @@ use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
-use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
 use super::DRAIN_INTERVAL;
+use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS, PAUSE};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, LoopAction, LATE_PER_TURN, Transport};
-use crate::{WorkerWaker, ConnectionId, ConnectionMap, Protocol};
+use crate::engine::{Engine, LATE_PER_TURN, LoopAction, Transport};
+use crate::{ConnectionId, ConnectionMap, Protocol, WorkerWaker};
 
 mod adopt;
 mod availability;

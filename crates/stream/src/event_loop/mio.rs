@@ -21,7 +21,7 @@ use super::DRAIN_INTERVAL;
 use super::accepting::{ACCEPTS_PER_TURN, Accepting, LAST_ACCEPTS};
 use crate::counters::Refusal;
 use crate::deadlines::TICK;
-use crate::engine::{Engine, LoopAction, LATE_PER_TURN, Transport};
+use crate::engine::{Engine, LATE_PER_TURN, LoopAction, Transport};
 use crate::{ConnectionId, ConnectionMap, Protocol};
 
 /// The token of the waker. Connections have those from 0 on.

@@ -7,7 +7,7 @@ use anyhow::bail;
 use aquatic_service::workers;
 
 use crate::engine::Engine;
-use crate::{WorkerWaker, Protocol};
+use crate::{Protocol, WorkerWaker};
 
 /// There is none.
 ///

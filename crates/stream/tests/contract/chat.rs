@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use aquatic_stream::{
-    WorkerWaker, ConnectionId, Exchange, Inbox, Batch, Next, Outputs, Peer, Progress, Protocol, Unreachable,
+    Batch, ConnectionId, Exchange, Inbox, Next, Outputs, Peer, Progress, Protocol, Unreachable,
+    WorkerWaker,
 };
 
 /// What an inbox may hold.

@@ -11,8 +11,8 @@ use aquatic_service::sockets::{self, Passed, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, WorkerWaker, EventLoop, Limits, Plan, Protocol, CertificateRotation, Running, Settings, start,
-    tls_config,
+    AddressRanges, CertificateRotation, EventLoop, Limits, Plan, Protocol, Running, Settings,
+    WorkerWaker, start, tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
@@ -111,10 +111,13 @@ impl Server {
                 tls: tls
                     .as_ref()
                     .map(|tls| tls_config(Arc::clone(&tls.handle)).unwrap()),
-                rotation: wishes.grace.zip(tls.as_ref()).map(|(grace, tls)| CertificateRotation {
-                    handle: Arc::clone(&tls.handle),
-                    grace,
-                }),
+                rotation: wishes
+                    .grace
+                    .zip(tls.as_ref())
+                    .map(|(grace, tls)| CertificateRotation {
+                        handle: Arc::clone(&tls.handle),
+                        grace,
+                    }),
                 sockets,
                 workers: workers.workers(),
             },

@@ -1,9 +1,9 @@
 //! How many peers each source address has, where that is limited.
 //!
 //! The swarm cannot count them, because its peers of WebTorrent have no address.
-//! Here a peer counts from its first announce over a connection until it stops
-//! there or the connection ends. One that comes again over another connection,
-//! before the tracker has noticed the end of the first, counts once.
+//! Here a peer counts from its first announce over a connection until it stops there or
+//! the connection is closed. One that announces over another connection before the first
+//! one is closed counts once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

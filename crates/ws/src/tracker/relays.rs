@@ -49,7 +49,7 @@ pub struct PendingOffer {
 /// A keyed hash of an offer's torrent, sender and id: nobody can find two that
 /// are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OfferName(u64);
+pub struct OfferName(pub(super) u64);
 
 /// The secret by which offers get their names.
 #[derive(Debug, Default)]

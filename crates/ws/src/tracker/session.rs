@@ -1,4 +1,4 @@
-//! What is remembered of a connection.
+//! The state that the tracker has of a connection.
 
 use std::net::IpAddr;
 
@@ -66,7 +66,7 @@ impl Session {
         }
     }
 
-    /// Takes one torrent out, whichever.
+    /// Takes out any torrent.
     pub(super) fn take_torrent(&mut self) -> Option<(InfoHash, PeerId)> {
         self.torrents.pop()
     }

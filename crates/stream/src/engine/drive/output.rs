@@ -58,7 +58,10 @@ impl<P: Protocol> Drive<'_, P> {
 
     /// Sends what was written, or collects it until the end of the turn if the protocol
     /// wants that.
-    pub(super) fn send_or_collect(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
+    pub(super) fn send_or_collect(
+        &mut self,
+        transport: &mut impl Transport,
+    ) -> Result<(), CloseReason> {
         let worker = &mut *self.worker;
         if P::COLLECTS_OUTPUT
             && matches!(self.connection.stage, Stage::Open(_))

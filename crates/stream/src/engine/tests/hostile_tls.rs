@@ -236,7 +236,10 @@ fn keys_are_changed_at_any_place() {
         assert_eq!(client.answer(), "one\n");
         let (first, second) = KEY_UPDATE.split_at(split);
         assert_eq!(client.send(ContentType::Handshake, first), LoopAction::Wait);
-        assert_eq!(client.send(ContentType::Handshake, second), LoopAction::Wait);
+        assert_eq!(
+            client.send(ContentType::Handshake, second),
+            LoopAction::Wait
+        );
         let counters = client.engine.worker.counters();
         assert_eq!(counters.closed_for(CloseReason::Tls), 0);
         client.outlive();
@@ -255,7 +258,10 @@ fn records_without_content_keep_nothing_for_ever() {
                 let Some(connection) = client.engine.connections.get_mut(client.id) else {
                     break;
                 };
-                assert!(connection.kept_bytes() < 2 * MAX_HANDSHAKE_BYTES, "{kind:?}");
+                assert!(
+                    connection.kept_bytes() < 2 * MAX_HANDSHAKE_BYTES,
+                    "{kind:?}"
+                );
                 client.pieces.left.clear();
             }
             client.outlive();
@@ -276,7 +282,10 @@ fn versions_are_what_they_are_called() {
             LoopAction::Wait
         );
         assert_eq!(client.answer(), "a\nb\n");
-        assert_eq!(client.send(ContentType::Alert, b"\x01\0"), LoopAction::Close);
+        assert_eq!(
+            client.send(ContentType::Alert, b"\x01\0"),
+            LoopAction::Close
+        );
         assert_eq!(client.engine.len(), 0);
     }
 }

@@ -15,10 +15,10 @@ use aquatic_load_test::ws::{
 };
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
-    Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, MaxItems, MessageReader,
-    Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource, ScrapeReply,
-    Sender as Side, SizeLimits, Status, write_close, write_page, write_ping, write_text,
-    write_upgrade,
+    Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, MaxItems,
+    MessageReader, Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource,
+    ScrapeReply, Sender as Side, SizeLimits, Status, write_close, write_page, write_ping,
+    write_text, write_upgrade,
 };
 use rustls::ServerConfig;
 

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use cargo_metadata::DependencyKind;
 
-use crate::check::cargo_command;
-use crate::root;
+use crate::{metadata, root};
 
 /// Which crates of ours each crate may use, and no other. A protocol never sees
 /// the swarm, and nothing pure sees the process edge.
@@ -108,45 +107,27 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// What tests may use besides.
 const TEST_HARNESS: &str = "aquatic_test_harness";
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    /// Absent, `dev` or `build`.
-    kind: Option<String>,
-    /// Where it is, if it is one of ours.
-    path: Option<String>,
-}
-
 /// Checks what the crates of the workspace use against [`ALLOWED`].
 ///
 /// # Errors
 ///
 /// A crate uses what it may not, or stands in no line of the table.
 pub(crate) fn check_direction() -> anyhow::Result<()> {
-    let output = cargo_command()
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .output()
-        .context("cannot run cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+    let packages = metadata("Cargo.toml")?.packages;
+    let present: BTreeSet<&str> = packages.iter().map(|it| it.name.as_str()).collect();
+    let in_table: BTreeSet<&str> = ALLOWED.iter().map(|(name, _)| *name).collect();
+    let mut messages: Vec<String> = present
+        .symmetric_difference(&in_table)
+        .map(|name| {
+            format!("{name} is not both in the workspace and in the table of {}", file!())
+        })
+        .collect();
+    for package in &packages {
+        let ours = package.dependencies.iter().filter(|it| it.path.is_some());
+        let forbidden = ours.filter(|it| !may_use(&package.name, &it.name, it.kind));
+        messages.extend(forbidden.map(|it| format!("{} must not use {}", package.name, it.name)));
     }
-    let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("cannot read cargo metadata")?;
-    fail_with(violations(&metadata.packages))
+    fail_with(messages)
 }
 
 /// Checks that a comment above each foreign dependency says what it is for.
@@ -172,33 +153,11 @@ fn fail_with(messages: Vec<String>) -> anyhow::Result<()> {
     bail!("{}", messages.join("\n"))
 }
 
-fn violations(packages: &[Package]) -> Vec<String> {
-    let mut messages = Vec::new();
-    for package in packages {
-        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
-            messages.push(format!(
-                "{} is not in the table of crates/xtask/src/dependencies.rs",
-                package.name
-            ));
-            continue;
-        };
-        let ours = package.dependencies.iter().filter(|it| it.path.is_some());
-        for dependency in ours {
-            let name = dependency.name.as_str();
-            let is_harness_of_tests =
-                name == TEST_HARNESS && dependency.kind.as_deref() == Some("dev");
-            if !(allowed.contains(&name) || is_harness_of_tests) {
-                messages.push(format!("{} must not use {name}", package.name));
-            }
-        }
-    }
-    let present: BTreeSet<&str> = packages.iter().map(|it| it.name.as_str()).collect();
-    for (name, _) in ALLOWED {
-        if !present.contains(name) {
-            messages.push(format!("{name} is in the table, but not in the workspace"));
-        }
-    }
-    messages
+/// Whether the table allows one of our crates to use another one.
+fn may_use(user: &str, used: &str, kind: DependencyKind) -> bool {
+    let mut allowed = ALLOWED.iter().filter(|(name, _)| *name == user);
+    allowed.any(|(_, allowed)| allowed.contains(&used))
+        || (used == TEST_HARNESS && kind == DependencyKind::Development)
 }
 
 /// The foreign dependencies in the manifest of a workspace that have no comment
@@ -236,29 +195,13 @@ mod tests {
 
     #[test]
     fn other_directions_are_refused() {
-        let package = |name: &str, dependency: &str, kind: Option<&str>| Package {
-            name: name.to_owned(),
-            dependencies: vec![Dependency {
-                name: dependency.to_owned(),
-                kind: kind.map(str::to_owned),
-                path: Some("crates/somewhere".to_owned()),
-            }],
-        };
-        let first = |package| violations(&[package]).remove(0);
-
-        assert_eq!(
-            first(package("aquatic_udp_protocol", "aquatic_swarm", None)),
-            "aquatic_udp_protocol must not use aquatic_swarm"
-        );
-        assert_eq!(
-            first(package("aquatic_udp", TEST_HARNESS, None)),
-            "aquatic_udp must not use aquatic_test_harness"
-        );
-        assert!(first(package("aquatic_new", "aquatic_swarm", None)).contains("not in the table"));
-
-        let harness = package("aquatic_udp", TEST_HARNESS, Some("dev"));
-        let about_udp = |message: &String| message.starts_with("aquatic_udp ");
-        assert!(!violations(&[harness]).iter().any(about_udp));
+        use DependencyKind::{Development, Normal};
+        assert!(may_use("aquatic_udp", "aquatic_swarm", Normal));
+        assert!(!may_use("aquatic_udp_protocol", "aquatic_swarm", Normal));
+        assert!(!may_use("aquatic_udp_protocol", "aquatic_swarm", Development));
+        assert!(may_use("aquatic_udp", TEST_HARNESS, Development));
+        assert!(!may_use("aquatic_udp", TEST_HARNESS, Normal));
+        assert!(!may_use("aquatic_new", "aquatic_swarm", Normal));
     }
 
     #[test]

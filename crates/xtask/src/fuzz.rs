@@ -15,10 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use serde::Deserialize;
+use cargo_metadata::Target;
 
 use crate::check::{cargo_command, succeed};
-use crate::root;
+use crate::{metadata, root};
 
 mod report;
 
@@ -103,24 +103,17 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// What is read of the package's manifest.
-#[derive(Deserialize)]
-struct Manifest {
-    bin: Vec<Bin>,
-}
-
-#[derive(Deserialize)]
-struct Bin {
-    name: String,
-}
-
 /// The names of all targets, in order. Each file in `fuzz_targets` is one, and is
 /// named in the manifest: one that is forgotten there would never run.
 fn targets() -> anyhow::Result<Vec<String>> {
     let package = root().join(PACKAGE);
-    let text = fs::read_to_string(package.join("Cargo.toml")).context(PACKAGE)?;
-    let manifest: Manifest = toml::from_str(&text).context(PACKAGE)?;
-    let named: BTreeSet<String> = manifest.bin.into_iter().map(|bin| bin.name).collect();
+    let packages = metadata(&format!("{PACKAGE}/Cargo.toml"))?.packages;
+    let named: BTreeSet<String> = packages
+        .into_iter()
+        .flat_map(|package| package.targets)
+        .filter(Target::is_bin)
+        .map(|target| target.name)
+        .collect();
     let files = fs::read_dir(package.join("fuzz_targets"))
         .context("fuzz_targets")?
         .map(|entry| Ok(entry?.path()))

@@ -21,6 +21,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
+use cargo_metadata::{Metadata, MetadataCommand};
 use clap::{Parser, Subcommand};
 
 /// Tasks of this repository.
@@ -83,6 +85,19 @@ fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Result<()> {
     let mut command = check::cargo_command();
     command.args(["run", "--quiet", "--package", package, "--"]);
     check::succeed(command.args(arguments))
+}
+
+/// What cargo says of the packages of a workspace, whose manifest is this one.
+///
+/// # Errors
+///
+/// Cargo cannot read it.
+fn metadata(manifest: &str) -> anyhow::Result<Metadata> {
+    MetadataCommand::new()
+        .manifest_path(root().join(manifest))
+        .no_deps()
+        .exec()
+        .with_context(|| manifest.to_owned())
 }
 
 /// The root of the repository.

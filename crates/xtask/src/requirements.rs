@@ -295,11 +295,7 @@ fn install_from_debian(names: &[&str]) -> anyhow::Result<()> {
 
 /// `apt-get` as root, which asks nothing.
 fn apt_get() -> anyhow::Result<Command> {
-    let user = Command::new("id")
-        .arg("-u")
-        .output()
-        .context("cannot run id")?;
-    let mut command = if user.stdout.trim_ascii() == b"0" {
+    let mut command = if is_root()? {
         Command::new("env")
     } else if has_program("sudo") {
         let mut command = Command::new("sudo");
@@ -310,6 +306,16 @@ fn apt_get() -> anyhow::Result<Command> {
     };
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     Ok(command)
+}
+
+/// Whether this runs as root.
+///
+/// # Errors
+///
+/// There is no `id`.
+pub(crate) fn is_root() -> anyhow::Result<bool> {
+    let user = Command::new("id").arg("-u").output();
+    Ok(user.context("cannot run id")?.stdout.trim_ascii() == b"0")
 }
 
 /// Whether there is such a program: at its path, or in PATH, or where those of

@@ -132,7 +132,7 @@ impl Place {
     /// Builds all packages; returns the file that lists them.
     fn build(&self, arguments: &Arguments) -> anyhow::Result<PathBuf> {
         let vendor = source::vendor()?;
-        let tree = tree_in(&self.parent)?;
+        let tree = tree_in(&self.parent);
         for stale in self.results()? {
             fs::remove_file(stale)?;
         }

@@ -67,8 +67,8 @@ fn cargo_target() -> PathBuf {
 }
 
 /// The copy of the working tree in the directory of a build.
-fn tree_in(build: &Path) -> anyhow::Result<PathBuf> {
-    Ok(build.join(format!("aquatic-{}", version()?)))
+fn tree_in(build: &Path) -> PathBuf {
+    build.join(format!("aquatic-{VERSION}"))
 }
 
 /// Makes sure that programs are there; each comes with its package of Debian.
@@ -84,13 +84,8 @@ fn demand(programs: &[(&str, &str)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The version in the root `Cargo.toml`.
-fn version() -> anyhow::Result<String> {
-    let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
-    let manifest: toml::Table = manifest.parse().context("Cargo.toml")?;
-    let version = manifest["workspace"]["package"]["version"].as_str();
-    Ok(version.context("version is no text")?.to_owned())
-}
+/// The version of everything, in the root `Cargo.toml`.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `PATH` with the toolchain that runs this first: a build runs with a home
 /// directory of its own, in which rustup would look for toolchains in vain.
@@ -145,15 +140,14 @@ mod tests {
 
     #[test]
     fn packages_have_the_version_of_the_workspace() {
-        let version = version().unwrap();
         let changelog = fs::read_to_string(root().join("packaging/deb/changelog")).unwrap();
         let first = changelog.lines().next().unwrap();
         assert!(
-            first.starts_with(&format!("aquatic ({version})")),
+            first.starts_with(&format!("aquatic ({VERSION})")),
             "{first}"
         );
         let spec = fs::read_to_string(root().join("packaging/rpm/aquatic.spec")).unwrap();
-        let line = format!("Version:        {version}");
+        let line = format!("Version:        {VERSION}");
         assert!(spec.lines().any(|other| other == line), "{line}");
     }
 

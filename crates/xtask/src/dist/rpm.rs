@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::{
     build_directory, cargo_target, demand, directory, lock, output, source, toolchain_path,
-    tree_in, version, with_extension,
+    VERSION, tree_in, with_extension,
 };
 use crate::check::succeed;
 use crate::root;
@@ -80,11 +80,11 @@ pub(crate) fn ensure(arguments: &Arguments) -> anyhow::Result<PathBuf> {
 /// Builds into `top/packages`.
 fn build(arguments: &Arguments, top: &Path) -> anyhow::Result<()> {
     let vendor = source::vendor()?;
-    let tree = tree_in(&build_directory())?;
+    let tree = tree_in(&build_directory());
     source::copy(&tree)?;
     let spec = tree.join("packaging/rpm/aquatic.spec");
     let text = fs::read_to_string(&spec).context("packaging/rpm/aquatic.spec")?;
-    let text = add_suffix(&text, &version()?, &arguments.release_suffix);
+    let text = add_suffix(&text, VERSION, &arguments.release_suffix);
     fs::write(&spec, text)?;
 
     let mut command = Command::new("rpmbuild");

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use super::{Totals, cargo_command, run_counted};
 use crate::check::succeed;
 use crate::dist::{deb, rpm};
-use crate::root;
+use crate::{requirements, root};
 
 /// Releases of Debian: the oldest and the newest systemd that is supported.
 const RELEASES: [&str; 2] = ["bookworm", "trixie"];
@@ -22,7 +22,7 @@ const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps
 /// Builds what is needed, unless it is there, and runs the tests with these
 /// arguments, such as a part of their names.
 pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
-    if !nix::unistd::geteuid().is_root() {
+    if !requirements::is_root()? {
         bail!("the tests of the packages boot containers, for which they must be root");
     }
     let roots = root().join("target/system");

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::commands::{cargo_command, run_package, succeed};
 use crate::requirements::has_program;
-use crate::{dependencies, root, run_package, source, units};
+use crate::{dependencies, root, source, units};
 
 /// What a step has found.
 enum Finding {
@@ -257,35 +258,4 @@ fn advisories() -> anyhow::Result<Finding> {
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     succeed(cargo_command().args(arguments))
-}
-
-/// Cargo in the root of the repository, the one that runs this.
-pub(crate) fn cargo_command() -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(root());
-    command
-}
-
-/// Runs a command to its end.
-///
-/// # Errors
-///
-/// It cannot be started, or fails.
-pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    if !status.success() {
-        let arguments: Vec<_> = command
-            .get_args()
-            .map(|argument| argument.to_string_lossy())
-            .collect();
-        bail!(
-            "{} {} failed: {status}",
-            command.get_program().display(),
-            arguments.join(" ")
-        );
-    }
-    Ok(())
 }

@@ -6,7 +6,8 @@ use std::fs;
 use anyhow::{Context, bail};
 use cargo_metadata::DependencyKind;
 
-use crate::{metadata, root};
+use crate::commands::metadata;
+use crate::root;
 
 /// Which crates of ours each crate may use, and no other. A protocol never sees
 /// the swarm, and nothing pure sees the process edge.
@@ -119,7 +120,10 @@ pub(crate) fn check_direction() -> anyhow::Result<()> {
     let mut messages: Vec<String> = present
         .symmetric_difference(&in_table)
         .map(|name| {
-            format!("{name} is not both in the workspace and in the table of {}", file!())
+            format!(
+                "{name} is not both in the workspace and in the table of {}",
+                file!()
+            )
         })
         .collect();
     for package in &packages {
@@ -198,7 +202,11 @@ mod tests {
         use DependencyKind::{Development, Normal};
         assert!(may_use("aquatic_udp", "aquatic_swarm", Normal));
         assert!(!may_use("aquatic_udp_protocol", "aquatic_swarm", Normal));
-        assert!(!may_use("aquatic_udp_protocol", "aquatic_swarm", Development));
+        assert!(!may_use(
+            "aquatic_udp_protocol",
+            "aquatic_swarm",
+            Development
+        ));
         assert!(may_use("aquatic_udp", TEST_HARNESS, Development));
         assert!(!may_use("aquatic_udp", TEST_HARNESS, Normal));
         assert!(!may_use("aquatic_new", "aquatic_swarm", Normal));

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use cargo_metadata::Target;
 
-use crate::check::{cargo_command, succeed};
-use crate::{metadata, root};
+use crate::commands::{cargo_command, metadata, succeed};
+use crate::root;
 
 mod report;
 

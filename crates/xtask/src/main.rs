@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod commands;
 mod dependencies;
 mod dist;
 mod fuzz;
@@ -21,9 +22,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use cargo_metadata::{Metadata, MetadataCommand};
 use clap::{Parser, Subcommand};
+use commands::run_package;
 
 /// Tasks of this repository.
 #[derive(Parser)]
@@ -74,30 +74,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Compiles a package, which takes longer than this one, and runs its program.
-///
-/// # Errors
-///
-/// It cannot be compiled, or fails.
-fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Result<()> {
-    let mut command = check::cargo_command();
-    command.args(["run", "--quiet", "--package", package, "--"]);
-    check::succeed(command.args(arguments))
-}
-
-/// What cargo says of the packages of a workspace, whose manifest is this one.
-///
-/// # Errors
-///
-/// Cargo cannot read it.
-fn metadata(manifest: &str) -> anyhow::Result<Metadata> {
-    MetadataCommand::new()
-        .manifest_path(root().join(manifest))
-        .no_deps()
-        .exec()
-        .with_context(|| manifest.to_owned())
 }
 
 /// The root of the repository.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::check::succeed;
+use crate::commands::succeed;
 use crate::root;
 
 /// What a test needs.

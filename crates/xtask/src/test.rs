@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context, bail};
 
-use crate::check::cargo_command;
+use crate::commands::cargo_command;
 use crate::requirements::{self, Package};
 
 mod system;

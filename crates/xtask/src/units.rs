@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::check::succeed;
+use crate::commands::succeed;
 use crate::root;
 
 /// The exposure that `systemd-analyze security` may find, in tenths: from 0 of

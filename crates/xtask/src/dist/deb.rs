@@ -11,7 +11,7 @@ use super::repository::{self, Signer};
 use super::{
     build_directory, cargo_target, directory, lock, source, toolchain_path, tree_in, with_extension,
 };
-use crate::check::succeed;
+use crate::commands::succeed;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

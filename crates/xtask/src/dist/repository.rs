@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::{directory, output};
-use crate::check::succeed;
+use crate::commands::succeed;
 
 /// The public half of the key, in a repository.
 const KEYRING: &str = "aquatic-archive-keyring.asc";

@@ -7,10 +7,10 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::{
-    build_directory, cargo_target, demand, directory, lock, output, source, toolchain_path,
-    VERSION, tree_in, with_extension,
+    VERSION, build_directory, cargo_target, demand, directory, lock, output, source,
+    toolchain_path, tree_in, with_extension,
 };
-use crate::check::succeed;
+use crate::commands::succeed;
 use crate::root;
 
 #[derive(clap::Args)]

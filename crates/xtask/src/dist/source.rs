@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use super::{directory, output};
-use crate::check::{cargo_command, succeed};
+use crate::commands::{cargo_command, succeed};
 use crate::root;
 
 /// Files of the working tree, as paths in it: those that git knows, and those

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, anyhow, bail};
 
 use super::{Totals, cargo_command, run_counted};
-use crate::check::succeed;
+use crate::commands::succeed;
 use crate::dist::{deb, rpm};
 use crate::{requirements, root};
 

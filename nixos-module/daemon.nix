@@ -33,7 +33,7 @@ let
 
   settingsOptions =
     let
-      generated = import daemon.settings { inherit lib; };
+      generated = import ./settings.nix { inherit lib; } name;
     in
     generated
     // {

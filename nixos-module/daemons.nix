@@ -5,20 +5,17 @@
     transport = "udp";
     onByDefault = true;
     hasTls = false;
-    settings = ./settings/udp.nix;
   };
   http = {
     title = "BitTorrent tracker over HTTP and HTTPS";
     transport = "tcp";
     onByDefault = false;
     hasTls = true;
-    settings = ./settings/http.nix;
   };
   ws = {
     title = "BitTorrent tracker over WebSocket";
     transport = "tcp";
     onByDefault = false;
     hasTls = true;
-    settings = ./settings/ws.nix;
   };
 }

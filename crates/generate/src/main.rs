@@ -13,6 +13,7 @@ mod nix_options;
 mod packaged;
 mod reference;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -128,24 +129,12 @@ const TARGETS: &[Target] = &[
         },
     },
     Target {
-        file: "nixos-module/settings/http.nix",
+        file: "nixos-module/settings.json",
         content: || {
-            let reference = Reference::of::<aquatic_http::config::Config>()?;
-            nix_options::render(&packaged::HTTP.reference(reference)?)
-        },
-    },
-    Target {
-        file: "nixos-module/settings/udp.nix",
-        content: || {
-            let reference = Reference::of::<aquatic_udp::config::Config>()?;
-            nix_options::render(&packaged::UDP.reference(reference)?)
-        },
-    },
-    Target {
-        file: "nixos-module/settings/ws.nix",
-        content: || {
-            let reference = Reference::of::<aquatic_ws::config::Config>()?;
-            nix_options::render(&packaged::WS.reference(reference)?)
+            let http = packaged::HTTP.reference(Reference::of::<aquatic_http::config::Config>()?)?;
+            let udp = packaged::UDP.reference(Reference::of::<aquatic_udp::config::Config>()?)?;
+            let ws = packaged::WS.reference(Reference::of::<aquatic_ws::config::Config>()?)?;
+            nix_options::render(&BTreeMap::from([("http", http), ("udp", udp), ("ws", ws)]))
         },
     },
     Target {

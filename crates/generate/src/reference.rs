@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A configuration: sections and keys, in the order of the struct.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Reference {
     /// What the configuration is for.
     pub description: String,
@@ -15,7 +15,7 @@ pub(super) struct Reference {
 }
 
 /// A section of a configuration.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Section {
     /// As in the file, `network`; empty for the top of the file.
     pub name: String,
@@ -26,20 +26,22 @@ pub(super) struct Section {
 }
 
 /// A key of a configuration.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Key {
     /// As in the file, without the section.
     pub name: String,
     /// What it does. Lines are as in the doc comment.
     pub description: String,
     /// What it can be.
+    #[serde(flatten)]
     pub kind: Kind,
     /// What it is when the file does not set it.
     pub default: Value,
 }
 
 /// What a key can be.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "type", content = "values")]
 pub(super) enum Kind {
     /// True or false.
     Boolean,
@@ -64,7 +66,7 @@ pub(super) enum Kind {
 }
 
 /// A text that a key can be.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Choice {
     /// The text.
     pub value: String,

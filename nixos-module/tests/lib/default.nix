@@ -33,6 +33,7 @@ let
       genList
       head
       length
+      listToAttrs
       mapAttrs
       tail
       ;
@@ -98,6 +99,9 @@ let
       # JSON knows no leading zeros.
       builtins.fromJSON (builtins.elemAt (match "0*([0-9]+)" text) 0);
     versionOlder = one: other: builtins.compareVersions one other < 0;
+
+    # Files
+    importJSON = path: builtins.fromJSON (builtins.readFile path);
 
     # Packages
     getExe' = package: name: "${package}/bin/${name}";

@@ -3,10 +3,12 @@
 //!
 //! A config struct is walked once into a [`reference::Reference`]: its sections
 //! and keys with their documentation, types, ranges and defaults. Each kind of
-//! file is one function from that to a text. Units are made of templates.
+//! file is one function from that to a text. Units and manual pages are made of
+//! templates, with what [`daemons`] says of each daemon.
 
 #![forbid(unsafe_code)]
 
+mod daemons;
 mod default_toml;
 mod man;
 mod nix_options;
@@ -19,161 +21,92 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use aquatic_load_test::command_line::LoadTest;
+use aquatic_load_test::http::{self, HttpLoadTest};
+use aquatic_load_test::udp::{self, UdpLoadTest};
+use aquatic_load_test::ws::{self, WsLoadTest};
+use aquatic_service::Daemon;
 use clap::Parser;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use reference::Reference;
 
 /// A file that is generated.
-struct Target {
-    /// Path below the root of the repository.
-    file: &'static str,
-    /// Makes its content.
-    content: fn() -> anyhow::Result<String>,
+struct File {
+    /// Below the root of the repository.
+    path: String,
+    content: String,
 }
 
-/// All of them; a line each.
-const TARGETS: &[Target] = &[
-    Target {
-        file: "crates/http/default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_http::config::Config>()?),
-    },
-    Target {
-        file: "crates/load-test/http-default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_load_test::http::Config>()?),
-    },
-    Target {
-        file: "crates/load-test/udp-default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_load_test::udp::Config>()?),
-    },
-    Target {
-        file: "crates/load-test/ws-default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_load_test::ws::Config>()?),
-    },
-    Target {
-        file: "crates/udp/default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_udp::config::Config>()?),
-    },
-    Target {
-        file: "crates/ws/default.toml",
-        content: || default_toml::render(&Reference::of::<aquatic_ws::config::Config>()?),
-    },
-    Target {
-        file: "man/aquatic-access-list.5",
-        content: || man::access_list(include_str!("man/pages/aquatic-access-list.5")),
-    },
-    Target {
-        file: "man/aquatic-http-load-test.1",
-        content: || {
-            let page = include_str!("man/pages/aquatic-http-load-test.1");
-            man::load_test::<aquatic_load_test::http::HttpLoadTest, aquatic_load_test::http::Config>(
-                page,
-            )
-        },
-    },
-    Target {
-        file: "man/aquatic-http.8",
-        content: || {
-            let page = include_str!("man/pages/aquatic-http.8");
-            man::daemon::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
-        },
-    },
-    Target {
-        file: "man/aquatic-http.toml.5",
-        content: || {
-            let page = include_str!("man/pages/aquatic-http.toml.5");
-            man::configuration::<aquatic_http::HttpDaemon>(page, man::HTTP_WORDS)
-        },
-    },
-    Target {
-        file: "man/aquatic-udp-load-test.1",
-        content: || {
-            let page = include_str!("man/pages/aquatic-udp-load-test.1");
-            man::load_test::<aquatic_load_test::udp::UdpLoadTest, aquatic_load_test::udp::Config>(
-                page,
-            )
-        },
-    },
-    Target {
-        file: "man/aquatic-udp.8",
-        content: || {
-            let page = include_str!("man/pages/aquatic-udp.8");
-            man::daemon::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
-        },
-    },
-    Target {
-        file: "man/aquatic-udp.toml.5",
-        content: || {
-            let page = include_str!("man/pages/aquatic-udp.toml.5");
-            man::configuration::<aquatic_udp::UdpDaemon>(page, man::UDP_WORDS)
-        },
-    },
-    Target {
-        file: "man/aquatic-ws-load-test.1",
-        content: || {
-            let page = include_str!("man/pages/aquatic-ws-load-test.1");
-            man::load_test::<aquatic_load_test::ws::WsLoadTest, aquatic_load_test::ws::Config>(page)
-        },
-    },
-    Target {
-        file: "man/aquatic-ws.8",
-        content: || {
-            let page = include_str!("man/pages/aquatic-ws.8");
-            man::daemon::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
-        },
-    },
-    Target {
-        file: "man/aquatic-ws.toml.5",
-        content: || {
-            let page = include_str!("man/pages/aquatic-ws.toml.5");
-            man::configuration::<aquatic_ws::WsDaemon>(page, man::WS_WORDS)
-        },
-    },
-    Target {
-        file: "nixos-module/settings.json",
-        content: || {
-            let http = packaged::HTTP.reference(Reference::of::<aquatic_http::config::Config>()?)?;
-            let udp = packaged::UDP.reference(Reference::of::<aquatic_udp::config::Config>()?)?;
-            let ws = packaged::WS.reference(Reference::of::<aquatic_ws::config::Config>()?)?;
-            nix_options::render(&BTreeMap::from([("http", http), ("udp", udp), ("ws", ws)]))
-        },
-    },
-    Target {
-        file: "packaging/common/aquatic-http.service",
-        content: || Ok(packaged::HTTP.service()),
-    },
-    Target {
-        file: "packaging/common/aquatic-http.socket",
-        content: || Ok(packaged::HTTP.socket()),
-    },
-    Target {
-        file: "packaging/common/aquatic-http.toml",
-        content: || packaged::HTTP.configuration(Reference::of::<aquatic_http::config::Config>()?),
-    },
-    Target {
-        file: "packaging/common/aquatic-udp.service",
-        content: || Ok(packaged::UDP.service()),
-    },
-    Target {
-        file: "packaging/common/aquatic-udp.socket",
-        content: || Ok(packaged::UDP.socket()),
-    },
-    Target {
-        file: "packaging/common/aquatic-udp.toml",
-        content: || packaged::UDP.configuration(Reference::of::<aquatic_udp::config::Config>()?),
-    },
-    Target {
-        file: "packaging/common/aquatic-ws.service",
-        content: || Ok(packaged::WS.service()),
-    },
-    Target {
-        file: "packaging/common/aquatic-ws.socket",
-        content: || Ok(packaged::WS.socket()),
-    },
-    Target {
-        file: "packaging/common/aquatic-ws.toml",
-        content: || packaged::WS.configuration(Reference::of::<aquatic_ws::config::Config>()?),
-    },
-];
+/// All of them.
+fn files() -> anyhow::Result<Vec<File>> {
+    let mut all = Generated::default();
+    all.add("man/aquatic-access-list.5", man::access_list())?;
+    all.daemon::<aquatic_http::HttpDaemon, HttpLoadTest, http::Config>(&daemons::HTTP)?;
+    all.daemon::<aquatic_udp::UdpDaemon, UdpLoadTest, udp::Config>(&daemons::UDP)?;
+    all.daemon::<aquatic_ws::WsDaemon, WsLoadTest, ws::Config>(&daemons::WS)?;
+    let settings = nix_options::render(&all.settings);
+    all.add("nixos-module/settings.json", settings)?;
+    Ok(all.files)
+}
+
+#[derive(Default)]
+struct Generated {
+    files: Vec<File>,
+    /// The configurations that packages install, by the short names of daemons.
+    settings: BTreeMap<&'static str, Reference>,
+}
+
+impl Generated {
+    fn add(
+        &mut self,
+        path: impl Into<String>,
+        content: anyhow::Result<String>,
+    ) -> anyhow::Result<()> {
+        let path = path.into();
+        let content = content.with_context(|| format!("cannot make {path}"))?;
+        self.files.push(File { path, content });
+        Ok(())
+    }
+
+    /// Adds what there is for each daemon, and its load test with the configuration
+    /// `C`.
+    fn daemon<D: Daemon, T: LoadTest, C>(&mut self, about: &daemons::About) -> anyhow::Result<()>
+    where
+        D::Config: JsonSchema,
+        C: JsonSchema + Serialize + Default,
+    {
+        let (name, load_test) = (D::NAME, T::NAME);
+        let short = name.strip_prefix("aquatic-").context("another name")?;
+        let reference = Reference::of::<D::Config>()?;
+        let load_reference = Reference::of::<C>()?;
+
+        let path = format!("crates/{short}/default.toml");
+        self.add(path, default_toml::render(&reference))?;
+        let path = format!("crates/load-test/{short}-default.toml");
+        self.add(path, default_toml::render(&load_reference))?;
+
+        self.add(format!("man/{name}.8"), man::daemon::<D>(about))?;
+        let page = man::configuration::<D>(about, &reference);
+        self.add(format!("man/{name}.toml.5"), page)?;
+        let page = man::load_test::<T>(about, name, &load_reference);
+        self.add(format!("man/{load_test}.1"), page)?;
+
+        let reference = packaged::reference(about, name, reference)?;
+        let packaged = format!("packaging/common/{name}");
+        let unit = packaged::service(about, name);
+        self.add(format!("{packaged}.service"), Ok(unit))?;
+        self.add(
+            format!("{packaged}.socket"),
+            Ok(packaged::socket(about, name)),
+        )?;
+        let configuration = packaged::configuration(about, name, &reference);
+        self.add(format!("{packaged}.toml"), configuration)?;
+        self.settings.insert(short, reference);
+        Ok(())
+    }
+}
 
 /// Write the files that are derived from the config structs
 #[derive(Parser)]
@@ -201,18 +134,17 @@ fn main() -> ExitCode {
 /// A file cannot be made, read or written, or, with `check`, is stale.
 fn run(check: bool) -> anyhow::Result<()> {
     let mut stale = Vec::new();
-    for target in TARGETS {
-        let path = root().join(target.file);
-        let content = (target.content)().with_context(|| format!("cannot make {}", target.file))?;
-        let current = fs::read_to_string(&path).unwrap_or_default();
+    for File { path, content } in files()? {
+        let file = root().join(&path);
+        let current = fs::read_to_string(&file).unwrap_or_default();
         if current == content {
             continue;
         }
         if check {
-            stale.push(target.file);
+            stale.push(path);
         } else {
-            fs::write(&path, content).with_context(|| format!("cannot write {}", target.file))?;
-            println!("wrote {}", target.file);
+            fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
+            println!("wrote {path}");
         }
     }
     if !stale.is_empty() {

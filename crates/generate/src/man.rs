@@ -1,7 +1,7 @@
 //! Manual pages: templates in mdoc(7), with slots for what is derived.
 //!
-//! A template in `man/pages` is the page of its name in the root's `man`. Lines that begin with `@` are
-//! slots, a word of the form `@NAME@` is a name:
+//! A template in `man/pages` is a page of the root's `man`, or one for each daemon.
+//! Lines that begin with `@` are slots, a word of the form `@NAME@` is a name:
 //!
 //! | slot | what takes its place |
 //! |---|---|
@@ -15,26 +15,24 @@ use anyhow::{Context, bail};
 use aquatic_load_test::command_line::{self, LoadTest};
 use aquatic_service::Daemon;
 use aquatic_service::cli;
-use schemars::JsonSchema;
-use serde::Serialize;
 
+use super::daemons::About;
 use super::reference::Reference;
 
-/// Names in a template, between two signs, and what replaces them.
-type Words = &'static [(&'static str, &'static str)];
-
 /// A page to make.
-struct Page {
+struct Page<'a> {
     /// Its template.
     template: &'static str,
     /// What it is about: replaces `@NAME@`.
-    name: &'static str,
+    name: &'a str,
+    /// The daemon of its subject: replaces `@DAEMON@`.
+    daemon: &'a str,
     /// What replaces other names.
-    words: Words,
+    words: &'a [(&'a str, &'a str)],
     /// The options of the program.
     command: Option<clap::Command>,
     /// The configuration.
-    reference: Option<Reference>,
+    reference: Option<&'a Reference>,
 }
 
 /// Parts that several pages share.
@@ -57,11 +55,12 @@ const PARTS: &[(&str, &str)] = &[
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn daemon<D: Daemon>(template: &'static str, words: Words) -> anyhow::Result<String> {
+pub(super) fn daemon<D: Daemon>(about: &About) -> anyhow::Result<String> {
     render(&Page {
-        template,
+        template: about.page,
         name: D::NAME,
-        words,
+        daemon: D::NAME,
+        words: about.words,
         command: Some(cli::command(&aquatic_service::program::<D>())),
         reference: None,
     })
@@ -73,36 +72,36 @@ pub(super) fn daemon<D: Daemon>(template: &'static str, words: Words) -> anyhow:
 ///
 /// As [`render`].
 pub(super) fn configuration<D: Daemon>(
-    template: &'static str,
-    words: Words,
-) -> anyhow::Result<String>
-where
-    D::Config: JsonSchema,
-{
+    about: &About,
+    reference: &Reference,
+) -> anyhow::Result<String> {
     render(&Page {
-        template,
+        template: include_str!("man/pages/daemon.toml.5"),
         name: D::NAME,
-        words,
+        daemon: D::NAME,
+        words: about.words,
         command: None,
-        reference: Some(Reference::of::<D::Config>()?),
+        reference: Some(reference),
     })
 }
 
-/// The page `NAME.1` of a load test with the configuration `C`.
+/// The page `NAME.1` of the load test of a daemon.
 ///
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn load_test<T: LoadTest, C>(template: &'static str) -> anyhow::Result<String>
-where
-    C: JsonSchema + Serialize + Default,
-{
+pub(super) fn load_test<T: LoadTest>(
+    about: &About,
+    daemon: &str,
+    reference: &Reference,
+) -> anyhow::Result<String> {
     render(&Page {
-        template,
+        template: include_str!("man/pages/load-test.1"),
         name: T::NAME,
-        words: &[],
+        daemon,
+        words: about.words,
         command: Some(command_line::command::<T>()),
-        reference: Some(Reference::of::<C>()?),
+        reference: Some(reference),
     })
 }
 
@@ -111,69 +110,16 @@ where
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn access_list(template: &'static str) -> anyhow::Result<String> {
+pub(super) fn access_list() -> anyhow::Result<String> {
     render(&Page {
-        template,
+        template: include_str!("man/pages/aquatic-access-list.5"),
         name: "aquatic-access-list",
+        daemon: "",
         words: &[],
         command: None,
         reference: None,
     })
 }
-
-/// What differs between the daemons.
-pub(super) const HTTP_WORDS: Words = &[
-    ("@LISTEN@", "ListenStream"),
-    ("@RELOADED@", " and the certificate"),
-    ("@OPEN@", ""),
-    ("@STATE@", "Torrents, peers and download counts"),
-    ("@KEPT@", NO_PEER_FORGOTTEN),
-    ("@AND_WORKERS@", "and the number of workers"),
-    ("@RESTART@", NO_REQUEST_LOST),
-];
-
-/// As [`HTTP_WORDS`].
-pub(super) const UDP_WORDS: Words = &[
-    ("@LISTEN@", "ListenDatagram"),
-    ("@RELOADED@", ""),
-    (
-        "@STATE@",
-        "Torrents, peers, download counts and the key of connection ids",
-    ),
-    ("@KEPT@", NO_PEER_FORGOTTEN),
-    (
-        "@AND_WORKERS@",
-        "the number of workers and\n.Ic socket_recv_buffer_size",
-    ),
-    ("@RESTART@", NO_REQUEST_LOST),
-];
-
-/// As [`HTTP_WORDS`].
-pub(super) const WS_WORDS: Words = &[
-    ("@LISTEN@", "ListenStream"),
-    ("@RELOADED@", " and the certificate"),
-    (
-        "@OPEN@",
-        ",\nand are closed after\n.Ic close_after_tls_update_grace_period",
-    ),
-    ("@STATE@", "Download counts"),
-    (
-        "@KEPT@",
-        ".\nPeers are not in it, as they are gone with their connections; they connect and\n\
-         announce again",
-    ),
-    ("@AND_WORKERS@", "and the number of workers"),
-    (
-        "@RESTART@",
-        "; those who are connected connect and announce\nagain",
-    ),
-];
-
-/// What a restart costs where clients are not connected all the time.
-const NO_REQUEST_LOST: &str = ", and loses no request";
-
-/// What the state of daemons without connections is for.
-const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";
 
 /// Makes a page.
 ///
@@ -181,7 +127,7 @@ const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";
 ///
 /// The template has a slot for what there is not, or a name that nothing
 /// replaces.
-fn render(page: &Page) -> anyhow::Result<String> {
+fn render(page: &Page<'_>) -> anyhow::Result<String> {
     let mut text =
         String::from(".\\\" Made by `cargo xtask generate` of crates/generate/src/man/.\n");
     fill(page, page.template, &mut text)?;
@@ -191,6 +137,7 @@ fn render(page: &Page) -> anyhow::Result<String> {
     let name = page.name;
     let text = text
         .replace("@NAME@", name)
+        .replace("@DAEMON@", page.daemon)
         .replace("@TITLE@", &name.to_uppercase())
         .replace("@PREFIX@", &name.replace('-', "_"));
     if let Some(line) = text.lines().find(|line| has_name(line)) {
@@ -199,7 +146,7 @@ fn render(page: &Page) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn fill(page: &Page, template: &str, text: &mut String) -> anyhow::Result<()> {
+fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()> {
     for line in template.lines() {
         let mut words = line.split(' ');
         match (words.next(), words.next()) {
@@ -213,7 +160,7 @@ fn fill(page: &Page, template: &str, text: &mut String) -> anyhow::Result<()> {
                 mdoc::options(text, command);
             }
             (Some("@keys"), None) => {
-                let reference = page.reference.as_ref().context("there are no keys")?;
+                let reference = page.reference.context("there are no keys")?;
                 mdoc::keys(text, reference)?;
             }
             _ => {
@@ -243,6 +190,7 @@ mod tests {
         let page = Page {
             template,
             name: "aquatic-udp",
+            daemon: "",
             words: &[("@KIND@", "tracker")],
             command: None,
             reference: None,

@@ -5,102 +5,71 @@
 use anyhow::Context;
 use serde_json::Value;
 
+use super::daemons::About;
 use super::default_toml;
 use super::reference::Reference;
 
-/// A daemon, as packages install it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Daemon {
-    /// Its binary, and what everything else is named after.
-    name: &'static str,
-    /// What its units say that it speaks.
-    protocol: &'static str,
-    /// Whether it has connections, and with them certificates.
-    has_connections: bool,
-    /// Files that it writes, by key, below its state directory, besides the
-    /// snapshot, which goes there by itself.
-    files: &'static [(&'static str, &'static str)],
+/// The service unit.
+pub(super) fn service(about: &About, name: &str) -> String {
+    fill(about, name, include_str!("packaged/daemon.service"))
 }
 
-/// `aquatic-http`.
-pub(super) const HTTP: Daemon = Daemon {
-    name: "aquatic-http",
-    protocol: "HTTP and HTTPS",
-    has_connections: true,
-    files: &[],
-};
+/// The socket unit.
+pub(super) fn socket(about: &About, name: &str) -> String {
+    fill(about, name, include_str!("packaged/daemon.socket"))
+}
 
-/// `aquatic-udp`.
-pub(super) const UDP: Daemon = Daemon {
-    name: "aquatic-udp",
-    protocol: "UDP",
-    has_connections: false,
-    files: &[("scrape_exports.path", "scrape-export.txt")],
-};
+/// The configuration file, of what [`reference`] makes.
+///
+/// # Errors
+///
+/// A default is nothing that TOML can say.
+pub(super) fn configuration(
+    about: &About,
+    name: &str,
+    reference: &Reference,
+) -> anyhow::Result<String> {
+    let head = fill(about, name, include_str!("packaged/head-of-configuration"));
+    default_toml::render_below(head.trim_end(), reference)
+}
 
-/// `aquatic-ws`.
-pub(super) const WS: Daemon = Daemon {
-    name: "aquatic-ws",
-    protocol: "WebSocket",
-    has_connections: true,
-    files: &[],
-};
-
-impl Daemon {
-    /// The service unit.
-    pub(super) fn service(self) -> String {
-        self.fill(include_str!("packaged/daemon.service"))
+/// The configuration with the defaults that packages set.
+///
+/// # Errors
+///
+/// It has no such key.
+pub(super) fn reference(
+    about: &About,
+    name: &str,
+    mut reference: Reference,
+) -> anyhow::Result<Reference> {
+    for (key, file) in about.files {
+        let path = format!("/var/lib/{name}/{file}");
+        *default_of(&mut reference, key)? = Value::String(path);
     }
+    Ok(reference)
+}
 
-    /// The socket unit.
-    pub(super) fn socket(self) -> String {
-        self.fill(include_str!("packaged/daemon.socket"))
-    }
-
-    /// The configuration file.
-    ///
-    /// # Errors
-    ///
-    /// The configuration has no such key as one that packages set.
-    pub(super) fn configuration(self, reference: Reference) -> anyhow::Result<String> {
-        let head = self.fill(include_str!("packaged/head-of-configuration"));
-        default_toml::render_below(head.trim_end(), &self.reference(reference)?)
-    }
-
-    /// The configuration with the defaults that packages set.
-    ///
-    /// # Errors
-    ///
-    /// It has no such key.
-    pub(super) fn reference(self, mut reference: Reference) -> anyhow::Result<Reference> {
-        for (key, file) in self.files {
-            let path = format!("/var/lib/{}/{file}", self.name);
-            *default_of(&mut reference, key)? = Value::String(path);
-        }
-        Ok(reference)
-    }
-
-    fn fill(self, template: &str) -> String {
-        let [checked, reloaded, unchanged] = if self.has_connections {
-            [
-                "configuration, the access list or a certificate",
-                "Access list and certificates are",
-                "addresses and workers",
-            ]
-        } else {
-            [
-                "configuration or the access list",
-                "The access list is",
-                "addresses, workers and receive buffers",
-            ]
-        };
-        template
-            .replace("@CHECKED@", checked)
-            .replace("@RELOADED@", reloaded)
-            .replace("@UNCHANGED@", unchanged)
-            .replace("@NAME@", self.name)
-            .replace("@PROTOCOL@", self.protocol)
-    }
+fn fill(about: &About, name: &str, template: &str) -> String {
+    let [checked, reloaded, unchanged] = if about.has_connections {
+        [
+            "configuration, the access list or a certificate",
+            "Access list and certificates are",
+            "addresses and workers",
+        ]
+    } else {
+        [
+            "configuration or the access list",
+            "The access list is",
+            "addresses, workers and receive buffers",
+        ]
+    };
+    template
+        .replace("@CHECKED@", checked)
+        .replace("@RELOADED@", reloaded)
+        .replace("@UNCHANGED@", unchanged)
+        .replace("@NAME@", name)
+        .replace("@PROTOCOL@", about.protocol)
 }
 
 /// The value that a key has in the file.
@@ -118,12 +87,13 @@ fn default_of<'r>(reference: &'r mut Reference, full: &str) -> anyhow::Result<&'
 
 #[cfg(test)]
 mod tests {
+    use super::super::daemons::{HTTP, UDP, WS};
     use super::*;
 
     #[test]
     fn units_have_no_gaps() {
-        for daemon in [HTTP, UDP, WS] {
-            for unit in [daemon.service(), daemon.socket()] {
+        for about in [HTTP, UDP, WS] {
+            for unit in [service(&about, "aquatic-x"), socket(&about, "aquatic-x")] {
                 let gaps = [
                     "@NAME@",
                     "@PROTOCOL@",
@@ -132,7 +102,7 @@ mod tests {
                     "@UNCHANGED@",
                 ];
                 assert!(!gaps.iter().any(|gap| unit.contains(gap)), "{unit}");
-                assert!(unit.contains(daemon.name), "{unit}");
+                assert!(unit.contains("aquatic-x"), "{unit}");
             }
         }
     }
@@ -140,20 +110,21 @@ mod tests {
     #[test]
     fn daemons_without_connections_have_no_certificates() {
         let reference = Reference::of::<aquatic_udp::config::Config>().unwrap();
-        for text in [UDP.service(), UDP.configuration(reference).unwrap()] {
+        let configuration = configuration(&UDP, "aquatic-udp", &reference).unwrap();
+        for text in [service(&UDP, "aquatic-udp"), configuration] {
             assert!(!text.contains("certificate"), "{text}");
         }
-        assert!(HTTP.service().contains("certificate"));
+        assert!(service(&HTTP, "aquatic-http").contains("certificate"));
     }
 
     #[test]
     fn keys_that_do_not_exist_are_refused() {
-        let reference = || Reference::of::<aquatic_udp::config::Config>().unwrap();
-        let daemon = Daemon {
+        let about = About {
             files: &[("snapshot.no_such_key", "")],
             ..UDP
         };
-        let error = daemon.configuration(reference()).unwrap_err();
+        let keys = Reference::of::<aquatic_udp::config::Config>().unwrap();
+        let error = reference(&about, "aquatic-udp", keys).unwrap_err();
         assert!(error.to_string().contains("snapshot.no_such_key"));
     }
 }

@@ -1,23 +1,30 @@
-//! The event loops of daemons over TCP.
+//! The event loops of daemons over TCP, and their certificate.
+
+use std::path::PathBuf;
 
 /// An event loop, and what shows the least that a server costs with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EventLoop {
+pub(crate) struct EventLoop {
     /// As the configuration calls it.
-    pub(super) name: &'static str,
-    pub(super) bare_name: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) bare_name: &'static str,
     /// How the name of the bare server ends.
     bare_suffix: &'static str,
 }
 
 impl EventLoop {
     /// The bare server of a protocol.
-    pub(super) fn bare_program(self, protocol: &str) -> String {
+    pub(crate) fn bare_program(self, protocol: &str) -> String {
         format!("aquatic-{protocol}-bare-{}", self.bare_suffix)
+    }
+
+    /// With connections of this kind, as a row is called.
+    pub(crate) fn over(self, tls: bool) -> String {
+        format!("{}, {}", self.name, if tls { "TLS" } else { "plain" })
     }
 }
 
-pub(super) const EVENT_LOOPS: [EventLoop; 2] = [
+pub(crate) const EVENT_LOOPS: [EventLoop; 2] = [
     EventLoop {
         name: "mio",
         bare_name: "bare epoll",
@@ -32,7 +39,7 @@ pub(super) const EVENT_LOOPS: [EventLoop; 2] = [
 
 /// The part of `[network]` that switches TLS on with a certificate for tests.
 /// What it is does not matter here.
-pub(super) fn encryption() -> String {
+pub(crate) fn encryption() -> String {
     let [certificate, key] = certificate();
     format!(
         "enable_tls = true\n\
@@ -42,7 +49,7 @@ pub(super) fn encryption() -> String {
 }
 
 /// The certificate and the key of tests, as files.
-pub(super) fn certificate() -> [std::path::PathBuf; 2] {
+pub(crate) fn certificate() -> [PathBuf; 2] {
     let certificates = crate::root().join("crates/test-harness/src/certificates");
     ["ec.pem", "ec-pkcs8.key"].map(|name| certificates.join(name))
 }

@@ -1,86 +1,55 @@
 //! What is measured for `aquatic-http`.
 
-use std::path::Path;
+use std::fmt;
 
 use anyhow::{Context, ensure};
 use aquatic_load_test::http::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
+use aquatic_load_test::{Latency, Report};
 
-use super::event_loops::{EVENT_LOOPS, EventLoop, encryption};
-use super::http_row::{Case, Row, Wire};
-use super::load::{self, Latency, Report};
-use super::machine::{Cores, Machine};
-use super::samples::median;
-use super::server::{Addresses, Binaries, Server};
+use crate::event_loops::{EVENT_LOOPS, EventLoop, encryption};
+use crate::load;
+use crate::machine::Cores;
+use crate::results::{Conditions, Http, IdleHttp, Row, WithAndWithout};
+use crate::rows::{self, Label, Sample, median};
+use crate::server::{Addresses, Programs, Server, free_tcp_address};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
-    pub(super) seconds: u32,
+struct Scale {
     warm_up_seconds: u32,
     /// The same for loads that are slow to start; none of these if it is 0.
     slow_warm_up_seconds: u32,
-    pub(super) runs: usize,
-    pub(super) torrents: u32,
-    pub(super) idle_connections: usize,
+    torrents: u32,
+    idle_connections: usize,
 }
 
-impl Scale {
-    pub(super) fn new(arguments: &super::Arguments) -> Self {
-        if arguments.quick {
-            Self {
-                seconds: 1,
-                warm_up_seconds: 0,
-                slow_warm_up_seconds: 0,
-                runs: 1,
-                torrents: 100,
-                idle_connections: 500,
-            }
-        } else {
-            Self {
-                seconds: arguments.seconds,
-                warm_up_seconds: 1,
-                slow_warm_up_seconds: 4,
-                runs: arguments.runs,
-                torrents: 10_000,
-                idle_connections: 10_000,
-            }
-        }
-    }
+const FULL: Scale = Scale {
+    warm_up_seconds: 1,
+    slow_warm_up_seconds: 4,
+    torrents: 10_000,
+    idle_connections: 10_000,
+};
 
-    /// Enough for a full reply to each of them.
-    pub(super) fn peers(&self) -> u32 {
-        self.torrents * PEERS_PER_TORRENT
-    }
-}
+const QUICK: Scale = Scale {
+    warm_up_seconds: 0,
+    slow_warm_up_seconds: 0,
+    torrents: 100,
+    idle_connections: 500,
+};
 
-/// Everything that was measured.
-#[derive(Debug)]
-pub(super) struct Results {
-    pub(super) machine: Machine,
-    pub(super) scale: Scale,
-    pub(super) rows: Vec<Row>,
-    pub(super) idle: Vec<Idle>,
-}
-
-/// What connections cost that do nothing.
-#[derive(Debug)]
-pub(super) struct Idle {
-    pub(super) event_loop: EventLoop,
-    pub(super) tls: bool,
-    pub(super) bytes_per_connection: f64,
-    pub(super) latency_without: Latency,
-    pub(super) latency_with: Latency,
-}
-
-/// Measures everything; this takes minutes.
-pub(super) fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Results> {
-    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+/// Measures everything; this takes minutes, unless it is to be quick.
+///
+/// # Errors
+///
+/// A server or the load test fails, or does not do what was meant.
+pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Http> {
     let bench = Bench {
-        binaries,
-        scale,
-        directory: directory.path(),
+        programs: Programs::build(&conditions.profile, "aquatic_http")?,
+        scale: if quick { QUICK } else { FULL },
+        seconds: conditions.seconds,
+        runs: conditions.runs,
     };
     let rows = bench.traffic()?;
     let mut idle = Vec::new();
@@ -89,18 +58,143 @@ pub(super) fn measure(binaries: &Binaries, scale: Scale) -> anyhow::Result<Resul
             idle.push(bench.idle(event_loop, tls)?);
         }
     }
-    Ok(Results {
-        machine: Machine::this(),
-        scale,
+    Ok(Http {
+        conditions,
+        torrents: bench.scale.torrents,
+        peers: bench.peers(),
         rows,
+        idle_connections: bench.scale.idle_connections,
         idle,
     })
 }
 
-struct Bench<'a> {
-    binaries: &'a Binaries,
+struct Bench {
+    programs: Programs,
     scale: Scale,
-    directory: &'a Path,
+    seconds: u32,
+    runs: usize,
+}
+
+/// What connections are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Plain,
+    /// Over TLS; every connection begins with a full handshake.
+    Tls,
+    /// Over TLS; every connection but the first resumes a session.
+    ResumedTls,
+}
+
+/// A kind of load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Case {
+    wire: Wire,
+    keep_alive: bool,
+    connections: usize,
+}
+
+impl Case {
+    /// All that are measured, in the order of the table.
+    fn all() -> impl Iterator<Item = Self> {
+        let kinds = [
+            (Wire::Plain, true),
+            (Wire::Plain, false),
+            (Wire::Tls, true),
+            (Wire::Tls, false),
+            (Wire::ResumedTls, false),
+        ];
+        kinds.into_iter().flat_map(|(wire, keep_alive)| {
+            [FEW_CONNECTIONS, 2000].map(|connections| Self {
+                wire,
+                keep_alive,
+                connections,
+            })
+        })
+    }
+
+    /// Whether so many handshakes begin at once that it takes seconds until
+    /// they are spread over time.
+    fn is_slow_to_start(self) -> bool {
+        self.wire != Wire::Plain && !self.keep_alive && self.connections > FEW_CONNECTIONS
+    }
+
+    /// Otherwise something else was measured.
+    fn ensure_handshakes(self, full: u64, resumed: u64) -> anyhow::Result<()> {
+        // A few sessions are lost when many connections share a store.
+        ensure!(
+            if self.wire == Wire::ResumedTls {
+                full <= resumed / 20
+            } else {
+                resumed == 0
+            },
+            "{full} handshakes were full and {resumed} resumed a session"
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match (self.wire, self.keep_alive) {
+            (Wire::Plain, true) => "kept connections",
+            (Wire::Plain, false) => "a connection a request",
+            (Wire::Tls | Wire::ResumedTls, true) => "TLS, kept connections",
+            (Wire::Tls, false) => "TLS, a full handshake a request",
+            (Wire::ResumedTls, false) => "TLS, a resumption a request",
+        };
+        write!(f, "{kind}, {}", self.connections)
+    }
+}
+
+/// A kind of load on a server.
+#[derive(Debug, Clone, Copy)]
+struct Contest {
+    case: Case,
+    event_loop: EventLoop,
+    /// On the floor, not on the daemon.
+    is_bare: bool,
+}
+
+impl Contest {
+    fn all() -> impl Iterator<Item = Self> {
+        let cases = Case::all().flat_map(|case| EVENT_LOOPS.map(|event_loop| (case, event_loop)));
+        cases.flat_map(|(case, event_loop)| {
+            [true, false]
+                .into_iter()
+                .filter(move |is_bare| !is_bare || case.wire == Wire::Plain)
+                .map(move |is_bare| Self {
+                    case,
+                    event_loop,
+                    is_bare,
+                })
+        })
+    }
+
+    fn label(&self) -> Label {
+        let EventLoop {
+            name, bare_name, ..
+        } = self.event_loop;
+        let short = if self.is_bare { bare_name } else { name };
+        let kind = if self.case.keep_alive {
+            "kept"
+        } else {
+            "one a request"
+        };
+        let is_pictured = self.case.wire == Wire::Plain && self.case.connections == FEW_CONNECTIONS;
+        Label {
+            load: self.case.to_string(),
+            server: if self.is_bare {
+                bare_name.to_owned()
+            } else {
+                format!("aquatic-http, {name}")
+            },
+            bar: is_pictured.then(|| format!("{short}, {kind}")),
+        }
+    }
+
+    fn has_floor(&self, other: &Self) -> bool {
+        other.is_bare && (other.case, other.event_loop) == (self.case, self.event_loop)
+    }
 }
 
 /// The servers of an event loop, all on one core; only one of them has to do
@@ -112,81 +206,80 @@ struct Servers {
     tls: Server,
 }
 
-impl Bench<'_> {
+impl Bench {
+    /// Enough for a full reply to each of them.
+    fn peers(&self) -> u32 {
+        self.scale.torrents * PEERS_PER_TORRENT
+    }
+
     /// All cases over all servers, in turns.
     fn traffic(&self) -> anyhow::Result<Vec<Row>> {
-        let mut all = Vec::new();
-        for event_loop in EVENT_LOOPS {
-            let servers = Servers {
-                event_loop,
-                bare: Server::bare_tcp(self.binaries, &event_loop.bare_program("http"), &[])?,
-                plain: self.daemon(event_loop, false)?,
-                tls: self.daemon(event_loop, true)?,
-            };
-            eprintln!(
-                "announcing {} peers with {}",
-                self.scale.peers(),
-                event_loop.name
-            );
-            for (server, wire) in [(&servers.plain, Wire::Plain), (&servers.tls, Wire::Tls)] {
-                let case = Case {
-                    wire,
-                    keep_alive: true,
-                    connections: 64,
-                };
-                let config = Config {
-                    fill: true,
-                    duration_seconds: 1,
-                    warm_up_seconds: 0,
-                    ..self.config(case)
-                };
-                self.load(server, config)?;
-            }
-            all.push(servers);
-        }
-
+        let servers: Vec<Servers> = EVENT_LOOPS
+            .into_iter()
+            .map(|event_loop| self.servers(event_loop))
+            .collect::<anyhow::Result<_>>()?;
         let with_slow = self.scale.slow_warm_up_seconds > 0;
-        let mut rows: Vec<Row> = Case::all()
-            .filter(|case| with_slow || !case.is_slow_to_start())
-            .flat_map(|case| {
-                EVENT_LOOPS.into_iter().flat_map(move |event_loop| {
-                    let bare = (case.wire == Wire::Plain).then(|| Row::new(case, event_loop, true));
-                    bare.into_iter().chain([Row::new(case, event_loop, false)])
-                })
-            })
+        let contests: Vec<Contest> = Contest::all()
+            .filter(|contest| with_slow || !contest.case.is_slow_to_start())
             .collect();
-        for _ in 0..self.scale.runs {
-            for row in &mut rows {
-                let servers = all
-                    .iter()
-                    .find(|servers| servers.event_loop == row.event_loop)
-                    .context("an event loop without servers")?;
-                let server = match (row.is_bare, row.case.wire) {
-                    (true, _) => &servers.bare,
-                    (false, Wire::Plain) => &servers.plain,
-                    (false, _) => &servers.tls,
-                };
-                let report = self.load(server, self.config(row.case))?;
-                row.add(report)?;
+        let mut rows = rows::measure(self.runs, &contests, Contest::label, |contest| {
+            let servers = servers
+                .iter()
+                .find(|servers| servers.event_loop == contest.event_loop)
+                .context("an event loop without servers")?;
+            let server = match (contest.is_bare, contest.case.wire) {
+                (true, _) => &servers.bare,
+                (false, Wire::Plain) => &servers.plain,
+                (false, _) => &servers.tls,
+            };
+            let report = self.load(server, &self.config(contest.case))?;
+            if let Some(connections) = &report.connections {
+                let (full, resumed) = (connections.full_handshakes, connections.resumed_handshakes);
+                contest.case.ensure_handshakes(full, resumed)?;
             }
-        }
+            Sample::of(&report)
+        })?;
+        rows::compare(&mut rows, &contests, "floor", Contest::has_floor);
         Ok(rows)
     }
 
+    /// Starts the servers of an event loop, and announces all peers to the daemons.
+    fn servers(&self, event_loop: EventLoop) -> anyhow::Result<Servers> {
+        let bare = event_loop.bare_program("http");
+        let servers = Servers {
+            event_loop,
+            bare: Server::bare(&self.programs, &bare, free_tcp_address()?, &[])?,
+            plain: self.daemon(event_loop, false)?,
+            tls: self.daemon(event_loop, true)?,
+        };
+        eprintln!("announcing {} peers with {}", self.peers(), event_loop.name);
+        for (server, wire) in [(&servers.plain, Wire::Plain), (&servers.tls, Wire::Tls)] {
+            let config = Config {
+                fill: true,
+                duration_seconds: 1,
+                warm_up_seconds: 0,
+                ..self.config(Case {
+                    wire,
+                    keep_alive: true,
+                    connections: FEW_CONNECTIONS,
+                })
+            };
+            self.load(server, &config)?;
+        }
+        Ok(servers)
+    }
+
     /// Memory of idle connections, and how long others wait because of them.
-    fn idle(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<Idle> {
+    fn idle(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<IdleHttp> {
         let count = self.scale.idle_connections;
-        let protocol = if tls { "TLS" } else { "plain" };
-        eprintln!(
-            "{count} idle {protocol} connections with {}",
-            event_loop.name
-        );
+        let name = event_loop.over(tls);
+        eprintln!("{count} idle connections, {name}");
         let daemon = self.daemon(event_loop, tls)?;
         let config = |idle_connections| {
             let config = self.config(Case {
                 wire: if tls { Wire::Tls } else { Wire::Plain },
                 keep_alive: true,
-                connections: 64,
+                connections: FEW_CONNECTIONS,
             });
             Config {
                 network: NetworkConfig {
@@ -211,40 +304,48 @@ impl Bench<'_> {
 
         let mut memory = None;
         let (mut without, mut with) = (Vec::new(), Vec::new());
-        for _ in 0..self.scale.runs {
-            without.push(self.load(&daemon, config(0))?);
-            let report = self.load(&daemon, config(count))?;
+        for _ in 0..self.runs {
+            without.push(self.load(&daemon, &config(0))?.all.latency);
+            let report = self.load(&daemon, &config(count))?;
             // Later, the memory of the first round may be used again.
-            let process = &report.server;
+            let process = rows::process(&report)?;
             memory.get_or_insert(
                 process
                     .resident_bytes
                     .saturating_sub(process.resident_bytes_before),
             );
-            with.push(report);
+            with.push(report.all.latency);
         }
-        Ok(Idle {
-            event_loop,
-            tls,
+        let medians = |value: fn(&Latency) -> f64| WithAndWithout {
+            with: median(with.iter().map(value).collect()),
+            without: median(without.iter().map(value).collect()),
+        };
+        Ok(IdleHttp {
+            server: name,
             bytes_per_connection: memory.unwrap_or(0) as f64 / count as f64,
-            latency_without: median_latency(&without),
-            latency_with: median_latency(&with),
+            p50_microseconds: medians(|latency| latency.p50_microseconds),
+            p99_microseconds: medians(|latency| latency.p99_microseconds),
         })
     }
 
     fn daemon(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<Server> {
-        Server::tcp_daemon(
-            self.binaries,
+        let addresses = Addresses {
+            service: free_tcp_address()?,
+            metrics: free_tcp_address()?,
+        };
+        let config = daemon_config(addresses, event_loop, tls);
+        Server::daemon(
+            &self.programs,
             "aquatic-http",
-            |addresses| daemon_config(addresses, event_loop, tls),
-            self.directory,
+            Cores::Server,
+            addresses,
+            &config,
         )
     }
 
     fn config(&self, case: Case) -> Config {
         Config {
-            progress: false,
-            duration_seconds: self.scale.seconds,
+            duration_seconds: self.seconds,
             warm_up_seconds: if case.is_slow_to_start() {
                 self.scale.slow_warm_up_seconds
             } else {
@@ -265,7 +366,7 @@ impl Bench<'_> {
             },
             population: PopulationConfig {
                 torrents: self.scale.torrents,
-                peers: self.scale.peers(),
+                peers: self.peers(),
                 // Seeders are sent leechers only.
                 seeder_fraction: 0.1,
                 ..PopulationConfig::default()
@@ -280,34 +381,17 @@ impl Bench<'_> {
         }
     }
 
-    fn load(&self, server: &Server, mut config: Config) -> anyhow::Result<Report> {
-        config.server_address = server.address.to_string();
-        config.server_pid = server.pid();
-        let program = self.binaries.path("aquatic-http-load-test");
-        let report = load::run_program(&program, Cores::Load, &config, self.directory)?;
-        ensure!(
-            report.unexpected == 0,
-            "the server has sent {} replies that are none",
-            report.unexpected
-        );
-        Ok(report)
-    }
-}
-
-fn median_latency(reports: &[Report]) -> Latency {
-    let of = |value: fn(&Latency) -> f64| {
-        median(
-            reports
-                .iter()
-                .map(|report| value(&report.all.latency))
-                .collect(),
+    fn load(&self, server: &Server, config: &Config) -> anyhow::Result<Report> {
+        let program = "aquatic-http-load-test";
+        let address = server.address;
+        load::run(
+            &self.programs,
+            program,
+            Cores::Load,
+            server,
+            address,
+            config,
         )
-    };
-    Latency {
-        p50_microseconds: of(|latency| latency.p50_microseconds),
-        p99_microseconds: of(|latency| latency.p99_microseconds),
-        p999_microseconds: of(|latency| latency.p999_microseconds),
-        max_microseconds: of(|latency| latency.max_microseconds),
     }
 }
 
@@ -332,6 +416,9 @@ fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> Stri
     )
 }
 
+/// Few enough that their handshakes begin within a moment.
+const FEW_CONNECTIONS: usize = 64;
+
 /// Enough that nearly every reply has 30.
 const PEERS_PER_TORRENT: u32 = 40;
 
@@ -341,6 +428,7 @@ const IDLE_REQUESTS_PER_SECOND: u32 = 5_000;
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::path::Path;
 
     use super::*;
 
@@ -360,11 +448,40 @@ mod tests {
         }
         let table: toml::Table =
             toml::from_str(&daemon_config(addresses, EVENT_LOOPS[0], false)).unwrap();
-        assert!(
-            !table["network"]
-                .as_table()
-                .unwrap()
-                .contains_key("enable_tls")
-        );
+        assert!(table["network"].get("enable_tls").is_none());
+    }
+
+    #[test]
+    fn plain_rows_have_a_floor_of_the_same_load() {
+        let all: Vec<Contest> = Contest::all().collect();
+        assert_eq!(all.len(), 28);
+        for contest in &all {
+            let mut floors = all.iter().filter(|other| contest.has_floor(other));
+            assert_eq!(
+                floors.next().is_some(),
+                contest.case.wire == Wire::Plain,
+                "{contest:?}"
+            );
+            assert!(floors.next().is_none(), "{contest:?}");
+        }
+        let bars: Vec<_> = all.iter().filter_map(|it| it.label().bar).collect();
+        assert_eq!(bars.len(), 8);
+        assert_eq!(bars[..2], ["bare epoll, kept", "mio, kept"]);
+    }
+
+    #[test]
+    fn handshakes_must_be_of_the_kind() {
+        let ensure = |wire, full_handshakes, resumed_handshakes| {
+            let case = Case {
+                wire,
+                keep_alive: false,
+                connections: FEW_CONNECTIONS,
+            };
+            case.ensure_handshakes(full_handshakes, resumed_handshakes)
+        };
+        assert!(ensure(Wire::Tls, 100, 0).is_ok());
+        assert!(ensure(Wire::Tls, 100, 1).is_err());
+        assert!(ensure(Wire::ResumedTls, 1, 100).is_ok());
+        assert!(ensure(Wire::ResumedTls, 50, 100).is_err());
     }
 }

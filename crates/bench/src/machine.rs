@@ -1,13 +1,15 @@
 //! The cores to run on, and what the page says of the machine.
 
-use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cores {
+pub(crate) enum Cores {
     /// The core of the server that is measured.
     Server,
     /// The core of the load test.
@@ -18,7 +20,7 @@ pub(super) enum Cores {
 
 impl Cores {
     /// In the form of `taskset -c`.
-    pub(super) fn list(self) -> &'static str {
+    pub(crate) fn list(self) -> &'static str {
         match self {
             Self::Server => "0",
             Self::Load => "1",
@@ -27,7 +29,7 @@ impl Cores {
     }
 
     /// A command that runs a program on these cores.
-    pub(super) fn command(self, program: &std::path::Path) -> Command {
+    pub(crate) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("taskset");
         command.args(["-c", self.list()]).arg(program);
         command
@@ -35,15 +37,15 @@ impl Cores {
 }
 
 /// What matters for the figures and names nobody.
-#[derive(Debug, Clone)]
-pub(super) struct Machine {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Machine {
     cpu: String,
     cores: usize,
     kernel: String,
 }
 
 impl Machine {
-    pub(super) fn this() -> Self {
+    pub(crate) fn this() -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo")
             .ok()
             .and_then(|text| value_of(&text, "model name"));
@@ -53,16 +55,6 @@ impl Machine {
             cores: thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.map_or_else(|| "unknown".to_owned(), |text| release(&text)),
         }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {} cores, Linux {}",
-            self.cpu, self.cores, self.kernel
-        )
     }
 }
 

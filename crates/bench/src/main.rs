@@ -2,44 +2,41 @@
 //!
 //! Servers run on one core and the load test on the other, and all
 //! measurements are taken in turns, so that a machine that gets slower is so
-//! for all. Figures are medians.
+//! for all. What a row holds are medians.
 //!
 //! * [`udp`], [`http`], [`ws`]: what is measured for each daemon, and in which order.
+//! * [`swarm`]: torrents and peers alone, in process.
+//! * [`rows`]: measures loads in turns, and makes rows of tables.
 //! * [`server`]: starts and stops the processes that are measured.
 //! * [`load`]: runs the load test against them.
 //! * [`machine`]: cores, and what the page says of the machine.
 //! * [`event_loops`]: those of daemons over TCP, and their certificate.
-//! * [`traffic`], [`http_row`], [`ws_row`]: what was measured, row by row, each
-//!   with its [`samples`].
-//! * [`page`], [`http_page`], [`ws_page`], [`plot`]: the tables, as text and as a picture.
-//! * [`swarm`]: torrents and peers alone, in process.
-//! * [`document`]: the page that has them all.
+//! * [`results`]: what was measured, as docs/benchmarks.json has it.
+//! * [`page`], [`plot`]: docs/benchmarks.md, of that and of `templates`.
 
 #![forbid(unsafe_code)]
 
-mod document;
 mod event_loops;
 mod http;
-mod http_page;
-mod http_row;
 mod load;
 mod machine;
 mod page;
 mod plot;
-mod samples;
+mod results;
+mod rows;
 mod server;
 mod swarm;
-mod traffic;
 mod udp;
 mod ws;
-mod ws_page;
-mod ws_row;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 use clap::{Parser, ValueEnum as _};
+
+use machine::Machine;
+use results::{Conditions, Results};
 
 /// Measure a daemon, next to the least that it could cost
 #[derive(Debug, Clone, Parser)]
@@ -57,14 +54,20 @@ struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     runs: usize,
 
-    /// Only see whether everything works, with few torrents; the figures mean
+    /// Only see whether everything works, with few torrents; the numbers mean
     /// nothing
     #[arg(long, conflicts_with = "write")]
     quick: bool,
 
-    /// Write the daemon's section of docs/benchmarks.md and its picture
+    /// Write what was measured to docs/benchmarks.json, and the page and the
+    /// pictures beside it
     #[arg(long)]
     write: bool,
+
+    /// Measure nothing, and write the page and the pictures of what is in
+    /// docs/benchmarks.json
+    #[arg(long, conflicts_with_all = ["daemons", "quick", "write"])]
+    page: bool,
 
     /// Build with this profile of Cargo.toml
     #[arg(long, value_name = "NAME", default_value = "release")]
@@ -83,23 +86,6 @@ enum Daemon {
     Swarm,
 }
 
-/// How much is measured for `aquatic-udp`.
-#[derive(Debug, Clone, Copy)]
-struct Scale {
-    seconds: u32,
-    warm_up_seconds: u32,
-    runs: usize,
-    torrents: u32,
-    peers: u32,
-    /// Peers of the one torrent of which the memory is measured.
-    peers_of_one_torrent: u32,
-    /// After this time without an announce, peers expire in the measurement of
-    /// expiry. Filling has to take less than half of it.
-    peer_age_seconds: u32,
-    /// Time in which all torrents are looked at for peers that expire.
-    cleaning_seconds: u32,
-}
-
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,8 +96,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures, prints the table, and writes it when asked to.
+/// Measures, prints the tables, and writes them when asked to.
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.page {
+        return page::write(&Results::read()?);
+    }
     if arguments.runs == 0 || arguments.seconds == 0 {
         bail!("--runs and --seconds must be above 0");
     }
@@ -120,80 +109,36 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         named => named,
     };
     for daemon in daemons {
-        match daemon {
-            Daemon::Udp => run_udp(arguments)?,
-            Daemon::Http => run_http(arguments)?,
-            Daemon::Ws => run_ws(arguments)?,
-            Daemon::Swarm => run_swarm(arguments)?,
+        let results = measure(*daemon, arguments)?;
+        println!("{}", page::tables(&results)?);
+        if arguments.write {
+            let all = results.or(Results::read()?);
+            all.write()?;
+            page::write(&all)?;
         }
     }
     if arguments.quick {
-        println!("This was only to see that everything works: the figures mean nothing.");
+        println!("This was only to see that everything works: the numbers mean nothing.");
     }
     Ok(())
 }
 
-fn run_udp(arguments: &Arguments) -> anyhow::Result<()> {
-    let scale = if arguments.quick {
-        Scale {
-            seconds: 1,
-            warm_up_seconds: 0,
-            runs: 1,
-            torrents: 1_000,
-            peers: 2_000,
-            peers_of_one_torrent: 1_000,
-            peer_age_seconds: 4,
-            cleaning_seconds: 1,
-        }
-    } else {
-        Scale {
-            seconds: arguments.seconds,
-            warm_up_seconds: 1,
-            runs: arguments.runs,
-            torrents: 1_000_000,
-            peers: 2_000_000,
-            peers_of_one_torrent: 1_000_000,
-            peer_age_seconds: 30,
-            cleaning_seconds: 10,
-        }
+fn measure(daemon: Daemon, arguments: &Arguments) -> anyhow::Result<Results> {
+    let quick = arguments.quick;
+    let conditions = Conditions {
+        machine: Machine::this(),
+        profile: arguments.profile.clone(),
+        seconds: if quick { 1 } else { arguments.seconds },
+        runs: if quick { 1 } else { arguments.runs },
     };
-
-    let binaries = server::build(&arguments.profile, &["aquatic_udp"])?;
-    let results = udp::measure(&binaries, &scale)?;
-    println!("{}", page::table(&results));
-    if arguments.write {
-        page::write(&results, arguments)?;
+    let mut results = Results::default();
+    match daemon {
+        Daemon::Udp => results.udp = Some(udp::measure(conditions, quick)?),
+        Daemon::Http => results.http = Some(http::measure(conditions, quick)?),
+        Daemon::Ws => results.ws = Some(ws::measure(conditions, quick)?),
+        Daemon::Swarm => results.swarm = Some(swarm::measure(&arguments.profile, quick)?),
     }
-    Ok(())
-}
-
-fn run_http(arguments: &Arguments) -> anyhow::Result<()> {
-    let binaries = server::build(&arguments.profile, &["aquatic_http"])?;
-    let results = http::measure(&binaries, http::Scale::new(arguments))?;
-    println!("{}", http_page::table(&results));
-    if arguments.write {
-        http_page::write(&results, arguments)?;
-    }
-    Ok(())
-}
-
-fn run_swarm(arguments: &Arguments) -> anyhow::Result<()> {
-    let results = swarm::measure(arguments)?;
-    println!("{}", swarm::table(&results)?);
-    if arguments.write {
-        swarm::write(&results, arguments)?;
-    }
-    Ok(())
-}
-
-fn run_ws(arguments: &Arguments) -> anyhow::Result<()> {
-    let binaries = server::build(&arguments.profile, &["aquatic_ws"])?;
-    let results = ws::measure(&binaries, ws::Scale::new(arguments))?;
-    println!("{}", ws_page::table(&results));
-    if arguments.write {
-        ws_page::write(&results, arguments)?;
-    }
-    Ok(())
+    Ok(results)
 }
 
 /// Cargo in the root of the repository, the one that runs this.

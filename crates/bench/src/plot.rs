@@ -1,37 +1,23 @@
-//! The picture of the page.
-
-use std::path::Path;
+//! The pictures of the page.
 
 use anyhow::Context;
 use plotters::prelude::*;
 
-use super::udp::Results;
-
-/// Draws CPU time per reply of every row as a bar, after that of the floor,
-/// whose height goes on as a line.
-pub(super) fn cpu_per_reply(results: &Results, path: &Path) -> anyhow::Result<()> {
-    let floor = results.traffic.floor.samples.cpu_microseconds();
-    let mut bars = vec![("bare echo", floor)];
-    bars.extend(
-        results
-            .traffic
-            .rows
-            .iter()
-            .filter(|row| !row.is_variant())
-            .map(|row| (row.name, row.samples.cpu_microseconds())),
-    );
-    draw(&bars, Some(floor), path).with_context(|| format!("cannot draw {}", path.display()))
+/// Draws a bar for each of these names and values, and a line at one value.
+///
+/// # Errors
+///
+/// The library cannot draw them.
+pub(crate) fn bars(bars: &[(&str, f64)], line: Option<f64>) -> anyhow::Result<String> {
+    let mut picture = String::new();
+    draw(bars, line, &mut picture).context("cannot draw")?;
+    Ok(picture)
 }
 
-/// Draws a bar for each value.
-pub(super) fn bars(bars: &[(&str, f64)], path: &Path) -> anyhow::Result<()> {
-    draw(bars, None, path).with_context(|| format!("cannot draw {}", path.display()))
-}
-
-fn draw(bars: &[(&str, f64)], floor: Option<f64>, path: &Path) -> anyhow::Result<()> {
+fn draw(bars: &[(&str, f64)], line: Option<f64>, picture: &mut String) -> anyhow::Result<()> {
     let values = bars.iter().map(|(_, value)| *value);
-    let highest = values.chain(floor).fold(0.0, f64::max);
-    let backend = SVGBackend::new(path, SIZE).into_drawing_area();
+    let highest = values.chain(line).fold(0.0, f64::max);
+    let backend = SVGBackend::with_string(picture, SIZE).into_drawing_area();
     backend.fill(&WHITE)?;
 
     let mut chart = ChartBuilder::on(&backend)
@@ -70,10 +56,10 @@ fn draw(bars: &[(&str, f64)], floor: Option<f64>, path: &Path) -> anyhow::Result
         Text::new(format!("{value:.2}"), place, ("sans-serif", 14))
     }))?;
 
-    if let Some(floor) = floor {
+    if let Some(line) = line {
         let ends = [
-            (SegmentValue::Exact(0), floor),
-            (SegmentValue::Exact(bars.len()), floor),
+            (SegmentValue::Exact(0), line),
+            (SegmentValue::Exact(bars.len()), line),
         ];
         chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
     }
@@ -91,10 +77,7 @@ mod tests {
 
     #[test]
     fn names_and_values_are_in_the_picture() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("picture.svg");
-        draw(&[("first", 2.5), ("second", 1.25)], Some(1.5), &path).unwrap();
-        let picture = std::fs::read_to_string(path).unwrap();
+        let picture = bars(&[("first", 2.5), ("second", 1.25)], Some(1.5)).unwrap();
         for text in ["first", "second", "2.50", "1.25"] {
             assert!(picture.contains(text), "{text} is missing");
         }

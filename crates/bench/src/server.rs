@@ -1,5 +1,6 @@
 //! The processes that are measured.
 
+use std::env;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -15,153 +16,108 @@ use anyhow::{Context, bail, ensure};
 use aquatic_load_test::process::Process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
-use super::machine::Cores;
+use crate::machine::Cores;
 
-/// The programs that were built, which stand in one directory.
+/// The programs that were built, and where they keep their files.
 #[derive(Debug)]
-pub(super) struct Binaries {
+pub(crate) struct Programs {
     directory: PathBuf,
+    scratch: TempDir,
 }
 
-impl Binaries {
+impl Programs {
+    /// Builds a daemon and the load tests.
+    ///
+    /// # Errors
+    ///
+    /// Cargo fails.
+    pub(crate) fn build(profile: &str, package: &str) -> anyhow::Result<Self> {
+        let status = crate::cargo_command()
+            .args(["build", "--profile", profile])
+            .args(["--package", package, "--package", "aquatic_load_test"])
+            .status()
+            .context("cannot start cargo")?;
+        ensure!(status.success(), "cargo build has failed");
+
+        // This program is target/PROFILE/NAME itself.
+        let this = env::current_exe().context("cannot find this program")?;
+        let target = this
+            .parent()
+            .and_then(Path::parent)
+            .context("this program is not in a target directory")?;
+        Ok(Self {
+            // Cargo puts these two profiles under another name.
+            directory: target.join(match profile {
+                "dev" | "test" => "debug",
+                other => other,
+            }),
+            scratch: tempfile::tempdir().context("cannot make a temporary directory")?,
+        })
+    }
+
     /// The path of a program.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
-}
 
-/// Builds these packages and the load tests.
-pub(super) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Binaries> {
-    let packages = packages.iter().chain(&["aquatic_load_test"]);
-    let status = crate::cargo_command()
-        .args(["build", "--profile", profile])
-        .args(packages.flat_map(|name| ["--package", name]))
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "cargo build has failed");
-
-    // This program is target/PROFILE/NAME itself.
-    let this = std::env::current_exe().context("cannot find this program")?;
-    let target = this
-        .parent()
-        .and_then(Path::parent)
-        .context("this program is not in a target directory")?;
-    // Cargo puts the dev profile under another name.
-    Ok(Binaries {
-        directory: target.join(if profile == "dev" { "debug" } else { profile }),
-    })
+    /// A directory for files that nobody needs afterwards.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
 }
 
 /// A server on loopback that is stopped when it is dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
-    /// Another one, of a socket that is bound to every address; the same if there
-    /// is none.
-    pub(super) any_address: SocketAddr,
+    pub(crate) address: SocketAddr,
     metrics_address: SocketAddr,
     /// From the start of the process to its being ready.
-    pub(super) start_time: Duration,
+    pub(crate) start_time: Duration,
     /// Memory when it was ready, before any request.
-    pub(super) empty_bytes: u64,
+    pub(crate) empty_bytes: u64,
 }
 
 /// Where a daemon is told to listen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Addresses {
-    pub(super) service: SocketAddr,
-    pub(super) metrics: SocketAddr,
-}
-
-/// How `aquatic-udp` differs from one to another measurement.
-#[derive(Debug, Clone)]
-pub(super) struct DaemonOptions<'a> {
-    pub(super) cores: Cores,
-    pub(super) workers: usize,
-    pub(super) max_peer_age_seconds: u32,
-    pub(super) cleaning_seconds: u32,
-    pub(super) snapshot: Option<&'a Path>,
-}
-
-impl Default for DaemonOptions<'_> {
-    fn default() -> Self {
-        Self {
-            cores: Cores::Server,
-            workers: 1,
-            // Nothing expires while it is measured.
-            max_peer_age_seconds: 28_800,
-            cleaning_seconds: 120,
-            snapshot: None,
-        }
-    }
+pub(crate) struct Addresses {
+    pub(crate) service: SocketAddr,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Server {
-    /// Starts `aquatic-udp` and waits until it is ready.
-    pub(super) fn daemon(
-        binaries: &Binaries,
-        options: &DaemonOptions<'_>,
-        directory: &Path,
-    ) -> anyhow::Result<Self> {
-        let addresses = Addresses {
-            service: free_udp_address()?,
-            metrics: free_tcp_address()?,
-        };
-        let any_address = free_udp_address()?;
-        let config = daemon_config(addresses, any_address.port(), options);
-        let mut server = Self::start_daemon(
-            &binaries.path("aquatic-udp"),
-            options.cores,
-            addresses,
-            &config,
-            directory,
-        )?;
-        server.any_address = any_address;
-        Ok(server)
-    }
-
     /// Starts a daemon with what `config` says, and waits until it is ready.
-    pub(super) fn tcp_daemon(
-        binaries: &Binaries,
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn daemon(
+        programs: &Programs,
         name: &str,
-        config: impl FnOnce(Addresses) -> String,
-        directory: &Path,
-    ) -> anyhow::Result<Self> {
-        let addresses = Addresses {
-            service: free_tcp_address()?,
-            metrics: free_tcp_address()?,
-        };
-        Self::start_daemon(
-            &binaries.path(name),
-            Cores::Server,
-            addresses,
-            &config(addresses),
-            directory,
-        )
-    }
-
-    fn start_daemon(
-        program: &Path,
         cores: Cores,
         addresses: Addresses,
-        text: &str,
-        directory: &Path,
+        config: &str,
     ) -> anyhow::Result<Self> {
         let address = addresses.service;
-        let config = directory.join(format!("daemon-{}.toml", address.port()));
-        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+        let file = |what: &str| {
+            programs
+                .scratch()
+                .join(format!("{what}-{}", address.port()))
+        };
+        let path = file("config");
+        fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
 
         // The daemon says that it is ready as it would to systemd.
-        let notify = directory.join(format!("notify-{}", address.port()));
+        let notify = file("notify");
         let ready = listen_for_ready(&notify)?;
 
         let started = Instant::now();
         let child = cores
-            .command(program)
+            .command(&programs.path(name))
             .arg("-c")
-            .arg(&config)
+            .arg(&path)
             .env("NOTIFY_SOCKET", &notify)
             .stdin(Stdio::null())
             .spawn()
@@ -169,7 +125,6 @@ impl Server {
         let mut server = Self {
             child,
             address,
-            any_address: address,
             metrics_address: addresses.metrics,
             start_time: Duration::ZERO,
             empty_bytes: 0,
@@ -180,26 +135,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts the echo server over UDP, which answers an announce with so many
-    /// bytes.
-    pub(super) fn echo(binaries: &Binaries, reply_bytes: usize) -> anyhow::Result<Self> {
-        let program = binaries.path("aquatic-udp-echo");
-        Self::bare(&program, free_udp_address()?, &[reply_bytes.to_string()])
-    }
-
     /// Starts a server that answers and does nothing else.
-    pub(super) fn bare_tcp(
-        binaries: &Binaries,
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn bare(
+        programs: &Programs,
         name: &str,
+        address: SocketAddr,
         arguments: &[String],
     ) -> anyhow::Result<Self> {
-        Self::bare(&binaries.path(name), free_tcp_address()?, arguments)
-    }
-
-    fn bare(program: &Path, address: SocketAddr, arguments: &[String]) -> anyhow::Result<Self> {
+        let program = programs.path(name);
         let started = Instant::now();
         let child = Cores::Server
-            .command(program)
+            .command(&program)
             .arg(address.to_string())
             .args(arguments)
             .stdin(Stdio::null())
@@ -209,7 +159,6 @@ impl Server {
         let mut server = Self {
             child,
             address,
-            any_address: address,
             metrics_address: address,
             start_time: started.elapsed(),
             empty_bytes: 0,
@@ -218,17 +167,17 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let pid = NonZero::new(self.pid()).context("a process has the id 0")?;
         Process::new(pid)?.resident_bytes()
     }
 
     /// Lets all threads run on other cores from now on.
-    pub(super) fn move_to(&self, cores: Cores) -> anyhow::Result<()> {
+    pub(crate) fn move_to(&self, cores: Cores) -> anyhow::Result<()> {
         let status = Command::new("taskset")
             .args(["-a", "-c", "-p", cores.list(), &self.pid().to_string()])
             .stdout(Stdio::null())
@@ -238,20 +187,12 @@ impl Server {
         Ok(())
     }
 
-    /// Torrents of which the daemon knows, by its metrics.
-    pub(super) fn torrents(&self) -> anyhow::Result<u64> {
-        // Whole numbers are exact up to 2^53.
-        Ok(self.metric("aquatic_udp_torrents")? as u64)
-    }
-
-    /// The longest time for which the daemon has forgotten peers in one go.
-    pub(super) fn longest_housekeeping_step(&self) -> anyhow::Result<Duration> {
-        let seconds = self.metric("aquatic_udp_longest_housekeeping_step_seconds")?;
-        Ok(Duration::try_from_secs_f64(seconds)?)
-    }
-
     /// The sum over all labels of a metric.
-    fn metric(&self, name: &str) -> anyhow::Result<f64> {
+    ///
+    /// # Errors
+    ///
+    /// The daemon does not answer, or has no such metric.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut stream = TcpStream::connect(self.metrics_address)
             .with_context(|| format!("cannot connect to {}", self.metrics_address))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -262,7 +203,7 @@ impl Server {
     }
 
     /// Asks the daemon to stop; returns how long that took.
-    pub(super) fn stop(mut self) -> anyhow::Result<Duration> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         self.terminate();
         let status = self.child.wait()?;
@@ -325,28 +266,6 @@ fn listen_for_ready(path: &Path) -> anyhow::Result<Receiver<()>> {
     Ok(receiver)
 }
 
-fn daemon_config(addresses: Addresses, any_port: u16, options: &DaemonOptions<'_>) -> String {
-    let Addresses { service, metrics } = addresses;
-    let snapshot = options.snapshot.map_or_else(String::new, |path| {
-        format!("[snapshot]\npath = {path:?}\ninterval_seconds = 86400\n")
-    });
-    format!(
-        "socket_workers = {}\n\
-         log_level = \"error\"\n\
-         [network]\n\
-         address = [\"{service}\", \"0.0.0.0:{any_port}\"]\n\
-         [protocol]\n\
-         max_response_peers = 30\n\
-         [cleaning]\n\
-         max_peer_age = {}\n\
-         torrent_cleaning_interval = {}\n\
-         [metrics]\n\
-         address = \"{metrics}\"\n\
-         {snapshot}",
-        options.workers, options.max_peer_age_seconds, options.cleaning_seconds,
-    )
-}
-
 /// The sum over all labels of a metric in Prometheus' text format.
 fn sum_of_metric(text: &str, name: &str) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
@@ -360,11 +279,20 @@ fn sum_of_metric(text: &str, name: &str) -> Option<f64> {
 }
 
 /// An address that was free a moment ago.
-fn free_udp_address() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn free_udp_address() -> anyhow::Result<SocketAddr> {
     Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn free_tcp_address() -> anyhow::Result<SocketAddr> {
+/// As [`free_udp_address`].
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn free_tcp_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
@@ -384,21 +312,5 @@ mod tests {
         assert_eq!(sum_of_metric(text, "x"), Some(7.0));
         assert_eq!(sum_of_metric(text, "y"), Some(1.0));
         assert_eq!(sum_of_metric(text, "z"), None);
-    }
-
-    #[test]
-    fn the_config_is_toml() {
-        let addresses = Addresses {
-            service: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            metrics: SocketAddr::from((Ipv4Addr::LOCALHOST, 2)),
-        };
-        let options = DaemonOptions {
-            snapshot: Some(Path::new("a \"b\"")),
-            ..DaemonOptions::default()
-        };
-        let text = daemon_config(addresses, 3, &options);
-        let table: toml::Table = toml::from_str(&text).unwrap();
-        assert_eq!(table["snapshot"]["path"].as_str(), Some("a \"b\""));
-        assert_eq!(table["cleaning"]["max_peer_age"].as_integer(), Some(28_800));
     }
 }

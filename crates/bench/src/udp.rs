@@ -1,260 +1,322 @@
 //! What is measured for `aquatic-udp`.
 
 use std::fs;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig};
+use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
+use aquatic_load_test::{Latency, Report};
 
-use super::Scale;
-use super::load::{self, Latency, Shares};
-use super::machine::{Cores, Machine};
-use super::server::{Binaries, DaemonOptions, Server};
-use super::traffic::Row;
+use crate::load;
+use crate::machine::Cores;
+use crate::results::{
+    Conditions, Expiry, Memory, Row, Snapshot, Traffic, Udp, Waiting, WithAndWithout,
+};
+use crate::rows::{self, Label, Sample};
+use crate::server::{Programs, Server, free_udp_address};
 
-/// Everything that was measured.
-#[derive(Debug)]
-pub(super) struct Results {
-    pub(super) machine: Machine,
-    pub(super) scale: Scale,
-    /// Torrents of two peers, as most have.
-    pub(super) traffic: Traffic,
-    /// Torrents of so many peers that replies are nearly full.
-    pub(super) full_replies: Traffic,
-    pub(super) one_worker: Row,
-    pub(super) two_workers: Row,
-    pub(super) memory: Memory,
-    pub(super) memory_of_one_torrent: Memory,
-    pub(super) expiry: Expiry,
-    pub(super) snapshot: Snapshot,
-}
+mod daemon;
 
-/// The echo server and the daemon under the same loads, each alone on its core.
-#[derive(Debug)]
-pub(super) struct Traffic {
-    pub(super) torrents: u32,
-    pub(super) peers: u32,
-    /// Bytes with which the echo server answers an announce: as many as the daemon
-    /// does on average.
-    pub(super) reply_bytes: usize,
-    pub(super) floor: Row,
-    pub(super) rows: Vec<Row>,
-}
+use daemon::{Daemon, Options};
 
-/// Bytes of memory of the daemon.
+/// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
-    pub(super) empty: u64,
-    pub(super) filled: u64,
+struct Scale {
+    warm_up_seconds: u32,
+    torrents: u32,
+    peers: u32,
+    /// Peers of the one torrent of which the memory is measured.
+    peers_of_one_torrent: u32,
+    /// After this time without an announce, peers expire in the measurement of
+    /// expiry. Filling has to take less than half of it.
+    peer_age_seconds: u32,
+    /// Time in which all torrents are looked at for peers that expire.
+    cleaning_seconds: u32,
 }
 
-impl Memory {
-    /// Bytes that the torrents and peers take.
-    pub(super) fn added(&self) -> u64 {
-        self.filled.saturating_sub(self.empty)
-    }
-}
+const FULL: Scale = Scale {
+    warm_up_seconds: 1,
+    torrents: 1_000_000,
+    peers: 2_000_000,
+    peers_of_one_torrent: 1_000_000,
+    peer_age_seconds: 30,
+    cleaning_seconds: 10,
+};
 
-/// How long a few requests waited.
-#[derive(Debug)]
-pub(super) struct Expiry {
-    pub(super) while_nothing_expired: Latency,
-    pub(super) while_all_expired: Latency,
-    /// The longest time for which the daemon forgot peers in one go.
-    pub(super) longest_step: Duration,
-    /// From when the first peer could expire until none was left, or until the
-    /// measurement was given up.
-    pub(super) watched: Duration,
-    /// Torrents that were left then.
-    pub(super) left: u64,
-}
+const QUICK: Scale = Scale {
+    warm_up_seconds: 0,
+    torrents: 1_000,
+    peers: 2_000,
+    peers_of_one_torrent: 1_000,
+    peer_age_seconds: 4,
+    cleaning_seconds: 1,
+};
 
-/// What a snapshot takes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Snapshot {
-    /// From the signal to the end of the process.
-    pub(super) stop: Duration,
-    /// The same for a daemon that writes none.
-    pub(super) stop_without: Duration,
-    /// From the start of the process until it is ready.
-    pub(super) start: Duration,
-    /// The same for a daemon that reads none.
-    pub(super) start_without: Duration,
-    pub(super) file_bytes: u64,
-}
-
-/// Measures everything; this takes minutes.
-pub(super) fn measure(binaries: &Binaries, scale: &Scale) -> anyhow::Result<Results> {
-    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+/// Measures everything; this takes minutes, unless it is to be quick.
+///
+/// # Errors
+///
+/// A server or the load test fails, or does not do what was meant.
+pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Udp> {
     let bench = Bench {
-        binaries,
-        scale,
-        directory: directory.path(),
+        programs: Programs::build(&conditions.profile, "aquatic_udp")?,
+        scale: if quick { QUICK } else { FULL },
+        seconds: conditions.seconds,
+        runs: conditions.runs,
     };
-    bench.measure()
+    let snapshot_path = bench.programs.scratch().join("snapshot");
+    let options = Options {
+        snapshot: Some(&snapshot_path),
+        ..Options::default()
+    };
+    let daemon = bench.daemon(&options)?;
+    let start_without = daemon.server.start_time;
+    let Scale {
+        torrents,
+        peers,
+        peers_of_one_torrent,
+        ..
+    } = bench.scale;
+    let memory = bench.fill(&daemon, torrents, peers)?;
+
+    let traffic = bench.pinned(&daemon, torrents, &loads_of_small_torrents())?;
+    let full_replies = bench.full_replies()?;
+    let (workers, stop_without) = bench.shared(&daemon)?;
+    let snapshot = bench.snapshot(daemon, &options, start_without, stop_without)?;
+    let one_torrent = bench.daemon(&Options::default())?;
+    let memory_of_one_torrent = bench.fill(&one_torrent, 1, peers_of_one_torrent)?;
+    drop(one_torrent);
+    Ok(Udp {
+        conditions,
+        traffic: vec![traffic, full_replies],
+        workers,
+        memory: vec![memory, memory_of_one_torrent],
+        expiry: bench.expiry()?,
+        snapshot,
+    })
 }
 
-struct Bench<'a> {
-    binaries: &'a Binaries,
-    scale: &'a Scale,
-    directory: &'a Path,
+struct Bench {
+    programs: Programs,
+    scale: Scale,
+    seconds: u32,
+    runs: usize,
 }
 
-impl Bench<'_> {
-    fn measure(&self) -> anyhow::Result<Results> {
-        let snapshot_path = self.directory.join("snapshot");
-        let options = DaemonOptions {
-            snapshot: Some(&snapshot_path),
-            ..DaemonOptions::default()
-        };
-        let daemon = self.daemon(&options)?;
-        let start_without = daemon.start_time;
-        let memory = self.fill(&daemon, self.scale.torrents, self.scale.peers)?;
+/// A load on a server.
+struct Contest<'a> {
+    server: &'a Server,
+    label: Label,
+    shares: Shares,
+    address: SocketAddr,
+    torrents: u32,
+    cores: Cores,
+    load_workers: usize,
+}
 
-        let traffic = self.traffic(&daemon)?;
-        let full_replies = self.full_replies()?;
-        let (one_worker, two_workers, stop_without) = self.shared(&daemon)?;
+/// Shares of connect, announce and scrape requests.
+#[derive(Debug, Clone, Copy)]
+struct Shares(u32, u32, u32);
 
-        let snapshot = self.snapshot(daemon, &options, start_without, stop_without)?;
-        let memory_of_one_torrent = self.one_torrent()?;
-        let expiry = self.expiry()?;
+const MIXED: Shares = Shares(1, 1, 0);
+const MIXED_NAME: &str = "50 % connect, 50 % announce";
+const ANNOUNCES: Shares = Shares(0, 1, 0);
 
-        Ok(Results {
-            machine: Machine::this(),
-            scale: *self.scale,
-            traffic,
-            full_replies,
-            one_worker,
-            two_workers,
-            memory,
-            memory_of_one_torrent,
-            expiry,
-            snapshot,
-        })
+/// What the daemon is asked for where torrents have two peers, and whether at the
+/// socket that is bound to every address, and so has to say from which one it replies.
+fn loads_of_small_torrents() -> [(&'static str, Shares, bool); 6] {
+    [
+        (MIXED_NAME, MIXED, false),
+        (MIXED_NAME, MIXED, true),
+        ("announce only", ANNOUNCES, false),
+        ("announce only", ANNOUNCES, true),
+        ("connect only", Shares(1, 0, 0), false),
+        ("scrape only, 5 torrents each", Shares(0, 0, 1), false),
+    ]
+}
+
+impl Bench {
+    fn daemon(&self, options: &Options<'_>) -> anyhow::Result<Daemon> {
+        Daemon::start(&self.programs, options)
     }
 
-    fn daemon(&self, options: &DaemonOptions<'_>) -> anyhow::Result<Server> {
-        Server::daemon(self.binaries, options, self.directory)
+    fn load(
+        &self,
+        cores: Cores,
+        server: &Server,
+        address: SocketAddr,
+        config: &Config,
+    ) -> anyhow::Result<Report> {
+        let program = "aquatic-udp-load-test";
+        load::run(&self.programs, program, cores, server, address, config)
     }
 
     /// Announces every peer once.
-    fn fill(&self, daemon: &Server, torrents: u32, peers: u32) -> anyhow::Result<Memory> {
+    fn fill(&self, daemon: &Daemon, torrents: u32, peers: u32) -> anyhow::Result<Memory> {
         eprintln!("announcing {peers} peers of {torrents} torrents");
         let config = Config {
             fill: true,
             duration_seconds: 1,
             warm_up_seconds: 0,
             // What follows the filling leaves the peers alone.
-            ..load::config(torrents, peers, Shares(1, 0, 0))
+            ..load_config(torrents, peers, Shares(1, 0, 0))
         };
-        load::run(
-            self.binaries,
-            daemon,
-            daemon.address,
-            Cores::Load,
-            config,
-            self.directory,
-        )?;
+        let server = &daemon.server;
+        self.load(Cores::Load, server, server.address, &config)?;
         let known = daemon.torrents()?;
         ensure!(
             known == u64::from(torrents),
             "the daemon knows {known} torrents after {torrents} were announced"
         );
+        let whole_bytes = server.resident_bytes()?;
         Ok(Memory {
-            empty: daemon.empty_bytes,
-            filled: daemon.resident_bytes()?,
+            torrents,
+            peers,
+            whole_bytes,
+            grown_bytes: whole_bytes.saturating_sub(server.empty_bytes),
         })
     }
 
-    fn traffic(&self, daemon: &Server) -> anyhow::Result<Traffic> {
-        let rows = vec![
-            Row::pinned("50 % connect, 50 % announce", MIXED),
-            Row::pinned("the same, at every address", MIXED).at_any_address(),
-            Row::pinned("announce only", Shares(0, 1, 0)),
-            Row::pinned("announce only, at every address", Shares(0, 1, 0)).at_any_address(),
-            Row::pinned("connect only", Shares(1, 0, 0)),
-            Row::pinned("scrape only, 5 torrents each", Shares(0, 0, 1)),
-        ];
-        self.pinned(daemon, self.scale, rows)
-    }
-
-    /// The same with fewer torrents.
+    /// Torrents of so many peers that replies are nearly full.
     fn full_replies(&self) -> anyhow::Result<Traffic> {
-        let scale = Scale {
-            torrents: self.scale.torrents / CROWD,
-            ..*self.scale
-        };
-        let daemon = self.daemon(&DaemonOptions::default())?;
-        self.fill(&daemon, scale.torrents, scale.peers)?;
-        let rows = vec![
-            Row::pinned("50 % connect, 50 % announce", MIXED),
-            Row::pinned("announce only", Shares(0, 1, 0)),
+        let torrents = self.scale.torrents / CROWD;
+        let daemon = self.daemon(&Options::default())?;
+        self.fill(&daemon, torrents, self.scale.peers)?;
+        let loads = [
+            (MIXED_NAME, MIXED, false),
+            ("announce only", ANNOUNCES, false),
         ];
-        self.pinned(&daemon, &scale, rows)
+        self.pinned(&daemon, torrents, &loads)
     }
 
     /// Echo server and daemon, each alone on its core, in turns.
     fn pinned(
         &self,
-        daemon: &Server,
-        scale: &Scale,
-        mut rows: Vec<Row>,
+        daemon: &Daemon,
+        torrents: u32,
+        loads: &[(&str, Shares, bool)],
     ) -> anyhow::Result<Traffic> {
+        let contest = |(load, shares, at_any): (&str, Shares, bool)| Contest {
+            server: &daemon.server,
+            label: Label {
+                load: load.to_owned(),
+                server: if at_any {
+                    "aquatic-udp, at every address".to_owned()
+                } else {
+                    "aquatic-udp".to_owned()
+                },
+                bar: (!at_any).then(|| load.to_owned()),
+            },
+            shares,
+            address: if at_any {
+                daemon.any_address
+            } else {
+                daemon.server.address
+            },
+            torrents,
+            cores: Cores::Load,
+            load_workers: 1,
+        };
+        let mixed = contest((MIXED_NAME, MIXED, false));
         // How long replies are is known by having looked at some.
-        let mut first = Row::pinned("the first replies", MIXED);
-        first.measure(self.binaries, daemon, scale, self.directory)?;
-        let reply_bytes = reply_bytes(first.samples.peers_per_announce());
-        let echo = Server::echo(self.binaries, reply_bytes)?;
-        let mut floor = Row::pinned("bare echo, 50 % connect, 50 % announce", MIXED);
-        for _ in 0..scale.runs {
-            floor.measure(self.binaries, &echo, scale, self.directory)?;
-            for row in &mut rows {
-                row.measure(self.binaries, daemon, scale, self.directory)?;
-            }
-        }
+        let peers_per_announce = self.measure(&mixed)?.peers_per_announce;
+        let reply_bytes = reply_bytes(peers_per_announce);
+        let echo = Server::bare(
+            &self.programs,
+            "aquatic-udp-echo",
+            free_udp_address()?,
+            &[reply_bytes.to_string()],
+        )?;
+        let floor = Contest {
+            server: &echo,
+            label: Label {
+                server: "bare echo".to_owned(),
+                bar: Some("bare echo".to_owned()),
+                ..mixed.label
+            },
+            address: echo.address,
+            ..mixed
+        };
+        let mut contests = vec![floor];
+        contests.extend(loads.iter().copied().map(contest));
+        let mut rows = self.rows(&contests)?;
+        rows::compare(&mut rows, &contests, "floor", |_, other| {
+            other.address == echo.address
+        });
         Ok(Traffic {
-            torrents: scale.torrents,
-            peers: scale.peers,
+            torrents,
+            peers: self.scale.peers,
+            peers_per_announce,
             reply_bytes,
-            floor,
             rows,
         })
     }
 
     /// One worker and two, on both cores, in turns; and how long a daemon takes
     /// to stop that writes no snapshot.
-    fn shared(&self, one: &Server) -> anyhow::Result<(Row, Row, Duration)> {
-        let two = self.daemon(&DaemonOptions {
+    fn shared(&self, one: &Daemon) -> anyhow::Result<(Vec<Row>, Duration)> {
+        let two = self.daemon(&Options {
             workers: 2,
             cores: Cores::Both,
-            ..DaemonOptions::default()
+            ..Options::default()
         })?;
         self.fill(&two, self.scale.torrents, self.scale.peers)?;
-        one.move_to(Cores::Both)?;
+        one.server.move_to(Cores::Both)?;
 
-        let mut one_worker = Row::shared("one worker", MIXED);
-        let mut two_workers = Row::shared("two workers", MIXED);
-        for _ in 0..self.scale.runs {
-            one_worker.measure(self.binaries, one, self.scale, self.directory)?;
-            two_workers.measure(self.binaries, &two, self.scale, self.directory)?;
-        }
+        let contests =
+            [(one, "one worker"), (&two, "two workers")].map(|(daemon, workers)| Contest {
+                server: &daemon.server,
+                label: Label {
+                    load: MIXED_NAME.to_owned(),
+                    server: format!("aquatic-udp, {workers}"),
+                    bar: None,
+                },
+                shares: MIXED,
+                address: daemon.server.address,
+                torrents: self.scale.torrents,
+                cores: Cores::Both,
+                load_workers: 2,
+            });
+        let mut rows = self.rows(&contests)?;
+        rows::compare(&mut rows, &contests, "one worker", |_, other| {
+            other.address == one.server.address
+        });
 
-        one.move_to(Cores::Server)?;
-        Ok((one_worker, two_workers, two.stop()?))
+        one.server.move_to(Cores::Server)?;
+        Ok((rows, two.server.stop()?))
+    }
+
+    fn rows(&self, contests: &[Contest<'_>]) -> anyhow::Result<Vec<Row>> {
+        rows::measure(
+            self.runs,
+            contests,
+            |contest| contest.label.clone(),
+            |contest| Sample::of(&self.measure(contest)?),
+        )
+    }
+
+    fn measure(&self, contest: &Contest<'_>) -> anyhow::Result<Report> {
+        let config = Config {
+            workers: contest.load_workers,
+            duration_seconds: self.seconds,
+            warm_up_seconds: self.scale.warm_up_seconds,
+            ..load_config(contest.torrents, self.scale.peers, contest.shares)
+        };
+        self.load(contest.cores, contest.server, contest.address, &config)
     }
 
     /// Stops the daemon and starts it again.
     fn snapshot(
         &self,
-        daemon: Server,
-        options: &DaemonOptions<'_>,
+        daemon: Daemon,
+        options: &Options<'_>,
         start_without: Duration,
         stop_without: Duration,
     ) -> anyhow::Result<Snapshot> {
         eprintln!("writing a snapshot and restoring it");
         let known = daemon.torrents()?;
-        let stop = daemon.stop()?;
+        let stop = daemon.server.stop()?;
         let path = options.snapshot.context("a daemon without a snapshot")?;
         let file_bytes = fs::metadata(path).context("there is no snapshot")?.len();
 
@@ -264,18 +326,17 @@ impl Bench<'_> {
             torrents == known,
             "{torrents} of {known} torrents were restored"
         );
+        let seconds = |with: Duration, without: Duration| WithAndWithout {
+            with: with.as_secs_f64(),
+            without: without.as_secs_f64(),
+        };
         Ok(Snapshot {
-            stop,
-            stop_without,
-            start: restored.start_time,
-            start_without,
+            torrents: self.scale.torrents,
+            peers: self.scale.peers,
             file_bytes,
+            stop_seconds: seconds(stop, stop_without),
+            start_seconds: seconds(restored.server.start_time, start_without),
         })
-    }
-
-    fn one_torrent(&self) -> anyhow::Result<Memory> {
-        let daemon = self.daemon(&DaemonOptions::default())?;
-        self.fill(&daemon, 1, self.scale.peers_of_one_torrent)
     }
 
     /// Fills a daemon and keeps sending a few requests until it has forgotten
@@ -283,10 +344,10 @@ impl Bench<'_> {
     fn expiry(&self) -> anyhow::Result<Expiry> {
         let scale = self.scale;
         let age = Duration::from_secs(scale.peer_age_seconds.into());
-        let daemon = self.daemon(&DaemonOptions {
+        let daemon = self.daemon(&Options {
             max_peer_age_seconds: scale.peer_age_seconds,
             cleaning_seconds: scale.cleaning_seconds,
-            ..DaemonOptions::default()
+            ..Options::default()
         })?;
 
         let started = Instant::now();
@@ -313,21 +374,32 @@ impl Bench<'_> {
         // The daemon may take its time, but not for ever.
         let mut left = daemon.torrents()?;
         while left > u64::from(PROBE_TORRENTS) && started.elapsed() < all_expired * 2 {
-            let more = self.probe(&daemon, 1)?;
-            while_all_expired = while_all_expired.worst(&more);
+            while_all_expired = worst(while_all_expired, self.probe(&daemon, 1)?);
             left = daemon.torrents()?;
         }
+        let waiting = |while_what: &str, latency: Latency| Waiting {
+            while_what: while_what.to_owned(),
+            p50_microseconds: latency.p50_microseconds,
+            p999_microseconds: latency.p999_microseconds,
+            max_microseconds: latency.max_microseconds,
+        };
         Ok(Expiry {
-            while_nothing_expired,
-            while_all_expired,
-            longest_step: daemon.longest_housekeeping_step()?,
-            watched: started.elapsed().saturating_sub(age),
-            left: left.saturating_sub(PROBE_TORRENTS.into()),
+            torrents: scale.torrents,
+            cycle_seconds: scale.cleaning_seconds,
+            rows: vec![
+                waiting("nothing expires", while_nothing_expired),
+                waiting("all expire", while_all_expired),
+            ],
+            longest_step_seconds: daemon
+                .server
+                .metric("aquatic_udp_longest_housekeeping_step_seconds")?,
+            watched_seconds: started.elapsed().saturating_sub(age).as_secs(),
+            torrents_left: left.saturating_sub(PROBE_TORRENTS.into()),
         })
     }
 
-    fn probe(&self, daemon: &Server, seconds: u32) -> anyhow::Result<Latency> {
-        let config = load::config(PROBE_TORRENTS, PROBE_TORRENTS, MIXED);
+    fn probe(&self, daemon: &Daemon, seconds: u32) -> anyhow::Result<Latency> {
+        let config = load_config(PROBE_TORRENTS, PROBE_TORRENTS, MIXED);
         let config = Config {
             duration_seconds: seconds,
             warm_up_seconds: 0,
@@ -344,15 +416,44 @@ impl Bench<'_> {
             },
             ..config
         };
-        let report = load::run(
-            self.binaries,
-            daemon,
-            daemon.address,
-            Cores::Load,
-            config,
-            self.directory,
-        )?;
+        let server = &daemon.server;
+        let report = self.load(Cores::Load, server, server.address, &config)?;
         Ok(report.all.latency)
+    }
+}
+
+/// The longer of each two.
+fn worst(one: Latency, other: Latency) -> Latency {
+    Latency {
+        p50_microseconds: one.p50_microseconds.max(other.p50_microseconds),
+        p90_microseconds: one.p90_microseconds.max(other.p90_microseconds),
+        p99_microseconds: one.p99_microseconds.max(other.p99_microseconds),
+        p999_microseconds: one.p999_microseconds.max(other.p999_microseconds),
+        max_microseconds: one.max_microseconds.max(other.max_microseconds),
+    }
+}
+
+/// The load of all measurements; they change what is theirs.
+fn load_config(torrents: u32, peers: u32, shares: Shares) -> Config {
+    Config {
+        network: NetworkConfig {
+            source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
+            timeout_milliseconds: 1000,
+            ..NetworkConfig::default()
+        },
+        population: PopulationConfig {
+            torrents,
+            peers,
+            ..PopulationConfig::default()
+        },
+        requests: RequestsConfig {
+            connect_weight: shares.0,
+            announce_weight: shares.1,
+            scrape_weight: shares.2,
+            peers_wanted: 30,
+            ..RequestsConfig::default()
+        },
+        ..Config::default()
     }
 }
 
@@ -367,8 +468,6 @@ fn reply_bytes(peers: f64) -> usize {
 /// full: then each torrent has 40 peers, of which a leecher gets 30, as many as it
 /// wants, and a seeder the 20 leechers.
 const CROWD: u32 = 20;
-
-const MIXED: Shares = Shares(1, 1, 0);
 
 const PROBE_TORRENTS: u32 = 100;
 

@@ -1,12 +1,12 @@
 //! Latencies, and what is said of them.
 
 use hdrhistogram::{CreationError, Histogram};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::counters::KINDS;
 
 /// How long requests waited for their replies, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of the requests waited no longer.
     pub p50_microseconds: f64,

@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::counters::{Counter, Counters, Kind};
 use crate::latency::{Latencies, Latency};
 
 /// What a run has found, over the time that was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// The tracker's address.
     pub server_address: String,
@@ -67,7 +67,7 @@ pub struct Report {
 }
 
 /// How the population was announced.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Fill {
     /// Peers that announced, each once.
     pub peers: u64,
@@ -80,7 +80,7 @@ pub struct Fill {
 }
 
 /// Requests of a kind.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Requests {
     /// Requests sent.
     pub sent: u64,
@@ -93,7 +93,7 @@ pub struct Requests {
 }
 
 /// What became of connections.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Connections that could not be opened.
     pub failed: u64,
@@ -109,7 +109,7 @@ pub struct Connections {
 }
 
 /// What a process needed.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct ProcessUse {
     /// User and system time.
     pub cpu_seconds: f64,

@@ -1,0 +1,215 @@
+//! Rows of tables: loads on servers, measured several times in turns, so that a
+//! machine that gets slower is so for all.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use aquatic_load_test::{Latency, ProcessUse, Report};
+
+use crate::results::{Row, Spread};
+
+/// What the columns of a row without figures hold.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub(crate) load: String,
+    pub(crate) server: String,
+    /// The name of its bar in the picture.
+    pub(crate) bar: Option<String>,
+}
+
+/// One measurement for a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    process: ProcessUse,
+    /// Announces with a reply, where there are other messages besides.
+    announces: Option<u64>,
+    replies_per_second: f64,
+    latency: Latency,
+    lost: u64,
+}
+
+impl Sample {
+    /// What a load test has found.
+    ///
+    /// # Errors
+    ///
+    /// It did not know the server's process.
+    pub(crate) fn of(report: &Report) -> anyhow::Result<Self> {
+        Ok(Self {
+            process: process(report)?,
+            announces: None,
+            replies_per_second: report.all.replies_per_second,
+            latency: report.all.latency,
+            lost: report.lost,
+        })
+    }
+
+    /// The same for loads in which announces have more messages for consequence than
+    /// their replies: the latency is that of announces.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of`].
+    pub(crate) fn of_announces(report: &Report) -> anyhow::Result<Self> {
+        Ok(Self {
+            announces: Some(report.announce.replies),
+            latency: report.announce.latency,
+            ..Self::of(report)?
+        })
+    }
+}
+
+/// What the server's process needed.
+///
+/// # Errors
+///
+/// The load test did not know it.
+pub(crate) fn process(report: &Report) -> anyhow::Result<ProcessUse> {
+    report.server.context("a report about no process")
+}
+
+/// Measures each of these so many times.
+///
+/// # Errors
+///
+/// One of the measurements fails.
+pub(crate) fn measure<C>(
+    runs: usize,
+    contests: &[C],
+    label: impl Fn(&C) -> Label,
+    mut measure: impl FnMut(&C) -> anyhow::Result<Sample>,
+) -> anyhow::Result<Vec<Row>> {
+    let mut samples = vec![Vec::new(); contests.len()];
+    for _ in 0..runs {
+        for (contest, samples) in contests.iter().zip(&mut samples) {
+            let sample = measure(contest)?;
+            let Label { load, server, .. } = label(contest);
+            eprintln!(
+                "{load:45} {server:22} {:8.2} µs of CPU per reply, {:.0} replies/s",
+                sample.process.cpu_microseconds_per_reply, sample.replies_per_second,
+            );
+            samples.push(sample);
+        }
+    }
+    let rows = contests.iter().zip(&samples);
+    Ok(rows
+        .map(|(contest, samples)| row(label(contest), samples))
+        .collect())
+}
+
+/// Adds to each row how many times as much CPU time per reply it has as another one,
+/// if there is one that `is_compared` with it: its first argument is of the row.
+pub(crate) fn compare<C>(
+    rows: &mut [Row],
+    contests: &[C],
+    name: &str,
+    is_compared: impl Fn(&C, &C) -> bool,
+) {
+    let cpu: Vec<f64> = rows.iter().map(|row| row.cpu_microseconds.median).collect();
+    for (row, contest) in rows.iter_mut().zip(contests) {
+        let mut others = contests.iter().zip(&cpu);
+        if let Some((_, other)) = others.find(|(other, _)| is_compared(contest, other)) {
+            let ratio = row.cpu_microseconds.median / other;
+            row.ratios.insert(name.to_owned(), ratio);
+        }
+    }
+}
+
+fn row(label: Label, samples: &[Sample]) -> Row {
+    let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
+    let cpu = samples
+        .iter()
+        .map(|it| it.process.cpu_microseconds_per_reply);
+    Row {
+        load: label.load,
+        server: label.server,
+        bar: label.bar,
+        cpu_microseconds: Spread {
+            median: median(cpu.clone().collect()),
+            least: cpu.clone().fold(f64::INFINITY, f64::min),
+            most: cpu.fold(0.0, f64::max),
+        },
+        cpu_microseconds_per_announce: samples
+            .iter()
+            .map(|it| Some(it.process.cpu_seconds * 1e6 / it.announces? as f64))
+            .collect::<Option<_>>()
+            .map(median),
+        ratios: BTreeMap::new(),
+        replies_per_second: of(|it| it.replies_per_second),
+        p50_microseconds: of(|it| it.latency.p50_microseconds),
+        p99_microseconds: of(|it| it.latency.p99_microseconds),
+        busy_cores: of(|it| it.process.cores),
+        lost: samples.iter().map(|it| it.lost).sum(),
+    }
+}
+
+/// The middle value, or the mean of the two; 0 when there are none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.get(middle) {
+        None => 0.0,
+        Some(upper) if values.len() % 2 == 1 => *upper,
+        Some(upper) => (values[middle - 1] + upper) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of the replies are to announces.
+    fn sample(microseconds: f64) -> Sample {
+        Sample {
+            process: ProcessUse {
+                cpu_seconds: microseconds / 1e4,
+                cpu_microseconds_per_reply: microseconds,
+                ..ProcessUse::default()
+            },
+            announces: Some(50),
+            replies_per_second: 1.0,
+            latency: Latency::default(),
+            lost: 1,
+        }
+    }
+
+    fn label(name: &&str) -> Label {
+        Label {
+            load: "any".to_owned(),
+            server: (*name).to_owned(),
+            bar: None,
+        }
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![]), 0.0);
+        assert_eq!(median(vec![3.0]), 3.0);
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), 3.0);
+    }
+
+    #[test]
+    fn rows_have_medians_sums_and_ratios() {
+        let mut figures = [2.0, 3.5, 3.0, 3.0, 2.5, 7.0].map(sample).into_iter();
+        let contests = ["bare", "daemon"];
+        let mut rows = measure(3, &contests, label, |_| figures.next().context("none")).unwrap();
+        assert_eq!(rows[1].server, "daemon");
+        assert_eq!(
+            rows[1].cpu_microseconds,
+            Spread {
+                median: 3.5,
+                least: 3.0,
+                most: 7.0
+            }
+        );
+        assert_eq!(rows[1].cpu_microseconds_per_announce, Some(7.0));
+        assert_eq!(rows[1].lost, 3);
+
+        compare(&mut rows, &contests, "floor", |_, other| *other == "bare");
+        assert_eq!(rows[0].ratios["floor"], 1.0);
+        assert_eq!(rows[1].ratios["floor"], 3.5 / 2.5);
+        compare(&mut rows, &contests, "nothing", |_, _| false);
+        assert_eq!(rows[1].ratios.len(), 1);
+    }
+}

@@ -285,6 +285,10 @@ impl<P: Protocol> Engine<P> {
     }
 
     /// Whether something was collected for a connection.
+    #[cfg_attr(
+        not(feature = "glommio"),
+        allow(dead_code, reason = "glommio drives connections one by one")
+    )]
     pub(crate) fn has_collected(&self, id: ConnectionId) -> bool {
         P::COLLECTS_OUTPUT && self.worker.outputs.has(id)
     }

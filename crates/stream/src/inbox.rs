@@ -47,6 +47,10 @@ impl WorkerWaker {
     }
 
     /// What wakes the worker's task, if it has one.
+    #[cfg_attr(
+        not(feature = "glommio"),
+        allow(dead_code, reason = "without glommio, only tests have tasks")
+    )]
     pub(crate) fn task(&self) -> Option<&TaskWaker> {
         match &*self.0 {
             Kind::Mio(_) => None,
@@ -65,12 +69,20 @@ impl TaskWaker {
 
     /// Whether the task was woken since the last call; if not, `task` is when that
     /// happens.
+    #[cfg_attr(
+        not(feature = "glommio"),
+        allow(dead_code, reason = "without glommio, only tests have tasks")
+    )]
     pub(crate) fn register(&self, task: &task::Waker) -> bool {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
         self.is_woken.swap(false, AcqRel)
     }
 
     /// There is no task to wake any more.
+    #[cfg_attr(
+        not(feature = "glommio"),
+        allow(dead_code, reason = "without glommio, only tests have tasks")
+    )]
     pub(crate) fn unregister(&self) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -36,6 +36,10 @@ const STEPS: &[Step] = &[
         run: lints,
     },
     Step {
+        name: "without glommio",
+        run: || good(without_glommio()),
+    },
+    Step {
         name: "documentation",
         run: documentation,
     },
@@ -140,6 +144,34 @@ fn lints() -> anyhow::Result<Finding> {
         "--deny=warnings",
     ])?;
     Ok(Finding::Good)
+}
+
+/// Checks the daemons without the event loop on glommio: no warnings, and no crate twice.
+fn without_glommio() -> anyhow::Result<()> {
+    const SELECTION: [&str; 3] = [
+        "--package=aquatic_http",
+        "--package=aquatic_ws",
+        "--no-default-features",
+    ];
+    let mut clippy = cargo_command();
+    succeed(
+        clippy
+            .arg("clippy")
+            .args(SELECTION)
+            .args(["--", "--deny=warnings"]),
+    )?;
+    let mut tree = cargo_command();
+    tree.arg("tree").args(SELECTION);
+    tree.args(["--duplicates", "--edges=normal,no-proc-macro", "--depth=0"]);
+    let output = tree.output().context("cannot run cargo tree")?;
+    let duplicates = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !duplicates.trim().is_empty() {
+        bail!(
+            "crates that are there twice: {duplicates}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
 }
 
 fn documentation() -> anyhow::Result<Finding> {

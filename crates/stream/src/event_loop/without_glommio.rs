@@ -3,8 +3,7 @@
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use anyhow::bail;
-use aquatic_service::workers;
+use aquatic_service::{Misconfigured, workers};
 
 use crate::engine::Engine;
 use crate::{Protocol, WorkerWaker};
@@ -15,10 +14,9 @@ use crate::{Protocol, WorkerWaker};
 ///
 /// Always; the message says what to do.
 pub(super) fn check() -> anyhow::Result<()> {
-    bail!(
-        "the event loop glommio is not in this build: use one with the cargo feature \
-         \"glommio\", or set network.event_loop to \"mio\""
-    )
+    let message = "glommio is not in this build: use one with the cargo feature \"glommio\", \
+                   or the event loop \"mio\"";
+    Err(Misconfigured::new("network.event_loop", message).into())
 }
 
 /// Never called, as [`check`] is before.

@@ -11,8 +11,8 @@ use crate::tracker::{ForgottenOffers, Outcome, RequestKind, Unserved};
 #[repr(align(128))]
 pub(crate) struct Counters {
     families: [FamilyCounters; 2],
-    offers: [Counter; Fate::ALL.len()],
-    answers: [Counter; Fate::ALL.len()],
+    offers: [Counter; RelayResult::ALL.len()],
+    answers: [Counter; RelayResult::ALL.len()],
     forgotten: [Counter; Forgotten::ALL.len()],
     /// Connections that became WebSocket.
     upgrades: Counter,
@@ -27,12 +27,12 @@ struct FamilyCounters {
 
 /// What became of an offer or an answer that was to be relayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It was put among what is sent to its receiver.
+pub(crate) enum RelayResult {
+    /// It was added to what is sent to its receiver.
     Relayed,
     /// The receiver's connection was closed.
     Gone,
-    /// Its receiver was to be sent too much at once.
+    /// Too much was unsent to its receiver already.
     FullOutput,
     /// The receiver's worker does not keep up.
     FullInbox,
@@ -61,13 +61,13 @@ impl Counters {
 
     /// Counts an offer or an answer.
     #[inline]
-    pub(crate) fn count_relayed(&self, is_offer: bool, fate: Fate) {
+    pub(crate) fn count_relayed(&self, is_offer: bool, result: RelayResult) {
         let counters = if is_offer {
             &self.offers
         } else {
             &self.answers
         };
-        counters[fate as usize].add(1);
+        counters[result as usize].add(1);
     }
 
     /// Counts offers that cannot be answered any more.
@@ -107,18 +107,18 @@ pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
             );
         }
     }
-    for fate in Fate::ALL {
+    for result in RelayResult::ALL {
         figures.counter(
             "offers_total",
             "Offers that were to be relayed, by what became of them",
-            &[("fate", fate.name())],
-            sum(&|worker| &worker.offers[fate as usize]),
+            &[("fate", result.name())],
+            sum(&|worker| &worker.offers[result as usize]),
         );
         figures.counter(
             "answers_total",
             "Answers that were to be relayed, by what became of them",
-            &[("fate", fate.name())],
-            sum(&|worker| &worker.answers[fate as usize]),
+            &[("fate", result.name())],
+            sum(&|worker| &worker.answers[result as usize]),
         );
     }
     for why in Forgotten::ALL {
@@ -158,8 +158,8 @@ impl RequestKind {
     }
 }
 
-impl Fate {
-    /// All fates, in the order of their numbers.
+impl RelayResult {
+    /// All results, in the order of their numbers.
     const ALL: [Self; 4] = [Self::Relayed, Self::Gone, Self::FullOutput, Self::FullInbox];
 
     fn name(self) -> &'static str {
@@ -262,7 +262,9 @@ mod tests {
         assert!(are_in_order(
             &mut Unserved::ALL.iter().map(|it| *it as usize)
         ));
-        assert!(are_in_order(&mut Fate::ALL.iter().map(|it| *it as usize)));
+        assert!(are_in_order(
+            &mut RelayResult::ALL.iter().map(|it| *it as usize)
+        ));
         assert!(are_in_order(
             &mut Forgotten::ALL.iter().map(|it| *it as usize)
         ));
@@ -276,8 +278,8 @@ mod tests {
         workers[0].count(Ipv4Addr::LOCALHOST.into(), &served);
         workers[1].count(Ipv4Addr::LOCALHOST.into(), &served);
         workers[1].count(Ipv6Addr::LOCALHOST.into(), &refused);
-        workers[0].count_relayed(true, Fate::Relayed);
-        workers[1].count_relayed(false, Fate::FullInbox);
+        workers[0].count_relayed(true, RelayResult::Relayed);
+        workers[1].count_relayed(false, RelayResult::FullInbox);
         workers[1].count_forgotten(ForgottenOffers {
             expired: 3,
             too_many: 0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_stream::{Batch, ConnectionId, Inbox, Outputs, Unreachable, WorkerWaker};
 
-use crate::counters::{Counters, Fate};
+use crate::counters::{Counters, RelayResult};
 use crate::tracker::{Envelope, PendingOffers, Relays};
 
 /// What may wait for a worker to fetch it.
@@ -58,7 +58,7 @@ impl Relay {
                 && inbox.put(envelope, |out| relayed.write(out)).is_err()
             {
                 self.counters()
-                    .count_relayed(envelope.offer.is_some(), Fate::FullInbox);
+                    .count_relayed(envelope.offer.is_some(), RelayResult::FullInbox);
             }
         }
     }
@@ -82,20 +82,20 @@ impl Relay {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let to = envelope.to.connection();
-        let fate = match outputs.of(to) {
+        let result = match outputs.of(to) {
             Ok(output) => {
                 write(output);
                 if let Some(offer) = envelope.offer {
                     let forgotten = self.pending.add(to, offer, now);
                     self.counters().count_forgotten(forgotten);
                 }
-                Fate::Relayed
+                RelayResult::Relayed
             }
-            Err(Unreachable::Gone) => Fate::Gone,
-            Err(Unreachable::Full) => Fate::FullOutput,
+            Err(Unreachable::Gone) => RelayResult::Gone,
+            Err(Unreachable::Full) => RelayResult::FullOutput,
         };
         self.counters()
-            .count_relayed(envelope.offer.is_some(), fate);
+            .count_relayed(envelope.offer.is_some(), result);
     }
 
     /// Forgets offers to a connection that are too old.

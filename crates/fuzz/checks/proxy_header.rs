@@ -1,13 +1,13 @@
 //! What must hold for all bytes that a proxy may send first.
 
-use aquatic_stream::proxy_header::{LONGEST_HEADER, parse};
+use aquatic_stream::proxy_header::{MAX_HEADER_BYTES, parse};
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(bytes: &[u8]) {
     let whole = parse(bytes);
     match whole {
         Ok(Some(header)) => {
-            assert!(0 < header.length && header.length <= bytes.len().min(LONGEST_HEADER));
+            assert!(0 < header.length && header.length <= bytes.len().min(MAX_HEADER_BYTES));
             if let Some(source) = header.source {
                 assert_eq!(source.ip(), source.ip().to_canonical());
             }
@@ -17,7 +17,7 @@ pub(crate) fn check(bytes: &[u8]) {
                 assert_eq!(parse(&bytes[..end]), Ok(None));
             }
         }
-        Ok(None) => assert!(bytes.len() < LONGEST_HEADER),
+        Ok(None) => assert!(bytes.len() < MAX_HEADER_BYTES),
         Err(_) => {
             // No more bytes make it right.
             assert_eq!(parse(&[bytes, b"\r\n"].concat()), whole);

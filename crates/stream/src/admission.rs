@@ -24,7 +24,7 @@ pub(crate) struct Admission {
 
 struct PerAddress {
     max: NonZeroUsize,
-    /// Whether the log says that one has reached its limit.
+    /// Whether it was logged that one has reached its limit.
     has_warned: AtomicBool,
     shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
 }
@@ -49,9 +49,8 @@ impl Admission {
         })
     }
 
-    /// Lets a connection in. `address` is `None` for those that have no limit
-    /// of their own, as those of proxies, and for now those that a proxy will
-    /// speak for.
+    /// Admits a connection. `address` is `None` for those without a limit for their
+    /// address: those of proxies, whose client may be counted later.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
         if self.open.fetch_add(1, Relaxed) >= self.max.get() {
             self.open.fetch_sub(1, Relaxed);

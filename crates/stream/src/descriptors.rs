@@ -64,7 +64,7 @@ pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<
     let Some(limit) = limits::allow_open_files(needed) else {
         return Ok(wanted);
     };
-    let Some(most) = left_for_connections(limit, fixed) else {
+    let Some(max) = left_for_connections(limit, fixed) else {
         bail!(
             "no connection could be served: at least {} files have to be open at once, and \
              {needed} for network.max_connections, but the limit is {limit}; raise it with \
@@ -72,15 +72,15 @@ pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<
             fixed + LEAST_FREE
         );
     };
-    if most >= wanted {
+    if max >= wanted {
         return Ok(wanted);
     }
     log::warn!(
-        "at most {most} connections are admitted, and not {wanted} as network.max_connections \
+        "at most {max} connections are admitted, and not {wanted} as network.max_connections \
          says: {needed} files may have to be open at once for those, but the limit is {limit}; \
          raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
     );
-    Ok(most)
+    Ok(max)
 }
 
 /// How many connections may be open, with `fixed` descriptors in use by others.
@@ -89,8 +89,8 @@ fn left_for_connections(limit: u64, fixed: u64) -> Option<NonZeroUsize> {
         .checked_sub(fixed)
         .filter(|free| *free >= LEAST_FREE)?;
     // Where there are very few, those for connections are as many as the others.
-    let most = free - RESERVED_FILES.min(free / 2);
-    NonZeroUsize::new(usize::try_from(most).unwrap_or(usize::MAX))
+    let max = free - RESERVED_FILES.min(free / 2);
+    NonZeroUsize::new(usize::try_from(max).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

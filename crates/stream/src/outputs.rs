@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_or_mixed_up_however_long_it_goes_on() {
-        const LONGEST: usize = 64;
-        let mut outputs = Outputs::new(LONGEST);
+        const MAX_BYTES: usize = 64;
+        let mut outputs = Outputs::new(MAX_BYTES);
         let mut random = Random(3);
         // What waits for who is open.
         let mut model: HashMap<ConnectionId, Vec<u8>> = HashMap::new();
@@ -271,12 +271,12 @@ mod tests {
                     let waiting = model.get_mut(&id);
                     match (outputs.of(id), waiting) {
                         (Ok(output), Some(waiting)) => {
-                            assert!(waiting.len() < LONGEST);
+                            assert!(waiting.len() < MAX_BYTES);
                             output.extend(step.to_be_bytes());
                             waiting.extend(step.to_be_bytes());
                         }
                         (Err(Unreachable::Full), Some(waiting)) => {
-                            assert!(waiting.len() >= LONGEST);
+                            assert!(waiting.len() >= MAX_BYTES);
                         }
                         (Err(Unreachable::Gone), None) => {}
                         (result, waiting) => panic!("{result:?}, {waiting:?}"),

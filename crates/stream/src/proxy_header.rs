@@ -6,13 +6,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The longest header of version 2 that is read, with everything that may
-/// stand behind the addresses; the longest of version 1 has 107 bytes.
-pub const LONGEST_HEADER: usize = 4096;
+/// The maximum of bytes of a header of version 2, with everything behind the addresses;
+/// version 1 has 107 at most.
+pub const MAX_HEADER_BYTES: usize = 4096;
 
 /// Section 2.1: "a 108-byte buffer is always enough to store all the line and a
 /// trailing zero".
-const LONGEST_LINE: usize = 107;
+const MAX_LINE_BYTES: usize = 107;
 
 /// Section 2.2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -47,7 +47,7 @@ pub enum HeaderError {
     #[error("the PROXY header is too short for its addresses")]
     Short,
     /// The binary header is longer than any that is read.
-    #[error("the PROXY header has {0} bytes; the longest that is read has {LONGEST_HEADER}")]
+    #[error("the PROXY header has {0} bytes; the longest that is read has {MAX_HEADER_BYTES}")]
     Long(usize),
 }
 
@@ -74,9 +74,9 @@ fn begins_like(bytes: &[u8], expected: &[u8]) -> bool {
 
 /// Section 2.1: the human-readable header.
 fn parse_line(bytes: &[u8]) -> Result<Option<Header>, HeaderError> {
-    let window = &bytes[..bytes.len().min(LONGEST_LINE)];
+    let window = &bytes[..bytes.len().min(MAX_LINE_BYTES)];
     let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
-        if window.len() == LONGEST_LINE {
+        if window.len() == MAX_LINE_BYTES {
             return Err(HeaderError::Line);
         }
         return Ok(None);
@@ -137,7 +137,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Option<Header>, HeaderError> {
     };
     let rest_length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
     let length = FIXED_LENGTH + rest_length;
-    if length > LONGEST_HEADER {
+    if length > MAX_HEADER_BYTES {
         return Err(HeaderError::Long(length));
     }
     let Some(rest) = rest.get(..rest_length) else {
@@ -224,7 +224,7 @@ mod tests {
         ] {
             assert_eq!(parse(line.as_bytes()), Err(HeaderError::Line), "{line}");
         }
-        let long = format!("PROXY UNKNOWN {}", "x".repeat(LONGEST_LINE));
+        let long = format!("PROXY UNKNOWN {}", "x".repeat(MAX_LINE_BYTES));
         assert_eq!(parse(long.as_bytes()), Err(HeaderError::Line));
     }
 
@@ -262,8 +262,8 @@ mod tests {
         );
         assert_eq!(error(&binary(0x21, 0x11, &[0; 11])), HeaderError::Short);
         assert_eq!(error(&binary(0x21, 0x21, &[0; 35])), HeaderError::Short);
-        let long = binary(0x21, 0x11, &[0; LONGEST_HEADER]);
-        assert_eq!(error(&long), HeaderError::Long(LONGEST_HEADER + 16));
+        let long = binary(0x21, 0x11, &[0; MAX_HEADER_BYTES]);
+        assert_eq!(error(&long), HeaderError::Long(MAX_HEADER_BYTES + 16));
         assert_eq!(error(b"GET / HTTP/1.1\r\n"), HeaderError::NoHeader);
         assert_eq!(error(b"\r\n\r\nGET"), HeaderError::NoHeader);
     }

@@ -1,27 +1,26 @@
-//! Reverse proxies, which speak for clients within the protocol.
+//! Reverse proxies, which name their clients within the protocol.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::{AddressHeader, AddressHeaderFault, AddressRanges, Peer};
 
-/// Who is believed to speak for others, and where they say for whom.
+/// Which proxies are trusted to name their clients, and how they do.
 #[derive(Debug, Clone)]
 pub struct ReverseProxy {
-    /// The header in which they say for whom.
+    /// The header in which they name the client.
     pub header: AddressHeader,
     /// Their addresses.
     pub trusted: AddressRanges,
 }
 
 impl ReverseProxy {
-    /// Where the client of a request is: what `value`, that of the header, says
-    /// if it is a trusted proxy that says so, and otherwise who is at the other
-    /// end of the connection.
+    /// The address of the client of a request: what `value`, that of the header, names if
+    /// the connection is a trusted proxy's, otherwise the other end of the connection.
     ///
     /// # Errors
     ///
-    /// A trusted proxy does not say for whom it speaks.
+    /// A trusted proxy does not name its client.
     #[inline]
     pub fn client(&self, peer: &Peer, value: Option<&[u8]>) -> Result<IpAddr, AddressHeaderFault> {
         if self.speaks_through(peer) {
@@ -41,7 +40,7 @@ impl ReverseProxy {
     }
 }
 
-/// Says once what the operator has to look into; the metrics say how often.
+/// Logs once what the operator has to look into; the metrics count how often.
 #[cold]
 fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
@@ -55,7 +54,7 @@ fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
     }
 }
 
-/// Says once who may be a proxy that is missing in the configuration.
+/// Logs once what may be a proxy that is missing in the configuration.
 #[cold]
 fn warn_of_stranger(peer: &Peer) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_trusted_proxies_speak_for_others() {
+    fn only_trusted_proxies_are_believed() {
         let proxy = ReverseProxy {
             header: AddressHeader::new("X-Forwarded-For"),
             trusted: ["10.0.0.0/8".parse().unwrap()].into_iter().collect(),

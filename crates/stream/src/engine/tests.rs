@@ -154,7 +154,7 @@ fn drive(engine: &mut Engine<Lines>, id: ConnectionId, pieces: &mut Pieces) -> L
         if first == LoopAction::Close {
             return first;
         }
-        // It may have been its turn to block.
+        // The transport may have been about to block.
         let second = engine.drive(id, pieces);
         let after = (pieces.arriving.len(), pieces.left.len());
         if second == LoopAction::Close || before == after {
@@ -370,7 +370,7 @@ fn a_connection_is_written_to_once_a_turn() {
     while let Some(id) = engine.next_collected() {
         let found = connections.iter_mut().find(|(other, _)| *other == id);
         let (_, pieces) = found.unwrap();
-        // It is the turn of the write that would block.
+        // The next write blocks, the one after that does not.
         pieces.is_blocking = true;
         assert_eq!(engine.send_collected(id, pieces), LoopAction::Wait);
         waiting += 1;
@@ -472,7 +472,7 @@ impl Transport for Sips {
 }
 
 #[test]
-fn others_have_their_turn_while_much_is_written() {
+fn others_are_driven_while_much_is_written() {
     const LENGTH: usize = 250;
     let mut engine = engine(None, false);
     let id = engine.open(source()).unwrap();
@@ -482,11 +482,11 @@ fn others_have_their_turn_while_much_is_written() {
         arriving: text.iter().copied().collect(),
         left: Vec::new(),
     };
-    let mut turns = 1;
+    let mut drives = 1;
     while engine.drive(id, &mut sips) == LoopAction::Again {
-        turns += 1;
-        assert!(sips.left.len() <= turns * 65, "{}", sips.left.len());
+        drives += 1;
+        assert!(sips.left.len() <= drives * 65, "{}", sips.left.len());
     }
     assert_eq!(sips.left, text);
-    assert!(turns >= 4, "{turns}");
+    assert!(drives >= 4, "{drives}");
 }

@@ -124,8 +124,8 @@ in
 
   options.services.aquatic.${name} = {
     enable = lib.mkEnableOption "${unit}, a ${daemon.title}" // {
-      default = daemon.onByDefault;
-      example = !daemon.onByDefault;
+      default = daemon.nixos_default;
+      example = !daemon.nixos_default;
     };
 
     package = lib.mkPackageOption pkgs unit { };
@@ -195,7 +195,7 @@ in
       });
     };
   }
-  // lib.optionalAttrs daemon.hasTls {
+  // lib.optionalAttrs daemon.has_tls {
     useACMEHost = mkOption {
       type = types.nullOr types.str;
       default = null;
@@ -249,7 +249,7 @@ in
         );
       };
     }
-    // lib.optionalAttrs daemon.hasTls {
+    // lib.optionalAttrs daemon.has_tls {
       network = lib.mkIf (useACMEHost != null) {
         enable_tls = true;
         tls_certificate_path = "${certificate.directory}/fullchain.pem";

@@ -1,21 +1,3 @@
-# The daemons: what the module has to know of each besides its settings.
-{
-  udp = {
-    title = "BitTorrent tracker over UDP";
-    transport = "udp";
-    onByDefault = true;
-    hasTls = false;
-  };
-  http = {
-    title = "BitTorrent tracker over HTTP and HTTPS";
-    transport = "tcp";
-    onByDefault = false;
-    hasTls = true;
-  };
-  ws = {
-    title = "BitTorrent tracker over WebSocket";
-    transport = "tcp";
-    onByDefault = false;
-    hasTls = true;
-  };
-}
+# The daemons, by what follows "aquatic-" in their names: what the module has to know of
+# each besides its settings.
+builtins.fromTOML (builtins.readFile ../packaging/daemons.toml)

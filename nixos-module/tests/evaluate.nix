@@ -10,7 +10,10 @@
   generation ? "0",
 }:
 let
-  pkgs = import ./packages.nix { inherit generation lib; };
+  pkgs = import ./packages.nix {
+    inherit generation lib;
+    overlay = map (name: "aquatic-${name}") (builtins.attrNames (import ../daemons.nix));
+  };
   inherit
     (lib.evalModules {
       modules = [

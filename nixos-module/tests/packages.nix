@@ -1,10 +1,12 @@
 # The packages that the module uses. They are never built: a path in them stands
 # for the file, and a derivation made of texts carries them.
 #
-# `generation` is in all their paths, as the state of nixpkgs is.
+# `generation` is in all their paths, as the state of nixpkgs is; `overlay` names those
+# that an overlay adds to it.
 {
   lib,
   generation ? "0",
+  overlay ? [ ],
 }:
 let
   toTOML = import ./toml.nix;
@@ -47,12 +49,8 @@ let
         inherit (environment.config) text;
       };
   }
+  // lib.genAttrs overlay package
   // lib.genAttrs [
-    "aquatic"
-    "aquatic-http"
-    "aquatic-load-test"
-    "aquatic-udp"
-    "aquatic-ws"
     "bash"
     "coreutils"
     "findutils"

@@ -5,6 +5,7 @@
 //! the containers, and runs this. Everything that a container sends stays in
 //! network namespaces that end with it. Needs root.
 //!
+//! - [`daemons`]: what there is to install.
 //! - [`environment`]: where packages and root file systems are.
 //! - [`container`]: a release with its systemd, and a client on another host.
 //! - [`udp`], [`http`], [`websocket`] and [`tls`]: what clients send.
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod container;
+mod daemons;
 mod environment;
 mod http;
 mod scenarios;

@@ -15,7 +15,7 @@ fn every_output_can_be_evaluated() {
     }
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("source");
-    fs::create_dir(&source).unwrap();
+    fs::create_dir_all(source.join("packaging")).unwrap();
     let root = nix::root();
     for file in [
         "flake.nix",
@@ -23,6 +23,7 @@ fn every_output_can_be_evaluated() {
         "Cargo.toml",
         "Cargo.lock",
         "nixos-module",
+        "packaging/daemons.toml",
     ] {
         copy(&root.join(file), &source.join(file));
     }

@@ -4,12 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::container::{Container, limit_in};
+use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Scraped, hash};
-
-/// All of them.
-const DAEMONS: [&str; 3] = ["aquatic-http", "aquatic-udp", "aquatic-ws"];
 
 /// From the beginning of `apt-get install` to the first answer.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -54,27 +52,28 @@ pub(super) fn all_trackers_run_side_by_side(environment: &Environment) {
         let body = http::get(container.client(), tracker, &http::announce(1, 1001));
         assert!(body.expect("an answer").starts_with(b"d8:complete"));
     }
-    for tracker in [container.address(3001), container.address_ipv6(3001)] {
-        let page = http::get(container.client(), tracker, "/health");
-        assert!(page.is_ok(), "{page:?}");
+    for daemon in daemons::with_connections() {
+        let address = container.address(daemon.port);
+        let address_ipv6 = container.address_ipv6(daemon.port);
+        for tracker in [address, address_ipv6] {
+            let page = http::get(container.client(), tracker, "/health");
+            assert!(page.is_ok(), "{page:?}");
+        }
     }
-    for (old, new) in [
-        ("aquatic_udp", "aquatic-udp"),
-        ("aquatic_http", "aquatic-http"),
-        ("aquatic_ws", "aquatic-ws"),
-    ] {
-        let version = container.succeed(&format!("{old} --version"));
-        assert_eq!(version, container.succeed(&format!("{new} --version")));
-        assert!(version.starts_with(new), "{version}");
-    }
-    for protocol in ["udp", "http", "ws"] {
-        container.succeed(&format!("aquatic-{protocol}-load-test --help"));
+    for daemon in daemons::all() {
+        let name = daemon.name.as_str();
+        let underscored = name.replace('-', "_");
+        let version = container.succeed(&format!("{underscored} --version"));
+        assert_eq!(version, container.succeed(&format!("{name} --version")));
+        assert!(version.starts_with(name), "{version}");
+        container.succeed(&format!("{name}-load-test --help"));
     }
 }
 
 pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
-    let container = Container::with(environment, &DAEMONS.join(" "));
-    for daemon in DAEMONS {
+    let container = Container::with(environment, &daemons::names(daemons::all()));
+    for daemon in daemons::all() {
+        let daemon = daemon.name.as_str();
         let process = container.main_process(daemon);
         let read = |name: &str| {
             fs::read_to_string(format!("/proc/{process}/{name}")).expect("the process is there")
@@ -113,8 +112,9 @@ pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
 }
 
 pub(super) fn units_are_in_order(environment: &Environment) {
-    let container = Container::with(environment, &DAEMONS.join(" "));
-    for daemon in DAEMONS {
+    let container = Container::with(environment, &daemons::names(daemons::all()));
+    for daemon in daemons::all() {
+        let daemon = daemon.name.as_str();
         container.succeed(&format!(
             "systemd-analyze verify --generators=yes --man=no --recursive-errors=yes \
              {daemon}.service {daemon}.socket"
@@ -131,8 +131,9 @@ pub(super) fn units_are_in_order(environment: &Environment) {
 }
 
 pub(super) fn the_journal_keeps_fields(environment: &Environment) {
-    let container = Container::with(environment, &DAEMONS.join(" "));
-    for daemon in DAEMONS {
+    let container = Container::with(environment, &daemons::names(daemons::all()));
+    for daemon in daemons::all() {
+        let daemon = daemon.name.as_str();
         let record = container.succeed(&format!(
             "journalctl --no-pager --quiet --output=verbose --unit={daemon} MESSAGE=ready"
         ));

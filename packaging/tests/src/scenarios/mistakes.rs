@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::container::Container;
+use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, hash};
@@ -26,39 +27,46 @@ fn listening(container: &Container) -> String {
 }
 
 pub(super) fn two_trackers_on_one_port_are_refused(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-http aquatic-ws");
-    let file = |daemon: &str| format!("/etc/aquatic/{daemon}.toml");
+    let mut with_connections = daemons::with_connections();
+    let [Some(first), Some(second)] = [with_connections.next(), with_connections.next()] else {
+        panic!("too few daemons share ports");
+    };
+    let both = format!("{} {}", first.name, second.name);
+    let container = Container::with(environment, &both);
     let addresses = |port: u16| format!("address = [\"0.0.0.0:{port}\", \"[::]:{port}\"]");
-    let daemons = [("aquatic-http", 3000), ("aquatic-ws", 3001)];
-    for (daemon, port) in daemons {
-        container.replace(&file(daemon), &addresses(port), &addresses(443));
+    for daemon in [first, second] {
+        container.replace(&daemon.file(), &addresses(daemon.port), &addresses(443));
     }
     container.succeed("systemctl daemon-reload");
-    for (daemon, _) in daemons {
-        container.fail(&format!("systemctl restart {daemon}.socket"));
+    for daemon in [first, second] {
+        container.fail(&format!("systemctl restart {}.socket", daemon.name));
     }
     assert!(!listening(&container).contains(":443 "));
-    for ((daemon, _), (other, _)) in daemons.iter().zip(daemons.iter().rev()) {
-        container.wait_for_log(&format!("{daemon}.socket"), "network.address: ");
-        let said = container.fail(&format!("{daemon} --check-config -c {}", file(daemon)));
-        assert!(said.contains(&file(other)), "{said}");
+    for (daemon, other) in [(first, second), (second, first)] {
+        container.wait_for_log(&format!("{}.socket", daemon.name), "network.address: ");
+        let check = format!("{} --check-config -c {}", daemon.name, daemon.file());
+        let said = container.fail(&check);
+        assert!(said.contains(&other.file()), "{said}");
     }
 
     // One of the two files is mended.
-    container.replace(&file("aquatic-ws"), &addresses(443), &addresses(3001));
+    container.replace(&second.file(), &addresses(443), &addresses(second.port));
     container.succeed("systemctl daemon-reload");
-    for (daemon, _) in daemons {
-        container.succeed(&format!("systemctl restart {daemon}.socket"));
+    for daemon in [first, second] {
+        container.succeed(&format!("systemctl restart {}.socket", daemon.name));
     }
-    for port in [443, 3001] {
+    for port in [443, second.port] {
         let ask = || http::get(container.client(), container.address(port), "/health");
         container.wait_for(&format!("{port} is served"), || ask().is_ok());
     }
 
     // What a removed package has left behind claims nothing.
-    container.apt("remove aquatic-http");
-    container.replace(&file("aquatic-ws"), &addresses(3001), &addresses(443));
-    container.succeed("systemctl daemon-reload && systemctl restart aquatic-ws.socket");
+    container.apt(&format!("remove {}", first.name));
+    container.replace(&second.file(), &addresses(second.port), &addresses(443));
+    container.succeed(&format!(
+        "systemctl daemon-reload && systemctl restart {}.socket",
+        second.name
+    ));
     let ask = || http::get(container.client(), container.address(443), "/health");
     container.wait_for("443 is served", || ask().is_ok());
 }

@@ -13,18 +13,11 @@ use aquatic_test_harness::nix_expressions;
 use aquatic_test_harness::nixos_switch::{self, Units};
 
 use crate::container::Container;
+use crate::daemons::{self, Daemon};
 use crate::environment::Environment;
 use crate::http;
 use crate::tls;
 use crate::udp::{Client, Load, hash};
-
-/// Where programs are on NixOS, and where on Debian.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("aquatic-http", "/usr/bin/aquatic-http"),
-    ("aquatic-udp", "/usr/bin/aquatic-udp"),
-    ("aquatic-ws", "/usr/bin/aquatic-ws"),
-    ("bash", "/bin/sh"),
-];
 
 /// No answer in this time is none.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -83,17 +76,22 @@ impl Host {
 /// A container in which nothing of the packages runs, but their programs are
 /// where NixOS has them.
 fn container(environment: &Environment) -> Container {
-    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
-    container.succeed(
+    let names = daemons::names(daemons::all());
+    let container = Container::with(environment, &names);
+    container.succeed(&format!(
         "mkdir --parents /etc/systemd/system-generators
-         for name in udp http ws; do
-             systemctl --quiet disable --now aquatic-$name.socket aquatic-$name
-             ln -s /dev/null /etc/systemd/system-generators/aquatic-$name-generator
-             rm -rf /var/lib/aquatic-$name
+         for name in {names}; do
+             systemctl --quiet disable --now $name.socket $name
+             ln -s /dev/null /etc/systemd/system-generators/$name-generator
+             rm -rf /var/lib/$name
          done
          rm /etc/aquatic/*.toml",
-    );
-    for (package, program) in PROGRAMS {
+    ));
+    let mut programs = vec![("bash", "/bin/sh".to_owned())];
+    for Daemon { name, .. } in daemons::all() {
+        programs.push((name, format!("/usr/bin/{name}")));
+    }
+    for (package, program) in programs {
         for generation in GENERATIONS {
             let hash = String::from(generation).repeat(32);
             let directory = format!("/nix/store/{hash}-{package}/bin");
@@ -182,7 +180,8 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
     for port in [3001, 9000] {
         http::get(container.client(), container.address(port), "/health").expect("an answer");
     }
-    for unit in ["aquatic-udp", "aquatic-http", "aquatic-ws"] {
+    for daemon in daemons::all() {
+        let unit = daemon.name.as_str();
         let status = fs::read_to_string(format!("/proc/{}/status", container.main_process(unit)));
         let status = status.expect("it has a status");
         assert!(

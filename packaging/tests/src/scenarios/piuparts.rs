@@ -7,17 +7,13 @@ use std::process::Command;
 use aquatic_test_harness::Process;
 
 use crate::container::PATIENCE;
+use crate::daemons;
 use crate::environment::Environment;
 
 pub(super) fn finds_nothing(environment: &Environment) {
-    let names = [
-        "aquatic-common",
-        "aquatic-udp",
-        "aquatic-http",
-        "aquatic-ws",
-        "aquatic-load-test",
-        "aquatic",
-    ];
+    let mut names = vec!["aquatic-common"];
+    names.extend(daemons::all().iter().map(|daemon| daemon.name.as_str()));
+    names.extend(["aquatic-load-test", "aquatic"]);
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let next = environment
         .next_packages(&names)

@@ -11,11 +11,10 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use crate::container::Container;
+use crate::daemons::{self, Daemon};
 use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Load, hash};
-
-const DAEMONS: [&str; 3] = ["udp", "http", "ws"];
 
 fn pid(number: u32) -> Pid {
     Pid::from_raw(i32::try_from(number).expect("process ids are small"))
@@ -38,10 +37,9 @@ pub(super) fn a_killed_tracker_comes_back(environment: &Environment) {
 }
 
 pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
-    for daemon in DAEMONS {
-        let unit = format!("aquatic-{daemon}");
-        assert_eq!(container.property(&unit, "WatchdogUSec"), "30s", "{unit}");
+    let container = Container::with(environment, &daemons::names(daemons::all()));
+    for Daemon { name: unit, .. } in daemons::all() {
+        assert_eq!(container.property(unit, "WatchdogUSec"), "30s", "{unit}");
         // Sooner, for the test.
         container.succeed(&format!(
             "mkdir /etc/systemd/system/{unit}.service.d && \
@@ -49,15 +47,14 @@ pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environmen
         ));
     }
     container.succeed("systemctl daemon-reload");
-    for daemon in DAEMONS {
-        container.succeed(&format!("systemctl restart aquatic-{daemon}"));
+    for daemon in daemons::all() {
+        container.succeed(&format!("systemctl restart {}", daemon.name));
         stop_a_worker(&container, daemon);
     }
-    for daemon in DAEMONS {
-        let unit = format!("aquatic-{daemon}");
+    for Daemon { name: unit, .. } in daemons::all() {
         container.wait_for("systemd restarts it", || {
-            container.property(&unit, "NRestarts") != "0"
-                && container.property(&unit, "ActiveState") == "active"
+            container.property(unit, "NRestarts") != "0"
+                && container.property(unit, "ActiveState") == "active"
         });
         let log = container.succeed("journalctl --no-pager --quiet --output=cat _PID=1");
         let noticed = format!("{unit}.service: Watchdog timeout");
@@ -67,19 +64,20 @@ pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environmen
     client
         .announce(hash(1), 1001)
         .expect("an announce is served");
-    for port in [3000, 3001] {
-        http::get(container.client(), container.address(port), "/health").expect("an answer");
+    for daemon in daemons::with_connections() {
+        let tracker = container.address(daemon.port);
+        http::get(container.client(), tracker, "/health").expect("an answer");
     }
 }
 
 /// Stops one thread of a daemon, as a bug would, and lets go of it when it is
 /// killed.
 #[track_caller]
-fn stop_a_worker(container: &Container, daemon: &str) {
+fn stop_a_worker(container: &Container, daemon: &Daemon) {
     let mut worker = None;
     // On a busy machine, the watchdog may have ended the daemon on its own.
     container.wait_for("there is a worker", || {
-        worker = a_worker(container.main_process(&format!("aquatic-{daemon}")), daemon);
+        worker = a_worker(container.main_process(&daemon.name), daemon);
         worker.is_some()
     });
     let worker = worker.expect("it was found");
@@ -100,14 +98,15 @@ fn stop_a_worker(container: &Container, daemon: &str) {
 }
 
 /// One thread of a daemon that answers.
-fn a_worker(process: u32, daemon: &str) -> Option<u32> {
+fn a_worker(process: u32, daemon: &Daemon) -> Option<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let start = format!("{}-", daemon.short_name());
     tasks
         .filter_map(|task| {
             let task = task.ok()?;
             let name = fs::read_to_string(task.path().join("comm")).ok()?;
             let number = task.file_name().to_str()?.parse().ok()?;
-            name.starts_with(&format!("{daemon}-")).then_some(number)
+            name.starts_with(&start).then_some(number)
         })
         .next()
 }
@@ -123,7 +122,7 @@ const MOST_LINES: usize = 10;
 const SOME: usize = 20;
 
 pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
+    let container = Container::with(environment, &daemons::names(daemons::all()));
     let sockets = || {
         container.succeed(
             "ss --udp --tcp --listening --numeric --no-header --extended | \
@@ -131,23 +130,25 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
         )
     };
     let before = sockets();
-    let file = |daemon| format!("/etc/aquatic/aquatic-{daemon}.toml");
-    let read = |daemon| fs::read(container.outside(&file(daemon))).expect("it can be read");
-    let good = DAEMONS.map(read);
+    let read =
+        |daemon: &Daemon| fs::read(container.outside(&daemon.file())).expect("it can be read");
+    let good: Vec<_> = daemons::all().iter().map(read).collect();
     let load = Load::start(container.client(), container.address(3000), SOME);
     let begun = container.succeed("date '+@%s'");
     let begun = begun.trim();
-    for daemon in DAEMONS {
-        container.write(&file(daemon), "nonsense");
-        container.fail(&format!("systemctl restart aquatic-{daemon}"));
+    for daemon in daemons::all() {
+        container.write(&daemon.file(), "nonsense");
+        container.fail(&format!("systemctl restart {}", daemon.name));
     }
     thread::scope(|scope| {
         let ask = |port| http::get(container.client(), container.address(port), "/health");
         // Whatever arrives asks systemd for the service.
-        let waiting = [3000, 3001].map(|port| scope.spawn(move || ask(port)));
+        let waiting: Vec<_> = daemons::with_connections()
+            .map(|daemon| scope.spawn(move || ask(daemon.port)))
+            .collect();
         thread::sleep(OUTAGE);
-        for daemon in DAEMONS {
-            let unit = format!("aquatic-{daemon}");
+        for daemon in daemons::all() {
+            let unit = daemon.name.as_str();
             let lines = container.succeed(&format!(
                 "journalctl --quiet --no-pager --output=cat --since={begun} --unit={unit}"
             ));
@@ -157,10 +158,13 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
             println!("{unit}: {count} lines in the journal");
             assert!(count <= MOST_LINES, "{lines}");
             let status = container.succeed(&format!("systemctl status {unit} || true"));
-            assert!(status.contains(&format!("{}:1:", file(daemon))), "{status}");
+            assert!(
+                status.contains(&format!("{}:1:", daemon.file())),
+                "{status}"
+            );
         }
-        for (daemon, good) in DAEMONS.iter().zip(good) {
-            container.write(&file(daemon), good);
+        for (daemon, good) in daemons::all().iter().zip(good) {
+            container.write(&daemon.file(), good);
         }
         for request in waiting {
             let answer = request.join().expect("it does not panic");

@@ -5,14 +5,12 @@ use aquatic_test_harness::certificates::{
 };
 
 use crate::container::Container;
+use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
 use crate::tls;
 use crate::udp::{Client, Scraped, hash};
 use crate::websocket;
-
-/// Those that have certificates.
-const DAEMONS_WITH_TLS: [&str; 2] = ["aquatic-http", "aquatic-ws"];
 
 pub(super) fn the_access_list_is_read_again(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
@@ -64,7 +62,7 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
 }
 
 pub(super) fn certificates_rotate_under_open_connections(environment: &Environment) {
-    let container = Container::with(environment, "aquatic-http aquatic-ws");
+    let container = Container::with(environment, &daemons::names(daemons::with_tls()));
     // Where a client of an authority would keep them, for one group to read.
     container.succeed("install --directory --mode=750 --group=aquatic /etc/tracker-certificates");
     let put = |certificate: &str, key: &str| {
@@ -75,8 +73,8 @@ pub(super) fn certificates_rotate_under_open_connections(environment: &Environme
         }
     };
     put(EC_CERTIFICATE, EC_KEY_PKCS8);
-    for daemon in DAEMONS_WITH_TLS {
-        let file = format!("/etc/aquatic/{daemon}.toml");
+    for daemon in daemons::with_tls() {
+        let file = daemon.file();
         container.replace(&file, "enable_tls = false", "enable_tls = true");
         for (key, name) in [("certificate", "cert"), ("private_key", "key")] {
             container.replace(
@@ -85,16 +83,23 @@ pub(super) fn certificates_rotate_under_open_connections(environment: &Environme
                 &format!("tls_{key}_path = \"/etc/tracker-certificates/{name}.pem\""),
             );
         }
-        container.succeed(&format!("systemctl restart {daemon}"));
+        container.succeed(&format!("systemctl restart {}", daemon.name));
     }
-    let ports = [3000, 3001];
-    let shown = || ports.map(|port| tls::certificate(container.client(), container.address(port)));
-    let processes = || DAEMONS_WITH_TLS.map(|daemon| container.property(daemon, "MainPID"));
+    let shown = || -> Vec<_> {
+        daemons::with_tls()
+            .map(|daemon| tls::certificate(container.client(), container.address(daemon.port)))
+            .collect()
+    };
+    let processes = || -> Vec<_> {
+        daemons::with_tls()
+            .map(|daemon| container.property(&daemon.name, "MainPID"))
+            .collect()
+    };
     let (first, before) = (shown(), processes());
 
     // These stay open all the time.
     let [mut http, ws] =
-        ports.map(|port| tls::connect(container.client(), container.address(port)));
+        [3000, 3001].map(|port| tls::connect(container.client(), container.address(port)));
     let path = http::announce(1, 1001);
     let mut ask = || http::ask(&mut http, &path, false).expect("an answer");
     let mut ws = websocket::Client::upgrade(ws);
@@ -103,16 +108,16 @@ pub(super) fn certificates_rotate_under_open_connections(environment: &Environme
     assert_eq!(ws.announce('a', 'p'), 0);
 
     container.write("/etc/tracker-certificates/cert.pem", "nonsense");
-    for daemon in DAEMONS_WITH_TLS {
-        container.fail(&format!("systemctl reload {daemon}"));
+    for daemon in daemons::with_tls() {
+        container.fail(&format!("systemctl reload {}", daemon.name));
     }
     assert_eq!(shown(), first);
     assert_eq!(ask(), answer);
     assert_eq!(ws.announce('a', 'p'), 0);
 
     put(RSA_CERTIFICATE, RSA_KEY_PKCS8);
-    for daemon in DAEMONS_WITH_TLS {
-        container.succeed(&format!("systemctl reload {daemon}"));
+    for daemon in daemons::with_tls() {
+        container.succeed(&format!("systemctl reload {}", daemon.name));
     }
     container.wait_for("the new certificates are shown", || {
         shown().iter().zip(&first).all(|(now, first)| now != first)

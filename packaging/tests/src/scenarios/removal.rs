@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::container::Container;
+use crate::daemons::{self, Daemon};
 use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, hash};
@@ -19,7 +20,10 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     client
         .announce(hash(1), 1001)
         .expect("an announce is served");
-    container.succeed("systemctl restart aquatic-udp aquatic-http aquatic-ws");
+    container.succeed(&format!(
+        "systemctl restart {}",
+        daemons::names(daemons::all())
+    ));
     container.succeed("test -s /var/lib/aquatic-udp/aquatic-udp.snapshot");
 
     container.apt("remove --autoremove 'aquatic*'");
@@ -28,13 +32,9 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     assert!(!sockets.contains(":300"), "{sockets}");
     assert_eq!(container.failed_units(), "");
     // A removal keeps what an operator or the service has written.
-    for file in [
-        "/etc/aquatic/aquatic-udp.toml",
-        "/etc/aquatic/aquatic-http.toml",
-        "/etc/aquatic/aquatic-ws.toml",
-        "/var/lib/aquatic-udp/aquatic-udp.snapshot",
-    ] {
-        assert!(container.outside(file).exists(), "{file}");
+    let snapshot = "/var/lib/aquatic-udp/aquatic-udp.snapshot".to_owned();
+    for file in daemons::all().iter().map(Daemon::file).chain([snapshot]) {
+        assert!(container.outside(&file).exists(), "{file}");
     }
 
     container.apt("purge --autoremove 'aquatic*'");

@@ -10,6 +10,7 @@ use aquatic_test_harness::Process;
 use tempfile::TempDir;
 
 use crate::container::{Container, PATIENCE};
+use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Scraped, hash};
@@ -23,10 +24,12 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     dnf.run(&dnf.first, "install aquatic");
     // Unlike Debian's, they leave it to the operator what runs.
     assert_eq!(container.property("aquatic-udp", "ActiveState"), "inactive");
-    container.succeed(
-        "systemctl enable --now aquatic-udp.socket aquatic-udp.service \
-         aquatic-http.socket aquatic-http.service aquatic-ws.socket aquatic-ws.service",
-    );
+    for daemon in daemons::all() {
+        let name = daemon.name.as_str();
+        container.succeed(&format!(
+            "systemctl enable --now {name}.socket {name}.service"
+        ));
+    }
     assert_eq!(container.failed_units(), "");
     let mut client = Client::connect(container.client(), container.address(3000));
     client

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::container::Container;
+use crate::daemons;
 use crate::environment::Environment;
 use crate::udp::{Client, hash};
 
@@ -33,7 +34,7 @@ pub(super) fn a_changed_configuration_is_kept(environment: &Environment) {
 }
 
 pub(super) fn what_an_operator_has_stopped_stays_stopped(environment: &Environment) {
-    let mut container = Container::with(environment, "aquatic-udp aquatic-http aquatic-ws");
+    let mut container = Container::with(environment, &daemons::names(daemons::all()));
     container.succeed(
         "systemctl disable --now aquatic-udp.socket aquatic-udp
          systemctl mask --now aquatic-http.socket aquatic-http.service",
@@ -41,25 +42,20 @@ pub(super) fn what_an_operator_has_stopped_stays_stopped(environment: &Environme
     let is_silent = |container: &Container| {
         let sockets = container.succeed("ss --udp --tcp --listening --numeric --no-header");
         assert!(!sockets.contains(":3000"), "{sockets}");
-        for unit in ["aquatic-udp", "aquatic-http"] {
+        for daemon in daemons::all() {
+            let is_stopped = ["aquatic-udp", "aquatic-http"].contains(&daemon.name.as_str());
+            let expected = if is_stopped { "inactive" } else { "active" };
             for kind in ["service", "socket"] {
-                let unit = format!("{unit}.{kind}");
-                assert_eq!(container.property(&unit, "ActiveState"), "inactive");
+                let unit = format!("{}.{kind}", daemon.name);
+                assert_eq!(container.property(&unit, "ActiveState"), expected, "{unit}");
             }
         }
-        assert_eq!(container.property("aquatic-ws", "ActiveState"), "active");
         assert_eq!(container.failed_units(), "");
     };
     is_silent(&container);
-    container.copy_next(
-        environment,
-        &[
-            "aquatic-common",
-            "aquatic-udp",
-            "aquatic-http",
-            "aquatic-ws",
-        ],
-    );
+    let mut packages = vec!["aquatic-common"];
+    packages.extend(daemons::all().iter().map(|daemon| daemon.name.as_str()));
+    container.copy_next(environment, &packages);
     container.apt(UPGRADE);
     is_silent(&container);
     container.reboot();

@@ -11,7 +11,7 @@ let
     isPath
     mapAttrs
     ;
-  inherit (import ./properties.nix) priorities pushDown strongest;
+  inherit (import ./properties.nix) pushDown strongest;
   inherit (lib.types) mergeChecked showDefinitions;
 
   # What a module that has options or definitions in places of their own may have.
@@ -114,9 +114,10 @@ let
       default = {
         file = "the option's default";
         value = option.default;
-        priority = priorities.optionDefault;
       };
-      used = strongest (definitions ++ lib.optional (option ? default) default);
+      defined = strongest definitions;
+      # A default that is not used is not evaluated.
+      used = if defined == [ ] && option ? default then [ default ] else defined;
       apply = option.apply or (value: value);
     in
     if used == [ ] then

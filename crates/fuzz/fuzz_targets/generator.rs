@@ -2,15 +2,12 @@
 
 #![no_main]
 
-use aquatic_http::HttpDaemon;
-use aquatic_udp::UdpDaemon;
-use aquatic_ws::WsDaemon;
-
 #[path = "../checks/generator.rs"]
 mod generator;
+#[macro_use]
+#[path = "../checks/daemons.rs"]
+mod daemons;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    generator::check::<HttpDaemon>(bytes);
-    generator::check::<UdpDaemon>(bytes);
-    generator::check::<WsDaemon>(bytes);
+    check_each_daemon!(generator::check, bytes);
 });

@@ -1,27 +1,62 @@
-//! What is said of each daemon that its types do not say.
+//! What is said of each daemon that its types do not say: by the list of daemons, and
+//! in manual pages.
 
-/// A daemon, as units, configurations and manual pages have it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct About {
-    /// What its units say that it speaks.
-    pub protocol: &'static str,
-    /// Whether it has connections, and with them certificates.
-    pub has_connections: bool,
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// The list of daemons, `packaging/daemons.toml`, by what follows `aquatic-` in their
+/// names.
+pub(super) type List = BTreeMap<String, Listed>;
+
+/// A daemon in the list, which says more about its fields.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Listed {
+    /// What it is, in one line.
+    pub title: String,
+    /// What it listens on.
+    pub transport: Transport,
+    /// The port that it serves by default.
+    pub port: u16,
+    /// Whether it has certificates.
+    pub has_tls: bool,
     /// Files that it writes, by key, below its state directory, besides the
     /// snapshot, which goes there by itself.
-    pub files: &'static [(&'static str, &'static str)],
-    /// The template of its manual page.
+    pub state_files: BTreeMap<String, String>,
+    /// What package managers say of it.
+    pub description: String,
+}
+
+/// What a daemon listens on.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// Reads the list.
+///
+/// # Errors
+///
+/// It has a mistake.
+pub(super) fn list() -> anyhow::Result<List> {
+    toml::from_str(include_str!("../../../packaging/daemons.toml"))
+        .context("packaging/daemons.toml")
+}
+
+/// What the manual pages of a daemon say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    /// The template of its page.
     pub page: &'static str,
-    /// Names in the templates of manual pages, between two signs, and what replaces
-    /// them.
+    /// Names in templates, between two signs, and what replaces them.
     pub words: &'static [(&'static str, &'static str)],
 }
 
 /// `aquatic-http`.
 pub(super) const HTTP: About = About {
-    protocol: "HTTP and HTTPS",
-    has_connections: true,
-    files: &[],
     page: include_str!("man/pages/aquatic-http.8"),
     words: &[
         ("@OVER@", "over HTTP and HTTPS"),
@@ -43,9 +78,6 @@ pub(super) const HTTP: About = About {
 
 /// `aquatic-udp`.
 pub(super) const UDP: About = About {
-    protocol: "UDP",
-    has_connections: false,
-    files: &[("scrape_exports.path", "scrape-export.txt")],
     page: include_str!("man/pages/aquatic-udp.8"),
     words: &[
         ("@OVER@", "over UDP"),
@@ -72,9 +104,6 @@ pub(super) const UDP: About = About {
 
 /// `aquatic-ws`.
 pub(super) const WS: About = About {
-    protocol: "WebSocket",
-    has_connections: true,
-    files: &[],
     page: include_str!("man/pages/aquatic-ws.8"),
     words: &[
         ("@OVER@", "for WebTorrent"),

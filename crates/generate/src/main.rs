@@ -3,8 +3,9 @@
 //!
 //! A config struct is walked once into a [`reference::Reference`]: its sections
 //! and keys with their documentation, types, ranges and defaults. Each kind of
-//! file is one function from that to a text. Units and manual pages are made of
-//! templates, with what [`daemons`] says of each daemon.
+//! file is one function from that to a text. Units, manual pages and what tools that
+//! build packages read are made of templates, with what [`daemons`] says of each
+//! daemon.
 
 #![forbid(unsafe_code)]
 
@@ -17,10 +18,12 @@ mod reference;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use aquatic_load_test::command_line::LoadTest;
 use aquatic_load_test::http::{self, HttpLoadTest};
 use aquatic_load_test::udp::{self, UdpLoadTest};
@@ -30,30 +33,44 @@ use clap::Parser;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use daemons::{About, List};
+use packaged::Packaged;
 use reference::Reference;
 
 /// A file that is generated.
 struct File {
     /// Below the root of the repository.
     path: String,
-    content: String,
+    content: Content,
+}
+
+/// What is there.
+#[derive(PartialEq)]
+enum Content {
+    Text(String),
+    /// A symbolic link.
+    LinkTo(PathBuf),
 }
 
 /// All of them.
 fn files() -> anyhow::Result<Vec<File>> {
-    let mut all = Generated::default();
-    all.add("man/aquatic-access-list.5", man::access_list())?;
+    let mut all = Generated {
+        list: daemons::list()?,
+        files: Vec::new(),
+        daemons: Vec::new(),
+        settings: BTreeMap::new(),
+    };
     all.daemon::<aquatic_http::HttpDaemon, HttpLoadTest, http::Config>(&daemons::HTTP)?;
     all.daemon::<aquatic_udp::UdpDaemon, UdpLoadTest, udp::Config>(&daemons::UDP)?;
     all.daemon::<aquatic_ws::WsDaemon, WsLoadTest, ws::Config>(&daemons::WS)?;
-    let settings = nix_options::render(&all.settings);
-    all.add("nixos-module/settings.json", settings)?;
+    all.of_all()?;
     Ok(all.files)
 }
 
-#[derive(Default)]
 struct Generated {
+    list: List,
     files: Vec<File>,
+    daemons: Vec<Packaged>,
     /// The configurations that packages install, by the short names of daemons.
     settings: BTreeMap<&'static str, Reference>,
 }
@@ -66,45 +83,91 @@ impl Generated {
     ) -> anyhow::Result<()> {
         let path = path.into();
         let content = content.with_context(|| format!("cannot make {path}"))?;
+        let content = Content::Text(content);
         self.files.push(File { path, content });
         Ok(())
     }
 
     /// Adds what there is for each daemon, and its load test with the configuration
     /// `C`.
-    fn daemon<D: Daemon, T: LoadTest, C>(&mut self, about: &daemons::About) -> anyhow::Result<()>
+    fn daemon<D: Daemon, T: LoadTest, C>(&mut self, about: &About) -> anyhow::Result<()>
     where
         D::Config: JsonSchema,
         C: JsonSchema + Serialize + Default,
     {
         let (name, load_test) = (D::NAME, T::NAME);
-        let short = name.strip_prefix("aquatic-").context("another name")?;
+        let short_name = name.strip_prefix("aquatic-").context("another name")?;
+        let listed = self.list.get(short_name).cloned();
+        let listed = listed.with_context(|| format!("no {short_name} in the list of daemons"))?;
         let reference = Reference::of::<D::Config>()?;
         let load_reference = Reference::of::<C>()?;
 
-        let path = format!("crates/{short}/default.toml");
+        let path = format!("crates/{short_name}/default.toml");
         self.add(path, default_toml::render(&reference))?;
-        let path = format!("crates/load-test/{short}-default.toml");
+        let path = format!("crates/load-test/{short_name}-default.toml");
         self.add(path, default_toml::render(&load_reference))?;
 
-        self.add(format!("man/{name}.8"), man::daemon::<D>(about))?;
-        let page = man::configuration::<D>(about, &reference);
+        let page = man::daemon::<D>(about, &self.list);
+        self.add(format!("man/{name}.8"), page)?;
+        let page = man::configuration::<D>(about, &self.list, &reference);
         self.add(format!("man/{name}.toml.5"), page)?;
-        let page = man::load_test::<T>(about, name, &load_reference);
+        let page = man::load_test::<T>(about, &self.list, name, &load_reference);
         self.add(format!("man/{load_test}.1"), page)?;
 
-        let reference = packaged::reference(about, name, reference)?;
-        let packaged = format!("packaging/common/{name}");
-        let unit = packaged::service(about, name);
-        self.add(format!("{packaged}.service"), Ok(unit))?;
-        self.add(
-            format!("{packaged}.socket"),
-            Ok(packaged::socket(about, name)),
-        )?;
-        let configuration = packaged::configuration(about, name, &reference);
-        self.add(format!("{packaged}.toml"), configuration)?;
-        self.settings.insert(short, reference);
+        self.packaged(
+            Packaged {
+                name,
+                short_name,
+                listed,
+            },
+            reference,
+        )
+    }
+
+    /// Adds what packages install of a daemon.
+    fn packaged(&mut self, daemon: Packaged, reference: Reference) -> anyhow::Result<()> {
+        let Packaged {
+            name, short_name, ..
+        } = daemon;
+        let reference = daemon.reference(reference).context(name)?;
+        let common = format!("packaging/common/{name}");
+        self.add(format!("{common}.service"), Ok(daemon.service()))?;
+        self.add(format!("{common}.socket"), Ok(daemon.socket()))?;
+        let configuration = daemon.configuration(&reference);
+        self.add(format!("{common}.toml"), configuration)?;
+        for (end, text) in daemon.debian() {
+            self.add(format!("packaging/deb/{name}.{end}"), Ok(text))?;
+        }
+        for end in ["service", "socket"] {
+            self.files.push(File {
+                path: format!("packaging/deb/{name}.{end}"),
+                content: Content::LinkTo(format!("../common/{name}.{end}").into()),
+            });
+        }
+        self.settings.insert(short_name, reference);
+        self.daemons.push(daemon);
         Ok(())
+    }
+
+    /// Adds what is about all daemons.
+    fn of_all(&mut self) -> anyhow::Result<()> {
+        for name in self.list.keys() {
+            ensure!(
+                self.settings.contains_key(name.as_str()),
+                "{name} is in packaging/daemons.toml, and not in {}",
+                file!()
+            );
+        }
+        let path = "crates/service/src/neighbours/daemons.rs";
+        self.add(path, Ok(packaged::neighbours(&self.daemons)))?;
+        let page = man::access_list(&self.list);
+        self.add("man/aquatic-access-list.5", page)?;
+        let settings = nix_options::render(&self.settings);
+        self.add("nixos-module/settings.json", settings)?;
+        let control = packaged::control(&self.daemons);
+        self.add("packaging/deb/control", Ok(control))?;
+        let spec = packaged::spec(&self.daemons);
+        self.add("packaging/rpm/aquatic.spec", Ok(spec))
     }
 }
 
@@ -136,14 +199,13 @@ fn run(check: bool) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for File { path, content } in files()? {
         let file = root().join(&path);
-        let current = fs::read_to_string(&file).unwrap_or_default();
-        if current == content {
+        if current(&file).is_some_and(|current| current == content) {
             continue;
         }
         if check {
             stale.push(path);
         } else {
-            fs::write(&file, content).with_context(|| format!("cannot write {path}"))?;
+            write(&file, &content).with_context(|| format!("cannot write {path}"))?;
             println!("wrote {path}");
         }
     }
@@ -151,6 +213,25 @@ fn run(check: bool) -> anyhow::Result<()> {
         bail!("run `cargo xtask generate`: stale: {}", stale.join(", "));
     }
     Ok(())
+}
+
+/// What is in place of a file; none when it cannot be read.
+fn current(file: &Path) -> Option<Content> {
+    match fs::read_link(file) {
+        Ok(target) => Some(Content::LinkTo(target)),
+        Err(_) => fs::read_to_string(file).ok().map(Content::Text),
+    }
+}
+
+/// Takes the place of a file, and not of what it is a link to.
+fn write(file: &Path, content: &Content) -> io::Result<()> {
+    if file.is_symlink() || file.exists() {
+        fs::remove_file(file)?;
+    }
+    match content {
+        Content::Text(text) => fs::write(file, text),
+        Content::LinkTo(target) => symlink(target, file),
+    }
 }
 
 /// The root of the repository.

@@ -8,15 +8,19 @@
 //! | `@include PART` | a part that several pages share |
 //! | `@options` | the options of the program, from its command line |
 //! | `@keys` | the keys of the configuration, from its struct |
+//! | `@configurations` | references to the pages of all configurations, for more to follow |
+//! | `@trackers` | references to the pages of all other daemons, at the end of a list |
 
 mod mdoc;
+
+use std::fmt::Write as _;
 
 use anyhow::{Context, bail};
 use aquatic_load_test::command_line::{self, LoadTest};
 use aquatic_service::Daemon;
 use aquatic_service::cli;
 
-use super::daemons::About;
+use super::daemons::{About, List};
 use super::reference::Reference;
 
 /// A page to make.
@@ -33,6 +37,8 @@ struct Page<'a> {
     command: Option<clap::Command>,
     /// The configuration.
     reference: Option<&'a Reference>,
+    /// All daemons.
+    list: &'a List,
 }
 
 /// Parts that several pages share.
@@ -55,7 +61,7 @@ const PARTS: &[(&str, &str)] = &[
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn daemon<D: Daemon>(about: &About) -> anyhow::Result<String> {
+pub(super) fn daemon<D: Daemon>(about: &About, list: &List) -> anyhow::Result<String> {
     render(&Page {
         template: about.page,
         name: D::NAME,
@@ -63,6 +69,7 @@ pub(super) fn daemon<D: Daemon>(about: &About) -> anyhow::Result<String> {
         words: about.words,
         command: Some(cli::command(&aquatic_service::program::<D>())),
         reference: None,
+        list,
     })
 }
 
@@ -73,6 +80,7 @@ pub(super) fn daemon<D: Daemon>(about: &About) -> anyhow::Result<String> {
 /// As [`render`].
 pub(super) fn configuration<D: Daemon>(
     about: &About,
+    list: &List,
     reference: &Reference,
 ) -> anyhow::Result<String> {
     render(&Page {
@@ -82,6 +90,7 @@ pub(super) fn configuration<D: Daemon>(
         words: about.words,
         command: None,
         reference: Some(reference),
+        list,
     })
 }
 
@@ -92,6 +101,7 @@ pub(super) fn configuration<D: Daemon>(
 /// As [`render`].
 pub(super) fn load_test<T: LoadTest>(
     about: &About,
+    list: &List,
     daemon: &str,
     reference: &Reference,
 ) -> anyhow::Result<String> {
@@ -102,6 +112,7 @@ pub(super) fn load_test<T: LoadTest>(
         words: about.words,
         command: Some(command_line::command::<T>()),
         reference: Some(reference),
+        list,
     })
 }
 
@@ -110,7 +121,7 @@ pub(super) fn load_test<T: LoadTest>(
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn access_list() -> anyhow::Result<String> {
+pub(super) fn access_list(list: &List) -> anyhow::Result<String> {
     render(&Page {
         template: include_str!("man/pages/aquatic-access-list.5"),
         name: "aquatic-access-list",
@@ -118,6 +129,7 @@ pub(super) fn access_list() -> anyhow::Result<String> {
         words: &[],
         command: None,
         reference: None,
+        list,
     })
 }
 
@@ -163,6 +175,17 @@ fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()
                 let reference = page.reference.context("there are no keys")?;
                 mdoc::keys(text, reference)?;
             }
+            (Some("@configurations"), None) => {
+                for name in page.list.keys() {
+                    writeln!(text, ".Xr aquatic-{name}.toml 5 ,")?;
+                }
+            }
+            (Some("@trackers"), None) => {
+                let names = page.list.keys().map(|name| format!("aquatic-{name}"));
+                let others = names.filter(|name| name != page.daemon);
+                let references: Vec<_> = others.map(|name| format!(".Xr {name} 8")).collect();
+                writeln!(text, "{}", references.join(" ,\n"))?;
+            }
             _ => {
                 text.push_str(line);
                 text.push('\n');
@@ -184,16 +207,18 @@ fn has_name(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::daemons;
     use super::*;
 
     fn rendered(template: &'static str) -> anyhow::Result<String> {
         let page = Page {
             template,
             name: "aquatic-udp",
-            daemon: "",
+            daemon: "aquatic-udp",
             words: &[("@KIND@", "tracker")],
             command: None,
             reference: None,
+            list: &daemons::list().unwrap(),
         };
         let text = render(&page)?;
         // Without the line that says where it comes from.
@@ -205,6 +230,15 @@ mod tests {
         assert_eq!(
             rendered(".Dt @TITLE@ 8\nThe @KIND@ @NAME@ counts @PREFIX@_torrents\n").unwrap(),
             ".Dt AQUATIC-UDP 8\nThe tracker aquatic-udp counts aquatic_udp_torrents\n"
+        );
+    }
+
+    #[test]
+    fn pages_refer_to_those_of_daemons() {
+        assert_eq!(
+            rendered("@configurations\n@trackers\n").unwrap(),
+            ".Xr aquatic-http.toml 5 ,\n.Xr aquatic-udp.toml 5 ,\n.Xr aquatic-ws.toml 5 ,\n\
+             .Xr aquatic-http 8 ,\n.Xr aquatic-ws 8\n"
         );
     }
 

@@ -1,75 +1,193 @@
 //! What packages install for each daemon: its units, which are the same but for
 //! names, and its configuration, which is the default one with paths that a
-//! service may write to.
+//! service may write to. And what tools that build packages are told of it.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::daemons::About;
+use super::daemons::{Listed, Transport};
 use super::default_toml;
 use super::reference::Reference;
 
-/// The service unit.
-pub(super) fn service(about: &About, name: &str) -> String {
-    fill(about, name, include_str!("packaged/daemon.service"))
+/// A daemon, as packages install it.
+#[derive(Debug)]
+pub(super) struct Packaged {
+    /// Its binary, and what everything else is named after.
+    pub name: &'static str,
+    /// Its name without `aquatic-`.
+    pub short_name: &'static str,
+    /// What the list of daemons says of it.
+    pub listed: Listed,
 }
 
-/// The socket unit.
-pub(super) fn socket(about: &About, name: &str) -> String {
-    fill(about, name, include_str!("packaged/daemon.socket"))
-}
+/// Files for debhelper, by the ends of their names.
+const DEBIAN: &[(&str, &str)] = &[
+    ("docs", include_str!("packaged/deb/docs")),
+    ("install", include_str!("packaged/deb/install")),
+    ("links", include_str!("packaged/deb/links")),
+    (
+        "lintian-overrides",
+        include_str!("packaged/deb/lintian-overrides"),
+    ),
+    ("manpages", include_str!("packaged/deb/manpages")),
+    ("postrm", include_str!("packaged/deb/postrm")),
+    ("prerm", include_str!("packaged/deb/prerm")),
+];
 
-/// The configuration file, of what [`reference`] makes.
-///
-/// # Errors
-///
-/// A default is nothing that TOML can say.
-pub(super) fn configuration(
-    about: &About,
-    name: &str,
-    reference: &Reference,
-) -> anyhow::Result<String> {
-    let head = fill(about, name, include_str!("packaged/head-of-configuration"));
-    default_toml::render_below(head.trim_end(), reference)
-}
-
-/// The configuration with the defaults that packages set.
-///
-/// # Errors
-///
-/// It has no such key.
-pub(super) fn reference(
-    about: &About,
-    name: &str,
-    mut reference: Reference,
-) -> anyhow::Result<Reference> {
-    for (key, file) in about.files {
-        let path = format!("/var/lib/{name}/{file}");
-        *default_of(&mut reference, key)? = Value::String(path);
+impl Packaged {
+    /// The service unit.
+    pub(super) fn service(&self) -> String {
+        self.fill(include_str!("packaged/daemon.service"))
     }
-    Ok(reference)
+
+    /// The socket unit.
+    pub(super) fn socket(&self) -> String {
+        self.fill(include_str!("packaged/daemon.socket"))
+    }
+
+    /// The configuration file, of what [`Self::reference`] makes.
+    ///
+    /// # Errors
+    ///
+    /// A default is nothing that TOML can say.
+    pub(super) fn configuration(&self, reference: &Reference) -> anyhow::Result<String> {
+        let head = self.fill(include_str!("packaged/head-of-configuration"));
+        default_toml::render_below(head.trim_end(), reference)
+    }
+
+    /// The configuration with the defaults that packages set.
+    ///
+    /// # Errors
+    ///
+    /// It has no such key.
+    pub(super) fn reference(&self, mut reference: Reference) -> anyhow::Result<Reference> {
+        self.compare(&mut reference)?;
+        for (key, file) in &self.listed.state_files {
+            let path = format!("/var/lib/{}/{file}", self.name);
+            *default_of(&mut reference, key)? = Value::String(path);
+        }
+        Ok(reference)
+    }
+
+    /// Compares what the list says with the configuration.
+    fn compare(&self, reference: &mut Reference) -> anyhow::Result<()> {
+        let end = format!(":{}", self.listed.port);
+        let addresses = default_of(reference, "network.address")?;
+        let has_port = |address: &Value| address.as_str().is_some_and(|it| it.ends_with(&end));
+        ensure!(
+            addresses
+                .as_array()
+                .is_some_and(|all| all.iter().all(has_port)),
+            "network.address is {addresses}, which is not port {}",
+            self.listed.port
+        );
+        let has_tls = default_of(reference, "network.enable_tls").is_ok();
+        ensure!(has_tls == self.listed.has_tls, "has_tls is {has_tls}");
+        Ok(())
+    }
+
+    /// Files for debhelper: the end of the name, and the content.
+    pub(super) fn debian(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let filled = |(end, template): &(&'static str, &str)| (*end, self.fill(template));
+        DEBIAN.iter().map(filled)
+    }
+
+    fn fill(&self, template: &str) -> String {
+        let [checked, reloaded, unchanged] = if self.listed.has_tls {
+            [
+                "configuration, the access list or a certificate",
+                "Access list and certificates are",
+                "addresses and workers",
+            ]
+        } else {
+            [
+                "configuration or the access list",
+                "The access list is",
+                "addresses, workers and receive buffers",
+            ]
+        };
+        template
+            .replace("@CHECKED@", checked)
+            .replace("@RELOADED@", reloaded)
+            .replace("@UNCHANGED@", unchanged)
+            .replace("@MADE@", MADE)
+            .replace("@NAME@", self.name)
+            .replace("@UNDERSCORED@", &self.name.replace('-', "_"))
+            .replace("@SHORT_NAME@", self.short_name)
+            .replace("@TITLE@", &self.listed.title)
+            .replace("@DESCRIPTION@", self.listed.description.trim_end())
+            .replace("@INDENTED_DESCRIPTION@", &self.indented_description())
+    }
+
+    /// The description as `control` has it: a blank line is a dot.
+    fn indented_description(&self) -> String {
+        let lines = self.listed.description.lines().map(|line| match line {
+            "" => " .".to_owned(),
+            _ => format!(" {line}"),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
 }
 
-fn fill(about: &About, name: &str, template: &str) -> String {
-    let [checked, reloaded, unchanged] = if about.has_connections {
-        [
-            "configuration, the access list or a certificate",
-            "Access list and certificates are",
-            "addresses and workers",
-        ]
-    } else {
-        [
-            "configuration or the access list",
-            "The access list is",
-            "addresses, workers and receive buffers",
-        ]
+/// What generated files begin with.
+const MADE: &str = "Made by `cargo xtask generate` from packaging/daemons.toml.";
+
+/// Debian's `control`.
+pub(super) fn control(daemons: &[Packaged]) -> String {
+    let paragraph = |daemon: &Packaged| {
+        let filled = daemon.fill(include_str!("packaged/deb/control-of-daemon"));
+        filled.trim_end().to_owned()
     };
-    template
-        .replace("@CHECKED@", checked)
-        .replace("@RELOADED@", reloaded)
-        .replace("@UNCHANGED@", unchanged)
-        .replace("@NAME@", name)
-        .replace("@PROTOCOL@", about.protocol)
+    let depends = |daemon: &Packaged| format!(" {} (>= ${{source:Version}}),", daemon.name);
+    include_str!("packaged/deb/control")
+        .replace("@MADE@", MADE)
+        .replace("@DAEMONS@", &of_each(daemons, "\n\n", paragraph))
+        .replace("@DEPENDS@", &of_each(daemons, "\n", depends))
+}
+
+/// The spec of the RPM packages.
+pub(super) fn spec(daemons: &[Packaged]) -> String {
+    let sections = |daemon: &Packaged| {
+        let filled = daemon.fill(include_str!("packaged/rpm/of-daemon"));
+        filled.trim_end().to_owned()
+    };
+    let requires = |daemon: &Packaged| {
+        let package = daemon.short_name;
+        format!("Requires:       %{{name}}-{package} = %{{version}}-%{{release}}")
+    };
+    let load_test = |daemon: &Packaged| format!("{}-load-test", daemon.name);
+    include_str!("packaged/rpm/aquatic.spec")
+        .replace("@MADE@", MADE)
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+        .replace("@REQUIRES@", &of_each(daemons, "\n", requires))
+        .replace("@NAMES@", &of_each(daemons, " ", |it| it.name.to_owned()))
+        .replace("@LOAD_TESTS@", &of_each(daemons, " ", load_test))
+        .replace("@DAEMONS@", &of_each(daemons, "\n\n", sections))
+}
+
+/// The table of daemons of `crates/service/src/neighbours.rs`.
+pub(super) fn neighbours(daemons: &[Packaged]) -> String {
+    let entry = |daemon: &Packaged| {
+        let protocol = match daemon.listed.transport {
+            Transport::Tcp => "Tcp",
+            Transport::Udp => "Udp",
+        };
+        include_str!("packaged/neighbour")
+            .replace("@PROTOCOL@", protocol)
+            .replace("@NAME@", daemon.name)
+            .replace("@PORT@", &daemon.listed.port.to_string())
+    };
+    format!(
+        "//! {MADE}\n\nuse super::{{Neighbour, Protocol}};\n\n\
+         /// All daemons.\npub(super) const DAEMONS: &[Neighbour] = &[\n{}];\n",
+        of_each(daemons, "", entry)
+    )
+}
+
+/// What is said of each daemon, joined.
+fn of_each(daemons: &[Packaged], between: &str, say: impl Fn(&Packaged) -> String) -> String {
+    let said: Vec<_> = daemons.iter().map(say).collect();
+    said.join(between)
 }
 
 /// The value that a key has in the file.
@@ -87,44 +205,66 @@ fn default_of<'r>(reference: &'r mut Reference, full: &str) -> anyhow::Result<&'
 
 #[cfg(test)]
 mod tests {
-    use super::super::daemons::{HTTP, UDP, WS};
+    use super::super::daemons;
     use super::*;
 
+    fn packaged(short_name: &'static str) -> Packaged {
+        Packaged {
+            name: "aquatic-x",
+            short_name,
+            listed: daemons::list().unwrap()[short_name].clone(),
+        }
+    }
+
+    fn udp_keys() -> Reference {
+        Reference::of::<aquatic_udp::config::Config>().unwrap()
+    }
+
     #[test]
-    fn units_have_no_gaps() {
-        for about in [HTTP, UDP, WS] {
-            for unit in [service(&about, "aquatic-x"), socket(&about, "aquatic-x")] {
-                let gaps = [
-                    "@NAME@",
-                    "@PROTOCOL@",
-                    "@CHECKED@",
-                    "@RELOADED@",
-                    "@UNCHANGED@",
-                ];
-                assert!(!gaps.iter().any(|gap| unit.contains(gap)), "{unit}");
-                assert!(unit.contains("aquatic-x"), "{unit}");
-            }
+    fn templates_have_no_gaps() {
+        let daemons = ["http", "udp", "ws"].map(packaged);
+        let mut texts = vec![control(&daemons), neighbours(&daemons), spec(&daemons)];
+        for daemon in &daemons {
+            texts.extend([daemon.service(), daemon.socket()]);
+            texts.extend(daemon.debian().map(|(_, text)| text));
+        }
+        for text in texts {
+            // An address has one, too.
+            let is_gap = |word: &str| word.matches('@').count() > 1;
+            assert!(!text.split_whitespace().any(is_gap), "{text}");
         }
     }
 
     #[test]
-    fn daemons_without_connections_have_no_certificates() {
-        let reference = Reference::of::<aquatic_udp::config::Config>().unwrap();
-        let configuration = configuration(&UDP, "aquatic-udp", &reference).unwrap();
-        for text in [service(&UDP, "aquatic-udp"), configuration] {
+    fn daemons_without_tls_have_no_certificates() {
+        let udp = packaged("udp");
+        for text in [udp.service(), udp.configuration(&udp_keys()).unwrap()] {
             assert!(!text.contains("certificate"), "{text}");
         }
-        assert!(service(&HTTP, "aquatic-http").contains("certificate"));
+        assert!(packaged("http").service().contains("certificate"));
     }
 
     #[test]
-    fn keys_that_do_not_exist_are_refused() {
-        let about = About {
-            files: &[("snapshot.no_such_key", "")],
-            ..UDP
+    fn a_list_that_differs_from_the_configuration_is_refused() {
+        assert!(packaged("udp").reference(udp_keys()).is_ok());
+        let refused = |change: fn(&mut Listed)| {
+            let mut udp = packaged("udp");
+            change(&mut udp.listed);
+            udp.reference(udp_keys()).unwrap_err().to_string()
         };
-        let keys = Reference::of::<aquatic_udp::config::Config>().unwrap();
-        let error = reference(&about, "aquatic-udp", keys).unwrap_err();
-        assert!(error.to_string().contains("snapshot.no_such_key"));
+        assert!(refused(|it| it.port = 1).contains("not port 1"));
+        assert!(refused(|it| it.has_tls = true).contains("has_tls is false"));
+        let no_such_key = |listed: &mut Listed| {
+            let file = ("snapshot.no_such_key".to_owned(), String::new());
+            listed.state_files.extend([file]);
+        };
+        assert!(refused(no_such_key).contains("snapshot.no_such_key"));
+    }
+
+    #[test]
+    fn blank_lines_of_descriptions_are_dots() {
+        let mut udp = packaged("udp");
+        udp.listed.description = "One.\n\nTwo.\n".to_owned();
+        assert_eq!(udp.indented_description(), " One.\n .\n Two.");
     }
 }

@@ -6,6 +6,8 @@
 //! overwrite each other's. So the files of the daemons that live in the same
 //! directory are compared, before anything is opened.
 
+mod daemons;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Invalid, NeighbourFile, addresses};
 use crate::files::Identity;
 use crate::sockets::{Listening, Transport};
+
+use daemons::DAEMONS;
 
 /// Where packages keep configurations.
 const PACKAGED: &str = "/etc/aquatic";
@@ -31,25 +35,6 @@ pub(crate) enum Protocol {
     Udp,
     Tcp,
 }
-
-/// All daemons.
-const DAEMONS: [Neighbour; 3] = [
-    Neighbour {
-        name: "aquatic-http",
-        protocol: Protocol::Tcp,
-        port: 3000,
-    },
-    Neighbour {
-        name: "aquatic-udp",
-        protocol: Protocol::Udp,
-        port: 3000,
-    },
-    Neighbour {
-        name: "aquatic-ws",
-        protocol: Protocol::Tcp,
-        port: 3001,
-    },
-];
 
 /// What a daemon claims for itself alone.
 #[derive(Debug, Default)]

@@ -55,6 +55,15 @@ fn bad_requests_are_told_so() {
             ("\x01\x02\x03\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nno header\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
+            (
+                "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\na",
+                "400",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+                "405",
+            ),
             (long.as_str(), "431"),
             (
                 "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",

@@ -1,7 +1,10 @@
 //! The keyed hash by which torrents and peers are found.
 
-/// A secret that makes it impossible to choose info hashes or peers that fall
-/// on the same place of a table. Take it from the system's random numbers.
+/// A secret without which it cannot be told which info hashes or peers fall on the
+/// same place of a table. Take it from the system's random numbers.
+///
+/// It promises nothing against who can measure the times of look-ups of their choice:
+/// ARCHITECTURE.md says what a hash that does would cost.
 #[derive(Clone, Copy)]
 pub struct HashKey {
     first: u64,

@@ -16,14 +16,16 @@ pub(crate) fn cargo_command() -> Command {
     command
 }
 
-/// Compiles a package, which takes longer than this one, and runs its program.
+/// Compiles a package, which takes longer than this one, and runs its program: with
+/// the profile of tests, so that what they need has to be compiled only once.
 ///
 /// # Errors
 ///
 /// It cannot be compiled, or fails.
 pub(crate) fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Result<()> {
     let mut command = cargo_command();
-    command.args(["run", "--quiet", "--package", package, "--"]);
+    command.args(["run", "--quiet", "--profile=test"]);
+    command.args(["--package", package, "--"]);
     succeed(command.args(arguments))
 }
 

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use strum::VariantArray;
+
 use crate::counters::{Counters, SharedCounters};
 
 /// What workers do at a time; the main thread decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Get a connection id for every source, or a reply over every connection.
@@ -26,15 +28,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 6] = [
-        Self::Connect,
-        Self::Fill,
-        Self::WarmUp,
-        Self::Measure,
-        Self::Drain,
-        Self::Abort,
-    ];
-
     /// What the progress line calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -79,7 +72,7 @@ impl Control {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.phase.load(Ordering::Acquire))]
+        Phase::VARIANTS[usize::from(self.phase.load(Ordering::Acquire))]
     }
 
     /// The place where a worker publishes its counters.
@@ -129,7 +122,7 @@ mod tests {
     fn carries_every_phase() {
         let control = Control::new(1);
         assert_eq!(control.phase(), Phase::Connect);
-        for phase in Phase::ALL {
+        for &phase in Phase::VARIANTS {
             control.set_phase(phase);
             assert_eq!(control.phase(), phase);
         }

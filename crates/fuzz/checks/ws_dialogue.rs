@@ -365,6 +365,7 @@ impl World {
         let mut sweep = Sweep::default();
         let is_done = self
             .state
+            .shared
             .swarms
             .sweep(0, &mut sweep, now, WHOLE_SWEEP, |_| true);
         assert!(is_done);
@@ -500,7 +501,7 @@ impl World {
     fn check_counts(&self) {
         let mut peers = 0;
         let mut seeders = 0;
-        for (_, totals) in self.state.swarms.totals() {
+        for (_, totals) in self.state.shared.swarms.totals() {
             peers += totals.peers;
             seeders += totals.seeders;
         }

@@ -12,7 +12,6 @@
 //!   feature of that name.
 //! * [`snapshot`]: the file that carries state across restarts.
 //! * [`metrics`]: figures over HTTP.
-//! * [`Chore`]: what the main thread does besides waiting.
 //! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
 //! * [`limits`]: what the system allows the process.
@@ -22,7 +21,6 @@
 //! * `privileges`, `signals`, `notify`: the rest of the edge.
 
 pub mod access_list;
-mod chores;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -46,7 +44,6 @@ mod sys;
 pub mod tls;
 pub mod workers;
 
-pub use chores::Chore;
 pub use daemon::{Daemon, Start};
 pub use generator::listening_of;
 pub use lifecycle::{EXIT_CONFIGURATION, Misconfigured, program, run};

@@ -111,27 +111,6 @@ impl Source {
         }
     }
 
-    /// As [`restore`](Self::restore), where that also tells how many peers were
-    /// left out because of lower limits, which is logged; `empty` is what there
-    /// is without a snapshot.
-    ///
-    /// # Errors
-    ///
-    /// As [`restore`](Self::restore).
-    pub fn restore_or<T>(
-        &mut self,
-        restore: impl FnOnce(&mut BlockReader<'_>) -> Result<(T, usize), ReadError>,
-        empty: impl FnOnce() -> T,
-    ) -> anyhow::Result<T> {
-        let (state, refused) = self.restore(restore)?.unwrap_or_else(|| (empty(), 0));
-        if refused > 0 {
-            log::warn!(
-                "{refused} peers of the snapshot were left out, as the limits are lower now"
-            );
-        }
-        Ok(state)
-    }
-
     pub(crate) fn new(daemon: &'static str, newest: u32, path: Option<PathBuf>) -> Self {
         Self {
             daemon,

@@ -162,8 +162,13 @@ pub struct WebSwarms {
 }
 
 impl WebSwarms {
-    /// No torrents. [`Limits::max_torrents`] is for all together.
+    /// No torrents. [`Limits::max_torrents`] is for all together, and
+    /// [`Limits::max_peers_per_ip`] for none, as peers have no address here.
     pub fn new(key: HashKey, limits: Limits, are_families_apart: bool) -> Self {
+        let limits = Limits {
+            max_peers_per_ip: None,
+            ..limits
+        };
         let usage = Arc::new(Usage::default());
         Self {
             first: Swarm::new(key, limits, usage.clone()),

@@ -18,7 +18,7 @@ use aquatic_ws_protocol::{
 use crate::counters::Counters;
 use crate::relay::Relay;
 use crate::settings::Messages;
-use crate::tracker::{Address, Outcome, RequestKind, Session, Tracker, Unserved};
+use crate::tracker::{Address, Outcome, RejectReason, RequestKind, Session, Tracker};
 
 /// WebTorrent over the connections of one worker.
 pub struct Ws {
@@ -83,12 +83,12 @@ impl Ws {
         }
     }
 
-    fn count(&self, source: IpAddr, outcome: &Outcome) {
-        self.counters[self.number].count(source, outcome);
+    fn count(&self, source: IpAddr, outcome: Outcome) {
+        self.counters[self.number].requests.count(source, outcome);
     }
 
-    fn count_unserved(&self, peer: &Peer, kind: RequestKind, reason: Unserved) {
-        self.count(peer.transport.ip(), &Outcome::unserved(kind, reason));
+    fn count_rejected(&self, peer: &Peer, kind: RequestKind, reason: RejectReason) {
+        self.count(peer.transport.ip(), Outcome::rejected(kind, reason));
     }
 
     /// Looks at the request that begins a connection.
@@ -108,7 +108,7 @@ impl Ws {
                     resource => {
                         let framing = Framing::of(&head, false);
                         let outcome = answer_request(resource, framing, exchange.output);
-                        self.count(exchange.peer.transport.ip(), &outcome);
+                        self.count(exchange.peer.transport.ip(), outcome);
                         Next::Close
                     }
                 };
@@ -130,12 +130,12 @@ impl Ws {
             | HttpFault::Header
             | HttpFault::Host
             | HttpFault::Length
-            | HttpFault::Incomplete => Unserved::NotHttp,
-            HttpFault::Tls => Unserved::Tls,
-            HttpFault::TooManyHeaders | HttpFault::TooLong => Unserved::TooLong,
-            HttpFault::TooSlow => Unserved::TooSlow,
+            | HttpFault::Incomplete => RejectReason::NotHttp,
+            HttpFault::Tls => RejectReason::Tls,
+            HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
+            HttpFault::TooSlow => RejectReason::TooSlow,
         };
-        self.count_unserved(exchange.peer, RequestKind::Other, reason);
+        self.count_rejected(exchange.peer, RequestKind::Other, reason);
     }
 
     /// Where the client is that begins a connection.
@@ -145,7 +145,7 @@ impl Ws {
         };
         let client = proxy.client(peer, head.value(proxy.header.name()));
         client.map_err(|fault| RefusedClient {
-            reason: Unserved::ProxyHeader,
+            reason: RejectReason::ProxyHeader,
             status: Status::BadRequest,
             text: format!("{fault}\n"),
         })
@@ -157,7 +157,7 @@ impl Ws {
         if proxy.is_some_and(|proxy| proxy.speaks_through(exchange.peer)) {
             let counted = exchange.count_client(client);
             counted.map_err(|error| RefusedClient {
-                reason: Unserved::MaxConnectionsPerIp,
+                reason: RejectReason::MaxConnectionsPerIp,
                 status: Status::TooManyRequests,
                 text: format!("{error}\n"),
             })?;
@@ -181,7 +181,7 @@ impl Ws {
                 text,
             }) => {
                 write_page(exchange.output, Framing::CLOSING, status, &text);
-                self.count_unserved(exchange.peer, RequestKind::Other, reason);
+                self.count_rejected(exchange.peer, RequestKind::Other, reason);
                 return Next::Close;
             }
         };
@@ -254,7 +254,7 @@ impl Ws {
             let outcome = handled.outcome;
             let seconds = now.monotonic_seconds;
             self.relay.send(handled.relays, exchange.others, seconds);
-            self.count(exchange.peer.transport.ip(), &outcome);
+            self.count(exchange.peer.transport.ip(), outcome);
         }
         Progress {
             consumed: length,
@@ -267,17 +267,17 @@ impl Ws {
     fn refuse(&self, fault: FrameFault, exchange: &mut Exchange<'_>) -> Progress {
         write_close(exchange.output, fault.close_code(), &fault.to_string());
         let reason = match fault {
-            FrameFault::MessageTooLong => Unserved::TooLong,
-            _ => Unserved::Frame,
+            FrameFault::MessageTooLong => RejectReason::TooLong,
+            _ => RejectReason::Frame,
         };
-        self.count_unserved(exchange.peer, RequestKind::Other, reason);
+        self.count_rejected(exchange.peer, RequestKind::Other, reason);
         Progress::FAULT
     }
 }
 
 /// Why a client may not begin a connection.
 struct RefusedClient {
-    reason: Unserved,
+    reason: RejectReason,
     status: Status,
     text: String,
 }
@@ -288,37 +288,37 @@ fn answer_request(resource: Resource<'_>, framing: Framing, out: &mut Vec<u8>) -
         Resource::Upgrade(_) => {
             let text = "pages of this origin may not use the tracker\n";
             write_page(out, framing, Status::Forbidden, text);
-            return Outcome::unserved(RequestKind::Other, Unserved::Origin);
+            return Outcome::rejected(RequestKind::Other, RejectReason::Origin);
         }
         Resource::BadUpgrade(fault) => {
             write_upgrade_fault(out, fault);
-            return Outcome::unserved(RequestKind::Other, Unserved::Upgrade);
+            return Outcome::rejected(RequestKind::Other, RejectReason::Upgrade);
         }
         Resource::Page(page) => page,
     };
-    let (status, text, unserved) = match page {
+    let (status, text, rejected) = match page {
         Page::Index => (Status::Ok, INDEX, None),
         Page::Health => (Status::Ok, "ok\n", None),
         Page::Tracker => (
             Status::UpgradeRequired,
             "this tracker is for WebTorrent: use ws:// or wss://\n",
-            Some(Unserved::NotWebSocket),
+            Some(RejectReason::NotWebSocket),
         ),
         Page::Unknown => (
             Status::NotFound,
             "there is nothing here; see /\n",
-            Some(Unserved::UnknownPath),
+            Some(RejectReason::UnknownPath),
         ),
         Page::OtherMethod => (
             Status::MethodNotAllowed,
             "only GET and HEAD are answered\n",
-            Some(Unserved::OtherMethod),
+            Some(RejectReason::OtherMethod),
         ),
     };
     write_page(out, framing, status, text);
-    match unserved {
+    match rejected {
         None => Outcome::served(RequestKind::Page),
-        Some(reason) => Outcome::unserved(RequestKind::Other, reason),
+        Some(reason) => Outcome::rejected(RequestKind::Other, reason),
     }
 }
 
@@ -391,11 +391,11 @@ impl Protocol for Ws {
                 }
             }
             Interruption::SlowMessage => {
-                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::TooSlow);
+                self.count_rejected(exchange.peer, RequestKind::Other, RejectReason::TooSlow);
                 (CloseCode::POLICY, "the message did not arrive in time")
             }
             Interruption::EndOfInput => {
-                self.count_unserved(exchange.peer, RequestKind::Other, Unserved::Frame);
+                self.count_rejected(exchange.peer, RequestKind::Other, RejectReason::Frame);
                 (CloseCode::PROTOCOL_ERROR, "the message is not complete")
             }
             Interruption::Draining => (CloseCode::GOING_AWAY, "the tracker stops"),

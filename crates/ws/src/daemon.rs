@@ -10,18 +10,25 @@ use aquatic_service::config::{Checks, Invalid, ProcessSettings};
 use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
-use aquatic_service::{Chore, Daemon, Start, limits, secret, tls};
+use aquatic_service::{Daemon, Start, limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
-use aquatic_swarm::{HashKey, Housekeeping};
-use aquatic_tracker::{self as tracker, Clients};
+use aquatic_swarm::{HashKey, WebSwarms};
+use aquatic_tracker::snapshot::{self, Kinds};
+use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
 use crate::config::Config;
 use crate::connection::Ws;
 use crate::counters::{self, Counters};
 use crate::relay::{self, Relay};
 use crate::settings::{self, NAME, Settings};
-use crate::snapshot;
 use crate::tracker::{MAX_WORKERS, State, Tracker};
+
+/// What the blocks of a snapshot are. Peers are gone with their connections, so that
+/// no clock is needed.
+const KINDS: Kinds = Kinds {
+    torrents: [1, 2],
+    clock: None,
+};
 
 /// `aquatic-ws`.
 pub struct WsDaemon {
@@ -31,14 +38,14 @@ pub struct WsDaemon {
     clients: Clients,
     running: Running,
     certificate: Option<Arc<tls::Handle>>,
-    housekeeping: Chore<Housekeeping>,
+    housekeeping: Housekeeping,
     listening: String,
 }
 
 impl Daemon for WsDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
-    const SNAPSHOT_VERSION: u32 = tracker::snapshot::VERSION;
+    const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
 
     type Config = Config;
     type Settings = Settings;
@@ -92,21 +99,21 @@ impl Daemon for WsDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let clock = Clock::start();
+        let limits = settings.limits;
         let hash_key = HashKey::new(secret()?);
-        let empty = || {
-            State::new(
-                settings.rules,
-                settings.limits,
-                settings.are_families_apart,
-                hash_key,
-                start.access_list.clone(),
-            )
-        };
-        let state = start.snapshot.restore_or(
-            |reader| snapshot::read(empty(), reader).map(|state| (state, 0)),
-            empty,
+        let (swarms, clock) = snapshot::restore(
+            start.snapshot,
+            &KINDS,
+            settings.rules.peer_lifetime_seconds,
+            || WebSwarms::new(hash_key, limits, settings.are_families_apart),
+            |_| Ok(()),
         )?;
+        let state = Arc::new(State::new(
+            swarms,
+            settings.rules,
+            limits.max_peers_per_ip,
+            start.access_list,
+        ));
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -123,7 +130,6 @@ impl Daemon for WsDaemon {
             None => (None, None),
         };
 
-        let state = Arc::new(state);
         let scheme = if tls.is_some() { "wss" } else { "ws" };
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening(scheme, addresses, sockets.len());
@@ -153,9 +159,6 @@ impl Daemon for WsDaemon {
         })?;
         log::info!("{listening}");
 
-        let mut housekeeping = Housekeeping::new(settings.cleaning_interval);
-        // The list may have changed while the tracker was away.
-        housekeeping.hurry();
         Ok(Arc::new(Self {
             state,
             clock,
@@ -163,7 +166,7 @@ impl Daemon for WsDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Chore::new(housekeeping),
+            housekeeping: Housekeeping::new(settings.cleaning_interval),
             listening,
         }))
     }
@@ -172,20 +175,16 @@ impl Daemon for WsDaemon {
         if let Some(certificate) = &self.certificate {
             certificate.watch();
         }
-        self.housekeeping.tick(now, |housekeeping| {
-            let list = self.state.access_list.current();
-            let seconds = self.clock.at(now).monotonic_seconds;
-            housekeeping.step(&self.state.swarms, seconds, |hash| list.allows(hash))
-        })
+        self.housekeeping.tick(&self.state.shared, &self.clock, now)
     }
 
     fn access_list_changed(&self) {
-        self.housekeeping.change(Housekeeping::hurry);
+        self.housekeeping.hurry();
     }
 
     fn figures(&self, figures: &mut Figures) {
-        tracker::add_swarm_metrics(&self.state.swarms, figures);
-        self.housekeeping.add_figures(figures);
+        tracker::add_swarm_metrics(&self.state.shared.swarms, figures);
+        self.housekeeping.add_metrics(figures);
         counters::add_figures(&self.counters, figures);
         self.running.add_figures(figures);
         if let Some(certificate) = &self.certificate {
@@ -195,11 +194,11 @@ impl Daemon for WsDaemon {
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.swarms)
+        tracker::status(&self.listening, &self.state.shared.swarms)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        snapshot::write(&self.state, out)
+        snapshot::write(&self.state.shared.swarms, &self.clock, &KINDS, out)
     }
 }
 

@@ -8,7 +8,6 @@
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
 //! * [`tracker`]: what is answered and relayed, without I/O.
-//! * `snapshot`: what survives a restart.
 //! * `counters`: metrics.
 //! * [`simulation`]: the protocol of workers, for tests without sockets.
 
@@ -22,7 +21,6 @@ pub mod limits;
 mod relay;
 pub mod settings;
 pub mod simulation;
-mod snapshot;
 pub mod tracker;
 
 pub use daemon::WsDaemon;

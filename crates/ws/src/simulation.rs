@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
 use aquatic_stream::WorkerWaker;
-use aquatic_swarm::HashKey;
+use aquatic_swarm::{HashKey, WebSwarms};
 
 pub use crate::connection::Ws;
 use crate::counters::Counters;
@@ -17,11 +17,12 @@ use crate::tracker::{State, Tracker};
 /// A tracker without torrents, which serves all. `secret` chooses where its
 /// tables put what they hold.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
+    let hash_key = HashKey::new(secret);
+    let swarms = WebSwarms::new(hash_key, settings.limits, settings.are_families_apart);
     Arc::new(State::new(
+        swarms,
         settings.rules,
-        settings.limits,
-        settings.are_families_apart,
-        HashKey::new(secret),
+        settings.limits.max_peers_per_ip,
         Arc::new(access_list::Handle::new(AccessList::Off)),
     ))
 }

@@ -2,25 +2,25 @@
 //! joined with the swarm, without I/O.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
-use aquatic_swarm::{self as swarm, HashKey, Scraped, WebSwarms};
+use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
+pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use aquatic_ws_protocol::{
     Action, Announce, AnnounceReply, Answer, Failure, MaxItems, Refused, RelayedAnswer, Request,
     RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
-mod outcome;
 mod peers_per_address;
 mod pending_offers;
 mod relays;
 mod session;
 
-pub use outcome::{Outcome, RequestKind, Unserved};
 use peers_per_address::PeersPerAddress;
 pub use pending_offers::{ForgottenOffers, MAX_PENDING_OFFERS, NoSuchOffer, PendingOffers};
 use relays::OfferNames;
@@ -31,12 +31,8 @@ pub use session::Session;
 
 /// What one tracker's workers share.
 pub struct State {
-    /// Torrents and their peers.
-    pub swarms: WebSwarms,
-    /// Torrents that are served.
-    pub access_list: Arc<access_list::Handle>,
-    /// How requests are answered.
-    pub rules: Rules,
+    /// What it has in common with other trackers.
+    pub shared: aquatic_tracker::State<WebSwarms, Rules>,
     /// How many peers there are of each address, where that is limited.
     peers_per_address: Option<PeersPerAddress>,
     offer_names: OfferNames,
@@ -89,24 +85,20 @@ const LEFT_AT_ONCE: usize = 64;
 const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
-    /// A tracker without torrents.
+    /// A tracker of these torrents, which have no peers yet.
     pub fn new(
+        swarms: WebSwarms,
         rules: Rules,
-        limits: swarm::Limits,
-        are_families_apart: bool,
-        hash_key: HashKey,
+        max_peers_per_ip: Option<NonZeroU32>,
         access_list: Arc<access_list::Handle>,
     ) -> Self {
-        let peers_per_address = limits.max_peers_per_ip.map(PeersPerAddress::new);
-        let limits = swarm::Limits {
-            max_peers_per_ip: None,
-            ..limits
-        };
         Self {
-            swarms: WebSwarms::new(hash_key, limits, are_families_apart),
-            peers_per_address,
-            access_list,
-            rules,
+            shared: aquatic_tracker::State {
+                swarms,
+                access_list,
+                rules,
+            },
+            peers_per_address: max_peers_per_ip.map(PeersPerAddress::new),
             offer_names: OfferNames::default(),
         }
     }
@@ -144,8 +136,8 @@ impl Tracker {
             self.forget_left(LEFT_PER_MESSAGE);
         }
         let max = MaxItems {
-            offers: self.state.rules.max_offers,
-            scrape_torrents: self.state.rules.max_scrape_torrents,
+            offers: self.state.shared.rules.max_offers,
+            scrape_torrents: self.state.shared.rules.max_scrape_torrents,
         };
         match Request::parse(message, max) {
             Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
@@ -189,7 +181,7 @@ impl Tracker {
     /// Forgets a peer of a closed connection.
     fn forget(&self, session: &Session, info_hash: &InfoHash, peer_id: &PeerId) {
         let record = record(peer_id, session.address());
-        let swarm = self.state.swarms.of(session.source());
+        let swarm = self.state.shared.swarms.of(session.source());
         swarm.lock(info_hash).remove(&record);
         if let Some(counts) = &self.state.peers_per_address {
             counts.remove(session.source(), info_hash, peer_id);
@@ -209,28 +201,28 @@ impl Tracker {
         let Announce {
             info_hash, peer_id, ..
         } = request;
-        let refuse = |reason: Unserved, out: &mut Vec<u8>| {
+        let refuse = |reason: RejectReason, out: &mut Vec<u8>| {
             refuse(RequestKind::Announce, reason, info_hash, out)
         };
         let state = &*self.state;
-        let rules = &state.rules;
-        if !state.access_list.allows(&info_hash) {
-            return refuse(Unserved::Forbidden, out);
+        let rules = &state.shared.rules;
+        if let Err(reason) = state.shared.check_torrent(&info_hash) {
+            return refuse(reason, out);
         }
         let is_stopped = request.event == AnnounceEvent::Stopped;
         let known = session.peer_id_on(&info_hash);
         if known.is_some_and(|known| known != peer_id) {
-            return refuse(Unserved::OtherPeerId, out);
+            return refuse(RejectReason::OtherPeerId, out);
         }
         let is_new = known.is_none() && !is_stopped;
         if is_new && session.torrents().len() >= rules.max_torrents_per_connection {
-            return refuse(Unserved::MaxTorrentsPerConnection, out);
+            return refuse(RejectReason::MaxTorrentsPerConnection, out);
         }
         let counted = state.peers_per_address.as_ref().filter(|_| is_new);
         if let Some(counts) = counted
             && counts.add(session.source(), &info_hash, &peer_id).is_err()
         {
-            return refuse(Unserved::MaxPeersPerIp, out);
+            return refuse(RejectReason::MaxPeersPerIp, out);
         }
         if let Some(clients) = &self.clients {
             clients.count(&peer_id);
@@ -247,7 +239,7 @@ impl Tracker {
         };
         self.receivers.clear();
         let reply = {
-            let mut torrent = state.swarms.of(session.source()).lock(&info_hash);
+            let mut torrent = state.shared.swarms.of(session.source()).lock(&info_hash);
             let announced = match torrent.announce(&announce, &mut self.random) {
                 Ok(announced) => announced,
                 Err(refused) => {
@@ -321,21 +313,21 @@ impl Tracker {
         let kind = RequestKind::Answer;
         let refuse = |reason, out: &mut Vec<u8>| refuse(kind, reason, info_hash, out);
         if session.peer_id_on(&info_hash) != Some(peer_id) {
-            return refuse(Unserved::NotAnnounced, out);
+            return refuse(RejectReason::NotAnnounced, out);
         }
         let name = self.state.offer_names.of(info_hash, to_peer_id, offer_id);
         let connection = session.address().connection();
         let sender = match pending.take(connection, name, now.monotonic_seconds) {
             Ok(sender) => sender,
-            Err(NoSuchOffer::Unknown) => return refuse(Unserved::UnknownOffer, out),
-            Err(NoSuchOffer::Expired) => return refuse(Unserved::ExpiredOffer, out),
+            Err(NoSuchOffer::Unknown) => return refuse(RejectReason::UnknownOffer, out),
+            Err(NoSuchOffer::Expired) => return refuse(RejectReason::ExpiredOffer, out),
         };
         // The connection may be open long after the peer has stopped there. It
         // gets the answer also when another one owns the peer by now, as with
         // clients that announce to several URLs of one tracker.
-        let swarm = self.state.swarms.of(session.source());
+        let swarm = self.state.shared.swarms.of(session.source());
         if !swarm.lock(&info_hash).has(&record(&to_peer_id, sender)) {
-            return refuse(Unserved::OffererGone, out);
+            return refuse(RejectReason::OffererGone, out);
         }
         let relayed = RelayedAnswer {
             info_hash,
@@ -349,7 +341,6 @@ impl Tracker {
         }
     }
 
-    /// A forbidden torrent is as an unknown one, unless no other was asked for.
     fn scrape(
         &self,
         session: &Session,
@@ -358,15 +349,16 @@ impl Tracker {
         out: &mut Vec<u8>,
     ) -> Handled<'static, 'static> {
         let kind = RequestKind::Scrape;
-        let list = &self.state.access_list;
+        let state = &self.state.shared;
         let mut wanted = request.info_hashes.clone();
-        if !wanted.is_empty() && !wanted.iter().any(|hash| list.allows(hash)) {
+        if !wanted.is_empty()
+            && let Err(reason) = state.check_scrape(wanted.iter().copied())
+        {
             let sent = Sent::of(message);
-            return refuse_message(kind, Unserved::Forbidden, Refused::Message(&sent), out);
+            return refuse_message(kind, reason, Refused::Message(&sent), out);
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let swarm = self.state.swarms.of(session.source());
         write_text(out, |out| {
             let mut reply = ScrapeReply::begin(out);
             for info_hash in &wanted {
@@ -374,11 +366,7 @@ impl Tracker {
                     seeders,
                     leechers,
                     completed,
-                } = if list.allows(info_hash) {
-                    swarm.lock(info_hash).scrape()
-                } else {
-                    Scraped::default()
-                };
+                } = state.scrape(session.source(), info_hash);
                 reply.append(info_hash, seeders, completed, leechers);
             }
             reply.finish();
@@ -417,23 +405,23 @@ fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Handled<'static,
     };
     write_text(out, |out| failure.write(out));
     let reason = match fault.kind {
-        RequestFaultKind::NotJson => Unserved::NotJson,
-        RequestFaultKind::FullScrape => Unserved::FullScrape,
-        _ => Unserved::Malformed,
+        RequestFaultKind::NotJson => RejectReason::NotJson,
+        RequestFaultKind::FullScrape => RejectReason::FullScrape,
+        _ => RejectReason::Malformed,
     };
     let kind = match fault.action {
         Some(Action::Announce) => RequestKind::Announce,
         Some(Action::Scrape) => RequestKind::Scrape,
         None => RequestKind::Other,
     };
-    Outcome::unserved(kind, reason).into()
+    Outcome::rejected(kind, reason).into()
 }
 
 /// Refuses an announce or an answer.
 #[cold]
 fn refuse(
     kind: RequestKind,
-    reason: Unserved,
+    reason: RejectReason,
     info_hash: InfoHash,
     out: &mut Vec<u8>,
 ) -> Handled<'static, 'static> {
@@ -444,28 +432,16 @@ fn refuse(
 #[cold]
 fn refuse_message(
     kind: RequestKind,
-    reason: Unserved,
+    reason: RejectReason,
     refused: Refused<'_>,
     out: &mut Vec<u8>,
 ) -> Handled<'static, 'static> {
     let failure = Failure {
         refused,
-        reason: reason.message(),
+        reason: reason.text(),
     };
     write_text(out, |out| failure.write(out));
-    Outcome::unserved(kind, reason).into()
-}
-
-impl From<swarm::Refused> for Unserved {
-    fn from(refused: swarm::Refused) -> Self {
-        use swarm::Refused;
-
-        match refused {
-            Refused::Torrents => Self::MaxTorrents,
-            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
-            Refused::PeersPerIp => Self::MaxPeersPerIp,
-        }
-    }
+    Outcome::rejected(kind, reason).into()
 }
 
 #[cfg(test)]

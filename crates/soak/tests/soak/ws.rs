@@ -14,7 +14,7 @@ use aquatic_soak::network::Network;
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_stream::simulation::{self, Setup};
-use aquatic_swarm::{HashKey, Limits, Swarms};
+use aquatic_swarm::{HashKey, Limits, Swarms, WebSwarms};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 use aquatic_ws::simulation::Ws;
@@ -241,7 +241,7 @@ impl Run {
         if is_stop {
             self.model.stop(torrent, number);
         } else if !self.world.list.forbids(torrent) {
-            let lifetime = u64::from(self.state.rules.peer_lifetime_seconds);
+            let lifetime = u64::from(self.state.shared.rules.peer_lifetime_seconds);
             self.model
                 .announce(torrent, number, is_seeder, now + lifetime);
         }
@@ -353,7 +353,7 @@ impl Tracker for Run {
     }
 
     fn swarms(&self) -> &impl Swarms {
-        &self.state.swarms
+        &self.state.shared.swarms
     }
 
     fn serve(&mut self, is_crowded: bool) {
@@ -376,7 +376,7 @@ impl Tracker for Run {
     fn work(&mut self) {
         self.turn();
         self.read();
-        self.world.keep_house(&self.state.swarms);
+        self.world.keep_house(&self.state.shared.swarms);
         let (networks, calendar) = (&self.networks, &self.world.calendar);
         self.doomed.retain(|(worker, id, since)| {
             let is_open = networks[*worker].is_open(*id);
@@ -401,10 +401,16 @@ impl Tracker for Run {
     fn compare(&mut self) {
         let calendar = &self.world.calendar;
         self.model.tidy(calendar);
-        for (swarm, (_, totals)) in self.state.swarms.all().zip(self.state.swarms.totals()) {
+        for (swarm, (_, totals)) in self
+            .state
+            .shared
+            .swarms
+            .all()
+            .zip(self.state.shared.swarms.totals())
+        {
             life::assert_small(swarm);
             let mut bounds = self.model.peers(calendar);
-            if self.state.swarms.all().count() > 1 {
+            if self.state.shared.swarms.all().count() > 1 {
                 bounds.least = 0;
             }
             bounds.assert(totals.peers, &totals);
@@ -430,6 +436,7 @@ impl Tracker for Run {
         let now = calendar.now().monotonic_seconds;
         let saved: Vec<_> = self
             .state
+            .shared
             .swarms
             .all()
             .map(|it| life::save(it, now))
@@ -438,7 +445,7 @@ impl Tracker for Run {
 
         let state = new_state(&self.settings, &self.world.list);
         let now = calendar.now().monotonic_seconds;
-        for (swarm, blocks) in state.swarms.all().zip(&saved) {
+        for (swarm, blocks) in state.shared.swarms.all().zip(&saved) {
             counted(|| life::load(swarm, blocks, now, 0, false));
         }
         let seed = self.world.random.u64(..);
@@ -466,7 +473,10 @@ fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let key = HashKey::new([3; 16]);
     let (limits, apart) = (Limits::default(), settings.are_families_apart);
     let list = list.handle.clone();
-    counted(|| Arc::new(State::new(settings.rules, limits, apart, key, list)))
+    counted(|| {
+        let swarms = WebSwarms::new(key, limits, apart);
+        Arc::new(State::new(swarms, settings.rules, None, list))
+    })
 }
 
 fn new_networks(

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use aquatic_service::access_list::AccessList;
-use aquatic_swarm::Swarms as _;
+use aquatic_swarm::{HashKey, Swarms as _};
 
 use super::*;
 
@@ -55,7 +55,8 @@ impl Fixture {
     fn limited(rules: Rules, are_families_apart: bool, limits: swarm::Limits) -> Self {
         let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
-        let state = State::new(rules, limits, are_families_apart, key, list);
+        let swarms = WebSwarms::new(key, limits, are_families_apart);
+        let state = State::new(swarms, rules, limits.max_peers_per_ip, list);
         let random = fastrand::Rng::with_seed(1);
         Self {
             tracker: Tracker::new(Arc::new(state), random, None),
@@ -227,22 +228,47 @@ fn an_offer_is_answered_once_and_in_time() {
 
     let refused = |fixture: &mut Fixture, connection, message: &Value, reason| {
         let (outcome, reply) = fixture.say(connection, message);
-        assert_eq!(outcome, Outcome::unserved(RequestKind::Answer, reason));
+        assert_eq!(outcome, Outcome::rejected(RequestKind::Answer, reason));
         let reply = reply.unwrap();
         assert_eq!(reply["action"], "announce");
         assert_eq!(reply["info_hash"], HASH);
         assert!(reply["failure reason"].is_string());
         assert!(fixture.answers.is_empty());
     };
-    refused(&mut fixture, 0, &answer('p', 'q'), Unserved::UnknownOffer);
-    refused(&mut fixture, 2, &answer('r', 'q'), Unserved::NotAnnounced);
-    refused(&mut fixture, 0, &answer('r', 'q'), Unserved::NotAnnounced);
+    refused(
+        &mut fixture,
+        0,
+        &answer('p', 'q'),
+        RejectReason::UnknownOffer,
+    );
+    refused(
+        &mut fixture,
+        2,
+        &answer('r', 'q'),
+        RejectReason::NotAnnounced,
+    );
+    refused(
+        &mut fixture,
+        0,
+        &answer('r', 'q'),
+        RejectReason::NotAnnounced,
+    );
 
     fixture.announce(1, 'q', offers(1));
     // It is of another peer.
-    refused(&mut fixture, 0, &answer('p', 'x'), Unserved::UnknownOffer);
+    refused(
+        &mut fixture,
+        0,
+        &answer('p', 'x'),
+        RejectReason::UnknownOffer,
+    );
     fixture.now += RULES.offer_lifetime_seconds;
-    refused(&mut fixture, 0, &answer('p', 'q'), Unserved::ExpiredOffer);
+    refused(
+        &mut fixture,
+        0,
+        &answer('p', 'q'),
+        RejectReason::ExpiredOffer,
+    );
     fixture.announce(1, 'q', offers(1));
     fixture.now += RULES.offer_lifetime_seconds - 1;
     assert_eq!(fixture.say(0, &answer('p', 'q')).1, None);
@@ -254,8 +280,8 @@ fn who_has_left_gets_no_answer() {
     fixture.announce(0, 'p', json!({}));
     let refused = |fixture: &mut Fixture| {
         let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
-        let reason = Unserved::OffererGone;
-        assert_eq!(outcome, Outcome::unserved(RequestKind::Answer, reason));
+        let reason = RejectReason::OffererGone;
+        assert_eq!(outcome, Outcome::rejected(RequestKind::Answer, reason));
         let reply = reply.unwrap();
         assert_eq!(
             (&reply["action"], &reply["info_hash"]),
@@ -294,18 +320,18 @@ fn peers_of_an_address_are_bounded() {
     let mut fixture = Fixture::limited(RULES, false, limits);
     let refused = |fixture: &mut Fixture, connection, peer, expected| {
         let (outcome, _) = fixture.say(connection, &announce(peer, json!({})));
-        assert_eq!(outcome.unserved, Some(expected));
+        assert_eq!(outcome.rejected, Some(expected));
     };
     fixture.announce(0, 'p', json!({}));
     fixture.announce(1, 'q', json!({}));
-    refused(&mut fixture, 3, 'r', Unserved::MaxPeersPerIp);
+    refused(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
     // Those that are there are served, and those of other addresses.
     fixture.announce(0, 'p', json!({}));
     fixture.announce(2, 's', json!({}));
     // Over another connection, a peer is the same.
     fixture.announce(4, 'q', json!({}));
     fixture.close(1);
-    refused(&mut fixture, 3, 'r', Unserved::MaxPeersPerIp);
+    refused(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
     fixture.announce(3, 'r', json!({}));
     fixture.close(4);
@@ -313,8 +339,8 @@ fn peers_of_an_address_are_bounded() {
     // What the swarm refuses does not count.
     fixture.announce(5, 't', json!({}));
     fixture.announce(0, 'p', json!({}));
-    refused(&mut fixture, 6, 'u', Unserved::MaxPeersPerTorrent);
-    refused(&mut fixture, 6, 'v', Unserved::MaxPeersPerTorrent);
+    refused(&mut fixture, 6, 'u', RejectReason::MaxPeersPerTorrent);
+    refused(&mut fixture, 6, 'v', RejectReason::MaxPeersPerTorrent);
     fixture.close(5);
     fixture.announce(6, 'w', json!({}));
 }
@@ -342,7 +368,7 @@ fn a_connection_has_one_peer_id_on_a_torrent() {
     let mut fixture = Fixture::new();
     fixture.announce(0, 'p', json!({}));
     let (outcome, reply) = fixture.say(0, &announce('q', json!({})));
-    assert_eq!(outcome.unserved, Some(Unserved::OtherPeerId));
+    assert_eq!(outcome.rejected, Some(RejectReason::OtherPeerId));
     assert_eq!(reply.unwrap()["info_hash"], HASH);
     assert_eq!(fixture.scraped()["incomplete"], 1);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
@@ -359,7 +385,10 @@ fn torrents_of_a_connection_are_bounded() {
         fixture.announce(0, 'p', other(letter));
     }
     let (outcome, _) = fixture.say(0, &announce('p', other('d')));
-    assert_eq!(outcome.unserved, Some(Unserved::MaxTorrentsPerConnection));
+    assert_eq!(
+        outcome.rejected,
+        Some(RejectReason::MaxTorrentsPerConnection)
+    );
     fixture.announce(0, 'p', other('a'));
     let mut stopped = other('a');
     stopped["event"] = json!("stopped");
@@ -370,6 +399,7 @@ fn torrents_of_a_connection_are_bounded() {
         fixture
             .tracker
             .state
+            .shared
             .swarms
             .all()
             .next()
@@ -414,7 +444,7 @@ fn scrapes_are_cut_and_answered_also_for_nothing() {
     assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
     assert_eq!(reply.unwrap()["files"], json!({}));
     let (outcome, reply) = fixture.say(0, &json!({"action": "scrape"}));
-    assert_eq!(outcome.unserved, Some(Unserved::FullScrape));
+    assert_eq!(outcome.rejected, Some(RejectReason::FullScrape));
     assert_eq!(reply.unwrap()["action"], "scrape");
 }
 
@@ -430,7 +460,7 @@ fn what_is_malformed_gets_a_reply() {
         json!({"action": "announce", "info_hash": HASH, "peer_id": "łłłłłłłłłłłłłłłłłłłł"}),
     ] {
         let (outcome, reply) = fixture.say(0, &message);
-        assert!(outcome.unserved.is_some(), "{message}");
+        assert!(outcome.rejected.is_some(), "{message}");
         let reply = reply.unwrap();
         assert!(reply["failure reason"].is_string(), "{message}");
         assert!(reply["action"].is_string(), "{message}");
@@ -487,7 +517,7 @@ proptest! {
                 Step::Announce { connection, peer, torrent } => {
                     let (outcome, _) = fixture.say(connection, &message(torrent, peer, "update"));
                     let known = *announced.entry((connection, torrent)).or_insert(peer);
-                    prop_assert_eq!(outcome.unserved.is_none(), known == peer);
+                    prop_assert_eq!(outcome.rejected.is_none(), known == peer);
                     if known == peer {
                         owners.insert((torrent, peer), connection);
                     }
@@ -510,7 +540,7 @@ proptest! {
             for torrent in 0..3 {
                 let count = owners.keys().filter(|(other, _)| *other == torrent).count();
                 let hash = InfoHash([b'a' + torrent; 20]);
-                let swarm = fixture.tracker.state.swarms.all().next().unwrap();
+                let swarm = fixture.tracker.state.shared.swarms.all().next().unwrap();
                 prop_assert_eq!(swarm.lock(&hash).scrape().leechers as usize, count);
             }
         }
@@ -532,7 +562,7 @@ fn who_leaves_many_torrents_holds_nobody_up() {
     let mut fixture = Fixture::limited(rules, false, limits);
     let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});
     let peers = |fixture: &Fixture| {
-        let totals = fixture.tracker.state.swarms.totals();
+        let totals = fixture.tracker.state.shared.swarms.totals();
         totals.iter().map(|(_, totals)| totals.peers).sum::<usize>()
     };
     for torrent in 0..TORRENTS {
@@ -561,6 +591,6 @@ fn who_leaves_many_torrents_holds_nobody_up() {
         fixture.announce(3, 'r', on(torrent));
     }
     let (outcome, _) = fixture.say(3, &announce('r', on(TORRENTS)));
-    let refused = Outcome::unserved(RequestKind::Announce, Unserved::MaxPeersPerIp);
+    let refused = Outcome::rejected(RequestKind::Announce, RejectReason::MaxPeersPerIp);
     assert_eq!(outcome, refused);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aquatic_service::config::{self, Checks, Error, Fault};
+use aquatic_service::config::{self, Checks, Diagnostic, Error};
 use aquatic_service::{Daemon, listening_of};
 
 /// Panics when something that must hold does not.
@@ -17,10 +17,10 @@ where
     let loaded = match config::parse::<D::Config>(&text, path) {
         Ok(loaded) => loaded,
         Err(faults) => {
-            assert!(faults.faults.iter().all(is_placed), "{faults}");
-            assert!(!faults.faults.is_empty());
+            assert!(faults.list.iter().all(is_placed), "{faults}");
+            assert!(!faults.list.is_empty());
             if let Ok((_, told)) = for_sockets {
-                assert!(!told.faults.is_empty(), "{faults}");
+                assert!(!told.list.is_empty(), "{faults}");
             }
             return;
         }
@@ -29,7 +29,7 @@ where
     let migrated = loaded.migrated_toml();
     for text in [&migrated, &loaded.effective_toml()] {
         let again = config::parse::<D::Config>(text, path).expect("it is in today's form");
-        assert_eq!(again.warnings, [""; 0], "{text}");
+        assert_eq!(again.warnings().lines(), [""; 0], "{text}");
         assert!(again.config == loaded.config, "{text}");
         assert_eq!(again.migrated_toml(), *text);
     }
@@ -37,21 +37,21 @@ where
     match loaded.settings(D::settings) {
         Ok(_) => {
             let (listening, told) = for_sockets.expect("what the daemon takes");
-            assert!(told.faults.is_empty(), "{told}");
+            assert!(told.list.is_empty(), "{told}");
             let mut checks = Checks::new();
             assert_eq!(listening, D::listening(&loaded.config, &mut checks));
             checks.finish(()).expect("they were checked before");
         }
         Err(Error::Faulty(faults)) => {
-            assert!(!faults.faults.is_empty());
-            assert!(faults.faults.iter().all(|fault| fault.key.is_some()));
+            assert!(!faults.list.is_empty());
+            assert!(faults.list.iter().all(|fault| fault.key.is_some()));
         }
         Err(error @ Error::Read { .. }) => panic!("{error}"),
     }
 }
 
 /// Whether somebody would find it.
-fn is_placed(fault: &Fault) -> bool {
+fn is_placed(fault: &Diagnostic) -> bool {
     fault.position.is_some() && !fault.message.is_empty() && !fault.message.contains('\n')
 }
 

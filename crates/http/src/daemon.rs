@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Checks, Invalid, ProcessSettings};
+use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
@@ -50,7 +50,7 @@ impl Daemon for HttpDaemon {
     /// One list for each worker.
     type Sockets = Vec<Vec<BoundTcp>>;
 
-    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+    fn settings(config: &Config) -> Result<Settings, Vec<Diagnostic>> {
         Settings::new(config)
     }
 

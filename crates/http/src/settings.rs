@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use aquatic_service::config::{
-    AnnounceTimes, Checks, Invalid, LONGEST_ANNOUNCE_INTERVAL_SECONDS,
+    AnnounceTimes, Checks, Diagnostic, LONGEST_ANNOUNCE_INTERVAL_SECONDS,
     LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings, ProcessSections, ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
@@ -63,7 +63,7 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong with its values.
-    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+    pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
         let process = ProcessSections {

@@ -52,13 +52,13 @@ fn sample(address: &[&str]) -> Config {
 fn assert_migrates(old: &Loaded<Config>) {
     let text = old.migrated_toml();
     let migrated = loaded(&text);
-    assert_eq!(migrated.warnings, Vec::<String>::new());
+    assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
     assert_eq!(migrated.config, old.config);
     assert_eq!(migrated.migrated_toml(), text);
     // Everything that was told stands in it.
     let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
     let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
-    for warning in &old.warnings {
+    for warning in old.warnings().lines() {
         let words: Vec<&str> = warning.split(' ').skip(1).collect();
         assert!(
             comments.windows(words.len()).any(|part| part == words),
@@ -73,7 +73,7 @@ const CONNECTIONS: &str = "ignored: connections are closed when their time has c
 #[test]
 fn the_default_file_is_the_default_configuration() {
     let file = loaded(Config::DEFAULT_TOML);
-    assert_eq!(file.warnings, Vec::<String>::new());
+    assert_eq!(file.warnings().lines(), Vec::<String>::new());
     assert_eq!(file.config, Config::default());
     assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
 }
@@ -89,7 +89,7 @@ fn default_settings() {
     assert!(settings.reverse_proxy.is_none());
     assert_eq!(settings.tls, None);
     assert!(settings.keep_alive);
-    assert_eq!(settings.process.advice, Vec::<String>::new());
+    assert_eq!(settings.process.advice, []);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn release_0_2() {
     expected.access_list.path = "".into();
     assert_eq!(file.config, expected);
     assert_eq!(
-        file.warnings,
+        file.warnings().lines(),
         [
             format!("http.toml:2:1: request_workers: {WORKERS}"),
             "http.toml:7:1: network.only_ipv6: is part of network.address now: \
@@ -148,7 +148,7 @@ fn release_0_9() {
         format!("http.toml:24:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
     ];
     expected.extend(metrics_warnings(38));
-    assert_eq!(file.warnings, expected);
+    assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
     assert_migrates(&file);
 }
@@ -168,7 +168,7 @@ fn release_2026() {
         format!("http.toml:27:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
     ];
     expected.extend(metrics_warnings(41));
-    assert_eq!(file.warnings, expected);
+    assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
     assert_migrates(&file);
 }
@@ -296,7 +296,10 @@ fn proxies_that_nobody_is_are_refused() {
 fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
     let is_on = |text: &str| {
         let file = loaded(&format!("[network]\n{text}"));
-        (file.config.network.enable_tls, file.warnings.len())
+        (
+            file.config.network.enable_tls,
+            file.warnings().lines().len(),
+        )
     };
     let both = "tls_certificate_path = 'c'\ntls_private_key_path = 'k'";
     assert_eq!(is_on(both), (true, 1));
@@ -311,14 +314,16 @@ fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
 #[test]
 fn what_means_something_else_now_is_told() {
     let behind_proxy = "[network]\nruns_behind_reverse_proxy = true\n";
-    let told = loaded(behind_proxy).warnings;
+    let told = loaded(behind_proxy).warnings().lines();
     let begin = "http.toml:2:1: network.runs_behind_reverse_proxy: earlier releases believed";
     assert!(told.len() == 1 && told[0].starts_with(begin), "{told:?}");
     let today = format!("{behind_proxy}trusted_proxies = ['::1']\n");
-    assert_eq!(loaded(&today).warnings, [""; 0]);
+    assert_eq!(loaded(&today).warnings().lines(), [""; 0]);
 
     // One key shows that the file was written for an earlier release.
-    let told = loaded("swarm_workers = 1\nlog_level = 'info'\n").warnings;
+    let told = loaded("swarm_workers = 1\nlog_level = 'info'\n")
+        .warnings()
+        .lines();
     let expected = [
         "http.toml: socket_workers: not set: this was 1, and is 0 now",
         "http.toml: network.address: not set: this was \"0.0.0.0:3000\", and is \
@@ -327,7 +332,7 @@ fn what_means_something_else_now_is_told() {
         "http.toml: cleaning.torrent_cleaning_interval: not set: this was 30, and is 120 now",
     ];
     assert_eq!(told[..4], expected);
-    assert_eq!(loaded("log_level = 'info'\n").warnings, [""; 0]);
+    assert_eq!(loaded("log_level = 'info'\n").warnings().lines(), [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use aquatic_service::cli::{Action, ConfigArguments};
-use aquatic_service::config::{self, Invalid, Loaded};
+use aquatic_service::config::{self, Diagnostic, Loaded};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::Config;
@@ -31,7 +31,7 @@ pub trait LoadTest {
     /// Everything that is wrong with it.
     fn settings(
         config: &Config<Self::Transport, Self::Requests>,
-    ) -> Result<Self::Settings, Vec<Invalid>>;
+    ) -> Result<Self::Settings, Vec<Diagnostic>>;
 
     /// Does the test.
     ///
@@ -130,7 +130,7 @@ where
     }
     let mut loaded: Loaded<Config<T::Transport, T::Requests>> =
         config::load(arguments.config.config.as_deref())?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings().lines() {
         eprintln!("{warning}");
     }
     arguments.apply(&mut loaded.config);

@@ -148,13 +148,13 @@ impl Default for EventsConfig {
 /// The keys that are at fault after a change to the default configuration.
 #[cfg(test)]
 pub(crate) fn faults<C: Default, S>(
-    settings: fn(&C) -> Result<S, Vec<aquatic_service::config::Invalid>>,
+    settings: fn(&C) -> Result<S, Vec<aquatic_service::config::Diagnostic>>,
     change: impl FnOnce(&mut C),
 ) -> Vec<String> {
     let mut config = C::default();
     change(&mut config);
     match settings(&config) {
         Ok(_) => Vec::new(),
-        Err(invalid) => invalid.into_iter().map(|invalid| invalid.key).collect(),
+        Err(errors) => errors.into_iter().filter_map(|error| error.key).collect(),
     }
 }

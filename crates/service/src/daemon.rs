@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Invalid, ProcessSettings};
+use crate::config::{self, Diagnostic, ProcessSettings};
 use crate::reload::Reload;
 use crate::{access_list, metrics, snapshot, sockets, workers};
 
@@ -41,7 +41,7 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// Everything that is wrong with values, each under its key.
-    fn settings(config: &Self::Config) -> Result<Self::Settings, Vec<Invalid>>;
+    fn settings(config: &Self::Config) -> Result<Self::Settings, Vec<Diagnostic>>;
 
     /// The part of the settings that `service` itself acts on.
     fn process(settings: &Self::Settings) -> &ProcessSettings;

@@ -19,7 +19,7 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, bail};
 
 use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
-use crate::config::{self, Checks, Faults, Recovered};
+use crate::config::{self, Checks, Diagnostics, Recovered};
 use crate::neighbours::{self, Claims, Conflict};
 use crate::sockets::{self, Listening, METRICS_NAME, Request};
 use crate::{Daemon, logging};
@@ -104,7 +104,7 @@ impl Units {
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
         let text = config::read_leniently(&self.file)?;
         let (listening, faults) = listening_of::<D>(&text, &self.file)?;
-        if !faults.faults.is_empty() {
+        if !faults.list.is_empty() {
             say::<D>(&format!(
                 "{}.socket has its addresses, but the service does not start until this is \
                  mended: {faults}",
@@ -211,7 +211,10 @@ impl Units {
 ///
 /// What is wrong with the addresses or the number of sockets, or which other daemon
 /// claims an address, too.
-pub fn listening_of<D: Daemon>(text: &str, path: &Path) -> Result<(Listening, Faults), Faults> {
+pub fn listening_of<D: Daemon>(
+    text: &str,
+    path: &Path,
+) -> Result<(Listening, Diagnostics), Diagnostics> {
     let check = |config: &D::Config| {
         let mut checks = Checks::new();
         let listening = D::listening(config, &mut checks);
@@ -222,18 +225,20 @@ pub fn listening_of<D: Daemon>(text: &str, path: &Path) -> Result<(Listening, Fa
     let mut listening = D::listening(&loaded.config, &mut Checks::new());
 
     let conflicts = neighbours::conflicts(D::NAME, path, &Claims::of(&listening));
-    let is_fatal = |conflict: &Conflict| {
-        D::SOCKET_KEYS.contains(&conflict.invalid.key.as_str()) && !conflict.is_with_metrics
+    let is_about = |conflict: &Conflict, keys: &[&str]| {
+        let key = conflict.error.key.as_deref();
+        key.is_some_and(|key| keys.contains(&key))
     };
+    let is_fatal = |one: &Conflict| is_about(one, D::SOCKET_KEYS) && !one.is_with_metrics;
     let is_refused = conflicts.iter().any(is_fatal);
-    if conflicts.iter().any(|one| one.invalid.key == METRICS_KEY) {
+    if conflicts.iter().any(|one| is_about(one, &[METRICS_KEY])) {
         listening.metrics = None;
     }
-    let conflicts = conflicts.into_iter().map(|one| one.invalid).collect();
-    faults.extend(loaded.invalid(conflicts).faults);
-    let faults = Faults {
+    let conflicts = conflicts.into_iter().map(|one| one.error).collect();
+    faults.extend(loaded.located(conflicts).list);
+    let faults = Diagnostics {
         path: Some(path.to_path_buf()),
-        faults,
+        list: faults,
     };
     if is_refused {
         return Err(faults);

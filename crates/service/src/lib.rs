@@ -4,7 +4,7 @@
 //! operating system and the daemon happens here, once for all of them.
 //!
 //! * [`cli`], [`config`]: what the operator asks for.
-//! * [`run`], [`Daemon`], [`Start`], [`Misconfigured`]: the life of a process.
+//! * [`run`], [`Daemon`], [`Start`]: the life of a process.
 //! * [`sockets`]: taken over from the service manager, or bound.
 //! * [`workers`]: threads, watched for life.
 //! * [`access_list`]: which torrents are served, with reload.
@@ -46,5 +46,5 @@ pub mod workers;
 
 pub use daemon::{Daemon, Start};
 pub use generator::listening_of;
-pub use lifecycle::{EXIT_CONFIGURATION, Misconfigured, program, run};
+pub use lifecycle::{EXIT_CONFIGURATION, program, run};
 pub use secrets::secret;

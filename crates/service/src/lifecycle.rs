@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, AccessListSettings, Checks, Config, Invalid, Loaded};
+use crate::config::{self, AccessListSettings, Checks, Config, Diagnostic, Diagnostics, Loaded};
 use crate::files::Identity;
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
@@ -29,13 +29,11 @@ use crate::{Daemon, generator, logging};
 
 mod attempts;
 mod check;
-mod misconfigured;
 mod named_files;
 mod startup;
 mod supervisor;
 
 use attempts::{Attempts, Decision, Kind};
-pub use misconfigured::Misconfigured;
 
 /// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
 /// name it in `RestartPreventExitStatus=`.
@@ -102,9 +100,10 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.action {
         Action::Check => {
             let conflicts = conflicts::<D>(&loaded, &settings);
-            if !conflicts.is_empty() {
-                return Err(loaded.invalid(conflicts).into());
+            if !conflicts.list.is_empty() {
+                return Err(conflicts.into());
             }
+            loaded.located(D::process(&settings).advice.clone()).log();
             let subject = check::Subject {
                 settings: &settings,
                 listening: &D::listening(&loaded.config, &mut Checks::new()),
@@ -139,14 +138,9 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             watched.push(path.clone());
         }
         log::set_max_level(process.log_level);
-        for warning in &process.advice {
-            log::warn!("{warning}");
-        }
+        loaded.located(process.advice.clone()).log();
         // The sockets may well be open already, so this is no reason not to serve.
-        let conflicts = conflicts::<D>(&loaded, &settings);
-        if !conflicts.is_empty() {
-            log::error!("{}", loaded.invalid(conflicts));
-        }
+        conflicts::<D>(&loaded, &settings).log();
         let configuration = loaded.path.as_deref().map(Identity::of);
         let supervisor = startup::start::<D>(settings, configuration, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
@@ -168,16 +162,14 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {
     let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
-    for warning in &loaded.warnings {
-        log::warn!("{warning}");
-    }
+    loaded.warnings().log();
     Ok(loaded)
 }
 
 /// What other daemons with a configuration beside this one claim as well.
-fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> Vec<Invalid> {
+fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> Diagnostics {
     let Some(path) = &loaded.path else {
-        return Vec::new();
+        return loaded.located(Vec::new());
     };
     let listening = D::listening(&loaded.config, &mut Checks::new());
     let mut claims = Claims::of(&listening);
@@ -186,20 +178,20 @@ fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> V
         .map(|(key, what)| Claim { key, what })
         .collect();
     let conflicts = neighbours::conflicts(D::NAME, path, &claims);
-    conflicts.into_iter().map(|one| one.invalid).collect()
+    loaded.located(conflicts.into_iter().map(|one| one.error).collect())
 }
 
 /// Adds where in the file the key stands, when it is one that is to blame.
 fn located<C: Config>(loaded: &Loaded<C>, error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<Misconfigured>() {
-        Ok(misconfigured) => loaded.invalid(vec![misconfigured.into_invalid()]).into(),
+    match error.downcast::<Diagnostic>() {
+        Ok(error) => loaded.located(vec![error]).into(),
         Err(error) => error,
     }
 }
 
 fn kind(error: &anyhow::Error) -> Kind {
     let is_configuration =
-        error.is::<config::Error>() || error.is::<config::Faults>() || error.is::<Misconfigured>();
+        error.is::<config::Error>() || error.is::<Diagnostics>() || error.is::<Diagnostic>();
     if is_configuration {
         Kind::Configuration
     } else {

@@ -12,7 +12,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Invalid, NeighbourFile, addresses};
+use crate::config::{Diagnostic, NeighbourFile, addresses};
 use crate::files::Identity;
 use crate::sockets::{Listening, Transport};
 
@@ -54,7 +54,7 @@ pub(crate) struct Claim<T> {
 #[derive(Debug)]
 pub(crate) struct Conflict {
     /// Our key, and what to say.
-    pub(crate) invalid: Invalid,
+    pub(crate) error: Diagnostic,
     /// Whether the other one only wants to serve figures there, which it can do
     /// without.
     pub(crate) is_with_metrics: bool,
@@ -136,16 +136,13 @@ fn compare(
             .iter()
             .find(|ours| ours.what.0 == protocol && addresses::overlap(ours.what.1, theirs.value));
         if let Some(ours) = ours {
-            let invalid = Invalid {
-                key: ours.key.to_owned(),
-                message: format!(
-                    "{} is claimed by {}, too: {} in {}; two daemons cannot share a port, so give \
-                     one of them another",
-                    ours.what.1, daemon.name, theirs.value, theirs.place
-                ),
-            };
+            let message = format!(
+                "{} is claimed by {}, too: {} in {}; two daemons cannot share a port, so give \
+                 one of them another",
+                ours.what.1, daemon.name, theirs.value, theirs.place
+            );
             conflicts.push(Conflict {
-                invalid,
+                error: Diagnostic::error(ours.key, message),
                 is_with_metrics,
             });
         }
@@ -154,17 +151,14 @@ fn compare(
         let same =
             |ours: &&Claim<PathBuf>| Identity::of(&ours.what).is_same(&Identity::of(&theirs.value));
         if let Some(ours) = claims.files.iter().find(same) {
-            let invalid = Invalid {
-                key: ours.key.to_owned(),
-                message: format!(
-                    "{} is written by {}, too, as {} says; give each daemon a file of its own",
-                    ours.what.display(),
-                    daemon.name,
-                    theirs.place
-                ),
-            };
+            let message = format!(
+                "{} is written by {}, too, as {} says; give each daemon a file of its own",
+                ours.what.display(),
+                daemon.name,
+                theirs.place
+            );
             conflicts.push(Conflict {
-                invalid,
+                error: Diagnostic::error(ours.key, message),
                 is_with_metrics: false,
             });
         }

@@ -21,8 +21,7 @@ use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Group, Uid, User};
 
-use crate::config::PrivilegesSettings;
-use crate::lifecycle::Misconfigured;
+use crate::config::{Diagnostic, PrivilegesSettings};
 
 const USER: &str = "privileges.user";
 const GROUP: &str = "privileges.group";
@@ -154,8 +153,8 @@ impl Target {
     }
 }
 
-fn wrong(key: &str, message: impl fmt::Display) -> Misconfigured {
-    Misconfigured::new(key, message)
+fn wrong(key: &str, message: impl fmt::Display) -> Diagnostic {
+    Diagnostic::error(key, message)
 }
 
 /// Capabilities belong to threads: with a second one, dropping them in this one

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
+use crate::config::Diagnostic;
 use crate::files;
-use crate::lifecycle::Misconfigured;
 
 mod blocks;
 mod place;
@@ -184,7 +184,7 @@ fn open(path: &Path) -> anyhow::Result<Option<(PathBuf, File)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if files::is_of_path(&error) => {
             let message = format!("snapshot {}: {error}", path.display());
-            return Err(Misconfigured::new(KEY, message).into());
+            return Err(Diagnostic::error(KEY, message).into());
         }
         Err(error) => return Err(error).with_context(cannot_read),
     };
@@ -203,14 +203,14 @@ fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
             let message = format!(
                 "snapshot {path} belongs to {found}, not to {daemon}; name a file of its own"
             );
-            Misconfigured::new(KEY, message).into()
+            Diagnostic::error(KEY, message).into()
         }
         error => {
             let message = format!(
                 "{path} is no snapshot: {error}, and would be overwritten; name a file of its \
                  own, or move this one away"
             );
-            Misconfigured::new(KEY, message).into()
+            Diagnostic::error(KEY, message).into()
         }
     }
 }

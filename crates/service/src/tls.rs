@@ -13,9 +13,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
+use crate::config::Diagnostic;
 use crate::metrics::Figures;
 use crate::reload::{Exchange, Reload};
-use crate::{Misconfigured, files, reload};
+use crate::{files, reload};
 
 mod expiry;
 mod validity;
@@ -186,7 +187,7 @@ pub fn check(files: &Files) -> Result<(), LoadError> {
 
 impl LoadError {
     /// As the fault of a key, which all daemons that speak TLS spell the same way.
-    pub fn at_key(self) -> Misconfigured {
+    pub fn at_key(self) -> Diagnostic {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
             Self::NoCertificate(_) | Self::Certificate { .. } | Self::TooLong { .. } => {
@@ -200,7 +201,7 @@ impl LoadError {
                 }
             }
         };
-        Misconfigured::new(key, self)
+        Diagnostic::error(key, self)
     }
 }
 

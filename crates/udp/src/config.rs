@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, Invalid, LimitsConfig, LogLevel, MetricsConfig, OldKey,
+    self, AccessListConfig, Addresses, Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, SnapshotConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -175,7 +175,7 @@ impl config::Config for Config {
         DEFAULTS,
     ];
 
-    fn invalid(&self) -> Vec<Invalid> {
+    fn invalid(&self) -> Vec<Diagnostic> {
         Settings::new(self).err().unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Checks, Invalid, ProcessSettings};
+use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::metrics::Figures;
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Listening, Passed, UdpRequest};
@@ -58,7 +58,7 @@ impl Daemon for UdpDaemon {
     /// One list for each worker.
     type Sockets = Vec<Vec<BoundUdp>>;
 
-    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+    fn settings(config: &Config) -> Result<Settings, Vec<Diagnostic>> {
         Settings::new(config)
     }
 

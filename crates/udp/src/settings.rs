@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aquatic_service::config::{
-    AnnounceTimes, Checks, Invalid, LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings,
+    AnnounceTimes, Checks, Diagnostic, LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings,
     ProcessSections, ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
@@ -64,7 +64,7 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong with its values.
-    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+    pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
         let process = ProcessSections {

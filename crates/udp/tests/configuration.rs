@@ -49,13 +49,13 @@ fn sample(address: &[&str]) -> Config {
 fn assert_migrates(old: &Loaded<Config>) {
     let text = old.migrated_toml();
     let migrated = loaded(&text);
-    assert_eq!(migrated.warnings, Vec::<String>::new());
+    assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
     assert_eq!(migrated.config, old.config);
     assert_eq!(migrated.migrated_toml(), text);
     // Everything that was told stands in it.
     let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
     let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
-    for warning in &old.warnings {
+    for warning in old.warnings().lines() {
         let words: Vec<&str> = warning.split(' ').skip(1).collect();
         assert!(
             comments.windows(words.len()).any(|part| part == words),
@@ -67,7 +67,7 @@ fn assert_migrates(old: &Loaded<Config>) {
 #[test]
 fn the_default_file_is_the_default_configuration() {
     let file = loaded(Config::DEFAULT_TOML);
-    assert_eq!(file.warnings, Vec::<String>::new());
+    assert_eq!(file.warnings().lines(), Vec::<String>::new());
     assert_eq!(file.config, Config::default());
     assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
 }
@@ -84,7 +84,7 @@ fn default_settings() {
     assert_eq!(settings.process.privileges, None);
     assert_eq!(settings.process.access_list, AccessListSettings::Off);
     assert_eq!(settings.process.metrics_address, None);
-    assert_eq!(settings.process.advice, Vec::<String>::new());
+    assert_eq!(settings.process.advice, []);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn release_0_2() {
     let scrapes = "ignored: scrapes are answered at once and never wait";
     let pinning = "ignored: leave it to the scheduler, or set CPUAffinity= in the systemd unit";
     assert_eq!(
-        file.warnings,
+        file.warnings().lines(),
         [
             format!("udp.toml:2:1: request_workers: {workers}"),
             format!("udp.toml:4:1: worker_channel_size: {channels}"),
@@ -176,7 +176,7 @@ fn release_0_9() {
             .to_owned(),
     ];
     expected.extend(statistics_warnings(16));
-    assert_eq!(file.warnings, expected);
+    assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
     assert_migrates(&file);
 }
@@ -200,7 +200,7 @@ fn release_2026() {
         format!("udp.toml:12:1: network.set_only_ipv6: {address}"),
     ];
     expected.extend(statistics_warnings(19));
-    assert_eq!(file.warnings, expected);
+    assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
     assert_migrates(&file);
 }
@@ -284,7 +284,7 @@ path = 'export'
     let snapshot = process.snapshot.unwrap();
     assert_eq!(snapshot.path, Path::new("swarm"));
     assert_eq!(snapshot.interval, seconds(7));
-    assert_eq!(process.advice, Vec::<String>::new());
+    assert_eq!(process.advice, []);
 }
 
 #[test]
@@ -363,22 +363,28 @@ path = ''
 
 #[test]
 fn values_that_work_but_are_not_meant_give_advice() {
-    let advice = |text: &str| settings(text).process.advice;
+    let advice = |text: &str| {
+        let file = loaded(text);
+        let settings = file.settings(Settings::new).unwrap();
+        file.located(settings.process.advice).lines()
+    };
     assert_eq!(
         advice("[protocol]\npeer_announce_interval = 299\n"),
-        ["protocol.peer_announce_interval: 299 is short: public tracker lists want 300 or more"]
+        [
+            "udp.toml:2:26: protocol.peer_announce_interval: 299 is short: public tracker lists want 300 or more"
+        ]
     );
     assert_eq!(
         advice("[cleaning]\nmax_peer_age = 900\n"),
         [
-            "cleaning.max_peer_age: 900 is short: peers are forgotten before they announce \
+            "udp.toml:2:16: cleaning.max_peer_age: 900 is short: peers are forgotten before they announce \
              again, unless it is more than protocol.peer_announce_interval, which is 900"
         ]
     );
     assert_eq!(
         advice("[metrics]\naddress = '0.0.0.0:9000'\n"),
         [
-            "metrics.address: 0.0.0.0:9000 is not a loopback address, so others may read \
+            "udp.toml:2:11: metrics.address: 0.0.0.0:9000 is not a loopback address, so others may read \
              metrics"
         ]
     );

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, Invalid, LogLevel, MetricsConfig, OldKey, PrivilegesConfig,
-    SnapshotConfig,
+    self, AccessListConfig, Addresses, Diagnostic, LogLevel, MetricsConfig, OldKey,
+    PrivilegesConfig, SnapshotConfig,
 };
 use aquatic_stream::config::{AddressHeaderFormat, EventLoopConfig};
 use serde::{Deserialize, Serialize};
@@ -285,7 +285,7 @@ impl config::Config for Config {
         MEANINGS,
     ];
 
-    fn invalid(&self) -> Vec<Invalid> {
+    fn invalid(&self) -> Vec<Diagnostic> {
         Settings::new(self).err().unwrap_or_default()
     }
 }

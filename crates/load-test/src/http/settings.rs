@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use aquatic_service::config::{Checks, Invalid};
+use aquatic_service::config::{Checks, Diagnostic};
 
 use super::config::{Config, RequestsConfig};
 use super::style::{self, Style};
@@ -37,7 +37,7 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+    pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let run = RunSettings::new(config, Carriers::Sources, &mut checks);
         let settings = Self {

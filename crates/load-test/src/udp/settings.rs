@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use aquatic_datagrams::BATCH;
-use aquatic_service::config::{Checks, Invalid};
+use aquatic_service::config::{Checks, Diagnostic};
 
 use super::config::{Config, RequestsConfig, TransportConfig};
 use super::window::WINDOW_CAPACITY;
@@ -41,7 +41,7 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+    pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let settings = Self {
             run: RunSettings::new(config, Carriers::Sources, &mut checks),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aquatic_service::config::Invalid;
+use aquatic_service::config::Diagnostic;
 
 use super::config::{Config, RequestsConfig};
 use super::dialogue::Dialogue;
@@ -38,7 +38,7 @@ impl LoadTest for WsLoadTest {
     type Requests = RequestsConfig;
     type Settings = Settings;
 
-    fn settings(config: &Config) -> Result<Settings, Vec<Invalid>> {
+    fn settings(config: &Config) -> Result<Settings, Vec<Diagnostic>> {
         Settings::new(config)
     }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use aquatic_service::config::{Checks, Invalid};
+use aquatic_service::config::{Checks, Diagnostic};
 use aquatic_ws_protocol::SessionDescription;
 
 use super::config::{Config, RequestsConfig};
@@ -38,7 +38,7 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    pub fn new(config: &Config) -> Result<Self, Vec<Invalid>> {
+    pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let transport = &config.transport;
         let connections = transport

@@ -5,26 +5,15 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::faults;
+use super::{Diagnostic, Severity};
 
-/// One value that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invalid {
-    /// The key as it stands in the file, with its section:
-    /// `protocol.max_response_peers`.
-    pub key: String,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-/// The faults found so far while a configuration becomes settings.
+/// What was found so far while a configuration becomes settings.
 ///
 /// The checking methods return a value even when they find a fault, so that the
 /// rest can be checked too; [`Checks::finish`] then refuses the whole.
 #[derive(Debug, Default)]
 pub struct Checks {
-    invalid: Vec<Invalid>,
-    advice: Vec<String>,
+    found: Vec<Diagnostic>,
 }
 
 impl Checks {
@@ -34,23 +23,19 @@ impl Checks {
     }
 
     /// Notes that the value of `key` cannot be used.
-    pub fn fail(&mut self, key: impl Into<String>, message: impl Into<String>) {
-        self.invalid.push(Invalid {
-            key: key.into(),
-            message: message.into(),
-        });
+    pub fn fail(&mut self, key: impl Into<String>, message: impl fmt::Display) {
+        self.found.push(Diagnostic::error(key, message));
     }
 
     /// Notes that the value of `key` can be used, but is probably not meant.
-    pub fn advise(&mut self, key: &str, message: impl fmt::Display) {
-        let message = message.to_string();
-        self.advice
-            .push(format!("{key}: {}", faults::told(&message)));
+    pub fn advise(&mut self, key: impl Into<String>, message: impl fmt::Display) {
+        self.found.push(Diagnostic::advice(key, message));
     }
 
-    /// Takes what was noted with [`Checks::advise`], a line each.
-    pub fn take_advice(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.advice)
+    /// Takes what was noted with [`Checks::advise`].
+    pub fn take_advice(&mut self) -> Vec<Diagnostic> {
+        let is_advice = |one: &mut Diagnostic| one.severity == Severity::Advice;
+        self.found.extract_if(.., is_advice).collect()
     }
 
     /// Returns `value`, or the nearest value in `range` after noting the fault.
@@ -106,12 +91,13 @@ impl Checks {
     ///
     /// # Errors
     ///
-    /// Everything that was noted, in the order in which it was found.
-    pub fn finish<T>(self, settings: T) -> Result<T, Vec<Invalid>> {
-        if self.invalid.is_empty() {
+    /// Everything that is, in the order in which it was found.
+    pub fn finish<T>(mut self, settings: T) -> Result<T, Vec<Diagnostic>> {
+        self.found.retain(|one| one.severity == Severity::Error);
+        if self.found.is_empty() {
             Ok(settings)
         } else {
-            Err(self.invalid)
+            Err(self.found)
         }
     }
 }
@@ -127,7 +113,10 @@ mod tests {
         assert_eq!(checks.within("b", 3, 1..=5), 3);
         assert_eq!(checks.seconds("c", 9, 1..=5), Duration::from_secs(5));
         let invalid = checks.finish(()).unwrap_err();
-        let keys: Vec<_> = invalid.iter().map(|invalid| invalid.key.as_str()).collect();
+        let keys: Vec<_> = invalid
+            .iter()
+            .filter_map(|one| one.key.as_deref())
+            .collect();
         assert_eq!(keys, ["a", "c"]);
         assert_eq!(
             invalid[0].message,

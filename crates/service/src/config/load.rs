@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::diagnostic::Position;
 use super::document::Table;
-use super::faults::{Fault, Faults, Position, located};
 use super::old_keys::{self, Change};
-use super::{Config, Invalid, render, schema_check, syntax};
+use super::{Config, Diagnostic, Diagnostics, render, schema_check, syntax};
 
 /// The largest file that is read. The default file has a few kilobytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// The file can be read, but not used. A line for each fault.
     #[error(transparent)]
-    Faulty(#[from] Faults),
+    Faulty(#[from] Diagnostics),
 }
 
 /// A configuration, and where it came from.
@@ -38,10 +38,8 @@ pub struct Loaded<C> {
     pub config: C,
     /// The file; `None` when the defaults are in effect.
     pub path: Option<PathBuf>,
-    /// A line for each key of an earlier release, or that means something else than
-    /// it did: what became of it.
-    pub warnings: Vec<String>,
-    /// The same, to be written into the file.
+    /// What became of each key that has another name now, or means something else
+    /// than it did.
     pub(super) changes: Vec<Change>,
     /// The file as it is.
     pub(super) text: String,
@@ -71,7 +69,6 @@ pub fn load<C: Config>(path: Option<&Path>) -> Result<Loaded<C>, Error> {
         return Ok(Loaded {
             config: C::default(),
             path: None,
-            warnings: Vec::new(),
             changes: Vec::new(),
             text: C::DEFAULT_TOML.to_owned(),
             origins: Origins::new(),
@@ -89,14 +86,14 @@ pub fn load<C: Config>(path: Option<&Path>) -> Result<Loaded<C>, Error> {
 /// # Errors
 ///
 /// Everything that is wrong with the text.
-pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
-    let faulty = |faults| Faults {
+pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Diagnostics> {
+    let faulty = |list| Diagnostics {
         path: Some(path.to_path_buf()),
-        faults,
+        list,
     };
 
     let known = toml::Table::try_from(C::default())
-        .map_err(|error| faulty(vec![unplaced(error.to_string())]))?;
+        .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut table = document.into_inner();
     if !errors.is_empty() {
@@ -120,19 +117,10 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Faults> {
     // Each value was accepted alone, so this fails only for rules that span
     // several keys, which serde structs of plain values do not have.
     let config = C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)))
-        .map_err(|error| faulty(vec![syntax_fault(text, &error)]))?;
-    let warnings = translation.changes.iter().map(|Change { told, .. }| {
-        located(
-            Some(path),
-            told.position,
-            told.key.as_deref(),
-            &told.message,
-        )
-    });
+        .map_err(|error| faulty(vec![syntax::fault(text, &error)]))?;
     Ok(Loaded {
         config,
         path: Some(path.to_path_buf()),
-        warnings: warnings.collect(),
         changes: translation.changes,
         text: text.to_owned(),
         origins,
@@ -148,21 +136,29 @@ impl<C: Config> Loaded<C> {
     /// What `settings` reports.
     pub fn settings<S>(
         &self,
-        settings: impl FnOnce(&C) -> Result<S, Vec<Invalid>>,
+        settings: impl FnOnce(&C) -> Result<S, Vec<Diagnostic>>,
     ) -> Result<S, Error> {
-        settings(&self.config).map_err(|invalid| self.invalid(invalid).into())
+        settings(&self.config).map_err(|errors| self.located(errors).into())
     }
 
-    /// Adds the lines of the file to faults of values.
-    pub fn invalid(&self, invalid: Vec<Invalid>) -> Faults {
-        let mut faults: Vec<Fault> = invalid
-            .into_iter()
-            .map(|Invalid { key, message }| self.locate(key, message))
-            .collect();
-        faults.sort_by_key(|fault| fault.position);
-        Faults {
+    /// A warning for each key of an earlier release, or that means something else
+    /// than it did: what became of it.
+    pub fn warnings(&self) -> Diagnostics {
+        Diagnostics {
             path: self.path.clone(),
-            faults,
+            list: self.changes.iter().map(|one| one.told.clone()).collect(),
+        }
+    }
+
+    /// Adds to what is said of values where in the file they stand.
+    pub fn located(&self, mut list: Vec<Diagnostic>) -> Diagnostics {
+        for one in &mut list {
+            self.locate(one);
+        }
+        list.sort_by_key(|one| one.position);
+        Diagnostics {
+            path: self.path.clone(),
+            list,
         }
     }
 
@@ -180,22 +176,19 @@ impl<C: Config> Loaded<C> {
         render::with_changes(&self.config, &self.changes)
     }
 
-    fn locate(&self, key: String, mut message: String) -> Fault {
-        let origin = self.origins.get(&key);
+    fn locate(&self, one: &mut Diagnostic) {
+        let origin = one.key.as_ref().and_then(|key| self.origins.get(key));
+        one.position = origin.map(|origin| origin.position);
         match origin {
             Some(Origin {
                 old_key: Some(old), ..
-            }) => message.push_str(&format!(" (made from {old})")),
+            }) => one.message.push_str(&format!(" (made from {old})")),
             Some(_) => {}
             None if self.path.is_some() => {
-                message.push_str(" (the default; the file does not set it)");
+                one.message
+                    .push_str(" (the default; the file does not set it)");
             }
             None => {}
-        }
-        Fault {
-            position: origin.map(|origin| origin.position),
-            key: Some(key),
-            message,
         }
     }
 }
@@ -239,22 +232,6 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
         )));
     }
     Ok(bytes)
-}
-
-fn syntax_fault(text: &str, error: &toml::de::Error) -> Fault {
-    Fault {
-        position: error.span().map(|span| Position::of(text, span.start)),
-        key: None,
-        message: syntax::message(error),
-    }
-}
-
-fn unplaced(message: String) -> Fault {
-    Fault {
-        position: None,
-        key: None,
-        message,
-    }
 }
 
 /// Where each value and section stands.

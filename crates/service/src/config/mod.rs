@@ -10,7 +10,8 @@
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`addresses`]: what all programs spell the same way.
 //! * [`process_settings`]: the settings that this crate itself acts on.
-//! * [`checks`]: collects everything that is wrong with values.
+//! * [`checks`]: collects what is wrong with values together.
+//! * [`Diagnostic`]: what there is to say, with its place.
 
 pub mod addresses;
 pub mod checks;
@@ -20,8 +21,8 @@ pub mod process_settings;
 pub mod sections;
 mod swarm_sections;
 
+mod diagnostic;
 mod document;
-mod faults;
 mod neighbour;
 mod recover;
 mod render;
@@ -34,8 +35,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use addresses::Addresses;
-pub use checks::{Checks, Invalid};
-pub use faults::{Fault, Faults, Position};
+pub use checks::Checks;
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub(crate) use load::read_leniently;
 pub use load::{Error, Loaded, load, parse};
 pub(crate) use neighbour::NeighbourFile;
@@ -68,7 +69,7 @@ pub trait Config: Serialize + DeserializeOwned + Default + 'static {
 
     /// Everything that is wrong with values that have the right type, as
     /// [`Loaded::settings`] will say it.
-    fn invalid(&self) -> Vec<Invalid> {
+    fn invalid(&self) -> Vec<Diagnostic> {
         Vec::new()
     }
 }

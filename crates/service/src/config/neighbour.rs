@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::addresses::parse_address;
+use super::diagnostic::Position;
 use super::document::{self, Table};
-use super::faults::Position;
 use super::load::read_leniently;
 use super::old_keys::{self, Found, Merged, OldKey};
 

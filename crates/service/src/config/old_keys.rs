@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
+use super::Diagnostic;
 use super::document::{self, Table};
-use super::faults::{Fault, Position};
 
 mod addresses;
 mod shared;
@@ -89,7 +89,7 @@ pub enum Merged {
 pub struct Found<'f, 'i> {
     text: &'f str,
     table: &'f Table<'i>,
-    faults: &'f mut Vec<Fault>,
+    faults: &'f mut Vec<Diagnostic>,
 }
 
 impl Found<'_, '_> {
@@ -139,11 +139,8 @@ impl Found<'_, '_> {
     }
 
     fn wrong_type(&mut self, key: &str, place: Range<usize>, message: &str) {
-        self.faults.push(Fault {
-            position: Some(Position::of(self.text, place.start)),
-            key: Some(key.to_owned()),
-            message: message.to_owned(),
-        });
+        let fault = Diagnostic::error(key, message).at(self.text, place.start);
+        self.faults.push(fault);
     }
 }
 
@@ -152,7 +149,7 @@ impl Found<'_, '_> {
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     /// The place, the key, and what has changed.
-    pub(super) told: Fault,
+    pub(super) told: Diagnostic,
     /// The key of today that it is about.
     pub(super) today: Option<String>,
 }
@@ -163,7 +160,7 @@ pub(super) struct Translation {
     /// One for each old key, by line.
     pub(super) changes: Vec<Change>,
     /// Old keys of the wrong type.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<Diagnostic>,
     /// From keys of today to those in the file.
     pub(super) renamed: BTreeMap<String, String>,
 }
@@ -236,11 +233,7 @@ impl Translation {
         message: String,
     ) {
         self.changes.push(Change {
-            told: Fault {
-                position: Some(Position::of(text, place.start)),
-                key: Some(key.to_owned()),
-                message,
-            },
+            told: Diagnostic::warning(key, message).at(text, place.start),
             today: today.map(str::to_owned),
         });
     }
@@ -311,12 +304,9 @@ impl Translation {
                 (value, _) => value,
             };
             let default = default.map(toml::Value::to_string).unwrap_or_default();
+            let message = format!("not set: this was {was}, and is {default} now");
             self.changes.push(Change {
-                told: Fault {
-                    position: None,
-                    key: Some(key.to_owned()),
-                    message: format!("not set: this was {was}, and is {default} now"),
-                },
+                told: Diagnostic::warning(key, message),
                 today: Some(key.to_owned()),
             });
         }
@@ -335,11 +325,10 @@ impl Translation {
             return;
         };
         for name in inner.keys() {
-            self.faults.push(Fault {
-                position: Some(Position::of(text, name.span().start)),
-                key: Some(format!("{section}.{}", name.get_ref())),
-                message: "unknown key, of this release and of earlier ones".to_owned(),
-            });
+            let key = format!("{section}.{}", name.get_ref());
+            let message = "unknown key, of this release and of earlier ones";
+            let fault = Diagnostic::error(key, message).at(text, name.span().start);
+            self.faults.push(fault);
         }
     }
 

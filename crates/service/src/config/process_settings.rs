@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checks::Checks;
+use super::diagnostic::Diagnostic;
 use super::sections::{AccessListConfig, LogLevel, PrivilegesConfig, SnapshotConfig};
 use crate::sockets::Listening;
 
@@ -21,9 +22,8 @@ pub struct ProcessSettings {
     pub metrics_address: Option<SocketAddr>,
     /// Where the swarm is kept across restarts; `None` to start empty.
     pub snapshot: Option<SnapshotSettings>,
-    /// Values that work but are probably not meant, a line each, to be logged
-    /// as warnings.
-    pub advice: Vec<String>,
+    /// Values that work but are probably not meant, to be logged.
+    pub advice: Vec<Diagnostic>,
 }
 
 /// What a process that was started as root becomes.

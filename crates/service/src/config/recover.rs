@@ -10,10 +10,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::document::{self, Table};
-use super::faults::{Fault, Faults};
 use super::load::{Loaded, origins};
 use super::old_keys::{self, OldKey};
-use super::{Config, Invalid, schema_check, syntax};
+use super::{Config, Diagnostic, Diagnostics, schema_check, syntax};
 
 /// What could be read.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct Recovered<C> {
     /// The values that are in order, with defaults for the others.
     pub(crate) loaded: Loaded<C>,
     /// What is wrong with the others.
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<Diagnostic>,
 }
 
 /// Reads from `text` what is in order, which `essential` keys have to be: they and
@@ -36,26 +35,15 @@ pub(crate) fn recover<C: Config>(
     text: &str,
     path: &Path,
     essential: &[&str],
-    check: impl Fn(&C) -> Vec<Invalid>,
-) -> Result<Recovered<C>, Faults> {
-    let faulty = |faults| Faults {
+    check: impl Fn(&C) -> Vec<Diagnostic>,
+) -> Result<Recovered<C>, Diagnostics> {
+    let faulty = |list| Diagnostics {
         path: Some(path.to_path_buf()),
-        faults,
+        list,
     };
-    let unplaced = |error: toml::de::Error| {
-        faulty(vec![Fault {
-            position: None,
-            key: None,
-            message: syntax::message(&error),
-        }])
-    };
-    let known = toml::Table::try_from(C::default()).map_err(|error| {
-        faulty(vec![Fault {
-            position: None,
-            key: None,
-            message: error.to_string(),
-        }])
-    })?;
+    let unplaced = |error: toml::de::Error| faulty(vec![syntax::fault(text, &error)]);
+    let known = toml::Table::try_from(C::default())
+        .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
 
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut table = document.into_inner();
@@ -71,7 +59,7 @@ pub(crate) fn recover<C: Config>(
     ));
     is_certain &= !faults.iter().any(|fault| may_be_misspelled(fault, &known));
 
-    let fatal = |fault: &Fault| {
+    let fatal = |fault: &Diagnostic| {
         let key = fault.key.as_deref();
         key.is_some_and(|key| leads_to::<C>(key, essential))
     };
@@ -90,14 +78,13 @@ pub(crate) fn recover<C: Config>(
     let mut loaded = Loaded {
         config: deserialize::<C>(&table).map_err(unplaced)?,
         path: Some(path.to_path_buf()),
-        warnings: Vec::new(),
         changes: Vec::new(),
         text: String::new(),
         origins,
     };
     let invalid = check(&loaded.config);
     if !invalid.is_empty() {
-        let invalid = loaded.invalid(invalid).faults;
+        let invalid = loaded.located(invalid).list;
         let is_fatal = invalid.iter().any(fatal);
         for key in invalid.iter().filter_map(|fault| fault.key.as_deref()) {
             document::remove(&mut table, key);
@@ -120,7 +107,7 @@ fn deserialize<C: Config>(table: &Table<'_>) -> Result<C, toml::de::Error> {
 /// Whether this is a key that there is not, and might be another one that was
 /// written in a wrong way: anything but a key in a section other than that of
 /// the sockets.
-fn may_be_misspelled(fault: &Fault, known: &toml::Table) -> bool {
+fn may_be_misspelled(fault: &Diagnostic, known: &toml::Table) -> bool {
     let Some(key) = &fault.key else {
         return true;
     };

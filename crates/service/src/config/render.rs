@@ -2,9 +2,8 @@
 
 use toml_edit::{DocumentMut, Item, RawString, Value};
 
-use super::Config;
-use super::faults::Fault;
 use super::old_keys::Change;
+use super::{Config, Diagnostic};
 
 /// Bytes of a comment's line, unless a word is longer.
 const WIDTH: usize = 80;
@@ -62,7 +61,7 @@ fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
 }
 
 /// A change as a comment, in lines of some length.
-fn note(told: &Fault) -> String {
+fn note(told: &Diagnostic) -> String {
     let mut words = "Migrated:".to_owned();
     if let Some(position) = told.position {
         words.push_str(&format!(" line {},", position.line));

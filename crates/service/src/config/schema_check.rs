@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Config;
 use super::document::{self, Table, Value};
-use super::faults::{Fault, Position};
+use super::{Config, Diagnostic};
 
 /// The longest name that is compared with those that there are, which are shorter.
 const LONGEST_NAME: usize = 100;
@@ -23,7 +22,7 @@ pub(super) fn check<C: Config>(
     file: &Table<'_>,
     known: &toml::Table,
     renamed: &BTreeMap<String, String>,
-) -> Vec<Fault> {
+) -> Vec<Diagnostic> {
     let mut checker = Checker {
         text,
         known,
@@ -46,11 +45,7 @@ pub(super) fn check<C: Config>(
             if let Some(old) = renamed.get(&path) {
                 message.push_str(&format!(" (made from {old})"));
             }
-            faults.push(Fault {
-                position: Some(Position::of(text, offset)),
-                key: Some(path),
-                message,
-            });
+            faults.push(Diagnostic::error(path, message).at(text, offset));
         }
     }
     faults.sort_by_key(|fault| fault.position);
@@ -60,7 +55,7 @@ pub(super) fn check<C: Config>(
 struct Checker<'t, 'i> {
     text: &'t str,
     known: &'t toml::Table,
-    faults: Vec<Fault>,
+    faults: Vec<Diagnostic>,
     /// Values to deserialize: path, value, default.
     values: Vec<(String, &'t Value<'i>, &'t toml::Value)>,
 }
@@ -90,11 +85,8 @@ impl<'t, 'i> Checker<'t, 'i> {
     }
 
     fn fault(&mut self, offset: usize, key: String, message: String) {
-        self.faults.push(Fault {
-            position: Some(Position::of(self.text, offset)),
-            key: Some(key),
-            message,
-        });
+        let fault = Diagnostic::error(key, message).at(self.text, offset);
+        self.faults.push(fault);
     }
 
     /// What to say about a key that there is not.
@@ -157,7 +149,10 @@ fn out_of_range<C: Config>(path: &str, value: &DeValue<'_>) -> Option<String> {
         let config = toml::from_str::<C>(&format!("{path} = {most}")).ok()?;
         Some((most.to_string(), config))
     })?;
-    let invalid = config.invalid().into_iter().find(|one| one.key == path)?;
+    let invalid = config
+        .invalid()
+        .into_iter()
+        .find(|one| one.key.as_deref() == Some(path))?;
     let rest = invalid.message.strip_prefix(&most)?;
     Some(format!("{}{rest}", number_text(number)))
 }

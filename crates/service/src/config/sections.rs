@@ -248,10 +248,9 @@ mod tests {
     fn checked<T>(check: impl FnOnce(&mut Checks) -> T) -> Result<T, Vec<String>> {
         let mut checks = Checks::new();
         let value = check(&mut checks);
-        checks.finish(value).map_err(|invalid| {
-            let line = |one: super::super::Invalid| format!("{}: {}", one.key, one.message);
-            invalid.into_iter().map(line).collect()
-        })
+        checks
+            .finish(value)
+            .map_err(|invalid| invalid.iter().map(ToString::to_string).collect())
     }
 
     #[test]

@@ -159,7 +159,11 @@ mod tests {
         };
         assert!(advice(900, 901).is_empty());
         assert_eq!(advice(900, 900).len(), 1);
-        assert!(advice(299, 600)[0].starts_with("protocol.peer_announce_interval: 299 is short"));
+        let said = advice(299, 600)[0].to_string();
+        assert!(
+            said.starts_with("protocol.peer_announce_interval: 299 is short"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -174,6 +178,6 @@ mod tests {
         assert_eq!(settings.max_peers_per_ip, None);
         let invalid = checks.finish(()).unwrap_err();
         assert_eq!(invalid.len(), 1);
-        assert_eq!(invalid[0].key, "limits.max_torrents");
+        assert_eq!(invalid[0].key.as_deref(), Some("limits.max_torrents"));
     }
 }

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
+use super::Diagnostic;
 use super::document::Table;
-use super::faults::{Fault, Position};
 
 /// The faults of form in `text`, which was parsed to `table` with these
 /// `errors`. `known` has the keys of today with their defaults.
@@ -20,7 +20,7 @@ pub(super) fn faults(
     table: &Table<'_>,
     known: &toml::Table,
     errors: &[toml::de::Error],
-) -> Vec<Fault> {
+) -> Vec<Diagnostic> {
     let mut entries = Vec::new();
     collect(text, "", table, Some(known), &mut entries);
 
@@ -42,11 +42,8 @@ pub(super) fn faults(
     }
     for (index, errors) in of_entries {
         let entry = &entries[index];
-        faults.push(Fault {
-            position: Some(Position::of(text, entry.value.start)),
-            key: Some(entry.path.clone()),
-            message: of_value(text, entry, &errors),
-        });
+        let message = of_value(text, entry, &errors);
+        faults.push(Diagnostic::error(&entry.path, message).at(text, entry.value.start));
     }
     faults.sort_by_key(|fault| fault.position);
     // Several errors of the parser that could not be assigned to a value say no
@@ -173,7 +170,7 @@ fn in_quotes(raw: &str) -> String {
 const QUOTES: [char; 6] = ['"', '\'', '“', '”', '„', '’'];
 
 /// An error that belongs to no value.
-fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Fault {
+fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Diagnostic {
     let line = line_of(text, offset);
     let content = text[line.clone()].trim_start();
     let name: String = content
@@ -204,15 +201,24 @@ fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Fault {
     } else {
         message(error)
     };
-    Fault {
-        position: Some(Position::of(text, offset)),
-        key,
-        message,
+    let fault = match key {
+        Some(key) => Diagnostic::error(key, message),
+        None => Diagnostic::without_key(message),
+    };
+    fault.at(text, offset)
+}
+
+/// An error of a file that could be parsed.
+pub(super) fn fault(text: &str, error: &toml::de::Error) -> Diagnostic {
+    let fault = Diagnostic::without_key(message(error));
+    match error.span() {
+        Some(span) => fault.at(text, span.start),
+        None => fault,
     }
 }
 
 /// What the parser says.
-pub(super) fn message(error: &toml::de::Error) -> String {
+fn message(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', ", ")
 }
 

@@ -288,7 +288,7 @@ mode = 'ascending'
 ",
     );
     assert_eq!(
-        file.warnings,
+        file.warnings().lines(),
         [
             "f:1:1: request_workers: ignored: there is one kind of worker, and socket_workers is \
              their number",
@@ -309,7 +309,7 @@ fn todays_key_wins_over_the_old_one() {
     let file = loaded("[network]\nold_buffer = 7\nbuffer = 8\n");
     assert_eq!(file.config.network.buffer, 8);
     assert_eq!(
-        file.warnings,
+        file.warnings().lines(),
         ["f:2:1: network.old_buffer: ignored: network.buffer is set too"]
     );
 }
@@ -337,7 +337,8 @@ fn an_emptied_or_empty_old_section_is_no_unknown_section() {
     assert_eq!(loaded("[statistics]\n").config, Sample::default());
     assert_eq!(
         loaded("[statistics]\npeer_clients = false\n")
-            .warnings
+            .warnings()
+            .list
             .len(),
         1
     );
@@ -391,10 +392,12 @@ fn addresses_of_earlier_releases_become_a_list() {
         let old_keys = network
             .lines()
             .filter(|line| !line.starts_with("address ="));
-        assert_eq!(file.warnings.len(), old_keys.count(), "{network}");
+        assert_eq!(file.warnings().lines().len(), old_keys.count(), "{network}");
     }
     assert_eq!(
-        loaded("[network]\naddress = '[::]:1'\nonly_ipv6 = false\n").warnings,
+        loaded("[network]\naddress = '[::]:1'\nonly_ipv6 = false\n")
+            .warnings()
+            .lines(),
         ["f:3:1: network.only_ipv6: is part of network.address now: \
           [\"[::]:1\", \"0.0.0.0:1\"]"]
     );
@@ -418,7 +421,7 @@ fn an_endpoint_for_prometheus_becomes_the_address_of_metrics() {
     for (metrics, expected) in cases {
         let file = loaded(&format!("[metrics]\n{metrics}\n"));
         assert_eq!(file.config.metrics.address, expected, "{metrics}");
-        assert!(!file.warnings.is_empty(), "{metrics}");
+        assert!(!file.warnings().lines().is_empty(), "{metrics}");
     }
 }
 
@@ -436,5 +439,5 @@ fn the_configuration_in_effect_keeps_the_comments() {
 
     let again = loaded(&file.effective_toml());
     assert_eq!(again.config, file.config);
-    assert!(again.warnings.is_empty());
+    assert!(again.warnings().list.is_empty());
 }

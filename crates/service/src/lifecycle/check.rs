@@ -11,9 +11,9 @@ use std::process;
 use anyhow::Context as _;
 use nix::unistd::{self, User};
 
-use super::{Misconfigured, named_files};
+use super::named_files;
 use crate::access_list::{self, AccessList};
-use crate::config::{AccessListSettings, ProcessSettings};
+use crate::config::{AccessListSettings, Diagnostic, ProcessSettings};
 use crate::files::{self, Identity};
 use crate::privileges::Target;
 use crate::sockets::{self, Listening, SOCKET_UNIT};
@@ -45,9 +45,6 @@ pub(super) struct Subject<'a, D: Daemon> {
 pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     let settings = subject.settings;
     let mut process = D::process(settings).clone();
-    for warning in &process.advice {
-        log::warn!("{warning}");
-    }
     for note in D::notes(settings) {
         log::info!("{note}");
     }
@@ -95,7 +92,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     look_at(&mut process, path_now);
     D::check(settings, &path_now)?;
     let list = AccessList::load(&process.access_list, None)
-        .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
+        .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
     }
@@ -134,7 +131,7 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
             let text = format!(
                 "{address} is the broadcast address of a network, which is no machine's own"
             );
-            return Err(Misconfigured::new(ADDRESS, text).into());
+            return Err(Diagnostic::error(ADDRESS, text).into());
         }
         let mut own = *address;
         own.set_port(0);
@@ -163,7 +160,7 @@ fn writable(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
                     "cannot create files beside {}, as the user of the service must: {error}",
                     path.display()
                 );
-                Misconfigured::new(*key, text)
+                Diagnostic::error(*key, text)
             })?;
         }
     }

@@ -4,8 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Misconfigured;
-use crate::config::AccessListSettings;
+use crate::config::{AccessListSettings, Diagnostic};
 use crate::files::{self, Identity};
 use crate::{Daemon, access_list, snapshot};
 
@@ -59,21 +58,15 @@ pub(super) fn written<D: Daemon>(
 /// # Errors
 ///
 /// The first path where that is not so.
-pub(super) fn check(
-    read: &[Read],
-    written: &[(&'static str, PathBuf)],
-) -> Result<(), Misconfigured> {
+pub(super) fn check(read: &[Read], written: &[(&'static str, PathBuf)]) -> Result<(), Diagnostic> {
     for (key, path) in written {
         files::require_place(path)
-            .map_err(|error| Misconfigured::new(*key, format!("{}: {error}", path.display())))?;
+            .map_err(|error| Diagnostic::error(*key, format!("{}: {error}", path.display())))?;
     }
     require_distinct(read, written)
 }
 
-fn require_distinct(
-    read: &[Read],
-    written: &[(&'static str, PathBuf)],
-) -> Result<(), Misconfigured> {
+fn require_distinct(read: &[Read], written: &[(&'static str, PathBuf)]) -> Result<(), Diagnostic> {
     let mut taken: Vec<(&str, Identity)> = Vec::new();
     let of_written: Vec<_> = written
         .iter()
@@ -95,7 +88,7 @@ fn require_distinct(
                     "{}{by} is {said}, which would be overwritten; name a file of its own",
                     place.display()
                 );
-                return Err(Misconfigured::new(*key, text));
+                return Err(Diagnostic::error(*key, text));
             }
         }
         taken.extend(places.map(|(place, _)| (said.as_str(), Identity::of(place))));

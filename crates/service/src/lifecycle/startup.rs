@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::named_files;
 use super::supervisor::{self, Event, Supervisor, SupervisorParts};
-use super::{Misconfigured, named_files};
 use crate::access_list::{self, AccessList, Handle};
-use crate::config::AccessListSettings;
+use crate::config::{AccessListSettings, Diagnostic};
 use crate::files::Identity;
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
@@ -137,7 +137,7 @@ fn first_list(settings: &AccessListSettings) -> anyhow::Result<AccessList> {
     let deadline = Instant::now() + reload::PATIENCE;
     let read = move || AccessList::load(&settings, Some(deadline));
     let list = reload::in_time(access_list::WHAT, read)?
-        .map_err(|error| Misconfigured::new(access_list::KEY, error))?;
+        .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
     Ok(list)
 }
 

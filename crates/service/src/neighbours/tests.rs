@@ -29,7 +29,7 @@ fn said(address: &str, other: (&str, &str)) -> Vec<String> {
     conflicts("aquatic-ws", &path, &claims)
         .into_iter()
         .map(|one| {
-            let said = format!("{}: {}", one.invalid.key, one.invalid.message);
+            let said = one.error.to_string();
             said.replace(&format!("{}/", directory.path().display()), "")
         })
         .collect()

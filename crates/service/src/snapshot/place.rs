@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use super::{BlockWriter, KEY, WRITE_BUFFER, Written, seconds_since_epoch};
+use crate::config::Diagnostic;
 use crate::files;
-use crate::lifecycle::Misconfigured;
 
 /// Nobody else may read a snapshot: it holds the key of the connection ids.
 const MODE: u32 = 0o600;
@@ -46,7 +46,7 @@ pub(crate) fn write_file(
 /// # Errors
 ///
 /// When the path leads nowhere, so it is wrong.
-pub(crate) fn check_writable(path: &Path) -> Result<Option<String>, Misconfigured> {
+pub(crate) fn check_writable(path: &Path) -> Result<Option<String>, Diagnostic> {
     let mut shown = path.to_owned();
     let tried = files::resolve(path).and_then(|path| {
         let mut temporary = path.clone().into_os_string();
@@ -59,14 +59,14 @@ pub(crate) fn check_writable(path: &Path) -> Result<Option<String>, Misconfigure
     let Err(error) = tried else { return Ok(None) };
     if error.raw_os_error() == Some(libc::ENAMETOOLONG) {
         let message = format!("{}: {error}", shown.display());
-        return Err(Misconfigured::new(KEY, message));
+        return Err(Diagnostic::error(KEY, message));
     }
     let message = format!(
         "cannot create files in {}: {error}; the user of the service must be allowed to",
         files::directory(&shown).display()
     );
     if error.kind() == io::ErrorKind::NotFound || files::is_of_path(&error) {
-        Err(Misconfigured::new(KEY, message))
+        Err(Diagnostic::error(KEY, message))
     } else {
         Ok(Some(message))
     }

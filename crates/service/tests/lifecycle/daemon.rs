@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{
-    AccessListConfig, Addresses, Checks, Config, Invalid, LogLevel, MetricsConfig, OldKey,
+    AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::reload::{Exchange, Reload};
@@ -107,7 +107,7 @@ impl Daemon for TestDaemon {
     type Settings = TestSettings;
     type Sockets = Vec<Vec<BoundUdp>>;
 
-    fn settings(config: &TestConfig) -> Result<TestSettings, Vec<Invalid>> {
+    fn settings(config: &TestConfig) -> Result<TestSettings, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = Self::listening(config, &mut checks);
         let sections = ProcessSections {

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use aquatic_service::{Misconfigured, workers};
+use aquatic_service::config::Diagnostic;
+use aquatic_service::workers;
 
 use crate::engine::Engine;
 use crate::{Protocol, WorkerWaker};
@@ -16,7 +17,7 @@ use crate::{Protocol, WorkerWaker};
 pub(super) fn check() -> anyhow::Result<()> {
     let message = "glommio is not in this build: use one with the cargo feature \"glommio\", \
                    or the event loop \"mio\"";
-    Err(Misconfigured::new("network.event_loop", message).into())
+    Err(Diagnostic::error("network.event_loop", message).into())
 }
 
 /// Never called, as [`check`] is before.

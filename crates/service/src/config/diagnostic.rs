@@ -1,0 +1,245 @@
+//! What there is to say about a configuration, and where.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Maximum number of diagnostics that are told of one configuration.
+const MAX_TOLD: usize = 100;
+
+/// Maximum number of bytes that are told of a key, which may be anything.
+const MAX_KEY_BYTES: usize = 200;
+
+/// Maximum number of bytes that are told of what is wrong with one, in which its
+/// value may be.
+const MAX_MESSAGE_BYTES: usize = 2_000;
+
+/// A place in a file. Both numbers count from 1; columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Number of the line.
+    pub line: usize,
+    /// Number of the character in the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The place of a byte in a text.
+    pub(super) fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// How much a [`Diagnostic`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// Something means something else than it did, or has another name now.
+    Warning,
+    /// A value can be used, but is probably not meant.
+    Advice,
+}
+
+impl From<Severity> for log::Level {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Error => Self::Error,
+            Severity::Warning | Severity::Advice => Self::Warn,
+        }
+    }
+}
+
+/// One thing to say about a configuration.
+///
+/// As an [`Error`](std::error::Error), it is about something that a key names: a
+/// file, a user, a directory. [`run`](crate::run) adds where the key stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where; `None` when the file does not have the key, or this is not known yet.
+    pub position: Option<Position>,
+    /// The key with its section, where there is one: `network.address`.
+    pub key: Option<String>,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Diagnostic {
+    /// An error in the value of `key`, to which [`Loaded`](super::Loaded) adds where
+    /// that stands.
+    pub fn error(key: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self::new(Severity::Error, Some(key.into()), message)
+    }
+
+    /// As [`error`](Self::error), for a value that can be used.
+    pub fn advice(key: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self::new(Severity::Advice, Some(key.into()), message)
+    }
+
+    /// As [`error`](Self::error), where something means something else than it did.
+    pub(super) fn warning(key: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self::new(Severity::Warning, Some(key.into()), message)
+    }
+
+    /// An error in the form of the file.
+    pub(super) fn without_key(message: impl fmt::Display) -> Self {
+        Self::new(Severity::Error, None, message)
+    }
+
+    fn new(severity: Severity, key: Option<String>, message: impl fmt::Display) -> Self {
+        Self {
+            severity,
+            position: None,
+            key,
+            message: message.to_string(),
+        }
+    }
+
+    /// The same, with the place of a byte in the file's text.
+    pub(super) fn at(mut self, text: &str, offset: usize) -> Self {
+        self.position = Some(Position::of(text, offset));
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            write!(f, "{}: ", shortened(key, MAX_KEY_BYTES))?;
+        }
+        f.write_str(&shortened(&self.message, MAX_MESSAGE_BYTES))
+    }
+}
+
+// The message has everything that led to it, so there is no source to be printed
+// once more.
+impl std::error::Error for Diagnostic {}
+
+/// What there is to say about one configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// The file; `None` for the defaults.
+    pub path: Option<PathBuf>,
+    /// In the order of the file.
+    pub list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// A line for each, as compilers write them: `file:line:column: key: message`.
+    /// Of very many, only the first are told.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .list
+            .iter()
+            .take(MAX_TOLD)
+            .map(|one| self.line(one))
+            .collect();
+        if let more @ 1.. = self.list.len().saturating_sub(MAX_TOLD) {
+            lines.push(format!("and {more} more"));
+        }
+        lines
+    }
+
+    /// Writes each to the log, in a line of its own.
+    pub(crate) fn log(&self) {
+        for one in &self.list {
+            log::log!(one.severity.into(), "{}", self.line(one));
+        }
+    }
+
+    fn line(&self, one: &Diagnostic) -> String {
+        let mut line = match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "default configuration".to_owned(),
+        };
+        if let Some(position) = one.position {
+            line.push_str(&format!(":{position}"));
+        }
+        format!("{line}: {one}")
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// A text without its middle, if it is too long. At the end of a message stands what
+/// would be right.
+fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= max_bytes {
+        return text.into();
+    }
+    let end = max_bytes / 3;
+    let begin = text.floor_char_boundary(max_bytes - end);
+    let end = text.ceil_char_boundary(text.len() - end);
+    format!("{}…{}", &text[..begin], &text[end..]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_from_one_and_by_character() {
+        let text = "a = 1\nä = 2\n";
+        let at = |offset| Position::of(text, offset).to_string();
+        assert_eq!(at(0), "1:1");
+        assert_eq!(at(4), "1:5");
+        assert_eq!(at(6), "2:1");
+        assert_eq!(at(8), "2:2");
+        assert_eq!(at(1000), "3:1");
+    }
+
+    #[test]
+    fn a_line_names_file_place_and_key() {
+        let told = Diagnostics {
+            path: Some("udp.toml".into()),
+            list: vec![
+                Diagnostic::error("a.b", "wrong").at("\n  ab", 3),
+                Diagnostic::without_key("worse"),
+            ],
+        };
+        assert_eq!(
+            told.to_string(),
+            "udp.toml:2:3: a.b: wrong\nudp.toml: worse"
+        );
+    }
+
+    #[test]
+    fn what_is_repeated_is_bounded() {
+        let long = "ä".repeat(100_000);
+        let error = Diagnostic::error(&long, format!("\"{long}\" is wrong; write \"x\""));
+        let mut told = Diagnostics {
+            path: None,
+            list: vec![error.at("\n  a", 3)],
+        };
+        let text = told.to_string();
+        assert!(text.len() < 2_400, "{}", text.len());
+        assert!(text.starts_with("default configuration:2:3: ää"), "{text}");
+        assert!(text.contains("…") && text.ends_with("is wrong; write \"x\""));
+
+        told.list = vec![Diagnostic::error("a", "wrong"); 5_000];
+        let text = told.to_string();
+        assert_eq!(text.lines().count(), 101);
+        assert!(text.ends_with("\nand 4900 more"), "{text}");
+        told.list.truncate(100);
+        assert_eq!(told.to_string().lines().count(), 100);
+    }
+}

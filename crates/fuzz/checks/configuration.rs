@@ -52,7 +52,12 @@ where
 
 /// Whether somebody would find it.
 fn is_placed(fault: &Diagnostic) -> bool {
-    fault.position.is_some() && !fault.message.is_empty() && !fault.message.contains('\n')
+    let is_missing = fault
+        .message
+        .ends_with("(the default; the file does not set it)");
+    (fault.position.is_some() || is_missing)
+        && !fault.message.is_empty()
+        && !fault.message.contains('\n')
 }
 
 /// A file with some edits, as people make them by mistake: `random` numbers choose.

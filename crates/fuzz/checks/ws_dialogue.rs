@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::AnnounceEvent;
 use aquatic_service::clock::Clock;
+use aquatic_service::config::numbers::{Bytes, Count, ZeroOr};
 use aquatic_stream::ConnectionId;
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport, noop_waker};
 use aquatic_swarm::{Swarms as _, Sweep};
@@ -94,10 +95,10 @@ struct Client {
 impl World {
     fn new() -> Self {
         let mut config = Config::default();
-        config.network.max_unsent_bytes = MAX_UNSENT;
-        config.network.max_connections_per_ip = 0;
-        config.limits.max_torrents_per_connection = model::MOST_TORRENTS;
-        config.protocol.max_offers = 3;
+        config.network.max_unsent_bytes = Bytes::of::<{ MAX_UNSENT as u64 }>();
+        config.network.max_connections_per_ip = ZeroOr::ZERO;
+        config.limits.max_torrents_per_connection = Count::of::<{ model::MOST_TORRENTS as u64 }>();
+        config.protocol.max_offers = Count::of::<3>();
         let settings = Settings::new(&config).expect("settings");
         let state = simulation::state(&settings, [7; 16]);
         // Their seconds end at the same time.

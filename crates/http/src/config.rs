@@ -6,16 +6,18 @@
 
 use std::path::PathBuf;
 
+use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, SnapshotConfig,
+    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic,
+    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
+    Workers,
 };
-use aquatic_stream::config::{AddressHeaderFormat, EventLoopConfig};
+use aquatic_stream::config::{
+    AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
+};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "schema")]
-use crate::limits;
 use crate::settings::Settings;
 
 /// Configuration of aquatic-http, a BitTorrent tracker over HTTP and HTTPS.
@@ -25,8 +27,7 @@ use crate::settings::Settings;
 pub struct Config {
     /// Number of workers: threads that read requests and answer them.
     /// 0: one for each processor core.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::WORKERS.end())))]
-    pub socket_workers: usize,
+    pub socket_workers: Workers,
     /// How much is logged: to the journal under systemd, otherwise to standard
     /// error.
     pub log_level: LogLevel,
@@ -65,8 +66,7 @@ pub struct NetworkConfig {
     pub event_loop: EventLoopConfig,
     /// Maximum number of connections that wait to be accepted, on each
     /// socket. The system may allow fewer (sysctl net.core.somaxconn).
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::BACKLOG.end())))]
-    pub tcp_backlog: usize,
+    pub tcp_backlog: Backlog,
     /// Whether connections are encrypted, which makes this a tracker for
     /// https:// and not for http://.
     pub enable_tls: bool,
@@ -79,27 +79,22 @@ pub struct NetworkConfig {
     /// Whether a connection may be used for several requests.
     pub keep_alive: bool,
     /// Maximum number of open connections.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
-    pub max_connections: usize,
+    pub max_connections: MaxConnections,
     /// Maximum number of open connections of one IPv4 address, or of one IPv6
     /// network of 64 bits. The default leaves room for the hundreds of
     /// households behind one address of a provider, and keeps a single source
     /// from using up max_connections. Trusted proxies have no limit; raise it
     /// for a proxy that does not name its clients, and for a load test. 0: no
     /// limit.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
-    pub max_connections_per_ip: usize,
+    pub max_connections_per_ip: MaxConnectionsPerIp,
     /// Seconds in which a connection has to complete its TLS handshake, and its
     /// PROXY header.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub handshake_timeout: u32,
+    pub handshake_timeout: Timeout,
     /// Seconds in which a request has to arrive, from its first byte to its
     /// last. The first request of a connection has as long to begin.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub request_timeout: u32,
+    pub request_timeout: Timeout,
     /// Seconds in which a client has to take a reply.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub reply_timeout: u32,
+    pub reply_timeout: Timeout,
     /// Whether the tracker is reached through a reverse proxy that names the
     /// client's address in a header.
     pub runs_behind_reverse_proxy: bool,
@@ -123,16 +118,16 @@ impl Default for NetworkConfig {
         Self {
             address: Addresses::all(3000),
             event_loop: EventLoopConfig::Auto,
-            tcp_backlog: 1024,
+            tcp_backlog: Count::of::<1024>(),
             enable_tls: false,
             tls_certificate_path: PathBuf::new(),
             tls_private_key_path: PathBuf::new(),
             keep_alive: true,
-            max_connections: 50_000,
-            max_connections_per_ip: 1_000,
-            handshake_timeout: 10,
-            request_timeout: 10,
-            reply_timeout: 10,
+            max_connections: Count::of::<50_000>(),
+            max_connections_per_ip: ZeroOr::of::<1_000>(),
+            handshake_timeout: Seconds::of::<10>(),
+            request_timeout: Seconds::of::<10>(),
+            reply_timeout: Seconds::of::<10>(),
             runs_behind_reverse_proxy: false,
             reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
@@ -149,28 +144,24 @@ impl Default for NetworkConfig {
 pub struct ProtocolConfig {
     /// Maximum number of torrents in one scrape; the rest of a longer one is
     /// not answered.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
-    pub max_scrape_torrents: usize,
+    pub max_scrape_torrents: Count<1, 10_000>,
     /// Maximum number of peers in a reply to an announce.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS.end())))]
-    pub max_peers: usize,
+    pub max_peers: Count<1, 10_000>,
     /// Seconds that clients are told to wait before they announce again. Public
     /// tracker lists want 300 to 10800.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
-    pub peer_announce_interval: u32,
+    pub peer_announce_interval: AnnounceInterval,
     /// Seconds that clients are told to wait at least, even when they want more
     /// peers. Not more than peer_announce_interval, which otherwise is sent.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
-    pub min_announce_interval: u32,
+    pub min_announce_interval: AnnounceInterval,
 }
 
 impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {
-            max_scrape_torrents: 100,
-            max_peers: 50,
-            peer_announce_interval: 900,
-            min_announce_interval: 300,
+            max_scrape_torrents: Count::of::<100>(),
+            max_peers: Count::of::<50>(),
+            peer_announce_interval: Seconds::of::<900>(),
+            min_announce_interval: Seconds::of::<300>(),
         }
     }
 }
@@ -182,23 +173,20 @@ impl Default for ProtocolConfig {
 pub struct CleaningConfig {
     /// Seconds in which all torrents are looked through once, some at a time,
     /// and peers that are too old are removed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
-    pub torrent_cleaning_interval: u32,
+    pub torrent_cleaning_interval: CleaningInterval,
     /// Seconds after its last announce that a peer is forgotten. Should be
     /// longer than protocol.peer_announce_interval.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_PEER_AGE_SECONDS)))]
-    pub max_peer_age: u32,
+    pub max_peer_age: PeerAge,
     /// Seconds without a request after which a connection is closed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::IDLE_SECONDS.end())))]
-    pub max_connection_idle: u32,
+    pub max_connection_idle: Seconds<1, 86_400>,
 }
 
 impl Default for CleaningConfig {
     fn default() -> Self {
         Self {
-            torrent_cleaning_interval: 120,
-            max_peer_age: 1800,
-            max_connection_idle: 180,
+            torrent_cleaning_interval: Seconds::of::<120>(),
+            max_peer_age: Seconds::of::<1800>(),
+            max_connection_idle: Seconds::of::<180>(),
         }
     }
 }

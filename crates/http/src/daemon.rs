@@ -205,21 +205,19 @@ fn request(settings: &Settings) -> TcpRequest<'_> {
 /// What bounds the swarms.
 pub(crate) fn limits_of(settings: &Settings) -> Limits {
     Limits::new(
-        settings.limits.max_torrents,
-        settings.limits.max_peers_per_torrent,
-        settings.limits.max_peers_per_ip,
+        settings.limits.max_torrents.non_zero(),
+        settings.limits.max_peers_per_torrent.non_zero(),
+        settings.limits.max_peers_per_ip.non_zero(),
     )
 }
 
 /// How requests are answered.
 pub(crate) fn rules(settings: &Settings) -> Rules {
-    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
-    let lifetime = settings.times.max_peer_age.as_secs();
     Rules {
         max_peers: settings.max_peers.get(),
         max_scrape_torrents: settings.max_scrape_torrents.get(),
-        announce_interval_seconds: seconds(settings.times.interval),
-        min_announce_interval_seconds: seconds(settings.min_announce_interval),
-        peer_lifetime_seconds: u16::try_from(lifetime).unwrap_or(u16::MAX),
+        announce_interval_seconds: settings.times.interval.as_u32(),
+        min_announce_interval_seconds: settings.min_announce_interval.as_u32(),
+        peer_lifetime_seconds: settings.times.max_peer_age.as_u16(),
     }
 }

@@ -3,8 +3,7 @@
 //! From the outside in:
 //!
 //! * [`HttpDaemon`]: what the process edge drives.
-//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
-//!   and what it means.
+//! * [`config`], [`settings`]: what the operator writes, and what it means.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
 //! * [`tracker`]: what is answered; no socket in sight.
 //! * `counters`: what is told on the metrics page.
@@ -16,7 +15,6 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
-pub mod limits;
 pub mod settings;
 pub mod simulation;
 pub mod tracker;

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use aquatic_service::config::{
-    AnnounceTimes, Checks, Diagnostic, LONGEST_ANNOUNCE_INTERVAL_SECONDS,
-    LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings, ProcessSections, ProcessSettings,
+    AnnounceInterval, AnnounceTimes, Checks, Diagnostic, LimitsConfig, ProcessSections,
+    ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
@@ -14,7 +14,6 @@ use aquatic_stream::ReverseProxy;
 use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 
 use crate::config::Config;
-use crate::limits;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-http";
@@ -46,9 +45,9 @@ pub struct Settings {
     /// How long clients wait, and peers are kept.
     pub times: AnnounceTimes,
     /// How long clients wait at least; not more than they usually do.
-    pub min_announce_interval: Duration,
+    pub min_announce_interval: AnnounceInterval,
     /// Bounds on memory.
-    pub limits: LimitsSettings,
+    pub limits: LimitsConfig,
     /// Time in which all torrents are gone through once.
     pub cleaning_interval: Duration,
     /// Whether to count announces by the software that the peer runs.
@@ -89,12 +88,6 @@ impl Settings {
             config.cleaning.max_peer_age,
             &mut checks,
         );
-        let min_announce_interval = checks.seconds(
-            "protocol.min_announce_interval",
-            config.protocol.min_announce_interval,
-            1..=LONGEST_ANNOUNCE_INTERVAL_SECONDS,
-        );
-
         let mut settings = Self {
             process,
             workers: listening.workers,
@@ -107,27 +100,15 @@ impl Settings {
                 &mut checks,
             ),
             keep_alive: network.keep_alive,
-            connections: connections(config, &proxies, &mut checks),
+            connections: connections(config, &proxies),
             reverse_proxy: proxies.reverse,
-            max_scrape_torrents: checks.at_least_one(
-                "protocol.max_scrape_torrents",
-                config.protocol.max_scrape_torrents,
-                limits::SCRAPE_TORRENTS,
-            ),
-            max_peers: checks.at_least_one(
-                "protocol.max_peers",
-                config.protocol.max_peers,
-                limits::PEERS,
-            ),
+            max_scrape_torrents: config.protocol.max_scrape_torrents.non_zero(),
+            max_peers: config.protocol.max_peers.non_zero(),
             // An old file may have a shorter interval than today's default.
-            min_announce_interval: min_announce_interval.min(times.interval),
+            min_announce_interval: config.protocol.min_announce_interval.min(times.interval),
             times,
-            limits: config.limits.settings(&mut checks),
-            cleaning_interval: checks.seconds(
-                "cleaning.torrent_cleaning_interval",
-                config.cleaning.torrent_cleaning_interval,
-                1..=LONGEST_CLEANING_INTERVAL_SECONDS,
-            ),
+            limits: config.limits,
+            cleaning_interval: config.cleaning.torrent_cleaning_interval.duration(),
             count_peer_clients: config.metrics.peer_clients,
             count_peer_id_prefixes: config.metrics.peer_id_prefixes,
         };
@@ -138,52 +119,27 @@ impl Settings {
 
 /// What a configuration says about sockets.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
-    let workers = checks.optional("socket_workers", config.socket_workers, limits::WORKERS);
-    let backlog = checks.at_least_one(
-        "network.tcp_backlog",
-        config.network.tcp_backlog,
-        limits::BACKLOG,
-    );
+    let backlog = config.network.tcp_backlog.non_zero();
     Listening::new(
         &config.network.address,
-        workers,
+        config.socket_workers.non_zero(),
         Transport::Tcp { backlog },
         &config.metrics,
         checks,
     )
 }
 
-fn connections(
-    config: &Config,
-    proxies: &Proxies,
-    checks: &mut Checks,
-) -> aquatic_stream::Settings {
+fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
-    let mut timeout = |key, seconds| checks.seconds(key, seconds, limits::TIMEOUT_SECONDS);
-    let handshake_timeout = timeout("network.handshake_timeout", network.handshake_timeout);
-    let message_timeout = timeout("network.request_timeout", network.request_timeout);
-    let write_timeout = timeout("network.reply_timeout", network.reply_timeout);
     aquatic_stream::Settings {
         event_loop: network.event_loop.into(),
         limits: aquatic_stream::Limits {
-            max_connections: checks.at_least_one(
-                "network.max_connections",
-                network.max_connections,
-                limits::CONNECTIONS,
-            ),
-            max_connections_per_ip: checks.optional(
-                "network.max_connections_per_ip",
-                network.max_connections_per_ip,
-                limits::CONNECTIONS,
-            ),
-            handshake_timeout,
-            message_timeout,
-            idle_timeout: checks.seconds(
-                "cleaning.max_connection_idle",
-                config.cleaning.max_connection_idle,
-                limits::IDLE_SECONDS,
-            ),
-            write_timeout,
+            max_connections: network.max_connections.non_zero(),
+            max_connections_per_ip: network.max_connections_per_ip.non_zero(),
+            handshake_timeout: network.handshake_timeout.duration(),
+            message_timeout: network.request_timeout.duration(),
+            idle_timeout: config.cleaning.max_connection_idle.duration(),
+            write_timeout: network.reply_timeout.duration(),
             max_unsent_bytes: None,
         },
         proxy_protocol: proxies.proxy_protocol.clone(),

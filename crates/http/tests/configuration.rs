@@ -10,7 +10,8 @@ use std::time::Duration;
 use aquatic_http::HttpDaemon;
 use aquatic_http::config::Config;
 use aquatic_http::settings::Settings;
-use aquatic_service::config::{self, Config as _, Loaded, LogLevel};
+use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+use aquatic_service::config::{self, Config as _, Error, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
 
@@ -29,20 +30,27 @@ fn settings(text: &str) -> Settings {
 
 /// What is wrong with the values of a file.
 fn refused(text: &str) -> Vec<String> {
-    let error = loaded(text).settings(Settings::new).unwrap_err();
-    error.to_string().lines().map(str::to_owned).collect()
+    let refused = config::parse::<Config>(text, Path::new("http.toml"))
+        .map_err(Error::from)
+        .and_then(|loaded| loaded.settings(Settings::new));
+    refused
+        .unwrap_err()
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The configuration that an old sample stands for, where it is not the default.
 fn sample(address: &[&str]) -> Config {
     let mut config = Config {
-        socket_workers: 1,
+        socket_workers: ZeroOr::of::<1>(),
         log_level: LogLevel::Warn,
         ..Config::default()
     };
     config.network.address.0 = address.iter().copied().map(str::to_owned).collect();
-    config.protocol.peer_announce_interval = 120;
-    config.cleaning.torrent_cleaning_interval = 30;
+    config.protocol.peer_announce_interval = Seconds::of::<120>();
+    config.cleaning.torrent_cleaning_interval = Seconds::of::<30>();
     config.privileges.chroot_path = ".".into();
     config.access_list.path = "./access-list.txt".into();
     config
@@ -83,7 +91,7 @@ fn default_settings() {
     let settings = settings("");
     assert_eq!(settings.workers, None);
     assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.times.interval, Duration::from_secs(900));
+    assert_eq!(settings.times.interval, Seconds::of::<900>());
     assert_eq!(settings.connections.event_loop, EventLoop::Auto);
     assert!(settings.connections.proxy_protocol.is_none());
     assert!(settings.reverse_proxy.is_none());
@@ -96,7 +104,7 @@ fn default_settings() {
 fn release_0_2() {
     let file = loaded(include_str!("compat/0.2.toml"));
     let mut expected = sample(&["0.0.0.0:3000"]);
-    expected.socket_workers = 2;
+    expected.socket_workers = ZeroOr::of::<2>();
     expected.network.enable_tls = true;
     expected.network.tls_certificate_path = "./cert.pem".into();
     expected.network.tls_private_key_path = "./key.pem".into();
@@ -230,19 +238,19 @@ max_connection_idle = 16
     assert!(!proxy.trusted.contains([127, 0, 0, 1].into()));
     assert_eq!(settings.max_scrape_torrents, number(10));
     assert_eq!(settings.max_peers, number(11));
-    assert_eq!(settings.times.interval, seconds(600));
-    assert_eq!(settings.min_announce_interval, seconds(60));
-    assert_eq!(settings.limits.max_torrents, number(12));
-    assert_eq!(settings.limits.max_peers_per_torrent, number(13));
-    assert_eq!(settings.limits.max_peers_per_ip, Some(number(14)));
+    assert_eq!(settings.times.interval, Seconds::of::<600>());
+    assert_eq!(settings.min_announce_interval, Seconds::of::<60>());
+    assert_eq!(settings.limits.max_torrents, Count::of::<12>());
+    assert_eq!(settings.limits.max_peers_per_torrent, Count::of::<13>());
+    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::of::<14>());
     assert_eq!(settings.cleaning_interval, seconds(15));
-    assert_eq!(settings.times.max_peer_age, seconds(700));
+    assert_eq!(settings.times.max_peer_age, Seconds::of::<700>());
 }
 
 #[test]
 fn the_least_interval_is_no_longer_than_the_usual_one() {
     let settings = settings("protocol.peer_announce_interval = 120");
-    assert_eq!(settings.min_announce_interval, Duration::from_secs(120));
+    assert_eq!(settings.min_announce_interval, Seconds::of::<120>());
 }
 
 #[test]
@@ -352,7 +360,7 @@ fn a_number_has_one_range_however_far_it_is_off() {
         };
         let expected = format!(
             "http.toml:2:26: protocol.peer_announce_interval: {value} is out of range: it must be \
-             from 1 to 10800"
+             from 1 to 10800 seconds"
         );
         assert_eq!(said, expected);
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use aquatic_service::config::Checks;
+use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,15 @@ use crate::{AddressHeader, AddressRange, AddressRanges, EventLoop, ReverseProxy,
 
 /// Descriptors that a daemon has open beside its connections, about.
 const OTHER_DESCRIPTORS: u64 = 100;
+
+/// Connections that wait to be accepted on a socket. The kernel takes an `int`.
+pub type Backlog = Count<1, 0x7fff_ffff>;
+/// Open connections.
+pub type MaxConnections = Count<1, 10_000_000>;
+/// Open connections of an IP address; 0 for no limit.
+pub type MaxConnectionsPerIp = ZeroOr<MaxConnections>;
+/// Time for a handshake, a message or a reply: up to ten minutes.
+pub type Timeout = Seconds<1, 600>;
 
 /// What drives the connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

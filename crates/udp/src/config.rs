@@ -6,16 +6,49 @@
 
 use std::path::PathBuf;
 
+use aquatic_service::config::numbers::unit::Unit;
+use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, SnapshotConfig,
+    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic,
+    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
+    Workers,
+};
+use aquatic_udp_protocol::{
+    ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD,
+    MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH, SCRAPE_TORRENT_LENGTH,
 };
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "schema")]
-use crate::limits;
 use crate::settings::Settings;
+
+/// Maximum number of torrents in a scrape, so that the reply fits over IPv6 too.
+pub const MAX_SCRAPE_TORRENTS: usize =
+    (MAX_IPV6_PAYLOAD - REPLY_HEADER_LENGTH) / SCRAPE_TORRENT_LENGTH;
+/// Maximum number of peers in a reply over IPv4.
+pub const MAX_RESPONSE_PEERS_IPV4: usize =
+    (MAX_IPV4_PAYLOAD - ANNOUNCE_REPLY_HEADER_LENGTH) / IPV4_PEER_LENGTH;
+/// Maximum number of peers in a reply over IPv6.
+pub const MAX_RESPONSE_PEERS_IPV6: usize =
+    (MAX_IPV6_PAYLOAD - ANNOUNCE_REPLY_HEADER_LENGTH) / IPV6_PEER_LENGTH;
+
+/// Size of a receive buffer; 0 for the system's default. The kernel takes an `int`.
+pub type ReceiveBuffer = ZeroOr<Bytes<4096, 0x7fff_ffff>>;
+/// Torrents in a scrape.
+pub type ScrapeTorrents = Count<1, { MAX_SCRAPE_TORRENTS as u64 }>;
+/// Peers in a reply.
+pub type ResponsePeers = Number<PeersOfReply, 1, { MAX_RESPONSE_PEERS_IPV4 as u64 }>;
+/// Time that a connection id can be used: up to an hour.
+pub type ConnectionAge = Seconds<1, 3600>;
+
+/// What [`ResponsePeers`] counts. [`Settings`] has a lower maximum when an IPv6
+/// address is served, which those should learn at once who have exceeded both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeersOfReply;
+
+impl Unit for PeersOfReply {
+    const NAME: &'static str = "(79 when an IPv6 address is served)";
+}
 
 /// Configuration of aquatic-udp, a BitTorrent tracker over UDP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +57,7 @@ use crate::settings::Settings;
 pub struct Config {
     /// Number of workers: threads that read requests and answer them.
     /// 0: one for each processor core.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::WORKERS.end())))]
-    pub socket_workers: usize,
+    pub socket_workers: Workers,
     /// How much is logged: to the journal under systemd, otherwise to standard
     /// error.
     pub log_level: LogLevel,
@@ -67,15 +99,14 @@ pub struct NetworkConfig {
     /// Size of the kernel's receive buffer of each socket, in bytes. Room for
     /// the requests that arrive while a worker is busy; the system may allow
     /// less (sysctl net.core.rmem_max). 0: what the system gives by default.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::RECEIVE_BUFFER_BYTES.end())))]
-    pub socket_recv_buffer_size: usize,
+    pub socket_recv_buffer_size: ReceiveBuffer,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             address: Addresses::all(3000),
-            socket_recv_buffer_size: 8_000_000,
+            socket_recv_buffer_size: ZeroOr::of::<8_000_000>(),
         }
     }
 }
@@ -87,25 +118,22 @@ impl Default for NetworkConfig {
 pub struct ProtocolConfig {
     /// Maximum number of torrents in one scrape; the rest of a longer one is
     /// not answered.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
-    pub max_scrape_torrents: usize,
+    pub max_scrape_torrents: ScrapeTorrents,
     /// Maximum number of peers in a reply to an announce. A reply has to fit
     /// into one datagram, so the maximum is 79 when an IPv6 address is
     /// served.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::MOST_RESPONSE_PEERS_IPV4)))]
-    pub max_response_peers: usize,
+    pub max_response_peers: ResponsePeers,
     /// Seconds that clients are told to wait before they announce again. Public
     /// tracker lists want 300 to 10800.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
-    pub peer_announce_interval: u32,
+    pub peer_announce_interval: AnnounceInterval,
 }
 
 impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {
-            max_scrape_torrents: 70,
-            max_response_peers: 30,
-            peer_announce_interval: 900,
+            max_scrape_torrents: Count::of::<70>(),
+            max_response_peers: Number::of::<30>(),
+            peer_announce_interval: Seconds::of::<900>(),
         }
     }
 }
@@ -117,23 +145,20 @@ impl Default for ProtocolConfig {
 pub struct CleaningConfig {
     /// Seconds in which all torrents are looked through once, some at a time,
     /// and peers that are too old are removed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
-    pub torrent_cleaning_interval: u32,
+    pub torrent_cleaning_interval: CleaningInterval,
     /// Seconds after its last announce that a peer is forgotten. Should be
     /// longer than protocol.peer_announce_interval.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_PEER_AGE_SECONDS)))]
-    pub max_peer_age: u32,
+    pub max_peer_age: PeerAge,
     /// Seconds that a client can use a connection id.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTION_AGE_SECONDS.end())))]
-    pub max_connection_age: u32,
+    pub max_connection_age: ConnectionAge,
 }
 
 impl Default for CleaningConfig {
     fn default() -> Self {
         Self {
-            torrent_cleaning_interval: 120,
-            max_peer_age: 1200,
-            max_connection_age: 120,
+            torrent_cleaning_interval: Seconds::of::<120>(),
+            max_peer_age: Seconds::of::<1200>(),
+            max_connection_age: Seconds::of::<120>(),
         }
     }
 }
@@ -146,8 +171,7 @@ pub struct ScrapeExportsConfig {
     /// Whether to write the file.
     pub enable_scrape_exports: bool,
     /// Minutes between two writes.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::EXPORT_MINUTES.end())))]
-    pub frequency: u32,
+    pub frequency: Minutes<1, { 7 * 24 * 60 }>,
     /// The file. It is replaced as a whole, so readers never see half of it.
     pub path: PathBuf,
 }
@@ -156,7 +180,7 @@ impl Default for ScrapeExportsConfig {
     fn default() -> Self {
         Self {
             enable_scrape_exports: false,
-            frequency: 10,
+            frequency: Minutes::of::<10>(),
             path: "./udp-scrape-export.txt".into(),
         }
     }

@@ -98,9 +98,9 @@ impl Daemon for UdpDaemon {
     ) -> anyhow::Result<Arc<Self>> {
         let rules = rules(&settings);
         let limits = Limits::new(
-            settings.limits.max_torrents,
-            settings.limits.max_peers_per_torrent,
-            settings.limits.max_peers_per_ip,
+            settings.limits.max_torrents.non_zero(),
+            settings.limits.max_peers_per_torrent.non_zero(),
+            settings.limits.max_peers_per_ip.non_zero(),
         );
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
@@ -209,14 +209,12 @@ fn request(settings: &Settings) -> UdpRequest<'_> {
 }
 
 fn rules(settings: &Settings) -> Rules {
-    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     Rules {
         max_response_peers: settings.max_response_peers.get(),
         max_scrape_torrents: settings.max_scrape_torrents.get(),
-        announce_interval_seconds: seconds(settings.times.interval),
-        peer_lifetime_seconds: u16::try_from(settings.times.max_peer_age.as_secs())
-            .unwrap_or(u16::MAX),
-        connection_lifetime_seconds: seconds(settings.max_connection_age),
+        announce_interval_seconds: settings.times.interval.as_u32(),
+        peer_lifetime_seconds: settings.times.max_peer_age.as_u16(),
+        connection_lifetime_seconds: settings.max_connection_age.as_u32(),
     }
 }
 

@@ -3,8 +3,7 @@
 //! From the outside in:
 //!
 //! * [`UdpDaemon`]: what the process edge drives.
-//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
-//!   and what it means.
+//! * [`config`], [`settings`]: what the operator writes, and what it means.
 //! * `worker`: the event loop, on sockets of its own.
 //! * [`tracker`]: what is answered; no socket in sight.
 //! * `scrape_export`: beside the requests.
@@ -15,7 +14,6 @@
 pub mod config;
 mod counters;
 mod daemon;
-pub mod limits;
 mod scrape_export;
 pub mod settings;
 pub mod tracker;

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aquatic_service::config::{
-    AnnounceTimes, Checks, Diagnostic, LONGEST_CLEANING_INTERVAL_SECONDS, LimitsSettings,
-    ProcessSections, ProcessSettings,
+    AnnounceTimes, Checks, Diagnostic, LimitsConfig, ProcessSections, ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
 
-use crate::config::{Config, ScrapeExportsConfig};
-use crate::limits;
+use crate::config::{Config, ConnectionAge, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-udp";
@@ -36,11 +34,11 @@ pub struct Settings {
     /// How long clients wait, and peers are kept.
     pub times: AnnounceTimes,
     /// Bounds on memory.
-    pub limits: LimitsSettings,
+    pub limits: LimitsConfig,
     /// Time in which all torrents are gone through once.
     pub cleaning_interval: Duration,
     /// Time that a connection id can be used.
-    pub max_connection_age: Duration,
+    pub max_connection_age: ConnectionAge,
     /// Whether to count peers by the software they run.
     pub count_peer_clients: bool,
     /// Whether to count peers by the first bytes of their peer ids.
@@ -80,11 +78,7 @@ impl Settings {
             process,
             workers: listening.workers,
             receive_buffer_bytes: listening.transport.receive_buffer_bytes(),
-            max_scrape_torrents: checks.at_least_one(
-                "protocol.max_scrape_torrents",
-                config.protocol.max_scrape_torrents,
-                limits::SCRAPE_TORRENTS,
-            ),
+            max_scrape_torrents: config.protocol.max_scrape_torrents.non_zero(),
             max_response_peers: max_response_peers(config, &listening.addresses, &mut checks),
             addresses: listening.addresses,
             times: AnnounceTimes::check(
@@ -92,17 +86,9 @@ impl Settings {
                 config.cleaning.max_peer_age,
                 &mut checks,
             ),
-            limits: config.limits.settings(&mut checks),
-            cleaning_interval: checks.seconds(
-                "cleaning.torrent_cleaning_interval",
-                config.cleaning.torrent_cleaning_interval,
-                1..=LONGEST_CLEANING_INTERVAL_SECONDS,
-            ),
-            max_connection_age: checks.seconds(
-                "cleaning.max_connection_age",
-                config.cleaning.max_connection_age,
-                limits::CONNECTION_AGE_SECONDS,
-            ),
+            limits: config.limits,
+            cleaning_interval: config.cleaning.torrent_cleaning_interval.duration(),
+            max_connection_age: config.cleaning.max_connection_age,
             count_peer_clients: config.metrics.peer_clients,
             count_peer_id_prefixes: config.metrics.peer_id_prefixes,
             scrape_export: scrape_export(&config.scrape_exports, &mut checks),
@@ -114,18 +100,12 @@ impl Settings {
 
 /// What a configuration says about sockets.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
-    let workers = checks.optional("socket_workers", config.socket_workers, limits::WORKERS);
-    let receive_buffer_bytes = checks.optional(
-        "network.socket_recv_buffer_size",
-        config.network.socket_recv_buffer_size,
-        limits::RECEIVE_BUFFER_BYTES,
-    );
     let transport = Transport::Udp {
-        receive_buffer_bytes,
+        receive_buffer_bytes: config.network.socket_recv_buffer_size.non_zero(),
     };
     Listening::new(
         &config.network.address,
-        workers,
+        config.socket_workers.non_zero(),
         transport,
         &config.metrics,
         checks,
@@ -138,32 +118,25 @@ fn max_response_peers(
     addresses: &[SocketAddr],
     checks: &mut Checks,
 ) -> NonZeroUsize {
-    let key = "protocol.max_response_peers";
     let value = config.protocol.max_response_peers;
     let serves_ipv6 = addresses.iter().any(SocketAddr::is_ipv6);
-    let most = limits::MOST_RESPONSE_PEERS_IPV6;
-    if serves_ipv6 && value > most {
+    let most = MAX_RESPONSE_PEERS_IPV6;
+    if serves_ipv6 && value.as_usize() > most {
         checks.fail(
-            key,
+            "protocol.max_response_peers",
             format!(
                 "{value} is out of range: a reply to an IPv6 client has room for {most} peers, \
                  so it must be from 1 to {most} unless all of network.address is IPv4"
             ),
         );
-        return NonZeroUsize::MIN;
     }
-    checks.at_least_one(key, value, 1..=limits::MOST_RESPONSE_PEERS_IPV4)
+    value.non_zero()
 }
 
 fn scrape_export(
     config: &ScrapeExportsConfig,
     checks: &mut Checks,
 ) -> Option<ScrapeExportSettings> {
-    let minutes = checks.within(
-        "scrape_exports.frequency",
-        config.frequency,
-        limits::EXPORT_MINUTES,
-    );
     if !config.enable_scrape_exports {
         return None;
     }
@@ -175,6 +148,6 @@ fn scrape_export(
     }
     Some(ScrapeExportSettings {
         path: config.path.clone(),
-        interval: Duration::from_secs(60 * u64::from(minutes)),
+        interval: config.frequency.duration(),
     })
 }

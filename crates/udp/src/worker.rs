@@ -13,8 +13,8 @@ use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::config::MAX_SCRAPE_TORRENTS;
 use crate::counters::Counters;
-use crate::limits;
 use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, RejectReason, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
@@ -33,7 +33,7 @@ const LONGEST_DRAIN: Duration = Duration::from_millis(100);
 /// answered. What is cut off a longer scrape are whole info hashes, and what is
 /// cut off an announce are options, so both are still served.
 const MAX_REQUEST_LENGTH: usize =
-    SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * *limits::SCRAPE_TORRENTS.end();
+    SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * MAX_SCRAPE_TORRENTS;
 
 /// About a quarter of a mebibyte.
 type Io = SocketIo<MAX_REQUEST_LENGTH, MAX_REPLY_LENGTH>;

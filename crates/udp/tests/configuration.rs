@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use aquatic_service::config::{self, AccessListSettings, Config as _, Loaded, LogLevel};
+use aquatic_service::config::numbers::{Count, Number, Seconds, ZeroOr};
+use aquatic_service::config::{self, AccessListSettings, Config as _, Error, Loaded, LogLevel};
 use aquatic_test_harness::corpora::replay;
 use aquatic_udp::UdpDaemon;
 use aquatic_udp::config::Config;
@@ -28,14 +29,21 @@ fn settings(text: &str) -> Settings {
 
 /// What is wrong with the values of a file.
 fn refused(text: &str) -> Vec<String> {
-    let error = loaded(text).settings(Settings::new).unwrap_err();
-    error.to_string().lines().map(str::to_owned).collect()
+    let refused = config::parse::<Config>(text, Path::new("udp.toml"))
+        .map_err(Error::from)
+        .and_then(|loaded| loaded.settings(Settings::new));
+    refused
+        .unwrap_err()
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The configuration that an old sample stands for, where it is not the default.
 fn sample(address: &[&str]) -> Config {
     let mut config = Config {
-        socket_workers: 1,
+        socket_workers: ZeroOr::of::<1>(),
         log_level: LogLevel::Error,
         ..Config::default()
     };
@@ -77,8 +85,8 @@ fn default_settings() {
     let settings = settings("");
     assert_eq!(settings.workers, None);
     assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.times.interval, Duration::from_secs(900));
-    assert_eq!(settings.limits.max_peers_per_ip, None);
+    assert_eq!(settings.times.interval, Seconds::of::<900>());
+    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::ZERO);
     assert_eq!(settings.scrape_export, None);
     assert_eq!(settings.process.log_level, log::LevelFilter::Info);
     assert_eq!(settings.process.privileges, None);
@@ -91,9 +99,9 @@ fn default_settings() {
 fn release_0_2() {
     let file = loaded(include_str!("compat/0.2.toml"));
     let mut expected = sample(&["0.0.0.0:3000"]);
-    expected.socket_workers = 2;
-    expected.network.socket_recv_buffer_size = 524_288;
-    expected.protocol.max_response_peers = 50;
+    expected.socket_workers = ZeroOr::of::<2>();
+    expected.network.socket_recv_buffer_size = ZeroOr::of::<524_288>();
+    expected.protocol.max_response_peers = Number::of::<50>();
     expected.access_list.path = "".into();
     assert_eq!(file.config, expected);
 
@@ -253,13 +261,13 @@ path = 'export'
     assert_eq!(settings.receive_buffer_bytes, None);
     assert_eq!(settings.max_scrape_torrents.get(), 120);
     assert_eq!(settings.max_response_peers.get(), 242);
-    assert_eq!(settings.times.interval, seconds(600));
-    assert_eq!(settings.limits.max_torrents.get(), 1);
-    assert_eq!(settings.limits.max_peers_per_torrent.get(), 2);
-    assert_eq!(settings.limits.max_peers_per_ip, NonZeroUsize::new(3));
+    assert_eq!(settings.times.interval, Seconds::of::<600>());
+    assert_eq!(settings.limits.max_torrents, Count::of::<1>());
+    assert_eq!(settings.limits.max_peers_per_torrent, Count::of::<2>());
+    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::of::<3>());
     assert_eq!(settings.cleaning_interval, seconds(4));
-    assert_eq!(settings.times.max_peer_age, seconds(700));
-    assert_eq!(settings.max_connection_age, seconds(6));
+    assert_eq!(settings.times.max_peer_age, Seconds::of::<700>());
+    assert_eq!(settings.max_connection_age, Seconds::of::<6>());
     assert!(settings.count_peer_clients && settings.count_peer_id_prefixes);
     let export = ScrapeExportSettings {
         path: "export".into(),
@@ -297,7 +305,8 @@ fn replies_have_to_fit_into_a_datagram() {
     assert_eq!(
         refused(&format!("{ipv4}243")),
         [
-            "udp.toml:2:31: protocol.max_response_peers: 243 is out of range: it must be from 1 to 242"
+            "udp.toml:2:31: protocol.max_response_peers: 243 is out of range: it must be from \
+             1 to 242 (79 when an IPv6 address is served)"
         ]
     );
 

@@ -6,17 +6,30 @@
 
 use std::path::PathBuf;
 
+use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, Diagnostic, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, SnapshotConfig,
+    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic, LogLevel,
+    MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, OldKey, PeerAge,
+    PrivilegesConfig, SnapshotConfig, Workers,
 };
-use aquatic_stream::config::{AddressHeaderFormat, EventLoopConfig};
+use aquatic_stream::config::{
+    AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
+};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "schema")]
-use crate::limits;
 use crate::settings::Settings;
+
+/// Bytes of a message: from one offer to what nobody has to say.
+pub type MessageLength = Bytes<4_096, { 16 << 20 }>;
+/// Torrents of a connection. They stand in one list, in their order.
+pub type TorrentsPerConnection = Count<1, 100_000>;
+/// Time for an answer: up to an hour.
+pub type OfferAge = Seconds<1, 3_600>;
+/// Time without a sign of life: up to a day. A ping comes in the middle.
+pub type Idle = Seconds<2, 86_400>;
+/// Time for connections of an old certificate: up to a year.
+pub type CertificateGrace = Seconds<0, 31_536_000>;
 
 /// Configuration of aquatic-ws, a WebTorrent tracker over WebSocket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +38,7 @@ use crate::settings::Settings;
 pub struct Config {
     /// Number of workers: threads that serve connections.
     /// 0: one for each processor core.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::WORKERS.end())))]
-    pub socket_workers: usize,
+    pub socket_workers: Workers,
     /// How much is logged: to the journal under systemd, otherwise to standard
     /// error.
     pub log_level: LogLevel,
@@ -70,8 +82,7 @@ pub struct NetworkConfig {
     pub event_loop: EventLoopConfig,
     /// Maximum number of connections that wait to be accepted, on each
     /// socket. The system may allow fewer (sysctl net.core.somaxconn).
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::BACKLOG.end())))]
-    pub tcp_backlog: usize,
+    pub tcp_backlog: Backlog,
     /// Whether connections are encrypted, which makes this a tracker for wss://
     /// and not for ws://. Pages that were loaded over https:// can use no
     /// other.
@@ -88,38 +99,30 @@ pub struct NetworkConfig {
     pub allowed_origins: Vec<String>,
     /// Maximum length of a message, in bytes. An announce with ten offers has
     /// 10,000 to 50,000.
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::MESSAGE_BYTES.start(), max = *limits::MESSAGE_BYTES.end())))]
-    pub websocket_max_message_size: usize,
+    pub websocket_max_message_size: MessageLength,
     /// Maximum length of a frame, in bytes; a message may consist of several.
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::MESSAGE_BYTES.start(), max = *limits::MESSAGE_BYTES.end())))]
-    pub websocket_max_frame_size: usize,
+    pub websocket_max_frame_size: MessageLength,
     /// Maximum number of bytes that wait for a client to read them. The
     /// connection of a client that does not read what others send it is
     /// closed when more wait.
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::UNSENT_BYTES.start(), max = *limits::UNSENT_BYTES.end())))]
-    pub max_unsent_bytes: usize,
+    pub max_unsent_bytes: Bytes<16_384, { 256 << 20 }>,
     /// Maximum number of open connections.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::CONNECTIONS.end())))]
-    pub max_connections: usize,
+    pub max_connections: MaxConnections,
     /// Maximum number of open connections of one IPv4 address, or of one IPv6
     /// network of 64 bits. The default leaves room for the hundreds of
     /// households behind one address of a provider, and keeps a single source
     /// from using up max_connections. Trusted proxies have no limit; raise it
     /// for a proxy that does not name its clients, and for a load test. 0: no
     /// limit.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::CONNECTIONS.end())))]
-    pub max_connections_per_ip: usize,
+    pub max_connections_per_ip: MaxConnectionsPerIp,
     /// Seconds in which a connection has to complete its TLS handshake and its
     /// PROXY header, and to begin with the request that it is there for.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub handshake_timeout: u32,
+    pub handshake_timeout: Timeout,
     /// Seconds in which a message, or the request that begins a connection, has
     /// to arrive, from its first byte to its last.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub message_timeout: u32,
+    pub message_timeout: Timeout,
     /// Seconds in which a client has to take what is sent to it.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TIMEOUT_SECONDS.end())))]
-    pub write_timeout: u32,
+    pub write_timeout: Timeout,
     /// Whether the tracker is reached through a reverse proxy that names the
     /// client's address in a header of the request that begins a connection.
     /// Limits for each address then count the client, and not the proxy.
@@ -144,19 +147,19 @@ impl Default for NetworkConfig {
         Self {
             address: Addresses::all(3001),
             event_loop: EventLoopConfig::Auto,
-            tcp_backlog: 1024,
+            tcp_backlog: Count::of::<1024>(),
             enable_tls: false,
             tls_certificate_path: PathBuf::new(),
             tls_private_key_path: PathBuf::new(),
             allowed_origins: Vec::new(),
-            websocket_max_message_size: 64 << 10,
-            websocket_max_frame_size: 64 << 10,
-            max_unsent_bytes: 128 << 10,
-            max_connections: 50_000,
-            max_connections_per_ip: 1_000,
-            handshake_timeout: 10,
-            message_timeout: 10,
-            write_timeout: 10,
+            websocket_max_message_size: Bytes::of::<{ 64 << 10 }>(),
+            websocket_max_frame_size: Bytes::of::<{ 64 << 10 }>(),
+            max_unsent_bytes: Bytes::of::<{ 128 << 10 }>(),
+            max_connections: Count::of::<50_000>(),
+            max_connections_per_ip: ZeroOr::of::<1_000>(),
+            handshake_timeout: Seconds::of::<10>(),
+            message_timeout: Seconds::of::<10>(),
+            write_timeout: Seconds::of::<10>(),
             runs_behind_reverse_proxy: false,
             reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
@@ -173,15 +176,12 @@ impl Default for NetworkConfig {
 pub struct ProtocolConfig {
     /// Maximum number of torrents in one scrape; the rest of a longer one is
     /// not answered.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::SCRAPE_TORRENTS.end())))]
-    pub max_scrape_torrents: usize,
+    pub max_scrape_torrents: Count<1, 10_000>,
     /// Maximum number of offers of one announce that are relayed, each to
     /// another peer.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::OFFERS.end())))]
-    pub max_offers: usize,
+    pub max_offers: Count<1, 1_000>,
     /// Seconds that clients are told to wait before they announce again.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_ANNOUNCE_INTERVAL_SECONDS)))]
-    pub peer_announce_interval: u32,
+    pub peer_announce_interval: AnnounceInterval,
     /// Whether peers that came over IPv4 and over IPv6 are kept apart. It makes
     /// no difference to WebRTC how they came to the tracker.
     pub separate_families: bool,
@@ -190,9 +190,9 @@ pub struct ProtocolConfig {
 impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {
-            max_scrape_torrents: 255,
-            max_offers: 10,
-            peer_announce_interval: 120,
+            max_scrape_torrents: Count::of::<255>(),
+            max_offers: Count::of::<10>(),
+            peer_announce_interval: Seconds::of::<120>(),
             separate_families: false,
         }
     }
@@ -206,28 +206,24 @@ pub struct LimitsConfig {
     /// Maximum number of torrents with peers. With
     /// protocol.separate_families, one with peers of both counts twice.
     /// Download counts are kept of as many torrents without peers.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS.end())))]
-    pub max_torrents: usize,
+    pub max_torrents: MaxTorrents,
     /// Maximum number of peers of one torrent; with
     /// protocol.separate_families, of each family.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::PEERS_PER_TORRENT.end())))]
-    pub max_peers_per_torrent: usize,
+    pub max_peers_per_torrent: MaxPeersPerTorrent,
     /// Maximum number of peers of one IPv4 address, or of one IPv6 network of
     /// 64 bits, over all torrents. 0: no limit.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::PEERS_PER_IP.end())))]
-    pub max_peers_per_ip: usize,
+    pub max_peers_per_ip: MaxPeersPerIp,
     /// Maximum number of torrents that are announced over one connection.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::TORRENTS_PER_CONNECTION.end())))]
-    pub max_torrents_per_connection: usize,
+    pub max_torrents_per_connection: TorrentsPerConnection,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            max_torrents: 1_000_000,
-            max_peers_per_torrent: 1_000_000,
-            max_peers_per_ip: 0,
-            max_torrents_per_connection: 5_000,
+            max_torrents: Count::of::<1_000_000>(),
+            max_peers_per_torrent: Count::of::<1_000_000>(),
+            max_peers_per_ip: ZeroOr::ZERO,
+            max_torrents_per_connection: Count::of::<5_000>(),
         }
     }
 }
@@ -239,33 +235,28 @@ impl Default for LimitsConfig {
 pub struct CleaningConfig {
     /// Seconds in which all torrents are looked through once, some at a time,
     /// and peers that are too old are removed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_CLEANING_INTERVAL_SECONDS)))]
-    pub torrent_cleaning_interval: u32,
+    pub torrent_cleaning_interval: CleaningInterval,
     /// Seconds after its last announce that a peer is forgotten. Should be
     /// longer than protocol.peer_announce_interval.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = config::LONGEST_PEER_AGE_SECONDS)))]
-    pub max_peer_age: u32,
+    pub max_peer_age: PeerAge,
     /// Seconds after which an offer cannot be answered any more.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = *limits::OFFER_AGE_SECONDS.end())))]
-    pub max_offer_age: u32,
+    pub max_offer_age: OfferAge,
     /// A connection is closed when nothing has arrived over it for so many
     /// seconds. A ping is sent after half of them.
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::IDLE_SECONDS.start(), max = *limits::IDLE_SECONDS.end())))]
-    pub max_connection_idle: u32,
+    pub max_connection_idle: Idle,
     /// Seconds after a certificate was replaced by another until connections
     /// that still use the old one are closed.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = *limits::GRACE_SECONDS.end())))]
-    pub close_after_tls_update_grace_period: u32,
+    pub close_after_tls_update_grace_period: CertificateGrace,
 }
 
 impl Default for CleaningConfig {
     fn default() -> Self {
         Self {
-            torrent_cleaning_interval: 30,
-            max_peer_age: 180,
-            max_offer_age: 120,
-            max_connection_idle: 180,
-            close_after_tls_update_grace_period: 60 * 60 * 60,
+            torrent_cleaning_interval: Seconds::of::<30>(),
+            max_peer_age: Seconds::of::<180>(),
+            max_offer_age: Seconds::of::<120>(),
+            max_connection_idle: Seconds::of::<180>(),
+            close_after_tls_update_grace_period: Seconds::of::<{ 60 * 60 * 60 }>(),
         }
     }
 }

@@ -3,8 +3,7 @@
 //! From the outside in:
 //!
 //! * [`WsDaemon`]: what the process edge drives.
-//! * [`config`], [`limits`], [`settings`]: what the operator writes, in which ranges,
-//!   and what it means.
+//! * [`config`], [`settings`]: what the operator writes, and what it means.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
 //! * [`tracker`]: what is answered and relayed, without I/O.
@@ -17,7 +16,6 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
-pub mod limits;
 mod relay;
 pub mod settings;
 pub mod simulation;

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use aquatic_service::config::{
-    AnnounceTimes, Checks, Diagnostic, LONGEST_CLEANING_INTERVAL_SECONDS, ProcessSections,
-    ProcessSettings,
+    AnnounceTimes, Checks, Diagnostic, ProcessSections, ProcessSettings,
 };
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
@@ -15,7 +14,6 @@ use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 use aquatic_swarm::Limits;
 
 use crate::config::Config;
-use crate::limits;
 use crate::tracker::Rules;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
@@ -106,22 +104,17 @@ impl Settings {
                 &network.tls_private_key_path,
                 &mut checks,
             ),
-            certificate_grace: checks.seconds(
-                "cleaning.close_after_tls_update_grace_period",
-                config.cleaning.close_after_tls_update_grace_period,
-                limits::GRACE_SECONDS,
-            ),
-            connections: connections(config, &proxies, &mut checks),
+            certificate_grace: config
+                .cleaning
+                .close_after_tls_update_grace_period
+                .duration(),
+            connections: connections(config, &proxies),
             reverse_proxy: proxies.reverse,
             messages: messages(config, &mut checks),
             rules: rules(config, &mut checks),
             are_families_apart: config.protocol.separate_families,
-            limits: swarm_limits(config, &mut checks),
-            cleaning_interval: checks.seconds(
-                "cleaning.torrent_cleaning_interval",
-                config.cleaning.torrent_cleaning_interval,
-                1..=LONGEST_CLEANING_INTERVAL_SECONDS,
-            ),
+            limits: swarm_limits(config),
+            cleaning_interval: config.cleaning.torrent_cleaning_interval.duration(),
             count_peer_clients: config.metrics.peer_clients,
             count_peer_id_prefixes: config.metrics.peer_id_prefixes,
         };
@@ -132,59 +125,29 @@ impl Settings {
 
 /// What a configuration says about sockets.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
-    let workers = checks.optional("socket_workers", config.socket_workers, limits::WORKERS);
-    let backlog = checks.at_least_one(
-        "network.tcp_backlog",
-        config.network.tcp_backlog,
-        limits::BACKLOG,
-    );
+    let backlog = config.network.tcp_backlog.non_zero();
     Listening::new(
         &config.network.address,
-        workers,
+        config.socket_workers.non_zero(),
         Transport::Tcp { backlog },
         &config.metrics,
         checks,
     )
 }
 
-fn connections(
-    config: &Config,
-    proxies: &Proxies,
-    checks: &mut Checks,
-) -> aquatic_stream::Settings {
+fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
-    let mut timeout = |key, seconds| checks.seconds(key, seconds, limits::TIMEOUT_SECONDS);
-    let handshake_timeout = timeout("network.handshake_timeout", network.handshake_timeout);
-    let message_timeout = timeout("network.message_timeout", network.message_timeout);
-    let write_timeout = timeout("network.write_timeout", network.write_timeout);
-    let idle = checks.seconds(
-        "cleaning.max_connection_idle",
-        config.cleaning.max_connection_idle,
-        limits::IDLE_SECONDS,
-    );
     aquatic_stream::Settings {
         event_loop: network.event_loop.into(),
         limits: aquatic_stream::Limits {
-            max_connections: checks.at_least_one(
-                "network.max_connections",
-                network.max_connections,
-                limits::CONNECTIONS,
-            ),
-            max_connections_per_ip: checks.optional(
-                "network.max_connections_per_ip",
-                network.max_connections_per_ip,
-                limits::CONNECTIONS,
-            ),
-            handshake_timeout,
-            message_timeout,
+            max_connections: network.max_connections.non_zero(),
+            max_connections_per_ip: network.max_connections_per_ip.non_zero(),
+            handshake_timeout: network.handshake_timeout.duration(),
+            message_timeout: network.message_timeout.duration(),
             // The first half ends with a ping.
-            idle_timeout: idle / 2,
-            write_timeout,
-            max_unsent_bytes: Some(checks.at_least_one(
-                "network.max_unsent_bytes",
-                network.max_unsent_bytes,
-                limits::UNSENT_BYTES,
-            )),
+            idle_timeout: config.cleaning.max_connection_idle.duration() / 2,
+            write_timeout: network.write_timeout.duration(),
+            max_unsent_bytes: Some(network.max_unsent_bytes.non_zero()),
         },
         proxy_protocol: proxies.proxy_protocol.clone(),
         reverse_proxies: proxies.reverse_addresses(),
@@ -193,16 +156,8 @@ fn connections(
 
 fn messages(config: &Config, checks: &mut Checks) -> Messages {
     let network = &config.network;
-    let longest_message = checks.within(
-        "network.websocket_max_message_size",
-        network.websocket_max_message_size,
-        limits::MESSAGE_BYTES,
-    );
-    let longest_frame = checks.within(
-        "network.websocket_max_frame_size",
-        network.websocket_max_frame_size,
-        limits::MESSAGE_BYTES,
-    );
+    let longest_message = network.websocket_max_message_size;
+    let longest_frame = network.websocket_max_frame_size;
     if longest_frame < longest_message {
         checks.advise(
             "network.websocket_max_frame_size",
@@ -223,8 +178,8 @@ fn messages(config: &Config, checks: &mut Checks) -> Messages {
         .map(|origin| origin.to_ascii_lowercase())
         .collect();
     Messages {
-        longest_message,
-        longest_frame: longest_frame.min(longest_message),
+        longest_message: longest_message.as_usize(),
+        longest_frame: longest_frame.min(longest_message).as_usize(),
         origins: (!origins.is_empty()).then_some(origins),
     }
 }
@@ -248,47 +203,19 @@ fn rules(config: &Config, checks: &mut Checks) -> Rules {
         checks,
     );
     Rules {
-        max_offers: checks.within(
-            "protocol.max_offers",
-            config.protocol.max_offers,
-            limits::OFFERS,
-        ),
-        max_scrape_torrents: checks.within(
-            "protocol.max_scrape_torrents",
-            config.protocol.max_scrape_torrents,
-            limits::SCRAPE_TORRENTS,
-        ),
-        max_torrents_per_connection: checks.within(
-            "limits.max_torrents_per_connection",
-            config.limits.max_torrents_per_connection,
-            limits::TORRENTS_PER_CONNECTION,
-        ),
-        announce_interval_seconds: u32::try_from(times.interval.as_secs()).unwrap_or(u32::MAX),
-        peer_lifetime_seconds: u16::try_from(times.max_peer_age.as_secs()).unwrap_or(u16::MAX),
-        offer_lifetime_seconds: checks.within(
-            "cleaning.max_offer_age",
-            config.cleaning.max_offer_age,
-            limits::OFFER_AGE_SECONDS,
-        ),
+        max_offers: config.protocol.max_offers.as_usize(),
+        max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
+        max_torrents_per_connection: config.limits.max_torrents_per_connection.as_usize(),
+        announce_interval_seconds: times.interval.as_u32(),
+        peer_lifetime_seconds: times.max_peer_age.as_u16(),
+        offer_lifetime_seconds: config.cleaning.max_offer_age.as_u32(),
     }
 }
 
-fn swarm_limits(config: &Config, checks: &mut Checks) -> Limits {
+fn swarm_limits(config: &Config) -> Limits {
     Limits::new(
-        checks.at_least_one(
-            "limits.max_torrents",
-            config.limits.max_torrents,
-            limits::TORRENTS,
-        ),
-        checks.at_least_one(
-            "limits.max_peers_per_torrent",
-            config.limits.max_peers_per_torrent,
-            limits::PEERS_PER_TORRENT,
-        ),
-        checks.optional(
-            "limits.max_peers_per_ip",
-            config.limits.max_peers_per_ip,
-            limits::PEERS_PER_IP,
-        ),
+        config.limits.max_torrents.non_zero(),
+        config.limits.max_peers_per_torrent.non_zero(),
+        config.limits.max_peers_per_ip.non_zero(),
     )
 }

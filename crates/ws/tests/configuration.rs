@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use aquatic_service::config::{self, Config as _, Loaded, LogLevel};
+use aquatic_service::config::numbers::{Bytes, Seconds, ZeroOr};
+use aquatic_service::config::{self, Config as _, Error, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
 use aquatic_ws::WsDaemon;
@@ -29,8 +30,15 @@ fn settings(text: &str) -> Settings {
 
 /// What is wrong with the values of a file.
 fn refused(text: &str) -> Vec<String> {
-    let error = loaded(text).settings(Settings::new).unwrap_err();
-    error.to_string().lines().map(str::to_owned).collect()
+    let refused = config::parse::<Config>(text, Path::new("ws.toml"))
+        .map_err(Error::from)
+        .and_then(|loaded| loaded.settings(Settings::new));
+    refused
+        .unwrap_err()
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `--migrate-config` of an old file gives a file of today.
@@ -82,7 +90,7 @@ fn default_settings() {
 fn release_0_2() {
     let file = loaded(include_str!("compat/0.2.toml"));
     let mut expected = Config {
-        socket_workers: 2,
+        socket_workers: ZeroOr::of::<2>(),
         log_level: LogLevel::Warn,
         ..Config::default()
     };
@@ -90,9 +98,9 @@ fn release_0_2() {
     expected.network.enable_tls = true;
     expected.network.tls_certificate_path = "./cert.pem".into();
     expected.network.tls_private_key_path = "./key.pem".into();
-    expected.network.websocket_max_frame_size = 16_384;
-    expected.cleaning.max_peer_age = 1_800;
-    expected.cleaning.max_connection_idle = 300;
+    expected.network.websocket_max_frame_size = Bytes::of::<16_384>();
+    expected.cleaning.max_peer_age = Seconds::of::<1_800>();
+    expected.cleaning.max_connection_idle = Seconds::of::<300>();
     expected.privileges.chroot_path = ".".into();
     assert_eq!(file.config, expected);
     assert_eq!(
@@ -123,12 +131,12 @@ fn releases_0_9_and_2026() {
     ] {
         let file = loaded(text);
         let mut expected = Config {
-            socket_workers: 1,
+            socket_workers: ZeroOr::of::<1>(),
             log_level: LogLevel::Warn,
             ..Config::default()
         };
         expected.network.address.0 = vec!["0.0.0.0:3000".to_owned()];
-        expected.network.websocket_max_frame_size = 16_384;
+        expected.network.websocket_max_frame_size = Bytes::of::<16_384>();
         expected.privileges.chroot_path = ".".into();
         expected.access_list.path = "./access-list.txt".into();
         assert_eq!(file.config, expected);

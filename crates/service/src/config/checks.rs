@@ -1,7 +1,6 @@
 //! Collects everything that is wrong with the values of a configuration.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -58,35 +57,6 @@ impl Checks {
         Duration::from_secs(self.within(key, value, range).into())
     }
 
-    /// Like [`Checks::within`], for a number that is never 0.
-    pub fn at_least_one(
-        &mut self,
-        key: &str,
-        value: usize,
-        range: RangeInclusive<usize>,
-    ) -> NonZeroUsize {
-        let value = self.within(key, value, range);
-        NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN)
-    }
-
-    /// Returns the value of a number that may be 0 for "off" or "automatic".
-    pub fn optional(
-        &mut self,
-        key: &str,
-        value: usize,
-        range: RangeInclusive<usize>,
-    ) -> Option<NonZeroUsize> {
-        let value = NonZeroUsize::new(value)?;
-        let (least, most) = (*range.start(), *range.end());
-        if !range.contains(&value.get()) {
-            self.fail(
-                key,
-                format!("{value} is out of range: it must be 0, or from {least} to {most}"),
-            );
-        }
-        Some(value)
-    }
-
     /// Returns `settings` when nothing was wrong.
     ///
     /// # Errors
@@ -121,21 +91,6 @@ mod tests {
         assert_eq!(
             invalid[0].message,
             "0 is out of range: it must be from 1 to 5"
-        );
-    }
-
-    #[test]
-    fn zero_is_off_where_it_may_be() {
-        let mut checks = Checks::new();
-        assert_eq!(checks.optional("a", 0, 1..=5), None);
-        assert_eq!(checks.optional("a", 5, 1..=5), NonZeroUsize::new(5));
-        assert!(checks.finish(()).is_ok());
-
-        let mut checks = Checks::new();
-        checks.optional("a", 6, 1..=5);
-        assert_eq!(
-            checks.finish(()).unwrap_err()[0].message,
-            "6 is out of range: it must be 0, or from 1 to 5"
         );
     }
 }

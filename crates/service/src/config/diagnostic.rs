@@ -108,6 +108,12 @@ impl Diagnostic {
         }
     }
 
+    /// Whether this is about the key of another one, or names it.
+    pub(super) fn speaks_of(&self, other: &Self) -> bool {
+        let Some(key) = &other.key else { return false };
+        self.key.as_ref() == Some(key) || self.message.contains(key.as_str())
+    }
+
     /// The same, with the place of a byte in the file's text.
     pub(super) fn at(mut self, text: &str, offset: usize) -> Self {
         self.position = Some(Position::of(text, offset));

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Position;
-use super::document::Table;
+use super::document::{self, Table};
 use super::old_keys::{self, Change};
 use super::{Config, Diagnostic, Diagnostics, render, schema_check, syntax};
 
@@ -108,20 +108,62 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Diagnostic
         &known,
         &translation.renamed,
     ));
-    if !faults.is_empty() {
-        faults.sort_by_key(|fault| fault.position);
-        return Err(faulty(faults));
+    let rest = without_faults::<C>(text, path, table, &translation.renamed, &faults);
+    if faults.is_empty() {
+        let loaded = rest.map_err(|error| faulty(vec![error]))?;
+        return Ok(Loaded {
+            changes: translation.changes,
+            ..loaded
+        });
     }
+    // What is wrong with the others together is told at once, unless it has to do
+    // with one that is at fault, or with one that may be there under a wrong name.
+    let keys = || faults.iter().filter_map(|fault| fault.key.as_deref());
+    let is_misspelled = keys().any(|key| !is_known(&known, key));
+    let others = rest.map(|rest| rest.located(rest.config.invalid()).list);
+    let mut others = others.unwrap_or_default();
+    others.retain(|other| {
+        let is_certain = other.position.is_some() || !is_misspelled;
+        is_certain && !faults.iter().any(|fault| other.speaks_of(fault))
+    });
+    faults.extend(others);
+    faults.sort_by_key(|fault| fault.position);
+    Err(faulty(faults))
+}
 
-    let origins = origins(text, &table, &translation.renamed);
-    // Each value was accepted alone, so this fails only for rules that span
-    // several keys, which serde structs of plain values do not have.
+/// Whether there is a key or section of this name.
+fn is_known(known: &toml::Table, path: &str) -> bool {
+    match path.split_once('.') {
+        None => known.contains_key(path),
+        Some((section, rest)) => {
+            let section = known.get(section).and_then(toml::Value::as_table);
+            section.is_some_and(|section| is_known(section, rest))
+        }
+    }
+}
+
+/// What a parsed file says, with defaults for what is at fault.
+///
+/// # Errors
+///
+/// What is wrong besides, which can only be in the names of keys.
+pub(super) fn without_faults<C: Config>(
+    text: &str,
+    path: &Path,
+    mut table: Table<'_>,
+    renamed: &BTreeMap<String, String>,
+    faults: &[Diagnostic],
+) -> Result<Loaded<C>, Diagnostic> {
+    for key in faults.iter().filter_map(|fault| fault.key.as_deref()) {
+        document::remove(&mut table, key);
+    }
+    let origins = origins(text, &table, renamed);
     let config = C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)))
-        .map_err(|error| faulty(vec![syntax::fault(text, &error)]))?;
+        .map_err(|error| syntax::fault(text, &error))?;
     Ok(Loaded {
         config,
         path: Some(path.to_path_buf()),
-        changes: translation.changes,
+        changes: Vec::new(),
         text: text.to_owned(),
         origins,
     })
@@ -235,11 +277,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Where each value and section stands.
-pub(super) fn origins(
-    text: &str,
-    table: &Table<'_>,
-    renamed: &BTreeMap<String, String>,
-) -> Origins {
+fn origins(text: &str, table: &Table<'_>, renamed: &BTreeMap<String, String>) -> Origins {
     let mut origins = Origins::new();
     note_origins(text, "", table, renamed, &mut origins);
     origins

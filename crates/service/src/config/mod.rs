@@ -10,12 +10,14 @@
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`addresses`]: what all programs spell the same way.
 //! * [`process_settings`]: the settings that this crate itself acts on.
+//! * [`numbers`]: numbers with their range and unit in their type.
 //! * [`checks`]: collects what is wrong with values together.
 //! * [`Diagnostic`]: what there is to say, with its place.
 
 pub mod addresses;
 pub mod checks;
 pub mod load;
+pub mod numbers;
 pub mod old_keys;
 pub mod process_settings;
 pub mod sections;
@@ -47,10 +49,11 @@ pub use process_settings::{
 pub(crate) use recover::{Recovered, recover};
 pub use sections::{
     AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
+    SnapshotInterval, Workers,
 };
 pub use swarm_sections::{
-    AnnounceTimes, LONGEST_ANNOUNCE_INTERVAL_SECONDS, LONGEST_CLEANING_INTERVAL_SECONDS,
-    LONGEST_PEER_AGE_SECONDS, LimitsConfig, LimitsSettings,
+    AnnounceInterval, AnnounceTimes, CleaningInterval, LimitsConfig, MaxPeersPerIp,
+    MaxPeersPerTorrent, MaxTorrents, PeerAge,
 };
 
 /// The configuration of a program, as its user writes it.

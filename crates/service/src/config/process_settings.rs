@@ -84,11 +84,9 @@ impl ProcessSections<'_> {
             privileges: self.privileges.settings(checks),
             access_list: self.access_list.settings(checks),
             metrics_address: self.listening.metrics,
-            snapshot: self.snapshot.settings(
-                self.name,
-                std::env::var_os("STATE_DIRECTORY").as_deref(),
-                checks,
-            ),
+            snapshot: self
+                .snapshot
+                .settings(self.name, std::env::var_os("STATE_DIRECTORY").as_deref()),
             advice: Vec::new(),
         }
     }

@@ -6,11 +6,10 @@
 
 use std::path::Path;
 
-use toml::Spanned;
 use toml::de::DeTable;
 
-use super::document::{self, Table};
-use super::load::{Loaded, origins};
+use super::document;
+use super::load::{Loaded, without_faults};
 use super::old_keys::{self, OldKey};
 use super::{Config, Diagnostic, Diagnostics, schema_check, syntax};
 
@@ -41,7 +40,6 @@ pub(crate) fn recover<C: Config>(
         path: Some(path.to_path_buf()),
         list,
     };
-    let unplaced = |error: toml::de::Error| faulty(vec![syntax::fault(text, &error)]);
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
 
@@ -70,38 +68,23 @@ pub(crate) fn recover<C: Config>(
         faults.sort_by_key(|fault| fault.position);
         return Err(faulty(faults));
     }
-    for key in faults.iter().filter_map(|fault| fault.key.as_deref()) {
-        document::remove(&mut table, key);
-    }
-
-    let origins = origins(text, &table, &translation.renamed);
-    let mut loaded = Loaded {
-        config: deserialize::<C>(&table).map_err(unplaced)?,
-        path: Some(path.to_path_buf()),
-        changes: Vec::new(),
-        text: String::new(),
-        origins,
+    let rest = |faults: &[Diagnostic]| {
+        without_faults::<C>(text, path, table.clone(), &translation.renamed, faults)
+            .map_err(|error| faulty(vec![error]))
     };
-    let invalid = check(&loaded.config);
-    if !invalid.is_empty() {
-        let invalid = loaded.located(invalid).list;
-        let is_fatal = invalid.iter().any(fatal);
-        for key in invalid.iter().filter_map(|fault| fault.key.as_deref()) {
-            document::remove(&mut table, key);
-        }
-        faults.extend(invalid);
+    let mut loaded = rest(&faults)?;
+    let together = loaded.located(check(&loaded.config)).list;
+    if !together.is_empty() {
+        let is_fatal = together.iter().any(fatal);
+        faults.extend(together);
         if is_fatal {
             faults.sort_by_key(|fault| fault.position);
             return Err(faulty(faults));
         }
-        loaded.config = deserialize::<C>(&table).map_err(unplaced)?;
+        loaded = rest(&faults)?;
     }
     faults.sort_by_key(|fault| fault.position);
     Ok(Recovered { loaded, faults })
-}
-
-fn deserialize<C: Config>(table: &Table<'_>) -> Result<C, toml::de::Error> {
-    C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table.clone())))
 }
 
 /// Whether this is a key that there is not, and might be another one that was

@@ -10,7 +10,11 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::document::{self, Table, Value};
+use super::numbers::WHOLE_NUMBER;
 use super::{Config, Diagnostic};
+
+/// A number that no key can have.
+const LEAST_NUMBER: &str = "-9223372036854775808";
 
 /// The longest name that is compared with those that there are, which are shorter.
 const LONGEST_NAME: usize = 100;
@@ -35,13 +39,9 @@ pub(super) fn check<C: Config>(
         mut faults, values, ..
     } = checker;
     for (path, value, default) in values {
-        let mut alone = Table::new();
-        document::insert(&mut alone, &path, value.span(), value.clone());
-        let deserializer = toml::Deserializer::from(Spanned::new(0..0, alone));
-        if let Err(error) = C::deserialize(deserializer) {
+        if let Err(error) = alone::<C>(&path, value) {
             let offset = error.span().unwrap_or(value.span()).start;
-            let mut message = out_of_range::<C>(&path, value.get_ref())
-                .unwrap_or_else(|| describe(&error, value.get_ref(), default));
+            let mut message = describe(&error, value.get_ref(), default);
             if let Some(old) = renamed.get(&path) {
                 message.push_str(&format!(" (made from {old})"));
             }
@@ -50,6 +50,25 @@ pub(super) fn check<C: Config>(
     }
     faults.sort_by_key(|fault| fault.position);
     faults
+}
+
+/// Reads a single value as that of its key.
+fn alone<C: Config>(path: &str, value: &Value<'_>) -> Result<C, toml::de::Error> {
+    let read = |value: Value<'_>| {
+        let mut table = Table::new();
+        document::insert(&mut table, path, value.span(), value);
+        C::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)))
+    };
+    let is_number = value.get_ref().is_integer();
+    read(value.clone()).map_err(|error| match DeValue::parse(LEAST_NUMBER) {
+        // One beyond every type is refused before that of the key can say what would
+        // be right.
+        Ok(least) if is_number && !error.message().contains("expected") => {
+            let least = Spanned::new(value.span(), least.into_inner());
+            read(least).err().unwrap_or(error)
+        }
+        _ => error,
+    })
 }
 
 struct Checker<'t, 'i> {
@@ -139,24 +158,6 @@ impl<'t, 'i> Checker<'t, 'i> {
     }
 }
 
-/// What to say about a number that is beyond its type: the same as about one that
-/// only is beyond the range of the key.
-fn out_of_range<C: Config>(path: &str, value: &DeValue<'_>) -> Option<String> {
-    let number = value.as_integer()?;
-    // The largest number that its type can have is beyond its range, too.
-    let largest = [i64::MAX, u32::MAX.into(), u16::MAX.into(), u8::MAX.into()];
-    let (most, config) = largest.into_iter().find_map(|most| {
-        let config = toml::from_str::<C>(&format!("{path} = {most}")).ok()?;
-        Some((most.to_string(), config))
-    })?;
-    let invalid = config
-        .invalid()
-        .into_iter()
-        .find(|one| one.key.as_deref() == Some(path))?;
-    let rest = invalid.message.strip_prefix(&most)?;
-    Some(format!("{}{rest}", number_text(number)))
-}
-
 /// What to say about a value that does not fit.
 fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value) -> String {
     let message = error.message().trim();
@@ -166,13 +167,8 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
     match (value, default) {
         (DeValue::Integer(number), toml::Value::Integer(_)) => {
             let number = number_text(number);
-            match expected.and_then(integer_range) {
-                Some((least, i64::MAX)) => {
-                    format!("{number} is out of range: it must be {least} or more")
-                }
-                Some((least, most)) => {
-                    format!("{number} is out of range: it must be from {least} to {most}")
-                }
+            match expected.and_then(allowed) {
+                Some(range) => format!("{number} is out of range: it must be {range}"),
                 None => format!("{number} is out of range"),
             }
         }
@@ -226,17 +222,17 @@ fn number_text(number: &toml::de::DeInteger<'_>) -> String {
     format!("{prefix}{}", number.as_str())
 }
 
-/// The range of a Rust integer type, which is what serde calls it by.
-fn integer_range(name: &str) -> Option<(i64, i64)> {
-    Some(match name.split_whitespace().next()? {
-        "u8" => (0, u8::MAX.into()),
-        "u16" => (0, u16::MAX.into()),
-        "u32" => (0, u32::MAX.into()),
-        // TOML integers are signed.
-        "u64" | "usize" => (0, i64::MAX),
-        "i32" => (i32::MIN.into(), i32::MAX.into()),
-        _ => return None,
-    })
+/// The numbers that a type allows, from what serde calls it by.
+fn allowed(name: &str) -> Option<String> {
+    // TOML integers are signed.
+    let max: u32 = match name {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX,
+        "u64" | "usize" => return Some("0 or more".to_owned()),
+        name => return name.strip_prefix(WHOLE_NUMBER).map(str::to_owned),
+    };
+    Some(format!("from 0 to {max}"))
 }
 
 /// A TOML type with its article.

@@ -11,10 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::addresses::parse_address;
 use super::checks::Checks;
+use super::numbers::{Count, Seconds, ZeroOr};
 use super::process_settings::{AccessListSettings, PrivilegesSettings, SnapshotSettings};
 
-/// The longest time between snapshots, in seconds: a day.
-const LONGEST_SNAPSHOT_INTERVAL_SECONDS: u32 = 86_400;
+/// Number of workers; 0 for one for each processor core.
+pub type Workers = ZeroOr<Count<1, 1024>>;
+
+/// Time between snapshots: up to a day.
+pub type SnapshotInterval = Seconds<1, 86_400>;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,15 +200,14 @@ pub struct SnapshotConfig {
     /// state directory; otherwise none, and every start is without torrents.
     pub path: PathBuf,
     /// Seconds between two snapshots. One more is written when the service stops.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = LONGEST_SNAPSHOT_INTERVAL_SECONDS)))]
-    pub interval_seconds: u32,
+    pub interval_seconds: SnapshotInterval,
 }
 
 impl Default for SnapshotConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
-            interval_seconds: 300,
+            interval_seconds: Seconds::of::<300>(),
         }
     }
 }
@@ -219,18 +222,15 @@ impl SnapshotConfig {
         &self,
         name: &str,
         state_directory: Option<&OsStr>,
-        checks: &mut Checks,
     ) -> Option<SnapshotSettings> {
-        let interval = checks.seconds(
-            "snapshot.interval_seconds",
-            self.interval_seconds,
-            1..=LONGEST_SNAPSHOT_INTERVAL_SECONDS,
-        );
         let path = non_empty(&self.path).or_else(|| {
             let first = std::env::split_paths(state_directory?).next()?;
             non_empty(&first).map(|directory| directory.join(format!("{name}.snapshot")))
         })?;
-        Some(SnapshotSettings { path, interval })
+        Some(SnapshotSettings {
+            path,
+            interval: self.interval_seconds.duration(),
+        })
     }
 }
 
@@ -306,36 +306,24 @@ mod tests {
     #[test]
     fn snapshot_goes_to_the_state_directory_of_systemd() {
         let mut config = SnapshotConfig::default();
-        assert_eq!(
-            checked(|checks| config.settings("aquatic-udp", None, checks)),
-            Ok(None)
-        );
-        let state = OsStr::new("/var/lib/aquatic-udp:/var/lib/other");
+        let settings = |config: &SnapshotConfig, directory: Option<&str>| {
+            config.settings("aquatic-udp", directory.map(OsStr::new))
+        };
         let expected = |path: &str| {
-            Ok(Some(SnapshotSettings {
+            Some(SnapshotSettings {
                 path: path.into(),
                 interval: Duration::from_secs(300),
-            }))
+            })
         };
+        let state = Some("/var/lib/aquatic-udp:/var/lib/other");
+        assert_eq!(settings(&config, None), None);
         assert_eq!(
-            checked(|checks| config.settings("aquatic-udp", Some(state), checks)),
+            settings(&config, state),
             expected("/var/lib/aquatic-udp/aquatic-udp.snapshot")
         );
-        assert_eq!(
-            checked(|checks| config.settings("aquatic-udp", Some(OsStr::new("")), checks)),
-            Ok(None)
-        );
+        assert_eq!(settings(&config, Some("")), None);
 
         config.path = "here".into();
-        assert_eq!(
-            checked(|checks| config.settings("aquatic-udp", Some(state), checks)),
-            expected("here")
-        );
-
-        config.interval_seconds = 0;
-        assert_eq!(
-            checked(|checks| config.settings("aquatic-udp", None, checks)).unwrap_err(),
-            ["snapshot.interval_seconds: 0 is out of range: it must be from 1 to 86400"]
-        );
+        assert_eq!(settings(&config, state), expected("here"));
     }
 }

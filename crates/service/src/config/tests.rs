@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::numbers::{Bytes, Count};
 use super::old_keys::{self, OldKey};
 use super::{
     AccessListConfig, Addresses, Checks, Config, Error, Loaded, LogLevel, MetricsConfig, load,
@@ -13,21 +14,33 @@ use super::{
 mod form;
 mod recovery;
 
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Sample {
-    workers: u16,
+    workers: Count<0, 65_535>,
     log_level: LogLevel,
     network: Network,
     access_list: AccessListConfig,
     metrics: MetricsConfig,
 }
 
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            workers: Count::of::<0>(),
+            log_level: LogLevel::default(),
+            network: Network::default(),
+            access_list: AccessListConfig::default(),
+            metrics: MetricsConfig::default(),
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Network {
     address: Addresses,
-    buffer: u32,
+    buffer: Bytes<0, 4_294_967_295>,
     ratio: f64,
 }
 
@@ -35,7 +48,7 @@ impl Default for Network {
     fn default() -> Self {
         Self {
             address: Addresses::all(3000),
-            buffer: 5,
+            buffer: Bytes::of::<5>(),
             ratio: 1.5,
         }
     }
@@ -200,7 +213,7 @@ fn numbers_out_of_range_are_shown_as_written() {
         [
             "f:1:11: workers: -1 is out of range: it must be from 0 to 65535",
             "f:2:18: network.buffer: 0xffffffffffffffffffff is out of range: it must be \
-             from 0 to 4294967295",
+             from 0 to 4294967295 bytes",
         ]
     );
 }
@@ -300,14 +313,14 @@ mode = 'ascending'
              systemd unit",
         ]
     );
-    assert_eq!(file.config.network.buffer, 7);
+    assert_eq!(file.config.network.buffer, Bytes::of::<7>());
     assert!(file.config.metrics.peer_clients);
 }
 
 #[test]
 fn todays_key_wins_over_the_old_one() {
     let file = loaded("[network]\nold_buffer = 7\nbuffer = 8\n");
-    assert_eq!(file.config.network.buffer, 8);
+    assert_eq!(file.config.network.buffer, Bytes::of::<8>());
     assert_eq!(
         file.warnings().lines(),
         ["f:2:1: network.old_buffer: ignored: network.buffer is set too"]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use aquatic_service::clock::Clock;
+use aquatic_service::config::numbers::Count;
 use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
@@ -41,7 +42,7 @@ pub(crate) struct TestConfig {
 #[serde(default, deny_unknown_fields)]
 struct NetworkConfig {
     address: Addresses,
-    workers: usize,
+    workers: Count<1, 8>,
     /// A file that must say `good`.
     badge_path: PathBuf,
     /// A file that it would write.
@@ -52,7 +53,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             address: Addresses::all(3000),
-            workers: 2,
+            workers: Count::of::<2>(),
             badge_path: PathBuf::new(),
             log_path: PathBuf::new(),
         }
@@ -138,13 +139,12 @@ impl Daemon for TestDaemon {
     const SOCKET_KEYS: &'static [&'static str] = &["network.address", "network.workers"];
 
     fn listening(config: &TestConfig, checks: &mut Checks) -> Listening {
-        let workers = checks.at_least_one("network.workers", config.network.workers, 1..=8);
         let transport = Transport::Udp {
             receive_buffer_bytes: None,
         };
         Listening::new(
             &config.network.address,
-            Some(workers),
+            Some(config.network.workers.non_zero()),
             transport,
             &config.metrics,
             checks,

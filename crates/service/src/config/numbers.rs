@@ -1,0 +1,387 @@
+//! Numbers of a configuration, each with its range and its unit in its type.
+//!
+//! The type of a field is the one definition of what its key can be: reading
+//! refuses what is out of range, and the schema, from which the default file,
+//! the manual page and the NixOS options are made, has the same range.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::{Serialize, Serializer};
+
+/// What the message about a number that serde does not take begins with, before
+/// what would be right.
+pub(super) const WHOLE_NUMBER: &str = "a whole number ";
+
+/// What numbers count.
+pub mod unit {
+    /// What a number counts.
+    pub trait Unit {
+        /// As messages and documentation have it; empty when the name of the key says it.
+        const NAME: &'static str;
+    }
+
+    /// Things that the key names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Things;
+
+    /// Bytes.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Bytes;
+
+    /// Microseconds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Microseconds;
+
+    /// Milliseconds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Milliseconds;
+
+    /// Seconds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Seconds;
+
+    /// Minutes.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Minutes;
+
+    impl Unit for Things {
+        const NAME: &'static str = "";
+    }
+
+    impl Unit for Bytes {
+        const NAME: &'static str = "bytes";
+    }
+
+    impl Unit for Microseconds {
+        const NAME: &'static str = "microseconds";
+    }
+
+    impl Unit for Milliseconds {
+        const NAME: &'static str = "milliseconds";
+    }
+
+    impl Unit for Seconds {
+        const NAME: &'static str = "seconds";
+    }
+
+    impl Unit for Minutes {
+        const NAME: &'static str = "minutes";
+    }
+}
+
+use unit::Unit;
+
+/// A whole number of a unit, from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number<U, const MIN: u64, const MAX: u64>(u64, PhantomData<U>);
+
+/// A number of things that the key names.
+pub type Count<const MIN: u64, const MAX: u64> = Number<unit::Things, MIN, MAX>;
+/// A number of bytes.
+pub type Bytes<const MIN: u64, const MAX: u64> = Number<unit::Bytes, MIN, MAX>;
+/// A number of microseconds.
+pub type Microseconds<const MIN: u64, const MAX: u64> = Number<unit::Microseconds, MIN, MAX>;
+/// A number of milliseconds.
+pub type Milliseconds<const MIN: u64, const MAX: u64> = Number<unit::Milliseconds, MIN, MAX>;
+/// A number of seconds.
+pub type Seconds<const MIN: u64, const MAX: u64> = Number<unit::Seconds, MIN, MAX>;
+/// A number of minutes.
+pub type Minutes<const MIN: u64, const MAX: u64> = Number<unit::Minutes, MIN, MAX>;
+
+/// A number that is never 0, or 0 for none: no limit, or one chosen
+/// automatically.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ZeroOr<N>(Option<N>);
+
+impl<U, const MIN: u64, const MAX: u64> Number<U, MIN, MAX> {
+    /// A number that is known when this is compiled, and in range.
+    pub const fn of<const VALUE: u64>() -> Self {
+        const { assert!(MIN <= VALUE && VALUE <= MAX, "out of range") }
+        Self(VALUE, PhantomData)
+    }
+
+    /// The number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The number, whose range lets it fit.
+    pub const fn as_u32(self) -> u32 {
+        const { assert!(MAX <= u32::MAX as u64) }
+        self.0 as u32
+    }
+
+    /// The number, whose range lets it fit.
+    pub const fn as_u16(self) -> u16 {
+        const { assert!(MAX <= u16::MAX as u64) }
+        self.0 as u16
+    }
+
+    /// The number, whose range lets it fit.
+    pub const fn as_usize(self) -> usize {
+        const { assert!(MAX <= usize::MAX as u64) }
+        self.0 as usize
+    }
+
+    /// The number, which is never 0 by its range.
+    pub const fn non_zero(self) -> NonZeroUsize {
+        const { assert!(MIN > 0) }
+        // It is at least MIN.
+        NonZeroUsize::MIN.saturating_add(self.as_usize() - 1)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Microseconds<MIN, MAX> {
+    /// The time.
+    pub const fn duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Milliseconds<MIN, MAX> {
+    /// The time.
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
+    /// The time.
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Minutes<MIN, MAX> {
+    /// The time.
+    pub const fn duration(self) -> Duration {
+        const { assert!(MAX <= u64::MAX / 60) }
+        Duration::from_secs(60 * self.0)
+    }
+}
+
+impl<N> ZeroOr<N> {
+    /// None.
+    pub const ZERO: Self = Self(None);
+}
+
+impl<N> Default for ZeroOr<N> {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl<U, const MIN: u64, const MAX: u64> ZeroOr<Number<U, MIN, MAX>> {
+    /// A number that is known when this is compiled, and in range.
+    pub const fn of<const VALUE: u64>() -> Self {
+        Self(Some(Number::of::<VALUE>()))
+    }
+
+    /// The number; `None` for 0.
+    pub fn non_zero(self) -> Option<NonZeroUsize> {
+        self.0.map(Number::non_zero)
+    }
+}
+
+/// The numbers that a key can have.
+struct Allowed {
+    min: u64,
+    max: u64,
+    /// Whether 0 is allowed besides.
+    or_zero: bool,
+    unit: &'static str,
+}
+
+impl Allowed {
+    fn of<U: Unit, const MIN: u64, const MAX: u64>() -> Self {
+        Self {
+            min: MIN,
+            max: MAX,
+            or_zero: false,
+            unit: U::NAME,
+        }
+    }
+
+    fn or_zero<U: Unit, const MIN: u64, const MAX: u64>() -> Self {
+        const { assert!(MIN > 0) }
+        Self {
+            or_zero: true,
+            ..Self::of::<U, MIN, MAX>()
+        }
+    }
+
+    fn has(&self, number: u64) -> bool {
+        (self.min..=self.max).contains(&number) || self.or_zero && number == 0
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema(&self) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "integer",
+            "minimum": if self.or_zero { 0 } else { self.min },
+            "maximum": self.max,
+        })
+    }
+}
+
+/// What would be right, as the end of the sentence "it must be …".
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.or_zero {
+            f.write_str("0, or ")?;
+        }
+        write!(f, "from {} to {}", self.min, self.max)?;
+        match self.unit {
+            "" => Ok(()),
+            unit => write!(f, " {unit}"),
+        }
+    }
+}
+
+impl Visitor<'_> for Allowed {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{WHOLE_NUMBER}{self}")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        match self.has(number) {
+            true => Ok(number),
+            false => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+        }
+    }
+}
+
+impl<'de, U: Unit, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<U, MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = deserializer.deserialize_u64(Allowed::of::<U, MIN, MAX>())?;
+        Ok(Self(number, PhantomData))
+    }
+}
+
+impl<'de, U: Unit, const MIN: u64, const MAX: u64> Deserialize<'de>
+    for ZeroOr<Number<U, MIN, MAX>>
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = deserializer.deserialize_u64(Allowed::or_zero::<U, MIN, MAX>())?;
+        Ok(Self((number != 0).then_some(Number(number, PhantomData))))
+    }
+}
+
+impl<U, const MIN: u64, const MAX: u64> Serialize for Number<U, MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<U, const MIN: u64, const MAX: u64> Serialize for ZeroOr<Number<U, MIN, MAX>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0.as_ref().map_or(0, |number| number.0))
+    }
+}
+
+/// For command lines.
+impl<U: Unit, const MIN: u64, const MAX: u64> FromStr for Number<U, MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = Allowed::of::<U, MIN, MAX>();
+        match text.parse() {
+            Ok(number) if allowed.has(number) => Ok(Self(number, PhantomData)),
+            _ => Err(format!("it must be {WHOLE_NUMBER}{allowed}")),
+        }
+    }
+}
+
+impl<U, const MIN: u64, const MAX: u64> fmt::Display for Number<U, MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<U: Unit, const MIN: u64, const MAX: u64> schemars::JsonSchema for Number<U, MIN, MAX> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Allowed::of::<U, MIN, MAX>().schema()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<U: Unit, const MIN: u64, const MAX: u64> schemars::JsonSchema for ZeroOr<Number<U, MIN, MAX>> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ZeroOr".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Allowed::or_zero::<U, MIN, MAX>().schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: for<'de> Deserialize<'de>>(number: &str) -> Result<T, String> {
+        let read = T::deserialize(toml::de::ValueDeserializer::parse(number).unwrap());
+        read.map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_with_the_range() {
+        type Timeout = Seconds<2, 5>;
+        assert_eq!(read::<Timeout>("2"), Ok(Timeout::of::<2>()));
+        assert_eq!(read::<Timeout>("5").unwrap().duration().as_secs(), 5);
+        for number in ["-1", "0", "1", "6", "99999999999999999999", "1.5", "''"] {
+            let error = read::<Timeout>(number).unwrap_err();
+            let expected = ", expected a whole number from 2 to 5 seconds";
+            assert!(error.ends_with(expected), "{error}");
+        }
+        let error = "it must be a whole number from 2 to 5 seconds";
+        assert_eq!("6".parse::<Timeout>(), Err(error.to_owned()));
+        assert_eq!("x".parse::<Timeout>(), Err(error.to_owned()));
+        assert_eq!("3".parse(), Ok(Timeout::of::<3>()));
+    }
+
+    #[test]
+    fn zero_is_none_where_it_may_be() {
+        type Cap = ZeroOr<Count<3, 5>>;
+        assert_eq!(read::<Cap>("0"), Ok(Cap::ZERO));
+        assert_eq!(Cap::ZERO.non_zero(), None);
+        assert_eq!(read::<Cap>("3").unwrap().non_zero(), NonZeroUsize::new(3));
+        for number in ["-1", "1", "6"] {
+            let error = read::<Cap>(number).unwrap_err();
+            let expected = ", expected a whole number 0, or from 3 to 5";
+            assert!(error.ends_with(expected), "{error}");
+        }
+        let written = |cap: Cap| toml::Value::try_from(cap).unwrap().to_string();
+        assert_eq!(
+            (written(Cap::ZERO), written(Cap::of::<4>())),
+            ("0".to_owned(), "4".to_owned())
+        );
+    }
+}

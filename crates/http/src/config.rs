@@ -15,6 +15,7 @@ use aquatic_service::config::{
 };
 use aquatic_stream::config::{
     AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
+    TrustedProxies, loopback,
 };
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +111,7 @@ pub struct NetworkConfig {
     /// Proxies that are trusted: IP addresses, or networks such as
     /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
     /// connections from others are refused.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for NetworkConfig {
@@ -132,7 +133,7 @@ impl Default for NetworkConfig {
             reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
             proxy_protocol: false,
-            trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+            trusted_proxies: loopback(),
         }
     }
 }

@@ -11,7 +11,7 @@ use aquatic_http::HttpDaemon;
 use aquatic_http::config::Config;
 use aquatic_http::settings::Settings;
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
-use aquatic_service::config::{self, Config as _, Error, Loaded, LogLevel};
+use aquatic_service::config::{self, Addresses, Config as _, Error, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
 
@@ -48,7 +48,7 @@ fn sample(address: &[&str]) -> Config {
         log_level: LogLevel::Warn,
         ..Config::default()
     };
-    config.network.address.0 = address.iter().copied().map(str::to_owned).collect();
+    config.network.address = Addresses::new(address).unwrap();
     config.protocol.peer_announce_interval = Seconds::of::<120>();
     config.cleaning.torrent_cleaning_interval = Seconds::of::<30>();
     config.privileges.chroot_path = ".".into();

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use aquatic_service::config::Checks;
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+use aquatic_service::config::{Checks, Texts};
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,16 @@ pub type MaxConnections = Count<1, 10_000_000>;
 pub type MaxConnectionsPerIp = ZeroOr<MaxConnections>;
 /// Time for a handshake, a message or a reply: up to ten minutes.
 pub type Timeout = Seconds<1, 600>;
+
+/// Proxies that are trusted.
+pub type TrustedProxies = Texts<AddressRange>;
+
+/// The addresses of this machine, as the proxies that are trusted by default.
+pub fn loopback() -> TrustedProxies {
+    let texts = ["127.0.0.0/8", "::1"].map(str::to_owned);
+    // They are ranges; the default file, which has them, is compared with this.
+    Texts::new(texts.into()).unwrap_or_default()
+}
 
 /// What drives the connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +77,7 @@ pub struct ProxyKeys<'a> {
     /// `proxy_protocol`
     pub proxy_protocol: bool,
     /// `trusted_proxies`
-    pub trusted: &'a [String],
+    pub trusted: &'a [AddressRange],
 }
 
 /// The proxies in front of a daemon.
@@ -82,7 +92,7 @@ pub struct Proxies {
 impl ProxyKeys<'_> {
     /// Checks them.
     pub fn check(self, checks: &mut Checks) -> Proxies {
-        let trusted = trusted_proxies(self.trusted, checks);
+        let trusted: AddressRanges = self.trusted.iter().copied().collect();
         if self.proxy_protocol && trusted.is_empty() {
             checks.fail(
                 "network.trusted_proxies",
@@ -166,16 +176,6 @@ pub fn tls_files(
         certificate: certificate.to_owned(),
         key: key.to_owned(),
     })
-}
-
-/// The addresses in `network.trusted_proxies`.
-fn trusted_proxies(texts: &[String], checks: &mut Checks) -> AddressRanges {
-    let mut parse = |text: &String| {
-        text.parse::<AddressRange>()
-            .map_err(|error| checks.fail("network.trusted_proxies", error.to_string()))
-            .ok()
-    };
-    texts.iter().filter_map(&mut parse).collect()
 }
 
 /// How many descriptors may be open at once: one for each connection.

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use aquatic_service::config::numbers::{Count, Number, Seconds, ZeroOr};
-use aquatic_service::config::{self, AccessListSettings, Config as _, Error, Loaded, LogLevel};
+use aquatic_service::config::{
+    self, AccessListSettings, Addresses, Config as _, Error, Loaded, LogLevel,
+};
 use aquatic_test_harness::corpora::replay;
 use aquatic_udp::UdpDaemon;
 use aquatic_udp::config::Config;
@@ -47,7 +49,7 @@ fn sample(address: &[&str]) -> Config {
         log_level: LogLevel::Error,
         ..Config::default()
     };
-    config.network.address.0 = address.iter().copied().map(str::to_owned).collect();
+    config.network.address = Addresses::new(address).unwrap();
     config.privileges.chroot_path = ".".into();
     config.access_list.path = "./access-list.txt".into();
     config

@@ -11,13 +11,15 @@ use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
     self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic, LogLevel,
     MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, OldKey, PeerAge,
-    PrivilegesConfig, SnapshotConfig, Workers,
+    PrivilegesConfig, SnapshotConfig, Texts, Workers,
 };
 use aquatic_stream::config::{
     AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
+    TrustedProxies, loopback,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::origin::Origin;
 use crate::settings::Settings;
 
 /// Bytes of a message: from one offer to what nobody has to say.
@@ -96,7 +98,7 @@ pub struct NetworkConfig {
     /// The web sites whose pages may use the tracker, as browsers name them:
     /// https://example.org, with the port if it is not the usual one. Empty:
     /// all. Clients that are no browsers name none, and are served anyway.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Texts<Origin>,
     /// Maximum length of a message, in bytes. An announce with ten offers has
     /// 10,000 to 50,000.
     pub websocket_max_message_size: MessageLength,
@@ -139,7 +141,7 @@ pub struct NetworkConfig {
     /// Proxies that are trusted: IP addresses, or networks such as
     /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
     /// connections from others are refused.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for NetworkConfig {
@@ -151,7 +153,7 @@ impl Default for NetworkConfig {
             enable_tls: false,
             tls_certificate_path: PathBuf::new(),
             tls_private_key_path: PathBuf::new(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Texts::default(),
             websocket_max_message_size: Bytes::of::<{ 64 << 10 }>(),
             websocket_max_frame_size: Bytes::of::<{ 64 << 10 }>(),
             max_unsent_bytes: Bytes::of::<{ 128 << 10 }>(),
@@ -164,7 +166,7 @@ impl Default for NetworkConfig {
             reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
             proxy_protocol: false,
-            trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+            trusted_proxies: loopback(),
         }
     }
 }

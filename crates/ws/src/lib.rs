@@ -16,6 +16,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+mod origin;
 mod relay;
 pub mod settings;
 pub mod simulation;

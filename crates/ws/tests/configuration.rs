@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aquatic_service::config::numbers::{Bytes, Seconds, ZeroOr};
-use aquatic_service::config::{self, Config as _, Error, Loaded, LogLevel};
+use aquatic_service::config::{self, Addresses, Config as _, Error, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
 use aquatic_ws::WsDaemon;
@@ -94,7 +94,7 @@ fn release_0_2() {
         log_level: LogLevel::Warn,
         ..Config::default()
     };
-    expected.network.address.0 = vec!["0.0.0.0:3000".to_owned()];
+    expected.network.address = Addresses::new(&["0.0.0.0:3000"]).unwrap();
     expected.network.enable_tls = true;
     expected.network.tls_certificate_path = "./cert.pem".into();
     expected.network.tls_private_key_path = "./key.pem".into();
@@ -135,7 +135,7 @@ fn releases_0_9_and_2026() {
             log_level: LogLevel::Warn,
             ..Config::default()
         };
-        expected.network.address.0 = vec!["0.0.0.0:3000".to_owned()];
+        expected.network.address = Addresses::new(&["0.0.0.0:3000"]).unwrap();
         expected.network.websocket_max_frame_size = Bytes::of::<16_384>();
         expected.privileges.chroot_path = ".".into();
         expected.access_list.path = "./access-list.txt".into();

@@ -1,81 +1,86 @@
-//! The list of addresses that a daemon serves.
+//! Addresses that a daemon serves.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::checks::Checks;
+use super::texts;
 
-/// The most addresses a daemon listens on; each has a socket in every worker.
-const MOST_ADDRESSES: usize = 64;
+/// Maximum number of addresses that a daemon listens on; each has a socket in every
+/// worker.
+const MAX_ADDRESSES: usize = 64;
 
-/// Addresses and ports to serve: one text or a list of them.
+/// Addresses and ports to serve, one text or a list of them: at least one, and none
+/// that gets what is sent to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses(pub Vec<String>);
+pub struct Addresses(Vec<SocketAddr>);
 
 impl Addresses {
     /// Every IPv4 and every IPv6 address of the machine, on `port`.
     pub fn all(port: u16) -> Self {
-        Self(vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")])
+        Self(vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ])
     }
 
-    /// Checks the list under its `key`: not empty, and none that gets what is sent
-    /// to another. An IPv4-mapped IPv6 address is IPv4.
-    pub fn settings(&self, key: &str, checks: &mut Checks) -> Vec<SocketAddr> {
-        if self.0.is_empty() {
-            checks.fail(
-                key,
-                "at least one address is needed, such as \"0.0.0.0:3000\"",
-            );
+    /// Reads them. An IPv4-mapped IPv6 address is IPv4.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, in sentences for users, a line each.
+    pub fn new(texts: &[impl AsRef<str>]) -> Result<Self, String> {
+        if texts.is_empty() {
+            return Err("at least one address is needed, such as \"0.0.0.0:3000\"".to_owned());
         }
-        if self.0.len() > MOST_ADDRESSES {
-            checks.fail(
-                key,
-                format!(
-                    "{} addresses are too many: {MOST_ADDRESSES} at most",
-                    self.0.len()
-                ),
-            );
-            return Vec::new();
+        if texts.len() > MAX_ADDRESSES {
+            let count = texts.len();
+            return Err(format!(
+                "{count} addresses are too many: {MAX_ADDRESSES} at most"
+            ));
         }
-        let mut addresses: Vec<SocketAddr> = Vec::with_capacity(self.0.len());
-        for text in &self.0 {
-            let address = match parse_address(text, "0.0.0.0:3000", "[::]:3000") {
-                Ok(address) => address,
-                Err(message) => {
-                    checks.fail(key, message);
-                    continue;
-                }
-            };
-            match addresses.iter().find(|other| overlap(**other, address)) {
+        let mut earlier: Vec<SocketAddr> = Vec::with_capacity(texts.len());
+        let mut read = |text: &str| {
+            let address = parse_address(text, "0.0.0.0:3000", "[::]:3000")?;
+            match earlier.iter().find(|other| overlap(**other, address)) {
                 Some(other) if *other == address => {
-                    checks.fail(key, format!("\"{text}\" is there twice; give it once"));
+                    return Err(format!("{text:?} is there twice; give it once"));
                 }
                 Some(other) => {
                     let (all, one) = match other.ip().is_unspecified() {
                         true => (*other, address),
                         false => (address, *other),
                     };
-                    checks.fail(key, format!("{all} is every address of the machine, {one} included; leave one of the two out"));
+                    return Err(format!(
+                        "{all} is every address of the machine, {one} included; leave one of \
+                         the two out"
+                    ));
                 }
-                None => addresses.push(address),
+                None => earlier.push(address),
             }
-        }
-        addresses
+            Ok(address)
+        };
+        texts::all(texts.iter().map(|text| read(text.as_ref()))).map(Self)
+    }
+
+    /// The addresses.
+    pub fn as_slice(&self) -> &[SocketAddr] {
+        &self.0
     }
 }
 
 impl Serialize for Addresses {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        serializer.collect_seq(self.0.iter().map(SocketAddr::to_string))
     }
 }
 
 impl<'de> Deserialize<'de> for Addresses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMany)
+        let texts = deserializer.deserialize_any(OneOrMany)?;
+        Self::new(&texts).map_err(D::Error::custom)
     }
 }
 
@@ -96,6 +101,45 @@ impl schemars::JsonSchema for Addresses {
                 { "type": "string" },
             ]
         })
+    }
+}
+
+/// An address and port to serve metrics on, or an empty text for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetricsAddress(pub Option<SocketAddr>);
+
+impl Serialize for MetricsAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(address) => serializer.collect_str(address),
+            None => serializer.serialize_str(""),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MetricsAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" => Ok(Self(None)),
+            text => parse_address(text, "127.0.0.1:9000", "[::1]:9000")
+                .map(|address| Self(Some(address)))
+                .map_err(D::Error::custom),
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for MetricsAddress {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MetricsAddress".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
     }
 }
 
@@ -153,13 +197,13 @@ pub(super) fn parse_address(
             ""
         };
         return Err(format!(
-            "\"{text}\" is not an IP address and port{hint}; \
+            "{text:?} is not an IP address and port{hint}; \
              write it like \"{example_ipv4}\" or \"{example_ipv6}\""
         ));
     };
     if address.port() == 0 {
         return Err(format!(
-            "\"{text}\" has port 0; choose a port from 1 to 65535"
+            "{text:?} has port 0; choose a port from 1 to 65535"
         ));
     }
     if let SocketAddr::V6(v6) = address
@@ -173,7 +217,7 @@ pub(super) fn parse_address(
         && v6.scope_id() == 0
     {
         return Err(format!(
-            "\"{text}\" lacks the number of its interface, which `ip link` tells; \
+            "{text:?} lacks the number of its interface, which `ip link` tells; \
              write it like \"[{}%2]:{}\"",
             v6.ip(),
             v6.port()
@@ -181,7 +225,7 @@ pub(super) fn parse_address(
     }
     if let Some(what) = unservable(address.ip()) {
         return Err(format!(
-            "\"{text}\" is {what}; give one of this machine, or \"{example_ipv4}\""
+            "{text:?} is {what}; give one of this machine, or \"{example_ipv4}\""
         ));
     }
     Ok(address)
@@ -191,22 +235,22 @@ pub(super) fn parse_address(
 struct OneOrMany;
 
 impl<'de> Visitor<'de> for OneOrMany {
-    type Value = Addresses;
+    type Value = Vec<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an address such as \"0.0.0.0:3000\", or a list of addresses")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Addresses, E> {
-        Ok(Addresses(vec![text.to_owned()]))
+    fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+        Ok(vec![text.to_owned()])
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Addresses, A::Error> {
-        let mut addresses = Vec::new();
-        while let Some(address) = sequence.next_element()? {
-            addresses.push(address);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = sequence.next_element()? {
+            texts.push(text);
         }
-        Ok(Addresses(addresses))
+        Ok(texts)
     }
 }
 
@@ -214,25 +258,21 @@ impl<'de> Visitor<'de> for OneOrMany {
 mod tests {
     use super::*;
 
-    fn settings(texts: &[&str]) -> Result<Vec<SocketAddr>, Vec<String>> {
-        let mut checks = Checks::new();
-        let list = Addresses(texts.iter().copied().map(str::to_owned).collect());
-        let addresses = list.settings("network.address", &mut checks);
-        checks
-            .finish(addresses)
-            .map_err(|invalid| invalid.into_iter().map(|one| one.message).collect())
+    fn read(texts: &[&str]) -> Result<Vec<SocketAddr>, Vec<String>> {
+        let lines = |error: String| error.lines().map(str::to_owned).collect();
+        Addresses::new(texts).map(|read| read.0).map_err(lines)
     }
 
     #[test]
     fn both_families_on_one_port_are_two_addresses() {
-        assert_eq!(settings(&["0.0.0.0:3000", "[::]:3000"]).unwrap().len(), 2);
-        assert_eq!(settings(&["127.0.0.1:1", "127.0.0.1:2"]).unwrap().len(), 2);
+        assert_eq!(read(&["0.0.0.0:3000", "[::]:3000"]).unwrap().len(), 2);
+        assert_eq!(read(&["127.0.0.1:1", "127.0.0.1:2"]).unwrap().len(), 2);
     }
 
     #[test]
     fn all_faults_are_reported() {
         assert_eq!(
-            settings(&["127.0.0.1", "localhost:3000", "[::1]:0"]).unwrap_err(),
+            read(&["127.0.0.1", "localhost:3000", "[::1]:0"]).unwrap_err(),
             [
                 "\"127.0.0.1\" is not an IP address and port; the port is missing; \
                  write it like \"0.0.0.0:3000\" or \"[::]:3000\"",
@@ -241,14 +281,14 @@ mod tests {
                 "\"[::1]:0\" has port 0; choose a port from 1 to 65535",
             ]
         );
-        assert_eq!(settings(&[]).unwrap_err().len(), 1);
+        assert_eq!(read(&[]).unwrap_err().len(), 1);
     }
 
     #[test]
     fn the_same_address_twice_is_a_fault_however_it_is_spelled() {
-        assert_eq!(settings(&["[::1]:1", "[0::1]:1"]).unwrap_err().len(), 1);
+        assert_eq!(read(&["[::1]:1", "[0::1]:1"]).unwrap_err().len(), 1);
         assert_eq!(
-            settings(&["127.0.0.1:1", "[::ffff:127.0.0.1]:1"]).unwrap_err(),
+            read(&["127.0.0.1:1", "[::ffff:127.0.0.1]:1"]).unwrap_err(),
             ["\"[::ffff:127.0.0.1]:1\" is there twice; give it once"]
         );
     }
@@ -258,7 +298,7 @@ mod tests {
         for (all, one) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1")] {
             for list in [[all, one], [one, all]] {
                 assert_eq!(
-                    settings(&list).unwrap_err(),
+                    read(&list).unwrap_err(),
                     [format!(
                         "{all} is every address of the machine, {one} included; leave one of the \
                          two out"
@@ -266,21 +306,21 @@ mod tests {
                 );
             }
         }
-        assert!(settings(&["0.0.0.0:1", "[::1]:1", "127.0.0.1:2"]).is_ok());
-        assert!(settings(&["[fe80::1%1]:1", "[fe80::1%2]:1"]).is_ok());
+        assert!(read(&["0.0.0.0:1", "[::1]:1", "127.0.0.1:2"]).is_ok());
+        assert!(read(&["[fe80::1%1]:1", "[fe80::1%2]:1"]).is_ok());
     }
 
     #[test]
     fn a_link_local_address_needs_its_interface() {
         assert_eq!(
-            settings(&["[fe80::1]:6600"]).unwrap_err(),
+            read(&["[fe80::1]:6600"]).unwrap_err(),
             [
                 "\"[fe80::1]:6600\" lacks the number of its interface, which `ip link` tells; \
                  write it like \"[fe80::1%2]:6600\""
             ]
         );
-        assert_eq!(settings(&["[febf::1%0]:1"]).unwrap_err().len(), 1);
-        assert!(settings(&["[fe80::1%2]:6600", "[fec0::1]:1"]).is_ok());
+        assert_eq!(read(&["[febf::1%0]:1"]).unwrap_err().len(), 1);
+        assert!(read(&["[fe80::1%2]:6600", "[fec0::1]:1"]).is_ok());
     }
 
     #[test]
@@ -293,7 +333,7 @@ mod tests {
             ("255.255.255.255:1", "the broadcast address"),
             ("0.0.0.1:1", "an address that no machine can have"),
         ] {
-            let faults = settings(&[text]).unwrap_err();
+            let faults = read(&[text]).unwrap_err();
             assert!(faults[0].contains(what), "{faults:?}");
         }
     }

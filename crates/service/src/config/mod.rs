@@ -10,6 +10,7 @@
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`addresses`]: what all programs spell the same way.
 //! * [`process_settings`]: the settings that this crate itself acts on.
+//! * [`Texts`]: lists of texts that mean something.
 //! * [`numbers`]: numbers with their range and unit in their type.
 //! * [`checks`]: collects what is wrong with values together.
 //! * [`Diagnostic`]: what there is to say, with its place.
@@ -32,11 +33,12 @@ mod schema_check;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use addresses::Addresses;
+pub use addresses::{Addresses, MetricsAddress};
 pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub(crate) use load::read_leniently;
@@ -55,6 +57,7 @@ pub use swarm_sections::{
     AnnounceInterval, AnnounceTimes, CleaningInterval, LimitsConfig, MaxPeersPerIp,
     MaxPeersPerTorrent, MaxTorrents, PeerAge,
 };
+pub use texts::Texts;
 
 /// The configuration of a program, as its user writes it.
 ///

@@ -41,11 +41,17 @@ pub(super) fn check<C: Config>(
     for (path, value, default) in values {
         if let Err(error) = alone::<C>(&path, value) {
             let offset = error.span().unwrap_or(value.span()).start;
-            let mut message = describe(&error, value.get_ref(), default);
-            if let Some(old) = renamed.get(&path) {
-                message.push_str(&format!(" (made from {old})"));
-            }
-            faults.push(Diagnostic::error(path, message).at(text, offset));
+            let message = describe(&error, value.get_ref(), default);
+            let origin = match renamed.get(&path) {
+                Some(old) => format!(" (made from {old})"),
+                None => String::new(),
+            };
+            // A list may have several faults.
+            faults.extend(
+                message.lines().map(|line| {
+                    Diagnostic::error(&path, format!("{line}{origin}")).at(text, offset)
+                }),
+            );
         }
     }
     faults.sort_by_key(|fault| fault.position);
@@ -164,7 +170,12 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
     let expected = message
         .split_once("expected ")
         .map(|(_, expected)| expected);
+    // What a type of ours says is for users already.
+    let is_of_serde = ["invalid ", "unknown variant "]
+        .iter()
+        .any(|begin| message.starts_with(begin));
     match (value, default) {
+        _ if !is_of_serde => message.to_owned(),
         (DeValue::Integer(number), toml::Value::Integer(_)) => {
             let number = number_text(number);
             match expected.and_then(allowed) {
@@ -179,9 +190,6 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
                 .skip(1)
                 .step_by(2)
                 .collect();
-            if choices.is_empty() {
-                return message.to_owned();
-            }
             let hint = closest(text, choices.iter().copied())
                 .map(|close| format!("; did you mean \"{close}\"?"))
                 .unwrap_or_default();

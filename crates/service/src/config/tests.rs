@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::numbers::{Bytes, Count};
 use super::old_keys::{self, OldKey};
 use super::{
-    AccessListConfig, Addresses, Checks, Config, Error, Loaded, LogLevel, MetricsConfig, load,
-    parse,
+    AccessListConfig, Addresses, Checks, Config, Diagnostic, Error, Loaded, LogLevel,
+    MetricsConfig, load, parse,
 };
 
 mod form;
@@ -101,6 +101,16 @@ peer_id_prefixes = false
             },
         ],
     ];
+
+    fn invalid(&self) -> Vec<Diagnostic> {
+        let mut checks = Checks::new();
+        self.access_list.settings(&mut checks);
+        checks.finish(()).err().unwrap_or_default()
+    }
+}
+
+fn addresses(texts: &[&str]) -> Addresses {
+    Addresses::new(texts).unwrap()
 }
 
 fn loaded(text: &str) -> Loaded<Sample> {
@@ -221,9 +231,17 @@ fn numbers_out_of_range_are_shown_as_written() {
 #[test]
 fn an_address_is_one_or_a_list() {
     let one = loaded("[network]\naddress = '127.0.0.1:1'\n").config;
-    assert_eq!(one.network.address.0, ["127.0.0.1:1"]);
+    assert_eq!(one.network.address, addresses(&["127.0.0.1:1"]));
     let two = loaded("[network]\naddress = ['127.0.0.1:1', '[::1]:1']\n").config;
-    assert_eq!(two.network.address.0, ["127.0.0.1:1", "[::1]:1"]);
+    assert_eq!(two.network.address, addresses(&["127.0.0.1:1", "[::1]:1"]));
+    assert_eq!(
+        faults("[network]\naddress = ['x', '127.0.0.1:0']\n"),
+        [
+            "f:2:11: network.address: \"x\" is not an IP address and port; write it like \
+             \"0.0.0.0:3000\" or \"[::]:3000\"",
+            "f:2:11: network.address: \"127.0.0.1:0\" has port 0; choose a port from 1 to 65535",
+        ]
+    );
     assert_eq!(
         faults("[network]\naddress = 3000\n"),
         [
@@ -235,22 +253,29 @@ fn an_address_is_one_or_a_list() {
 
 #[test]
 fn faults_of_values_get_the_line_of_their_key() {
-    let file = loaded("[access_list]\nmode = 'deny'\n\n[metrics]\naddress = 'x'\n");
-    let error = file
-        .settings(|config| {
-            let mut checks = Checks::new();
-            config.metrics.address(&mut checks);
-            config.access_list.settings(&mut checks);
-            checks.finish(())
-        })
-        .unwrap_err();
+    let file = loaded("[access_list]\nmode = 'deny'\n");
+    let settings = |config: &Sample| match config.invalid() {
+        errors if errors.is_empty() => Ok(()),
+        errors => Err(errors),
+    };
+    let path = "access_list.path: a file of info hashes is needed unless access_list.mode is \"off\" \
+                (the default; the file does not set it)";
     assert_eq!(
-        error.to_string(),
-        "f: access_list.path: a file of info hashes is needed unless access_list.mode is \
-         \"off\" (the default; the file does not set it)\n\
-         f:5:11: metrics.address: \"x\" is not an IP address and port; write it like \
-         \"127.0.0.1:9000\" or \"[::1]:9000\""
+        file.settings(settings).unwrap_err().to_string(),
+        format!("f: {path}")
     );
+
+    // Those of single values are told with them, where these can be judged.
+    assert_eq!(
+        faults("[access_list]\nmode = 'deny'\n\n[metrics]\naddress = 'x'\n"),
+        [
+            &format!("f: {path}"),
+            "f:5:11: metrics.address: \"x\" is not an IP address and port; write it like \
+             \"127.0.0.1:9000\" or \"[::1]:9000\"",
+        ]
+    );
+    let faults = faults("[access_list]\nmode = 'deny'\npath = 1\n");
+    assert_eq!(faults.len(), 1, "{faults:?}");
 
     let defaults = load::<Sample>(None).unwrap();
     let fail = |_: &Sample| {
@@ -266,21 +291,13 @@ fn faults_of_values_get_the_line_of_their_key() {
 
 #[test]
 fn faults_of_values_name_the_old_key_they_come_from() {
-    let file = loaded("[network]\nuse_ipv6 = false\naddress_ipv4 = 'x'\n");
-    let error = file
-        .settings(|config| {
-            let mut checks = Checks::new();
-            config
-                .network
-                .address
-                .settings("network.address", &mut checks);
-            checks.finish(())
-        })
-        .unwrap_err();
     assert_eq!(
-        error.to_string(),
-        "f:2:1: network.address: \"x\" is not an IP address and port; write it like \
-         \"0.0.0.0:3000\" or \"[::]:3000\" (made from network.use_ipv6, network.address_ipv4)"
+        faults("[network]\nuse_ipv6 = false\naddress_ipv4 = 'x'\n"),
+        [
+            "f:2:1: network.address: \"x\" is not an IP address and port; write it like \
+             \"0.0.0.0:3000\" or \"[::]:3000\" (made from network.use_ipv6, \
+             network.address_ipv4)"
+        ]
     );
 }
 
@@ -395,18 +412,26 @@ fn addresses_of_earlier_releases_become_a_list() {
             "use_ipv4 = true\nset_only_ipv6 = false",
             &["0.0.0.0:3000", "[::]:3000"],
         ),
-        ("use_ipv4 = false\nuse_ipv6 = false", &[]),
         // Both forms.
         ("address = '1.2.3.4:5'\nuse_ipv4 = false", &["1.2.3.4:5"]),
     ];
     for (network, expected) in cases {
         let file = loaded(&format!("[network]\n{network}\n"));
-        assert_eq!(file.config.network.address.0, *expected, "{network}");
+        assert_eq!(
+            file.config.network.address,
+            addresses(expected),
+            "{network}"
+        );
         let old_keys = network
             .lines()
             .filter(|line| !line.starts_with("address ="));
         assert_eq!(file.warnings().lines().len(), old_keys.count(), "{network}");
     }
+    let none = faults("[network]\nuse_ipv4 = false\nuse_ipv6 = false\n");
+    assert!(
+        none[0].contains("at least one address is needed"),
+        "{none:?}"
+    );
     assert_eq!(
         loaded("[network]\naddress = '[::]:1'\nonly_ipv6 = false\n")
             .warnings()
@@ -433,7 +458,8 @@ fn an_endpoint_for_prometheus_becomes_the_address_of_metrics() {
     ];
     for (metrics, expected) in cases {
         let file = loaded(&format!("[metrics]\n{metrics}\n"));
-        assert_eq!(file.config.metrics.address, expected, "{metrics}");
+        let address = file.config.metrics.address.0;
+        assert_eq!(address, expected.parse().ok(), "{metrics}");
         assert!(!file.warnings().lines().is_empty(), "{metrics}");
     }
 }

@@ -53,8 +53,7 @@ impl Transport {
 }
 
 impl Listening {
-    /// Checks `network.address` and the address of `[metrics]`, together with what
-    /// was made of the other keys already.
+    /// Checks the addresses of `[network]` and `[metrics]` together.
     pub fn new(
         address: &Addresses,
         workers: Option<NonZeroUsize>,
@@ -63,7 +62,7 @@ impl Listening {
         checks: &mut Checks,
     ) -> Self {
         let listening = Self {
-            addresses: address.settings("network.address", checks),
+            addresses: address.as_slice().to_vec(),
             workers,
             transport,
             metrics: metrics.address(checks),

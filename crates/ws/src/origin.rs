@@ -1,0 +1,25 @@
+//! The web sites whose pages may use the tracker.
+
+use std::str::FromStr;
+
+/// A web site as browsers name it in the header `Origin`, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(pub(crate) String);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    /// RFC 6454, 6.1: scheme, `://`, host, and the port if it is not the usual one.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_host = |rest: &str| !rest.is_empty() && !rest.contains(['/', '?', '#', ' ', '*']);
+        match text.split_once("://") {
+            Some((scheme, rest)) if !scheme.is_empty() && is_host(rest) => {
+                Ok(Self(text.to_ascii_lowercase()))
+            }
+            _ => Err(format!(
+                "{text:?} is not an origin, such as \"https://example.org\" or \
+                 \"http://localhost:8080\""
+            )),
+        }
+    }
+}

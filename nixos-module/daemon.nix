@@ -50,6 +50,27 @@ let
       };
     };
 
+  # Settings with the names of today for options that had others.
+  rename =
+    settings:
+    lib.foldl' (
+      all:
+      {
+        section,
+        from,
+        to,
+      }:
+      let
+        keys = all.${section} or { };
+      in
+      if keys ? ${from} then
+        lib.warn
+          "${option}.settings.${section}.${from} has been renamed to ${option}.settings.${section}.${to}."
+          (all // { ${section} = { ${to} = keys.${from}; } // removeAttrs keys [ from ]; })
+      else
+        all
+    ) settings ((import ./renamed.nix).${name} or [ ]);
+
   # The access list.
   list = cfg.accessList;
   isDeclared = list != null && list.infoHashes != null;
@@ -131,7 +152,9 @@ in
     package = lib.mkPackageOption pkgs unit { };
 
     settings = mkOption {
-      type = valuesOf { options = settingsOptions; };
+      type = types.coercedTo (types.attrsOf types.anything) rename (valuesOf {
+        options = settingsOptions;
+      });
       default = { };
       description = ''
         Configuration of ${unit}. Every key of its configuration file is an

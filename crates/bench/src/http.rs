@@ -407,7 +407,7 @@ fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> Stri
          max_connections_per_ip = 0\n\
          {encryption}\
          [protocol]\n\
-         max_peers = 30\n\
+         max_response_peers = 30\n\
          [cleaning]\n\
          max_peer_age = 28800\n\
          [metrics]\n\

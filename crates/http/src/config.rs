@@ -93,9 +93,9 @@ pub struct NetworkConfig {
     pub handshake_timeout: Timeout,
     /// Seconds in which a request has to arrive, from its first byte to its
     /// last. The first request of a connection has as long to begin.
-    pub request_timeout: Timeout,
+    pub message_timeout: Timeout,
     /// Seconds in which a client has to take a reply.
-    pub reply_timeout: Timeout,
+    pub write_timeout: Timeout,
     /// Whether the tracker is reached through a reverse proxy that names the
     /// client's address in a header.
     pub runs_behind_reverse_proxy: bool,
@@ -127,8 +127,8 @@ impl Default for NetworkConfig {
             max_connections: Count::of::<50_000>(),
             max_connections_per_ip: ZeroOr::of::<1_000>(),
             handshake_timeout: Seconds::of::<10>(),
-            request_timeout: Seconds::of::<10>(),
-            reply_timeout: Seconds::of::<10>(),
+            message_timeout: Seconds::of::<10>(),
+            write_timeout: Seconds::of::<10>(),
             runs_behind_reverse_proxy: false,
             reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
             reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
@@ -147,7 +147,7 @@ pub struct ProtocolConfig {
     /// not answered.
     pub max_scrape_torrents: Count<1, 10_000>,
     /// Maximum number of peers in a reply to an announce.
-    pub max_peers: Count<1, 10_000>,
+    pub max_response_peers: Count<1, 10_000>,
     /// Seconds that clients are told to wait before they announce again. Public
     /// tracker lists want 300 to 10800.
     pub peer_announce_interval: AnnounceInterval,
@@ -160,7 +160,7 @@ impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {
             max_scrape_torrents: Count::of::<100>(),
-            max_peers: Count::of::<50>(),
+            max_response_peers: Count::of::<50>(),
             peer_announce_interval: Seconds::of::<900>(),
             min_announce_interval: Seconds::of::<300>(),
         }
@@ -204,6 +204,7 @@ impl config::Config for Config {
         METRICS,
         CLEANING,
         MEANINGS,
+        RENAMED,
     ];
 
     fn invalid(&self) -> Vec<Diagnostic> {
@@ -263,6 +264,22 @@ const MEANINGS: &[OldKey] = &[
     OldKey::Default {
         key: "cleaning.torrent_cleaning_interval",
         was: "30",
+    },
+];
+
+/// What the other daemons call by another name.
+const RENAMED: &[OldKey] = &[
+    OldKey::Renamed {
+        key: "network.request_timeout",
+        to: "network.message_timeout",
+    },
+    OldKey::Renamed {
+        key: "network.reply_timeout",
+        to: "network.write_timeout",
+    },
+    OldKey::Renamed {
+        key: "protocol.max_peers",
+        to: "protocol.max_response_peers",
     },
 ];
 

@@ -75,6 +75,7 @@ fn assert_migrates(old: &Loaded<Config>) {
     }
 }
 
+const MAX_PEERS: &str = "protocol.max_peers: is protocol.max_response_peers now";
 const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
 const CONNECTIONS: &str = "ignored: connections are closed when their time has come";
 
@@ -121,6 +122,7 @@ fn release_0_2() {
              file names a certificate; write enable_tls = true, or false for connections that \
              are not encrypted"
                 .to_owned(),
+            format!("http.toml:15:1: {MAX_PEERS}"),
             format!("http.toml:20:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
         ]
     );
@@ -153,6 +155,7 @@ fn release_0_9() {
         format!("http.toml:2:1: swarm_workers: {WORKERS}"),
         "http.toml:7:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
             .to_owned(),
+        format!("http.toml:19:1: {MAX_PEERS}"),
         format!("http.toml:24:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
     ];
     expected.extend(metrics_warnings(38));
@@ -173,6 +176,7 @@ fn release_2026() {
         format!("http.toml:8:1: network.address_ipv4: {address}"),
         format!("http.toml:9:1: network.address_ipv6: {address}"),
         format!("http.toml:18:1: network.set_only_ipv6: {address}"),
+        format!("http.toml:22:1: {MAX_PEERS}"),
         format!("http.toml:27:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
     ];
     expected.extend(metrics_warnings(41));
@@ -197,14 +201,14 @@ keep_alive = false
 max_connections = 5
 max_connections_per_ip = 6
 handshake_timeout = 7
-request_timeout = 8
-reply_timeout = 9
+message_timeout = 8
+write_timeout = 9
 runs_behind_reverse_proxy = true
 reverse_proxy_ip_header_name = 'X-Real-IP'
 trusted_proxies = ['192.0.2.0/24']
 [protocol]
 max_scrape_torrents = 10
-max_peers = 11
+max_response_peers = 11
 peer_announce_interval = 600
 min_announce_interval = 60
 [limits]
@@ -266,7 +270,7 @@ proxy_protocol = true
 trusted_proxies = ['10.0.0.1/8', 'proxy']
 max_connections = 0
 [protocol]
-max_peers = 0
+max_response_peers = 0
 min_announce_interval = 0
 ",
     );
@@ -277,7 +281,7 @@ min_announce_interval = 0
         "http.toml:7:19: network.trusted_proxies: 10.0.0.1/8 has bits beyond the prefix",
         "http.toml:7:19: network.trusted_proxies: \"proxy\" is no IP address",
         "http.toml:8:19: network.max_connections: 0 is out of range",
-        "http.toml:10:13: protocol.max_peers: 0 is out of range",
+        "http.toml:10:22: protocol.max_response_peers: 0 is out of range",
         "http.toml:11:25: protocol.min_announce_interval: 0 is out of range",
     ] {
         assert!(
@@ -341,6 +345,39 @@ fn what_means_something_else_now_is_told() {
     ];
     assert_eq!(told[..4], expected);
     assert_eq!(loaded("log_level = 'info'\n").warnings().lines(), [""; 0]);
+}
+
+#[test]
+fn keys_of_release_1_0_that_have_another_name() {
+    let old = "[network]\nrequest_timeout = 7\nreply_timeout = 8\n[protocol]\nmax_peers = 9\n";
+    let file = loaded(old);
+    assert_eq!(file.config.network.message_timeout, Seconds::of::<7>());
+    assert_eq!(file.config.network.write_timeout, Seconds::of::<8>());
+    assert_eq!(file.config.protocol.max_response_peers, Count::of::<9>());
+    // It does not say what was in effect before that release.
+    assert_eq!(
+        file.warnings().lines(),
+        [
+            "http.toml:2:1: network.request_timeout: is network.message_timeout now",
+            "http.toml:3:1: network.reply_timeout: is network.write_timeout now",
+            &format!("http.toml:5:1: {MAX_PEERS}"),
+        ]
+    );
+    assert_migrates(&file);
+
+    assert_eq!(
+        refused("[network]\nreply_timeout = 601\n"),
+        [
+            "http.toml:2:17: network.write_timeout: 601 is out of range: it must be from 1 to 600 \
+             seconds (made from network.reply_timeout)"
+        ]
+    );
+    let both = loaded("[protocol]\nmax_peers = 1\nmax_response_peers = 2\n");
+    assert_eq!(both.config.protocol.max_response_peers, Count::of::<2>());
+    assert_eq!(
+        both.warnings().lines(),
+        ["http.toml:2:1: protocol.max_peers: ignored: protocol.max_response_peers is set too"]
+    );
 }
 
 #[test]

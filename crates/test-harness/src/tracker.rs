@@ -106,7 +106,7 @@ impl Place {
         place
     }
 
-    /// Gives a key, such as `protocol.max_peers`, a value in TOML.
+    /// Gives a key, such as `protocol.max_response_peers`, a value in TOML.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(other, _)| other != key);
         self.settings.push((key.to_owned(), value.to_owned()));

@@ -103,6 +103,9 @@ let
     # Files
     importJSON = path: builtins.fromJSON (builtins.readFile path);
 
+    # Warnings
+    warn = message: builtins.trace "evaluation warning: ${message}";
+
     # Packages
     getExe' = package: name: "${package}/bin/${name}";
 

@@ -185,6 +185,7 @@ let
         merge =
           loc: definitions:
           to.merge loc (map (definition: definition // { value = coerced definition.value; }) definitions);
+        getSubOptions = to.getSubOptions or (_: { });
       };
 
     submodule =

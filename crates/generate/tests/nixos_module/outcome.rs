@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aquatic_service::config::{Config as _, OldKey};
 use serde_json::{Value, json};
 
 use crate::nix;
@@ -478,5 +479,38 @@ fn evaluation_is_quick() {
             .min()
             .unwrap();
         assert!(best < LONGEST_EVALUATION, "{best:?}");
+    }
+}
+
+#[test]
+fn settings_that_were_renamed_are_taken_by_their_former_names() {
+    if !nix::can_be_evaluated() {
+        return;
+    }
+    let renamed: Vec<(&str, &str)> = aquatic_http::config::Config::OLD_KEYS
+        .iter()
+        .copied()
+        .flatten()
+        .filter_map(|old| match *old {
+            OldKey::Renamed { key, to } => Some((key, to)),
+            _ => None,
+        })
+        .collect();
+    assert!(!renamed.is_empty());
+    for lib in nix::libs() {
+        for (key, to) in &renamed {
+            let outcome = outcome(
+                &lib,
+                &format!("http = {{ enable = true; settings.{key} = 9; }};"),
+            );
+            let config = outcome["etc"]["aquatic/aquatic-http.toml"].as_str();
+            let config: toml::Table = config.unwrap().parse().unwrap();
+            let value = |path: &str| {
+                let (section, key) = path.split_once('.').unwrap();
+                config[section].get(key).cloned()
+            };
+            assert_eq!(value(to), Some(9.into()), "{to}");
+            assert_eq!(value(key), None, "{key}");
+        }
     }
 }

@@ -98,7 +98,7 @@ fn a_request_may_come_in_pieces() {
 #[test]
 fn slow_requests_are_told_so_and_others_are_served() {
     for kind in KINDS {
-        let tracker = Tracker::with(kind, &[("network.request_timeout", "1")]);
+        let tracker = Tracker::with(kind, &[("network.message_timeout", "1")]);
         let mut slow = tracker.client();
         slow.send("GET /announce?info_hash=");
         // A connection on which nothing is being sent is not slow.

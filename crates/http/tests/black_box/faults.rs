@@ -165,7 +165,7 @@ fn clients_that_go_away_hurt_nobody() {
 #[test]
 fn who_does_not_read_is_waited_for_only_so_long() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
-        let tracker = Tracker::with(kind, &[("network.reply_timeout", "1")]);
+        let tracker = Tracker::with(kind, &[("network.write_timeout", "1")]);
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream.set_nonblocking(true).unwrap();
         // More requests than all buffers on the way have room for answers to.
@@ -217,7 +217,7 @@ fn a_request_that_is_cut_short_gets_its_answer() {
 fn who_asks_nothing_from_the_start_is_not_waited_for() {
     for kind in KINDS {
         let settings = [
-            ("network.request_timeout", "1"),
+            ("network.message_timeout", "1"),
             // With TLS, these clients do not even begin a handshake.
             ("network.handshake_timeout", "1"),
         ];

@@ -37,6 +37,14 @@ pub enum OldKey {
         /// The key as it is today.
         to: &'static str,
     },
+    /// The key has another name since release 1.0. Unlike the others, this does not
+    /// show that a file was written for a release before that.
+    Renamed {
+        /// The key as it was.
+        key: &'static str,
+        /// The key as it is today.
+        to: &'static str,
+    },
     /// Some keys together become one.
     Merged {
         /// The keys as they were.
@@ -186,12 +194,16 @@ pub(super) fn translate(
             OldKey::Merged { keys, to, merge } => {
                 translation.merge_keys(text, table, keys, to, *merge);
             }
-            OldKey::Implied { .. } | OldKey::Changed { .. } | OldKey::Default { .. } => {}
+            OldKey::Renamed { .. }
+            | OldKey::Implied { .. }
+            | OldKey::Changed { .. }
+            | OldKey::Default { .. } => {}
         }
     }
     translation.tell_defaults(table, known, tables);
     for old in tables.iter().copied().flatten() {
         match old {
+            OldKey::Renamed { key, to } => translation.move_key(text, table, key, to),
             OldKey::Implied { key, imply } => translation.imply(text, table, key, *imply),
             OldKey::Changed { key, tell } => translation.tell(text, table, key, *tell),
             _ => {}
@@ -213,7 +225,9 @@ impl OldKey {
     /// The sections of the keys.
     fn sections(&self) -> impl Iterator<Item = &'static str> {
         let (one, several): (_, &'static [&'static str]) = match *self {
-            Self::Dropped { key, .. } | Self::Moved { key, .. } => (Some(key), &[]),
+            Self::Dropped { key, .. } | Self::Moved { key, .. } | Self::Renamed { key, .. } => {
+                (Some(key), &[])
+            }
             Self::Merged { keys, .. } => (None, keys),
             Self::Implied { .. } | Self::Changed { .. } | Self::Default { .. } => (None, &[]),
         };

@@ -116,7 +116,9 @@ fn leads_to<C: Config>(key: &str, wanted: &[&str]) -> bool {
     };
     wanted.iter().any(|whole| is_part(whole))
         || C::OLD_KEYS.iter().copied().flatten().any(|old| match *old {
-            OldKey::Moved { key: old, to } => wanted.contains(&to) && is_part(old),
+            OldKey::Moved { key: old, to } | OldKey::Renamed { key: old, to } => {
+                wanted.contains(&to) && is_part(old)
+            }
             OldKey::Merged { keys, to, .. } => {
                 wanted.contains(&to) && keys.iter().any(|old| is_part(old))
             }

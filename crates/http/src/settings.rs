@@ -70,7 +70,7 @@ impl Settings {
             log_level: config.log_level,
             privileges: &config.privileges,
             access_list: &config.access_list,
-            listening: &listening,
+            metrics_address: listening.metrics,
             snapshot: &config.snapshot,
         }
         .settings(&mut checks);

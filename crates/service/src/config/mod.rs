@@ -45,13 +45,12 @@ pub(crate) use load::read_leniently;
 pub use load::{Error, Loaded, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
-pub use process_settings::{
-    AccessListSettings, PrivilegesSettings, ProcessSections, ProcessSettings, SnapshotSettings,
-};
+pub use process_settings::{ProcessSections, ProcessSettings};
 pub(crate) use recover::{Recovered, recover};
 pub use sections::{
-    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
-    SnapshotInterval, Workers,
+    AccessListConfig, AccessListMode, AccessListSettings, LogLevel, MetricsConfig,
+    PrivilegesConfig, PrivilegesSettings, SnapshotConfig, SnapshotInterval, SnapshotSettings,
+    Workers,
 };
 pub use swarm_sections::{
     AnnounceInterval, AnnounceTimes, CleaningInterval, LimitsConfig, MaxPeersPerIp,

@@ -1,13 +1,13 @@
 //! The settings that this crate itself acts on, valid by type.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use super::checks::Checks;
 use super::diagnostic::Diagnostic;
-use super::sections::{AccessListConfig, LogLevel, PrivilegesConfig, SnapshotConfig};
-use crate::sockets::Listening;
+use super::sections::{
+    AccessListConfig, AccessListSettings, LogLevel, PrivilegesConfig, PrivilegesSettings,
+    SnapshotConfig, SnapshotSettings,
+};
 
 /// What every daemon needs of its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,37 +26,6 @@ pub struct ProcessSettings {
     pub advice: Vec<Diagnostic>,
 }
 
-/// What a process that was started as root becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrivilegesSettings {
-    /// The directory that becomes the root directory; `None` for no change.
-    pub chroot_path: Option<PathBuf>,
-    /// Name of the user.
-    pub user: String,
-    /// Name of the group.
-    pub group: String,
-}
-
-/// Which torrents are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessListSettings {
-    /// All of them.
-    Off,
-    /// Only those in this file.
-    Allow(PathBuf),
-    /// All but those in this file.
-    Deny(PathBuf),
-}
-
-/// Where and how often the swarm is saved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotSettings {
-    /// The file; written next to it under a temporary name and then renamed.
-    pub path: PathBuf,
-    /// Time between two snapshots while the daemon runs.
-    pub interval: Duration,
-}
-
 /// The sections of a configuration from which [`ProcessSettings`] are made.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessSections<'a> {
@@ -68,8 +37,8 @@ pub struct ProcessSections<'a> {
     pub privileges: &'a PrivilegesConfig,
     /// The section `[access_list]`.
     pub access_list: &'a AccessListConfig,
-    /// What is made of the keys about sockets.
-    pub listening: &'a Listening,
+    /// Where metrics are served; `None` for nowhere.
+    pub metrics_address: Option<SocketAddr>,
     /// The section `[snapshot]`.
     pub snapshot: &'a SnapshotConfig,
 }
@@ -83,7 +52,7 @@ impl ProcessSections<'_> {
             log_level: self.log_level.into(),
             privileges: self.privileges.settings(checks),
             access_list: self.access_list.settings(checks),
-            metrics_address: self.listening.metrics,
+            metrics_address: self.metrics_address,
             snapshot: self
                 .snapshot
                 .settings(self.name, std::env::var_os("STATE_DIRECTORY").as_deref()),

@@ -6,13 +6,13 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::addresses::MetricsAddress;
 use super::checks::Checks;
 use super::numbers::{Count, Seconds, ZeroOr};
-use super::process_settings::{AccessListSettings, PrivilegesSettings, SnapshotSettings};
 
 /// Number of workers; 0 for one for each processor core.
 pub type Workers = ZeroOr<Count<1, 1024>>;
@@ -83,6 +83,17 @@ impl Default for PrivilegesConfig {
     }
 }
 
+/// What a process that was started as root becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivilegesSettings {
+    /// The directory that becomes the root directory; `None` for no change.
+    pub chroot_path: Option<PathBuf>,
+    /// Name of the user.
+    pub user: String,
+    /// Name of the group.
+    pub group: String,
+}
+
 impl PrivilegesConfig {
     /// What to become; `None` to stay as started.
     pub fn settings(&self, checks: &mut Checks) -> Option<PrivilegesSettings> {
@@ -130,6 +141,17 @@ pub struct AccessListConfig {
     /// version 2 torrent. Blank lines and comments after # are allowed. It is
     /// read again on SIGHUP and SIGUSR1. Needed unless the mode is "off".
     pub path: PathBuf,
+}
+
+/// Which torrents are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessListSettings {
+    /// All of them.
+    Off,
+    /// Only those in this file.
+    Allow(PathBuf),
+    /// All but those in this file.
+    Deny(PathBuf),
 }
 
 impl AccessListConfig {
@@ -202,6 +224,15 @@ impl Default for SnapshotConfig {
     }
 }
 
+/// Where and how often the swarm is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    /// The file; written next to it under a temporary name and then renamed.
+    pub path: PathBuf,
+    /// Time between two snapshots while the daemon runs.
+    pub interval: Duration,
+}
+
 impl SnapshotConfig {
     /// Where and how often to save; `None` when there is no place for it.
     ///
@@ -231,8 +262,6 @@ fn non_empty(path: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn checked<T>(check: impl FnOnce(&mut Checks) -> T) -> Result<T, Vec<String>> {

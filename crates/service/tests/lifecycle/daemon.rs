@@ -116,7 +116,7 @@ impl Daemon for TestDaemon {
             log_level: config.log_level,
             privileges: &config.privileges,
             access_list: &config.access_list,
-            listening: &listening,
+            metrics_address: listening.metrics,
             snapshot: &config.snapshot,
         };
         let settings = TestSettings {

@@ -6,6 +6,10 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
+
+use super::Diagnostic;
 
 /// A table with places, as the parser makes it.
 pub(super) type Table<'i> = DeTable<'i>;
@@ -15,6 +19,35 @@ pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 /// A key with its place.
 pub(super) type Key<'i> = Spanned<Cow<'i, str>>;
+
+/// Maximum number of names in a dotted key. Each makes a table within that of the one
+/// before, and the parser has them freed one within the other, on the stack.
+const MAX_NAMES: usize = 32;
+
+/// Parses a file as far as it is in order, and says what is not.
+///
+/// # Errors
+///
+/// A key has too many names to be parsed.
+pub(super) fn parse(text: &str) -> Result<(Table<'_>, Vec<toml::de::Error>), Diagnostic> {
+    let mut names = 1;
+    for token in Source::new(text).lex() {
+        names = match token.kind() {
+            TokenKind::Dot => names + 1,
+            TokenKind::Whitespace
+            | TokenKind::Atom
+            | TokenKind::BasicString
+            | TokenKind::LiteralString => names,
+            _ => 1,
+        };
+        if names > MAX_NAMES {
+            let message = format!("a key of more than {MAX_NAMES} names");
+            return Err(Diagnostic::without_key(message).at(text, token.span().start()));
+        }
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    Ok((document.into_inner(), errors))
+}
 
 /// The value under a path such as `network.address`.
 pub(super) fn find<'t, 'i>(

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::diagnostic::Position;
 use super::document::{self, Table};
@@ -94,8 +94,7 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Diagnostic
 
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let mut table = document.into_inner();
+    let (mut table, errors) = document::parse(text).map_err(|error| faulty(vec![error]))?;
     if !errors.is_empty() {
         return Err(faulty(syntax::faults(text, &table, &known, &errors)));
     }

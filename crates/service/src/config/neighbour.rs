@@ -6,8 +6,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 use super::addresses::parse_address;
 use super::diagnostic::Position;
 use super::document::{self, Table};
@@ -61,12 +59,11 @@ impl NeighbourFile {
     /// daemon serves `port` when the file does not say.
     pub(crate) fn read(path: &Path, port: u16) -> Option<Self> {
         let text = read_leniently(path).ok()?;
-        Some(Self::parse(&text, path, port))
+        Self::parse(&text, path, port)
     }
 
-    fn parse(text: &str, path: &Path, port: u16) -> Self {
-        let (document, _) = DeTable::parse_recoverable(text);
-        let mut table = document.into_inner();
+    fn parse(text: &str, path: &Path, port: u16) -> Option<Self> {
+        let (mut table, _) = document::parse(text).ok()?;
         // Only its own daemon says what is wrong with it.
         let known = ["network", "metrics"]
             .map(|section| (section.to_owned(), toml::Table::new().into()))
@@ -106,11 +103,11 @@ impl NeighbourFile {
                 value: PathBuf::from(text),
                 place: place(key),
             });
-        Self {
+        Some(Self {
             addresses: addresses.collect(),
             metrics,
             files: files.collect(),
-        }
+        })
     }
 }
 

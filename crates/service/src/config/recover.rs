@@ -6,8 +6,6 @@
 
 use std::path::Path;
 
-use toml::de::DeTable;
-
 use super::document;
 use super::load::{Loaded, without_faults};
 use super::old_keys::{self, OldKey};
@@ -43,8 +41,7 @@ pub(crate) fn recover<C: Config>(
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
 
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let mut table = document.into_inner();
+    let (mut table, errors) = document::parse(text).map_err(|error| faulty(vec![error]))?;
     let mut faults = syntax::faults(text, &table, &known, &errors);
     let mut is_certain = errors.is_empty();
     let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);

@@ -1,5 +1,6 @@
 //! Files that are no TOML.
 
+use super::super::recover;
 use super::*;
 
 fn one(text: &str) -> String {
@@ -94,4 +95,23 @@ fn a_text_without_quotes_is_shown_with_them() {
             "f:9:20: metrics.peer_id_prefixes: must be true or false, not True",
         ]
     );
+}
+
+#[test]
+fn keys_of_very_many_names_are_refused_before_they_fill_the_stack() {
+    let deep = "a.".repeat(100_000);
+    for (text, place) in [
+        (format!("{deep}a = 1\n"), "1:64"),
+        (format!("\n[{deep}a]\n"), "2:65"),
+        (format!("a = [{{ {deep}a = 1 }}]\n"), "1:71"),
+    ] {
+        let expected = format!("f:{place}: a key of more than 32 names");
+        assert_eq!(faults(&text), [expected]);
+        let recovered = recover::<Sample>(&text, Path::new("f"), &[], |_| Vec::new());
+        assert!(recovered.is_err());
+    }
+    // Dots of texts and comments are none of keys.
+    let dots = ".".repeat(100);
+    let text = format!("# {dots}\n[access_list]\npath = '{dots}' # {dots}\n");
+    assert_eq!(loaded(&text).config.access_list.path, Path::new(&dots));
 }

@@ -65,14 +65,14 @@ in
     assertion = !settings.privileges.drop_privileges;
     message = ''
       ${option}.settings.privileges.drop_privileges must be false: systemd starts
-      the service as its own user, without any privilege to drop.
+      the service as an unprivileged user already.
     '';
   }
   {
     assertion = settings.privileges.chroot_path == "";
     message = ''
-      ${option}.settings.privileges.chroot_path must be empty: the service has no
-      right to change its root directory, and sees little of the file system anyway.
+      ${option}.settings.privileges.chroot_path must be empty: the service is not
+      permitted to chroot, and is already sandboxed.
     '';
   }
   {
@@ -91,23 +91,23 @@ in
   {
     assertion = !(network ? tls_private_key_path) || !isInStore network.tls_private_key_path;
     message = ''
-      ${option}.settings.network.tls_private_key_path is in the store, where
-      everybody on the machine can read the key. Keep it in a file outside.
+      ${option}.settings.network.tls_private_key_path is in the store, which is
+      world-readable. Keep the key in a file outside the store.
     '';
   }
 ]
 ++ lib.mapAttrsToList (name: path: {
   assertion = path == "" || lib.any (directory: isBelow directory path) writable;
   message = ''
-    ${option}.${name}: the service can write to nothing but ${toString writable},
-    and not to ${path}. To allow another directory, add it to
+    ${option}.${name}: the service can only write to ${toString writable},
+    not to ${path}. To allow another directory, add it to
     systemd.services.${unit}.serviceConfig.ReadWritePaths.
   '';
 }) written
 ++ lib.mapAttrsToList (name: path: {
   assertion = !lib.any (directory: isBelow directory path) homes;
   message = ''
-    ${option}.${name}: the service sees no home directories, so ${path}
-    has to be elsewhere.
+    ${option}.${name}: home directories are not visible to the service, so
+    ${path} has to be moved elsewhere.
   '';
 }) read

@@ -43,9 +43,9 @@ let
         type = types.ints.between 1 1024;
         default = 1;
         description = ''
-          Number of workers: threads that read requests and answer them. systemd
-          opens a socket for each of them and each address, so their number has
-          to be known here; as many as there are processor cores are enough.
+          Number of worker threads. systemd opens one socket per worker and
+          address before the service starts, so the number has to be set
+          explicitly; there is no benefit in exceeding the number of CPU cores.
         '';
       };
     };
@@ -158,8 +158,8 @@ in
       default = { };
       description = ''
         Configuration of ${unit}. Every key of its configuration file is an
-        option. The file ends up in the store, which everybody on the machine can
-        read: give paths of files as strings.
+        option. The file ends up in the store, which is world-readable: give paths
+        of files as strings.
       '';
     };
 
@@ -168,16 +168,16 @@ in
       default = false;
       description = ''
         Whether to open the ports of {option}`${option}.settings.network.address`
-        in the firewall. Ports of loopback addresses and the port of the metrics
-        stay closed.
+        in the firewall. Ports of loopback addresses and the metrics port stay
+        closed.
       '';
     };
 
     accessList = mkOption {
       default = null;
       description = ''
-        Which torrents are served; all if `null`. A change of the list reloads the
-        service, which goes on serving.
+        Allow list or deny list of torrents; `null` serves all torrents. When the
+        list changes, the service is reloaded, not restarted.
       '';
       example = lib.literalExpression ''
         {
@@ -193,15 +193,15 @@ in
               "deny"
             ];
             description = ''
-              Whether only torrents in the list are served, or all others.
+              Whether to serve only torrents on the list, or all others.
             '';
           };
           infoHashes = mkOption {
             type = types.nullOr (types.listOf (types.strMatching "[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"));
             default = null;
             description = ''
-              The list: info hashes of 40 hexadecimal digits, or of 64 for
-              version 2 torrents. Everybody on the machine can read it.
+              The list: info hashes of 40 hexadecimal digits, or 64 for version 2
+              torrents. It ends up in the store, which is world-readable.
             '';
           };
           file = mkOption {
@@ -209,8 +209,8 @@ in
             default = null;
             example = "/var/lib/tracker/allowed";
             description = ''
-              Instead of {option}`infoHashes`, a file outside the store with an
-              info hash a line, which the group of the service can read. After
+              Instead of {option}`infoHashes`, a file outside the store with one
+              info hash per line, readable by the group of the service. After
               changing it, run `systemctl reload ${unit}`.
             '';
           };
@@ -224,9 +224,9 @@ in
       default = null;
       example = "tracker.example.org";
       description = ''
-        Name of a certificate of {option}`security.acme.certs` to encrypt
-        connections with. When it is renewed, the service takes the new one
-        without dropping a connection.
+        Name of a certificate in {option}`security.acme.certs` to use for TLS.
+        When it is renewed, the service is reloaded, and no connection is
+        dropped.
       '';
     };
   };
@@ -339,7 +339,7 @@ in
     # them again when their addresses or their number have changed, before the switch
     # restarts services, for which it must be reloaded and not restarted itself.
     systemd.services."${unit}-sockets" = {
-      description = "Open the sockets of ${unit} again when they have changed";
+      description = "Reopen the sockets of ${unit} when they have changed";
       wantedBy = [ "multi-user.target" ];
       # Also when there are no metrics: this text never varies.
       after = [

@@ -52,7 +52,7 @@ in
       type = lib.types.str;
       default = "aquatic";
       description = ''
-        User that the daemons run as. It is created if it is called `aquatic`.
+        User that the daemons run as. It is created if its name is `aquatic`.
       '';
     };
 
@@ -60,7 +60,7 @@ in
       type = lib.types.str;
       default = "aquatic";
       description = ''
-        Group that the daemons run as. It is created if it is called `aquatic`.
+        Group that the daemons run as. It is created if its name is `aquatic`.
       '';
     };
 
@@ -70,8 +70,8 @@ in
       defaultText = lib.literalExpression "pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform";
       description = ''
         Whether each daemon checks its configuration when the system is built, so
-        that a mistake is found before the running system is touched. Files that
-        the configuration names are on the machine only, and are checked when the
+        that errors are found before the running system is changed. Files that the
+        configuration refers to exist only on the machine, and are checked when the
         service starts or reloads.
       '';
     };

@@ -69,8 +69,8 @@ pub(super) const HTTP: About = About {
         ("@RESTART@", NO_REQUEST_LOST),
         (
             "@LOAD@",
-            "sends a tracker announce and scrape requests over HTTP or HTTPS,\n\
-             as the peers of many torrents would, and reports how well it answers.",
+            "sends announce and scrape requests to a tracker over HTTP or HTTPS, simulating the\n\
+             peers of many torrents, and reports throughput, latency and losses.",
         ),
         ("@PORT@", "3000"),
     ],
@@ -95,8 +95,8 @@ pub(super) const UDP: About = About {
         ("@RESTART@", NO_REQUEST_LOST),
         (
             "@LOAD@",
-            "sends a tracker connect, announce and scrape requests as datagrams,\n\
-             as the peers of many torrents would, and reports how well it answers.",
+            "sends connect, announce and scrape requests to a UDP tracker, simulating the peers\n\
+             of many torrents, and reports throughput, latency and losses.",
         ),
         ("@PORT@", "3000"),
     ],
@@ -116,25 +116,26 @@ pub(super) const WS: About = About {
         ("@STATE@", "Download counts"),
         (
             "@KEPT@",
-            ".\nPeers are not in it, as they are gone with their connections; they connect and\n\
-             announce again",
+            ".\nPeers are not saved, because they exist only as long as their connections; they\n\
+             reconnect and announce again",
         ),
         ("@AND_WORKERS@", "and the number of workers"),
         (
             "@RESTART@",
-            "; those who are connected connect and announce\nagain",
+            "; connected clients reconnect and announce\nagain",
         ),
         (
             "@LOAD@",
-            "sends a WebTorrent tracker announces with offers, answers and scrapes over WebSocket,\n\
-             as the peers of many torrents would, and reports how well it answers and relays.",
+            "sends announces with offers, answers and scrapes to a WebTorrent tracker over\n\
+             WebSocket, simulating the peers of many torrents, and reports throughput, latency\n\
+             and losses of replies and relayed messages.",
         ),
         ("@PORT@", "3001"),
     ],
 };
 
 /// What a restart costs where clients are not connected all the time.
-const NO_REQUEST_LOST: &str = ", and loses no request";
+const NO_REQUEST_LOST: &str = ", and no request is lost";
 
 /// What the state of daemons without connections is for.
-const NO_PEER_FORGOTTEN: &str = ", so that no peer is forgotten by a\nrestart";
+const NO_PEER_FORGOTTEN: &str = ", so that peers survive a restart";

@@ -26,91 +26,94 @@ use crate::settings::Settings;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Number of workers: threads that read requests and answer them.
-    /// 0: one for each processor core.
+    /// Number of worker threads. Each reads requests from its own sockets and
+    /// answers them. 0: one per CPU core.
     pub socket_workers: Workers,
-    /// How much is logged: to the journal under systemd, otherwise to standard
-    /// error.
+    /// Log verbosity. Messages go to the journal under systemd, otherwise to
+    /// standard error.
     pub log_level: LogLevel,
-    /// Sockets and connections.
+    /// Listening sockets and client connections.
     pub network: NetworkConfig,
-    /// Replies to clients.
+    /// Contents of replies to clients.
     pub protocol: ProtocolConfig,
-    /// Bounds on memory. Announces beyond them get an error as their reply.
+    /// Limits on memory use. Announces that exceed a limit are answered with an
+    /// error.
     pub limits: LimitsConfig,
-    /// How long things are kept.
+    /// Expiry of peers and idle connections.
     pub cleaning: CleaningConfig,
-    /// What to become when started as root, once the sockets are open.
-    /// Not needed under systemd, which starts the service as its own user.
+    /// Dropping of privileges when started as root, once the sockets are open.
+    /// Not needed under systemd, which starts the service as an unprivileged
+    /// user.
     pub privileges: PrivilegesConfig,
-    /// Which torrents are served.
+    /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
-    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
-    /// /stats.json and /health.
+    /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
+    /// and /health.
     pub metrics: MetricsConfig,
-    /// The file that keeps torrents and peers across restarts.
+    /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
 }
 
-/// Sockets and connections.
+/// Listening sockets and client connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-    /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
-    /// never serve IPv4. Each worker has a socket for each address. The
-    /// socket unit of a packaged service, too, has its addresses from here. One
-    /// that you write yourself has its own, which are served instead of these.
+    /// IP address and port to listen on, or a list of them. `0.0.0.0` means all
+    /// IPv4 addresses of the machine, and `[::]` all IPv6 addresses; IPv6
+    /// sockets never accept IPv4 traffic. Each worker has one socket per
+    /// address. The socket unit of a packaged service takes its addresses from
+    /// here, too. With a socket unit of your own, the addresses in the unit are
+    /// used instead of these.
     pub address: Addresses,
-    /// What drives the connections.
+    /// Event loop that handles connections.
     pub event_loop: EventLoopConfig,
-    /// Maximum number of connections that wait to be accepted, on each
-    /// socket. The system may allow fewer (sysctl net.core.somaxconn).
+    /// Maximum number of connections waiting to be accepted, per socket. The
+    /// kernel may allow fewer (sysctl net.core.somaxconn).
     pub tcp_backlog: Backlog,
-    /// Whether connections are encrypted, which makes this a tracker for
-    /// https:// and not for http://.
+    /// Whether to use TLS. If true, the tracker serves https://, and not
+    /// http://.
     pub enable_tls: bool,
-    /// File with the certificate and those that it is issued by, in PEM form.
-    /// Read again on SIGHUP and SIGUSR1.
+    /// PEM file with the server certificate, followed by any intermediate
+    /// certificates. Reloaded on SIGHUP and SIGUSR1.
     pub tls_certificate_path: PathBuf,
-    /// File with the private key of the certificate, in PEM form: PKCS#8,
-    /// PKCS#1 or SEC1. Read again on SIGHUP and SIGUSR1.
+    /// PEM file with the private key of the certificate (PKCS#8, PKCS#1 or
+    /// SEC1). Reloaded on SIGHUP and SIGUSR1.
     pub tls_private_key_path: PathBuf,
-    /// Whether a connection may be used for several requests.
+    /// Whether a connection may be used for several requests (HTTP keep-alive).
     pub keep_alive: bool,
     /// Maximum number of open connections.
     pub max_connections: MaxConnections,
-    /// Maximum number of open connections of one IPv4 address, or of one IPv6
-    /// network of 64 bits. The default leaves room for the hundreds of
-    /// households behind one address of a provider, and keeps a single source
-    /// from using up max_connections. Trusted proxies have no limit; raise it
-    /// for a proxy that does not name its clients, and for a load test. 0: no
-    /// limit.
+    /// Maximum number of open connections from one IPv4 address, or from one
+    /// IPv6 /64 network. The default leaves room for hundreds of households
+    /// behind one carrier-grade NAT address, and keeps a single source from
+    /// using up max_connections. Trusted proxies are exempt. Raise it for a
+    /// proxy that does not pass on the addresses of its clients, and for load
+    /// tests. 0: no limit.
     pub max_connections_per_ip: MaxConnectionsPerIp,
-    /// Seconds in which a connection has to complete its TLS handshake, and its
-    /// PROXY header.
+    /// Time limit for the TLS handshake and the PROXY protocol header of a new
+    /// connection, in seconds.
     pub handshake_timeout: Timeout,
     /// Seconds in which a request has to arrive, from its first byte to its
     /// last. The first request of a connection has as long to begin.
     pub message_timeout: Timeout,
     /// Seconds in which a client has to take a reply.
     pub write_timeout: Timeout,
-    /// Whether the tracker is reached through a reverse proxy that names the
+    /// Whether the tracker runs behind a reverse proxy that passes on the
     /// client's address in a header.
     pub runs_behind_reverse_proxy: bool,
-    /// The header that names the client's address: X-Forwarded-For,
-    /// X-Real-IP, Forwarded, or another of the form of the first. It is
-    /// case-insensitive.
+    /// Name of the header that contains the client's address: X-Forwarded-For,
+    /// X-Real-IP, Forwarded, or another header with the syntax of
+    /// X-Forwarded-For. Case-insensitive.
     pub reverse_proxy_ip_header_name: String,
-    /// What is taken from that header.
+    /// Which address in that header is the client's.
     pub reverse_proxy_ip_header_format: AddressHeaderFormat,
-    /// Whether each connection begins with a header of the PROXY protocol,
-    /// version 1 or 2, as HAProxy sends it.
+    /// Whether every connection begins with a PROXY protocol header (version 1
+    /// or 2), as HAProxy sends it.
     pub proxy_protocol: bool,
-    /// Proxies that are trusted: IP addresses, or networks such as
-    /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
-    /// connections from others are refused.
+    /// Trusted proxies: IP addresses, or networks such as 10.0.0.0/8. Address
+    /// headers from other sources are ignored; with proxy_protocol, connections
+    /// from other sources are rejected.
     pub trusted_proxies: TrustedProxies,
 }
 
@@ -138,21 +141,22 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Replies to clients.
+/// Contents of replies to clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Maximum number of torrents in one scrape; the rest of a longer one is
-    /// not answered.
+    /// Maximum number of torrents in a scrape reply. Further info hashes of the
+    /// request are ignored.
     pub max_scrape_torrents: Count<1, 10_000>,
     /// Maximum number of peers in a reply to an announce.
     pub max_response_peers: Count<1, 10_000>,
-    /// Seconds that clients are told to wait before they announce again. Public
-    /// tracker lists want 300 to 10800.
+    /// Announce interval sent to clients, in seconds. Public tracker lists
+    /// require 300 to 10800.
     pub peer_announce_interval: AnnounceInterval,
-    /// Seconds that clients are told to wait at least, even when they want more
-    /// peers. Not more than peer_announce_interval, which otherwise is sent.
+    /// Minimum announce interval sent to clients, in seconds, to be observed
+    /// even by clients that want more peers. If it is longer than
+    /// peer_announce_interval, the latter is sent instead.
     pub min_announce_interval: AnnounceInterval,
 }
 
@@ -167,15 +171,15 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// How long things are kept.
+/// Expiry of peers and idle connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are looked through once, some at a time,
-    /// and peers that are too old are removed.
+    /// Interval at which expired peers are removed from all torrents, in
+    /// seconds. The work is done in small steps spread over the interval.
     pub torrent_cleaning_interval: CleaningInterval,
-    /// Seconds after its last announce that a peer is forgotten. Should be
+    /// Seconds after its last announce at which a peer expires. Should be
     /// longer than protocol.peer_announce_interval.
     pub max_peer_age: PeerAge,
     /// Seconds without a request after which a connection is closed.
@@ -212,7 +216,7 @@ impl config::Config for Config {
     }
 }
 
-/// The endpoint had a switch, and figures were counted now and then.
+/// The endpoint had a switch, and metrics were counted now and then.
 const METRICS: &[OldKey] = &[
     OldKey::Merged {
         keys: &[
@@ -224,7 +228,7 @@ const METRICS: &[OldKey] = &[
     },
     OldKey::Dropped {
         key: "metrics.torrent_count_update_interval",
-        reason: "torrents are counted when they are asked for",
+        reason: "torrents are counted when metrics are requested",
     },
 ];
 
@@ -239,9 +243,8 @@ const MEANINGS: &[OldKey] = &[
         tell: |found| {
             let is_on = found.is_true("network.runs_behind_reverse_proxy");
             (is_on && !found.has("network.trusted_proxies")).then_some(
-                "earlier releases believed the header of everybody; now it is believed from \
-                 trusted_proxies only, which are those of this machine unless the file says \
-                 otherwise",
+                "earlier releases trusted the header from any source; now it is only trusted from \
+                 trusted_proxies, by default the addresses of this machine",
             )
         },
     },
@@ -286,5 +289,5 @@ const RENAMED: &[OldKey] = &[
 /// Connections have deadlines of their own.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {
     key: "cleaning.connection_cleaning_interval",
-    reason: "connections are closed when their time has come",
+    reason: "connections are closed at their own deadlines",
 }];

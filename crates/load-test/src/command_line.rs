@@ -75,33 +75,33 @@ struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Instead of server_address: the tracker to test
+    /// Tracker to test, overrides server_address
     #[arg(long, value_name = "ADDRESS:PORT")]
     server: Option<String>,
 
-    /// Instead of server_pid: the tracker's process id
+    /// Process id of the tracker, overrides server_pid
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
 
-    /// Instead of duration_seconds: how long to measure
+    /// Duration of the measurement, overrides duration_seconds
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
 
-    /// Instead of workers: the number of threads
+    /// Number of worker threads, overrides workers
     #[arg(long, value_name = "COUNT")]
     workers: Option<usize>,
 
-    /// Announce every peer once before measuring
+    /// Announce every peer once before the measurement
     #[arg(long)]
     fill: bool,
 
-    /// Write no progress lines
+    /// Do not print progress lines
     #[arg(long)]
     quiet: bool,
 }
 
 impl Arguments {
-    /// Puts what the command line says in place of what the file says.
+    /// Overrides values of the file with those of the command line.
     fn apply<Transport, Requests>(&self, config: &mut Config<Transport, Requests>) {
         if let Some(server) = &self.server {
             config.server_address.clone_from(server);

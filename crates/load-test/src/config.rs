@@ -22,33 +22,33 @@ use crate::population::PopulationConfig;
                          Requests: Deserialize<'de> + Default + DefaultPort")
 )]
 pub struct Config<Transport, Requests> {
-    /// Address and port of the tracker to test. Only ever test a tracker of
-    /// your own: to anybody else's, this program is an attack.
+    /// IP address and port of the tracker to test. Only test trackers of your
+    /// own: to anyone else's, this program is an attack.
     pub server_address: String,
-    /// Process id of the tracker, when it runs on this machine. The report
-    /// then has its CPU time per reply and its memory. 0 leaves that out.
+    /// Process id of the tracker, if it runs on this machine. The report then
+    /// includes its CPU time per reply and its memory use. 0: leave these out.
     pub server_pid: u32,
-    /// Number of threads that send and receive. One is enough for a tracker
-    /// that runs on one core.
+    /// Number of threads that send requests and receive replies. One is enough
+    /// for a tracker that runs on one core.
     pub workers: usize,
-    /// How long to measure, in seconds.
+    /// Duration of the measurement, in seconds.
     pub duration_seconds: u32,
-    /// How long to send requests before measuring, in seconds.
+    /// Duration of the warm-up before the measurement, in seconds.
     pub warm_up_seconds: u32,
-    /// Announce every peer of the population exactly once before measuring,
-    /// as fast as the tracker replies.
+    /// Whether to announce every peer of the population exactly once before the
+    /// measurement, as fast as the tracker replies.
     pub fill: bool,
-    /// Write a line to standard error each second while running.
+    /// Whether to write a line to standard error every second while running.
     pub progress: bool,
-    /// Where requests come from and at what pace.
+    /// Source addresses and rate of requests.
     pub network: NetworkConfig,
-    /// How requests travel.
+    /// Transport of requests.
     pub transport: Transport,
-    /// The torrents and peers that announce.
+    /// Simulated torrents and peers.
     pub population: PopulationConfig,
-    /// What is requested.
+    /// Kinds and contents of requests.
     pub requests: Requests,
-    /// Events of announces, each with its share relative to the others.
+    /// Events of announces, as relative weights.
     pub events: EventsConfig,
 }
 
@@ -84,26 +84,25 @@ trait Section: schemars::JsonSchema + Serialize + Default {}
 #[cfg(feature = "schema")]
 impl<T: schemars::JsonSchema + Serialize + Default> Section for T {}
 
-/// Where requests come from and at what pace.
+/// Source addresses and rate of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Local addresses to send from, of the same family as the server's
-    /// address: single addresses ("::1") or ranges ("127.0.0.1-127.0.0.32",
-    /// both ends included). A tracker takes each for another host. At least
-    /// one a worker.
+    /// Local IP addresses to send from, of the same address family as the
+    /// server's address: single addresses ("::1") or ranges
+    /// ("127.0.0.1-127.0.0.32", both ends included). The tracker sees each as a
+    /// different host. At least one per worker.
     pub source_addresses: Vec<String>,
-    /// Requests to send each second, by all workers together. 0 sends as fast
-    /// as replies come.
+    /// Requests per second, over all workers. 0: as fast as replies arrive.
     pub requests_per_second: u32,
-    /// A request that has no reply after this time is counted as lost, in
+    /// Time after which a request without a reply counts as lost, in
     /// milliseconds.
     pub timeout_milliseconds: u32,
-    /// How long to look for replies again and again before going to sleep
-    /// until one comes, in microseconds. A sleeping receiver has to be woken,
-    /// and over loopback it is the tracker's CPU that does it. Useful when
-    /// each worker has a core of its own, harmful otherwise.
+    /// How long to poll for replies before blocking until one arrives, in
+    /// microseconds. Waking up a blocked receiver costs CPU time, over loopback
+    /// that of the tracker. Useful if each worker has a CPU core of its own,
+    /// harmful otherwise.
     pub spin_microseconds: u32,
 }
 
@@ -118,19 +117,19 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Events of announces, each with its share relative to the others.
+/// Events of announces, as relative weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsConfig {
-    /// Announces without an event.
+    /// Weight of announces without an event.
     pub none: u32,
-    /// Those with the event "started".
+    /// Weight of announces with the event "started".
     pub started: u32,
-    /// Those with the event "completed".
+    /// Weight of announces with the event "completed".
     pub completed: u32,
-    /// Those with the event "stopped", which make the tracker forget the peer
-    /// until it announces again.
+    /// Weight of announces with the event "stopped", which make the tracker
+    /// forget the peer until it announces again.
     pub stopped: u32,
 }
 

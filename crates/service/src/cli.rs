@@ -44,7 +44,7 @@ pub enum Action {
     PrintEffective,
     /// Check everything that can fail at start, and exit.
     Check,
-    /// Print the configuration file in today's form.
+    /// Print the configuration file in the current format.
     Migrate,
 }
 
@@ -60,7 +60,7 @@ pub struct ConfigArguments {
     #[arg(short, long, group = "what")]
     pub print_config: bool,
 
-    /// Print the configuration in effect: FILE, with defaults for the rest
+    /// Print the configuration in effect: FILE, with defaults for missing keys
     #[arg(short = 'P', long, group = "what")]
     pub print_effective_config: bool,
 }
@@ -123,10 +123,9 @@ pub fn command(program: &Program) -> clap::Command {
 fn after_help(program: &Program) -> String {
     let Program { name, port, .. } = program;
     format!(
-        "Without FILE, the defaults are in effect: {port} on every IPv4 and IPv6 address of this \
-         machine, every torrent, no metrics, and no file that is kept. No file is looked for; the \
-         packaged service reads /etc/aquatic/{name}.toml.\n\n\
-         Manual: man {name}, man {name}.toml"
+        "Without FILE, the defaults are used: {port} on all IPv4 and IPv6 addresses of this \
+         machine, all torrents, no metrics, and no snapshot file. There is no default FILE; the \
+         packaged service uses /etc/aquatic/{name}.toml.\n\nManual: man {name}, man {name}.toml"
     )
 }
 
@@ -135,11 +134,11 @@ struct DaemonArguments {
     #[command(flatten)]
     config: ConfigArguments,
 
-    /// Check the configuration and the files it names, then exit
+    /// Check the configuration and the files it refers to, then exit
     #[arg(long, group = "what")]
     check_config: bool,
 
-    /// Print FILE, of this or an earlier release, in today's form
+    /// Convert FILE of an earlier release to the current format, and print it
     #[arg(long, group = "what", requires = "config")]
     migrate_config: bool,
 }

@@ -31,17 +31,17 @@ pub fn loopback() -> TrustedProxies {
     Texts::new(texts.into()).unwrap_or_default()
 }
 
-/// What drives the connections.
+/// Event loop that handles connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EventLoopConfig {
-    /// Whatever is best on this system. The log says what was chosen.
+    /// The best one for this system; the log tells which one was chosen.
     #[default]
     Auto,
-    /// io_uring, where the kernel allows it.
+    /// glommio, on io_uring; the kernel has to allow it.
     Glommio,
-    /// epoll.
+    /// mio, on epoll.
     Mio,
 }
 
@@ -55,12 +55,12 @@ impl From<EventLoopConfig> for EventLoop {
     }
 }
 
-/// What counts in a header that names the client's address.
+/// Which address in a header is the client's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AddressHeaderFormat {
-    /// The last address in it, which the nearest proxy has added.
+    /// The last one, which the nearest proxy has added.
     #[default]
     LastAddress,
 }
@@ -96,8 +96,8 @@ impl ProxyKeys<'_> {
         if self.proxy_protocol && trusted.is_empty() {
             checks.fail(
                 "network.trusted_proxies",
-                "at least one address is needed when proxy_protocol is true, or nobody could \
-                 connect",
+                "at least one address is required when proxy_protocol is true, otherwise no client \
+                 could connect",
             );
         }
         let reverse = self
@@ -113,8 +113,8 @@ impl ProxyKeys<'_> {
         if self.proxy_protocol {
             checks.fail(
                 "network.proxy_protocol",
-                "the client's address is known from a header when runs_behind_reverse_proxy is \
-                 true; only one of the two can be true",
+                "cannot be combined with runs_behind_reverse_proxy, which takes the client's \
+                 address from a header; set one of the two to false",
             );
         }
         let name = self.header_name.trim();
@@ -124,13 +124,13 @@ impl ProxyKeys<'_> {
         if name.is_empty() || !name.bytes().all(is_token) {
             checks.fail(
                 "network.reverse_proxy_ip_header_name",
-                format!("\"{name}\" is not the name of a header, such as \"X-Forwarded-For\""),
+                format!("\"{name}\" is not a valid header name, such as \"X-Forwarded-For\""),
             );
         }
         if trusted.is_empty() {
             checks.fail(
                 "network.trusted_proxies",
-                "at least one address is needed when runs_behind_reverse_proxy is true",
+                "at least one address is required when runs_behind_reverse_proxy is true",
             );
         }
         match self.header_format {
@@ -165,10 +165,9 @@ pub fn tls_files(
     for (name, path) in files {
         let is_missing = path.as_os_str().is_empty();
         if is_enabled && is_missing {
-            checks.fail(name, "a PEM file is needed when enable_tls is true");
+            checks.fail(name, "a PEM file is required when enable_tls is true");
         } else if !is_enabled && !is_missing {
-            let message = "set, but not used: connections are not encrypted, because \
-                 network.enable_tls is false";
+            let message = "set, but not used, because network.enable_tls is false";
             checks.advise(name, message);
         }
     }

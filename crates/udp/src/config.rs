@@ -55,50 +55,52 @@ impl Unit for PeersOfReply {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Number of workers: threads that read requests and answer them.
-    /// 0: one for each processor core.
+    /// Number of worker threads. Each reads requests from its own sockets and
+    /// answers them. 0: one per CPU core.
     pub socket_workers: Workers,
-    /// How much is logged: to the journal under systemd, otherwise to standard
-    /// error.
+    /// Log verbosity. Messages go to the journal under systemd, otherwise to
+    /// standard error.
     pub log_level: LogLevel,
-    /// Sockets.
+    /// Listening sockets.
     pub network: NetworkConfig,
-    /// Replies to clients.
+    /// Contents of replies to clients.
     pub protocol: ProtocolConfig,
-    /// Bounds on memory. Announces beyond them get an error as their reply.
+    /// Limits on memory use. Announces that exceed a limit are answered with an
+    /// error.
     pub limits: LimitsConfig,
-    /// How long things are kept.
+    /// Expiry of peers and connection ids.
     pub cleaning: CleaningConfig,
-    /// What to become when started as root, once the sockets are open.
-    /// Not needed under systemd, which starts the service as its own user.
+    /// Dropping of privileges when started as root, once the sockets are open.
+    /// Not needed under systemd, which starts the service as an unprivileged
+    /// user.
     pub privileges: PrivilegesConfig,
-    /// Which torrents are served.
+    /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
-    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
-    /// /stats.json and /health.
+    /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
+    /// and /health.
     pub metrics: MetricsConfig,
-    /// The file that keeps torrents and peers across restarts.
+    /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
-    /// A file that lists all torrents with their counts, which is replaced
-    /// regularly.
+    /// Periodic export of all torrents with their counts to a file.
     pub scrape_exports: ScrapeExportsConfig,
 }
 
-/// Sockets.
+/// Listening sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// IP address and port to serve, or a list of them. `0.0.0.0` is every
-    /// IPv4 address and `[::]` every IPv6 address of the machine, and a reply
-    /// comes from the one that was asked; IPv6 addresses never serve IPv4.
-    /// Each worker has a socket for each address. The socket unit of a
-    /// packaged service, too, has its addresses from here. One that you write
-    /// yourself has its own, which are served instead of these.
+    /// IP address and port to listen on, or a list of them. `0.0.0.0` means all
+    /// IPv4 addresses of the machine, and `[::]` all IPv6 addresses; replies
+    /// are sent from the address that received the request. IPv6 sockets never
+    /// accept IPv4 traffic. Each worker has one socket per address. The socket
+    /// unit of a packaged service takes its addresses from here, too. With a
+    /// socket unit of your own, the addresses in the unit are used instead of
+    /// these.
     pub address: Addresses,
-    /// Size of the kernel's receive buffer of each socket, in bytes. Room for
-    /// the requests that arrive while a worker is busy; the system may allow
-    /// less (sysctl net.core.rmem_max). 0: what the system gives by default.
+    /// Size of the kernel's receive buffer for each socket, in bytes. It holds
+    /// requests that arrive while a worker is busy. The kernel may grant less
+    /// (sysctl net.core.rmem_max). 0: the system's default.
     pub socket_recv_buffer_size: ReceiveBuffer,
 }
 
@@ -111,20 +113,19 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Replies to clients.
+/// Contents of replies to clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Maximum number of torrents in one scrape; the rest of a longer one is
-    /// not answered.
+    /// Maximum number of torrents in a scrape reply. Further info hashes of the
+    /// request are ignored.
     pub max_scrape_torrents: ScrapeTorrents,
-    /// Maximum number of peers in a reply to an announce. A reply has to fit
-    /// into one datagram, so the maximum is 79 when an IPv6 address is
-    /// served.
+    /// Maximum number of peers in an announce reply. A reply has to fit into
+    /// one datagram, so the limit is 79 if an IPv6 address is configured.
     pub max_response_peers: ResponsePeers,
-    /// Seconds that clients are told to wait before they announce again. Public
-    /// tracker lists want 300 to 10800.
+    /// Announce interval sent to clients, in seconds. Public tracker lists
+    /// require 300 to 10800.
     pub peer_announce_interval: AnnounceInterval,
 }
 
@@ -138,18 +139,18 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// How long things are kept.
+/// Expiry of peers and connection ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are looked through once, some at a time,
-    /// and peers that are too old are removed.
+    /// Interval at which expired peers are removed from all torrents, in
+    /// seconds. The work is done in small steps spread over the interval.
     pub torrent_cleaning_interval: CleaningInterval,
-    /// Seconds after its last announce that a peer is forgotten. Should be
+    /// Seconds after its last announce at which a peer expires. Should be
     /// longer than protocol.peer_announce_interval.
     pub max_peer_age: PeerAge,
-    /// Seconds that a client can use a connection id.
+    /// Seconds for which a connection id is valid.
     pub max_connection_age: ConnectionAge,
 }
 
@@ -163,16 +164,17 @@ impl Default for CleaningConfig {
     }
 }
 
-/// A file that lists all torrents with their counts.
+/// Periodic export of all torrents with their counts to a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ScrapeExportsConfig {
-    /// Whether to write the file.
+    /// Whether to write the export file.
     pub enable_scrape_exports: bool,
-    /// Minutes between two writes.
+    /// Interval between exports, in minutes.
     pub frequency: Minutes<1, { 7 * 24 * 60 }>,
-    /// The file. It is replaced as a whole, so readers never see half of it.
+    /// Path of the export file. It is replaced atomically, so readers never see
+    /// a partial file.
     pub path: PathBuf,
 }
 
@@ -208,7 +210,7 @@ impl config::Config for Config {
 const STATISTICS: &[OldKey] = &[
     OldKey::Dropped {
         key: "statistics.interval",
-        reason: "metrics are counted when they are asked for",
+        reason: "metrics are counted when they are requested",
     },
     OldKey::Dropped {
         key: "statistics.torrent_peer_histograms",

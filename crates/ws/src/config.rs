@@ -38,34 +38,37 @@ pub type CertificateGrace = Seconds<0, 31_536_000>;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Number of workers: threads that serve connections.
-    /// 0: one for each processor core.
+    /// Number of worker threads. Each accepts and serves its own connections.
+    /// 0: one per CPU core.
     pub socket_workers: Workers,
-    /// How much is logged: to the journal under systemd, otherwise to standard
-    /// error.
+    /// Log verbosity. Messages go to the journal under systemd, otherwise to
+    /// standard error.
     pub log_level: LogLevel,
-    /// Sockets and connections.
+    /// Listening sockets and client connections.
     pub network: NetworkConfig,
-    /// Replies to clients, and what is relayed between them.
+    /// Contents of replies to clients, and relaying of offers and answers.
     pub protocol: ProtocolConfig,
-    /// Bounds on memory. Announces beyond them get an error as their reply.
+    /// Limits on memory use. Announces that exceed a limit are answered with an
+    /// error.
     pub limits: LimitsConfig,
-    /// How long things are kept.
+    /// Expiry of peers, offers and connections.
     pub cleaning: CleaningConfig,
-    /// What to become when started as root, once the sockets are open.
-    /// Not needed under systemd, which starts the service as its own user.
+    /// Dropping of privileges when started as root, once the sockets are open.
+    /// Not needed under systemd, which starts the service as an unprivileged
+    /// user.
     pub privileges: PrivilegesConfig,
-    /// Which torrents are served.
+    /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
-    /// Metrics of the running service, over HTTP: /metrics for Prometheus,
-    /// /stats.json and /health.
+    /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
+    /// and /health.
     pub metrics: MetricsConfig,
-    /// The file that keeps the download counts of torrents across restarts.
-    /// Peers are gone with their connections.
+    /// Snapshot file, which preserves the download counts of torrents across
+    /// restarts. Peers are not saved, because they exist only as long as their
+    /// connections.
     pub snapshot: SnapshotConfig,
 }
 
-/// Sockets and connections.
+/// Listening sockets and client connections.
 #[allow(
     rustdoc::bare_urls,
     reason = "the text stands in the configuration file and manual page, too"
@@ -74,73 +77,74 @@ pub struct Config {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// IP address and port to serve, or a list of them. `0.0.0.0` is every IPv4
-    /// address and `[::]` every IPv6 address of the machine; IPv6 addresses
-    /// never serve IPv4. Each worker has a socket for each address. The
-    /// socket unit of a packaged service, too, has its addresses from here. One
-    /// that you write yourself has its own, which are served instead of these.
+    /// IP address and port to listen on, or a list of them. `0.0.0.0` means all
+    /// IPv4 addresses of the machine, and `[::]` all IPv6 addresses; IPv6
+    /// sockets never accept IPv4 traffic. Each worker has one socket per
+    /// address. The socket unit of a packaged service takes its addresses from
+    /// here, too. With a socket unit of your own, the addresses in the unit are
+    /// used instead of these.
     pub address: Addresses,
-    /// What drives the connections.
+    /// Event loop that handles connections.
     pub event_loop: EventLoopConfig,
-    /// Maximum number of connections that wait to be accepted, on each
-    /// socket. The system may allow fewer (sysctl net.core.somaxconn).
+    /// Maximum number of connections waiting to be accepted, per socket. The
+    /// kernel may allow fewer (sysctl net.core.somaxconn).
     pub tcp_backlog: Backlog,
-    /// Whether connections are encrypted, which makes this a tracker for wss://
-    /// and not for ws://. Pages that were loaded over https:// can use no
-    /// other.
+    /// Whether to use TLS. If true, the tracker serves wss://, and not ws://.
+    /// Pages loaded over https:// can only use wss://.
     pub enable_tls: bool,
-    /// File with the certificate and those that it is issued by, in PEM form.
-    /// Read again on SIGHUP and SIGUSR1.
+    /// PEM file with the server certificate, followed by any intermediate
+    /// certificates. Reloaded on SIGHUP and SIGUSR1.
     pub tls_certificate_path: PathBuf,
-    /// File with the private key of the certificate, in PEM form: PKCS#8,
-    /// PKCS#1 or SEC1. Read again on SIGHUP and SIGUSR1.
+    /// PEM file with the private key of the certificate (PKCS#8, PKCS#1 or
+    /// SEC1). Reloaded on SIGHUP and SIGUSR1.
     pub tls_private_key_path: PathBuf,
-    /// The web sites whose pages may use the tracker, as browsers name them:
-    /// https://example.org, with the port if it is not the usual one. Empty:
-    /// all. Clients that are no browsers name none, and are served anyway.
+    /// Origins of the web sites whose pages may use the tracker, as browsers
+    /// send them in the Origin header: https://example.org, with the port if it
+    /// is not the default one. Empty: all origins. Clients other than browsers
+    /// send no Origin header, and are always accepted.
     pub allowed_origins: Texts<Origin>,
-    /// Maximum length of a message, in bytes. An announce with ten offers has
-    /// 10,000 to 50,000.
+    /// Maximum size of a WebSocket message, in bytes. An announce with ten
+    /// offers has 10,000 to 50,000 bytes.
     pub websocket_max_message_size: MessageLength,
-    /// Maximum length of a frame, in bytes; a message may consist of several.
+    /// Maximum size of a WebSocket frame, in bytes. A message may consist of
+    /// several frames.
     pub websocket_max_frame_size: MessageLength,
-    /// Maximum number of bytes that wait for a client to read them. The
-    /// connection of a client that does not read what others send it is
-    /// closed when more wait.
+    /// Maximum number of bytes queued for sending on a connection. When a
+    /// client does not read and more is queued, its connection is closed.
     pub max_unsent_bytes: Bytes<16_384, { 256 << 20 }>,
     /// Maximum number of open connections.
     pub max_connections: MaxConnections,
-    /// Maximum number of open connections of one IPv4 address, or of one IPv6
-    /// network of 64 bits. The default leaves room for the hundreds of
-    /// households behind one address of a provider, and keeps a single source
-    /// from using up max_connections. Trusted proxies have no limit; raise it
-    /// for a proxy that does not name its clients, and for a load test. 0: no
-    /// limit.
+    /// Maximum number of open connections from one IPv4 address, or from one
+    /// IPv6 /64 network. The default leaves room for hundreds of households
+    /// behind one carrier-grade NAT address, and keeps a single source from
+    /// using up max_connections. Trusted proxies are exempt. Raise it for a
+    /// proxy that does not pass on the addresses of its clients, and for load
+    /// tests. 0: no limit.
     pub max_connections_per_ip: MaxConnectionsPerIp,
-    /// Seconds in which a connection has to complete its TLS handshake and its
-    /// PROXY header, and to begin with the request that it is there for.
+    /// Time limit for the TLS handshake and the PROXY protocol header of a new
+    /// connection, and for its WebSocket upgrade request to begin, in seconds.
     pub handshake_timeout: Timeout,
-    /// Seconds in which a message, or the request that begins a connection, has
-    /// to arrive, from its first byte to its last.
+    /// Time limit for receiving a message or the WebSocket upgrade request,
+    /// from its first byte to its last, in seconds.
     pub message_timeout: Timeout,
-    /// Seconds in which a client has to take what is sent to it.
+    /// Time limit for a client to receive what is sent to it, in seconds.
     pub write_timeout: Timeout,
-    /// Whether the tracker is reached through a reverse proxy that names the
-    /// client's address in a header of the request that begins a connection.
-    /// Limits for each address then count the client, and not the proxy.
+    /// Whether the tracker runs behind a reverse proxy that passes on the
+    /// client's address in a header of the WebSocket upgrade request. Limits
+    /// per address then apply to the client, not to the proxy.
     pub runs_behind_reverse_proxy: bool,
-    /// The header that names the client's address: X-Forwarded-For,
-    /// X-Real-IP, Forwarded, or another of the form of the first. It is
-    /// case-insensitive.
+    /// Name of the header that contains the client's address: X-Forwarded-For,
+    /// X-Real-IP, Forwarded, or another header with the syntax of
+    /// X-Forwarded-For. Case-insensitive.
     pub reverse_proxy_ip_header_name: String,
-    /// What is taken from that header.
+    /// Which address in that header is the client's.
     pub reverse_proxy_ip_header_format: AddressHeaderFormat,
-    /// Whether each connection begins with a header of the PROXY protocol,
-    /// version 1 or 2, as HAProxy sends it.
+    /// Whether every connection begins with a PROXY protocol header (version 1
+    /// or 2), as HAProxy sends it.
     pub proxy_protocol: bool,
-    /// Proxies that are trusted: IP addresses, or networks such as
-    /// 10.0.0.0/8. Headers from others are ignored; with proxy_protocol,
-    /// connections from others are refused.
+    /// Trusted proxies: IP addresses, or networks such as 10.0.0.0/8. Address
+    /// headers from other sources are ignored; with proxy_protocol, connections
+    /// from other sources are rejected.
     pub trusted_proxies: TrustedProxies,
 }
 
@@ -171,21 +175,22 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Replies to clients, and what is relayed between them.
+/// Contents of replies to clients, and relaying of offers and answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolConfig {
-    /// Maximum number of torrents in one scrape; the rest of a longer one is
-    /// not answered.
+    /// Maximum number of torrents in a scrape reply. Further info hashes of the
+    /// request are ignored.
     pub max_scrape_torrents: Count<1, 10_000>,
-    /// Maximum number of offers of one announce that are relayed, each to
-    /// another peer.
+    /// Maximum number of offers that are relayed per announce, each to a
+    /// different peer.
     pub max_offers: Count<1, 1_000>,
-    /// Seconds that clients are told to wait before they announce again.
+    /// Announce interval sent to clients, in seconds.
     pub peer_announce_interval: AnnounceInterval,
-    /// Whether peers that came over IPv4 and over IPv6 are kept apart. It makes
-    /// no difference to WebRTC how they came to the tracker.
+    /// Whether to keep peers that connect over IPv4 apart from peers that
+    /// connect over IPv6. WebRTC connections between peers do not depend on how
+    /// the tracker was reached.
     pub separate_families: bool,
 }
 
@@ -200,22 +205,23 @@ impl Default for ProtocolConfig {
     }
 }
 
-/// Bounds on memory.
+/// Limits on memory use. Announces that exceed a limit are answered with an
+/// error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Maximum number of torrents with peers. With
-    /// protocol.separate_families, one with peers of both counts twice.
-    /// Download counts are kept of as many torrents without peers.
+    /// Maximum number of torrents with peers. With protocol.separate_families,
+    /// a torrent with peers of both address families counts twice. Download
+    /// counts are also kept for up to as many torrents without peers.
     pub max_torrents: MaxTorrents,
-    /// Maximum number of peers of one torrent; with
-    /// protocol.separate_families, of each family.
+    /// Maximum number of peers per torrent; with protocol.separate_families,
+    /// per torrent and address family.
     pub max_peers_per_torrent: MaxPeersPerTorrent,
-    /// Maximum number of peers of one IPv4 address, or of one IPv6 network of
-    /// 64 bits, over all torrents. 0: no limit.
+    /// Maximum number of peers with the same IPv4 address, or in the same IPv6
+    /// /64 network, over all torrents. 0: no limit.
     pub max_peers_per_ip: MaxPeersPerIp,
-    /// Maximum number of torrents that are announced over one connection.
+    /// Maximum number of torrents announced over one connection.
     pub max_torrents_per_connection: TorrentsPerConnection,
 }
 
@@ -230,24 +236,24 @@ impl Default for LimitsConfig {
     }
 }
 
-/// How long things are kept.
+/// Expiry of peers, offers and connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CleaningConfig {
-    /// Seconds in which all torrents are looked through once, some at a time,
-    /// and peers that are too old are removed.
+    /// Interval at which expired peers are removed from all torrents, in
+    /// seconds. The work is done in small steps spread over the interval.
     pub torrent_cleaning_interval: CleaningInterval,
-    /// Seconds after its last announce that a peer is forgotten. Should be
+    /// Seconds after its last announce at which a peer expires. Should be
     /// longer than protocol.peer_announce_interval.
     pub max_peer_age: PeerAge,
-    /// Seconds after which an offer cannot be answered any more.
+    /// Seconds after which an offer can no longer be answered.
     pub max_offer_age: OfferAge,
-    /// A connection is closed when nothing has arrived over it for so many
-    /// seconds. A ping is sent after half of them.
+    /// Seconds without incoming data after which a connection is closed. A ping
+    /// is sent after half of this time.
     pub max_connection_idle: Idle,
-    /// Seconds after a certificate was replaced by another until connections
-    /// that still use the old one are closed.
+    /// Seconds after a certificate rotation at which connections that still use
+    /// the old certificate are closed.
     pub close_after_tls_update_grace_period: CertificateGrace,
 }
 
@@ -286,16 +292,16 @@ impl config::Config for Config {
 const NETWORK: &[OldKey] = &[
     OldKey::Dropped {
         key: "network.websocket_write_buffer_size",
-        reason: "what is to be sent is written at once; network.max_unsent_bytes bounds what a \
-                 client does not take",
+        reason: "data is written immediately; network.max_unsent_bytes limits what is queued for a \
+                 client",
     },
     OldKey::Dropped {
         key: "network.enable_http_health_checks",
-        reason: "/health is always answered",
+        reason: "/health is always enabled",
     },
 ];
 
-/// The endpoint had a switch, and figures were counted now and then.
+/// The endpoint had a switch, and metrics were counted now and then.
 const METRICS: &[OldKey] = &[
     OldKey::Merged {
         keys: &[
@@ -307,7 +313,7 @@ const METRICS: &[OldKey] = &[
     },
     OldKey::Dropped {
         key: "metrics.torrent_count_update_interval",
-        reason: "torrents are counted when they are asked for",
+        reason: "torrents are counted when metrics are requested",
     },
 ];
 
@@ -350,5 +356,5 @@ const MEANINGS: &[OldKey] = &[
 /// Connections have deadlines of their own.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {
     key: "cleaning.connection_cleaning_interval",
-    reason: "connections are closed when their time has come",
+    reason: "connections are closed at their own deadlines",
 }];

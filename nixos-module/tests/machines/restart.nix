@@ -48,8 +48,8 @@
     import json
 
     def torrents():
-        figures = tracker.succeed("curl --fail --silent http://127.0.0.1:9000/metrics")
-        lines = [line for line in figures.splitlines() if line.startswith("aquatic_udp_torrents")]
+        metrics = tracker.succeed("curl --fail --silent http://127.0.0.1:9000/metrics")
+        lines = [line for line in metrics.splitlines() if line.startswith("aquatic_udp_torrents")]
         return sum(float(line.split()[-1]) for line in lines)
 
     start_all()

@@ -12,7 +12,7 @@ use crate::nix;
 use crate::programs::{in_this_system, program, succeeded};
 
 /// The most that systemd may find exposed of a service, in tenths of its points.
-const MOST_EXPOSURE: &str = "10";
+const MAX_EXPOSURE: &str = "10";
 
 /// A configuration and what becomes of it.
 struct Example {
@@ -172,7 +172,7 @@ fn systemd_accepts_their_units() {
         }) {
             let scored = Command::new("systemd-analyze")
                 .args(["security", "--offline=yes", "--no-pager"])
-                .arg(format!("--threshold={MOST_EXPOSURE}"))
+                .arg(format!("--threshold={MAX_EXPOSURE}"))
                 .arg(unit)
                 .output()
                 .unwrap();

@@ -288,23 +288,23 @@ fn assertions_say_what_is_wrong() {
         ),
         (
             "udp.settings.snapshot.path = \"/srv/tracker/snapshot\";",
-            "services.aquatic.udp.settings.snapshot.path: the service can write to nothing but /var/lib/aquatic-udp",
+            "services.aquatic.udp.settings.snapshot.path: the service can only write to /var/lib/aquatic-udp",
         ),
         (
             "udp.settings.snapshot.path = \"/var/lib/aquatic-udp-2/snapshot\";",
-            "services.aquatic.udp.settings.snapshot.path: the service can write to nothing but /var/lib/aquatic-udp",
+            "services.aquatic.udp.settings.snapshot.path: the service can only write to /var/lib/aquatic-udp",
         ),
         (
             "udp.settings.scrape_exports = { enable_scrape_exports = true; path = \"/var/www/export\"; };",
-            "services.aquatic.udp.settings.scrape_exports.path: the service can write to nothing",
+            "services.aquatic.udp.settings.scrape_exports.path: the service can only write to",
         ),
         (
             "udp.accessList = { mode = \"deny\"; file = \"/home/operator/list\"; };",
-            "services.aquatic.udp.settings.access_list.path: the service sees no home directories",
+            "services.aquatic.udp.settings.access_list.path: home directories are not visible to the service",
         ),
         (
             "ws.enable = true; ws.settings.network.tls_certificate_path = \"/root/cert.pem\";",
-            "services.aquatic.ws.settings.network.tls_certificate_path: the service sees no home",
+            "services.aquatic.ws.settings.network.tls_certificate_path: home directories are not",
         ),
         (
             "http.enable = true; http.useACMEHost = \"a.example\";",

@@ -187,7 +187,7 @@ fn only_sockets_that_differ_are_opened_again() {
     assert_eq!(machine.run("a\\b", "none"), (true, String::new()));
     assert_eq!(machine.run("c", "none"), (true, restart.to_owned()));
     assert_eq!(machine.run("c", "none"), (true, String::new()));
-    // Figures come and go without the tracker.
+    // Metrics come and go without the tracker.
     assert_eq!(machine.run("c", "m"), (true, String::new()));
     let stop = "stop aquatic-udp-metrics.socket\n";
     assert_eq!(machine.run("c", "n"), (true, stop.to_owned()));

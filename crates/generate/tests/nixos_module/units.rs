@@ -142,11 +142,11 @@ fn compare_with_generator(name: &str, outcome: &Value) {
     for (directive, values) in &theirs {
         assert_eq!(ours.get(directive), Some(values), "{directive:?}");
     }
-    let figures = format!("{daemon}-metrics.socket");
-    let file = units.join(&figures);
-    assert_eq!(outcome["units"].get(&figures).is_some(), file.exists());
+    let metrics = format!("{daemon}-metrics.socket");
+    let file = units.join(&metrics);
+    assert_eq!(outcome["units"].get(&metrics).is_some(), file.exists());
     if file.exists() {
-        assert_eq!(unit(outcome, &figures), generated_unit(&file));
+        assert_eq!(unit(outcome, &metrics), generated_unit(&file));
         let service = unit(outcome, &format!("{daemon}.service"));
         let drop_in = generated_unit(&units.join(format!("{daemon}.service.d/50-metrics.conf")));
         for (directive, values) in drop_in {

@@ -16,24 +16,25 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [config::OldKey]] = &[];
 }
 
-/// What is requested.
+/// Kinds and contents of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestsConfig {
-    /// Send many requests over a connection, one after the other. If not, each
-    /// request opens a connection, and its latency includes that.
+    /// Whether to send many requests over each connection, one after the other.
+    /// If false, each request opens a connection, and its latency includes
+    /// that.
     pub keep_alive: bool,
-    /// Share of announce requests, relative to the share of scrape requests.
+    /// Weight of announce requests, relative to the weight of scrape requests.
     pub announce_weight: u32,
-    /// Share of scrape requests.
+    /// Weight of scrape requests.
     pub scrape_weight: u32,
-    /// Info hashes in a scrape request (1 to 100).
+    /// Number of info hashes per scrape request (1 to 100).
     pub scrape_torrents: usize,
-    /// Peers to ask for in an announce request. 0 leaves it to the tracker.
+    /// Number of peers to request per announce. 0: leave it to the tracker.
     pub peers_wanted: u32,
-    /// The client that requests are written like: order of the parameters,
-    /// percent-encoding, and headers.
+    /// Client software to imitate: order of parameters, percent-encoding, and
+    /// headers.
     pub client_style: ClientStyle,
 }
 
@@ -54,21 +55,22 @@ impl Default for RequestsConfig {
     }
 }
 
-/// A client that requests are written like.
+/// Client software to imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ClientStyle {
-    /// qBittorrent and Deluge: lower-case escapes.
+    /// qBittorrent and Deluge: lowercase percent-encoding.
     Libtorrent,
-    /// Transmission: upper-case escapes, the headers of libcurl.
+    /// Transmission: uppercase percent-encoding, headers of libcurl.
     Transmission,
-    /// rTorrent: upper-case escapes of all but letters, digits and hyphens.
+    /// rTorrent: uppercase percent-encoding of everything but letters, digits
+    /// and hyphens.
     Rtorrent,
-    /// aria2: parameters in an order of its own, caching headers.
+    /// aria2: its own order of parameters, caching headers.
     Aria2,
-    /// bittorrent-tracker of npm: the escapes of JavaScript, info hash last.
+    /// bittorrent-tracker (npm): JavaScript's percent-encoding, info hash last.
     Webtorrent,
-    /// Each of these in turn.
+    /// All of these in turn.
     Mixed,
 }

@@ -5,28 +5,30 @@ use serde::{Deserialize, Serialize};
 
 use super::PEERS_PER_SOURCE;
 
-/// The torrents and peers that announce.
+/// Simulated torrents and peers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PopulationConfig {
     /// Number of torrents (1 to 4294967295).
     pub torrents: u32,
-    /// Number of peers (1 to 4294967295). Over UDP and HTTP, peers differ in
-    /// source address or announced port, so a source address can carry 65535
-    /// of them. Over WebSocket, they differ in connection or torrent.
+    /// Number of peers (1 to 4294967295). Over UDP and HTTP, peers are
+    /// distinguished by source address and announced port, so there can be
+    /// 65535 per source address. Over WebSocket, they are distinguished by
+    /// connection and torrent.
     pub peers: u32,
-    /// How peers are spread over torrents: "uniform" gives every torrent the
-    /// same number of peers, "zipf" gives few torrents most of the peers, as
-    /// in reality.
+    /// Distribution of peers over torrents: "uniform" gives every torrent the
+    /// same number of peers, "zipf" gives a few torrents most of the peers, as
+    /// in real swarms.
     pub popularity: Popularity,
-    /// Exponent of the Zipf distribution (above 0, at most 4): the torrent of
-    /// rank n has a share of peers proportional to 1 / n^exponent.
+    /// Exponent of the Zipf distribution (above 0, at most 4): the share of
+    /// peers of the torrent of rank n is proportional to 1 / n^exponent.
     pub zipf_exponent: f64,
     /// Fraction of peers that are seeders (0 to 1).
     pub seeder_fraction: f64,
-    /// Number from which info hashes, peer ids and everything random follow.
-    /// Runs with the same seed announce the same peers.
+    /// Seed of the random number generator, which determines info hashes, peer
+    /// ids and all random choices. Runs with the same seed announce the same
+    /// peers.
     pub seed: u64,
 }
 
@@ -43,14 +45,14 @@ impl Default for PopulationConfig {
     }
 }
 
-/// How peers are spread over torrents.
+/// Distribution of peers over torrents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Popularity {
     /// Every torrent has the same number of peers.
     Uniform,
-    /// Few torrents have most of the peers.
+    /// A few torrents have most of the peers.
     Zipf,
 }
 

@@ -8,18 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::tls::{self, TlsConfig, TlsSettings};
 use crate::run_settings::RunSettings;
 
-/// How many connections there are, and of which kind.
+/// Number and kind of connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
-    /// Connections that request, dealt out to the source addresses in turn (1
-    /// to 1000000). Each has one request under way at a time.
+    /// Number of connections that send requests (1 to 1000000), distributed
+    /// over the source addresses in turn. Each has one outstanding request at a
+    /// time.
     pub connections: usize,
-    /// Connections besides these that request only when they are opened, and
-    /// then stay open and silent.
+    /// Number of additional connections that send one request when they are
+    /// opened, and then stay open and idle.
     pub idle_connections: usize,
-    /// Encryption.
+    /// TLS.
     pub tls: TlsConfig,
 }
 

@@ -17,16 +17,16 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
-    /// Send requests over TLS (1.2 or 1.3).
+    /// Whether to use TLS (1.2 or 1.3).
     pub enable: bool,
-    /// Name of the server in its certificate: a host name or an IP address.
+    /// Server name to expect in the certificate: a host name or an IP address.
     pub server_name: String,
-    /// PEM file with the certificates of the authorities to trust. If empty,
-    /// the server's certificate is not verified.
+    /// PEM file with the trusted CA certificates. Empty: the server's
+    /// certificate is not verified.
     pub ca_certificate_path: String,
-    /// Resume a session of an earlier connection, as a browser would. If not,
-    /// every connection begins with a full handshake, as most BitTorrent
-    /// clients do.
+    /// Whether to resume TLS sessions of earlier connections, as browsers do.
+    /// If false, every connection begins with a full handshake, as with most
+    /// BitTorrent clients.
     pub resumption: bool,
 }
 

@@ -14,15 +14,17 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [config::OldKey]] = &[];
 }
 
-/// How datagrams are sent. Each source address has a socket of its own.
+/// Transport of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
-    /// Requests that each worker has under way at most (1 to 65536).
+    /// Maximum number of requests per worker that are waiting for a reply (1 to
+    /// 65536).
     pub outstanding_requests: usize,
-    /// Requests sent from one source address before turning to the next (1 to
-    /// 64). Larger batches cost this program less.
+    /// Number of requests sent from one source address before switching to the
+    /// next (1 to 64). Larger batches reduce the CPU time that this program
+    /// uses.
     pub batch_size: usize,
 }
 
@@ -35,20 +37,20 @@ impl Default for TransportConfig {
     }
 }
 
-/// What is requested.
+/// Kinds and contents of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestsConfig {
-    /// Share of connect requests, relative to the other two weights.
+    /// Weight of connect requests, relative to the other two weights.
     pub connect_weight: u32,
-    /// Share of announce requests.
+    /// Weight of announce requests.
     pub announce_weight: u32,
-    /// Share of scrape requests.
+    /// Weight of scrape requests.
     pub scrape_weight: u32,
-    /// Info hashes in a scrape request (1 to 74).
+    /// Number of info hashes per scrape request (1 to 74).
     pub scrape_torrents: usize,
-    /// Peers to ask for in an announce request. 0 leaves it to the tracker.
+    /// Number of peers to request per announce. 0: leave it to the tracker.
     pub peers_wanted: u32,
 }
 

@@ -16,27 +16,28 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [config::OldKey]] = &[];
 }
 
-/// What is requested.
+/// Kinds and contents of requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestsConfig {
-    /// Share of announces, relative to the share of scrapes.
+    /// Weight of announces, relative to the weight of scrapes.
     pub announce_weight: u32,
-    /// Share of scrapes.
+    /// Weight of scrapes.
     pub scrape_weight: u32,
-    /// Info hashes in a scrape (1 to 100).
+    /// Number of info hashes per scrape (1 to 100).
     pub scrape_torrents: usize,
-    /// Offers in an announce (0 to 100), for as many other peers of the
-    /// torrent. Announces that fill have none.
+    /// Number of offers per announce (0 to 100), each for a different peer of
+    /// the torrent. Announces that fill the tracker before the measurement have
+    /// none.
     pub offers: usize,
-    /// Answer the offers that come from other peers.
+    /// Whether to answer offers from other peers.
     pub answers: bool,
-    /// Bytes of the session description in an offer or answer, as JSON (64 to
-    /// 16384). Those of browsers have 500 to 2000.
+    /// Size of the session description in an offer or answer, in bytes of JSON
+    /// (64 to 16384). Browsers send 500 to 2000 bytes.
     pub description_bytes: usize,
-    /// Announces after which a connection is closed and another one opened. 0
-    /// keeps connections open.
+    /// Number of announces after which a connection is closed and a new one
+    /// opened. 0: keep connections open.
     pub announces_per_connection: u32,
 }
 

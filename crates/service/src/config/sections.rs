@@ -20,23 +20,23 @@ pub type Workers = ZeroOr<Count<1, 1024>>;
 /// Time between snapshots: up to a day.
 pub type SnapshotInterval = Seconds<1, 86_400>;
 
-/// How much is logged.
+/// Log verbosity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Nothing.
     Off,
-    /// What stops the service, or a part of it, from working.
+    /// Errors that keep the service, or a part of it, from working.
     Error,
-    /// Also what an operator should look into.
+    /// Also warnings: conditions that need an operator's attention.
     Warn,
-    /// Also starting, stopping and reloading.
+    /// Also startup, shutdown and reloads.
     #[default]
     Info,
-    /// Also what helps to find a fault.
+    /// Also details for troubleshooting.
     Debug,
-    /// Also single requests.
+    /// Also individual requests.
     Trace,
 }
 
@@ -53,22 +53,21 @@ impl From<LogLevel> for log::LevelFilter {
     }
 }
 
-/// What to become when started as root, once the sockets are open.
-/// Not needed under systemd, which starts the service as its own user.
+/// Dropping of privileges when started as root, once the sockets are open. Not
+/// needed under systemd, which starts the service as an unprivileged user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PrivilegesConfig {
-    /// Whether to change to the user and group below and give up every
-    /// capability. Needs to be started as root.
+    /// Whether to switch to the user and group below and drop all capabilities.
+    /// The service has to be started as root.
     pub drop_privileges: bool,
-    /// Directory to make the root directory of the process. Paths that are used
-    /// while it runs (access list, snapshot) are then looked up inside it.
-    /// Empty: stay in the whole file system.
+    /// Directory to chroot into. Paths that are used while the service runs
+    /// (access list, snapshot) are then resolved inside it. Empty: no chroot.
     pub chroot_path: PathBuf,
-    /// Name of the user to become.
+    /// Name of the user to switch to.
     pub user: String,
-    /// Name of the group to become a member of, instead of all others.
+    /// Name of the group to switch to. Supplementary groups are dropped.
     pub group: String,
 }
 
@@ -104,7 +103,7 @@ impl PrivilegesConfig {
             if name.is_empty() {
                 checks.fail(
                     format!("privileges.{key}"),
-                    format!("a {key} name is needed when drop_privileges is true"),
+                    format!("a {key} name is required when drop_privileges is true"),
                 );
             }
         }
@@ -116,30 +115,30 @@ impl PrivilegesConfig {
     }
 }
 
-/// What an access list means.
+/// Mode of the access list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AccessListMode {
-    /// There is none: every torrent is served.
+    /// No access list: all torrents are served.
     #[default]
     Off,
-    /// Only torrents in the list are served.
+    /// Only torrents on the list are served.
     Allow,
-    /// Torrents in the list are not served.
+    /// Torrents on the list are not served.
     Deny,
 }
 
-/// Which torrents are served.
+/// Allow list or deny list of torrents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessListConfig {
-    /// What the list means.
+    /// Mode of the access list.
     pub mode: AccessListMode,
-    /// File with one info hash a line: 40 hexadecimal digits, or 64 of a
-    /// version 2 torrent. Blank lines and comments after # are allowed. It is
-    /// read again on SIGHUP and SIGUSR1. Needed unless the mode is "off".
+    /// File with one info hash per line: 40 hexadecimal digits, or 64 for a
+    /// version 2 torrent. Blank lines and comments starting with # are allowed.
+    /// Reloaded on SIGHUP and SIGUSR1. Required unless the mode is "off".
     pub path: PathBuf,
 }
 
@@ -160,7 +159,7 @@ impl AccessListConfig {
         if self.mode != AccessListMode::Off && self.path.as_os_str().is_empty() {
             checks.fail(
                 "access_list.path",
-                "a file of info hashes is needed unless access_list.mode is \"off\"",
+                "a file of info hashes is required unless access_list.mode is \"off\"",
             );
         }
         match self.mode {
@@ -171,20 +170,20 @@ impl AccessListConfig {
     }
 }
 
-/// Metrics of the running service, over HTTP: /metrics for Prometheus,
-/// /stats.json and /health.
+/// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json and
+/// /health.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
-    /// Address and port to serve metrics on, such as `127.0.0.1:9000` or
-    /// `[::1]:9000`. Everyone who reaches it can read them, so use a loopback
-    /// address. Empty: off.
+    /// IP address and port to serve metrics on, such as `127.0.0.1:9000` or
+    /// `[::1]:9000`. Anyone who can reach it can read the metrics, so use a
+    /// loopback address. Empty: disabled.
     pub address: MetricsAddress,
-    /// Whether to count announces by the software that the peer runs. Costs
-    /// some time for each.
+    /// Whether to count announces per client software, as identified by the
+    /// peer id. Adds a small cost to each announce.
     pub peer_clients: bool,
-    /// Whether to count announces by the first bytes of the peer id, too, to see
+    /// Whether to also count announces per peer id prefix, which shows client
     /// software that is not recognized.
     pub peer_id_prefixes: bool,
 }
@@ -196,22 +195,27 @@ impl MetricsConfig {
         if !address.ip().is_loopback() {
             checks.advise(
                 "metrics.address",
-                format!("{address} is not a loopback address, so others may read metrics"),
+                format!(
+                    "{address} is not a loopback address, so the metrics may be readable from \
+                         other machines"
+                ),
             );
         }
         Some(address)
     }
 }
 
-/// The file that keeps torrents and peers across restarts.
+/// Snapshot file, which preserves torrents and peers across restarts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SnapshotConfig {
-    /// The file. Empty: under systemd, a file named after the daemon in its
-    /// state directory; otherwise none, and every start is without torrents.
+    /// Path of the snapshot file. Empty: under systemd, a file named after the
+    /// daemon in its state directory; otherwise no snapshot is kept, and the
+    /// tracker always starts empty.
     pub path: PathBuf,
-    /// Seconds between two snapshots. One more is written when the service stops.
+    /// Interval between snapshots, in seconds. A final one is written when the
+    /// service stops.
     pub interval_seconds: SnapshotInterval,
 }
 
@@ -285,7 +289,7 @@ mod tests {
         config.group = String::new();
         assert_eq!(
             checked(|checks| config.settings(checks)).unwrap_err(),
-            ["privileges.group: a group name is needed when drop_privileges is true"]
+            ["privileges.group: a group name is required when drop_privileges is true"]
         );
     }
 

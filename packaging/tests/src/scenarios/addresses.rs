@@ -34,7 +34,7 @@ pub(super) fn they_change_where_the_file_says(environment: &Environment) {
     let sockets = container.succeed("ss --udp --listening --numeric --no-header 'sport = :4000'");
     assert_eq!(sockets.lines().count(), 3, "{sockets}");
     let log = container.log("aquatic-udp");
-    assert!(!log.contains("makes them agree"), "{log}");
+    assert!(!log.contains("to apply the configuration"), "{log}");
 }
 
 pub(super) fn a_boot_serves_where_the_file_says(environment: &Environment) {
@@ -61,7 +61,7 @@ pub(super) fn a_boot_serves_where_the_file_says(environment: &Environment) {
     assert!(http::get(container.client(), container.address(3000), &path).is_err());
     assert_eq!(container.failed_units(), "");
     let log = container.log("aquatic-udp");
-    assert!(!log.contains("makes them agree"), "{log}");
+    assert!(!log.contains("to apply the configuration"), "{log}");
     // Who was there before is still.
     assert_eq!(client.scrape(&[hash(1)])[0].seeders, 1);
 }
@@ -102,13 +102,19 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
     // The command for the other changes.
     container.succeed("systemctl restart aquatic-udp");
     assert!(serves(&container, 3000) && !serves(&container, 4000));
-    container.wait_for_log("aquatic-udp", &format!("`{MEND}` makes them agree"));
+    container.wait_for_log(
+        "aquatic-udp",
+        &format!("`{MEND}` to apply the configuration"),
+    );
 
     // Half of the right one, as when an upgrade of something else reads the units again:
     // the service gets no sockets, and has them opened as the file says.
     container.succeed("systemctl daemon-reload");
     container.fail("systemctl restart aquatic-udp");
-    container.wait_for_log("aquatic-udp", "aquatic-udp.socket passed no sockets");
+    container.wait_for_log(
+        "aquatic-udp",
+        "no sockets were inherited from aquatic-udp.socket",
+    );
     container.wait_for("the new address is served", || serves(&container, 4000));
     assert!(!serves(&container, 3000));
     container.wait_for("the service is active", || {
@@ -128,7 +134,7 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
     assert!(serves(&container, 6000) && !serves(&container, 5000));
 }
 
-pub(super) fn figures_are_served(environment: &Environment) {
+pub(super) fn metrics_are_served(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
     // A public address, so that the client can ask.
     let metrics = "# cost\naddress = \"0.0.0.0:9000\"";
@@ -142,7 +148,7 @@ pub(super) fn figures_are_served(environment: &Environment) {
     container.succeed(MEND);
     container.succeed("systemctl start aquatic-udp");
     let ask = || http::get(container.client(), container.address(9000), "/health");
-    container.wait_for("figures are served", || ask().is_ok());
+    container.wait_for("metrics are served", || ask().is_ok());
     assert!(serves(&container, 3000));
 
     // The address is taken away where it was given.

@@ -128,7 +128,7 @@ pub(super) fn without_ipv6_the_rest_is_served(environment: &Environment) {
     assert_eq!(container.failed_units(), "");
     for daemon in ["aquatic-udp", "aquatic-http"] {
         let log = container.log(daemon);
-        assert!(!log.contains("makes them agree"), "{log}");
+        assert!(!log.contains("to apply the configuration"), "{log}");
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) fn what_cannot_be_saved_is_served(environment: &Environment) {
     Client::connect(container.client(), container.address(3000))
         .announce(hash(1), 1001)
         .expect("it is served");
-    container.wait_for_log("aquatic-udp", "nothing will be saved: ");
+    container.wait_for_log("aquatic-udp", "snapshots cannot be written: ");
     assert_eq!(container.property("aquatic-udp", "NRestarts"), "0");
 }
 

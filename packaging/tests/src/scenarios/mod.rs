@@ -54,7 +54,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares addresses::a_boot_serves_where_the_file_says),
         scenario!(Shares addresses::a_faulty_file_binds_nothing_and_is_explained),
         scenario!(Shares addresses::sockets_that_are_not_those_of_the_file_are_explained),
-        scenario!(Shares addresses::figures_are_served),
+        scenario!(Shares addresses::metrics_are_served),
         scenario!(Shares mistakes::two_trackers_on_one_port_are_refused),
         scenario!(Shares mistakes::a_mistake_elsewhere_keeps_the_sockets),
         scenario!(Shares mistakes::replies_come_from_the_address_that_was_asked),

@@ -191,7 +191,7 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
         assert!(status.contains("\nNoNewPrivs:\t1\n"), "{unit}: {status}");
         assert_eq!(container.property(unit, "User"), "aquatic");
         let log = container.log(unit);
-        assert!(!log.contains("makes them agree"), "{log}");
+        assert!(!log.contains("to apply the configuration"), "{log}");
     }
 }
 
@@ -320,29 +320,29 @@ pub(super) fn sockets_are_opened_again_whatever_else_changes(environment: &Envir
     }
     let container = container(environment);
     let address = |port: u16| format!("udp.settings.network.address = \"0.0.0.0:{port}\";");
-    let figures = |port: u16| format!("udp.settings.metrics.address = \"0.0.0.0:{port}\";");
+    let metrics = |port: u16| format!("udp.settings.metrics.address = \"0.0.0.0:{port}\";");
     let [old, new] = GENERATIONS;
     let hosts = [
         (3000, None, Host::of(old, &address(3000))),
         // Another address and another nixpkgs at once.
         (3001, None, Host::of(new, &address(3001))),
-        // And with figures, or without them again.
+        // And with metrics, or without them again.
         (
             3002,
             Some(9000),
-            Host::of(new, &(address(3002) + &figures(9000))),
+            Host::of(new, &(address(3002) + &metrics(9000))),
         ),
         (3003, None, Host::of(new, &address(3003))),
-        // Figures alone: on, elsewhere with another nixpkgs, off.
+        // Metrics alone: on, elsewhere with another nixpkgs, off.
         (
             3003,
             Some(9000),
-            Host::of(new, &(address(3003) + &figures(9000))),
+            Host::of(new, &(address(3003) + &metrics(9000))),
         ),
         (
             3003,
             Some(9001),
-            Host::of(old, &(address(3003) + &figures(9001))),
+            Host::of(old, &(address(3003) + &metrics(9001))),
         ),
         (3003, None, Host::of(old, &address(3003))),
     ];
@@ -350,20 +350,20 @@ pub(super) fn sockets_are_opened_again_whatever_else_changes(environment: &Envir
     let mut before = &none;
     let mut opened = String::new();
     let mut last_port = 0;
-    for (port, figures, host) in &hosts {
+    for (port, metrics, host) in &hosts {
         switch(&container, before, host);
         before = host;
         assert!(serves_on(&container, *port), "not on {port}");
         for candidate in [9000, 9001] {
             let answer = http::get(container.client(), container.address(candidate), "/health");
-            assert_eq!(answer.is_ok(), *figures == Some(candidate), "{candidate}");
+            assert_eq!(answer.is_ok(), *metrics == Some(candidate), "{candidate}");
         }
         assert_eq!(container.failed_units(), "");
         // The tracker's own sockets are the same where its address is.
         let sockets = container.succeed(
             "ss --udp --listening --numeric --no-header --extended | grep --only-matching 'ino:[0-9]*'",
         );
-        assert_eq!(sockets == opened, *port == last_port, "{port} {figures:?}");
+        assert_eq!(sockets == opened, *port == last_port, "{port} {metrics:?}");
         (opened, last_port) = (sockets, *port);
     }
     // What is opened at boot is right.

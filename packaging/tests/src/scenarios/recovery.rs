@@ -116,7 +116,7 @@ fn a_worker(process: u32, daemon: &Daemon) -> Option<u32> {
 const OUTAGE: Duration = Duration::from_secs(12);
 
 /// What the journal may get of it in that time, from systemd and the service.
-const MOST_LINES: usize = 10;
+const MAX_LINES: usize = 10;
 
 /// Datagrams a second that wait for a service: no more than fit its sockets.
 const SOME: usize = 20;
@@ -156,7 +156,7 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
             let (_, outage) = lines.split_once("Stopped ").expect("it was stopped");
             let count = outage.lines().count() - 1;
             println!("{unit}: {count} lines in the journal");
-            assert!(count <= MOST_LINES, "{lines}");
+            assert!(count <= MAX_LINES, "{lines}");
             let status = container.succeed(&format!("systemctl status {unit} || true"));
             assert!(
                 status.contains(&format!("{}:1:", daemon.file())),

@@ -13,7 +13,7 @@ use aquatic_service::clock::Clock;
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 
 /// How often a connection may be driven for each piece: far more than it takes.
-const MOST_DRIVES: usize = 10_000;
+const MAX_DRIVES: usize = 10_000;
 
 /// Panics when something that must hold does not. The first byte says how long
 /// pieces are, the second whether a proxy speaks, the others are what is sent.
@@ -71,7 +71,7 @@ fn converse(
         let mut drives = 0;
         loop {
             drives += 1;
-            assert!(drives < MOST_DRIVES, "it never ends");
+            assert!(drives < MAX_DRIVES, "it never ends");
             match worker.drive(id, &mut wire) {
                 LoopAction::Again => {}
                 LoopAction::Wait => break,

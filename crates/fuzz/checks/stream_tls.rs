@@ -23,11 +23,11 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, ContentType, RootCertStore, ServerConfig};
 
 /// The longest line.
-const LONGEST_LINE: usize = 300;
+const MAX_LINE_BYTES: usize = 300;
 
 /// More than one connection may keep: what is read at once, a message of a
 /// handshake, and answers to all of it, twice.
-const MOST_KEPT: usize = 1 << 20;
+const MAX_KEPT: usize = 1 << 20;
 
 /// Longer than all deadlines together.
 const LIFE: Duration = Duration::from_secs(120);
@@ -35,20 +35,20 @@ const LIFE: Duration = Duration::from_secs(120);
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
 
 /// What was sent is repeated up to so many bytes: each time can double it.
-const MOST_SENT: usize = 1 << 17;
+const MAX_SENT: usize = 1 << 17;
 
 /// How often a client renews its keys: rustls ends connections of who does so more
 /// than 32 times in a row.
-const MOST_RENEWALS: usize = 30;
+const MAX_RENEWALS: usize = 30;
 
 /// Steps of one script.
-const MOST_STEPS: usize = 300;
+const MAX_STEPS: usize = 300;
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(script: &[u8]) {
     let mut script = script.iter().copied();
     let mut world = World::new(script.next().unwrap_or(0));
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let (Some(step), Some(argument)) = (script.next(), script.next()) else {
             break;
         };
@@ -65,7 +65,7 @@ impl Protocol for Lines {
     type Connection = ();
 
     fn max_input_bytes(&self) -> usize {
-        LONGEST_LINE
+        MAX_LINE_BYTES
     }
 
     fn open(&mut self, _: &Peer, _: ConnectionId) {}
@@ -225,7 +225,7 @@ impl World {
             4 => self.deliver(1.min(length)),
             5 if place < length => self.sent[place] ^= 1 << (argument % 8),
             6 => drop(self.sent.drain(place..length.min(place + 1 + argument % 7))),
-            7 if length < MOST_SENT => self.sent.extend_from_within(place..),
+            7 if length < MAX_SENT => self.sent.extend_from_within(place..),
             8 => self.sent.rotate_left(place),
             9 => self.sent.extend(script.take(argument % 32)),
             10 | 11 => {
@@ -295,7 +295,7 @@ impl World {
     fn renew_keys(&mut self) {
         if let Client::Library(client) = &mut self.client
             && !client.is_handshaking()
-            && self.renewals < MOST_RENEWALS
+            && self.renewals < MAX_RENEWALS
         {
             // TLS 1.2 has no way to.
             let _ = client.refresh_traffic_keys();
@@ -400,7 +400,7 @@ impl World {
         assert!(counts.cut <= 1);
         assert_eq!(counts.received_bytes, self.network.read);
         assert_eq!(counts.sent_bytes, self.network.written);
-        assert!(self.simulation.kept_bytes() < MOST_KEPT);
+        assert!(self.simulation.kept_bytes() < MAX_KEPT);
         let heard = self.heard.lock().unwrap();
         assert!(
             self.said.starts_with(&heard),

@@ -31,7 +31,7 @@ use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 mod model;
 
 /// More happens in no input: what is found by then is found.
-const MOST_EVENTS: usize = 300;
+const MAX_EVENTS: usize = 300;
 
 /// Torrents, clients of each family, and ports of each client.
 const TORRENTS: u8 = 6;
@@ -49,7 +49,7 @@ const ANNOUNCE_INTERVAL_SECONDS: u32 = 900;
 const MAX_PEERS_PER_TORRENT: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Bytes of an error, of which the longest text has 47.
-const MOST_ERROR_BYTES: usize = 64;
+const MAX_ERROR_BYTES: usize = 64;
 
 const PROTOCOL_ID: [u8; 8] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80];
 const CONNECT: u32 = 0;
@@ -63,7 +63,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let mut input = Input(bytes);
     let has_cap = input.byte().is_some_and(|byte| byte % 2 == 1);
     let mut run = Run::new(has_cap);
-    for _ in 0..MOST_EVENTS {
+    for _ in 0..MAX_EVENTS {
         let Some(event) = input.byte() else { break };
         match event % 16 {
             0..=12 => run.group(&mut input),

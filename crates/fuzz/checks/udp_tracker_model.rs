@@ -42,7 +42,7 @@ impl Model {
                 // would ask for another.
                 let is_connect = sent.bytes[8..12] == CONNECT.to_be_bytes();
                 assert_eq!(bytes.is_empty(), is_connect);
-                assert!(bytes.len() <= MOST_ERROR_BYTES);
+                assert!(bytes.len() <= MAX_ERROR_BYTES);
             }
             Asks::Scrape(torrents) => self.expect_scrape(sent.source, torrents, reply),
             Asks::Announce(announce) => self.expect_announce(sent, announce, reply),
@@ -58,7 +58,7 @@ impl Model {
         let asked = &torrents[..torrents.len().min(MAX_SCRAPE_TORRENTS)];
         if asked.iter().all(|torrent| self.forbidden.contains(torrent)) {
             assert_eq!(outcome.rejected, Some(RejectReason::Forbidden));
-            assert!(bytes.len() <= MOST_ERROR_BYTES);
+            assert!(bytes.len() <= MAX_ERROR_BYTES);
             return;
         }
         let Ok(Response::Scrape(response)) = Response::parse(bytes, AddressFamily::Ipv4) else {
@@ -94,7 +94,7 @@ impl Model {
         };
         assert_eq!(outcome.rejected, refusal);
         if refusal.is_some() {
-            assert!(bytes.len() <= MOST_ERROR_BYTES);
+            assert!(bytes.len() <= MAX_ERROR_BYTES);
             assert_eq!(bytes[..4], [0, 0, 0, 3]);
         }
     }

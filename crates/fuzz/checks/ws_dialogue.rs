@@ -31,16 +31,16 @@ use model::{Expected, Model};
 
 /// Connections of one input, those that are closed included: more than that
 /// tells nothing new.
-const MOST_CONNECTIONS: usize = 24;
+const MAX_CONNECTIONS: usize = 24;
 
 /// Offers of one input: fewer than a receiver remembers.
-const MOST_OFFERS: usize = 200;
+const MAX_OFFERS: usize = 200;
 
 /// Steps of one input.
-const MOST_STEPS: usize = 300;
+const MAX_STEPS: usize = 300;
 
 /// How often a connection may be driven in a row: far more than it takes.
-const MOST_DRIVES: usize = 10_000;
+const MAX_DRIVES: usize = 10_000;
 
 /// Torrents and empty shards of a sweep: more than there are.
 const WHOLE_SWEEP: usize = 1 << 20;
@@ -50,7 +50,7 @@ const WORKERS: usize = 2;
 
 /// What a worker keeps for all of them: what clients do not read, parts of
 /// messages, and what all share.
-const MOST_KEPT: usize = MOST_CONNECTIONS * (MAX_UNSENT + (96 << 10)) + (4 << 20);
+const MAX_KEPT: usize = MAX_CONNECTIONS * (MAX_UNSENT + (96 << 10)) + (4 << 20);
 const MAX_UNSENT: usize = 16 << 10;
 
 const NONCE: [u8; 16] = *b"the sample nonce";
@@ -60,7 +60,7 @@ const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 /// what happens, to which client, and how.
 pub(crate) fn check(input: &[u8]) {
     let mut world = World::new();
-    for step in input.chunks_exact(3).take(MOST_STEPS) {
+    for step in input.chunks_exact(3).take(MAX_STEPS) {
         world.step(step[0], usize::from(step[1]), step[2]);
         world.settle();
         world.check_counts();
@@ -97,7 +97,7 @@ impl World {
         let mut config = Config::default();
         config.network.max_unsent_bytes = Bytes::of::<{ MAX_UNSENT as u64 }>();
         config.network.max_connections_per_ip = ZeroOr::ZERO;
-        config.limits.max_torrents_per_connection = Count::of::<{ model::MOST_TORRENTS as u64 }>();
+        config.limits.max_torrents_per_connection = Count::of::<{ model::MAX_TORRENTS as u64 }>();
         config.protocol.max_offers = Count::of::<3>();
         let settings = Settings::new(&config).expect("settings");
         let state = simulation::state(&settings, [7; 16]);
@@ -162,7 +162,7 @@ impl World {
 
     /// A client connects; half of them send their request byte by byte.
     fn connect(&mut self, worker: usize, how: u8) {
-        if self.clients.len() == MOST_CONNECTIONS {
+        if self.clients.len() == MAX_CONNECTIONS {
             return;
         }
         let source = format!("127.0.0.1:{}", 1_000 + self.clients.len());
@@ -203,7 +203,7 @@ impl World {
         };
         let is_seeder = how >= 128;
         let left = if is_seeder { 0 } else { 1 };
-        let count = usize::from(how / 16 % 4).min(MOST_OFFERS - self.model.offers.len());
+        let count = usize::from(how / 16 % 4).min(MAX_OFFERS - self.model.offers.len());
         let at = self.seconds();
         let expected = self
             .model
@@ -390,7 +390,7 @@ impl World {
         let mut drives = 0;
         while !self.clients[number].is_closed {
             drives += 1;
-            assert!(drives < MOST_DRIVES, "it never ends");
+            assert!(drives < MAX_DRIVES, "it never ends");
             let client = &mut self.clients[number];
             match self.workers[client.worker].drive(client.id, &mut client.wire) {
                 LoopAction::Again => continue,
@@ -415,7 +415,7 @@ impl World {
                     _ => self.read(number),
                 }
             }
-            assert!(self.workers[worker].kept_bytes() <= MOST_KEPT);
+            assert!(self.workers[worker].kept_bytes() <= MAX_KEPT);
         }
     }
 

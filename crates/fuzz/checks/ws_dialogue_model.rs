@@ -7,7 +7,7 @@ use aquatic_ws_protocol::OfferId;
 use aquatic_ws_protocol::client::Reply;
 
 /// Torrents that a connection may announce.
-pub(super) const MOST_TORRENTS: usize = 3;
+pub(super) const MAX_TORRENTS: usize = 3;
 
 /// Seconds for which an offer can be answered, and a peer is kept after its
 /// announce, by default.
@@ -158,7 +158,7 @@ impl Model {
             .keys()
             .filter(|it| it.0 == connection)
             .count();
-        if known.is_none() && count >= MOST_TORRENTS {
+        if known.is_none() && count >= MAX_TORRENTS {
             return Expected::Failure;
         }
         self.announced.insert((connection, torrent), peer);

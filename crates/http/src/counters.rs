@@ -1,6 +1,6 @@
 //! What workers count.
 
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
 /// What is told of requests.
@@ -28,8 +28,8 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerTorrent,
         RejectReason::MaxPeersPerIp,
     ],
-    requests_help: "Requests that were answered, by what they asked for",
-    rejected_help: "Requests that were answered with an error, by the reason",
+    requests_help: "Answered requests, by type",
+    rejected_help: "Requests answered with an error, by reason",
 };
 
 /// Counts of one worker, on cache lines of its own.
@@ -40,6 +40,6 @@ pub(crate) struct Counters {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Figures) {
+pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
 }

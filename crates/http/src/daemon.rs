@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
-use aquatic_service::{Daemon, Start, limits, secret, tls};
+use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
+use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey, Limits};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -59,7 +59,7 @@ impl Daemon for HttpDaemon {
     }
 
     fn notes(settings: &Settings) -> Vec<String> {
-        limits::open_files_note(config::descriptors(&settings.connections))
+        resource_limits::open_files_note(config::descriptors(&settings.connections))
             .into_iter()
             .collect()
     }
@@ -84,8 +84,8 @@ impl Daemon for HttpDaemon {
         settings::listening(config, checks)
     }
 
-    fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        sockets::tcp(request(settings), passed)
+    fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
+        sockets::tcp(request(settings), inherited)
     }
 
     fn start(
@@ -173,13 +173,13 @@ impl Daemon for HttpDaemon {
         self.housekeeping.hurry();
     }
 
-    fn figures(&self, metrics: &mut Figures) {
+    fn add_metrics(&self, metrics: &mut Metrics) {
         tracker::add_swarm_metrics(&self.state.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, metrics);
-        self.running.add_figures(metrics);
+        self.running.add_metrics(metrics);
         if let Some(certificate) = &self.certificate {
-            certificate.add_figures(metrics);
+            certificate.add_metrics(metrics);
         }
         self.clients.add_metrics(metrics);
     }

@@ -75,9 +75,9 @@ fn assert_migrates(old: &Loaded<Config>) {
     }
 }
 
-const MAX_PEERS: &str = "protocol.max_peers: is protocol.max_response_peers now";
-const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
-const CONNECTIONS: &str = "ignored: connections are closed when their time has come";
+const MAX_PEERS: &str = "protocol.max_peers: renamed to protocol.max_response_peers";
+const WORKERS: &str = "ignored: there is only one kind of worker, whose number is socket_workers";
+const CONNECTIONS: &str = "ignored: connections are closed at their own deadlines";
 
 #[test]
 fn the_default_file_is_the_default_configuration() {
@@ -115,12 +115,11 @@ fn release_0_2() {
         file.warnings().lines(),
         [
             format!("http.toml:2:1: request_workers: {WORKERS}"),
-            "http.toml:7:1: network.only_ipv6: is part of network.address now: \
-             [\"0.0.0.0:3000\"]"
+            "http.toml:7:1: network.only_ipv6: merged into network.address: [\"0.0.0.0:3000\"]"
                 .to_owned(),
-            "http.toml:9:1: network.enable_tls: not set: taken as true, as release 0.2 did, because the \
-             file names a certificate; write enable_tls = true, or false for connections that \
-             are not encrypted"
+            "http.toml:9:1: network.enable_tls: not set: assuming true, like release 0.2, because \
+             a certificate is configured; set enable_tls = true, or false for unencrypted \
+             connections"
                 .to_owned(),
             format!("http.toml:15:1: {MAX_PEERS}"),
             format!("http.toml:20:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
@@ -134,8 +133,8 @@ fn release_0_2() {
 /// The warnings about `[metrics]` of releases 0.9 and 2026, with the line of
 /// the section's head.
 fn metrics_warnings(head: usize) -> Vec<String> {
-    let off = "ignored: the endpoint was off, as it is without metrics.address";
-    let counts = "ignored: torrents are counted when they are asked for";
+    let off = "ignored: the endpoint was disabled, as it is without metrics.address";
+    let counts = "ignored: torrents are counted when metrics are requested";
     [
         ("run_prometheus_endpoint", off),
         ("prometheus_endpoint_address", off),
@@ -153,7 +152,7 @@ fn release_0_9() {
     assert_eq!(file.config, sample(&["0.0.0.0:3000"]));
     let mut expected = vec![
         format!("http.toml:2:1: swarm_workers: {WORKERS}"),
-        "http.toml:7:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+        "http.toml:7:1: network.only_ipv6: merged into network.address: [\"0.0.0.0:3000\"]"
             .to_owned(),
         format!("http.toml:19:1: {MAX_PEERS}"),
         format!("http.toml:24:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
@@ -168,7 +167,7 @@ fn release_0_9() {
 fn release_2026() {
     let file = loaded(include_str!("compat/2026.toml"));
     assert_eq!(file.config, sample(&["0.0.0.0:3000", "[::]:3000"]));
-    let address = "is part of network.address now: [\"0.0.0.0:3000\", \"[::]:3000\"]";
+    let address = "merged into network.address: [\"0.0.0.0:3000\", \"[::]:3000\"]";
     let mut expected = vec![
         format!("http.toml:2:1: swarm_workers: {WORKERS}"),
         format!("http.toml:6:1: network.use_ipv4: {address}"),
@@ -275,8 +274,8 @@ min_announce_interval = 0
 ",
     );
     for fault in [
-        "network.tls_private_key_path: a PEM file is needed when enable_tls is true",
-        "http.toml:5:32: network.reverse_proxy_ip_header_name: \"X Y\" is not the name",
+        "network.tls_private_key_path: a PEM file is required when enable_tls is true",
+        "http.toml:5:32: network.reverse_proxy_ip_header_name: \"X Y\" is not a valid header name",
         "http.toml:6:18: network.proxy_protocol: ",
         "http.toml:7:19: network.trusted_proxies: 10.0.0.1/8 has bits beyond the prefix",
         "http.toml:7:19: network.trusted_proxies: \"proxy\" is no IP address",
@@ -327,7 +326,7 @@ fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
 fn what_means_something_else_now_is_told() {
     let behind_proxy = "[network]\nruns_behind_reverse_proxy = true\n";
     let told = loaded(behind_proxy).warnings().lines();
-    let begin = "http.toml:2:1: network.runs_behind_reverse_proxy: earlier releases believed";
+    let begin = "http.toml:2:1: network.runs_behind_reverse_proxy: earlier releases trusted";
     assert!(told.len() == 1 && told[0].starts_with(begin), "{told:?}");
     let today = format!("{behind_proxy}trusted_proxies = ['::1']\n");
     assert_eq!(loaded(&today).warnings().lines(), [""; 0]);
@@ -337,11 +336,11 @@ fn what_means_something_else_now_is_told() {
         .warnings()
         .lines();
     let expected = [
-        "http.toml: socket_workers: not set: this was 1, and is 0 now",
-        "http.toml: network.address: not set: this was \"0.0.0.0:3000\", and is \
-         [\"0.0.0.0:3000\", \"[::]:3000\"] now",
-        "http.toml: protocol.peer_announce_interval: not set: this was 120, and is 900 now",
-        "http.toml: cleaning.torrent_cleaning_interval: not set: this was 30, and is 120 now",
+        "http.toml: socket_workers: not set: the default was 1, and is now 0",
+        "http.toml: network.address: not set: the default was \"0.0.0.0:3000\", and is now \
+         [\"0.0.0.0:3000\", \"[::]:3000\"]",
+        "http.toml: protocol.peer_announce_interval: not set: the default was 120, and is now 900",
+        "http.toml: cleaning.torrent_cleaning_interval: not set: the default was 30, and is now 120",
     ];
     assert_eq!(told[..4], expected);
     assert_eq!(loaded("log_level = 'info'\n").warnings().lines(), [""; 0]);
@@ -358,8 +357,8 @@ fn keys_of_release_1_0_that_have_another_name() {
     assert_eq!(
         file.warnings().lines(),
         [
-            "http.toml:2:1: network.request_timeout: is network.message_timeout now",
-            "http.toml:3:1: network.reply_timeout: is network.write_timeout now",
+            "http.toml:2:1: network.request_timeout: renamed to network.message_timeout",
+            "http.toml:3:1: network.reply_timeout: renamed to network.write_timeout",
             &format!("http.toml:5:1: {MAX_PEERS}"),
         ]
     );
@@ -369,14 +368,14 @@ fn keys_of_release_1_0_that_have_another_name() {
         refused("[network]\nreply_timeout = 601\n"),
         [
             "http.toml:2:17: network.write_timeout: 601 is out of range: it must be from 1 to 600 \
-             seconds (made from network.reply_timeout)"
+             seconds (translated from network.reply_timeout)"
         ]
     );
     let both = loaded("[protocol]\nmax_peers = 1\nmax_response_peers = 2\n");
     assert_eq!(both.config.protocol.max_response_peers, Count::of::<2>());
     assert_eq!(
         both.warnings().lines(),
-        ["http.toml:2:1: protocol.max_peers: ignored: protocol.max_response_peers is set too"]
+        ["http.toml:2:1: protocol.max_peers: ignored: protocol.max_response_peers is also set"]
     );
 }
 
@@ -404,13 +403,13 @@ fn a_number_has_one_range_however_far_it_is_off() {
 }
 
 #[test]
-fn figures_have_a_port_of_their_own() {
+fn metrics_have_a_port_of_their_own() {
     let text = "[network]\naddress = '0.0.0.0:3000'\n[metrics]\naddress = '127.0.0.1:3000'\n";
     assert_eq!(
         refused(text),
         [
-            "http.toml:4:11: metrics.address: 127.0.0.1:3000 is served to clients already, by \
-          0.0.0.0:3000 of network.address; choose another port"
+            "http.toml:4:11: metrics.address: 127.0.0.1:3000 is already used by 0.0.0.0:3000 of \
+             network.address; choose another port"
         ]
     );
 }

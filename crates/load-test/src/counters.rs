@@ -23,30 +23,30 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: usize = Kind::Answer as usize + 1;
 
 impl Kind {
-    pub(crate) fn sent(self) -> Counter {
+    pub(crate) fn sent(self) -> Count {
         match self {
-            Self::Connect => Counter::ConnectSent,
-            Self::Announce => Counter::AnnounceSent,
-            Self::Scrape => Counter::ScrapeSent,
-            Self::Offer => Counter::OffersSent,
-            Self::Answer => Counter::AnswersSent,
+            Self::Connect => Count::ConnectSent,
+            Self::Announce => Count::AnnounceSent,
+            Self::Scrape => Count::ScrapeSent,
+            Self::Offer => Count::OffersSent,
+            Self::Answer => Count::AnswersSent,
         }
     }
 
-    pub(crate) fn replies(self) -> Counter {
+    pub(crate) fn replies(self) -> Count {
         match self {
-            Self::Connect => Counter::ConnectReplies,
-            Self::Announce => Counter::AnnounceReplies,
-            Self::Scrape => Counter::ScrapeReplies,
-            Self::Offer => Counter::OffersReceived,
-            Self::Answer => Counter::AnswersReceived,
+            Self::Connect => Count::ConnectReplies,
+            Self::Announce => Count::AnnounceReplies,
+            Self::Scrape => Count::ScrapeReplies,
+            Self::Offer => Count::OffersReceived,
+            Self::Answer => Count::AnswersReceived,
         }
     }
 }
 
 /// Something that a worker counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Counter {
+pub(crate) enum Count {
     ConnectSent,
     AnnounceSent,
     ScrapeSent,
@@ -89,7 +89,7 @@ pub(crate) enum Counter {
     ResumedHandshakes,
 }
 
-const COUNTERS: usize = Counter::ResumedHandshakes as usize + 1;
+const COUNTERS: usize = Count::ResumedHandshakes as usize + 1;
 
 /// Values of all counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,7 +99,7 @@ impl Counters {
     /// Replies to requests of these kinds, error replies among them.
     pub(crate) fn all_replies(&self, kinds: &[Kind]) -> u64 {
         let served: u64 = kinds.iter().map(|kind| self[kind.replies()]).sum();
-        served + self[Counter::Errors]
+        served + self[Count::Errors]
     }
 
     /// Adds another worker's values.
@@ -110,16 +110,16 @@ impl Counters {
     }
 }
 
-impl Index<Counter> for Counters {
+impl Index<Count> for Counters {
     type Output = u64;
 
-    fn index(&self, counter: Counter) -> &u64 {
+    fn index(&self, counter: Count) -> &u64 {
         &self.0[counter as usize]
     }
 }
 
-impl IndexMut<Counter> for Counters {
-    fn index_mut(&mut self, counter: Counter) -> &mut u64 {
+impl IndexMut<Count> for Counters {
+    fn index_mut(&mut self, counter: Count) -> &mut u64 {
         &mut self.0[counter as usize]
     }
 }
@@ -198,14 +198,14 @@ mod tests {
     #[test]
     fn adds_and_subtracts_and_shares() {
         let mut first = Counters::default();
-        first[Counter::Lost] = 3;
+        first[Count::Lost] = 3;
         first[Kind::Scrape.replies()] = 2;
-        first[Counter::Errors] = 1;
+        first[Count::Errors] = 1;
         assert_eq!(first.all_replies(&[Kind::Announce, Kind::Scrape]), 3);
 
         let mut sum = first;
         sum.add(&first);
-        assert_eq!(sum[Counter::Lost], 6);
+        assert_eq!(sum[Count::Lost], 6);
         assert_eq!(sum - first, first);
 
         let shared = SharedCounters::default();
@@ -228,7 +228,7 @@ mod tests {
             let mut last = 0;
             while last < ROUNDS {
                 let counters = shared.read();
-                let first = counters[Counter::ConnectSent];
+                let first = counters[Count::ConnectSent];
                 assert_eq!(counters.0, [first; COUNTERS]);
                 assert!(first >= last);
                 last = first;

@@ -38,12 +38,12 @@ pub(crate) type Latencies = [Histogram<u64>; KINDS];
 
 /// Empty histograms, one for each kind of request.
 pub(crate) fn histograms() -> Result<Latencies, CreationError> {
-    let histogram = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, SIGNIFICANT_DIGITS)?;
+    let histogram = Histogram::new_with_bounds(1, MAX_NANOSECONDS, SIGNIFICANT_DIGITS)?;
     Ok([(); KINDS].map(|()| histogram.clone()))
 }
 
 /// The longest timeout that the configuration allows.
-const LONGEST_NANOSECONDS: u64 = 60_000_000_000;
+const MAX_NANOSECONDS: u64 = 60_000_000_000;
 
 /// Values are right to 1 %: three digits take eight times the memory, and with
 /// it more of the processor's cache.

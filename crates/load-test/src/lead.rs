@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 
 use crate::control::{Control, Phase};
-use crate::counters::{Counter, Counters, Kind};
+use crate::counters::{Count, Counters, Kind};
 use crate::latency::{self, Latencies};
 use crate::population::Population;
 use crate::process::Process;
-use crate::report::{Fill, Measured, ProcessFigures, Report};
+use crate::report::{Fill, Measured, ProcessUsage, Report};
 use crate::run_settings::RunSettings;
 use crate::tally::Tally;
 
@@ -22,7 +22,7 @@ use crate::tally::Tally;
 pub(crate) struct Protocol {
     /// The kinds that are requests to the tracker.
     pub(crate) requests: &'static [Kind],
-    /// What [`Counter::Connected`] counts, as the end of a sentence.
+    /// What [`Count::Connected`] counts, as the end of a sentence.
     pub(crate) connected: &'static str,
     /// What may be filtered on the way to the tracker.
     pub(crate) transport: &'static str,
@@ -51,7 +51,7 @@ impl Part {
 
 /// Tests a tracker; returns when the time is over.
 ///
-/// `connections` is how far [`Counter::Connected`] has to come before anything
+/// `connections` is how far [`Count::Connected`] has to come before anything
 /// else is requested. `work` is the body of each worker's thread.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub(crate) fn run(
 
     // Of what was under way at the end, count what got no reply.
     let afterwards = leader.control.sum() - measurement.counters_at_end;
-    for counter in [Counter::Lost, Counter::Late] {
+    for counter in [Count::Lost, Count::Late] {
         measurement.counters[counter] += afterwards[counter];
     }
 
@@ -112,8 +112,8 @@ struct Measurement {
     counters: Counters,
     counters_at_end: Counters,
     fill: Option<Fill>,
-    server: Option<ProcessFigures>,
-    load_test: ProcessFigures,
+    server: Option<ProcessUsage>,
+    load_test: ProcessUsage,
 }
 
 impl<'a> Leader<'a> {
@@ -162,7 +162,7 @@ impl<'a> Leader<'a> {
     /// Goes through all phases up to the end of measuring.
     fn lead(&mut self, connections: u64) -> anyhow::Result<Measurement> {
         let settings = self.settings;
-        self.work_until(Phase::Connect, Counter::Connected, connections)?;
+        self.work_until(Phase::Connect, Count::Connected, connections)?;
 
         let fill = if settings.fill {
             Some(self.fill()?)
@@ -184,7 +184,7 @@ impl<'a> Leader<'a> {
         let (server_before, own_before) = cpu_before;
         let (server_after, own_after) = cpu_after;
         let server = match (&self.server, server_before, server_after) {
-            (Some(server), Some(before), Some(after)) => Some(ProcessFigures {
+            (Some(server), Some(before), Some(after)) => Some(ProcessUsage {
                 cpu_time: after - before,
                 resident_bytes_before: self.resident_bytes_before.0.unwrap_or_default(),
                 resident_bytes: server.resident_bytes()?,
@@ -197,7 +197,7 @@ impl<'a> Leader<'a> {
             counters_at_end,
             fill,
             server,
-            load_test: ProcessFigures {
+            load_test: ProcessUsage {
                 cpu_time: own_after - own_before,
                 resident_bytes_before: self.resident_bytes_before.1,
                 resident_bytes: self.this_process.resident_bytes()?,
@@ -209,14 +209,14 @@ impl<'a> Leader<'a> {
         let before = self.control.sum();
         let started = Instant::now();
         let peers = u64::from(self.settings.population.peers);
-        self.work_until(Phase::Fill, Counter::Filled, peers)?;
+        self.work_until(Phase::Fill, Count::Filled, peers)?;
 
         let counted = self.control.sum() - before;
         Ok(Fill {
-            peers: counted[Counter::Filled],
+            peers: counted[Count::Filled],
             seconds: started.elapsed().as_secs_f64(),
-            errors: counted[Counter::Errors],
-            lost: counted[Counter::Lost],
+            errors: counted[Count::Errors],
+            lost: counted[Count::Lost],
         })
     }
 
@@ -235,20 +235,20 @@ impl<'a> Leader<'a> {
             if left.is_zero() {
                 return Ok(());
             }
-            thread::sleep(left.min(LOOK_AROUND));
-            self.look_around(phase)?;
+            thread::sleep(left.min(CHECK_INTERVAL));
+            self.check_progress(phase)?;
         }
     }
 
     /// Enters a phase and stays there until a counter has come far enough.
-    fn work_until(&mut self, phase: Phase, counter: Counter, goal: u64) -> anyhow::Result<()> {
+    fn work_until(&mut self, phase: Phase, counter: Count, goal: u64) -> anyhow::Result<()> {
         self.control.set_phase(phase);
         let patience = PATIENCE.max(self.settings.timeout * TIMEOUTS_OF_PATIENCE);
         let mut reached = self.control.sum()[counter];
         let mut last_advance = Instant::now();
         while reached < goal {
-            thread::sleep(LOOK_OFTEN);
-            self.look_around(phase)?;
+            thread::sleep(SHORT_CHECK_INTERVAL);
+            self.check_progress(phase)?;
 
             let now_reached = self.control.sum()[counter];
             if now_reached > reached {
@@ -283,7 +283,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Notices a worker that has failed, and shows progress.
-    fn look_around(&mut self, phase: Phase) -> anyhow::Result<()> {
+    fn check_progress(&mut self, phase: Phase) -> anyhow::Result<()> {
         // Workers end before they are told to only when they fail.
         if self.workers.iter().any(JoinHandle::is_finished) {
             bail!("a worker has failed");
@@ -349,19 +349,19 @@ impl Progress {
             "{:4} s  {}  {per_second:9.0} replies/s  lost {}  error replies {}",
             self.started.elapsed().as_secs(),
             phase.name(),
-            counters[Counter::Lost],
-            counters[Counter::Errors],
+            counters[Count::Lost],
+            counters[Count::Errors],
         );
     }
 }
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a phase that lasts for a time is looked at.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
+/// Interval between checks of a phase of a fixed duration.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often a phase is looked at that ends by itself.
-const LOOK_OFTEN: Duration = Duration::from_millis(5);
+/// Interval between checks of a phase that ends by itself.
+const SHORT_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A tracker that does not reply for so long does not work.
 const PATIENCE: Duration = Duration::from_secs(5);

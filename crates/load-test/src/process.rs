@@ -19,8 +19,8 @@ impl Process {
     /// Fails when there is no such process.
     pub fn new(pid: NonZero<u32>) -> anyhow::Result<Self> {
         // Larger numbers would name other clocks.
-        if pid.get() > LARGEST_PID {
-            bail!("there is no process {pid}: ids go up to {LARGEST_PID}");
+        if pid.get() > MAX_PID {
+            bail!("there is no process {pid}: ids go up to {MAX_PID}");
         }
         let clock = clock_getcpuclockid(Pid::from_raw(pid.get().cast_signed()))
             .with_context(|| format!("cannot read the CPU time of process {pid}"))?;
@@ -55,7 +55,7 @@ impl Process {
 }
 
 /// The limit of the kernel (`PID_MAX_LIMIT`).
-const LARGEST_PID: u32 = 1 << 22;
+const MAX_PID: u32 = 1 << 22;
 
 /// The number of a line such as `VmRSS:   1234 kB`, in bytes.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn there_must_be_such_a_process() {
-        for pid in [LARGEST_PID, u32::MAX] {
+        for pid in [MAX_PID, u32::MAX] {
             assert!(Process::new(NonZero::new(pid).unwrap()).is_err());
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::counters::{Counter, Counters, Kind};
+use crate::counters::{Count, Counters, Kind};
 use crate::latency::{Latencies, Latency};
 
 /// What a run has found, over the time that was measured.
@@ -125,7 +125,7 @@ pub struct ProcessUse {
 
 /// What was measured of a process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ProcessFigures {
+pub(crate) struct ProcessUsage {
     pub(crate) cpu_time: Duration,
     pub(crate) resident_bytes_before: u64,
     pub(crate) resident_bytes: u64,
@@ -143,8 +143,8 @@ pub(crate) struct Measured {
     pub(crate) first_error: Option<String>,
     pub(crate) first_failure: Option<String>,
     pub(crate) fill: Option<Fill>,
-    pub(crate) server: Option<ProcessFigures>,
-    pub(crate) load_test: ProcessFigures,
+    pub(crate) server: Option<ProcessUsage>,
+    pub(crate) load_test: ProcessUsage,
 }
 
 impl Report {
@@ -159,7 +159,7 @@ impl Report {
         };
         let relayed = |kind| measured.requests.contains(&kind).then(|| requests(kind));
         let replies = counters.all_replies(measured.requests);
-        let process = |process: ProcessFigures| {
+        let process = |process: ProcessUsage| {
             let cpu_seconds = process.cpu_time.as_secs_f64();
             ProcessUse {
                 cpu_seconds,
@@ -188,16 +188,16 @@ impl Report {
                 replies_per_second: ratio(replies as f64, seconds),
                 latency: Latency::new(&merged(&measured.latencies, measured.requests)),
             },
-            errors: counters[Counter::Errors],
+            errors: counters[Count::Errors],
             first_error: measured.first_error.clone(),
-            lost: counters[Counter::Lost],
-            late: counters[Counter::Late],
-            unexpected: counters[Counter::Unexpected],
+            lost: counters[Count::Lost],
+            late: counters[Count::Late],
+            unexpected: counters[Count::Unexpected],
             connections: connections(measured),
-            sent_bytes: counters[Counter::BytesSent],
-            received_bytes: counters[Counter::BytesReceived],
+            sent_bytes: counters[Count::BytesSent],
+            received_bytes: counters[Count::BytesReceived],
             peers_per_announce: ratio(
-                counters[Counter::PeersReceived] as f64,
+                counters[Count::PeersReceived] as f64,
                 announce.replies as f64,
             ),
             server: measured.server.map(process),
@@ -308,11 +308,11 @@ impl fmt::Display for ProcessUse {
 fn connections(measured: &Measured) -> Option<Connections> {
     let counters = &measured.counters;
     (!measured.requests.contains(&Kind::Connect)).then(|| Connections {
-        failed: counters[Counter::Failed],
+        failed: counters[Count::Failed],
         first_failure: measured.first_failure.clone(),
-        closed: counters[Counter::Closed],
-        full_handshakes: counters[Counter::FullHandshakes],
-        resumed_handshakes: counters[Counter::ResumedHandshakes],
+        closed: counters[Count::Closed],
+        full_handshakes: counters[Count::FullHandshakes],
+        resumed_handshakes: counters[Count::ResumedHandshakes],
     })
 }
 
@@ -338,13 +338,13 @@ mod tests {
 
     fn measured() -> Measured {
         let mut counters = Counters::default();
-        counters[Counter::ConnectSent] = 110;
-        counters[Counter::ConnectReplies] = 100;
-        counters[Counter::AnnounceSent] = 400;
-        counters[Counter::AnnounceReplies] = 300;
-        counters[Counter::Errors] = 100;
-        counters[Counter::Lost] = 10;
-        counters[Counter::PeersReceived] = 900;
+        counters[Count::ConnectSent] = 110;
+        counters[Count::ConnectReplies] = 100;
+        counters[Count::AnnounceSent] = 400;
+        counters[Count::AnnounceReplies] = 300;
+        counters[Count::Errors] = 100;
+        counters[Count::Lost] = 10;
+        counters[Count::PeersReceived] = 900;
 
         let mut latencies = histograms().unwrap();
         latencies[Kind::Connect as usize].record(1_000).unwrap();
@@ -358,12 +358,12 @@ mod tests {
             fill: None,
             first_failure: None,
             requests: &[Kind::Connect, Kind::Announce, Kind::Scrape],
-            server: Some(ProcessFigures {
+            server: Some(ProcessUsage {
                 cpu_time: Duration::from_micros(1000),
                 resident_bytes_before: 3_000_000,
                 resident_bytes: 5_000_000,
             }),
-            load_test: ProcessFigures {
+            load_test: ProcessUsage {
                 cpu_time: Duration::from_secs(1),
                 resident_bytes_before: 1_000_000,
                 resident_bytes: 1_000_000,
@@ -397,7 +397,7 @@ mod tests {
             requests: &[Kind::Announce, Kind::Scrape],
             ..measured()
         };
-        measured.counters[Counter::ResumedHandshakes] = 7;
+        measured.counters[Count::ResumedHandshakes] = 7;
         let report = Report::new(&measured);
         assert_eq!((report.all.sent, report.all.replies), (400, 400));
         assert!(report.all.latency.p50_microseconds > 2.9);
@@ -411,9 +411,9 @@ mod tests {
             requests: &[Kind::Announce, Kind::Scrape, Kind::Offer, Kind::Answer],
             ..measured()
         };
-        relayed.counters[Counter::OffersSent] = 1000;
-        relayed.counters[Counter::OffersReceived] = 900;
-        relayed.counters[Counter::AnswersReceived] = 800;
+        relayed.counters[Count::OffersSent] = 1000;
+        relayed.counters[Count::OffersReceived] = 900;
+        relayed.counters[Count::AnswersReceived] = 800;
         let report = Report::new(&relayed);
         assert_eq!(report.offer.unwrap().sent, 1000);
         assert_eq!(report.all.replies, 300 + 900 + 800 + 100);

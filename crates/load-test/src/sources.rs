@@ -44,14 +44,16 @@ fn check(sources: &mut Vec<IpAddr>, server: SocketAddr, workers: usize) -> Resul
         .find(|source| source.is_ipv4() != server.is_ipv4())
     {
         return Err(format!(
-            "{other} and the server's address {server} are of different families"
+            "{other} and the server's address {server} are of different address families"
         ));
     }
     if sources.len() < count {
         return Err("an address is listed twice".to_string());
     }
     if count > MAX_SOURCES {
-        return Err(format!("{count} addresses are more than {MAX_SOURCES}"));
+        return Err(format!(
+            "{count} addresses are too many: the maximum is {MAX_SOURCES}"
+        ));
     }
     if count < workers {
         return Err(format!(

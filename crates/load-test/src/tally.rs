@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::control::{Control, Phase};
-use crate::counters::{Counter, Counters, Kind};
+use crate::counters::{Count, Counters, Kind};
 use crate::latency::{self, Latencies};
 
 /// A worker's own counters and latencies.
@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     number: usize,
     pub(crate) counters: Counters,
     pub(crate) latencies: Latencies,
-    /// What the main thread wanted when the worker looked last.
+    /// The phase at the last update.
     pub(crate) phase: Phase,
     started: Instant,
 }
@@ -31,8 +31,8 @@ impl Tally {
         })
     }
 
-    /// Looks what the main thread wants.
-    pub(crate) fn look(&mut self) -> Phase {
+    /// Takes over the phase that the main thread has set.
+    pub(crate) fn update_phase(&mut self) -> Phase {
         self.phase = self.control.phase();
         self.phase
     }
@@ -52,10 +52,10 @@ impl Tally {
 
     /// Counts an error reply, and keeps what it says if it is the first.
     pub(crate) fn error(&mut self, message: &[u8]) {
-        if self.counters[Counter::Errors] == 0 {
+        if self.counters[Count::Errors] == 0 {
             self.control.note_error(message);
         }
-        self.counters[Counter::Errors] += 1;
+        self.counters[Count::Errors] += 1;
     }
 
     /// Lets others see the counters.

@@ -30,10 +30,10 @@ pub(crate) const WHAT: &str = "access list";
 pub(crate) const KEY: &str = "access_list.path";
 
 /// Longest line that is read; what is longer is no info hash with a remark.
-pub const LONGEST_LINE: usize = 4096;
+pub const MAX_LINE_BYTES: usize = 4096;
 
 /// Most entries of one list: 1.4 GB of memory.
-pub const MOST_ENTRIES: usize = 64 << 20;
+pub const MAX_ENTRIES: usize = 64 << 20;
 
 /// Bytes of the file that are read at once.
 const READ_BUFFER: usize = 256 * 1024;
@@ -105,7 +105,7 @@ impl AccessList {
     }
 }
 
-/// The list that workers look at while the main thread exchanges it.
+/// The list that workers read while the main thread may replace it.
 pub struct Handle {
     current: ArcSwap<AccessList>,
     /// Whether there is a list at all: this never changes while the process
@@ -148,7 +148,7 @@ impl Handle {
     }
 
     /// Puts another list in place; returns the one that was there.
-    pub fn exchange(&self, list: AccessList) -> Arc<AccessList> {
+    pub fn replace(&self, list: AccessList) -> Arc<AccessList> {
         let former = self.current.swap(Arc::new(list));
         self.loaded_at
             .store(seconds_since_epoch(), Ordering::Relaxed);
@@ -188,13 +188,13 @@ pub enum ParseError {
         error: ParseInfoHashError,
     },
     /// A line is far too long.
-    #[error("line {line} is longer than {LONGEST_LINE} bytes; expected one info hash a line")]
+    #[error("line {line} is longer than {MAX_LINE_BYTES} bytes; expected one info hash per line")]
     LongLine {
         /// Counted from 1.
         line: u64,
     },
     /// The list is too large.
-    #[error("line {line}: the list has more than {MOST_ENTRIES} entries")]
+    #[error("line {line}: the list has more than {MAX_ENTRIES} entries")]
     TooMany {
         /// Counted from 1.
         line: u64,

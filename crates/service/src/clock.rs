@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 mod boot;
 
 use boot::BootId;
-pub(crate) use boot::look as look_at_boot;
+pub(crate) use boot::current as current_boot;
 
 /// The time at which something is handled.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ impl Mark {
 
 impl Reading {
     fn now() -> Self {
-        let boot = boot::look();
+        let boot = boot::current();
         Self {
             wall_seconds: wall_seconds(),
             boot_seconds: boot.seconds(),

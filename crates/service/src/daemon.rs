@@ -48,7 +48,7 @@ pub trait Daemon: Sized + Send + Sync + 'static {
 
     /// What `--check-config` should mention about settings that are good, but that
     /// a daemon would not be granted when it is started as the check was
-    /// ([`limits`](crate::limits)). Whoever starts it, as a service or otherwise,
+    /// ([`resource_limits`](crate::resource_limits)). Whoever starts it, as a service or otherwise,
     /// may well grant them; so these are no warnings. The start knows better, and
     /// warns itself.
     fn notes(settings: &Self::Settings) -> Vec<String> {
@@ -88,14 +88,14 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// made, whatever else may be wrong with it.
     fn listening(config: &Self::Config, checks: &mut config::Checks) -> sockets::Listening;
 
-    /// Takes over the sockets that the service manager passed, or binds them.
+    /// Takes over the sockets inherited from the service manager, or binds them.
     ///
     /// # Errors
     ///
     /// When a socket cannot be opened; the process ends.
     fn open(
         settings: &Self::Settings,
-        passed: &mut sockets::Passed,
+        inherited: &mut sockets::Inherited,
     ) -> anyhow::Result<Self::Sockets>;
 
     /// Builds the state, restores it from the snapshot, and starts the workers.
@@ -112,16 +112,16 @@ pub trait Daemon: Sized + Send + Sync + 'static {
 
     /// Does a bounded piece of housekeeping on the main thread; returns how
     /// long it may be left alone. It is called at least every
-    /// [`LONGEST_TURN`](workers::LONGEST_TURN), so no longer time has an effect.
+    /// [`HEARTBEAT_INTERVAL`](workers::HEARTBEAT_INTERVAL), so no longer time has an effect.
     fn tick(&self, now: Instant) -> Duration;
 
-    /// The access list was exchanged: forget what has become forbidden, now or
+    /// The access list was replaced: forget what has become forbidden, now or
     /// over the following ticks.
     fn access_list_changed(&self);
 
-    /// Adds all figures for `/metrics` and `/stats.json`. Called on a thread of
+    /// Adds all metrics for `/metrics` and `/stats.json`. Called on a thread of
     /// the metrics server; must not hold a lock for long.
-    fn figures(&self, figures: &mut metrics::Figures);
+    fn add_metrics(&self, metrics: &mut metrics::Metrics);
 
     /// One line for `systemctl status`. Should change little from second to
     /// second.

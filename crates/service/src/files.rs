@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Symbolic links that may lead to each other: as many as the kernel follows
 /// (path_resolution(7)).
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// The bits of a mode that say what the owner may do.
 const OWNER: u32 = 0o700;
@@ -176,7 +176,7 @@ fn without_links(path: &Path) -> PathBuf {
 /// to need not exist.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(target) => path = directory(&path).join(target),
             // It is something else than a link, or nothing yet.

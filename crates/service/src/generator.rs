@@ -1,10 +1,10 @@
 //! The daemon as a generator of systemd (systemd.generator(7)).
 //!
-//! Started under the name `aquatic-udp-generator`, at boot and at every
-//! `systemctl daemon-reload`, it tells the socket unit the addresses of the
-//! configuration file, so that they stand in one place. The unit itself has
-//! none: when the file cannot be used, nothing is bound, and starting the unit
-//! fails with what is wrong with the file.
+//! systemd runs it under the name `aquatic-udp-generator`, at boot and on every
+//! `systemctl daemon-reload`. It adds the addresses of the configuration file to the
+//! socket unit, so that they are configured in one place. The unit itself contains none:
+//! when the file is invalid, nothing is bound, and starting the unit fails with the
+//! errors in the file.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -24,7 +24,7 @@ use crate::neighbours::{self, Claims, Conflict};
 use crate::sockets::{self, Listening, METRICS_NAME, Request};
 use crate::{Daemon, logging};
 
-/// What the name of a generator ends in.
+/// The suffix of a generator's name.
 const SUFFIX: &str = "-generator";
 
 /// The key of the address for metrics.
@@ -61,7 +61,7 @@ pub(crate) fn run<D: Daemon>(arguments: impl Iterator<Item = OsString>) -> ExitC
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::<D>(&format!(
-                "{}.socket gets no addresses, so that it will not start: {error:#}",
+                "{}.socket gets no addresses and will not start: {error:#}",
                 D::NAME
             ));
             ExitCode::from(EXIT_FAILURE)
@@ -70,7 +70,7 @@ pub(crate) fn run<D: Daemon>(arguments: impl Iterator<Item = OsString>) -> ExitC
 }
 
 struct Arguments {
-    /// Where systemd looks for generated units, after those of the operator.
+    /// The directory for generated units, which have lower priority than the operator's.
     directory: PathBuf,
     /// The configuration.
     file: PathBuf,
@@ -100,14 +100,14 @@ struct Units {
 }
 
 impl Units {
-    /// Writes what the configuration asks for.
+    /// Writes the units for the configuration.
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
         let text = config::read_leniently(&self.file)?;
         let (listening, faults) = listening_of::<D>(&text, &self.file)?;
         if !faults.list.is_empty() {
             say::<D>(&format!(
-                "{}.socket has its addresses, but the service does not start until this is \
-                 mended: {faults}",
+                "{}.socket has its addresses, but the service will not start until this is \
+                 corrected: {faults}",
                 D::NAME
             ));
         }
@@ -117,13 +117,12 @@ impl Units {
                 self.write_socket("", &lines)?;
                 self.write_metrics(address)
             }
-            // One that was opened for a former configuration is to be closed.
+            // One that was opened for a previous configuration is to be closed.
             None => self.write_socket(&format!("Conflicts={}\n", self.metrics_unit()), &lines),
         }
     }
 
-    /// Writes the drop-in of the socket unit: what its sections `[Unit]` and
-    /// `[Socket]` get.
+    /// Writes the drop-in of the socket unit, for its sections `[Unit]` and `[Socket]`.
     fn write_socket(&self, unit: &str, socket: &str) -> anyhow::Result<()> {
         let name = self.name;
         self.write(
@@ -132,10 +131,9 @@ impl Units {
         )
     }
 
-    /// Writes a unit of its own for the socket that serves metrics, as a unit has
-    /// but one name for all its sockets, and has it opened before the service is
-    /// started. The tracker can do without: it serves on when another program
-    /// has the address.
+    /// Writes a separate unit for the metrics socket, because a unit has only one name for
+    /// all its sockets, and orders it before the service. The tracker does not require it:
+    /// it continues when another program uses the address.
     fn write_metrics(&self, address: SocketAddr) -> anyhow::Result<()> {
         let name = self.name;
         let unit = self.metrics_unit();
@@ -164,9 +162,8 @@ impl Units {
         sockets::metrics_unit(self.name)
     }
 
-    /// Writes a drop-in with which the socket unit binds nothing and fails with
-    /// what is wrong, in its own log. Without any, systemd would only say that
-    /// there are no addresses.
+    /// Writes a drop-in with which the socket unit binds nothing and fails with the errors
+    /// in its own log. Without it, systemd would only report that there are no addresses.
     fn write_refusal(&self) -> anyhow::Result<()> {
         let name = self.name;
         let file = in_quotes(&self.file);
@@ -176,19 +173,21 @@ impl Units {
              RemoveOnStop=yes\n\
              ExecStartPre=\"{}\" --check-config -c \"{file}\"\n\
              ExecStartPre=/bin/sh -c 'echo \"<3>run systemctl daemon-reload: {name}.toml was \
-             mended since systemd last asked for the addresses in it\" >&2; exit 1'\n",
+             corrected after systemd last read the addresses from it\" >&2; exit 1'\n",
             in_quotes(&program),
         );
         self.write_socket("", &lines)
     }
 
-    /// Writes a unit or a drop-in, as a whole or not at all. `lines` continue the
-    /// section `[Unit]`.
+    /// Writes a unit or a drop-in atomically. `lines` continue the section `[Unit]`.
     fn write(&self, path: &str, lines: &str) -> anyhow::Result<()> {
         let Some(file) = self.file.to_str().filter(|text| !text.contains('\n')) else {
-            bail!("{} is no path that a unit can name", self.file.display());
+            bail!(
+                "{} is not a path that can be used in a unit",
+                self.file.display()
+            );
         };
-        // With its source, systemd can tell that the file has changed.
+        // With SourcePath=, systemd notices when the file has changed.
         let source = file.replace('%', "%%");
         let text = format!(
             "# Made by {}{SUFFIX} from the file below.\n[Unit]\nSourcePath={source}\n{lines}",
@@ -205,7 +204,7 @@ impl Units {
     }
 }
 
-/// What a file says about sockets, and what is wrong with it otherwise.
+/// The sockets in a configuration file, and errors elsewhere in it.
 ///
 /// # Errors
 ///
@@ -246,7 +245,7 @@ pub fn listening_of<D: Daemon>(
     Ok((listening, faults))
 }
 
-/// The lines of the section `[Socket]` that a daemon asks for.
+/// The lines of the section `[Socket]` for a daemon.
 fn socket_lines(request: Request<'_>) -> anyhow::Result<String> {
     let mut lines = String::new();
     let (directive, addresses, workers) = match request {
@@ -267,8 +266,7 @@ fn socket_lines(request: Request<'_>) -> anyhow::Result<String> {
     Ok(lines)
 }
 
-/// A line for each socket: so many equal ones for an address as there are
-/// workers, all of one address together.
+/// One line per socket: each address is repeated once per worker, in sequence.
 fn listen_lines(
     directive: &str,
     addresses: &[SocketAddr],
@@ -282,8 +280,8 @@ fn listen_lines(
         })
 }
 
-/// An address as systemd spells it: the interface of a link-local address
-/// comes last, and a percent sign stands twice.
+/// An address in systemd's syntax: the interface of a link-local address comes last,
+/// and percent signs are doubled.
 fn as_in_units(address: SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => {
@@ -293,7 +291,7 @@ fn as_in_units(address: SocketAddr) -> String {
     }
 }
 
-/// A path as it may stand between double quotes in a unit.
+/// A path escaped for double quotes in a unit.
 fn in_quotes(path: &Path) -> String {
     let text = path.display().to_string();
     text.replace('\\', "\\\\")
@@ -302,11 +300,11 @@ fn in_quotes(path: &Path) -> String {
         .replace('$', "$$")
 }
 
-/// Says what is wrong on standard error and, for a generator that systemd runs,
-/// in the kernel's log: there is no journal yet when the machine starts.
+/// Reports errors on standard error and, for a generator run by systemd, in the kernel
+/// log: there is no journal yet during boot.
 fn say<D: Daemon>(text: &str) {
     let name = D::NAME;
-    // When nobody listens, there is nobody to tell.
+    // Errors of standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{name}{SUFFIX}: {text}");
     if env::var_os(INVOKED_BY_SYSTEMD).is_none() {
         return;
@@ -317,8 +315,8 @@ fn say<D: Daemon>(text: &str) {
         process::id()
     );
     for record in kernel_records(&prefix, text) {
-        // Opened for each: of what is written to one open file, the kernel takes ten
-        // records in five seconds and drops the rest (kernel.printk_devkmsg).
+        // Opened for each record: the kernel accepts ten records in five seconds per open
+        // file and drops the rest (kernel.printk_devkmsg).
         let Ok(mut log) = fs::OpenOptions::new().write(true).open("/dev/kmsg") else {
             return;
         };
@@ -327,17 +325,17 @@ fn say<D: Daemon>(text: &str) {
     }
 }
 
-/// The longest record that is written to the kernel's log, in bytes. The kernel
-/// refuses those that are longer than some 1,000.
-const LONGEST_RECORD: usize = 900;
+/// Maximum size of a record that is written to the kernel log. The kernel rejects those
+/// of more than about 1,000 bytes.
+const MAX_RECORD_BYTES: usize = 900;
 
-/// The most records of one message.
-const MOST_RECORDS: usize = 50;
+/// Maximum number of records per message.
+const MAX_RECORDS: usize = 50;
 
-/// The lines of a text as records of the kernel's log, cut where they are too long.
+/// The lines of a text as records of the kernel log, truncated if they are too long.
 fn kernel_records(prefix: &str, text: &str) -> impl Iterator<Item = String> {
-    text.lines().take(MOST_RECORDS).map(move |line| {
-        let room = LONGEST_RECORD.saturating_sub(prefix.len());
+    text.lines().take(MAX_RECORDS).map(move |line| {
+        let room = MAX_RECORD_BYTES.saturating_sub(prefix.len());
         let end = line.floor_char_boundary(room);
         format!("{prefix}{}\n", &line[..end])
     })
@@ -358,9 +356,9 @@ mod tests {
         let records: Vec<_> = kernel_records("<3>name[1]: ", &text).collect();
         assert_eq!(records[0], "<3>name[1]: short\n");
         assert_eq!(records[3], "<3>name[1]: last\n");
-        assert!((800..=LONGEST_RECORD + 1).contains(&records[1].len()));
+        assert!((800..=MAX_RECORD_BYTES + 1).contains(&records[1].len()));
         let many = "line\n".repeat(1000);
-        assert_eq!(kernel_records("", &many).count(), MOST_RECORDS);
+        assert_eq!(kernel_records("", &many).count(), MAX_RECORDS);
     }
 
     #[test]

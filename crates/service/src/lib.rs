@@ -11,10 +11,10 @@
 //! * [`reload`]: what else a signal has read again; `tls`: certificates, with the
 //!   feature of that name.
 //! * [`snapshot`]: the file that carries state across restarts.
-//! * [`metrics`]: figures over HTTP.
+//! * [`metrics`]: metrics over HTTP.
 //! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
-//! * [`limits`]: what the system allows the process.
+//! * [`resource_limits`]: what the system allows the process.
 //! * [`logging`]: the journal, or standard error.
 //! * `generator`: the addresses for the socket unit of systemd.
 //! * `neighbours`: what other daemons' files claim.
@@ -28,13 +28,13 @@ mod daemon;
 pub mod files;
 mod generator;
 mod lifecycle;
-pub mod limits;
 pub mod logging;
 pub mod metrics;
 mod neighbours;
 mod notify;
 mod privileges;
 pub mod reload;
+pub mod resource_limits;
 mod secrets;
 mod signals;
 pub mod snapshot;

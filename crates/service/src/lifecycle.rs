@@ -2,14 +2,14 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | asked to stop, and stopped well; or printed or checked what was asked for |
-//! | 1 | the start, a worker, or the last snapshot failed |
+//! | 0 | stopped when asked to; or printed or checked what was asked for |
+//! | 1 | the start, a worker, or the final snapshot failed |
 //! | 2 | the command line is wrong |
-//! | 75 | the socket unit has passed no sockets, and has to be started again |
-//! | 78 | the configuration is wrong, or a file or user that it names |
+//! | 75 | no sockets were inherited from the socket unit, which has to be restarted |
+//! | 78 | the configuration is invalid, or a file or user that it refers to |
 //!
-//! The reason is always the last error in the log, and the last status line that
-//! the service manager was told.
+//! The reason is always the last error in the log, and the last status line sent to
+//! the service manager.
 
 use std::env;
 use std::io::{self, Write};
@@ -35,16 +35,16 @@ mod supervisor;
 
 use attempts::{Attempts, Decision, Kind};
 
-/// The exit code of a wrong configuration: EX_CONFIG of sysexits.h(3head). Units
+/// The exit code for an invalid configuration: EX_CONFIG of sysexits.h(3head). Units
 /// name it in `RestartPreventExitStatus=`.
 pub const EXIT_CONFIGURATION: u8 = 78;
 
-/// The exit code when the socket unit has passed no sockets: EX_TEMPFAIL of
+/// The exit code when no sockets were inherited from the socket unit: EX_TEMPFAIL of
 /// sysexits.h(3head). Units name it to have the socket unit started again.
 const EXIT_NO_SOCKETS: u8 = 75;
 
-/// Runs a daemon: all of its `main`. Started under its name with `-generator`
-/// behind, the program is a generator of systemd instead.
+/// Runs a daemon: the body of its `main`. When started under its name with the suffix
+/// `-generator`, the program is a systemd generator instead.
 pub fn run<D: Daemon>() -> ExitCode {
     let mut words = env::args_os();
     if generator::is_meant::<D>(words.next().as_deref()) {
@@ -90,7 +90,7 @@ pub fn program<D: Daemon>() -> Program {
     }
 }
 
-/// Everything but to serve.
+/// Does what the command line asks for, other than serving.
 fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.action == Action::PrintDefault {
         return print(D::Config::DEFAULT_TOML);
@@ -118,7 +118,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Serves, and tells the service manager why it does not, where it does not.
+/// Serves; when it cannot, the service manager is sent the reason.
 fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     let mut notifier = Notifier::from_environment();
     let mut caught = Caught::register()?;
@@ -181,7 +181,7 @@ fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> D
     loaded.located(conflicts.into_iter().map(|one| one.error).collect())
 }
 
-/// Adds where in the file the key stands, when it is one that is to blame.
+/// Adds the position of the key in the file, if the error is about a key.
 fn located<C: Config>(loaded: &Loaded<C>, error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Diagnostic>() {
         Ok(error) => loaded.located(vec![error]).into(),

@@ -1,10 +1,9 @@
-//! Where log records go: to the journal with their fields, else to standard
-//! error, one line each.
+//! Log output: to the journal with structured fields, or to standard error, one line per
+//! record.
 //!
-//! Writing takes as long as the reader likes: a pipe that nobody reads is soon full,
-//! and the journal can hang. So a service leaves its records in a bounded queue
-//! ([`queue`]), and a thread of its own writes them; what does not fit is counted,
-//! and lost.
+//! Writing may block: a pipe that is not read is soon full, and the journal can hang. So
+//! a service puts its records into a bounded queue ([`queue`]), and a separate thread
+//! writes them; records that do not fit are counted and dropped.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -29,9 +28,8 @@ pub(crate) const PRIORITY_ERROR: u8 = 3;
 /// (`JOURNAL_STREAM`), else one that writes to standard error. Panics are
 /// logged too, with their place.
 ///
-/// A service (`is_service`) never waits for whoever reads: its records are written
-/// from [`detach`] on, by a thread of their own. Any other program writes them where
-/// they come up.
+/// A service (`is_service`) never blocks on its log: its records are written by a
+/// separate thread, from [`detach`] on. Any other program writes them synchronously.
 ///
 /// # Errors
 ///
@@ -55,14 +53,14 @@ pub fn init(program: &str, level: LevelFilter, is_service: bool) -> anyhow::Resu
             "thread {name} panicked: {}",
             panic_text(info.payload()).unwrap_or("for no stated reason")
         );
-        // It may be the last that the process does.
+        // The process may be about to exit.
         log::logger().flush();
     }));
     Ok(())
 }
 
-/// Starts the thread that writes what a service logs, so that privileges can be
-/// dropped before there is a second thread.
+/// Starts the thread that writes the log of a service. To be called after privileges
+/// were dropped, which has to happen before there is a second thread.
 pub(crate) fn detach() {
     if let Some(queue) = QUEUE.get() {
         queue.start();
@@ -86,7 +84,7 @@ fn writer(program: &str) -> Box<dyn Log> {
     }
 }
 
-/// What a panic says, if it says a text.
+/// The message of a panic, if it is text.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     payload
         .downcast_ref::<&str>()
@@ -94,13 +92,13 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Sends records to the journal; when that fails, because a changed root
-/// directory hides its socket, writes them to standard error.
+/// Sends records to the journal or, if that fails because a chroot hides its socket, to
+/// standard error.
 ///
-/// Errors always go to standard error, because one may be the last record of the
-/// process: of records with fields, the journal tells the unit by looking the process
-/// up, which on a busy machine is gone by then, and `journalctl -u` would not show why
-/// a start has failed. Of standard error, the service manager has told it the unit.
+/// Errors are always written to standard error, because one may be the last record of the
+/// process: journald determines the unit of a structured record by looking up the process,
+/// which on a busy machine has exited by then, and `journalctl -u` would not show why a
+/// start has failed. For standard error, journald knows the unit from the service manager.
 struct JournalOrStandardError {
     journal: JournalLog,
 }
@@ -123,7 +121,7 @@ impl Log for JournalOrStandardError {
 /// Writes records to standard error.
 struct StandardError {
     /// Whether lines begin with a priority that the journal understands
-    /// (sd-daemon(3)) instead of a level for people.
+    /// (sd-daemon(3)) instead of a readable level.
     priorities: bool,
 }
 
@@ -133,8 +131,8 @@ impl Log for StandardError {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // One write a record, so that records of threads do not mix. When
-        // standard error is gone there is nobody left to tell.
+        // One write per record, so that records of several threads are not mixed. Errors
+        // of standard error cannot be reported anywhere.
         let _ = io::stderr().write_all(line(record, self.priorities).as_bytes());
     }
 
@@ -167,8 +165,8 @@ fn line(record: &Record<'_>, priorities: bool) -> String {
     if !fields.0.is_empty() {
         let _ = write!(line, " ({})", fields.0);
     }
-    // A record that has several lines must not look like several records. To the
-    // journal they are, and each has a priority.
+    // A record of several lines must not look like several records. For the journal,
+    // each line is a record with a priority.
     line = line.replace('\n', &format!("\n{prefix}      "));
     line.push('\n');
     line

@@ -1,10 +1,10 @@
-//! The other daemons' configurations, as far as they must not claim the same.
+//! Conflicts with the configurations of other daemons.
 //!
-//! Socket units open their sockets as root and share ports between workers, so the
-//! kernel would not refuse a second daemon the address of a first: it would deal
-//! out connections between the two. And two daemons with one snapshot would
-//! overwrite each other's. So the files of the daemons that live in the same
-//! directory are compared, before anything is opened.
+//! Socket units open their sockets as root, with SO_REUSEPORT, so the kernel would let a
+//! second daemon use the address of another, and distribute connections among the two.
+//! Two daemons with the same snapshot file would overwrite each other's snapshots. So
+//! the configurations of the daemons in one directory are compared before anything is
+//! opened.
 
 mod daemons;
 
@@ -21,15 +21,15 @@ use daemons::DAEMONS;
 /// Where packages keep configurations.
 const PACKAGED: &str = "/etc/aquatic";
 
-/// What makes a daemon's file known to the others.
+/// A daemon whose configuration is compared.
 struct Neighbour {
     name: &'static str,
     protocol: Protocol,
-    /// The port that it serves when its file does not say.
+    /// The port that it listens on by default.
     port: u16,
 }
 
-/// What sockets speak: ports of one kind have nothing to do with those of the other.
+/// The transport of sockets: ports of different transports do not conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Udp,
@@ -43,25 +43,25 @@ pub(crate) struct Claims {
     pub(crate) files: Vec<Claim<PathBuf>>,
 }
 
-/// Something that is claimed by the value of a key.
+/// An exclusive use by the value of a key.
 #[derive(Debug)]
 pub(crate) struct Claim<T> {
     pub(crate) key: &'static str,
     pub(crate) what: T,
 }
 
-/// Something that two daemons claim.
+/// A conflict between two daemons.
 #[derive(Debug)]
 pub(crate) struct Conflict {
     /// Our key, and what to say.
     pub(crate) error: Diagnostic,
-    /// Whether the other one only wants to serve figures there, which it can do
+    /// Whether the other one only wants to serve metrics there, which it can do
     /// without.
     pub(crate) is_with_metrics: bool,
 }
 
 impl Claims {
-    /// What a daemon claims by its sockets.
+    /// What a daemon needs for its sockets.
     pub(crate) fn of(listening: &Listening) -> Self {
         let protocol = match listening.transport {
             Transport::Udp { .. } => Protocol::Udp,
@@ -82,15 +82,15 @@ impl Claims {
     }
 }
 
-/// What `claims` of the daemon `name`, whose configuration is at `path`, other
-/// daemons with a configuration in the same directory claim as well.
+/// The conflicts of `claims`, those of the daemon `name` with the configuration at `path`,
+/// with other daemons whose configurations are in the same directory.
 pub(crate) fn conflicts(name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {
     conflicts_below(Path::new("/"), name, path, claims)
 }
 
 /// As [`conflicts`], where the units of systemd are below `root`.
 fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {
-    // The same file may be called by several names.
+    // The same file may be known by several names.
     let Ok(path) = path.canonicalize() else {
         return Vec::new();
     };
@@ -101,12 +101,12 @@ fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec
     let mut conflicts = Vec::new();
     for daemon in DAEMONS.iter().filter(|daemon| daemon.name != name) {
         let file = directory.join(format!("{}.toml", daemon.name));
-        // A package leaves its configuration when it is removed.
+        // Removing a package keeps its configuration.
         if file == path || is_packaged && !is_enabled(root, daemon.name) {
             continue;
         }
-        // What cannot be read, or says nothing that makes sense, claims nothing:
-        // that daemon does not start either.
+        // A file that cannot be read or is invalid has no conflicts: that daemon does not
+        // start either.
         if let Some(other) = NeighbourFile::read(&file, daemon.port) {
             compare(claims, daemon, &other, &mut conflicts);
         }
@@ -137,8 +137,8 @@ fn compare(
             .find(|ours| ours.what.0 == protocol && addresses::overlap(ours.what.1, theirs.value));
         if let Some(ours) = ours {
             let message = format!(
-                "{} is claimed by {}, too: {} in {}; two daemons cannot share a port, so give \
-                 one of them another",
+                "{} is also used by {}: {} in {}; two daemons cannot share a port, so change one \
+                 of them",
                 ours.what.1, daemon.name, theirs.value, theirs.place
             );
             conflicts.push(Conflict {
@@ -152,7 +152,8 @@ fn compare(
             |ours: &&Claim<PathBuf>| Identity::of(&ours.what).is_same(&Identity::of(&theirs.value));
         if let Some(ours) = claims.files.iter().find(same) {
             let message = format!(
-                "{} is written by {}, too, as {} says; give each daemon a file of its own",
+                "{} is also written by {}, according to {}; configure a separate file for each \
+                 daemon",
                 ours.what.display(),
                 daemon.name,
                 theirs.place

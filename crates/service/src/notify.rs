@@ -1,8 +1,8 @@
-//! What the service manager is told: ready, reloading, stopping, status, and
-//! that the watchdog may rest.
+//! Notifications to the service manager: ready, reloading, stopping, status, and
+//! watchdog.
 //!
-//! The socket is connected once, before a change of the root directory can hide
-//! its path; `sd_notify::notify` would look for it every time.
+//! The socket is connected once, before a chroot can hide its path; `sd_notify::notify`
+//! would open it every time.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// How long a message may take to be handed over. A service manager that does not
-/// read must not stop the service.
+/// Timeout for sending a message. A service manager that does not read must not block
+/// the service.
 const SEND_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The most bytes of a status line; systemd ignores messages of more than 4096.
-const MOST_STATUS_BYTES: usize = 2_000;
+/// Maximum size of a status line; systemd ignores messages of more than 4096 bytes.
+const MAX_STATUS_BYTES: usize = 2_000;
 
-/// The line to the service manager, if there is one.
+/// The connection to the service manager, if there is one.
 pub(crate) struct Notifier {
     line: Option<Line>,
     /// What STATUS= was last set to.
@@ -29,8 +29,8 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// Connects to `$NOTIFY_SOCKET`, if it is set. When it leads nowhere (it may
-    /// be inherited from a service that is long gone), a warning says so.
+    /// Connects to `$NOTIFY_SOCKET`, if it is set. If that fails (it may be inherited from a
+    /// service that does not exist any more), a warning is logged.
     pub(crate) fn from_environment() -> Self {
         let line = env::var_os("NOTIFY_SOCKET").and_then(|address| {
             connect(&address)
@@ -45,15 +45,15 @@ impl Notifier {
         }
     }
 
-    /// Everything is up and answering.
+    /// The service is up and answering requests.
     pub(crate) fn ready(&mut self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(status)]);
         status.clone_into(&mut self.status);
     }
 
-    /// A reload has begun; [`Self::ready`] ends it.
+    /// A reload has started; [`Self::ready`] ends it.
     pub(crate) fn reloading(&self) {
-        // From version 253 on, systemd wants to know when the reload began.
+        // From version 253 on, systemd requires the time at which the reload began.
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(_) => self.send(&[NotifyState::Reloading]),
@@ -64,11 +64,11 @@ impl Notifier {
     pub(crate) fn stopping(&self) {
         self.send(&[
             NotifyState::Stopping,
-            NotifyState::Status("answering what was read, then saving the swarm"),
+            NotifyState::Status("answering received requests, then writing the snapshot"),
         ]);
     }
 
-    /// Sets the status line, when it changed.
+    /// Sends the status line if it has changed.
     pub(crate) fn status(&mut self, status: &str) {
         if status != self.status {
             self.send(&[NotifyState::Status(status)]);
@@ -88,7 +88,7 @@ impl Notifier {
             // A line break inside a status line would end it.
             .map(|state| {
                 let mut line = state.to_string().replace('\n', " ");
-                line.truncate(line.floor_char_boundary(MOST_STATUS_BYTES));
+                line.truncate(line.floor_char_boundary(MAX_STATUS_BYTES));
                 line + "\n"
             })
             .collect();
@@ -107,7 +107,7 @@ impl Notifier {
     }
 }
 
-/// How often the service manager wants to hear of the watchdog, at the latest.
+/// The watchdog timeout of the service manager.
 pub(crate) fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
 }
@@ -199,7 +199,7 @@ mod tests {
         notifier.status(&"ä".repeat(5_000));
         let mut buffer = [0; 8192];
         let length = manager.recv(&mut buffer).unwrap();
-        assert!(length <= MOST_STATUS_BYTES + 1, "{length}");
+        assert!(length <= MAX_STATUS_BYTES + 1, "{length}");
         assert!(str::from_utf8(&buffer[..length]).unwrap().ends_with("ä\n"));
     }
 

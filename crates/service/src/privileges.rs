@@ -1,14 +1,12 @@
-//! What the process may do, given up before it reads a byte from the network.
+//! Dropping of privileges, before anything is read from the network.
 //!
-//! In the main thread and before any other exists: the root directory, the
-//! supplementary groups, group and user change as configured; then every
-//! capability goes, from the bounding set too where that is allowed, and
-//! no_new_privs keeps any program from giving one back.
+//! In the main thread and before any other exists, root directory, supplementary groups,
+//! group and user are changed as configured; then all capabilities are dropped, also from
+//! the bounding set where that is allowed, and no_new_privs keeps them from being regained.
 //!
-//! Paths of files that are used while the service runs (access list, snapshot)
-//! are always looked up after this, also the first time. So with a changed root
-//! directory they mean the same file at start, at a reload and at the end: one
-//! inside it.
+//! Paths of files that are used while the service runs (access list, snapshot) are always
+//! resolved after this, also the first time. So with a chroot they refer to the same file
+//! inside it at startup, at a reload and at shutdown.
 
 use std::ffi::CString;
 use std::fmt;
@@ -27,7 +25,7 @@ const USER: &str = "privileges.user";
 const GROUP: &str = "privileges.group";
 const ROOT: &str = "privileges.chroot_path";
 
-/// What the process becomes: names resolved to numbers.
+/// The user, groups and root directory to switch to, with names resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     identity: Option<Identity>,
@@ -61,7 +59,7 @@ impl Target {
             .ok_or_else(|| wrong(GROUP, format!("there is no group \"{}\"", settings.group)))?;
         if user.uid.is_root() {
             let name = &settings.user;
-            let text = format!("\"{name}\" is root itself; name a user without privileges");
+            let text = format!("\"{name}\" is root; configure an unprivileged user");
             return Err(wrong(USER, text).into());
         }
         if let Some(root) = &settings.chroot_path {
@@ -105,12 +103,12 @@ impl Target {
         }))
     }
 
-    /// Whether a change of user is configured.
+    /// Whether a different user is configured.
     pub(crate) fn is_change(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// Whether this process may change its user.
+    /// Whether this process may switch to another user.
     pub(crate) fn is_reachable(&self) -> bool {
         unistd::geteuid().is_root()
     }
@@ -119,24 +117,23 @@ impl Target {
     pub(crate) fn warn_of_root(&self) {
         if !self.is_change() && self.is_reachable() {
             log::warn!(
-                "running as root, though without its capabilities; set \
-                 privileges.drop_privileges and privileges.user, or start the service as a \
-                 user of its own"
+                "running as root, although without capabilities; set privileges.drop_privileges \
+                 and privileges.user, or start the service as a dedicated user"
             );
         }
     }
 
-    /// Becomes it, and makes sure that it did.
+    /// Switches to it, and verifies that.
     ///
     /// # Errors
     ///
-    /// When anything was not given up; the process must end.
+    /// When any privilege was not dropped; the process must exit.
     pub(crate) fn become_it(&self) -> anyhow::Result<()> {
         ensure_single_thread()?;
         if let Some(identity) = &self.identity {
             if !self.is_reachable() {
                 let text =
-                    "only root can change to another user; start as root, or set it to false";
+                    "only root can switch to another user; start as root, or set it to false";
                 return Err(wrong("privileges.drop_privileges", text).into());
             }
             if let Some(root) = &identity.root {
@@ -185,7 +182,7 @@ fn change_root(root: &Path) -> anyhow::Result<()> {
         )
     };
     unistd::chroot(root).with_context(context)?;
-    // A working directory outside would be a way out.
+    // A working directory outside would allow to escape from the chroot.
     unistd::chdir("/").with_context(context)
 }
 
@@ -198,9 +195,9 @@ fn change_identity(identity: &Identity) -> anyhow::Result<()> {
     } = *identity;
     unistd::setgroups(groups).context("cannot change supplementary groups")?;
     unistd::setresgid(group, group, group)
-        .with_context(|| format!("privileges.group: cannot become group {group}"))?;
+        .with_context(|| format!("privileges.group: cannot switch to group {group}"))?;
     unistd::setresuid(user, user, user)
-        .with_context(|| format!("privileges.user: cannot become user {user}"))?;
+        .with_context(|| format!("privileges.user: cannot switch to user {user}"))?;
 
     let users = unistd::getresuid().context("cannot read back the user")?;
     let groups = unistd::getresgid().context("cannot read back the group")?;
@@ -236,7 +233,7 @@ fn drop_capabilities() -> anyhow::Result<()> {
         }
         caps::clear(None, set).with_context(|| format!("cannot clear capabilities ({set:?})"))?;
         let left = caps::read(None, set).context("cannot read capabilities back")?;
-        ensure!(left.is_empty(), "capabilities are left ({set:?}): {left:?}");
+        ensure!(left.is_empty(), "capabilities remain ({set:?}): {left:?}");
     }
     Ok(())
 }
@@ -278,7 +275,7 @@ mod tests {
             error(|settings| settings.group = "nobody-here".to_owned()),
             "privileges.group: there is no group \"nobody-here\""
         );
-        assert!(error(|settings| settings.user = "root".to_owned()).contains("is root itself"));
+        assert!(error(|settings| settings.user = "root".to_owned()).contains("is root; configure"));
         let text = error(|settings| settings.chroot_path = Some("/nonexistent".into()));
         assert!(text.starts_with("privileges.chroot_path: "), "{text}");
         let text = error(|settings| settings.chroot_path = Some("/etc/passwd".into()));

@@ -1,8 +1,8 @@
-//! What is read again when SIGHUP or SIGUSR1 arrives.
+//! Items that are reloaded on SIGHUP or SIGUSR1.
 //!
-//! Reading takes as long as a disk or a file server likes, so each thing is read
-//! on a thread of its own, and has [`PATIENCE`]; what was read is then put in
-//! place by the main thread, which goes on with everything else meanwhile.
+//! Reading a file may block on a disk or a file server, so each item is read on a thread
+//! of its own, for at most [`PATIENCE`]. The main thread, which is not blocked meanwhile,
+//! then puts the result into effect.
 
 use std::sync::mpsc;
 use std::thread;
@@ -10,43 +10,42 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// How long reading one thing may take. A list of 64 million lines from a slow
-/// disk takes less.
+/// How long reading one item may take. A list of 64 million lines from a slow disk takes
+/// less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Puts what was read in place: quickly, and without fail.
-pub type Exchange = Box<dyn FnOnce() + Send>;
+/// Puts what was read into effect: quickly, and infallibly.
+pub type Apply = Box<dyn FnOnce() + Send>;
 
-/// Something that a daemon registers in [`Start`](crate::Start) to be read
-/// again.
+/// An item that a daemon registers in [`Start`](crate::Start) to be reloaded.
 pub trait Reload: Send + Sync {
     /// What it is, such as `TLS certificate`.
     fn what(&self) -> &str;
 
-    /// Reads it again, on a thread of its own, and returns what puts it in place.
-    /// The service may have given up waiting by then, and drops it.
+    /// Reads it again, on a thread of its own, and returns a function that puts it into
+    /// effect. The service drops that if it has stopped waiting by then.
     ///
     /// # Errors
     ///
-    /// What is wrong with it; what was there before stays in place.
-    fn read(&self) -> anyhow::Result<Exchange>;
+    /// What is wrong with it; the previous state stays in effect.
+    fn read(&self) -> anyhow::Result<Apply>;
 
-    /// Reads it again and puts it in place.
+    /// Reads it again and puts it into effect.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     fn reload(&self) -> anyhow::Result<()> {
-        self.read().map(|exchange| exchange())
+        self.read().map(|apply| apply())
     }
 }
 
-/// Reads something for the first time, with the same patience: no service manager
-/// shows what a start waits for.
+/// Reads an item for the first time, with the same timeout, so that a start that hangs
+/// ends with a reason.
 ///
 /// # Errors
 ///
-/// When the time is up, or there cannot be another thread.
+/// When that took too long, or no thread can be created.
 pub(crate) fn in_time<T: Send + 'static>(
     what: &str,
     read: impl FnOnce() -> T + Send + 'static,
@@ -55,12 +54,12 @@ pub(crate) fn in_time<T: Send + 'static>(
     thread::Builder::new()
         .name("load".to_owned())
         .spawn(move || {
-            // Nobody waits any more when it took too long.
+            // There is no receiver any more when it took too long.
             let _ = sender.send(read());
         })
         .with_context(|| format!("cannot start the thread that reads the {what}"))?;
     receiver.recv_timeout(PATIENCE).with_context(|| {
         let seconds = PATIENCE.as_secs();
-        format!("the {what} was not read within {seconds} seconds")
+        format!("reading the {what} took longer than {seconds} seconds")
     })
 }

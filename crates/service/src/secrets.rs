@@ -9,6 +9,6 @@ use anyhow::Context as _;
 /// When the system has none.
 pub fn secret<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    getrandom::fill(&mut bytes).context("cannot get random bytes from the system")?;
     Ok(bytes)
 }

@@ -35,7 +35,7 @@ use crate::files;
 mod blocks;
 mod place;
 
-pub use blocks::{Block, BlockReader, BlockWriter, LARGEST_PAYLOAD, ReadError, read_blocks};
+pub use blocks::{Block, BlockReader, BlockWriter, MAX_PAYLOAD_BYTES, ReadError, read_blocks};
 
 pub(crate) use place::{check_writable, write_file};
 
@@ -201,14 +201,14 @@ fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
         }
         ReadError::OtherDaemon { found } => {
             let message = format!(
-                "snapshot {path} belongs to {found}, not to {daemon}; name a file of its own"
+                "snapshot {path} belongs to {found}, not to {daemon}; configure a separate file"
             );
             Diagnostic::error(KEY, message).into()
         }
         error => {
             let message = format!(
-                "{path} is no snapshot: {error}, and would be overwritten; name a file of its \
-                 own, or move this one away"
+                "{path} is not a snapshot: {error}; it would be overwritten, so configure a \
+                 different file, or move this one"
             );
             Diagnostic::error(KEY, message).into()
         }

@@ -15,22 +15,24 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::sys;
 
 mod families;
+mod inherited;
 mod listening;
 mod metrics;
-mod passed;
 mod tcp;
 mod unit;
 
 pub(crate) use families::{left_out, servable};
+pub use inherited::{Inherited, InheritedSocket};
 pub use listening::{Listening, Transport};
 pub use metrics::METRICS_NAME;
 pub(crate) use metrics::{metrics, metrics_unit};
-pub use passed::{Passed, PassedSocket};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
 pub(crate) use unit::{NoSockets, SOCKET_UNIT};
 use unit::{SocketUnit, differences, may_bind, mend};
@@ -47,7 +49,7 @@ pub struct UdpRequest<'a> {
     /// Addresses to serve; an IPv6 address serves IPv6 only.
     pub addresses: &'a [SocketAddr],
     /// Sockets for each address: one a worker. `None` for one for each processor
-    /// core, or for as many as the service manager passed.
+    /// core, or for as many as were inherited from the service manager.
     pub workers: Option<NonZeroUsize>,
     /// Bytes of payload and bookkeeping that the kernel may hold for each
     /// socket (SO_RCVBUF); `None` leaves the system's default.
@@ -75,19 +77,21 @@ pub struct Bound<S> {
 /// A UDP socket that is bound and does not block.
 pub type BoundUdp = Bound<UdpSocket>;
 
-/// Takes over the UDP sockets that the service manager passed, or binds some.
+/// Takes over the UDP sockets inherited from the service manager, or binds some.
 ///
-/// Returns one list for each worker, none of them empty. There are
-/// `request.workers` of them if that says how many, but never more than passed
-/// sockets (a warning says so): sockets that share an address must have one owner,
-/// so none can be added here. When more sockets than workers were passed, workers
-/// get several.
+/// Returns one list per worker, none of them empty: `request.workers` lists if that
+/// is set, but never more than inherited sockets (which is logged as a warning):
+/// sockets that share an address must have one owner, so none can be added here. When
+/// more sockets than workers were inherited, workers get several.
 ///
 /// # Errors
 ///
 /// When an address cannot be bound; the message names it and the likely remedy.
-pub fn udp(request: UdpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
-    let adopted = passed.take_udp()?;
+pub fn udp(
+    request: UdpRequest<'_>,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Vec<Vec<BoundUdp>>> {
+    let adopted = inherited.take_udp()?;
     let mut granted = GrantedBuffer::default();
     let unit = adopted.first().map(|one| SocketUnit::of(&one.name));
     let sockets = if adopted.is_empty() {
@@ -146,10 +150,10 @@ impl KernelDrops {
             .into_iter()
             .map(|socket| {
                 let socket = socket.as_fd().try_clone_to_owned()?;
-                // A passed socket may have dropped some under another process.
+                // An inherited socket may have dropped some under another process.
                 let last = sys::dropped_datagrams(&socket)
                     .inspect_err(|error| {
-                        log::warn!("this kernel does not tell dropped datagrams: {error}");
+                        log::warn!("this kernel does not report dropped datagrams: {error}");
                     })
                     .unwrap_or(0);
                 Ok(Watched {
@@ -184,7 +188,7 @@ impl KernelDrops {
     }
 }
 
-/// How many workers there are when no sockets were passed.
+/// How many workers there are when no sockets were inherited.
 ///
 /// # Errors
 ///
@@ -192,7 +196,7 @@ impl KernelDrops {
 pub(crate) fn worker_count(workers: Option<NonZeroUsize>) -> anyhow::Result<NonZeroUsize> {
     workers
         .map_or_else(thread::available_parallelism, Ok)
-        .context("cannot count the processors; set socket_workers")
+        .context("cannot determine the number of CPU cores; set socket_workers")
 }
 
 /// Binds; an address that is in use is tried again for a moment. A process whose
@@ -243,8 +247,9 @@ fn bind_each<S: AsFd>(
                 Err(error) => {
                     let error = bind_error(error, what, address);
                     return Err(match covering(address, addresses) {
-                        Some(other) => error
-                            .context(format!("{address} is also covered by {other} of the list")),
+                        Some(other) => {
+                            error.context(format!("{address} is also covered by {other}"))
+                        }
                         None => error,
                     });
                 }
@@ -300,28 +305,28 @@ fn bind_shared(socket: &Socket, address: SocketAddr, is_first: bool) -> io::Resu
     socket.set_nonblocking(true)
 }
 
-/// Gives each worker its passed sockets. `directive` is what names one in a
+/// Gives each worker its inherited sockets. `directive` is what names one in a
 /// socket unit.
 ///
-/// When nobody says how many workers there are to be, the passed sockets do:
+/// When nobody says how many workers there are to be, the inherited sockets do:
 /// their number was found by the same rule, but perhaps with more processors
 /// than this service may use (`CPUQuota=`, `AllowedCPUs=`).
 fn share_out<S: AsFd>(
     wanted: &[SocketAddr],
     workers: Option<NonZeroUsize>,
     directive: &str,
-    adopted: Vec<PassedSocket<S>>,
+    adopted: Vec<InheritedSocket<S>>,
 ) -> anyhow::Result<Vec<Vec<Bound<S>>>> {
     let unit = adopted.first().map(|one| SocketUnit::of(&one.name));
     let mut addresses: Vec<(SocketAddr, Vec<Bound<S>>)> = Vec::new();
-    for PassedSocket {
+    for InheritedSocket {
         address, socket, ..
     } in adopted
     {
         if address.is_ipv6() && !SockRef::from(&socket).only_v6()? {
             log::warn!(
-                "passed socket {address} serves IPv4 too; \
-                 set BindIPv6Only=ipv6-only in the socket unit and list IPv4 addresses apart"
+                "inherited socket {address} also accepts IPv4; set BindIPv6Only=ipv6-only in the \
+                 socket unit, and list IPv4 addresses separately"
             );
         }
         let bound = Bound { address, socket };
@@ -367,10 +372,12 @@ fn set_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Resul
 /// process can make it: without privileges it could only become smaller.
 fn raise_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
     let granted = receive_buffer(socket)?;
-    match bytes.map(|bytes| i32::try_from(bytes.get())) {
-        Some(Ok(bytes)) if granted < bytes as usize => {
-            // When that is not allowed, it stays as it is.
-            let _ = sys::force_receive_buffer(socket, bytes);
+    match bytes {
+        // The option takes an `int`.
+        Some(bytes) if granted < bytes.get() && i32::try_from(bytes.get()).is_ok() => {
+            // Beyond net.core.rmem_max, but only with CAP_NET_ADMIN (socket(7)); otherwise
+            // it stays as it is.
+            let _ = setsockopt(socket, RcvBufForce, &bytes.get());
             receive_buffer(socket)
         }
         _ => Ok(granted),
@@ -391,8 +398,8 @@ impl GrantedBuffer {
         self.0 = Some(self.0.map_or(bytes, |other| other.min(bytes)));
     }
 
-    /// Warns when that is too small; `unit` is what passed the sockets, if they
-    /// were passed.
+    /// Warns when that is too small; `unit` is what the sockets were inherited from, if
+    /// they were.
     fn warn(&self, wanted: Option<NonZeroUsize>, unit: Option<&SocketUnit>) {
         if let (Some(granted), Some(wanted)) = (self.0, wanted)
             && granted < wanted.get()
@@ -402,20 +409,20 @@ impl GrantedBuffer {
     }
 }
 
-/// What to say about a receive buffer that is smaller than configured, of sockets
-/// that this `unit` passed.
+/// The warning about a receive buffer that is smaller than configured, of sockets
+/// that were inherited from this `unit`.
 fn small_buffer(granted: usize, wanted: usize, unit: Option<&SocketUnit>) -> String {
     let remedy = match unit {
         None => format!("run `sysctl -w net.core.rmem_max={wanted}`"),
-        Some(SocketUnit::Written) => format!("write ReceiveBuffer={wanted} into the socket unit"),
+        Some(SocketUnit::Written) => format!("set ReceiveBuffer={wanted} in the socket unit"),
         Some(SocketUnit::Generated(unit)) => format!(
-            "{}, except in a container, where net.core.rmem_max may bound what systemd can do",
+            "{}, except in a container, where net.core.rmem_max may limit what systemd can set",
             mend(unit)
         ),
     };
     format!(
-        "the kernel grants {granted} of the {wanted} bytes of receive buffer that are configured, \
-         so bursts may be dropped; {remedy}"
+        "the kernel grants only {granted} of the configured {wanted} bytes of receive buffer, so \
+         bursts of requests may be dropped; {remedy}"
     )
 }
 
@@ -435,15 +442,15 @@ fn bind_error(error: io::Error, what: &str, address: SocketAddr) -> anyhow::Erro
     let port = address.port();
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            ": another program has this address, perhaps a second instance of this one; \
-             `ss -lnp 'sport = :{port}'` shows which"
+            ": another program uses this address, possibly a second instance of this one; run `ss \
+             -lnp 'sport = :{port}'` to find it"
         ),
         io::ErrorKind::PermissionDenied if port < 1024 => format!(
             ": port {port} is below 1024, which needs root, CAP_NET_BIND_SERVICE, \
              or a socket unit of systemd"
         ),
         _ if families::is_missing(&error, address) => format!(
-            ": this system has no {}; serve an address of the other family, such as {}",
+            ": this system does not support {}; use an address of the other family, such as {}",
             families::name(address),
             families::counterpart(address)
         ),

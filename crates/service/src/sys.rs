@@ -4,34 +4,14 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// Takes ownership of a descriptor that the service manager passed.
+/// Takes ownership of a descriptor inherited from the service manager.
 ///
 /// The caller calls this at most once for each descriptor, and only for those
 /// that `LISTEN_FDS` names: nothing else in this process owns them.
 pub(crate) fn adopt(descriptor: RawFd) -> OwnedFd {
     // SAFETY: sd_listen_fds(3) hands these descriptors to this process, and
-    // `sockets::Passed` takes them once, before anything else was opened.
+    // `sockets::Inherited` takes them once, before anything else was opened.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
-}
-
-/// Sets the receive buffer beyond `net.core.rmem_max`; needs CAP_NET_ADMIN.
-pub(crate) fn force_receive_buffer(socket: impl AsFd, bytes: i32) -> io::Result<()> {
-    // SAFETY: the option reads one `c_int`, which outlives the call, and the
-    // descriptor is borrowed for as long.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVBUFFORCE,
-            (&raw const bytes).cast(),
-            size_of_val(&bytes) as libc::socklen_t,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 /// How many datagrams the kernel dropped on this socket since it was opened,

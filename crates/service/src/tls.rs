@@ -14,8 +14,8 @@ use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
 use crate::config::Diagnostic;
-use crate::metrics::Figures;
-use crate::reload::{Exchange, Reload};
+use crate::metrics::Metrics;
+use crate::reload::{Apply, Reload};
 use crate::{files, reload};
 
 mod expiry;
@@ -31,7 +31,7 @@ const CERTIFICATE_PATH: &str = "network.tls_certificate_path";
 const KEY_PATH: &str = "network.tls_private_key_path";
 
 /// The largest file that is read: more than the longest chain has.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The most certificates of a chain: as many as GnuTLS verifies, the least of the
 /// libraries that clients use.
@@ -88,13 +88,13 @@ pub enum LoadError {
         error: io::Error,
     },
     /// The certificate's file has none.
-    #[error("{} has no certificate; expected a PEM section CERTIFICATE", .0.display())]
+    #[error("{} contains no certificate; expected a PEM section CERTIFICATE", .0.display())]
     NoCertificate(PathBuf),
     /// The certificate's file has more than clients accept.
     #[error(
-        "{} has {certificates} certificates of {bytes} bytes in all, and clients accept no \
-         more than {MAX_CERTIFICATES} of {MAX_CHAIN_BYTES} bytes; keep the server's own, and \
-         those that lead from it to a root",
+        "{} contains {certificates} certificates of {bytes} bytes in total, but clients accept at \
+         most {MAX_CERTIFICATES} of {MAX_CHAIN_BYTES} bytes; keep only the server certificate and \
+         its intermediate certificates",
         .path.display()
     )]
     TooLong {
@@ -107,8 +107,8 @@ pub enum LoadError {
     },
     /// The key's file has none.
     #[error(
-        "{} has no private key; expected a PEM section PRIVATE KEY, RSA PRIVATE KEY or \
-         EC PRIVATE KEY (one that is encrypted cannot be used)",
+        "{} contains no private key; expected a PEM section PRIVATE KEY, RSA PRIVATE KEY or EC \
+         PRIVATE KEY (encrypted keys are not supported)",
         .0.display()
     )]
     NoKey(PathBuf),
@@ -132,8 +132,8 @@ pub enum LoadError {
     },
     /// The two do not belong together.
     #[error(
-        "the private key in {} is not that of the certificate in {}; \
-         the server's own certificate must be the first in its file",
+        "the private key in {} does not match the certificate in {}; the server certificate must \
+         be the first in its file",
         .key.display(),
         .certificate.display()
     )]
@@ -205,8 +205,8 @@ impl LoadError {
     }
 }
 
-/// The certificate that handshakes use while the main thread exchanges it.
-/// Connections that are established go on as they are.
+/// The certificate that handshakes use, which the main thread rotates. Established
+/// connections keep the one that they began with.
 pub struct Handle {
     files: Files,
     present: Arc<ArcSwap<Numbered>>,
@@ -243,36 +243,34 @@ impl Handle {
         })
     }
 
-    /// The present certificate with its key, and how often one was exchanged
-    /// for another before it.
+    /// The current certificate with its key, and its number of rotations before.
     pub fn present(&self) -> (Arc<CertifiedKey>, u64) {
         let present = self.present.load();
         (Arc::clone(&present.certified), present.number)
     }
 
     /// Warns of a certificate that has expired, or will soon, once a day. To be
-    /// called again and again: on most calls it looks at the time and does
-    /// nothing.
+    /// called periodically: most calls only check the time.
     pub fn watch(&self) {
         let expiry = || Expiry::of(&self.present.load().certified);
         self.watch.go_on(&self.files.certificate, expiry);
     }
 
     /// Adds when the certificate expires.
-    pub fn add_figures(&self, figures: &mut Figures) {
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
         if let Some(expiry) = Expiry::of(&self.present.load().certified) {
-            figures.gauge(
+            metrics.gauge(
                 "tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate expires, in seconds since 1970",
+                "Expiry time of the TLS certificate, in seconds since the Unix epoch",
                 &[],
                 expiry.epoch_seconds(),
             );
         }
     }
 
-    /// How often the certificate was exchanged for another one; to read the
-    /// same one again does not count.
-    pub fn exchanges(&self) -> u64 {
+    /// Number of certificate rotations so far; reloading the same certificate does not
+    /// count.
+    pub fn rotations(&self) -> u64 {
         self.present.load().number
     }
 }
@@ -282,7 +280,7 @@ impl Reload for Handle {
         WHAT
     }
 
-    fn read(&self) -> anyhow::Result<Exchange> {
+    fn read(&self) -> anyhow::Result<Apply> {
         let loaded = load(&self.files)?;
         let handle = Arc::clone(&self.present);
         let watch = Arc::clone(&self.watch);
@@ -319,9 +317,9 @@ impl fmt::Debug for Handle {
 ///
 /// rustls-pemfile is archived (RUSTSEC-2025-0134), and its code goes on in
 /// rustls-pki-types. This is the only place that calls it, so it can be
-/// exchanged when it has to.
+/// replaced when it has to.
 fn read_pem(path: &Path, is_key: bool) -> Result<Vec<Item>, LoadError> {
-    let bytes = files::read_regular(path, MOST_BYTES).map_err(|error| LoadError::Read {
+    let bytes = files::read_regular(path, MAX_BYTES).map_err(|error| LoadError::Read {
         path: path.to_owned(),
         is_key,
         error,

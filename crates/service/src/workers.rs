@@ -23,17 +23,17 @@ pub use standalone::Standalone;
 
 /// The longest a worker may take from one beat to the next when it has nothing
 /// to do: it waits for events at most this long.
-pub const LONGEST_TURN: Duration = Duration::from_secs(1);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A worker whose beats have not advanced for this long is stuck.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// Longest name of a thread that Linux shows (`pthread_setname_np`).
-const LONGEST_THREAD_NAME: usize = 15;
+const MAX_THREAD_NAME_LENGTH: usize = 15;
 
 /// The workers of a daemon.
 pub struct Workers {
-    entries: Vec<Worker>,
+    entries: Vec<WorkerHandle>,
     stopping: Arc<AtomicBool>,
     ended: Arc<dyn Fn(usize, End) + Send + Sync>,
 }
@@ -55,11 +55,11 @@ impl Workers {
         body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static,
     ) -> anyhow::Result<()> {
         let name = name.into();
-        let pulse = Arc::new(Pulse::default());
+        let heartbeat = Arc::new(Heartbeat::default());
         let context = Context {
             name: name.clone(),
             beats: Cell::new(0),
-            pulse: Arc::clone(&pulse),
+            heartbeat: Arc::clone(&heartbeat),
             stopping: Arc::clone(&self.stopping),
         };
         let stopping = Arc::clone(&self.stopping);
@@ -72,7 +72,7 @@ impl Workers {
                 let result = panic::catch_unwind(AssertUnwindSafe(|| body(context)));
                 let end = match result {
                     Ok(Ok(())) if stopping.load(Ordering::Relaxed) => End::Asked,
-                    Ok(Ok(())) => End::Failed("ended without being asked to".to_owned()),
+                    Ok(Ok(())) => End::Failed("ended unexpectedly".to_owned()),
                     Ok(Err(error)) => End::Failed(format!("{error:#}")),
                     Err(payload) => End::Failed(panic_message(payload.as_ref())),
                 };
@@ -80,9 +80,9 @@ impl Workers {
             })
             .with_context(|| format!("cannot start the thread of worker {name}"))?;
 
-        self.entries.push(Worker {
+        self.entries.push(WorkerHandle {
             name,
-            pulse,
+            heartbeat,
             wake: Box::new(wake),
             thread: Some(thread),
             seen: Seen::now(),
@@ -132,10 +132,10 @@ impl Workers {
         let advanced = self
             .entries
             .iter()
-            .all(|worker| worker.pulse.beats() != worker.pinged);
+            .all(|worker| worker.heartbeat.beats() != worker.pinged);
         if advanced {
             for worker in &mut self.entries {
-                worker.pinged = worker.pulse.beats();
+                worker.pinged = worker.heartbeat.beats();
             }
         }
         advanced
@@ -145,7 +145,7 @@ impl Workers {
     pub(crate) fn stuck(&mut self, now: Instant) -> Vec<(String, Duration)> {
         let mut stuck = Vec::new();
         for worker in &mut self.entries {
-            let beats = worker.pulse.beats();
+            let beats = worker.heartbeat.beats();
             if beats != worker.seen.beats {
                 worker.seen = Seen { beats, at: now };
             }
@@ -177,7 +177,7 @@ impl Workers {
 pub struct Context {
     name: String,
     beats: Cell<u64>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -188,11 +188,11 @@ impl Context {
     }
 
     /// Says that the loop turns; a relaxed store, to be called on every turn
-    /// and at least every [`LONGEST_TURN`].
+    /// and at least every [`HEARTBEAT_INTERVAL`].
     pub fn beat(&self) {
         let beats = self.beats.get().wrapping_add(1);
         self.beats.set(beats);
-        self.pulse.beats.store(beats, Ordering::Relaxed);
+        self.heartbeat.beats.store(beats, Ordering::Relaxed);
     }
 
     /// Whether the worker is asked to answer what it has read and to return.
@@ -210,9 +210,9 @@ pub(crate) enum End {
     Failed(String),
 }
 
-struct Worker {
+struct WorkerHandle {
     name: String,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     wake: Box<dyn Fn() + Send + Sync>,
     thread: Option<JoinHandle<()>>,
     /// The last change of the beats that was noticed.
@@ -239,11 +239,11 @@ impl Seen {
 /// turn (two lines, as processors fetch them in pairs).
 #[derive(Default)]
 #[repr(align(128))]
-struct Pulse {
+struct Heartbeat {
     beats: AtomicU64,
 }
 
-impl Pulse {
+impl Heartbeat {
     fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }
@@ -260,7 +260,7 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
 fn thread_name(name: &str) -> String {
     name.chars()
         .filter(char::is_ascii_graphic)
-        .take(LONGEST_THREAD_NAME)
+        .take(MAX_THREAD_NAME_LENGTH)
         .collect()
 }
 
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn tells_why_a_worker_ended() {
-        assert_eq!(end_of(|_| Ok(())), "ended without being asked to");
+        assert_eq!(end_of(|_| Ok(())), "ended unexpectedly");
         assert_eq!(
             end_of(|_| Err(anyhow::anyhow!("inner").context("outer"))),
             "outer: inner"

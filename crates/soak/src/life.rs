@@ -30,7 +30,7 @@ pub enum Event {
     /// Another access list is loaded.
     Reload,
     /// Everything is compared with the model.
-    Look,
+    Compare,
 }
 
 /// What happens at this second. Everything has its times, and a random length.
@@ -47,20 +47,20 @@ pub fn event(seconds: u64, random: &mut fastrand::Rng) -> Event {
     } else if is_time(DAY / 2 - 600, DAY / 4) {
         Event::Reload
     } else if is_time(DAY / 4, 11) {
-        Event::Look
+        Event::Compare
     } else {
         Event::Nothing
     }
 }
 
 /// The housekeeping of a tracker, as its main thread does it.
-pub struct Chores {
+pub struct PeriodicTasks {
     housekeeping: Housekeeping,
     /// In milliseconds since the start of the run.
     next: u64,
 }
 
-impl Chores {
+impl PeriodicTasks {
     /// As after a start.
     #[must_use]
     pub fn new(calendar: &Calendar) -> Self {
@@ -148,7 +148,7 @@ impl List {
         fs::write(self.path(), lines).expect("a file");
         let settings = AccessListSettings::Deny(self.path());
         let list = AccessList::load(&settings, None).expect("a list");
-        self.handle.exchange(list);
+        self.handle.replace(list);
     }
 
     fn path(&self) -> PathBuf {

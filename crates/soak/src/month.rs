@@ -3,14 +3,14 @@
 use aquatic_swarm::Swarms;
 
 use crate::calendar::{Calendar, DAY};
-use crate::life::{self, CLEANING_INTERVAL, Chores, Event, List};
+use crate::life::{self, CLEANING_INTERVAL, Event, List, PeriodicTasks};
 use crate::memory::{self, counted};
 use crate::plan::Plan;
 use crate::universe;
 
 /// Bytes that an idle tracker may have allocated beyond what an unused one has:
 /// for the downloads of torrents that have no peers.
-const MOST_IDLE_BYTES: isize = 16 << 20;
+const MAX_IDLE_BYTES: isize = 16 << 20;
 
 /// Seconds after a reload until nobody knows what has become forbidden.
 const SECONDS_OF_HURRY: u64 = 10;
@@ -23,7 +23,7 @@ pub struct World {
     pub random: fastrand::Rng,
     /// What is forbidden.
     pub list: List,
-    chores: Chores,
+    periodic_tasks: PeriodicTasks,
 }
 
 /// A tracker that goes through a month, with its clients and their model.
@@ -60,7 +60,7 @@ impl World {
     pub fn new(plan: &Plan) -> Self {
         let calendar = Calendar::new();
         Self {
-            chores: Chores::new(&calendar),
+            periodic_tasks: PeriodicTasks::new(&calendar),
             random: plan.random(0),
             list: List::new(),
             calendar,
@@ -69,12 +69,15 @@ impl World {
 
     /// Does what of the housekeeping is due.
     pub fn keep_house(&mut self, swarms: &impl Swarms) {
-        counted(|| self.chores.run(&self.calendar, swarms, &self.list.handle));
+        counted(|| {
+            self.periodic_tasks
+                .run(&self.calendar, swarms, &self.list.handle)
+        });
     }
 
     /// The housekeeping begins anew, as after a start.
-    pub fn start_chores(&mut self) {
-        self.chores = Chores::new(&self.calendar);
+    pub fn start_periodic_tasks(&mut self) {
+        self.periodic_tasks = PeriodicTasks::new(&self.calendar);
     }
 }
 
@@ -88,7 +91,7 @@ pub fn pass(tracker: &mut impl Tracker, plan: &Plan) {
     let mut days = memory::Days::default();
     while tracker.world().calendar.seconds() < plan.seconds() {
         tracker.world().calendar.pass();
-        if happen(tracker) == Event::Look {
+        if happen(tracker) == Event::Compare {
             days.note(tracker.world().calendar.seconds() / DAY);
         }
         let is_crowded = universe::is_crowded(tracker.world().calendar.seconds());
@@ -102,7 +105,7 @@ pub fn pass(tracker: &mut impl Tracker, plan: &Plan) {
     tracker.compare();
     assert_eq!(tracker.swarms().usage().live(), 0);
     let idle = memory::bytes() - unused;
-    assert!(idle <= MOST_IDLE_BYTES, "{idle} bytes are kept");
+    assert!(idle <= MAX_IDLE_BYTES, "{idle} bytes are kept");
     println!("memory: {days}");
 }
 
@@ -112,7 +115,7 @@ fn happen(tracker: &mut impl Tracker) -> Event {
         calendar, random, ..
     } = tracker.world();
     let event = life::event(calendar.seconds(), random);
-    if !matches!(event, Event::Nothing | Event::Look) {
+    if !matches!(event, Event::Nothing | Event::Compare) {
         // Seen when the run fails.
         println!("at {} s: {event:?}", calendar.seconds());
     }
@@ -124,15 +127,15 @@ fn happen(tracker: &mut impl Tracker) -> Event {
             let World {
                 calendar,
                 list,
-                chores,
+                periodic_tasks,
                 ..
             } = tracker.world();
             list.reload(calendar.seconds());
-            chores.hurry();
+            periodic_tasks.hurry();
             tracker.forget_forbidden();
             work_for(tracker, SECONDS_OF_HURRY);
         }
-        Event::Look => tracker.compare(),
+        Event::Compare => tracker.compare(),
     }
     event
 }

@@ -13,7 +13,7 @@ use crate::memory::{counted, uncounted};
 
 /// How often a connection may be driven without a pause before the test calls it
 /// endless.
-const MOST_TURNS: usize = 10_000;
+const MAX_TURNS: usize = 10_000;
 
 /// What lies between a client and its connection.
 #[derive(Debug, Default)]
@@ -154,7 +154,7 @@ impl<P: Protocol> Network<P> {
         while let Some(id) = counted(|| self.simulation.next_late()) {
             self.drive(id.to_bits());
             looks += 1;
-            assert!(looks < MOST_TURNS, "there is always a late connection");
+            assert!(looks < MAX_TURNS, "there is always a late connection");
         }
         self.send_collected();
     }
@@ -182,7 +182,7 @@ impl<P: Protocol> Network<P> {
 
     fn drive(&mut self, id: u64) {
         self.touched.push(id);
-        for _ in 0..MOST_TURNS {
+        for _ in 0..MAX_TURNS {
             let Some(link) = self.links.get_mut(&id) else {
                 return;
             };
@@ -204,7 +204,7 @@ impl<P: Protocol> Network<P> {
         let mut turns = 0;
         while let Some(id) = self.simulation.next_collected() {
             turns += 1;
-            assert!(turns < MOST_TURNS, "there is always something collected");
+            assert!(turns < MAX_TURNS, "there is always something collected");
             let Some(link) = self.links.get_mut(&id.to_bits()) else {
                 continue;
             };

@@ -81,8 +81,8 @@ impl Permit {
         if *count >= per_address.max.get() {
             if !per_address.has_warned.swap(true, Relaxed) {
                 log::warn!(
-                    "{address} has as many connections open as network.max_connections_per_ip \
-                     allows, {}; further ones are refused and counted (said once)",
+                    "{address} has reached network.max_connections_per_ip, {}; further connections \
+                     are refused and counted (logged once)",
                     per_address.max
                 );
             }

@@ -36,7 +36,7 @@ pub(crate) struct OutdatedCertificates {
 impl OutdatedCertificates {
     pub(crate) fn new(rotation: Option<CertificateRotation>) -> Self {
         Self {
-            present: rotation.as_ref().map_or(0, |it| it.handle.exchanges()),
+            present: rotation.as_ref().map_or(0, |it| it.handle.rotations()),
             rotation,
             pending: VecDeque::new(),
             outdated_before: 0,
@@ -49,7 +49,7 @@ impl OutdatedCertificates {
         let Some(rotation) = &self.rotation else {
             return false;
         };
-        let number = rotation.handle.exchanges();
+        let number = rotation.handle.rotations();
         if number != self.present {
             self.present = number;
             if self.pending.len() == MAX_PENDING_ROTATIONS {

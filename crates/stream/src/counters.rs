@@ -1,6 +1,6 @@
 //! What workers count about connections.
 
-use aquatic_service::metrics::{Counter, Figures};
+use aquatic_service::metrics::{Counter, Metrics};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 /// Counts of one worker, on cache lines of its own.
@@ -75,62 +75,62 @@ pub(crate) enum CloseReason {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
+pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
         workers.iter().map(|worker| counter(worker).value()).sum()
     };
     // Read first: a connection that closes in between must not make it negative.
     let closed = sum(&|worker| &worker.closed);
     let accepted = sum(&|worker| &worker.accepted);
-    figures.gauge(
+    metrics.gauge(
         "connections",
-        "Connections that are open",
+        "Open connections",
         &[],
         accepted.saturating_sub(closed),
     );
-    figures.counter(
+    metrics.counter(
         "connections_accepted_total",
-        "Connections that were accepted and served",
+        "Accepted connections",
         &[],
         accepted,
     );
     for &reason in Refusal::VARIANTS {
-        figures.counter(
+        metrics.counter(
             "connections_refused_total",
-            "Connections that were closed at once, by the reason",
+            "Connections closed as soon as they were accepted, by reason",
             &[("reason", reason.into())],
             sum(&|worker| &worker.refused[reason as usize]),
         );
     }
     for &reason in CloseReason::VARIANTS {
-        figures.counter(
+        metrics.counter(
             "connections_cut_total",
-            "Connections that were closed other than in good order, by the reason",
+            "Connections that were not closed cleanly, by reason",
             &[("reason", reason.into())],
             sum(&|worker| &worker.close_reasons[reason as usize]),
         );
     }
-    figures.counter(
+    metrics.counter(
         "tls_handshakes_total",
-        "TLS handshakes that were completed, by whether they resumed a session",
+        "Completed TLS handshakes, by whether a session was resumed",
         &[("resumed", "no")],
         sum(&|worker| &worker.full_handshakes),
     );
-    figures.counter(
+    metrics.counter(
         "tls_handshakes_total",
-        "TLS handshakes that were completed, by whether they resumed a session",
+        "Completed TLS handshakes, by whether a session was resumed",
         &[("resumed", "yes")],
         sum(&|worker| &worker.resumed_handshakes),
     );
-    figures.counter(
+    metrics.counter(
         "received_bytes_total",
-        "Bytes that were read from connections",
+        "Bytes received on connections",
         &[],
         sum(&|worker| &worker.received_bytes),
     );
-    figures.counter(
+    metrics.counter(
         "sent_bytes_total",
-        "Bytes that were written to connections",
+        "Bytes sent on connections",
         &[],
         sum(&|worker| &worker.sent_bytes),
     );

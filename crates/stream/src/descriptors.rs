@@ -7,7 +7,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::bail;
-use aquatic_service::limits::{self, RESERVED_FILES};
+use aquatic_service::resource_limits::{self, RESERVED_FILES};
 
 use crate::EventLoop;
 
@@ -58,17 +58,17 @@ impl Demand {
 ///
 /// When the limit is too low to serve at all.
 pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<NonZeroUsize> {
-    let open = limits::open_files().unwrap_or(USUALLY_OPEN + demand.listeners as u64);
+    let open = resource_limits::open_files().unwrap_or(USUALLY_OPEN + demand.listeners as u64);
     let fixed = open + demand.files();
     let needed = fixed + RESERVED_FILES + wanted.get() as u64;
-    let Some(limit) = limits::allow_open_files(needed) else {
+    let Some(limit) = resource_limits::allow_open_files(needed) else {
         return Ok(wanted);
     };
     let Some(max) = left_for_connections(limit, fixed) else {
         bail!(
-            "no connection could be served: at least {} files have to be open at once, and \
-             {needed} for network.max_connections, but the limit is {limit}; raise it with \
-             LimitNOFILE= or `ulimit -n {needed}`",
+            "no connections can be accepted: at least {} open files are needed, and {needed} for \
+             network.max_connections, but the limit is {limit}; raise it with LimitNOFILE= or \
+             `ulimit -n {needed}`",
             fixed + LEAST_FREE
         );
     };

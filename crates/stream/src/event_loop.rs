@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_service::sockets::BoundTcp;
 use aquatic_service::workers::Workers;
 use rustls::ServerConfig;
@@ -57,9 +57,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Adds figures about connections, handshakes and bytes.
-    pub fn add_figures(&self, figures: &mut Figures) {
-        counters::add_figures(&self.counters, figures);
+    /// Adds metrics about connections, handshakes and bytes.
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
+        counters::add_metrics(&self.counters, metrics);
     }
 }
 

@@ -47,8 +47,8 @@ fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
 
     if !HAS_WARNED.swap(true, Relaxed) {
         log::warn!(
-            "{fault}, in a request from {}; look at the configuration of the proxy, and at \
-             network.reverse_proxy_ip_header_name (said once)",
+            "{fault}, in a request from {}; check the configuration of the proxy, and \
+             network.reverse_proxy_ip_header_name (logged once)",
             peer.transport.ip()
         );
     }
@@ -61,8 +61,8 @@ fn warn_of_stranger(peer: &Peer) {
 
     if !HAS_WARNED.swap(true, Relaxed) {
         log::warn!(
-            "{address} is not believed when it names the address of a client, because it is not \
-             one of network.trusted_proxies (said once)",
+            "ignoring the client addresses sent by {address}, which is not one of \
+             network.trusted_proxies (logged once)",
             address = peer.transport.ip()
         );
     }

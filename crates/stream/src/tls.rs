@@ -261,8 +261,8 @@ impl Session {
         let result = panic::catch_unwind(AssertUnwindSafe(|| call(self)));
         let result = result.unwrap_or_else(|_| {
             log::error!(
-                "the TLS library panicked over what one client sent; its connection is closed, \
-                 others go on (please report this with the lines above)"
+                "the TLS library panicked on input from a client; that connection is closed, \
+                 others are not affected (please report this with the lines above)"
             );
             Err(SessionError::Library)
         });

@@ -47,7 +47,7 @@ const GRACE_SECONDS: usize = 630;
 const BYE: &[u8] = b"bye\n";
 
 /// What a worker keeps for all connections, with what all share.
-const MOST_KEPT: usize = 1 << 20;
+const MAX_KEPT: usize = 1 << 20;
 
 /// SplitMix64.
 struct Random(u64);
@@ -353,7 +353,7 @@ impl Day {
         assert_eq!(counts.accepted, self.opened as u64);
         assert_eq!(counts.accepted - counts.closed, self.clients.len() as u64);
         assert_eq!(self.simulation.len(), self.clients.len());
-        assert!(self.simulation.kept_bytes() < MOST_KEPT);
+        assert!(self.simulation.kept_bytes() < MAX_KEPT);
         if self.second > self.exchanged + GRACE_SECONDS {
             for client in &self.clients {
                 assert_eq!(

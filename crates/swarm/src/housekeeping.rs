@@ -16,7 +16,7 @@ const TORRENTS_PER_URGENT_STEP: usize = 1_024;
 
 /// The pause between two steps.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Walks over all torrents once in every interval.
 pub struct Housekeeping {
@@ -72,7 +72,7 @@ impl Housekeeping {
         let [first, second] = &self.walks;
         let size = live.max(first.size).max(second.size);
         let steps = size.div_ceil(TORRENTS_PER_STEP) as u32;
-        let pause = (self.interval / steps).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let pause = (self.interval / steps).clamp(SHORTEST_PAUSE, MAX_PAUSE);
         let share = pause.as_secs_f64() / self.interval.as_secs_f64();
         let torrents = (size as f64 * share).ceil() as usize;
         for (number, walk) in self.walks.iter_mut().enumerate() {

@@ -9,7 +9,7 @@
 //!
 //! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
 //! - [`daemon`]: a running daemon and what it said to its service manager.
-//! - [`tracker`]: a daemon with ports of its own, and its figures.
+//! - [`tracker`]: a daemon with ports of its own, and its metrics.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
 //! - [`ports`]: port numbers that no other test uses at the same time.

@@ -1,5 +1,5 @@
 //! A tracker with loopback ports of its own, from the settings that it is started
-//! with to the figures that it shows.
+//! with to the metrics that it shows.
 
 use std::net::SocketAddr;
 
@@ -46,7 +46,7 @@ pub struct Place {
     pub setup: Setup,
     /// Where it listens, on both loopback addresses.
     pub port: Port,
-    /// Where its figures are, at 127.0.0.1.
+    /// Where its metrics are, at 127.0.0.1.
     pub metrics: Port,
     /// Whether connections are encrypted.
     pub is_tls: bool,
@@ -242,7 +242,7 @@ impl Tracker {
     /// How many requests were not served for this reason.
     ///
     /// # Panics
-    /// When there is no such figure.
+    /// When there is no such metric.
     #[must_use]
     #[track_caller]
     pub fn unserved(&self, reason: &str) -> f64 {

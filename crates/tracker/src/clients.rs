@@ -1,4 +1,4 @@
-//! Announces and peers by client software, for those who want to know.
+//! Announces and peers by client software, which is optional.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 
-/// The most names that are told apart; peer ids can be made up at will, and
-/// what comes beyond counts as "other".
+/// Maximum number of distinct names; peer ids can be invented, so further ones count as
+/// "other".
 const MAX_NAMES: usize = 1_000;
 
 /// What is counted, and the counts of all workers.
@@ -25,11 +25,11 @@ pub struct Clients {
 pub struct ClientCounts {
     clients: Option<Mutex<Tally<Option<Client>>>>,
     prefixes: Option<Mutex<Tally<PeerIdPrefix>>>,
-    /// Peers that are there, where a daemon knows when they go.
+    /// Current peers, if the daemon knows when they leave.
     peers: Option<Mutex<Tally<Option<Client>>>>,
 }
 
-/// How often each of a bounded number of things was seen.
+/// Occurrences of a bounded number of names.
 struct Tally<T> {
     counts: HashMap<T, u64>,
     other: u64,
@@ -71,7 +71,7 @@ impl Clients {
     }
 
     /// Adds the counts of all workers.
-    pub fn add_metrics(&self, metrics: &mut Figures) {
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
         let mut clients = BTreeMap::<String, u64>::new();
         let mut prefixes = BTreeMap::<String, u64>::new();
         let mut peers = BTreeMap::<String, u64>::new();
@@ -93,7 +93,7 @@ impl Clients {
         for (client, count) in clients {
             metrics.counter(
                 "client_announces_total",
-                "Announces, by the client software that the peer id names",
+                "Announces, by client software as identified by the peer id",
                 &[("client", &client)],
                 count,
             );
@@ -101,7 +101,7 @@ impl Clients {
         for (client, count) in peers {
             metrics.gauge(
                 "client_peers",
-                "Peers of open connections, by the client software that the peer id names",
+                "Peers of open connections, by client software as identified by the peer id",
                 &[("client", &client)],
                 count,
             );
@@ -109,7 +109,7 @@ impl Clients {
         for (prefix, count) in prefixes {
             metrics.counter(
                 "peer_id_prefix_announces_total",
-                "Announces, by the first bytes of the peer id",
+                "Announces, by peer id prefix",
                 &[("prefix", &prefix)],
                 count,
             );
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn text(clients: &Clients) -> String {
-        let mut metrics = Figures::new("aquatic-test");
+        let mut metrics = Metrics::new("aquatic-test");
         clients.add_metrics(&mut metrics);
         metrics.to_prometheus()
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_swarm::Swarms;
 
 use crate::State;
@@ -64,11 +64,11 @@ impl Housekeeping {
     }
 
     /// Adds how long a step took at most.
-    pub fn add_metrics(&self, metrics: &mut Figures) {
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
         let longest_step = self.longest_step_nanoseconds.load(Relaxed);
         metrics.gauge(
             "longest_housekeeping_step_seconds",
-            "The longest time for which peers were forgotten in one go",
+            "Longest time that one step of removing expired peers took",
             &[],
             longest_step as f64 / 1e9,
         );
@@ -152,7 +152,7 @@ mod tests {
         let state = state(AccessList::Deny(InfoHashSet::default()));
         calm_down(&housekeeping, &state);
         assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
-        state.access_list.exchange(list());
+        state.access_list.replace(list());
         housekeeping.hurry();
         assert!(calm_down(&housekeeping, &state) < Duration::from_secs(1));
         assert_eq!(state.swarms.usage().live(), 1);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aquatic_service::metrics::{Counter, Figures};
+use aquatic_service::metrics::{Counter, Metrics};
 use strum::{EnumCount, IntoStaticStr};
 
 use crate::RejectReason;
@@ -111,7 +111,7 @@ impl RequestMetrics {
     pub fn add<'a>(
         &self,
         workers: impl Iterator<Item = &'a RequestCounters> + Clone,
-        metrics: &mut Figures,
+        metrics: &mut Metrics,
     ) {
         let sum = |counter: &dyn Fn(&FamilyCounters) -> &Counter, family: usize| -> u64 {
             workers
@@ -168,7 +168,7 @@ mod tests {
         let rejected = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
         workers[0].count(Ipv6Addr::LOCALHOST.into(), rejected);
 
-        let mut metrics = Figures::new("aquatic-test");
+        let mut metrics = Metrics::new("aquatic-test");
         METRICS.add(workers.iter(), &mut metrics);
         let text = metrics.to_prometheus();
         let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();

@@ -1,29 +1,29 @@
 //! Metrics about swarms.
 
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_swarm::Swarms;
 
 /// Adds what each swarm of a tracker holds, by its name (`ipv4`, `ipv6`, or
 /// `all` where the families are together), and how many torrents are kept
 /// without peers.
-pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Figures) {
+pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Metrics) {
     for (family, totals) in swarms.totals() {
         let labels = [("family", family)];
         metrics.gauge(
             "torrents",
-            "Torrents that have peers",
+            "Torrents with peers",
             &labels,
             totals.torrents as u64,
         );
         metrics.gauge(
             "peers",
-            "Peers of all torrents",
+            "Peers in all torrents",
             &labels,
             totals.peers as u64,
         );
         metrics.gauge(
             "seeders",
-            "Peers that have nothing left to download",
+            "Peers with nothing left to download",
             &labels,
             totals.seeders as u64,
         );
@@ -42,7 +42,7 @@ pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Figures) {
     }
     metrics.gauge(
         "retired_torrents",
-        "Torrents without peers that are kept for their download counts",
+        "Torrents without peers whose download counts are kept",
         &[],
         swarms.usage().retired() as u64,
     );

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aquatic_datagrams::SendReport;
-use aquatic_service::metrics::{Counter, Figures};
+use aquatic_service::metrics::{Counter, Metrics};
 use aquatic_tracker::{FAMILIES, RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
 use crate::tracker::Outcome;
@@ -22,8 +22,8 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerIp,
         RejectReason::ReplyTooLong,
     ],
-    requests_help: "Datagrams that were read, by what they asked for",
-    rejected_help: "Requests that were not served, by the reason",
+    requests_help: "Requests, by type",
+    rejected_help: "Rejected requests, by reason",
 };
 
 /// What datagrams ask for, and replies are.
@@ -80,7 +80,7 @@ impl Counters {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut Figures) {
+pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut Metrics) {
     REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
         workers.iter().map(|worker| counter(worker).value()).sum()
@@ -93,27 +93,27 @@ pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut
             };
             metrics.counter(
                 "replies_total",
-                "Replies, by what they are",
+                "Replies, by type",
                 &[("family", family), ("kind", label)],
                 sum(&|worker| &worker.families[index].replies[kind as usize]),
             );
         }
         metrics.counter(
             "received_bytes_total",
-            "Bytes of the datagrams that were read, without headers",
+            "Bytes of received datagrams, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].received_bytes),
         );
         metrics.counter(
             "sent_bytes_total",
-            "Bytes of the replies, without headers",
+            "Bytes of replies, without headers",
             &[("family", family)],
             sum(&|worker| &worker.families[index].sent_bytes),
         );
     }
     metrics.counter(
         "send_failures_total",
-        "Replies that the system did not send",
+        "Replies that could not be sent",
         &[],
         sum(&|worker| &worker.send_failures),
     );
@@ -149,7 +149,7 @@ mod tests {
         workers[1].count(Ipv6Addr::LOCALHOST.into(), 98, &refused);
         workers[1].count_sent(SendReport { sent: 1, failed: 2 });
 
-        let mut metrics = Figures::new("aquatic-udp");
+        let mut metrics = Metrics::new("aquatic-udp");
         add_metrics(&workers, 7, &mut metrics);
         let text = metrics.to_prometheus();
         for line in [

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
-use aquatic_service::sockets::{self, BoundUdp, KernelDrops, Listening, Passed, UdpRequest};
+use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
 use aquatic_swarm::{Families, HashKey, Limits};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -23,7 +23,7 @@ use crate::counters::{self, Counters};
 use crate::scrape_export::ScrapeExport;
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{Rules, State, Tracker};
-use crate::worker::Worker;
+use crate::worker::UdpWorker;
 
 /// What the blocks of a snapshot are.
 const KINDS: Kinds = Kinds {
@@ -71,7 +71,7 @@ impl Daemon for UdpDaemon {
             .receive_buffer_bytes
             .map(|bytes| bytes.get() as u64);
         buffer
-            .and_then(aquatic_service::limits::receive_buffer_note)
+            .and_then(aquatic_service::resource_limits::receive_buffer_note)
             .into_iter()
             .collect()
     }
@@ -87,8 +87,8 @@ impl Daemon for UdpDaemon {
         settings::listening(config, checks)
     }
 
-    fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        sockets::udp(request(settings), passed)
+    fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
+        sockets::udp(request(settings), inherited)
     }
 
     fn start(
@@ -128,7 +128,7 @@ impl Daemon for UdpDaemon {
             counters: sockets.iter().map(|_| Counters::default()).collect(),
             clients: Clients::new(settings.count_peer_clients, settings.count_peer_id_prefixes),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
-                .context("cannot watch for datagrams that the kernel drops")?,
+                .context("cannot monitor datagrams dropped by the kernel")?,
             housekeeping: Housekeeping::new(settings.cleaning_interval),
             export: Mutex::new(
                 settings
@@ -157,7 +157,7 @@ impl Daemon for UdpDaemon {
         self.housekeeping.hurry();
     }
 
-    fn figures(&self, metrics: &mut Figures) {
+    fn add_metrics(&self, metrics: &mut Metrics) {
         tracker::add_swarm_metrics(&self.state.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
@@ -188,7 +188,7 @@ impl UdpDaemon {
             self.clients.add_worker(),
         );
         let counters = self.counters.clone();
-        let (worker, waker) = Worker::new(sockets, tracker, self.clock, counters, number)?;
+        let (worker, waker) = UdpWorker::new(sockets, tracker, self.clock, counters, number)?;
         let wake = move || {
             // It fails only if the worker is gone, and then there is no need.
             let _ = waker.wake();

@@ -143,7 +143,7 @@ fn scrape_export(
     if config.path.as_os_str().is_empty() {
         checks.fail(
             "scrape_exports.path",
-            "a file name is needed when enable_scrape_exports is true",
+            "a file name is required when enable_scrape_exports is true",
         );
     }
     Some(ScrapeExportSettings {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_datagrams::{BATCH, DatagramIo, SocketIo, tell_local_address};
 use aquatic_service::clock::Clock;
-use aquatic_service::workers::{Context, LONGEST_TURN};
+use aquatic_service::workers::{Context, HEARTBEAT_INTERVAL};
 use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -21,13 +21,13 @@ use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, RejectReason, Tracker};
 const WAKE: Token = Token(usize::MAX);
 
 /// Events that are taken at once; epoll keeps the others.
-const MOST_EVENTS: usize = 64;
+const MAX_EVENTS: usize = 64;
 
 /// How many batches are read from one socket before others get their turn.
 const BATCHES_PER_TURN: usize = 4;
 
 /// How long a worker that is to stop goes on answering what has arrived.
-const LONGEST_DRAIN: Duration = Duration::from_millis(100);
+const MAX_DRAIN: Duration = Duration::from_millis(100);
 
 /// Bytes of a datagram that are read: a scrape of as many torrents as can be
 /// answered. What is cut off a longer scrape are whole info hashes, and what is
@@ -39,7 +39,7 @@ const MAX_REQUEST_LENGTH: usize =
 type Io = SocketIo<MAX_REQUEST_LENGTH, MAX_REPLY_LENGTH>;
 
 /// One worker: sockets of its own, and a part in the tracker.
-pub(crate) struct Worker {
+pub(crate) struct UdpWorker {
     poll: Poll,
     sockets: Vec<Socket>,
     tracker: Tracker,
@@ -54,7 +54,7 @@ struct Socket {
     is_ready: bool,
 }
 
-impl Worker {
+impl UdpWorker {
     /// A worker that counts in `counters` under `number`, and what wakes it.
     ///
     /// # Errors
@@ -70,16 +70,16 @@ impl Worker {
         let poll = Poll::new().context("cannot create an epoll instance")?;
         let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
         for (index, socket) in sockets.iter().enumerate() {
-            // Those that were bound here and those that were passed.
+            // Those that were bound here and those that were inherited.
             tell_local_address(socket)
-                .context("cannot have the kernel say which address a datagram was sent to")?;
+                .context("cannot enable reporting of the destination address of datagrams")?;
             poll.registry()
                 .register(
                     &mut SourceFd(&socket.as_raw_fd()),
                     Token(index),
                     Interest::READABLE,
                 )
-                .context("cannot watch a socket")?;
+                .context("cannot add a socket to epoll")?;
         }
         let sockets = sockets
             .into_iter()
@@ -106,7 +106,7 @@ impl Worker {
     ///
     /// When the sockets cannot be watched or read any more.
     pub(crate) fn run(mut self, context: &Context) -> anyhow::Result<()> {
-        let mut events = Events::with_capacity(MOST_EVENTS);
+        let mut events = Events::with_capacity(MAX_EVENTS);
         let mut io = Io::new();
         while !context.is_stopping() {
             context.beat();
@@ -114,7 +114,7 @@ impl Worker {
             let timeout = if is_ready {
                 Duration::ZERO
             } else {
-                LONGEST_TURN
+                HEARTBEAT_INTERVAL
             };
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -128,7 +128,7 @@ impl Worker {
             self.answer_ready(&mut io)?;
         }
 
-        let deadline = Instant::now() + LONGEST_DRAIN;
+        let deadline = Instant::now() + MAX_DRAIN;
         for socket in &mut self.sockets {
             socket.is_ready = true;
         }

@@ -107,10 +107,10 @@ fn release_0_2() {
     expected.access_list.path = "".into();
     assert_eq!(file.config, expected);
 
-    let workers = "ignored: there is one kind of worker, and socket_workers is their number";
+    let workers = "ignored: there is only one kind of worker, whose number is socket_workers";
     let channels = "ignored: requests no longer pass between threads";
-    let event_loop = "ignored: the event loop chooses for itself";
-    let figures = "ignored: metrics are counted when they are asked for";
+    let event_loop = "ignored: chosen by the event loop";
+    let interval = "ignored: metrics are counted when they are requested";
     let metrics = "ignored: statistics are served over HTTP; set metrics.address";
     let connections = "ignored: connection ids take no memory, so there is nothing to clean";
     let scrapes = "ignored: scrapes are answered at once and never wait";
@@ -121,12 +121,11 @@ fn release_0_2() {
             format!("udp.toml:2:1: request_workers: {workers}"),
             format!("udp.toml:4:1: worker_channel_size: {channels}"),
             format!("udp.toml:5:1: request_channel_recv_timeout_ms: {channels}"),
-            "udp.toml:9:1: network.only_ipv6: is part of network.address now: \
-             [\"0.0.0.0:3000\"]"
+            "udp.toml:9:1: network.only_ipv6: merged into network.address: [\"0.0.0.0:3000\"]"
                 .to_owned(),
             format!("udp.toml:11:1: network.poll_event_capacity: {event_loop}"),
             format!("udp.toml:12:1: network.poll_timeout_ms: {event_loop}"),
-            format!("udp.toml:20:1: statistics.interval: {figures}"),
+            format!("udp.toml:20:1: statistics.interval: {interval}"),
             format!("udp.toml:21:1: statistics.print_to_stdout: {metrics}"),
             format!("udp.toml:22:1: statistics.write_html_to_file: {metrics}"),
             format!("udp.toml:23:1: statistics.html_file_path: {metrics}"),
@@ -144,17 +143,17 @@ fn release_0_2() {
 /// the section's head.
 fn statistics_warnings(head: usize) -> Vec<String> {
     let metrics = "ignored: statistics are served over HTTP; set metrics.address";
-    let off = "ignored: the endpoint was off, as it is without metrics.address";
+    let off = "ignored: the endpoint was disabled, as it is without metrics.address";
     [
         (
             "interval",
-            "ignored: metrics are counted when they are asked for",
+            "ignored: metrics are counted when they are requested",
         ),
         (
             "torrent_peer_histograms",
             "ignored: there are no histograms of peers per torrent",
         ),
-        ("peer_clients", "is metrics.peer_clients now"),
+        ("peer_clients", "renamed to metrics.peer_clients"),
         ("print_to_stdout", metrics),
         ("write_html_to_file", metrics),
         ("html_file_path", metrics),
@@ -162,7 +161,7 @@ fn statistics_warnings(head: usize) -> Vec<String> {
         ("prometheus_endpoint_address", off),
         (
             "prometheus_peer_id_prefixes",
-            "is metrics.peer_id_prefixes now",
+            "renamed to metrics.peer_id_prefixes",
         ),
     ]
     .into_iter()
@@ -177,12 +176,11 @@ fn release_0_9() {
     assert_eq!(file.config, sample(&["0.0.0.0:3000"]));
 
     let mut expected = vec![
-        "udp.toml:6:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+        "udp.toml:6:1: network.only_ipv6: merged into network.address: [\"0.0.0.0:3000\"]"
             .to_owned(),
-        "udp.toml:8:1: network.poll_timeout_ms: ignored: the event loop chooses for itself"
-            .to_owned(),
-        "udp.toml:9:1: network.resend_buffer_max_len: ignored: replies that the system does not \
-         take at once are not kept"
+        "udp.toml:8:1: network.poll_timeout_ms: ignored: chosen by the event loop".to_owned(),
+        "udp.toml:9:1: network.resend_buffer_max_len: ignored: replies that cannot be sent \
+         immediately are not queued"
             .to_owned(),
     ];
     expected.extend(statistics_warnings(16));
@@ -196,16 +194,15 @@ fn release_2026() {
     let file = loaded(include_str!("compat/2026.toml"));
     assert_eq!(file.config, sample(&["0.0.0.0:3000", "[::]:3000"]));
 
-    let address = "is part of network.address now: [\"0.0.0.0:3000\", \"[::]:3000\"]";
+    let address = "merged into network.address: [\"0.0.0.0:3000\", \"[::]:3000\"]";
     let mut expected = vec![
         format!("udp.toml:5:1: network.use_ipv4: {address}"),
         format!("udp.toml:6:1: network.use_ipv6: {address}"),
         format!("udp.toml:7:1: network.address_ipv4: {address}"),
         format!("udp.toml:8:1: network.address_ipv6: {address}"),
-        "udp.toml:10:1: network.poll_timeout_ms: ignored: the event loop chooses for itself"
-            .to_owned(),
-        "udp.toml:11:1: network.resend_buffer_max_len: ignored: replies that the system does not \
-         take at once are not kept"
+        "udp.toml:10:1: network.poll_timeout_ms: ignored: chosen by the event loop".to_owned(),
+        "udp.toml:11:1: network.resend_buffer_max_len: ignored: replies that cannot be sent \
+         immediately are not queued"
             .to_owned(),
         format!("udp.toml:12:1: network.set_only_ipv6: {address}"),
     ];
@@ -382,21 +379,22 @@ fn values_that_work_but_are_not_meant_give_advice() {
     assert_eq!(
         advice("[protocol]\npeer_announce_interval = 299\n"),
         [
-            "udp.toml:2:26: protocol.peer_announce_interval: 299 is short: public tracker lists want 300 or more"
+            "udp.toml:2:26: protocol.peer_announce_interval: 299 is short: public tracker lists \
+             require 300 or more"
         ]
     );
     assert_eq!(
         advice("[cleaning]\nmax_peer_age = 900\n"),
         [
-            "udp.toml:2:16: cleaning.max_peer_age: 900 is short: peers are forgotten before they announce \
-             again, unless it is more than protocol.peer_announce_interval, which is 900"
+            "udp.toml:2:16: cleaning.max_peer_age: 900 is short: peers expire before they announce \
+             again, unless it is longer than protocol.peer_announce_interval, which is 900"
         ]
     );
     assert_eq!(
         advice("[metrics]\naddress = '0.0.0.0:9000'\n"),
         [
-            "udp.toml:2:11: metrics.address: 0.0.0.0:9000 is not a loopback address, so others may read \
-             metrics"
+            "udp.toml:2:11: metrics.address: 0.0.0.0:9000 is not a loopback address, so the \
+             metrics may be readable from other machines"
         ]
     );
 }

@@ -8,7 +8,7 @@ mod udp_tracker;
 
 /// Sequences, of so many bytes at most.
 const SEQUENCES: u64 = 400;
-const MOST_BYTES: usize = 4_000;
+const MAX_BYTES: usize = 4_000;
 
 #[test]
 fn corpus() {
@@ -21,7 +21,7 @@ fn sequences_from_seeds() {
         // Seen when the check fails.
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let length = random.usize(..MOST_BYTES);
+        let length = random.usize(..MAX_BYTES);
         let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
             .take(length)
             .collect();

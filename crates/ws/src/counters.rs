@@ -1,6 +1,6 @@
 //! What workers count.
 
-use aquatic_service::metrics::{Counter, Figures};
+use aquatic_service::metrics::{Counter, Metrics};
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
 use crate::tracker::ForgottenOffers;
@@ -41,8 +41,8 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerIp,
         RejectReason::MaxTorrentsPerConnection,
     ],
-    requests_help: "Messages and HTTP requests that were answered, by what they asked for",
-    rejected_help: "Messages and HTTP requests that were answered with an error, by the reason",
+    requests_help: "Answered messages and HTTP requests, by type",
+    rejected_help: "Messages and HTTP requests answered with an error, by reason",
 };
 
 /// Counts of one worker, on cache lines of its own.
@@ -106,36 +106,36 @@ impl Counters {
 }
 
 /// Adds the counts of all workers.
-pub(crate) fn add_figures(workers: &[Counters], figures: &mut Figures) {
-    REQUESTS.add(workers.iter().map(|worker| &worker.requests), figures);
+pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
+    REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
         workers.iter().map(|worker| counter(worker).value()).sum()
     };
     for result in RelayResult::ALL {
-        figures.counter(
+        metrics.counter(
             "offers_total",
-            "Offers that were to be relayed, by what became of them",
+            "Offers to relay, by result",
             &[("fate", result.name())],
             sum(&|worker| &worker.offers[result as usize]),
         );
-        figures.counter(
+        metrics.counter(
             "answers_total",
-            "Answers that were to be relayed, by what became of them",
+            "Answers to relay, by result",
             &[("fate", result.name())],
             sum(&|worker| &worker.answers[result as usize]),
         );
     }
     for why in Forgotten::ALL {
-        figures.counter(
+        metrics.counter(
             "forgotten_offers_total",
-            "Offers that were relayed and cannot be answered any more, by the reason",
+            "Relayed offers that can no longer be answered, by reason",
             &[("reason", why.name())],
             sum(&|worker| &worker.forgotten[why as usize]),
         );
     }
-    figures.counter(
+    metrics.counter(
         "upgrades_total",
-        "Connections that became WebSocket",
+        "Connections upgraded to WebSocket",
         &[],
         sum(&|worker| &worker.upgrades),
     );
@@ -194,9 +194,9 @@ mod tests {
             too_many: 0,
         });
 
-        let mut figures = Figures::new("aquatic-ws");
-        add_figures(&workers, &mut figures);
-        let text = figures.to_prometheus();
+        let mut metrics = Metrics::new("aquatic-ws");
+        add_metrics(&workers, &mut metrics);
+        let text = metrics.to_prometheus();
         for line in [
             r#"offers_total{fate="relayed"} 1"#,
             r#"answers_total{fate="full_inbox"} 1"#,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
-use aquatic_service::metrics::Figures;
+use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundTcp, Listening, Passed, TcpRequest};
-use aquatic_service::{Daemon, Start, limits, secret, tls};
+use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
+use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
 use aquatic_swarm::{HashKey, WebSwarms};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -61,7 +61,7 @@ impl Daemon for WsDaemon {
     }
 
     fn notes(settings: &Settings) -> Vec<String> {
-        limits::open_files_note(config::descriptors(&settings.connections))
+        resource_limits::open_files_note(config::descriptors(&settings.connections))
             .into_iter()
             .collect()
     }
@@ -86,8 +86,8 @@ impl Daemon for WsDaemon {
         settings::listening(config, checks)
     }
 
-    fn open(settings: &Settings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        let mut sockets = sockets::tcp(request(settings), passed)?;
+    fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
+        let mut sockets = sockets::tcp(request(settings), inherited)?;
         // More than a machine has; the addresses of connections count no
         // further.
         sockets.truncate(MAX_WORKERS);
@@ -182,15 +182,15 @@ impl Daemon for WsDaemon {
         self.housekeeping.hurry();
     }
 
-    fn figures(&self, figures: &mut Figures) {
-        tracker::add_swarm_metrics(&self.state.shared.swarms, figures);
-        self.housekeeping.add_metrics(figures);
-        counters::add_figures(&self.counters, figures);
-        self.running.add_figures(figures);
+    fn add_metrics(&self, metrics: &mut Metrics) {
+        tracker::add_swarm_metrics(&self.state.shared.swarms, metrics);
+        self.housekeeping.add_metrics(metrics);
+        counters::add_metrics(&self.counters, metrics);
+        self.running.add_metrics(metrics);
         if let Some(certificate) = &self.certificate {
-            certificate.add_figures(figures);
+            certificate.add_metrics(metrics);
         }
-        self.clients.add_metrics(figures);
+        self.clients.add_metrics(metrics);
     }
 
     fn status(&self) -> String {

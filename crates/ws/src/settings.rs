@@ -162,8 +162,8 @@ fn messages(config: &Config, checks: &mut Checks) -> Messages {
         checks.advise(
             "network.websocket_max_frame_size",
             format!(
-                "browsers send a message in one frame, so none of more than {longest_frame} bytes \
-                 is accepted of them, whatever websocket_max_message_size says"
+                "browsers send each message in one frame, so messages of browsers are limited to \
+                 {longest_frame} bytes, whatever the value of websocket_max_message_size"
             ),
         );
     }

@@ -60,8 +60,8 @@ fn assert_migrates(old: &Loaded<Config>) {
     }
 }
 
-const WORKERS: &str = "ignored: there is one kind of worker, and socket_workers is their number";
-const CONNECTIONS: &str = "ignored: connections are closed when their time has come";
+const WORKERS: &str = "ignored: there is only one kind of worker, whose number is socket_workers";
+const CONNECTIONS: &str = "ignored: connections are closed at their own deadlines";
 
 #[test]
 fn the_default_file_is_the_default_configuration() {
@@ -106,14 +106,14 @@ fn release_0_2() {
     assert_eq!(
         file.warnings().lines(),
         [
-            "ws.toml: protocol.separate_families: not set: this was always true, and is false now"
+            "ws.toml: protocol.separate_families: not set: the default was always true, and is now \
+             false"
                 .to_owned(),
             format!("ws.toml:2:1: request_workers: {WORKERS}"),
-            "ws.toml:7:1: network.only_ipv6: is part of network.address now: [\"0.0.0.0:3000\"]"
+            "ws.toml:7:1: network.only_ipv6: merged into network.address: [\"0.0.0.0:3000\"]"
                 .to_owned(),
-            "ws.toml:9:1: network.enable_tls: not set: taken as true, as release 0.2 did, because the \
-             file names a certificate; write enable_tls = true, or false for connections that \
-             are not encrypted"
+            "ws.toml:9:1: network.enable_tls: not set: assuming true, like release 0.2, because a \
+             certificate is configured; set enable_tls = true, or false for unencrypted connections"
                 .to_owned(),
             format!("ws.toml:22:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
         ]
@@ -141,28 +141,28 @@ fn releases_0_9_and_2026() {
         expected.access_list.path = "./access-list.txt".into();
         assert_eq!(file.config, expected);
 
-        let off = "ignored: the endpoint was off, as it is without metrics.address";
+        let off = "ignored: the endpoint was disabled, as it is without metrics.address";
         let old = [
             ("swarm_workers", WORKERS),
             (
                 "network.only_ipv6",
-                "is part of network.address now: [\"0.0.0.0:3000\"]",
+                "merged into network.address: [\"0.0.0.0:3000\"]",
             ),
             (
                 "network.websocket_write_buffer_size",
-                "ignored: what is to be sent is written at once; network.max_unsent_bytes bounds \
-                 what a client does not take",
+                "ignored: data is written immediately; network.max_unsent_bytes limits what is \
+                 queued for a client",
             ),
             (
                 "network.enable_http_health_checks",
-                "ignored: /health is always answered",
+                "ignored: /health is always enabled",
             ),
             ("cleaning.connection_cleaning_interval", CONNECTIONS),
             ("metrics.run_prometheus_endpoint", off),
             ("metrics.prometheus_endpoint_address", off),
             (
                 "metrics.torrent_count_update_interval",
-                "ignored: torrents are counted when they are asked for",
+                "ignored: torrents are counted when metrics are requested",
             ),
         ];
         let lines = file.warnings().lines();
@@ -274,11 +274,11 @@ max_connection_idle = 1
 ",
     );
     for fault in [
-        "network.tls_private_key_path: a PEM file is needed when enable_tls is true",
+        "network.tls_private_key_path: a PEM file is required when enable_tls is true",
         "ws.toml:4:19: network.allowed_origins: \"https://example.org/\" is not an origin",
         "ws.toml:4:19: network.allowed_origins: \"example.org\" is not an origin",
         "ws.toml:4:19: network.allowed_origins: \"https://*.org\" is not an origin",
-        "network.trusted_proxies: at least one address is needed",
+        "network.trusted_proxies: at least one address is required",
         "ws.toml:7:19: network.max_connections: 0 is out of range",
         "ws.toml:8:30: network.websocket_max_message_size: 10 is out of range",
         "ws.toml:10:14: protocol.max_offers: 0 is out of range",

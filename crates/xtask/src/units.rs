@@ -11,7 +11,7 @@ use crate::root;
 
 /// The exposure that `systemd-analyze security` may find, in tenths: from 0 of
 /// 10, which nothing can abuse, to 10.
-const MOST_EXPOSURE: u8 = 10;
+const MAX_EXPOSURE: u8 = 10;
 
 /// Checks that systemd knows everything that the units say, and finds them
 /// confined. Needs `systemd-analyze`.
@@ -35,7 +35,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
             succeed(
                 Command::new("systemd-analyze")
                     .args(["security", "--offline=yes", "--no-pager"])
-                    .arg(format!("--threshold={MOST_EXPOSURE}"))
+                    .arg(format!("--threshold={MAX_EXPOSURE}"))
                     .arg(unit),
             )
             .with_context(|| format!("{} is exposed too much", unit.display()))?;

@@ -46,11 +46,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Bytes for the control messages of a datagram: its addresses, and whatever
-/// else is switched on in a socket that was passed.
+/// else is switched on in a socket that was inherited.
 pub(super) const CONTROL_LENGTH: usize = 192;
 
 /// The shortest control message is a header, so there are no more in a buffer.
-const MOST_MESSAGES: usize = CONTROL_LENGTH / size_of::<libc::cmsghdr>();
+const MAX_MESSAGES: usize = CONTROL_LENGTH / size_of::<libc::cmsghdr>();
 
 /// A buffer for control messages, aligned as their headers.
 #[repr(C)]
@@ -142,7 +142,7 @@ impl Control {
         // SAFETY: the header says how many bytes of this buffer, which is aligned
         // as a cmsghdr, hold control messages; the kernel wrote them.
         let mut message = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-        for _ in 0..MOST_MESSAGES {
+        for _ in 0..MAX_MESSAGES {
             // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a header that
             // lies within the buffer.
             let found = unsafe { message.as_ref() }?;

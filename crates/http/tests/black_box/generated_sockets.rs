@@ -11,7 +11,7 @@ use crate::tracker::{HttpTracker as _, PLAIN, Place, Tracker, new_place};
 /// What makes the sockets agree with the configuration.
 const MEND: &str = "`systemctl daemon-reload && systemctl restart aquatic-http.socket`";
 
-/// A tracker that got a socket, and another one for figures, as they are made of
+/// A tracker that got a socket, and another one for metrics, as they are made of
 /// a configuration with `metrics`, and has started.
 fn with_generated_sockets(mut place: Place, metrics: &[SocketAddr]) -> Tracker {
     let unit = "aquatic-http.socket";
@@ -33,7 +33,7 @@ fn with_generated_sockets(mut place: Place, metrics: &[SocketAddr]) -> Tracker {
 }
 
 #[test]
-fn figures_at_an_address_of_a_former_configuration_are_warned_of() {
+fn metrics_at_an_address_of_a_former_configuration_are_warned_of() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -56,7 +56,7 @@ fn figures_at_an_address_of_a_former_configuration_are_warned_of() {
 }
 
 #[test]
-fn figures_that_nobody_asks_for_any_more_are_not_served() {
+fn metrics_that_nobody_asks_for_any_more_are_not_served() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -73,7 +73,7 @@ fn figures_that_nobody_asks_for_any_more_are_not_served() {
 }
 
 #[test]
-fn a_tracker_without_a_socket_for_figures_serves_all_the_same() {
+fn a_tracker_without_a_socket_for_metrics_serves_all_the_same() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -91,7 +91,7 @@ fn a_tracker_without_a_socket_for_figures_serves_all_the_same() {
 }
 
 #[test]
-fn the_queue_of_passed_sockets_is_as_long_as_configured() {
+fn the_queue_of_inherited_sockets_is_as_long_as_configured() {
     if !tools::needs(&["systemd-socket-activate", "ss"]) {
         return;
     }

@@ -66,7 +66,7 @@ fn a_missing_or_bad_header_is_an_error() {
     assert_eq!(client.get("/health").status, 200);
     tracker
         .daemon
-        .wait_for_log("look at the configuration of the proxy");
+        .wait_for_log("check the configuration of the proxy");
 }
 
 #[test]
@@ -81,7 +81,9 @@ fn others_are_not_believed() {
     let headers = "X-Forwarded-For: 192.0.2.1\r\n";
     let reply = tracker.client().get_with(&announce('a', 1, ""), headers);
     assert_eq!(external_ip(&reply.text()), "4:\\x7f\\x00\\x00\\x01");
-    let line = tracker.daemon.wait_for_log("is not believed");
+    let line = tracker
+        .daemon
+        .wait_for_log("ignoring the client addresses sent by");
     assert!(line.contains("127.0.0.1"), "{line}");
 
     // Without a proxy, nobody is.

@@ -1,4 +1,4 @@
-//! Beside the requests: access list, snapshot, several workers, figures.
+//! Beside the requests: access list, snapshot, several workers, metrics.
 
 use aquatic_test_harness::{Signal, http};
 
@@ -103,7 +103,7 @@ fn peers_are_forgotten() {
 }
 
 #[test]
-fn figures_name_what_was_asked_for() {
+fn metrics_name_what_was_asked_for() {
     let tracker = Tracker::start(PLAIN);
     let mut client = tracker.client();
     client.announce('a', 1, "");

@@ -11,7 +11,7 @@ use aquatic_test_harness::{PATIENCE, Port, tools};
 use crate::tracker::{HttpTracker as _, KINDS, Kind, PLAIN, new_place};
 
 #[test]
-fn passed_sockets_are_served_and_the_first_connection_is_answered() {
+fn inherited_sockets_are_served_and_the_first_connection_is_answered() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -31,7 +31,7 @@ fn passed_sockets_are_served_and_the_first_connection_is_answered() {
 }
 
 #[test]
-fn the_configured_address_is_not_bound_when_sockets_are_passed() {
+fn the_configured_address_is_not_bound_when_sockets_are_inherited() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -110,14 +110,17 @@ fn the_check_alarms_nobody_about_limits_that_a_unit_sets() {
     let output = check.arg(file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("INFO  started from here, "), "{said}");
+    assert!(
+        said.contains("INFO  if started from this shell, "),
+        "{said}"
+    );
     assert!(!said.contains("WARN"), "{said}");
 
     // The start knows that it is not enough.
     let wrapper = ["prlimit", "--nofile=500:500"];
     let mut daemon = place.setup.start_unready_through(&wrapper, &place.config());
     daemon.wait_until_ready();
-    let logged = daemon.wait_for_log("files may have to be open at once");
+    let logged = daemon.wait_for_log("open files");
     assert!(logged.starts_with("WARN "), "{logged}");
 }
 

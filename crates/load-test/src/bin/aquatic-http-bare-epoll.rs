@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 
 fn serve_all(address: SocketAddr) -> anyhow::Result<()> {
     let mut listener = TcpListener::from_std(bare::listen(address)?);
-    let mut poll = Poll::new().context("cannot make an epoll instance")?;
+    let mut poll = Poll::new().context("cannot create an epoll instance")?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
 

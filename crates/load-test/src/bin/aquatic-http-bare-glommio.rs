@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 fn run(address: SocketAddr) -> anyhow::Result<()> {
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .make()
-        .map_err(|error| anyhow!("cannot make an executor: {error}"))?;
+        .map_err(|error| anyhow!("cannot create an executor: {error}"))?;
     executor.run(serve_all(address))
 }
 

@@ -19,15 +19,15 @@ use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, MIN_A
 fn main() -> ExitCode {
     bare::main_with_more("aquatic-udp-echo", " [REPLY-BYTES]", |address, more| {
         let reply_bytes = match more {
-            [] => MOST_REPLY_BYTES,
+            [] => MAX_REPLY_BYTES,
             [text] => text
                 .parse()
                 .ok()
-                .filter(|bytes| (LEAST_REPLY_BYTES..=MOST_REPLY_BYTES).contains(bytes))
+                .filter(|bytes| (MIN_REPLY_BYTES..=MAX_REPLY_BYTES).contains(bytes))
                 .with_context(|| {
                     format!(
-                        "{text} is not a number of bytes from {LEAST_REPLY_BYTES} to \
-                         {MOST_REPLY_BYTES}"
+                        "{text} is not a number of bytes from {MIN_REPLY_BYTES} to \
+                         {MAX_REPLY_BYTES}"
                     )
                 })?,
             [_, other, ..] => bail!("{other}: one argument too many"),
@@ -41,7 +41,7 @@ fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> 
         UdpSocket::bind(address).with_context(|| format!("cannot bind a socket to {address}"))?;
 
     let mut request = [0; 2048];
-    let mut reply = [0; MOST_REPLY_BYTES];
+    let mut reply = [0; MAX_REPLY_BYTES];
     // Bytes of peers by which replies so far were too short.
     let mut owed = 0;
     loop {
@@ -68,5 +68,5 @@ fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> 
 const CONNECT_REPLY_LENGTH: usize = 16;
 
 /// Without peers, and with 30 of 6 bytes.
-const LEAST_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH;
-const MOST_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH + 30 * IPV4_PEER_LENGTH;
+const MIN_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH;
+const MAX_REPLY_BYTES: usize = ANNOUNCE_REPLY_HEADER_LENGTH + 30 * IPV4_PEER_LENGTH;

@@ -42,7 +42,7 @@ struct Connection {
 impl Server {
     fn new(address: SocketAddr, hub: Hub) -> anyhow::Result<Self> {
         let mut listener = TcpListener::from_std(bare::listen(address)?);
-        let poll = Poll::new().context("cannot make an epoll instance")?;
+        let poll = Poll::new().context("cannot create an epoll instance")?;
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         let hub = Hub::new(arguments)?;
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .make()
-            .map_err(|error| anyhow!("cannot make an executor: {error}"))?;
+            .map_err(|error| anyhow!("cannot create an executor: {error}"))?;
         executor.run(serve_all(address, hub))
     })
 }

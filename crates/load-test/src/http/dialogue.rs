@@ -9,7 +9,7 @@ use super::reply::{self, Received};
 use super::settings::Settings;
 use super::style::{Announce, Envelope};
 use crate::control::Phase;
-use crate::counters::{Counter, Kind};
+use crate::counters::{Count, Kind};
 use crate::lead::Part;
 use crate::population::Population;
 use crate::share::Share;
@@ -51,12 +51,12 @@ impl Dialogue {
         }
         match (kind, body) {
             (Kind::Announce, Some(body)) if body.has_interval => {
-                tally.counters[Counter::PeersReceived] += body.peers as u64;
+                tally.counters[Count::PeersReceived] += body.peers as u64;
                 true
             }
             (Kind::Scrape, Some(body)) if body.has_files => true,
             _ => {
-                tally.counters[Counter::Unexpected] += 1;
+                tally.counters[Count::Unexpected] += 1;
                 false
             }
         }

@@ -33,7 +33,7 @@ pub struct HttpLoadTest;
 impl LoadTest for HttpLoadTest {
     const NAME: &'static str = "aquatic-http-load-test";
     const ABOUT: &'static str = "Load test of BitTorrent trackers over HTTP and HTTPS (BEP 3). \
-                                 Only ever test a tracker of your own.";
+                                 Only test trackers of your own.";
     type Transport = TransportConfig;
     type Requests = RequestsConfig;
     type Settings = Settings;

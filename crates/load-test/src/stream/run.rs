@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::dialogue::Dialogue;
 use super::settings::TransportSettings;
-use super::worker::Worker;
+use super::worker::ConnectionWorker;
 use crate::counters::Kind;
 use crate::lead::{self, Part, Protocol};
 use crate::report::Report;
@@ -33,7 +33,7 @@ pub(crate) fn run<D: Dialogue>(
     };
     let (shared, transport) = (settings.clone(), transport.clone());
     lead::run(settings, protocol, connections as u64, move |part| {
-        Worker::new(&shared, &transport, &part, dialogue(&part))?.run()
+        ConnectionWorker::new(&shared, &transport, &part, dialogue(&part))?.run()
     })
 }
 

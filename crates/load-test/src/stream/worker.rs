@@ -22,7 +22,7 @@ use super::settings::TransportSettings;
 use super::slot::{Request, Seat, Slot};
 use super::token::{slot_and_generation, token};
 use crate::control::Phase;
-use crate::counters::{Counter, Kind};
+use crate::counters::{Count, Kind};
 use crate::latency::Latencies;
 use crate::lead::Part;
 use crate::pace::Pace;
@@ -30,7 +30,7 @@ use crate::run_settings::RunSettings;
 use crate::tally::Tally;
 
 /// One worker's part of the run.
-pub(crate) struct Worker<D: Dialogue> {
+pub(crate) struct ConnectionWorker<D: Dialogue> {
     dialogue: D,
     tally: Tally,
     server: SocketAddr,
@@ -61,7 +61,7 @@ pub(crate) struct Worker<D: Dialogue> {
     outgoing: Vec<u8>,
 }
 
-impl<D: Dialogue> Worker<D> {
+impl<D: Dialogue> ConnectionWorker<D> {
     /// A worker with every source and connection that is its own.
     pub(crate) fn new(
         run: &RunSettings,
@@ -94,7 +94,7 @@ impl<D: Dialogue> Worker<D> {
             resting: Vec::with_capacity(slots.len()),
             waiting: 0,
             slots,
-            poll: Poll::new().context("cannot make an epoll instance")?,
+            poll: Poll::new().context("cannot create an epoll instance")?,
             pace: Pace::new(run.requests_per_second, workers),
             next_expiry: 0,
             next_waking: 0,
@@ -110,7 +110,7 @@ impl<D: Dialogue> Worker<D> {
     pub(crate) fn run(mut self) -> anyhow::Result<Latencies> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let phase = self.tally.look();
+            let phase = self.tally.update_phase();
             if phase == Phase::Abort || phase == Phase::Drain && self.waiting == 0 {
                 self.tally.publish();
                 return Ok(self.tally.latencies);
@@ -132,7 +132,7 @@ impl<D: Dialogue> Worker<D> {
                 self.start_requests();
             }
             self.start_requests();
-            self.look_around();
+            self.wake_and_expire();
             self.tally.publish();
             if self.is_refused {
                 bail!(
@@ -152,9 +152,9 @@ impl<D: Dialogue> Worker<D> {
         }
         if is_paced(self.tally.phase) && !self.ready.is_empty() {
             let until_allowed = Duration::from_nanos(self.pace.wait(now));
-            return until_allowed.min(LONGEST_WAIT);
+            return until_allowed.min(MAX_WAIT);
         }
-        LONGEST_WAIT
+        MAX_WAIT
     }
 
     /// Starts the requests for which there is a slot and which pace allows.
@@ -238,8 +238,8 @@ impl<D: Dialogue> Worker<D> {
         self.tally.record(Kind::Connect, slot.opened_at, now);
         match connection.handshake() {
             None => return Ok(()),
-            Some(HandshakeKind::Resumed) => self.tally.counters[Counter::ResumedHandshakes] += 1,
-            Some(_) => self.tally.counters[Counter::FullHandshakes] += 1,
+            Some(HandshakeKind::Resumed) => self.tally.counters[Count::ResumedHandshakes] += 1,
+            Some(_) => self.tally.counters[Count::FullHandshakes] += 1,
         }
         self.greet(number)
     }
@@ -272,7 +272,7 @@ impl<D: Dialogue> Worker<D> {
     fn send(&mut self, number: usize) -> io::Result<()> {
         match &mut self.slots[number].connection {
             Some(connection) if !self.outgoing.is_empty() => {
-                self.tally.counters[Counter::BytesSent] += self.outgoing.len() as u64;
+                self.tally.counters[Count::BytesSent] += self.outgoing.len() as u64;
                 connection.send(&self.outgoing)
             }
             _ => Ok(()),
@@ -303,7 +303,7 @@ impl<D: Dialogue> Worker<D> {
         self.plain.clear();
         let kept = connection.kept();
         let open = connection.receive(&mut self.buffer, &mut self.plain)?;
-        self.tally.counters[Counter::BytesReceived] += (self.plain.len() - kept) as u64;
+        self.tally.counters[Count::BytesReceived] += (self.plain.len() - kept) as u64;
         // What came before the end has been read with it.
         let ended = !open || event.is_read_closed();
         if !slot.open {
@@ -316,7 +316,7 @@ impl<D: Dialogue> Worker<D> {
             if slot.request.is_some() {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            self.tally.counters[Counter::Closed] += 1;
+            self.tally.counters[Count::Closed] += 1;
             self.disconnect(number);
             return Ok(());
         }
@@ -369,7 +369,7 @@ impl<D: Dialogue> Worker<D> {
         let Some(request) = self.end_request(number) else {
             return;
         };
-        self.tally.counters[Counter::Filled] += u64::from(request.filling.is_some());
+        self.tally.counters[Count::Filled] += u64::from(request.filling.is_some());
         if reply.serves {
             self.tally.counters[request.kind.replies()] += 1;
             self.tally.record(request.kind, request.started_at, now);
@@ -378,21 +378,21 @@ impl<D: Dialogue> Worker<D> {
         let slot = &mut self.slots[number];
         if !slot.seat.proven && self.dialogue.is_proven(&slot.state, slot.seat) {
             slot.seat.proven = true;
-            self.tally.counters[Counter::Connected] += 1;
+            self.tally.counters[Count::Connected] += 1;
         }
         if !(slot.seat.idle && slot.seat.proven) {
             self.ready.push_back(number);
         }
         let wants_more = reply.wants_more || slot.seat.idle;
         if !(wants_more && reply.keeps_open) || ended {
-            self.tally.counters[Counter::Closed] += u64::from(wants_more);
+            self.tally.counters[Count::Closed] += u64::from(wants_more);
             self.disconnect(number);
         }
     }
 
     /// Gives up a connection that has sent what it should not.
     fn refuse(&mut self, number: usize) {
-        self.tally.counters[Counter::Unexpected] += 1;
+        self.tally.counters[Count::Unexpected] += 1;
         if let Some(request) = self.end_request(number) {
             if let Some(place) = request.filling {
                 let slot = &mut self.slots[number];
@@ -400,7 +400,7 @@ impl<D: Dialogue> Worker<D> {
             }
             self.resting.push(number);
         } else {
-            self.tally.counters[Counter::Closed] += 1;
+            self.tally.counters[Count::Closed] += 1;
         }
         self.disconnect(number);
     }
@@ -423,11 +423,11 @@ impl<D: Dialogue> Worker<D> {
     fn fail(&mut self, number: usize, error: &io::Error) {
         let slot = &mut self.slots[number];
         let counter = if slot.open {
-            Counter::Closed
+            Count::Closed
         } else {
-            Counter::Failed
+            Count::Failed
         };
-        if self.tally.counters[Counter::Failed] == 0 && counter == Counter::Failed {
+        if self.tally.counters[Count::Failed] == 0 && counter == Count::Failed {
             self.tally.control.note_failure(error);
         }
         self.tally.counters[counter] += 1;
@@ -438,7 +438,7 @@ impl<D: Dialogue> Worker<D> {
         slot.open = false;
         slot.connection = None;
         if let Some(request) = self.end_request(number) {
-            self.tally.counters[Counter::Lost] += 1;
+            self.tally.counters[Count::Lost] += 1;
             if let Some(place) = request.filling {
                 let slot = &mut self.slots[number];
                 self.dialogue.not_filled(&mut slot.state, slot.seat, place);
@@ -450,7 +450,7 @@ impl<D: Dialogue> Worker<D> {
 
     /// Wakes slots up that rest, and gives up requests that are too old, each
     /// every now and then.
-    fn look_around(&mut self) {
+    fn wake_and_expire(&mut self) {
         let now = self.tally.now();
         if now >= self.next_waking {
             self.next_waking = now + REST_NANOSECONDS;
@@ -485,8 +485,8 @@ const EVENTS: usize = 1024;
 /// do not overflow the server's queue.
 const MAX_WAITING_TO_CONNECT: usize = 128;
 
-/// Phases change without a signal, so workers look at least this often.
-const LONGEST_WAIT: Duration = Duration::from_millis(2);
+/// Phases change without a signal, so workers check for a new one at least this often.
+const MAX_WAIT: Duration = Duration::from_millis(2);
 
 /// How long a slot rests.
 const REST_NANOSECONDS: u64 = 10_000_000;

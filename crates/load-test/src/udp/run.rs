@@ -6,7 +6,7 @@ use aquatic_service::config::Diagnostic;
 
 use super::config::{Config, RequestsConfig, TransportConfig};
 use super::settings::Settings;
-use super::worker::Worker;
+use super::worker::DatagramWorker;
 use crate::command_line::LoadTest;
 use crate::counters::Kind;
 use crate::lead::{self, Protocol};
@@ -27,7 +27,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let connections = settings.run.sources.len() as u64;
     let shared = Arc::new(settings.clone());
     lead::run(&settings.run, protocol, connections, move |part| {
-        Worker::new(Arc::clone(&shared), part)?.run()
+        DatagramWorker::new(Arc::clone(&shared), part)?.run()
     })
 }
 
@@ -38,7 +38,7 @@ pub struct UdpLoadTest;
 impl LoadTest for UdpLoadTest {
     const NAME: &'static str = "aquatic-udp-load-test";
     const ABOUT: &'static str =
-        "Load test of BitTorrent trackers over UDP (BEP 15). Only ever test a tracker of your own.";
+        "Load test of BitTorrent trackers over UDP (BEP 15). Only test trackers of your own.";
     type Transport = TransportConfig;
     type Requests = RequestsConfig;
     type Settings = Settings;

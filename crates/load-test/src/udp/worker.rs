@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::source::Source;
 use super::window::{Request, Window};
 use crate::control::Phase;
-use crate::counters::{Counter, Kind};
+use crate::counters::{Count, Kind};
 use crate::latency::Latencies;
 use crate::lead::Part;
 use crate::pace::Pace;
@@ -29,7 +29,7 @@ use crate::population::Population;
 use crate::tally::Tally;
 
 /// One worker's part of the run.
-pub(crate) struct Worker {
+pub(crate) struct DatagramWorker {
     settings: Arc<Settings>,
     population: Arc<Population>,
     tally: Tally,
@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     idle_since: Option<u64>,
 }
 
-impl Worker {
+impl DatagramWorker {
     /// A worker with every source that is its own. To be made on its thread,
     /// because batches do not move between threads.
     pub(crate) fn new(settings: Arc<Settings>, part: Part) -> anyhow::Result<Self> {
@@ -83,7 +83,7 @@ impl Worker {
     /// Works until the main thread says that it is over.
     pub(crate) fn run(mut self) -> anyhow::Result<Latencies> {
         loop {
-            let phase = self.tally.look();
+            let phase = self.tally.update_phase();
             if phase == Phase::Abort || phase == Phase::Drain && self.window.is_empty() {
                 self.tally.publish();
                 return Ok(self.tally.latencies);
@@ -138,29 +138,29 @@ impl Worker {
         let source = &mut self.sources[number];
         let tally = &mut self.tally;
         for datagram in self.incoming.iter() {
-            tally.counters[Counter::BytesReceived] += datagram.len() as u64;
+            tally.counters[Count::BytesReceived] += datagram.len() as u64;
 
             let Ok(response) = Response::parse(datagram, self.family) else {
-                tally.counters[Counter::Unexpected] += 1;
+                tally.counters[Count::Unexpected] += 1;
                 continue;
             };
             let Some(request) = self.window.remove(response.transaction_id()) else {
-                tally.counters[Counter::Late] += 1;
+                tally.counters[Count::Late] += 1;
                 continue;
             };
             // Saturates because the window is the worker's: a reply could name
             // a request of another source.
             source.outstanding = source.outstanding.saturating_sub(1);
-            tally.counters[Counter::Filled] += u64::from(request.filling.is_some());
+            tally.counters[Count::Filled] += u64::from(request.filling.is_some());
 
             match (request.kind, response) {
                 (Kind::Connect, Response::Connect(response)) => {
                     if source.connect(response.connection_id, now) {
-                        tally.counters[Counter::Connected] += 1;
+                        tally.counters[Count::Connected] += 1;
                     }
                 }
                 (Kind::Announce, Response::Announce(response)) => {
-                    tally.counters[Counter::PeersReceived] += response.peers.len() as u64;
+                    tally.counters[Count::PeersReceived] += response.peers.len() as u64;
                 }
                 (Kind::Scrape, Response::Scrape(_)) => {}
                 (_, Response::Error(response)) => {
@@ -169,7 +169,7 @@ impl Worker {
                     continue;
                 }
                 _ => {
-                    tally.counters[Counter::Unexpected] += 1;
+                    tally.counters[Count::Unexpected] += 1;
                     source.refuse(request.kind);
                     continue;
                 }
@@ -191,7 +191,7 @@ impl Worker {
         let (sources, counters) = (&mut self.sources, &mut self.tally.counters);
         self.window
             .remove_older(now.saturating_sub(timeout), |request| {
-                counters[Counter::Lost] += 1;
+                counters[Count::Lost] += 1;
                 sources[request.source].lose(&request);
             });
     }
@@ -251,11 +251,11 @@ impl Worker {
         }
 
         let sent = self.transmit(number);
-        self.tally.counters[Counter::BytesSent] += self.outgoing.bytes(sent) as u64;
+        self.tally.counters[Count::BytesSent] += self.outgoing.bytes(sent) as u64;
         // What the kernel refused is lost at once.
         for id in &ids[sent..self.outgoing.len()] {
             if let Some(request) = self.window.remove(*id) {
-                self.tally.counters[Counter::Lost] += 1;
+                self.tally.counters[Count::Lost] += 1;
                 self.sources[number].lose(&request);
             }
         }
@@ -319,7 +319,7 @@ impl Worker {
         sent
     }
 
-    /// Waits for replies, or until it is time to send or to look around.
+    /// Waits for replies, or until it is time to send or to check for a new phase.
     fn wait(&mut self) -> anyhow::Result<()> {
         let now = self.tally.now();
         let idle_since = *self.idle_since.get_or_insert(now);
@@ -328,7 +328,7 @@ impl Worker {
             return Ok(());
         }
 
-        let mut timeout = LONGEST_WAIT;
+        let mut timeout = MAX_WAIT;
         match self.tally.phase {
             Phase::WarmUp | Phase::Measure if self.window.free() > 0 => {
                 let until_allowed = Duration::from_nanos(self.pace.wait(now));
@@ -347,8 +347,8 @@ impl Worker {
     }
 }
 
-/// Phases change without a signal, so workers look at least this often.
-const LONGEST_WAIT: Duration = Duration::from_millis(2);
+/// Phases change without a signal, so workers check for a new one at least this often.
+const MAX_WAIT: Duration = Duration::from_millis(2);
 
 /// Errors of earlier datagrams that one batch reports at most.
 const MAX_SEND_FAILURES: usize = 4;

@@ -225,7 +225,7 @@ impl Hub {
         };
         let padding: &[u8] = if echoes { &self.canned.padding } else { b"" };
         let start = ANNOUNCE.len();
-        let window = &message[start.min(message.len())..message.len().min(start + LONGEST_HASH)];
+        let window = &message[start.min(message.len())..message.len().min(start + MAX_HASH_BYTES)];
         let length = window
             .windows(END_OF_HASH.len())
             .position(|bytes| bytes == END_OF_HASH);
@@ -359,4 +359,4 @@ const END_OF_ANSWER: &[u8] = b"}}";
 const END_OF_OFFERS: &[u8] = b"]}";
 
 /// Bytes that an info hash takes in JSON at most, with what ends it.
-const LONGEST_HASH: usize = 20 * 6 + END_OF_HASH.len();
+const MAX_HASH_BYTES: usize = 20 * 6 + END_OF_HASH.len();

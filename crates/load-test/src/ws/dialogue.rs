@@ -14,7 +14,7 @@ use aquatic_ws_protocol::{
 use super::offer_id;
 use super::settings::Settings;
 use crate::control::Phase;
-use crate::counters::{Counter, Kind};
+use crate::counters::{Count, Kind};
 use crate::lead::Part;
 use crate::population::Population;
 use crate::share::Share;
@@ -196,16 +196,16 @@ impl Dialogue {
         } = context;
         match Reply::parse(text) {
             Ok(Reply::Offer(offer)) => {
-                tally.counters[Counter::OffersReceived] += 1;
+                tally.counters[Count::OffersReceived] += 1;
                 tally.record(Kind::Offer, offer_id::sent_at(offer.offer_id), tally.now());
                 if self.settings.requests.answers && !seat.idle {
                     self.answer(state, seat, &offer, out);
-                    tally.counters[Counter::AnswersSent] += 1;
+                    tally.counters[Count::AnswersSent] += 1;
                 }
                 None
             }
             Ok(Reply::Answer(answer)) => {
-                tally.counters[Counter::AnswersReceived] += 1;
+                tally.counters[Count::AnswersReceived] += 1;
                 let sent_at = offer_id::sent_at(answer.offer_id);
                 tally.record(Kind::Answer, sent_at, tally.now());
                 None
@@ -221,7 +221,7 @@ impl Dialogue {
                     return None;
                 }
                 if !is_awaited {
-                    tally.counters[Counter::Unexpected] += 1;
+                    tally.counters[Count::Unexpected] += 1;
                 }
                 is_awaited.then_some(true)
             }
@@ -240,7 +240,7 @@ impl Dialogue {
                 Some(false)
             }
             _ => {
-                tally.counters[Counter::Unexpected] += 1;
+                tally.counters[Count::Unexpected] += 1;
                 Some(false)
             }
         }
@@ -323,7 +323,7 @@ impl stream::Dialogue for Dialogue {
         } else {
             self.announce(state, seat, request, out);
             if request.filling.is_none() {
-                tally.counters[Counter::OffersSent] += self.settings.requests.offers as u64;
+                tally.counters[Count::OffersSent] += self.settings.requests.offers as u64;
             }
         }
     }
@@ -427,7 +427,7 @@ impl Dialogue {
                 client::write_close(out, mask, CloseCode::NORMAL, "");
             }
             // No tracker sends messages of bytes.
-            Event::Binary(_) => tally.counters[Counter::Unexpected] += 1,
+            Event::Binary(_) => tally.counters[Count::Unexpected] += 1,
             Event::Text(_) | Event::Fragment | Event::Pong(_) => {}
         }
     }

@@ -32,8 +32,8 @@ pub struct WsLoadTest;
 
 impl LoadTest for WsLoadTest {
     const NAME: &'static str = "aquatic-ws-load-test";
-    const ABOUT: &'static str = "Load test of WebTorrent trackers over WebSocket, with TLS or \
-                                 without. Only ever test a tracker of your own.";
+    const ABOUT: &'static str = "Load test of WebTorrent trackers over WebSocket, with or without \
+                                 TLS. Only test trackers of your own.";
     type Transport = TransportConfig;
     type Requests = RequestsConfig;
     type Settings = Settings;

@@ -12,17 +12,17 @@ use std::time::Instant;
 
 use aquatic_bittorrent::InfoHash;
 
-use super::{LONGEST_LINE, MOST_ENTRIES, ParseError};
+use super::{MAX_ENTRIES, MAX_LINE_BYTES, ParseError};
 
 /// The least bytes that an entry has in a file: its digits, and the end of its line.
-const LEAST_ENTRY_BYTES: u64 = 41;
+const MIN_ENTRY_BYTES: u64 = 41;
 
-/// Lines between two looks at the clock.
-const LINES_PER_LOOK: u64 = 4096;
+/// Lines between two readings of the clock.
+const LINES_PER_CLOCK_READ: u64 = 4096;
 
 /// Entries that a place of the index has on average are from this number on, to
 /// below the double.
-const LEAST_PER_PLACE: usize = 4;
+const MIN_PER_PLACE: usize = 4;
 
 /// A set of info hashes.
 #[derive(Default)]
@@ -55,12 +55,12 @@ impl InfoHashSet {
     ) -> Result<Self, ParseError> {
         // What is reserved, and not used in the end, takes no memory before it is
         // given back: the system provides pages when they are first written to.
-        let most = usize::try_from(bytes / LEAST_ENTRY_BYTES + 1).unwrap_or(MOST_ENTRIES);
-        let mut entries = Vec::with_capacity(most.min(MOST_ENTRIES));
+        let most = usize::try_from(bytes / MIN_ENTRY_BYTES + 1).unwrap_or(MAX_ENTRIES);
+        let mut entries = Vec::with_capacity(most.min(MAX_ENTRIES));
         let mut buffer = Vec::new();
         let mut line = 0;
         loop {
-            if line % LINES_PER_LOOK == 0
+            if line % LINES_PER_CLOCK_READ == 0
                 && deadline.is_some_and(|deadline| Instant::now() >= deadline)
             {
                 return Err(ParseError::TooSlow { line });
@@ -68,20 +68,20 @@ impl InfoHashSet {
             line += 1;
             buffer.clear();
             let read = (&mut text)
-                .take(LONGEST_LINE as u64 + 1)
+                .take(MAX_LINE_BYTES as u64 + 1)
                 .read_until(b'\n', &mut buffer)
                 .map_err(ParseError::Read)?;
             if read == 0 {
                 return Ok(Self::of(entries));
             }
-            if read > LONGEST_LINE {
+            if read > MAX_LINE_BYTES {
                 return Err(ParseError::LongLine { line });
             }
             let entry = entry(&buffer, line == 1);
             if entry.is_empty() {
                 continue;
             }
-            if entries.len() == MOST_ENTRIES {
+            if entries.len() == MAX_ENTRIES {
                 return Err(ParseError::TooMany { line });
             }
             // What is not UTF-8 becomes characters that are no digits.
@@ -127,7 +127,7 @@ impl InfoHashSet {
         if entries.is_empty() {
             return Self::default();
         }
-        let bits = (entries.len() / LEAST_PER_PLACE).max(1).ilog2();
+        let bits = (entries.len() / MIN_PER_PLACE).max(1).ilog2();
         let mut starts = Vec::with_capacity((1 << bits) + 1);
         for (index, info_hash) in entries.iter().enumerate() {
             let place = place(info_hash, bits);

@@ -85,7 +85,7 @@ fn a_bad_file_changes_nothing() {
     assert!(!handle.allows(&hash(0x22)));
 
     fs::write(&path, "22".repeat(20)).unwrap();
-    let former = handle.exchange(AccessList::load(&settings, None).unwrap());
+    let former = handle.replace(AccessList::load(&settings, None).unwrap());
     assert!(former.allows(&hash(0x11)));
     assert!(handle.allows(&hash(0x22)));
     assert!(!handle.allows(&hash(0x11)));

@@ -1,4 +1,4 @@
-//! Which boot of which machine this is, and how long ago it was.
+//! The current boot of the machine, and the time since then.
 
 use std::env;
 use std::fs;
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// What the kernel calls a boot: a random number.
+/// The kernel's boot id, a random number.
 pub(super) type BootId = [u8; 16];
 
-/// Which boot this is, for units that hide it: `%b` of systemd.unit(5).
+/// The boot id for units that hide the kernel's: `%b` of systemd.unit(5).
 const VARIABLE: &str = "AQUATIC_BOOT_ID";
 
-/// Which boot this is; random(4).
+/// The boot id; random(4).
 const ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// How far clocks of the time namespace of this process are ahead of those of the
 /// machine; time_namespaces(7).
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
-/// The present boot.
+/// The current boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Boot {
     id: Option<BootId>,
@@ -29,7 +29,7 @@ pub(crate) struct Boot {
     ahead_seconds: i64,
 }
 
-static PRESENT: LazyLock<Boot> = LazyLock::new(|| {
+static CURRENT: LazyLock<Boot> = LazyLock::new(|| {
     // All containers of a machine have the boot of the machine, so without knowing the
     // offset, the time since then says nothing.
     let ahead_seconds = ahead_seconds(fs::read_to_string(OFFSETS));
@@ -44,10 +44,10 @@ static PRESENT: LazyLock<Boot> = LazyLock::new(|| {
     }
 });
 
-/// The present boot. The first call reads files that a process cannot see any more
+/// The current boot. The first call reads files that a process cannot see any more
 /// when it has changed its root directory.
-pub(crate) fn look() -> &'static Boot {
-    &PRESENT
+pub(crate) fn current() -> &'static Boot {
+    &CURRENT
 }
 
 impl Boot {

@@ -46,7 +46,7 @@ impl Addresses {
             let address = parse_address(text, "0.0.0.0:3000", "[::]:3000")?;
             match earlier.iter().find(|other| overlap(**other, address)) {
                 Some(other) if *other == address => {
-                    return Err(format!("{text:?} is there twice; give it once"));
+                    return Err(format!("{text:?} is listed twice"));
                 }
                 Some(other) => {
                     let (all, one) = match other.ip().is_unspecified() {
@@ -54,8 +54,7 @@ impl Addresses {
                         false => (address, *other),
                     };
                     return Err(format!(
-                        "{all} is every address of the machine, {one} included; leave one of \
-                         the two out"
+                        "{all} already includes {one}; remove one of the two"
                     ));
                 }
                 None => earlier.push(address),
@@ -162,13 +161,11 @@ pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 /// Why nobody can be served at an address, if so.
 fn unservable(address: IpAddr) -> Option<&'static str> {
     match address {
-        _ if address.is_multicast() => Some("a multicast address, which is no machine's own"),
-        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address, which is no machine's own"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
         // RFC 1122, 3.2.1.3: the rest of 0.0.0.0/8 names no machine, but Linux
         // binds it.
-        IpAddr::V4(v4) if v4.octets()[0] == 0 && !v4.is_unspecified() => {
-            Some("an address that no machine can have")
-        }
+        IpAddr::V4(v4) if v4.octets()[0] == 0 && !v4.is_unspecified() => Some("a reserved address"),
         _ => None,
     }
 }
@@ -192,7 +189,7 @@ pub(super) fn parse_address(
             .nth(1)
             .is_some_and(|host| host == "localhost")
         {
-            "; names are not looked up"
+            "; host names are not supported"
         } else {
             ""
         };
@@ -217,7 +214,7 @@ pub(super) fn parse_address(
         && v6.scope_id() == 0
     {
         return Err(format!(
-            "{text:?} lacks the number of its interface, which `ip link` tells; \
+            "{text:?} is link-local and needs a scope id, the number of its interface in `ip link`; \
              write it like \"[{}%2]:{}\"",
             v6.ip(),
             v6.port()
@@ -276,7 +273,7 @@ mod tests {
             [
                 "\"127.0.0.1\" is not an IP address and port; the port is missing; \
                  write it like \"0.0.0.0:3000\" or \"[::]:3000\"",
-                "\"localhost:3000\" is not an IP address and port; names are not looked up; \
+                "\"localhost:3000\" is not an IP address and port; host names are not supported; \
                  write it like \"0.0.0.0:3000\" or \"[::]:3000\"",
                 "\"[::1]:0\" has port 0; choose a port from 1 to 65535",
             ]
@@ -289,7 +286,7 @@ mod tests {
         assert_eq!(read(&["[::1]:1", "[0::1]:1"]).unwrap_err().len(), 1);
         assert_eq!(
             read(&["127.0.0.1:1", "[::ffff:127.0.0.1]:1"]).unwrap_err(),
-            ["\"[::ffff:127.0.0.1]:1\" is there twice; give it once"]
+            ["\"[::ffff:127.0.0.1]:1\" is listed twice"]
         );
     }
 
@@ -300,8 +297,7 @@ mod tests {
                 assert_eq!(
                     read(&list).unwrap_err(),
                     [format!(
-                        "{all} is every address of the machine, {one} included; leave one of the \
-                         two out"
+                        "{all} already includes {one}; remove one of the two"
                     )]
                 );
             }
@@ -315,8 +311,8 @@ mod tests {
         assert_eq!(
             read(&["[fe80::1]:6600"]).unwrap_err(),
             [
-                "\"[fe80::1]:6600\" lacks the number of its interface, which `ip link` tells; \
-                 write it like \"[fe80::1%2]:6600\""
+                "\"[fe80::1]:6600\" is link-local and needs a scope id, the number of its \
+                 interface in `ip link`; write it like \"[fe80::1%2]:6600\""
             ]
         );
         assert_eq!(read(&["[febf::1%0]:1"]).unwrap_err().len(), 1);
@@ -331,7 +327,7 @@ mod tests {
             ("[ff02::1]:1", "a multicast address"),
             ("[::ffff:224.0.0.1]:1", "a multicast address"),
             ("255.255.255.255:1", "the broadcast address"),
-            ("0.0.0.1:1", "an address that no machine can have"),
+            ("0.0.0.1:1", "a reserved address"),
         ] {
             let faults = read(&[text]).unwrap_err();
             assert!(faults[0].contains(what), "{faults:?}");

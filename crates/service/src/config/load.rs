@@ -13,7 +13,7 @@ use super::old_keys::{self, Change};
 use super::{Config, Diagnostic, Diagnostics, render, schema_check, syntax};
 
 /// The largest file that is read. The default file has a few kilobytes.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -223,7 +223,7 @@ impl<C: Config> Loaded<C> {
         match origin {
             Some(Origin {
                 old_key: Some(old), ..
-            }) => one.message.push_str(&format!(" (made from {old})")),
+            }) => one.message.push_str(&format!(" (translated from {old})")),
             Some(_) => {}
             None if self.path.is_some() => {
                 one.message
@@ -266,10 +266,10 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!(
-            "it is larger than {MOST_BYTES} bytes"
+            "it is larger than {MAX_BYTES} bytes"
         )));
     }
     Ok(bytes)

@@ -17,7 +17,7 @@ use super::old_keys::{self, Found, Merged, OldKey};
 pub(crate) struct NeighbourFile {
     /// Where it serves clients.
     pub(crate) addresses: Vec<Placed<SocketAddr>>,
-    /// Where it serves figures.
+    /// Where it serves metrics.
     pub(crate) metrics: Option<Placed<SocketAddr>>,
     /// The files that it writes.
     pub(crate) files: Vec<Placed<PathBuf>>,

@@ -127,7 +127,7 @@ impl Found<'_, '_> {
         let (_, value) = document::find(self.table, key)?;
         let text = value.get_ref().as_str().map(str::to_owned);
         if text.is_none() {
-            self.wrong_type(key, value.span(), "must be a text in quotes");
+            self.wrong_type(key, value.span(), "must be a string in quotes");
         }
         text
     }
@@ -318,7 +318,7 @@ impl Translation {
                 (value, _) => value,
             };
             let default = default.map(toml::Value::to_string).unwrap_or_default();
-            let message = format!("not set: this was {was}, and is {default} now");
+            let message = format!("not set: the default was {was}, and is now {default}");
             self.changes.push(Change {
                 told: Diagnostic::warning(key, message),
                 today: Some(key.to_owned()),
@@ -340,7 +340,7 @@ impl Translation {
         };
         for name in inner.keys() {
             let key = format!("{section}.{}", name.get_ref());
-            let message = "unknown key, of this release and of earlier ones";
+            let message = "unknown key, in this release and in earlier ones";
             let fault = Diagnostic::error(key, message).at(text, name.span().start);
             self.faults.push(fault);
         }
@@ -351,11 +351,11 @@ impl Translation {
             return;
         };
         if document::find(table, to).is_some() {
-            let message = format!("ignored: {to} is set too");
+            let message = format!("ignored: {to} is also set");
             self.warn(text, name.span(), key, None, message);
             return;
         }
-        self.warn(text, name.span(), key, Some(to), format!("is {to} now"));
+        self.warn(text, name.span(), key, Some(to), format!("renamed to {to}"));
         self.renamed.insert(to.to_owned(), key.to_owned());
         document::insert(table, to, name.span(), value);
     }
@@ -394,12 +394,12 @@ impl Translation {
             Merged::Text(text) => {
                 let shown = toml::Value::from(text.as_str());
                 let value = document::text(text, &place);
-                (format!("is part of {to} now: {shown}"), Some(value))
+                (format!("merged into {to}: {shown}"), Some(value))
             }
             Merged::Texts(texts) => {
                 let shown = toml::Value::from(texts.clone());
                 let value = document::texts(texts, &place);
-                (format!("is part of {to} now: {shown}"), Some(value))
+                (format!("merged into {to}: {shown}"), Some(value))
             }
             Merged::Nothing(reason) => (format!("ignored: {reason}"), None),
         };

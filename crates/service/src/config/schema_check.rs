@@ -43,7 +43,7 @@ pub(super) fn check<C: Config>(
             let offset = error.span().unwrap_or(value.span()).start;
             let message = describe(&error, value.get_ref(), default);
             let origin = match renamed.get(&path) {
-                Some(old) => format!(" (made from {old})"),
+                Some(old) => format!(" (translated from {old})"),
                 None => String::new(),
             };
             // A list may have several faults.
@@ -194,12 +194,12 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
                 .map(|close| format!("; did you mean \"{close}\"?"))
                 .unwrap_or_default();
             format!(
-                "\"{text}\" is none of the choices \"{}\"{hint}",
+                "\"{text}\" is not one of \"{}\"{hint}",
                 choices.join("\", \"")
             )
         }
         (DeValue::Array(_), toml::Value::Array(_)) => {
-            "must be a list of texts in quotes".to_owned()
+            "must be a list of strings in quotes".to_owned()
         }
         (value, default) => {
             let found = describe_type(value.type_str());
@@ -246,7 +246,7 @@ fn allowed(name: &str) -> Option<String> {
 /// A TOML type with its article.
 fn describe_type(name: &str) -> &'static str {
     match name {
-        "string" => "a text in quotes",
+        "string" => "a string in quotes",
         "integer" => "a whole number",
         "float" => "a number with a fraction",
         "boolean" => "true or false",

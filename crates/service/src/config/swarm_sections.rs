@@ -24,19 +24,20 @@ pub type CleaningInterval = Seconds<1, 3_600>;
 /// The shortest time between announces that public tracker lists accept.
 const LISTED_ANNOUNCE_INTERVAL: AnnounceInterval = Seconds::of::<300>();
 
-/// Bounds on memory.
+/// Limits on memory use. Announces that exceed a limit are answered with an
+/// error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Maximum number of torrents with peers. One with peers of both IPv4 and
-    /// IPv6 counts twice. Download counts are kept of as many torrents
-    /// without peers, IPv4 and IPv6 each.
+    /// Maximum number of torrents with peers. A torrent with both IPv4 and IPv6
+    /// peers counts twice. Download counts are also kept for up to as many
+    /// torrents without peers, per address family.
     pub max_torrents: MaxTorrents,
-    /// Maximum number of peers of one torrent, IPv4 and IPv6 each.
+    /// Maximum number of peers per torrent and address family.
     pub max_peers_per_torrent: MaxPeersPerTorrent,
-    /// Maximum number of peers of one IPv4 address, or of one IPv6 network of
-    /// 64 bits, over all torrents. 0: no limit.
+    /// Maximum number of peers with the same IPv4 address, or in the same IPv6
+    /// /64 network, over all torrents. 0: no limit.
     pub max_peers_per_ip: MaxPeersPerIp,
 }
 
@@ -67,7 +68,7 @@ impl AnnounceTimes {
         if interval < least {
             checks.advise(
                 "protocol.peer_announce_interval",
-                format!("{interval} is short: public tracker lists want {least} or more"),
+                format!("{interval} is short: public tracker lists require {least} or more"),
             );
         }
         Self::check_unlisted(interval, max_peer_age, checks)
@@ -84,8 +85,8 @@ impl AnnounceTimes {
             checks.advise(
                 "cleaning.max_peer_age",
                 format!(
-                    "{max_peer_age} is short: peers are forgotten before they announce again, \
-                     unless it is more than protocol.peer_announce_interval, which is {interval}"
+                    "{max_peer_age} is short: peers expire before they announce again, \
+                     unless it is longer than protocol.peer_announce_interval, which is {interval}"
                 ),
             );
         }

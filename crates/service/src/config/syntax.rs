@@ -122,8 +122,8 @@ fn of_value(text: &str, entry: &Entry<'_>, errors: &[&toml::de::Error]) -> Strin
         }
         if has("unexpected key or value") {
             return match is_list {
-                true => "there is more behind the text; write several as a list: [\"…\", \"…\"]",
-                false => "there is more behind the text; a comment begins with #",
+                true => "unexpected characters after the string; write several as a list: [\"…\", \"…\"]",
+                false => "unexpected characters after the string; a comment begins with #",
             }
             .to_owned();
         }
@@ -160,7 +160,7 @@ fn in_quotes(raw: &str) -> String {
                 .filter(|item| !item.trim().is_empty())
                 .map(quoted)
                 .collect();
-            format!("put each text in quotes: [{}]", items.join(", "))
+            format!("put each string in quotes: [{}]", items.join(", "))
         }
         None => format!("put it in quotes: {}", quoted(raw)),
     }
@@ -190,14 +190,13 @@ fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Diagnostic {
     };
     let said = error.message();
     let message = if said.starts_with("duplicate key") && is_head {
-        "this section is there twice; put all of its keys below one head".to_owned()
+        "duplicate section; put all of its keys into one".to_owned()
     } else if said.starts_with("duplicate key") {
-        "is there twice; keep one".to_owned()
+        "is set twice; remove one".to_owned()
     } else if said.starts_with("unclosed table") {
-        "the name of a section stands between brackets, of which the closing one is missing"
-            .to_owned()
+        "the closing bracket of the section name is missing".to_owned()
     } else if said.starts_with("key with no value") {
-        "there is no value: write KEY = VALUE".to_owned()
+        "the value is missing: write KEY = VALUE".to_owned()
     } else {
         message(error)
     };

@@ -203,14 +203,14 @@ peer_clients = 0x10
         faults(text),
         [
             "f:1:11: workers: 70000 is out of range: it must be from 0 to 65535",
-            "f:2:13: log_level: \"wran\" is none of the choices \"off\", \"error\", \"warn\", \
-             \"info\", \"debug\", \"trace\"; did you mean \"warn\"?",
+            "f:2:13: log_level: \"wran\" is not one of \"off\", \"error\", \"warn\", \"info\", \
+             \"debug\", \"trace\"; did you mean \"warn\"?",
             "f:3:15: access_list: must be a section [access_list], not a whole number",
-            "f:5:12: network.address: must be a list of texts in quotes",
-            "f:6:10: network.buffer: must be a whole number, such as 5, not a text in quotes",
+            "f:5:12: network.address: must be a list of strings in quotes",
+            "f:6:10: network.buffer: must be a whole number, such as 5, not a string in quotes",
             "f:7:9: network.ratio: must be a number with a fraction, such as 1.5, \
              not true or false",
-            "f:9:11: metrics.address: must be a text in quotes, not a whole number",
+            "f:9:11: metrics.address: must be a string in quotes, not a whole number",
             "f:10:16: metrics.peer_clients: must be true or false, not a whole number",
         ]
     );
@@ -258,8 +258,8 @@ fn faults_of_values_get_the_line_of_their_key() {
         errors if errors.is_empty() => Ok(()),
         errors => Err(errors),
     };
-    let path = "access_list.path: a file of info hashes is needed unless access_list.mode is \"off\" \
-                (the default; the file does not set it)";
+    let path = "access_list.path: a file of info hashes is required unless access_list.mode is \
+                \"off\" (the default; the file does not set it)";
     assert_eq!(
         file.settings(settings).unwrap_err().to_string(),
         format!("f: {path}")
@@ -295,7 +295,7 @@ fn faults_of_values_name_the_old_key_they_come_from() {
         faults("[network]\nuse_ipv6 = false\naddress_ipv4 = 'x'\n"),
         [
             "f:2:1: network.address: \"x\" is not an IP address and port; write it like \
-             \"0.0.0.0:3000\" or \"[::]:3000\" (made from network.use_ipv6, \
+             \"0.0.0.0:3000\" or \"[::]:3000\" (translated from network.use_ipv6, \
              network.address_ipv4)"
         ]
     );
@@ -320,12 +320,12 @@ mode = 'ascending'
     assert_eq!(
         file.warnings().lines(),
         [
-            "f:1:1: request_workers: ignored: there is one kind of worker, and socket_workers is \
-             their number",
+            "f:1:1: request_workers: ignored: there is only one kind of worker, whose number is \
+             socket_workers",
             "f:2:1: worker_channel_size: ignored: requests no longer pass between threads",
-            "f:4:1: network.old_buffer: is network.buffer now",
-            "f:5:1: network.poll_timeout_ms: ignored: the event loop chooses for itself",
-            "f:7:1: statistics.peer_clients: is metrics.peer_clients now",
+            "f:4:1: network.old_buffer: renamed to network.buffer",
+            "f:5:1: network.poll_timeout_ms: ignored: chosen by the event loop",
+            "f:7:1: statistics.peer_clients: renamed to metrics.peer_clients",
             "f:8:2: cpu_pinning: ignored: leave it to the scheduler, or set CPUAffinity= in the \
              systemd unit",
         ]
@@ -340,7 +340,7 @@ fn todays_key_wins_over_the_old_one() {
     assert_eq!(file.config.network.buffer, Bytes::of::<8>());
     assert_eq!(
         file.warnings().lines(),
-        ["f:2:1: network.old_buffer: ignored: network.buffer is set too"]
+        ["f:2:1: network.old_buffer: ignored: network.buffer is also set"]
     );
 }
 
@@ -350,14 +350,14 @@ fn a_moved_key_of_the_wrong_type_is_reported_where_it_stands() {
         faults("[network]\nold_buffer = true\n"),
         [
             "f:2:14: network.buffer: must be a whole number, such as 5, not true or false \
-          (made from network.old_buffer)"
+             (translated from network.old_buffer)"
         ]
     );
     assert_eq!(
         faults("[network]\nuse_ipv4 = 1\naddress_ipv6 = 2\n"),
         [
             "f:2:12: network.use_ipv4: must be true or false",
-            "f:3:16: network.address_ipv6: must be a text in quotes",
+            "f:3:16: network.address_ipv6: must be a string in quotes",
         ]
     );
 }
@@ -436,8 +436,7 @@ fn addresses_of_earlier_releases_become_a_list() {
         loaded("[network]\naddress = '[::]:1'\nonly_ipv6 = false\n")
             .warnings()
             .lines(),
-        ["f:3:1: network.only_ipv6: is part of network.address now: \
-          [\"[::]:1\", \"0.0.0.0:1\"]"]
+        ["f:3:1: network.only_ipv6: merged into network.address: [\"[::]:1\", \"0.0.0.0:1\"]"]
     );
 }
 

@@ -1,14 +1,14 @@
-//! Starts that fail, and the pause before the next one, which grows.
+//! Failed starts, and the increasing delay before the next one.
 //!
-//! systemd starts a failed service again, either because its unit says so or
-//! because something arrived at its socket, which it does at once and for ever. A
-//! start that goes on failing would burden the machine and fill its journal. So
-//! each failure is noted in the service's runtime directory
-//! (`RuntimeDirectoryPreserve=yes`), and the next start waits before it tries. That
-//! it waits, and why, is in the status line; the sockets stay open meanwhile.
+//! systemd restarts a failed service, either because of its unit or because of input at
+//! its socket, in the latter case immediately and indefinitely. A start that keeps
+//! failing would load the machine and fill its journal. Therefore each failure is
+//! recorded in the service's runtime directory (`RuntimeDirectoryPreserve=yes`), and
+//! the next start waits before it tries. The status line shows this and the reason; the
+//! sockets stay open meanwhile.
 //!
-//! It goes on at once when the configuration was changed. Whoever stops or restarts
-//! it while it waits ends the waiting for good.
+//! The wait ends when the configuration changes. Stopping or restarting the service
+//! during the wait clears the record.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,20 +23,20 @@ use crate::files;
 /// The name of the note in the runtime directory.
 const NAME: &str = "failed-starts";
 
-/// The most bytes of a note.
-const MOST_BYTES: u64 = 64 * 1024;
+/// Maximum size of a note.
+const MAX_BYTES: u64 = 64 * 1024;
 
-/// The most bytes of a reason that are kept.
-const MOST_REASON_BYTES: usize = 2_000;
+/// Maximum length of a reason; longer ones are truncated.
+const MAX_REASON_BYTES: usize = 2_000;
 
-/// Who has served for so long did not fail to start.
+/// After serving for this long, a failure does not count as a failed start.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether to go on.
-const LOOK_AFTER: Duration = Duration::from_millis(100);
+/// Interval at which a wait is checked for its end.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The note about failed starts; without a runtime directory, nothing is noted.
 pub(super) struct Attempts {
@@ -44,7 +44,7 @@ pub(super) struct Attempts {
     note: Option<Note>,
 }
 
-/// What is wrong with a start.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
     /// The configuration, or a file that it names.
@@ -64,19 +64,19 @@ pub(super) enum Decision {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
-    /// How often in a row.
+    /// Number of consecutive failures.
     count: u32,
     kind: Kind,
     reason: String,
-    /// Files that can be mended, and what they looked like.
-    watched: Vec<(PathBuf, Look)>,
+    /// Files whose change ends the wait, and their state at the failure.
+    watched: Vec<(PathBuf, FileState)>,
 }
 
-/// What a file looks like from outside; `None` when there is none.
-type Look = Option<(i64, i64, u64, u64)>;
+/// State of a file, by which a change is noticed; `None` if there is none.
+type FileState = Option<(i64, i64, u64, u64)>;
 
 impl Attempts {
-    /// Looks what is noted in the directory of `$RUNTIME_DIRECTORY`.
+    /// Reads the note in the directory of `$RUNTIME_DIRECTORY`.
     pub(super) fn from_environment() -> Self {
         let directory = std::env::var_os("RUNTIME_DIRECTORY");
         let first = directory.and_then(|list| std::env::split_paths(&list).next());
@@ -85,7 +85,7 @@ impl Attempts {
 
     fn at(place: Option<PathBuf>) -> Self {
         let read = |place: &PathBuf| {
-            let bytes = files::read_regular(place, MOST_BYTES).ok()?;
+            let bytes = files::read_regular(place, MAX_BYTES).ok()?;
             serde_json::from_slice(&bytes).ok()
         };
         Self {
@@ -94,8 +94,8 @@ impl Attempts {
         }
     }
 
-    /// Waits as long as the noted failures demand. `tell` gets a line for the status,
-    /// `is_stopped` says whether the process was asked to end.
+    /// Waits as long as the recorded failures require. `tell` is called with a status
+    /// line, `is_stopped` returns whether the process was asked to stop.
     pub(super) fn wait(
         &mut self,
         mut tell: impl FnMut(&str),
@@ -108,23 +108,23 @@ impl Attempts {
         let begun = Instant::now();
         if !pause.is_zero() {
             tell(&format!(
-                "waiting {} seconds to try again, as the last start failed: {}",
+                "waiting {} seconds to try again, because the last start failed: {}",
                 pause.as_secs().max(1),
                 note.reason
             ));
         }
-        while begun.elapsed() < pause && !note.is_mended() {
+        while begun.elapsed() < pause && !note.is_changed() {
             if is_stopped() {
                 self.forget();
                 return Decision::Stop;
             }
-            thread::sleep(LOOK_AFTER);
+            thread::sleep(POLL_INTERVAL);
         }
         Decision::Go
     }
 
-    /// Notes a failure; `served` is how long it had served, and `watched` are the
-    /// files whose change is reason to try at once.
+    /// Records a failure; `served` is how long the service was running, and a change of
+    /// one of the files in `watched` ends the next wait.
     pub(super) fn failed(
         &mut self,
         kind: Kind,
@@ -142,31 +142,31 @@ impl Attempts {
                 before.saturating_add(1)
             },
             kind,
-            reason: reason[..reason.floor_char_boundary(MOST_REASON_BYTES)].to_owned(),
+            reason: reason[..reason.floor_char_boundary(MAX_REASON_BYTES)].to_owned(),
             watched: watched
                 .iter()
-                .map(|path| ((*path).to_owned(), look(path)))
+                .map(|path| ((*path).to_owned(), file_state(path)))
                 .collect(),
         };
-        // Without a note the next start tries at once, which is no worse than what
-        // keeps it from being written.
+        // Without a note the next start is not delayed, which is no worse than the reason
+        // for which it cannot be written.
         let written = serde_json::to_vec(&note).map(|bytes| fs::write(place, bytes));
         if !matches!(written, Ok(Ok(()))) {
-            log::debug!("cannot note the failure in {}", place.display());
+            log::debug!("cannot record the failed start in {}", place.display());
         }
         self.note = Some(note);
     }
 
-    /// All is well: the next start need not wait.
+    /// Clears the record: the next start is not delayed.
     pub(super) fn forget(&mut self) {
         self.note = None;
         if let Some(place) = &self.place {
-            // It mostly is not there.
+            // Usually there is none.
             let _ = fs::remove_file(place);
         }
     }
 
-    /// How long ago the last failure was, as far as the clock can be believed.
+    /// How long ago the last failure was, according to the wall clock.
     fn age(&self) -> Duration {
         let modified = self
             .place
@@ -179,30 +179,32 @@ impl Attempts {
 }
 
 impl Note {
-    fn is_mended(&self) -> bool {
-        self.watched.iter().any(|(path, seen)| look(path) != *seen)
+    fn is_changed(&self) -> bool {
+        self.watched
+            .iter()
+            .any(|(path, seen)| file_state(path) != *seen)
     }
 }
 
-/// The pause after so many failures in a row.
+/// The delay after this many consecutive failures.
 fn pause(kind: Kind, count: u32) -> Duration {
     let doubled = |seconds: u64, times: u32| {
         let factor = 1u64.checked_shl(times.min(16)).unwrap_or(u64::MAX);
-        Duration::from_secs(seconds.saturating_mul(factor)).min(LONGEST_PAUSE)
+        Duration::from_secs(seconds.saturating_mul(factor)).min(MAX_PAUSE)
     };
     match (kind, count) {
         (_, 0) => Duration::ZERO,
-        // Mending takes a person, who is shown the failure at once.
+        // It has to be corrected by an operator, who sees the failure immediately.
         (Kind::Configuration, count) => doubled(15, count - 1),
-        // A service that has failed for once is back after RestartSec=.
+        // After a single failure, the service is restarted after RestartSec=.
         (Kind::Other, 1) => Duration::ZERO,
         (Kind::Other, count) => doubled(1, count - 2),
     }
 }
 
-fn look(path: &Path) -> Look {
+fn file_state(path: &Path) -> FileState {
     let data = fs::metadata(path).ok()?;
-    // That of the last change of any kind: of rights and owners, too.
+    // The status change time also covers permissions and owners.
     Some((data.ctime(), data.ctime_nsec(), data.size(), data.ino()))
 }
 
@@ -223,11 +225,11 @@ mod tests {
             seconds(Kind::Other, 0..10),
             [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
         );
-        assert_eq!(pause(Kind::Other, u32::MAX), LONGEST_PAUSE);
+        assert_eq!(pause(Kind::Other, u32::MAX), MAX_PAUSE);
     }
 
     #[test]
-    fn waits_until_the_file_is_mended() {
+    fn waits_until_the_file_is_changed() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join(NAME);
         let config = directory.path().join("config");
@@ -242,19 +244,19 @@ mod tests {
         let mut told = String::new();
         let begun = Instant::now();
         let mut second = Attempts::at(Some(place.clone()));
-        let mut looks = 0;
+        let mut polls = 0;
         let decision = second.wait(
             |text| text.clone_into(&mut told),
             || {
-                looks += 1;
-                if looks == 3 {
+                polls += 1;
+                if polls == 3 {
                     fs::write(&config, "right now").unwrap();
                 }
                 false
             },
         );
         assert_eq!(decision, Decision::Go);
-        assert!(looks >= 3 && begun.elapsed() < Duration::from_secs(10));
+        assert!(polls >= 3 && begun.elapsed() < Duration::from_secs(10));
         assert!(told.ends_with("all wrong"), "{told}");
 
         // Failures count up, unless it had served for a while.
@@ -264,9 +266,9 @@ mod tests {
         let note = second.note.as_ref().unwrap();
         assert_eq!(note.count, 1);
         // What was wrong may be who may read the file.
-        assert!(!note.is_mended());
+        assert!(!note.is_changed());
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(note.is_mended());
+        assert!(note.is_changed());
         second.forget();
         assert!(Attempts::at(Some(place)).note.is_none());
     }

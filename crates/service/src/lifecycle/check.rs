@@ -1,5 +1,5 @@
-//! `--check-config`: everything that can fail at start, but for the sockets,
-//! which a running instance has.
+//! `--check-config`: everything that can fail at startup, except opening the sockets,
+//! which a running instance may be using.
 
 use std::env;
 use std::fs::{self, File};
@@ -37,11 +37,11 @@ pub(super) struct Subject<'a, D: Daemon> {
 
 /// Checks settings that are valid in themselves against this machine.
 ///
-/// When the check is started as root, it becomes what the service does, be it root
-/// without capabilities, and looks at the files with the service's eyes.
+/// When run by root, the check switches to the user of the service (possibly root
+/// without capabilities) and accesses files with its permissions.
 ///
-/// A packaged service has its user from its unit instead; when root asks, files are
-/// looked at as that one, because root can read what the service cannot.
+/// The user of a packaged service is set by its unit; when run by root, files are
+/// accessed as that user, because root can read files that the service cannot.
 pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     let settings = subject.settings;
     let mut process = D::process(settings).clone();
@@ -49,10 +49,10 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         log::info!("{note}");
     }
     if env::var_os(SOCKET_UNIT).is_none() {
-        // A service that has a socket unit has no network to be looked at.
+        // A service with a socket unit has no network access.
         addresses(subject.listening)?;
     }
-    // By this name, it is not there when the root directory has changed.
+    // After a chroot, this path is not valid any more.
     let configuration = subject.path.map(Identity::of);
     let mut target = Target::find(process.privileges.as_ref())?;
     let is_packaged = subject.path.is_some_and(neighbours::is_packaged);
@@ -61,20 +61,20 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         && target.is_reachable()
         && let Some(service) = Target::named(SERVICE_USER)?
     {
-        log::info!("looking at files as the user {SERVICE_USER}, as the service does");
+        log::info!("accessing files as the user {SERVICE_USER}, like the service");
         target = service;
     }
     let mut root = None;
-    let mut has_its_eyes = !is_packaged || is_service_user();
+    let mut has_its_permissions = !is_packaged || is_service_user();
     if target.is_reachable() {
-        // Root without its capabilities, as it serves, cannot read everything.
+        // Root without capabilities, as when serving, cannot read all files.
         target.become_it()?;
-        has_its_eyes |= target.is_change();
+        has_its_permissions |= target.is_change();
     } else if target.is_change() {
-        has_its_eyes = false;
+        has_its_permissions = false;
         log::warn!(
-            "not started as root, so the change of the user was not tried, \
-             and files were looked at as the present user"
+            "not running as root, so switching to the configured user was not tested, and files \
+             were accessed as the current user"
         );
         root = process
             .privileges
@@ -89,7 +89,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         Some(root) => outside(root, path),
         None => path.to_owned(),
     };
-    look_at(&mut process, path_now);
+    resolve_paths(&mut process, path_now);
     D::check(settings, &path_now)?;
     let list = AccessList::load(&process.access_list, None)
         .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
@@ -104,13 +104,13 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         warn_of_places::<D>(&written);
     }
     if let Some(snapshot) = &process.snapshot {
-        look_at_snapshot::<D>(&snapshot.path, has_its_eyes)?;
+        check_snapshot::<D>(&snapshot.path, has_its_permissions)?;
     }
-    log::info!("the configuration is good");
+    log::info!("the configuration is valid");
     Ok(())
 }
 
-/// Looks at addresses as far as that is possible while another process has them.
+/// Checks addresses as far as possible while another process may be using them.
 fn addresses(listening: &Listening) -> anyhow::Result<()> {
     let servable = sockets::servable(&listening.addresses);
     if servable.len() < listening.addresses.len() {
@@ -128,9 +128,7 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
         // of any interface (ip(7)).
         let connected = UdpSocket::bind(any).and_then(|socket| socket.connect(address));
         if connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-            let text = format!(
-                "{address} is the broadcast address of a network, which is no machine's own"
-            );
+            let text = format!("{address} is the broadcast address of a network");
             return Err(Diagnostic::error(ADDRESS, text).into());
         }
         let mut own = *address;
@@ -144,20 +142,21 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
             let text = own.to_string();
             let text = text.strip_suffix(":0").unwrap_or(&text);
             let text = text.trim_matches(['[', ']']);
-            log::warn!("{ADDRESS}: no network interface has {text} at present");
+            log::warn!("{ADDRESS}: no network interface currently has {text}");
         }
     }
     Ok(())
 }
 
-/// Makes sure that files could be written.
+/// Checks that files can be written.
 fn writable(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     for (key, path) in written {
-        // That of the snapshot is looked at already.
+        // The snapshot has been checked already.
         if *key != snapshot::KEY {
             probe(path).map_err(|error| {
                 let text = format!(
-                    "cannot create files beside {}, as the user of the service must: {error}",
+                    "cannot create files next to {}, which the user of the service must be able \
+                     to: {error}",
                     path.display()
                 );
                 Diagnostic::error(*key, text)
@@ -173,27 +172,27 @@ fn is_service_user() -> bool {
     matches!(user, Ok(Some(user)) if user.name == SERVICE_USER)
 }
 
-/// Looks at the snapshot as the start will. Only the service can read it.
-fn look_at_snapshot<D: Daemon>(path: &Path, has_its_eyes: bool) -> anyhow::Result<()> {
+/// Checks the snapshot like the start does. Only the service can read it.
+fn check_snapshot<D: Daemon>(path: &Path, has_its_permissions: bool) -> anyhow::Result<()> {
     let opened = files::open_regular(path);
     let is_denied = opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if is_denied && !has_its_eyes {
+    if is_denied && !has_its_permissions {
         log::warn!(
-            "{}: this user cannot read {}, so it was not looked at",
+            "{}: this user cannot read {}, so it was not checked",
             snapshot::KEY,
             path.display()
         );
     } else {
         snapshot::inspect(path, D::NAME, D::SNAPSHOT_VERSION)?;
     }
-    // The service serves all the same, and so a reload must not fail of it.
+    // The service can run without, so a reload must not fail because of it.
     if let Some(reason) = snapshot::check_writable(path)? {
-        log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
+        log::warn!("snapshots cannot be written: {}: {reason}", snapshot::KEY);
     }
     Ok(())
 }
 
-/// Creates and removes a file beside `path`.
+/// Creates and removes a file in the directory of `path`.
 fn probe(path: &Path) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".check-{}", process::id()));
@@ -202,21 +201,21 @@ fn probe(path: &Path) -> io::Result<()> {
     fs::remove_file(&file)
 }
 
-/// The packaged unit lets its service write to one directory only.
+/// The packaged unit only lets its service write to one directory.
 fn warn_of_places<D: Daemon>(written: &[(&str, PathBuf)]) {
     let state = Path::new("/var/lib").join(D::NAME);
     for (key, path) in written.iter().filter(|(_, path)| !path.starts_with(&state)) {
         log::warn!(
-            "{key}: the packaged service may write below {} only, unless ReadWritePaths= of a \
-             drop-in allows it {}",
+            "{key}: the packaged service may only write below {}, unless ReadWritePaths= in a \
+             drop-in of the unit allows {}",
             state.display(),
             path.display()
         );
     }
 }
 
-/// Paths of files as they are called now.
-fn look_at(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
+/// Maps the paths of files to what they are now, before a chroot.
+fn resolve_paths(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
     match &mut process.access_list {
         AccessListSettings::Off => (),
         AccessListSettings::Allow(path) | AccessListSettings::Deny(path) => {
@@ -228,7 +227,7 @@ fn look_at(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
     }
 }
 
-/// Where a file is when the root directory did not change to `root`.
+/// The path outside of the chroot at `root`.
 fn outside(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }

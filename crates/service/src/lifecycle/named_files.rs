@@ -1,6 +1,5 @@
-//! The files that a configuration names: what is written must be nothing that is
-//! read, and no two things that are written may be one file. Everything that is
-//! written replaces what was there.
+//! The files that a configuration refers to: a file that is written must neither be
+//! read nor be written for another purpose, because writing replaces it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +7,14 @@ use crate::config::{AccessListSettings, Diagnostic};
 use crate::files::{self, Identity};
 use crate::{Daemon, access_list, snapshot};
 
-/// A file that is read, and how messages say so.
+/// A file that is read, and its description for messages.
 pub(super) struct Read {
     said: String,
     identity: Identity,
 }
 
-/// What a daemon reads: its configuration, and what that names. `path_now` tells where
-/// the files are now.
+/// The files that a daemon reads: its configuration, and those that it refers to.
+/// `path_now` maps paths to what they are before a chroot.
 pub(super) fn read<D: Daemon>(
     settings: &D::Settings,
     configuration: Option<Identity>,
@@ -33,7 +32,7 @@ pub(super) fn read<D: Daemon>(
         identity,
     });
     let named = named.iter().map(|(key, path)| Read {
-        said: format!("the file of {key}, too"),
+        said: format!("also the file of {key}"),
         identity: Identity::of(&path_now(path)),
     });
     configuration.into_iter().chain(named).collect()
@@ -51,9 +50,8 @@ pub(super) fn written<D: Daemon>(
     all.map(|(key, path)| (key, path_now(&path))).collect()
 }
 
-/// Makes sure that regular files can be written, and that nothing is written over one
-/// that has another purpose, whatever names it has: neither by its final nor by its
-/// temporary name.
+/// Checks that regular files can be written, and that none, under its final or its
+/// temporary name, replaces one with another purpose, by whatever path that is known.
 ///
 /// # Errors
 ///
@@ -70,7 +68,7 @@ fn require_distinct(read: &[Read], written: &[(&'static str, PathBuf)]) -> Resul
     let mut taken: Vec<(&str, Identity)> = Vec::new();
     let of_written: Vec<_> = written
         .iter()
-        .map(|(key, _)| format!("the file of {key}, too"))
+        .map(|(key, _)| format!("also the file of {key}"))
         .collect();
     for one in read {
         taken.push((&one.said, one.identity.clone()));
@@ -79,13 +77,13 @@ fn require_distinct(read: &[Read], written: &[(&'static str, PathBuf)]) -> Resul
         let temporary = files::temporary(path);
         let places = [
             (path, ""),
-            (&temporary, ", by which name it is written at first,"),
+            (&temporary, ", its temporary name while it is written,"),
         ];
         for (place, by) in places {
             let identity = Identity::of(place);
             if let Some((said, _)) = taken.iter().find(|(_, other)| identity.is_same(other)) {
                 let text = format!(
-                    "{}{by} is {said}, which would be overwritten; name a file of its own",
+                    "{}{by} is {said}, which would be overwritten; use a separate file",
                     place.display()
                 );
                 return Err(Diagnostic::error(*key, text));

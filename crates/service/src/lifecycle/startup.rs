@@ -1,5 +1,5 @@
-//! From settings to a daemon that serves: what needs privileges first, then
-//! their end, then everything else.
+//! From settings to a running daemon: first everything that needs privileges, then
+//! dropping them, then everything else.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -18,11 +18,11 @@ use crate::metrics::server;
 use crate::notify::{self, Notifier};
 use crate::privileges::Target;
 use crate::signals::Caught;
-use crate::sockets::{self, Passed};
+use crate::sockets::{self, Inherited};
 use crate::workers::Workers;
 use crate::{Daemon, Start, clock, logging, reload, snapshot};
 
-/// Brings a daemon up; what is returned only needs to be run. `configuration` is the
+/// Starts a daemon; the returned supervisor only needs to be run. `configuration` is the
 /// file that the settings come from.
 pub(super) fn start<D: Daemon>(
     settings: D::Settings,
@@ -34,14 +34,14 @@ pub(super) fn start<D: Daemon>(
     let mut process_settings = D::process(&settings).clone();
     let target = Target::find(process_settings.privileges.as_ref())?;
 
-    let mut passed = Passed::from_environment()?;
-    let metrics = sockets::metrics(process_settings.metrics_address, &mut passed)?;
-    let sockets = D::open(&settings, &mut passed)?;
-    passed.finish()?;
+    let mut inherited = Inherited::from_environment()?;
+    let metrics = sockets::metrics(process_settings.metrics_address, &mut inherited)?;
+    let sockets = D::open(&settings, &mut inherited)?;
+    inherited.finish()?;
     let memory = open_memory();
 
-    // Below a changed root directory, nothing tells which boot this is.
-    clock::look_at_boot();
+    // After a chroot, the boot id cannot be read.
+    clock::current_boot();
     target.warn_of_root();
     target.become_it()?;
     // From here on there may be other threads.
@@ -61,7 +61,7 @@ pub(super) fn start<D: Daemon>(
         None => None,
     };
     if let Some(reason) = &unwritable {
-        log::warn!("nothing will be saved: {}: {reason}", snapshot::KEY);
+        log::warn!("snapshots cannot be written: {}: {reason}", snapshot::KEY);
     }
     let mut source = snapshot::Source::new(
         D::NAME,
@@ -149,8 +149,8 @@ fn serve_metrics<D: Daemon>(
     let address = listener.local_addr().context("metrics socket")?;
     if !address.ip().is_loopback() {
         log::warn!(
-            "metrics.address: everyone who reaches {address} can read the metrics; \
-             a loopback address such as 127.0.0.1:{} keeps them to this machine",
+            "metrics.address: anyone who can reach {address} can read the metrics; use a loopback \
+             address such as 127.0.0.1:{} to restrict them to this machine",
             address.port()
         );
     }
@@ -158,7 +158,7 @@ fn serve_metrics<D: Daemon>(
     let source = server::Source {
         daemon: D::NAME,
         process: Arc::clone(process),
-        figures: Box::new(move |figures| daemon.figures(figures)),
+        add_metrics: Box::new(move |metrics| daemon.add_metrics(metrics)),
     };
     server::spawn(listener, source).context("cannot start the metrics server")?;
     log::info!("metrics on http://{address}/metrics");

@@ -1,8 +1,8 @@
 //! The main thread while the daemon serves: signals, housekeeping, watchdog,
 //! snapshots, and the end.
 //!
-//! What comes next is decided by [`Course`], which does nothing itself; this does
-//! what it orders. Nothing here waits for a file, a disk or a reader of the log.
+//! [`Course`] decides what to do next, and this module does it. Nothing here waits for
+//! a file, a disk or a reader of the log.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::metrics::process::Process;
 use crate::notify::Notifier;
 use crate::reload::{PATIENCE, Reload};
 use crate::signals::Signal;
-use crate::workers::{End as WorkerEnd, LONGEST_TURN, Workers};
+use crate::workers::{End as WorkerEnd, HEARTBEAT_INTERVAL, Workers};
 
 mod course;
 mod events;
@@ -31,21 +31,21 @@ use course::{Course, End, Happening, Order};
 use events::Content;
 pub(super) use events::{Event, channel};
 use reading::Item;
-use rounds::{MOST_GIVEN_UP, Step};
+use rounds::{MAX_GIVEN_UP, Step};
 use watchdog::Watchdog;
 
-/// How often workers are looked at, at the least.
-const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// Maximum interval between two checks of the workers.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the status line is renewed, when it changed.
-const STATUS_AFTER: Duration = Duration::from_secs(5);
+/// Interval at which a changed status line is sent.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A daemon that asks for its next tick at once gets it after this time.
-const SHORTEST_TICK: Duration = Duration::from_millis(1);
+/// Minimum interval between two ticks of the daemon.
+const MIN_TICK: Duration = Duration::from_millis(1);
 
-/// How often it is looked whether the workers have ended: short, as the last turn of
-/// a thread after its event is not told.
-const LOOK_FOR_THE_END_AFTER: Duration = Duration::from_millis(20);
+/// Interval at which workers that have ended are joined: short, because there is no
+/// event for the very end of a thread.
+const JOIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a supervisor is made of.
 pub(super) struct SupervisorParts<'a, D> {
@@ -75,14 +75,14 @@ pub(super) struct Supervisor<'a, D> {
     watchdog: Option<Watchdog>,
     course: Course,
     snapshot_path: Option<PathBuf>,
-    /// What to say about the present reload, where it failed.
+    /// Failures of the current reload.
     failures: Vec<String>,
-    /// What to say about the last reload, if it failed.
+    /// The failure of the last reload, if it failed.
     failed_reload: Option<String>,
     /// Names of workers that were reported as stuck.
     reported_stuck: Vec<String>,
     next_tick: Instant,
-    next_look: Instant,
+    next_check: Instant,
     next_status: Instant,
 }
 
@@ -111,8 +111,8 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             failed_reload: None,
             reported_stuck: Vec::new(),
             next_tick: now,
-            next_look: now,
-            next_status: now + STATUS_AFTER,
+            next_check: now,
+            next_status: now + STATUS_INTERVAL,
         }
     }
 
@@ -131,16 +131,16 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
                 break end;
             }
         };
-        // Taking a large swarm apart entry by entry would only delay the exit.
+        // Freeing a large swarm entry by entry would only delay the exit.
         std::mem::forget(self.daemon);
         conclude(end, &self.workers.join_ended())
     }
 
-    /// Tells the course what happened, and does what it orders.
+    /// Passes an event to the course, and carries out its orders.
     fn advance(&mut self, happening: Happening) -> Option<End> {
         let mut orders = self.course.step(Instant::now(), happening);
-        // What cannot even be begun has ended, which can lead to further orders:
-        // once for each thread, so this comes to an end.
+        // What cannot be started counts as ended, which can lead to further orders: once
+        // per thread, so this terminates.
         while !orders.is_empty() {
             let mut further = Vec::new();
             for order in orders {
@@ -165,8 +165,8 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     /// Does what is due.
     fn work(&mut self, now: Instant) {
         if !self.course.is_serving() {
-            // Every wait of the end has a deadline, so the service manager is told
-            // that all is well.
+            // Every wait of the shutdown has a deadline, so the watchdog is notified
+            // unconditionally.
             if let Some(watchdog) = &mut self.watchdog
                 && watchdog.is_due(now)
             {
@@ -175,12 +175,12 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             return;
         }
         if now >= self.next_tick {
-            let wait = self.daemon.tick(now).clamp(SHORTEST_TICK, LONGEST_TURN);
+            let wait = self.daemon.tick(now).clamp(MIN_TICK, HEARTBEAT_INTERVAL);
             self.next_tick = Instant::now() + wait;
         }
-        if now >= self.next_look {
-            self.next_look = now + LOOK_AFTER;
-            self.look_at_workers(now);
+        if now >= self.next_check {
+            self.next_check = now + CHECK_INTERVAL;
+            self.check_workers(now);
         }
         if let Some(watchdog) = &mut self.watchdog
             && watchdog.is_due(now)
@@ -189,7 +189,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             self.notifier.watchdog();
         }
         if now >= self.next_status {
-            self.next_status = now + STATUS_AFTER;
+            self.next_status = now + STATUS_INTERVAL;
             let status = self.status();
             self.notifier.status(&status);
         }
@@ -202,14 +202,14 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             return Happening::WorkersGone;
         }
         let own = if self.course.is_serving() {
-            self.next_tick.min(self.next_look)
+            self.next_tick.min(self.next_check)
         } else {
-            now + LOOK_FOR_THE_END_AFTER
+            now + JOIN_INTERVAL
         };
         let watchdog = self.watchdog.as_ref().map(Watchdog::next);
         let others = watchdog.into_iter().chain(self.course.next());
         let next = others.fold(own, Instant::min);
-        // The supervisor holds a sender itself, so an error is always the time.
+        // The supervisor holds a sender itself, so an error is always a timeout.
         match self
             .events
             .recv_timeout(next.saturating_duration_since(now))
@@ -262,20 +262,20 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         Happening::WorkerFailed(format!("worker {name} failed: {reason}"))
     }
 
-    fn look_at_workers(&mut self, now: Instant) {
+    fn check_workers(&mut self, now: Instant) {
         let stuck = self.workers.stuck(now);
         for (name, still) in &stuck {
             if !self.reported_stuck.contains(name) {
                 log::error!(
                     worker = name.as_str();
-                    "worker {name} has not moved for {} seconds",
+                    "worker {name} has been stuck for {} seconds",
                     still.as_secs()
                 );
             }
         }
         for name in &self.reported_stuck {
             if !stuck.iter().any(|(other, _)| other == name) {
-                log::warn!(worker = name.as_str(); "worker {name} moves again");
+                log::warn!(worker = name.as_str(); "worker {name} has recovered");
             }
         }
         self.reported_stuck = stuck.iter().map(|(name, _)| name.clone()).collect();
@@ -306,12 +306,15 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             Step::TooLate { item } => {
                 let what = self.items[item].what();
                 let seconds = PATIENCE.as_secs();
-                let reason = format!("the {what} was not read within {seconds} seconds");
+                let reason = format!("reading the {what} took longer than {seconds} seconds");
                 self.reload_failed(item, &reason);
             }
             Step::Refuse { item } => {
                 let what = self.items[item].what();
-                let reason = format!("{MOST_GIVEN_UP} earlier attempts to read the {what} hang");
+                let reason = format!(
+                    "{MAX_GIVEN_UP} earlier attempts to read the {what} are \
+                                      still stuck"
+                );
                 self.reload_failed(item, &reason);
             }
             Step::Done => self.reloaded(),
@@ -319,15 +322,15 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         None
     }
 
-    /// Puts in place what was read.
+    /// Puts into effect what was read.
     fn take(&mut self, item: usize, result: Result<Content, String>) {
         match result {
             Ok(Content::List(list)) => {
-                reading::exchange(&self.access_list, list);
+                reading::replace(&self.access_list, list);
                 self.daemon.access_list_changed();
             }
-            Ok(Content::Other(exchange)) => {
-                exchange();
+            Ok(Content::Other(apply)) => {
+                apply();
                 log::info!("reloaded the {}", self.items[item].what());
             }
             Err(reason) => self.reload_failed(item, &reason),
@@ -336,7 +339,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
 
     fn reload_failed(&mut self, item: usize, reason: &str) {
         let what = self.items[item].what();
-        log::error!("reload failed, the service goes on with the {what} it has: {reason}");
+        log::error!("reload failed, keeping the current {what}: {reason}");
         self.process.reload_failed(what);
         self.failures.push(reason.to_owned());
     }
@@ -354,7 +357,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     fn status(&self) -> String {
         let mut status = self.daemon.status();
         if let Some(unsaved) = self.process.unsaved() {
-            status.push_str(&format!("; nothing is saved: {unsaved}"));
+            status.push_str(&format!("; snapshots cannot be written: {unsaved}"));
         }
         match (&self.failed_reload, self.reported_stuck.as_slice()) {
             (None, []) => status,
@@ -364,7 +367,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     }
 }
 
-/// Says how it ended: with an error when the process should exit with a failure.
+/// Logs how the service ended; returns an error if the process should exit with a failure.
 fn conclude(end: End, running: &[&str]) -> anyhow::Result<()> {
     let late = end.is_late.then(|| {
         let names = running.join(", ");

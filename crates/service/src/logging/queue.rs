@@ -10,8 +10,8 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Log, Metadata, Record};
 
 /// The most records that wait, and the most bytes of their texts.
-const MOST_RECORDS: usize = 4_096;
-const MOST_BYTES: usize = 1 << 20;
+const MAX_RECORDS: usize = 4_096;
+const MAX_BYTES: usize = 1 << 20;
 
 /// How long the end of the process waits for what is left to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl Queue {
     fn push(&self, record: Owned) {
         let bytes = record.bytes();
         let mut waiting = self.locked();
-        if waiting.records.len() >= MOST_RECORDS || waiting.bytes + bytes > MOST_BYTES {
+        if waiting.records.len() >= MAX_RECORDS || waiting.bytes + bytes > MAX_BYTES {
             waiting.lost += 1;
             return;
         }
@@ -167,7 +167,7 @@ impl Owned {
             module: None,
             file: None,
             line: None,
-            text: format!("{count} log records were lost, as they were not read fast enough"),
+            text: format!("{count} log messages were lost, because they were not read fast enough"),
             fields: Vec::new(),
         }
     }
@@ -252,10 +252,10 @@ mod tests {
         log(&queue, "first", 1);
         queue.0.start();
         let begun = Instant::now();
-        for number in 2..MOST_RECORDS as u64 + 100 {
+        for number in 2..MAX_RECORDS as u64 + 100 {
             log(&queue, "more", number);
         }
-        log(&queue, &"x".repeat(MOST_BYTES), 0);
+        log(&queue, &"x".repeat(MAX_BYTES), 0);
         queue.flush();
         assert!(begun.elapsed() < 10 * FLUSH_PATIENCE);
         assert!(lines.try_recv().is_err());

@@ -1,5 +1,5 @@
-//! The figures that every daemon has: about its process, its access list and
-//! its snapshot; and whether it is well.
+//! The metrics that every daemon has: about its process, its access list and its
+//! snapshot; and its health.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Figures;
+use super::Metrics;
 use crate::access_list;
 use crate::workers::STUCK_AFTER;
 
-/// What the main thread tells the metrics server.
+/// What the main thread reports to the metrics server.
 pub(crate) struct Process {
     started: Instant,
     started_at: u64,
@@ -24,13 +24,13 @@ pub(crate) struct Process {
     stuck: Mutex<Vec<(String, Duration)>>,
     /// When the main thread last turned, in milliseconds since the start.
     main_turn: AtomicU64,
-    snapshot: Mutex<SnapshotFigures>,
+    snapshot: Mutex<SnapshotMetrics>,
     /// How often a reload has failed of each thing that is read again, by label.
     reload_failures: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Default, Clone)]
-struct SnapshotFigures {
+struct SnapshotMetrics {
     taken_at: Option<u64>,
     bytes: Option<u64>,
     duration: Option<Duration>,
@@ -79,36 +79,36 @@ impl Process {
 
     /// A snapshot was restored at start.
     pub(crate) fn snapshot_restored(&self, taken_at: u64) {
-        self.snapshot_figures(|figures| figures.taken_at = Some(taken_at));
+        self.with_snapshot(|metrics| metrics.taken_at = Some(taken_at));
     }
 
     /// A snapshot was written. Answers whether that had not been possible before.
     pub(crate) fn snapshot_written(&self, written: &crate::snapshot::Written) -> bool {
-        self.snapshot_figures(|figures| {
-            figures.taken_at = Some(written.taken_at);
-            figures.bytes = Some(written.bytes);
-            figures.duration = Some(written.duration);
-            figures.unsaved.take().is_some()
+        self.with_snapshot(|metrics| {
+            metrics.taken_at = Some(written.taken_at);
+            metrics.bytes = Some(written.bytes);
+            metrics.duration = Some(written.duration);
+            metrics.unsaved.take().is_some()
         })
     }
 
     /// A snapshot could not be written.
     pub(crate) fn snapshot_failed(&self, reason: &str) {
-        self.snapshot_figures(|figures| {
-            figures.failures += 1;
-            figures.unsaved = Some(reason.to_owned());
+        self.with_snapshot(|metrics| {
+            metrics.failures += 1;
+            metrics.unsaved = Some(reason.to_owned());
         });
     }
 
     /// Snapshots cannot be written, as is known before one is tried.
     pub(crate) fn cannot_save(&self, reason: &str) {
-        self.snapshot_figures(|figures| figures.unsaved = Some(reason.to_owned()));
+        self.with_snapshot(|metrics| metrics.unsaved = Some(reason.to_owned()));
     }
 
     /// Why nothing is saved at present; `None` when all is well, or when there are
     /// to be no snapshots.
     pub(crate) fn unsaved(&self) -> Option<String> {
-        self.snapshot_figures(|figures| figures.unsaved.clone())
+        self.with_snapshot(|metrics| metrics.unsaved.clone())
     }
 
     /// What ails the process; `None` when it is well.
@@ -118,7 +118,7 @@ impl Process {
         let still = now.saturating_sub(turn);
         if still >= STUCK_AFTER {
             return Some(format!(
-                "the main thread has not moved for {} seconds",
+                "the main thread has been stuck for {} seconds",
                 still.as_secs()
             ));
         }
@@ -127,71 +127,66 @@ impl Process {
             .iter()
             .map(|(name, still)| {
                 let seconds = still.as_secs();
-                format!("worker {name} has not moved for {seconds} seconds")
+                format!("worker {name} has been stuck for {seconds} seconds")
             })
             .collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 
-    /// Adds the figures of the process.
-    pub(crate) fn figures(&self, figures: &mut Figures) {
+    /// Adds the metrics of the process.
+    pub(crate) fn add_metrics(&self, metrics: &mut Metrics) {
         let stuck = self
             .stuck
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len();
-        figures.gauge(
+        metrics.gauge(
             "build_info",
-            "Always 1; the label names the version",
+            "Always 1, with the version as a label",
             &[("version", env!("CARGO_PKG_VERSION"))],
             1u64,
         );
-        figures.gauge(
+        metrics.gauge(
             "start_time_seconds",
-            "When the process started, in seconds since 1970",
+            "Start time of the process, in seconds since the Unix epoch",
             &[],
             self.started_at,
         );
-        figures.gauge(
+        metrics.gauge(
             "workers",
             "Worker threads",
             &[],
             self.worker_count.load(Ordering::Relaxed),
         );
-        figures.gauge(
-            "workers_stuck",
-            "Worker threads that do not move",
-            &[],
-            stuck,
-        );
+        metrics.gauge("workers_stuck", "Worker threads that are stuck", &[], stuck);
         if let Some(bytes) = self.resident_memory_bytes() {
-            figures.gauge(
+            metrics.gauge(
                 "resident_memory_bytes",
-                "Memory that the process has in use",
+                "Resident memory of the process",
                 &[],
                 bytes,
             );
         }
         if let Some(count) = open_file_descriptors() {
-            figures.gauge("open_file_descriptors", "Open file descriptors", &[], count);
+            metrics.gauge("open_file_descriptors", "Open file descriptors", &[], count);
         }
-        self.access_list_figures(figures);
-        self.reload_family(figures);
-        self.snapshot_family(figures);
+        self.add_access_list_metrics(metrics);
+        self.reload_family(metrics);
+        self.snapshot_family(metrics);
     }
 
-    fn access_list_figures(&self, figures: &mut Figures) {
+    fn add_access_list_metrics(&self, metrics: &mut Metrics) {
         let list = &self.access_list;
         if list.is_off() {
             return;
         }
-        figures.gauge(
+        metrics.gauge(
             "access_list_entries",
             "Info hashes in the access list",
             &[],
             list.current().len(),
         );
-        figures.gauge(
+        metrics.gauge(
             "access_list_age_seconds",
             "Time since the access list was loaded",
             &[],
@@ -204,54 +199,54 @@ impl Process {
         failures.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload_family(&self, figures: &mut Figures) {
+    fn reload_family(&self, metrics: &mut Metrics) {
         for (what, &count) in self.reload_failures().iter() {
-            figures.counter(
+            metrics.counter(
                 "reload_failures_total",
-                "Reloads that failed and left what was there as it was",
+                "Failed reloads, after which the previous state stayed in effect",
                 &[("what", what)],
                 count,
             );
         }
     }
 
-    fn snapshot_family(&self, figures: &mut Figures) {
-        let snapshot = self.snapshot_figures(|figures| figures.clone());
+    fn snapshot_family(&self, metrics: &mut Metrics) {
+        let snapshot = self.with_snapshot(|metrics| metrics.clone());
         if let Some(taken_at) = snapshot.taken_at {
-            figures.gauge(
+            metrics.gauge(
                 "snapshot_age_seconds",
-                "Time since the last snapshot was begun",
+                "Time since the last snapshot was started",
                 &[],
                 seconds_since_epoch().saturating_sub(taken_at),
             );
         }
         if let Some(bytes) = snapshot.bytes {
-            figures.gauge("snapshot_bytes", "Length of the last snapshot", &[], bytes);
+            metrics.gauge("snapshot_bytes", "Size of the last snapshot", &[], bytes);
         }
         if let Some(duration) = snapshot.duration {
-            figures.gauge(
+            metrics.gauge(
                 "snapshot_write_seconds",
-                "How long the last snapshot took to write and sync",
+                "Time taken to write and sync the last snapshot",
                 &[],
                 duration.as_secs_f64(),
             );
         }
-        figures.counter(
+        metrics.counter(
             "snapshot_failures_total",
             "Snapshots that could not be written",
             &[],
             snapshot.failures,
         );
-        figures.gauge(
+        metrics.gauge(
             "snapshot_failing",
-            "1 while the swarm cannot be saved, else 0",
+            "1 if snapshots cannot be written, otherwise 0",
             &[],
             u64::from(snapshot.unsaved.is_some()),
         );
     }
 
-    fn snapshot_figures<T>(&self, look: impl FnOnce(&mut SnapshotFigures) -> T) -> T {
-        look(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_snapshot<T>(&self, access: impl FnOnce(&mut SnapshotMetrics) -> T) -> T {
+        access(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn resident_memory_bytes(&self) -> Option<u64> {
@@ -305,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_plausible() {
+    fn metrics_are_plausible() {
         let set = InfoHashSet::parse("11".repeat(20).as_bytes()).unwrap();
         let process = process(AccessList::Deny(set));
         process.snapshot_written(&crate::snapshot::Written {
@@ -318,9 +313,9 @@ mod tests {
         process.is_reloadable("TLS certificate");
         process.reload_failed("TLS certificate");
         process.reload_failed("something else");
-        let mut figures = Figures::new("x");
-        process.figures(&mut figures);
-        let json = figures.to_json();
+        let mut metrics = Metrics::new("x");
+        process.add_metrics(&mut metrics);
+        let json = metrics.to_json();
 
         assert_eq!(json["x_build_info"][env!("CARGO_PKG_VERSION")], 1);
         assert!(json["x_resident_memory_bytes"].as_u64().unwrap() > 100_000);
@@ -339,10 +334,10 @@ mod tests {
     }
 
     #[test]
-    fn figures_without_meaning_are_left_out() {
-        let mut figures = Figures::new("x");
-        process(AccessList::Off).figures(&mut figures);
-        let json = figures.to_json();
+    fn metrics_without_meaning_are_left_out() {
+        let mut metrics = Metrics::new("x");
+        process(AccessList::Off).add_metrics(&mut metrics);
+        let json = metrics.to_json();
         assert!(json.get("x_access_list_entries").is_none());
         assert!(json.get("x_snapshot_age_seconds").is_none());
     }
@@ -374,7 +369,7 @@ mod tests {
         process.turn(Instant::now(), 2, stuck);
         assert_eq!(
             process.ailment().unwrap(),
-            "worker udp-1 has not moved for 12 seconds"
+            "worker udp-1 has been stuck for 12 seconds"
         );
         process.turn(Instant::now(), 2, Vec::new());
         assert_eq!(process.ailment(), None);

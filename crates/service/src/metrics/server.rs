@@ -1,4 +1,4 @@
-//! A small HTTP server for figures.
+//! A small HTTP server for metrics.
 //!
 //! It is meant for a scraper and a curious operator on the same machine, so it
 //! answers one request a connection and knows nothing but `GET` and `HEAD`. One
@@ -18,7 +18,7 @@ use aquatic_http1::{Framing, Head, HttpFault, Method, Reply, Status, write_fault
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Figures;
+use super::Metrics;
 use super::process::Process;
 
 mod connection;
@@ -26,27 +26,27 @@ mod connection;
 use connection::{Connection, Progress};
 
 /// Connections that are open at once.
-pub(crate) const MOST_CONNECTIONS: usize = 64;
+pub(crate) const MAX_CONNECTIONS: usize = 64;
 
 /// Connections that are accepted before those that are open are looked at again.
 const ACCEPTS_PER_TURN: usize = 16;
 
 /// Bytes of answers that wait for those who asked, all together, before the one who
 /// has been waited for longest is cut off.
-const MOST_UNSENT_BYTES: usize = 16 << 20;
+const MAX_UNSENT_BYTES: usize = 16 << 20;
 
 /// How long to wait when no connection can be accepted, for instance because
 /// all descriptors are in use.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// What the server asks for its figures.
+/// What the server asks for its metrics.
 pub(crate) struct Source {
     /// The daemon's name.
     pub(crate) daemon: &'static str,
     /// About the process.
     pub(crate) process: Arc<Process>,
     /// About the daemon.
-    pub(crate) figures: Box<dyn Fn(&mut Figures) + Send + Sync>,
+    pub(crate) add_metrics: Box<dyn Fn(&mut Metrics) + Send + Sync>,
 }
 
 /// Starts the thread of the server; it runs as long as the process.
@@ -145,7 +145,7 @@ impl Server {
                 Ok(mut connection) => {
                     // Mostly the request is there already.
                     if drive(&mut connection, &self.source, now) == Progress::Open {
-                        if self.connections.len() >= MOST_CONNECTIONS {
+                        if self.connections.len() >= MAX_CONNECTIONS {
                             self.make_room();
                         }
                         self.connections.push(connection);
@@ -175,7 +175,7 @@ impl Server {
 
     fn bound_unsent(&mut self) {
         let mut unsent: usize = self.connections.iter().map(Connection::unsent).sum();
-        while unsent > MOST_UNSENT_BYTES {
+        while unsent > MAX_UNSENT_BYTES {
             let is_slow = |connection: &Connection| connection.unsent() > 0;
             let Some(oldest) = self.connections.iter().position(is_slow) else {
                 return;
@@ -248,9 +248,13 @@ impl Page {
                 // Whoever is served notices nothing, so this is no reason to restart the
                 // service or to send its clients elsewhere.
                 None => match source.process.unsaved() {
-                    Some(reason) => {
-                        Self::text(Status::Ok, format!("ok, but nothing is saved: {reason}\n"))
-                    }
+                    Some(reason) => Self::text(
+                        Status::Ok,
+                        format!(
+                            "ok, but snapshots cannot be written: \
+                                                        {reason}\n"
+                        ),
+                    ),
                     None => Self::text(Status::Ok, "ok\n"),
                 },
                 Some(ailment) => Self::text(Status::Unavailable, ailment + "\n"),
@@ -263,11 +267,11 @@ impl Page {
     }
 }
 
-fn collect(source: &Source) -> Figures {
-    let mut figures = Figures::new(source.daemon);
-    source.process.figures(&mut figures);
-    (source.figures)(&mut figures);
-    figures
+fn collect(source: &Source) -> Metrics {
+    let mut metrics = Metrics::new(source.daemon);
+    source.process.add_metrics(&mut metrics);
+    (source.add_metrics)(&mut metrics);
+    metrics
 }
 
 #[cfg(test)]

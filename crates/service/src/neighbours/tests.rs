@@ -42,8 +42,8 @@ fn an_address_of_another_daemon_is_named_with_its_place() {
     assert_eq!(
         said("0.0.0.0:443", (http, text)),
         [
-            "network.address: 0.0.0.0:443 is claimed by aquatic-http, too: 0.0.0.0:443 in \
-          aquatic-http.toml:2:11; two daemons cannot share a port, so give one of them another"
+            "network.address: 0.0.0.0:443 is also used by aquatic-http: 0.0.0.0:443 in \
+             aquatic-http.toml:2:11; two daemons cannot share a port, so change one of them"
         ]
     );
     // Every address covers one.
@@ -58,7 +58,7 @@ fn an_address_of_another_daemon_is_named_with_its_place() {
 }
 
 #[test]
-fn defaults_old_keys_and_figures_of_others_count() {
+fn defaults_old_keys_and_metrics_of_others_count() {
     let http = "aquatic-http.toml";
     for (text, place) in [
         ("", "the defaults of aquatic-http.toml"),
@@ -79,7 +79,7 @@ fn defaults_old_keys_and_figures_of_others_count() {
             "{text}: {said:?}"
         );
     }
-    // Figures are served over TCP by all.
+    // Metrics are served over TCP by all.
     let udp = "[metrics]\naddress = '127.0.0.1:3001'\n[network]\naddress = '0.0.0.0:3001'\n";
     assert_eq!(said("0.0.0.0:3001", ("aquatic-udp.toml", udp)).len(), 1);
 }

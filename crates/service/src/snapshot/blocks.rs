@@ -14,7 +14,7 @@
 use std::io::{self, Read, Write};
 
 /// The most bytes that one block may carry.
-pub const LARGEST_PAYLOAD: usize = 16 << 20;
+pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
 
 const MAGIC: [u8; 8] = *b"AQUASNAP";
 const END: u8 = 0;
@@ -63,7 +63,7 @@ impl<'a> BlockWriter<'a> {
     /// # Errors
     ///
     /// Those of the output; or that the kind is 0, or the payload longer than
-    /// [`LARGEST_PAYLOAD`].
+    /// [`MAX_PAYLOAD_BYTES`].
     pub fn write_block(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
         if kind == END {
             return Err(io::Error::other("kind 0 of blocks is reserved"));
@@ -86,9 +86,9 @@ impl<'a> BlockWriter<'a> {
     fn write(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
         let length = u32::try_from(payload.len())
             .ok()
-            .filter(|_| payload.len() <= LARGEST_PAYLOAD)
+            .filter(|_| payload.len() <= MAX_PAYLOAD_BYTES)
             .ok_or_else(|| {
-                io::Error::other(format!("a block of more than {LARGEST_PAYLOAD} bytes"))
+                io::Error::other(format!("a block of more than {MAX_PAYLOAD_BYTES} bytes"))
             })?;
         self.output.write_all(&[kind])?;
         self.output.write_all(&length.to_le_bytes())?;
@@ -233,7 +233,7 @@ impl<'a> BlockReader<'a> {
         let [kind] = read_array(self.input, &mut unused)?;
         let length = u32::from_le_bytes(read_array(self.input, &mut unused)?);
         let expected = u32::from_le_bytes(read_array(self.input, &mut unused)?);
-        if length as usize > LARGEST_PAYLOAD {
+        if length as usize > MAX_PAYLOAD_BYTES {
             return Err(ReadError::damaged(format!(
                 "block {number} claims to have {length} bytes"
             )));

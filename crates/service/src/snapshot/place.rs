@@ -16,7 +16,7 @@ const MODE: u32 = 0o600;
 
 /// Files of one kind that are kept aside. The first ones stay, as they hold what
 /// there was before the trouble began.
-const MOST_ASIDE: usize = 4;
+const MAX_ASIDE: usize = 4;
 
 /// Replaces the file at `path` with what `write` writes.
 pub(crate) fn write_file(
@@ -87,10 +87,10 @@ pub(super) fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
         let looked_at = fs::symlink_metadata(name);
         matches!(looked_at, Err(error) if error.kind() == io::ErrorKind::NotFound)
     };
-    let aside = (1..MOST_ASIDE)
+    let aside = (1..MAX_ASIDE)
         .map(name)
         .find(is_free)
-        .unwrap_or_else(|| name(MOST_ASIDE));
+        .unwrap_or_else(|| name(MAX_ASIDE));
     fs::rename(path, &aside)?;
     Ok(aside)
 }

@@ -100,7 +100,7 @@ fn a_claimed_length_allocates_nothing() {
         reader.next_block().unwrap_err().to_string()
     };
     assert!(claims(u32::MAX).contains("claims to have 4294967295 bytes"));
-    assert!(claims(LARGEST_PAYLOAD as u32).contains("ends too early"));
+    assert!(claims(MAX_PAYLOAD_BYTES as u32).contains("ends too early"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn the_writer_keeps_to_the_format() {
     let mut writer = BlockWriter::new(&mut bytes, "x", VERSION, 0).unwrap();
     writer.write_block(0, b"").unwrap_err();
     writer
-        .write_block(1, &vec![0; LARGEST_PAYLOAD + 1])
+        .write_block(1, &vec![0; MAX_PAYLOAD_BYTES + 1])
         .unwrap_err();
     BlockWriter::new(&mut Vec::new(), &"x".repeat(256), VERSION, 0)
         .map(|_| ())
@@ -326,7 +326,7 @@ mod place {
             fs::write(&place.path, other).unwrap();
             let error = place.restore().unwrap_err().to_string();
             assert!(
-                error.starts_with("snapshot.path: ") && error.contains("is no snapshot"),
+                error.starts_with("snapshot.path: ") && error.contains("is not a snapshot"),
                 "{error}"
             );
             assert_eq!(fs::read_to_string(&place.path).unwrap(), other);

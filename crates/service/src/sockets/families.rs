@@ -1,4 +1,4 @@
-//! Systems that have only one family of addresses.
+//! Systems that support only one address family.
 //!
 //! A kernel without IPv6 (`ipv6.disable=1`), and a service that may not use a family
 //! (`RestrictAddressFamilies=`), refuse its sockets: EAFNOSUPPORT. Where IPv6 is
@@ -15,8 +15,8 @@ use super::*;
 /// be read in a network namespace that has no interface but loopback.
 const IPV6_ADDRESSES: &str = "/proc/self/net/if_inet6";
 
-/// Whether `error`, of opening or binding a socket, means that the system does not
-/// have the family of `address`.
+/// Whether `error`, of opening or binding a socket, means that the system does not support
+/// the address family of `address`.
 pub(super) fn is_missing(error: &io::Error, address: SocketAddr) -> bool {
     match error.raw_os_error() {
         Some(libc::EAFNOSUPPORT) => true,
@@ -27,8 +27,8 @@ pub(super) fn is_missing(error: &io::Error, address: SocketAddr) -> bool {
     }
 }
 
-/// Whether the kernel has no IPv6 at all, which is to be seen by a service that may
-/// not use it, too. Without `/proc`, it is taken to have it.
+/// Whether the kernel has no IPv6 at all, which can also be determined by a service that
+/// may not use it. Without `/proc`, it is assumed to have IPv6.
 pub(super) fn has_kernel_no_ipv6() -> bool {
     !Path::new(IPV6_ADDRESSES).exists() && Path::new("/proc/self/net").exists()
 }
@@ -46,7 +46,7 @@ pub(crate) fn servable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// What to say when only `served` of the addresses of a list are.
+/// The warning when only the addresses `served` of a list can be used.
 pub(crate) fn left_out(served: &[SocketAddr], list: &[SocketAddr]) -> String {
     let missing: Vec<SocketAddr> = list
         .iter()
@@ -54,15 +54,15 @@ pub(crate) fn left_out(served: &[SocketAddr], list: &[SocketAddr]) -> String {
         .filter(|address| !served.contains(address))
         .collect();
     format!(
-        "network.address: not serving {}, because this system has no {}; \
-         write address = {} to serve the rest without this warning",
+        "network.address: ignoring {}, because this system does not support {}; set address = {} \
+         to avoid this warning",
         in_words(&missing),
         missing.first().map_or("IPv6", |address| name(*address)),
         in_toml(served)
     )
 }
 
-/// Addresses as the configuration has them.
+/// Addresses in the syntax of the configuration.
 pub(super) fn in_toml(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses
         .iter()
@@ -103,8 +103,8 @@ mod tests {
         let list = addresses(&["0.0.0.0:3000", "[::]:3000"]);
         assert_eq!(
             left_out(&list[..1], &list),
-            "network.address: not serving [::]:3000, because this system has no IPv6; \
-             write address = [\"0.0.0.0:3000\"] to serve the rest without this warning"
+            "network.address: ignoring [::]:3000, because this system does not support IPv6; set \
+             address = [\"0.0.0.0:3000\"] to avoid this warning"
         );
     }
 

@@ -1,22 +1,22 @@
-//! What a configuration says about sockets, apart from everything else in it.
+//! The listening sockets of a configuration.
 
 use super::*;
 use crate::config::{Addresses, Checks, MetricsConfig, addresses};
 
-/// What a daemon listens on: all that its socket units are made of.
+/// What a daemon listens on, from which its socket units are generated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    /// Addresses to serve: at least one, of which none covers another.
+    /// Addresses to listen on: at least one, of which none includes another.
     pub addresses: Vec<SocketAddr>,
-    /// Sockets for each address; `None` for one for each processor core.
+    /// Sockets per address; `None` for one per CPU core.
     pub workers: Option<NonZeroUsize>,
     /// The kind of the sockets.
     pub transport: Transport,
-    /// Where figures are served; `None` for nowhere.
+    /// Where metrics are served; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
 }
 
-/// A kind of sockets, with what is set of each.
+/// The transport of sockets, with its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// For datagrams.
@@ -43,7 +43,7 @@ impl Transport {
         }
     }
 
-    /// How many connections may wait on a socket; one for sockets that know none.
+    /// The listen backlog of a socket; one for sockets without connections.
     pub fn backlog(self) -> NonZeroUsize {
         match self {
             Self::Udp { .. } => NonZeroUsize::MIN,
@@ -72,7 +72,10 @@ impl Listening {
             if let Some(served) = served.find(|served| addresses::overlap(**served, metrics)) {
                 checks.fail(
                     "metrics.address",
-                    format!("{metrics} is served to clients already, by {served} of network.address; choose another port"),
+                    format!(
+                        "{metrics} is already used by {served} of network.address; choose \
+                             another port"
+                    ),
                 );
             }
         }

@@ -3,7 +3,7 @@
 use super::unit::{mend, socket_unit};
 use super::*;
 
-/// The name that a passed socket for metrics has (`FileDescriptorName=`).
+/// The name that an inherited socket for metrics has (`FileDescriptorName=`).
 pub const METRICS_NAME: &str = "metrics";
 
 /// Connections that may wait to be accepted by the metrics server. A connection that
@@ -17,17 +17,17 @@ pub(crate) fn metrics_unit(daemon: &str) -> String {
     format!("{daemon}-{METRICS_NAME}.socket")
 }
 
-/// Takes over the listening socket named [`METRICS_NAME`] if the service manager
-/// passed one, or binds `address` if there is one. Warns when the two differ.
+/// Takes over the inherited listening socket named [`METRICS_NAME`] if there is one,
+/// or binds `address`, if there is one. Warns when the two differ.
 ///
 /// # Errors
 ///
 /// As [`udp`].
 pub(crate) fn metrics(
     address: Option<SocketAddr>,
-    passed: &mut Passed,
+    inherited: &mut Inherited,
 ) -> anyhow::Result<Option<TcpListener>> {
-    let found = passed.take_listener(METRICS_NAME)?;
+    let found = inherited.take_listener(METRICS_NAME)?;
     let unit = socket_unit();
     let found_address = found.as_ref().map(|one| one.address);
     if let Some(warning) = difference(address, found_address, unit.as_deref()) {
@@ -42,7 +42,7 @@ pub(crate) fn metrics(
     }
 }
 
-/// What differs between the socket that was passed and the one that is
+/// What differs between the inherited socket and the one that is
 /// configured. With a `unit`, the former has its address from the configuration
 /// that was when the unit was last started.
 fn difference(
@@ -52,25 +52,24 @@ fn difference(
 ) -> Option<String> {
     let text = match (wanted, found, unit) {
         (Some(wanted), Some(found), _) if wanted != found => format!(
-            "metrics are at {found}, for which a socket was passed, \
-             and not at {wanted} as configured"
+            "metrics are served on the inherited socket {found}, not on {wanted} as configured"
         ),
         (Some(wanted), None, Some(_)) => {
-            format!("no metrics at {wanted}, as no socket for them was passed")
+            format!("metrics are not served on {wanted}, because no socket for them was inherited")
         }
         (None, Some(found), Some(_)) => {
-            format!("none is configured, so {found} is not answered, for which a socket was passed")
+            format!("not configured, so the inherited socket {found} is not used")
         }
         _ => return None,
     };
     Some(match (unit, found) {
-        (None, _) => format!("{text}; write ListenStream= into the socket unit accordingly"),
+        (None, _) => format!("{text}; set ListenStream= in the socket unit accordingly"),
         (Some(unit), Some(_)) => format!("{text}; {}", mend(unit)),
         // Unlike the others, this socket is not needed by the service.
         (Some(unit), None) => {
             format!(
-                "{text}; {}, unless `systemctl status {}` says that another program has \
-                 the address",
+                "{text}; {}, unless `systemctl status {}` shows that another program uses the \
+                 address",
                 mend(unit),
                 metrics_unit(unit.trim_end_matches(".socket"))
             )
@@ -130,9 +129,17 @@ mod tests {
     #[test]
     fn what_differs_is_told_with_what_mends_it() {
         for (wanted, found, begin) in [
-            (address(2), address(1), "metrics are at 127.0.0.1:1,"),
-            (address(2), None, "no metrics at 127.0.0.1:2,"),
-            (None, address(1), "none is configured, so 127.0.0.1:1 is"),
+            (
+                address(2),
+                address(1),
+                "metrics are served on the inherited socket 127.0.0.1:1,",
+            ),
+            (address(2), None, "metrics are not served on 127.0.0.1:2,"),
+            (
+                None,
+                address(1),
+                "not configured, so the inherited socket 127.0.0.1:1 is",
+            ),
         ] {
             let text = difference(wanted, found, UNIT).unwrap();
             assert!(text.starts_with(begin) && text.contains(MEND), "{text}");
@@ -147,16 +154,16 @@ mod tests {
     fn a_listener_is_taken_by_name() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut passed = Passed::from_sockets(vec![(METRICS_NAME, listener.into())]);
-        let taken = metrics(None, &mut passed).unwrap().unwrap();
+        let mut inherited = Inherited::from_sockets(vec![(METRICS_NAME, listener.into())]);
+        let taken = metrics(None, &mut inherited).unwrap().unwrap();
         assert_eq!(taken.local_addr().unwrap(), address);
-        assert!(passed.is_empty());
+        assert!(inherited.is_empty());
 
-        let text = format!("{:#}", metrics(Some(address), &mut passed).unwrap_err());
+        let text = format!("{:#}", metrics(Some(address), &mut inherited).unwrap_err());
         assert!(
             text.contains("cannot bind metrics on TCP address"),
             "{text}"
         );
-        assert!(metrics(None, &mut passed).unwrap().is_none());
+        assert!(metrics(None, &mut inherited).unwrap().is_none());
     }
 }

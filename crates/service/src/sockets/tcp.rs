@@ -8,7 +8,7 @@ pub struct TcpRequest<'a> {
     /// Addresses to serve; an IPv6 address serves IPv6 only.
     pub addresses: &'a [SocketAddr],
     /// Sockets for each address: one a worker. `None` for one for each processor
-    /// core, or for as many as the service manager passed.
+    /// core, or for as many as were inherited from the service manager.
     pub workers: Option<NonZeroUsize>,
     /// Connections that may wait on each socket to be accepted; the system cuts
     /// it to `net.core.somaxconn`.
@@ -18,7 +18,7 @@ pub struct TcpRequest<'a> {
 /// A TCP socket that listens and does not block.
 pub type BoundTcp = Bound<TcpListener>;
 
-/// Takes over the listening TCP sockets that the service manager passed, all
+/// Takes over the listening TCP sockets inherited from the service manager, all
 /// but the one for metrics, or binds some.
 ///
 /// As [`udp`], it returns one list for each worker, none of them
@@ -28,8 +28,11 @@ pub type BoundTcp = Bound<TcpListener>;
 /// # Errors
 ///
 /// When an address cannot be bound; the message names it and the likely remedy.
-pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
-    let adopted = passed.take_all_tcp()?;
+pub fn tcp(
+    request: TcpRequest<'_>,
+    inherited: &mut Inherited,
+) -> anyhow::Result<Vec<Vec<BoundTcp>>> {
+    let adopted = inherited.take_all_tcp()?;
     let backlog = i32::try_from(request.backlog.get()).unwrap_or(i32::MAX);
     if adopted.is_empty() {
         may_bind()?;
@@ -47,7 +50,7 @@ pub fn tcp(request: TcpRequest<'_>, passed: &mut Passed) -> anyhow::Result<Vec<V
         socket
             .set_tcp_nodelay(true)
             .and_then(|()| socket.listen(backlog))
-            .with_context(|| format!("passed socket {}", one.address))?;
+            .with_context(|| format!("inherited socket {}", one.address))?;
     }
     share_out(request.addresses, request.workers, "ListenStream=", adopted)
 }
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn connections_spread_over_the_sockets_of_an_address() {
         for address in loopback() {
-            let workers = tcp(request(&address, 3), &mut Passed::default()).unwrap();
+            let workers = tcp(request(&address, 3), &mut Inherited::default()).unwrap();
             let address = workers[0][0].address;
             assert_ne!(address.port(), 0);
             let clients: Vec<_> = (0..150)
@@ -119,11 +122,11 @@ mod tests {
     #[test]
     fn a_second_daemon_is_refused_and_a_next_one_is_not() {
         for address in loopback() {
-            let first = tcp(request(&address, 2), &mut Passed::default()).unwrap();
+            let first = tcp(request(&address, 2), &mut Inherited::default()).unwrap();
             let taken = first[0][0].address;
-            let error = tcp(request(&taken, 2), &mut Passed::default()).unwrap_err();
+            let error = tcp(request(&taken, 2), &mut Inherited::default()).unwrap_err();
             let text = format!("{error:#}");
-            assert!(text.contains("another program has this address"), "{text}");
+            assert!(text.contains("another program uses this address"), "{text}");
 
             // A connection that the first one closes lingers on its port.
             let client = TcpStream::connect(taken).unwrap();
@@ -132,23 +135,27 @@ mod tests {
             }
             drop(first);
             drop(client);
-            tcp(request(&taken, 2), &mut Passed::default()).unwrap();
+            tcp(request(&taken, 2), &mut Inherited::default()).unwrap();
         }
     }
 
     #[test]
-    fn passed_sockets_are_taken_but_for_the_one_of_the_metrics() {
+    fn inherited_sockets_are_taken_but_for_the_one_of_the_metrics() {
         let [address, _] = loopback();
         let [one, two, metrics] =
             [(); 3].map(|()| Socket::from(bind_tcp(address, true, 16).unwrap()));
-        let mut passed = Passed::from_sockets(vec![
+        let mut inherited = Inherited::from_sockets(vec![
             ("http.socket", one),
             (METRICS_NAME, metrics),
             ("other.socket", two),
         ]);
-        assert!(super::super::metrics(None, &mut passed).unwrap().is_some());
-        let workers = tcp(request(&address, 3), &mut passed).unwrap();
+        assert!(
+            super::super::metrics(None, &mut inherited)
+                .unwrap()
+                .is_some()
+        );
+        let workers = tcp(request(&address, 3), &mut inherited).unwrap();
         assert_eq!(workers.len(), 2);
-        passed.finish().unwrap();
+        inherited.finish().unwrap();
     }
 }

@@ -1,32 +1,30 @@
-//! The socket unit of the service manager, and what makes it have what the
-//! configuration says.
+//! The socket unit of the service manager, and its differences from the configuration.
 
 use std::env;
 use std::fmt::{self, Write as _};
 
 use super::*;
 
-/// Set by units whose sockets have their addresses from the configuration: the
-/// name of the socket unit.
+/// Set by units whose sockets take their addresses from the configuration: the name of
+/// the socket unit.
 pub(crate) const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
 
-/// The socket unit that has its addresses from the configuration, if there is
-/// one.
+/// The socket unit that takes its addresses from the configuration, if there is one.
 pub(super) fn socket_unit() -> Option<String> {
     env::var(SOCKET_UNIT).ok()
 }
 
-/// The unit that passed sockets.
+/// The unit that sockets were inherited from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SocketUnit {
-    /// One that has its addresses from the configuration of the daemon.
+    /// One that takes its addresses from the configuration of the daemon.
     Generated(String),
-    /// One that somebody has written; its name is not known.
+    /// One written by an operator; its name is not known.
     Written,
 }
 
 impl SocketUnit {
-    /// What the name of a passed socket says: by default, that is its unit's.
+    /// The kind by the name of an inherited socket, which by default is its unit's.
     pub(super) fn of(name: &str) -> Self {
         match socket_unit() {
             Some(unit) if unit == name => Self::Generated(unit),
@@ -35,8 +33,7 @@ impl SocketUnit {
     }
 }
 
-/// What differs between the sockets that were passed and those that are
-/// configured, and what would make them agree.
+/// The differences between inherited and configured sockets, and how to resolve them.
 pub(super) fn differences<S>(
     wanted: &[SocketAddr],
     workers: Option<NonZeroUsize>,
@@ -44,33 +41,33 @@ pub(super) fn differences<S>(
     found: &[(SocketAddr, Vec<Bound<S>>)],
     unit: &SocketUnit,
 ) -> Vec<String> {
-    let passed: Vec<SocketAddr> = found.iter().map(|(address, _)| *address).collect();
+    let inherited: Vec<SocketAddr> = found.iter().map(|(address, _)| *address).collect();
     let missing: Vec<SocketAddr> = wanted
         .iter()
         .copied()
-        .filter(|address| !passed.contains(address))
+        .filter(|address| !inherited.contains(address))
         .collect();
-    let is_ipv6_missing = !passed.is_empty()
+    let is_ipv6_missing = !inherited.is_empty()
         && missing.iter().all(SocketAddr::is_ipv6)
-        && passed.iter().all(SocketAddr::is_ipv4)
-        && passed.len() + missing.len() == wanted.len();
+        && inherited.iter().all(SocketAddr::is_ipv4)
+        && inherited.len() + missing.len() == wanted.len();
     let mut texts = Vec::new();
-    // The socket unit leaves out what the kernel does not have, which no restart
-    // would bring.
+    // The socket unit leaves out addresses that the kernel does not support, which a
+    // restart would not change.
     let left_out = (is_ipv6_missing && !missing.is_empty() && families::has_kernel_no_ipv6())
-        .then(|| left_out(&passed, wanted));
-    if left_out.is_none() && (passed.len() != wanted.len() || !missing.is_empty()) {
+        .then(|| left_out(&inherited, wanted));
+    if left_out.is_none() && (inherited.len() != wanted.len() || !missing.is_empty()) {
         let mut text = format!(
-            "serving the sockets that the service manager passed ({}), \
-             not the addresses of the configuration ({})",
-            families::in_words(&passed),
+            "using the sockets inherited from the service manager ({}), not the configured \
+             addresses ({})",
+            families::in_words(&inherited),
             families::in_words(wanted),
         );
         if is_ipv6_missing {
             let _ = write!(
                 text,
-                "; if this machine has no IPv6, write address = {}",
-                families::in_toml(&passed)
+                "; if this machine does not support IPv6, set address = {}",
+                families::in_toml(&inherited)
             );
         }
         texts.push(text);
@@ -83,8 +80,8 @@ pub(super) fn differences<S>(
         text.push_str(&match unit {
             SocketUnit::Generated(unit) => format!("; {}", mend(unit)),
             SocketUnit::Written => format!(
-                "; write {directive} into the socket unit, with ReusePort=yes, \
-                 for each address once for each worker"
+                "; set {directive} in the socket unit, with ReusePort=yes, once per address and \
+                 worker"
             ),
         });
     }
@@ -92,8 +89,8 @@ pub(super) fn differences<S>(
     texts
 }
 
-/// What is wrong with how many sockets were passed, when the configuration says
-/// how many there should be for each address.
+/// The difference in the number of inherited sockets, if the number of workers is
+/// configured.
 fn difference_in_number<S>(
     workers: NonZeroUsize,
     found: &[(SocketAddr, Vec<Bound<S>>)],
@@ -102,8 +99,8 @@ fn difference_in_number<S>(
     let count: usize = found.iter().map(|(_, sockets)| sockets.len()).sum();
     if count < workers.get() {
         return Some(format!(
-            "{workers} socket workers are configured, but the service manager passed only {count} \
-             sockets: starting {count}"
+            "{workers} socket workers are configured, but only {count} sockets were inherited: \
+             starting {count}"
         ));
     }
     if *unit == SocketUnit::Written {
@@ -113,13 +110,13 @@ fn difference_in_number<S>(
         .iter()
         .find(|(_, sockets)| sockets.len() != workers.get())?;
     Some(format!(
-        "{workers} socket workers are configured, but the service manager passed {} sockets \
-         for {address}",
+        "{workers} socket workers are configured, but {} sockets were inherited for {address}",
         sockets.len()
     ))
 }
 
-/// What is wrong with how many sockets were passed, when any number is right.
+/// The difference between the numbers of sockets of addresses, if the number of workers
+/// is not configured.
 fn difference_between_numbers<S>(
     found: &[(SocketAddr, Vec<Bound<S>>)],
     unit: &SocketUnit,
@@ -132,20 +129,20 @@ fn difference_between_numbers<S>(
         .iter()
         .find(|(_, others)| others.len() != sockets.len())?;
     Some(format!(
-        "the service manager passed {} sockets for {first}, but {} for {other}",
+        "{} sockets were inherited for {first}, but {} for {other}",
         sockets.len(),
         others.len()
     ))
 }
 
-/// What makes a socket unit have what its daemon's configuration says.
+/// The command that applies the configuration to a socket unit.
 pub(super) fn mend(unit: &str) -> String {
-    format!("`systemctl daemon-reload && systemctl restart {unit}` makes them agree")
+    format!("run `systemctl daemon-reload && systemctl restart {unit}` to apply the configuration")
 }
 
-/// Fails when a socket unit should have passed sockets: it loses them when its
-/// addresses change under it, until it is started again. A service that has such
-/// a unit is confined to what it is passed, so none can be opened here.
+/// Fails when sockets should have been inherited from a socket unit: it loses them
+/// when its addresses change, until it is started again. The sandbox of a service
+/// with such a unit does not let it open sockets itself.
 pub(super) fn may_bind() -> Result<(), NoSockets> {
     match socket_unit() {
         Some(unit) => Err(NoSockets { unit }),
@@ -153,8 +150,8 @@ pub(super) fn may_bind() -> Result<(), NoSockets> {
     }
 }
 
-/// The socket unit has passed no sockets, though it has its addresses from the
-/// configuration.
+/// No sockets were inherited from the socket unit, though it takes its addresses from
+/// the configuration.
 #[derive(Debug)]
 pub(crate) struct NoSockets {
     unit: String,
@@ -165,7 +162,8 @@ impl fmt::Display for NoSockets {
         let Self { unit } = self;
         write!(
             f,
-            "{unit} passed no sockets, as it does when its addresses have changed: {}",
+            "no sockets were inherited from {unit}, which happens when its addresses have changed: \
+             {}",
             mend(unit)
         )
     }
@@ -215,7 +213,8 @@ mod tests {
             assert!(text.ends_with(&mend("a.socket")), "{text}");
         }
         let texts = texts(None, &[2, 3], &unit);
-        let expected = "passed 2 sockets for 127.0.0.1:1, but 3 for 127.0.0.1:2; `systemctl ";
+        let expected = "2 sockets were inherited for 127.0.0.1:1, but 3 for 127.0.0.1:2; \
+                        run `systemctl ";
         assert!(texts.len() == 1 && texts[0].contains(expected), "{texts:?}");
     }
 }

@@ -44,11 +44,12 @@ impl Expiry {
         match end.duration_since(now) {
             Ok(left) if left > NOTICE => None,
             Ok(left) => Some(format!(
-                "the certificate in {path} expires in {}; clients cannot connect then",
+                "the certificate in {path} expires in {}; clients will not be able to connect \
+                 after that",
                 Rough(left)
             )),
             Err(error) => Some(format!(
-                "the certificate in {path} has expired {} ago; clients cannot connect",
+                "the certificate in {path} expired {} ago; clients cannot connect",
                 Rough(error.duration())
             )),
         }
@@ -71,7 +72,7 @@ impl fmt::Display for Rough {
     }
 }
 
-/// When to look at the certificate again.
+/// When to check the certificate again.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// Seconds since 1970.
@@ -79,18 +80,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks at a certificate that is new.
+    /// Checks a new certificate.
     pub(super) fn begin(&self, certificate: &Path, expiry: Option<Expiry>) {
         self.next.store(0, Relaxed);
-        self.look(certificate, SystemTime::now(), || expiry);
+        self.check(certificate, SystemTime::now(), || expiry);
     }
 
-    /// Looks at a certificate if it is time to do so.
+    /// Checks a certificate if that is due.
     pub(super) fn go_on(&self, certificate: &Path, expiry: impl FnOnce() -> Option<Expiry>) {
-        self.look(certificate, SystemTime::now(), expiry);
+        self.check(certificate, SystemTime::now(), expiry);
     }
 
-    fn look(
+    fn check(
         &self,
         certificate: &Path,
         now: SystemTime,
@@ -98,7 +99,7 @@ impl Watch {
     ) -> Option<String> {
         let seconds = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let next = self.next.load(Relaxed);
-        // A clock that was set back does not put the next look off.
+        // A clock that was set back does not put the next check off.
         let latest = seconds.saturating_add(PAUSE.as_secs());
         if next > seconds && next <= latest {
             return None;
@@ -143,8 +144,8 @@ mod tests {
             (at(999, 0), "expires in 24 hours"),
             (at(999, DAY - 3_600), "expires in 1 hour;"),
             (at(999, DAY - 1), "expires in less than an hour"),
-            (at(1_000, 1), "has expired less than an hour ago"),
-            (at(1_003, 0), "has expired 3 days ago"),
+            (at(1_000, 1), "expired less than an hour ago"),
+            (at(1_003, 0), "expired 3 days ago"),
         ] {
             let text = warning(now).unwrap();
             assert!(text.contains(expected), "{text}");
@@ -155,17 +156,17 @@ mod tests {
     #[test]
     fn it_is_said_once_a_day() {
         let watch = Watch::default();
-        let look = |now| watch.look(Path::new("c"), now, || Some(END)).is_some();
-        assert!(!look(at(900, 0)));
-        assert!(!look(at(985, DAY - 1)));
-        // When the notice begins, and not a day after the last look.
-        assert!(look(at(986, 0)));
-        assert!(!look(at(986, 1)));
-        assert!(!look(at(986, DAY - 1)));
-        assert!(look(at(987, 0)));
-        assert!(look(at(1_001, 0)));
+        let check = |now| watch.check(Path::new("c"), now, || Some(END)).is_some();
+        assert!(!check(at(900, 0)));
+        assert!(!check(at(985, DAY - 1)));
+        // When the notice begins, and not a day after the last check.
+        assert!(check(at(986, 0)));
+        assert!(!check(at(986, 1)));
+        assert!(!check(at(986, DAY - 1)));
+        assert!(check(at(987, 0)));
+        assert!(check(at(1_001, 0)));
         // The clock was wrong, and is set back.
-        assert!(look(at(990, 0)));
-        assert!(!look(at(990, 1)));
+        assert!(check(at(990, 0)));
+        assert!(!check(at(990, 1)));
     }
 }

@@ -54,21 +54,21 @@ fn keys_are_read_in_every_form() {
 #[test]
 fn what_is_wrong_is_named() {
     let text = error(EC_CERTIFICATE, RSA_KEY_PKCS8);
-    assert!(text.contains("is not that of the certificate in"), "{text}");
+    assert!(text.contains("does not match the certificate in"), "{text}");
     let text = error(&format!("{AUTHORITY}{EC_CERTIFICATE}"), EC_KEY_SEC1);
     assert!(text.contains("must be the first in its file"), "{text}");
     let text = error(EC_CERTIFICATE, EC_CERTIFICATE);
-    assert!(text.contains("key.pem has no private key"), "{text}");
+    assert!(text.contains("key.pem contains no private key"), "{text}");
     let text = error(EC_CERTIFICATE, EC_KEY_ENCRYPTED);
-    assert!(text.contains("key.pem has no private key"), "{text}");
+    assert!(text.contains("key.pem contains no private key"), "{text}");
     let text = error(EC_KEY_SEC1, EC_KEY_SEC1);
     assert!(
-        text.contains("certificate.pem has no certificate"),
+        text.contains("certificate.pem contains no certificate"),
         "{text}"
     );
     let text = error("", EC_KEY_SEC1);
     assert!(
-        text.contains("certificate.pem has no certificate"),
+        text.contains("certificate.pem contains no certificate"),
         "{text}"
     );
     let (half, _) = EC_CERTIFICATE.split_at(EC_CERTIFICATE.len() / 2);
@@ -153,17 +153,17 @@ fn a_chain_that_clients_do_not_accept_is_refused() {
     assert_eq!(certified.cert.len(), 16);
     let text = error(&chain(17), EC_KEY_SEC1);
     assert!(
-        text.contains("certificate.pem has 17 certificates"),
+        text.contains("certificate.pem contains 17 certificates"),
         "{text}"
     );
     let text = error(&chain(500), EC_KEY_SEC1);
     assert!(
-        text.contains("certificate.pem has 500 certificates"),
+        text.contains("certificate.pem contains 500 certificates"),
         "{text}"
     );
     let large = encoded(&[0x30; 60_000]);
     let text = error(&format!("{EC_CERTIFICATE}{large}"), EC_KEY_SEC1);
-    assert!(text.contains("no more than 16 of 60000 bytes"), "{text}");
+    assert!(text.contains("at most 16 of 60000 bytes"), "{text}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn what_another_daemon_claims_is_found() {
     let address = "[network]\naddress = '0.0.0.0:7000'\n";
     assert_says(
         &check(&setup, address),
-        "config.toml:2:11: network.address: 0.0.0.0:7000 is claimed by aquatic-udp, too: \
+        "config.toml:2:11: network.address: 0.0.0.0:7000 is also used by aquatic-udp: \
          127.0.0.1:7000 in aquatic-udp.toml:2:11; two daemons cannot share a port",
     );
     let file = format!(
@@ -60,11 +60,11 @@ fn what_another_daemon_claims_is_found() {
     );
     assert_says(
         &check(&setup, &file),
-        "config.toml:4:8: snapshot.path: swarm is written by aquatic-udp, too, as \
-         aquatic-udp.toml:4:8 says",
+        "config.toml:4:8: snapshot.path: swarm is also written by aquatic-udp, according to \
+         aquatic-udp.toml:4:8",
     );
     let good = "[network]\naddress = '127.0.0.1:7001'\n";
-    assert_says(&check(&setup, good), "the configuration is good");
+    assert_says(&check(&setup, good), "the configuration is valid");
 }
 
 fn a_snapshot_that_is_a_directory_is_found() {
@@ -128,8 +128,8 @@ fn what_is_read_is_never_written() {
         )
     };
     let whose = [
-        ("list", "the file of access_list.path, too"),
-        ("badge", "the file of network.badge_path, too"),
+        ("list", "also the file of access_list.path"),
+        ("badge", "also the file of network.badge_path"),
         ("config.toml", "the configuration itself"),
     ];
     for (name, whose) in whose {
@@ -151,7 +151,7 @@ fn what_is_read_is_never_written() {
     let said = refused(&setup, &config(&at("unwritten"), &at("loose")));
     assert_says(
         &said,
-        "network.log_path: loose is the file of snapshot.path, too",
+        "network.log_path: loose is also the file of snapshot.path",
     );
     // What is written is first written beside it.
     fs::rename(at("list"), at("log.new")).expect("rename it");
@@ -159,7 +159,7 @@ fn what_is_read_is_never_written() {
     let said = refused(&setup, &renamed);
     assert_says(
         &said,
-        "network.log_path: log.new, by which name it is written at first",
+        "network.log_path: log.new, its temporary name while it is written",
     );
 }
 
@@ -175,7 +175,7 @@ fn what_never_was_a_snapshot_is_refused() {
     let said = refused(&setup, &config);
     assert_says(
         &said,
-        "config.toml:4:8: snapshot.path: notes is no snapshot",
+        "config.toml:4:8: snapshot.path: notes is not a snapshot",
     );
     let notes = fs::read_to_string(setup.path("notes")).expect("it is there");
     assert_eq!(notes, "Buy milk.\n");
@@ -220,7 +220,7 @@ fn what_the_start_would_refuse_is_found() {
     let said = refused(&setup, &config("path", &at("other")));
     assert_says(&said, "other belongs to aquatic-nine, not to aquatic-test");
     let said = refused(&setup, "[network]\naddress = '[fe80::1]:7000'\n");
-    assert_says(&said, "lacks the number of its interface");
+    assert_says(&said, "is link-local and needs a scope id");
 }
 
 fn a_snapshot_that_the_service_cannot_read_is_found() {
@@ -235,7 +235,7 @@ fn a_snapshot_that_the_service_cannot_read_is_found() {
         setup.path("swarm").display()
     );
     setup.start(&config).stop();
-    assert_says(&check(&setup, &config), "the configuration is good");
+    assert_says(&check(&setup, &config), "the configuration is valid");
     // Root may read it only with capabilities, which the service gives up.
     let set_mode = |mode| {
         let permissions = fs::Permissions::from_mode(mode);
@@ -258,7 +258,7 @@ fn an_address_of_no_interface_is_found() {
         let config = format!("[network]\naddress = '[{address}]:7000'\n");
         assert_says(
             &check(&setup, &config),
-            &format!("network.address: no network interface has {address} at present"),
+            &format!("network.address: no network interface currently has {address}"),
         );
     }
 }
@@ -272,7 +272,7 @@ fn a_broadcast_address_is_found() {
     // TEST-NET-2 (RFC 5737).
     assert_says(
         &check(&setup, "[network]\naddress = '198.51.100.1:7000'\n"),
-        "network.address: no network interface has 198.51.100.1 at present",
+        "network.address: no network interface currently has 198.51.100.1",
     );
 }
 
@@ -282,7 +282,7 @@ fn a_start_beside_another_claim_is_told_and_serves() {
     let file = format!("[network]\naddress = '{}'\n", port.ipv4());
     setup.write("aquatic-udp.toml", &file);
     let daemon = setup.start(&file);
-    let said = daemon.wait_for_log("is claimed by aquatic-udp, too");
+    let said = daemon.wait_for_log("is also used by aquatic-udp");
     assert!(said.starts_with("ERROR "), "{said}");
     daemon.stop();
 }

@@ -18,8 +18,8 @@ use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
 };
-use aquatic_service::reload::{Exchange, Reload};
-use aquatic_service::sockets::{self, BoundUdp, Listening, Passed, Transport, UdpRequest};
+use aquatic_service::reload::{Apply, Reload};
+use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ impl Reload for Badge {
         "badge"
     }
 
-    fn read(&self) -> anyhow::Result<Exchange> {
+    fn read(&self) -> anyhow::Result<Apply> {
         // As a file server that does not answer.
         while Path::new("hang").exists() {
             thread::sleep(Duration::from_millis(10));
@@ -151,8 +151,8 @@ impl Daemon for TestDaemon {
         )
     }
 
-    fn open(settings: &TestSettings, passed: &mut Passed) -> anyhow::Result<Self::Sockets> {
-        sockets::udp(request(settings), passed)
+    fn open(settings: &TestSettings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
+        sockets::udp(request(settings), inherited)
     }
 
     fn check(settings: &TestSettings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
@@ -218,9 +218,9 @@ impl Daemon for TestDaemon {
         self.list_changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn figures(&self, figures: &mut metrics::Figures) {
-        figures.counter("starts_total", "Starts", &[], self.starts);
-        figures.counter(
+    fn add_metrics(&self, metrics: &mut metrics::Metrics) {
+        metrics.counter("starts_total", "Starts", &[], self.starts);
+        metrics.counter(
             "list_changes_total",
             "Changes of the access list",
             &[],

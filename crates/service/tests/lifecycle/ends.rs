@@ -57,7 +57,7 @@ fn a_worker_that_fails_ends_the_process() {
 }
 
 fn a_worker_that_leaves_ends_the_process() {
-    end_of_a_worker("leave", "ended without being asked to");
+    end_of_a_worker("leave", "ended unexpectedly");
 }
 
 fn two_signals_at_once_are_one() {
@@ -95,7 +95,7 @@ fn a_second_signal_ends_at_once() {
     assert!(
         finished
             .stderr
-            .contains("ERROR stopped at once by a second signal"),
+            .contains("ERROR terminated by a second signal"),
         "{}",
         finished.stderr
     );

@@ -184,23 +184,26 @@ fn a_read_only_directory_is_served_from() {
 
     let mount = "mount --bind disk disk; mount -o remount,ro,bind disk";
     let mut daemon = start_with(&setup, mount, &config);
-    let logged = daemon.wait_for_log("nothing will be saved");
+    let logged = daemon.wait_for_log("snapshots cannot be written");
     assert!(logged.starts_with("WARN "), "{logged}");
     let status = daemon.wait_for_message("STATUS=", 0);
     assert!(
-        status.starts_with("STATUS=start 2, 0 listed; nothing is saved: ")
+        status.starts_with("STATUS=start 2, 0 listed; snapshots cannot be written: ")
             && status.contains("Read-only file system"),
         "{status}"
     );
     let health = health(&metrics);
-    assert!(health.starts_with("ok, but nothing is saved: "), "{health}");
+    assert!(
+        health.starts_with("ok, but snapshots cannot be written: "),
+        "{health}"
+    );
     daemon.signal(Signal::SIGTERM);
     let finished = daemon.wait(PATIENCE);
     assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
     assert!(
         finished
             .stderr
-            .contains("the last snapshot was not written"),
+            .contains("the final snapshot was not written"),
         "{}",
         finished.stderr
     );
@@ -230,7 +233,7 @@ fn a_full_disk_is_told_until_there_is_room() {
     let text = health(&metrics);
     assert!(text.contains("No space left on device"), "{text}");
     setup.write("room", "");
-    daemon.wait_for_log("snapshots are written again");
+    daemon.wait_for_log("snapshots can be written again");
     assert_eq!(health(&metrics), "ok\n");
     daemon.stop();
 }

@@ -13,7 +13,7 @@ use aquatic_test_harness::tools;
 
 crate::tests!(
     the_addresses_of_the_file_become_lines_of_the_socket_unit,
-    figures_get_a_socket_unit_of_their_own,
+    metrics_get_a_socket_unit_of_their_own,
     a_faulty_file_gets_no_addresses,
     a_mistake_elsewhere_costs_no_addresses,
     an_address_of_another_daemon_is_refused,
@@ -74,7 +74,7 @@ fn the_addresses_of_the_file_become_lines_of_the_socket_unit() {
     }
 }
 
-fn figures_get_a_socket_unit_of_their_own() {
+fn metrics_get_a_socket_unit_of_their_own() {
     let setup = crate::setup();
     let config = "[network]\naddress = '127.0.0.1:3000'\n[metrics]\naddress = '[::1]:9000'\n";
     let finished = generate_from(&setup, config);
@@ -90,7 +90,7 @@ fn figures_get_a_socket_unit_of_their_own() {
         assert!(unit.lines().any(|other| other == line), "{unit}");
     }
     assert!(!drop_in(&setup).contains("Conflicts="));
-    // Figures are not worth a tracker that does not start.
+    // Metrics are not worth a tracker that does not start.
     let wish = read("normal/aquatic-test.service.d/50-metrics.conf");
     for line in [
         "Wants=aquatic-test-metrics.socket",
@@ -105,8 +105,8 @@ fn a_faulty_file_gets_no_addresses() {
     let setup = crate::setup();
     let finished = generate_from(&setup, "[network]\naddress = '127.0.0.1'\n");
     assert_eq!(finished.status.code(), Some(1));
-    let begin = "aquatic-test-generator: aquatic-test.socket gets no addresses, \
-                 so that it will not start: config.toml:2:11: network.address: ";
+    let begin = "aquatic-test-generator: aquatic-test.socket gets no addresses and will not start: \
+                 config.toml:2:11: network.address: ";
     assert!(finished.stderr.starts_with(begin), "{}", finished.stderr);
 
     // Starting the socket unit says what is wrong, and fails in any case.
@@ -137,7 +137,7 @@ fn a_mistake_elsewhere_costs_no_addresses() {
         let finished = generate_from(&setup, &format!("{right}{mistake}"));
         assert!(finished.status.success(), "{}", finished.stderr);
         let begin = "aquatic-test-generator: aquatic-test.socket has its addresses, but the \
-                     service does not start until this is mended: config.toml:";
+                     service will not start until this is corrected: config.toml:";
         assert!(finished.stderr.starts_with(begin), "{}", finished.stderr);
         let text = drop_in(&setup);
         assert!(
@@ -162,18 +162,18 @@ fn an_address_of_another_daemon_is_refused() {
     let said = &finished.stderr;
     assert!(
         said.contains(
-            "config.toml:2:11: network.address: 127.0.0.1:3000 is claimed by aquatic-udp, too"
+            "config.toml:2:11: network.address: 127.0.0.1:3000 is also used by aquatic-udp"
         ),
         "{said}"
     );
     assert!(said.contains("aquatic-udp.toml:2:11;"), "{said}");
     assert!(!drop_in(&setup).contains("ListenDatagram"));
 
-    // Figures are not worth a tracker that does not start.
+    // Metrics are not worth a tracker that does not start.
     let http = "[network]\naddress = '0.0.0.0:9000'\n";
     setup.write("aquatic-http.toml", http);
-    let figures = "[network]\naddress = '127.0.0.1:1'\n[metrics]\naddress = '127.0.0.1:9000'\n";
-    let finished = generate_from(&setup, figures);
+    let metrics = "[network]\naddress = '127.0.0.1:1'\n[metrics]\naddress = '127.0.0.1:9000'\n";
+    let finished = generate_from(&setup, metrics);
     assert!(finished.status.success(), "{}", finished.stderr);
     assert!(
         finished.stderr.contains("metrics.address: "),
@@ -227,18 +227,20 @@ fn sockets_that_differ_from_the_file_are_warned_of() {
     let mut setup = crate::setup();
     setup.set_environment("AQUATIC_SOCKET_UNIT", "aquatic-test.socket");
     let command = "`systemctl daemon-reload && systemctl restart aquatic-test.socket`";
-    let passed = Port::reserve();
+    let inherited = Port::reserve();
     let other = Port::reserve();
     for (address, workers, expected) in [
-        (other.ipv4(), 1, "not the addresses of the configuration"),
-        (passed.ipv4(), 3, "3 socket workers are configured"),
+        (other.ipv4(), 1, "not the configured addresses"),
+        (inherited.ipv4(), 3, "3 socket workers are configured"),
     ] {
         let config = format!("[network]\naddress = '{address}'\nworkers = {workers}\n");
-        let sockets = [passed.ipv4()];
+        let sockets = [inherited.ipv4()];
         let names = Some("aquatic-test.socket");
         let mut daemon = setup.start_activated(SocketKind::Datagram, &sockets, names, &config);
         let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        client.send_to(b"hello", passed.ipv4()).expect("to be sent");
+        client
+            .send_to(b"hello", inherited.ipv4())
+            .expect("to be sent");
         daemon.wait_until_ready();
         let logged = daemon.wait_for_log(expected);
         assert!(logged.starts_with("WARN "), "{logged}");
@@ -256,7 +258,7 @@ fn a_unit_that_passes_no_sockets_is_refused() {
     assert_eq!(finished.status.code(), Some(75));
     let said = &finished.stderr;
     assert!(
-        said.contains("aquatic-test.socket passed no sockets"),
+        said.contains("no sockets were inherited from aquatic-test.socket"),
         "{said}"
     );
     assert!(

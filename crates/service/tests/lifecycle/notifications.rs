@@ -110,15 +110,15 @@ fn a_bad_list_changes_nothing() {
         logged.starts_with("ERROR ") && logged.contains("line 3"),
         "{logged}"
     );
-    let figures = http::get(metrics.ipv4(), "/metrics").body;
+    let metrics = http::get(metrics.ipv4(), "/metrics").body;
     for line in [
         "aquatic_test_access_list_entries 1",
         "aquatic_test_reload_failures_total{what=\"access_list\"} 1",
         "aquatic_test_list_changes_total 0",
     ] {
         assert!(
-            figures.lines().any(|other| other == line),
-            "{line}\n{figures}"
+            metrics.lines().any(|other| other == line),
+            "{line}\n{metrics}"
         );
     }
 
@@ -145,12 +145,12 @@ fn each_thing_is_reloaded_for_itself() {
     );
     config.push_str(&format!("[metrics]\naddress = '{}'\n", metrics.ipv4()));
     let failures = |what: &str| {
-        let figures = http::get(metrics.ipv4(), "/metrics").body;
+        let metrics = http::get(metrics.ipv4(), "/metrics").body;
         let name = format!("aquatic_test_reload_failures_total{{what=\"{what}\"}} ");
-        let mut lines = figures.lines();
+        let mut lines = metrics.lines();
         let count = lines.find_map(|line| line.strip_prefix(&name));
         count
-            .unwrap_or_else(|| panic!("{name}\n{figures}"))
+            .unwrap_or_else(|| panic!("{name}\n{metrics}"))
             .to_owned()
     };
     let mut daemon = setup.start(&config);
@@ -170,7 +170,7 @@ fn each_thing_is_reloaded_for_itself() {
     );
     let logged = daemon.wait_for_log("reload failed");
     assert!(
-        logged.contains("goes on with the badge it has") && logged.starts_with("ERROR "),
+        logged.contains("keeping the current badge") && logged.starts_with("ERROR "),
         "{logged}"
     );
     assert_eq!(failures("badge"), "1");
@@ -267,7 +267,7 @@ fn an_empty_allow_list_is_a_warning() {
     let mut daemon = setup.start(&config);
     setup.write("list", "# all gone\n");
     daemon.reload(Signal::SIGHUP);
-    let logged = daemon.wait_for_log("has no entries, the one before had 2");
+    let logged = daemon.wait_for_log("is empty, the previous one had 2 entries");
     assert!(
         logged.starts_with("WARN ") && logged.contains("entries=0 before=2"),
         "{logged}"
@@ -390,14 +390,14 @@ fn health_names_the_stuck_worker() {
     });
     assert!(begun.elapsed() >= Duration::from_secs(4));
     assert!(
-        answer.body.starts_with("worker echo-0 has not moved for "),
+        answer.body.starts_with("worker echo-0 has been stuck for "),
         "{}",
         answer.body
     );
-    daemon.wait_for_log("worker echo-0 has not moved");
+    daemon.wait_for_log("worker echo-0 has been stuck");
 
     std::fs::remove_file(setup.path("stuck")).expect("the file is there");
-    daemon.wait_for_log("worker echo-0 moves again");
+    daemon.wait_for_log("worker echo-0 has recovered");
     eventually("health", || {
         (http::get(metrics.ipv4(), "/health").status == 200).then_some(())
     });

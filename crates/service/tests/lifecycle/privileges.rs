@@ -127,10 +127,10 @@ fn files_are_the_same_before_and_after_a_change_of_the_root() {
         daemon.wait_for_message("STATUS=", seen),
         "STATUS=start 1, 2 listed"
     );
-    let figures = http::get(metrics.ipv4(), "/metrics").body;
+    let metrics = http::get(metrics.ipv4(), "/metrics").body;
     assert!(
-        figures.contains("\naquatic_test_resident_memory_bytes "),
-        "{figures}"
+        metrics.contains("\naquatic_test_resident_memory_bytes "),
+        "{metrics}"
     );
     daemon.stop();
     assert!(setup.path("jail/snapshot").exists());

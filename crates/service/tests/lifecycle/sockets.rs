@@ -1,4 +1,4 @@
-//! Sockets bound and passed, seen from outside.
+//! Sockets bound and inherited, seen from outside.
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use aquatic_test_harness::tools;
 crate::tests!(
     a_second_daemon_is_refused,
     a_family_that_the_system_does_not_have_is_left_out,
-    passed_sockets_are_served,
-    a_passed_socket_of_the_wrong_kind_is_refused,
+    inherited_sockets_are_served,
+    an_inherited_socket_of_the_wrong_kind_is_refused,
     public_metrics_are_warned_of,
 );
 
@@ -38,7 +38,9 @@ fn a_second_daemon_is_refused() {
     assert_eq!(finished.status.code(), Some(1));
     assert!(
         finished.stderr.contains(&port.ipv4().to_string())
-            && finished.stderr.contains("another program has this address"),
+            && finished
+                .stderr
+                .contains("another program uses this address"),
         "{}",
         finished.stderr
     );
@@ -57,10 +59,10 @@ fn a_family_that_the_system_does_not_have_is_left_out() {
     );
     let daemon = setup.start(&both);
     echo(port.ipv4());
-    let said = daemon.wait_for_log("not serving");
+    let said = daemon.wait_for_log("ignoring");
     let expected = format!(
-        "WARN  network.address: not serving {}, because this system has no IPv6; write address = \
-         [\"{}\"] to serve the rest without this warning",
+        "WARN  network.address: ignoring {}, because this system does not support IPv6; set \
+         address = [\"{}\"] to avoid this warning",
         port.ipv6(),
         port.ipv4()
     );
@@ -72,13 +74,15 @@ fn a_family_that_the_system_does_not_have_is_left_out() {
     assert!(!finished.status.success());
     let said = &finished.stderr;
     assert!(
-        said.contains(&format!("{}: this system has no IPv6", port.ipv6()))
-            && said.contains(&format!("such as 0.0.0.0:{}", port.number())),
+        said.contains(&format!(
+            "{}: this system does not support IPv6",
+            port.ipv6()
+        )) && said.contains(&format!("such as 0.0.0.0:{}", port.number())),
         "{said}"
     );
 }
 
-fn passed_sockets_are_served() {
+fn inherited_sockets_are_served() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -88,20 +92,25 @@ fn passed_sockets_are_served() {
     let mut daemon = setup.start_activated(SocketKind::Datagram, &[port.ipv4()], None, &config);
     echo(port.ipv4());
     daemon.wait_until_ready();
-    daemon.wait_for_log("passed only 1 sockets");
+    daemon.wait_for_log("only 1 sockets were inherited");
     daemon.stop();
 }
 
-fn a_passed_socket_of_the_wrong_kind_is_refused() {
+fn an_inherited_socket_of_the_wrong_kind_is_refused() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
     let setup = crate::setup();
-    let passed = Port::reserve();
+    let inherited = Port::reserve();
     let port = Port::reserve();
     let config = format!("[network]\naddress = '{}'\n", port.ipv4());
-    let daemon = setup.start_activated(SocketKind::Stream, &[passed.ipv4()], Some("web"), &config);
-    let _connection = TcpStream::connect(passed.ipv4()).expect("a connection");
+    let daemon = setup.start_activated(
+        SocketKind::Stream,
+        &[inherited.ipv4()],
+        Some("web"),
+        &config,
+    );
+    let _connection = TcpStream::connect(inherited.ipv4()).expect("a connection");
     let finished = daemon.wait(Duration::from_secs(20));
     assert_eq!(finished.status.code(), Some(1));
     assert!(
@@ -123,7 +132,7 @@ fn public_metrics_are_warned_of() {
         metrics.ipv4().port()
     );
     let daemon = setup.start(&config);
-    let logged = daemon.wait_for_log("metrics.address: everyone who reaches");
+    let logged = daemon.wait_for_log("metrics.address: anyone who can reach");
     assert!(logged.starts_with("WARN "), "{logged}");
     daemon.stop();
 }

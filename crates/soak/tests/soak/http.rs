@@ -19,7 +19,7 @@ use aquatic_stream::simulation::Setup;
 use aquatic_swarm::{Families, HashKey, Limits, Swarms};
 
 /// Connections of clients that behave, at most.
-const MOST_KEPT: usize = 50;
+const MAX_KEPT: usize = 50;
 
 /// Seconds after which a connection on which nothing has come is closed at the
 /// latest, and one with half a request, and one that was used and is kept.
@@ -115,7 +115,7 @@ impl Run {
 
     /// A client that announces, over a connection of before or a new one.
     fn ask(&mut self, is_crowded: bool) {
-        let number = self.world.random.usize(..MOST_KEPT);
+        let number = self.world.random.usize(..MAX_KEPT);
         let now = self.world.calendar.seconds();
         if number >= self.kept.len() {
             let source = self.source();
@@ -267,7 +267,7 @@ impl Tracker for Run {
         });
         self.kept.clear();
         self.doomed.clear();
-        self.world.start_chores();
+        self.world.start_periodic_tasks();
         if with_peers {
             self.model.restore(away, latest);
         } else {

@@ -402,7 +402,7 @@ impl month::Tracker for Run {
             life::load(&swarms.ipv6, &saved.1, now, lifetime, with_peers);
         });
         let latest = calendar.seconds() + u64::from(lifetime);
-        self.world.start_chores();
+        self.world.start_periodic_tasks();
         for model in &mut self.models {
             if with_peers {
                 model.restore(away, latest);

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 const WORKERS: usize = 2;
 
 /// Connections of clients that behave, at most.
-const MOST_CLIENTS: usize = 80;
+const MAX_CLIENTS: usize = 80;
 
 /// Torrents of which most clients are, so that they meet.
 const POPULAR: u64 = 40;
@@ -175,7 +175,7 @@ impl Run {
         let place = self
             .world
             .random
-            .usize(..MOST_CLIENTS)
+            .usize(..MAX_CLIENTS)
             .min(self.clients.len());
         if place == self.clients.len() {
             let (worker, id) = self.connect().expect("there is room");
@@ -456,7 +456,7 @@ impl Tracker for Run {
         });
         self.clients.clear();
         self.doomed.clear();
-        self.world.start_chores();
+        self.world.start_periodic_tasks();
         self.model.clear();
     }
 

@@ -16,7 +16,7 @@ pub(super) fn choose(wanted: EventLoop) -> anyhow::Result<EventLoop> {
     let (chosen, text) = match wanted {
         EventLoop::Auto => (
             EventLoop::Mio,
-            "mio (auto takes it, as it is the faster one)",
+            "mio (selected automatically, because it is faster)",
         ),
         EventLoop::Mio => (EventLoop::Mio, "mio"),
         EventLoop::Glommio => (EventLoop::Glommio, "glommio"),

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aquatic_service::workers::{Context, LONGEST_TURN};
+use aquatic_service::workers::{Context, HEARTBEAT_INTERVAL};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
@@ -120,7 +120,7 @@ impl Watch {
                     Token(FIRST_LISTENER - index),
                     Interest::READABLE,
                 )
-                .context("cannot watch a listening socket")?;
+                .context("cannot add a listening socket to epoll")?;
             watched.push(Listener {
                 listener: mio::net::TcpListener::from_std(listener),
                 // Another process may have left connections waiting.
@@ -162,7 +162,7 @@ impl<P: Protocol> Loop<P> {
     fn run(mut self, context: &Context) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while !context.is_stopping() {
-            self.turn(context, &mut events, LONGEST_TURN)?;
+            self.turn(context, &mut events, HEARTBEAT_INTERVAL)?;
             self.accept(ACCEPTS_PER_TURN);
             self.send_collected();
         }
@@ -350,7 +350,7 @@ impl<P: Protocol> Loop<P> {
             LoopAction::WaitToWrite => socket.watch(registry, id.slot(), Watched::Both),
         };
         if let Err(error) = result {
-            log::warn!("cannot watch a connection, so it is closed: {error}");
+            log::warn!("cannot add a connection to epoll, so it is closed: {error}");
             self.engine.abandon(id);
             self.sockets.remove(id);
         }

@@ -48,7 +48,7 @@ fn no_bytes_end_more_than_their_connection() {
         }
         assert_eq!(server.client().ask("echo fine"), "fine");
         assert_eq!(server.stop(), Ok(()), "{kind:?}");
-        let faults = server.figure("connections_cut_total", Some("tls_library"));
+        let faults = server.metric("connections_cut_total", Some("tls_library"));
         assert_eq!(faults, 0);
     }
 }

@@ -26,7 +26,7 @@ fn idle_connections_are_closed() {
         let start = Instant::now();
         assert_eq!(client.rest(), "idle\n");
         at_least_short(start, kind);
-        assert_eq!(server.figure("connections_cut_total", Some("idle")), 1);
+        assert_eq!(server.metric("connections_cut_total", Some("idle")), 1);
 
         let mut silent = server.client();
         assert_eq!(silent.rest(), "idle\n");
@@ -59,7 +59,7 @@ fn messages_that_trickle_are_cut_off() {
         // Each byte comes well within the time that the whole has.
         while client.try_send("x").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
-            if server.figure("connections_cut_total", Some("slow_message")) == 1 {
+            if server.metric("connections_cut_total", Some("slow_message")) == 1 {
                 break;
             }
             assert!(start.elapsed() < Duration::from_secs(10), "{kind:?}");
@@ -99,7 +99,7 @@ fn a_message_in_pieces_has_its_time_whatever_comes_between() {
         // Each of these is complete and answered.
         while client.try_send("echo one\n").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
-            if server.figure("connections_cut_total", Some("slow_message")) == 1 {
+            if server.metric("connections_cut_total", Some("slow_message")) == 1 {
                 break;
             }
             assert!(start.elapsed() < Duration::from_secs(10), "{kind:?}");
@@ -123,7 +123,7 @@ fn who_ends_within_a_message_is_told() {
             client.finish();
             assert_eq!(client.rest(), "one\nwhat else?\n", "{kind:?}");
         }
-        server.await_figure("connections_cut_total", Some("cut_short"), 2);
+        server.await_metric("connections_cut_total", Some("cut_short"), 2);
         let mut client = server.client();
         client.send("echo one\n");
         client.finish();
@@ -144,7 +144,7 @@ fn handshakes_that_do_not_end_are_cut_off() {
             assert_eq!(client.stream.read(&mut [0; 8]).unwrap_or(0), 0);
             at_least_short(start, kind);
         }
-        let cut = server.figure("connections_cut_total", Some("slow_handshake"));
+        let cut = server.metric("connections_cut_total", Some("slow_handshake"));
         assert_eq!(cut, 2);
     }
 }
@@ -157,8 +157,8 @@ fn who_does_not_read_is_cut_off() {
         });
         let mut client = server.client();
         client.send("big 20000000\n");
-        server.await_figure("connections_cut_total", Some("slow_reader"), 1);
-        server.await_figure("connections", None, 0);
+        server.await_metric("connections_cut_total", Some("slow_reader"), 1);
+        server.await_metric("connections", None, 0);
     }
 }
 
@@ -173,10 +173,10 @@ fn connections_are_capped() {
         assert_eq!(second.ask("echo in"), "in");
         let mut third = Client::plain(server.address);
         assert_eq!(third.stream.read(&mut [0; 8]).unwrap_or(0), 0);
-        let refused = server.figure("connections_refused_total", Some("max_connections"));
+        let refused = server.metric("connections_refused_total", Some("max_connections"));
         assert_eq!(refused, 1);
         assert_eq!(first.ask("bye"), "bye");
-        server.await_figure("connections", None, 1);
+        server.await_metric("connections", None, 1);
         assert_eq!(server.client().ask("echo in"), "in");
     }
 }
@@ -191,9 +191,9 @@ fn connections_of_an_address_are_capped() {
         let mut second = Client::plain(server.address);
         assert_eq!(second.stream.read(&mut [0; 8]).unwrap_or(0), 0);
         let reason = Some("max_connections_per_ip");
-        assert_eq!(server.figure("connections_refused_total", reason), 1);
+        assert_eq!(server.metric("connections_refused_total", reason), 1);
         drop(first);
-        server.await_figure("connections", None, 0);
+        server.await_metric("connections", None, 0);
         assert_eq!(server.client().ask("echo in"), "in");
     }
 }

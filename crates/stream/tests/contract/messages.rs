@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::server::{KINDS, Server};
-use crate::words::LONGEST_LINE;
+use crate::words::MAX_LINE_BYTES;
 
 #[test]
 fn messages_are_answered_one_after_the_other() {
@@ -19,8 +19,8 @@ fn messages_are_answered_one_after_the_other() {
             assert_eq!(client.ask("who"), format!("{local} {}", kind.is_tls));
             client.send("bye\n");
             assert_eq!(client.rest(), "bye\n");
-            server.await_figure("connections", None, 0);
-            assert_eq!(server.figure("connections_accepted_total", None), 1);
+            server.await_metric("connections", None, 0);
+            assert_eq!(server.metric("connections_accepted_total", None), 1);
         }
     }
 }
@@ -82,7 +82,7 @@ fn who_stops_sending_is_answered() {
         client.send("echo one\necho two\n");
         client.finish();
         assert_eq!(client.rest(), "one\ntwo\n", "{kind:?}");
-        server.await_figure("connections", None, 0);
+        server.await_metric("connections", None, 0);
     }
 }
 
@@ -91,9 +91,9 @@ fn messages_that_are_too_long_end_the_connection() {
     for kind in KINDS {
         let server = Server::start(kind);
         let mut client = server.client();
-        let _ = client.try_send(&"x".repeat(LONGEST_LINE));
-        server.await_figure("connections_cut_total", Some("long_message"), 1);
-        server.await_figure("connections", None, 0);
+        let _ = client.try_send(&"x".repeat(MAX_LINE_BYTES));
+        server.await_metric("connections_cut_total", Some("long_message"), 1);
+        server.await_metric("connections", None, 0);
         assert_eq!(server.client().ask("echo fine"), "fine");
     }
 }
@@ -108,7 +108,7 @@ fn the_last_answer_arrives_though_more_is_sent() {
         client.send(&format!("bye\n{}", "more\n".repeat(20_000)));
         assert_eq!(client.line(), "bye", "{kind:?}");
         drop(client);
-        server.await_figure("connections", None, 0);
+        server.await_metric("connections", None, 0);
     }
 }
 
@@ -121,7 +121,7 @@ fn clients_that_vanish_are_forgotten() {
             assert_eq!(client.ask("echo one"), "one");
             client.send("echo half");
         }
-        server.await_figure("connections", None, 0);
-        assert_eq!(server.figure("connections_accepted_total", None), 20);
+        server.await_metric("connections", None, 0);
+        assert_eq!(server.metric("connections_accepted_total", None), 20);
     }
 }

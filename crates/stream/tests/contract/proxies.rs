@@ -56,7 +56,7 @@ fn clients_are_who_the_proxy_says() {
             .unwrap();
         assert_eq!(again.stream.read(&mut [0; 8]).unwrap_or(0), 0);
         let reason = Some("max_connections_per_ip");
-        assert_eq!(server.figure("connections_refused_total", reason), 1);
+        assert_eq!(server.metric("connections_refused_total", reason), 1);
     }
 }
 
@@ -82,7 +82,7 @@ fn connections_without_a_header_are_closed() {
         let mut client = Client::plain(server.address);
         client.stream.write_all(b"who\n").unwrap();
         assert_eq!(client.stream.read(&mut [0; 8]).unwrap_or(0), 0);
-        server.await_figure("connections_cut_total", Some("proxy_header"), 1);
+        server.await_metric("connections_cut_total", Some("proxy_header"), 1);
     }
 }
 
@@ -95,7 +95,7 @@ fn others_than_proxies_are_refused() {
             .stream
             .write_all(b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 80\r\n");
         assert_eq!(client.stream.read(&mut [0; 8]).unwrap_or(0), 0);
-        let refused = server.figure("connections_refused_total", Some("not_trusted"));
+        let refused = server.metric("connections_refused_total", Some("not_trusted"));
         assert_eq!(refused, 1);
     }
 }

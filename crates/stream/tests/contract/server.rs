@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aquatic_service::metrics::Figures;
-use aquatic_service::sockets::{self, Passed, TcpRequest};
+use aquatic_service::metrics::Metrics;
+use aquatic_service::sockets::{self, Inherited, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
@@ -101,7 +101,7 @@ impl Server {
             workers: NonZeroUsize::new(wishes.workers),
             backlog: NonZeroUsize::new(1024).unwrap(),
         };
-        let sockets = sockets::tcp(request, &mut Passed::default()).unwrap();
+        let sockets = sockets::tcp(request, &mut Inherited::default()).unwrap();
         let address = sockets[0][0].address;
         let mut workers = Standalone::new();
         let running = start(
@@ -146,11 +146,11 @@ impl Server {
         }
     }
 
-    /// A figure, by its name and the value of its label.
-    pub(crate) fn figure(&self, name: &str, label: Option<&str>) -> u64 {
-        let mut figures = Figures::new("test");
-        self.running.add_figures(&mut figures);
-        let text = figures.to_prometheus();
+    /// A metric, by its name and the value of its label.
+    pub(crate) fn metric(&self, name: &str, label: Option<&str>) -> u64 {
+        let mut metrics = Metrics::new("test");
+        self.running.add_metrics(&mut metrics);
+        let text = metrics.to_prometheus();
         let wanted = |line: &&str| {
             let rest = line
                 .strip_prefix("test_")
@@ -164,14 +164,14 @@ impl Server {
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Waits until a figure has this value.
-    pub(crate) fn await_figure(&self, name: &str, label: Option<&str>, value: u64) {
+    /// Waits until a metric has this value.
+    pub(crate) fn await_metric(&self, name: &str, label: Option<&str>, value: u64) {
         let start = Instant::now();
-        while self.figure(name, label) != value {
+        while self.metric(name, label) != value {
             assert!(
                 start.elapsed() < PATIENCE,
                 "{name} {label:?} is {}, not {value} ({:?})",
-                self.figure(name, label),
+                self.metric(name, label),
                 self.kind
             );
             std::thread::sleep(Duration::from_millis(5));

@@ -64,7 +64,7 @@ fn a_message_that_has_begun_may_be_completed() {
         let mut server = Server::start(kind);
         let mut client = server.client();
         client.send("drain");
-        let before = server.figure("received_bytes_total", None);
+        let before = server.metric("received_bytes_total", None);
         assert!(before > 0 || !kind.is_tls);
         // The piece has arrived before the signal does.
         std::thread::sleep(Duration::from_millis(100));

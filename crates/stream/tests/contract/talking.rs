@@ -44,7 +44,7 @@ fn connections_write_to_each_other() {
 
         assert_eq!(first.ask("end"), "bye");
         assert_eq!(first.rest(), "");
-        server.await_figure("connections", None, 1);
+        server.await_metric("connections", None, 1);
         assert_eq!(second.ask("tell 0 lost"), "gone");
         // Who has the place now gets nothing of it.
         let mut third = client(&server, &house, 2);
@@ -95,15 +95,15 @@ fn who_does_not_read_what_others_write_is_cut_off() {
                     if other.ask("flood 0 20") == "gone" {
                         break 'flood;
                     }
-                    let cut = server.figure("connections_cut_total", Some("full_output"));
+                    let cut = server.metric("connections_cut_total", Some("full_output"));
                     if cut == 1 {
                         break 'flood;
                     }
                 }
                 assert!(start.elapsed() < PATIENCE, "{kind:?}");
             }
-            server.await_figure("connections_cut_total", Some("full_output"), 1);
-            server.await_figure("connections", None, 5);
+            server.await_metric("connections_cut_total", Some("full_output"), 1);
+            server.await_metric("connections", None, 5);
             drop(deaf);
             assert_eq!(others[0].ask("tell 2 hello"), "ok");
             assert_eq!(others[1].line(), "hello");

@@ -40,7 +40,7 @@ fn both_versions_are_spoken() {
             client.secure(&Arc::new(config)).unwrap();
             assert_eq!(client.ask("echo one"), "one");
         }
-        assert_eq!(server.figure("tls_handshakes_total", Some("no")), 4);
+        assert_eq!(server.metric("tls_handshakes_total", Some("no")), 4);
     }
 }
 
@@ -63,8 +63,8 @@ fn sessions_are_resumed_by_any_worker() {
                 let tls = client.tls.as_ref().unwrap();
                 assert_eq!(tls.handshake_kind(), Some(expected), "{version:?}, {round}");
             }
-            assert_eq!(server.figure("tls_handshakes_total", Some("no")), 1);
-            assert_eq!(server.figure("tls_handshakes_total", Some("yes")), 11);
+            assert_eq!(server.metric("tls_handshakes_total", Some("no")), 1);
+            assert_eq!(server.metric("tls_handshakes_total", Some("yes")), 11);
         }
     }
 }
@@ -83,7 +83,7 @@ fn a_new_certificate_leaves_connections_alone() {
         let tls = server.tls.as_ref().unwrap();
         fs::write(&tls.files.certificate, RSA_CERTIFICATE).unwrap();
         let error = tls.handle.reload().unwrap_err().to_string();
-        assert!(error.contains("is not that of the certificate"), "{error}");
+        assert!(error.contains("does not match the certificate"), "{error}");
         let mut between = server.client();
         assert_eq!(between.ask("echo two"), "two");
         assert_eq!(certificate(&before), certificate(&between));
@@ -104,7 +104,7 @@ fn who_speaks_in_the_clear_is_told() {
         let mut client = Client::plain(server.address);
         client.send("GET / HTTP/1.1\r\n\r\n");
         assert_eq!(client.rest(), "speak TLS\n");
-        server.await_figure("connections_cut_total", Some("not_tls"), 1);
+        server.await_metric("connections_cut_total", Some("not_tls"), 1);
     }
 }
 
@@ -127,7 +127,7 @@ fn handshakes_that_fail_hurt_nobody_else() {
             // An alert says why, if it was not lost with the rest.
             assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
         }
-        server.await_figure("connections_cut_total", Some("tls"), 4);
+        server.await_metric("connections_cut_total", Some("tls"), 4);
 
         let mut nothing_in_common = Arc::unwrap_or_clone(config(&[&TLS13]));
         nothing_in_common.alpn_protocols = vec![b"smtp".to_vec()];
@@ -152,8 +152,8 @@ fn records_that_are_damaged_end_their_connection() {
             .stream
             .write_all(b"\x17\x03\x03\x00\x20this is not encrypted, is it????")
             .unwrap();
-        server.await_figure("connections_cut_total", Some("tls"), 1);
-        server.await_figure("connections", None, 0);
+        server.await_metric("connections_cut_total", Some("tls"), 1);
+        server.await_metric("connections", None, 0);
         assert_eq!(server.client().ask("echo fine"), "fine");
     }
 }
@@ -187,7 +187,7 @@ fn connections_with_an_old_certificate_are_closed_after_a_while() {
         assert!(start.elapsed() >= grace);
         assert_eq!(new.line(), "still there?");
         assert_eq!(new.ask("echo one").replace("still there?", "one"), "one");
-        let cut = server.figure("connections_cut_total", Some("old_certificate"));
+        let cut = server.metric("connections_cut_total", Some("old_certificate"));
         assert_eq!(cut, 1);
     }
 }
@@ -225,7 +225,7 @@ fn only_connections_with_the_old_certificate_are_closed_silent_or_not() {
         std::thread::sleep(Duration::from_secs(1));
         assert_eq!(new.ask("echo two"), "two");
         assert_eq!(begun.ask("echo two"), "two");
-        let cut = server.figure("connections_cut_total", Some("old_certificate"));
+        let cut = server.metric("connections_cut_total", Some("old_certificate"));
         assert_eq!(cut, 20);
     }
 }

@@ -3,7 +3,7 @@
 use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 
 /// The longest line.
-pub(crate) const LONGEST_LINE: usize = 1024;
+pub(crate) const MAX_LINE_BYTES: usize = 1024;
 
 /// Answers lines:
 ///
@@ -28,7 +28,7 @@ impl Protocol for Words {
     type Connection = State;
 
     fn max_input_bytes(&self) -> usize {
-        LONGEST_LINE
+        MAX_LINE_BYTES
     }
 
     fn open(&mut self, _: &Peer, _: ConnectionId) -> State {

@@ -9,7 +9,7 @@ use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, Client, connect_request, hash};
 
 #[test]
-fn passed_sockets_are_served_and_the_first_datagram_is_answered() {
+fn inherited_sockets_are_served_and_the_first_datagram_is_answered() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -33,7 +33,7 @@ fn passed_sockets_are_served_and_the_first_datagram_is_answered() {
 }
 
 #[test]
-fn the_configured_address_is_not_bound_when_sockets_are_passed() {
+fn the_configured_address_is_not_bound_when_sockets_are_inherited() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }
@@ -64,7 +64,7 @@ fn fewer_sockets_than_workers_are_worth_a_warning() {
 }
 
 #[test]
-fn any_number_of_passed_sockets_is_right_when_none_is_configured() {
+fn any_number_of_inherited_sockets_is_right_when_none_is_configured() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }

@@ -96,7 +96,7 @@ impl Hosts {
         let page = self.host().run(|| http::get(address, "/metrics")).body;
         let name = "aquatic_udp_send_failures_total ";
         let line = page.lines().find_map(|line| line.strip_prefix(name));
-        line.expect("the figure").to_owned()
+        line.expect("the metric").to_owned()
     }
 }
 
@@ -123,7 +123,7 @@ fn any_address_of_the_loopback_network_answers_itself() {
 }
 
 #[test]
-fn passed_sockets_answer_from_the_address_that_was_asked() {
+fn inherited_sockets_answer_from_the_address_that_was_asked() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }

@@ -200,9 +200,9 @@ fn files_that_cannot_be_written_are_found_by_the_check() {
     };
     let place = "config.toml:5:8: scrape_exports.path: ";
     for (path, what) in [
-        ("swarm", "swarm is the file of snapshot.path, too"),
+        ("swarm", "swarm is also the file of snapshot.path"),
         (".", ".: it is a directory, not a regular file"),
-        ("no-such-directory/export", "cannot create files beside"),
+        ("no-such-directory/export", "cannot create files next to"),
     ] {
         let said = said(path);
         assert!(said.contains(&format!("{place}{what}")), "{said}");

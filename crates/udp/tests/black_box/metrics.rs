@@ -1,4 +1,4 @@
-//! Figures about the running tracker.
+//! Metrics about the running tracker.
 
 use aquatic_test_harness::http;
 

@@ -68,7 +68,7 @@ fn a_missing_or_bad_header_is_an_error() {
     assert_eq!(tracker.unserved("proxy_header"), 2.0);
     tracker
         .daemon
-        .wait_for_log("look at the configuration of the proxy");
+        .wait_for_log("check the configuration of the proxy");
     // Pages are for everybody.
     let mut client = tracker.raw();
     client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -84,7 +84,9 @@ fn others_are_not_believed() {
     let mut other = tracker.client();
     let reply = other.announce('a', 'q', json!({}));
     assert_eq!(reply["incomplete"], 1, "both are of IPv4");
-    let line = tracker.daemon.wait_for_log("is not believed");
+    let line = tracker
+        .daemon
+        .wait_for_log("ignoring the client addresses sent by");
     assert!(line.contains("127.0.0.1"), "{line}");
 }
 

@@ -1,4 +1,4 @@
-//! Beside the messages: access list, snapshot, figures, churn.
+//! Beside the messages: access list, snapshot, metrics, churn.
 
 use aquatic_test_harness::{Signal, http};
 use serde_json::json;
@@ -114,7 +114,7 @@ fn peers_go_with_their_connections() {
 }
 
 #[test]
-fn figures_name_what_was_asked_for() {
+fn metrics_name_what_was_asked_for() {
     let settings = [("metrics.peer_clients", "true")];
     let tracker = Tracker::with(PLAIN, &settings);
     let mut client = tracker.client();

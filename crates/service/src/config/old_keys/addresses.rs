@@ -35,12 +35,12 @@ fn merge(found: &mut Found<'_, '_>) -> Merged {
 
     let mut addresses = if found.has(ADDRESS) {
         if only_ipv6.is_none() && set_only_ipv6.is_none() {
-            return Merged::Nothing("network.address is set too");
+            return Merged::Nothing("network.address is also set");
         }
         // One address and `only_ipv6`, as up to release 0.9.
         match found.texts(ADDRESS) {
             Some(addresses) => addresses,
-            None => return Merged::Nothing("network.address is set too"),
+            None => return Merged::Nothing("network.address is also set"),
         }
     } else if use_ipv4.is_none()
         && use_ipv6.is_none()

@@ -34,11 +34,11 @@ pub const WORKERS: &[OldKey] = &[
 pub const EVENT_LOOP: &[OldKey] = &[
     OldKey::Dropped {
         key: "network.poll_event_capacity",
-        reason: "the event loop chooses for itself",
+        reason: "chosen by the event loop",
     },
     OldKey::Dropped {
         key: "network.poll_timeout_ms",
-        reason: "the event loop chooses for itself",
+        reason: "chosen by the event loop",
     },
     OldKey::Dropped {
         key: "network.use_io_uring",
@@ -46,11 +46,11 @@ pub const EVENT_LOOP: &[OldKey] = &[
     },
     OldKey::Dropped {
         key: "network.ring_size",
-        reason: "the event loop chooses for itself",
+        reason: "chosen by the event loop",
     },
     OldKey::Dropped {
         key: "network.resend_buffer_max_len",
-        reason: "replies that the system does not take at once are not kept",
+        reason: "replies that cannot be sent immediately are not queued",
     },
 ];
 
@@ -77,8 +77,8 @@ pub const TLS: &[OldKey] = &[OldKey::Implied {
         .find(|key| is_set(key))?;
         Some((
             key,
-            "not set: taken as true, as release 0.2 did, because the file names a certificate; \
-             write enable_tls = true, or false for connections that are not encrypted",
+            "not set: assuming true, like release 0.2, because a certificate is configured; set \
+             enable_tls = true, or false for unencrypted connections",
         ))
     },
 }];
@@ -91,15 +91,15 @@ pub fn endpoint(found: &mut Found<'_, '_>, section: &str) -> Merged {
     let run = found.boolean(&format!("{section}.run_prometheus_endpoint"));
     let address = found.text(&format!("{section}.prometheus_endpoint_address"));
     if found.has("metrics.address") {
-        Merged::Nothing("metrics.address is set too")
+        Merged::Nothing("metrics.address is also set")
     } else if run == Some(true) {
         let address = address.unwrap_or_else(|| OLD_DEFAULT.to_owned());
         Merged::Text(address)
     } else {
-        Merged::Nothing("the endpoint was off, as it is without metrics.address")
+        Merged::Nothing("the endpoint was disabled, as it is without metrics.address")
     }
 }
 
-const ONE_KIND_OF_WORKER: &str = "there is one kind of worker, and socket_workers is their number";
+const ONE_KIND_OF_WORKER: &str = "there is only one kind of worker, whose number is socket_workers";
 const NO_CHANNELS: &str = "requests no longer pass between threads";
 const NO_PENDING_SCRAPES: &str = "scrapes are answered at once and never wait";

@@ -21,20 +21,19 @@ fn mistakes_have_a_place_a_key_and_what_would_be_right() {
     for (text, expected) in [
         (
             "workers = 1\nworkers = 2\n",
-            "f:2:1: workers: is there twice; keep one",
+            "f:2:1: workers: is set twice; remove one",
         ),
         (
             "[network]\nbuffer = 1\n[network]\n",
-            "f:3:2: network: this section is there twice; put all of its keys below one head",
+            "f:3:2: network: duplicate section; put all of its keys into one",
         ),
         (
             "[network\nbuffer = 1\n",
-            "f:1:9: network: the name of a section stands between brackets, of which the closing \
-             one is missing",
+            "f:1:9: network: the closing bracket of the section name is missing",
         ),
         (
             "[network]\nbuffer : 1\n",
-            "f:2:8: network.buffer: there is no value: write KEY = VALUE",
+            "f:2:8: network.buffer: the value is missing: write KEY = VALUE",
         ),
         (
             "[network]\nbuffer =\nratio = 1.5\n",
@@ -47,8 +46,8 @@ fn mistakes_have_a_place_a_key_and_what_would_be_right() {
         ),
         (
             "[network]\naddress = '127.0.0.1:1', '[::1]:1'\n",
-            "f:2:11: network.address: there is more behind the text; write several as a list: \
-             [\"…\", \"…\"]",
+            "f:2:11: network.address: unexpected characters after the string; write several as a \
+             list: [\"…\", \"…\"]",
         ),
     ] {
         assert_eq!(one(text), expected);
@@ -69,11 +68,11 @@ fn a_text_without_quotes_is_shown_with_them() {
         ("“127.0.0.1:3000”", "put it in quotes: \"127.0.0.1:3000\""),
         (
             "[127.0.0.1:3000, [::]:3000]",
-            "put each text in quotes: [\"127.0.0.1:3000\", \"[::]:3000\"]",
+            "put each string in quotes: [\"127.0.0.1:3000\", \"[::]:3000\"]",
         ),
         (
             "[\"127.0.0.1:3000\", [::]:3000]",
-            "put each text in quotes: [\"127.0.0.1:3000\", \"[::]:3000\"]",
+            "put each string in quotes: [\"127.0.0.1:3000\", \"[::]:3000\"]",
         ),
     ] {
         assert_eq!(

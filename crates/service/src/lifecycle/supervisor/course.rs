@@ -1,51 +1,51 @@
-//! What comes next in the life of a daemon that serves, as a state machine without
-//! I/O: events and the time go in, orders come out.
+//! The life of a running daemon as a state machine without I/O: its inputs are events
+//! and the time, its outputs orders.
 //!
 //! ```text
 //! serving ── stop, or a worker fails ──> draining ── workers gone, or late ──>
-//! saving ── the last snapshot written, failed, or late ──> the end
+//! saving ── the final snapshot written, failed, or late ──> the end
 //! ```
 //!
-//! Snapshots and reloads are begun while it serves. Each ends by an event, or by
-//! its deadline: nothing is waited for without one.
+//! Snapshots and reloads are started while serving. Each ends by an event, or at its
+//! deadline: there is no wait without one.
 
 use std::time::{Duration, Instant};
 
 use super::rounds::{Rounds, Step};
 
-/// How long workers may take to answer what they have read.
+/// How long workers may take to answer the requests that they have read.
 pub(super) const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the last snapshot may take, after one that may be under way. Service
-/// managers kill after some 90 s.
+/// How long the final snapshot may take, including one that is in progress. Service
+/// managers kill a process after some 90 s.
 pub(super) const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Signals to stop that come within this time of the first are the same one: it
-/// was sent to a group of processes and to this one, or a service manager and a
-/// script both sent it.
+/// Signals to stop that arrive within this time after the first count as the same one:
+/// it may have been sent both to the process group and to this process, or by both a
+/// service manager and a script.
 pub(super) const REPEATS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// Nothing: the time has come to look what is due.
+    /// Nothing but the passing of time.
     Time,
-    /// A signal to end.
+    /// A signal to stop.
     Stop,
-    /// A signal to read files again.
+    /// A signal to reload.
     Reload,
     /// A worker has ended without being asked to.
     WorkerFailed(String),
     /// All workers have ended.
     WorkersGone,
-    /// The thing that was begun to be read under this ticket was read, or was not.
+    /// The item with this ticket was read, successfully or not.
     Read {
         /// Which, by its number.
         item: usize,
         /// Of [`Step::Read`].
         ticket: u64,
     },
-    /// The snapshot under way is finished.
+    /// The snapshot in progress has ended.
     SnapshotEnded(Result<(), String>),
 }
 
@@ -54,11 +54,11 @@ pub(super) enum Happening {
 pub(super) enum Order {
     /// A step of a reload.
     Reload(Step),
-    /// Begin a snapshot. Its end has to be told, also when it cannot be begun.
+    /// Start a snapshot. Its end has to be reported, also when it cannot be started.
     Snapshot,
-    /// Say that the end has begun, and ask the workers to end.
+    /// Announce the shutdown, and ask the workers to stop.
     Drain,
-    /// Leave.
+    /// Exit.
     End(End),
 }
 
@@ -67,13 +67,13 @@ pub(super) enum Order {
 pub(super) struct End {
     /// The worker that failed, and why.
     pub(super) failure: Option<String>,
-    /// Whether workers had not ended in time.
+    /// Whether some workers did not end in time.
     pub(super) is_late: bool,
-    /// Why the last snapshot was not written.
+    /// Why the final snapshot was not written.
     pub(super) unsaved: Option<String>,
 }
 
-/// The state of a daemon that serves.
+/// The state of a running daemon.
 pub(super) struct Course {
     stage: Stage,
     failure: Option<String>,
@@ -96,7 +96,7 @@ enum Stage {
 }
 
 impl Course {
-    /// Begins to serve; `items` things are read at a reload.
+    /// Starts serving; a reload reads `items` items.
     pub(super) fn new(items: usize, snapshot_interval: Option<Duration>, now: Instant) -> Self {
         Self {
             stage: Stage::Serving,
@@ -110,17 +110,17 @@ impl Course {
         }
     }
 
-    /// Whether the daemon is not asked to end yet.
+    /// Whether the daemon was not asked to stop yet.
     pub(super) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
     }
 
-    /// Whether the workers have been asked to end, and are waited for.
+    /// Whether the workers were asked to stop and have not ended.
     pub(super) fn is_draining(&self) -> bool {
         matches!(self.stage, Stage::Draining { .. })
     }
 
-    /// Until when nothing is due, unless something happens.
+    /// When something is due next, unless an event arrives before.
     pub(super) fn next(&self) -> Option<Instant> {
         match self.stage {
             Stage::Serving => {
@@ -132,13 +132,13 @@ impl Course {
         }
     }
 
-    /// Whether what was read under this ticket is still waited for. To be asked
-    /// before [`Happening::Read`] is told.
+    /// Whether the result with this ticket is still awaited. To be called before
+    /// [`Happening::Read`] is passed in.
     pub(super) fn is_awaited(&self, item: usize, ticket: u64) -> bool {
         self.is_serving() && self.rounds.is_awaited(item, ticket)
     }
 
-    /// What to do, in this order, about what happened.
+    /// What to do, in this order, after an event.
     pub(super) fn step(&mut self, now: Instant, happening: Happening) -> Vec<Order> {
         let mut orders = Vec::new();
         match happening {
@@ -161,7 +161,7 @@ impl Course {
             Happening::SnapshotEnded(result) => self.snapshot_ended(result, &mut orders),
             Happening::Reload | Happening::WorkerFailed(_) | Happening::WorkersGone => (),
         }
-        self.look_at_the_time(now, &mut orders);
+        self.check_deadlines(now, &mut orders);
         orders
     }
 
@@ -172,7 +172,7 @@ impl Course {
             Stage::Serving => self.drain(now, orders),
             Stage::Draining { .. } | Stage::Saving { .. } if !is_repeat => {
                 self.end(
-                    Some("stopped at once by a second signal, without a snapshot".to_owned()),
+                    Some("terminated by a second signal, without a snapshot".to_owned()),
                     orders,
                 );
             }
@@ -212,10 +212,10 @@ impl Course {
             Stage::Saving { is_last: true, .. } => {
                 let unsaved = result
                     .err()
-                    .map(|reason| format!("the last snapshot was not written: {reason}"));
+                    .map(|reason| format!("the final snapshot was not written: {reason}"));
                 self.end(unsaved, orders);
             }
-            // What had been begun before the workers ended misses their last peers.
+            // A snapshot that was started before the workers ended lacks their last peers.
             Stage::Saving { deadline, .. } => {
                 self.stage = Stage::Saving {
                     deadline,
@@ -227,7 +227,7 @@ impl Course {
         }
     }
 
-    fn look_at_the_time(&mut self, now: Instant, orders: &mut Vec<Order>) {
+    fn check_deadlines(&mut self, now: Instant, orders: &mut Vec<Order>) {
         match self.stage {
             Stage::Serving => {
                 orders.extend(self.rounds.time(now).into_iter().map(Order::Reload));
@@ -247,7 +247,7 @@ impl Course {
                 let seconds = SNAPSHOT_PATIENCE.as_secs();
                 self.end(
                     Some(format!(
-                        "the last snapshot was not written within {seconds} seconds"
+                        "the final snapshot was not written within {seconds} seconds"
                     )),
                     orders,
                 );

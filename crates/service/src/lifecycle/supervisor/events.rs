@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::access_list::AccessList;
-use crate::reload::Exchange;
+use crate::reload::Apply;
 use crate::signals::Signal;
 use crate::snapshot::Written;
 use crate::workers::End;
@@ -40,7 +40,7 @@ pub(in crate::lifecycle) enum Content {
     /// A list.
     List(AccessList),
     /// Something else.
-    Other(Exchange),
+    Other(Apply),
 }
 
 /// Where events are told, and where the main thread hears of them.

@@ -75,15 +75,15 @@ impl Item {
 
 /// Puts a list in place, and says so; a list that lets nothing through any more is
 /// rarely meant.
-pub(super) fn exchange(handle: &Handle, list: AccessList) {
+pub(super) fn replace(handle: &Handle, list: AccessList) {
     let entries = list.len();
     let is_allow = matches!(list, AccessList::Allow(_));
-    let before = handle.exchange(list).len();
+    let before = handle.replace(list).len();
     if is_allow && entries == 0 && before > 0 {
         log::warn!(
             entries, before;
-            "the allow list that was reloaded has no entries, the one before had {before}: \
-             no torrent is served any more"
+            "the reloaded allow list is empty, the previous one had {before} entries: no torrents \
+             are served any more"
         );
     } else {
         log::info!(entries, before; "reloaded the access list");

@@ -1,32 +1,33 @@
-//! Reloads: rounds in which everything is read again, each thing on a thread of its
-//! own. Signals that come during a round are one round more.
+//! Reloads: rounds in which every item is read again, each on a thread of its own.
+//! Signals that arrive during a round cause one further round.
 
 use std::time::Instant;
 
 use crate::reload::PATIENCE;
 
-/// Threads that read one thing and were given up. What they wait for does not
-/// answer, so there is no use in more of them.
-pub(super) const MOST_GIVEN_UP: usize = 4;
+/// Maximum number of abandoned threads per item. Whatever they wait for does not
+/// respond, so there is no use in more of them.
+pub(super) const MAX_GIVEN_UP: usize = 4;
 
-/// What a round asks for.
+/// A step of a reload.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A round begins.
     Begin,
-    /// Read this on a thread. Its end has to be told, also when it cannot be begun.
+    /// Read this item on a thread. Its end has to be reported, also when it cannot be
+    /// started.
     Read {
         /// Which, by its number.
         item: usize,
         /// Tells this attempt from others.
         ticket: u64,
     },
-    /// This was not read within [`PATIENCE`].
+    /// This item was not read within [`PATIENCE`].
     TooLate {
         /// Which, by its number.
         item: usize,
     },
-    /// This is not read, as [`MOST_GIVEN_UP`] attempts have not ended yet.
+    /// This item is not read, because [`MAX_GIVEN_UP`] attempts have not ended yet.
     Refuse {
         /// Which, by its number.
         item: usize,
@@ -35,10 +36,10 @@ pub(super) enum Step {
     Done,
 }
 
-/// Which things are being read.
+/// The items that are being read.
 pub(super) struct Rounds {
     items: Vec<Item>,
-    /// Of the round under way.
+    /// Of the current round.
     deadline: Option<Instant>,
     /// Whether a signal came during the round.
     is_asked_again: bool,
@@ -47,9 +48,9 @@ pub(super) struct Rounds {
 
 #[derive(Default)]
 struct Item {
-    /// The ticket of the present round's attempt.
+    /// The ticket of the current round's attempt.
     awaited: Option<u64>,
-    /// Attempts that were given up and have not ended.
+    /// Abandoned attempts that have not ended.
     given_up: usize,
 }
 
@@ -68,13 +69,13 @@ impl Rounds {
         self.deadline
     }
 
-    /// Whether this attempt was not given up.
+    /// Whether this attempt was not abandoned.
     pub(super) fn is_awaited(&self, item: usize, ticket: u64) -> bool {
         let item = self.items.get(item);
         item.is_some_and(|item| item.awaited == Some(ticket))
     }
 
-    /// A signal asks for a round.
+    /// A signal requests a round.
     pub(super) fn ask(&mut self, now: Instant) -> Vec<Step> {
         if self.deadline.is_some() {
             self.is_asked_again = true;
@@ -83,7 +84,7 @@ impl Rounds {
         self.begin(now)
     }
 
-    /// An attempt has ended, with success or without.
+    /// An attempt has ended, successfully or not.
     pub(super) fn ended(&mut self, item: usize, ticket: u64, now: Instant) -> Vec<Step> {
         let is_awaited = self.is_awaited(item, ticket);
         if let Some(item) = self.items.get_mut(item) {
@@ -96,7 +97,7 @@ impl Rounds {
         self.finish(now)
     }
 
-    /// Gives up what takes too long.
+    /// Abandons attempts that take too long.
     pub(super) fn time(&mut self, now: Instant) -> Vec<Step> {
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return Vec::new();
@@ -117,7 +118,7 @@ impl Rounds {
         self.deadline = Some(now + PATIENCE);
         let mut steps = vec![Step::Begin];
         for (number, item) in self.items.iter_mut().enumerate() {
-            if item.given_up >= MOST_GIVEN_UP {
+            if item.given_up >= MAX_GIVEN_UP {
                 steps.push(Step::Refuse { item: number });
                 continue;
             }

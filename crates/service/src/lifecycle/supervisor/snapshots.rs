@@ -1,7 +1,7 @@
-//! Snapshots, each on a thread of its own, because syncing a file can take as long
-//! as the disk likes, and the main thread has signals and the watchdog to look
-//! after. The daemon locks a bounded part of its state at a time, so that no
-//! request waits for the disk either.
+//! Snapshots, each on a thread of its own, because syncing a file can take arbitrarily
+//! long, and the main thread has to handle signals and the watchdog. The daemon locks
+//! a bounded part of its state at a time, so that requests do not wait for the disk
+//! either.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::Daemon;
 use crate::metrics::process::Process;
 use crate::snapshot::{Written, write_file};
 
-/// Begins a snapshot, and tells its end as an event.
+/// Starts a snapshot; its end is sent as an event.
 ///
 /// # Errors
 ///
-/// When it cannot even be begun.
+/// When it cannot be started.
 pub(super) fn start<D: Daemon>(
     path: PathBuf,
     daemon: &Arc<D>,
@@ -37,19 +37,19 @@ pub(super) fn start<D: Daemon>(
                 Ok(result) => result.map_err(|error| format!("{error:#}")),
                 Err(_) => Err("the daemon panicked while it wrote the snapshot".to_owned()),
             };
-            // Nobody listens any more only when the process is ending.
+            // There is no receiver only when the process is exiting.
             let _ = sender.send(Event::SnapshotEnded(result));
         })
         .map(drop)
         .map_err(|error| format!("cannot start the thread that writes the snapshot: {error}"))
 }
 
-/// Notes and logs how a snapshot went; returns why it was not written.
+/// Records and logs the result of a snapshot; returns why it was not written.
 pub(super) fn ended(result: Result<Written, String>, process: &Process) -> Result<(), String> {
     match result {
         Ok(written) => {
             if process.snapshot_written(&written) {
-                log::info!("snapshots are written again");
+                log::info!("snapshots can be written again");
             }
             log::debug!(
                 bytes = written.bytes,

@@ -1,11 +1,11 @@
-//! When to tell the service manager that all is well.
+//! When to notify the watchdog of the service manager.
 
 use std::time::{Duration, Instant};
 
-use crate::workers::LONGEST_TURN;
+use crate::workers::HEARTBEAT_INTERVAL;
 
-/// Looks at the workers in a quarter of the time that the service manager
-/// allows, so that a look that comes just before a beat is made up for in time.
+/// Checks the workers at a quarter of the watchdog timeout, so that a check just before
+/// a heartbeat is made up for in time.
 pub(super) struct Watchdog {
     period: Duration,
     next: Instant,
@@ -14,9 +14,9 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// `limit` is the longest time between two pings (`WATCHDOG_USEC`).
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
-        if limit < 3 * LONGEST_TURN {
+        if limit < 3 * HEARTBEAT_INTERVAL {
             log::warn!(
-                "WatchdogSec= is {limit:?}, but idle workers beat once in {LONGEST_TURN:?}; \
+                "WatchdogSec= is {limit:?}, but idle workers only report every {HEARTBEAT_INTERVAL:?}; \
                  set it to 3 seconds or more"
             );
         }
@@ -26,13 +26,12 @@ impl Watchdog {
         }
     }
 
-    /// When to look at the workers.
+    /// When to check the workers.
     pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Whether it is time to look at the workers; then it will be again after a
-    /// period.
+    /// Whether it is time to check the workers; if so, the next time is one period later.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let is_due = now >= self.next;
         if is_due {

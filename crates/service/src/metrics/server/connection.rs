@@ -18,7 +18,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that are read and left unread by us when the answer is on its way.
-const MOST_DISCARDED: usize = 64 * 1024;
+const MAX_DISCARDED: usize = 64 * 1024;
 
 /// Bytes that are read at once.
 const READ_BUFFER: usize = 2048;
@@ -127,7 +127,7 @@ impl Connection {
         }
         if let State::End { discarded } = &mut self.state {
             let mut buffer = [0; READ_BUFFER];
-            while *discarded < MOST_DISCARDED {
+            while *discarded < MAX_DISCARDED {
                 match self.socket.read(&mut buffer) {
                     Ok(0) => return Ok(Progress::Closed),
                     Ok(read) => *discarded += read,

@@ -13,7 +13,7 @@ fn source(process: &Arc<Process>, help: &'static str) -> Source {
     Source {
         daemon: "aquatic-test",
         process: Arc::clone(process),
-        figures: Box::new(move |figures| figures.gauge("peers", help, &[], 3u64)),
+        add_metrics: Box::new(move |metrics| metrics.gauge("peers", help, &[], 3u64)),
     }
 }
 
@@ -60,14 +60,14 @@ fn serves_each_form() {
     let text = ask(address, "GET /health HTTP/1.1");
     assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
     assert!(
-        text.ends_with("ok, but nothing is saved: disk on fire\n"),
+        text.ends_with("ok, but snapshots cannot be written: disk on fire\n"),
         "{text}"
     );
     let stuck = vec![("one".to_owned(), Duration::from_secs(7))];
     process.turn(Instant::now(), 1, stuck);
     let text = ask(address, "GET /health HTTP/1.1");
     assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
-    assert!(text.ends_with("worker one has not moved for 7 seconds\n"));
+    assert!(text.ends_with("worker one has been stuck for 7 seconds\n"));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn endless_headers_are_cut_off() {
 
 #[test]
 fn those_who_say_nothing_keep_nobody_out() {
-    crate::limits::allow_open_files(4_096);
+    crate::resource_limits::allow_open_files(4_096);
     let (address, _) = start();
     let connect = || TcpStream::connect(address).unwrap();
     let mut silent: Vec<TcpStream> = (0..1_000).map(|_| connect()).collect();
@@ -166,7 +166,7 @@ fn those_who_do_not_read_are_bounded() {
         accept_after: None,
     };
     let mut slow = Vec::new();
-    for _ in 0..2 * MOST_CONNECTIONS {
+    for _ in 0..2 * MAX_CONNECTIONS {
         let mut connection = TcpStream::connect(address).unwrap();
         connection
             .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -174,8 +174,8 @@ fn those_who_do_not_read_are_bounded() {
         slow.push(connection);
         server.turn();
         let unsent: usize = server.connections.iter().map(Connection::unsent).sum();
-        assert!(unsent <= MOST_UNSENT_BYTES + ANSWER, "{unsent}");
-        assert!(server.connections.len() <= MOST_CONNECTIONS);
+        assert!(unsent <= MAX_UNSENT_BYTES + ANSWER, "{unsent}");
+        assert!(server.connections.len() <= MAX_CONNECTIONS);
     }
     // One that reads gets all of it.
     let reader = thread::spawn(move || send(address, b"GET /metrics HTTP/1.0\r\n\r\n"));

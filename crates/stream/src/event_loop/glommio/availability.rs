@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::thread;
 
 use anyhow::{anyhow, bail};
-use aquatic_service::limits::{self, Limit};
+use aquatic_service::resource_limits::{self, Limit};
 
 use crate::descriptors::GLOMMIO_FILES;
 
@@ -18,7 +18,7 @@ const MEMLOCK_BYTES: u64 = 512 << 10;
 ///
 /// When it does not; the message says what to do.
 pub(in crate::event_loop) fn check() -> anyhow::Result<()> {
-    check_memlock(limits::locked_memory_bytes())?;
+    check_memlock(resource_limits::locked_memory_bytes())?;
     if let Some(error) = too_few_files("its rings cannot be opened") {
         return Err(error);
     }
@@ -28,9 +28,9 @@ pub(in crate::event_loop) fn check() -> anyhow::Result<()> {
 fn check_memlock(limit: Option<Limit>) -> anyhow::Result<()> {
     match limit {
         Some(Limit::At(bytes)) if bytes < MEMLOCK_BYTES => bail!(
-            "the event loop glommio must be allowed to lock {MEMLOCK_BYTES} bytes of memory, \
-             and the limit is {bytes}: raise it with LimitMEMLOCK= or `ulimit -l`, \
-             or set network.event_loop to \"mio\""
+            "the event loop glommio needs {MEMLOCK_BYTES} bytes of locked memory, but the limit is \
+             {bytes}: raise it with LimitMEMLOCK= or `ulimit -l`, or set network.event_loop to \
+             \"mio\""
         ),
         _ => Ok(()),
     }
@@ -58,15 +58,16 @@ pub(super) fn used_up(reason: &str) -> anyhow::Error {
 
 /// What to say when a worker's event loop cannot open its files any more.
 fn too_few_files(reason: &str) -> Option<anyhow::Error> {
-    let needed = limits::open_files()? + GLOMMIO_FILES;
-    (limits::most_open_files()? < needed).then(|| files_used_up(reason))
+    let needed = resource_limits::open_files()? + GLOMMIO_FILES;
+    (resource_limits::max_open_files()? < needed).then(|| files_used_up(reason))
 }
 
 fn files_used_up(reason: &str) -> anyhow::Error {
-    let limit = limits::most_open_files().map_or("none".to_owned(), |limit| limit.to_string());
+    let limit =
+        resource_limits::max_open_files().map_or("none".to_owned(), |limit| limit.to_string());
     anyhow!(
-        "the event loop glommio must open {GLOMMIO_FILES} files for each worker ({reason}), and \
-         the limit of open files is {limit}: raise it with LimitNOFILE= or `ulimit -n`"
+        "the event loop glommio needs {GLOMMIO_FILES} open files per worker ({reason}), but the \
+         limit is {limit}: raise it with LimitNOFILE= or `ulimit -n`"
     )
 }
 
@@ -105,22 +106,22 @@ fn ask_for_ring() -> io::Result<()> {
 
 /// The limit is high enough for one, but not for all that the user runs.
 fn memory_used_up(reason: &str) -> anyhow::Error {
-    let limit = match limits::locked_memory_bytes() {
+    let limit = match resource_limits::locked_memory_bytes() {
         Some(Limit::At(bytes)) => format!("{bytes} bytes"),
         Some(Limit::Unlimited) | None => "no limit".to_owned(),
     };
     anyhow!(
-        "the event loop glommio cannot get the memory that it must lock ({reason}; {limit} for \
-         all processes of this user together): raise it with LimitMEMLOCK= or `ulimit -l`, \
-         have fewer socket_workers, or set network.event_loop to \"mio\""
+        "the event loop glommio cannot lock the memory that it needs ({reason}; {limit} for all \
+         processes of this user together): raise it with LimitMEMLOCK= or `ulimit -l`, use fewer \
+         socket_workers, or set network.event_loop to \"mio\""
     )
 }
 
 fn unavailable(reason: &str) -> anyhow::Error {
     anyhow!(
-        "the event loop glommio needs io_uring, which cannot be used here ({reason}): \
-         allow it (sysctl kernel.io_uring_disabled=0, and system call filters), \
-         or set network.event_loop to \"mio\""
+        "the event loop glommio needs io_uring, which is not available ({reason}): allow it \
+         (sysctl kernel.io_uring_disabled=0, and system call filters), or set network.event_loop \
+         to \"mio\""
     )
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::rounds::MOST_GIVEN_UP;
+use super::super::rounds::MAX_GIVEN_UP;
 use super::*;
 use crate::reload::PATIENCE;
 
@@ -106,7 +106,7 @@ fn signals_during_a_reload_are_one_reload_more() {
 fn what_hangs_is_given_up_and_not_tried_for_ever() {
     let mut now = Instant::now();
     let mut course = course(1, now);
-    for ticket in 1..=MOST_GIVEN_UP as u64 {
+    for ticket in 1..=MAX_GIVEN_UP as u64 {
         course.step(now, Happening::Reload);
         assert!(course.is_awaited(0, ticket));
         now += PATIENCE;
@@ -197,7 +197,7 @@ impl World {
             }
             Order::Reload(Step::Read { item, ticket }) => {
                 let hanging = self.reads.values().filter(|(other, _)| *other == item);
-                assert!(item < self.items && hanging.count() <= MOST_GIVEN_UP);
+                assert!(item < self.items && hanging.count() <= MAX_GIVEN_UP);
                 let end = self.duration().map(|duration| self.now + duration);
                 assert!(self.reads.insert(ticket, (item, end)).is_none());
             }

@@ -1,34 +1,33 @@
-//! What the system allows the process.
+//! Resource limits of the process.
 //!
-//! Read from `/proc`, not by getrlimit(2): system call filters of hardened
-//! services may forbid everything that has to do with limits.
+//! They are read from `/proc`, not with getrlimit(2), because system call filters of
+//! sandboxed services may forbid that.
 
 use std::fs;
 
 use caps::{CapSet, Capability};
 use nix::sys::resource::{self, Resource};
 
-use crate::metrics::server::MOST_CONNECTIONS;
+use crate::metrics::server::MAX_CONNECTIONS;
 
-/// What a resource limit says.
+/// The value of a resource limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
-    /// No more than this.
+    /// This maximum.
     At(u64),
     /// No limit.
     Unlimited,
 }
 
-/// A soft limit, which counts, and the hard limit, up to which a process may
-/// raise it.
+/// A soft limit, which is in effect, and the hard limit, up to which a process may raise
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pair {
     soft: Limit,
     hard: Limit,
 }
 
-/// How many bytes of memory the process may lock; `None` when that cannot be
-/// found out.
+/// How many bytes of memory the process may lock; `None` if that is unknown.
 pub fn locked_memory_bytes() -> Option<Limit> {
     from_proc("Max locked memory").map(|pair| pair.soft)
 }
@@ -40,18 +39,18 @@ pub fn largest_receive_buffer_bytes() -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Descriptors that the service itself may need at any time, beside those that are
-/// open when its workers start. Connections must leave so many free: a service that
-/// has none left can neither be watched nor saved nor reloaded.
+/// Descriptors that the service itself may need at any time, besides those that are open
+/// when its workers start. Connections must leave this many free: without descriptors,
+/// metrics, snapshots and reloads would fail.
 pub const RESERVED_FILES: u64 =
     METRICS_FILES + SNAPSHOT_FILES + RELOAD_FILES + SIGNAL_FILES + LOG_FILES;
 
-/// All connections of the metrics server, and one that comes when it has as many.
-const METRICS_FILES: u64 = MOST_CONNECTIONS as u64 + 1;
-/// The snapshot and the scrape export with their directories, one after the other.
+/// All connections of the metrics server, and one that is accepted when they are full.
+const METRICS_FILES: u64 = MAX_CONNECTIONS as u64 + 1;
+/// The snapshot and the scrape export with their directories.
 const SNAPSHOT_FILES: u64 = 4;
 /// The access list, the certificate and its key, which are read at the same time,
-/// each with what its path leads over.
+/// each with the directories of its path.
 const RELOAD_FILES: u64 = 6;
 /// What wakes the thread that waits for signals.
 const SIGNAL_FILES: u64 = 4;
@@ -59,8 +58,8 @@ const SIGNAL_FILES: u64 = 4;
 /// `/proc` now and then.
 const LOG_FILES: u64 = 4;
 
-/// Sees to it that so many files may be open, as far as that needs no
-/// privileges. Returns how many may be, if that is known and fewer.
+/// Raises the limit of open files to `needed`, as far as possible without privileges.
+/// Returns the limit if it is known and lower.
 pub fn allow_open_files(needed: u64) -> Option<u64> {
     let pair = open_files_limit()?;
     if pair.soft >= Limit::At(needed) {
@@ -79,31 +78,30 @@ pub fn allow_open_files(needed: u64) -> Option<u64> {
     (soft < needed).then_some(soft)
 }
 
-/// How many files are open; `None` when that cannot be found out.
+/// The number of open files; `None` if that is unknown.
 pub fn open_files() -> Option<u64> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
-    // What is read just now is among them.
+    // The directory that is being read is one of them.
     Some((entries.count() as u64).saturating_sub(1))
 }
 
-/// How many files may be open now; `None` when there is no limit, or it cannot be
-/// found out.
-pub fn most_open_files() -> Option<u64> {
+/// The limit of open files; `None` if there is none, or it is unknown.
+pub fn max_open_files() -> Option<u64> {
     match open_files_limit()?.soft {
         Limit::At(limit) => Some(limit),
         Limit::Unlimited => None,
     }
 }
 
-/// A note when [`allow_open_files`] could not allow as many to a process that is
-/// started as this one was.
+/// A note if [`allow_open_files`] could not raise the limit to `needed` in a process that
+/// is started in the same way as this one.
 pub fn open_files_note(needed: u64) -> Option<String> {
     let hard = from_proc(OPEN_FILES)?.hard;
     (hard < Limit::At(needed)).then(|| {
         format!(
-            "started from here, the tracker could have no more than {} of the {needed} files open \
-             that network.max_connections may need; `ulimit -n {needed}` allows them. \
-             A service of systemd has what LimitNOFILE= of its unit says",
+            "if started from this shell, the tracker could open only {} of the {needed} files that \
+             network.max_connections may need; run `ulimit -n {needed}` first. A systemd service \
+             uses LimitNOFILE= of its unit",
             in_words(hard)
         )
     })
@@ -116,10 +114,10 @@ fn in_words(limit: Limit) -> String {
     }
 }
 
-/// A note when the kernel will not grant a receive buffer of this size to a
-/// process that is started as this one was.
+/// A note if the kernel will not grant a receive buffer of this size to a process that is
+/// started in the same way as this one.
 pub fn receive_buffer_note(wanted_bytes: u64) -> Option<String> {
-    // With this, a process may go beyond what the kernel usually grants.
+    // With this capability, a process may exceed net.core.rmem_max.
     let is_free = caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_ADMIN);
     if is_free.unwrap_or(false) {
         return None;
@@ -131,17 +129,18 @@ fn receive_buffer_text(wanted_bytes: u64) -> Option<String> {
     let largest = largest_receive_buffer_bytes()?;
     (largest < wanted_bytes).then(|| {
         format!(
-            "started from here, a socket would get {largest} of the {wanted_bytes} bytes of \
-             receive buffer that are configured; `sysctl -w net.core.rmem_max={wanted_bytes}` \
-             allows them. A socket of systemd has what ReceiveBuffer= of its unit says"
+            "if started from this shell, a socket would get only {largest} of the configured \
+             {wanted_bytes} bytes of receive buffer; run `sysctl -w \
+             net.core.rmem_max={wanted_bytes}` first. A systemd socket uses ReceiveBuffer= of its \
+             unit"
         )
     })
 }
 
 const OPEN_FILES: &str = "Max open files";
 
-/// From `/proc`, or where that is missing, as in a directory that the process was
-/// confined to, from the kernel: system call filters are not set up together with it.
+/// From `/proc` or, if that is missing, as in a chroot, from the kernel: a chroot is not
+/// combined with system call filters.
 fn open_files_limit() -> Option<Pair> {
     from_proc(OPEN_FILES).or_else(|| {
         let (soft, hard) = resource::getrlimit(Resource::RLIMIT_NOFILE).ok()?;
@@ -212,10 +211,10 @@ mod tests {
         if let Limit::At(hard) = hard {
             // What may be had is had, though it is not enough.
             assert_eq!(allow_open_files(hard + 1), Some(hard));
-            assert_eq!(most_open_files(), Some(hard));
+            assert_eq!(max_open_files(), Some(hard));
             let text = open_files_note(hard + 1).unwrap();
             assert!(text.contains("LimitNOFILE="), "{text}");
-            assert!(text.starts_with("started from here, "), "{text}");
+            assert!(text.starts_with("if started from this shell, "), "{text}");
         }
     }
 
@@ -240,6 +239,6 @@ mod tests {
         assert_eq!(receive_buffer_text(0), None);
         let text = receive_buffer_text(u64::MAX).unwrap();
         assert!(text.contains("net.core.rmem_max"), "{text}");
-        assert!(text.starts_with("started from here, "), "{text}");
+        assert!(text.starts_with("if started from this shell, "), "{text}");
     }
 }

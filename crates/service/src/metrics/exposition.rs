@@ -1,21 +1,21 @@
-//! Figures as Prometheus text and as JSON.
+//! Metrics as Prometheus text and as JSON.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value as Json};
 
-/// A list of figures, in the order in which they were added.
+/// A list of metrics, in the order in which they were added.
 ///
 /// Names are given without the daemon's prefix: `requests_total` becomes
-/// `aquatic_udp_requests_total`. In JSON, the labels of a figure nest by their
+/// `aquatic_udp_requests_total`. In JSON, the labels of a metric nest by their
 /// values: `{"aquatic_udp_requests_total": {"announce": {"ipv4": 1}}}`.
 #[derive(Debug)]
-pub struct Figures {
+pub struct Metrics {
     prefix: String,
     families: Vec<Family>,
 }
 
-/// The value of a figure.
+/// The value of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     /// A count.
@@ -68,8 +68,8 @@ struct Sample {
     value: Value,
 }
 
-impl Figures {
-    /// No figures yet, for this daemon: `aquatic-udp`.
+impl Metrics {
+    /// No metrics yet, for this daemon: `aquatic-udp`.
     pub fn new(daemon: &str) -> Self {
         Self {
             prefix: daemon.replace('-', "_"),
@@ -137,7 +137,7 @@ impl Figures {
         text
     }
 
-    /// The same figures as JSON.
+    /// The same metrics as JSON.
     pub fn to_json(&self) -> Json {
         let mut root = Map::new();
         for family in &self.families {
@@ -258,24 +258,24 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn figures() -> Figures {
-        let mut figures = Figures::new("aquatic-test");
-        figures.counter("requests_total", "Requests", &[("kind", "a\"\\\n")], 1u64);
-        figures.gauge("age_seconds", "Age\nin \"seconds\" \\", &[], 1.5);
-        figures.counter(
+    fn metrics() -> Metrics {
+        let mut metrics = Metrics::new("aquatic-test");
+        metrics.counter("requests_total", "Requests", &[("kind", "a\"\\\n")], 1u64);
+        metrics.gauge("age_seconds", "Age\nin \"seconds\" \\", &[], 1.5);
+        metrics.counter(
             "requests_total",
             "Requests",
             &[("kind", "b"), ("family", "ipv4")],
             2usize,
         );
-        figures.gauge("odd", "Odd", &[], f64::INFINITY);
-        figures
+        metrics.gauge("odd", "Odd", &[], f64::INFINITY);
+        metrics
     }
 
     #[test]
     fn prometheus_text_is_grouped_and_escaped() {
         assert_eq!(
-            figures().to_prometheus(),
+            metrics().to_prometheus(),
             "# HELP aquatic_test_requests_total Requests\n\
              # TYPE aquatic_test_requests_total counter\n\
              aquatic_test_requests_total{kind=\"a\\\"\\\\\\n\"} 1\n\
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn json_nests_by_label_values() {
         assert_eq!(
-            figures().to_json().to_string(),
+            metrics().to_json().to_string(),
             r#"{"aquatic_test_requests_total":{"a\"\\\n":1,"b":{"ipv4":2}},"#.to_owned()
                 + r#""aquatic_test_age_seconds":1.5,"aquatic_test_odd":null}"#
         );
@@ -300,13 +300,13 @@ mod tests {
 
     #[test]
     fn json_keeps_values_that_have_others_below_them() {
-        let mut figures = Figures::new("x");
-        figures.gauge("a", "", &[], 1u64);
-        figures.gauge("a", "", &[("kind", "b")], 2u64);
-        figures.gauge("c", "", &[("kind", "b")], 3u64);
-        figures.gauge("c", "", &[], 4u64);
+        let mut metrics = Metrics::new("x");
+        metrics.gauge("a", "", &[], 1u64);
+        metrics.gauge("a", "", &[("kind", "b")], 2u64);
+        metrics.gauge("c", "", &[("kind", "b")], 3u64);
+        metrics.gauge("c", "", &[], 4u64);
         assert_eq!(
-            figures.to_json().to_string(),
+            metrics.to_json().to_string(),
             r#"{"x_a":{"value":1,"b":2},"x_c":{"b":3,"value":4}}"#
         );
     }

@@ -1,18 +1,18 @@
-//! Sockets that the service manager passed (`LISTEN_FDS`, sd_listen_fds(3)).
+//! Sockets inherited from the service manager (`LISTEN_FDS`, sd_listen_fds(3)).
 
 use anyhow::bail;
 
 use super::*;
 
-/// The sockets that were passed and that nobody has taken yet.
+/// The inherited sockets that nobody has taken yet.
 #[derive(Debug, Default)]
-pub struct Passed {
+pub struct Inherited {
     sockets: Vec<Unclaimed>,
 }
 
-/// A passed socket of a known kind.
+/// An inherited socket of a known kind.
 #[derive(Debug)]
-pub struct PassedSocket<S> {
+pub struct InheritedSocket<S> {
     /// What `FileDescriptorName=` calls it; by default the socket unit's name.
     pub name: String,
     /// The address it is bound to.
@@ -28,23 +28,25 @@ struct Unclaimed {
     socket: Socket,
 }
 
-impl Passed {
-    /// Takes what `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` speak of.
+impl Inherited {
+    /// Takes the sockets described by `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`.
     ///
-    /// To be called once, by the process that they were meant for.
+    /// To be called once, by the process that they are meant for.
     ///
     /// # Errors
     ///
-    /// When the variables make no sense, or name descriptors that are not open
-    /// or no sockets.
+    /// When the variables are malformed, or describe descriptors that are not open or not
+    /// sockets.
     pub fn from_environment() -> anyhow::Result<Self> {
         let descriptors = sd_notify::listen_fds_with_names()
-            .context("LISTEN_FDS and LISTEN_FDNAMES name no usable file descriptors")?;
+            .context("LISTEN_FDS and LISTEN_FDNAMES do not describe usable file descriptors")?;
         let mut sockets = Vec::new();
         for (number, name) in descriptors {
             let socket = Socket::from(sys::adopt(number));
             if let Err(error) = socket.r#type() {
-                bail!("file descriptor {number} (\"{name}\") of LISTEN_FDS is no socket: {error}");
+                bail!(
+                    "file descriptor {number} (\"{name}\") of LISTEN_FDS is not a socket: {error}"
+                );
             }
             sockets.push(Unclaimed {
                 number,
@@ -55,7 +57,7 @@ impl Passed {
         Ok(Self { sockets })
     }
 
-    /// Whether nothing is left (or nothing was passed).
+    /// Whether nothing is left (or nothing was inherited).
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }
@@ -65,7 +67,7 @@ impl Passed {
     /// # Errors
     ///
     /// When a socket cannot be asked for its address.
-    pub fn take_udp(&mut self) -> anyhow::Result<Vec<PassedSocket<UdpSocket>>> {
+    pub fn take_udp(&mut self) -> anyhow::Result<Vec<InheritedSocket<UdpSocket>>> {
         self.take(|one| is_internet(&one.socket) && is_type(&one.socket, Type::DGRAM))
     }
 
@@ -75,7 +77,7 @@ impl Passed {
     /// # Errors
     ///
     /// As [`Self::take_udp`].
-    pub fn take_tcp(&mut self, name: &str) -> anyhow::Result<Vec<PassedSocket<TcpListener>>> {
+    pub fn take_tcp(&mut self, name: &str) -> anyhow::Result<Vec<InheritedSocket<TcpListener>>> {
         self.take(|one| one.name == name && is_internet(&one.socket) && is_listener(&one.socket))
     }
 
@@ -85,7 +87,7 @@ impl Passed {
     /// # Errors
     ///
     /// As [`Self::take_udp`].
-    pub fn take_all_tcp(&mut self) -> anyhow::Result<Vec<PassedSocket<TcpListener>>> {
+    pub fn take_all_tcp(&mut self) -> anyhow::Result<Vec<InheritedSocket<TcpListener>>> {
         self.take(|one| is_internet(&one.socket) && is_listener(&one.socket))
     }
 
@@ -93,14 +95,14 @@ impl Passed {
     pub(super) fn take_listener(
         &mut self,
         name: &str,
-    ) -> anyhow::Result<Option<PassedSocket<TcpListener>>> {
+    ) -> anyhow::Result<Option<InheritedSocket<TcpListener>>> {
         let mut sockets = self.take_tcp(name)?;
         let Some(first) = sockets.pop() else {
             return Ok(None);
         };
         if let Some(second) = sockets.pop() {
             bail!(
-                "two sockets named \"{name}\" were passed ({} and {}); pass one",
+                "two sockets named \"{name}\" were inherited ({} and {}), expected one",
                 second.address,
                 first.address
             );
@@ -109,8 +111,7 @@ impl Passed {
         Ok(Some(first))
     }
 
-    /// Makes sure that nothing was passed that nobody takes: it would swallow
-    /// what is sent to it.
+    /// Checks that no inherited socket is left over: it would never be answered.
     ///
     /// # Errors
     ///
@@ -120,8 +121,8 @@ impl Passed {
             return Ok(());
         };
         bail!(
-            "file descriptor {} (\"{}\"), {}, was passed by the service manager, \
-             but this daemon has no use for it; remove it from the socket unit",
+            "inherited file descriptor {} (\"{}\"), {}, is not supported by this daemon; remove it \
+             from the socket unit",
             one.number,
             one.name,
             describe(&one.socket)
@@ -131,7 +132,7 @@ impl Passed {
     fn take<S: From<Socket>>(
         &mut self,
         is_wanted: impl Fn(&Unclaimed) -> bool,
-    ) -> anyhow::Result<Vec<PassedSocket<S>>> {
+    ) -> anyhow::Result<Vec<InheritedSocket<S>>> {
         let (wanted, rest) = std::mem::take(&mut self.sockets)
             .into_iter()
             .partition(is_wanted);
@@ -140,12 +141,16 @@ impl Passed {
         wanted
             .into_iter()
             .map(|one| {
-                let context =
-                    || format!("passed file descriptor {} (\"{}\")", one.number, one.name);
+                let context = || {
+                    format!(
+                        "inherited file descriptor {} (\"{}\")",
+                        one.number, one.name
+                    )
+                };
                 let address = address(&one.socket)
                     .with_context(|| format!("{} has no address", context()))?;
                 one.socket.set_nonblocking(true).with_context(context)?;
-                Ok(PassedSocket {
+                Ok(InheritedSocket {
                     address,
                     name: one.name,
                     socket: one.socket.into(),
@@ -154,7 +159,7 @@ impl Passed {
             .collect()
     }
 
-    /// Pretends that these were passed.
+    /// Pretends that these were inherited.
     #[cfg(test)]
     pub(super) fn from_sockets(sockets: Vec<(&str, Socket)>) -> Self {
         let sockets = sockets

@@ -3,7 +3,7 @@
 //! * [`InfoHash`]: what names a torrent (BEP 3; BEP 52 truncated).
 //! * [`PeerId`]: what a peer calls itself, and the [`client`] software it names.
 //! * [`AnnounceEvent`]: why a peer announces.
-//! * [`source_network`]: whom an address belongs to.
+//! * [`source_network()`]: whom an address belongs to.
 //!
 //! Nothing here does I/O, reads a clock or allocates for a request.
 

@@ -9,7 +9,7 @@
 //! * [`Housekeeping`]: forgets peers and torrents, a little at a time.
 //! * [`snapshot`]: what outlives a restart.
 //! * [`add_swarm_metrics`], [`Clients`]: what swarms hold, and who announces.
-//! * [`status`]: the line of `systemctl status`.
+//! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
 

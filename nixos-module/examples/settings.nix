@@ -4,7 +4,7 @@
     udp = {
       openFirewall = true;
       settings = {
-        # As many as the machine has cores.
+        # The number of CPU cores.
         socket_workers = 4;
         network.address = [
           "203.0.113.7:6969"

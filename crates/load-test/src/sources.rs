@@ -141,7 +141,7 @@ mod tests {
         assert!(message(&["127.0.0.2-127.0.0.1"]).contains("ends before it begins"));
         assert!(message(&["127.0.0.2-::1"]).contains("different address families"));
         assert!(message(&["127.0.0.1-127.1.0.1"]).contains("more than 10000"));
-        assert!(message(&["::1-::5"]).contains("different families"));
+        assert!(message(&["::1-::5"]).contains("different address families"));
         assert!(message(&["127.0.0.1", "127.0.0.1-127.0.0.2"]).contains("twice"));
         assert!(message(&["127.0.0.1"]).contains("2 workers and 1 addresses"));
     }

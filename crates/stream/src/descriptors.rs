@@ -76,8 +76,8 @@ pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<
         return Ok(wanted);
     }
     log::warn!(
-        "at most {max} connections are admitted, and not {wanted} as network.max_connections \
-         says: {needed} files may have to be open at once for those, but the limit is {limit}; \
+        "at most {max} connections will be accepted, not {wanted} as set by \
+         network.max_connections: these may need {needed} open files, but the limit is {limit}; \
          raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
     );
     Ok(max)

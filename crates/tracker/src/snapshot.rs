@@ -91,7 +91,7 @@ pub fn restore<S: Swarms>(
     };
     if contents.refused > 0 {
         log::warn!(
-            "{} peers of the snapshot were left out, as the limits are lower now",
+            "{} peers of the snapshot were dropped, because limits have been lowered",
             contents.refused
         );
     }

@@ -197,8 +197,8 @@ fn tell_of_mistake() {
 
     TOLD.call_once(|| {
         log::error!(
-            "a reply was longer than {MAX_REPLY_LENGTH} bytes and not sent, which is a mistake in \
-             this tracker; further ones are counted (said once)"
+            "a reply was longer than {MAX_REPLY_LENGTH} bytes and not sent, which is a bug in this \
+             tracker; further ones are counted (logged once)"
         );
     });
 }

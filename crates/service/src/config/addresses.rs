@@ -38,7 +38,7 @@ impl Addresses {
         if texts.len() > MAX_ADDRESSES {
             let count = texts.len();
             return Err(format!(
-                "{count} addresses are too many: {MAX_ADDRESSES} at most"
+                "{count} addresses are too many: the maximum is {MAX_ADDRESSES}"
             ));
         }
         let mut earlier: Vec<SocketAddr> = Vec::with_capacity(texts.len());
@@ -222,7 +222,7 @@ pub(super) fn parse_address(
     }
     if let Some(what) = unservable(address.ip()) {
         return Err(format!(
-            "{text:?} is {what}; give one of this machine, or \"{example_ipv4}\""
+            "{text:?} is {what}; use an address of this machine, or \"{example_ipv4}\""
         ));
     }
     Ok(address)

@@ -94,10 +94,11 @@ pub struct NetworkConfig {
     /// Time limit for the TLS handshake and the PROXY protocol header of a new
     /// connection, in seconds.
     pub handshake_timeout: Timeout,
-    /// Seconds in which a request has to arrive, from its first byte to its
-    /// last. The first request of a connection has as long to begin.
+    /// Time limit for receiving a request, from its first byte to its last, in
+    /// seconds. The first request of a connection also has to begin within this
+    /// time.
     pub message_timeout: Timeout,
-    /// Seconds in which a client has to take a reply.
+    /// Time limit for a client to receive a reply, in seconds.
     pub write_timeout: Timeout,
     /// Whether the tracker runs behind a reverse proxy that passes on the
     /// client's address in a header.
@@ -149,7 +150,7 @@ pub struct ProtocolConfig {
     /// Maximum number of torrents in a scrape reply. Further info hashes of the
     /// request are ignored.
     pub max_scrape_torrents: Count<1, 10_000>,
-    /// Maximum number of peers in a reply to an announce.
+    /// Maximum number of peers in an announce reply.
     pub max_response_peers: Count<1, 10_000>,
     /// Announce interval sent to clients, in seconds. Public tracker lists
     /// require 300 to 10800.

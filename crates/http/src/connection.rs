@@ -104,17 +104,7 @@ impl Http {
     #[cold]
     fn refuse(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
-        let reason = match fault {
-            HttpFault::NotHttp
-            | HttpFault::Header
-            | HttpFault::Host
-            | HttpFault::Length
-            | HttpFault::Incomplete => RejectReason::NotHttp,
-            HttpFault::Tls => RejectReason::Tls,
-            HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
-            HttpFault::TooSlow => RejectReason::TooSlow,
-        };
-        let outcome = Outcome::rejected(RequestKind::Other, reason);
+        let outcome = Outcome::rejected(RequestKind::Other, fault.into());
         self.count(exchange.peer.transport.ip(), outcome);
     }
 }

@@ -1,5 +1,6 @@
 //! Why requests are rejected.
 
+use aquatic_http1::HttpFault;
 use aquatic_swarm::Refused;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
@@ -117,6 +118,21 @@ impl RejectReason {
             Self::MaxPeersPerIp => "address has reached its maximum of peers",
             Self::MaxTorrentsPerConnection => "connection has reached its maximum of torrents",
             Self::ReplyTooLong => "the reply would be too long",
+        }
+    }
+}
+
+impl From<HttpFault> for RejectReason {
+    fn from(fault: HttpFault) -> Self {
+        match fault {
+            HttpFault::NotHttp
+            | HttpFault::Header
+            | HttpFault::Host
+            | HttpFault::Length
+            | HttpFault::Incomplete => Self::NotHttp,
+            HttpFault::Tls => Self::Tls,
+            HttpFault::TooManyHeaders | HttpFault::TooLong => Self::TooLong,
+            HttpFault::TooSlow => Self::TooSlow,
         }
     }
 }

@@ -125,17 +125,7 @@ impl Ws {
     #[cold]
     fn refuse_request(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
-        let reason = match fault {
-            HttpFault::NotHttp
-            | HttpFault::Header
-            | HttpFault::Host
-            | HttpFault::Length
-            | HttpFault::Incomplete => RejectReason::NotHttp,
-            HttpFault::Tls => RejectReason::Tls,
-            HttpFault::TooManyHeaders | HttpFault::TooLong => RejectReason::TooLong,
-            HttpFault::TooSlow => RejectReason::TooSlow,
-        };
-        self.count_rejected(exchange.peer, RequestKind::Other, reason);
+        self.count_rejected(exchange.peer, RequestKind::Other, fault.into());
     }
 
     /// Where the client is that begins a connection.

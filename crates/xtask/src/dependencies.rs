@@ -73,7 +73,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_test_harness", &[]),
     (
         "aquatic_tracker",
-        &["aquatic_bittorrent", "aquatic_service", "aquatic_swarm"],
+        &[
+            "aquatic_bittorrent",
+            "aquatic_http1",
+            "aquatic_service",
+            "aquatic_swarm",
+        ],
     ),
     (
         "aquatic_udp",

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::server::Addresses;
+
 /// An event loop, and what shows the least that a server costs with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventLoop {
@@ -22,6 +24,30 @@ impl EventLoop {
     pub(crate) fn over(self, tls: bool) -> String {
         format!("{}, {}", self.name, if tls { "TLS" } else { "plain" })
     }
+
+    /// Configuration of a daemon with one worker that refuses no connection and forgets
+    /// nobody while it is measured; `protocol` is what that section says.
+    pub(crate) fn daemon_config(self, addresses: Addresses, tls: bool, protocol: &str) -> String {
+        let encryption = if tls { encryption() } else { String::new() };
+        format!(
+            "socket_workers = 1\n\
+             log_level = \"error\"\n\
+             [network]\n\
+             address = \"{}\"\n\
+             event_loop = \"{}\"\n\
+             tcp_backlog = 4096\n\
+             max_connections_per_ip = 0\n\
+             {encryption}\
+             [protocol]\n\
+             {protocol}\n\
+             [cleaning]\n\
+             max_peer_age = 28800\n\
+             max_connection_idle = 28800\n\
+             [metrics]\n\
+             address = \"{}\"\n",
+            addresses.service, self.name, addresses.metrics,
+        )
+    }
 }
 
 pub(crate) const EVENT_LOOPS: [EventLoop; 2] = [
@@ -39,7 +65,7 @@ pub(crate) const EVENT_LOOPS: [EventLoop; 2] = [
 
 /// The part of `[network]` that switches TLS on with a certificate for tests.
 /// What it is does not matter here.
-pub(crate) fn encryption() -> String {
+fn encryption() -> String {
     let [certificate, key] = certificate();
     format!(
         "enable_tls = true\n\

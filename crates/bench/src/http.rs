@@ -8,7 +8,7 @@ use aquatic_load_test::http::{
 };
 use aquatic_load_test::{Latency, Report};
 
-use crate::event_loops::{EVENT_LOOPS, EventLoop, encryption};
+use crate::event_loops::{EVENT_LOOPS, EventLoop};
 use crate::load;
 use crate::machine::Cores;
 use crate::results::{Conditions, Http, IdleHttp, Row, WithAndWithout};
@@ -396,24 +396,7 @@ impl Bench {
 }
 
 fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> String {
-    let encryption = if tls { encryption() } else { String::new() };
-    format!(
-        "socket_workers = 1\n\
-         log_level = \"error\"\n\
-         [network]\n\
-         address = \"{}\"\n\
-         event_loop = \"{}\"\n\
-         tcp_backlog = 4096\n\
-         max_connections_per_ip = 0\n\
-         {encryption}\
-         [protocol]\n\
-         max_response_peers = 30\n\
-         [cleaning]\n\
-         max_peer_age = 28800\n\
-         [metrics]\n\
-         address = \"{}\"\n",
-        addresses.service, event_loop.name, addresses.metrics,
-    )
+    event_loop.daemon_config(addresses, tls, "max_response_peers = 30")
 }
 
 /// Few enough that their handshakes begin within a moment.

@@ -10,7 +10,7 @@ use aquatic_load_test::ws::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
 
-use crate::event_loops::{EVENT_LOOPS, EventLoop, certificate, encryption};
+use crate::event_loops::{EVENT_LOOPS, EventLoop, certificate};
 use crate::load;
 use crate::machine::Cores;
 use crate::results::{Conditions, IdleWs, Passing, Row, Ws};
@@ -418,25 +418,7 @@ impl Bench {
 }
 
 fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> String {
-    let encryption = if tls { encryption() } else { String::new() };
-    format!(
-        "socket_workers = 1\n\
-         log_level = \"error\"\n\
-         [network]\n\
-         address = \"{}\"\n\
-         event_loop = \"{}\"\n\
-         tcp_backlog = 4096\n\
-         max_connections_per_ip = 0\n\
-         {encryption}\
-         [protocol]\n\
-         max_offers = {OFFERS}\n\
-         [cleaning]\n\
-         max_peer_age = 28800\n\
-         max_connection_idle = 28800\n\
-         [metrics]\n\
-         address = \"{}\"\n",
-        addresses.service, event_loop.name, addresses.metrics,
-    )
+    event_loop.daemon_config(addresses, tls, &format!("max_offers = {OFFERS}"))
 }
 
 /// Offers in an announce that has some: as many as bittorrent-tracker of npm

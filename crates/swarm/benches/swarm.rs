@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-use aquatic_swarm::{Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Sweep, Usage, in_turns};
+use aquatic_swarm::{
+    Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Sweep, Usage, answer_in_rounds,
+};
 use hashbrown::HashTable;
 
 /// Announces that are looked up together, as `aquatic-udp` does.
@@ -308,7 +310,7 @@ fn leave(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
 
 fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fastrand::Rng) {
     let mut waiting = group.map(Some);
-    in_turns(
+    answer_in_rounds(
         &mut waiting,
         |request| swarm.lock(&request.info_hash),
         |request| swarm.try_lock(&request.info_hash),

@@ -1,20 +1,21 @@
 //! Requests that are answered together.
 
-/// Answers all items that wait, in turns.
+/// Answers all waiting items, in rounds.
 ///
-/// A turn waits for the lock of the first one with `lock`, and takes those of
-/// the others with `try_lock`, as far as nobody has them: neither another
-/// worker nor, when two items need the same lock, this one. It then has
-/// `look_up` work on everything that it locked, whose cache misses so overlap,
-/// and `finish` on each item with what was locked for it. Items that are
-/// `alike`, which need the same lock, are finished in their order: where one has
-/// to wait, those behind it do, even if another worker gives the lock back
-/// meanwhile.
+/// A round waits for the lock of the first item with `lock`. It takes the locks
+/// of the others with `try_lock`, and leaves to a later round each item whose lock
+/// is held, by another worker or, when two items need the same lock, by this one.
+/// Then it calls `look_up` on everything that it locked, so that cache misses
+/// overlap, and `finish` on each item with what was locked for it.
 ///
-/// Nobody waits for a lock who holds one, so no two workers can wait for each
-/// other. Each turn finishes its first item, so there are `N` turns at most.
+/// Items that are `alike`, which need the same lock, are finished in their order:
+/// if one is left to a later round, so are those like it that follow, even if
+/// another worker releases the lock meanwhile.
+///
+/// No worker waits for a lock while it holds one, so there is no deadlock. Each
+/// round finishes its first item, so there are at most `N` rounds.
 #[inline]
-pub fn in_turns<T, L, const N: usize>(
+pub fn answer_in_rounds<T, L, const N: usize>(
     waiting: &mut [Option<T>; N],
     lock: impl Fn(&T) -> L,
     try_lock: impl Fn(&T) -> Option<L>,
@@ -22,7 +23,7 @@ pub fn in_turns<T, L, const N: usize>(
     look_up: impl Fn(&mut L),
     mut finish: impl FnMut(usize, T, &mut L),
 ) {
-    for _turn in 0..N {
+    for _round in 0..N {
         let mut locked = [const { None }; N];
         let mut is_first = true;
         let mut does_one_wait = false;

@@ -11,7 +11,7 @@
 //! * [`LockedShard`]: announce, scrape and remove, on one shard.
 //! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
 //!   all torrents, likewise.
-//! * [`in_turns`]: several requests at once, of which none waits with a lock.
+//! * [`answer_in_rounds`]: several requests at once, without waiting while a lock is held.
 //! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
 //!   and their expiry spread over time. [`SwarmTotals`]: what they hold.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
@@ -48,7 +48,7 @@ mod walk;
 
 pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
-pub use group::in_turns;
+pub use group::answer_in_rounds;
 pub use hash_key::HashKey;
 pub use housekeeping::Housekeeping;
 pub use limits::{Limits, Refused, Usage};

@@ -6,7 +6,7 @@
     reason = "an error is a failed test, in what tests share as well"
 )]
 
-use aquatic_swarm::in_turns;
+use aquatic_swarm::answer_in_rounds;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
@@ -16,7 +16,7 @@ use loom::thread;
 struct Shared {
     shards: [Mutex<Vec<usize>>; 2],
     inner: Mutex<usize>,
-    turns: AtomicUsize,
+    rounds: AtomicUsize,
 }
 
 impl Shared {
@@ -24,7 +24,7 @@ impl Shared {
         Arc::new(Self {
             shards: [Mutex::new(Vec::new()), Mutex::new(Vec::new())],
             inner: Mutex::new(0),
-            turns: AtomicUsize::new(0),
+            rounds: AtomicUsize::new(0),
         })
     }
 
@@ -32,10 +32,10 @@ impl Shared {
     fn answer<const N: usize>(&self, worker: usize, wanted: [usize; N]) {
         let mut waiting = wanted.map(Some);
         let mut finished = Vec::new();
-        in_turns(
+        answer_in_rounds(
             &mut waiting,
             |&shard| {
-                self.turns.fetch_add(1, Ordering::Relaxed);
+                self.rounds.fetch_add(1, Ordering::Relaxed);
                 self.shards[shard].lock().unwrap()
             },
             |&shard| self.shards[shard].try_lock().ok(),
@@ -78,7 +78,7 @@ fn two_workers_meet<const N: usize, const M: usize>(first: [usize; N], second: [
         };
         assert_eq!(answered, [wanted(0), wanted(1)]);
         assert_eq!(*shared.inner.lock().unwrap(), N + M);
-        assert!(shared.turns.load(Ordering::Relaxed) <= N + M);
+        assert!(shared.rounds.load(Ordering::Relaxed) <= N + M);
     });
 }
 

@@ -1,12 +1,12 @@
 //! Announces that wait for each other.
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, in_turns};
+use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 
 use super::{GROUP, Group, Now, Outcome, Outcomes, RequestKind, Rules};
 
-/// An announce that waits for its turn.
+/// An announce that waits for the lock of its shard.
 pub(super) struct Waiting<const S: usize> {
     info_hash: InfoHash,
     transaction_id: TransactionId,
@@ -67,7 +67,7 @@ impl<const S: usize> Waiting<S> {
     }
 }
 
-/// Answers all announces that wait, [in turns](in_turns).
+/// Answers all waiting announces, [in rounds](answer_in_rounds).
 pub(super) fn announce_all<const S: usize, const N: usize>(
     swarm: &Swarm<S, S, N>,
     waiting: &mut [Option<Waiting<S>>; GROUP],
@@ -76,7 +76,7 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
     group: &mut Group<'_>,
     outcomes: &mut Outcomes,
 ) {
-    in_turns(
+    answer_in_rounds(
         waiting,
         |announce| swarm.lock(&announce.info_hash),
         |announce| swarm.try_lock(&announce.info_hash),

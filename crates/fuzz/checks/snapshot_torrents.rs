@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{HashKey, Limits, Swarm, SwarmTotals, Sweep, TorrentWalk, Usage};
+use aquatic_swarm::{HashKey, Swarm, SwarmLimits, SwarmTotals, Sweep, TorrentWalk, Usage};
 
 const NOW: u32 = 1_000;
 const LIFETIME_SECONDS: u16 = 1_800;
@@ -50,7 +50,7 @@ fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
 
 fn empty<const S: usize, const K: usize, const N: usize>() -> Swarm<S, K, N> {
     let key = HashKey::new(*b"a key of nobody.");
-    Swarm::new(key, Limits::default(), Arc::new(Usage::default()))
+    Swarm::new(key, SwarmLimits::default(), Arc::new(Usage::default()))
 }
 
 /// Totals, and the counts of every torrent in order of its info hash.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRange, AddressRanges, ConnectionId, EventLoop, Exchange, Interruption, Limits, Next,
-    Peer, Progress, Protocol, Settings, tls_config,
+    AddressRange, AddressRanges, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption,
+    Next, Peer, Progress, Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
 use aquatic_test_harness::records::Records;
@@ -166,10 +166,10 @@ impl World {
         let loopback: AddressRange = "127.0.0.0/8".parse().unwrap();
         let settings = Settings {
             event_loop: EventLoop::Mio,
-            limits: Limits {
+            limits: ConnectionLimits {
                 max_connections_per_ip: NonZeroUsize::new(1),
                 idle_timeout: Duration::from_secs(20),
-                ..Limits::default()
+                ..ConnectionLimits::default()
             },
             proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
             reverse_proxies: AddressRanges::default(),

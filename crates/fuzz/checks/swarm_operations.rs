@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::snapshot::{SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, HashKey, Limits, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Refused, Swarm, Sweep,
-    TorrentWalk, Usage, WebSwarm,
+    Announce, HashKey, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Refused, Swarm, SwarmLimits,
+    Sweep, TorrentWalk, Usage, WebSwarm,
 };
 
 /// How many torrents there can be: dozens of buckets of their shard's table.
@@ -69,7 +69,7 @@ struct ModelTorrent {
 }
 
 struct Pair<const S: usize, const K: usize, const N: usize> {
-    limits: Limits,
+    limits: SwarmLimits,
     usage: Arc<Usage>,
     swarm: Swarm<S, K, N>,
     sweep: Sweep,
@@ -141,7 +141,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
 
     fn new(choice: u8) -> Self {
         let has = |bit: u8| choice >> bit & 1 == 1;
-        let limits = Limits {
+        let limits = SwarmLimits {
             max_torrents: NonZeroUsize::new(if has(0) { 70 } else { 0 }),
             max_peers_per_torrent: NonZeroU32::new(if has(1) { 90 } else { 0 }),
             // Not for WebTorrent, whose records hold no address.
@@ -583,7 +583,7 @@ fn torrent_of(info_hash: &InfoHash) -> u16 {
 fn info_hashes() -> &'static [InfoHash] {
     static HASHES: OnceLock<Vec<InfoHash>> = OnceLock::new();
     HASHES.get_or_init(|| {
-        let swarm = WebSwarm::new(key(), Limits::default(), Arc::default());
+        let swarm = WebSwarm::new(key(), SwarmLimits::default(), Arc::default());
         let numbered = |number: u32| {
             let mut bytes = [0; 20];
             bytes[..4].copy_from_slice(&number.to_be_bytes());

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::clock::Now;
-use aquatic_swarm::{Families, HashKey, Limits, Sweep};
+use aquatic_swarm::{Families, HashKey, SwarmLimits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{
     Datagram, GROUP, Group, Outcome, RejectReason, RequestKind, Rules, State, Tracker,
@@ -344,9 +344,9 @@ impl Tracked {
             peer_lifetime_seconds: PEER_LIFETIME_SECONDS,
             connection_lifetime_seconds: CONNECTION_LIFETIME_SECONDS,
         };
-        let limits = Limits {
+        let limits = SwarmLimits {
             max_peers_per_torrent: has_cap.then_some(MAX_PEERS_PER_TORRENT),
-            ..Limits::default()
+            ..SwarmLimits::default()
         };
         let nobody = AccessList::Deny(InfoHashSet::default());
         let state = Arc::new(State {
@@ -404,7 +404,7 @@ impl Tracked {
         };
         // Nobody else has the state, so that it can be given another handle.
         let other = Arc::new(State {
-            swarms: Families::new(HashKey::new([3; 16]), Limits::default()),
+            swarms: Families::new(HashKey::new([3; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
             rules: self.state.rules,
         });

@@ -12,7 +12,7 @@ use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
-use aquatic_swarm::{Families, HashKey, Limits};
+use aquatic_swarm::{Families, HashKey, SwarmLimits};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
@@ -203,8 +203,8 @@ fn request(settings: &Settings) -> TcpRequest<'_> {
 }
 
 /// What bounds the swarms.
-pub(crate) fn limits_of(settings: &Settings) -> Limits {
-    Limits::new(
+pub(crate) fn limits_of(settings: &Settings) -> SwarmLimits {
+    SwarmLimits::new(
         settings.limits.max_torrents.non_zero(),
         settings.limits.max_peers_per_torrent.non_zero(),
         settings.limits.max_peers_per_ip.non_zero(),

@@ -133,7 +133,7 @@ fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
     aquatic_stream::Settings {
         event_loop: network.event_loop.into(),
-        limits: aquatic_stream::Limits {
+        limits: aquatic_stream::ConnectionLimits {
             max_connections: network.max_connections.non_zero(),
             max_connections_per_ip: network.max_connections_per_ip.non_zero(),
             handshake_timeout: network.handshake_timeout.duration(),

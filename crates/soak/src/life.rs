@@ -9,7 +9,7 @@ use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::config::AccessListSettings;
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{Housekeeping, PLACES_PER_TORRENT, Swarm, Swarms};
+use aquatic_swarm::{PLACES_PER_TORRENT, Swarm, Swarms, SweepSchedule};
 use tempfile::TempDir;
 
 use crate::calendar::{Calendar, DAY};
@@ -55,7 +55,7 @@ pub fn event(seconds: u64, random: &mut fastrand::Rng) -> Event {
 
 /// The housekeeping of a tracker, as its main thread does it.
 pub struct PeriodicTasks {
-    housekeeping: Housekeeping,
+    sweeps: SweepSchedule,
     /// In milliseconds since the start of the run.
     next: u64,
 }
@@ -64,10 +64,10 @@ impl PeriodicTasks {
     /// As after a start.
     #[must_use]
     pub fn new(calendar: &Calendar) -> Self {
-        let mut housekeeping = Housekeeping::new(Duration::from_secs(CLEANING_INTERVAL));
-        housekeeping.hurry();
+        let mut sweeps = SweepSchedule::new(Duration::from_secs(CLEANING_INTERVAL));
+        sweeps.hurry();
         Self {
-            housekeeping,
+            sweeps,
             next: calendar.seconds() * 1_000,
         }
     }
@@ -83,14 +83,14 @@ impl PeriodicTasks {
         while self.next <= now {
             let seconds = calendar.now().monotonic_seconds;
             let allows = |hash: &InfoHash| list.allows(hash);
-            let pause = self.housekeeping.step(swarms, seconds, allows);
+            let pause = self.sweeps.step(swarms, seconds, allows);
             self.next += pause.as_millis() as u64;
         }
     }
 
     /// What has become forbidden is forgotten soon.
     pub fn hurry(&mut self) {
-        self.housekeeping.hurry();
+        self.sweeps.hurry();
     }
 }
 

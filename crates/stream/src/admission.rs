@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aquatic_bittorrent::{IPV6_NETWORK_LENGTH, source_network};
 
 use crate::counters::Refusal;
-use crate::settings::Limits;
+use crate::settings::ConnectionLimits;
 
 /// Locks over the counts of addresses; each has its part of the addresses.
 const SHARDS: usize = 16;
@@ -37,7 +37,7 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &ConnectionLimits) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
             max: limits.max_connections,
@@ -132,10 +132,10 @@ mod tests {
     use super::*;
 
     fn admission(max: usize, per_ip: Option<usize>) -> Arc<Admission> {
-        Admission::new(&Limits {
+        Admission::new(&ConnectionLimits {
             max_connections: max.try_into().unwrap(),
             max_connections_per_ip: per_ip.map(|max| max.try_into().unwrap()),
-            ..Limits::default()
+            ..ConnectionLimits::default()
         })
     }
 

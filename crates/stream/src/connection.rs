@@ -6,7 +6,7 @@ use crate::admission::Permit;
 use crate::backlog::Backlog;
 use crate::counters::CloseReason;
 use crate::deadlines::{Tick, Ticks, Wheel};
-use crate::settings::Limits;
+use crate::settings::ConnectionLimits;
 use crate::tls::Session;
 use crate::{ConnectionId, Peer, Protocol};
 
@@ -171,7 +171,7 @@ impl Awaited {
     }
 }
 
-/// The times of [`Limits`], in ticks.
+/// The times of [`ConnectionLimits`], in ticks.
 pub(crate) struct Timeouts {
     handshake: Ticks,
     message: Ticks,
@@ -181,7 +181,7 @@ pub(crate) struct Timeouts {
 }
 
 impl Timeouts {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &ConnectionLimits) -> Self {
         /// How long a client that got its last answer may go on sending.
         const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 

@@ -10,7 +10,7 @@
 //! * [`Peer`], [`ConnectionId`]: who is at the other end.
 //! * [`ConnectionMap`]: what is kept beside the connections, by connection.
 //! * [`config`]: what is configured the same way by all daemons over TCP.
-//! * [`Settings`], [`Limits`], [`AddressRanges`]: what can be set.
+//! * [`Settings`], [`ConnectionLimits`], [`AddressRanges`]: what can be set.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
 //!   header of HTTP.
@@ -61,7 +61,7 @@ pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,
 };
 pub use reverse_proxy::ReverseProxy;
-pub use settings::{EventLoop, Limits, Settings};
+pub use settings::{ConnectionLimits, EventLoop, Settings};
 pub use tls_config::tls_config;
 
 /// What threads share, by names that a test can give to versions which explore all ways

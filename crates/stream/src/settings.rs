@@ -11,14 +11,14 @@ pub struct Settings {
     /// What drives the connections.
     pub event_loop: EventLoop,
     /// What connections may cost.
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
     /// From which proxies each connection begins with a PROXY header, version 1
     /// or 2; connections from elsewhere are refused. `None` when there is no
     /// such proxy.
     pub proxy_protocol: Option<AddressRanges>,
     /// Proxies that name their client within the protocol: for their connections there
     /// is no
-    /// [`max_connections_per_ip`](Limits::max_connections_per_ip) until the
+    /// [`max_connections_per_ip`](ConnectionLimits::max_connections_per_ip) until the
     /// protocol [counts](crate::Exchange::count_client) them for a client.
     pub reverse_proxies: AddressRanges,
 }
@@ -38,7 +38,7 @@ pub enum EventLoop {
 /// What connections may cost. Times are kept with the precision of a quarter of
 /// a second.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Connections that may be open at once, over all workers.
     pub max_connections: NonZeroUsize,
     /// Connections that may be open at once from one IPv4 address, or one /64
@@ -60,7 +60,7 @@ pub struct Limits {
     pub max_unsent_bytes: Option<NonZeroUsize>,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 

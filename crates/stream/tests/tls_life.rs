@@ -14,8 +14,8 @@ use aquatic_service::reload::Reload as _;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRanges, CertificateRotation, ConnectionId, EventLoop, Exchange, Interruption, Limits,
-    Next, Peer, Progress, Protocol, Settings, tls_config,
+    AddressRanges, CertificateRotation, ConnectionId, ConnectionLimits, EventLoop, Exchange,
+    Interruption, Next, Peer, Progress, Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{
     AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1,
@@ -167,9 +167,9 @@ impl Day {
         let start = Instant::now();
         let settings = Settings {
             event_loop: EventLoop::Mio,
-            limits: Limits {
+            limits: ConnectionLimits {
                 idle_timeout: Duration::from_secs(900),
-                ..Limits::default()
+                ..ConnectionLimits::default()
             },
             proxy_protocol: None,
             reverse_proxies: AddressRanges::default(),

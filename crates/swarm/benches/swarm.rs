@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Limits, LockedShard, Sweep, Usage, answer_in_rounds,
+    Announce, HashKey, Ipv4Swarm, LockedShard, SwarmLimits, Sweep, Usage, answer_in_rounds,
 };
 use hashbrown::HashTable;
 
@@ -292,7 +292,7 @@ impl Request {
 fn swarm() -> Ipv4Swarm {
     Ipv4Swarm::new(
         HashKey::new(*b"a key of nobody."),
-        Limits::default(),
+        SwarmLimits::default(),
         Arc::new(Usage::default()),
     )
 }

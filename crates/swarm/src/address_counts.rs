@@ -20,7 +20,7 @@ type Address = [u8; IPV6_NETWORK_LENGTH];
 /// Addresses and how many peers they have.
 type Counts = HashTable<(Address, u32)>;
 
-/// Counts for [`Limits::max_peers_per_ip`](crate::Limits::max_peers_per_ip).
+/// Counts for [`SwarmLimits::max_peers_per_ip`](crate::SwarmLimits::max_peers_per_ip).
 ///
 /// The locks in here are taken while a shard's is held, and none after them.
 pub(crate) struct AddressCounts {

@@ -7,7 +7,7 @@ use aquatic_bittorrent::InfoHash;
 
 use crate::snapshot::{self, DamagedBlock, Restored};
 use crate::{
-    HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Scraped, Swarm, SwarmTotals, Sweep, Usage, WebSwarm,
+    HashKey, Ipv4Swarm, Ipv6Swarm, Scraped, Swarm, SwarmLimits, SwarmTotals, Sweep, Usage, WebSwarm,
 };
 
 /// The swarms of a tracker: one for each address family, or one for both.
@@ -76,8 +76,8 @@ pub struct Families {
 }
 
 impl Families {
-    /// No torrents. [`Limits::max_torrents`] is for both together.
-    pub fn new(key: HashKey, limits: Limits) -> Self {
+    /// No torrents. [`SwarmLimits::max_torrents`] is for both together.
+    pub fn new(key: HashKey, limits: SwarmLimits) -> Self {
         let usage = Arc::new(Usage::default());
         Self {
             ipv4: Swarm::new(key, limits, usage.clone()),
@@ -162,10 +162,10 @@ pub struct WebSwarms {
 }
 
 impl WebSwarms {
-    /// No torrents. [`Limits::max_torrents`] is for all together, and
-    /// [`Limits::max_peers_per_ip`] for none, as peers have no address here.
-    pub fn new(key: HashKey, limits: Limits, are_families_apart: bool) -> Self {
-        let limits = Limits {
+    /// No torrents. [`SwarmLimits::max_torrents`] is for all together, and
+    /// [`SwarmLimits::max_peers_per_ip`] for none, as peers have no address here.
+    pub fn new(key: HashKey, limits: SwarmLimits, are_families_apart: bool) -> Self {
+        let limits = SwarmLimits {
             max_peers_per_ip: None,
             ..limits
         };

@@ -12,7 +12,7 @@
 //! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
 //!   all torrents, likewise.
 //! * [`answer_in_rounds`]: several requests at once, without waiting while a lock is held.
-//! * [`Families`], [`WebSwarms`], [`Housekeeping`]: IPv4 and IPv6 side by side,
+//! * [`Families`], [`WebSwarms`], [`SweepSchedule`]: IPv4 and IPv6 side by side,
 //!   and their expiry spread over time. [`SwarmTotals`]: what they hold.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
 //! * `retired`: torrents without peers, whose downloads still count.
@@ -31,7 +31,6 @@ mod downloads;
 mod families;
 mod group;
 mod hash_key;
-mod housekeeping;
 mod limits;
 mod peers;
 mod position_index;
@@ -42,6 +41,7 @@ mod slot_index;
 pub mod snapshot;
 mod swarm;
 mod sweep;
+mod sweep_schedule;
 mod torrent;
 mod totals;
 mod walk;
@@ -50,13 +50,13 @@ pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
 pub use group::answer_in_rounds;
 pub use hash_key::HashKey;
-pub use housekeeping::Housekeeping;
-pub use limits::{Limits, Refused, Usage};
+pub use limits::{Refused, SwarmLimits, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced};
 pub use slot_index::PLACES_PER_TORRENT;
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;
+pub use sweep_schedule::SweepSchedule;
 pub use torrent::Scraped;
 pub use totals::SwarmTotals;
 pub use walk::TorrentWalk;

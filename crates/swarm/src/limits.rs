@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The caps of a swarm; `None` is no cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct SwarmLimits {
     /// Torrents with peers, over all swarms that share a [`Usage`]. In each of
     /// them, as many torrents again are kept without peers, for their download
     /// counts.
@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_peers_per_ip: Option<NonZeroU32>,
 }
 
-impl Limits {
+impl SwarmLimits {
     /// Caps of numbers that may be more than a swarm can count to.
     pub fn new(
         max_torrents: NonZeroUsize,
@@ -37,18 +37,18 @@ impl Limits {
 /// Why an announce was refused: the cap that would have been exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// [`Limits::max_torrents`].
+    /// [`SwarmLimits::max_torrents`].
     #[error("tracker has reached its maximum of torrents")]
     Torrents,
-    /// [`Limits::max_peers_per_torrent`].
+    /// [`SwarmLimits::max_peers_per_torrent`].
     #[error("torrent has reached its maximum of peers")]
     PeersPerTorrent,
-    /// [`Limits::max_peers_per_ip`].
+    /// [`SwarmLimits::max_peers_per_ip`].
     #[error("address has reached its maximum of peers")]
     PeersPerIp,
 }
 
-/// How many torrents there are, in all swarms that share [`Limits`].
+/// How many torrents there are, in all swarms that share [`SwarmLimits`].
 #[derive(Debug, Default)]
 pub struct Usage {
     live: AtomicUsize,
@@ -67,7 +67,7 @@ impl Usage {
     }
 
     /// Takes a place for a torrent with peers, unless all are taken.
-    pub(crate) fn try_add_live(&self, limits: &Limits) -> Result<(), Refused> {
+    pub(crate) fn try_add_live(&self, limits: &SwarmLimits) -> Result<(), Refused> {
         if add_below(&self.live, limits.max_torrents) {
             Ok(())
         } else {

@@ -6,7 +6,7 @@ use crate::address_counts::AddressCounts;
 use crate::deadline::Term;
 use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
-use crate::limits::{Limits, Refused, Usage};
+use crate::limits::{Refused, SwarmLimits, Usage};
 use crate::peers::{Peers, View};
 use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
@@ -57,7 +57,7 @@ pub(crate) struct NewPeer<const S: usize> {
 /// What all shards of a swarm have in common.
 pub(crate) struct Rules<'a> {
     pub(crate) key: &'a HashKey,
-    pub(crate) limits: &'a Limits,
+    pub(crate) limits: &'a SwarmLimits,
     pub(crate) usage: &'a Usage,
     pub(crate) addresses: Option<&'a AddressCounts>,
     pub(crate) retired: &'a Retired,

@@ -331,11 +331,11 @@ mod tests {
     use aquatic_bittorrent::AnnounceEvent;
 
     use super::*;
-    use crate::{Announce, HashKey, Ipv4Swarm, Limits, Usage};
+    use crate::{Announce, HashKey, Ipv4Swarm, SwarmLimits, Usage};
 
     fn swarm() -> Ipv4Swarm {
         let key = HashKey::new([1; 16]);
-        Swarm::new(key, Limits::default(), Arc::new(Usage::default()))
+        Swarm::new(key, SwarmLimits::default(), Arc::new(Usage::default()))
     }
 
     fn blocks(swarm: &Ipv4Swarm) -> Vec<u8> {

@@ -7,7 +7,7 @@ use aquatic_bittorrent::InfoHash;
 
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
-use crate::limits::{Limits, Refused, Usage};
+use crate::limits::{Refused, SwarmLimits, Usage};
 use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Rules, Shard};
 use crate::torrent::Scraped;
@@ -21,7 +21,7 @@ const MIN_SHARDS: usize = 1024;
 pub struct Swarm<const S: usize, const K: usize, const N: usize> {
     shards: Box<[ShardCell<S, K, N>]>,
     key: HashKey,
-    limits: Limits,
+    limits: SwarmLimits,
     usage: Arc<Usage>,
     addresses: Option<AddressCounts>,
     retired: Retired,
@@ -47,8 +47,8 @@ struct Located(Option<usize>);
 
 impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     /// An empty swarm. `usage` may be shared with other swarms, which together
-    /// then have no more torrents than [`Limits::max_torrents`].
-    pub fn new(key: HashKey, limits: Limits, usage: Arc<Usage>) -> Self {
+    /// then have no more torrents than [`SwarmLimits::max_torrents`].
+    pub fn new(key: HashKey, limits: SwarmLimits, usage: Arc<Usage>) -> Self {
         // A shard counts its torrents in 16 bits; half of that on average
         // leaves room for chance.
         let wanted = limits.max_torrents.map_or(0, NonZeroUsize::get) / (shard::MAX_TORRENTS / 2);

@@ -19,7 +19,7 @@ pub struct Housekeeping {
 }
 
 struct Inner {
-    sweeps: aquatic_swarm::Housekeeping,
+    sweeps: aquatic_swarm::SweepSchedule,
     next_step: Instant,
 }
 
@@ -27,7 +27,7 @@ impl Housekeeping {
     /// Forgets a peer at most `interval` after its time has come. It begins with a
     /// hurry: the access list may be another one than when the snapshot was written.
     pub fn new(interval: Duration) -> Self {
-        let mut sweeps = aquatic_swarm::Housekeeping::new(interval);
+        let mut sweeps = aquatic_swarm::SweepSchedule::new(interval);
         sweeps.hurry();
         Self {
             inner: Mutex::new(Inner {
@@ -86,7 +86,7 @@ mod tests {
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash};
     use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-    use aquatic_swarm::{Announce, HashKey, Limits, Swarm, WebSwarms};
+    use aquatic_swarm::{Announce, HashKey, Swarm, SwarmLimits, WebSwarms};
 
     use super::*;
 
@@ -101,7 +101,7 @@ mod tests {
     /// Torrents with a peer each.
     fn state(list: AccessList) -> State<WebSwarms, ()> {
         let state = State {
-            swarms: WebSwarms::new(HashKey::new([1; 16]), Limits::default(), false),
+            swarms: WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), false),
             access_list: Arc::new(Handle::new(list)),
             rules: (),
         };

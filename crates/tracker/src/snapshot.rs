@@ -138,7 +138,7 @@ fn read<S: Swarms>(
 #[cfg(test)]
 mod tests {
     use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-    use aquatic_swarm::{Announce, Families, HashKey, Limits, WebSwarms};
+    use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits, WebSwarms};
 
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
     const FUTURE: u64 = 9_000_000_000;
 
     fn families() -> Families {
-        Families::new(HashKey::new([1; 16]), Limits::default())
+        Families::new(HashKey::new([1; 16]), SwarmLimits::default())
     }
 
     /// A seeder of a torrent of each family.
@@ -258,9 +258,9 @@ mod tests {
 
     #[test]
     fn limits_are_obeyed() {
-        let limits = Limits {
+        let limits = SwarmLimits {
             max_torrents: std::num::NonZeroUsize::new(1),
-            ..Limits::default()
+            ..SwarmLimits::default()
         };
         let lower = Families::new(HashKey::new([1; 16]), limits);
         let (contents, _) = read_all(lower, &KINDS, &bytes(0, torrents)).unwrap();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_family_that_is_not_kept_apart_any_more_is_passed_over() {
-        let web = |apart| WebSwarms::new(HashKey::new([1; 16]), Limits::default(), apart);
+        let web = |apart| WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), apart);
         let downloads = |swarms: &WebSwarms| swarms.usage().retired();
         let kinds = Kinds {
             clock: None,

@@ -89,7 +89,7 @@ mod tests {
 
     use aquatic_bittorrent::AnnounceEvent;
     use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-    use aquatic_swarm::{Announce, Families, HashKey, Limits};
+    use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
 
@@ -99,7 +99,7 @@ mod tests {
     fn state() -> State<Families, ()> {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
         State {
-            swarms: Families::new(HashKey::new([1; 16]), Limits::default()),
+            swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Deny(list))),
             rules: (),
         }

@@ -29,7 +29,7 @@ pub fn status(listening: &str, swarms: &impl Swarms) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aquatic_swarm::{Families, HashKey, Limits};
+    use aquatic_swarm::{Families, HashKey, SwarmLimits};
 
     use super::*;
 
@@ -42,7 +42,7 @@ mod tests {
             "Serving udp://0.0.0.0:3000, udp://[::]:3000 with 2 workers"
         );
         let one = listening("https", addresses.into_iter().take(1), 1);
-        let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
+        let swarms = Families::new(HashKey::new([1; 16]), SwarmLimits::default());
         assert_eq!(
             status(&one, &swarms),
             "Serving https://[::]:3000 with 1 worker; 0 torrents"

@@ -13,7 +13,7 @@ use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
-use aquatic_swarm::{Families, HashKey, Limits};
+use aquatic_swarm::{Families, HashKey, SwarmLimits};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 use aquatic_udp_protocol::ConnectionIdKey;
@@ -97,7 +97,7 @@ impl Daemon for UdpDaemon {
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
         let rules = rules(&settings);
-        let limits = Limits::new(
+        let limits = SwarmLimits::new(
             settings.limits.max_torrents.non_zero(),
             settings.limits.max_peers_per_torrent.non_zero(),
             settings.limits.max_peers_per_ip.non_zero(),

@@ -116,7 +116,7 @@ mod tests {
 
     use aquatic_bittorrent::AnnounceEvent;
     use aquatic_service::access_list::{AccessList, Handle};
-    use aquatic_swarm::{Announce, Families, HashKey, Limits};
+    use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
     use crate::tracker::Rules;
@@ -130,7 +130,7 @@ mod tests {
             connection_lifetime_seconds: 1,
         };
         State {
-            swarms: Families::new(HashKey::new([1; 16]), Limits::default()),
+            swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
             rules,
         }

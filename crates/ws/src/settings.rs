@@ -11,7 +11,7 @@ use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
 use aquatic_stream::ReverseProxy;
 use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
-use aquatic_swarm::Limits;
+use aquatic_swarm::SwarmLimits;
 
 use crate::config::Config;
 use crate::tracker::Rules;
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Whether peers of IPv4 and of IPv6 are kept apart.
     pub are_families_apart: bool,
     /// Bounds on memory.
-    pub limits: Limits,
+    pub limits: SwarmLimits,
     /// Time in which all torrents are gone through once.
     pub cleaning_interval: Duration,
     /// Whether to count announces by the software that the peer runs.
@@ -139,7 +139,7 @@ fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
     aquatic_stream::Settings {
         event_loop: network.event_loop.into(),
-        limits: aquatic_stream::Limits {
+        limits: aquatic_stream::ConnectionLimits {
             max_connections: network.max_connections.non_zero(),
             max_connections_per_ip: network.max_connections_per_ip.non_zero(),
             handshake_timeout: network.handshake_timeout.duration(),
@@ -192,8 +192,8 @@ fn rules(config: &Config, checks: &mut Checks) -> Rules {
     }
 }
 
-fn swarm_limits(config: &Config) -> Limits {
-    Limits::new(
+fn swarm_limits(config: &Config) -> SwarmLimits {
+    SwarmLimits::new(
         config.limits.max_torrents.non_zero(),
         config.limits.max_peers_per_torrent.non_zero(),
         config.limits.max_peers_per_ip.non_zero(),

@@ -2,7 +2,7 @@
 
 use aquatic_http_protocol::{HeaderBuffer, Reading};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-use aquatic_swarm::{HashKey, Limits};
+use aquatic_swarm::{HashKey, SwarmLimits};
 
 use super::*;
 
@@ -19,7 +19,7 @@ const RULES: Rules = Rules {
     peer_lifetime_seconds: 1200,
 };
 
-fn fixture_with(limits: Limits, list: AccessList) -> Fixture {
+fn fixture_with(limits: SwarmLimits, list: AccessList) -> Fixture {
     let state = State {
         swarms: Families::new(HashKey::new([1; 16]), limits),
         access_list: Arc::new(Handle::new(list)),
@@ -33,7 +33,7 @@ fn fixture_with(limits: Limits, list: AccessList) -> Fixture {
 }
 
 fn fixture() -> Fixture {
-    fixture_with(Limits::default(), AccessList::Off)
+    fixture_with(SwarmLimits::default(), AccessList::Off)
 }
 
 impl Fixture {
@@ -290,7 +290,7 @@ fn head_has_no_body() {
 #[test]
 fn the_access_list_is_for_announce_and_scrape() {
     let list = InfoHashSet::parse("61".repeat(20).as_bytes()).unwrap();
-    let mut fixture = fixture_with(Limits::default(), AccessList::Allow(list));
+    let mut fixture = fixture_with(SwarmLimits::default(), AccessList::Allow(list));
     fixture.announce("192.0.2.1", 'a', 1, "");
     let message = "torrent is not allowed on this tracker";
     let failure = format!("d14:failure reason38:{message}8:retry ini30ee");
@@ -314,7 +314,7 @@ fn the_access_list_is_for_announce_and_scrape() {
 #[test]
 fn limits_are_said() {
     let one = std::num::NonZeroU32::new(1);
-    let limits = Limits {
+    let limits = SwarmLimits {
         max_torrents: std::num::NonZeroUsize::new(2),
         max_peers_per_torrent: one,
         max_peers_per_ip: None,

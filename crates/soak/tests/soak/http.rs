@@ -16,7 +16,7 @@ use aquatic_soak::network::Network;
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_stream::simulation::Setup;
-use aquatic_swarm::{Families, HashKey, Limits, Swarms};
+use aquatic_swarm::{Families, HashKey, SwarmLimits, Swarms};
 
 /// Connections of clients that behave, at most.
 const MAX_KEPT: usize = 50;
@@ -286,7 +286,7 @@ fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let key = HashKey::new([3; 16]);
     counted(|| {
         Arc::new(State {
-            swarms: Families::new(key, Limits::default()),
+            swarms: Families::new(key, SwarmLimits::default()),
             access_list: list.handle.clone(),
             rules,
         })

@@ -12,7 +12,7 @@ use aquatic_soak::model::Model;
 use aquatic_soak::month::{self, World};
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
-use aquatic_swarm::{Families, HashKey, Limits, Swarm, Swarms, TorrentWalk};
+use aquatic_swarm::{Families, HashKey, Swarm, SwarmLimits, Swarms, TorrentWalk};
 
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{Datagram, GROUP, Group, Outcome, RejectReason, Rules, State, Tracker};
@@ -83,7 +83,7 @@ fn new_state(lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
         peer_lifetime_seconds: lifetime,
         connection_lifetime_seconds: 120,
     };
-    let limits = Limits {
+    let limits = SwarmLimits {
         max_torrents: limit.and_then(NonZeroUsize::new),
         max_peers_per_torrent: NonZeroU32::new(1_000_000),
         max_peers_per_ip: None,
@@ -441,7 +441,11 @@ fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
     now: u32,
 ) {
-    let copy = Swarm::<S, K, N>::new(HashKey::new([9; 16]), Limits::default(), Arc::default());
+    let copy = Swarm::<S, K, N>::new(
+        HashKey::new([9; 16]),
+        SwarmLimits::default(),
+        Arc::default(),
+    );
     let restored = life::load(&copy, &life::save(swarm, now), now, u16::MAX, true);
     assert_eq!(restored.refused, 0);
     let (totals, restored) = (swarm.totals(), copy.totals());

@@ -14,7 +14,7 @@ use aquatic_soak::network::Network;
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_stream::simulation::{self, Setup};
-use aquatic_swarm::{HashKey, Limits, Swarms, WebSwarms};
+use aquatic_swarm::{HashKey, SwarmLimits, Swarms, WebSwarms};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 use aquatic_ws::simulation::Ws;
@@ -471,7 +471,7 @@ impl Tracker for Run {
 
 fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let key = HashKey::new([3; 16]);
-    let (limits, apart) = (Limits::default(), settings.are_families_apart);
+    let (limits, apart) = (SwarmLimits::default(), settings.are_families_apart);
     let list = list.handle.clone();
     counted(|| {
         let swarms = WebSwarms::new(key, limits, apart);

@@ -11,7 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
-use crate::{AddressRange, AddressRanges, EventLoop, Exchange, Limits, Next, Progress, tls_config};
+use crate::{
+    AddressRange, AddressRanges, ConnectionLimits, EventLoop, Exchange, Next, Progress, tls_config,
+};
 
 mod dripping;
 mod hostile_tls;
@@ -127,9 +129,9 @@ fn engine_of<P: Protocol>(
     is_proxied: bool,
 ) -> Engine<P> {
     let loopback: AddressRange = "127.0.0.0/8".parse().unwrap();
-    let limits = Limits {
+    let limits = ConnectionLimits {
         max_connections_per_ip: NonZeroUsize::new(1),
-        ..Limits::default()
+        ..ConnectionLimits::default()
     };
     let shared = Shared {
         admission: Admission::new(&limits),
@@ -297,7 +299,7 @@ fn deadlines_come_up_and_are_told() {
     let mut pieces = Pieces::new(b"one\ntw", vec![100]);
     assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
 
-    let message_timeout = Limits::default().message_timeout;
+    let message_timeout = ConnectionLimits::default().message_timeout;
     engine.advance(start + message_timeout - Duration::from_secs(1));
     assert_eq!(engine.next_late(), None);
     engine.advance(start + message_timeout + Duration::from_secs(1));

@@ -11,8 +11,8 @@ use aquatic_service::sockets::{self, Inherited, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, CertificateRotation, EventLoop, Limits, Plan, Protocol, Running, Settings,
-    WorkerWaker, start, tls_config,
+    AddressRanges, CertificateRotation, ConnectionLimits, EventLoop, Plan, Protocol, Running,
+    Settings, WorkerWaker, start, tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
@@ -86,7 +86,7 @@ impl Server {
         let mut wishes = Wishes {
             settings: Settings {
                 event_loop: kind.event_loop,
-                limits: Limits::default(),
+                limits: ConnectionLimits::default(),
                 proxy_protocol: None,
                 reverse_proxies: AddressRanges::default(),
             },

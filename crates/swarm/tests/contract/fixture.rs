@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-use aquatic_swarm::{Announce, HashKey, Limits, Refused, Scraped, Swarm, Sweep, Usage, snapshot};
+use aquatic_swarm::{
+    Announce, HashKey, Refused, Scraped, Swarm, SwarmLimits, Sweep, Usage, snapshot,
+};
 
 pub(crate) const LIFETIME: u16 = 1_200;
 
@@ -25,10 +27,10 @@ pub(crate) struct Reply<const S: usize> {
 
 impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
     pub(crate) fn new() -> Self {
-        Self::with(Limits::default())
+        Self::with(SwarmLimits::default())
     }
 
-    pub(crate) fn with(limits: Limits) -> Self {
+    pub(crate) fn with(limits: SwarmLimits) -> Self {
         let usage = Arc::new(Usage::default());
         Self {
             swarm: Swarm::new(HashKey::new([9; 16]), limits, usage.clone()),

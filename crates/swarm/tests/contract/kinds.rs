@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn ipv6_networks_share_a_cap() {
-    let mut fixture = Fixture::<18, 18, 1>::with(Limits {
+    let mut fixture = Fixture::<18, 18, 1>::with(SwarmLimits {
         max_peers_per_ip: NonZeroU32::new(1),
-        ..Limits::default()
+        ..SwarmLimits::default()
     });
     let mut announce = |last_of_network: u8, last_of_address: u8| {
         let mut record = [0x20; 18];
@@ -54,9 +54,9 @@ fn a_newer_connection_owns_the_peer() {
 
 #[test]
 fn swarms_share_the_cap_on_torrents() {
-    let limits = Limits {
+    let limits = SwarmLimits {
         max_torrents: NonZeroUsize::new(1),
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
     let usage = Arc::new(Usage::default());
     let key = HashKey::new([1; 16]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Limits, Refused, SwarmTotals, Sweep, TorrentWalk,
+    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Refused, SwarmLimits, SwarmTotals, Sweep, TorrentWalk,
     Usage, WebSwarm, snapshot,
 };
 
@@ -199,9 +199,9 @@ fn keeps_downloads_of_torrents_without_peers<const S: usize, const K: usize, con
 }
 
 fn bounds_retired_torrents<const S: usize, const K: usize, const N: usize>() {
-    let mut fixture = Fixture::<S, K, N>::with(Limits {
+    let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
         max_torrents: NonZeroUsize::new(3_000),
-        ..Limits::default()
+        ..SwarmLimits::default()
     });
     for torrent in 0..20_000 {
         for event in [AnnounceEvent::Completed, AnnounceEvent::Stopped] {
@@ -217,9 +217,9 @@ fn bounds_retired_torrents<const S: usize, const K: usize, const N: usize>() {
 
 fn false_downloads_evict_no_true_ones<const S: usize, const K: usize, const N: usize>() {
     for max_torrents in [40, 1_000] {
-        let mut fixture = Fixture::<S, K, N>::with(Limits {
+        let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
             max_torrents: NonZeroUsize::new(max_torrents),
-            ..Limits::default()
+            ..SwarmLimits::default()
         });
         let says = |fixture: &mut Fixture<S, K, N>, torrent, event| {
             fixture.announce(torrent, 1, 0, event, 0).unwrap();
@@ -253,10 +253,10 @@ fn false_downloads_evict_no_true_ones<const S: usize, const K: usize, const N: u
 }
 
 fn walks_over_all_torrents_in_bounded_steps<const S: usize, const K: usize, const N: usize>() {
-    let mut fixture = Fixture::<S, K, N>::with(Limits {
+    let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
         // One part has all that have no peers.
         max_torrents: NonZeroUsize::new(10_000),
-        ..Limits::default()
+        ..SwarmLimits::default()
     });
     for torrent in 0..8_000 {
         for event in [AnnounceEvent::Completed, AnnounceEvent::Stopped] {
@@ -310,7 +310,7 @@ fn paused_is_an_ordinary_announce<const S: usize, const K: usize, const N: usize
 }
 
 fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
-    let mut fixture = Fixture::<S, K, N>::with(Limits {
+    let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
         max_torrents: NonZeroUsize::new(2),
         max_peers_per_torrent: NonZeroU32::new(3),
         max_peers_per_ip: NonZeroU32::new(2),

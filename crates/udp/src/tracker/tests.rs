@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-use aquatic_swarm::{HashKey, Limits};
+use aquatic_swarm::{HashKey, SwarmLimits};
 use aquatic_udp_protocol::{AddressFamily, Peers, Response, TransactionId, UrlData};
 
 use super::*;
@@ -27,7 +27,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: SwarmLimits) -> Self {
         let mut list = Vec::new();
         writeln!(list, "{FORBIDDEN}").unwrap();
         let list = AccessList::Deny(InfoHashSet::parse(list.as_slice()).unwrap());
@@ -121,7 +121,7 @@ fn scrape(connection_id: ConnectionId, info_hashes: &[InfoHash]) -> Vec<u8> {
 
 #[test]
 fn a_reply_that_does_not_fit_is_our_own_mistake() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);
     for request in [announce(id, ALLOWED, 6881), scrape(id, &[ALLOWED])] {
@@ -141,7 +141,7 @@ fn a_reply_that_does_not_fit_is_our_own_mistake() {
 
 #[test]
 fn peers_find_each_other_within_their_family() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     for (first, second) in [("10.0.0.1:5", "10.0.0.2:5"), ("[fd00::1]:5", "[fd00::2]:5")] {
         let id = fixture.connection_id(first);
         let (outcome, _) = fixture.ask(first, &announce(id, ALLOWED, 6881));
@@ -165,7 +165,7 @@ fn peers_find_each_other_within_their_family() {
 
 #[test]
 fn mapped_addresses_are_ipv4() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     let id = fixture.connection_id("10.0.0.1:5");
     let request = announce(id, ALLOWED, 1);
     let outcome = fixture.handle(NOW, "[::ffff:10.0.0.1]:5", &request);
@@ -176,7 +176,7 @@ fn mapped_addresses_are_ipv4() {
 
 #[test]
 fn nobody_is_answered_without_a_valid_connection_id() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     let id = fixture.connection_id("10.0.0.1:5");
     let silent = |outcome: Outcome| {
         assert_eq!(outcome.reply_length, None);
@@ -209,7 +209,7 @@ fn nobody_is_answered_without_a_valid_connection_id() {
 
 #[test]
 fn refusals_say_why() {
-    let mut fixture = Fixture::new(Limits {
+    let mut fixture = Fixture::new(SwarmLimits {
         max_torrents: NonZeroUsize::new(1),
         max_peers_per_torrent: NonZeroU32::new(1),
         max_peers_per_ip: None,
@@ -246,7 +246,7 @@ fn refusals_say_why() {
 
 #[test]
 fn scrapes_answer_for_the_first_torrents() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);
     fixture.handle(NOW, source, &announce(id, ALLOWED, 1));
@@ -264,7 +264,7 @@ fn scrapes_answer_for_the_first_torrents() {
 
 #[test]
 fn a_group_is_answered_in_its_order() {
-    let mut fixture = Fixture::new(Limits::default());
+    let mut fixture = Fixture::new(SwarmLimits::default());
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);
     // Several announces for one torrent, and so for one shard.

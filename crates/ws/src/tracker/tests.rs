@@ -49,10 +49,10 @@ impl Fixture {
     }
 
     fn with(rules: Rules, are_families_apart: bool) -> Self {
-        Self::limited(rules, are_families_apart, swarm::Limits::default())
+        Self::limited(rules, are_families_apart, swarm::SwarmLimits::default())
     }
 
-    fn limited(rules: Rules, are_families_apart: bool, limits: swarm::Limits) -> Self {
+    fn limited(rules: Rules, are_families_apart: bool, limits: swarm::SwarmLimits) -> Self {
         let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
         let swarms = WebSwarms::new(key, limits, are_families_apart);
@@ -312,10 +312,10 @@ fn who_has_left_gets_no_answer() {
 
 #[test]
 fn peers_of_an_address_are_bounded() {
-    let limits = swarm::Limits {
+    let limits = swarm::SwarmLimits {
         max_peers_per_torrent: NonZeroU32::new(3),
         max_peers_per_ip: NonZeroU32::new(2),
-        ..swarm::Limits::default()
+        ..swarm::SwarmLimits::default()
     };
     let mut fixture = Fixture::limited(RULES, false, limits);
     let refused = |fixture: &mut Fixture, connection, peer, expected| {
@@ -555,9 +555,9 @@ fn who_leaves_many_torrents_holds_nobody_up() {
         ..RULES
     };
     let one = NonZeroU32::MIN.saturating_add(TORRENTS as u32);
-    let limits = swarm::Limits {
+    let limits = swarm::SwarmLimits {
         max_peers_per_ip: Some(one),
-        ..swarm::Limits::default()
+        ..swarm::SwarmLimits::default()
     };
     let mut fixture = Fixture::limited(rules, false, limits);
     let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});

@@ -1,4 +1,4 @@
-//! Forgetting peers and torrents, a little at a time.
+//! When expired peers and torrents are removed: in steps, spread over an interval.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Walks over all torrents once in every interval.
-pub struct Housekeeping {
+pub struct SweepSchedule {
     interval: Duration,
     walks: [Walk; 2],
 }
@@ -36,7 +36,7 @@ struct Walk {
     is_urgent: bool,
 }
 
-impl Housekeeping {
+impl SweepSchedule {
     /// Forgets a peer at most `interval` after its time has come.
     pub fn new(interval: Duration) -> Self {
         Self {
@@ -115,12 +115,12 @@ mod tests {
     use aquatic_bittorrent::AnnounceEvent;
 
     use super::*;
-    use crate::{Announce, Families, HashKey, Limits};
+    use crate::{Announce, Families, HashKey, SwarmLimits};
 
     const TORRENTS: u32 = 40_000;
 
     fn filled() -> Families {
-        let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
+        let swarms = Families::new(HashKey::new([1; 16]), SwarmLimits::default());
         for torrent in 0..TORRENTS {
             announce(&swarms, torrent, 1);
         }
@@ -153,13 +153,13 @@ mod tests {
     fn everything_is_seen_once_in_an_interval() {
         let swarms = filled();
         let interval = Duration::from_secs(60);
-        let mut housekeeping = Housekeeping::new(interval);
+        let mut schedule = SweepSchedule::new(interval);
 
         let mut passed = Duration::ZERO;
         let mut most = 0;
         while swarms.usage.live() > 0 {
             let before = swarms.usage.live();
-            passed += housekeeping.step(&swarms, 10, |_| true);
+            passed += schedule.step(&swarms, 10, |_| true);
             most = most.max(before - swarms.usage.live());
             assert!(
                 passed < interval * 11 / 10,
@@ -173,21 +173,21 @@ mod tests {
 
     #[test]
     fn large_torrents_take_no_longer_than_an_interval() {
-        let swarms = Families::new(HashKey::new([1; 16]), Limits::default());
+        let swarms = Families::new(HashKey::new([1; 16]), SwarmLimits::default());
         for peer in 0..400_000 {
             announce(&swarms, peer % 4, peer);
         }
         let interval = Duration::from_secs(60);
-        let mut housekeeping = Housekeeping::new(interval);
+        let mut schedule = SweepSchedule::new(interval);
         // The first walk finds out how large they are.
-        while housekeeping.walks[0].sweep.length_before() == 0 {
-            housekeeping.step(&swarms, 9, |_| true);
+        while schedule.walks[0].sweep.length_before() == 0 {
+            schedule.step(&swarms, 9, |_| true);
         }
         assert_eq!(swarms.ipv4.totals().peers, 400_000);
 
         let mut passed = Duration::ZERO;
         while swarms.usage.live() > 0 {
-            passed += housekeeping.step(&swarms, 10, |_| true);
+            passed += schedule.step(&swarms, 10, |_| true);
             let left = swarms.ipv4.totals().peers;
             assert!(passed < interval * 11 / 10, "{left} are left");
         }
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn what_is_forbidden_goes_soon() {
         let swarms = filled();
-        let mut housekeeping = Housekeeping::new(Duration::from_secs(3_600));
-        housekeeping.hurry();
+        let mut schedule = SweepSchedule::new(Duration::from_secs(3_600));
+        schedule.hurry();
 
         let mut passed = Duration::ZERO;
         loop {
-            let pause = housekeeping.step(&swarms, 0, |hash| *hash == info_hash(5));
+            let pause = schedule.step(&swarms, 0, |hash| *hash == info_hash(5));
             if swarms.usage.live() == 1 {
                 break;
             }

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::snapshot::{SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, HashKey, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Refused, Swarm, SwarmLimits,
+    Announce, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Swarm, SwarmLimits,
     Sweep, TorrentWalk, Usage, WebSwarm,
 };
 
@@ -284,7 +284,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         owner: u8,
         is_seeder: bool,
         event: AnnounceEvent,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), LimitReached> {
         if event == AnnounceEvent::Stopped {
             self.model_remove(torrent, peer, owner);
             return Ok(());
@@ -295,15 +295,15 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             let peers = self.torrents.get(&torrent).map_or(0, |t| t.peers.len());
             let max = self.limits.max_torrents;
             if peers == 0 && max.is_some_and(|max| self.live() >= max.get()) {
-                return Err(Refused::Torrents);
+                return Err(LimitReached::Torrents);
             }
             let max = self.limits.max_peers_per_torrent;
             if peers > 0 && max.is_some_and(|max| peers >= max.get() as usize) {
-                return Err(Refused::PeersPerTorrent);
+                return Err(LimitReached::PeersPerTorrent);
             }
             let max = self.limits.max_peers_per_ip;
             if max.is_some_and(|max| self.peers_at(peer) >= max.get() as usize) {
-                return Err(Refused::PeersPerIp);
+                return Err(LimitReached::PeersPerIp);
             }
         }
         let model = self.torrents.entry(torrent).or_default();
@@ -380,7 +380,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let mut block = Vec::new();
         while walk.next_block(&self.swarm, self.now, &mut block) {
             let restored = restore(&after, &block, new_now, self.lifetime, with_peers);
-            assert_eq!(restored.expect("just written").refused, 0);
+            assert_eq!(restored.expect("just written").dropped, 0);
             block.clear();
         }
         self.swarm = after;

@@ -436,7 +436,7 @@ impl World {
                     self.clients[number].is_upgraded = true;
                     rest = &mut rest[length..];
                 }
-                UpgradeReading::Refused(408) => return,
+                UpgradeReading::Rejected(408) => return,
                 other => panic!("{other:?}"),
             }
         }

@@ -1,7 +1,7 @@
 //! What must hold for all messages of WebTorrent.
 
 use aquatic_ws_protocol::client::{Reply, write_request};
-use aquatic_ws_protocol::{Failure, MaxItems, Refused, Request, RequestFault};
+use aquatic_ws_protocol::{Failure, MaxItems, Rejected, Request, RequestFault};
 
 const MAX: MaxItems = MaxItems {
     offers: 10,
@@ -52,7 +52,7 @@ fn check_relayed(json: &str, message: &str) {
 fn check_fault(fault: &RequestFault) {
     let reason = fault.to_string();
     let failure = Failure {
-        refused: Refused::Message(&fault.sent),
+        rejected: Rejected::Message(&fault.sent),
         reason: &reason,
     };
     let mut out = Vec::new();

@@ -102,7 +102,7 @@ impl Http {
 
     /// Answers what is no request, or not all of one.
     #[cold]
-    fn refuse(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
+    fn reject(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
         let outcome = Outcome::rejected(RequestKind::Other, fault.into());
         self.count(exchange.peer.transport.ip(), outcome);
@@ -151,7 +151,7 @@ impl Protocol for Http {
                 }
             }
             Reading::Fault(fault) => {
-                self.refuse(fault, exchange);
+                self.reject(fault, exchange);
                 Progress::FAULT
             }
         }
@@ -169,7 +169,7 @@ impl Protocol for Http {
             Interruption::SlowMessage => Some(HttpFault::TooSlow),
         };
         if let Some(fault) = fault {
-            self.refuse(fault, exchange);
+            self.reject(fault, exchange);
         }
         Next::Close
     }

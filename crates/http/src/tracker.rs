@@ -99,10 +99,10 @@ impl Tracker {
         let kind = RequestKind::Announce;
         let request = match AnnounceRequest::parse(query) {
             Ok(request) => request,
-            Err(fault) => return refuse_query(kind, fault, framing, out),
+            Err(fault) => return reject_query(kind, fault, framing, out),
         };
         if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
-            return refuse(kind, reason, framing, out);
+            return reject(kind, reason, framing, out);
         }
         if let Some(clients) = &self.clients {
             clients.count(&request.peer_id);
@@ -158,13 +158,13 @@ impl Tracker {
         let kind = RequestKind::Scrape;
         let request = match ScrapeRequest::parse(query) {
             Ok(request) => request,
-            Err(fault) => return refuse_query(kind, fault, framing, out),
+            Err(fault) => return reject_query(kind, fault, framing, out),
         };
         let Self { state, scraped, .. } = self;
         scraped.clear();
         scraped.extend(request.info_hashes().take(state.rules.max_scrape_torrents));
         if let Err(reason) = state.check_scrape(scraped.iter().copied()) {
-            return refuse(kind, reason, framing, out);
+            return reject(kind, reason, framing, out);
         }
         scraped.sort_unstable();
         scraped.dedup();
@@ -261,7 +261,7 @@ impl Joined<'_> {
             peers,
         } = match torrent.announce(&announce, random) {
             Ok(announced) => announced,
-            Err(refused) => return refuse(RequestKind::Announce, refused.into(), framing, out),
+            Err(reached) => return reject(RequestKind::Announce, reached.into(), framing, out),
         };
         let reply = AnnounceReply {
             seeders,
@@ -279,7 +279,7 @@ impl Joined<'_> {
 }
 
 #[cold]
-fn refuse_query(
+fn reject_query(
     kind: RequestKind,
     fault: QueryFault,
     framing: Framing,
@@ -294,7 +294,7 @@ fn refuse_query(
 }
 
 #[cold]
-fn refuse(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+fn reject(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
     write_failure(out, framing, reason.text(), retry_in_minutes(reason));
     Outcome::rejected(kind, reason)
 }

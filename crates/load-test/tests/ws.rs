@@ -16,7 +16,7 @@ use aquatic_load_test::ws::{
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
     Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, MaxItems,
-    MessageReader, Reading, Received, Refused, RelayedAnswer, RelayedOffer, Request, Resource,
+    MessageReader, Reading, Received, Rejected, RelayedAnswer, RelayedOffer, Request, Resource,
     ScrapeReply, Sender as Side, SizeLimits, Status, write_close, write_page, write_ping,
     write_text, write_upgrade,
 };
@@ -238,7 +238,7 @@ impl Connection {
             (Request::Announce(_), Manner::Silent) => return Ok(()),
             (Request::Announce(announce), Manner::Refuse) => {
                 let failure = Failure {
-                    refused: Refused::Torrent(Action::Announce, announce.info_hash),
+                    rejected: Rejected::Torrent(Action::Announce, announce.info_hash),
                     reason: "not today",
                 };
                 write_text(&mut frame, |out| failure.write(out));

@@ -7,7 +7,7 @@ use aquatic_bittorrent::IPV6_NETWORK_LENGTH;
 use hashbrown::HashTable;
 
 use crate::hash_key::HashKey;
-use crate::limits::Refused;
+use crate::limits::LimitReached;
 
 /// Far more parts than workers: they seldom wait for each other, and a part that
 /// grows does so within a fraction of a millisecond for millions of addresses.
@@ -39,13 +39,13 @@ impl AddressCounts {
     }
 
     /// Counts a new peer, unless its address has the maximum.
-    pub(crate) fn add<const S: usize>(&self, record: &[u8; S]) -> Result<(), Refused> {
+    pub(crate) fn add<const S: usize>(&self, record: &[u8; S]) -> Result<(), LimitReached> {
         let address = address(record);
         let hash = self.key.hash::<8>(&address);
         let mut part = self.part(hash);
         if let Some((_, count)) = part.find_mut(hash, |(other, _)| *other == address) {
             if *count >= self.max.get() {
-                return Err(Refused::PeersPerIp);
+                return Err(LimitReached::PeersPerIp);
             }
             *count += 1;
         } else {
@@ -97,7 +97,7 @@ mod tests {
         let other = [127, 0, 0, 2, 0, 80];
         assert_eq!(counts.add(&one), Ok(()));
         assert_eq!(counts.add(&one), Ok(()));
-        assert_eq!(counts.add(&one), Err(Refused::PeersPerIp));
+        assert_eq!(counts.add(&one), Err(LimitReached::PeersPerIp));
         assert_eq!(counts.add(&other), Ok(()));
         counts.remove(&one);
         assert_eq!(counts.add(&one), Ok(()));
@@ -133,7 +133,7 @@ mod tests {
         }
         assert!(places() < 80_000, "{} places for 2,000", places());
         for number in 0..2_000 {
-            assert_eq!(counts.add(&record(number)), Err(Refused::PeersPerIp));
+            assert_eq!(counts.add(&record(number)), Err(LimitReached::PeersPerIp));
             counts.remove(&record(number));
         }
         assert!(

@@ -50,7 +50,7 @@ pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
 pub use group::answer_in_rounds;
 pub use hash_key::HashKey;
-pub use limits::{Refused, SwarmLimits, Usage};
+pub use limits::{LimitReached, SwarmLimits, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced};
 pub use slot_index::PLACES_PER_TORRENT;

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The caps of a swarm; `None` is no cap.
+/// The limits of a swarm; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SwarmLimits {
     /// Torrents with peers, over all swarms that share a [`Usage`]. In each of
@@ -19,7 +19,7 @@ pub struct SwarmLimits {
 }
 
 impl SwarmLimits {
-    /// Caps of numbers that may be more than a swarm can count to.
+    /// Limits from numbers that may be larger than a swarm can count to.
     pub fn new(
         max_torrents: NonZeroUsize,
         max_peers_per_torrent: NonZeroUsize,
@@ -34,9 +34,9 @@ impl SwarmLimits {
     }
 }
 
-/// Why an announce was refused: the cap that would have been exceeded.
+/// Why an announce was rejected: the limit that it would have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum LimitReached {
     /// [`SwarmLimits::max_torrents`].
     #[error("tracker has reached its maximum of torrents")]
     Torrents,
@@ -67,11 +67,11 @@ impl Usage {
     }
 
     /// Takes a place for a torrent with peers, unless all are taken.
-    pub(crate) fn try_add_live(&self, limits: &SwarmLimits) -> Result<(), Refused> {
+    pub(crate) fn try_add_live(&self, limits: &SwarmLimits) -> Result<(), LimitReached> {
         if add_below(&self.live, limits.max_torrents) {
             Ok(())
         } else {
-            Err(Refused::Torrents)
+            Err(LimitReached::Torrents)
         }
     }
 

@@ -6,7 +6,7 @@ use crate::address_counts::AddressCounts;
 use crate::deadline::Term;
 use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
-use crate::limits::{Refused, SwarmLimits, Usage};
+use crate::limits::{LimitReached, SwarmLimits, Usage};
 use crate::peers::{Peers, View};
 use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
@@ -122,7 +122,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         announce: &Announce<S>,
         rules: &Rules<'_>,
         random: &mut fastrand::Rng,
-    ) -> Result<Announced<'_, S>, Refused> {
+    ) -> Result<Announced<'_, S>, LimitReached> {
         if announce.event == AnnounceEvent::Stopped {
             self.remove(info_hash, hash, &announce.record, rules);
             let Scraped {
@@ -175,7 +175,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         hash: u64,
         peer: NewPeer<S>,
         rules: &Rules<'_>,
-    ) -> Result<(usize, usize), Refused> {
+    ) -> Result<(usize, usize), LimitReached> {
         let NewPeer {
             record,
             is_seeder,
@@ -206,7 +206,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         } else {
             let max = rules.limits.max_peers_per_torrent;
             if max.is_some_and(|max| torrent.peers.len() >= max.get() as usize) {
-                return Err(Refused::PeersPerTorrent);
+                return Err(LimitReached::PeersPerTorrent);
             }
             if let Some(addresses) = rules.addresses {
                 addresses.add(&record)?;
@@ -324,17 +324,17 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         hash: u64,
         first: &[u8; S],
         rules: &Rules<'_>,
-    ) -> Result<usize, Refused> {
+    ) -> Result<usize, LimitReached> {
         let slot = self.torrents.len();
         if slot == MAX_TORRENTS {
-            return Err(Refused::Torrents);
+            return Err(LimitReached::Torrents);
         }
         rules.usage.try_add_live(rules.limits)?;
         if let Some(addresses) = rules.addresses
-            && let Err(refused) = addresses.add(first)
+            && let Err(reached) = addresses.add(first)
         {
             rules.usage.remove_live();
-            return Err(refused);
+            return Err(reached);
         }
         let torrents = &self.torrents;
         let hash_of = |other: usize| rules.key.hash::<20>(&torrents.at(other).info_hash.0);

@@ -62,14 +62,14 @@ pub struct Restored {
     /// Peers that were stored.
     pub peers: usize,
     /// Peers that were not, because a cap was reached.
-    pub refused: usize,
+    pub dropped: usize,
 }
 
 impl AddAssign for Restored {
     fn add_assign(&mut self, more: Self) {
         self.entries += more.entries;
         self.peers += more.peers;
-        self.refused += more.refused;
+        self.dropped += more.dropped;
     }
 }
 
@@ -274,7 +274,7 @@ impl<'a, const S: usize> Entry<'a, S> {
                     slot = Some(known);
                     restored.peers += 1;
                 }
-                Err(_) => restored.refused += 1,
+                Err(_) => restored.dropped += 1,
             }
         }
         shard.restore_downloads(&self.info_hash, hash, self.downloads, &rules);

@@ -7,7 +7,7 @@ use aquatic_bittorrent::InfoHash;
 
 use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
-use crate::limits::{Refused, SwarmLimits, Usage};
+use crate::limits::{LimitReached, SwarmLimits, Usage};
 use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Rules, Shard};
 use crate::torrent::Scraped;
@@ -181,13 +181,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
     /// # Errors
     ///
     /// The cap that would have been exceeded. Nothing is changed then, and a
-    /// peer that is there already is never refused.
+    /// peer that is there already is never rejected.
     #[inline]
     pub fn announce(
         &mut self,
         announce: &Announce<S>,
         random: &mut fastrand::Rng,
-    ) -> Result<Announced<'_, S>, Refused> {
+    ) -> Result<Announced<'_, S>, LimitReached> {
         let rules = self.swarm.rules();
         // The announce may change where the torrent is.
         let known = match self.located.take() {

@@ -1,7 +1,7 @@
 //! Why requests are rejected.
 
 use aquatic_http1::HttpFault;
-use aquatic_swarm::Refused;
+use aquatic_swarm::LimitReached;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 /// Why a request was rejected, in any of the protocols. Not every protocol has
@@ -137,12 +137,12 @@ impl From<HttpFault> for RejectReason {
     }
 }
 
-impl From<Refused> for RejectReason {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Torrents => Self::MaxTorrents,
-            Refused::PeersPerTorrent => Self::MaxPeersPerTorrent,
-            Refused::PeersPerIp => Self::MaxPeersPerIp,
+impl From<LimitReached> for RejectReason {
+    fn from(reached: LimitReached) -> Self {
+        match reached {
+            LimitReached::Torrents => Self::MaxTorrents,
+            LimitReached::PeersPerTorrent => Self::MaxPeersPerTorrent,
+            LimitReached::PeersPerIp => Self::MaxPeersPerIp,
         }
     }
 }
@@ -165,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cap_of_the_swarm_is_told_as_the_swarm_tells_it() {
-        for refused in [
-            Refused::Torrents,
-            Refused::PeersPerTorrent,
-            Refused::PeersPerIp,
+    fn a_limit_of_the_swarm_is_told_as_the_swarm_tells_it() {
+        for reached in [
+            LimitReached::Torrents,
+            LimitReached::PeersPerTorrent,
+            LimitReached::PeersPerIp,
         ] {
-            assert_eq!(RejectReason::from(refused).text(), refused.to_string());
+            assert_eq!(RejectReason::from(reached).text(), reached.to_string());
         }
     }
 }

@@ -39,7 +39,7 @@ struct Contents<S> {
     swarms: S,
     clock: Clock,
     /// Peers that were left out, because a limit was reached.
-    refused: usize,
+    dropped: usize,
 }
 
 /// Writes what [`restore`] needs.
@@ -89,10 +89,10 @@ pub fn restore<S: Swarms>(
     let Some(contents) = restored else {
         return Ok((empty(), Clock::start()));
     };
-    if contents.refused > 0 {
+    if contents.dropped > 0 {
         log::warn!(
             "{} peers of the snapshot were dropped, because limits have been lowered",
-            contents.refused
+            contents.dropped
         );
     }
     Ok((contents.swarms, contents.clock))
@@ -131,7 +131,7 @@ fn read<S: Swarms>(
     Ok(Contents {
         swarms,
         clock,
-        refused: total.refused,
+        dropped: total.dropped,
     })
 }
 
@@ -218,7 +218,7 @@ mod tests {
         });
         let (contents, others) = read_all(families(), &KINDS, &bytes).unwrap();
         assert_eq!(others, [200]);
-        assert_eq!(contents.refused, 0);
+        assert_eq!(contents.dropped, 0);
         assert_eq!(peers(&contents.swarms), [1, 1]);
         let scraped = contents.swarms.ipv6.lock(&InfoHash([6; 20])).scrape();
         assert_eq!((scraped.seeders, scraped.completed), (1, 1));
@@ -264,7 +264,7 @@ mod tests {
         };
         let lower = Families::new(HashKey::new([1; 16]), limits);
         let (contents, _) = read_all(lower, &KINDS, &bytes(0, torrents)).unwrap();
-        assert_eq!(contents.refused, 1);
+        assert_eq!(contents.dropped, 1);
     }
 
     #[test]

@@ -140,13 +140,13 @@ mod tests {
             rejected: None,
             reply_length: NonZeroUsize::new(26),
         };
-        let refused = Outcome {
+        let rejected = Outcome {
             rejected: Some(RejectReason::PortZero),
             ..served
         };
         workers[0].count(Ipv4Addr::LOCALHOST.into(), 98, &served);
         workers[1].count(Ipv4Addr::LOCALHOST.into(), 100, &served);
-        workers[1].count(Ipv6Addr::LOCALHOST.into(), 98, &refused);
+        workers[1].count(Ipv6Addr::LOCALHOST.into(), 98, &rejected);
         workers[1].count_sent(SendReport { sent: 1, failed: 2 });
 
         let mut metrics = Metrics::new("aquatic-udp");

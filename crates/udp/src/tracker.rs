@@ -176,7 +176,7 @@ impl Tracker {
                     Outcome::silence(RequestKind::Scrape, RejectReason::BadConnectionId)
                 }
             }
-            Err(error) => self.refuse_malformed(now, address, error, reply)?,
+            Err(error) => self.reject_malformed(now, address, error, reply)?,
         };
         Ok(Begun::Answered(outcome))
     }
@@ -204,7 +204,7 @@ impl Tracker {
     ) -> Result<Begun, BufferTooSmall> {
         if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
             let id = request.transaction_id;
-            let outcome = Outcome::refuse(RequestKind::Announce, reason, id, reply)?;
+            let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
             return Ok(Begun::Answered(outcome));
         }
         if let Some(clients) = &self.clients {
@@ -239,7 +239,7 @@ impl Tracker {
         let max = self.state.rules.max_scrape_torrents;
         let first = || request.info_hashes().take(max);
         if let Err(reason) = self.state.check_scrape(first()) {
-            return Outcome::refuse(RequestKind::Scrape, reason, transaction_id, reply);
+            return Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply);
         }
 
         let mut writer = ScrapeWriter::new(reply, transaction_id)?;
@@ -256,7 +256,7 @@ impl Tracker {
 
     /// Says what is wrong to those who can be told.
     #[cold]
-    fn refuse_malformed(
+    fn reject_malformed(
         &self,
         now: Now,
         address: IpAddr,

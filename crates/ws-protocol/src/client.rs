@@ -46,7 +46,7 @@ pub enum UpgradeReading {
         length: usize,
     },
     /// Another status than 101, which is this one.
-    Refused(u16),
+    Rejected(u16),
     /// No HTTP, or not an answer to this request.
     Malformed,
 }
@@ -64,7 +64,7 @@ impl UpgradeReading {
         };
         match response.code {
             Some(101) => {}
-            Some(other) => return Self::Refused(other),
+            Some(other) => return Self::Rejected(other),
             None => return Self::Malformed,
         }
         let accept = accept_key(BASE64.encode(nonce).as_bytes());

@@ -120,7 +120,7 @@ impl MessageReader {
     ///
     /// A frame that is complete is changed in place, and must not be read again. One
     /// whose payload is longer than `limits` allow, or with which its message would be,
-    /// is refused before it is complete. Pings, pongs and close frames have a limit of
+    /// is rejected before it is complete. Pings, pongs and close frames have a limit of
     /// their own.
     ///
     /// # Errors

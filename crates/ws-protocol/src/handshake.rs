@@ -45,7 +45,7 @@ pub enum Page {
     OtherMethod,
 }
 
-/// Why a request for WebSocket is refused. The texts are meant for the client.
+/// Why a request for WebSocket is rejected. The texts are meant for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeFault {
     /// Before HTTP/1.1, connections could not be upgraded.

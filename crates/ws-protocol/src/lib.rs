@@ -35,7 +35,7 @@ pub use frame::{
 pub use handshake::{
     Page, Resource, Upgrade, UpgradeFault, accept_key, write_upgrade, write_upgrade_fault,
 };
-pub use reply::{AnnounceReply, Failure, Refused, RelayedAnswer, RelayedOffer, ScrapeReply};
+pub use reply::{AnnounceReply, Failure, Rejected, RelayedAnswer, RelayedOffer, ScrapeReply};
 pub use request::{
     Action, Announce, Answer, MaxItems, Offer, OfferId, Request, RequestFault, RequestFaultKind,
     Scrape, Sent, SessionDescription,

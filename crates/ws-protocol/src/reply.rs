@@ -161,14 +161,14 @@ impl<'b> ScrapeReply<'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// What was asked for.
-    pub refused: Refused<'a>,
+    pub rejected: Rejected<'a>,
     /// Why not; shown to users.
     pub reason: &'a str,
 }
 
 /// What was asked for, by which the client knows what was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused<'a> {
+pub enum Rejected<'a> {
     /// A request that names one torrent as it should.
     Torrent(Action, InfoHash),
     /// Another one.
@@ -179,8 +179,8 @@ impl Failure<'_> {
     /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"action\":");
-        match self.refused {
-            Refused::Torrent(action, info_hash) => {
+        match self.rejected {
+            Rejected::Torrent(action, info_hash) => {
                 out.extend_from_slice(match action {
                     Action::Announce => b"\"announce\"",
                     Action::Scrape => b"\"scrape\"",
@@ -188,7 +188,7 @@ impl Failure<'_> {
                 out.extend_from_slice(b",\"info_hash\":");
                 write_bytes(out, &info_hash.0);
             }
-            Refused::Message(sent) => {
+            Rejected::Message(sent) => {
                 out.extend_from_slice(sent.action().as_bytes());
                 if let Some(info_hash) = sent.info_hash() {
                     out.extend_from_slice(b",\"info_hash\":");

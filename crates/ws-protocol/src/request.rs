@@ -30,7 +30,7 @@ pub enum Request<'a> {
     /// A peer is there, or leaves.
     Announce(Announce<'a>),
     /// A peer answers another one's offer. That is sent as an announce, too,
-    /// but says nothing else, and is only answered if it is refused.
+    /// but says nothing else, and is only answered if it is rejected.
     Answer(Answer<'a>),
     /// How many peers torrents have.
     Scrape(Scrape),

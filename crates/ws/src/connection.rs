@@ -115,7 +115,7 @@ impl Ws {
                 Progress { consumed, next }
             }
             Reading::Fault(fault) => {
-                self.refuse_request(fault, exchange);
+                self.reject_request(fault, exchange);
                 Progress::FAULT
             }
         }
@@ -123,7 +123,7 @@ impl Ws {
 
     /// Answers what is no request, or not all of one.
     #[cold]
-    fn refuse_request(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
+    fn reject_request(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
         self.count_rejected(exchange.peer, RequestKind::Other, fault.into());
     }
@@ -216,7 +216,7 @@ impl Ws {
         let (event, length) = match reader.read(exchange.input, Sender::Client, limits) {
             Ok(Received::Incomplete) => return Progress::INCOMPLETE,
             Ok(Received::Frame { event, length }) => (event, length),
-            Err(fault) => return self.refuse(fault, exchange),
+            Err(fault) => return self.reject(fault, exchange),
         };
         let text = match &event {
             Event::Text(text) => Some(&**text),
@@ -254,7 +254,7 @@ impl Ws {
 
     /// Closes a connection whose frames violate the protocol.
     #[cold]
-    fn refuse(&self, fault: FrameFault, exchange: &mut Exchange<'_>) -> Progress {
+    fn reject(&self, fault: FrameFault, exchange: &mut Exchange<'_>) -> Progress {
         write_close(exchange.output, fault.close_code(), &fault.to_string());
         let reason = match fault {
             FrameFault::MessageTooLong => RejectReason::TooLong,
@@ -363,7 +363,7 @@ impl Protocol for Ws {
                     _ => None,
                 };
                 if let Some(fault) = fault {
-                    self.refuse_request(fault, exchange);
+                    self.reject_request(fault, exchange);
                 }
                 return Next::Close;
             }

@@ -12,7 +12,7 @@ use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, MaxItems, Refused, RelayedAnswer, Request,
+    Action, Announce, AnnounceReply, Answer, Failure, MaxItems, Rejected, RelayedAnswer, Request,
     RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
@@ -143,7 +143,7 @@ impl Tracker {
             Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
             Ok(Request::Answer(answer)) => self.answer(now, session, pending, &answer, out),
             Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),
-            Err(fault) => refuse_malformed(&fault, out),
+            Err(fault) => reject_malformed(&fault, out),
         }
     }
 
@@ -201,28 +201,28 @@ impl Tracker {
         let Announce {
             info_hash, peer_id, ..
         } = request;
-        let refuse = |reason: RejectReason, out: &mut Vec<u8>| {
-            refuse(RequestKind::Announce, reason, info_hash, out)
+        let reject = |reason: RejectReason, out: &mut Vec<u8>| {
+            reject(RequestKind::Announce, reason, info_hash, out)
         };
         let state = &*self.state;
         let rules = &state.shared.rules;
         if let Err(reason) = state.shared.check_torrent(&info_hash) {
-            return refuse(reason, out);
+            return reject(reason, out);
         }
         let is_stopped = request.event == AnnounceEvent::Stopped;
         let known = session.peer_id_on(&info_hash);
         if known.is_some_and(|known| known != peer_id) {
-            return refuse(RejectReason::OtherPeerId, out);
+            return reject(RejectReason::OtherPeerId, out);
         }
         let is_new = known.is_none() && !is_stopped;
         if is_new && session.torrents().len() >= rules.max_torrents_per_connection {
-            return refuse(RejectReason::MaxTorrentsPerConnection, out);
+            return reject(RejectReason::MaxTorrentsPerConnection, out);
         }
         let counted = state.peers_per_address.as_ref().filter(|_| is_new);
         if let Some(counts) = counted
             && counts.add(session.source(), &info_hash, &peer_id).is_err()
         {
-            return refuse(RejectReason::MaxPeersPerIp, out);
+            return reject(RejectReason::MaxPeersPerIp, out);
         }
         if let Some(clients) = &self.clients {
             clients.count(&peer_id);
@@ -242,11 +242,11 @@ impl Tracker {
             let mut torrent = state.shared.swarms.of(session.source()).lock(&info_hash);
             let announced = match torrent.announce(&announce, &mut self.random) {
                 Ok(announced) => announced,
-                Err(refused) => {
+                Err(reached) => {
                     if let Some(counts) = counted {
                         counts.remove(session.source(), &info_hash, &peer_id);
                     }
-                    return refuse(refused.into(), out);
+                    return reject(reached.into(), out);
                 }
             };
             for peers in announced.peers.slices() {
@@ -311,23 +311,23 @@ impl Tracker {
             description,
         } = *request;
         let kind = RequestKind::Answer;
-        let refuse = |reason, out: &mut Vec<u8>| refuse(kind, reason, info_hash, out);
+        let reject = |reason, out: &mut Vec<u8>| reject(kind, reason, info_hash, out);
         if session.peer_id_on(&info_hash) != Some(peer_id) {
-            return refuse(RejectReason::NotAnnounced, out);
+            return reject(RejectReason::NotAnnounced, out);
         }
         let name = self.state.offer_names.of(info_hash, to_peer_id, offer_id);
         let connection = session.address().connection();
         let sender = match pending.take(connection, name, now.monotonic_seconds) {
             Ok(sender) => sender,
-            Err(NoSuchOffer::Unknown) => return refuse(RejectReason::UnknownOffer, out),
-            Err(NoSuchOffer::Expired) => return refuse(RejectReason::ExpiredOffer, out),
+            Err(NoSuchOffer::Unknown) => return reject(RejectReason::UnknownOffer, out),
+            Err(NoSuchOffer::Expired) => return reject(RejectReason::ExpiredOffer, out),
         };
         // The connection may be open long after the peer has stopped there. It
         // gets the answer also when another one owns the peer by now, as with
         // clients that announce to several URLs of one tracker.
         let swarm = self.state.shared.swarms.of(session.source());
         if !swarm.lock(&info_hash).has(&record(&to_peer_id, sender)) {
-            return refuse(RejectReason::OffererGone, out);
+            return reject(RejectReason::OffererGone, out);
         }
         let relayed = RelayedAnswer {
             info_hash,
@@ -355,7 +355,7 @@ impl Tracker {
             && let Err(reason) = state.check_scrape(wanted.iter().copied())
         {
             let sent = Sent::of(message);
-            return refuse_message(kind, reason, Refused::Message(&sent), out);
+            return reject_message(kind, reason, Rejected::Message(&sent), out);
         }
         wanted.sort_unstable();
         wanted.dedup();
@@ -398,9 +398,9 @@ fn address_in(record: &[u8; 28]) -> Address {
 }
 
 #[cold]
-fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Handled<'static, 'static> {
+fn reject_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Handled<'static, 'static> {
     let failure = Failure {
-        refused: Refused::Message(&fault.sent),
+        rejected: Rejected::Message(&fault.sent),
         reason: &fault.to_string(),
     };
     write_text(out, |out| failure.write(out));
@@ -417,27 +417,27 @@ fn refuse_malformed(fault: &RequestFault, out: &mut Vec<u8>) -> Handled<'static,
     Outcome::rejected(kind, reason).into()
 }
 
-/// Refuses an announce or an answer.
+/// Rejects an announce or an answer.
 #[cold]
-fn refuse(
+fn reject(
     kind: RequestKind,
     reason: RejectReason,
     info_hash: InfoHash,
     out: &mut Vec<u8>,
 ) -> Handled<'static, 'static> {
-    let refused = Refused::Torrent(Action::Announce, info_hash);
-    refuse_message(kind, reason, refused, out)
+    let rejected = Rejected::Torrent(Action::Announce, info_hash);
+    reject_message(kind, reason, rejected, out)
 }
 
 #[cold]
-fn refuse_message(
+fn reject_message(
     kind: RequestKind,
     reason: RejectReason,
-    refused: Refused<'_>,
+    rejected: Rejected<'_>,
     out: &mut Vec<u8>,
 ) -> Handled<'static, 'static> {
     let failure = Failure {
-        refused,
+        rejected,
         reason: reason.text(),
     };
     write_text(out, |out| failure.write(out));

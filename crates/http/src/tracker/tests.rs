@@ -84,7 +84,7 @@ impl Fixture {
     }
 }
 
-fn refused(reason: RejectReason) -> Option<RejectReason> {
+fn rejected(reason: RejectReason) -> Option<RejectReason> {
     Some(reason)
 }
 
@@ -210,7 +210,7 @@ fn scrapes_are_sorted_and_bounded() {
 }
 
 #[test]
-fn says_why_it_refuses() {
+fn says_why_it_rejects() {
     let mut fixture = fixture();
     let hash_and_id = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl";
     for (target, kind, reason, message) in [
@@ -248,7 +248,7 @@ fn says_why_it_refuses() {
 }
 
 #[test]
-fn other_paths_and_methods_are_refused() {
+fn other_paths_and_methods_are_rejected() {
     let mut fixture = fixture();
     let mut start = |request: &str| {
         let (outcome, out) = fixture.reply("192.0.2.1", request);
@@ -258,14 +258,14 @@ fn other_paths_and_methods_are_refused() {
     assert_eq!(
         start("GET /favicon.ico"),
         (
-            refused(RejectReason::UnknownPath),
+            rejected(RejectReason::UnknownPath),
             "HTTP/1.1 404 Not Found".to_owned()
         )
     );
     assert_eq!(
         start("POST /announce"),
         (
-            refused(RejectReason::OtherMethod),
+            rejected(RejectReason::OtherMethod),
             "HTTP/1.1 405 Method Not Allowed".to_owned()
         )
     );
@@ -298,7 +298,7 @@ fn the_access_list_is_for_announce_and_scrape() {
     let announce = format!("/announce?{other}&peer_id=-XX1234-abcdefghijkl&port=1");
     for target in [announce, format!("/scrape?{other}")] {
         let (outcome, body) = fixture.get("192.0.2.1", &target);
-        assert_eq!(outcome.rejected, refused(RejectReason::Forbidden));
+        assert_eq!(outcome.rejected, rejected(RejectReason::Forbidden));
         assert_eq!(body, failure);
     }
     // Beside one that is allowed, it is as an unknown one.
@@ -322,7 +322,7 @@ fn limits_are_said() {
     let mut fixture = fixture_with(limits, AccessList::Off);
     fixture.announce("192.0.2.1", 'a', 1, "");
     fixture.announce("192.0.2.1", 'b', 1, "");
-    let mut refusal = |source, torrent: &str| {
+    let mut rejection = |source, torrent: &str| {
         let hash = torrent.repeat(20);
         let target = format!("/announce?info_hash={hash}&peer_id=-XX1234-abcdefghijkl&port=256");
         let (outcome, body) = fixture.get(source, &target);
@@ -330,14 +330,14 @@ fn limits_are_said() {
         outcome.rejected
     };
     assert_eq!(
-        refusal("192.0.2.2", "a"),
-        refused(RejectReason::MaxPeersPerTorrent)
+        rejection("192.0.2.2", "a"),
+        rejected(RejectReason::MaxPeersPerTorrent)
     );
     assert_eq!(
-        refusal("192.0.2.1", "c"),
-        refused(RejectReason::MaxTorrents)
+        rejection("192.0.2.1", "c"),
+        rejected(RejectReason::MaxTorrents)
     );
-    // Who is there already is never refused.
+    // Who is there already is never rejected.
     fixture.announce("192.0.2.1", 'a', 1, "");
 }
 

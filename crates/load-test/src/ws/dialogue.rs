@@ -348,7 +348,7 @@ impl stream::Dialogue for Dialogue {
                         greeted: false,
                     };
                 }
-                UpgradeReading::Refused(status) => {
+                UpgradeReading::Rejected(status) => {
                     tally.error(format!("HTTP status {status}").as_bytes());
                     return Taken::Malformed;
                 }

@@ -447,7 +447,7 @@ fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
         Arc::default(),
     );
     let restored = life::load(&copy, &life::save(swarm, now), now, u16::MAX, true);
-    assert_eq!(restored.refused, 0);
+    assert_eq!(restored.dropped, 0);
     let (totals, restored) = (swarm.totals(), copy.totals());
     assert_eq!(restored.torrents, totals.torrents);
     assert_eq!(restored.peers, totals.peers);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Refused, Scraped, Swarm, SwarmLimits, Sweep, Usage, snapshot,
+    Announce, HashKey, LimitReached, Scraped, Swarm, SwarmLimits, Sweep, Usage, snapshot,
 };
 
 pub(crate) const LIFETIME: u16 = 1_200;
@@ -47,7 +47,7 @@ impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
         left: u32,
         event: AnnounceEvent,
         wanted: usize,
-    ) -> Result<Reply<S>, Refused> {
+    ) -> Result<Reply<S>, LimitReached> {
         let announce = Announce {
             record: record(peer),
             is_seeder: left == 0,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, Refused, SwarmLimits, SwarmTotals, Sweep, TorrentWalk,
-    Usage, WebSwarm, snapshot,
+    Announce, HashKey, Ipv4Swarm, Ipv6Swarm, LimitReached, SwarmLimits, SwarmTotals, Sweep,
+    TorrentWalk, Usage, WebSwarm, snapshot,
 };
 
 mod fixture;
@@ -40,7 +40,7 @@ contract!(
     false_downloads_evict_no_true_ones,
     walks_over_all_torrents_in_bounded_steps,
     paused_is_an_ordinary_announce,
-    refuses_beyond_the_caps,
+    rejects_beyond_the_limits,
     forgets_silent_peers,
     brings_nobody_back_after_a_jump_of_the_clock,
     sweeps_in_bounded_steps,
@@ -309,7 +309,7 @@ fn paused_is_an_ordinary_announce<const S: usize, const K: usize, const N: usize
     assert_eq!(fixture.scrape(1), [1, 1, 0]);
 }
 
-fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
+fn rejects_beyond_the_limits<const S: usize, const K: usize, const N: usize>() {
     let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
         max_torrents: NonZeroUsize::new(2),
         max_peers_per_torrent: NonZeroU32::new(3),
@@ -324,13 +324,13 @@ fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
     assert_eq!(announce(&mut fixture, 1, 1, none), Ok(0));
     assert_eq!(announce(&mut fixture, 2, 1, none), Ok(0));
     let third = announce(&mut fixture, 3, 2, none);
-    assert_eq!(third, Err(Refused::Torrents));
+    assert_eq!(third, Err(LimitReached::Torrents));
     assert_eq!(fixture.swarm.totals().torrents, 2);
 
     assert_eq!(announce(&mut fixture, 1, 2, none), Ok(1));
     assert_eq!(announce(&mut fixture, 1, 3, none), Ok(2));
     let fourth = announce(&mut fixture, 1, 4, none);
-    assert_eq!(fourth, Err(Refused::PeersPerTorrent));
+    assert_eq!(fourth, Err(LimitReached::PeersPerTorrent));
     // Whoever is there is not refused.
     assert_eq!(announce(&mut fixture, 1, 1, none), Ok(2));
 
@@ -362,7 +362,7 @@ fn refuses_beyond_the_caps<const S: usize, const K: usize, const N: usize>() {
     assert_eq!(at_port(9, 1), Ok(0));
     if K == S {
         assert_eq!(at_port(9, 2), Ok(1));
-        assert_eq!(at_port(9, 3), Err(Refused::PeersPerIp));
+        assert_eq!(at_port(9, 3), Err(LimitReached::PeersPerIp));
     }
 }
 

@@ -49,7 +49,7 @@ impl Outcome {
 
     /// An error (BEP 15, action 3).
     #[cold]
-    pub(super) fn refuse(
+    pub(super) fn reject(
         kind: RequestKind,
         reason: RejectReason,
         transaction_id: TransactionId,

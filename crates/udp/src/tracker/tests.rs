@@ -208,7 +208,7 @@ fn nobody_is_answered_without_a_valid_connection_id() {
 }
 
 #[test]
-fn refusals_say_why() {
+fn rejections_say_why() {
     let mut fixture = Fixture::new(SwarmLimits {
         max_torrents: NonZeroUsize::new(1),
         max_peers_per_torrent: NonZeroU32::new(1),
@@ -216,22 +216,25 @@ fn refusals_say_why() {
     });
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);
-    let mut refused = |request: Vec<u8>| {
+    let mut rejected = |request: Vec<u8>| {
         let (outcome, response) = fixture.ask(source, &request);
         match response {
             Some(Response::Error(error)) => (outcome.rejected.unwrap(), error.message.to_vec()),
             other => panic!("{other:?}"),
         }
     };
-    let (reason, message) = refused(announce(id, ALLOWED, 0));
+    let (reason, message) = rejected(announce(id, ALLOWED, 0));
     assert_eq!(reason, RejectReason::PortZero);
     assert_eq!(message, b"port must not be 0");
     assert_eq!(
-        refused(announce(id, FORBIDDEN, 1)).0,
+        rejected(announce(id, FORBIDDEN, 1)).0,
         RejectReason::Forbidden
     );
-    assert_eq!(refused(scrape(id, &[FORBIDDEN])).0, RejectReason::Forbidden);
-    assert_eq!(refused(scrape(id, &[])).0, RejectReason::Malformed);
+    assert_eq!(
+        rejected(scrape(id, &[FORBIDDEN])).0,
+        RejectReason::Forbidden
+    );
+    assert_eq!(rejected(scrape(id, &[])).0, RejectReason::Malformed);
 
     fixture.handle(NOW, source, &announce(id, ALLOWED, 1));
     let mut reason = |info_hash, port| {

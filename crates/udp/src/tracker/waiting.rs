@@ -53,9 +53,9 @@ impl<const S: usize> Waiting<S> {
             ..
         } = match torrent.announce(&self.announce, random) {
             Ok(announced) => announced,
-            Err(refused) => {
-                let (kind, reason) = (RequestKind::Announce, refused.into());
-                return Outcome::refuse(kind, reason, self.transaction_id, reply);
+            Err(reached) => {
+                let (kind, reason) = (RequestKind::Announce, reached.into());
+                return Outcome::reject(kind, reason, self.transaction_id, reply);
             }
         };
         let mut writer = AnnounceWriter::new(reply)?;

@@ -23,7 +23,7 @@ pub enum Reply<'a> {
     Answer(RelayedAnswer<'a>),
     /// The answer to a scrape, sorted by info hash.
     Scrape(Vec<ScrapedTorrent>),
-    /// A refusal.
+    /// A rejection.
     Failure {
         /// What was asked for, if it says so. A tracker may say again what was
         /// wrong, which counts as nothing.

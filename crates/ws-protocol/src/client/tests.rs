@@ -34,12 +34,12 @@ fn shakes_hands_with_the_server() {
 }
 
 #[test]
-fn refusals_have_their_status() {
+fn rejections_have_their_status() {
     let mut answer = Vec::new();
     write_page(&mut answer, Framing::CLOSING, Status::Forbidden, "no\n");
     assert_eq!(
         UpgradeReading::of(&answer, NONCE),
-        UpgradeReading::Refused(403)
+        UpgradeReading::Rejected(403)
     );
     assert_eq!(
         UpgradeReading::of(b"SSH-2.0\r\n", NONCE),

@@ -90,7 +90,7 @@ fn characters_may_be_cut_by_fragments() {
 }
 
 #[test]
-fn refuses_what_is_not_allowed() {
+fn rejects_what_is_not_allowed() {
     use FrameFault::*;
 
     for (bytes, fault) in [
@@ -219,7 +219,7 @@ fn the_start_of_a_long_frame_costs_little() {
 }
 
 #[test]
-fn frames_that_are_too_long_are_refused_at_once() {
+fn frames_that_are_too_long_are_rejected_at_once() {
     let limits = SizeLimits {
         frame: 300,
         message: 500,

@@ -83,7 +83,7 @@ fn scrapes_are_answered() {
 #[test]
 fn failures_say_again_what_was_asked_for() {
     let failure = Failure {
-        refused: Refused::Torrent(Action::Announce, InfoHash([b'a'; 20])),
+        rejected: Rejected::Torrent(Action::Announce, InfoHash([b'a'; 20])),
         reason: "action must be \"announce\"",
     };
     let a = "a".repeat(20);
@@ -93,7 +93,7 @@ fn failures_say_again_what_was_asked_for() {
         format!(r#"{{"action":"announce","info_hash":"{a}",{reason}}}"#)
     );
     let failure = Failure {
-        refused: Refused::Torrent(Action::Scrape, InfoHash([b'a'; 20])),
+        rejected: Rejected::Torrent(Action::Scrape, InfoHash([b'a'; 20])),
         ..failure
     };
     assert_eq!(
@@ -114,7 +114,7 @@ fn failures_say_again_what_was_asked_for() {
     ] {
         let sent = Sent::of(message);
         let failure = Failure {
-            refused: Refused::Message(&sent),
+            rejected: Rejected::Message(&sent),
             ..failure
         };
         let written = written(|out| failure.write(out));
@@ -168,8 +168,8 @@ proptest! {
         });
         prop_assert_eq!(Reply::parse(&text).unwrap(), Reply::Scrape(torrents));
 
-        let refused = Refused::Torrent(Action::Scrape, info_hash);
-        let failure = Failure { refused, reason: &reason };
+        let rejected = Rejected::Torrent(Action::Scrape, info_hash);
+        let failure = Failure { rejected, reason: &reason };
         let text = written(|out| failure.write(out));
         let (action, info_hash) = (Some(Action::Scrape), Some(info_hash));
         let reason = reason.as_str().into();

@@ -140,8 +140,8 @@ mod tests {
         for number in 0..=u8::MAX {
             let source: IpAddr = [10, 0, 0, number].into();
             counts.add(source, &HASH, &peer(1)).unwrap();
-            let refused = counts.add(source, &HASH, &peer(2));
-            assert_eq!(refused, Err(TooManyPeers));
+            let rejected = counts.add(source, &HASH, &peer(2));
+            assert_eq!(rejected, Err(TooManyPeers));
             counts.remove(source, &HASH, &peer(2));
             counts.remove(source, &HASH, &peer(1));
             counts.remove(source, &HASH, &peer(1));

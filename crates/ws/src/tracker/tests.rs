@@ -226,7 +226,7 @@ fn an_offer_is_answered_once_and_in_time() {
     assert_eq!(relayed["offer_id"], "offer000000000000000");
     assert_eq!(relayed["answer"], json!({"type": "answer", "sdp": "back"}));
 
-    let refused = |fixture: &mut Fixture, connection, message: &Value, reason| {
+    let rejected = |fixture: &mut Fixture, connection, message: &Value, reason| {
         let (outcome, reply) = fixture.say(connection, message);
         assert_eq!(outcome, Outcome::rejected(RequestKind::Answer, reason));
         let reply = reply.unwrap();
@@ -235,19 +235,19 @@ fn an_offer_is_answered_once_and_in_time() {
         assert!(reply["failure reason"].is_string());
         assert!(fixture.answers.is_empty());
     };
-    refused(
+    rejected(
         &mut fixture,
         0,
         &answer('p', 'q'),
         RejectReason::UnknownOffer,
     );
-    refused(
+    rejected(
         &mut fixture,
         2,
         &answer('r', 'q'),
         RejectReason::NotAnnounced,
     );
-    refused(
+    rejected(
         &mut fixture,
         0,
         &answer('r', 'q'),
@@ -256,14 +256,14 @@ fn an_offer_is_answered_once_and_in_time() {
 
     fixture.announce(1, 'q', offers(1));
     // It is of another peer.
-    refused(
+    rejected(
         &mut fixture,
         0,
         &answer('p', 'x'),
         RejectReason::UnknownOffer,
     );
     fixture.now += RULES.offer_lifetime_seconds;
-    refused(
+    rejected(
         &mut fixture,
         0,
         &answer('p', 'q'),
@@ -278,7 +278,7 @@ fn an_offer_is_answered_once_and_in_time() {
 fn who_has_left_gets_no_answer() {
     let mut fixture = Fixture::new();
     fixture.announce(0, 'p', json!({}));
-    let refused = |fixture: &mut Fixture| {
+    let rejected = |fixture: &mut Fixture| {
         let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
         let reason = RejectReason::OffererGone;
         assert_eq!(outcome, Outcome::rejected(RequestKind::Answer, reason));
@@ -295,10 +295,10 @@ fn who_has_left_gets_no_answer() {
     };
     fixture.announce(1, 'q', offers(1));
     fixture.announce(1, 'q', json!({"event": "stopped"}));
-    refused(&mut fixture);
+    rejected(&mut fixture);
     fixture.announce(1, 'q', offers(1));
     fixture.close(1);
-    refused(&mut fixture);
+    rejected(&mut fixture);
     // A client that has announced to two URLs of the tracker has not left.
     fixture.announce(1, 'q', offers(1));
     fixture.announce(2, 'q', json!({}));
@@ -318,29 +318,29 @@ fn peers_of_an_address_are_bounded() {
         ..swarm::SwarmLimits::default()
     };
     let mut fixture = Fixture::limited(RULES, false, limits);
-    let refused = |fixture: &mut Fixture, connection, peer, expected| {
+    let rejected = |fixture: &mut Fixture, connection, peer, expected| {
         let (outcome, _) = fixture.say(connection, &announce(peer, json!({})));
         assert_eq!(outcome.rejected, Some(expected));
     };
     fixture.announce(0, 'p', json!({}));
     fixture.announce(1, 'q', json!({}));
-    refused(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
+    rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
     // Those that are there are served, and those of other addresses.
     fixture.announce(0, 'p', json!({}));
     fixture.announce(2, 's', json!({}));
     // Over another connection, a peer is the same.
     fixture.announce(4, 'q', json!({}));
     fixture.close(1);
-    refused(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
+    rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
     fixture.announce(3, 'r', json!({}));
     fixture.close(4);
     fixture.close(3);
-    // What the swarm refuses does not count.
+    // What the swarm rejects does not count.
     fixture.announce(5, 't', json!({}));
     fixture.announce(0, 'p', json!({}));
-    refused(&mut fixture, 6, 'u', RejectReason::MaxPeersPerTorrent);
-    refused(&mut fixture, 6, 'v', RejectReason::MaxPeersPerTorrent);
+    rejected(&mut fixture, 6, 'u', RejectReason::MaxPeersPerTorrent);
+    rejected(&mut fixture, 6, 'v', RejectReason::MaxPeersPerTorrent);
     fixture.close(5);
     fixture.announce(6, 'w', json!({}));
 }
@@ -591,6 +591,6 @@ fn who_leaves_many_torrents_holds_nobody_up() {
         fixture.announce(3, 'r', on(torrent));
     }
     let (outcome, _) = fixture.say(3, &announce('r', on(TORRENTS)));
-    let refused = Outcome::rejected(RequestKind::Announce, RejectReason::MaxPeersPerIp);
-    assert_eq!(outcome, refused);
+    let rejected = Outcome::rejected(RequestKind::Announce, RejectReason::MaxPeersPerIp);
+    assert_eq!(outcome, rejected);
 }

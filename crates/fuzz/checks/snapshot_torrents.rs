@@ -22,9 +22,9 @@ fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
     let totals = first.totals();
     assert!(totals.peers * S <= block.len(), "peers come from bytes");
     assert!(totals.seeders <= totals.peers);
-    if let Ok(Restored { peers, refused, .. }) = restored {
+    if let Ok(Restored { peers, dropped, .. }) = restored {
         assert!(totals.peers <= peers);
-        assert_eq!(refused, 0, "there are no caps");
+        assert_eq!(dropped, 0, "there are no caps");
     }
 
     // What is stored can be written and read again.

@@ -500,7 +500,7 @@ fn survives_a_snapshot<const S: usize, const K: usize, const N: usize>() {
     let mut peers = 0;
     for block in before.snapshot() {
         let restored = snapshot::restore(&after.swarm, &block, after.now, LIFETIME, true).unwrap();
-        assert_eq!(restored.refused, 0);
+        assert_eq!(restored.dropped, 0);
         peers += restored.peers;
     }
     assert_eq!(peers, before.swarm.totals().peers);

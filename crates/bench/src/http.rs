@@ -212,7 +212,7 @@ impl Bench {
         self.scale.torrents * PEERS_PER_TORRENT
     }
 
-    /// All cases over all servers, in turns.
+    /// All cases over all servers, interleaved.
     fn traffic(&self) -> anyhow::Result<Vec<Row>> {
         let servers: Vec<Servers> = EVENT_LOOPS
             .into_iter()

@@ -36,7 +36,8 @@ impl Cores {
     }
 }
 
-/// What matters for the figures and names nobody.
+/// The machine of a measurement, as far as results depend on it; nothing that identifies
+/// its owner.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Machine {
     cpu: String,

@@ -1,12 +1,12 @@
 //! `cargo xtask bench`: what a tracker costs, next to the least that it could.
 //!
-//! Servers run on one core and the load test on the other, and all
-//! measurements are taken in turns, so that a machine that gets slower is so
-//! for all. What a row holds are medians.
+//! Servers run on one core and the load test on the other. All measurements are
+//! interleaved, so that a machine that gets slower does so for all rows. The
+//! results in a row are medians.
 //!
 //! * [`udp`], [`http`], [`ws`]: what is measured for each daemon, and in which order.
 //! * [`swarm`]: torrents and peers alone, in process.
-//! * [`rows`]: measures loads in turns, and makes rows of tables.
+//! * [`rows`]: measures loads, interleaved, and makes rows of tables.
 //! * [`server`]: starts and stops the processes that are measured.
 //! * [`load`]: runs the load test against them.
 //! * [`machine`]: cores, and what the page says of the machine.

@@ -1,5 +1,5 @@
-//! Rows of tables: loads on servers, measured several times in turns, so that a
-//! machine that gets slower is so for all.
+//! Rows of tables: loads on servers. Their measurements are repeated and interleaved,
+//! so that a machine that gets slower does so for all rows.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use aquatic_load_test::{Latency, ProcessUse, Report};
 
 use crate::results::{Row, Spread};
 
-/// What the columns of a row without figures hold.
+/// The columns of a row that do not hold results.
 #[derive(Debug, Clone)]
 pub(crate) struct Label {
     pub(crate) load: String,
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn rows_have_medians_sums_and_ratios() {
-        let mut figures = [2.0, 3.5, 3.0, 3.0, 2.5, 7.0].map(sample).into_iter();
+        let mut samples = [2.0, 3.5, 3.0, 3.0, 2.5, 7.0].map(sample).into_iter();
         let contests = ["bare", "daemon"];
-        let mut rows = measure(3, &contests, label, |_| figures.next().context("none")).unwrap();
+        let mut rows = measure(3, &contests, label, |_| samples.next().context("none")).unwrap();
         assert_eq!(rows[1].server, "daemon");
         assert_eq!(
             rows[1].cpu_microseconds,

@@ -190,7 +190,7 @@ impl Bench {
         self.pinned(&daemon, torrents, &loads)
     }
 
-    /// Echo server and daemon, each alone on its core, in turns.
+    /// Echo server and daemon, each alone on its core, interleaved.
     fn pinned(
         &self,
         daemon: &Daemon,
@@ -253,7 +253,7 @@ impl Bench {
         })
     }
 
-    /// One worker and two, on both cores, in turns; and how long a daemon takes
+    /// One worker and two, on both cores, interleaved; and how long a daemon takes
     /// to stop that writes no snapshot.
     fn shared(&self, one: &Daemon) -> anyhow::Result<(Vec<Row>, Duration)> {
         let two = self.daemon(&Options {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The figures in a target's output.
+/// The statistics in a target's output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     /// Inputs that were tried.

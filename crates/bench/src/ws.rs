@@ -9,6 +9,7 @@ use aquatic_load_test::Report;
 use aquatic_load_test::ws::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
+use strum::VariantArray;
 
 use crate::event_loops::{EVENT_LOOPS, EventLoop, certificate};
 use crate::load;
@@ -91,17 +92,13 @@ struct Bench {
 }
 
 /// What answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 enum Served {
     /// A server that answers a message with one as long.
     Echo,
     /// A server that sends what a tracker sends.
     Relay,
     Daemon,
-}
-
-impl Served {
-    const ALL: [Self; 3] = [Self::Echo, Self::Relay, Self::Daemon];
 }
 
 /// A server, all of them on one core; only one has to do anything at a time.
@@ -116,7 +113,7 @@ impl Contender {
     fn all() -> impl Iterator<Item = Self> {
         EVENT_LOOPS.into_iter().flat_map(|event_loop| {
             [false, true].into_iter().flat_map(move |tls| {
-                Served::ALL.map(|served| Self {
+                Served::VARIANTS.iter().map(move |&served| Self {
                     event_loop,
                     tls,
                     served,
@@ -212,7 +209,7 @@ impl Bench {
         self.scale.torrents * PEERS_PER_TORRENT
     }
 
-    /// All loads on all servers, in turns.
+    /// All loads on all servers, interleaved.
     fn traffic(&self) -> anyhow::Result<Vec<Row>> {
         let contenders: Vec<(Contender, Server)> = Contender::all()
             .map(|contender| Ok((contender, self.start(contender)?)))

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aquatic_service::metrics::{Counter, Metrics};
-use strum::{EnumCount, IntoStaticStr};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::RejectReason;
 
@@ -128,7 +128,7 @@ impl RequestMetrics {
                     sum(&|counters| &counters.requests[*kind as usize], family),
                 );
             }
-            for reason in RejectReason::ALL {
+            for reason in RejectReason::VARIANTS {
                 let count = sum(&|counters| &counters.rejected[*reason as usize], family);
                 if count > 0 || self.reasons.contains(reason) {
                     metrics.counter(

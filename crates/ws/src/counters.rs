@@ -2,6 +2,7 @@
 
 use aquatic_service::metrics::{Counter, Metrics};
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::tracker::ForgottenOffers;
 
@@ -50,20 +51,21 @@ const REQUESTS: RequestMetrics = RequestMetrics {
 #[repr(align(128))]
 pub(crate) struct Counters {
     pub(crate) requests: RequestCounters,
-    offers: [Counter; RelayResult::ALL.len()],
-    answers: [Counter; RelayResult::ALL.len()],
-    forgotten: [Counter; Forgotten::ALL.len()],
+    offers: [Counter; RelayResult::COUNT],
+    answers: [Counter; RelayResult::COUNT],
+    forgotten: [Counter; Forgotten::COUNT],
     /// Connections that became WebSocket.
     upgrades: Counter,
 }
 
 /// What became of an offer or an answer that was to be relayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum RelayResult {
     /// It was added to what is sent to its receiver.
     Relayed,
     /// The receiver's connection was closed.
-    Gone,
+    ReceiverGone,
     /// Too much was unsent to its receiver already.
     FullOutput,
     /// The receiver's worker does not keep up.
@@ -71,7 +73,8 @@ pub(crate) enum RelayResult {
 }
 
 /// Why an offer cannot be answered any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Forgotten {
     /// It was not answered in time.
     Expired,
@@ -111,25 +114,25 @@ pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
         workers.iter().map(|worker| counter(worker).value()).sum()
     };
-    for result in RelayResult::ALL {
+    for &result in RelayResult::VARIANTS {
         metrics.counter(
             "offers_total",
             "Offers to relay, by result",
-            &[("fate", result.name())],
+            &[("fate", result.into())],
             sum(&|worker| &worker.offers[result as usize]),
         );
         metrics.counter(
             "answers_total",
             "Answers to relay, by result",
-            &[("fate", result.name())],
+            &[("fate", result.into())],
             sum(&|worker| &worker.answers[result as usize]),
         );
     }
-    for why in Forgotten::ALL {
+    for &why in Forgotten::VARIANTS {
         metrics.counter(
             "forgotten_offers_total",
             "Relayed offers that can no longer be answered, by reason",
-            &[("reason", why.name())],
+            &[("reason", why.into())],
             sum(&|worker| &worker.forgotten[why as usize]),
         );
     }
@@ -141,47 +144,18 @@ pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     );
 }
 
-impl RelayResult {
-    /// All results, in the order of their numbers.
-    const ALL: [Self; 4] = [Self::Relayed, Self::Gone, Self::FullOutput, Self::FullInbox];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Relayed => "relayed",
-            Self::Gone => "receiver_gone",
-            Self::FullOutput => "full_output",
-            Self::FullInbox => "full_inbox",
-        }
-    }
-}
-
-impl Forgotten {
-    /// All reasons, in the order of their numbers.
-    const ALL: [Self; 2] = [Self::Expired, Self::TooMany];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::TooMany => "too_many",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Operators have these in their dashboards.
     #[test]
-    fn numbers_follow_the_order() {
-        let are_in_order = |numbers: &mut dyn Iterator<Item = usize>| {
-            numbers.enumerate().all(|(number, it)| number == it)
-        };
-        assert!(are_in_order(
-            &mut RelayResult::ALL.iter().map(|it| *it as usize)
-        ));
-        assert!(are_in_order(
-            &mut Forgotten::ALL.iter().map(|it| *it as usize)
-        ));
+    fn labels_stay_as_they_are() {
+        let results: Vec<&str> = RelayResult::VARIANTS.iter().map(Into::into).collect();
+        let expected = ["relayed", "receiver_gone", "full_output", "full_inbox"];
+        assert_eq!(results, expected);
+        let reasons: Vec<&str> = Forgotten::VARIANTS.iter().map(Into::into).collect();
+        assert_eq!(reasons, ["expired", "too_many"]);
     }
 
     #[test]

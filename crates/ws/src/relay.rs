@@ -91,7 +91,7 @@ impl Relay {
                 }
                 RelayResult::Relayed
             }
-            Err(Unreachable::Gone) => RelayResult::Gone,
+            Err(Unreachable::Gone) => RelayResult::ReceiverGone,
             Err(Unreachable::Full) => RelayResult::FullOutput,
         };
         self.counters()

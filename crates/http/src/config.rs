@@ -161,6 +161,14 @@ pub struct ProtocolConfig {
     pub min_announce_interval: AnnounceInterval,
 }
 
+impl ProtocolConfig {
+    /// The minimum announce interval that is sent. An old file may have a shorter
+    /// interval than today's default minimum.
+    pub fn min_interval(&self) -> AnnounceInterval {
+        self.min_announce_interval.min(self.peer_announce_interval)
+    }
+}
+
 impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {

@@ -13,6 +13,7 @@ use aquatic_stream::{
 };
 
 use crate::counters::Counters;
+use crate::settings::Settings;
 use crate::tracker::{Outcome, RejectReason, RequestKind, Tracker};
 
 /// What a worker speaks. A connection needs no memory of its own: what is not
@@ -31,16 +32,15 @@ impl Http {
     pub(crate) fn new(
         tracker: Tracker,
         clock: Clock,
-        keep_alive: bool,
-        reverse_proxy: Option<ReverseProxy>,
+        settings: &Settings,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
         Self {
             tracker,
             clock,
-            keep_alive,
-            reverse_proxy,
+            keep_alive: settings.config.network.keep_alive,
+            reverse_proxy: settings.reverse_proxy.clone(),
             counters,
             number,
         }

@@ -85,7 +85,13 @@ impl Daemon for HttpDaemon {
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
-        sockets::tcp(request(settings), inherited)
+        let config = &settings.config;
+        let request = TcpRequest {
+            addresses: config.network.address.as_slice(),
+            workers: config.socket_workers.non_zero(),
+            backlog: config.network.tcp_backlog.non_zero(),
+        };
+        sockets::tcp(request, inherited)
     }
 
     fn start(
@@ -93,8 +99,9 @@ impl Daemon for HttpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let rules = rules(&settings);
-        let limits = limits_of(&settings);
+        let config = &settings.config;
+        let rules = rules(config);
+        let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
@@ -129,7 +136,7 @@ impl Daemon for HttpDaemon {
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients =
-            Clients::new(settings.count_peer_clients, settings.count_peer_id_prefixes);
+            Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes);
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
@@ -142,8 +149,7 @@ impl Daemon for HttpDaemon {
             Ok(Http::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 clock,
-                settings.keep_alive,
-                settings.reverse_proxy.clone(),
+                &settings,
                 counters.clone(),
                 number,
             ))
@@ -157,7 +163,7 @@ impl Daemon for HttpDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Housekeeping::new(settings.cleaning_interval),
+            housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
             listening,
         }))
     }
@@ -193,31 +199,22 @@ impl Daemon for HttpDaemon {
     }
 }
 
-/// The sockets that the settings ask for.
-fn request(settings: &Settings) -> TcpRequest<'_> {
-    TcpRequest {
-        addresses: &settings.addresses,
-        workers: settings.workers,
-        backlog: settings.backlog,
-    }
-}
-
 /// What bounds the swarms.
-pub(crate) fn limits_of(settings: &Settings) -> SwarmLimits {
+pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
     SwarmLimits::new(
-        settings.limits.max_torrents.non_zero(),
-        settings.limits.max_peers_per_torrent.non_zero(),
-        settings.limits.max_peers_per_ip.non_zero(),
+        config.limits.max_torrents.non_zero(),
+        config.limits.max_peers_per_torrent.non_zero(),
+        config.limits.max_peers_per_ip.non_zero(),
     )
 }
 
 /// How requests are answered.
-pub(crate) fn rules(settings: &Settings) -> Rules {
+pub(crate) fn rules(config: &Config) -> Rules {
     Rules {
-        max_peers: settings.max_peers.get(),
-        max_scrape_torrents: settings.max_scrape_torrents.get(),
-        announce_interval_seconds: settings.times.interval.as_u32(),
-        min_announce_interval_seconds: settings.min_announce_interval.as_u32(),
-        peer_lifetime_seconds: settings.times.max_peer_age.as_u16(),
+        max_peers: config.protocol.max_response_peers.as_usize(),
+        max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
+        announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
+        min_announce_interval_seconds: config.protocol.min_interval().as_u32(),
+        peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
     }
 }

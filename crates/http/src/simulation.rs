@@ -17,9 +17,9 @@ use crate::tracker::{State, Tracker};
 /// tables put what they hold.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     Arc::new(State {
-        swarms: Families::new(HashKey::new(secret), daemon::limits_of(settings)),
+        swarms: Families::new(HashKey::new(secret), daemon::limits_of(&settings.config)),
         access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
-        rules: daemon::rules(settings),
+        rules: daemon::rules(&settings.config),
     })
 }
 
@@ -29,8 +29,7 @@ pub fn worker(settings: &Settings, state: &Arc<State>, clock: Clock, seed: u64) 
     Http::new(
         Tracker::new(state.clone(), random, None),
         clock,
-        settings.keep_alive,
-        settings.reverse_proxy.clone(),
+        settings,
         [Counters::default()].into(),
         0,
     )

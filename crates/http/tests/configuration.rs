@@ -90,14 +90,12 @@ fn the_default_file_is_the_default_configuration() {
 #[test]
 fn default_settings() {
     let settings = settings("");
-    assert_eq!(settings.workers, None);
-    assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.times.interval, Seconds::of::<900>());
+    assert_eq!(settings.config, Config::default());
+    assert_eq!(settings.config.network.address.as_slice().len(), 2);
     assert_eq!(settings.connections.event_loop, EventLoop::Auto);
     assert!(settings.connections.proxy_protocol.is_none());
     assert!(settings.reverse_proxy.is_none());
     assert_eq!(settings.tls, None);
-    assert!(settings.keep_alive);
     assert_eq!(settings.process.advice, []);
 }
 
@@ -222,11 +220,13 @@ max_connection_idle = 16
     );
     let number = |number| NonZeroUsize::new(number).unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(settings.workers, Some(number(3)));
-    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
-    assert_eq!(settings.backlog, number(4));
+    let config = settings.config;
+    assert_eq!(config.socket_workers, ZeroOr::of::<3>());
+    let addresses = ["127.0.0.1:3001".parse().unwrap()];
+    assert_eq!(config.network.address.as_slice(), addresses);
+    assert_eq!(config.network.tcp_backlog, Count::of::<4>());
     assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
-    assert!(!settings.keep_alive);
+    assert!(!config.network.keep_alive);
     let connections = settings.connections;
     assert_eq!(connections.event_loop, EventLoop::Glommio);
     assert_eq!(connections.limits.max_connections, number(5));
@@ -239,21 +239,30 @@ max_connection_idle = 16
     assert_eq!(proxy.header.name(), "X-Real-IP");
     assert!(proxy.trusted.contains([192, 0, 2, 77].into()));
     assert!(!proxy.trusted.contains([127, 0, 0, 1].into()));
-    assert_eq!(settings.max_scrape_torrents, number(10));
-    assert_eq!(settings.max_peers, number(11));
-    assert_eq!(settings.times.interval, Seconds::of::<600>());
-    assert_eq!(settings.min_announce_interval, Seconds::of::<60>());
-    assert_eq!(settings.limits.max_torrents, Count::of::<12>());
-    assert_eq!(settings.limits.max_peers_per_torrent, Count::of::<13>());
-    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::of::<14>());
-    assert_eq!(settings.cleaning_interval, seconds(15));
-    assert_eq!(settings.times.max_peer_age, Seconds::of::<700>());
+    assert_eq!(config.protocol.max_scrape_torrents, Count::of::<10>());
+    assert_eq!(config.protocol.max_response_peers, Count::of::<11>());
+    assert_eq!(config.protocol.peer_announce_interval, Seconds::of::<600>());
+    assert_eq!(config.protocol.min_announce_interval, Seconds::of::<60>());
+    assert_eq!(config.limits.max_torrents, Count::of::<12>());
+    assert_eq!(config.limits.max_peers_per_torrent, Count::of::<13>());
+    assert_eq!(config.limits.max_peers_per_ip, ZeroOr::of::<14>());
+    assert_eq!(
+        config.cleaning.torrent_cleaning_interval,
+        Seconds::of::<15>()
+    );
+    assert_eq!(config.cleaning.max_peer_age, Seconds::of::<700>());
 }
 
 #[test]
 fn the_least_interval_is_no_longer_than_the_usual_one() {
-    let settings = settings("protocol.peer_announce_interval = 120");
-    assert_eq!(settings.min_announce_interval, Seconds::of::<120>());
+    let protocol = settings("protocol.peer_announce_interval = 120")
+        .config
+        .protocol;
+    assert_eq!(protocol.min_interval(), Seconds::of::<120>());
+    let protocol = settings("protocol.peer_announce_interval = 900")
+        .config
+        .protocol;
+    assert_eq!(protocol.min_interval(), Seconds::of::<300>());
 }
 
 #[test]

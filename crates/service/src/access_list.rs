@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime};
 use aquatic_bittorrent::{InfoHash, ParseInfoHashError};
 use arc_swap::ArcSwap;
 
-use crate::config::AccessListSettings;
+use crate::config::{AccessListConfig, AccessListMode};
 use crate::files;
 
 mod set;
@@ -51,27 +51,24 @@ pub enum AccessList {
 }
 
 impl AccessList {
-    /// Reads the file that the settings name, if any, which takes as long as the
+    /// Reads the file of the list, if it is not off, which takes as long as the
     /// disk likes.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, or is no regular file, or a line of it makes
     /// no sense; or when `deadline` passes before its end.
-    pub fn load(
-        settings: &AccessListSettings,
-        deadline: Option<Instant>,
-    ) -> Result<Self, LoadError> {
-        let load = |path: &Path| {
-            read(path, deadline).map_err(|error| LoadError {
-                path: path.to_owned(),
+    pub fn load(config: &AccessListConfig, deadline: Option<Instant>) -> Result<Self, LoadError> {
+        let load = || {
+            read(&config.path, deadline).map_err(|error| LoadError {
+                path: config.path.clone(),
                 error,
             })
         };
-        Ok(match settings {
-            AccessListSettings::Off => Self::Off,
-            AccessListSettings::Allow(path) => Self::Allow(load(path)?),
-            AccessListSettings::Deny(path) => Self::Deny(load(path)?),
+        Ok(match config.mode {
+            AccessListMode::Off => Self::Off,
+            AccessListMode::Allow => Self::Allow(load()?),
+            AccessListMode::Deny => Self::Deny(load()?),
         })
     }
 

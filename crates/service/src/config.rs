@@ -45,16 +45,15 @@ pub(crate) use load::read_leniently;
 pub use load::{Error, Loaded, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
-pub use process_settings::{ProcessSections, ProcessSettings};
+pub use process_settings::ProcessSettings;
 pub(crate) use recover::{Recovered, recover};
 pub use sections::{
-    AccessListConfig, AccessListMode, AccessListSettings, LogLevel, MetricsConfig,
-    PrivilegesConfig, PrivilegesSettings, SnapshotConfig, SnapshotInterval, SnapshotSettings,
-    Workers,
+    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
+    SnapshotInterval, SnapshotSettings, Workers,
 };
 pub use swarm_sections::{
-    AnnounceInterval, AnnounceTimes, CleaningInterval, LimitsConfig, MaxPeersPerIp,
-    MaxPeersPerTorrent, MaxTorrents, PeerAge,
+    AnnounceInterval, CleaningInterval, LimitsConfig, MaxPeersPerIp, MaxPeersPerTorrent,
+    MaxTorrents, PeerAge, check_announce_times, check_unlisted_times,
 };
 pub use texts::Texts;
 

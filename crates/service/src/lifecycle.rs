@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, AccessListSettings, Checks, Config, Diagnostic, Diagnostics, Loaded};
+use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded};
 use crate::files::Identity;
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
@@ -132,12 +132,8 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     let result = load::<D>(arguments).and_then(|loaded| {
         let settings = loaded.settings(D::settings)?;
         let process = D::process(&settings);
-        if let AccessListSettings::Allow(path) | AccessListSettings::Deny(path) =
-            &process.access_list
-        {
-            watched.push(path.clone());
-        }
-        log::set_max_level(process.log_level);
+        watched.extend(process.access_list.file().map(Path::to_owned));
+        log::set_max_level(process.log_level.into());
         loaded.located(process.advice.clone()).log();
         // The sockets may well be open already, so this is no reason not to serve.
         conflicts::<D>(&loaded, &settings).log();

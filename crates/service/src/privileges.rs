@@ -19,7 +19,7 @@ use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Group, Uid, User};
 
-use crate::config::{Diagnostic, PrivilegesSettings};
+use crate::config::{Diagnostic, PrivilegesConfig};
 
 const USER: &str = "privileges.user";
 const GROUP: &str = "privileges.group";
@@ -47,22 +47,22 @@ impl Target {
     ///
     /// When there is no such user, group or directory, or the process was not
     /// started as root; the message names the key.
-    pub(crate) fn find(settings: Option<&PrivilegesSettings>) -> anyhow::Result<Self> {
-        let Some(settings) = settings else {
+    pub(crate) fn find(config: &PrivilegesConfig) -> anyhow::Result<Self> {
+        if !config.drop_privileges {
             return Ok(Self { identity: None });
-        };
-        let user = User::from_name(&settings.user)
-            .with_context(|| format!("privileges.user: cannot look up \"{}\"", settings.user))?
-            .ok_or_else(|| wrong(USER, format!("there is no user \"{}\"", settings.user)))?;
-        let group = Group::from_name(&settings.group)
-            .with_context(|| format!("privileges.group: cannot look up \"{}\"", settings.group))?
-            .ok_or_else(|| wrong(GROUP, format!("there is no group \"{}\"", settings.group)))?;
+        }
+        let user = User::from_name(&config.user)
+            .with_context(|| format!("privileges.user: cannot look up \"{}\"", config.user))?
+            .ok_or_else(|| wrong(USER, format!("there is no user \"{}\"", config.user)))?;
+        let group = Group::from_name(&config.group)
+            .with_context(|| format!("privileges.group: cannot look up \"{}\"", config.group))?
+            .ok_or_else(|| wrong(GROUP, format!("there is no group \"{}\"", config.group)))?;
         if user.uid.is_root() {
-            let name = &settings.user;
+            let name = &config.user;
             let text = format!("\"{name}\" is root; configure an unprivileged user");
             return Err(wrong(USER, text).into());
         }
-        if let Some(root) = &settings.chroot_path {
+        if let Some(root) = config.chroot() {
             let metadata = fs::metadata(root)
                 .map_err(|error| wrong(ROOT, format!("cannot use {}: {error}", root.display())))?;
             if !metadata.is_dir() {
@@ -72,7 +72,7 @@ impl Target {
         }
         Ok(Self {
             identity: Some(Identity {
-                root: settings.chroot_path.clone(),
+                root: config.chroot().map(Path::to_owned),
                 user: user.uid,
                 group: group.gid,
                 groups: Vec::new(),
@@ -242,43 +242,44 @@ fn drop_capabilities() -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn settings() -> PrivilegesSettings {
-        PrivilegesSettings {
-            chroot_path: None,
-            user: "nobody".to_owned(),
-            group: "nogroup".to_owned(),
+    /// The default names.
+    fn config() -> PrivilegesConfig {
+        PrivilegesConfig {
+            drop_privileges: true,
+            ..PrivilegesConfig::default()
         }
     }
 
-    fn error(change: impl FnOnce(&mut PrivilegesSettings)) -> String {
-        let mut settings = settings();
-        change(&mut settings);
-        format!("{:#}", Target::find(Some(&settings)).unwrap_err())
+    fn error(change: impl FnOnce(&mut PrivilegesConfig)) -> String {
+        let mut config = config();
+        change(&mut config);
+        format!("{:#}", Target::find(&config).unwrap_err())
     }
 
     #[test]
     fn names_are_looked_up() {
-        let target = Target::find(Some(&settings())).unwrap();
+        let target = Target::find(&config()).unwrap();
         let identity = target.identity.unwrap();
         assert_eq!(identity.user.as_raw(), 65534);
         assert_eq!(identity.group.as_raw(), 65534);
-        assert_eq!(Target::find(None).unwrap().identity, None);
+        let kept = Target::find(&PrivilegesConfig::default()).unwrap();
+        assert_eq!(kept.identity, None);
     }
 
     #[test]
     fn what_does_not_exist_is_named_with_its_key() {
         assert_eq!(
-            error(|settings| settings.user = "nobody-here".to_owned()),
+            error(|config| config.user = "nobody-here".to_owned()),
             "privileges.user: there is no user \"nobody-here\""
         );
         assert_eq!(
-            error(|settings| settings.group = "nobody-here".to_owned()),
+            error(|config| config.group = "nobody-here".to_owned()),
             "privileges.group: there is no group \"nobody-here\""
         );
-        assert!(error(|settings| settings.user = "root".to_owned()).contains("is root; configure"));
-        let text = error(|settings| settings.chroot_path = Some("/nonexistent".into()));
+        assert!(error(|config| config.user = "root".to_owned()).contains("is root; configure"));
+        let text = error(|config| config.chroot_path = "/nonexistent".into());
         assert!(text.starts_with("privileges.chroot_path: "), "{text}");
-        let text = error(|settings| settings.chroot_path = Some("/etc/passwd".into()));
+        let text = error(|config| config.chroot_path = "/etc/passwd".into());
         assert!(text.ends_with("is not a directory"), "{text}");
     }
 

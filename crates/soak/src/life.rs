@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-use aquatic_service::config::AccessListSettings;
+use aquatic_service::config::{AccessListConfig, AccessListMode};
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
 use aquatic_swarm::{PLACES_PER_TORRENT, Swarm, Swarms, SweepSchedule};
 use tempfile::TempDir;
@@ -146,8 +146,11 @@ impl List {
             .map(|torrent| format!("{}\n", info_hash(torrent)))
             .collect();
         fs::write(self.path(), lines).expect("a file");
-        let settings = AccessListSettings::Deny(self.path());
-        let list = AccessList::load(&settings, None).expect("a list");
+        let config = AccessListConfig {
+            mode: AccessListMode::Deny,
+            path: self.path(),
+        };
+        let list = AccessList::load(&config, None).expect("a list");
         self.handle.replace(list);
     }
 

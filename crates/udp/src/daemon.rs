@@ -67,19 +67,19 @@ impl Daemon for UdpDaemon {
     }
 
     fn notes(settings: &Settings) -> Vec<String> {
-        let buffer = settings
-            .receive_buffer_bytes
-            .map(|bytes| bytes.get() as u64);
+        let buffer = settings.config.network.socket_recv_buffer_size.non_zero();
         buffer
+            .map(|bytes| bytes.get() as u64)
             .and_then(aquatic_service::resource_limits::receive_buffer_note)
             .into_iter()
             .collect()
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        let export = settings.scrape_export.iter();
-        export
-            .map(|export| ("scrape_exports.path", export.path.clone()))
+        let export = &settings.config.scrape_exports;
+        let path = export.enable_scrape_exports.then(|| export.path.clone());
+        path.map(|path| ("scrape_exports.path", path))
+            .into_iter()
             .collect()
     }
 
@@ -88,19 +88,25 @@ impl Daemon for UdpDaemon {
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
-        sockets::udp(request(settings), inherited)
+        let config = &settings.config;
+        let request = UdpRequest {
+            addresses: config.network.address.as_slice(),
+            workers: config.socket_workers.non_zero(),
+            receive_buffer_bytes: config.network.socket_recv_buffer_size.non_zero(),
+        };
+        sockets::udp(request, inherited)
     }
 
     fn start(
-        settings: Settings,
+        Settings { config, .. }: Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let rules = rules(&settings);
+        let rules = rules(&config);
         let limits = SwarmLimits::new(
-            settings.limits.max_torrents.non_zero(),
-            settings.limits.max_peers_per_torrent.non_zero(),
-            settings.limits.max_peers_per_ip.non_zero(),
+            config.limits.max_torrents.non_zero(),
+            config.limits.max_peers_per_torrent.non_zero(),
+            config.limits.max_peers_per_ip.non_zero(),
         );
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
@@ -126,16 +132,11 @@ impl Daemon for UdpDaemon {
             clock,
             connection_id_key,
             counters: sockets.iter().map(|_| Counters::default()).collect(),
-            clients: Clients::new(settings.count_peer_clients, settings.count_peer_id_prefixes),
+            clients: Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot monitor datagrams dropped by the kernel")?,
-            housekeeping: Housekeeping::new(settings.cleaning_interval),
-            export: Mutex::new(
-                settings
-                    .scrape_export
-                    .clone()
-                    .map(|export| ScrapeExport::new(export, now)),
-            ),
+            housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
+            export: Mutex::new(ScrapeExport::new(config.scrape_exports, now)),
             listening,
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -199,22 +200,13 @@ impl UdpDaemon {
     }
 }
 
-/// The sockets that the settings ask for.
-fn request(settings: &Settings) -> UdpRequest<'_> {
-    UdpRequest {
-        addresses: &settings.addresses,
-        workers: settings.workers,
-        receive_buffer_bytes: settings.receive_buffer_bytes,
-    }
-}
-
-fn rules(settings: &Settings) -> Rules {
+fn rules(config: &Config) -> Rules {
     Rules {
-        max_response_peers: settings.max_response_peers.get(),
-        max_scrape_torrents: settings.max_scrape_torrents.get(),
-        announce_interval_seconds: settings.times.interval.as_u32(),
-        peer_lifetime_seconds: settings.times.max_peer_age.as_u16(),
-        connection_lifetime_seconds: settings.max_connection_age.as_u32(),
+        max_response_peers: config.protocol.max_response_peers.as_usize(),
+        max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
+        announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
+        peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
+        connection_lifetime_seconds: config.cleaning.max_connection_age.as_u32(),
     }
 }
 

@@ -11,7 +11,7 @@ use aquatic_bittorrent::InfoHash;
 use aquatic_service::files;
 use aquatic_swarm::{Scraped, Swarm, TorrentWalk};
 
-use crate::settings::ScrapeExportSettings;
+use crate::config::ScrapeExportsConfig;
 use crate::tracker::State;
 
 /// Everybody may read it, unless the umask forbids it.
@@ -19,19 +19,20 @@ const MODE: u32 = 0o666;
 
 /// When the file is next to be written.
 pub(crate) struct ScrapeExport {
-    settings: ScrapeExportSettings,
+    config: ScrapeExportsConfig,
     due: Instant,
     is_running: Arc<AtomicBool>,
 }
 
 impl ScrapeExport {
-    /// Writes for the first time when one interval has passed.
-    pub(crate) fn new(settings: ScrapeExportSettings, now: Instant) -> Self {
-        Self {
-            due: now + settings.interval,
-            settings,
+    /// Writes for the first time when one interval has passed; `None` if the file
+    /// is not to be written.
+    pub(crate) fn new(config: ScrapeExportsConfig, now: Instant) -> Option<Self> {
+        config.enable_scrape_exports.then(|| Self {
+            due: now + config.frequency.duration(),
+            config,
             is_running: Arc::default(),
-        }
+        })
     }
 
     /// Writes the file on a thread of its own if it is due, unless the last
@@ -40,9 +41,9 @@ impl ScrapeExport {
         if now < self.due || self.is_running.swap(true, Relaxed) {
             return;
         }
-        self.due = now + self.settings.interval;
+        self.due = now + self.config.frequency.duration();
         let state = state.clone();
-        let path = self.settings.path.clone();
+        let path = self.config.path.clone();
         let is_running = self.is_running.clone();
         let write_and_log = move || {
             let start = Instant::now();
@@ -161,12 +162,14 @@ mod tests {
         announce(&state.swarms.ipv6, 0x0a, false);
 
         let start = Instant::now();
-        let interval = Duration::from_secs(600);
-        let settings = ScrapeExportSettings {
+        let mut config = ScrapeExportsConfig {
             path: path.clone(),
-            interval,
+            ..ScrapeExportsConfig::default()
         };
-        let mut export = ScrapeExport::new(settings, start);
+        assert!(ScrapeExport::new(config.clone(), start).is_none());
+        config.enable_scrape_exports = true;
+        let interval = config.frequency.duration();
+        let mut export = ScrapeExport::new(config, start).unwrap();
         export.run_if_due(&state, start + interval - Duration::from_secs(1));
         assert!(!export.is_running.load(Relaxed));
         assert_eq!(fs::read_to_string(&path).unwrap(), "of yesterday");

@@ -1,16 +1,11 @@
-//! The settings of `aquatic-udp`: its configuration, valid by type.
+//! The settings of `aquatic-udp`: its configuration, and what follows from it.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use aquatic_service::config::{
-    AnnounceTimes, Checks, Diagnostic, LimitsConfig, ProcessSections, ProcessSettings,
-};
+use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_announce_times};
 use aquatic_service::sockets::{Listening, Transport};
 
-use crate::config::{Config, ConnectionAge, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
+use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-udp";
@@ -18,42 +13,11 @@ pub const NAME: &str = "aquatic-udp";
 /// Everything that the daemon can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// The configuration, whose values go together. A reply with as many peers as
+    /// it allows fits into a datagram of every family that is served.
+    pub config: Config,
     /// What the process edge acts on.
     pub process: ProcessSettings,
-    /// Number of workers; `None` for one for each processor core.
-    pub workers: Option<NonZeroUsize>,
-    /// Addresses to serve: at least one, none twice.
-    pub addresses: Vec<SocketAddr>,
-    /// Size of the receive buffer of each socket; `None` for the system's default.
-    pub receive_buffer_bytes: Option<NonZeroUsize>,
-    /// Most torrents in one scrape.
-    pub max_scrape_torrents: NonZeroUsize,
-    /// Most peers in a reply; such a reply fits into a datagram of every family
-    /// that is served.
-    pub max_response_peers: NonZeroUsize,
-    /// How long clients wait, and peers are kept.
-    pub times: AnnounceTimes,
-    /// Bounds on memory.
-    pub limits: LimitsConfig,
-    /// Time in which all torrents are gone through once.
-    pub cleaning_interval: Duration,
-    /// Time that a connection id can be used.
-    pub max_connection_age: ConnectionAge,
-    /// Whether to count peers by the software they run.
-    pub count_peer_clients: bool,
-    /// Whether to count peers by the first bytes of their peer ids.
-    pub count_peer_id_prefixes: bool,
-    /// The list of torrents that is written; `None` for none.
-    pub scrape_export: Option<ScrapeExportSettings>,
-}
-
-/// Where and how often all torrents are listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScrapeExportSettings {
-    /// The file.
-    pub path: PathBuf,
-    /// Time between two writes.
-    pub interval: Duration,
 }
 
 impl Settings {
@@ -65,36 +29,26 @@ impl Settings {
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
-        let process = ProcessSections {
-            name: NAME,
+        check_max_response_peers(config, &listening.addresses, &mut checks);
+        check_announce_times(
+            config.protocol.peer_announce_interval,
+            config.cleaning.max_peer_age,
+            &mut checks,
+        );
+        check_scrape_exports(&config.scrape_exports, &mut checks);
+        let mut process = ProcessSettings {
             log_level: config.log_level,
-            privileges: &config.privileges,
-            access_list: &config.access_list,
+            privileges: config.privileges.clone(),
+            access_list: config.access_list.clone(),
             metrics_address: listening.metrics,
-            snapshot: &config.snapshot,
-        }
-        .settings(&mut checks);
-        let mut settings = Self {
-            process,
-            workers: listening.workers,
-            receive_buffer_bytes: listening.transport.receive_buffer_bytes(),
-            max_scrape_torrents: config.protocol.max_scrape_torrents.non_zero(),
-            max_response_peers: max_response_peers(config, &listening.addresses, &mut checks),
-            addresses: listening.addresses,
-            times: AnnounceTimes::check(
-                config.protocol.peer_announce_interval,
-                config.cleaning.max_peer_age,
-                &mut checks,
-            ),
-            limits: config.limits,
-            cleaning_interval: config.cleaning.torrent_cleaning_interval.duration(),
-            max_connection_age: config.cleaning.max_connection_age,
-            count_peer_clients: config.metrics.peer_clients,
-            count_peer_id_prefixes: config.metrics.peer_id_prefixes,
-            scrape_export: scrape_export(&config.scrape_exports, &mut checks),
+            snapshot: config.snapshot.settings(NAME),
+            advice: Vec::new(),
         };
-        settings.process.advice = checks.take_advice();
-        checks.finish(settings)
+        process.check(&mut checks);
+        checks.finish(Self {
+            config: config.clone(),
+            process,
+        })
     }
 }
 
@@ -113,11 +67,7 @@ pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
 }
 
 /// A reply with all its peers has to fit into one datagram.
-fn max_response_peers(
-    config: &Config,
-    addresses: &[SocketAddr],
-    checks: &mut Checks,
-) -> NonZeroUsize {
+fn check_max_response_peers(config: &Config, addresses: &[SocketAddr], checks: &mut Checks) {
     let value = config.protocol.max_response_peers;
     let serves_ipv6 = addresses.iter().any(SocketAddr::is_ipv6);
     let most = MAX_RESPONSE_PEERS_IPV6;
@@ -130,24 +80,13 @@ fn max_response_peers(
             ),
         );
     }
-    value.non_zero()
 }
 
-fn scrape_export(
-    config: &ScrapeExportsConfig,
-    checks: &mut Checks,
-) -> Option<ScrapeExportSettings> {
-    if !config.enable_scrape_exports {
-        return None;
-    }
-    if config.path.as_os_str().is_empty() {
+fn check_scrape_exports(config: &ScrapeExportsConfig, checks: &mut Checks) {
+    if config.enable_scrape_exports && config.path.as_os_str().is_empty() {
         checks.fail(
             "scrape_exports.path",
             "a file name is required when enable_scrape_exports is true",
         );
     }
-    Some(ScrapeExportSettings {
-        path: config.path.clone(),
-        interval: config.frequency.duration(),
-    })
 }

@@ -3,18 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use aquatic_service::config::numbers::{Count, Number, Seconds, ZeroOr};
+use aquatic_service::config::numbers::{Count, Number, ZeroOr};
 use aquatic_service::config::{
-    self, AccessListSettings, Addresses, Config as _, Error, Loaded, LogLevel,
+    self, AccessListMode, Addresses, Config as _, Error, Loaded, LogLevel,
 };
 use aquatic_test_harness::corpora::replay;
 use aquatic_udp::UdpDaemon;
 use aquatic_udp::config::Config;
-use aquatic_udp::settings::{ScrapeExportSettings, Settings};
+use aquatic_udp::settings::Settings;
 
 #[path = "../../fuzz/checks/configuration.rs"]
 mod configuration;
@@ -85,14 +84,11 @@ fn the_default_file_is_the_default_configuration() {
 #[test]
 fn default_settings() {
     let settings = settings("");
-    assert_eq!(settings.workers, None);
-    assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.times.interval, Seconds::of::<900>());
-    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::ZERO);
-    assert_eq!(settings.scrape_export, None);
-    assert_eq!(settings.process.log_level, log::LevelFilter::Info);
-    assert_eq!(settings.process.privileges, None);
-    assert_eq!(settings.process.access_list, AccessListSettings::Off);
+    assert_eq!(settings.config, Config::default());
+    assert_eq!(settings.config.network.address.as_slice().len(), 2);
+    assert_eq!(settings.process.log_level, LogLevel::Info);
+    assert!(!settings.process.privileges.drop_privileges);
+    assert_eq!(settings.process.access_list.file(), None);
     assert_eq!(settings.process.metrics_address, None);
     assert_eq!(settings.process.advice, []);
 }
@@ -254,36 +250,34 @@ frequency = 2
 path = 'export'
 ",
     );
+    let config = settings.config;
+    assert_eq!(config.socket_workers, ZeroOr::of::<3>());
+    let addresses = ["127.0.0.1:3001".parse().unwrap()];
+    assert_eq!(config.network.address.as_slice(), addresses);
+    assert_eq!(config.network.socket_recv_buffer_size, ZeroOr::ZERO);
+    assert_eq!(config.protocol.max_scrape_torrents.as_usize(), 120);
+    assert_eq!(config.protocol.max_response_peers.as_usize(), 242);
+    assert_eq!(config.protocol.peer_announce_interval.as_u32(), 600);
+    assert_eq!(config.limits.max_torrents, Count::of::<1>());
+    assert_eq!(config.limits.max_peers_per_torrent, Count::of::<2>());
+    assert_eq!(config.limits.max_peers_per_ip, ZeroOr::of::<3>());
     let seconds = Duration::from_secs;
-    assert_eq!(settings.workers, NonZeroUsize::new(3));
-    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
-    assert_eq!(settings.receive_buffer_bytes, None);
-    assert_eq!(settings.max_scrape_torrents.get(), 120);
-    assert_eq!(settings.max_response_peers.get(), 242);
-    assert_eq!(settings.times.interval, Seconds::of::<600>());
-    assert_eq!(settings.limits.max_torrents, Count::of::<1>());
-    assert_eq!(settings.limits.max_peers_per_torrent, Count::of::<2>());
-    assert_eq!(settings.limits.max_peers_per_ip, ZeroOr::of::<3>());
-    assert_eq!(settings.cleaning_interval, seconds(4));
-    assert_eq!(settings.times.max_peer_age, Seconds::of::<700>());
-    assert_eq!(settings.max_connection_age, Seconds::of::<6>());
-    assert!(settings.count_peer_clients && settings.count_peer_id_prefixes);
-    let export = ScrapeExportSettings {
-        path: "export".into(),
-        interval: seconds(120),
-    };
-    assert_eq!(settings.scrape_export, Some(export));
+    let cleaning = config.cleaning;
+    assert_eq!(cleaning.torrent_cleaning_interval.duration(), seconds(4));
+    assert_eq!(cleaning.max_peer_age.duration(), seconds(700));
+    assert_eq!(cleaning.max_connection_age.duration(), seconds(6));
+    assert!(config.metrics.peer_clients && config.metrics.peer_id_prefixes);
+    assert!(config.scrape_exports.enable_scrape_exports);
+    assert_eq!(config.scrape_exports.path, Path::new("export"));
+    assert_eq!(config.scrape_exports.frequency.duration(), seconds(120));
 
     let process = settings.process;
-    assert_eq!(process.log_level, log::LevelFilter::Debug);
-    let privileges = process.privileges.unwrap();
-    assert_eq!(privileges.chroot_path, Some("/var/empty".into()));
-    assert_eq!(privileges.user, "tracker");
-    assert_eq!(privileges.group, "trackers");
-    assert_eq!(
-        process.access_list,
-        AccessListSettings::Allow("list".into())
-    );
+    assert_eq!(process.log_level, LogLevel::Debug);
+    assert_eq!(process.privileges.chroot(), Some(Path::new("/var/empty")));
+    assert_eq!(process.privileges.user, "tracker");
+    assert_eq!(process.privileges.group, "trackers");
+    assert_eq!(process.access_list.mode, AccessListMode::Allow);
+    assert_eq!(process.access_list.file(), Some(Path::new("list")));
     assert_eq!(
         process.metrics_address,
         Some("127.0.0.1:9000".parse().unwrap())
@@ -297,10 +291,14 @@ path = 'export'
 #[test]
 fn replies_have_to_fit_into_a_datagram() {
     let ipv4 = "network.address = '0.0.0.0:3000'\nprotocol.max_response_peers = ";
-    assert_eq!(
-        settings(&format!("{ipv4}242")).max_response_peers.get(),
-        242
-    );
+    let max_peers = |text: String| {
+        settings(&text)
+            .config
+            .protocol
+            .max_response_peers
+            .as_usize()
+    };
+    assert_eq!(max_peers(format!("{ipv4}242")), 242);
     assert_eq!(
         refused(&format!("{ipv4}243")),
         [
@@ -310,7 +308,7 @@ fn replies_have_to_fit_into_a_datagram() {
     );
 
     let ipv6 = "network.address = ['0.0.0.0:3000', '[::1]:3000']\nprotocol.max_response_peers = ";
-    assert_eq!(settings(&format!("{ipv6}79")).max_response_peers.get(), 79);
+    assert_eq!(max_peers(format!("{ipv6}79")), 79);
     assert_eq!(
         refused(&format!("{ipv6}80")),
         [

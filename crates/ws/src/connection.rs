@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aquatic_service::clock::Clock;
+use aquatic_service::config::Texts;
 use aquatic_stream::{
     ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol, ReverseProxy,
 };
@@ -16,8 +17,9 @@ use aquatic_ws_protocol::{
 };
 
 use crate::counters::Counters;
+use crate::origin::Origin;
 use crate::relay::Relay;
-use crate::settings::Messages;
+use crate::settings::Settings;
 use crate::tracker::{Address, Outcome, RejectReason, RequestKind, Session, Tracker};
 
 /// WebTorrent over the connections of one worker.
@@ -25,7 +27,9 @@ pub struct Ws {
     tracker: Tracker,
     relay: Relay,
     clock: Clock,
-    messages: Messages,
+    size_limits: SizeLimits,
+    /// None for all.
+    allowed_origins: Texts<Origin>,
     reverse_proxy: Option<ReverseProxy>,
     counters: Arc<[Counters]>,
     number: usize,
@@ -67,8 +71,7 @@ impl Ws {
         tracker: Tracker,
         relay: Relay,
         clock: Clock,
-        messages: Messages,
-        reverse_proxy: Option<ReverseProxy>,
+        settings: &Settings,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
@@ -76,8 +79,9 @@ impl Ws {
             tracker,
             relay,
             clock,
-            messages,
-            reverse_proxy,
+            size_limits: settings.size_limits,
+            allowed_origins: settings.config.network.allowed_origins.clone(),
+            reverse_proxy: settings.reverse_proxy.clone(),
             counters,
             number,
         }
@@ -188,12 +192,11 @@ impl Ws {
 
     /// Whether the page that asks may use the tracker.
     fn allows(&self, upgrade: &Upgrade<'_>) -> bool {
-        let (Some(allowed), Some(origin)) = (&self.messages.origins, upgrade.origin) else {
+        let Some(origin) = upgrade.origin else {
             return true;
         };
-        allowed
-            .iter()
-            .any(|it| it.as_bytes().eq_ignore_ascii_case(origin))
+        let mut allowed = self.allowed_origins.iter();
+        self.allowed_origins.is_empty() || allowed.any(|one| one.is(origin))
     }
 
     /// Processes a frame.
@@ -209,10 +212,7 @@ impl Ws {
             was_pinged,
         } = websocket;
         *was_pinged = false;
-        let limits = SizeLimits {
-            frame: self.messages.longest_frame,
-            message: self.messages.longest_message,
-        };
+        let limits = self.size_limits;
         let (event, length) = match reader.read(exchange.input, Sender::Client, limits) {
             Ok(Received::Incomplete) => return Progress::INCOMPLETE,
             Ok(Received::Frame { event, length }) => (event, length),
@@ -320,7 +320,7 @@ impl Protocol for Ws {
     fn max_input_bytes(&self) -> usize {
         // One more than a frame may have, so that one that has more is seen and
         // can be told.
-        let frame = self.messages.longest_frame + MAX_FRAME_HEADER + 1;
+        let frame = self.size_limits.frame + MAX_FRAME_HEADER + 1;
         frame.max(MAX_REQUEST_LENGTH)
     }
 

@@ -12,7 +12,7 @@ use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
-use aquatic_swarm::{HashKey, WebSwarms};
+use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
@@ -21,7 +21,7 @@ use crate::connection::Ws;
 use crate::counters::{self, Counters};
 use crate::relay::{self, Relay};
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{MAX_WORKERS, State, Tracker};
+use crate::tracker::{MAX_WORKERS, Rules, State, Tracker};
 
 /// What the blocks of a snapshot are. Peers are gone with their connections, so that
 /// no clock is needed.
@@ -87,7 +87,13 @@ impl Daemon for WsDaemon {
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
-        let mut sockets = sockets::tcp(request(settings), inherited)?;
+        let config = &settings.config;
+        let request = TcpRequest {
+            addresses: config.network.address.as_slice(),
+            workers: config.socket_workers.non_zero(),
+            backlog: config.network.tcp_backlog.non_zero(),
+        };
+        let mut sockets = sockets::tcp(request, inherited)?;
         // More than a machine has; the addresses of connections count no
         // further.
         sockets.truncate(MAX_WORKERS);
@@ -99,18 +105,20 @@ impl Daemon for WsDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let limits = settings.limits;
+        let config = &settings.config;
+        let rules = Rules::of(config);
+        let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
-            settings.rules.peer_lifetime_seconds,
-            || WebSwarms::new(hash_key, limits, settings.are_families_apart),
+            rules.peer_lifetime_seconds,
+            || WebSwarms::new(hash_key, limits, config.protocol.separate_families),
             |_| Ok(()),
         )?;
         let state = Arc::new(State::new(
             swarms,
-            settings.rules,
+            rules,
             limits.max_peers_per_ip,
             start.access_list,
         ));
@@ -123,7 +131,10 @@ impl Daemon for WsDaemon {
                 start.reloads.push(handle.clone());
                 let rotation = CertificateRotation {
                     handle: handle.clone(),
-                    grace: settings.certificate_grace,
+                    grace: config
+                        .cleaning
+                        .close_after_tls_update_grace_period
+                        .duration(),
                 };
                 (Some(aquatic_stream::tls_config(handle)?), Some(rotation))
             }
@@ -135,7 +146,7 @@ impl Daemon for WsDaemon {
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients =
-            Clients::with_peers(settings.count_peer_clients, settings.count_peer_id_prefixes);
+            Clients::with_peers(config.metrics.peer_clients, config.metrics.peer_id_prefixes);
         let mut inboxes = None;
         let plan = Plan {
             name: "ws",
@@ -151,8 +162,7 @@ impl Daemon for WsDaemon {
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 Relay::new(number, inboxes.clone(), counters.clone()),
                 clock,
-                settings.messages.clone(),
-                settings.reverse_proxy.clone(),
+                &settings,
                 counters.clone(),
                 number,
             ))
@@ -166,7 +176,7 @@ impl Daemon for WsDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Housekeeping::new(settings.cleaning_interval),
+            housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
             listening,
         }))
     }
@@ -202,11 +212,11 @@ impl Daemon for WsDaemon {
     }
 }
 
-/// The sockets that the settings ask for.
-fn request(settings: &Settings) -> TcpRequest<'_> {
-    TcpRequest {
-        addresses: &settings.addresses,
-        workers: settings.workers,
-        backlog: settings.backlog,
-    }
+/// What bounds the swarms.
+pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
+    SwarmLimits::new(
+        config.limits.max_torrents.non_zero(),
+        config.limits.max_peers_per_torrent.non_zero(),
+        config.limits.max_peers_per_ip.non_zero(),
+    )
 }

@@ -4,7 +4,14 @@ use std::str::FromStr;
 
 /// A web site as browsers name it in the header `Origin`, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(pub(crate) String);
+pub struct Origin(String);
+
+impl Origin {
+    /// Whether a header has it.
+    pub fn is(&self, header: &[u8]) -> bool {
+        self.0.as_bytes().eq_ignore_ascii_case(header)
+    }
+}
 
 impl FromStr for Origin {
     type Err = String;

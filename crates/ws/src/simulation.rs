@@ -10,19 +10,22 @@ use aquatic_swarm::{HashKey, WebSwarms};
 
 pub use crate::connection::Ws;
 use crate::counters::Counters;
+use crate::daemon;
 use crate::relay::{self, Relay};
 use crate::settings::Settings;
-use crate::tracker::{State, Tracker};
+use crate::tracker::{Rules, State, Tracker};
 
 /// A tracker without torrents, which serves all. `secret` chooses where its
 /// tables put what they hold.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let hash_key = HashKey::new(secret);
-    let swarms = WebSwarms::new(hash_key, settings.limits, settings.are_families_apart);
+    let config = &settings.config;
+    let limits = daemon::limits_of(config);
+    let swarms = WebSwarms::new(hash_key, limits, config.protocol.separate_families);
     Arc::new(State::new(
         swarms,
-        settings.rules,
-        settings.limits.max_peers_per_ip,
+        Rules::of(config),
+        limits.max_peers_per_ip,
         Arc::new(access_list::Handle::new(AccessList::Off)),
     ))
 }
@@ -45,8 +48,7 @@ pub fn workers(
                 Tracker::new(state.clone(), random, None),
                 Relay::new(number, inboxes.clone(), counters.clone()),
                 clock,
-                settings.messages.clone(),
-                settings.reverse_proxy.clone(),
+                settings,
                 counters.clone(),
                 number,
             )

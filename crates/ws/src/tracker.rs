@@ -16,6 +16,8 @@ use aquatic_ws_protocol::{
     RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
+use crate::config::Config;
+
 mod peers_per_address;
 mod pending_offers;
 mod relays;
@@ -53,6 +55,20 @@ pub struct Rules {
     pub peer_lifetime_seconds: u16,
     /// Seconds in which an offer can be answered.
     pub offer_lifetime_seconds: u32,
+}
+
+impl Rules {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            max_offers: config.protocol.max_offers.as_usize(),
+            max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
+            max_torrents_per_connection: config.limits.max_torrents_per_connection.as_usize(),
+            announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
+            peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
+            offer_lifetime_seconds: config.cleaning.max_offer_age.as_u32(),
+        }
+    }
 }
 
 /// What a message leads to.

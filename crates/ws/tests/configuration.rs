@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use aquatic_service::config::numbers::{Bytes, Seconds, ZeroOr};
+use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::{self, Addresses, Config as _, Error, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
 use aquatic_test_harness::corpora::replay;
@@ -74,15 +74,11 @@ fn the_default_file_is_the_default_configuration() {
 #[test]
 fn default_settings() {
     let settings = settings("");
-    assert_eq!(settings.workers, None);
-    assert_eq!(settings.addresses.len(), 2);
-    assert_eq!(settings.rules.announce_interval_seconds, 120);
-    assert_eq!(settings.rules.max_offers, 10);
+    assert_eq!(settings.config, Config::default());
+    assert_eq!(settings.config.network.address.as_slice().len(), 2);
     assert_eq!(settings.connections.event_loop, EventLoop::Auto);
     assert!(settings.connections.proxy_protocol.is_none());
-    assert_eq!(settings.messages.origins, None);
     assert_eq!(settings.tls, None);
-    assert!(!settings.are_families_apart);
     assert_eq!(settings.process.advice, []);
 }
 
@@ -222,16 +218,18 @@ close_after_tls_update_grace_period = 19
     );
     let number = |number| NonZeroUsize::new(number).unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(settings.workers, Some(number(3)));
-    assert_eq!(settings.addresses, ["127.0.0.1:3001".parse().unwrap()]);
-    assert_eq!(settings.backlog, number(4));
+    let config = settings.config;
+    assert_eq!(config.socket_workers, ZeroOr::of::<3>());
+    let addresses = ["127.0.0.1:3001".parse().unwrap()];
+    assert_eq!(config.network.address.as_slice(), addresses);
+    assert_eq!(config.network.tcp_backlog, Count::of::<4>());
     assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
-    assert_eq!(settings.certificate_grace, seconds(19));
-    let origins = ["https://example.org", "http://localhost:8080"];
-    assert_eq!(settings.messages.origins.unwrap(), origins);
-    assert_eq!(settings.messages.longest_message, 50_000);
+    let origins = &config.network.allowed_origins;
+    assert!(origins[0].is(b"https://example.org") && origins[1].is(b"HTTP://localhost:8080"));
+    assert!(!origins[0].is(b"https://example.com") && origins.len() == 2);
+    assert_eq!(settings.size_limits.message, 50_000);
     // A frame is never longer than a message.
-    assert_eq!(settings.messages.longest_frame, 50_000);
+    assert_eq!(settings.size_limits.frame, 50_000);
     let connections = settings.connections;
     assert_eq!(connections.event_loop, EventLoop::Glommio);
     assert_eq!(connections.limits.max_connections, number(5));
@@ -243,16 +241,19 @@ close_after_tls_update_grace_period = 19
     assert_eq!(connections.limits.idle_timeout, seconds(9));
     let proxies = connections.proxy_protocol.unwrap();
     assert!(proxies.contains([192, 0, 2, 77].into()));
-    assert_eq!(settings.rules.max_scrape_torrents, 10);
-    assert_eq!(settings.rules.max_offers, 11);
-    assert_eq!(settings.rules.announce_interval_seconds, 600);
-    assert!(settings.are_families_apart);
-    assert_eq!(settings.limits.max_torrents, Some(number(12)));
-    assert_eq!(settings.limits.max_peers_per_torrent.unwrap().get(), 13);
-    assert_eq!(settings.rules.max_torrents_per_connection, 14);
-    assert_eq!(settings.cleaning_interval, seconds(15));
-    assert_eq!(settings.rules.peer_lifetime_seconds, 700);
-    assert_eq!(settings.rules.offer_lifetime_seconds, 16);
+    assert_eq!(config.protocol.max_scrape_torrents, Count::of::<10>());
+    assert_eq!(config.protocol.max_offers, Count::of::<11>());
+    assert_eq!(config.protocol.peer_announce_interval.as_u32(), 600);
+    assert!(config.protocol.separate_families);
+    assert_eq!(config.limits.max_torrents, Count::of::<12>());
+    assert_eq!(config.limits.max_peers_per_torrent, Count::of::<13>());
+    assert_eq!(config.limits.max_torrents_per_connection, Count::of::<14>());
+    let cleaning = config.cleaning;
+    assert_eq!(cleaning.torrent_cleaning_interval.duration(), seconds(15));
+    assert_eq!(cleaning.max_peer_age.duration(), seconds(700));
+    assert_eq!(cleaning.max_offer_age.duration(), seconds(16));
+    let grace = cleaning.close_after_tls_update_grace_period;
+    assert_eq!(grace.duration(), seconds(19));
 }
 
 #[test]

@@ -70,13 +70,16 @@ fn each_mode_means_what_it_says() {
 fn a_bad_file_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("list");
-    let settings = AccessListSettings::Allow(path.clone());
+    let config = AccessListConfig {
+        mode: AccessListMode::Allow,
+        path: path.clone(),
+    };
     fs::write(&path, "11".repeat(20)).unwrap();
-    let handle = Handle::new(AccessList::load(&settings, None).unwrap());
+    let handle = Handle::new(AccessList::load(&config, None).unwrap());
     assert!(handle.allows(&hash(0x11)));
 
     fs::write(&path, format!("{}\nnonsense\n", "22".repeat(20))).unwrap();
-    let error = AccessList::load(&settings, None).unwrap_err();
+    let error = AccessList::load(&config, None).unwrap_err();
     // Printed with what led to it, everything stands there once.
     let error = format!("{:#}", anyhow::Error::from(error));
     assert_eq!(error.matches("line 2").count(), 1, "{error}");
@@ -85,7 +88,7 @@ fn a_bad_file_changes_nothing() {
     assert!(!handle.allows(&hash(0x22)));
 
     fs::write(&path, "22".repeat(20)).unwrap();
-    let former = handle.replace(AccessList::load(&settings, None).unwrap());
+    let former = handle.replace(AccessList::load(&config, None).unwrap());
     assert!(former.allows(&hash(0x11)));
     assert!(handle.allows(&hash(0x22)));
     assert!(!handle.allows(&hash(0x11)));
@@ -111,7 +114,8 @@ fn finds_each_of_many() {
 fn what_is_no_file_or_not_there_is_told_once() {
     let directory = tempfile::tempdir().unwrap();
     let load = |path: PathBuf| {
-        let error = AccessList::load(&AccessListSettings::Deny(path), None).unwrap_err();
+        let mode = AccessListMode::Deny;
+        let error = AccessList::load(&AccessListConfig { mode, path }, None).unwrap_err();
         format!("{:#}", anyhow::Error::from(error))
     };
     let error = load("/nonexistent".into());

@@ -82,36 +82,22 @@ impl Default for PrivilegesConfig {
     }
 }
 
-/// What a process that was started as root becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrivilegesSettings {
-    /// The directory that becomes the root directory; `None` for no change.
-    pub chroot_path: Option<PathBuf>,
-    /// Name of the user.
-    pub user: String,
-    /// Name of the group.
-    pub group: String,
-}
-
 impl PrivilegesConfig {
-    /// What to become; `None` to stay as started.
-    pub fn settings(&self, checks: &mut Checks) -> Option<PrivilegesSettings> {
-        if !self.drop_privileges {
-            return None;
-        }
+    /// The directory that becomes the root directory; `None` for no change.
+    pub fn chroot(&self) -> Option<&Path> {
+        non_empty(&self.chroot_path).filter(|_| self.drop_privileges)
+    }
+
+    /// Checks that there are names where they are needed.
+    pub fn check(&self, checks: &mut Checks) {
         for (key, name) in [("user", &self.user), ("group", &self.group)] {
-            if name.is_empty() {
+            if self.drop_privileges && name.is_empty() {
                 checks.fail(
                     format!("privileges.{key}"),
                     format!("a {key} name is required when drop_privileges is true"),
                 );
             }
         }
-        Some(PrivilegesSettings {
-            chroot_path: non_empty(&self.chroot_path),
-            user: self.user.clone(),
-            group: self.group.clone(),
-        })
     }
 }
 
@@ -142,30 +128,19 @@ pub struct AccessListConfig {
     pub path: PathBuf,
 }
 
-/// Which torrents are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessListSettings {
-    /// All of them.
-    Off,
-    /// Only those in this file.
-    Allow(PathBuf),
-    /// All but those in this file.
-    Deny(PathBuf),
-}
-
 impl AccessListConfig {
-    /// The mode and the file that belongs to it.
-    pub fn settings(&self, checks: &mut Checks) -> AccessListSettings {
-        if self.mode != AccessListMode::Off && self.path.as_os_str().is_empty() {
+    /// The file that is in use; `None` if the list is off.
+    pub fn file(&self) -> Option<&Path> {
+        (self.mode != AccessListMode::Off).then_some(&self.path)
+    }
+
+    /// Checks that there is a file if one is needed.
+    pub fn check(&self, checks: &mut Checks) {
+        if self.file().is_some_and(|path| path.as_os_str().is_empty()) {
             checks.fail(
                 "access_list.path",
                 "a file of info hashes is required unless access_list.mode is \"off\"",
             );
-        }
-        match self.mode {
-            AccessListMode::Off => AccessListSettings::Off,
-            AccessListMode::Allow => AccessListSettings::Allow(self.path.clone()),
-            AccessListMode::Deny => AccessListSettings::Deny(self.path.clone()),
         }
     }
 }
@@ -238,17 +213,20 @@ pub struct SnapshotSettings {
 }
 
 impl SnapshotConfig {
-    /// Where and how often to save; `None` when there is no place for it.
-    ///
-    /// `name` is the daemon's. `state_directory` is the variable of the
-    /// environment that systemd sets: directories separated by colons, of which
-    /// the first counts.
-    pub fn settings(
+    /// Where and how often to save; `None` when there is no place for it. `name` is
+    /// the daemon's. Reads `STATE_DIRECTORY` of the environment, which systemd sets.
+    pub fn settings(&self, name: &str) -> Option<SnapshotSettings> {
+        self.settings_within(name, std::env::var_os("STATE_DIRECTORY").as_deref())
+    }
+
+    /// `state_directory` has directories separated by colons, of which the first
+    /// counts.
+    fn settings_within(
         &self,
         name: &str,
         state_directory: Option<&OsStr>,
     ) -> Option<SnapshotSettings> {
-        let path = non_empty(&self.path).or_else(|| {
+        let path = non_empty(&self.path).map(Path::to_owned).or_else(|| {
             let first = std::env::split_paths(state_directory?).next()?;
             non_empty(&first).map(|directory| directory.join(format!("{name}.snapshot")))
         })?;
@@ -260,63 +238,59 @@ impl SnapshotConfig {
 }
 
 /// A path that was given.
-fn non_empty(path: &Path) -> Option<PathBuf> {
-    (!path.as_os_str().is_empty()).then(|| path.to_path_buf())
+fn non_empty(path: &Path) -> Option<&Path> {
+    (!path.as_os_str().is_empty()).then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked<T>(check: impl FnOnce(&mut Checks) -> T) -> Result<T, Vec<String>> {
+    fn faults(check: impl FnOnce(&mut Checks)) -> Vec<String> {
         let mut checks = Checks::new();
-        let value = check(&mut checks);
-        checks
-            .finish(value)
-            .map_err(|invalid| invalid.iter().map(ToString::to_string).collect())
+        check(&mut checks);
+        let faults = checks.finish(()).err().unwrap_or_default();
+        faults.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn privileges_are_kept_unless_asked_for() {
-        let mut config = PrivilegesConfig::default();
-        assert_eq!(checked(|checks| config.settings(checks)), Ok(None));
+        let mut config = PrivilegesConfig {
+            chroot_path: "/srv".into(),
+            group: String::new(),
+            ..PrivilegesConfig::default()
+        };
+        assert_eq!(faults(|checks| config.check(checks)), [""; 0]);
+        assert_eq!(config.chroot(), None);
 
         config.drop_privileges = true;
-        let settings = checked(|checks| config.settings(checks)).unwrap().unwrap();
-        assert_eq!(settings.chroot_path, None);
-        assert_eq!(settings.user, "nobody");
-
-        config.group = String::new();
         assert_eq!(
-            checked(|checks| config.settings(checks)).unwrap_err(),
+            faults(|checks| config.check(checks)),
             ["privileges.group: a group name is required when drop_privileges is true"]
         );
+        assert_eq!(config.chroot(), Some(Path::new("/srv")));
+        config.chroot_path = PathBuf::new();
+        assert_eq!(config.chroot(), None);
     }
 
     #[test]
     fn access_list_needs_a_file_unless_off() {
         let mut config = AccessListConfig::default();
-        assert_eq!(
-            checked(|checks| config.settings(checks)),
-            Ok(AccessListSettings::Off)
-        );
+        assert_eq!(faults(|checks| config.check(checks)), [""; 0]);
         config.mode = AccessListMode::Deny;
-        assert_eq!(
-            checked(|checks| config.settings(checks)).unwrap_err().len(),
-            1
-        );
+        assert_eq!(faults(|checks| config.check(checks)).len(), 1);
         config.path = "list".into();
-        assert_eq!(
-            checked(|checks| config.settings(checks)),
-            Ok(AccessListSettings::Deny("list".into()))
-        );
+        assert_eq!(faults(|checks| config.check(checks)), [""; 0]);
+        assert_eq!(config.file(), Some(Path::new("list")));
+        config.mode = AccessListMode::Off;
+        assert_eq!(config.file(), None);
     }
 
     #[test]
     fn snapshot_goes_to_the_state_directory_of_systemd() {
         let mut config = SnapshotConfig::default();
         let settings = |config: &SnapshotConfig, directory: Option<&str>| {
-            config.settings("aquatic-udp", directory.map(OsStr::new))
+            config.settings_within("aquatic-udp", directory.map(OsStr::new))
         };
         let expected = |path: &str| {
             Some(SnapshotSettings {

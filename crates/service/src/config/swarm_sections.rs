@@ -51,49 +51,38 @@ impl Default for LimitsConfig {
     }
 }
 
-/// How long clients wait, and peers are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AnnounceTimes {
-    /// How long clients are told to wait before they announce again.
-    pub interval: AnnounceInterval,
-    /// Time after its last announce that a peer is forgotten.
-    pub max_peer_age: PeerAge,
+/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` as
+/// [`check_unlisted_times`], for a tracker of a kind that public tracker lists have.
+pub fn check_announce_times(
+    interval: AnnounceInterval,
+    max_peer_age: PeerAge,
+    checks: &mut Checks,
+) {
+    let least = LISTED_ANNOUNCE_INTERVAL;
+    if interval < least {
+        checks.advise(
+            "protocol.peer_announce_interval",
+            format!("{interval} is short: public tracker lists require {least} or more"),
+        );
+    }
+    check_unlisted_times(interval, max_peer_age, checks);
 }
 
-impl AnnounceTimes {
-    /// As [`check_unlisted`](Self::check_unlisted), for a tracker of a kind that
-    /// public tracker lists have.
-    pub fn check(interval: AnnounceInterval, max_peer_age: PeerAge, checks: &mut Checks) -> Self {
-        let least = LISTED_ANNOUNCE_INTERVAL;
-        if interval < least {
-            checks.advise(
-                "protocol.peer_announce_interval",
-                format!("{interval} is short: public tracker lists require {least} or more"),
-            );
-        }
-        Self::check_unlisted(interval, max_peer_age, checks)
-    }
-
-    /// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age`
-    /// together. A peer should not be forgotten before it is to announce again.
-    pub fn check_unlisted(
-        interval: AnnounceInterval,
-        max_peer_age: PeerAge,
-        checks: &mut Checks,
-    ) -> Self {
-        if max_peer_age.duration() <= interval.duration() {
-            checks.advise(
-                "cleaning.max_peer_age",
-                format!(
-                    "{max_peer_age} is short: peers expire before they announce again, \
-                     unless it is longer than protocol.peer_announce_interval, which is {interval}"
-                ),
-            );
-        }
-        Self {
-            interval,
-            max_peer_age,
-        }
+/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` together. A
+/// peer should not be forgotten before it is to announce again.
+pub fn check_unlisted_times(
+    interval: AnnounceInterval,
+    max_peer_age: PeerAge,
+    checks: &mut Checks,
+) {
+    if max_peer_age.duration() <= interval.duration() {
+        checks.advise(
+            "cleaning.max_peer_age",
+            format!(
+                "{max_peer_age} is short: peers expire before they announce again, \
+                 unless it is longer than protocol.peer_announce_interval, which is {interval}"
+            ),
+        );
     }
 }
 
@@ -105,7 +94,7 @@ mod tests {
     fn a_peer_that_is_forgotten_too_soon_is_spoken_of() {
         fn advice<const INTERVAL: u64, const AGE: u64>() -> Vec<String> {
             let mut checks = Checks::new();
-            AnnounceTimes::check(Seconds::of::<INTERVAL>(), Seconds::of::<AGE>(), &mut checks);
+            check_announce_times(Seconds::of::<INTERVAL>(), Seconds::of::<AGE>(), &mut checks);
             checks
                 .take_advice()
                 .iter()

@@ -104,7 +104,7 @@ peer_id_prefixes = false
 
     fn invalid(&self) -> Vec<Diagnostic> {
         let mut checks = Checks::new();
-        self.access_list.settings(&mut checks);
+        self.access_list.check(&mut checks);
         checks.finish(()).err().unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use nix::unistd::{self, User};
 
 use super::named_files;
 use crate::access_list::{self, AccessList};
-use crate::config::{AccessListSettings, Diagnostic, ProcessSettings};
+use crate::config::{Diagnostic, ProcessSettings};
 use crate::files::{self, Identity};
 use crate::privileges::Target;
 use crate::sockets::{self, Listening, SOCKET_UNIT};
@@ -54,7 +54,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     }
     // After a chroot, this path is not valid any more.
     let configuration = subject.path.map(Identity::of);
-    let mut target = Target::find(process.privileges.as_ref())?;
+    let mut target = Target::find(&process.privileges)?;
     let is_packaged = subject.path.is_some_and(neighbours::is_packaged);
     if is_packaged
         && !target.is_change()
@@ -76,10 +76,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
             "not running as root, so switching to the configured user was not tested, and files \
              were accessed as the current user"
         );
-        root = process
-            .privileges
-            .as_ref()
-            .and_then(|privileges| privileges.chroot_path.clone());
+        root = process.privileges.chroot().map(Path::to_owned);
     }
     if let Some(path) = subject.path.filter(|_| is_packaged && target.is_change()) {
         let readable = File::open(path);
@@ -216,12 +213,7 @@ fn warn_of_places<D: Daemon>(written: &[(&str, PathBuf)]) {
 
 /// Maps the paths of files to what they are now, before a chroot.
 fn resolve_paths(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
-    match &mut process.access_list {
-        AccessListSettings::Off => (),
-        AccessListSettings::Allow(path) | AccessListSettings::Deny(path) => {
-            *path = path_now(path);
-        }
-    }
+    process.access_list.path = path_now(&process.access_list.path);
     if let Some(snapshot) = &mut process.snapshot {
         snapshot.path = path_now(&snapshot.path);
     }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{AccessListSettings, Diagnostic};
+use crate::config::Diagnostic;
 use crate::files::{self, Identity};
 use crate::{Daemon, access_list, snapshot};
 
@@ -21,12 +21,8 @@ pub(super) fn read<D: Daemon>(
     path_now: impl Fn(&Path) -> PathBuf,
 ) -> Vec<Read> {
     let mut named = D::read_files(settings);
-    match &D::process(settings).access_list {
-        AccessListSettings::Off => (),
-        AccessListSettings::Allow(path) | AccessListSettings::Deny(path) => {
-            named.push((access_list::KEY, path.clone()));
-        }
-    }
+    let list = D::process(settings).access_list.file();
+    named.extend(list.map(|path| (access_list::KEY, path.to_owned())));
     let configuration = configuration.map(|identity| Read {
         said: "the configuration itself".to_owned(),
         identity,

@@ -11,7 +11,7 @@ use anyhow::Context;
 use super::named_files;
 use super::supervisor::{self, Event, Supervisor, SupervisorParts};
 use crate::access_list::{self, AccessList, Handle};
-use crate::config::{AccessListSettings, Diagnostic};
+use crate::config::{AccessListConfig, Diagnostic};
 use crate::files::Identity;
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
@@ -32,7 +32,7 @@ pub(super) fn start<D: Daemon>(
 ) -> anyhow::Result<Supervisor<'_, D>> {
     let begun = Instant::now();
     let mut process_settings = D::process(&settings).clone();
-    let target = Target::find(process_settings.privileges.as_ref())?;
+    let target = Target::find(&process_settings.privileges)?;
 
     let mut inherited = Inherited::from_environment()?;
     let metrics = sockets::metrics(process_settings.metrics_address, &mut inherited)?;
@@ -132,10 +132,10 @@ pub(super) fn start<D: Daemon>(
 }
 
 /// Reads the access list for the first time.
-fn first_list(settings: &AccessListSettings) -> anyhow::Result<AccessList> {
-    let settings = settings.clone();
+fn first_list(config: &AccessListConfig) -> anyhow::Result<AccessList> {
+    let config = config.clone();
     let deadline = Instant::now() + reload::PATIENCE;
-    let read = move || AccessList::load(&settings, Some(deadline));
+    let read = move || AccessList::load(&config, Some(deadline));
     let list = reload::in_time(access_list::WHAT, read)?
         .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
     Ok(list)

@@ -16,7 +16,7 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::numbers::Count;
 use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, ProcessSections, ProcessSettings, SnapshotConfig,
+    PrivilegesConfig, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::reload::{Apply, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
@@ -111,16 +111,17 @@ impl Daemon for TestDaemon {
     fn settings(config: &TestConfig) -> Result<TestSettings, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = Self::listening(config, &mut checks);
-        let sections = ProcessSections {
-            name: Self::NAME,
+        let mut process = ProcessSettings {
             log_level: config.log_level,
-            privileges: &config.privileges,
-            access_list: &config.access_list,
+            privileges: config.privileges.clone(),
+            access_list: config.access_list.clone(),
             metrics_address: listening.metrics,
-            snapshot: &config.snapshot,
+            snapshot: config.snapshot.settings(Self::NAME),
+            advice: Vec::new(),
         };
+        process.check(&mut checks);
         let settings = TestSettings {
-            process: sections.settings(&mut checks),
+            process,
             workers: listening.workers.unwrap_or(NonZeroUsize::MIN),
             addresses: listening.addresses,
             badge: Some(config.network.badge_path.clone())

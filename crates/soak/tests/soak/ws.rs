@@ -18,7 +18,7 @@ use aquatic_swarm::{HashKey, SwarmLimits, Swarms, WebSwarms};
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 use aquatic_ws::simulation::Ws;
-use aquatic_ws::tracker::State;
+use aquatic_ws::tracker::{Rules, State};
 use serde_json::{Value, json};
 
 /// Workers of the tracker.
@@ -471,11 +471,14 @@ impl Tracker for Run {
 
 fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let key = HashKey::new([3; 16]);
-    let (limits, apart) = (SwarmLimits::default(), settings.are_families_apart);
+    let (limits, apart) = (
+        SwarmLimits::default(),
+        settings.config.protocol.separate_families,
+    );
     let list = list.handle.clone();
     counted(|| {
         let swarms = WebSwarms::new(key, limits, apart);
-        Arc::new(State::new(swarms, settings.rules, None, list))
+        Arc::new(State::new(swarms, Rules::of(&settings.config), None, list))
     })
 }
 

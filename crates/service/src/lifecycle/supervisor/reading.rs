@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use super::events::{Content, Event};
 use crate::access_list::{self, AccessList, Handle};
-use crate::config::AccessListSettings;
+use crate::config::AccessListConfig;
 use crate::reload::{PATIENCE, Reload};
 
 /// Something that a reload reads.
 pub(super) enum Item {
     /// The access list; this is what is said of it when it is off, too.
-    List(AccessListSettings),
+    List(AccessListConfig),
     /// What the daemon registered.
     Other(Arc<dyn Reload>),
 }
@@ -40,12 +40,12 @@ impl Item {
         sender: SyncSender<Event>,
     ) -> Result<(), String> {
         let read: Box<dyn FnOnce() -> anyhow::Result<Content> + Send> = match self {
-            Self::List(settings) => {
-                let settings = settings.clone();
+            Self::List(config) => {
+                let config = config.clone();
                 // What is given up ends by itself, unless the system has it wait.
                 let deadline = Instant::now() + PATIENCE;
                 Box::new(move || {
-                    let list = AccessList::load(&settings, Some(deadline))?;
+                    let list = AccessList::load(&config, Some(deadline))?;
                     Ok(Content::List(list))
                 })
             }

@@ -8,7 +8,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 pub mod connected;
 mod socket;
@@ -34,8 +33,8 @@ pub trait DatagramIo {
     /// When nothing can be received any more.
     fn receive(&mut self, port: &Self::Port) -> io::Result<usize>;
 
-    /// The datagrams with the numbers in `range`, of those that were received.
-    fn datagrams(&mut self, range: Range<usize>) -> impl Iterator<Item = Datagram<'_>>;
+    /// The datagrams that were received.
+    fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>>;
 
     /// Queues the first `length` bytes of the reply to datagram `number`, from
     /// where that was sent to, to where it came from. At most once for each.

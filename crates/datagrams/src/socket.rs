@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -122,8 +121,7 @@ impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, 
         Ok(self.received)
     }
 
-    fn datagrams(&mut self, range: Range<usize>) -> impl Iterator<Item = Datagram<'_>> {
-        let range = range.start.min(self.received)..range.end.min(self.received);
+    fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
         let Buffers {
             requests,
             replies,
@@ -131,12 +129,8 @@ impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, 
             controls,
             ..
         } = &mut *self.buffers;
-        let buffers = requests[range.clone()]
-            .iter()
-            .zip(&mut replies[range.clone()])
-            .zip(&sources[range.clone()])
-            .zip(&controls[range.clone()]);
-        let received = self.headers[range].iter().zip(buffers);
+        let buffers = requests.iter().zip(replies).zip(sources).zip(controls);
+        let received = self.headers[..self.received].iter().zip(buffers);
         received.map(|(header, (((request, reply), source), control))| Datagram {
             source: socket_address(source),
             local: control.asked(&header.msg_hdr).map(|asked| asked.address()),

@@ -1,6 +1,6 @@
-//! What must hold for every sequence of groups of datagrams.
+//! What must hold for every sequence of batches of datagrams.
 //!
-//! The input is read as a sequence of what happens to a tracker: groups of
+//! The input is read as a sequence of what happens to a tracker: batches of
 //! datagrams from several clients, time that passes, sweeps, other access lists. A
 //! plain model knows what has to come of each datagram. A second tracker gets the
 //! same datagrams one by one, and has to say the same.
@@ -23,7 +23,7 @@ use aquatic_service::clock::Now;
 use aquatic_swarm::{Families, HashKey, SwarmLimits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::tracker::{
-    Datagram, GROUP, Group, Outcome, RejectReason, RequestKind, Rules, State, Tracker,
+    Batch, Datagram, Outcome, RejectReason, RequestKind, Rules, State, Tracker,
 };
 use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 
@@ -37,6 +37,9 @@ const MAX_EVENTS: usize = 300;
 const TORRENTS: u8 = 6;
 const CLIENTS: u8 = 3;
 const PORTS: u8 = 6;
+
+/// Datagrams of a batch, so that announces take several groups.
+const MAX_DATAGRAMS: usize = 20;
 
 const MAX_RESPONSE_PEERS: usize = 5;
 const MAX_SCRAPE_TORRENTS: usize = 3;
@@ -66,7 +69,7 @@ pub(crate) fn check(bytes: &[u8]) {
     for _ in 0..MAX_EVENTS {
         let Some(event) = input.byte() else { break };
         match event % 16 {
-            0..=12 => run.group(&mut input),
+            0..=12 => run.batch(&mut input),
             13 => run.wait(match input.byte().unwrap_or(0) {
                 short @ 0..200 => u32::from(short / 16),
                 long => u32::from(long),
@@ -103,8 +106,8 @@ impl<'a> Input<'a> {
 
 /// Two trackers and the model.
 struct Run {
-    /// Answers groups.
-    grouped: Tracked,
+    /// Answers batches.
+    batched: Tracked,
     /// Answers one by one.
     single: Tracked,
     model: Model,
@@ -169,7 +172,7 @@ type Reply = (Outcome, Vec<u8>);
 impl Run {
     fn new(has_cap: bool) -> Self {
         Self {
-            grouped: Tracked::new(has_cap),
+            batched: Tracked::new(has_cap),
             single: Tracked::new(has_cap),
             model: Model {
                 torrents: Default::default(),
@@ -192,7 +195,7 @@ impl Run {
     }
 
     fn sweep(&mut self) {
-        for tracked in [&self.grouped, &self.single] {
+        for tracked in [&self.batched, &self.single] {
             tracked.sweep(self.now.monotonic_seconds);
         }
         let forbidden = &self.model.forbidden;
@@ -211,13 +214,13 @@ impl Run {
         let forbidden = (0..TORRENTS).filter(|torrent| bits & (1 << torrent) != 0);
         self.model.forbidden = forbidden.collect();
         let is_allow_list = bits & 0x80 != 0;
-        for tracked in [&mut self.grouped, &mut self.single] {
+        for tracked in [&mut self.batched, &mut self.single] {
             tracked.reload(&self.model.forbidden, is_allow_list);
         }
     }
 
     fn compare_totals(&self) {
-        for tracked in [&self.grouped, &self.single] {
+        for tracked in [&self.batched, &self.single] {
             let swarms = &tracked.state.swarms;
             let totals = [swarms.ipv4.totals(), swarms.ipv6.totals()];
             for (totals, torrents) in totals.iter().zip(&self.model.torrents) {
@@ -231,13 +234,13 @@ impl Run {
         }
     }
 
-    /// Sends a group to one tracker, and the same one by one to the other.
-    fn group(&mut self, input: &mut Input<'_>) {
-        let count = 1 + input.below(GROUP as u8);
+    /// Sends a batch to one tracker, and the same one by one to the other.
+    fn batch(&mut self, input: &mut Input<'_>) {
+        let count = 1 + input.below(MAX_DATAGRAMS as u8);
         let sent: Vec<Sent> = (0..count).map(|_| self.compose(input)).collect();
-        let replies = self.grouped.answer(self.now, &sent);
+        let replies = self.batched.answer(self.now, &sent);
 
-        // Announces of a group are answered after all else of it, IPv4 first.
+        // Announces of a batch are answered after all else of it, IPv4 first.
         let mut order: Vec<usize> = (0..sent.len()).collect();
         order.sort_by_key(|&index| sent[index].turn());
         for index in order {
@@ -361,8 +364,8 @@ impl Tracked {
     }
 
     fn answer(&mut self, now: Now, sent: &[Sent]) -> Vec<Reply> {
-        let mut replies = [[0xaa; MAX_REPLY_LENGTH]; GROUP];
-        let mut group: Group<'_> = sent
+        let mut replies = [[0xaa; MAX_REPLY_LENGTH]; MAX_DATAGRAMS];
+        let mut batch: Batch<'_> = sent
             .iter()
             .zip(&mut replies)
             .map(|(sent, reply)| Datagram {
@@ -372,8 +375,8 @@ impl Tracked {
                 reply,
             })
             .collect();
-        let outcomes = self.tracker.handle_group(now, &mut group);
-        let replies = group.iter().zip(outcomes).map(|(datagram, outcome)| {
+        let outcomes = self.tracker.handle_batch(now, &mut batch);
+        let replies = batch.iter().zip(outcomes).map(|(datagram, outcome)| {
             let outcome = outcome.expect("each has an outcome");
             let length = outcome.reply_length.map_or(0, |length| length.get());
             (outcome, datagram.reply[..length].to_vec())

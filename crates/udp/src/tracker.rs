@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use aquatic_datagrams::Datagram;
+pub use aquatic_datagrams::{BATCH, Datagram};
 use aquatic_service::clock::Now;
 use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
@@ -20,7 +20,7 @@ mod outcome;
 mod waiting;
 
 pub use outcome::Outcome;
-use waiting::{Waiting, announce_all};
+use waiting::{Numbered, Waiting, announce_all};
 
 /// What one tracker's workers share.
 pub type State = aquatic_tracker::State<Families, Rules>;
@@ -40,7 +40,7 @@ pub struct Rules {
     pub connection_lifetime_seconds: u32,
 }
 
-/// How many datagrams are answered together: more make an announce cheaper, but
+/// How many announces are looked up together: more make an announce cheaper, but
 /// hold more shards at a time. At 8, nearly all is gained.
 pub const GROUP: usize = 8;
 
@@ -48,11 +48,11 @@ pub const GROUP: usize = 8;
 /// over IPv4. Each datagram comes with as much room.
 pub const MAX_REPLY_LENGTH: usize = MAX_IPV4_PAYLOAD;
 
-/// Datagrams that are answered together.
-pub type Group<'a> = ArrayVec<Datagram<'a>, GROUP>;
+/// Datagrams that were received together.
+pub type Batch<'a> = ArrayVec<Datagram<'a>, BATCH>;
 
-/// What became of the datagrams of a group; none where there was no datagram.
-pub type Outcomes = [Option<Outcome>; GROUP];
+/// What became of the datagrams of a batch; none where there was no datagram.
+pub type Outcomes = [Option<Outcome>; BATCH];
 
 /// Answers datagrams, for one worker.
 pub struct Tracker {
@@ -80,56 +80,32 @@ impl Tracker {
         }
     }
 
-    /// Answers a group of datagrams; says for each what became of it.
+    /// Answers a batch of datagrams; says for each what became of it.
     ///
     /// Announces for one torrent are answered in their order, after all else of the
-    /// group: a scrape does not know of announces that came with it.
+    /// batch: a scrape does not know of announces that came with it.
     ///
-    /// Announces are looked up together before the first of them is answered:
-    /// most of an announce's time is waiting for memory, and what does not
-    /// depend on each other can be waited for at the same time.
+    /// Announces are looked up in groups of [`GROUP`] before the first of them is
+    /// answered: most of an announce's time is waiting for memory, and what does not
+    /// depend on each other can be waited for at the same time. They are collected
+    /// from the whole batch, so that groups are full whatever stands between them.
     #[inline]
-    pub fn handle_group(&mut self, now: Now, group: &mut Group<'_>) -> Outcomes {
-        let mut outcomes = [None; GROUP];
-        let mut ipv4 = [const { None }; GROUP];
-        let mut ipv6 = [const { None }; GROUP];
-        let mut has_ipv4 = false;
-        let mut has_ipv6 = false;
-        for (number, datagram) in group.iter_mut().enumerate() {
+    pub fn handle_batch(&mut self, now: Now, batch: &mut Batch<'_>) -> Outcomes {
+        let mut outcomes = [None; BATCH];
+        let mut ipv4 = ArrayVec::<_, BATCH>::new();
+        let mut ipv6 = ArrayVec::<_, BATCH>::new();
+        for (number, datagram) in batch.iter_mut().enumerate() {
             match self.begin(now, datagram) {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
-                Begun::Ipv4(announce) => {
-                    ipv4[number] = Some(announce);
-                    has_ipv4 = true;
-                }
-                Begun::Ipv6(announce) => {
-                    ipv6[number] = Some(announce);
-                    has_ipv6 = true;
-                }
+                Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
+                Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
             }
         }
         let Self { state, random, .. } = self;
         let interval = state.rules.announce_interval_seconds;
-        if has_ipv4 {
-            announce_all(
-                &state.swarms.ipv4,
-                &mut ipv4,
-                interval,
-                random,
-                group,
-                &mut outcomes,
-            );
-        }
-        if has_ipv6 {
-            announce_all(
-                &state.swarms.ipv6,
-                &mut ipv6,
-                interval,
-                random,
-                group,
-                &mut outcomes,
-            );
-        }
+        let State { swarms, .. } = &**state;
+        announce_all(&swarms.ipv4, &ipv4, interval, random, batch, &mut outcomes);
+        announce_all(&swarms.ipv6, &ipv6, interval, random, batch, &mut outcomes);
         outcomes
     }
 

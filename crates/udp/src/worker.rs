@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::config::MAX_SCRAPE_TORRENTS;
 use crate::counters::Counters;
-use crate::tracker::{GROUP, Group, MAX_REPLY_LENGTH, RejectReason, Tracker};
+use crate::tracker::{Batch, MAX_REPLY_LENGTH, RejectReason, Tracker};
 
 /// The token of the waker; sockets have those from 0 on.
 const WAKE: Token = Token(usize::MAX);
@@ -152,7 +152,7 @@ impl UdpWorker {
                 // tell of what comes after that.
                 *is_ready = count == BATCH;
                 if count > 0 {
-                    answer(&mut self.tracker, &self.clock, io, count, counters);
+                    answer(&mut self.tracker, &self.clock, io, counters);
                     counters.count_sent(io.send_replies(socket));
                 }
             }
@@ -161,31 +161,22 @@ impl UdpWorker {
     }
 }
 
-/// Answers the datagrams of a batch, group by group.
-fn answer(
-    tracker: &mut Tracker,
-    clock: &Clock,
-    io: &mut impl DatagramIo,
-    count: usize,
-    counters: &Counters,
-) {
-    let now = clock.now();
-    for start in (0..count).step_by(GROUP) {
-        let mut group: Group<'_> = io.datagrams(start..start + GROUP).collect();
-        let outcomes = tracker.handle_group(now, &mut group);
-        for (datagram, outcome) in group.iter().zip(&outcomes) {
-            if let Some(outcome) = outcome {
-                counters.count(datagram.source.ip(), datagram.bytes.len(), outcome);
-                if outcome.rejected == Some(RejectReason::ReplyTooLong) {
-                    tell_of_mistake();
-                }
+/// Answers the datagrams of a batch.
+fn answer(tracker: &mut Tracker, clock: &Clock, io: &mut impl DatagramIo, counters: &Counters) {
+    let mut batch: Batch<'_> = io.datagrams().collect();
+    let outcomes = tracker.handle_batch(clock.now(), &mut batch);
+    for (datagram, outcome) in batch.iter().zip(&outcomes) {
+        if let Some(outcome) = outcome {
+            counters.count(datagram.source.ip(), datagram.bytes.len(), outcome);
+            if outcome.rejected == Some(RejectReason::ReplyTooLong) {
+                tell_of_mistake();
             }
         }
-        drop(group);
-        for (number, outcome) in (start..).zip(outcomes) {
-            if let Some(length) = outcome.and_then(|outcome| outcome.reply_length) {
-                io.queue_reply(number, length.get());
-            }
+    }
+    drop(batch);
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        if let Some(length) = outcome.and_then(|outcome| outcome.reply_length) {
+            io.queue_reply(number, length.get());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The UDP tracker: groups of datagrams in, groups of replies out.
+//! The UDP tracker: batches of datagrams in, batches of replies out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -15,7 +15,7 @@ use aquatic_soak::universe;
 use aquatic_swarm::{Families, HashKey, Swarm, SwarmLimits, Swarms, TorrentWalk};
 
 use aquatic_udp::MAX_REPLY_LENGTH;
-use aquatic_udp::tracker::{Datagram, GROUP, Group, Outcome, RejectReason, Rules, State, Tracker};
+use aquatic_udp::tracker::{Batch, Datagram, GROUP, Outcome, RejectReason, Rules, State, Tracker};
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
     ScrapeRequest, TransactionId, UrlData,
@@ -151,10 +151,10 @@ impl Run {
         }
     }
 
-    /// Answers datagrams in a group.
+    /// Answers datagrams in a batch.
     fn send(&mut self, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Outcome> {
         let now = self.world.calendar.now();
-        let mut group: Group<'_> = datagrams
+        let mut batch: Batch<'_> = datagrams
             .iter()
             .zip(&mut self.replies)
             .map(|((source, bytes), reply)| Datagram {
@@ -164,8 +164,8 @@ impl Run {
                 reply,
             })
             .collect();
-        let outcomes = counted(|| self.tracker.handle_group(now, &mut group));
-        let outcomes = outcomes.into_iter().take(group.len());
+        let outcomes = counted(|| self.tracker.handle_batch(now, &mut batch));
+        let outcomes = outcomes.into_iter().take(batch.len());
         outcomes.map(|it| it.expect("every datagram")).collect()
     }
 

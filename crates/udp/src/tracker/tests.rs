@@ -51,15 +51,15 @@ impl Fixture {
     }
 
     fn handle(&mut self, now: Now, source: &str, datagram: &[u8]) -> Outcome {
-        let mut group = Group::new();
-        group.push(Datagram {
+        let mut batch = Batch::new();
+        batch.push(Datagram {
             source: source.parse().unwrap(),
             local: None,
             bytes: datagram,
             reply: &mut self.reply,
         });
-        let outcomes = self.tracker.handle_group(now, &mut group);
-        assert_eq!(outcomes[1..], [None; GROUP - 1]);
+        let outcomes = self.tracker.handle_batch(now, &mut batch);
+        assert_eq!(outcomes[1..], [None; BATCH - 1]);
         outcomes[0].unwrap()
     }
 
@@ -126,14 +126,14 @@ fn a_reply_that_does_not_fit_is_our_own_mistake() {
     let id = fixture.connection_id(source);
     for request in [announce(id, ALLOWED, 6881), scrape(id, &[ALLOWED])] {
         let mut reply = [0; 15];
-        let mut group = Group::new();
-        group.push(Datagram {
+        let mut batch = Batch::new();
+        batch.push(Datagram {
             source: source.parse().unwrap(),
             local: None,
             bytes: &request,
             reply: &mut reply,
         });
-        let outcome = fixture.tracker.handle_group(NOW, &mut group)[0].unwrap();
+        let outcome = fixture.tracker.handle_batch(NOW, &mut batch)[0].unwrap();
         assert_eq!(outcome.rejected, Some(RejectReason::ReplyTooLong));
         assert_eq!(outcome.reply_length, None);
     }
@@ -276,7 +276,7 @@ fn a_group_is_answered_in_its_order() {
         .map(|port| announce(id, ALLOWED, port))
         .collect();
     let mut replies = [[0; MAX_REPLY_LENGTH]; 6];
-    let mut group: Group<'_> = requests
+    let mut batch: Batch<'_> = requests
         .iter()
         .zip(&mut replies)
         .map(|(bytes, reply)| Datagram {
@@ -286,9 +286,9 @@ fn a_group_is_answered_in_its_order() {
             reply,
         })
         .collect();
-    let outcomes = fixture.tracker.handle_group(NOW, &mut group);
+    let outcomes = fixture.tracker.handle_batch(NOW, &mut batch);
 
-    let leechers: Vec<u32> = group
+    let leechers: Vec<u32> = batch
         .iter()
         .zip(outcomes)
         .map(|(datagram, outcome)| {

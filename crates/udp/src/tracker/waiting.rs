@@ -4,13 +4,21 @@ use aquatic_bittorrent::InfoHash;
 use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 
-use super::{GROUP, Group, Now, Outcome, Outcomes, RequestKind, Rules};
+use super::{Batch, GROUP, Now, Outcome, Outcomes, RequestKind, Rules};
 
-/// An announce that waits for the lock of its shard.
+/// An announce that waits for its turn.
+#[derive(Clone, Copy)]
 pub(super) struct Waiting<const S: usize> {
     info_hash: InfoHash,
     transaction_id: TransactionId,
     announce: Announce<S>,
+}
+
+/// An announce with the number of its datagram in the batch.
+#[derive(Clone, Copy)]
+pub(super) struct Numbered<const S: usize> {
+    pub(super) number: usize,
+    pub(super) announce: Waiting<S>,
 }
 
 impl<const S: usize> Waiting<S> {
@@ -67,25 +75,28 @@ impl<const S: usize> Waiting<S> {
     }
 }
 
-/// Answers all waiting announces, [in rounds](answer_in_rounds).
+/// Answers all announces of a batch, in groups, [in rounds](answer_in_rounds).
 pub(super) fn announce_all<const S: usize, const N: usize>(
     swarm: &Swarm<S, S, N>,
-    waiting: &mut [Option<Waiting<S>>; GROUP],
+    announces: &[Numbered<S>],
     interval_seconds: u32,
     random: &mut fastrand::Rng,
-    group: &mut Group<'_>,
+    batch: &mut Batch<'_>,
     outcomes: &mut Outcomes,
 ) {
-    answer_in_rounds(
-        waiting,
-        |announce| swarm.lock(&announce.info_hash),
-        |announce| swarm.try_lock(&announce.info_hash),
-        |one, other| one.info_hash == other.info_hash,
-        LockedShard::locate,
-        |number, announce, shard| {
-            let reply = &mut *group[number].reply;
-            let outcome = announce.finish(shard, interval_seconds, random, reply);
-            outcomes[number] = Some(outcome.unwrap_or(Outcome::TOO_LONG));
-        },
-    );
+    for group in announces.chunks(GROUP) {
+        let mut waiting: [_; GROUP] = std::array::from_fn(|place| group.get(place));
+        answer_in_rounds(
+            &mut waiting,
+            |one| swarm.lock(&one.announce.info_hash),
+            |one| swarm.try_lock(&one.announce.info_hash),
+            |one, other| one.announce.info_hash == other.announce.info_hash,
+            LockedShard::locate,
+            |_, Numbered { number, announce }, shard| {
+                let reply = &mut *batch[*number].reply;
+                let outcome = announce.finish(shard, interval_seconds, random, reply);
+                outcomes[*number] = Some(outcome.unwrap_or(Outcome::TOO_LONG));
+            },
+        );
+    }
 }

@@ -14,6 +14,7 @@ use crate::root;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_bench", &["aquatic_load_test"]),
     ("aquatic_bittorrent", &[]),
+    ("aquatic_cluster", &["aquatic_bittorrent"]),
     ("aquatic_datagrams", &[]),
     // No crate uses this one, and it generates from the others.
     (
@@ -75,6 +76,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_tracker",
         &[
             "aquatic_bittorrent",
+            "aquatic_cluster",
             "aquatic_http1",
             "aquatic_service",
             "aquatic_swarm",

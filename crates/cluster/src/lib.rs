@@ -1,0 +1,26 @@
+//! What changed in a swarm, told to other nodes.
+//!
+//! A *node* is a process that keeps the whole swarm in memory and answers from it.
+//!
+//! * [`Record`]: what became of one peer.
+//! * [`Batch`]: records that travel together, under one [`Header`].
+//! * [`Outbox`]: where workers leave records, and a link takes batches.
+//! * [`Sequences`]: which batches have come before, and which are missing.
+//! * [`InFlight`]: which of a node's own records it has to apply again when they
+//!   come back in the order that holds for all.
+//!
+//! Nothing here knows a swarm, does I/O or reads a clock.
+
+#![forbid(unsafe_code)]
+
+pub mod batch;
+mod in_flight;
+mod outbox;
+mod record;
+mod sequences;
+
+pub use batch::{Batch, BatchError, Header, Kind, NodeId, RecordIter, Records};
+pub use in_flight::InFlight;
+pub use outbox::{Outbox, Taken};
+pub use record::{Change, Record};
+pub use sequences::{Arrival, Sequences};

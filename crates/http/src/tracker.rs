@@ -11,7 +11,7 @@ use aquatic_http_protocol::{
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
-use aquatic_tracker::ClientCounts;
+use aquatic_tracker::{ClientCounts, reject_with_page};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 /// What one tracker's workers share.
@@ -75,14 +75,11 @@ impl Tracker {
             Resource::Index => page(framing, INDEX, out),
             Resource::Health => page(framing, "ok\n", out),
             Resource::Unknown => {
-                let text = "there is nothing here; see /\n";
-                write_page(out, framing, Status::NotFound, text);
-                Outcome::rejected(RequestKind::Other, RejectReason::UnknownPath)
+                reject_with_page(out, framing, Status::NotFound, RejectReason::UnknownPath)
             }
             Resource::OtherMethod => {
-                let text = "only GET and HEAD are answered\n";
-                write_page(out, framing, Status::MethodNotAllowed, text);
-                Outcome::rejected(RequestKind::Other, RejectReason::OtherMethod)
+                let status = Status::MethodNotAllowed;
+                reject_with_page(out, framing, status, RejectReason::OtherMethod)
             }
         }
     }

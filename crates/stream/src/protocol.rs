@@ -118,8 +118,7 @@ pub struct Exchange<'a> {
 }
 
 /// As many connections as may be are open from an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the address has reached its maximum of connections")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyConnections;
 
 impl Exchange<'_> {

@@ -35,16 +35,13 @@ impl SwarmLimits {
 }
 
 /// Why an announce was rejected: the limit that it would have exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitReached {
     /// [`SwarmLimits::max_torrents`].
-    #[error("tracker has reached its maximum of torrents")]
     Torrents,
     /// [`SwarmLimits::max_peers_per_torrent`].
-    #[error("torrent has reached its maximum of peers")]
     PeersPerTorrent,
     /// [`SwarmLimits::max_peers_per_ip`].
-    #[error("address has reached its maximum of peers")]
     PeersPerIp,
 }
 

@@ -24,7 +24,7 @@ mod totals;
 
 pub use clients::{ClientCounts, Clients};
 pub use housekeeping::Housekeeping;
-pub use reject::RejectReason;
+pub use reject::{RejectReason, reject_with_page};
 pub use requests::{FAMILIES, Outcome, RequestCounters, RequestKind, RequestMetrics};
 pub use state::{State, random};
 pub use status::{listening, status};

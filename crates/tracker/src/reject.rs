@@ -1,8 +1,10 @@
 //! Why requests are rejected.
 
-use aquatic_http1::HttpFault;
+use aquatic_http1::{Framing, HttpFault, Status, write_page};
 use aquatic_swarm::LimitReached;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
+
+use crate::{Outcome, RequestKind};
 
 /// Why a request was rejected, in any of the protocols. Not every protocol has
 /// every reason.
@@ -79,27 +81,32 @@ impl RejectReason {
         self.into()
     }
 
-    /// What the client is told, unless it can be told in more detail what is wrong
-    /// with what it has sent.
+    /// What the client is told.
+    ///
+    /// Where a parser has found a fault, the fault's own text is sent instead, which has
+    /// more detail.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::NotHttp => "the request is not complete",
-            Self::Tls => "TLS is not spoken here",
-            Self::TooLong => "request is too long",
-            Self::TooSlow => "the request did not arrive in time",
+            Self::NotHttp
+            | Self::Tls
+            | Self::TooLong
+            | Self::WrongUrl
+            | Self::ProxyHeader
+            | Self::Upgrade
+            | Self::NotJson
+            | Self::Malformed
+            | Self::FullScrape => "request is malformed",
+            Self::BadConnectionId | Self::SourcePortZero | Self::ReplyTooLong => {
+                "request cannot be answered"
+            }
+            Self::TooSlow => "the message did not arrive in time",
             Self::UnknownPath => "there is nothing here; see /",
-            Self::WrongUrl => "wrong URL",
             Self::OtherMethod => "only GET and HEAD are answered",
-            Self::ProxyHeader => "the proxy does not say who the client is",
-            Self::MaxConnectionsPerIp => "address has reached its maximum of connections",
-            Self::Upgrade => "request for WebSocket is malformed",
+            Self::MaxConnectionsPerIp => "the address has reached its maximum of connections",
             Self::Origin => "pages of this origin may not use the tracker",
             Self::NotWebSocket => "this tracker is for WebTorrent: use ws:// or wss://",
             Self::Frame => "the message is not complete",
-            Self::NotJson | Self::Malformed => "request is malformed",
-            Self::FullScrape => "scrapes of all torrents are not answered",
-            Self::BadConnectionId => "connection id is not valid",
-            Self::SourcePortZero | Self::PortZero => "port must not be 0",
+            Self::PortZero => "port must not be 0",
             Self::Forbidden => "torrent is not allowed on this tracker",
             Self::OtherPeerId => {
                 "this connection has announced the torrent with another peer_id; stop that one first"
@@ -114,9 +121,21 @@ impl RejectReason {
             Self::MaxPeersPerTorrent => "torrent has reached its maximum of peers",
             Self::MaxPeersPerIp => "address has reached its maximum of peers",
             Self::MaxTorrentsPerConnection => "connection has reached its maximum of torrents",
-            Self::ReplyTooLong => "the reply would be too long",
         }
     }
+}
+
+/// Appends a page that says why a request is rejected which is neither an announce nor a
+/// scrape.
+#[cold]
+pub fn reject_with_page(
+    out: &mut Vec<u8>,
+    framing: Framing,
+    status: Status,
+    reason: RejectReason,
+) -> Outcome {
+    write_page(out, framing, status, &format!("{}\n", reason.text()));
+    Outcome::rejected(RequestKind::Other, reason)
 }
 
 impl From<HttpFault> for RejectReason {
@@ -159,16 +178,5 @@ mod tests {
             max_peers_per_torrent max_peers_per_ip max_torrents_per_connection \
             reply_too_long";
         assert_eq!(labels.join(" "), expected);
-    }
-
-    #[test]
-    fn a_limit_of_the_swarm_is_told_as_the_swarm_tells_it() {
-        for reached in [
-            LimitReached::Torrents,
-            LimitReached::PeersPerTorrent,
-            LimitReached::PeersPerIp,
-        ] {
-            assert_eq!(RejectReason::from(reached).text(), reached.to_string());
-        }
     }
 }

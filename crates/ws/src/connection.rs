@@ -8,7 +8,9 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::Texts;
 use aquatic_stream::{
     ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol, ReverseProxy,
+    TooManyConnections,
 };
+use aquatic_tracker::reject_with_page;
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, Framing, Head, HeaderBuffer, HttpFault, MAX_FRAME_HEADER,
     MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, SizeLimits,
@@ -133,12 +135,12 @@ impl Ws {
     }
 
     /// Where the client is that begins a connection.
-    fn client(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, RefusedClient> {
+    fn client(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, RejectedClient> {
         let Some(proxy) = &self.reverse_proxy else {
             return Ok(peer.address.ip());
         };
         let client = proxy.client(peer, head.value(proxy.header.name()));
-        client.map_err(|fault| RefusedClient {
+        client.map_err(|fault| RejectedClient {
             reason: RejectReason::ProxyHeader,
             status: Status::BadRequest,
             text: format!("{fault}\n"),
@@ -146,14 +148,15 @@ impl Ws {
     }
 
     /// Counts a connection that a proxy has made among those of its client.
-    fn admit(&self, client: IpAddr, exchange: &mut Exchange<'_>) -> Result<IpAddr, RefusedClient> {
+    fn admit(&self, client: IpAddr, exchange: &mut Exchange<'_>) -> Result<IpAddr, RejectedClient> {
         let proxy = self.reverse_proxy.as_ref();
         if proxy.is_some_and(|proxy| proxy.speaks_through(exchange.peer)) {
             let counted = exchange.count_client(client);
-            counted.map_err(|error| RefusedClient {
-                reason: RejectReason::MaxConnectionsPerIp,
+            let reason = RejectReason::MaxConnectionsPerIp;
+            counted.map_err(|TooManyConnections| RejectedClient {
+                reason,
                 status: Status::TooManyRequests,
-                text: format!("{error}\n"),
+                text: format!("{}\n", reason.text()),
             })?;
         }
         Ok(client)
@@ -165,11 +168,11 @@ impl Ws {
         connection: &mut Connection,
         exchange: &mut Exchange<'_>,
         accept: [u8; 28],
-        client: Result<IpAddr, RefusedClient>,
+        client: Result<IpAddr, RejectedClient>,
     ) -> Next {
         let client = match client.and_then(|client| self.admit(client, exchange)) {
             Ok(client) => client,
-            Err(RefusedClient {
+            Err(RejectedClient {
                 reason,
                 status,
                 text,
@@ -266,7 +269,7 @@ impl Ws {
 }
 
 /// Why a client may not begin a connection.
-struct RefusedClient {
+struct RejectedClient {
     reason: RejectReason,
     status: Status,
     text: String,
@@ -274,42 +277,24 @@ struct RefusedClient {
 
 /// Answers a request that does not lead to frames.
 fn answer_request(resource: Resource<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    let page = match resource {
-        Resource::Upgrade(_) => {
-            let text = "pages of this origin may not use the tracker\n";
-            write_page(out, framing, Status::Forbidden, text);
-            return Outcome::rejected(RequestKind::Other, RejectReason::Origin);
-        }
+    let (status, reason) = match resource {
         Resource::BadUpgrade(fault) => {
             write_upgrade_fault(out, fault);
             return Outcome::rejected(RequestKind::Other, RejectReason::Upgrade);
         }
-        Resource::Page(page) => page,
+        Resource::Page(Page::Index) => return page(out, framing, INDEX),
+        Resource::Page(Page::Health) => return page(out, framing, "ok\n"),
+        Resource::Upgrade(_) => (Status::Forbidden, RejectReason::Origin),
+        Resource::Page(Page::Tracker) => (Status::UpgradeRequired, RejectReason::NotWebSocket),
+        Resource::Page(Page::Unknown) => (Status::NotFound, RejectReason::UnknownPath),
+        Resource::Page(Page::OtherMethod) => (Status::MethodNotAllowed, RejectReason::OtherMethod),
     };
-    let (status, text, rejected) = match page {
-        Page::Index => (Status::Ok, INDEX, None),
-        Page::Health => (Status::Ok, "ok\n", None),
-        Page::Tracker => (
-            Status::UpgradeRequired,
-            "this tracker is for WebTorrent: use ws:// or wss://\n",
-            Some(RejectReason::NotWebSocket),
-        ),
-        Page::Unknown => (
-            Status::NotFound,
-            "there is nothing here; see /\n",
-            Some(RejectReason::UnknownPath),
-        ),
-        Page::OtherMethod => (
-            Status::MethodNotAllowed,
-            "only GET and HEAD are answered\n",
-            Some(RejectReason::OtherMethod),
-        ),
-    };
-    write_page(out, framing, status, text);
-    match rejected {
-        None => Outcome::served(RequestKind::Page),
-        Some(reason) => Outcome::rejected(RequestKind::Other, reason),
-    }
+    reject_with_page(out, framing, status, reason)
+}
+
+fn page(out: &mut Vec<u8>, framing: Framing, text: &str) -> Outcome {
+    write_page(out, framing, Status::Ok, text);
+    Outcome::served(RequestKind::Page)
 }
 
 impl Protocol for Ws {
@@ -381,12 +366,14 @@ impl Protocol for Ws {
                 }
             }
             Interruption::SlowMessage => {
-                self.count_rejected(exchange.peer, RequestKind::Other, RejectReason::TooSlow);
-                (CloseCode::POLICY, "the message did not arrive in time")
+                let reason = RejectReason::TooSlow;
+                self.count_rejected(exchange.peer, RequestKind::Other, reason);
+                (CloseCode::POLICY, reason.text())
             }
             Interruption::EndOfInput => {
-                self.count_rejected(exchange.peer, RequestKind::Other, RejectReason::Frame);
-                (CloseCode::PROTOCOL_ERROR, "the message is not complete")
+                let reason = RejectReason::Frame;
+                self.count_rejected(exchange.peer, RequestKind::Other, reason);
+                (CloseCode::PROTOCOL_ERROR, reason.text())
             }
             Interruption::Draining => (CloseCode::GOING_AWAY, "the tracker stops"),
             Interruption::OldCertificate => (CloseCode::RESTART, "the certificate was renewed"),

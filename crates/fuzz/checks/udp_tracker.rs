@@ -8,7 +8,7 @@
 //! * Nothing but a connect request is answered without a connection id that was
 //!   given to that address, and is neither too old nor from the future.
 //! * A reply has the transaction id of its request, and no more bytes than the
-//!   rules allow; without a connection id, no more than the request.
+//!   configuration allows; without a connection id, no more than the request.
 //! * Counts are those of the model, and peers are peers of the torrent, none of
 //!   them twice, as many as there are and as may be.
 
@@ -20,11 +20,11 @@ use std::sync::Arc;
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::clock::Now;
+use aquatic_service::config::numbers::Number;
 use aquatic_swarm::{Families, HashKey, SwarmLimits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
-use aquatic_udp::tracker::{
-    Batch, Datagram, Outcome, RejectReason, RequestKind, Rules, State, Tracker,
-};
+use aquatic_udp::config::Config;
+use aquatic_udp::tracker::{Batch, Datagram, Outcome, RejectReason, RequestKind, State, Tracker};
 use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 
 #[path = "udp_tracker_model.rs"]
@@ -340,13 +340,13 @@ impl Run {
 
 impl Tracked {
     fn new(has_cap: bool) -> Self {
-        let rules = Rules {
-            max_response_peers: MAX_RESPONSE_PEERS,
-            max_scrape_torrents: MAX_SCRAPE_TORRENTS,
-            announce_interval_seconds: ANNOUNCE_INTERVAL_SECONDS,
-            peer_lifetime_seconds: PEER_LIFETIME_SECONDS,
-            connection_lifetime_seconds: CONNECTION_LIFETIME_SECONDS,
-        };
+        let mut config = Config::default();
+        config.protocol.max_response_peers = Number::of::<{ MAX_RESPONSE_PEERS as u64 }>();
+        config.protocol.max_scrape_torrents = Number::of::<{ MAX_SCRAPE_TORRENTS as u64 }>();
+        config.protocol.peer_announce_interval =
+            Number::of::<{ ANNOUNCE_INTERVAL_SECONDS as u64 }>();
+        config.cleaning.max_peer_age = Number::of::<{ PEER_LIFETIME_SECONDS as u64 }>();
+        config.cleaning.max_connection_age = Number::of::<{ CONNECTION_LIFETIME_SECONDS as u64 }>();
         let limits = SwarmLimits {
             max_peers_per_torrent: has_cap.then_some(MAX_PEERS_PER_TORRENT),
             ..SwarmLimits::default()
@@ -355,7 +355,7 @@ impl Tracked {
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), limits),
             access_list: Arc::new(Handle::new(nobody)),
-            rules,
+            config,
         });
         Self {
             tracker: tracker(&state),
@@ -409,7 +409,7 @@ impl Tracked {
         let other = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
-            rules: self.state.rules,
+            config: self.state.config.clone(),
         });
         self.tracker = tracker(&other);
         let state = std::mem::replace(&mut self.state, other);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::connection::Http;
 use crate::counters::{self, Counters};
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{Rules, State, Tracker};
+use crate::tracker::{State, Tracker};
 
 /// What the blocks of a snapshot are.
 const KINDS: Kinds = Kinds {
@@ -100,20 +100,19 @@ impl Daemon for HttpDaemon {
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
         let config = &settings.config;
-        let rules = rules(config);
         let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
-            rules.peer_lifetime_seconds,
+            config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
             |_| Ok(()),
         )?;
         let state = Arc::new(State {
             swarms,
             access_list: start.access_list,
-            rules,
+            config: config.clone(),
         });
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
@@ -206,15 +205,4 @@ pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
         config.limits.max_peers_per_torrent.non_zero(),
         config.limits.max_peers_per_ip.non_zero(),
     )
-}
-
-/// How requests are answered.
-pub(crate) fn rules(config: &Config) -> Rules {
-    Rules {
-        max_peers: config.protocol.max_response_peers.as_usize(),
-        max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
-        announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
-        min_announce_interval_seconds: config.protocol.min_interval().as_u32(),
-        peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
-    }
 }

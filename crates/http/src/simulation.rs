@@ -19,7 +19,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     Arc::new(State {
         swarms: Families::new(HashKey::new(secret), daemon::limits_of(&settings.config)),
         access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
-        rules: daemon::rules(&settings.config),
+        config: settings.config.clone(),
     })
 }
 

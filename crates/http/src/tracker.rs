@@ -14,23 +14,10 @@ use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
 use aquatic_tracker::{ClientCounts, reject_with_page};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
-/// What one tracker's workers share.
-pub type State = aquatic_tracker::State<Families, Rules>;
+use crate::config::Config;
 
-/// How requests are answered.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// Peers in an announce reply, at most.
-    pub max_peers: usize,
-    /// Torrents of a scrape request that are answered, at most.
-    pub max_scrape_torrents: usize,
-    /// Seconds that peers are told to wait before they announce again.
-    pub announce_interval_seconds: u32,
-    /// Seconds that peers are told to wait at least.
-    pub min_announce_interval_seconds: u32,
-    /// Seconds after its announce for which a peer is kept.
-    pub peer_lifetime_seconds: u16,
-}
+/// What one tracker's workers share.
+pub type State = aquatic_tracker::State<Families, Config>;
 
 /// Answers requests, for one worker.
 pub struct Tracker {
@@ -111,7 +98,7 @@ impl Tracker {
             now,
             source,
             request: &request,
-            rules: &state.rules,
+            config: &state.config,
         };
         match source {
             IpAddr::V4(address) => {
@@ -158,8 +145,9 @@ impl Tracker {
             Err(fault) => return reject_query(kind, fault, framing, out),
         };
         let Self { state, scraped, .. } = self;
+        let max = state.config.protocol.max_scrape_torrents.as_usize();
         scraped.clear();
-        scraped.extend(request.info_hashes().take(state.rules.max_scrape_torrents));
+        scraped.extend(request.info_hashes().take(max));
         if let Err(reason) = state.check_scrape(scraped.iter().copied()) {
             return reject(kind, reason, framing, out);
         }
@@ -224,7 +212,7 @@ struct Joined<'a> {
     now: Now,
     source: IpAddr,
     request: &'a AnnounceRequest,
-    rules: &'a Rules,
+    config: &'a Config,
 }
 
 impl Joined<'_> {
@@ -239,8 +227,10 @@ impl Joined<'_> {
         framing: Framing,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let Self { request, rules, .. } = self;
-        let max = rules.max_peers;
+        let Self {
+            request, config, ..
+        } = self;
+        let max = config.protocol.max_response_peers.as_usize();
         let wanted = request.peers_wanted;
         let announce = Announce {
             record,
@@ -248,7 +238,7 @@ impl Joined<'_> {
             event: request.event,
             wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
             now_seconds: self.now.monotonic_seconds,
-            lifetime_seconds: rules.peer_lifetime_seconds,
+            lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
         let mut torrent = swarm.lock(&request.info_hash);
         let Announced {
@@ -264,8 +254,8 @@ impl Joined<'_> {
             seeders,
             completed,
             leechers,
-            interval_seconds: rules.announce_interval_seconds,
-            min_interval_seconds: rules.min_announce_interval_seconds,
+            interval_seconds: config.protocol.peer_announce_interval.as_u32(),
+            min_interval_seconds: config.protocol.min_interval().as_u32(),
             external_ip: self.source,
             peers: peers_of(peers.slices()),
             is_compact: request.is_compact,

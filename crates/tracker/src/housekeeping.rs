@@ -39,7 +39,7 @@ impl Housekeeping {
     }
 
     /// Does a step if one is due; returns how long none is.
-    pub fn tick<S: Swarms, R>(&self, state: &State<S, R>, clock: &Clock, now: Instant) -> Duration {
+    pub fn tick<S: Swarms, C>(&self, state: &State<S, C>, clock: &Clock, now: Instant) -> Duration {
         let mut inner = self.locked();
         if now >= inner.next_step {
             let start = Instant::now();
@@ -103,7 +103,7 @@ mod tests {
         let state = State {
             swarms: WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), false),
             access_list: Arc::new(Handle::new(list)),
-            rules: (),
+            config: (),
         };
         let swarm: &Swarm<28, 20, 1> = state.swarms.all().next().unwrap();
         let mut random = fastrand::Rng::with_seed(1);

@@ -2,7 +2,7 @@
 //!
 //! Plain structs and functions, which a daemon puts together itself:
 //!
-//! * [`State`]: what its workers share, and the rules that all daemons have.
+//! * [`State`]: what its workers share, and the checks that all daemons make.
 //! * [`RejectReason`]: why a request is not served, in metrics and in words.
 //! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: what requests ask for, and
 //!   what becomes of them.

@@ -9,17 +9,17 @@ use aquatic_swarm::{Scraped, Swarms};
 
 use crate::RejectReason;
 
-/// Torrents and peers, and the rules by which requests about them are answered.
-pub struct State<S, R> {
+/// Torrents and peers, and what is configured about requests.
+pub struct State<S, C> {
     /// Torrents and their peers.
     pub swarms: S,
     /// Torrents that are served; exchanged by a reload.
     pub access_list: Arc<access_list::Handle>,
-    /// What the configuration says about requests, as the protocol has them.
-    pub rules: R,
+    /// The configuration of the daemon.
+    pub config: C,
 }
 
-impl<S: Swarms, R> State<S, R> {
+impl<S: Swarms, C> State<S, C> {
     /// Whether a torrent may be announced.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ mod tests {
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Deny(list))),
-            rules: (),
+            config: (),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::scrape_export::ScrapeExport;
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{Rules, State, Tracker};
+use crate::tracker::{State, Tracker};
 use crate::worker::UdpWorker;
 
 /// What the blocks of a snapshot are.
@@ -102,7 +102,6 @@ impl Daemon for UdpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let rules = rules(&config);
         let limits = SwarmLimits::new(
             config.limits.max_torrents.non_zero(),
             config.limits.max_peers_per_torrent.non_zero(),
@@ -113,14 +112,14 @@ impl Daemon for UdpDaemon {
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
-            rules.peer_lifetime_seconds,
+            config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
             |block| read_key(block, &mut connection_id_key),
         )?;
         let state = Arc::new(State {
             swarms,
             access_list: start.access_list,
-            rules,
+            config: config.clone(),
         });
 
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
@@ -136,7 +135,7 @@ impl Daemon for UdpDaemon {
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot monitor datagrams dropped by the kernel")?,
             housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
-            export: Mutex::new(ScrapeExport::new(config.scrape_exports, now)),
+            export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             listening,
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -197,16 +196,6 @@ impl UdpDaemon {
         workers.spawn(format!("udp-{number}"), wake, move |context| {
             worker.run(&context)
         })
-    }
-}
-
-fn rules(config: &Config) -> Rules {
-    Rules {
-        max_response_peers: config.protocol.max_response_peers.as_usize(),
-        max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
-        announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
-        peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
-        connection_lifetime_seconds: config.cleaning.max_connection_age.as_u32(),
     }
 }
 

@@ -27,10 +27,10 @@ pub(crate) struct ScrapeExport {
 impl ScrapeExport {
     /// Writes for the first time when one interval has passed; `None` if the file
     /// is not to be written.
-    pub(crate) fn new(config: ScrapeExportsConfig, now: Instant) -> Option<Self> {
+    pub(crate) fn new(config: &ScrapeExportsConfig, now: Instant) -> Option<Self> {
         config.enable_scrape_exports.then(|| Self {
             due: now + config.frequency.duration(),
-            config,
+            config: config.clone(),
             is_running: Arc::default(),
         })
     }
@@ -120,20 +120,13 @@ mod tests {
     use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
-    use crate::tracker::Rules;
+    use crate::config::Config;
 
     fn state() -> State {
-        let rules = Rules {
-            max_response_peers: 1,
-            max_scrape_torrents: 1,
-            announce_interval_seconds: 1,
-            peer_lifetime_seconds: 1,
-            connection_lifetime_seconds: 1,
-        };
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
-            rules,
+            config: Config::default(),
         }
     }
 
@@ -166,10 +159,10 @@ mod tests {
             path: path.clone(),
             ..ScrapeExportsConfig::default()
         };
-        assert!(ScrapeExport::new(config.clone(), start).is_none());
+        assert!(ScrapeExport::new(&config, start).is_none());
         config.enable_scrape_exports = true;
         let interval = config.frequency.duration();
-        let mut export = ScrapeExport::new(config, start).unwrap();
+        let mut export = ScrapeExport::new(&config, start).unwrap();
         export.run_if_due(&state, start + interval - Duration::from_secs(1));
         assert!(!export.is_running.load(Relaxed));
         assert_eq!(fs::read_to_string(&path).unwrap(), "of yesterday");

@@ -16,6 +16,8 @@ use aquatic_udp_protocol::{
 };
 use arrayvec::ArrayVec;
 
+use crate::config::Config;
+
 mod outcome;
 mod waiting;
 
@@ -23,28 +25,13 @@ pub use outcome::Outcome;
 use waiting::{Numbered, Waiting, announce_all};
 
 /// What one tracker's workers share.
-pub type State = aquatic_tracker::State<Families, Rules>;
-
-/// How requests are answered.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// Peers in an announce reply, at most.
-    pub max_response_peers: usize,
-    /// Torrents of a scrape request that are answered, at most.
-    pub max_scrape_torrents: usize,
-    /// Seconds that peers are told to wait before they announce again.
-    pub announce_interval_seconds: u32,
-    /// Seconds after its announce for which a peer is kept.
-    pub peer_lifetime_seconds: u16,
-    /// Seconds for which a connection id is valid.
-    pub connection_lifetime_seconds: u32,
-}
+pub type State = aquatic_tracker::State<Families, Config>;
 
 /// How many announces are looked up together: more make an announce cheaper, but
 /// hold more shards at a time. At 8, nearly all is gained.
 pub const GROUP: usize = 8;
 
-/// The largest reply that the rules allow, in bytes: what fits an Ethernet frame
+/// The largest reply that the configuration allows, in bytes: what fits an Ethernet frame
 /// over IPv4. Each datagram comes with as much room.
 pub const MAX_REPLY_LENGTH: usize = MAX_IPV4_PAYLOAD;
 
@@ -102,7 +89,7 @@ impl Tracker {
             }
         }
         let Self { state, random, .. } = self;
-        let interval = state.rules.announce_interval_seconds;
+        let interval = state.config.protocol.peer_announce_interval.as_u32();
         let State { swarms, .. } = &**state;
         announce_all(&swarms.ipv4, &ipv4, interval, random, batch, &mut outcomes);
         announce_all(&swarms.ipv6, &ipv6, interval, random, batch, &mut outcomes);
@@ -165,7 +152,7 @@ impl Tracker {
             id,
             now.epoch_seconds,
             address,
-            self.state.rules.connection_lifetime_seconds,
+            self.state.config.cleaning.max_connection_age.as_u32(),
         )
     }
 
@@ -187,19 +174,19 @@ impl Tracker {
             clients.count(&request.peer_id);
         }
 
-        let rules = &self.state.rules;
+        let config = &self.state.config;
         let [high, low] = request.port.to_be_bytes();
         Ok(match address {
             IpAddr::V4(address) => {
                 let [a, b, c, d] = address.octets();
                 let record = [a, b, c, d, high, low];
-                Begun::Ipv4(Waiting::new(record, rules, now, request))
+                Begun::Ipv4(Waiting::new(record, config, now, request))
             }
             IpAddr::V6(address) => {
                 let mut record = [0; IPV6_PEER_LENGTH];
                 record[..16].copy_from_slice(&address.octets());
                 record[16..].copy_from_slice(&[high, low]);
-                Begun::Ipv6(Waiting::new(record, rules, now, request))
+                Begun::Ipv6(Waiting::new(record, config, now, request))
             }
         })
     }
@@ -212,7 +199,7 @@ impl Tracker {
         reply: &mut [u8],
     ) -> Result<Outcome, BufferTooSmall> {
         let transaction_id = request.transaction_id;
-        let max = self.state.rules.max_scrape_torrents;
+        let max = self.state.config.protocol.max_scrape_torrents.as_usize();
         let first = || request.info_hashes().take(max);
         if let Err(reason) = self.state.check_scrape(first()) {
             return Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply);

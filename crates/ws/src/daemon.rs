@@ -21,7 +21,7 @@ use crate::connection::Ws;
 use crate::counters::{self, Counters};
 use crate::relay::{self, Relay};
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{MAX_WORKERS, Rules, State, Tracker};
+use crate::tracker::{MAX_WORKERS, State, Tracker};
 
 /// What the blocks of a snapshot are. Peers are gone with their connections, so that
 /// no clock is needed.
@@ -106,19 +106,18 @@ impl Daemon for WsDaemon {
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
         let config = &settings.config;
-        let rules = Rules::of(config);
         let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
-            rules.peer_lifetime_seconds,
+            config.cleaning.max_peer_age.as_u16(),
             || WebSwarms::new(hash_key, limits, config.protocol.separate_families),
             |_| Ok(()),
         )?;
         let state = Arc::new(State::new(
             swarms,
-            rules,
+            config.clone(),
             limits.max_peers_per_ip,
             start.access_list,
         ));

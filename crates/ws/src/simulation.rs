@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::daemon;
 use crate::relay::{self, Relay};
 use crate::settings::Settings;
-use crate::tracker::{Rules, State, Tracker};
+use crate::tracker::{State, Tracker};
 
 /// A tracker without torrents, which serves all. `secret` chooses where its
 /// tables put what they hold.
@@ -24,7 +24,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let swarms = WebSwarms::new(hash_key, limits, config.protocol.separate_families);
     Arc::new(State::new(
         swarms,
-        Rules::of(config),
+        config.clone(),
         limits.max_peers_per_ip,
         Arc::new(access_list::Handle::new(AccessList::Off)),
     ))

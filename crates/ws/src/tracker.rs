@@ -34,41 +34,10 @@ pub use session::Session;
 /// What one tracker's workers share.
 pub struct State {
     /// What it has in common with other trackers.
-    pub shared: aquatic_tracker::State<WebSwarms, Rules>,
+    pub shared: aquatic_tracker::State<WebSwarms, Config>,
     /// How many peers there are of each address, where that is limited.
     peers_per_address: Option<PeersPerAddress>,
     offer_names: OfferNames,
-}
-
-/// How requests are answered.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// Offers of an announce that are relayed, at most.
-    pub max_offers: usize,
-    /// Torrents of a scrape request that are answered, at most.
-    pub max_scrape_torrents: usize,
-    /// Torrents that are announced over one connection, at most.
-    pub max_torrents_per_connection: usize,
-    /// Seconds that peers are told to wait before they announce again.
-    pub announce_interval_seconds: u32,
-    /// Seconds after its announce for which a peer is kept.
-    pub peer_lifetime_seconds: u16,
-    /// Seconds in which an offer can be answered.
-    pub offer_lifetime_seconds: u32,
-}
-
-impl Rules {
-    /// Those of a configuration.
-    pub fn of(config: &Config) -> Self {
-        Self {
-            max_offers: config.protocol.max_offers.as_usize(),
-            max_scrape_torrents: config.protocol.max_scrape_torrents.as_usize(),
-            max_torrents_per_connection: config.limits.max_torrents_per_connection.as_usize(),
-            announce_interval_seconds: config.protocol.peer_announce_interval.as_u32(),
-            peer_lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
-            offer_lifetime_seconds: config.cleaning.max_offer_age.as_u32(),
-        }
-    }
 }
 
 /// What a message leads to.
@@ -104,7 +73,7 @@ impl State {
     /// A tracker of these torrents, which have no peers yet.
     pub fn new(
         swarms: WebSwarms,
-        rules: Rules,
+        config: Config,
         max_peers_per_ip: Option<NonZeroU32>,
         access_list: Arc<access_list::Handle>,
     ) -> Self {
@@ -112,7 +81,7 @@ impl State {
             shared: aquatic_tracker::State {
                 swarms,
                 access_list,
-                rules,
+                config,
             },
             peers_per_address: max_peers_per_ip.map(PeersPerAddress::new),
             offer_names: OfferNames::default(),
@@ -151,9 +120,10 @@ impl Tracker {
         if !self.leaving.is_empty() {
             self.forget_left(LEFT_PER_MESSAGE);
         }
+        let protocol = &self.state.shared.config.protocol;
         let max = MaxItems {
-            offers: self.state.shared.rules.max_offers,
-            scrape_torrents: self.state.shared.rules.max_scrape_torrents,
+            offers: protocol.max_offers.as_usize(),
+            scrape_torrents: protocol.max_scrape_torrents.as_usize(),
         };
         match Request::parse(message, max) {
             Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
@@ -221,7 +191,7 @@ impl Tracker {
             reject(RequestKind::Announce, reason, info_hash, out)
         };
         let state = &*self.state;
-        let rules = &state.shared.rules;
+        let config = &state.shared.config;
         if let Err(reason) = state.shared.check_torrent(&info_hash) {
             return reject(reason, out);
         }
@@ -231,7 +201,8 @@ impl Tracker {
             return reject(RejectReason::OtherPeerId, out);
         }
         let is_new = known.is_none() && !is_stopped;
-        if is_new && session.torrents().len() >= rules.max_torrents_per_connection {
+        let max_torrents = config.limits.max_torrents_per_connection.as_usize();
+        if is_new && session.torrents().len() >= max_torrents {
             return reject(RejectReason::MaxTorrentsPerConnection, out);
         }
         let counted = state.peers_per_address.as_ref().filter(|_| is_new);
@@ -245,13 +216,14 @@ impl Tracker {
         }
 
         let wanted = request.wanted.map_or(usize::MAX, |wanted| wanted as usize);
+        let max_offers = config.protocol.max_offers.as_usize();
         let announce = swarm::Announce {
             record: record(&peer_id, session.address()),
             is_seeder: request.is_seeder(),
             event: request.event,
-            wanted: wanted.min(request.offers.len()).min(rules.max_offers),
+            wanted: wanted.min(request.offers.len()).min(max_offers),
             now_seconds: now.monotonic_seconds,
-            lifetime_seconds: rules.peer_lifetime_seconds,
+            lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
         self.receivers.clear();
         let reply = {
@@ -272,7 +244,7 @@ impl Tracker {
                 info_hash,
                 seeders: announced.seeders,
                 leechers: announced.leechers,
-                interval_seconds: rules.announce_interval_seconds,
+                interval_seconds: config.protocol.peer_announce_interval.as_u32(),
             }
         };
         if is_stopped {
@@ -296,7 +268,7 @@ impl Tracker {
 
         let valid_until = now
             .monotonic_seconds
-            .saturating_add(rules.offer_lifetime_seconds);
+            .saturating_add(config.cleaning.max_offer_age.as_u32());
         Handled {
             outcome: Outcome::served(RequestKind::Announce),
             relays: Relays::Offers(Offers {

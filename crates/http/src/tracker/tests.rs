@@ -2,6 +2,7 @@
 
 use aquatic_http_protocol::{HeaderBuffer, Reading};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::config::numbers::Count;
 use aquatic_swarm::{HashKey, SwarmLimits};
 
 use super::*;
@@ -11,19 +12,13 @@ struct Fixture {
     seconds: u32,
 }
 
-const RULES: Rules = Rules {
-    max_peers: 50,
-    max_scrape_torrents: 3,
-    announce_interval_seconds: 900,
-    min_announce_interval_seconds: 300,
-    peer_lifetime_seconds: 1200,
-};
-
 fn fixture_with(limits: SwarmLimits, list: AccessList) -> Fixture {
+    let mut config = Config::default();
+    config.protocol.max_scrape_torrents = Count::of::<3>();
     let state = State {
         swarms: Families::new(HashKey::new([1; 16]), limits),
         access_list: Arc::new(Handle::new(list)),
-        rules: RULES,
+        config,
     };
     let random = fastrand::Rng::with_seed(1);
     Fixture {
@@ -159,7 +154,7 @@ fn stopped_peers_leave() {
 }
 
 #[test]
-fn numwant_is_bounded_by_the_rules() {
+fn numwant_is_bounded_by_the_configuration() {
     let mut fixture = fixture();
     for number in 0..60 {
         fixture.announce(&format!("192.0.2.{number}"), 'a', 1, "");

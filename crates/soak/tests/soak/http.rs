@@ -177,7 +177,7 @@ impl Run {
         if is_stop {
             self.model.stop(torrent, source);
         } else {
-            let lifetime = u64::from(self.state.rules.peer_lifetime_seconds);
+            let lifetime = u64::from(self.state.config.cleaning.max_peer_age.as_u16());
             self.model
                 .announce(torrent, source, is_seeder, now + lifetime);
         }
@@ -254,7 +254,7 @@ impl Tracker for Run {
         calendar.leap(away);
 
         let state = new_state(&self.settings, &self.world.list);
-        let lifetime = state.rules.peer_lifetime_seconds;
+        let lifetime = state.config.cleaning.max_peer_age.as_u16();
         let with_peers = away <= u64::from(lifetime);
         let now = calendar.now().monotonic_seconds;
         counted(|| life::load(&state.swarms.ipv4, &saved, now, lifetime, with_peers));
@@ -277,18 +277,17 @@ impl Tracker for Run {
 
     /// Without a word.
     fn leave(&mut self) -> u64 {
-        u64::from(self.state.rules.peer_lifetime_seconds)
+        u64::from(self.state.config.cleaning.max_peer_age.as_u16())
     }
 }
 
 fn new_state(settings: &Settings, list: &List) -> Arc<State> {
-    let rules = simulation::state(settings, [0; 16]).rules;
     let key = HashKey::new([3; 16]);
     counted(|| {
         Arc::new(State {
             swarms: Families::new(key, SwarmLimits::default()),
             access_list: list.handle.clone(),
-            rules,
+            config: settings.config.clone(),
         })
     })
 }

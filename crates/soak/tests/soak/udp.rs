@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, PeerId};
+use aquatic_service::config::PeerAge;
+use aquatic_service::config::numbers::{Number, Seconds};
 use aquatic_soak::life::{self, CLEANING_INTERVAL, List};
 use aquatic_soak::memory::counted;
 use aquatic_soak::model::Model;
@@ -13,9 +15,9 @@ use aquatic_soak::month::{self, World};
 use aquatic_soak::plan::Plan;
 use aquatic_soak::universe;
 use aquatic_swarm::{Families, HashKey, Swarm, SwarmLimits, Swarms, TorrentWalk};
-
 use aquatic_udp::MAX_REPLY_LENGTH;
-use aquatic_udp::tracker::{Batch, Datagram, GROUP, Outcome, RejectReason, Rules, State, Tracker};
+use aquatic_udp::config::Config;
+use aquatic_udp::tracker::{Batch, Datagram, GROUP, Outcome, RejectReason, State, Tracker};
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
     ScrapeRequest, TransactionId, UrlData,
@@ -31,7 +33,12 @@ const MAX_PEERS: usize = 30;
 const MAX_TORRENTS: usize = 12_000;
 
 /// For how many seconds peers are kept, which a restart may change.
-const LIFETIMES: [u16; 4] = [1_200, 1_800, 7_200, 28_800];
+const LIFETIMES: [PeerAge; 4] = [
+    Seconds::of::<1_200>(),
+    Seconds::of::<1_800>(),
+    Seconds::of::<7_200>(),
+    Seconds::of::<28_800>(),
+];
 
 /// Where the event stands in an announce (BEP 15).
 const EVENT: Range<usize> = 80..84;
@@ -75,14 +82,10 @@ fn udp() {
     assert!(run.answered > plan.seconds() / 4);
 }
 
-fn new_state(lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
-    let rules = Rules {
-        max_response_peers: MAX_PEERS,
-        max_scrape_torrents: 70,
-        announce_interval_seconds: 900,
-        peer_lifetime_seconds: lifetime,
-        connection_lifetime_seconds: 120,
-    };
+fn new_state(lifetime: PeerAge, limit: Option<usize>, list: &List) -> Arc<State> {
+    let mut config = Config::default();
+    config.protocol.max_response_peers = Number::of::<{ MAX_PEERS as u64 }>();
+    config.cleaning.max_peer_age = lifetime;
     let limits = SwarmLimits {
         max_torrents: limit.and_then(NonZeroUsize::new),
         max_peers_per_torrent: NonZeroU32::new(1_000_000),
@@ -92,7 +95,7 @@ fn new_state(lifetime: u16, limit: Option<usize>, list: &List) -> Arc<State> {
     Arc::new(State {
         swarms: Families::new(hash_key, limits),
         access_list: list.handle.clone(),
-        rules,
+        config,
     })
 }
 
@@ -318,8 +321,8 @@ impl Run {
             What::Announce { is_seeder, .. } => {
                 let others = leechers + if is_seeder { 0 } else { seeders };
                 assert_eq!(peers.len(), others.min(MAX_PEERS), "{torrent}");
-                let lifetime = self.state.rules.peer_lifetime_seconds;
-                let deadline = calendar.seconds() + u64::from(lifetime);
+                let lifetime = self.state.config.cleaning.max_peer_age;
+                let deadline = calendar.seconds() + lifetime.as_u64();
                 model.announce(torrent, source, is_seeder, deadline);
             }
             _ => model.stop(torrent, source),
@@ -391,17 +394,17 @@ impl month::Tracker for Run {
 
         let lifetime = random.choice(LIFETIMES).unwrap();
         let limit = random.bool().then_some(MAX_TORRENTS);
-        let with_peers = away <= u64::from(lifetime);
+        let with_peers = away <= lifetime.as_u64();
         let now = calendar.now().monotonic_seconds;
         let random = random.fork();
         counted(|| {
             self.state = new_state(lifetime, limit, list);
             self.tracker = new_tracker(&self.state, random);
             let swarms = &self.state.swarms;
-            life::load(&swarms.ipv4, &saved.0, now, lifetime, with_peers);
-            life::load(&swarms.ipv6, &saved.1, now, lifetime, with_peers);
+            life::load(&swarms.ipv4, &saved.0, now, lifetime.as_u16(), with_peers);
+            life::load(&swarms.ipv6, &saved.1, now, lifetime.as_u16(), with_peers);
         });
-        let latest = calendar.seconds() + u64::from(lifetime);
+        let latest = calendar.seconds() + lifetime.as_u64();
         self.world.start_periodic_tasks();
         for model in &mut self.models {
             if with_peers {
@@ -417,7 +420,7 @@ impl month::Tracker for Run {
 
     /// Without a word.
     fn leave(&mut self) -> u64 {
-        u64::from(LIFETIMES[3])
+        LIFETIMES[3].as_u64()
     }
 }
 

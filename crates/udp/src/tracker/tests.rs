@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::config::numbers::Count;
 use aquatic_swarm::{HashKey, SwarmLimits};
 use aquatic_udp_protocol::{AddressFamily, Peers, Response, TransactionId, UrlData};
 
@@ -31,17 +32,12 @@ impl Fixture {
         let mut list = Vec::new();
         writeln!(list, "{FORBIDDEN}").unwrap();
         let list = AccessList::Deny(InfoHashSet::parse(list.as_slice()).unwrap());
-        let rules = Rules {
-            max_response_peers: 30,
-            max_scrape_torrents: 2,
-            announce_interval_seconds: 900,
-            peer_lifetime_seconds: 1_200,
-            connection_lifetime_seconds: 120,
-        };
+        let mut config = Config::default();
+        config.protocol.max_scrape_torrents = Count::of::<2>();
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
             access_list: Arc::new(Handle::new(list)),
-            rules,
+            config,
         });
         let key = ConnectionIdKey::from_bytes([2; 16]);
         Self {

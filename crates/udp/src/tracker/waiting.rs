@@ -4,7 +4,8 @@ use aquatic_bittorrent::InfoHash;
 use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 
-use super::{Batch, GROUP, Now, Outcome, Outcomes, RequestKind, Rules};
+use super::{Batch, GROUP, Now, Outcome, Outcomes, RequestKind};
+use crate::config::Config;
 
 /// An announce that waits for its turn.
 #[derive(Clone, Copy)]
@@ -25,11 +26,11 @@ impl<const S: usize> Waiting<S> {
     #[inline]
     pub(super) fn new(
         record: [u8; S],
-        rules: &Rules,
+        config: &Config,
         now: Now,
         request: &AnnounceRequest<'_>,
     ) -> Self {
-        let max = rules.max_response_peers;
+        let max = config.protocol.max_response_peers.as_usize();
         let wanted = request.peers_wanted;
         Self {
             info_hash: request.info_hash,
@@ -40,7 +41,7 @@ impl<const S: usize> Waiting<S> {
                 event: request.event,
                 wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
                 now_seconds: now.monotonic_seconds,
-                lifetime_seconds: rules.peer_lifetime_seconds,
+                lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
             },
         }
     }

@@ -8,20 +8,23 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use aquatic_service::access_list::AccessList;
+use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_swarm::{HashKey, Swarms as _};
 
 use super::*;
 
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 
-const RULES: Rules = Rules {
-    max_offers: 3,
-    max_scrape_torrents: 2,
-    max_torrents_per_connection: 3,
-    announce_interval_seconds: 120,
-    peer_lifetime_seconds: 180,
-    offer_lifetime_seconds: 60,
-};
+const OFFER_LIFETIME: u32 = 60;
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.protocol.max_offers = Count::of::<3>();
+    config.protocol.max_scrape_torrents = Count::of::<2>();
+    config.limits.max_torrents_per_connection = Count::of::<3>();
+    config.cleaning.max_offer_age = Seconds::of::<{ OFFER_LIFETIME as u64 }>();
+    config
+}
 
 fn decoded(frame: &[u8]) -> Value {
     assert_eq!(frame[0], 0x81);
@@ -45,18 +48,18 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self::with(RULES, false)
+        Self::with(false)
     }
 
-    fn with(rules: Rules, are_families_apart: bool) -> Self {
-        Self::limited(rules, are_families_apart, swarm::SwarmLimits::default())
+    fn with(are_families_apart: bool) -> Self {
+        Self::limited(config(), are_families_apart, swarm::SwarmLimits::default())
     }
 
-    fn limited(rules: Rules, are_families_apart: bool, limits: swarm::SwarmLimits) -> Self {
+    fn limited(config: Config, are_families_apart: bool, limits: swarm::SwarmLimits) -> Self {
         let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
         let swarms = WebSwarms::new(key, limits, are_families_apart);
-        let state = State::new(swarms, rules, limits.max_peers_per_ip, list);
+        let state = State::new(swarms, config, limits.max_peers_per_ip, list);
         let random = fastrand::Rng::with_seed(1);
         Self {
             tracker: Tracker::new(Arc::new(state), random, None),
@@ -262,7 +265,7 @@ fn an_offer_is_answered_once_and_in_time() {
         &answer('p', 'x'),
         RejectReason::UnknownOffer,
     );
-    fixture.now += RULES.offer_lifetime_seconds;
+    fixture.now += OFFER_LIFETIME;
     rejected(
         &mut fixture,
         0,
@@ -270,7 +273,7 @@ fn an_offer_is_answered_once_and_in_time() {
         RejectReason::ExpiredOffer,
     );
     fixture.announce(1, 'q', offers(1));
-    fixture.now += RULES.offer_lifetime_seconds - 1;
+    fixture.now += OFFER_LIFETIME - 1;
     assert_eq!(fixture.say(0, &answer('p', 'q')).1, None);
 }
 
@@ -317,7 +320,7 @@ fn peers_of_an_address_are_bounded() {
         max_peers_per_ip: NonZeroU32::new(2),
         ..swarm::SwarmLimits::default()
     };
-    let mut fixture = Fixture::limited(RULES, false, limits);
+    let mut fixture = Fixture::limited(config(), false, limits);
     let rejected = |fixture: &mut Fixture, connection, peer, expected| {
         let (outcome, _) = fixture.say(connection, &announce(peer, json!({})));
         assert_eq!(outcome.rejected, Some(expected));
@@ -413,7 +416,7 @@ fn torrents_of_a_connection_are_bounded() {
 #[test]
 fn families_are_together_unless_they_are_to_be_apart() {
     for (are_apart, others) in [(false, 1), (true, 0)] {
-        let mut fixture = Fixture::with(RULES, are_apart);
+        let mut fixture = Fixture::with(are_apart);
         fixture.announce(0, 'p', json!({}));
         let reply = fixture.announce(2, 'q', json!({}));
         assert_eq!(reply["incomplete"], others);
@@ -550,16 +553,14 @@ proptest! {
 #[test]
 fn who_leaves_many_torrents_holds_nobody_up() {
     const TORRENTS: usize = 5_000;
-    let rules = Rules {
-        max_torrents_per_connection: TORRENTS,
-        ..RULES
-    };
+    let mut config = config();
+    config.limits.max_torrents_per_connection = Count::of::<{ TORRENTS as u64 }>();
     let one = NonZeroU32::MIN.saturating_add(TORRENTS as u32);
     let limits = swarm::SwarmLimits {
         max_peers_per_ip: Some(one),
         ..swarm::SwarmLimits::default()
     };
-    let mut fixture = Fixture::limited(rules, false, limits);
+    let mut fixture = Fixture::limited(config, false, limits);
     let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});
     let peers = |fixture: &Fixture| {
         let totals = fixture.tracker.state.shared.swarms.totals();

@@ -1,4 +1,4 @@
-//! Why a peer announces.
+//! Why a peer announces, and what that changes.
 
 /// The event of an announce (BEP 3, `event`; BEP 15, offset 80; BEP 21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -14,4 +14,18 @@ pub enum AnnounceEvent {
     Completed,
     /// A partial seed that downloads nothing more (BEP 21).
     Paused,
+}
+
+/// What an announce changes in a swarm, as others that keep the same one have to
+/// be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerChange {
+    /// The peer is there, or still there, and downloads.
+    Leecher,
+    /// The peer is there, or still there, and has nothing left to download.
+    Seeder,
+    /// As [`Seeder`](Self::Seeder), and its download was counted.
+    Completed,
+    /// The peer has left.
+    Stopped,
 }

@@ -2,18 +2,19 @@
 //!
 //! Bytes are read as operations: announces of one or many peers to one or many
 //! torrents, departures, waits of up to months, sweeps whole or in steps,
-//! restarts through a snapshot, connections that end. All torrents fall to one
-//! shard, so that its tables are full.
+//! restarts through a snapshot, connections that end, what was announced to another
+//! that keeps the same swarm. All torrents fall to one shard, so that its tables are
+//! full.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, OnceLock};
 
-use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 use aquatic_swarm::snapshot::{SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Swarm, SwarmLimits,
-    Sweep, TorrentWalk, Usage, WebSwarm,
+    Announce, Applied, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Swarm,
+    SwarmLimits, Sweep, TorrentWalk, Usage, WebSwarm,
 };
 
 /// How many torrents there can be: dozens of buckets of their shard's table.
@@ -33,6 +34,13 @@ const MAX_RANGE: u16 = 1_500;
 const OPERATIONS_PER_COMPARISON: usize = 32;
 
 const LIFETIMES: [u16; 4] = [1, 120, 1_800, MAX_LIFETIME_SECONDS];
+
+const CHANGES: [PeerChange; 4] = [
+    PeerChange::Leecher,
+    PeerChange::Seeder,
+    PeerChange::Completed,
+    PeerChange::Stopped,
+];
 
 /// Panics when something that must hold does not, for any kind of peers.
 pub(crate) fn check(bytes: &[u8]) {
@@ -146,6 +154,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             max_peers_per_torrent: NonZeroU32::new(if has(1) { 90 } else { 0 }),
             // Not for WebTorrent, whose records hold no address.
             max_peers_per_ip: NonZeroU32::new(if has(2) && K == S { 40 } else { 0 }),
+            refresh_below_seconds: NonZeroU16::new(if has(6) { 900 } else { 0 }),
         };
         let usage = Arc::new(Usage::default());
         Self {
@@ -200,8 +209,16 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
                 self.restart(1 << (away % 16), away < 224);
             }
             _ => {
-                let (torrent, peer, owner) = (input.torrent(), input.peer(), input.byte() & 3);
-                self.remove(torrent, peer, owner);
+                let (torrent, peer, choice) = (input.torrent(), input.peer(), input.byte());
+                let owner = choice & 3;
+                match choice >> 2 & 7 {
+                    0..=3 => self.remove(torrent, peer, owner),
+                    change => {
+                        let change = CHANGES[usize::from(change - 4)];
+                        let lifetime = LIFETIMES[usize::from(choice >> 5 & 3)];
+                        self.apply(torrent, peer, owner, change, lifetime);
+                    }
+                }
                 self.compare_counts(torrent);
             }
         }
@@ -234,7 +251,10 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             locked.locate();
         }
         let announced = match (locked.announce(&announce, &mut self.random), expected) {
-            (Ok(announced), Ok(())) => announced,
+            (Ok(announced), Ok(change)) => {
+                assert_eq!(announced.change, change);
+                announced
+            }
             (Err(refused), Err(expected)) => {
                 assert_eq!(refused, expected);
                 return;
@@ -284,14 +304,49 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         owner: u8,
         is_seeder: bool,
         event: AnnounceEvent,
-    ) -> Result<(), LimitReached> {
+    ) -> Result<Option<PeerChange>, LimitReached> {
         if event == AnnounceEvent::Stopped {
-            self.model_remove(torrent, peer, owner);
-            return Ok(());
+            let was_there = self.model_remove(torrent, peer, owner);
+            return Ok(was_there.then_some(PeerChange::Stopped));
         }
-        let before = self.torrents.get(&torrent).and_then(|t| t.peers.get(&peer));
+        let refresh_below = self.limits.refresh_below_seconds;
+        let fresh_until =
+            refresh_below.map(|seconds| self.now.saturating_add(u32::from(seconds.get())));
+        let new = ModelPeer {
+            owner,
+            is_seeder,
+            has_seeded: is_seeder,
+            until: self.now.saturating_add(self.lifetime.into()),
+        };
+        let has_completed = event == AnnounceEvent::Completed;
+        self.model_store(torrent, peer, new, has_completed, fresh_until)
+    }
+
+    fn model_store(
+        &mut self,
+        torrent: u16,
+        peer: u16,
+        mut new: ModelPeer,
+        has_completed: bool,
+        fresh_until: Option<u32>,
+    ) -> Result<Option<PeerChange>, LimitReached> {
+        let before = self
+            .torrents
+            .get(&torrent)
+            .and_then(|t| t.peers.get(&peer))
+            .copied();
         let had_seeded = before.is_some_and(|before| before.has_seeded);
-        if before.is_none() {
+        let counts = has_completed && new.is_seeder && !had_seeded;
+        if let Some(before) = before {
+            let is_the_same =
+                before.is_seeder == new.is_seeder && (before.owner == new.owner || K == S);
+            let is_fresh = fresh_until.is_some_and(|until| before.until >= until);
+            if is_the_same && is_fresh && !counts {
+                return Ok(None);
+            }
+            new.has_seeded |= had_seeded;
+            new.until = new.until.max(before.until);
+        } else {
             let peers = self.torrents.get(&torrent).map_or(0, |t| t.peers.len());
             let max = self.limits.max_torrents;
             if peers == 0 && max.is_some_and(|max| self.live() >= max.get()) {
@@ -307,17 +362,44 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             }
         }
         let model = self.torrents.entry(torrent).or_default();
-        let new = ModelPeer {
-            owner,
-            is_seeder,
-            has_seeded: is_seeder || had_seeded,
-            until: self.now.saturating_add(self.lifetime.into()),
-        };
         model.peers.insert(peer, new);
-        if event == AnnounceEvent::Completed && is_seeder && !had_seeded {
-            model.downloads += 1;
+        model.downloads += u32::from(counts);
+        Ok(Some(match (new.is_seeder, counts) {
+            (false, _) => PeerChange::Leecher,
+            (true, false) => PeerChange::Seeder,
+            (true, true) => PeerChange::Completed,
+        }))
+    }
+
+    /// Another, who keeps its peers for another time, tells what was announced there.
+    fn apply(&mut self, torrent: u16, peer: u16, owner: u8, change: PeerChange, lifetime: u16) {
+        if self.limits.max_torrents.is_some() {
+            self.compare_counts(torrent);
         }
-        Ok(())
+        self.swarm.note_lifetime(lifetime);
+        let applied = Applied {
+            record: record::<S, K>(peer, owner),
+            change,
+            now_seconds: self.now,
+            lifetime_seconds: lifetime,
+        };
+        let result = self.swarm.lock(&info_hash(torrent)).apply(&applied);
+        let expected = if change == PeerChange::Stopped {
+            self.model_remove(torrent, peer, owner);
+            Ok(())
+        } else {
+            let is_seeder = change != PeerChange::Leecher;
+            let new = ModelPeer {
+                owner,
+                is_seeder,
+                has_seeded: is_seeder,
+                until: self.now.saturating_add(lifetime.into()),
+            };
+            let has_completed = change == PeerChange::Completed;
+            self.model_store(torrent, peer, new, has_completed, None)
+                .map(drop)
+        };
+        assert_eq!(result, expected);
     }
 
     /// A connection has ended.
@@ -391,7 +473,8 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
                 model.peers.clear();
             }
             for peer in model.peers.values_mut() {
-                peer.until = new_now.saturating_add(peer.until.saturating_sub(self.now));
+                let left = peer.until.saturating_sub(self.now);
+                peer.until = new_now.saturating_add(left.min(self.lifetime.into()));
             }
         }
         self.now = new_now;

@@ -246,6 +246,7 @@ impl Joined<'_> {
             leechers,
             completed,
             peers,
+            ..
         } = match torrent.announce(&announce, random) {
             Ok(announced) => announced,
             Err(reached) => return reject(RequestKind::Announce, reached.into(), framing, out),

@@ -8,7 +8,8 @@
 //! From the outside in:
 //!
 //! * [`Swarm`]: finds and locks the shard of a torrent; totals.
-//! * [`LockedShard`]: announce, scrape and remove, on one shard.
+//! * [`LockedShard`]: announce, scrape and remove, on one shard; and apply, for what was
+//!   announced to another that keeps the same swarm.
 //! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
 //!   all torrents, likewise.
 //! * [`answer_in_rounds`]: several requests at once, without waiting while a lock is held.
@@ -52,7 +53,7 @@ pub use group::answer_in_rounds;
 pub use hash_key::HashKey;
 pub use limits::{LimitReached, SwarmLimits, Usage};
 pub use selection::Selection;
-pub use shard::{Announce, Announced};
+pub use shard::{Announce, Announced, Applied};
 pub use slot_index::PLACES_PER_TORRENT;
 pub use swarm::{LockedShard, Swarm};
 pub use sweep::Sweep;

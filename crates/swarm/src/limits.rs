@@ -1,6 +1,6 @@
-//! What bounds a swarm's memory.
+//! What bounds a swarm's memory, and its changes.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The limits of a swarm; `None` is no limit.
@@ -16,6 +16,10 @@ pub struct SwarmLimits {
     /// IPv6. Not for a [`WebSwarm`](crate::WebSwarm), whose records hold no
     /// address.
     pub max_peers_per_ip: Option<NonZeroU32>,
+    /// An announce that says nothing new of a peer which has at least so many
+    /// seconds left changes nothing; `None` if each announce counts. So others that
+    /// keep the same swarm need not be told of it, and know the same end of the peer.
+    pub refresh_below_seconds: Option<NonZeroU16>,
 }
 
 impl SwarmLimits {
@@ -30,6 +34,7 @@ impl SwarmLimits {
             max_torrents: Some(max_torrents),
             max_peers_per_torrent: Some(count(max_peers_per_torrent)),
             max_peers_per_ip: max_peers_per_ip.map(count),
+            refresh_below_seconds: None,
         }
     }
 }

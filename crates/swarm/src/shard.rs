@@ -1,6 +1,6 @@
 //! A part of the torrents, behind one lock.
 
-use aquatic_bittorrent::{AnnounceEvent, InfoHash};
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 
 use crate::address_counts::AddressCounts;
 use crate::deadline::Term;
@@ -42,16 +42,45 @@ pub struct Announced<'a, const S: usize> {
     pub completed: u32,
     /// Some of them.
     pub peers: Selection<'a, S>,
+    /// What was changed; `None` if nothing was.
+    pub change: Option<PeerChange>,
+}
+
+/// What was announced to another that keeps the same swarm.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied<const S: usize> {
+    /// The peer as others are to be sent it.
+    pub record: [u8; S],
+    /// What the other has changed.
+    pub change: PeerChange,
+    /// As in [`Announce`], of now.
+    pub now_seconds: u32,
+    /// Seconds for which the peer is still kept there.
+    pub lifetime_seconds: u16,
 }
 
 /// A peer to be stored.
 #[derive(Clone, Copy)]
-pub(crate) struct NewPeer<const S: usize> {
-    pub(crate) record: [u8; S],
-    pub(crate) is_seeder: bool,
-    pub(crate) term: Term,
+struct NewPeer<const S: usize> {
+    record: [u8; S],
+    is_seeder: bool,
+    /// One that is known keeps its own end if that is later.
+    term: Term,
     /// Whether it says that it has completed its download.
-    pub(crate) has_completed: bool,
+    has_completed: bool,
+    /// A peer that is known until this second, or longer, is stored only if something
+    /// about it is new.
+    fresh_until: u32,
+    /// Seconds by which the known end of the peer may be earlier than if it had been
+    /// said here, because who said it keeps peers for a shorter time.
+    slack_seconds: u16,
+}
+
+/// Where a peer is, and what storing it has changed.
+struct Stored {
+    slot: usize,
+    position: usize,
+    change: Option<PeerChange>,
 }
 
 /// What all shards of a swarm have in common.
@@ -61,6 +90,20 @@ pub(crate) struct Rules<'a> {
     pub(crate) usage: &'a Usage,
     pub(crate) addresses: Option<&'a AddressCounts>,
     pub(crate) retired: &'a Retired,
+    /// The shortest time, in seconds, for which others keep peers that keep the same
+    /// swarm.
+    pub(crate) shortest_lifetime: u16,
+}
+
+impl Rules<'_> {
+    /// The second until which a peer has to be known for an announce to change nothing.
+    #[inline]
+    fn fresh_until(&self, now: u32) -> u32 {
+        match self.limits.refresh_below_seconds {
+            Some(seconds) => now.saturating_add(u32::from(seconds.get())),
+            None => u32::MAX,
+        }
+    }
 }
 
 /// Some of the torrents.
@@ -124,7 +167,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         random: &mut fastrand::Rng,
     ) -> Result<Announced<'_, S>, LimitReached> {
         if announce.event == AnnounceEvent::Stopped {
-            self.remove(info_hash, hash, &announce.record, rules);
+            let was_there = self.remove(info_hash, hash, &announce.record, rules);
             let Scraped {
                 seeders,
                 leechers,
@@ -135,6 +178,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 leechers,
                 completed,
                 peers: Selection::EMPTY,
+                change: was_there.then_some(PeerChange::Stopped),
             });
         }
 
@@ -147,8 +191,16 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 announce.is_seeder,
             ),
             has_completed: announce.event == AnnounceEvent::Completed,
+            fresh_until: rules.fresh_until(announce.now_seconds),
+            slack_seconds: announce
+                .lifetime_seconds
+                .saturating_sub(rules.shortest_lifetime),
         };
-        let (slot, position) = self.store(known, info_hash, hash, peer, rules)?;
+        let Stored {
+            slot,
+            position,
+            change,
+        } = self.store(known, info_hash, hash, peer, rules)?;
         let torrent = self.torrents.at(slot);
         let View { records, seeders } = torrent.peers.view();
         let leechers = records.len() - seeders;
@@ -164,68 +216,149 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 announce.wanted,
                 random,
             ),
+            change,
         })
     }
 
-    /// Adds or refreshes a peer; returns the slot of its torrent and its position.
-    pub(crate) fn store(
+    #[inline]
+    pub(crate) fn apply(
+        &mut self,
+        known: Option<usize>,
+        info_hash: &InfoHash,
+        hash: u64,
+        applied: &Applied<S>,
+        rules: &Rules<'_>,
+    ) -> Result<(), LimitReached> {
+        if applied.change == PeerChange::Stopped {
+            self.remove(info_hash, hash, &applied.record, rules);
+            return Ok(());
+        }
+        let is_seeder = applied.change != PeerChange::Leecher;
+        let peer = NewPeer {
+            record: applied.record,
+            is_seeder,
+            term: Term::new(applied.now_seconds, applied.lifetime_seconds, is_seeder),
+            has_completed: applied.change == PeerChange::Completed,
+            fresh_until: u32::MAX,
+            // What the other has witnessed is not known here.
+            slack_seconds: u16::MAX,
+        };
+        self.store(known, info_hash, hash, peer, rules).map(drop)
+    }
+
+    /// Adds or refreshes a peer.
+    fn store(
         &mut self,
         known: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
         peer: NewPeer<S>,
         rules: &Rules<'_>,
-    ) -> Result<(usize, usize), LimitReached> {
+    ) -> Result<Stored, LimitReached> {
         let NewPeer {
             record,
             is_seeder,
             mut term,
             has_completed,
+            fresh_until,
+            slack_seconds,
         } = peer;
-        let Some(slot) = known else {
-            let slot = self.create(info_hash, hash, &record, rules)?;
-            let torrent = self.torrents.at_mut(slot);
-            let position = torrent.peers.insert(record, is_seeder, term, rules.key);
-            if has_completed && is_seeder {
-                torrent.downloads.add(None);
-                self.downloads += 1;
-            }
-            self.peers += 1;
-            self.seeders += usize::from(is_seeder);
-            return Ok((slot, position));
+        let (slot, found) = match known {
+            Some(slot) => (slot, self.torrents.at(slot).peers.find(&record, rules.key)),
+            None => (self.create(info_hash, hash, &record, rules)?, None),
         };
-
         let torrent = self.torrents.at_mut(slot);
-        let found = torrent.peers.find(&record, rules.key);
         let before = found.map(|position| torrent.peers.term(position));
-        let was_seeder = found.is_some_and(|position| position < torrent.peers.view().seeders);
-        let position = if let Some(position) = found {
-            term.has_seeded |= before.is_some_and(|before| before.has_seeded);
-            torrent.peers.refresh(position, record, term);
-            torrent.peers.set_role(position, is_seeder, rules.key)
-        } else {
-            let max = rules.limits.max_peers_per_torrent;
-            if max.is_some_and(|max| torrent.peers.len() >= max.get() as usize) {
-                return Err(LimitReached::PeersPerTorrent);
-            }
-            if let Some(addresses) = rules.addresses {
-                addresses.add(&record)?;
-            }
-            self.peers += 1;
-            torrent.peers.insert(record, is_seeder, term, rules.key)
-        };
         // A peer has one download as long as it is there. An announce that is
         // sent again, because its reply was lost, comes from a peer that is a
         // seeder by now.
         let had_download = before.is_some_and(|before| before.has_seeded);
-        if has_completed && is_seeder && !had_download {
+        let counts = has_completed && is_seeder && !had_download;
+        let change = match (is_seeder, counts) {
+            (false, _) => PeerChange::Leecher,
+            (true, false) => PeerChange::Seeder,
+            (true, true) => PeerChange::Completed,
+        };
+
+        let position = if let Some((position, before)) = found.zip(before) {
+            let View { records, seeders } = torrent.peers.view();
+            let was_seeder = position < seeders;
+            let is_news = counts || was_seeder != is_seeder || records[position] != record;
+            if !is_news && before.until >= fresh_until {
+                return Ok(Stored {
+                    slot,
+                    position,
+                    change: None,
+                });
+            }
+            term.has_seeded |= before.has_seeded;
+            let until = term.until.max(before.until);
+            torrent
+                .peers
+                .refresh(position, record, Term { until, ..term });
+            self.seeders = self.seeders + usize::from(is_seeder) - usize::from(was_seeder);
+            torrent.peers.set_role(position, is_seeder, rules.key)
+        } else {
+            if known.is_some() {
+                let max = rules.limits.max_peers_per_torrent;
+                if max.is_some_and(|max| torrent.peers.len() >= max.get() as usize) {
+                    return Err(LimitReached::PeersPerTorrent);
+                }
+                if let Some(addresses) = rules.addresses {
+                    addresses.add(&record)?;
+                }
+            }
+            self.peers += 1;
+            self.seeders += usize::from(is_seeder);
+            torrent.peers.insert(record, is_seeder, term, rules.key)
+        };
+        if counts {
             // It was heard of as much earlier as its end has moved.
-            let seconds = before.map(|before| term.until.saturating_sub(before.until));
+            let seconds = before.map(|before| {
+                let moved = term.until.saturating_sub(before.until);
+                moved.saturating_sub(slack_seconds.into())
+            });
             torrent.downloads.add(seconds);
             self.downloads += 1;
         }
-        self.seeders = self.seeders + usize::from(is_seeder) - usize::from(was_seeder);
-        Ok((slot, position))
+        Ok(Stored {
+            slot,
+            position,
+            change: Some(change),
+        })
+    }
+
+    /// Adds a peer that was known earlier, or to another. One that is there keeps its
+    /// record and role; its end and whether it has seeded become the later and more.
+    pub(crate) fn restore(
+        &mut self,
+        known: Option<usize>,
+        info_hash: &InfoHash,
+        hash: u64,
+        (record, is_seeder, mut term): ([u8; S], bool, Term),
+        rules: &Rules<'_>,
+    ) -> Result<usize, LimitReached> {
+        if let Some(slot) = known {
+            let peers = &mut self.torrents.at_mut(slot).peers;
+            if let Some(position) = peers.find(&record, rules.key) {
+                let before = peers.term(position);
+                term.until = term.until.max(before.until);
+                term.has_seeded |= before.has_seeded;
+                let record = peers.view().records[position];
+                peers.refresh(position, record, term);
+                return Ok(slot);
+            }
+        }
+        let peer = NewPeer {
+            record,
+            is_seeder,
+            term,
+            has_completed: false,
+            fresh_until: u32::MAX,
+            slack_seconds: 0,
+        };
+        let stored = self.store(known, info_hash, hash, peer, rules)?;
+        Ok(stored.slot)
     }
 
     /// Whether a peer with the key of `record` is there.

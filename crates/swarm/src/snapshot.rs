@@ -22,7 +22,7 @@ use aquatic_bittorrent::InfoHash;
 use crate::deadline::Term;
 use crate::downloads::Downloads;
 use crate::peers::View;
-use crate::shard::{NewPeer, Shard};
+use crate::shard::Shard;
 use crate::swarm::Swarm;
 use crate::torrent::Torrent;
 use crate::walk::{RetiredWalk, TorrentWalk};
@@ -263,14 +263,9 @@ impl<'a, const S: usize> Entry<'a, S> {
             let is_seeder = position < self.seeders;
             let seconds = (remaining & !HAS_SEEDED).min(lifetime);
             let has_seeded = is_seeder || remaining & HAS_SEEDED != 0;
-            let peer = NewPeer {
-                record: *record,
-                is_seeder,
-                term: Term::new(now, seconds, has_seeded),
-                has_completed: false,
-            };
-            match shard.store(slot, &self.info_hash, hash, peer, &rules) {
-                Ok((known, _)) => {
+            let peer = (*record, is_seeder, Term::new(now, seconds, has_seeded));
+            match shard.restore(slot, &self.info_hash, hash, peer, &rules) {
+                Ok(known) => {
                     slot = Some(known);
                     restored.peers += 1;
                 }

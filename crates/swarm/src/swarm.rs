@@ -1,6 +1,7 @@
 //! All torrents of one kind of peer.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use aquatic_bittorrent::InfoHash;
@@ -9,7 +10,7 @@ use crate::address_counts::AddressCounts;
 use crate::hash_key::HashKey;
 use crate::limits::{LimitReached, SwarmLimits, Usage};
 use crate::retired::Retired;
-use crate::shard::{self, Announce, Announced, Rules, Shard};
+use crate::shard::{self, Announce, Announced, Applied, Rules, Shard};
 use crate::torrent::Scraped;
 use crate::totals::SwarmTotals;
 
@@ -25,6 +26,8 @@ pub struct Swarm<const S: usize, const K: usize, const N: usize> {
     usage: Arc<Usage>,
     addresses: Option<AddressCounts>,
     retired: Retired,
+    /// The shortest time for which others keep peers; see [`Rules`].
+    shortest_lifetime: AtomicU16,
 }
 
 /// A shard on cache lines of its own.
@@ -64,6 +67,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             retired: Retired::new(limits.max_torrents, count),
             limits,
             usage,
+            shortest_lifetime: AtomicU16::new(u16::MAX),
         }
     }
 
@@ -104,6 +108,12 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             hash,
             located: None,
         }
+    }
+
+    /// Notes for how long, in seconds after an announce, another keeps its peers that
+    /// are [applied](LockedShard::apply) here.
+    pub fn note_lifetime(&self, seconds: u16) {
+        self.shortest_lifetime.fetch_min(seconds, Relaxed);
     }
 
     /// Counts everything, locking one shard at a time.
@@ -150,6 +160,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             usage: &self.usage,
             addresses: self.addresses.as_ref(),
             retired: &self.retired,
+            shortest_lifetime: self.shortest_lifetime.load(Relaxed),
         }
     }
 
@@ -189,13 +200,24 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         random: &mut fastrand::Rng,
     ) -> Result<Announced<'_, S>, LimitReached> {
         let rules = self.swarm.rules();
-        // The announce may change where the torrent is.
-        let known = match self.located.take() {
-            Some(Located(slot)) => slot,
-            None => self.shard.find(&self.info_hash, self.hash),
-        };
+        let known = self.take_located();
         self.shard
             .announce(known, &self.info_hash, self.hash, announce, &rules, random)
+    }
+
+    /// Changes what was changed by another that keeps the same swarm. Of a peer that
+    /// is known, the later end stays, and a download is counted once.
+    ///
+    /// # Errors
+    ///
+    /// The limit that would have been exceeded: those of this swarm hold for the peers
+    /// of others, too.
+    #[inline]
+    pub fn apply(&mut self, applied: &Applied<S>) -> Result<(), LimitReached> {
+        let rules = self.swarm.rules();
+        let known = self.take_located();
+        self.shard
+            .apply(known, &self.info_hash, self.hash, applied, &rules)
     }
 
     /// The counts of the torrent, zeros if there is none.
@@ -219,6 +241,15 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         self.located = None;
         self.shard
             .remove(&self.info_hash, self.hash, record, &rules)
+    }
+
+    /// Where the torrent is, before something that may change that.
+    #[inline]
+    fn take_located(&mut self) -> Option<usize> {
+        match self.located.take() {
+            Some(Located(slot)) => slot,
+            None => self.shard.find(&self.info_hash, self.hash),
+        }
     }
 
     pub(crate) fn parts(&mut self) -> (&mut Shard<S, K, N>, Rules<'_>, u64) {

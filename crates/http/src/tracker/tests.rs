@@ -313,6 +313,7 @@ fn limits_are_said() {
         max_torrents: std::num::NonZeroUsize::new(2),
         max_peers_per_torrent: one,
         max_peers_per_ip: None,
+        ..SwarmLimits::default()
     };
     let mut fixture = fixture_with(limits, AccessList::Off);
     fixture.announce("192.0.2.1", 'a', 1, "");

@@ -90,6 +90,7 @@ fn new_state(lifetime: PeerAge, limit: Option<usize>, list: &List) -> Arc<State>
         max_torrents: limit.and_then(NonZeroUsize::new),
         max_peers_per_torrent: NonZeroU32::new(1_000_000),
         max_peers_per_ip: None,
+        ..SwarmLimits::default()
     };
     let hash_key = HashKey::new([3; 16]);
     Arc::new(State {

@@ -16,8 +16,13 @@ use aquatic_swarm::{
 
 mod fixture;
 mod kinds;
+mod others;
 
 use fixture::{Fixture, LIFETIME, info_hash, record, records, stored};
+use others::{
+    announces_say_what_they_change, others_peers_are_kept_as_long_as_there,
+    others_peers_make_no_true_downloads,
+};
 
 /// Runs each function named below for all three kinds of peers.
 macro_rules! contract {
@@ -49,6 +54,9 @@ contract!(
     restores_downloads_without_peers,
     reports_damaged_blocks,
     holds_a_large_torrent,
+    announces_say_what_they_change,
+    others_peers_are_kept_as_long_as_there,
+    others_peers_make_no_true_downloads,
 );
 
 fn lists_others_but_not_the_announcing_peer<const S: usize, const K: usize, const N: usize>() {
@@ -314,6 +322,7 @@ fn rejects_beyond_the_limits<const S: usize, const K: usize, const N: usize>() {
         max_torrents: NonZeroUsize::new(2),
         max_peers_per_torrent: NonZeroU32::new(3),
         max_peers_per_ip: NonZeroU32::new(2),
+        ..SwarmLimits::default()
     });
     let announce = |fixture: &mut Fixture<S, K, N>, torrent, peer, event| {
         fixture

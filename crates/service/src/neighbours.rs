@@ -18,7 +18,7 @@ use crate::sockets::{Listening, Transport};
 
 use daemons::DAEMONS;
 
-/// Where packages keep configurations.
+/// Where packages install configurations.
 const PACKAGED: &str = "/etc/aquatic";
 
 /// A daemon whose configuration is compared.
@@ -36,16 +36,17 @@ pub(crate) enum Protocol {
     Tcp,
 }
 
-/// What a daemon claims for itself alone.
+/// The addresses and files that only one daemon can use.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     pub(crate) addresses: Vec<Claim<(Protocol, SocketAddr)>>,
     pub(crate) files: Vec<Claim<PathBuf>>,
 }
 
-/// An exclusive use by the value of a key.
+/// A file or an address that the value of a key has one daemon use, and no other.
 #[derive(Debug)]
 pub(crate) struct Claim<T> {
+    /// Such as `network.address`.
     pub(crate) key: &'static str,
     pub(crate) what: T,
 }
@@ -53,15 +54,15 @@ pub(crate) struct Claim<T> {
 /// A conflict between two daemons.
 #[derive(Debug)]
 pub(crate) struct Conflict {
-    /// Our key, and what to say.
+    /// The key of ours that conflicts, and how.
     pub(crate) error: Diagnostic,
-    /// Whether the other one only wants to serve metrics there, which it can do
-    /// without.
+    /// Whether the other daemon only serves metrics at the address: the generator of its
+    /// socket unit leaves the address out then.
     pub(crate) is_with_metrics: bool,
 }
 
 impl Claims {
-    /// What a daemon needs for its sockets.
+    /// The addresses of a daemon's sockets; no files yet.
     pub(crate) fn of(listening: &Listening) -> Self {
         let protocol = match listening.transport {
             Transport::Udp { .. } => Protocol::Udp,
@@ -101,12 +102,13 @@ fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec
     let mut conflicts = Vec::new();
     for daemon in DAEMONS.iter().filter(|daemon| daemon.name != name) {
         let file = directory.join(format!("{}.toml", daemon.name));
-        // Removing a package keeps its configuration.
+        // The configuration of a removed package stays, so only the configurations of
+        // enabled services count.
         if file == path || is_packaged && !is_enabled(root, daemon.name) {
             continue;
         }
-        // A file that cannot be read or is invalid has no conflicts: that daemon does not
-        // start either.
+        // Nothing conflicts with a file that cannot be read or is invalid: its daemon
+        // would not start.
         if let Some(other) = NeighbourFile::read(&file, daemon.port) {
             compare(claims, daemon, &other, &mut conflicts);
         }
@@ -166,9 +168,8 @@ fn compare(
     }
 }
 
-/// Whether systemd has units of this daemon that are started at boot. Units that
-/// somebody has masked, as packages do when they are removed, are links to
-/// `/dev/null`.
+/// Whether systemd starts a unit of this daemon at boot. A masked unit, a link to
+/// `/dev/null`, does not count: removing a package masks its units.
 fn is_enabled(root: &Path, name: &str) -> bool {
     const UNITS: [&str; 5] = [
         "etc/systemd/system",

@@ -1,9 +1,9 @@
-//! Worker threads: one operating-system thread each, watched for life.
+//! Worker threads and their heartbeats.
 //!
-//! A worker owns its sockets and never returns before it is asked to stop. One
-//! that does, that fails, or that panics takes the whole process down with a
-//! logged reason. Each one beats once per turn of its loop, at least once a
-//! second; the watchdog and `/health` look at the beats.
+//! A worker owns its sockets and returns only after it was asked to stop. If it returns
+//! earlier, fails or panics, the whole process ends, with a logged reason. Each worker
+//! sends a heartbeat on every turn of its loop, at least once a second; the watchdog and
+//! `/health` check them.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -21,11 +21,11 @@ mod standalone;
 
 pub use standalone::Standalone;
 
-/// The longest a worker may take from one beat to the next when it has nothing
-/// to do: it waits for events at most this long.
+/// Maximum time between two heartbeats of an idle worker: it waits for events no longer
+/// than this.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A worker whose beats have not advanced for this long is stuck.
+/// A worker without a heartbeat for this long counts as stuck.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// Longest name of a thread that Linux shows (`pthread_setname_np`).
@@ -33,17 +33,20 @@ const MAX_THREAD_NAME_LENGTH: usize = 15;
 
 /// The workers of a daemon.
 pub struct Workers {
+    /// In the order in which they were started.
     entries: Vec<WorkerHandle>,
+    /// Set once, when workers are to stop.
     stopping: Arc<AtomicBool>,
+    /// Called by a worker's thread when it ends, with the worker's index.
     ended: Arc<dyn Fn(usize, End) + Send + Sync>,
 }
 
 impl Workers {
     /// Starts a worker on a thread of its own.
     ///
-    /// `wake` makes the worker look at [`Context::is_stopping`] soon; it may be
-    /// called from any thread, also after the worker has ended. `body` returns
-    /// `Ok` only after it was asked to stop.
+    /// `wake` interrupts the worker's wait for events, so that it checks
+    /// [`Context::is_stopping`] soon; it is called from other threads, possibly after
+    /// the worker has ended. `body` returns `Ok` only after it was asked to stop.
     ///
     /// # Errors
     ///
@@ -101,8 +104,8 @@ impl Workers {
         self.entries.is_empty()
     }
 
-    /// No workers yet. `ended` is called by the thread of each one that is about to
-    /// end, with its number in the order they were started, and why.
+    /// No workers yet. `ended` is called on the thread of each worker, just before the
+    /// thread ends, with the worker's index in the order of starting, and the reason.
     pub(crate) fn new(ended: impl Fn(usize, End) + Send + Sync + 'static) -> Self {
         Self {
             entries: Vec::new(),
@@ -111,14 +114,14 @@ impl Workers {
         }
     }
 
-    /// The name of a worker, by its number.
+    /// The name of the worker with this index.
     pub(crate) fn name(&self, index: usize) -> &str {
         self.entries
             .get(index)
             .map_or("unknown", |worker| worker.name.as_str())
     }
 
-    /// Asks every worker to end, and wakes it.
+    /// Asks every worker to stop, and wakes it.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for worker in &self.entries {
@@ -126,8 +129,8 @@ impl Workers {
         }
     }
 
-    /// Whether every worker has beaten since the last time that this said so:
-    /// the watchdog may be told that all is well.
+    /// Whether every worker has sent a heartbeat since this last returned `true`. Only
+    /// then does systemd's watchdog get its ping.
     pub(crate) fn all_beat(&mut self) -> bool {
         let advanced = self
             .entries
@@ -141,7 +144,7 @@ impl Workers {
         advanced
     }
 
-    /// Names the workers that have not beaten for a while, and for how long.
+    /// The names of workers that are stuck, and the time since their last heartbeat.
     pub(crate) fn stuck(&mut self, now: Instant) -> Vec<(String, Duration)> {
         let mut stuck = Vec::new();
         for worker in &mut self.entries {
@@ -157,12 +160,12 @@ impl Workers {
         stuck
     }
 
-    /// Joins the threads that have ended and names those that have not.
+    /// Joins the threads that have ended; returns the names of workers that still run.
     pub(crate) fn join_ended(&mut self) -> Vec<&str> {
         let mut running = Vec::new();
         for worker in &mut self.entries {
             if let Some(thread) = worker.thread.take_if(|thread| thread.is_finished()) {
-                // A panic was caught inside the thread and told as its end.
+                // A panic was caught inside the thread and passed to `ended`.
                 let _ = thread.join();
             }
             if worker.thread.is_some() {
@@ -173,7 +176,7 @@ impl Workers {
     }
 }
 
-/// What a worker has of the service: its name, its beat, and the word to stop.
+/// What the service gives a worker: its name, its heartbeat, and the request to stop.
 pub struct Context {
     name: String,
     beats: Cell<u64>,
@@ -187,15 +190,16 @@ impl Context {
         &self.name
     }
 
-    /// Says that the loop turns; a relaxed store, to be called on every turn
-    /// and at least every [`HEARTBEAT_INTERVAL`].
+    /// Sends a heartbeat: a relaxed store. To be called on every turn of the worker's
+    /// loop, at least every [`HEARTBEAT_INTERVAL`].
     pub fn beat(&self) {
         let beats = self.beats.get().wrapping_add(1);
         self.beats.set(beats);
         self.heartbeat.beats.store(beats, Ordering::Relaxed);
     }
 
-    /// Whether the worker is asked to answer what it has read and to return.
+    /// Whether the worker was asked to stop: to answer requests that it has read, and
+    /// return.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -204,9 +208,9 @@ impl Context {
 /// Why a worker ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// It was asked to.
+    /// It was asked to stop.
     Asked,
-    /// It failed, panicked, or ended of its own accord.
+    /// It failed, panicked, or returned without being asked.
     Failed(String),
 }
 
@@ -215,12 +219,13 @@ struct WorkerHandle {
     heartbeat: Arc<Heartbeat>,
     wake: Box<dyn Fn() + Send + Sync>,
     thread: Option<JoinHandle<()>>,
-    /// The last change of the beats that was noticed.
+    /// The heartbeats as of the last check by [`Workers::stuck`].
     seen: Seen,
-    /// The beats when the watchdog was last told that all is well.
+    /// The heartbeats when [`Workers::all_beat`] last returned `true`.
     pinged: u64,
 }
 
+/// A number of heartbeats, and when it was first seen.
 struct Seen {
     beats: u64,
     at: Instant,
@@ -235,8 +240,8 @@ impl Seen {
     }
 }
 
-/// A counter on cache lines of its own, because its worker writes it on every
-/// turn (two lines, as processors fetch them in pairs).
+/// How many heartbeats a worker has sent. It has cache lines of its own, because its
+/// worker writes it on every turn: two lines, as processors fetch them in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Heartbeat {
@@ -256,7 +261,8 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Names may hold no zero byte, and Linux cuts them.
+/// The name that Linux shows for a worker's thread. A name with a zero byte would make
+/// the start of the thread panic, and Linux truncates long names.
 fn thread_name(name: &str) -> String {
     name.chars()
         .filter(char::is_ascii_graphic)
@@ -273,7 +279,7 @@ mod tests {
     /// Longer than any of these threads needs on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// No workers yet, and where their ends are told.
+    /// No workers yet, and a channel that receives the end of each.
     fn workers() -> (Workers, Receiver<(usize, End)>) {
         let (sender, ends) = channel();
         let workers = Workers::new(move |index, end| {

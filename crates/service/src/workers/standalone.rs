@@ -1,12 +1,11 @@
-//! Workers without a process around them.
+//! Workers without a supervisor.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::{End, Workers};
 
-/// Workers that no supervisor watches: for tests, and for programs that only
-/// measure.
+/// Workers without a supervisor, for tests and benchmarks.
 pub struct Standalone {
     workers: Workers,
     ends: Receiver<(usize, End)>,
@@ -17,7 +16,7 @@ impl Standalone {
     pub fn new() -> Self {
         let (sender, ends) = channel();
         let workers = Workers::new(move |index, end| {
-            // Nobody listens any more when this is dropped.
+            // The receiver is gone once this struct is dropped.
             let _ = sender.send((index, end));
         });
         Self { workers, ends }

@@ -1,4 +1,5 @@
-//! Reading what is read at a reload, on a thread of its own.
+//! Reads items at a reload, each on a thread of its own, so that a slow file system does
+//! not block the main thread.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use crate::reload::{PATIENCE, Reload};
 
 /// Something that a reload reads.
 pub(super) enum Item {
-    /// The access list; this is what is said of it when it is off, too.
+    /// The access list, if there is one.
     List(AccessListConfig),
-    /// What the daemon registered.
+    /// An item that the daemon has registered, such as its certificate.
     Other(Arc<dyn Reload>),
 }
 
 impl Item {
-    /// What it is called.
+    /// Its name in log messages.
     pub(super) fn what(&self) -> &str {
         match self {
             Self::List(_) => access_list::WHAT,
@@ -28,11 +29,13 @@ impl Item {
         }
     }
 
-    /// Begins to read it, and tells the end as an event.
+    /// Starts to read it on a new thread, which sends [`Event::Read`] at its end, with
+    /// `item`, the number of this item, and `ticket`, which tells this attempt from
+    /// others.
     ///
     /// # Errors
     ///
-    /// When there cannot be another thread.
+    /// When the thread cannot be started.
     pub(super) fn start(
         &self,
         item: usize,
@@ -42,7 +45,8 @@ impl Item {
         let read: Box<dyn FnOnce() -> anyhow::Result<Content> + Send> = match self {
             Self::List(config) => {
                 let config = config.clone();
-                // What is given up ends by itself, unless the system has it wait.
+                // The supervisor abandons the attempt after this time. The thread then
+                // ends, too, unless it is blocked in a system call.
                 let deadline = Instant::now() + PATIENCE;
                 Box::new(move || {
                     let list = AccessList::load(&config, Some(deadline))?;
@@ -61,7 +65,7 @@ impl Item {
                     Ok(result) => result.map_err(|error| format!("{error:#}")),
                     Err(_) => Err("a panic while it was read".to_owned()),
                 };
-                // Nobody listens any more only when the process is ending.
+                // The receiver is gone only when the process is ending.
                 let _ = sender.send(Event::Read {
                     item,
                     ticket,
@@ -73,8 +77,8 @@ impl Item {
     }
 }
 
-/// Puts a list in place, and says so; a list that lets nothing through any more is
-/// rarely meant.
+/// Puts a reloaded access list into effect and logs that. An allow list that has become
+/// empty gets a warning: no torrent is served any more, which is rarely intended.
 pub(super) fn replace(handle: &Handle, list: AccessList) {
     let entries = list.len();
     let is_allow = matches!(list, AccessList::Allow(_));

@@ -209,6 +209,7 @@ fn rejections_say_why() {
         max_torrents: NonZeroUsize::new(1),
         max_peers_per_torrent: NonZeroU32::new(1),
         max_peers_per_ip: None,
+        ..SwarmLimits::default()
     });
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);

@@ -47,8 +47,8 @@ impl Clients {
         }
     }
 
-    /// As [`new`](Self::new), for a daemon that knows when peers go: with
-    /// `by_client`, those that are there are counted, too.
+    /// As [`new`](Self::new), for a daemon that knows when peers leave: with
+    /// `by_client`, current peers are counted, too.
     pub fn with_peers(by_client: bool, by_prefix: bool) -> Self {
         Self {
             with_peers: by_client,
@@ -56,7 +56,7 @@ impl Clients {
         }
     }
 
-    /// What a further worker counts with, if there is something to count.
+    /// The counters of a further worker; `None` if nothing is to be counted.
     pub fn add_worker(&mut self) -> Option<Arc<ClientCounts>> {
         if !self.by_client && !self.by_prefix {
             return None;
@@ -118,14 +118,14 @@ impl Clients {
 }
 
 impl ClientCounts {
-    /// Counts a peer that has come.
+    /// Counts a new peer.
     pub fn peer_came(&self, peer_id: &PeerId) {
         if let Some(peers) = &self.peers {
             locked(peers).add(Client::identify(peer_id));
         }
     }
 
-    /// Counts a peer that has gone, after it had come.
+    /// Counts a peer that has left.
     pub fn peer_went(&self, peer_id: &PeerId) {
         if let Some(peers) = &self.peers {
             locked(peers).remove(&Client::identify(peer_id));
@@ -134,7 +134,7 @@ impl ClientCounts {
 
     /// Counts one announce.
     pub fn count(&self, peer_id: &PeerId) {
-        // The metrics page is the only other one to lock.
+        // Nothing else locks this but the metrics page.
         if let Some(clients) = &self.clients {
             locked(clients).add(Client::identify(peer_id));
         }

@@ -1,4 +1,4 @@
-//! The periodic task of the main thread: forgetting peers and torrents.
+//! The periodic task of the main thread: removing expired peers and forbidden torrents.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,7 @@ use aquatic_swarm::Swarms;
 
 use crate::State;
 
-/// Forgets peers whose time has come, and torrents that are forbidden, in steps of
-/// bounded length.
+/// Removes expired peers and forbidden torrents, in steps of bounded length.
 pub struct Housekeeping {
     /// Used by the main thread alone.
     inner: Mutex<Inner>,
@@ -24,8 +23,8 @@ struct Inner {
 }
 
 impl Housekeeping {
-    /// Forgets a peer at most `interval` after its time has come. It begins with a
-    /// hurry: the access list may be another one than when the snapshot was written.
+    /// Removes a peer at most `interval` after it has expired. The first sweep is fast,
+    /// because the access list may have changed since the snapshot was written.
     pub fn new(interval: Duration) -> Self {
         let mut sweeps = aquatic_swarm::SweepSchedule::new(interval);
         sweeps.hurry();
@@ -38,7 +37,7 @@ impl Housekeeping {
         }
     }
 
-    /// Does a step if one is due; returns how long none is.
+    /// Does a step if one is due; returns the time until the next one.
     pub fn tick<S: Swarms, C>(&self, state: &State<S, C>, clock: &Clock, now: Instant) -> Duration {
         let mut inner = self.locked();
         if now >= inner.next_step {
@@ -56,14 +55,14 @@ impl Housekeeping {
         inner.next_step.saturating_duration_since(Instant::now())
     }
 
-    /// Forgets what has become forbidden within seconds, from the next tick on.
+    /// Has torrents that have become forbidden removed within seconds.
     pub fn hurry(&self) {
         let mut inner = self.locked();
         inner.sweeps.hurry();
         inner.next_step = Instant::now();
     }
 
-    /// Adds how long a step took at most.
+    /// Adds the duration of the longest step.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         let longest_step = self.longest_step_nanoseconds.load(Relaxed);
         metrics.gauge(
@@ -98,7 +97,7 @@ mod tests {
         InfoHash(bytes)
     }
 
-    /// Torrents with a peer each.
+    /// Torrents with one peer each.
     fn state(list: AccessList) -> State<WebSwarms, ()> {
         let state = State {
             swarms: WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), false),

@@ -1,14 +1,14 @@
-//! What the aquatic daemons are alike as trackers, whatever protocol they speak.
+//! What the aquatic daemons have in common as trackers, independent of the protocol.
 //!
-//! Plain structs and functions, which a daemon puts together itself:
+//! Plain structs and functions, which each daemon combines:
 //!
 //! * [`State`]: what its workers share, and the checks that all daemons make.
 //! * [`RejectReason`]: why a request is not served, in metrics and in words.
-//! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: what requests ask for, and
-//!   what becomes of them.
-//! * [`Housekeeping`]: forgets peers and torrents, a little at a time.
-//! * [`snapshot`]: what outlives a restart.
-//! * [`add_swarm_metrics`], [`Clients`]: what swarms hold, and who announces.
+//! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: kinds, outcomes and counts of
+//!   requests.
+//! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
+//! * [`snapshot`]: what is kept over a restart.
+//! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]

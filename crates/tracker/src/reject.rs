@@ -13,65 +13,65 @@ use crate::{Outcome, RequestKind};
 pub enum RejectReason {
     /// It is not HTTP, where a connection begins or a request is expected.
     NotHttp,
-    /// It is TLS, which is not spoken.
+    /// It is TLS, where TLS is not enabled.
     Tls,
-    /// It is longer than is allowed, or has more headers.
+    /// It is too long, or has too many headers.
     TooLong,
-    /// It did not become complete in time.
+    /// It did not arrive completely in time.
     TooSlow,
     /// There is nothing at its path.
     UnknownPath,
-    /// It looks like an announce or a scrape, at another path than these have.
+    /// It looks like an announce or a scrape, but its path is wrong.
     WrongUrl,
     /// It has another method than GET and HEAD.
     OtherMethod,
-    /// A trusted proxy does not say for whom it speaks.
+    /// A trusted proxy did not send the address of its client.
     ProxyHeader,
-    /// Its client has as many connections as an address may have.
+    /// Its client's address has reached its maximum of connections.
     MaxConnectionsPerIp,
-    /// It asks for WebSocket in a way that cannot be.
+    /// It is an invalid request to upgrade to WebSocket.
     Upgrade,
-    /// It comes from a page that may not use the tracker.
+    /// It comes from a web page whose origin is not allowed.
     Origin,
-    /// It asks over HTTP for what there is only over WebSocket.
+    /// It is plain HTTP to a path that is only for WebSocket.
     #[strum(serialize = "not_websocket")]
     NotWebSocket,
-    /// A frame is not what the protocol allows.
+    /// A frame violates the WebSocket protocol.
     Frame,
-    /// A message is no JSON.
+    /// A message is not JSON.
     NotJson,
-    /// A part of it is missing or makes no sense.
+    /// A part of it is missing or invalid.
     Malformed,
     /// It asks for all torrents.
     FullScrape,
-    /// Its connection id was never given to its address, or is too old (BEP 15).
+    /// Its connection id was not issued to its address, or has expired (BEP 15).
     BadConnectionId,
     /// It came from port 0, to which nothing can be sent.
     SourcePortZero,
-    /// It announces port 0, at which nobody can be reached.
+    /// It announces port 0, at which no peer can be reached.
     PortZero,
     /// The access list does not allow the torrent.
     Forbidden,
     /// The connection has announced the torrent with another peer id.
     OtherPeerId,
-    /// It answers on a torrent that the connection has not announced, or not
-    /// with this peer id.
+    /// It is an answer for a torrent that the connection has not announced with this peer
+    /// id.
     NotAnnounced,
-    /// It answers an offer that there is not, or not any more.
+    /// It answers an offer that does not exist, or no longer.
     UnknownOffer,
     /// It answers an offer too late.
     ExpiredOffer,
-    /// It answers the offer of a peer that has left the torrent since.
+    /// It answers the offer of a peer that has left the torrent.
     OffererGone,
-    /// The tracker has as many torrents as it may.
+    /// The tracker has reached its maximum of torrents.
     MaxTorrents,
-    /// The torrent has as many peers as it may.
+    /// The torrent has reached its maximum of peers.
     MaxPeersPerTorrent,
-    /// The client's address has as many peers as it may.
+    /// The client's address has reached its maximum of peers.
     MaxPeersPerIp,
-    /// The connection has announced as many torrents as it may.
+    /// The connection has reached its maximum of torrents.
     MaxTorrentsPerConnection,
-    /// The reply is longer than a reply may be, which is a mistake of the tracker.
+    /// The reply does not fit its buffer: a bug of the tracker.
     ReplyTooLong,
 }
 
@@ -125,8 +125,7 @@ impl RejectReason {
     }
 }
 
-/// Appends a page that says why a request is rejected which is neither an announce nor a
-/// scrape.
+/// Rejects a request that is neither an announce nor a scrape, with a page that says why.
 #[cold]
 pub fn reject_with_page(
     out: &mut Vec<u8>,

@@ -1,4 +1,4 @@
-//! What requests ask for, what becomes of them, and how often.
+//! Kinds and outcomes of requests, and their counts.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::RejectReason;
 
-/// What a request asks for, in any of the protocols.
+/// The kind of a request, in any of the protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum RequestKind {
@@ -21,16 +21,16 @@ pub enum RequestKind {
     Scrape,
     /// A page for people, or for programs that watch the tracker.
     Page,
-    /// Nothing that is known.
+    /// An unknown request.
     Other,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it asked for.
+    /// The kind of the request.
     pub kind: RequestKind,
-    /// Why it was not served, if it was not.
+    /// Why it was rejected, if it was.
     pub rejected: Option<RejectReason>,
 }
 
@@ -47,17 +47,17 @@ struct FamilyCounters {
     rejected: [Counter; RejectReason::COUNT],
 }
 
-/// How a daemon tells its [`RequestCounters`] on the metrics page.
+/// How a daemon's [`RequestCounters`] appear on the metrics page.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestMetrics {
-    /// What the protocol can ask for.
+    /// The kinds of requests in the protocol.
     pub kinds: &'static [RequestKind],
-    /// Why requests are rejected in the protocol. What is not among them is told
-    /// when it has happened.
+    /// The reject reasons of the protocol. Any other reason appears on the page once it
+    /// has occurred.
     pub reasons: &'static [RejectReason],
-    /// What the requests are.
+    /// The description of the metric of requests.
     pub requests_help: &'static str,
-    /// What the rejected ones are.
+    /// The description of the metric of rejected requests.
     pub rejected_help: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl RequestKind {
 }
 
 impl Outcome {
-    /// What was asked for was done.
+    /// The request was served.
     #[inline]
     pub const fn served(kind: RequestKind) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Outcome {
         }
     }
 
-    /// It was answered with an error, or with silence.
+    /// The request was answered with an error, or not at all.
     #[inline]
     pub const fn rejected(kind: RequestKind, reason: RejectReason) -> Self {
         Self {
@@ -95,7 +95,8 @@ impl Outcome {
 }
 
 impl RequestCounters {
-    /// Counts one request. `source` is who sent it to us, a proxy if there is one.
+    /// Counts one request. `source` is the address that it was received from, a proxy's if
+    /// there is one.
     #[inline]
     pub fn count(&self, source: IpAddr, outcome: Outcome) {
         let family = &self.families[usize::from(source.is_ipv6())];
@@ -164,7 +165,7 @@ mod tests {
         workers[1].count(Ipv4Addr::LOCALHOST.into(), served);
         let rejected = Outcome::rejected(RequestKind::Announce, RejectReason::PortZero);
         workers[1].count(Ipv6Addr::LOCALHOST.into(), rejected);
-        // Nobody has thought of this one.
+        // This reason is not in the list.
         let rejected = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
         workers[0].count(Ipv6Addr::LOCALHOST.into(), rejected);
 

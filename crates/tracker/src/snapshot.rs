@@ -1,8 +1,8 @@
-//! What outlives a restart: the swarms, and the clock by which their peers grow old.
+//! What is kept over a restart: the swarms, and the clock by which their peers expire.
 //!
-//! A snapshot is a sequence of blocks, whose kinds each daemon has numbered in its own
-//! way ([`Kinds`]); blocks that only one of them has are its own. How they are laid out
-//! has a [`VERSION`].
+//! A snapshot is a sequence of blocks. Each daemon has its own numbers for the kinds of
+//! blocks ([`Kinds`]), and may have kinds that others do not have. The layout has a
+//! [`VERSION`].
 
 use std::io;
 
@@ -23,14 +23,13 @@ const _: () = assert!(
     "a new layout of torrents needs a new version of snapshots"
 );
 
-/// The numbers of the kinds of blocks. A number is never used for something else.
+/// The numbers of the kinds of blocks. A number is never reused for another kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Kinds {
-    /// Torrents of IPv4, or of both families where they are together, and those of
-    /// IPv6.
+    /// Torrents of IPv4, or of both families if they share a swarm; and torrents of IPv6.
     pub torrents: [u8; 2],
-    /// Where the clock stood, before all others, as what they say depends on it;
-    /// `None` where nothing does.
+    /// The time on the clock. It precedes all other blocks, which depend on it; `None` if
+    /// none does.
     pub clock: Option<u8>,
 }
 
@@ -38,7 +37,7 @@ pub struct Kinds {
 struct Contents<S> {
     swarms: S,
     clock: Clock,
-    /// Peers that were left out, because a limit was reached.
+    /// Peers that were dropped, because a limit was reached.
     dropped: usize,
 }
 
@@ -63,20 +62,19 @@ pub fn write(
     Ok(())
 }
 
-/// Fills swarms from the snapshot, if there is one that can be used; `empty` makes
-/// those that are filled. Returns them with a clock for their peers.
+/// Restores swarms from the snapshot, if there is a valid one; `empty` makes the swarms
+/// that are filled. Returns them with a clock for their peers.
 ///
-/// The clock goes on, so that neither what the system's clock was corrected by
-/// before nor how old the snapshot is has an effect. Peers keep the time that they
-/// had left, at most `lifetime_seconds`, because they could not announce while the
-/// tracker was away; if it was away for longer than that, only downloads are
-/// restored. Blocks of other kinds are given to `other`, which passes over those that
-/// it does not know, and may be called for a snapshot that turns out to be damaged
-/// later on.
+/// The clock continues from the snapshot, so neither corrections of the system's clock
+/// nor the age of the snapshot matter. Peers keep the lifetime that they had left, at
+/// most `lifetime_seconds`, because they could not announce while the tracker was down;
+/// if it was down for longer than that, only downloads are restored. Blocks of other
+/// kinds are passed to `other`, which ignores unknown ones. It may be called for blocks
+/// of a snapshot that turns out to be damaged later.
 ///
 /// # Errors
 ///
-/// When there is a snapshot, but not one that may be set aside.
+/// When there is a snapshot that cannot be used, and must not be set aside either.
 pub fn restore<S: Swarms>(
     source: &mut Source,
     kinds: &Kinds,
@@ -106,7 +104,7 @@ fn read<S: Swarms>(
     other: &mut impl FnMut(Block<'_>) -> Result<(), ReadError>,
 ) -> Result<Contents<S>, ReadError> {
     let mut clock = Clock::start();
-    // Snapshots of 1.0.0 have no mark of the clock.
+    // Snapshots of 1.0.0 do not have the time on the clock.
     let mut age_seconds = u64::from(clock.now().epoch_seconds).saturating_sub(reader.taken_at());
     let mut total = Restored::default();
     while let Some(block) = reader.next_block()? {
@@ -232,7 +230,7 @@ mod tests {
             assert_eq!(scraped.completed, 1);
             peers(&contents.swarms) == [0, 0]
         };
-        // The clock tells how old it is, and not when it was begun.
+        // Its age follows from the clock, not from the time when it was begun.
         assert!(!is_empty(&bytes(0, torrents)));
         let long_ago = bytes(FUTURE, |writer| {
             writer.write_block(3, &[0; 24]).unwrap();
@@ -244,7 +242,7 @@ mod tests {
         });
         assert!(is_empty(&long_ago));
 
-        // Those of 1.0.0 have no clock.
+        // Snapshots of 1.0.0 have no clock.
         let without_clock = |writer: &mut BlockWriter<'_>| {
             let without_clock = Kinds {
                 clock: None,

@@ -13,7 +13,7 @@ use crate::RejectReason;
 pub struct State<S, C> {
     /// Torrents and their peers.
     pub swarms: S,
-    /// Torrents that are served; exchanged by a reload.
+    /// Which torrents are served; a reload replaces it.
     pub access_list: Arc<access_list::Handle>,
     /// The configuration of the daemon.
     pub config: C,
@@ -63,8 +63,8 @@ impl<S: Swarms, C> State<S, C> {
         }
     }
 
-    /// The counts of a torrent, as a client at `source` is told. A torrent that is
-    /// forbidden is as one that is unknown.
+    /// The counts of a torrent that a client at `source` gets. A forbidden torrent looks
+    /// like an unknown one.
     pub fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
         if self.access_list.allows(info_hash) {
             self.swarms.scrape(source, info_hash)
@@ -74,11 +74,11 @@ impl<S: Swarms, C> State<S, C> {
     }
 }
 
-/// What a worker chooses peers by.
+/// The random number generator by which a worker chooses peers.
 ///
 /// # Errors
 ///
-/// When the system gives no random numbers.
+/// When the system has no random numbers.
 pub fn random() -> anyhow::Result<fastrand::Rng> {
     Ok(fastrand::Rng::with_seed(u64::from_ne_bytes(secret()?)))
 }

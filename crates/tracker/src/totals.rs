@@ -3,9 +3,9 @@
 use aquatic_service::metrics::Metrics;
 use aquatic_swarm::Swarms;
 
-/// Adds what each swarm of a tracker holds, by its name (`ipv4`, `ipv6`, or
-/// `all` where the families are together), and how many torrents are kept
-/// without peers.
+/// Adds the numbers of torrents and peers of each swarm of a tracker, by its name (`ipv4`,
+/// `ipv6`, or `all` if the families share a swarm), and the number of torrents that are
+/// kept without peers.
 pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Metrics) {
     for (family, totals) in swarms.totals() {
         let labels = [("family", family)];

@@ -49,9 +49,8 @@ fn render_key(text: &mut String, key: &Key) -> anyhow::Result<()> {
     comment(text, &key.description);
     match &key.kind {
         Kind::Integer {
-            least,
-            most: Some(most),
-        } => writeln!(text, "# From {least} to {most}.")?,
+            range: Some(range), ..
+        } => writeln!(text, "# {range}")?,
         Kind::Choice(choices) => render_choices(text, choices)?,
         _ => {}
     }
@@ -108,7 +107,11 @@ mod tests {
             value: value.to_owned(),
             description: description.to_owned(),
         });
-        let most = Some(9);
+        let number = Kind::Integer {
+            least: 0,
+            most: Some(9),
+            range: Some("From 0 to 9 bytes.".to_owned()),
+        };
         let reference = Reference {
             description: "Configuration.".to_owned(),
             sections: vec![
@@ -126,7 +129,7 @@ mod tests {
                             Kind::Texts { or_one: true },
                             json!(["[::]:3000"]),
                         ),
-                        key("number", Kind::Integer { least: 0, most }, json!(3)),
+                        key("number", number, json!(3)),
                         key("path", Kind::Text, json!("")),
                     ],
                 },
@@ -152,7 +155,7 @@ address = ["[::]:3000"]
 
 # About number,
 # in two lines.
-# From 0 to 9.
+# From 0 to 9 bytes.
 number = 3
 
 # About path,

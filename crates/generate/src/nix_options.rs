@@ -48,11 +48,15 @@ mod tests {
             value: "off".to_owned(),
             description: "Nothing.".to_owned(),
         };
-        let most = Some(9);
+        let number = Kind::Integer {
+            least: -1,
+            most: Some(9),
+            range: Some("From 0 to 9 bytes.".to_owned()),
+        };
         let kinds = [
             (Kind::Boolean, json!({ "type": "boolean" })),
             (
-                Kind::Integer { least: -1, most },
+                number,
                 json!({ "type": "integer", "values": { "least": -1, "most": 9 } }),
             ),
             (Kind::Text, json!({ "type": "text" })),

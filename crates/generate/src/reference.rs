@@ -51,6 +51,9 @@ pub(super) enum Kind {
         least: i64,
         /// The most, where there is one.
         most: Option<i64>,
+        /// The numbers that it can be and their unit, as a sentence.
+        #[serde(skip)]
+        range: Option<String>,
     },
     /// A number.
     Number,
@@ -192,6 +195,7 @@ fn kind(schema: &Value) -> anyhow::Result<Kind> {
         Some("integer") => Ok(Kind::Integer {
             least: bound(schema, "minimum").unwrap_or(i64::MIN),
             most: bound(schema, "maximum"),
+            range: schema.get("range").and_then(Value::as_str).map(sentence),
         }),
         _ => bail!("cannot describe the type {schema}"),
     }
@@ -199,6 +203,14 @@ fn kind(schema: &Value) -> anyhow::Result<Kind> {
 
 fn bound(schema: &Value, name: &str) -> Option<i64> {
     schema.get(name).and_then(Value::as_i64)
+}
+
+fn sentence(text: &str) -> String {
+    let mut sentence = format!("{text}.");
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
 }
 
 fn choice(schema: &Value) -> anyhow::Result<Choice> {
@@ -211,9 +223,11 @@ fn choice(schema: &Value) -> anyhow::Result<Choice> {
 
 #[cfg(test)]
 mod tests {
+    use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+
     use super::*;
 
-    #[derive(Serialize, JsonSchema, Default)]
+    #[derive(Serialize, JsonSchema)]
     #[serde(default)]
     /// Describes
     /// everything.
@@ -221,14 +235,31 @@ mod tests {
         /// Whether.
         boolean: bool,
         /// How many.
-        #[schemars(range(min = 1, max = 5))]
-        number: u32,
+        number: Seconds<0, 5>,
+        /// Perhaps.
+        other: ZeroOr<Count<2, 5>>,
+        /// Any.
+        any: u64,
         /// Which.
         level: Level,
         /// Inside.
         section: Inner,
         /// Last.
         text: String,
+    }
+
+    impl Default for Everything {
+        fn default() -> Self {
+            Self {
+                boolean: false,
+                number: Seconds::of::<3>(),
+                other: ZeroOr::ZERO,
+                any: 7,
+                level: Level::Off,
+                section: Inner::default(),
+                text: String::new(),
+            }
+        }
     }
 
     #[derive(Serialize, JsonSchema, Default)]
@@ -257,21 +288,31 @@ mod tests {
             panic!("{reference:#?}");
         };
         let names: Vec<_> = top.keys.iter().map(|key| key.name.as_str()).collect();
-        assert_eq!(names, ["boolean", "number", "level", "text"]);
+        let expected = ["boolean", "number", "other", "any", "level", "text"];
+        assert_eq!(names, expected);
         assert_eq!(top.keys[0].kind, Kind::Boolean);
         assert_eq!(
             top.keys[1].kind,
             Kind::Integer {
-                least: 1,
-                most: Some(5)
+                least: 0,
+                most: Some(5),
+                range: Some("From 0 to 5 seconds.".to_owned()),
             }
         );
-        let Kind::Choice(choices) = &top.keys[2].kind else {
+        let Kind::Integer { range, .. } = &top.keys[2].kind else {
+            panic!("{top:#?}");
+        };
+        assert_eq!(range.as_deref(), Some("0, or from 2 to 5."));
+        assert!(matches!(
+            top.keys[3].kind,
+            Kind::Integer { range: None, .. }
+        ));
+        let Kind::Choice(choices) = &top.keys[4].kind else {
             panic!("{top:#?}");
         };
         assert_eq!(choices[1].value, "on");
         assert_eq!(choices[1].description, "All.");
-        assert_eq!(top.keys[2].default, "off");
+        assert_eq!(top.keys[4].default, "off");
         assert_eq!(section.name, "section");
         assert_eq!(section.description, "Inside.");
         assert_eq!(section.keys[0].kind, Kind::Texts { or_one: false });

@@ -73,10 +73,9 @@ fn key_entry(text: &mut String, key: &Key) -> anyhow::Result<()> {
     paragraphs(text, &key.description);
     match &key.kind {
         Kind::Integer {
-            least,
-            most: Some(most),
+            range: Some(range), ..
         } => {
-            let _ = writeln!(text, "From {least} to {most}.");
+            let _ = writeln!(text, "{range}");
         }
         Kind::Choice(choices) => {
             let widest = choices.iter().map(|choice| choice.value.len()).max();
@@ -185,14 +184,18 @@ mod tests {
             value: "off".to_owned(),
             description: "Nothing.".to_owned(),
         };
-        let most = Some(9);
+        let number = Kind::Integer {
+            least: 0,
+            most: Some(9),
+            range: Some("From 0 to 9 bytes.".to_owned()),
+        };
         let reference = Reference {
             description: String::new(),
             sections: vec![Section {
                 name: "network".to_owned(),
                 description: "Sockets.".to_owned(),
                 keys: vec![
-                    key("count", Kind::Integer { least: 0, most }, json!(3)),
+                    key("count", number, json!(3)),
                     key("mode", Kind::Choice(vec![choice]), json!("off")),
                 ],
             }],
@@ -204,7 +207,7 @@ mod tests {
             text,
             format!(
                 ".Ss [network]\nSockets.\n.Bl -tag -width Ds\n\
-                 .It Ic count No = \"3\"\n{description}From 0 to 9.\n\
+                 .It Ic count No = \"3\"\n{description}From 0 to 9 bytes.\n\
                  .It Ic mode No = \"\\(dqoff\\(dq\"\n{description}\
                  .Bl -tag -width xxxxxxx -compact\n.It Li \"\\(dqoff\\(dq\"\nNothing.\n.El\n.El\n"
             )

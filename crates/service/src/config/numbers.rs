@@ -219,12 +219,14 @@ impl Allowed {
         (self.min..=self.max).contains(&number) || self.or_zero && number == 0
     }
 
+    /// With `range`, which is for people.
     #[cfg(feature = "schema")]
     fn schema(&self) -> schemars::Schema {
         schemars::json_schema!({
             "type": "integer",
             "minimum": if self.or_zero { 0 } else { self.min },
             "maximum": self.max,
+            "range": self.to_string(),
         })
     }
 }

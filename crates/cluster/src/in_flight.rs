@@ -140,15 +140,17 @@ impl InFlight {
 #[inline]
 fn slot<const S: usize>(record: &Record<S>, slots: usize) -> usize {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = 0;
-    let words = record.info_hash.0.chunks(8).chain(record.peer.chunks(8));
-    for word in words {
-        let mut bytes = [0; 8];
-        bytes[..word.len()].copy_from_slice(word);
-        hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(FACTOR);
-        hash ^= hash >> 32;
-    }
-    hash as usize % slots
+    // With space for a peer of any kind, whose length is known when this is compiled.
+    let mut bytes = [0; 40];
+    bytes[..16].copy_from_slice(&record.info_hash.0[..16]);
+    bytes[16..16 + S].copy_from_slice(&record.peer);
+    let (words, _) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(0, |hash: u64, word| {
+        let mixed = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
+        mixed ^ (mixed >> 32)
+    });
+    // As many of each, as `%` would, without a division.
+    ((u128::from(hash.wrapping_mul(FACTOR)) * slots as u128) >> 64) as usize
 }
 
 #[cfg(test)]

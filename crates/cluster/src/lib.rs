@@ -9,12 +9,15 @@
 //! * [`InFlight`]: which of a node's own records it has to apply again when they
 //!   come back in the order that holds for all.
 //!
-//! Nothing here knows a swarm, does I/O or reads a clock.
+//! * [`local`]: the link between the daemons of one host.
+//!
+//! Nothing here knows a swarm or reads a clock, and nothing but links does I/O.
 
 #![forbid(unsafe_code)]
 
 pub mod batch;
 mod in_flight;
+pub mod local;
 mod outbox;
 mod record;
 mod sequences;

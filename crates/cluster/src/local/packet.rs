@@ -1,0 +1,130 @@
+//! What is sent over a local link.
+//!
+//! The first packet is a hello: [`MAGIC`], [`VERSION`], and then
+//!
+//! | bytes | what |
+//! |--:|---|
+//! | 8 | the node |
+//! | 2 | its `max_peer_age`, in seconds, big-endian |
+//! | 1 to 64 | the daemon's name |
+//!
+//! All others begin with a byte that says what they are: a [block](BLOCK) of what the
+//! daemon holds, that there is [no further one](COMPLETE), or a [batch](BATCH).
+
+use crate::batch::{self, NodeId};
+
+/// Says that this is a daemon of ours.
+const MAGIC: [u8; 8] = *b"aquatic\0";
+
+/// Says in what form all the rest is: hello, blocks, and the batches within packets.
+const VERSION: u8 = 1;
+
+const MAX_NAME_LENGTH: usize = 64;
+
+/// Bytes of a block.
+pub const MAX_BLOCK_LENGTH: usize = 60 * 1024;
+
+/// Bytes of a packet. The kernel sends up to some 200,000 as one.
+pub(super) const MAX_PACKET_LENGTH: usize = 1 + MAX_BLOCK_LENGTH;
+
+const _: () = assert!(batch::MAX_BATCH_LENGTH < MAX_PACKET_LENGTH);
+
+/// A block of what is held follows.
+pub(super) const BLOCK: u8 = b'S';
+/// All blocks have come.
+pub(super) const COMPLETE: u8 = b'E';
+/// A batch follows.
+pub(super) const BATCH: u8 = b'B';
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) name: String,
+    pub(super) node: NodeId,
+    pub(super) max_peer_age_seconds: u16,
+}
+
+/// Why the first packet is not from a daemon that can be read from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HelloError {
+    #[error("it is no daemon of aquatic")]
+    Foreign,
+    #[error("it speaks version {0} of the link, and this daemon {VERSION}")]
+    Version(u8),
+    #[error("its hello is damaged")]
+    Damaged,
+    #[error("it is {0}")]
+    Name(String),
+    #[error("it is this process")]
+    Own,
+}
+
+impl Hello {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
+        bytes.extend(self.node.0);
+        bytes.extend(self.max_peer_age_seconds.to_be_bytes());
+        bytes.extend(self.name.bytes());
+        bytes
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, HelloError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(HelloError::Foreign)?;
+        let (&version, rest) = rest.split_first().ok_or(HelloError::Damaged)?;
+        if version != VERSION {
+            return Err(HelloError::Version(version));
+        }
+        let (&node, rest) = rest.split_first_chunk().ok_or(HelloError::Damaged)?;
+        let (&age, name) = rest.split_first_chunk().ok_or(HelloError::Damaged)?;
+        // It will be logged.
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+        if name.is_empty() || name.len() > MAX_NAME_LENGTH || !name.iter().all(is_name) {
+            return Err(HelloError::Damaged);
+        }
+        Ok(Self {
+            name: name.iter().copied().map(char::from).collect(),
+            node: NodeId(node),
+            max_peer_age_seconds: u16::from_be_bytes(age),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            name: "aquatic-udp".into(),
+            node: NodeId([7; 8]),
+            max_peer_age_seconds: 1200,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(Hello::parse(&hello().to_bytes()), Ok(hello()));
+    }
+
+    #[test]
+    fn what_is_no_hello_is_named() {
+        let good = hello().to_bytes();
+        let parse = Hello::parse;
+        assert_eq!(parse(b""), Err(HelloError::Foreign));
+        assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(HelloError::Foreign));
+        let mut other = good.clone();
+        other[8] = 9;
+        assert_eq!(parse(&other), Err(HelloError::Version(9)));
+        // Whatever another version says after that.
+        assert_eq!(parse(&other[..9]), Err(HelloError::Version(9)));
+        for length in 8..20 {
+            assert_eq!(parse(&good[..length]), Err(HelloError::Damaged));
+        }
+        let mut strange = good.clone();
+        strange.push(b'\n');
+        assert_eq!(parse(&strange), Err(HelloError::Damaged));
+        let long = [&good[..], &[b'x'; MAX_NAME_LENGTH]].concat();
+        assert_eq!(parse(&long), Err(HelloError::Damaged));
+    }
+}

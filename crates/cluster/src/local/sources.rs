@@ -1,0 +1,214 @@
+//! Those that this daemon reads from.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use socket2::{SockAddr, Socket};
+
+use super::packet::{BATCH, BLOCK, COMPLETE, Hello, HelloError, MAX_PACKET_LENGTH};
+use super::place;
+use super::status::LocalStatus;
+use super::{LocalSettings, Swarms};
+use crate::batch::{Batch, BatchError, NodeId};
+use crate::sequences::{Arrival, Sequences};
+
+/// Packets that are read of one before others are looked at.
+const PACKETS_PER_TURN: usize = 64;
+
+/// A daemon, which may not be there.
+#[derive(Debug)]
+pub(super) struct Source {
+    index: usize,
+    name: String,
+    address: SockAddr,
+    connection: Option<Connection>,
+    was_connected: bool,
+    /// The last thing that was logged, so that it is not each second.
+    said: Option<String>,
+    packet: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: Socket,
+    /// Who it is, when it has said hello.
+    node: Option<NodeId>,
+    is_complete: bool,
+    sequences: Sequences,
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("it ended")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Hello(#[from] HelloError),
+    #[error("a packet has more than {MAX_PACKET_LENGTH} bytes")]
+    TooLong,
+    #[error("a packet is of the unknown type {0}")]
+    Packet(u8),
+    #[error("no batch: {0}")]
+    Batch(#[from] BatchError),
+    #[error("a batch is of another node")]
+    Node,
+    #[error("no block of peers: {0}")]
+    Block(String),
+}
+
+impl Source {
+    /// The daemon with this index among those to read from.
+    pub(super) fn new(index: usize, name: &str, path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            index,
+            name: name.to_owned(),
+            address: place::address(path)?,
+            connection: None,
+            was_connected: false,
+            said: None,
+            // One more, to see that a packet is too long.
+            packet: vec![0; MAX_PACKET_LENGTH + 1],
+        })
+    }
+
+    pub(super) fn socket(&self) -> Option<&Socket> {
+        self.connection.as_ref().map(|it| &it.socket)
+    }
+
+    /// Tries to connect. That it is not there is no error: most hosts run one daemon.
+    pub(super) fn connect_if_away(&mut self, status: &LocalStatus) {
+        if self.connection.is_some() {
+            return;
+        }
+        match self.connect() {
+            Ok(socket) => {
+                if self.was_connected {
+                    status.add_reconnect();
+                }
+                self.was_connected = true;
+                self.connection = Some(Connection {
+                    socket,
+                    node: None,
+                    is_complete: false,
+                    sequences: Sequences::default(),
+                });
+            }
+            Err(error) => {
+                use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
+                if !matches!(error.kind(), ConnectionRefused | NotFound | WouldBlock) {
+                    self.say_once(format!("cannot read peers from {}: {error}", self.name));
+                }
+            }
+        }
+    }
+
+    /// Reads a packet, and others as long as there are any and it is not too late.
+    pub(super) fn read<S: Swarms>(
+        &mut self,
+        swarms: &S,
+        settings: &LocalSettings,
+        status: &LocalStatus,
+        until: u64,
+    ) {
+        for _ in 0..PACKETS_PER_TURN {
+            let now = (settings.clock)();
+            match self.read_packet(swarms, settings, status, now) {
+                Ok(true) if now < until => {}
+                Ok(_) => return,
+                Err(end) => return self.end(&end, status),
+            }
+        }
+    }
+
+    /// Returns whether there was a packet.
+    fn read_packet<S: Swarms>(
+        &mut self,
+        swarms: &S,
+        settings: &LocalSettings,
+        status: &LocalStatus,
+        now: u64,
+    ) -> Result<bool, End> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(false);
+        };
+        let length = match (&connection.socket).read(&mut self.packet) {
+            Ok(0) => return Err(End::Closed),
+            Ok(length) if length > MAX_PACKET_LENGTH => return Err(End::TooLong),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let packet = &self.packet[..length];
+        let Some(node) = connection.node else {
+            let hello = Hello::parse(packet)?;
+            if hello.node == settings.node {
+                return Err(HelloError::Own.into());
+            }
+            if hello.name != self.name {
+                return Err(HelloError::Name(hello.name).into());
+            }
+            connection.node = Some(hello.node);
+            status.set_linked(self.index, true);
+            return Ok(true);
+        };
+        let (&kind, body) = packet.split_first().ok_or(End::Closed)?;
+        match kind {
+            BLOCK => {
+                let restored = swarms.restore(body);
+                restored.map_err(|error| End::Block(error.to_string()))?;
+            }
+            COMPLETE if body.is_empty() && !connection.is_complete => {
+                connection.is_complete = true;
+                self.said = None;
+                log::info!("linked with {}: its peers are known here", self.name);
+            }
+            BATCH => {
+                let batch = Batch::parse(body)?;
+                let header = batch.header();
+                if header.node != node {
+                    return Err(End::Node);
+                }
+                let arrival = connection
+                    .sequences
+                    .note(header.node, header.kind, header.sequence);
+                status.add_in(arrival, batch.len());
+                if arrival != Arrival::Repeat {
+                    swarms.apply(&batch, now);
+                }
+            }
+            other => return Err(End::Packet(other)),
+        }
+        Ok(true)
+    }
+
+    fn connect(&self) -> io::Result<Socket> {
+        let socket = place::socket()?;
+        socket.connect(&self.address)?;
+        Ok(socket)
+    }
+
+    fn end(&mut self, end: &End, status: &LocalStatus) {
+        let connection = self.connection.take();
+        status.set_linked(self.index, false);
+        let was_complete = connection.is_some_and(|it| it.is_complete);
+        match end {
+            End::Closed | End::Io(_) if was_complete => {
+                log::info!("the link with {} has ended", self.name);
+            }
+            End::Closed | End::Io(_) => {}
+            _ => {
+                status.add_refused();
+                self.say_once(format!("cannot read peers from {}: {end}", self.name));
+            }
+        }
+    }
+
+    fn say_once(&mut self, message: String) {
+        if self.said.as_ref() != Some(&message) {
+            log::warn!("{message}");
+            self.said = Some(message);
+        }
+    }
+}

@@ -1,19 +1,19 @@
-//! Addresses that reverse proxies report.
+//! Client addresses in headers of reverse proxies.
 
 use std::net::IpAddr;
 use std::str;
 
-/// A header with which a reverse proxy says whose request it passes on.
+/// A header in which a reverse proxy sends the address of its client.
 ///
-/// Each proxy on the way appends what it sees, so the last address is what the
-/// nearest proxy says, and the only one that it vouches for.
+/// Each proxy on the way appends the address that it sees, so only the last address comes
+/// from the nearest proxy, which is trusted. Clients can invent those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressHeader {
     name: String,
     is_forwarded: bool,
 }
 
-/// Why a header names no address.
+/// Why a header has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressHeaderFault {
     /// It is not there.
@@ -25,9 +25,9 @@ pub enum AddressHeaderFault {
 }
 
 impl AddressHeader {
-    /// The header of that name: `Forwarded` as RFC 7239 has it, any other, such
-    /// as `X-Forwarded-For` or `X-Real-IP`, as a list of addresses with commas
-    /// in between. Which letters are capitals is all the same.
+    /// The header of that name, which is case-insensitive. `Forwarded` is parsed by
+    /// RFC 7239, any other, such as `X-Forwarded-For` or `X-Real-IP`, as a
+    /// comma-separated list of addresses.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -62,7 +62,7 @@ impl AddressHeader {
     }
 }
 
-/// What stands after the last separator.
+/// The text after the last separator.
 #[inline]
 fn last_element(list: &[u8], separator: u8) -> Option<&[u8]> {
     list.rsplit(|&byte| byte == separator)
@@ -72,8 +72,8 @@ fn last_element(list: &[u8], separator: u8) -> Option<&[u8]> {
 
 /// The node of `for=` in the last element (RFC 7239, 4).
 ///
-/// Commas and semicolons in quotes separate nothing. A client that opens quotes
-/// and does not close them hides what the proxy appends, and is not believed.
+/// Commas and semicolons in quotes are no separators. A client that opens quotes and does
+/// not close them hides what the proxy appends: such a header has no address.
 fn last_for(list: &[u8]) -> Option<&[u8]> {
     let mut node = None;
     let mut start = 0;
@@ -136,7 +136,7 @@ fn address_of_node(node: &str) -> Option<IpAddr> {
     (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)).then_some(address)
 }
 
-/// RFC 7239, 6.3: a number, or a name that a proxy made up, such as `_http`.
+/// RFC 7239, 6.3: a number, or an obfuscated port such as `_http`.
 fn is_port(port: &str) -> bool {
     let is_obfuscated = |name: &str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -232,7 +232,7 @@ mod tests {
             "for=192.0.2.43;host=\"a,b;for=1.1.1.1\\\",for=2.2.2.2\"",
             "192.0.2.43",
         );
-        // Ports may have names that mean nothing (RFC 7239, 6.3).
+        // Ports may be obfuscated (RFC 7239, 6.3).
         is(name, "for=\"203.0.113.9:_http\"", "203.0.113.9");
         is(name, "for=203.0.113.9:_a.b-c_D", "203.0.113.9");
         is(name, "for=\"[2001:db8::1]:_x\"", "2001:db8::1");
@@ -250,7 +250,7 @@ mod tests {
             "for=192.0.2.43,",
             "for=\"192.0.2.43",
             "before=192.0.2.43",
-            // The end was appended to what a client made up.
+            // The proxy appended the end to what a client invented.
             "for=192.0.2.43;x=\", for=198.51.100.17",
             "for=192.0.2.43;x=\", for=\"[2001:db8::1]\"",
             "for=\"192.0.2.43, for=198.51.100.17",

@@ -1,4 +1,4 @@
-//! Ranges of IP addresses, for proxies that are trusted.
+//! Ranges of IP addresses, for trusted proxies.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct AddressRanges(Vec<AddressRange>);
 
 impl AddressRanges {
-    /// Whether a range has this address in it.
+    /// Whether a range contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(address))
     }
@@ -27,33 +27,33 @@ impl FromIterator<AddressRange> for AddressRanges {
     }
 }
 
-/// An address and how many of its leading bits count: `192.0.2.0/24`,
-/// `2001:db8::/32`; without a length, one address.
+/// An address and a prefix length: `192.0.2.0/24`, `2001:db8::/32`; without a length, one
+/// address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressRange(IpNet);
 
 impl AddressRange {
-    /// Whether it has this address in it. `::/0` has none of IPv4.
+    /// Whether it contains this address. `::/0` contains no IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 }
 
-/// Why a text is no range of addresses.
+/// Why a text is not a range of addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRangeError {
-    /// What stands before the `/` is no address.
+    /// The text before the `/` is not an address.
     #[error("\"{0}\" is no IP address; expected one such as 192.0.2.1, 192.0.2.0/24 or fd00::/8")]
     Address(String),
-    /// What stands behind the `/` is no length.
+    /// The text after the `/` is not a prefix length.
     #[error("\"/{length}\" is no prefix length; expected /0 to /{longest}")]
     Length {
-        /// What stands there.
+        /// The text after the `/`.
         length: String,
         /// How many bits the address has.
         longest: u8,
     },
-    /// Bits are set that do not count.
+    /// Bits after the prefix are set.
     #[error("{address}/{length} has bits beyond the prefix; expected {network}/{length}")]
     Beyond {
         /// The address as written.
@@ -80,7 +80,7 @@ impl FromStr for AddressRange {
         let range = match length {
             None => whole,
             Some(text) => {
-                // Numbers may have a sign where the standard library reads them.
+                // The standard library would accept a sign.
                 let digits = text.bytes().all(|byte| byte.is_ascii_digit());
                 let length = text.parse().ok().filter(|_| digits);
                 let range = length.and_then(|length| IpNet::new(address, length).ok());
@@ -161,7 +161,7 @@ mod tests {
         let half = ranges(&["::ffff:192.0.2.0/120"]);
         assert!(half.contains("192.0.2.255".parse().unwrap()));
         assert!(!half.contains("192.0.3.0".parse().unwrap()));
-        // Shorter ones have other addresses in them, and those of IPv4 are none.
+        // Shorter prefixes contain other addresses too, so they are not ranges of IPv4.
         assert!(!ranges(&["::/64"]).contains("203.0.113.9".parse().unwrap()));
     }
 

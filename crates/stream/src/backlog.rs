@@ -1,14 +1,13 @@
-//! Bytes of messages that are not complete.
+//! Bytes of incomplete messages.
 
 use std::mem;
 
-/// What has arrived of a connection and was not consumed.
+/// The bytes of a connection that have arrived and were not consumed.
 ///
-/// Bytes that arrive while nothing is kept are processed where they were read to, and
-/// only what is left of them is copied. Bytes that arrive while something is kept are
-/// put behind it, and both are processed here. So a byte is copied once or twice,
-/// however much is kept of its message: what is kept does not move when more arrives.
-/// Where nothing is kept, there is no memory.
+/// Bytes that arrive while the backlog is empty are processed in the input buffer, and only
+/// the rest is copied here. Otherwise they are appended to the backlog, and all are
+/// processed here. Bytes in the backlog do not move when more arrive, so a byte is copied
+/// once or twice, however long its message is. An empty backlog has no memory.
 #[derive(Default)]
 pub(crate) struct Backlog(Vec<u8>);
 
@@ -22,17 +21,17 @@ impl Backlog {
         self.0.capacity()
     }
 
-    /// What is kept.
+    /// The bytes that are kept.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
-    /// Keeps more.
+    /// Appends bytes.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// All that is kept, and behind it what has arrived. To be followed by
+    /// All kept bytes, followed by those that have arrived. To be followed by
     /// [`keep`](Self::keep).
     pub(crate) fn with<'a>(&'a mut self, arrived: &'a mut [u8]) -> &'a mut [u8] {
         if self.0.is_empty() {
@@ -42,20 +41,19 @@ impl Backlog {
         &mut self.0
     }
 
-    /// Keeps what was not consumed of [that](Self::with); `consumed` bytes at its
-    /// front were.
+    /// Removes the first `consumed` bytes of [those](Self::with), and keeps the rest.
     pub(crate) fn keep(&mut self, arrived: &[u8], consumed: usize) {
         if self.0.is_empty() {
             self.0.extend_from_slice(&arrived[consumed..]);
         } else if consumed > 0 {
-            // What is left has just arrived, and is no more than was read at once.
-            // The memory of the message before it is given back.
+            // The rest has just arrived, and is not larger than one read. The memory of the
+            // previous message is freed.
             self.0 = self.0[consumed..].to_vec();
         }
     }
 
-    /// Moves everything to where more can be put behind it: what is kept, if anything is,
-    /// else `room`, whose content is forgotten. To be followed by
+    /// Moves all kept bytes to a buffer to which more can be appended: the backlog's own, or
+    /// `room`, whose content is discarded, if the backlog is empty. To be followed by
     /// [`put_back`](Self::put_back).
     pub(crate) fn take_or(&mut self, room: &mut Vec<u8>) -> Taken {
         if self.0.is_empty() {
@@ -72,7 +70,7 @@ impl Backlog {
         }
     }
 
-    /// Keeps what was not consumed of what was taken, and gives back what was lent.
+    /// Keeps the unconsumed bytes of what was taken, and returns the buffer that was lent.
     pub(crate) fn put_back(&mut self, taken: Taken, consumed: usize, room: &mut Vec<u8>) {
         if taken.is_lent {
             self.0.extend_from_slice(&taken.bytes[consumed..]);
@@ -87,7 +85,7 @@ impl Backlog {
 /// What [`Backlog::take_or`] has taken.
 pub(crate) struct Taken {
     pub(crate) bytes: Vec<u8>,
-    /// Whether the memory is that of the room.
+    /// Whether the memory belongs to `room`.
     is_lent: bool,
 }
 

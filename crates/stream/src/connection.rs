@@ -1,4 +1,4 @@
-//! What is kept of a connection.
+//! The state of a connection.
 
 use std::mem;
 
@@ -10,27 +10,27 @@ use crate::settings::ConnectionLimits;
 use crate::tls::Session;
 use crate::{ConnectionId, Peer, Protocol};
 
-/// One connection. An idle one has no memory but this, the protocol's state, and with
-/// TLS the session.
+/// One connection. An idle one needs no memory besides this, the protocol's state, and the
+/// TLS session if there is one.
 pub(crate) struct Connection<C> {
     pub(crate) peer: Peer,
     pub(crate) permit: Permit,
     pub(crate) stage: Stage<C>,
-    /// The TLS session, if there is one; it begins behind the PROXY header.
+    /// The TLS session, if there is one; it begins after the PROXY header.
     pub(crate) session: Option<Box<Session>>,
-    /// What was read and not consumed; with TLS, the session has that.
+    /// Bytes that were read and not consumed; with TLS, the session has them.
     pub(crate) unread: Backlog,
-    /// What was written, and the network has not taken.
+    /// Bytes that were written and that the socket has not taken.
     pub(crate) unsent: Unsent,
-    /// Whether complete messages may be among what was not consumed, because so much was
-    /// unsent that they were not processed.
+    /// Whether there may be complete messages among the unconsumed bytes, which were not
+    /// processed because too many bytes were unsent.
     pub(crate) is_stalled: bool,
     /// Whether the deadline has passed.
     pub(crate) is_late: bool,
-    /// Whether the protocol was asked to end it, as the process is about to end.
+    /// Whether the protocol was asked to finish, because the process is about to end.
     pub(crate) is_draining: bool,
-    /// Whether the client may still be sending when it is closed, so that what arrives
-    /// is to be read and discarded.
+    /// Whether the client may still be sending when the connection is closed, so that its
+    /// data is to be read and discarded.
     pub(crate) is_to_linger: bool,
     /// Whether its close reason was counted.
     pub(crate) is_counted: bool,
@@ -41,33 +41,33 @@ pub(crate) struct Connection<C> {
     has_spoken: bool,
     /// When it was accepted.
     accepted: Tick,
-    /// When the present silence began: with the end of the last message, or of
-    /// what was written.
+    /// When the connection became idle: at the end of the last message, or when all output
+    /// was sent.
     silent_since: Tick,
-    /// When the first byte of the present message came, if there is one.
+    /// When the first byte of the current message arrived, if there is one.
     message_since: Option<Tick>,
     deadline: Deadline,
-    /// When the wheel returns it.
+    /// The tick at which the timer wheel returns it.
     scheduled: Tick,
 }
 
-/// How far a connection has come.
+/// The phase of a connection.
 pub(crate) enum Stage<C> {
     /// Its PROXY header is to be read.
     ProxyHeader,
     /// Its TLS handshake is under way.
     Handshake,
-    /// It is the protocol's.
+    /// The protocol has taken over.
     Open(C),
-    /// What is unsent is to be sent; then it is closed.
+    /// Unsent bytes are sent; then it is closed.
     Closing,
-    /// Everything was sent, and our side is closed. What still arrives is discarded
-    /// until the client closes: if we closed before, the client's system would discard
+    /// Everything was sent, and our side is closed. Data that still arrives is discarded
+    /// until the client closes: if we closed earlier, the client's system would discard
     /// what was sent (RFC 9112, section 9.6).
     Lingering,
 }
 
-/// Bytes that the network has not taken.
+/// Bytes that the socket has not taken.
 #[derive(Default)]
 pub(crate) struct Unsent {
     bytes: Vec<u8>,
@@ -90,9 +90,9 @@ impl Unsent {
         &self.bytes[self.sent..]
     }
 
-    /// Adds bytes. What was sent is forgotten when it is as long as what is unsent:
-    /// otherwise, for a client that reads as fast as bytes are added, but never the last
-    /// ones, all of them would be kept.
+    /// Adds bytes. Sent bytes are removed when there are as many of them as unsent ones:
+    /// otherwise, all bytes would be kept for a client that reads as fast as bytes are
+    /// added, but never the last ones.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         if self.sent >= self.len() {
             self.bytes.drain(..self.sent);
@@ -101,7 +101,7 @@ impl Unsent {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// So many more bytes were sent.
+    /// Counts bytes as sent.
     pub(crate) fn advance(&mut self, sent: usize) {
         self.sent += sent;
         self.due = self.due.saturating_sub(sent);
@@ -121,7 +121,7 @@ impl Unsent {
     }
 }
 
-/// What must happen before when.
+/// What a connection waits for, and until when.
 #[derive(Clone, Copy)]
 struct Deadline {
     of: Awaited,
@@ -132,7 +132,7 @@ struct Deadline {
 /// What has happened since the deadline was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing that matters for deadlines, though bytes may have come or gone.
+    /// Nothing that matters for deadlines, though bytes may have been received or sent.
     None,
     /// A message became complete.
     Message,
@@ -149,18 +149,18 @@ pub(crate) enum Awaited {
     Handshake,
     /// The first message, of which nothing has arrived.
     FirstMessage,
-    /// A message, of which nothing has arrived.
+    /// A further message, of which nothing has arrived.
     Message,
     /// The rest of a message.
     RestOfMessage,
-    /// That what is unsent is sent.
+    /// That unsent bytes are sent.
     Sending,
     /// That the client closes.
     EndOfClient,
 }
 
 impl Awaited {
-    /// Why the connection is closed when it does not come in time.
+    /// The close reason if this does not happen in time.
     pub(crate) fn close_reason(self) -> CloseReason {
         match self {
             Self::Handshake => CloseReason::SlowHandshake,
@@ -197,8 +197,8 @@ impl Timeouts {
     fn of(&self, awaited: Awaited) -> Ticks {
         match awaited {
             Awaited::Handshake => self.handshake,
-            // A client with a request sends it soon; one without does not get the time of
-            // those that send one after another.
+            // A client with a request sends it soon. One without a request does not get the
+            // longer idle timeout of those that send one request after another.
             Awaited::FirstMessage => self.message.min(self.idle),
             Awaited::Message => self.idle,
             Awaited::RestOfMessage => self.message,
@@ -241,7 +241,7 @@ impl<C> Connection<C> {
         self.deadline.of
     }
 
-    /// Whether something of a message is there that was not consumed.
+    /// Whether there are unconsumed bytes of a message.
     pub(crate) fn has_unconsumed(&self) -> bool {
         match &self.session {
             Some(session) => session.has_unconsumed(),
@@ -257,8 +257,8 @@ impl<C> Connection<C> {
 
     /// Whether it was accepted so recently that its first message may be under way.
     pub(crate) fn is_fresh(&self, now: Tick) -> bool {
-        /// It mostly comes with the acknowledgement that completes the connection, or
-        /// with a busy client a little later.
+        /// It usually arrives with the acknowledgement that completes the connection, or a
+        /// little later from a busy client.
         const FIRST_MESSAGE: Ticks = Ticks::ONE;
 
         !self.has_spoken && now < self.accepted.after(FIRST_MESSAGE)
@@ -266,10 +266,11 @@ impl<C> Connection<C> {
 
     /// Sets the deadline of what the connection waits for now.
     ///
-    /// Times count from when that began, and nothing moves them but `step`: a message has
-    /// its time from its first byte, whatever comes in between. What is unsent has its time
-    /// together; what is added meanwhile, from when that was sent. So a client that is
-    /// always a little behind is not too slow, and one that takes single bytes is.
+    /// A timeout counts from the start of the wait, and only `step` restarts it: that of a
+    /// message counts from its first byte, whatever arrives afterwards. All bytes that are
+    /// unsent at one time have one timeout; bytes that are added meanwhile get another, which
+    /// starts when the earlier ones were sent. So a client that is always a little behind
+    /// is not too slow, but one that reads single bytes is.
     pub(crate) fn wait<P: Protocol<Connection = C>>(
         &mut self,
         step: Step,
@@ -326,8 +327,8 @@ impl<C> Connection<C> {
         self.deadline = Deadline { of, since, at };
         self.is_late = false;
         if self.scheduled == Tick::NEVER {
-            // Most connections end soon, and the wheel keeps their entries until their
-            // tick: so the first check comes early.
+            // Most connections end soon, but the timer wheel keeps their entries until
+            // their tick, so the first check is early.
             let first_check = wheel.current().after(Ticks::FIRST_CHECK);
             self.scheduled = wheel.insert(id, at.min(first_check));
         } else if at < self.scheduled {
@@ -335,7 +336,7 @@ impl<C> Connection<C> {
         }
     }
 
-    /// Since when this is awaited without interruption; `now` if it was not.
+    /// Since when the connection has been waiting for this; `now` if it was not.
     fn since(&self, awaited: Awaited, now: Tick) -> Tick {
         if self.deadline.of == awaited {
             self.deadline.since
@@ -353,7 +354,7 @@ impl<C> Connection<C> {
         id: ConnectionId,
     ) -> bool {
         if tick != self.scheduled {
-            // It was put at an earlier tick since, and was checked then.
+            // It was moved to an earlier tick since, and was checked then.
             return false;
         }
         if self.deadline.at <= wheel.current() {
@@ -371,8 +372,8 @@ impl<C> Connection<C> {
         self.unread.kept_bytes() + self.unsent.bytes.capacity() + session
     }
 
-    /// Forgets what was not consumed, as it is not processed any more. Then the client may
-    /// be sending more of it, which is to be read before the connection is closed.
+    /// Discards unconsumed bytes, which will not be processed. The client may be sending
+    /// more, which has to be read before the connection is closed.
     pub(crate) fn forget_unconsumed(&mut self) {
         self.is_to_linger |= self.has_unconsumed();
         self.unread = Backlog::default();

@@ -27,36 +27,37 @@ use crate::{ConnectionId, Outputs, Peer, Protocol};
 
 mod drive;
 
-/// The maximum that is read at once: many messages, or all of most.
+/// Maximum number of bytes of one read: enough for many messages, or for one of usual size.
 const MAX_READ_BYTES: usize = 128 << 10;
 
-/// The maximum of a message of the TLS handshake with the records around it.
+/// Maximum length of a message of the TLS handshake, including its records.
 const MAX_HANDSHAKE_BYTES: usize = 32 << 10;
 
-/// Memory that a worker keeps for output between connections, plain and encrypted each.
+/// Capacity that a worker's output buffers, plain and encrypted, keep between connections.
 const SPARE_OUTPUT_BYTES: usize = 256 << 10;
 
-/// Connections whose deadline has passed that are driven in one turn.
+/// Maximum number of connections that are driven in one turn because their deadline has
+/// passed.
 pub(crate) const LATE_PER_TURN: usize = 1024;
 
 /// Slots of the table that are searched in one turn for connections with an outdated
 /// certificate: at four turns a second, 65,536 of them take two seconds.
 const SLOTS_PER_TURN: usize = 8192;
 
-/// Connections whose deadline is checked in one turn, because it may have passed.
+/// Maximum number of connections whose deadline is checked in one turn.
 const DEADLINE_CHECKS_PER_TURN: usize = 8192;
 
-/// How long connections may take to finish what they have begun when the process is
-/// about to end, and no longer than a message may take, plus its answer.
+/// How long connections may take to finish when the process is about to end, but no longer
+/// than a message and its answer may take.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
 const MAX_LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// Reads and writes a connection without waiting.
 ///
-/// This is all that differs between the event loops. `WouldBlock` says that the loop
-/// will drive the connection again when it is readable, or writable.
+/// Only this differs between the event loops. `WouldBlock` means that the loop will drive
+/// the connection again when it is readable or writable.
 pub trait Transport {
-    /// As [`io::Read::read`]; 0 is the end of what the client sends.
+    /// As [`io::Read::read`]; 0 is the end of the client's data.
     ///
     /// # Errors
     ///
@@ -107,16 +108,16 @@ pub(crate) struct Engine<P: Protocol> {
     scanned_slots: Option<usize>,
 }
 
-/// What a worker has besides its connections.
+/// The state of a worker besides its connections.
 struct Worker<P> {
     protocol: P,
     shared: Arc<Shared>,
-    /// The number of this worker, which is that of its counters.
+    /// The number of this worker, the index of its counters.
     number: usize,
     timeouts: Timeouts,
     wheel: Wheel,
     now: Instant,
-    /// Until when connections may finish, once the process is about to end.
+    /// When connections have to be finished, once the process is about to end.
     drained_by: Option<Instant>,
     certificates: OutdatedCertificates,
     /// What is collected for connections until the end of the turn.
@@ -124,15 +125,15 @@ struct Worker<P> {
     buffers: Buffers,
 }
 
-/// Buffers that the connections of a worker share, as one is driven at a time.
+/// Buffers that the connections of a worker share: only one is driven at a time.
 struct Buffers {
-    /// What was read.
+    /// Bytes that were read.
     input: Box<[u8]>,
-    /// What was decrypted.
+    /// Bytes that were decrypted.
     plain: Vec<u8>,
-    /// What the protocol writes.
+    /// Bytes that the protocol has written.
     output: Vec<u8>,
-    /// What the protocol writes, encrypted.
+    /// The same, encrypted.
     wire: Wire,
 }
 
@@ -169,7 +170,7 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    /// Says what time it is; to be called whenever the loop has waited.
+    /// Sets the current time; to be called whenever the loop has waited.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.worker.now = now;
         if self.worker.wheel.advance(now) && self.worker.certificates.advance(now) {
@@ -262,7 +263,7 @@ impl<P: Protocol> Engine<P> {
             Ok(LoopAction::Close) => None,
             Ok(action) => return action,
             Err(reason) => {
-                // What was written for it is not to be sent to another.
+                // Output of this connection must not be sent to another.
                 self.worker.buffers.output.clear();
                 self.worker.buffers.wire.clear(SPARE_OUTPUT_BYTES);
                 Some(reason)
@@ -346,7 +347,7 @@ impl<P: Protocol> Engine<P> {
         self.worker.drained_by.get_or_insert(by);
     }
 
-    /// Whether nothing is left to finish, or no time.
+    /// Whether all connections have finished, or the time to finish is over.
     pub(crate) fn is_drained(&self) -> bool {
         match self.worker.drained_by {
             Some(by) => self.connections.len() == 0 || self.worker.now >= by,

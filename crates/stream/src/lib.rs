@@ -1,5 +1,5 @@
-//! What the daemons that speak over TCP share: connections, from accepting to
-//! closing, with TLS in between or not.
+//! What the daemons over TCP share: connections, from accepting to closing, with TLS or
+//! without.
 //!
 //! A daemon implements [`Protocol`]: bytes in, bytes out. Everything else about
 //! a connection happens here.
@@ -7,10 +7,10 @@
 //! * [`Protocol`], [`Exchange`], [`Progress`], [`Interruption`]: the interface.
 //! * [`Outputs`], [`Inbox`], [`WorkerWaker`]: how connections write to each other,
 //!   within a worker and across.
-//! * [`Peer`], [`ConnectionId`]: who is at the other end.
-//! * [`ConnectionMap`]: what is kept beside the connections, by connection.
+//! * [`Peer`], [`ConnectionId`]: a connection's addresses and identity.
+//! * [`ConnectionMap`]: further values by connection.
 //! * [`config`]: what is configured the same way by all daemons over TCP.
-//! * [`Settings`], [`ConnectionLimits`], [`AddressRanges`]: what can be set.
+//! * [`Settings`], [`ConnectionLimits`], [`AddressRanges`]: settings.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
 //!   header of HTTP.
@@ -64,8 +64,8 @@ pub use reverse_proxy::ReverseProxy;
 pub use settings::{ConnectionLimits, EventLoop, Settings};
 pub use tls_config::tls_config;
 
-/// What threads share, by names that a test can give to versions which explore all ways
-/// in which threads can interleave.
+/// Types that threads share. A test can replace them by versions that explore all
+/// interleavings of the threads.
 mod sync {
     pub(crate) use std::sync::atomic::AtomicBool;
     pub(crate) use std::sync::{Arc, Mutex};

@@ -1,30 +1,31 @@
-//! What a protocol writes for connections other than the one it is asked about.
+//! Output of a protocol for connections other than the one that is being driven.
 
 use std::mem;
 
 use crate::{ConnectionId, ConnectionMap};
 
-/// Buffers that are kept when nothing is in them, and how many bytes they may
-/// have together.
+/// Maximum number of empty buffers that are kept, and of bytes of their total capacity.
 const MAX_SPARES: usize = 256;
 const MAX_SPARE_BYTES: usize = 2 << 20;
 
-/// The outputs of all connections of a worker, collected until the end of a turn, for a protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
+/// The outputs of all connections of a worker, collected until the end of a turn, for a
+/// protocol that [collects](crate::Protocol::COLLECTS_OUTPUT) them.
 pub struct Outputs {
     /// What is to be sent to each connection that is open.
     outputs: ConnectionMap<Vec<u8>>,
     /// Connections for which something was collected in this turn.
     waiting: Vec<ConnectionId>,
     spares: Spares,
-    /// How many bytes may be collected for one connection before more is refused.
+    /// Maximum number of bytes that are collected for one connection: at this size, no more
+    /// are added.
     max_bytes: usize,
 }
 
-/// Buffers without content, which are kept for connections that need one.
+/// Empty buffers for connections that need one.
 #[derive(Default)]
 struct Spares {
     buffers: Vec<Vec<u8>>,
-    /// Their memory together.
+    /// Their total capacity.
     bytes: usize,
 }
 
@@ -34,13 +35,13 @@ pub enum Unreachable {
     /// It is no longer open.
     #[error("the connection is closed")]
     Gone,
-    /// As much was written for it in this turn as may be.
+    /// Its output has reached the maximum for this turn.
     #[error("too much was written for the connection at once")]
     Full,
 }
 
 impl Outputs {
-    /// No outputs. For a connection for which `max_bytes` are collected, no more is.
+    /// No outputs. Nothing is added to an output of `max_bytes` or more.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             outputs: ConnectionMap::new(),
@@ -55,7 +56,7 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// When it would not be sent.
+    /// When nothing can be sent to it.
     pub fn of(&mut self, id: ConnectionId) -> Result<&mut Vec<u8>, Unreachable> {
         let output = self.outputs.get_mut(id).ok_or(Unreachable::Gone)?;
         if output.len() >= self.max_bytes {
@@ -80,7 +81,7 @@ impl Outputs {
         }
     }
 
-    /// Moves what was collected for a connection in front of `output`.
+    /// Prepends what was collected for a connection to `output`.
     pub(crate) fn gather(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
         let waiting = self.outputs.get_mut(id).map(mem::take);
         let Some(mut waiting) = waiting.filter(|waiting| waiting.capacity() > 0) else {
@@ -91,13 +92,13 @@ impl Outputs {
         self.spares.take(waiting);
     }
 
-    /// Whether `output` may be collected too, with room left for what others write.
+    /// Whether `output` fits as well, with room left for output of other connections.
     pub(crate) fn has_room_for(&self, id: ConnectionId, output: &[u8]) -> bool {
         let waiting = self.outputs.get(id).map_or(0, Vec::len);
         waiting + output.len() < self.max_bytes / 2
     }
 
-    /// Collects `output`, behind what is collected already, and leaves it empty.
+    /// Appends `output` to what is collected already, and leaves it empty.
     pub(crate) fn put(&mut self, id: ConnectionId, output: &mut Vec<u8>) {
         let Some(waiting) = self.outputs.get_mut(id) else {
             output.clear();
@@ -141,7 +142,7 @@ impl Outputs {
 }
 
 impl Spares {
-    /// Gives memory to a buffer that has none, if there is some.
+    /// Replaces a buffer without capacity by a spare one, if there is one.
     fn give(&mut self, buffer: &mut Vec<u8>) {
         if buffer.capacity() == 0
             && let Some(spare) = self.buffers.pop()

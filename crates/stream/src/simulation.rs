@@ -1,5 +1,5 @@
-//! The connections of a worker without sockets and without a clock: for tests that
-//! bring bytes and time themselves. It is what the event loops drive, as it is.
+//! The connections of a worker without sockets and clock, for tests that provide bytes and
+//! time themselves. It wraps the same engine that the event loops drive.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::engine::{Engine, Shared};
 pub use crate::engine::{LoopAction, Transport};
 use crate::{CertificateRotation, ConnectionId, Protocol, Settings, WorkerWaker};
 
-/// How the connections are treated.
+/// The settings of the connections.
 pub struct Setup {
     /// Limits and proxies; the event loop does not matter.
     pub settings: Settings,
-    /// How TLS is spoken; `None` for connections in the clear.
+    /// The configuration of TLS; `None` for connections without.
     pub tls: Option<Arc<ServerConfig>>,
     /// When connections are closed because the certificate was replaced.
     pub rotation: Option<CertificateRotation>,
@@ -34,11 +34,11 @@ pub struct Simulation<P: Protocol> {
 pub struct Counts {
     /// Connections that were added.
     pub accepted: u64,
-    /// Connections that are gone.
+    /// Connections that were closed.
     pub closed: u64,
-    /// Connections that ended other than in good order.
+    /// Connections that were not closed cleanly.
     pub cut: u64,
-    /// Times that the TLS library failed by itself, whatever came.
+    /// Internal errors of the TLS library.
     pub library_faults: u64,
     /// TLS handshakes that were completed.
     pub handshakes: u64,
@@ -80,7 +80,7 @@ impl<P: Protocol> Simulation<P> {
         self.engine.advance(now);
     }
 
-    /// The next connection that is to be driven because of the time.
+    /// The next connection that is to be driven because its deadline has passed.
     pub fn next_late(&mut self) -> Option<ConnectionId> {
         self.engine.next_late()
     }
@@ -104,7 +104,7 @@ impl<P: Protocol> Simulation<P> {
         self.engine.woken();
     }
 
-    /// A connection's network is gone.
+    /// Forgets a connection whose transport is gone.
     pub fn abandon(&mut self, id: ConnectionId) {
         self.engine.abandon(id);
     }
@@ -115,7 +115,7 @@ impl<P: Protocol> Simulation<P> {
         self.engine.drain();
     }
 
-    /// Whether nothing is left to finish, or no time.
+    /// Whether all connections have finished, or the time to finish is over.
     pub fn is_drained(&self) -> bool {
         self.engine.is_drained()
     }
@@ -130,8 +130,8 @@ impl<P: Protocol> Simulation<P> {
         self.len() == 0
     }
 
-    /// Bytes of memory that are kept for connections: what was not consumed or
-    /// not sent, and what all share.
+    /// Bytes of memory that are kept for connections: unconsumed and unsent bytes, and
+    /// shared buffers.
     pub fn kept_bytes(&self) -> usize {
         self.engine.kept_bytes()
     }
@@ -151,8 +151,7 @@ impl<P: Protocol> Simulation<P> {
     }
 }
 
-/// A waker that wakes nobody, for an [`Inbox`](crate::Inbox) that is emptied
-/// anyway.
+/// A waker without effect, for an [`Inbox`](crate::Inbox) that is emptied anyway.
 pub fn noop_waker() -> WorkerWaker {
     WorkerWaker::of_task()
 }

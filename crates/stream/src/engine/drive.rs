@@ -134,7 +134,7 @@ impl<P: Protocol> Drive<'_, P> {
             && !connection.is_within_message::<P>()
     }
 
-    /// Whether a message has begun, whose end cannot come any more.
+    /// Whether a message has begun whose end can no longer arrive.
     fn is_cut_short(&self) -> bool {
         matches!(self.connection.stage, Stage::Open(_)) && self.connection.is_within_message::<P>()
     }
@@ -161,7 +161,7 @@ impl<P: Protocol> Drive<'_, P> {
             }
     }
 
-    /// What follows from a deadline that has passed.
+    /// Handles a deadline that has passed.
     fn lateness(&self) -> Result<Interruption, CloseReason> {
         let awaited = self.connection.awaited();
         match (&self.connection.stage, awaited) {
@@ -202,7 +202,7 @@ impl<P: Protocol> Drive<'_, P> {
         Ok(LoopAction::Again)
     }
 
-    /// Lets the protocol send something last and close, or keep the connection.
+    /// Lets the protocol send a last message and close, or keep the connection.
     fn interrupt(
         &mut self,
         interruption: Interruption,
@@ -268,14 +268,14 @@ impl<P: Protocol> Drive<'_, P> {
             .interrupt(state, &mut exchange, interruption)
     }
 
-    /// The protocol has written the last that it has for the client.
+    /// The protocol has written its last output for the client.
     fn close(&mut self) {
         self.connection.is_stalled = false;
         self.connection.forget_unconsumed();
         if let Some(state) = self.connection.close() {
             let worker = &mut *self.worker;
             worker.protocol.closed(state, self.id);
-            // What other connections have written for it comes before that.
+            // Output of other connections for this one comes first.
             let outputs = &mut worker.outputs;
             outputs.gather(self.id, &mut worker.buffers.output);
             outputs.closed(self.id);

@@ -1,23 +1,23 @@
-//! What to do when accepting fails.
+//! Handles failures of accept(2).
 
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How long no connection is accepted after the system had no descriptor or
-/// memory for one; those that come meanwhile wait in the kernel.
+/// The pause in accepting after the system had no descriptor or memory for a connection;
+/// new connections wait in the kernel meanwhile.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 
-/// Connections that are accepted from one listener in one turn.
+/// Maximum number of connections that are accepted from one listener in one turn.
 pub(super) const ACCEPTS_PER_TURN: usize = 64;
 
-/// Connections that are accepted from one listener when the process is about to
-/// end: as many as the kernel lets wait, unless it was told otherwise.
+/// Maximum number of connections that are accepted from one listener when the process is
+/// about to end: the kernel's default maximum of its queue.
 pub(super) const LAST_ACCEPTS: usize = 4096;
 
-/// How often this is logged.
+/// Minimum time between log messages about such failures.
 const LOGGED_AFTER: Duration = Duration::from_secs(60);
 
-/// How accepting goes on a listener.
+/// The state of accepting at a listener.
 #[derive(Default)]
 pub(super) struct Accepting {
     paused_until: Option<Instant>,
@@ -25,15 +25,15 @@ pub(super) struct Accepting {
 }
 
 impl Accepting {
-    /// Whether nothing is to be accepted yet.
+    /// Whether accepting is paused.
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         self.paused_until.is_some_and(|until| now < until)
     }
 
-    /// accept(2) failed, other than that nobody waits. Returns whether there is
-    /// a shortage; then nothing is to be accepted for a while.
+    /// accept(2) failed, other than with EAGAIN. Returns whether the system lacks resources;
+    /// accepting is paused then.
     ///
-    /// Other errors are of the one connection: "treat them like EAGAIN by
+    /// Other errors concern one connection only: "treat them like EAGAIN by
     /// retrying" (accept(2)).
     pub(super) fn failed(&mut self, error: &io::Error) -> bool {
         let is_shortage = matches!(

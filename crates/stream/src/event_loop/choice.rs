@@ -3,10 +3,10 @@
 use super::glommio;
 use crate::EventLoop;
 
-/// Decides, says so in the log, and makes sure that it works here.
+/// Chooses the event loop, logs which, and checks that it works on this system.
 ///
-/// `auto` is mio: an answer over a connection that is kept costs less than with
-/// glommio, and epoll is allowed everywhere.
+/// `auto` is mio: a reply over a persistent connection costs less than with glommio, and
+/// epoll is allowed everywhere.
 ///
 /// # Errors
 ///
@@ -25,11 +25,11 @@ pub(super) fn choose(wanted: EventLoop) -> anyhow::Result<EventLoop> {
     Ok(chosen)
 }
 
-/// Makes sure that an event loop works on this system, for this process.
+/// Checks that an event loop works on this system, for this process.
 ///
 /// # Errors
 ///
-/// When glommio is asked for and cannot be had, in this build or on this system; the
+/// When glommio is configured but not available, in this build or on this system; the
 /// message says what to do.
 pub fn check_event_loop(wanted: EventLoop) -> anyhow::Result<()> {
     match wanted {

@@ -1,4 +1,4 @@
-//! The event loop on glommio, which is io_uring: a task for each connection.
+//! The event loop on glommio (io_uring): a task for each connection.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -29,11 +29,11 @@ mod availability;
 
 pub(super) use availability::check;
 
-/// How many requests the rings hold. By it, the kernel sizes the table in which it
-/// searches for requests that are to be cancelled, among those of all connections that
-/// are waiting. glommio cancels some in each iteration of its loop. With the default of 128, 10,000 idle
-/// connections made every request of others 27 µs slower. More than this would
-/// hardly be faster, and the kernel may count rings, 0.3 MB a worker, as locked
+/// Number of entries of the rings. From it, the kernel derives the size of the table in
+/// which it searches for requests to cancel, among those of all waiting connections.
+/// glommio cancels some in each iteration of its loop: with the default of 128 entries,
+/// 10,000 idle connections made each request of others 27 µs slower. A larger number would
+/// hardly be faster, and the kernel may count the rings, 0.3 MB per worker, as locked
 /// memory.
 const RING_DEPTH: usize = 1024;
 
@@ -45,21 +45,21 @@ const RING_DEPTH: usize = 1024;
 /// what to do.
 pub(super) fn executor() -> anyhow::Result<LocalExecutor> {
     let make = || {
-        // No file is read or written with it, so it needs no memory for that.
+        // It needs no buffers for files, as it reads and writes none.
         LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(0)
             .ring_depth(RING_DEPTH)
             .make()
     };
-    // Where the memory for its rings is used up, glommio may panic.
+    // glommio may panic if there is no memory for its rings.
     match panic::catch_unwind(make) {
         Ok(made) => made.map_err(|error: GlommioError<()>| availability::refused(&error.into())),
         Err(_) => Err(availability::used_up("its rings cannot be set up")),
     }
 }
 
-/// Serves until the worker is asked to stop, and then lets connections finish.
-/// Sends first whether it can serve.
+/// Serves until the worker is asked to stop, and then lets connections finish. Before
+/// that, sends whether the start succeeded.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub(super) fn run<P: Protocol>(
         Ok(executor) => (Some(executor), Ok(())),
         Err(error) => (None, Err(error)),
     };
-    // Nobody receives it any more when another worker could not start.
+    // The receiver is gone if another worker could not start.
     let _ = started.send(result);
     drop(started);
     let Some(executor) = executor else {
@@ -149,7 +149,7 @@ async fn serve<P: Protocol>(
         glommio::timer::sleep(TICK).await;
     }
 
-    // Connections that wait by now are accepted; later ones are not.
+    // Connections that are waiting now are accepted; later ones are not.
     for task in accepting {
         task.cancel().await;
     }
@@ -176,7 +176,7 @@ async fn serve<P: Protocol>(
 
 /// Has the protocol process what other workers have left for it when they wake this one.
 async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Worker<P>>>) {
-    /// Others do not wake a task that is gone.
+    /// Other workers must not wake a task that has ended.
     struct Registered(WorkerWaker);
 
     impl Drop for Registered {
@@ -220,7 +220,7 @@ async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<
     }
 }
 
-/// Which of the connections that wait were accepted.
+/// Which of the waiting connections were accepted.
 enum Accepted {
     /// All of them.
     All,
@@ -230,7 +230,7 @@ enum Accepted {
     Shortage,
 }
 
-/// Accepts connections that wait, but not more than `max`.
+/// Accepts waiting connections, up to `max`.
 fn accept_some<P: Protocol>(
     listener: &net::TcpListener,
     worker: &Rc<RefCell<Worker<P>>>,
@@ -294,7 +294,7 @@ async fn drive<P: Protocol>(
     .await;
 }
 
-/// A stream within a poll of its task: what is not ready wakes the task later.
+/// A stream within a poll of its task: if it is not ready, it wakes the task later.
 struct Polled<'a, 'b> {
     stream: &'a mut TcpStream,
     context: &'a mut Context<'b>,

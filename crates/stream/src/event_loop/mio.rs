@@ -1,8 +1,8 @@
-//! The event loop on mio, which is epoll.
+//! The event loop on mio (epoll).
 //!
-//! A connection is read from and answered right after it was accepted, and
-//! watched only if it then has to wait: one that brings its request along and
-//! is closed after the answer costs no more system calls than it must.
+//! A connection is read from and answered right after it was accepted, and registered with
+//! epoll only if it then has to wait: this saves a system call for each connection whose
+//! request has arrived already and that is closed after the answer.
 
 use std::io::{self, Read, Write};
 use std::mem;
@@ -24,13 +24,13 @@ use crate::deadlines::TICK;
 use crate::engine::{Engine, LATE_PER_TURN, LoopAction, Transport};
 use crate::{ConnectionId, ConnectionMap, Protocol};
 
-/// The token of the waker. Connections have those from 0 on.
+/// The token of the waker. Tokens of connections start at 0.
 const WAKE: Token = Token(usize::MAX);
 
-/// The token of the first listener; others follow downwards.
+/// The token of the first listener; those of others are lower.
 const FIRST_LISTENER: usize = usize::MAX - 1;
 
-/// Events that are taken from the system at once.
+/// Maximum number of events per call of epoll_wait(2).
 const EVENTS: usize = 512;
 
 /// Listening sockets that are watched.
@@ -54,7 +54,7 @@ struct Loop<P: Protocol> {
 
 struct Listener {
     listener: mio::net::TcpListener,
-    /// Whether connections may wait, for which there will be no further event.
+    /// Whether connections may be waiting to be accepted, without a further event.
     is_ready: bool,
     accepting: Accepting,
 }
@@ -63,11 +63,11 @@ struct Listener {
 struct Socket {
     stream: TcpStream,
     watched: Watched,
-    /// Whether everything that had arrived was read: for what comes after that, there is
-    /// an event.
+    /// Whether everything that had arrived was read: there will be an event for bytes that
+    /// arrive later.
     is_drained: bool,
-    /// Whether the client has closed its side: then no event follows, and the end has
-    /// to be read.
+    /// Whether the client has closed its side: there will be no further event, so the end
+    /// has to be read without one.
     is_ended: bool,
     /// Whether it is to be driven again in the next turn, so that events need not drive
     /// it.
@@ -88,8 +88,8 @@ impl Transport for Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = self.stream.read(into)?;
-        // A read that does not fill its room has seen the socket empty, which
-        // saves the one that would find nothing (epoll(7)).
+        // A read that does not fill the buffer has emptied the socket, so there is no need
+        // for another one that returns `WouldBlock` (epoll(7)).
         self.is_drained = count < into.len() && !self.is_ended;
         Ok(count)
     }
@@ -104,7 +104,7 @@ impl Transport for Socket {
 }
 
 impl Watch {
-    /// Watches listening sockets; returns what wakes the loop, too.
+    /// Watches listening sockets; also returns a waker of the loop.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Watch {
                 .context("cannot add a listening socket to epoll")?;
             watched.push(Listener {
                 listener: mio::net::TcpListener::from_std(listener),
-                // Another process may have left connections waiting.
+                // Connections may be waiting since another process had the socket.
                 is_ready: true,
                 accepting: Accepting::default(),
             });
@@ -167,7 +167,7 @@ impl<P: Protocol> Loop<P> {
             self.send_collected();
         }
 
-        // Connections that wait by now are accepted; later ones are not.
+        // Connections that are waiting now are accepted; later ones are not.
         for listener in &mut self.listeners {
             listener.is_ready = true;
         }
@@ -175,7 +175,7 @@ impl<P: Protocol> Loop<P> {
         self.listeners.clear();
         self.engine.advance(Instant::now());
         self.engine.drain();
-        // What has arrived is read, whether there was an event or not.
+        // Bytes that have arrived are read, with an event or without.
         for socket in self.sockets.values_mut() {
             socket.is_drained = false;
         }
@@ -236,8 +236,8 @@ impl<P: Protocol> Loop<P> {
         Ok(())
     }
 
-    /// Drives connections that had more to do. Those that still have are driven in the
-    /// next turn.
+    /// Drives connections that had more to do. Those that still have more are driven in
+    /// the next turn.
     fn drive_again(&mut self) {
         for id in mem::take(&mut self.again) {
             if let Some(socket) = self.sockets.get_mut(id) {
@@ -324,7 +324,7 @@ impl<P: Protocol> Loop<P> {
         }
     }
 
-    /// Drives a connection, and does what follows from that.
+    /// Drives a connection, and then waits for events, schedules or closes it.
     fn drive_by(
         &mut self,
         id: ConnectionId,
@@ -358,8 +358,8 @@ impl<P: Protocol> Loop<P> {
 }
 
 impl Socket {
-    /// Asks for events, and never for fewer than before: a connection that once was not
-    /// writable may be so again.
+    /// Registers for events, never for fewer than before: a connection that was not
+    /// writable once may be so again.
     fn watch(&mut self, registry: &Registry, slot: usize, wanted: Watched) -> io::Result<()> {
         let interest = match wanted {
             Watched::Nothing | Watched::Reading => Interest::READABLE,

@@ -1,4 +1,4 @@
-//! In place of the event loop on glommio, in builds without it: nothing but the reason.
+//! Replaces the event loop on glommio in builds without it: every function fails.
 
 use std::net::TcpListener;
 use std::sync::mpsc;

@@ -11,12 +11,12 @@ use crate::proxy_header;
 use crate::tls::{Handshake, Received, SessionError};
 use crate::{Exchange, Next, Protocol};
 
-/// With so many bytes written and not sent, no further message is processed.
+/// Number of unsent bytes from which on no further message is processed.
 const ENOUGH_OUTPUT: usize = 64 << 10;
 
-/// What came of bytes.
+/// The result of processing bytes.
 struct Processed {
-    /// Bytes at the front that are done with.
+    /// Bytes at the front that were processed.
     consumed: usize,
     /// Whether a message became complete.
     is_progress: bool,
@@ -33,7 +33,7 @@ impl<P: Protocol> Drive<'_, P> {
     /// Processes what was not consumed before and, behind it, as many bytes that have
     /// arrived in the worker's input buffer. Returns whether a message became complete.
     pub(super) fn process_input(&mut self, arrived: usize) -> Result<bool, CloseReason> {
-        // Taken out, so that the connection and the protocol can be used beside it.
+        // Taken out, so that the connection and the protocol can be borrowed as well.
         let mut input = mem::take(&mut self.worker.buffers.input);
         let mut unread = mem::take(&mut self.connection.unread);
         let arrived = &mut input[..arrived];
@@ -116,7 +116,7 @@ impl<P: Protocol> Drive<'_, P> {
             }
             Err(error) => {
                 self.refuse_records(&error);
-                // What was decrypted is not processed any more.
+                // Decrypted bytes are no longer processed.
                 Ok(Processed {
                     consumed: plain.bytes.len(),
                     is_progress: false,
@@ -172,9 +172,9 @@ impl<P: Protocol> Drive<'_, P> {
         self.open();
     }
 
-    /// Ends a connection that does not speak TLS, or not as it should.
+    /// Ends a connection with data that is not TLS, or is invalid.
     fn refuse_records(&mut self, error: &SessionError) {
-        // Closed at once, with input unread, the network would discard the answer.
+        // If it were closed with unread input, the client's system would discard the answer.
         self.connection.is_to_linger = true;
         match error {
             SessionError::NotTls => {
@@ -182,7 +182,7 @@ impl<P: Protocol> Drive<'_, P> {
                 let mut answer = Vec::new();
                 self.worker.protocol.answer_without_tls(&mut answer);
                 self.connection.unsent.put(&answer);
-                // There is no session to be closed.
+                // There is no TLS session to close.
                 self.connection.session = None;
             }
             error => {
@@ -193,7 +193,7 @@ impl<P: Protocol> Drive<'_, P> {
         self.close();
     }
 
-    /// From here on, the connection is the protocol's.
+    /// The protocol takes over the connection.
     fn open(&mut self) {
         if P::COLLECTS_OUTPUT {
             self.worker.outputs.opened(self.id);
@@ -237,7 +237,7 @@ impl<P: Protocol> Drive<'_, P> {
             is_progress |= !P::is_within_message(state);
         }
         if next == Next::Close {
-            // What comes behind is not processed, and not kept.
+            // Bytes behind the fault are neither processed nor kept.
             connection.is_to_linger |= consumed < bytes.len();
             consumed = bytes.len();
             self.close();

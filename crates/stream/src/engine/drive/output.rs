@@ -8,22 +8,22 @@ use crate::connection::{Stage, Step, Unsent};
 use crate::counters::CloseReason;
 use crate::engine::{SPARE_OUTPUT_BYTES, Transport};
 
-/// How often what is unsent is written before other connections are driven.
+/// Maximum number of writes before other connections are driven.
 const MAX_WRITES: usize = 64;
 
-/// How much of what was unsent was sent.
+/// How many of the unsent bytes were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flushed {
     /// All of it.
     All,
-    /// Some, and the network takes no more for now.
+    /// Some, and the socket is not writable now.
     Blocked,
-    /// Some, and others are to be driven before the rest is tried.
+    /// Some; other connections are driven before the rest is sent.
     Partly,
 }
 
 impl<P: Protocol> Drive<'_, P> {
-    /// Sends what is unsent.
+    /// Sends unsent bytes.
     pub(super) fn flush(&mut self, transport: &mut impl Transport) -> Result<Flushed, CloseReason> {
         if self.connection.unsent.is_empty() {
             return Ok(Flushed::All);
@@ -56,8 +56,8 @@ impl<P: Protocol> Drive<'_, P> {
         Ok(Flushed::Partly)
     }
 
-    /// Sends what was written, or collects it until the end of the turn if the protocol
-    /// wants that.
+    /// Sends the protocol's output, or collects it until the end of the turn if the
+    /// protocol asks for that.
     pub(super) fn send_or_collect(
         &mut self,
         transport: &mut impl Transport,
@@ -75,7 +75,7 @@ impl<P: Protocol> Drive<'_, P> {
         self.send(transport)
     }
 
-    /// Sends what was written, and keeps what the network does not take.
+    /// Sends the protocol's output, and keeps what the socket does not take.
     pub(super) fn send(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let output = &mut self.worker.buffers.output;
         if P::COLLECTS_OUTPUT {
@@ -113,7 +113,7 @@ impl<P: Protocol> Drive<'_, P> {
     }
 }
 
-/// Writes once; what the network does not take becomes unsent. Returns how much it took.
+/// Writes once; what the socket does not take becomes unsent. Returns how much it took.
 fn write(
     transport: &mut impl Transport,
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! Sockets that glommio did not make, and takes by their numbers only.
+//! Hands sockets that glommio did not create over to it, by their descriptors.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use futures_lite::AsyncRead as _;
 use glommio::net::TcpStream;
 
-/// Gives a connection to the executor of this thread.
+/// Hands a connection over to the executor of this thread.
 #[allow(unsafe_code, reason = "glommio offers no safe way")]
 pub(super) fn adopt(connection: net::TcpStream) -> TcpStream {
     // SAFETY: the descriptor is open, a connected TCP socket, and owned by
@@ -17,18 +17,17 @@ pub(super) fn adopt(connection: net::TcpStream) -> TcpStream {
     unsafe { TcpStream::from_raw_fd(connection.into_raw_fd()) }
 }
 
-/// Waits until accepting from a listening socket may do something.
+/// Waits until connections may be waiting at a listening socket.
 ///
-/// glommio's own way is to have the ring accept. But a connection that the ring
-/// has accepted when the task is cancelled is lost, and its client reset: under
-/// load, that befell some of every restart. So the ring only tells that there
-/// are some, and they stay in the queue of the socket, for the next process if
-/// need be.
+/// glommio's own method has the ring accept. But a connection that the ring has accepted
+/// when the task is cancelled is lost, and reset: under load, that happened to some at
+/// every restart. So the ring only signals that there are connections. They stay in the
+/// queue of the socket, for the next process if necessary.
 ///
-/// What is relied on, in glommio 0.9 (`net/stream.rs`): a stream that is made of
-/// a descriptor asks the ring at once to poll it for reading, and its first
-/// `poll_read` is pending until the ring has answered. Then it reads, which a
-/// listening socket refuses (ENOTCONN, recv(2)).
+/// This relies on glommio 0.9 (`net/stream.rs`): a stream that is made from a descriptor
+/// has the ring poll it for reading at once, and its first `poll_read` is pending until
+/// the ring has answered. Then it reads, which fails for a listening socket (ENOTCONN,
+/// recv(2)).
 ///
 /// # Errors
 ///
@@ -39,7 +38,7 @@ pub(super) async fn connections_of(listener: &net::TcpListener) -> io::Result<()
     // SAFETY: the descriptor is open, a TCP socket, and owned by nobody else.
     let mut watched = unsafe { TcpStream::from_raw_fd(duplicate) };
     let mut nothing = [0];
-    // It never succeeds, and is no failure.
+    // The read always fails, as expected.
     let _ = poll_fn(|context| Pin::new(&mut watched).poll_read(context, &mut nothing)).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether glommio can be had on this system, and what to do if not.
+//! Whether glommio works on this system, and what to do if it does not.
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -9,10 +9,10 @@ use aquatic_service::resource_limits::{self, Limit};
 
 use crate::descriptors::GLOMMIO_FILES;
 
-/// What glommio demands of the limit of locked memory.
+/// The limit of locked memory that glommio requires.
 const MEMLOCK_BYTES: u64 = 512 << 10;
 
-/// Makes sure that the event loop works on this system, for this process.
+/// Checks that the event loop works on this system, for this process.
 ///
 /// # Errors
 ///
@@ -36,14 +36,14 @@ fn check_memlock(limit: Option<Limit>) -> anyhow::Result<()> {
     }
 }
 
-/// Asks the kernel for a ring; then makes an executor and throws it away. That
-/// is done on a thread that nothing depends on: glommio may panic, and the kernel
-/// interrupts calls of a thread that once had a ring when it clears that away.
+/// Requests a ring from the kernel; then makes an executor and drops it. Both happen on a
+/// thread of their own: glommio may panic, and the kernel interrupts system calls of a
+/// thread that had a ring when it frees the ring.
 fn probe() -> anyhow::Result<()> {
     let attempt = thread::Builder::new()
         .name("probe".to_owned())
         .spawn(|| {
-            // First, because glommio panics where the kernel refuses.
+            // First, because glommio panics if the kernel refuses.
             ask_for_ring().map_err(|error| refused(&error))?;
             super::executor().map(|executor| executor.run(async {}))
         })?
@@ -51,12 +51,12 @@ fn probe() -> anyhow::Result<()> {
     attempt.unwrap_or_else(|_| Err(used_up("its rings cannot be used")))
 }
 
-/// glommio has panicked, which it does when it lacks something.
+/// glommio has panicked, as it does if it lacks a resource.
 pub(super) fn used_up(reason: &str) -> anyhow::Error {
     too_few_files(reason).unwrap_or_else(|| memory_used_up(reason))
 }
 
-/// What to say when a worker's event loop cannot open its files any more.
+/// The error of a worker whose event loop can open no further files.
 fn too_few_files(reason: &str) -> Option<anyhow::Error> {
     let needed = resource_limits::open_files()? + GLOMMIO_FILES;
     (resource_limits::max_open_files()? < needed).then(|| files_used_up(reason))
@@ -87,7 +87,7 @@ pub(super) fn refused(error: &io::Error) -> anyhow::Error {
 /// fills in.
 const RING_PARAMETERS_BYTES: usize = 120;
 
-/// io_uring_setup(2) for the smallest ring, which is given back at once.
+/// io_uring_setup(2) for the smallest ring, which is closed at once.
 #[allow(unsafe_code, reason = "the standard library knows nothing of io_uring")]
 fn ask_for_ring() -> io::Result<()> {
     let mut parameters = [0_u64; RING_PARAMETERS_BYTES / size_of::<u64>()];
@@ -104,7 +104,7 @@ fn ask_for_ring() -> io::Result<()> {
     }
 }
 
-/// The limit is high enough for one, but not for all that the user runs.
+/// The limit is high enough for one process, but not for all processes of the user.
 fn memory_used_up(reason: &str) -> anyhow::Error {
     let limit = match resource_limits::locked_memory_bytes() {
         Some(Limit::At(bytes)) => format!("{bytes} bytes"),

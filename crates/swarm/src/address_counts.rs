@@ -9,8 +9,8 @@ use hashbrown::HashTable;
 use crate::hash_key::HashKey;
 use crate::limits::LimitReached;
 
-/// Far more parts than workers: they seldom wait for each other, and a part that
-/// grows does so within a fraction of a millisecond for millions of addresses.
+/// Far more parts than workers, so that workers seldom wait for each other, and a part
+/// grows within a fraction of a millisecond even with millions of addresses.
 const PARTS: usize = 1_024;
 
 /// The 4 bytes of an IPv4 address, or those of an IPv6 address that are the same for
@@ -22,7 +22,8 @@ type Counts = HashTable<(Address, u32)>;
 
 /// Counts for [`SwarmLimits::max_peers_per_ip`](crate::SwarmLimits::max_peers_per_ip).
 ///
-/// The locks in here are taken while a shard's is held, and none after them.
+/// These locks are taken while a shard's lock is held; no other lock is taken while one of
+/// them is held.
 pub(crate) struct AddressCounts {
     parts: Box<[Mutex<Counts>]>,
     max: NonZeroU32,
@@ -54,7 +55,7 @@ impl AddressCounts {
         Ok(())
     }
 
-    /// Takes a peer back.
+    /// Uncounts a peer.
     pub(crate) fn remove<const S: usize>(&self, record: &[u8; S]) {
         let address = address(record);
         let hash = self.key.hash::<8>(&address);
@@ -65,7 +66,8 @@ impl AddressCounts {
                 entry.remove();
             }
         }
-        // Not before it is worth it, and not so far that the next one makes it grow.
+        // Only if it frees much memory, and with room left, so that it does not grow again
+        // at once.
         if part.len() < part.capacity() / 8 {
             let places = part.len() * 2;
             part.shrink_to(places, |(other, _)| self.key.hash::<8>(other));

@@ -1,6 +1,6 @@
-//! How often a torrent was downloaded, and what that is worth.
+//! How often a torrent was downloaded, and how credible that is.
 
-/// The bit that says that a download was witnessed.
+/// The bit that is set if a download was witnessed.
 const WITNESSED: u32 = 1 << 31;
 
 /// Seconds that a peer has to be known as a leecher before its download counts
@@ -9,10 +9,10 @@ const LEAST_SECONDS_AS_LEECHER: u32 = 30;
 
 /// A count of downloads, in 31 bits, and in one whether any of them was
 /// *witnessed*: announced by a peer that had been known as a leecher for a
-/// while. One that was not may be a lie that took a single message.
+/// while. Any other may be a false claim, which takes only one message.
 ///
-/// Of two, the greater one is worth more: witnessed ones first, then those
-/// with more downloads.
+/// They are ordered by worth: witnessed ones above others, then by the number of
+/// downloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Downloads(u32);
 
@@ -24,8 +24,8 @@ impl Downloads {
         self.0 & !WITNESSED
     }
 
-    /// Counts one more. `seconds_as_leecher` are those since the peer was last
-    /// heard of as a leecher, if it was.
+    /// Counts one more download, of a peer that last announced as a leecher
+    /// `seconds_as_leecher` ago, if it did.
     pub(crate) fn add(&mut self, seconds_as_leecher: Option<u32>) {
         let is_witnessed = seconds_as_leecher.is_some_and(|s| s >= LEAST_SECONDS_AS_LEECHER);
         let flag = if is_witnessed { WITNESSED } else { 0 };
@@ -33,7 +33,7 @@ impl Downloads {
         *self = Self(count | self.0 & WITNESSED | flag);
     }
 
-    /// Takes over what is larger in `other`.
+    /// Takes the larger number, and whether any download was witnessed.
     pub(crate) fn merge(&mut self, other: Self) {
         let count = self.count().max(other.count());
         *self = Self(count | (self.0 | other.0) & WITNESSED);
@@ -95,7 +95,7 @@ mod tests {
         ] {
             assert_eq!(Downloads::from_stored(original.to_stored()), original);
         }
-        // Snapshots from before.
+        // Snapshots from before this bit.
         assert_eq!(Downloads::from_stored(5), downloads(5, Some(60)));
         assert_eq!(Downloads::from_stored(0), Downloads::NONE);
         assert_eq!(Downloads::from_stored(WITNESSED), Downloads::NONE);

@@ -18,11 +18,11 @@ pub trait Swarms {
     /// How many shards each of them has.
     fn shard_count(&self) -> usize;
 
-    /// What each of them holds, with its name.
+    /// The totals of each of them, with its name.
     fn totals(&self) -> Vec<(&'static str, SwarmTotals)>;
 
-    /// Does a [step](Sweep::step) of a sweep over the first or the second
-    /// swarm. Where there is no second one, it has come to its end.
+    /// Does a [step](Sweep::step) of a sweep over the first or the second swarm. If there is
+    /// no second one, its sweep is always at its end.
     fn sweep(
         &self,
         number: usize,
@@ -32,11 +32,11 @@ pub trait Swarms {
         keep: impl Fn(&InfoHash) -> bool,
     ) -> bool;
 
-    /// The counts of a torrent that one who comes from this address is to know.
+    /// The counts of a torrent that are sent to a client at this address.
     fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped;
 
-    /// Calls `write` with blocks of what of the first or the second swarm outlives
-    /// a restart. Where there is no second one, there is nothing.
+    /// Calls `write` with blocks of the parts of the first or the second swarm that are kept
+    /// over a restart; never, if there is no second one.
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ pub trait Swarms {
         write: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E>;
 
-    /// [Stores](snapshot::restore) a block of what was [saved](Self::save) of the first
-    /// or the second swarm. Where there is no second one, nothing is stored.
+    /// [Stores](snapshot::restore) a block that was [saved](Self::save) of the first or the
+    /// second swarm. If there is no second one, nothing is stored.
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ pub trait Swarms {
     ) -> Result<Restored, DamagedBlock>;
 }
 
-/// The torrents of a tracker whose peers are addresses: a torrent's IPv4 peers
-/// know nothing of its IPv6 peers.
+/// The torrents of a tracker whose peers are addresses. IPv4 peers of a torrent get no
+/// IPv6 peers, and vice versa.
 pub struct Families {
     /// Peers that announced over IPv4.
     pub ipv4: Ipv4Swarm,
@@ -153,17 +153,17 @@ impl Swarms for Families {
 }
 
 /// The torrents of a tracker whose peers are reached through their connections
-/// (WebTorrent), by which family they came or by none.
+/// (WebTorrent): separate by address family, or all in one swarm.
 pub struct WebSwarms {
     first: WebSwarm,
-    /// Peers that announced over IPv6, where the families are apart.
+    /// Peers that announced over IPv6, if the families are separate.
     ipv6: Option<WebSwarm>,
     usage: Arc<Usage>,
 }
 
 impl WebSwarms {
     /// No torrents. [`SwarmLimits::max_torrents`] is for all together, and
-    /// [`SwarmLimits::max_peers_per_ip`] for none, as peers have no address here.
+    /// [`SwarmLimits::max_peers_per_ip`] has no effect, as peers have no address here.
     pub fn new(key: HashKey, limits: SwarmLimits, are_families_apart: bool) -> Self {
         let limits = SwarmLimits {
             max_peers_per_ip: None,
@@ -177,7 +177,7 @@ impl WebSwarms {
         }
     }
 
-    /// The peers that one who comes from this address is to know.
+    /// The swarm of peers that are sent to a client at this address.
     #[inline]
     pub fn of(&self, source: IpAddr) -> &WebSwarm {
         match &self.ipv6 {
@@ -227,7 +227,7 @@ impl Swarms for WebSwarms {
         self.of(source).lock(info_hash).scrape()
     }
 
-    /// Peers are gone with their connections.
+    /// Peers do not survive their connections.
     fn save<E>(
         &self,
         number: usize,

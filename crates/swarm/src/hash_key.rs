@@ -1,10 +1,10 @@
 //! The keyed hash by which torrents and peers are found.
 
-/// A secret without which it cannot be told which info hashes or peers fall on the
-/// same place of a table. Take it from the system's random numbers.
+/// The secret of the hash: without it, nobody can tell which info hashes or peers collide
+/// in a table. It has to come from the system's random numbers.
 ///
-/// It promises nothing against who can measure the times of look-ups of their choice:
-/// ARCHITECTURE.md says what a hash that does would cost.
+/// It does not protect from attackers who can measure the times of look-ups of their
+/// choice: ARCHITECTURE.md says what a hash that does would cost.
 #[derive(Clone, Copy)]
 pub struct HashKey {
     first: u64,
@@ -45,7 +45,7 @@ impl HashKey {
 /// 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Makes half a secret irregular, whatever it was (the finish of SplitMix64).
+/// Mixes the bits of half a secret (the finalizer of SplitMix64).
 fn spread(half: u64) -> u64 {
     let mut mixed = half.wrapping_add(GOLDEN);
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

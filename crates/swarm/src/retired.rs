@@ -1,10 +1,9 @@
 //! Torrents without peers, whose downloads still count.
 //!
 //! There are as many places as a swarm may have torrents, in parts of a fixed
-//! size. When a part is full, a torrent that comes takes the place of one that
-//! is worth less, of a few that are looked at; if there is none, the one that
-//! comes is forgotten. So downloads that somebody only claims (see
-//! [`Downloads`]) never cost others theirs.
+//! size. When a part is full, a new torrent replaces one of lower worth, among a few that
+//! are compared; if there is none, the new one is dropped. So downloads that are only
+//! claimed (see [`Downloads`]) never displace real ones.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,16 +15,17 @@ use crate::hash_key::HashKey;
 use crate::limits::Usage;
 use crate::slot_index::{MAX_SLOTS, SlotIndex};
 
-/// The fewest places of a part, unless all together are fewer: with so many,
-/// it hardly matters which part a torrent falls to.
+/// Minimum number of places of a part, unless there are fewer in all: with this many, parts
+/// fill up almost evenly.
 const MIN_PLACES: usize = 64;
 
-/// How many torrents are looked at for one that is worth less.
+/// How many torrents are compared to find one of lower worth.
 const CANDIDATES: usize = 16;
 
 /// The retired torrents of a swarm.
 ///
-/// The locks in here are taken while a shard's is held, and none after them.
+/// These locks are taken while a shard's lock is held; no other lock is taken while one of
+/// them is held.
 pub(crate) struct Retired {
     parts: Box<[Mutex<Part>]>,
     places: usize,
@@ -35,11 +35,11 @@ pub(crate) struct Retired {
 pub(crate) struct Part {
     index: SlotIndex,
     torrents: Vec<RetiredTorrent>,
-    /// The first of the next torrents to be looked at for one that is worth less.
+    /// Where the next comparison starts.
     next_candidate: usize,
 }
 
-/// A torrent whose peers have all gone.
+/// A torrent whose peers have all left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetiredTorrent {
     pub(crate) info_hash: InfoHash,
@@ -52,7 +52,7 @@ impl Retired {
     pub(crate) fn new(max_torrents: Option<NonZeroUsize>, max_parts: usize) -> Self {
         let max = max_torrents.map_or(usize::MAX, NonZeroUsize::get);
         let wanted = (max / MIN_PLACES).clamp(1, max_parts);
-        // The largest power of two that is not more.
+        // The largest power of two that is not larger.
         let parts = 1 << wanted.ilog2();
         Self {
             parts: (0..parts).map(|_| Mutex::new(Part::new())).collect(),
@@ -78,7 +78,7 @@ impl Retired {
         Some(part.torrents[slot].downloads)
     }
 
-    /// Takes a torrent out that has peers again; returns its downloads.
+    /// Removes a torrent that has peers again; returns its downloads.
     pub(crate) fn take(
         &self,
         info_hash: &InfoHash,
@@ -92,9 +92,9 @@ impl Retired {
         })
     }
 
-    /// Keeps the downloads of a torrent, unless all places are taken by those
-    /// of others that are worth as much. For one that is here already, what is
-    /// larger stays.
+    /// Keeps the downloads of a torrent, unless all places that are compared hold torrents
+    /// of the same worth or higher. If the torrent is here already, the larger values
+    /// stay.
     pub(crate) fn keep(&self, torrent: RetiredTorrent, hash: u64, key: &HashKey, usage: &Usage) {
         let mut part = self.lock_part(self.part_of(hash));
         if let Some(slot) = part.find(&torrent.info_hash, hash) {
@@ -170,7 +170,7 @@ impl Part {
         gone
     }
 
-    /// The torrent that is worth least of the next few.
+    /// The torrent of lowest worth among the next few.
     fn least_candidate(&mut self) -> Option<usize> {
         let count = self.torrents.len();
         let first = self.next_candidate;
@@ -265,7 +265,7 @@ mod tests {
             fixture.keep(number, 3, false);
         }
         assert!((0..500).all(|number| fixture.count(number) == 1));
-        // True ones take the places of false ones, and of smaller ones.
+        // Witnessed downloads displace claimed ones, and smaller numbers.
         for number in 50_000..60_000 {
             fixture.keep(number, 1, true);
         }

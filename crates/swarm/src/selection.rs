@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-/// The most slices that a selection consists of.
+/// Maximum number of slices of a selection.
 const MAX_SLICES: usize = 6;
 
 /// Peers to copy into a reply: at most six runs of
 /// records, borrowed from the torrent.
 ///
-/// Seeders stand before leechers in a torrent, so peers of either role, all
-/// but the announcing one, are at most two runs. A window over them that
-/// starts at random and wraps around is at most three.
+/// Seeders are stored before leechers, so the peers of one role without the announcing
+/// peer are at most two runs. A window over them with a random start, which wraps around,
+/// is at most three.
 #[derive(Debug, Clone, Copy)]
 pub struct Selection<'a, const S: usize> {
     slices: [&'a [[u8; S]]; MAX_SLICES],
@@ -62,8 +62,8 @@ impl<'a, const S: usize> Selection<'a, S> {
         let from_seeders = if wanted >= all {
             seeder_region.len()
         } else {
-            // In proportion, and rounded at random: every peer is as likely
-            // as every other, and none of the two regions can fall short.
+            // In proportion to the regions, and rounded at random: every peer is equally
+            // likely, and both regions have enough peers.
             (wanted * seeder_region.len() + random.usize(0..all)) / all
         };
         selection.take(records, &seeder_region, from_seeders, random);
@@ -71,7 +71,7 @@ impl<'a, const S: usize> Selection<'a, S> {
         selection
     }
 
-    /// Adds up to `wanted` peers of `region`, neighbours from a random place on.
+    /// Adds up to `wanted` adjacent peers of `region`, from a random start.
     fn take(
         &mut self,
         records: &'a [[u8; S]],
@@ -90,7 +90,7 @@ impl<'a, const S: usize> Selection<'a, S> {
         }
     }
 
-    /// Adds the peers of `region` that `range` counts out.
+    /// Adds the peers of `region` with the indices in `range`.
     fn push(&mut self, records: &'a [[u8; S]], region: &Region, range: Range<usize>) {
         let split = region.before.len();
         let before = range.start.min(split)..range.end.min(split);

@@ -11,9 +11,8 @@
 //! | `S` each | records of the seeders, then of the leechers |
 //! | 2 each | seconds they have left, in the same order; the highest bit says that a leecher has been a seeder |
 //!
-//! A large torrent takes several entries; one without peers takes one. What
-//! kind of peers a block holds, whether it arrived undamaged, and of which
-//! [`VERSION`] it is, is for the caller to know.
+//! A large torrent has several entries; one without peers has one. The caller has to know
+//! the kind of peers in a block and its [`VERSION`], and to check it for damage.
 
 use std::ops::{AddAssign, Range};
 
@@ -30,22 +29,21 @@ use crate::walk::{RetiredWalk, TorrentWalk};
 /// The version of this layout. A release that knows only older ones must not read it.
 pub const VERSION: u32 = 1;
 
-/// A block is closed when it has grown beyond this.
+/// A block ends when it is larger than this.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// How many torrents, and peers, are copied before the lock is given back.
+/// How many torrents, and peers, are copied before the lock is released.
 const TORRENTS_PER_LOCK: usize = 256;
 const PEERS_PER_LOCK: usize = 16_384;
 
-/// The bit of a leecher's seconds that says that it has been a seeder. Seconds
-/// are fewer, so before there was such a bit it was 0.
+/// The bit of a leecher's seconds that is set if it has been a seeder. Seconds do not need
+/// it, so it is 0 in snapshots from before it existed.
 const HAS_SEEDED: u16 = 1 << 15;
 
 /// A walk over all torrents that copies them.
 ///
-/// While others change the swarm, a peer that moves within its torrent at the
-/// same moment may be copied twice, which does no harm, or in rare cases not
-/// at all. On a swarm at rest the copy is exact.
+/// If the swarm changes meanwhile, a peer that moves within its torrent may be copied
+/// twice, which is harmless, or in rare cases not at all. Otherwise the copy is exact.
 #[derive(Debug, Default)]
 pub struct SnapshotWalk {
     shard: usize,
@@ -54,14 +52,14 @@ pub struct SnapshotWalk {
     retired: RetiredWalk,
 }
 
-/// What [`restore`] found.
+/// What [`restore`] has read and stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Entries that were read.
     pub entries: usize,
     /// Peers that were stored.
     pub peers: usize,
-    /// Peers that were not, because a cap was reached.
+    /// Peers that were not, because a limit was reached.
     pub dropped: usize,
 }
 
@@ -343,8 +341,8 @@ mod tests {
         bytes
     }
 
-    /// Where these bytes change, [`VERSION`] has to, and the former ones are to be read
-    /// all the same.
+    /// If these bytes change, [`VERSION`] has to change, and the old layout has to stay
+    /// readable.
     #[test]
     fn this_is_the_layout_of_version_1() {
         let swarm = swarm();

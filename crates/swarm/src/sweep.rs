@@ -1,4 +1,4 @@
-//! Forgetting, in steps of bounded length.
+//! Removal of expired peers and forbidden torrents, in steps of bounded length.
 
 use aquatic_bittorrent::InfoHash;
 
@@ -6,32 +6,32 @@ use crate::shard::{Rules, Shard};
 use crate::swarm::Swarm;
 use crate::walk::RetiredWalk;
 
-/// How many torrents, and peers of a large torrent, are looked at before the
-/// lock is given back: some tens of microseconds if all of them have to go.
+/// How many torrents, and peers of a large torrent, are checked before the lock is
+/// released: some tens of microseconds if all of them are removed.
 const TORRENTS_PER_LOCK: usize = 128;
 const PEERS_PER_LOCK: usize = 512;
 
-/// So many peers of a torrent take as long to look at as one torrent more: they stand
-/// side by side, and torrents do not.
+/// How many peers of a torrent take as long to check as one torrent: they are adjacent in
+/// memory, and torrents are not.
 const PEERS_LIKE_A_TORRENT: usize = 64;
 
-/// A walk over all torrents that removes peers whose deadline has come and
-/// torrents that are no longer allowed.
+/// A walk over all torrents that removes expired peers and torrents that are no longer
+/// allowed.
 ///
-/// Torrents that come while it walks may be left to the next one.
+/// Torrents that are added during the walk may be left to the next one.
 #[derive(Debug, Clone, Default)]
 pub struct Sweep {
     shard: usize,
-    /// Torrents of the shard that are still to be seen: walking towards the
-    /// first slot, a removal never moves one that was not seen.
+    /// Torrents of the shard that are not checked yet: as the walk goes towards the first
+    /// slot, a removal never moves one of them.
     slots: Option<usize>,
-    /// Peers of the torrent that are still to be seen, likewise.
+    /// Peers of the torrent that are not checked yet, likewise.
     positions: Option<usize>,
     /// Torrents without peers, which come last.
     retired: RetiredWalk,
-    /// How much it has looked at since the beginning, as [`step`](Self::step) counts.
+    /// The work since the beginning, in torrents as [`step`](Self::step) counts them.
     length: usize,
-    /// How much the walk before had to look at.
+    /// The work of the previous walk.
     length_before: usize,
 }
 
@@ -41,15 +41,15 @@ impl Sweep {
         Self::default()
     }
 
-    /// How much the last walk that came to its end has looked at, as
-    /// [`step`](Self::step) counts; 0 before there was one.
+    /// The work of the last complete walk, in torrents as [`step`](Self::step) counts
+    /// them; 0 before there was one.
     pub(crate) fn length_before(&self) -> usize {
         self.length_before
     }
 
-    /// Looks at `torrents` more torrents or so, locking some at a time. An empty shard
-    /// counts as one, and a large torrent as several. Returns true when the last one has
-    /// been seen; the next step then starts from the beginning.
+    /// Checks about `torrents` more torrents, with locks for a few at a time. An empty shard
+    /// counts as one torrent, and a large torrent as several. Returns true after the last
+    /// one; the next step then starts from the beginning.
     pub fn step<const S: usize, const K: usize, const N: usize>(
         &mut self,
         swarm: &Swarm<S, K, N>,
@@ -86,8 +86,8 @@ impl Sweep {
         false
     }
 
-    /// Looks at up to `torrents` torrents of one shard; returns how many it saw, with
-    /// what their peers count.
+    /// Checks up to `torrents` torrents of one shard; returns how many it has checked, their
+    /// peers included.
     fn batch<const S: usize, const K: usize, const N: usize>(
         &mut self,
         shard: &mut Shard<S, K, N>,

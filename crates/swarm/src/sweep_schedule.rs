@@ -6,19 +6,18 @@ use aquatic_bittorrent::InfoHash;
 
 use crate::{Swarms, Sweep};
 
-/// Torrents that are looked at in one go: some microseconds, or some tens if
-/// all of them have to go. Where the main thread shares a core with a worker,
-/// that is how long the worker's requests wait.
+/// Torrents that are checked in one step: some microseconds, or some tens if all of them
+/// are removed. If the main thread shares a core with a worker, requests wait that long.
 const TORRENTS_PER_STEP: usize = 128;
 
-/// Torrents that are looked at in one go after a reload of the access list.
+/// Torrents that are checked in one step after a reload of the access list.
 const TORRENTS_PER_URGENT_STEP: usize = 1_024;
 
 /// The pause between two steps.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Walks over all torrents once in every interval.
+/// Sweeps all torrents once in every interval.
 pub struct SweepSchedule {
     interval: Duration,
     walks: [Walk; 2],
@@ -28,16 +27,16 @@ pub struct SweepSchedule {
 #[derive(Default)]
 struct Walk {
     sweep: Sweep,
-    /// How many torrents it has to look at: those that there were when it began, or as
-    /// many as the one before has counted, which also knows large torrents. As it goes
-    /// on there may be far fewer, but those that are left are what it has not seen yet.
+    /// How many torrents it has to check: the number when it began or, if larger, the
+    /// count of the previous walk, in which large torrents count several times. Removals
+    /// may reduce the number a lot, but not that of torrents which are not checked yet.
     size: usize,
-    /// Whether it is to be hurried until it has come to its end.
+    /// Whether it is to run fast until its end.
     is_urgent: bool,
 }
 
 impl SweepSchedule {
-    /// Forgets a peer at most `interval` after its time has come.
+    /// Removes a peer at most `interval` after it has expired.
     pub fn new(interval: Duration) -> Self {
         Self {
             interval,
@@ -45,7 +44,7 @@ impl SweepSchedule {
         }
     }
 
-    /// Begins a walk that hurries, because something has become forbidden.
+    /// Begins a fast walk, because torrents may have become forbidden.
     pub fn hurry(&mut self) {
         for walk in &mut self.walks {
             *walk = Walk {
@@ -55,18 +54,17 @@ impl SweepSchedule {
         }
     }
 
-    /// Does one step, of which there are so many that a walk takes the
-    /// interval; returns the pause until the next. Forgets what has expired at
-    /// `now`, seconds on the clock of announces, and torrents that `keep` is
-    /// not true of.
+    /// Does one step; returns the pause until the next, such that a walk takes the
+    /// interval. Removes peers that have expired at `now`, in seconds on the clock of
+    /// announces, and torrents for which `keep` is false.
     pub fn step(
         &mut self,
         swarms: &impl Swarms,
         now: u32,
         keep: impl Fn(&InfoHash) -> bool,
     ) -> Duration {
-        // Empty shards are steps, too, as are torrents without peers and the
-        // parts they are in, of which there are no more than of shards.
+        // Empty shards count too, as do torrents without peers and the parts that they
+        // are in, of which there are no more than of shards.
         let usage = swarms.usage();
         let live = (usage.live() + usage.retired()).max(2 * swarms.shard_count());
         let [first, second] = &self.walks;
@@ -100,7 +98,7 @@ impl Walk {
         }
     }
 
-    /// How many torrents are looked at in a step, usually so many.
+    /// How many torrents are checked in a step: `usually`, unless it is urgent.
     fn torrents(&self, usually: usize) -> usize {
         if self.is_urgent {
             TORRENTS_PER_URGENT_STEP
@@ -179,7 +177,7 @@ mod tests {
         }
         let interval = Duration::from_secs(60);
         let mut schedule = SweepSchedule::new(interval);
-        // The first walk finds out how large they are.
+        // The first walk counts their peers.
         while schedule.walks[0].sweep.length_before() == 0 {
             schedule.step(&swarms, 9, |_| true);
         }

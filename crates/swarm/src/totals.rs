@@ -1,6 +1,6 @@
-//! What swarms hold.
+//! Totals of swarms.
 
-/// What all torrents of a tracker, or of one of its address families, come to.
+/// Sums over all torrents of a tracker, or of one of its address families.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SwarmTotals {
     /// Torrents that have peers.

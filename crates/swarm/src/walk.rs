@@ -1,4 +1,4 @@
-//! Looking at all torrents, in steps of bounded length.
+//! Walks over all torrents, in steps of bounded length.
 
 use aquatic_bittorrent::InfoHash;
 
@@ -7,18 +7,18 @@ use crate::retired::Part;
 use crate::swarm::Swarm;
 use crate::torrent::Scraped;
 
-/// How many torrents are looked at before a lock is given back.
+/// How many torrents are visited before a lock is released.
 const TORRENTS_PER_LOCK: usize = 256;
 
 /// A walk over all torrents that have peers or downloads.
 ///
-/// While others change the swarm, a torrent that comes or goes at the same
-/// moment may be seen twice or not at all. On a swarm at rest, each is seen once.
+/// If the swarm changes meanwhile, a torrent that is added or removed may be visited twice
+/// or not at all. Otherwise each is visited once.
 #[derive(Debug, Default)]
 pub struct TorrentWalk {
     shard: usize,
-    /// Torrents of the shard that are still to be seen: walking towards the
-    /// first slot, a removal never hides one that was not seen.
+    /// Torrents of the shard that are not visited yet: as the walk goes towards the first
+    /// slot, a removal never hides one of them.
     slots: Option<usize>,
     retired: RetiredWalk,
 }
@@ -36,8 +36,8 @@ impl TorrentWalk {
         Self::default()
     }
 
-    /// Calls `visit` for some more torrents, 256 at most, while a lock is held;
-    /// returns false when all have been seen.
+    /// Calls `visit` for up to 256 more torrents, while a lock is held; returns false when
+    /// all have been visited.
     pub fn step<const S: usize, const K: usize, const N: usize>(
         &mut self,
         swarm: &Swarm<S, K, N>,
@@ -78,9 +78,9 @@ impl TorrentWalk {
 }
 
 impl RetiredWalk {
-    /// Calls `visit` for some more torrents, `torrents` at most, with the part
-    /// that has them, which is locked, and their slot, from which they may be
-    /// removed; returns false when all have been seen.
+    /// Calls `visit` for up to `torrents` more torrents, with the locked part that they are
+    /// in, and their slot, so that they can be removed; returns false when all have been
+    /// visited.
     pub(crate) fn step<const S: usize, const K: usize, const N: usize>(
         &mut self,
         swarm: &Swarm<S, K, N>,

@@ -11,7 +11,7 @@ use aquatic_bittorrent::{IPV6_NETWORK_LENGTH, source_network};
 use crate::counters::Refusal;
 use crate::settings::ConnectionLimits;
 
-/// Locks over the counts of addresses; each has its part of the addresses.
+/// Number of parts of the counts of addresses, each with a lock of its own.
 const SHARDS: usize = 16;
 
 /// The counts that all workers share.
@@ -29,10 +29,10 @@ struct PerAddress {
     shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
 }
 
-/// The right of one connection to be open; gives it back when dropped.
+/// The permit of one open connection; it is returned when dropped.
 pub(crate) struct Permit {
     admission: Arc<Admission>,
-    /// Under which address it counts.
+    /// The address that it counts for.
     counted: Option<IpAddr>,
 }
 
@@ -120,7 +120,7 @@ impl PerAddress {
             IpAddr::V4(address) => address.octets()[3],
             IpAddr::V6(address) => address.octets()[IPV6_NETWORK_LENGTH - 1],
         };
-        // Each change is complete in itself, so a panic elsewhere hurts none.
+        // Every change is atomic under the lock, so a panic elsewhere does no harm.
         self.shards[usize::from(octet) % SHARDS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(admission.admit(ip("2001:db8:0:1:ffff::2")).err(), refused);
         let _next = admission.admit(ip("2001:db8:0:2::1")).unwrap();
 
-        // What was refused does not count.
+        // Refused connections do not count.
         assert_eq!(admission.open.load(Relaxed), 4);
         let per_address = admission.per_address.as_ref().unwrap();
         let entries: usize = per_address

@@ -1,4 +1,4 @@
-//! Connections whose certificate was replaced since they were made.
+//! Closing of connections whose certificate was replaced.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::tls::Handle;
 
-/// Rotations that are told apart; of more within the grace period, the last ones count
-/// as one.
+/// Maximum number of rotations that are tracked separately; if there are more within the
+/// grace period, the last ones count as one.
 const MAX_PENDING_ROTATIONS: usize = 16;
 
 /// Closes connections some time after the certificate was replaced.
@@ -26,7 +26,7 @@ pub struct CertificateRotation {
 /// was accepted.
 pub(crate) struct OutdatedCertificates {
     rotation: Option<CertificateRotation>,
-    /// The number of the present certificate.
+    /// The number of the current certificate.
     present: u64,
     /// When grace periods end, and the certificate before which all are outdated then.
     pending: VecDeque<(Instant, u64)>,
@@ -55,7 +55,7 @@ impl OutdatedCertificates {
             if self.pending.len() == MAX_PENDING_ROTATIONS {
                 self.pending.pop_back();
             }
-            // A grace period that ends beyond what the clock can tell never ends.
+            // A grace period beyond the range of the clock never ends.
             if let Some(due) = now.checked_add(rotation.grace) {
                 self.pending.push_back((due, number));
             }
@@ -70,7 +70,7 @@ impl OutdatedCertificates {
         self.outdated_before != before
     }
 
-    /// The number of the present certificate.
+    /// The number of the current certificate.
     pub(crate) fn present(&self) -> u64 {
         self.present
     }

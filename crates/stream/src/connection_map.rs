@@ -1,11 +1,10 @@
-//! Values by connection: what several parts of a worker keep beside the connections
-//! themselves, each in a map of its own.
+//! Values by connection, which parts of a worker keep outside of the connections, each in a
+//! map of its own.
 
 use crate::ConnectionId;
 
-/// At most one value for each connection of a worker, found by the connection's slot. A
-/// value of a connection that is gone is never taken for that of the one that has the
-/// slot now.
+/// At most one value for each connection of a worker, found by the connection's slot. The
+/// value of a closed connection is never returned for a later one with the same slot.
 #[derive(Debug)]
 pub struct ConnectionMap<T> {
     /// By slot, with the generation of the connection.
@@ -36,8 +35,8 @@ impl<T> ConnectionMap<T> {
         }
     }
 
-    /// Gives a connection a value, in place of the one that it has, or that an earlier
-    /// connection with its slot has left.
+    /// Sets the value of a connection. It replaces an earlier value of the connection, or of
+    /// a closed one with the same slot.
     pub fn insert(&mut self, id: ConnectionId, value: T) -> &mut T {
         if self.slots.len() <= id.slot() {
             self.slots.resize_with(id.slot() + 1, || None);
@@ -45,7 +44,7 @@ impl<T> ConnectionMap<T> {
         &mut self.slots[id.slot()].insert((id.generation, value)).1
     }
 
-    /// Takes the value of a connection out.
+    /// Removes and returns the value of a connection.
     pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let slot = self.slots.get_mut(id.slot())?;
         slot.take_if(|(generation, _)| *generation == id.generation)

@@ -29,48 +29,48 @@ impl Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum Refusal {
-    /// As many as may be are open.
+    /// The maximum number of connections is open.
     #[strum(serialize = "max_connections")]
     TooMany,
-    /// As many as may be are open from this address.
+    /// The maximum number of connections from this address is open.
     #[strum(serialize = "max_connections_per_ip")]
     TooManyFromAddress,
-    /// Only proxies may connect, and this is none of them.
+    /// Only trusted proxies may connect, and this is not one.
     NotTrusted,
-    /// The process may open no further file.
+    /// The process has no further file descriptors.
     NoDescriptors,
 }
 
-/// Why an accepted connection was closed, other than in good order.
+/// Why an accepted connection was not closed cleanly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum CloseReason {
-    /// It was silent for too long.
+    /// It was idle for too long.
     Idle,
-    /// A message did not become complete in time.
+    /// A message did not arrive completely in time.
     SlowMessage,
-    /// The client sent no more within a message.
+    /// The client stopped sending within a message.
     CutShort,
-    /// The PROXY header or the TLS handshake did not become complete in time, or
-    /// nothing came after them.
+    /// The PROXY header or the TLS handshake was not completed in time, or no data followed
+    /// it.
     SlowHandshake,
-    /// The client did not read in time what was written.
+    /// The client did not read the output in time.
     SlowReader,
-    /// More was written and not read than may be.
+    /// The unsent output reached its maximum.
     FullOutput,
     /// The certificate was replaced since.
     OldCertificate,
     /// A message is longer than the protocol allows.
     LongMessage,
-    /// The PROXY header makes no sense.
+    /// The PROXY header is invalid.
     ProxyHeader,
     /// TLS was expected, and something else arrived.
     NotTls,
     /// The TLS handshake, or a later record, failed.
     Tls,
-    /// The TLS library panicked, or did not come to an end.
+    /// The TLS library panicked, or did not terminate.
     TlsLibrary,
-    /// The network or the client has broken the connection.
+    /// The network or the client aborted the connection.
     Broken,
 }
 

@@ -1,4 +1,4 @@
-//! When deadlines of connections have to be checked: a wheel of coarse times.
+//! When deadlines of connections have to be checked: a timer wheel of coarse ticks.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,15 @@ use crate::ConnectionId;
 /// The precision of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
-/// Slots of the wheel, one a tick. What is due later than in 128 s is checked in between.
-/// A power of two.
+/// Slots of the wheel, one per tick. A deadline more than 128 s ahead is checked earlier,
+/// and again. A power of two.
 const SLOTS: usize = 512;
 
 /// Ticks over which the hand moves in one call: three days, so that it catches up after
 /// any jump of the clock, and connections are served in between.
 const TICKS_PER_CALL: usize = 1 << 20;
 
-/// Connections for which a slot of the wheel keeps memory.
+/// Capacity, in connections, that an empty slot of the wheel keeps.
 const SPARE_ENTRIES: usize = 64;
 
 /// A time in ticks since the wheel was made. It would take 34 years to wrap.
@@ -23,11 +23,11 @@ const SPARE_ENTRIES: usize = 64;
 pub(crate) struct Tick(u32);
 
 impl Tick {
-    /// The tick of a time that has not come.
+    /// A tick that is never reached.
     pub(crate) const NEVER: Self = Self(u32::MAX);
 
-    /// The first tick that begins no earlier than so long after a moment in this
-    /// one, which may have been its last. Never wraps: far away is [`Self::NEVER`].
+    /// The first tick that begins no earlier than this span after any moment of this tick.
+    /// It never wraps: times too far ahead are [`Self::NEVER`].
     pub(crate) fn after(self, wait: Ticks) -> Self {
         Self(self.0.saturating_add(wait.0).saturating_add(1))
     }
@@ -54,13 +54,13 @@ impl From<Duration> for Ticks {
 
 /// Which connections are to be checked at which tick.
 ///
-/// Deadlines are kept with the connections, and may move to later without a change here:
-/// whoever finds at the check that a deadline has not passed puts the connection back.
+/// Deadlines are stored with the connections, and can be postponed without a change here: if
+/// the deadline has not passed at the check, the connection is put back.
 pub(crate) struct Wheel {
     start: Instant,
-    /// The tick of the present.
+    /// The current tick.
     current: Tick,
-    /// The tick up to which everything was returned.
+    /// The tick up to which all connections were returned.
     hand: Tick,
     slots: Box<[Vec<ConnectionId>; SLOTS]>,
 }
@@ -75,7 +75,7 @@ impl Wheel {
         }
     }
 
-    /// Sets the present time. Returns whether that is another tick.
+    /// Sets the current time. Returns whether that is another tick.
     pub(crate) fn advance(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.start);
         let ticks = since.as_millis() / TICK.as_millis();
@@ -85,13 +85,13 @@ impl Wheel {
         is_new
     }
 
-    /// The tick of the present.
+    /// The current tick.
     pub(crate) fn current(&self) -> Tick {
         self.current
     }
 
-    /// Has the connection returned at this tick, or, when that is far away, earlier.
-    /// Returns when.
+    /// Puts a connection into the wheel, to be returned at this tick, or earlier if that is
+    /// far ahead. Returns the tick.
     pub(crate) fn insert(&mut self, id: ConnectionId, due: Tick) -> Tick {
         let nearest = self.hand.0.saturating_add(1);
         let farthest = self.hand.0.saturating_add(SLOTS as u32 - 1);
@@ -112,7 +112,7 @@ impl Wheel {
             if let Some(id) = slot.pop() {
                 return Some((id, next));
             }
-            // Memory that a burst of connections needed is given back.
+            // Frees memory after a burst of connections.
             slot.shrink_to(SPARE_ENTRIES);
             self.hand = next;
         }
@@ -184,7 +184,7 @@ mod tests {
         let mut model: BTreeSet<(u32, u32)> = BTreeSet::new();
         let mut returned = 0_u64;
         for step in 0..400_000_u32 {
-            // Up to 2,000 stand in the wheel, near and far.
+            // Up to 2,000 are in the wheel, near and far.
             if model.len() < 2_000 {
                 let wait = [1, 3, 40, 511, 512, 700, 100_000][random.below(7)];
                 let due = wheel.current().after(Ticks(random.below(wait) as u32));
@@ -230,11 +230,11 @@ mod tests {
         let mut wheel = Wheel::new(start);
         let never = wheel.current().after(Duration::MAX.into());
         assert_eq!(never, Tick::NEVER);
-        // A century, which is beyond what ticks can tell.
+        // A century, which is beyond the range of ticks.
         wheel.advance(start + Duration::from_secs(100 * 365 * 86_400));
         assert_eq!(wheel.current(), Tick::NEVER);
         assert_eq!(wheel.current().after(Ticks::ONE), Tick::NEVER);
-        // A time before the first one is that.
+        // A time before the first tick counts as the first.
         let mut wheel = Wheel::new(start + Duration::from_secs(9));
         wheel.advance(start);
         assert_eq!(wheel.current(), Tick(0));

@@ -1,8 +1,8 @@
-//! How many descriptors connections may take.
+//! How many file descriptors connections may use.
 //!
-//! A process that has used up its descriptors is not only closed to clients: its
-//! metrics cannot be read, its snapshot not written, and nothing reloaded. So
-//! connections are admitted only as far as they leave enough for all that.
+//! A process without free descriptors not only refuses clients: it cannot serve metrics,
+//! write its snapshot or reload either. So the number of connections is limited such that
+//! enough descriptors are left for all that.
 
 use std::num::NonZeroUsize;
 
@@ -11,15 +11,15 @@ use aquatic_service::resource_limits::{self, RESERVED_FILES};
 
 use crate::EventLoop;
 
-/// What a worker waits with on mio: an epoll instance and a waker.
+/// Descriptors of a worker on mio: an epoll instance and a waker.
 const MIO_FILES: u64 = 2;
 
 /// What a worker waits with on glommio: three rings and a waker, and a second one
 /// that belongs to all of them.
 pub(crate) const GLOMMIO_FILES: u64 = 5;
 
-/// The connection of a worker that is accepted and may have to be refused, or is
-/// gone for its engine and not yet closed.
+/// One per worker: a connection that was accepted and may have to be refused, or that the
+/// engine has removed and that is not yet closed.
 const PASSING_FILES: u64 = 1;
 
 /// What is open beside listening sockets where there is no `/proc` to count it, as in a
@@ -27,11 +27,11 @@ const PASSING_FILES: u64 = 1;
 /// service manager are told by, the metrics socket, and some more.
 const USUALLY_OPEN: u64 = 16;
 
-/// So many have to be free at the start, for connections and for everything else,
-/// half and half, or there is no point in serving.
+/// Minimum number of free descriptors at the start, one half for connections and the other
+/// for everything else. With fewer, the daemon does not start.
 const LEAST_FREE: u64 = 12;
 
-/// What opens descriptors when a daemon starts.
+/// What uses descriptors when a daemon starts.
 pub(crate) struct Demand {
     pub(crate) event_loop: EventLoop,
     pub(crate) workers: usize,
@@ -43,16 +43,16 @@ impl Demand {
     fn files(&self) -> u64 {
         let (of_loop, of_listener) = match self.event_loop {
             EventLoop::Auto | EventLoop::Mio => (MIO_FILES, 0),
-            // A duplicate is what is waited on.
+            // The worker waits on a duplicate.
             EventLoop::Glommio => (GLOMMIO_FILES, 1),
         };
         self.workers as u64 * (of_loop + PASSING_FILES) + self.listeners as u64 * of_listener
     }
 }
 
-/// Raises the limit of open files as far as `wanted` connections need it and anybody
-/// may, and returns how many connections may be open at once: `wanted`, or fewer
-/// with a warning.
+/// Raises the soft limit of open files as far as `wanted` connections need it and the hard
+/// limit allows. Returns how many connections may be open at once: `wanted`, or fewer with
+/// a warning.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ fn left_for_connections(limit: u64, fixed: u64) -> Option<NonZeroUsize> {
     let free = limit
         .checked_sub(fixed)
         .filter(|free| *free >= LEAST_FREE)?;
-    // Where there are very few, those for connections are as many as the others.
+    // If there are very few, connections get half of them.
     let max = free - RESERVED_FILES.min(free / 2);
     NonZeroUsize::new(usize::try_from(max).unwrap_or(usize::MAX))
 }

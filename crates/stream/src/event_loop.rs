@@ -1,4 +1,4 @@
-//! What drives the connections: one loop a worker.
+//! What drives the connections: one event loop per worker.
 
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
@@ -30,17 +30,17 @@ pub use choice::check_event_loop;
 /// How often connections are driven when the process is about to end.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long to wait until workers have their event loops. One that takes longer is no
-/// error; it may have it later.
+/// How long to wait until workers have started their event loops. It is no error if one
+/// takes longer.
 const MAX_START_TIME: Duration = Duration::from_secs(10);
 
 /// What is to be started.
 pub struct Plan<'a> {
-    /// What the workers' names begin with, such as `http`.
+    /// The prefix of the workers' names, such as `http`.
     pub name: &'a str,
-    /// How connections are treated.
+    /// The settings of the connections.
     pub settings: Settings,
-    /// How TLS is spoken; `None` for connections in the clear.
+    /// The configuration of TLS; `None` for connections without.
     pub tls: Option<Arc<ServerConfig>>,
     /// When connections are closed because the certificate was replaced; `None` for
     /// never.
@@ -68,9 +68,8 @@ impl Running {
 ///
 /// # Errors
 ///
-/// When the system has no further threads, descriptors or watches, or allows too few
-/// of them, or the event loop that is asked for cannot be had here; the message says
-/// what to do.
+/// When the system lacks threads, descriptors or watches, or the configured event loop is
+/// not available; the message says what to do.
 pub fn start<P: Protocol>(
     plan: Plan<'_>,
     mut make: impl FnMut(usize, &[WorkerWaker]) -> anyhow::Result<P>,
@@ -138,7 +137,7 @@ pub fn start<P: Protocol>(
     Ok(Running { counters })
 }
 
-/// What a worker's event loop is made of.
+/// The parts of a worker's event loop.
 enum Wait {
     Glommio(Vec<TcpListener>),
     Mio(mio::Watch),

@@ -1,4 +1,4 @@
-//! What one worker leaves for another.
+//! Values that other workers send to a worker.
 
 use std::mem;
 use std::sync::PoisonError;
@@ -40,13 +40,13 @@ impl WorkerWaker {
     /// Wakes the worker.
     pub fn wake(&self) {
         match &*self.0 {
-            // It fails only if the worker is gone, and then there is no need.
+            // It fails only if the worker has ended, and needs no waking.
             Kind::Mio(waker) => drop(waker.wake()),
             Kind::Task(waker) => waker.wake(),
         }
     }
 
-    /// What wakes the worker's task, if it has one.
+    /// The waker of the worker's task, if it has one.
     #[cfg_attr(
         not(feature = "glommio"),
         allow(dead_code, reason = "without glommio, only tests have tasks")
@@ -67,8 +67,8 @@ impl TaskWaker {
         }
     }
 
-    /// Whether the task was woken since the last call; if not, `task` is when that
-    /// happens.
+    /// Whether the task was woken since the last call; if not, `task` is woken the next
+    /// time.
     #[cfg_attr(
         not(feature = "glommio"),
         allow(dead_code, reason = "without glommio, only tests have tasks")
@@ -78,7 +78,7 @@ impl TaskWaker {
         self.is_woken.swap(false, AcqRel)
     }
 
-    /// There is no task to wake any more.
+    /// Forgets the task, which has ended.
     #[cfg_attr(
         not(feature = "glommio"),
         allow(dead_code, reason = "without glommio, only tests have tasks")
@@ -97,15 +97,15 @@ pub struct Inbox<T> {
     max_bytes: usize,
 }
 
-/// What was taken out of an inbox.
+/// Values that were taken out of an inbox.
 #[derive(Debug)]
 pub struct Batch<T> {
-    /// Values, and where the bytes of each end.
+    /// Each value, with the end of its bytes.
     items: Vec<(T, usize)>,
     bytes: Vec<u8>,
 }
 
-/// The inbox has as much as it may have.
+/// The inbox has reached its maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the worker does not keep up with what others leave for it")]
 pub struct InboxFull;
@@ -122,17 +122,17 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// What wakes the worker whose inbox it is.
+    /// The waker of the worker whose inbox it is.
     pub fn waker(&self) -> &WorkerWaker {
         &self.waker
     }
 
-    /// Puts a value in, with the bytes that `write` appends, and wakes the
+    /// Adds a value, with the bytes that `write` appends, and wakes the
     /// worker if the inbox was empty.
     ///
     /// # Errors
     ///
-    /// When it is full; nothing is put in then.
+    /// When it is full; nothing is added then.
     pub fn put(&self, item: T, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), InboxFull> {
         let was_empty = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

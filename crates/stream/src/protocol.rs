@@ -1,4 +1,4 @@
-//! The interface between connections and what is spoken over them.
+//! The interface between connections and the protocol that runs over them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -6,36 +6,32 @@ use std::time::Instant;
 use crate::Outputs;
 use crate::admission::Permit;
 
-/// What a worker speaks over its connections, without I/O.
+/// The protocol of a worker's connections, without I/O.
 ///
-/// There is one value a worker, and [`Self::Connection`] for each of its
-/// connections. All calls come from the worker's thread. The caller reads,
-/// writes, decrypts and encrypts, keeps bytes that were not consumed and bytes
-/// that were not sent, and watches the deadlines.
+/// There is one value per worker, and [`Self::Connection`] for each of its connections.
+/// All calls come from the worker's thread. The caller reads, writes, decrypts and
+/// encrypts, keeps unconsumed and unsent bytes, and watches the deadlines.
 pub trait Protocol: Send + 'static {
-    /// What is remembered of a connection between calls. An idle connection
-    /// costs this much, so what is large belongs into a `Box` that exists only
-    /// while it is needed.
+    /// The protocol's state of a connection. An idle connection costs this much memory, so
+    /// large parts belong into a `Box` that exists only while it is needed.
     type Connection;
 
-    /// Whether all that is written in a turn of the worker's loop is sent at its end,
-    /// with one write for each connection. It costs a little, and saves much
-    /// where connections write to each other: only then can a connection
-    /// write to another by [`Exchange::others`].
+    /// Whether all output of a turn of the worker's loop is sent at its end, with one write
+    /// for each connection. This costs a little, and saves much if connections write to
+    /// each other. Only then can a connection write to another by [`Exchange::others`].
     const COLLECTS_OUTPUT: bool = false;
 
-    /// The maximum of bytes that [`receive`](Self::receive) may need at once to consume
-    /// some. A connection on which so many are there and none is consumed is closed, so a
-    /// protocol that wants to tell the client why answers and closes when there are as
-    /// many.
+    /// Maximum number of bytes that [`receive`](Self::receive) may need at once to consume
+    /// some. If there are so many and none is consumed, the connection is closed: a
+    /// protocol that wants to send the reason has to answer and close at this number.
     fn max_input_bytes(&self) -> usize;
 
-    /// A connection is ready for its first byte: the PROXY header was read and
-    /// the TLS handshake is done, if there are such.
+    /// A connection is ready for its first byte: after the PROXY header and the TLS
+    /// handshake, if there are any.
     fn open(&mut self, peer: &Peer, id: ConnectionId) -> Self::Connection;
 
-    /// Whether the client has sent what it has to send first. Until then the deadline of
-    /// the handshake applies, not that of an idle connection.
+    /// Whether the client has sent what the protocol needs to begin, such as an upgrade.
+    /// Until then the deadline of the handshake applies, not that of an idle connection.
     fn has_begun(connection: &Self::Connection) -> bool {
         let _ = connection;
         true
@@ -49,10 +45,10 @@ pub trait Protocol: Send + 'static {
         false
     }
 
-    /// Answers the first message in the bytes that are there, if it is complete.
+    /// Answers the first message in the input, if it is complete.
     ///
     /// Called when bytes have arrived, and again as long as the call before
-    /// has consumed some, more are left, and the client reads what is written.
+    /// has consumed some, more are left, and the client reads the output.
     /// A call that consumes nothing and continues means that the message is not
     /// complete; the next one gets the same bytes again with more behind them.
     fn receive(
@@ -61,8 +57,8 @@ pub trait Protocol: Send + 'static {
         exchange: &mut Exchange<'_>,
     ) -> Progress;
 
-    /// Something other than bytes happened. What is written now is sent before
-    /// the connection is closed, if the client reads it.
+    /// Something other than input happened. Output is sent before the connection is closed,
+    /// if the client reads it.
     ///
     /// [`Next::Continue`] starts the deadline anew, for instance after a ping on an idle
     /// connection. While draining, it gives the connection the time that is left to
@@ -98,16 +94,15 @@ pub trait Protocol: Send + 'static {
 pub struct Exchange<'a> {
     /// The time, as the worker read it in this turn of its loop.
     pub now: Instant,
-    /// Who is at the other end.
+    /// The addresses at the other end.
     pub peer: &'a Peer,
     /// Which connection of the worker it is.
     pub id: ConnectionId,
-    /// Everything that has arrived and was not consumed. It may be changed in
-    /// place; changes of bytes that are not consumed are kept. Empty in an
-    /// interruption, but for [`Interruption::EndOfInput`].
+    /// All bytes that have arrived and were not consumed. They may be changed in place;
+    /// changes of unconsumed bytes are kept. Empty in any interruption except
+    /// [`Interruption::EndOfInput`].
     pub input: &'a mut [u8],
-    /// Where the answer goes. It may hold answers that were not sent yet, and
-    /// may only be appended to.
+    /// Where to append the answer. It may hold answers that were not sent yet.
     pub output: &'a mut Vec<u8>,
     /// Where to write to other connections of the worker.
     pub others: &'a mut Outputs,
@@ -117,7 +112,7 @@ pub struct Exchange<'a> {
     pub(crate) permit: &'a mut Permit,
 }
 
-/// As many connections as may be are open from an address.
+/// The maximum number of connections is open from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyConnections;
 
@@ -128,7 +123,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     ///
-    /// The address has as many as it may have. The connection is to be closed.
+    /// The address has reached its maximum. The connection is to be closed.
     pub fn count_client(&mut self, address: IpAddr) -> Result<(), TooManyConnections> {
         self.permit.count(address).map_err(|_| TooManyConnections)
     }
@@ -151,7 +146,7 @@ impl Progress {
         next: Next::Continue,
     };
 
-    /// What arrived is malformed, nothing behind it can be understood, and an error was
+    /// The input is malformed, so that nothing behind it can be parsed, and an error was
     /// written.
     pub const FAULT: Self = Self {
         consumed: 0,
@@ -173,7 +168,7 @@ pub enum Next {
     Close,
 }
 
-/// What happened to a connection, other than bytes.
+/// What happened to a connection, other than input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
     /// It was idle for too long, from the start or between messages.
@@ -190,7 +185,7 @@ pub enum Interruption {
     OldCertificate,
 }
 
-/// Who is at the other end of a connection.
+/// The addresses at the other end of a connection, and whether it has TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// Where the client is: the source of the TCP connection, or what a PROXY

@@ -1,13 +1,13 @@
-//! The header with which a proxy says who is at the other end: PROXY protocol,
-//! versions 1 (text) and 2 (binary).
+//! The header in which a proxy sends the address of its client: PROXY protocol, versions 1
+//! (text) and 2 (binary).
 //!
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The maximum of bytes of a header of version 2, with everything behind the addresses;
-/// version 1 has 107 at most.
+/// Maximum length of a header of version 2, in bytes, including all fields after the
+/// addresses; version 1 has at most 107.
 pub const MAX_HEADER_BYTES: usize = 4096;
 
 /// Section 2.1: "a 108-byte buffer is always enough to store all the line and a
@@ -20,39 +20,37 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and protocol, and a length.
 const FIXED_LENGTH: usize = 16;
 
-/// What a header says, and how long it is.
+/// The content of a header, and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Who is at the other end of the proxy; `None` when the proxy speaks for
-    /// itself (a health check), or does not know. Never an IPv4-mapped IPv6
-    /// address.
+    /// The proxy's client; `None` if the connection is the proxy's own (a health check), or
+    /// the client is unknown. Never an IPv4-mapped IPv6 address.
     pub source: Option<SocketAddr>,
-    /// Bytes of the header; what is proxied begins behind them.
+    /// Length of the header in bytes; the client's data follows.
     pub length: usize,
 }
 
-/// Why bytes are no header.
+/// Why bytes are not a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// The bytes begin like no header of either version.
+    /// The bytes do not begin like a header of either version.
     #[error("the connection does not begin with a PROXY header")]
     NoHeader,
-    /// The line of version 1 does not have the form that it must have.
+    /// The line of version 1 is malformed.
     #[error("the line of PROXY protocol version 1 makes no sense")]
     Line,
-    /// The version of the binary header is not 2, or the command is none.
+    /// The version of the binary header is not 2, or the command is unknown.
     #[error("the PROXY header has version and command {0:#04x}; expected 0x20 or 0x21")]
     VersionOrCommand(u8),
-    /// The binary header says that its addresses are shorter than they are.
+    /// The length in the binary header is too small for its addresses.
     #[error("the PROXY header is too short for its addresses")]
     Short,
-    /// The binary header is longer than any that is read.
+    /// The binary header is longer than the maximum.
     #[error("the PROXY header has {0} bytes; the longest that is read has {MAX_HEADER_BYTES}")]
     Long(usize),
 }
 
-/// Reads a header from the front of what has arrived; `None` when it is not
-/// complete.
+/// Reads a header from the front of the input; `None` if it is not complete.
 ///
 /// # Errors
 ///
@@ -169,7 +167,7 @@ fn binary_source(family: u8, rest: &[u8]) -> Result<Option<SocketAddr>, HeaderEr
                 .ok_or(HeaderError::Short)?;
             (Ipv6Addr::from(*octets).into(), 32)
         }
-        // Unix sockets, and what is not specified (yet): "the receiver should
+        // Unix sockets, and unspecified families: "the receiver should
         // ignore address information".
         _ => return Ok(None),
     };

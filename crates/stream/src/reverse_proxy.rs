@@ -1,26 +1,26 @@
-//! Reverse proxies, which name their clients within the protocol.
+//! Reverse proxies, which send the addresses of their clients in a header.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::{AddressHeader, AddressHeaderFault, AddressRanges, Peer};
 
-/// Which proxies are trusted to name their clients, and how they do.
+/// Which proxies are trusted to send the addresses of their clients, and in which header.
 #[derive(Debug, Clone)]
 pub struct ReverseProxy {
-    /// The header in which they name the client.
+    /// The header with the client's address.
     pub header: AddressHeader,
     /// Their addresses.
     pub trusted: AddressRanges,
 }
 
 impl ReverseProxy {
-    /// The address of the client of a request: what `value`, that of the header, names if
-    /// the connection is a trusted proxy's, otherwise the other end of the connection.
+    /// The address of the client of a request: that in `value`, the value of the header, if
+    /// the connection comes from a trusted proxy, otherwise that of the connection.
     ///
     /// # Errors
     ///
-    /// A trusted proxy does not name its client.
+    /// A trusted proxy did not send an address.
     #[inline]
     pub fn client(&self, peer: &Peer, value: Option<&[u8]>) -> Result<IpAddr, AddressHeaderFault> {
         if self.speaks_through(peer) {
@@ -40,7 +40,7 @@ impl ReverseProxy {
     }
 }
 
-/// Logs once what the operator has to look into; the metrics count how often.
+/// Logs once that the operator should check a proxy; the metrics count each case.
 #[cold]
 fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
@@ -54,7 +54,7 @@ fn warn_of_fault(fault: AddressHeaderFault, peer: &Peer) {
     }
 }
 
-/// Logs once what may be a proxy that is missing in the configuration.
+/// Logs once that a proxy may be missing in the configuration.
 #[cold]
 fn warn_of_stranger(peer: &Peer) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);

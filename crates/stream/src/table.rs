@@ -1,9 +1,9 @@
-//! A table of connections whose slots are used again.
+//! A table of connections with reusable slots.
 
 use crate::{ConnectionId, ConnectionMap};
 
-/// Connections, which get their identities here: a slot, and how many connections had
-/// it before.
+/// Connections and their identities: a slot, and a generation, the number of connections
+/// that had the slot before.
 pub(crate) struct Table<T> {
     connections: ConnectionMap<T>,
     /// By slot, the generation of the connection that has it, or that gets it next.
@@ -34,7 +34,7 @@ impl<T> Table<T> {
         self.len() >= Self::MAX_SLOTS
     }
 
-    /// Gives a connection a free slot, of which there must be one.
+    /// Puts a connection into a free slot, of which there must be one.
     pub(crate) fn insert(&mut self, connection: T) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.generations.len()).expect("fewer slots than 2^24");

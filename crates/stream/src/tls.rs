@@ -6,8 +6,8 @@
 //!
 //! # The contract
 //!
-//! What rustls 0.23 demands of who calls `process_tls_records` (its
-//! documentation of `rustls::unbuffered`, and what its code relies on):
+//! What rustls 0.23 requires from the caller of `process_tls_records` (by the documentation
+//! of `rustls::unbuffered`, and by its code):
 //!
 //! 1. The slice that is passed begins with every byte that was passed before and
 //!    not discarded, each time: also when there is nothing new, when something is
@@ -28,8 +28,8 @@
 //! 7. After `PeerClosed`, no further byte is looked at.
 //! 8. After `queue_close_notify`, nothing is to be written.
 //!
-//! [`Session`] alone knows the bytes of 1. It keeps them between calls, so nobody
-//! else can forget to pass them.
+//! Only [`Session`] has access to the bytes of 1. It keeps them between calls, so no other
+//! code can fail to pass them.
 
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
@@ -49,8 +49,8 @@ mod wire;
 
 pub(crate) use wire::Wire;
 
-/// The maximum that a record of TLS adds to its content, generously: header, explicit
-/// nonce, type and tag.
+/// Maximum number of bytes that a TLS record adds to its content, rounded up: header,
+/// explicit nonce, type and tag.
 const RECORD_OVERHEAD: usize = 64;
 
 /// The maximum of bytes in one record (RFC 8446, section 5.1).
@@ -60,37 +60,37 @@ const MAX_FRAGMENT_BYTES: usize = 1 << 14;
 /// section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// States that are gone through before something can be written. Each hands out
-/// one record that rustls has ready, or confirms it; there are a few at most.
+/// Maximum number of states that are processed before data can be written. Each returns a
+/// record that rustls has ready, or confirms one; usually there are a few.
 const MAX_STATES_BEFORE_WRITING: usize = 64;
 
-/// States that are gone through without a byte of input being discarded. A
-/// handshake has some ten between two messages of the client.
+/// Maximum number of states that are processed without discarding a byte of input. A
+/// handshake has about ten between two messages of the client.
 const MAX_STATES_WITHOUT_INPUT: usize = 64;
 
 /// The server's side of one TLS connection.
 pub(crate) struct Session {
     connection: UnbufferedServerConnection,
-    /// What was passed to the connection, and it has not discarded: the start of
-    /// a record, or of a message of the handshake.
+    /// Bytes that were passed to the connection and not discarded: the start of a record, or
+    /// of a message of the handshake.
     undiscarded: Backlog,
-    /// What was decrypted and the protocol has not consumed.
+    /// Decrypted bytes that the protocol has not consumed.
     pub(crate) unconsumed: Backlog,
     /// Whether a byte has arrived.
     has_begun: bool,
     is_established: bool,
     /// The number of the certificate that is presented.
     certificate: Option<u64>,
-    /// Whether the client said that it will send no more.
+    /// Whether the client has sent close_notify.
     is_ended: bool,
     /// Whether the connection must not be called any more: it failed, or was closed.
     is_over: bool,
 }
 
-/// What processing records led to.
+/// The result of processing records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// Nothing but bytes, if any.
+    /// Only bytes, if any.
     Nothing,
     /// The handshake was completed.
     Established(Handshake),
@@ -117,7 +117,7 @@ pub(crate) enum SessionError {
     /// A message of the handshake, or a record, is longer than is allowed.
     #[error("a message of the handshake is too long")]
     TooLong,
-    /// The library panicked, or does not come to an end.
+    /// The library panicked, or did not terminate.
     #[error("a fault of the TLS library")]
     Library,
     /// It had failed, or was closed, before.
@@ -161,23 +161,23 @@ impl Session {
         self.undiscarded.kept_bytes() + self.unconsumed.kept_bytes()
     }
 
-    /// Whether the client said that it will send no more.
+    /// Whether the client has sent close_notify.
     pub(crate) fn is_ended(&self) -> bool {
         self.is_ended
     }
 
-    /// Forgets what the protocol did not consume.
+    /// Discards decrypted bytes that the protocol did not consume.
     pub(crate) fn forget_unconsumed(&mut self) {
         self.unconsumed = Backlog::default();
     }
 
-    /// Processes records as they came from the network, behind those that came before.
-    /// What is in them is appended to `plain`; what is to be sent in answer, to
-    /// `wire`. Of what is not complete, fewer than `max` bytes are kept.
+    /// Processes received bytes, after those that were received before. Decrypted data is
+    /// appended to `plain`, and records to be sent are appended to `wire`. Of incomplete
+    /// records and messages, fewer than `max` bytes are kept.
     ///
     /// # Errors
     ///
-    /// Why the session is over. What was decrypted before is in `plain`.
+    /// Why the session is over. Data that was decrypted before is in `plain`.
     pub(crate) fn receive(
         &mut self,
         arrived: &mut [u8],
@@ -196,7 +196,7 @@ impl Session {
             self.has_begun = true;
         }
         let mut done = 0;
-        // What a session that failed may have left there.
+        // A failed session may have left bytes there.
         take_handed_out();
         let mut undiscarded = mem::take(&mut self.undiscarded);
         let records = undiscarded.with(arrived);
@@ -237,7 +237,7 @@ impl Session {
         self.guarded(|this| this.write(room, wire, |traffic, out| traffic.encrypt(plain, out)))
     }
 
-    /// Writes the alert that no more will be sent, unless the session is over.
+    /// Writes the close_notify alert, unless the session is over.
     pub(crate) fn close(&mut self, wire: &mut Wire) {
         // Without it the client still sees that the connection ends.
         let _ = self.guarded(|this| {
@@ -248,9 +248,9 @@ impl Session {
         self.is_over = true;
     }
 
-    /// Calls the library, unless the session is over. After a failure it is. A
-    /// panic is one, so that it ends a single connection and not the process:
-    /// this is the one library that strangers feed for as long as they like.
+    /// Calls the library, unless the session is over, as it is after a failure. A panic
+    /// counts as a failure, so that it ends one connection and not the process: no other
+    /// library processes so much untrusted input.
     fn guarded(
         &mut self,
         call: impl FnOnce(&mut Self) -> Result<(), SessionError>,
@@ -273,7 +273,7 @@ impl Session {
         result
     }
 
-    /// Goes through what rustls makes of `records`; `done` of them are discarded.
+    /// Processes the states that rustls returns for `records`; `done` bytes are discarded.
     fn process(
         &mut self,
         records: &mut [u8],
@@ -316,8 +316,8 @@ impl Session {
         Err(SessionError::Library)
     }
 
-    /// Writes the alert that stands behind an error, if there is one, and what is
-    /// queued before it. The session is over after this.
+    /// Writes the alert of an error, if there is one, and all records that are queued before
+    /// it. The session is over afterwards.
     fn write_alert(&mut self, undiscarded: &mut [u8], wire: &mut Wire) {
         for _ in 0..MAX_STATES_BEFORE_WRITING {
             let written = wire.bytes().len();
@@ -332,7 +332,7 @@ impl Session {
         }
     }
 
-    /// Lets rustls write something, once it has handed out what it had ready.
+    /// Lets rustls write data, after it has returned all records that it had ready.
     fn write(
         &mut self,
         room: usize,
@@ -360,8 +360,8 @@ impl Session {
                     result.map_err(|_| rustls::Error::EncryptError)?;
                     is_written = true;
                 }
-                // Whatever is complete was read when it came. Should there be
-                // something nevertheless, it is the protocol's.
+                // Complete records were read when they arrived. If there is one
+                // nevertheless, its data is for the protocol.
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
                         self.unconsumed.put(record?.payload);
@@ -383,9 +383,8 @@ impl Session {
     }
 }
 
-/// Whether a record that was made is an alert. With TLS 1.3 its type is within what
-/// is encrypted, and its length tells: no other message has two bytes (RFC 8446,
-/// sections 5.2 and 6).
+/// Whether a written record is an alert. In TLS 1.3 the type is encrypted, but the length
+/// shows it: no other message has two bytes (RFC 8446, sections 5.2 and 6).
 fn is_alert(record: &[u8]) -> bool {
     const ALERT: u8 = 21;
     const APPLICATION_DATA: u8 = 23;
@@ -399,7 +398,7 @@ fn is_alert(record: &[u8]) -> bool {
     }
 }
 
-/// Writes what the handshake has to send; `false` for a state that has nothing.
+/// Writes a record of the handshake; `false` for a state that has none.
 fn transmit<Data>(
     state: ConnectionState<'_, '_, Data>,
     wire: &mut Wire,

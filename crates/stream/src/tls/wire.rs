@@ -1,9 +1,9 @@
-//! Room for encrypted bytes.
+//! A buffer of encrypted bytes.
 
-/// Encrypted bytes on their way to the network; one buffer a worker.
+/// Encrypted bytes to be sent; one buffer per worker.
 #[derive(Default)]
 pub(crate) struct Wire {
-    /// Room that was filled with zeroes once.
+    /// Memory that was filled with zeroes once.
     bytes: Vec<u8>,
     used: usize,
 }
@@ -13,7 +13,7 @@ impl Wire {
         &self.bytes[..self.used]
     }
 
-    /// Forgets the bytes, and gives memory back beyond so much.
+    /// Removes the bytes, and frees memory beyond this capacity.
     pub(crate) fn clear(&mut self, spare: usize) {
         self.used = 0;
         if self.bytes.capacity() > spare {
@@ -26,7 +26,7 @@ impl Wire {
         self.bytes.capacity()
     }
 
-    /// Has `write` fill room of at least so many bytes and tell how many it
+    /// Lets `write` fill a slice of at least this length and return how many bytes it has
     /// used.
     pub(super) fn fill<E>(
         &mut self,

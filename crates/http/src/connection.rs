@@ -1,4 +1,4 @@
-//! Requests in the bytes of connections.
+//! HTTP over a worker's connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::counters::Counters;
 use crate::settings::Settings;
 use crate::tracker::{Outcome, RejectReason, RequestKind, Tracker};
 
-/// What a worker speaks. A connection needs no memory of its own: what is not
-/// complete waits among its bytes.
+/// HTTP over the connections of one worker. A connection has no state: an incomplete
+/// request stays in its input.
 pub struct Http {
     tracker: Tracker,
     clock: Clock,
@@ -46,8 +46,8 @@ impl Http {
         }
     }
 
-    /// How a URL begins that leads over a connection like this one. A proxy may
-    /// speak TLS with clients, and not say so.
+    /// The scheme of URLs for connections like this one; `None` behind a proxy without TLS,
+    /// as it is unknown whether the proxy's clients use TLS.
     fn scheme(&self, peer: &Peer) -> Option<Scheme> {
         let is_proxied = self.reverse_proxy.is_some() || peer.address != peer.transport;
         match peer.is_tls {
@@ -68,7 +68,7 @@ impl Http {
         let kind = match resource {
             Resource::Announce(_) => RequestKind::Announce,
             Resource::Scrape(_) => RequestKind::Scrape,
-            // Pages are the same for everybody.
+            // Pages do not depend on the client.
             other => {
                 let source = peer.address.ip();
                 let resource = self.with_scheme(other, peer);
@@ -88,8 +88,7 @@ impl Http {
         }
     }
 
-    /// A misplaced request says how the right URL begins, or else the connection
-    /// does.
+    /// Adds a scheme to a misplaced request that has none: that of the connection.
     fn with_scheme<'a>(&self, resource: Resource<'a>, peer: &Peer) -> Resource<'a> {
         match resource {
             Resource::Misplaced(misplaced) => Resource::Misplaced(Misplaced {
@@ -100,7 +99,7 @@ impl Http {
         }
     }
 
-    /// Answers what is no request, or not all of one.
+    /// Answers bytes that are not a valid or complete request.
     #[cold]
     fn reject(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
@@ -109,7 +108,7 @@ impl Http {
     }
 }
 
-/// What an answer needs beside the request.
+/// What is needed for an answer besides the request.
 struct Answering<'a> {
     now: aquatic_service::clock::Now,
     peer: &'a Peer,
@@ -140,8 +139,9 @@ impl Protocol for Http {
                 let outcome = self.answer(&head, framing, answering);
                 self.count(exchange.peer.transport.ip(), outcome);
                 Progress {
-                    // A body that is on its way is no reason to throw the answer
-                    // away.
+                    // With 0, the connection is closed only after unread input was
+                    // discarded: a body that is still being sent does not make the
+                    // client's system discard the answer.
                     consumed: if head.has_body { 0 } else { length },
                     next: if framing.closes {
                         Next::Close

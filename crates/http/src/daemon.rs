@@ -1,4 +1,4 @@
-//! The daemon, as the process edge sees it.
+//! The daemon, as an implementation of the service's `Daemon` trait.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::counters::{self, Counters};
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{State, Tracker};
 
-/// What the blocks of a snapshot are.
+/// The kinds of blocks in a snapshot.
 const KINDS: Kinds = Kinds {
     torrents: [1, 2],
     clock: Some(3),
@@ -198,7 +198,7 @@ impl Daemon for HttpDaemon {
     }
 }
 
-/// What bounds the swarms.
+/// The limits of the swarms.
 pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
     SwarmLimits::new(
         config.limits.max_torrents.non_zero(),

@@ -2,12 +2,12 @@
 //!
 //! From the outside in:
 //!
-//! * [`HttpDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * [`HttpDaemon`]: the daemon, which `service` runs.
+//! * [`config`], [`settings`]: the configuration as written, and as validated.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
-//! * [`tracker`]: what is answered; no socket in sight.
-//! * `counters`: what is told on the metrics page.
-//! * [`simulation`]: what workers speak, for tests without sockets.
+//! * [`tracker`]: replies to requests, without I/O.
+//! * `counters`: metrics.
+//! * [`simulation`]: the protocol of workers, for tests without sockets.
 
 #![forbid(unsafe_code)]
 

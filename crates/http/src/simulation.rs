@@ -1,5 +1,5 @@
-//! What a worker speaks, without workers: for tests and fuzzers that simulate
-//! connections, on one thread and with a time of their own.
+//! The protocol of workers, without workers: for tests and fuzzers that simulate
+//! connections, on one thread and in simulated time.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use crate::daemon;
 use crate::settings::Settings;
 use crate::tracker::{State, Tracker};
 
-/// A tracker without torrents, which serves all. `secret` chooses where its
-/// tables put what they hold.
+/// An empty tracker without an access list. `secret` is the key of its hash tables.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     Arc::new(State {
         swarms: Families::new(HashKey::new(secret), daemon::limits_of(&settings.config)),
@@ -23,7 +22,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     })
 }
 
-/// What a worker speaks. `seed` chooses which peers are sent.
+/// The protocol of a worker. `seed` determines which peers are sent.
 pub fn worker(settings: &Settings, state: &Arc<State>, clock: Clock, seed: u64) -> Http {
     let random = fastrand::Rng::with_seed(seed);
     Http::new(

@@ -1,5 +1,4 @@
-//! What is answered to a request: the protocol joined with the swarm, and no
-//! socket in sight.
+//! Replies to requests: joins the protocol with the swarm, without I/O.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 use crate::config::Config;
 
-/// What one tracker's workers share.
+/// The state that the workers of a tracker share.
 pub type State = aquatic_tracker::State<Families, Config>;
 
 /// Answers requests, for one worker.
@@ -168,7 +167,7 @@ impl Tracker {
     }
 }
 
-/// What people see.
+/// The page for users.
 const INDEX: &str = concat!(
     "aquatic-http ",
     env!("CARGO_PKG_VERSION"),
@@ -178,9 +177,9 @@ const INDEX: &str = concat!(
      /health    to watch the tracker\n"
 );
 
-/// Names the right URL to who has a mistaken one, which clients show to their
-/// users. It is made of what was asked: the host has no other characters than a
-/// host may have, and a bounded length.
+/// Rejects a request with a mistaken URL. The failure reason, which clients show to their
+/// users, has the right URL. Its host is that of the request, which has valid characters
+/// only and a bounded length.
 #[cold]
 fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
     let Misplaced {
@@ -207,7 +206,7 @@ fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
     Outcome::served(RequestKind::Page)
 }
 
-/// An announce, and what it is answered by.
+/// An announce, and what is needed to answer it.
 struct Joined<'a> {
     now: Now,
     source: IpAddr,
@@ -287,10 +286,10 @@ fn reject(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut V
     Outcome::rejected(kind, reason)
 }
 
-/// When a client is to try again (BEP 31): what the operator or the course of time
-/// may change is worth another try.
+/// When a client should try again (BEP 31): only if the reason may disappear, over time or
+/// by a change of the configuration.
 fn retry_in_minutes(reason: RejectReason) -> Option<u32> {
-    /// A list or a crowded torrent may be another by then.
+    /// The access list or the torrent may have changed by then.
     const LATER: u32 = 30;
 
     match reason {

@@ -1,4 +1,4 @@
-//! Messages in the bytes of connections.
+//! WebTorrent over a worker's connections: the upgrade, frames and messages.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Ws {
 
 /// The state of a connection.
 pub enum Connection {
-    /// Its first request has not come.
+    /// Its first request has not arrived.
     New,
     /// It was upgraded to WebSocket.
     Open(WebSocket),
@@ -57,7 +57,7 @@ pub struct WebSocket {
 /// a millisecond.
 const LEFT_PER_TURN: usize = 1024;
 
-/// What people see.
+/// The page for users.
 const INDEX: &str = concat!(
     "aquatic-ws ",
     env!("CARGO_PKG_VERSION"),
@@ -97,13 +97,15 @@ impl Ws {
         self.count(peer.transport.ip(), Outcome::rejected(kind, reason));
     }
 
-    /// Looks at the request that begins a connection.
+    /// Processes the first request of a connection.
     fn begin(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
         let mut headers = HeaderBuffer::new();
         match Reading::of(exchange.input, &mut headers) {
             Reading::Incomplete => Progress::INCOMPLETE,
             Reading::Complete { head, length } => {
-                // A body that is on its way is no reason to throw the answer away.
+                // With 0, the connection is closed only after unread input was discarded:
+                // a body that is still being sent does not make the client's system
+                // discard the answer.
                 let consumed = if head.has_body { 0 } else { length };
                 let next = match Resource::of(&head) {
                     Resource::Upgrade(upgrade) if self.allows(&upgrade) => {
@@ -127,14 +129,14 @@ impl Ws {
         }
     }
 
-    /// Answers what is no request, or not all of one.
+    /// Answers bytes that are not a valid or complete request.
     #[cold]
     fn reject_request(&self, fault: HttpFault, exchange: &mut Exchange<'_>) {
         write_fault(exchange.output, fault);
         self.count_rejected(exchange.peer, RequestKind::Other, fault.into());
     }
 
-    /// Where the client is that begins a connection.
+    /// The address of the client of a new connection.
     fn client(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, RejectedClient> {
         let Some(proxy) = &self.reverse_proxy else {
             return Ok(peer.address.ip());
@@ -147,7 +149,7 @@ impl Ws {
         })
     }
 
-    /// Counts a connection that a proxy has made among those of its client.
+    /// Counts a connection of a proxy among those of the proxy's client.
     fn admit(&self, client: IpAddr, exchange: &mut Exchange<'_>) -> Result<IpAddr, RejectedClient> {
         let proxy = self.reverse_proxy.as_ref();
         if proxy.is_some_and(|proxy| proxy.speaks_through(exchange.peer)) {
@@ -162,7 +164,7 @@ impl Ws {
         Ok(client)
     }
 
-    /// Has a connection carry frames, if its client may.
+    /// Upgrades a connection to WebSocket, if its client's address is known and allowed.
     fn upgrade(
         &mut self,
         connection: &mut Connection,
@@ -193,7 +195,7 @@ impl Ws {
         Next::Continue
     }
 
-    /// Whether the page that asks may use the tracker.
+    /// Whether the origin of the request may use the tracker.
     fn allows(&self, upgrade: &Upgrade<'_>) -> bool {
         let Some(origin) = upgrade.origin else {
             return true;
@@ -223,7 +225,7 @@ impl Ws {
         };
         let text = match &event {
             Event::Text(text) => Some(&**text),
-            // What is not UTF-8 is no JSON either, and gets the same reply.
+            // Text that is not UTF-8 is not JSON either, and gets the same reply.
             Event::Binary(bytes) => Some(str::from_utf8(bytes).unwrap_or_default()),
             Event::Fragment | Event::Pong(_) => None,
             Event::Ping(payload) => {
@@ -268,7 +270,7 @@ impl Ws {
     }
 }
 
-/// Why a client may not begin a connection.
+/// Why a client's connection is not upgraded.
 struct RejectedClient {
     reason: RejectReason,
     status: Status,
@@ -303,8 +305,8 @@ impl Protocol for Ws {
     const COLLECTS_OUTPUT: bool = true;
 
     fn max_input_bytes(&self) -> usize {
-        // One more than a frame may have, so that one that has more is seen and
-        // can be told.
+        // One more byte than a frame may have, so that a longer frame is noticed and
+        // rejected with a reason.
         let frame = self.size_limits.frame + MAX_FRAME_HEADER + 1;
         frame.max(MAX_REQUEST_LENGTH)
     }

@@ -1,4 +1,4 @@
-//! The daemon, as the process edge sees it.
+//! The daemon, as an implementation of the service's `Daemon` trait.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ use crate::relay::{self, Relay};
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{MAX_WORKERS, State, Tracker};
 
-/// What the blocks of a snapshot are. Peers are gone with their connections, so that
-/// no clock is needed.
+/// The kinds of blocks in a snapshot. Peers do not survive their connections, so no clock
+/// is needed.
 const KINDS: Kinds = Kinds {
     torrents: [1, 2],
     clock: None,
@@ -94,8 +94,7 @@ impl Daemon for WsDaemon {
             backlog: config.network.tcp_backlog.non_zero(),
         };
         let mut sockets = sockets::tcp(request, inherited)?;
-        // More than a machine has; the addresses of connections count no
-        // further.
+        // More than a machine has cores; addresses of connections have no more bits for it.
         sockets.truncate(MAX_WORKERS);
         Ok(sockets)
     }
@@ -211,7 +210,7 @@ impl Daemon for WsDaemon {
     }
 }
 
-/// What bounds the swarms.
+/// The limits of the swarms.
 pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
     SwarmLimits::new(
         config.limits.max_torrents.non_zero(),

@@ -2,8 +2,8 @@
 //!
 //! From the outside in:
 //!
-//! * [`WsDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
+//! * [`WsDaemon`]: the daemon, which `service` runs.
+//! * [`config`], [`settings`]: the configuration as written, and as validated.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
 //! * [`tracker`]: what is answered and relayed, without I/O.

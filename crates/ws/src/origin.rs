@@ -1,13 +1,13 @@
-//! The web sites whose pages may use the tracker.
+//! Origins of web pages that may use the tracker.
 
 use std::str::FromStr;
 
-/// A web site as browsers name it in the header `Origin`, in lower case.
+/// An origin as browsers send it in the header `Origin`, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
 impl Origin {
-    /// Whether a header has it.
+    /// Whether a header's value is this origin.
     pub fn is(&self, header: &[u8]) -> bool {
         self.0.as_bytes().eq_ignore_ascii_case(header)
     }

@@ -8,11 +8,11 @@ use aquatic_stream::{Batch, ConnectionId, Inbox, Outputs, Unreachable, WorkerWak
 use crate::counters::{Counters, RelayResult};
 use crate::tracker::{Envelope, PendingOffers, Relays};
 
-/// What may wait for a worker to fetch it.
+/// Maximum size of a worker's inbox.
 const INBOX_ITEMS: usize = 1 << 16;
 const INBOX_BYTES: usize = 32 << 20;
 
-/// Where workers leave each other what they relay: envelopes, with their frames.
+/// The inboxes by which workers relay to each other: envelopes, with their frames.
 pub(crate) type Inboxes = Arc<[Inbox<Envelope>]>;
 
 /// An inbox for each worker.
@@ -27,15 +27,15 @@ pub(crate) fn inboxes(wakers: &[WorkerWaker]) -> Inboxes {
 pub(crate) struct Relay {
     number: usize,
     inboxes: Inboxes,
-    /// What was fetched from the worker's inbox; kept for its memory.
+    /// Envelopes from the worker's inbox; kept to reuse its memory.
     fetched: Batch<Envelope>,
-    /// What the worker's connections can answer.
+    /// Offers that the worker's connections can answer.
     pub(crate) pending: PendingOffers,
     counters: Arc<[Counters]>,
 }
 
 impl Relay {
-    /// That of the worker with this number.
+    /// The inbox of the worker with this number.
     pub(crate) fn new(number: usize, inboxes: Inboxes, counters: Arc<[Counters]>) -> Self {
         Self {
             number,
@@ -46,7 +46,7 @@ impl Relay {
         }
     }
 
-    /// Sends to other connections what a message has led to.
+    /// Sends relayed messages to other connections.
     #[inline]
     pub(crate) fn send(&mut self, relays: Relays<'_, '_>, outputs: &mut Outputs, now: u32) {
         for relayed in relays {
@@ -63,7 +63,7 @@ impl Relay {
         }
     }
 
-    /// Delivers what other workers have left.
+    /// Delivers the messages in the worker's inbox.
     pub(crate) fn fetch(&mut self, outputs: &mut Outputs, now: u32) {
         let mut fetched = std::mem::take(&mut self.fetched);
         self.inboxes[self.number].take(&mut fetched);
@@ -73,7 +73,7 @@ impl Relay {
         self.fetched = fetched;
     }
 
-    /// Gives a frame to a connection of this worker.
+    /// Appends a frame to the output of a connection of this worker.
     fn deliver(
         &mut self,
         envelope: Envelope,
@@ -104,7 +104,7 @@ impl Relay {
         self.counters().count_forgotten(forgotten);
     }
 
-    /// Wakes this worker, whatever is in its inbox.
+    /// Wakes this worker, even if its inbox is empty.
     pub(crate) fn wake(&self) {
         self.inboxes[self.number].waker().wake();
     }

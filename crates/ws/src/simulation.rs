@@ -15,8 +15,7 @@ use crate::relay::{self, Relay};
 use crate::settings::Settings;
 use crate::tracker::{State, Tracker};
 
-/// A tracker without torrents, which serves all. `secret` chooses where its
-/// tables put what they hold.
+/// An empty tracker without an access list. `secret` is the key of its hash tables.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let hash_key = HashKey::new(secret);
     let config = &settings.config;
@@ -30,8 +29,8 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     ))
 }
 
-/// The protocols of a tracker's workers, one for each waker. `seed` chooses which
-/// peers get offers.
+/// The protocols of a tracker's workers, one for each waker. `seed` determines which peers
+/// get offers.
 pub fn workers(
     settings: &Settings,
     state: &Arc<State>,

@@ -1,4 +1,4 @@
-//! The daemon, as the process edge sees it.
+//! The daemon, as an implementation of the service's `Daemon` trait.
 
 use std::io;
 use std::net::UdpSocket;
@@ -25,7 +25,7 @@ use crate::settings::{self, NAME, Settings};
 use crate::tracker::{State, Tracker};
 use crate::worker::UdpWorker;
 
-/// What the blocks of a snapshot are.
+/// The kinds of blocks in a snapshot.
 const KINDS: Kinds = Kinds {
     torrents: [2, 3],
     clock: Some(4),
@@ -190,7 +190,7 @@ impl UdpDaemon {
         let counters = self.counters.clone();
         let (worker, waker) = UdpWorker::new(sockets, tracker, self.clock, counters, number)?;
         let wake = move || {
-            // It fails only if the worker is gone, and then there is no need.
+            // It fails only if the worker has ended, and needs no waking.
             let _ = waker.wake();
         };
         workers.spawn(format!("udp-{number}"), wake, move |context| {

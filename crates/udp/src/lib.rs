@@ -2,12 +2,12 @@
 //!
 //! From the outside in:
 //!
-//! * [`UdpDaemon`]: what the process edge drives.
-//! * [`config`], [`settings`]: what the operator writes, and what it means.
-//! * `worker`: the event loop, on sockets of its own.
-//! * [`tracker`]: what is answered; no socket in sight.
-//! * `scrape_export`: beside the requests.
-//! * `counters`: what is told on the metrics page.
+//! * [`UdpDaemon`]: the daemon, which `service` runs.
+//! * [`config`], [`settings`]: the configuration as written, and as validated.
+//! * `worker`: the event loop of a worker, with its own sockets.
+//! * [`tracker`]: replies to requests, without I/O.
+//! * `scrape_export`: a file with the counts of all torrents.
+//! * `counters`: metrics.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A file with the counts of all torrents, written now and then.
+//! A file with the counts of all torrents, written at intervals.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -14,10 +14,10 @@ use aquatic_swarm::{Scraped, Swarm, TorrentWalk};
 use crate::config::ScrapeExportsConfig;
 use crate::tracker::State;
 
-/// Everybody may read it, unless the umask forbids it.
+/// The mode of the file: readable for all users, as far as the umask allows.
 const MODE: u32 = 0o666;
 
-/// When the file is next to be written.
+/// When the file is to be written next.
 pub(crate) struct ScrapeExport {
     config: ScrapeExportsConfig,
     due: Instant,
@@ -25,8 +25,7 @@ pub(crate) struct ScrapeExport {
 }
 
 impl ScrapeExport {
-    /// Writes for the first time when one interval has passed; `None` if the file
-    /// is not to be written.
+    /// Writes for the first time after one interval; `None` if no file is configured.
     pub(crate) fn new(config: &ScrapeExportsConfig, now: Instant) -> Option<Self> {
         config.enable_scrape_exports.then(|| Self {
             due: now + config.frequency.duration(),
@@ -35,8 +34,8 @@ impl ScrapeExport {
         })
     }
 
-    /// Writes the file on a thread of its own if it is due, unless the last
-    /// one is still being written.
+    /// Writes the file on a separate thread if it is due, unless the previous one is still
+    /// being written.
     pub(crate) fn run_if_due(&mut self, state: &Arc<State>, now: Instant) {
         if now < self.due || self.is_running.swap(true, Relaxed) {
             return;
@@ -68,7 +67,7 @@ impl ScrapeExport {
     }
 }
 
-/// Replaces the file at `path`; returns how many lines it has after its first.
+/// Replaces the file at `path`; returns its number of lines without the first.
 ///
 /// Each line has an info hash, its address family, and its seeders, leechers
 /// and downloads, with tabs in between. The first line names them.
@@ -185,7 +184,7 @@ mod tests {
             format!("{}\tipv4\t0\t1\t0", hash("0b")),
         ];
         assert_eq!(lines, expected);
-        // Nothing is left of the way there.
+        // No temporary file is left.
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

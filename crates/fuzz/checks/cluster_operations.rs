@@ -14,7 +14,7 @@ use aquatic_cluster::{
 };
 
 /// More happens in no input: what is found by then is found.
-const MAX_OPERATIONS: usize = 400;
+const MAX_OPERATIONS: usize = 200;
 
 /// Bounds of the outbox, in batches.
 const SPACES: [usize; 3] = [4, 5, 8];
@@ -38,10 +38,10 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
-/// Records that wait together: numbers of their peers, and until when others were added.
+/// Records that wait together, and when they were closed.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Peer, and how many batches had been applied when it was made.
+    /// Peer, and when the record was made.
     records: Vec<(u8, u64)>,
     closed_at: Option<u64>,
 }
@@ -86,8 +86,8 @@ impl Run {
         self.time += 1;
         let kind = Kind::ALL[usize::from(operation) % 2];
         match operation / 2 % 16 {
-            0..4 => self.append(kind, 1 + usize::from(argument) % 8, argument),
-            4..6 => self.append(kind, usize::from(argument) * 16, argument),
+            0..5 => self.append(kind, 1 + usize::from(argument) % 8, argument),
+            5 => self.append(kind, usize::from(argument) * 8, argument),
             6..9 => self.take(kind),
             9..11 => self.read_own(),
             11..13 => self.read_others(kind, argument),

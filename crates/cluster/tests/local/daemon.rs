@@ -103,9 +103,10 @@ impl Daemon {
     /// Waits until it holds so many peers of each kind.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
-        eventually(&format!("{count} peers of each kind"), || {
-            (self.held.lock().len() == 2 * count).then_some(())
-        });
+        eventually(
+            &format!("{count} peers of each kind: {:?}", self.status),
+            || (self.held.lock().len() == 2 * count).then_some(()),
+        );
     }
 
     #[track_caller]

@@ -9,12 +9,12 @@ use aquatic_ws_protocol::{
 };
 
 /// Longer than most inputs of the fuzzer, but not than all.
-const LONGEST_MESSAGE: usize = 1024;
-const LONGEST_FRAME: usize = 900;
+const MAX_MESSAGE_BYTES: usize = 1024;
+const MAX_FRAME_BYTES: usize = 900;
 
 const LIMITS: SizeLimits = SizeLimits {
-    frame: LONGEST_FRAME,
-    message: LONGEST_MESSAGE,
+    frame: MAX_FRAME_BYTES,
+    message: MAX_MESSAGE_BYTES,
 };
 
 /// Panics when something that must hold does not.
@@ -50,12 +50,12 @@ fn check_frames(bytes: &[u8], sender: Sender) {
         match read {
             Ok(Received::Frame { event, length }) => {
                 assert!(0 < length && length <= rest.len());
-                assert!(length <= LONGEST_FRAME + MAX_FRAME_HEADER);
+                assert!(length <= MAX_FRAME_BYTES + MAX_FRAME_HEADER);
                 check_event(&event);
                 rest = &rest[length..];
             }
             Ok(Received::Incomplete) => {
-                assert!(rest.len() < LONGEST_FRAME + MAX_FRAME_HEADER);
+                assert!(rest.len() < MAX_FRAME_BYTES + MAX_FRAME_HEADER);
                 assert_eq!(whole, rest);
                 return;
             }
@@ -107,11 +107,11 @@ fn check_event(event: &Event<'_>) {
     let mut out = Vec::new();
     match event {
         Event::Text(text) => {
-            assert!(text.len() <= LONGEST_MESSAGE);
+            assert!(text.len() <= MAX_MESSAGE_BYTES);
             write_text(&mut out, *b"mask", |out| {
                 out.extend_from_slice(text.as_bytes());
             });
-            let limits = SizeLimits::of_message(LONGEST_MESSAGE);
+            let limits = SizeLimits::of_message(MAX_MESSAGE_BYTES);
             let mut reader = MessageReader::new();
             let read = reader.read(&mut out, Sender::Client, limits);
             let Ok(Received::Frame {
@@ -131,7 +131,7 @@ fn check_event(event: &Event<'_>) {
                 .is_ok();
             assert!(read);
         }
-        Event::Binary(bytes) => assert!(bytes.len() <= LONGEST_MESSAGE),
+        Event::Binary(bytes) => assert!(bytes.len() <= MAX_MESSAGE_BYTES),
         Event::Fragment | Event::Pong(_) | Event::Close(_) => {}
     }
 }

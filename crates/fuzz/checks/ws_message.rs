@@ -9,7 +9,7 @@ const MAX: MaxItems = MaxItems {
 };
 
 /// More than every refusal has: two values of the message, and the reason.
-const LONGEST_FAILURE: usize = 1_200;
+const MAX_FAILURE_BYTES: usize = 1_200;
 
 /// Panics when something that must hold does not.
 pub(crate) fn check(bytes: &[u8]) {
@@ -57,7 +57,7 @@ fn check_fault(fault: &RequestFault) {
     };
     let mut out = Vec::new();
     failure.write(&mut out);
-    assert!(out.len() <= LONGEST_FAILURE, "{}", out.len());
+    assert!(out.len() <= MAX_FAILURE_BYTES, "{}", out.len());
     let reply = Reply::parse(str::from_utf8(&out).expect("JSON"));
     let Reply::Failure {
         action,

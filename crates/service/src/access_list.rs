@@ -29,10 +29,10 @@ pub(crate) const WHAT: &str = "access list";
 /// The key that names its file.
 pub(crate) const KEY: &str = "access_list.path";
 
-/// Longest line that is read; what is longer is no info hash with a remark.
+/// Maximum length of a line that is read; what is longer is no info hash with a remark.
 pub const MAX_LINE_BYTES: usize = 4096;
 
-/// Most entries of one list: 1.4 GB of memory.
+/// Maximum number of entries of a list: 1.4 GB of memory.
 pub const MAX_ENTRIES: usize = 64 << 20;
 
 /// Bytes of the file that are read at once.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::nix;
 
 /// Evaluating the module may not take longer than this; it takes a tenth of it.
-const LONGEST_EVALUATION: Duration = Duration::from_secs(1);
+const MAX_EVALUATION_TIME: Duration = Duration::from_secs(1);
 
 /// What becomes of definitions below `services.aquatic`, besides `enable`.
 fn outcome(lib: &str, definitions: &str) -> Value {
@@ -478,7 +478,7 @@ fn evaluation_is_quick() {
             })
             .min()
             .unwrap();
-        assert!(best < LONGEST_EVALUATION, "{best:?}");
+        assert!(best < MAX_EVALUATION_TIME, "{best:?}");
     }
 }
 

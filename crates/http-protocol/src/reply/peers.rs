@@ -60,15 +60,15 @@ fn write_records<const S: usize>(slices: &[&[[u8; S]]], out: &mut Vec<u8>) {
 /// BEP 3, `peers`, without the optional `peer id`: the tracker keeps none.
 fn write_list(peers: impl Iterator<Item = (IpAddr, u16)>, out: &mut Vec<u8>) {
     /// No address is longer.
-    const LONGEST_ADDRESS: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+    const MAX_ADDRESS_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
 
     out.extend_from_slice(b"5:peersl");
     for (address, port) in peers {
-        let mut text = [0; LONGEST_ADDRESS];
+        let mut text = [0; MAX_ADDRESS_BYTES];
         let mut rest = &mut text[..];
         // Cannot fail, for there is room for the longest.
         let _ = write!(rest, "{address}");
-        let length = LONGEST_ADDRESS - rest.len();
+        let length = MAX_ADDRESS_BYTES - rest.len();
         out.extend_from_slice(b"d2:ip");
         write_text(out, &text[..length]);
         write_integer(out, b"4:port", port.into());

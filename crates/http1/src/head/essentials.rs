@@ -8,7 +8,7 @@ use super::Version;
 use crate::HttpFault;
 
 /// The most bytes of a host with its port: a name has 253 at most.
-const LONGEST_HOST: usize = 261;
+const MAX_HOST_BYTES: usize = 261;
 
 /// What was found.
 #[derive(Default)]
@@ -111,6 +111,6 @@ fn ends_with_chunked(value: &[u8]) -> bool {
 pub(super) fn host(value: &[u8]) -> Option<&str> {
     let is_allowed =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(byte);
-    let is_host = value.len() <= LONGEST_HOST && value.iter().all(is_allowed);
+    let is_host = value.len() <= MAX_HOST_BYTES && value.iter().all(is_allowed);
     str::from_utf8(value).ok().filter(|_| is_host)
 }

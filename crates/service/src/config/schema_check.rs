@@ -17,7 +17,7 @@ use super::{Config, Diagnostic};
 const LEAST_NUMBER: &str = "-9223372036854775808";
 
 /// The longest name that is compared with those that there are, which are shorter.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_BYTES: usize = 100;
 
 /// Finds everything in `file` that is no key of `C` or has the wrong type.
 /// `renamed` leads from keys of today to those that the file has instead.
@@ -258,7 +258,7 @@ fn describe_type(name: &str) -> &'static str {
 
 /// The name that was probably meant.
 fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME_BYTES {
         return None;
     }
     let distance = |other: &str| strsim::damerau_levenshtein(&name.to_lowercase(), other);

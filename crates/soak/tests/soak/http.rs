@@ -23,8 +23,8 @@ const MAX_KEPT: usize = 50;
 
 /// Seconds after which a connection on which nothing has come is closed at the
 /// latest, and one with half a request, and one that was used and is kept.
-const LONGEST_SILENCE: u64 = 13;
-const LONGEST_KEPT: u64 = 400;
+const MAX_SILENCE_SECONDS: u64 = 13;
+const MAX_KEPT_SECONDS: u64 = 400;
 
 /// A connection that is used again and again.
 struct Kept {
@@ -215,13 +215,16 @@ impl Tracker for Run {
         self.doomed.retain(|(id, since)| {
             let is_open = network.is_open(*id);
             let age = calendar.awake_since(*since);
-            assert!(!is_open || age <= 2 * LONGEST_SILENCE, "open for {age} s");
+            assert!(
+                !is_open || age <= 2 * MAX_SILENCE_SECONDS,
+                "open for {age} s"
+            );
             is_open
         });
         self.kept.retain(|kept| {
             let is_open = network.is_open(kept.id);
             let age = calendar.awake_since(kept.used_at);
-            assert!(!is_open || age <= LONGEST_KEPT, "kept for {age} s");
+            assert!(!is_open || age <= MAX_KEPT_SECONDS, "kept for {age} s");
             is_open
         });
     }

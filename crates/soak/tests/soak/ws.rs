@@ -31,7 +31,7 @@ const MAX_CLIENTS: usize = 80;
 const POPULAR: u64 = 40;
 
 /// Seconds after which a connection with half a message is closed at the latest.
-const LONGEST_SILENCE: u64 = 26;
+const MAX_SILENCE_SECONDS: u64 = 26;
 
 /// RFC 6455, 5.2.
 const TEXT: u8 = 1;
@@ -381,7 +381,7 @@ impl Tracker for Run {
         self.doomed.retain(|(worker, id, since)| {
             let is_open = networks[*worker].is_open(*id);
             let age = calendar.awake_since(*since);
-            assert!(!is_open || age <= LONGEST_SILENCE, "open for {age} s");
+            assert!(!is_open || age <= MAX_SILENCE_SECONDS, "open for {age} s");
             is_open
         });
         let is_gone = |it: &Client| !networks[it.worker].is_open(it.id);

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use aquatic_load_test::http::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
+use aquatic_load_test::numbers::{Count, Microseconds, Seconds, ZeroOr};
 use aquatic_load_test::{Latency, Report};
 
 use crate::event_loops::{EVENT_LOOPS, EventLoop};
@@ -256,8 +257,8 @@ impl Bench {
         for (server, wire) in [(&servers.plain, Wire::Plain), (&servers.tls, Wire::Tls)] {
             let config = Config {
                 fill: true,
-                duration_seconds: 1,
-                warm_up_seconds: 0,
+                duration_seconds: Seconds::of::<1>(),
+                warm_up_seconds: Seconds::of::<0>(),
                 ..self.config(Case {
                     wire,
                     keep_alive: true,
@@ -283,19 +284,19 @@ impl Bench {
             });
             Config {
                 network: NetworkConfig {
-                    requests_per_second: IDLE_REQUESTS_PER_SECOND,
+                    requests_per_second: ZeroOr::of::<IDLE_REQUESTS_PER_SECOND>(),
                     // Its own wake-ups are not to be measured.
-                    spin_microseconds: 1_000,
+                    spin_microseconds: Microseconds::of::<1_000>(),
                     ..config.network
                 },
                 transport: TransportConfig {
-                    idle_connections,
+                    idle_connections: Count::nearest(idle_connections),
                     ..config.transport
                 },
                 population: PopulationConfig {
                     // Almost nothing, so that memory is that of connections.
-                    torrents: 10,
-                    peers: 10 * PEERS_PER_TORRENT,
+                    torrents: Count::of::<10>(),
+                    peers: Count::nearest(10 * PEERS_PER_TORRENT),
                     ..config.population
                 },
                 ..config
@@ -345,18 +346,18 @@ impl Bench {
 
     fn config(&self, case: Case) -> Config {
         Config {
-            duration_seconds: self.seconds,
-            warm_up_seconds: if case.is_slow_to_start() {
+            duration_seconds: Seconds::nearest(self.seconds),
+            warm_up_seconds: Seconds::nearest(if case.is_slow_to_start() {
                 self.scale.slow_warm_up_seconds
             } else {
                 self.scale.warm_up_seconds
-            },
+            }),
             network: NetworkConfig {
                 source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
                 ..NetworkConfig::default()
             },
             transport: TransportConfig {
-                connections: case.connections,
+                connections: Count::nearest(case.connections),
                 tls: TlsConfig {
                     enable: case.wire != Wire::Plain,
                     resumption: case.wire == Wire::ResumedTls,
@@ -365,8 +366,8 @@ impl Bench {
                 ..TransportConfig::default()
             },
             population: PopulationConfig {
-                torrents: self.scale.torrents,
-                peers: self.peers(),
+                torrents: Count::nearest(self.scale.torrents),
+                peers: Count::nearest(self.peers()),
                 // Seeders are sent leechers only.
                 seeder_fraction: 0.1,
                 ..PopulationConfig::default()
@@ -374,7 +375,7 @@ impl Bench {
             requests: RequestsConfig {
                 keep_alive: case.keep_alive,
                 scrape_weight: 0,
-                peers_wanted: 30,
+                peers_wanted: ZeroOr::of::<30>(),
                 ..RequestsConfig::default()
             },
             ..Config::default()
@@ -406,7 +407,7 @@ const FEW_CONNECTIONS: usize = 64;
 const PEERS_PER_TORRENT: u32 = 40;
 
 /// Few enough that nobody has to wait for the processor.
-const IDLE_REQUESTS_PER_SECOND: u32 = 5_000;
+const IDLE_REQUESTS_PER_SECOND: u64 = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use aquatic_load_test::numbers::{Count, Microseconds, Milliseconds, Seconds, ZeroOr};
 use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
 use aquatic_load_test::{Latency, Report};
 
@@ -157,8 +158,8 @@ impl Bench {
         eprintln!("announcing {peers} peers of {torrents} torrents");
         let config = Config {
             fill: true,
-            duration_seconds: 1,
-            warm_up_seconds: 0,
+            duration_seconds: Seconds::of::<1>(),
+            warm_up_seconds: Seconds::of::<0>(),
             // What follows the filling leaves the peers alone.
             ..load_config(torrents, peers, Shares(1, 0, 0))
         };
@@ -298,9 +299,9 @@ impl Bench {
 
     fn measure(&self, contest: &Contest<'_>) -> anyhow::Result<Report> {
         let config = Config {
-            workers: contest.load_workers,
-            duration_seconds: self.seconds,
-            warm_up_seconds: self.scale.warm_up_seconds,
+            workers: Count::nearest(contest.load_workers),
+            duration_seconds: Seconds::nearest(self.seconds),
+            warm_up_seconds: Seconds::nearest(self.scale.warm_up_seconds),
             ..load_config(contest.torrents, self.scale.peers, contest.shares)
         };
         self.load(contest.cores, contest.server, contest.address, &config)
@@ -401,12 +402,12 @@ impl Bench {
     fn probe(&self, daemon: &Daemon, seconds: u32) -> anyhow::Result<Latency> {
         let config = load_config(PROBE_TORRENTS, PROBE_TORRENTS, MIXED);
         let config = Config {
-            duration_seconds: seconds,
-            warm_up_seconds: 0,
+            duration_seconds: Seconds::nearest(seconds),
+            warm_up_seconds: Seconds::of::<0>(),
             network: NetworkConfig {
-                requests_per_second: PROBE_REQUESTS_PER_SECOND,
+                requests_per_second: ZeroOr::of::<PROBE_REQUESTS_PER_SECOND>(),
                 // Its own wake-ups are not to be measured.
-                spin_microseconds: 1_000,
+                spin_microseconds: Microseconds::of::<1_000>(),
                 ..config.network
             },
             population: PopulationConfig {
@@ -438,19 +439,19 @@ fn load_config(torrents: u32, peers: u32, shares: Shares) -> Config {
     Config {
         network: NetworkConfig {
             source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
-            timeout_milliseconds: 1000,
+            timeout_milliseconds: Milliseconds::of::<1_000>(),
             ..NetworkConfig::default()
         },
         population: PopulationConfig {
-            torrents,
-            peers,
+            torrents: Count::nearest(torrents),
+            peers: Count::nearest(peers),
             ..PopulationConfig::default()
         },
         requests: RequestsConfig {
             connect_weight: shares.0,
             announce_weight: shares.1,
             scrape_weight: shares.2,
-            peers_wanted: 30,
+            peers_wanted: ZeroOr::of::<30>(),
             ..RequestsConfig::default()
         },
         ..Config::default()
@@ -472,7 +473,7 @@ const CROWD: u32 = 20;
 const PROBE_TORRENTS: u32 = 100;
 
 /// Often enough to meet every pause of a millisecond.
-const PROBE_REQUESTS_PER_SECOND: u32 = 5_000;
+const PROBE_REQUESTS_PER_SECOND: u64 = 5_000;
 
 /// Expiry is counted in whole seconds.
 const SLACK: Duration = Duration::from_secs(3);

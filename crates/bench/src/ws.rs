@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use aquatic_load_test::Report;
+use aquatic_load_test::numbers::{Bytes, Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_load_test::ws::{
     Config, NetworkConfig, PopulationConfig, RequestsConfig, TlsConfig, TransportConfig,
 };
@@ -262,18 +263,18 @@ impl Bench {
             // Far below 2^32.
             let peers = (count + IDLE_BESIDES) as u32 * torrents;
             let config = Config {
-                duration_seconds: 1,
+                duration_seconds: Seconds::of::<1>(),
                 network: NetworkConfig {
-                    requests_per_second: 10,
+                    requests_per_second: ZeroOr::of::<10>(),
                     ..config.network
                 },
                 transport: TransportConfig {
-                    idle_connections: count,
+                    idle_connections: Count::nearest(count),
                     ..config.transport
                 },
                 population: PopulationConfig {
-                    torrents: (peers / PEERS_PER_TORRENT).max(torrents),
-                    peers,
+                    torrents: Count::nearest((peers / PEERS_PER_TORRENT).max(torrents)),
+                    peers: Count::nearest(peers),
                     ..config.population
                 },
                 ..config
@@ -300,10 +301,10 @@ impl Bench {
         let daemon = self.daemon(event_loop, tls)?;
         let config = self.config(tls, self.scale.passing_at_once);
         let config = Config {
-            duration_seconds: 1,
-            warm_up_seconds: 0,
+            duration_seconds: Seconds::of::<1>(),
+            warm_up_seconds: Seconds::of::<0>(),
             requests: RequestsConfig {
-                announces_per_connection: 1,
+                announces_per_connection: ZeroOr::of::<1>(),
                 ..config.requests
             },
             ..config
@@ -313,7 +314,7 @@ impl Bench {
         let some_bytes = daemon.resident_bytes()?;
 
         let config = Config {
-            duration_seconds: self.seconds,
+            duration_seconds: Seconds::nearest(self.seconds),
             ..config
         };
         let mut connections = 0;
@@ -355,10 +356,10 @@ impl Bench {
             fill: contender.served == Served::Daemon,
             requests: RequestsConfig {
                 // An echo is as long as one offer.
-                offers: match contender.served {
+                offers: Count::nearest(match contender.served {
                     Served::Echo => offers.min(1),
                     Served::Relay | Served::Daemon => offers,
-                },
+                }),
                 ..config.requests
             },
             ..config
@@ -368,15 +369,15 @@ impl Bench {
     /// No offers.
     fn config(&self, tls: bool, connections: usize) -> Config {
         Config {
-            duration_seconds: self.seconds,
-            warm_up_seconds: self.scale.warm_up_seconds,
+            duration_seconds: Seconds::nearest(self.seconds),
+            warm_up_seconds: Seconds::nearest(self.scale.warm_up_seconds),
             network: NetworkConfig {
                 source_addresses: vec!["127.0.0.1-127.0.0.8".to_owned()],
-                timeout_milliseconds: 30_000,
+                timeout_milliseconds: Milliseconds::of::<30_000>(),
                 ..NetworkConfig::default()
             },
             transport: TransportConfig {
-                connections,
+                connections: Count::nearest(connections),
                 tls: TlsConfig {
                     enable: tls,
                     ..TlsConfig::default()
@@ -384,16 +385,16 @@ impl Bench {
                 ..TransportConfig::default()
             },
             population: PopulationConfig {
-                torrents: self.scale.torrents,
-                peers: self.peers().max(connections as u32),
+                torrents: Count::nearest(self.scale.torrents),
+                peers: Count::nearest(self.peers().max(connections as u32)),
                 // Seeders are sent to leechers only.
                 seeder_fraction: 0.1,
                 ..PopulationConfig::default()
             },
             requests: RequestsConfig {
                 scrape_weight: 0,
-                offers: 0,
-                description_bytes: DESCRIPTION_BYTES,
+                offers: Count::of::<0>(),
+                description_bytes: Bytes::of::<{ DESCRIPTION_BYTES as u64 }>(),
                 ..RequestsConfig::default()
             },
             ..Config::default()

@@ -8,7 +8,7 @@ use aquatic_service::cli::{Action, ConfigArguments};
 use aquatic_service::config::{self, Diagnostic, Loaded};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::config::Config;
+use crate::config::{Config, Duration, ProcessId, Workers};
 use crate::report::Report;
 
 /// What differs from load test to load test.
@@ -81,15 +81,15 @@ struct Arguments {
 
     /// Process id of the tracker, overrides server_pid
     #[arg(long, value_name = "PID")]
-    server_pid: Option<u32>,
+    server_pid: Option<ProcessId>,
 
     /// Duration of the measurement, overrides duration_seconds
     #[arg(long, value_name = "SECONDS")]
-    duration: Option<u32>,
+    duration: Option<Duration>,
 
     /// Number of worker threads, overrides workers
     #[arg(long, value_name = "COUNT")]
-    workers: Option<usize>,
+    workers: Option<Workers>,
 
     /// Announce every peer once before the measurement
     #[arg(long)]
@@ -107,7 +107,7 @@ impl Arguments {
             config.server_address.clone_from(server);
         }
         if let Some(pid) = self.server_pid {
-            config.server_pid = pid;
+            config.server_pid = pid.into();
         }
         if let Some(seconds) = self.duration {
             config.duration_seconds = seconds;
@@ -155,25 +155,29 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
+    use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+
     use super::*;
 
     /// What a command line makes of other values.
-    fn applied(words: &str) -> (String, [u32; 3], [bool; 2]) {
+    fn applied(words: &str) -> (String, [usize; 3], [bool; 2]) {
         let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
         let mut config = crate::udp::Config {
             server_address: "127.0.0.1:1".to_owned(),
-            server_pid: 2,
-            duration_seconds: 3,
-            workers: 4,
+            server_pid: ZeroOr::of::<2>(),
+            duration_seconds: Seconds::of::<3>(),
+            workers: Count::of::<4>(),
             ..crate::udp::Config::default()
         };
         arguments.apply(&mut config);
         (
             config.server_address,
             [
-                config.server_pid,
-                config.duration_seconds,
-                config.workers as u32,
+                config.server_pid.non_zero().map_or(0, NonZeroUsize::get),
+                config.duration_seconds.as_usize(),
+                config.workers.as_usize(),
             ],
             [config.fill, config.progress],
         )

@@ -4,9 +4,21 @@
 //! The doc comments here are the documentation of the configuration files:
 //! their default forms are generated from them.
 
+use aquatic_service::config::numbers::{Count, Microseconds, Milliseconds, Seconds, ZeroOr};
 use serde::{Deserialize, Serialize};
 
 use crate::population::PopulationConfig;
+
+/// Process id of the tracker.
+pub(crate) type ProcessId = Count<1, { u32::MAX as u64 }>;
+/// Threads.
+pub(crate) type Workers = Count<1, 1024>;
+/// Time of the measurement: up to a day.
+pub(crate) type Duration = Seconds<1, 86_400>;
+/// Requests in a second; 0 for no limit.
+pub(crate) type Rate = ZeroOr<Count<1, { u32::MAX as u64 }>>;
+/// Peers to request; 0 for as many as the tracker sends.
+pub(crate) type PeersWanted = ZeroOr<Count<1, { u32::MAX as u64 }>>;
 
 /// Configuration of a load test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,14 +39,14 @@ pub struct Config<Transport, Requests> {
     pub server_address: String,
     /// Process id of the tracker, if it runs on this machine. The report then
     /// includes its CPU time per reply and its memory use. 0: leave these out.
-    pub server_pid: u32,
+    pub server_pid: ZeroOr<ProcessId>,
     /// Number of threads that send requests and receive replies. One is enough
     /// for a tracker that runs on one core.
-    pub workers: usize,
+    pub workers: Workers,
     /// Duration of the measurement, in seconds.
-    pub duration_seconds: u32,
+    pub duration_seconds: Duration,
     /// Duration of the warm-up before the measurement, in seconds.
-    pub warm_up_seconds: u32,
+    pub warm_up_seconds: Seconds<0, 86_400>,
     /// Whether to announce every peer of the population exactly once before the
     /// measurement, as fast as the tracker replies.
     pub fill: bool,
@@ -62,10 +74,10 @@ impl<Transport: Default, Requests: Default + DefaultPort> Default for Config<Tra
     fn default() -> Self {
         Self {
             server_address: format!("127.0.0.1:{}", Requests::PORT),
-            server_pid: 0,
-            workers: 1,
-            duration_seconds: 10,
-            warm_up_seconds: 1,
+            server_pid: ZeroOr::ZERO,
+            workers: Count::of::<1>(),
+            duration_seconds: Seconds::of::<10>(),
+            warm_up_seconds: Seconds::of::<1>(),
             fill: false,
             progress: true,
             network: NetworkConfig::default(),
@@ -95,24 +107,24 @@ pub struct NetworkConfig {
     /// different host. At least one per worker.
     pub source_addresses: Vec<String>,
     /// Requests per second, over all workers. 0: as fast as replies arrive.
-    pub requests_per_second: u32,
+    pub requests_per_second: Rate,
     /// Time after which a request without a reply counts as lost, in
     /// milliseconds.
-    pub timeout_milliseconds: u32,
+    pub timeout_milliseconds: Milliseconds<1, 60_000>,
     /// How long to poll for replies before blocking until one arrives, in
     /// microseconds. Waking up a blocked receiver costs CPU time, over loopback
     /// that of the tracker. Useful if each worker has a CPU core of its own,
     /// harmful otherwise.
-    pub spin_microseconds: u32,
+    pub spin_microseconds: Microseconds<0, 1_000_000>,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
-            requests_per_second: 0,
-            timeout_milliseconds: 5000,
-            spin_microseconds: 0,
+            requests_per_second: ZeroOr::ZERO,
+            timeout_milliseconds: Milliseconds::of::<5_000>(),
+            spin_microseconds: Microseconds::of::<0>(),
         }
     }
 }

@@ -40,5 +40,7 @@ mod tally;
 pub mod udp;
 pub mod ws;
 
+/// Values of a configuration.
+pub use aquatic_service::config::numbers;
 pub use latency::Latency;
 pub use report::{Connections, Fill, ProcessUse, Report, Requests};

@@ -44,31 +44,19 @@ impl RunSettings {
     ) -> Self {
         let network = &config.network;
         let server = server(&config.server_address, checks);
-        let workers = checks.within("workers", config.workers, 1..=MAX_WORKERS);
-        let duration = checks.seconds("duration_seconds", config.duration_seconds, 1..=MAX_SECONDS);
-        let warm_up = checks.seconds("warm_up_seconds", config.warm_up_seconds, 0..=MAX_SECONDS);
+        let workers = config.workers.as_usize();
         let sources = sources::resolve(&network.source_addresses, server, workers, checks);
-        let timeout_milliseconds = checks.within(
-            "network.timeout_milliseconds",
-            network.timeout_milliseconds,
-            1..=MAX_TIMEOUT_MILLISECONDS,
-        );
-        let spin_microseconds = checks.within(
-            "network.spin_microseconds",
-            network.spin_microseconds,
-            0..=MAX_SPIN_MICROSECONDS,
-        );
         Self {
             server,
-            server_pid: NonZero::new(config.server_pid),
+            server_pid: config.server_pid.non_zero_u32(),
             workers,
-            duration,
-            warm_up,
+            duration: config.duration_seconds.duration(),
+            warm_up: config.warm_up_seconds.duration(),
             fill: config.fill,
             progress: config.progress,
-            requests_per_second: NonZero::new(network.requests_per_second),
-            timeout: Duration::from_millis(timeout_milliseconds.into()),
-            spin: Duration::from_micros(spin_microseconds.into()),
+            requests_per_second: network.requests_per_second.non_zero_u32(),
+            timeout: network.timeout_milliseconds.duration(),
+            spin: network.spin_microseconds.duration(),
             population: match carriers {
                 Carriers::Sources => {
                     PopulationSettings::of_sources(&config.population, sources.len(), checks)
@@ -115,13 +103,3 @@ fn events(events: &EventsConfig, checks: &mut Checks) -> Mix<AnnounceEvent, 4> {
     ];
     mix::checked("events.none", weights, checks)
 }
-
-/// Workers at most.
-const MAX_WORKERS: usize = 1024;
-
-/// A day is enough for every phase.
-const MAX_SECONDS: u32 = 86_400;
-
-const MAX_TIMEOUT_MILLISECONDS: u32 = 60_000;
-
-const MAX_SPIN_MICROSECONDS: u32 = 1_000_000;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use aquatic_load_test::http::{
     ClientStyle, Config, PopulationConfig, Report, Settings, TlsConfig, TransportConfig, run,
 };
+use aquatic_service::config::numbers::{Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_service::config::{Config as _, parse};
 use rustls::ServerConfig;
 
@@ -159,18 +160,18 @@ fn answer(request: &str, source: IpAddr, manner: Manner, seen: &Mutex<Seen>) -> 
 fn config(tracker: &Tracker) -> Config {
     Config {
         server_address: tracker.listener.address.to_string(),
-        server_pid: std::process::id(),
-        duration_seconds: 1,
-        warm_up_seconds: 0,
+        server_pid: Count::nearest(std::process::id()).into(),
+        duration_seconds: Seconds::of::<1>(),
+        warm_up_seconds: Seconds::of::<0>(),
         progress: false,
         network: tracker.listener.network(),
         transport: TransportConfig {
-            connections: 8,
+            connections: Count::of::<8>(),
             ..TransportConfig::default()
         },
         population: PopulationConfig {
-            torrents: 100,
-            peers: 400,
+            torrents: Count::of::<100>(),
+            peers: Count::of::<400>(),
             ..PopulationConfig::default()
         },
         ..Config::default()
@@ -191,9 +192,9 @@ fn assert_clean(report: &Report) {
 fn fills_and_measures_over_kept_connections() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.workers = 2;
+    config.workers = Count::of::<2>();
     config.fill = true;
-    config.transport.idle_connections = 5;
+    config.transport.idle_connections = Count::of::<5>();
     config.requests.scrape_weight = 100;
     let report = test(&config).unwrap();
 
@@ -229,7 +230,7 @@ fn ipv6_and_every_style() {
     let mut config = config(&tracker);
     config.requests.client_style = ClientStyle::Mixed;
     // A lot of packets each.
-    config.network.requests_per_second = 500;
+    config.network.requests_per_second = ZeroOr::of::<500>();
     let report = test(&config).unwrap();
     let faults = report.lost + report.errors + report.unexpected;
     assert_eq!(faults, 0, "{report}");
@@ -275,7 +276,7 @@ fn a_certificate_of_another_name_is_refused() {
     // Nobody looks at it.
     assert_clean(&test(&config).unwrap());
 
-    config.network.timeout_milliseconds = 100;
+    config.network.timeout_milliseconds = Milliseconds::of::<100>();
     config.transport.tls.ca_certificate_path = file.path().to_str().unwrap().to_owned();
     let error = test(&config).unwrap_err().to_string();
     assert!(error.contains("not valid for name"), "{error}");
@@ -316,7 +317,7 @@ fn connections_that_the_server_closes_are_opened_again() {
 fn what_is_never_answered_is_lost() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Silent);
     let mut config = config(&tracker);
-    config.network.timeout_milliseconds = 50;
+    config.network.timeout_milliseconds = Milliseconds::of::<50>();
     let report = test(&config).unwrap();
     assert!(report.lost >= 8, "{report}");
     assert_eq!(report.announce.replies, 0);
@@ -326,8 +327,8 @@ fn what_is_never_answered_is_lost() {
 fn keeps_to_the_rate_that_was_asked_for() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.workers = 2;
-    config.network.requests_per_second = 500;
+    config.workers = Count::of::<2>();
+    config.network.requests_per_second = ZeroOr::of::<500>();
     let report = test(&config).unwrap();
     assert!((300..=550).contains(&report.all.replies), "{report}");
 }

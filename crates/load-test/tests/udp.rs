@@ -12,6 +12,7 @@ use std::time::Duration;
 use aquatic_load_test::udp::{
     Config, NetworkConfig, PopulationConfig, Report, Settings, TransportConfig, run,
 };
+use aquatic_service::config::numbers::{Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_service::config::{Config as _, parse};
 use aquatic_test_harness::{Port, Process, eventually};
 use aquatic_udp_protocol::{
@@ -131,23 +132,23 @@ fn answer(
 fn config(tracker: &Tracker, sources: &str) -> Config {
     Config {
         server_address: tracker.address.to_string(),
-        server_pid: std::process::id(),
-        duration_seconds: 1,
-        warm_up_seconds: 0,
+        server_pid: Count::nearest(std::process::id()).into(),
+        duration_seconds: Seconds::of::<1>(),
+        warm_up_seconds: Seconds::of::<0>(),
         progress: false,
         network: NetworkConfig {
             source_addresses: vec![sources.to_owned()],
             // A busy machine may let a thread wait for long.
-            timeout_milliseconds: 1500,
+            timeout_milliseconds: Milliseconds::of::<1500>(),
             ..NetworkConfig::default()
         },
         transport: TransportConfig {
-            outstanding_requests: 32,
+            outstanding_requests: Count::of::<32>(),
             ..TransportConfig::default()
         },
         population: PopulationConfig {
-            torrents: 100,
-            peers: 1000,
+            torrents: Count::of::<100>(),
+            peers: Count::of::<1000>(),
             ..PopulationConfig::default()
         },
         ..Config::default()
@@ -162,7 +163,7 @@ fn test(config: &Config) -> anyhow::Result<Report> {
 fn fills_and_measures_every_kind_of_request() {
     let tracker = Tracker::start("127.0.0.1:0", None, false);
     let mut config = config(&tracker, "127.0.0.1-127.0.0.5");
-    config.workers = 2;
+    config.workers = Count::of::<2>();
     config.fill = true;
     config.requests.scrape_weight = 100;
     let report = test(&config).unwrap();
@@ -202,7 +203,7 @@ fn what_is_lost_is_counted_and_filled_again() {
     let tracker = Tracker::start("127.0.0.1:0", Some(100), false);
     let mut config = config(&tracker, "127.0.0.1-127.0.0.2");
     config.fill = true;
-    config.network.timeout_milliseconds = 50;
+    config.network.timeout_milliseconds = Milliseconds::of::<50>();
     let report = test(&config).unwrap();
     let seen = tracker.stop();
 
@@ -224,8 +225,8 @@ fn error_replies_are_counted_apart() {
 fn keeps_to_the_rate_that_was_asked_for() {
     let tracker = Tracker::start("127.0.0.1:0", None, false);
     let mut config = config(&tracker, "127.0.0.1-127.0.0.2");
-    config.workers = 2;
-    config.network.requests_per_second = 500;
+    config.workers = Count::of::<2>();
+    config.network.requests_per_second = ZeroOr::of::<500>();
     let report = test(&config).unwrap();
     assert!((300..=550).contains(&report.all.replies), "{report}");
 }

@@ -13,6 +13,7 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_load_test::ws::{
     Config, Popularity, PopulationConfig, Report, RequestsConfig, Settings, TransportConfig, run,
 };
+use aquatic_service::config::numbers::{Bytes, Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_service::config::{Config as _, parse};
 use aquatic_ws_protocol::{
     Action, AnnounceReply, CloseCode, Event, Failure, Framing, HeaderBuffer, MaxItems,
@@ -343,22 +344,22 @@ fn reply(info_hash: InfoHash) -> AnnounceReply {
 fn config(tracker: &Tracker) -> Config {
     Config {
         server_address: tracker.listener.address.to_string(),
-        server_pid: std::process::id(),
-        duration_seconds: 1,
-        warm_up_seconds: 0,
+        server_pid: Count::nearest(std::process::id()).into(),
+        duration_seconds: Seconds::of::<1>(),
+        warm_up_seconds: Seconds::of::<0>(),
         progress: false,
         network: tracker.listener.network(),
         transport: TransportConfig {
-            connections: 8,
+            connections: Count::of::<8>(),
             ..TransportConfig::default()
         },
         population: PopulationConfig {
-            torrents: 20,
-            peers: 80,
+            torrents: Count::of::<20>(),
+            peers: Count::of::<80>(),
             ..PopulationConfig::default()
         },
         requests: RequestsConfig {
-            offers: 2,
+            offers: Count::of::<2>(),
             ..RequestsConfig::default()
         },
         ..Config::default()
@@ -373,13 +374,13 @@ fn test(config: &Config) -> anyhow::Result<Report> {
 fn fills_announces_offers_and_answers() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.workers = 2;
+    config.workers = Count::of::<2>();
     config.fill = true;
     config.requests.scrape_weight = 20;
     // Slowly enough for a busy machine: what is under way when measuring ends is
     // little beside the whole.
-    config.network.requests_per_second = 200;
-    config.duration_seconds = 2;
+    config.network.requests_per_second = ZeroOr::of::<200>();
+    config.duration_seconds = Seconds::of::<2>();
     let report = test(&config).unwrap();
 
     assert_clean(&report);
@@ -412,10 +413,10 @@ fn fills_announces_offers_and_answers() {
 fn idle_connections_announce_all_of_theirs_and_are_silent() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.transport.idle_connections = 32;
-    config.population.peers = 400;
-    config.population.torrents = 100;
-    config.requests.offers = 0;
+    config.transport.idle_connections = Count::of::<32>();
+    config.population.peers = Count::of::<400>();
+    config.population.torrents = Count::of::<100>();
+    config.requests.offers = Count::of::<0>();
     let report = test(&config).unwrap();
     assert_clean(&report);
     assert_eq!(report.offer.unwrap().replies, 0);
@@ -449,8 +450,8 @@ fn ipv6_in_pieces_and_pinged() {
     let tracker = Tracker::start("[::1]:0", Manner::InPieces);
     let mut config = config(&tracker);
     // A lot of packets each.
-    config.network.requests_per_second = 50;
-    config.requests.description_bytes = 64;
+    config.network.requests_per_second = ZeroOr::of::<50>();
+    config.requests.description_bytes = Bytes::of::<64>();
     let report = test(&config).unwrap();
     assert_clean(&report);
     assert!(tracker.swarm.lock().unwrap().seen.pongs > 20);
@@ -480,8 +481,8 @@ fn few_torrents_have_most_peers() {
 fn connections_come_and_go() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    config.requests.announces_per_connection = 2;
-    config.requests.offers = 0;
+    config.requests.announces_per_connection = ZeroOr::of::<2>();
+    config.requests.offers = Count::of::<0>();
     config.requests.scrape_weight = 0;
     let report = test(&config).unwrap();
     assert_clean(&report);
@@ -508,7 +509,7 @@ fn who_comes_again_is_not_waited_for() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Other);
     let mut config = config(&tracker);
     config.fill = true;
-    config.requests.announces_per_connection = 2;
+    config.requests.announces_per_connection = ZeroOr::of::<2>();
     let started = std::time::Instant::now();
     let report = test(&config).unwrap();
     assert_clean(&report);
@@ -537,7 +538,7 @@ fn what_is_no_reply_is_counted() {
 fn connections_that_the_server_closes_are_opened_again() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::CloseOften);
     let mut config = config(&tracker);
-    config.requests.offers = 0;
+    config.requests.offers = Count::of::<0>();
     let report = test(&config).unwrap();
     assert_eq!(report.errors + report.unexpected, 0, "{report}");
     assert!(report.announce.replies > 20, "{report}");
@@ -548,7 +549,7 @@ fn connections_that_the_server_closes_are_opened_again() {
 fn what_is_never_answered_is_lost() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Silent);
     let mut config = config(&tracker);
-    config.network.timeout_milliseconds = 50;
+    config.network.timeout_milliseconds = Milliseconds::of::<50>();
     config.requests.scrape_weight = 0;
     let report = test(&config).unwrap();
     assert!(report.lost >= 8, "{report}");
@@ -559,7 +560,7 @@ fn what_is_never_answered_is_lost() {
 fn says_when_it_is_no_websocket() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Page);
     let mut config = config(&tracker);
-    config.network.timeout_milliseconds = 50;
+    config.network.timeout_milliseconds = Milliseconds::of::<50>();
     let error = test(&config).unwrap_err().to_string();
     assert!(error.contains("HTTP status 404"), "{error}");
 }

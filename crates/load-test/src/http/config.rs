@@ -4,9 +4,15 @@
 //! default form is generated from them.
 
 use aquatic_service::config;
+use aquatic_service::config::numbers::{Count, ZeroOr};
 use serde::{Deserialize, Serialize};
 
+use crate::config::PeersWanted;
 use crate::stream::TransportConfig;
+
+/// Info hashes in a scrape request: with all bytes escaped it fits 8 KiB, which
+/// servers commonly allow.
+pub(crate) type ScrapeTorrents = Count<1, 100>;
 
 /// Configuration of `aquatic-http-load-test`.
 pub type Config = crate::config::Config<TransportConfig, RequestsConfig>;
@@ -29,10 +35,10 @@ pub struct RequestsConfig {
     pub announce_weight: u32,
     /// Weight of scrape requests.
     pub scrape_weight: u32,
-    /// Number of info hashes per scrape request (1 to 100).
-    pub scrape_torrents: usize,
+    /// Number of info hashes per scrape request.
+    pub scrape_torrents: ScrapeTorrents,
     /// Number of peers to request per announce. 0: leave it to the tracker.
-    pub peers_wanted: u32,
+    pub peers_wanted: PeersWanted,
     /// Client software to imitate: order of parameters, percent-encoding, and
     /// headers.
     pub client_style: ClientStyle,
@@ -48,8 +54,8 @@ impl Default for RequestsConfig {
             keep_alive: true,
             announce_weight: 100,
             scrape_weight: 1,
-            scrape_torrents: 5,
-            peers_wanted: 30,
+            scrape_torrents: Count::of::<5>(),
+            peers_wanted: ZeroOr::of::<30>(),
             client_style: ClientStyle::Libtorrent,
         }
     }

@@ -57,19 +57,11 @@ fn requests(requests: &RequestsConfig, checks: &mut Checks) -> RequestsSettings 
     RequestsSettings {
         keep_alive: requests.keep_alive,
         kinds: mix::checked("requests.announce_weight", weights, checks),
-        scrape_torrents: checks.within(
-            "requests.scrape_torrents",
-            requests.scrape_torrents,
-            1..=MAX_SCRAPE_TORRENTS,
-        ),
-        peers_wanted: NonZero::new(requests.peers_wanted),
+        scrape_torrents: requests.scrape_torrents.as_usize(),
+        peers_wanted: requests.peers_wanted.non_zero_u32(),
         styles: style::styles(requests.client_style),
     }
 }
-
-/// Info hashes in a scrape request at most, so that with all bytes escaped it
-/// fits 8 KiB, which servers commonly allow.
-const MAX_SCRAPE_TORRENTS: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -80,18 +72,9 @@ mod tests {
         let faults = |change: fn(&mut Config)| crate::config::faults(Settings::new, change);
         assert!(faults(|_| ()).is_empty());
         let found = faults(|config| {
-            config.network.spin_microseconds = u32::MAX;
             config.requests.announce_weight = 0;
             config.requests.scrape_weight = 0;
-            config.requests.scrape_torrents = 0;
         });
-        assert_eq!(
-            found,
-            [
-                "network.spin_microseconds",
-                "requests.announce_weight",
-                "requests.scrape_torrents",
-            ]
-        );
+        assert_eq!(found, ["requests.announce_weight"]);
     }
 }

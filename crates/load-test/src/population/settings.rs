@@ -1,6 +1,7 @@
 //! What the user wrote of a population, and what it is made from.
 
 use aquatic_service::config::Checks;
+use aquatic_service::config::numbers::Count;
 use serde::{Deserialize, Serialize};
 
 use super::PEERS_PER_SOURCE;
@@ -10,13 +11,12 @@ use super::PEERS_PER_SOURCE;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PopulationConfig {
-    /// Number of torrents (1 to 4294967295).
-    pub torrents: u32,
-    /// Number of peers (1 to 4294967295). Over UDP and HTTP, peers are
-    /// distinguished by source address and announced port, so there can be
-    /// 65535 per source address. Over WebSocket, they are distinguished by
-    /// connection and torrent.
-    pub peers: u32,
+    /// Number of torrents.
+    pub torrents: Count<1, { u32::MAX as u64 }>,
+    /// Number of peers. Over UDP and HTTP, peers are distinguished by source
+    /// address and announced port, so there can be 65535 per source address.
+    /// Over WebSocket, they are distinguished by connection and torrent.
+    pub peers: Count<1, { u32::MAX as u64 }>,
     /// Distribution of peers over torrents: "uniform" gives every torrent the
     /// same number of peers, "zipf" gives a few torrents most of the peers, as
     /// in real swarms.
@@ -35,8 +35,8 @@ pub struct PopulationConfig {
 impl Default for PopulationConfig {
     fn default() -> Self {
         Self {
-            torrents: 10_000,
-            peers: 100_000,
+            torrents: Count::of::<10_000>(),
+            peers: Count::of::<100_000>(),
             popularity: Popularity::Uniform,
             zipf_exponent: 1.0,
             seeder_fraction: 0.5,
@@ -102,9 +102,7 @@ impl PopulationSettings {
     }
 
     fn new(config: &PopulationConfig, carriers: usize, name: &str, checks: &mut Checks) -> Self {
-        let torrents = checks.within("population.torrents", config.torrents, 1..=u32::MAX);
-        let peers = checks.within("population.peers", config.peers, 1..=u32::MAX);
-
+        let peers = config.peers.as_u32();
         // The number of carriers is bounded far below `u32::MAX`.
         let carriers = carriers.max(1) as u32;
         if peers < carriers {
@@ -128,7 +126,7 @@ impl PopulationSettings {
         }
 
         Self {
-            torrents,
+            torrents: config.torrents.as_u32(),
             peers,
             carriers,
             popularity: config.popularity,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aquatic_service::config::Checks;
+use aquatic_service::config::numbers::Count;
 use serde::{Deserialize, Serialize};
 
 use super::tls::{self, TlsConfig, TlsSettings};
@@ -13,13 +14,12 @@ use crate::run_settings::RunSettings;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
-    /// Number of connections that send requests (1 to 1000000), distributed
-    /// over the source addresses in turn. Each has one outstanding request at a
-    /// time.
-    pub connections: usize,
+    /// Number of connections that send requests, distributed over the source
+    /// addresses in turn. Each has one outstanding request at a time.
+    pub connections: Count<1, MAX_CONNECTIONS>,
     /// Number of additional connections that send one request when they are
     /// opened, and then stay open and idle.
-    pub idle_connections: usize,
+    pub idle_connections: Count<0, MAX_CONNECTIONS>,
     /// TLS.
     pub tls: TlsConfig,
 }
@@ -27,8 +27,8 @@ pub struct TransportConfig {
 impl Default for TransportConfig {
     fn default() -> Self {
         Self {
-            connections: 64,
-            idle_connections: 0,
+            connections: Count::of::<64>(),
+            idle_connections: Count::of::<0>(),
             tls: TlsConfig::default(),
         }
     }
@@ -49,16 +49,7 @@ pub(crate) struct TransportSettings {
 impl TransportSettings {
     /// Checks the section `transport`.
     pub(crate) fn new(config: &TransportConfig, run: &RunSettings, checks: &mut Checks) -> Self {
-        let active = checks.within(
-            "transport.connections",
-            config.connections,
-            1..=MAX_CONNECTIONS,
-        );
-        let idle = checks.within(
-            "transport.idle_connections",
-            config.idle_connections,
-            0..=MAX_CONNECTIONS,
-        );
+        let active = config.connections.as_usize();
         // Otherwise some of the peers would never announce.
         let sources = run.sources.len();
         if active < sources {
@@ -74,7 +65,7 @@ impl TransportSettings {
         };
         Self {
             active,
-            idle,
+            idle: config.idle_connections.as_usize(),
             tls,
             host: host.into(),
         }
@@ -87,7 +78,7 @@ impl TransportSettings {
 }
 
 /// Connections at most: each is a file descriptor.
-const MAX_CONNECTIONS: usize = 1_000_000;
+const MAX_CONNECTIONS: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_source_needs_a_connection() {
-        let found = faults(|config| config.transport.connections = 31);
+        let found = faults(|config| config.transport.connections = Count::of::<31>());
         assert_eq!(found, ["transport.connections"]);
     }
 
@@ -108,23 +99,21 @@ mod tests {
     fn every_fault_is_named() {
         let found = faults(|config| {
             config.network.source_addresses = vec!["127.0.0.1".to_owned()];
-            config.population.peers = 100;
+            config.population.peers = Count::of::<100>();
             config.transport = TransportConfig {
-                connections: 0,
-                idle_connections: MAX_CONNECTIONS + 1,
+                connections: Count::of::<1>(),
                 tls: TlsConfig {
                     enable: true,
                     server_name: "not a name".to_owned(),
                     ca_certificate_path: "/does/not/exist".to_owned(),
                     ..TlsConfig::default()
                 },
+                ..TransportConfig::default()
             };
         });
         assert_eq!(
             found,
             [
-                "transport.connections",
-                "transport.idle_connections",
                 "transport.tls.server_name",
                 "transport.tls.ca_certificate_path",
             ]

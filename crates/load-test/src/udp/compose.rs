@@ -6,7 +6,8 @@ use aquatic_udp_protocol::{
     TransactionId, UrlData,
 };
 
-use super::settings::{MAX_SCRAPE_TORRENTS, Settings};
+use super::config::MAX_SCRAPE_TORRENTS;
+use super::settings::Settings;
 use super::source::Source;
 use super::window::Request;
 use crate::counters::Kind;

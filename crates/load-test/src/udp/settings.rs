@@ -2,11 +2,9 @@
 
 use std::num::NonZero;
 
-use aquatic_datagrams::BATCH;
 use aquatic_service::config::{Checks, Diagnostic};
 
 use super::config::{Config, RequestsConfig, TransportConfig};
-use super::window::WINDOW_CAPACITY;
 use crate::counters::Kind;
 use crate::mix::{self, Mix};
 use crate::run_settings::{Carriers, RunSettings};
@@ -45,23 +43,18 @@ impl Settings {
         let mut checks = Checks::new();
         let settings = Self {
             run: RunSettings::new(config, Carriers::Sources, &mut checks),
-            transport: transport(&config.transport, &mut checks),
+            transport: transport(&config.transport),
             requests: requests(&config.requests, &mut checks),
         };
         checks.finish(settings)
     }
 }
 
-fn transport(transport: &TransportConfig, checks: &mut Checks) -> TransportSettings {
-    let outstanding_requests = checks.within(
-        "transport.outstanding_requests",
-        transport.outstanding_requests,
-        1..=WINDOW_CAPACITY,
-    );
-    let batch_size = checks.within("transport.batch_size", transport.batch_size, 1..=BATCH);
+fn transport(transport: &TransportConfig) -> TransportSettings {
+    let outstanding_requests = transport.outstanding_requests.as_usize();
     TransportSettings {
         outstanding_requests,
-        batch_size: batch_size.min(outstanding_requests),
+        batch_size: transport.batch_size.as_usize().min(outstanding_requests),
     }
 }
 
@@ -73,21 +66,16 @@ fn requests(requests: &RequestsConfig, checks: &mut Checks) -> RequestsSettings 
     ];
     RequestsSettings {
         kinds: mix::checked("requests.announce_weight", weights, checks),
-        scrape_torrents: checks.within(
-            "requests.scrape_torrents",
-            requests.scrape_torrents,
-            1..=MAX_SCRAPE_TORRENTS,
-        ),
-        peers_wanted: NonZero::new(requests.peers_wanted),
+        scrape_torrents: requests.scrape_torrents.as_usize(),
+        peers_wanted: requests.peers_wanted.non_zero_u32(),
     }
 }
 
-/// Info hashes in a scrape request at most (BEP 15: "up to about 74 torrents
-/// can be scraped at once").
-pub(crate) const MAX_SCRAPE_TORRENTS: usize = 74;
-
 #[cfg(test)]
 mod tests {
+    use aquatic_service::config::numbers::Count;
+    use aquatic_service::config::parse;
+
     use super::*;
 
     fn faults(change: impl FnOnce(&mut Config)) -> Vec<String> {
@@ -103,7 +91,7 @@ mod tests {
     fn two_million_peers_need_thirty_one_sources() {
         let with_sources = |sources: &str| {
             faults(|config| {
-                config.population.peers = 2_000_000;
+                config.population.peers = Count::of::<2_000_000>();
                 config.network.source_addresses = vec![sources.to_string()];
             })
         };
@@ -115,37 +103,34 @@ mod tests {
     fn every_fault_is_named() {
         let found = faults(|config| {
             config.server_address = "127.0.0.1".to_string();
-            config.workers = 0;
-            config.duration_seconds = 0;
-            config.transport.batch_size = BATCH + 1;
-            config.transport.outstanding_requests = WINDOW_CAPACITY + 1;
-            config.network.timeout_milliseconds = 0;
-            config.population.torrents = 0;
             config.population.seeder_fraction = f64::NAN;
             config.population.zipf_exponent = 0.0;
             config.requests.connect_weight = 0;
             config.requests.announce_weight = 0;
             config.requests.scrape_weight = 0;
             config.events.none = 0;
-            config.requests.scrape_torrents = 75;
         });
         assert_eq!(
             found,
             [
                 "server_address",
-                "workers",
-                "duration_seconds",
-                "network.timeout_milliseconds",
-                "population.torrents",
                 "population.seeder_fraction",
                 "population.zipf_exponent",
                 "events.none",
-                "transport.outstanding_requests",
-                "transport.batch_size",
                 "requests.announce_weight",
-                "requests.scrape_torrents",
             ]
         );
+    }
+
+    #[test]
+    fn numbers_have_the_range_of_their_type() {
+        let text = "workers = 0\nduration_seconds = 0\nnetwork.timeout_milliseconds = 0\n\
+                    transport.batch_size = 65\ntransport.outstanding_requests = 65537\n\
+                    population.torrents = 0\nrequests.scrape_torrents = 75\n";
+        let faults = parse::<Config>(text, "udp.toml".as_ref()).unwrap_err();
+        assert_eq!(faults.list.len(), 7, "{faults}");
+        let expected = "duration_seconds: 0 is out of range: it must be from 1 to 86400 seconds";
+        assert!(faults.to_string().contains(expected), "{faults}");
     }
 
     #[test]

@@ -4,9 +4,13 @@
 //! default form is generated from them.
 
 use aquatic_service::config;
+use aquatic_service::config::numbers::{Bytes, Count, ZeroOr};
 use serde::{Deserialize, Serialize};
 
 use crate::stream::TransportConfig;
+
+/// Bytes of a session description: enough for the least one.
+pub(crate) type DescriptionBytes = Bytes<64, 16_384>;
 
 /// Configuration of `aquatic-ws-load-test`.
 pub type Config = crate::config::Config<TransportConfig, RequestsConfig>;
@@ -25,20 +29,19 @@ pub struct RequestsConfig {
     pub announce_weight: u32,
     /// Weight of scrapes.
     pub scrape_weight: u32,
-    /// Number of info hashes per scrape (1 to 100).
-    pub scrape_torrents: usize,
-    /// Number of offers per announce (0 to 100), each for a different peer of
-    /// the torrent. Announces that fill the tracker before the measurement have
-    /// none.
-    pub offers: usize,
+    /// Number of info hashes per scrape.
+    pub scrape_torrents: Count<1, 100>,
+    /// Number of offers per announce, each for a different peer of the torrent.
+    /// Announces that fill the tracker before the measurement have none.
+    pub offers: Count<0, 100>,
     /// Whether to answer offers from other peers.
     pub answers: bool,
-    /// Size of the session description in an offer or answer, in bytes of JSON
-    /// (64 to 16384). Browsers send 500 to 2000 bytes.
-    pub description_bytes: usize,
+    /// Size of the session description in an offer or answer, in bytes of JSON.
+    /// Browsers send 500 to 2000 bytes.
+    pub description_bytes: DescriptionBytes,
     /// Number of announces after which a connection is closed and a new one
     /// opened. 0: keep connections open.
-    pub announces_per_connection: u32,
+    pub announces_per_connection: ZeroOr<Count<1, { u32::MAX as u64 }>>,
 }
 
 impl crate::config::DefaultPort for RequestsConfig {
@@ -50,11 +53,11 @@ impl Default for RequestsConfig {
         Self {
             announce_weight: 100,
             scrape_weight: 1,
-            scrape_torrents: 5,
-            offers: 10,
+            scrape_torrents: Count::of::<5>(),
+            offers: Count::of::<10>(),
             answers: true,
-            description_bytes: 700,
-            announces_per_connection: 0,
+            description_bytes: Bytes::of::<700>(),
+            announces_per_connection: ZeroOr::ZERO,
         }
     }
 }

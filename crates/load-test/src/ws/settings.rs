@@ -5,7 +5,7 @@ use std::num::NonZero;
 use aquatic_service::config::{Checks, Diagnostic};
 use aquatic_ws_protocol::SessionDescription;
 
-use super::config::{Config, RequestsConfig};
+use super::config::{Config, DescriptionBytes, RequestsConfig};
 use crate::counters::Kind;
 use crate::mix::{self, Mix};
 use crate::run_settings::{Carriers, RunSettings};
@@ -41,9 +41,7 @@ impl Settings {
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let transport = &config.transport;
-        let connections = transport
-            .connections
-            .saturating_add(transport.idle_connections);
+        let connections = transport.connections.as_usize() + transport.idle_connections.as_usize();
         let run = RunSettings::new(config, Carriers::Connections(connections), &mut checks);
         let settings = Self {
             transport: TransportSettings::new(transport, &run, &mut checks),
@@ -60,30 +58,21 @@ fn requests(requests: &RequestsConfig, checks: &mut Checks) -> RequestsSettings 
         (Kind::Scrape, requests.scrape_weight),
     ];
     let kinds = mix::checked("requests.announce_weight", weights, checks);
-    let scrape_torrents = checks.within(
-        "requests.scrape_torrents",
-        requests.scrape_torrents,
-        1..=MAX_SCRAPE_TORRENTS,
-    );
-    let description_bytes = checks.within(
-        "requests.description_bytes",
-        requests.description_bytes,
-        MIN_DESCRIPTION_BYTES..=MAX_DESCRIPTION_BYTES,
-    );
     RequestsSettings {
         kinds,
-        scrape_torrents,
-        offers: checks.within("requests.offers", requests.offers, 0..=MAX_OFFERS),
+        scrape_torrents: requests.scrape_torrents.as_usize(),
+        offers: requests.offers.as_usize(),
         answers: requests.answers,
-        offer: description("offer", description_bytes),
-        answer: description("answer", description_bytes),
-        announces_per_connection: NonZero::new(requests.announces_per_connection),
+        offer: description("offer", requests.description_bytes),
+        answer: description("answer", requests.description_bytes),
+        announces_per_connection: requests.announces_per_connection.non_zero_u32(),
     }
 }
 
 /// A session description with lines like those of a browser, as many as fit.
 /// It is made once, and stays for as long as the process.
-fn description(name: &str, bytes: usize) -> SessionDescription<'static> {
+fn description(name: &str, bytes: DescriptionBytes) -> SessionDescription<'static> {
+    let bytes = bytes.as_usize();
     let mut json = format!("{{\"type\":\"{name}\",\"sdp\":\"v=0\\r\\n");
     // Carriage return and line feed are two bytes each in JSON.
     let line = "a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\\r\\n";
@@ -99,19 +88,10 @@ fn description(name: &str, bytes: usize) -> SessionDescription<'static> {
 
 const END: &str = "\"}";
 
-/// Enough for the least description.
-const MIN_DESCRIPTION_BYTES: usize = 64;
-
-const MAX_DESCRIPTION_BYTES: usize = 16 * 1024;
-
-/// Offers in an announce at most: more than any client makes.
-const MAX_OFFERS: usize = 100;
-
-/// Info hashes in a scrape at most.
-const MAX_SCRAPE_TORRENTS: usize = 100;
-
 #[cfg(test)]
 mod tests {
+    use aquatic_service::config::numbers::Count;
+
     use super::*;
 
     #[test]
@@ -119,12 +99,9 @@ mod tests {
         let faults = |change: fn(&mut Config)| crate::config::faults(Settings::new, change);
         assert!(faults(|_| ()).is_empty());
         let found = faults(|config| {
-            config.transport.idle_connections = 1_000_000;
+            config.transport.idle_connections = Count::of::<1_000_000>();
             config.requests.announce_weight = 0;
             config.requests.scrape_weight = 0;
-            config.requests.scrape_torrents = 0;
-            config.requests.offers = 101;
-            config.requests.description_bytes = 63;
         });
         assert_eq!(
             found,
@@ -132,18 +109,15 @@ mod tests {
                 // Fewer than connections.
                 "population.peers",
                 "requests.announce_weight",
-                "requests.scrape_torrents",
-                "requests.description_bytes",
-                "requests.offers",
             ]
         );
     }
 
     #[test]
     fn descriptions_are_as_long_as_asked_for() {
-        for bytes in [MIN_DESCRIPTION_BYTES, 700, MAX_DESCRIPTION_BYTES] {
+        for bytes in [0_u64, 700, u64::MAX].map(DescriptionBytes::nearest) {
             let json = description("answer", bytes).json();
-            assert_eq!(json.len(), bytes);
+            assert_eq!(json.len(), bytes.as_usize());
             let value: serde_json::Value = serde_json::from_str(json).unwrap();
             assert_eq!(value["type"], "answer");
         }

@@ -9,6 +9,7 @@ use std::thread;
 
 use aquatic_load_test::Report;
 use aquatic_load_test::http::NetworkConfig;
+use aquatic_service::config::numbers::Milliseconds;
 use aquatic_test_harness::certificates;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -52,7 +53,7 @@ impl Listener {
         NetworkConfig {
             source_addresses: vec![sources.to_owned()],
             // Nothing is lost because the machine is busy.
-            timeout_milliseconds: 10_000,
+            timeout_milliseconds: Milliseconds::of::<10_000>(),
             ..NetworkConfig::default()
         }
     }

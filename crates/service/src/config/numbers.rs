@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::num::NonZeroUsize;
+use std::num::{NonZero, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -105,6 +105,12 @@ impl<U, const MIN: u64, const MAX: u64> Number<U, MIN, MAX> {
         Self(VALUE, PhantomData)
     }
 
+    /// This number, or the nearest one in range.
+    pub fn nearest(number: impl TryInto<u64>) -> Self {
+        let number = number.try_into().unwrap_or(MAX);
+        Self(number.clamp(MIN, MAX), PhantomData)
+    }
+
     /// The number.
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -170,6 +176,12 @@ impl<N> ZeroOr<N> {
     pub const ZERO: Self = Self(None);
 }
 
+impl<N> From<N> for ZeroOr<N> {
+    fn from(number: N) -> Self {
+        Self(Some(number))
+    }
+}
+
 impl<N> Default for ZeroOr<N> {
     fn default() -> Self {
         Self::ZERO
@@ -185,6 +197,11 @@ impl<U, const MIN: u64, const MAX: u64> ZeroOr<Number<U, MIN, MAX>> {
     /// The number; `None` for 0.
     pub fn non_zero(self) -> Option<NonZeroUsize> {
         self.0.map(Number::non_zero)
+    }
+
+    /// The number, whose range lets it fit; `None` for 0.
+    pub fn non_zero_u32(self) -> Option<NonZero<u32>> {
+        self.0.and_then(|number| NonZero::new(number.as_u32()))
     }
 }
 
@@ -367,6 +384,8 @@ mod tests {
         assert_eq!("6".parse::<Timeout>(), Err(error.to_owned()));
         assert_eq!("x".parse::<Timeout>(), Err(error.to_owned()));
         assert_eq!("3".parse(), Ok(Timeout::of::<3>()));
+        let nearest = [0_u32, 2, 4, 5, 6].map(|number| Timeout::nearest(number).as_u64());
+        assert_eq!(nearest, [2, 2, 4, 5, 5]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ impl Cores {
     pub(crate) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("taskset");
         command.args(["-c", self.list()]).arg(program);
+        // Servers must not find other trackers of the machine there.
+        command.env_remove("XDG_RUNTIME_DIR");
         command
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Numbers are big-endian.
 
-use crate::record::{Change, Record};
+use crate::record::{Record, change_of};
 
 /// The version of the layout, which each batch begins with.
 pub const VERSION: u8 = 1;
@@ -212,7 +212,7 @@ impl<'a> Batch<'a> {
         }
         let changes = records.iter().skip(length - 1).step_by(length);
         for (index, &byte) in changes.enumerate() {
-            if Change::from_byte(byte).is_none() {
+            if change_of(byte).is_none() {
                 return Err(BatchError::Change { index, byte });
             }
         }

@@ -180,9 +180,12 @@ impl<S: Swarms> LocalLink<S> {
     }
 
     /// Does its work until the [`Stopper`] is dropped. Then the socket's file is removed,
-    /// and connections are closed when `self` is dropped.
-    pub fn run(&mut self) {
-        while self.turn() {}
+    /// and connections are closed when `self` is dropped. Calls `beat` at each turn, which
+    /// is at least once a second.
+    pub fn run(&mut self, mut beat: impl FnMut()) {
+        while self.turn() {
+            beat();
+        }
         self.outbox.close();
         self.readers.close_all();
         self.place.leave();

@@ -100,17 +100,13 @@ impl Outbox {
     /// Leaves what became of IPv4 peers. The shards with their torrents have to be locked.
     #[inline]
     pub fn append_ipv4(&self, records: &[Record<6>]) {
-        if self.is_open() && !records.is_empty() {
-            self.append(Kind::Ipv4, records);
-        }
+        self.append(records);
     }
 
     /// Leaves what became of IPv6 peers, like [`append_ipv4`](Self::append_ipv4).
     #[inline]
     pub fn append_ipv6(&self, records: &[Record<18>]) {
-        if self.is_open() && !records.is_empty() {
-            self.append(Kind::Ipv6, records);
-        }
+        self.append(records);
     }
 
     /// Takes the oldest batch of this kind, full or not: `batch` gets its records, with
@@ -160,7 +156,15 @@ impl Outbox {
         self.batches_received.store(count, Ordering::Relaxed);
     }
 
-    fn append<const S: usize>(&self, kind: Kind, records: &[Record<S>]) {
+    /// Leaves what became of peers. The shards with their torrents have to be locked.
+    #[inline]
+    pub fn append<const S: usize>(&self, records: &[Record<S>]) {
+        if self.is_open() && !records.is_empty() {
+            self.append_locked(Record::<S>::KIND, records);
+        }
+    }
+
+    fn append_locked<const S: usize>(&self, kind: Kind, records: &[Record<S>]) {
         let full = HEADER_LENGTH + kind.max_records() * kind.record_length();
         let mut queues = self.lock();
         if !queues.is_open {

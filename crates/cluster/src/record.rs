@@ -1,6 +1,9 @@
 //! What became of one peer.
 
 use aquatic_bittorrent::InfoHash;
+pub use aquatic_bittorrent::PeerChange as Change;
+
+use crate::batch::Kind;
 
 /// What became of a peer of `S` bytes: address and port as they are on the wire, 6
 /// bytes for IPv4 and 18 for IPv6.
@@ -14,32 +17,26 @@ pub struct Record<const S: usize> {
     pub change: Change,
 }
 
-/// What became of a peer. Whether it is new does not matter to who is told: it is
-/// added if it is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Change {
-    /// It announced, and lacks something of the torrent.
-    Leecher = 1,
-    /// It announced, and has all of the torrent.
-    Seeder = 2,
-    /// It announced as a seeder that has just become one: a download is counted.
-    Completed = 3,
-    /// It was removed.
-    Stopped = 4,
+/// The byte of a change.
+#[inline]
+const fn byte_of(change: Change) -> u8 {
+    match change {
+        Change::Leecher => 1,
+        Change::Seeder => 2,
+        Change::Completed => 3,
+        Change::Stopped => 4,
+    }
 }
 
-impl Change {
-    /// What a byte says; `None` if it says nothing that this version knows.
-    #[inline]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Leecher),
-            2 => Some(Self::Seeder),
-            3 => Some(Self::Completed),
-            4 => Some(Self::Stopped),
-            _ => None,
-        }
+/// The change of a byte; `None` if it says nothing that this version knows.
+#[inline]
+pub(crate) const fn change_of(byte: u8) -> Option<Change> {
+    match byte {
+        1 => Some(Change::Leecher),
+        2 => Some(Change::Seeder),
+        3 => Some(Change::Completed),
+        4 => Some(Change::Stopped),
+        _ => None,
     }
 }
 
@@ -47,12 +44,19 @@ impl<const S: usize> Record<S> {
     /// Bytes of a record: info hash, peer, change.
     pub const LENGTH: usize = 20 + S + 1;
 
+    /// What the peer is.
+    pub const KIND: Kind = match S {
+        6 => Kind::Ipv4,
+        18 => Kind::Ipv6,
+        _ => panic!("no address with a port has so many bytes"),
+    };
+
     /// Appends its bytes to a batch.
     #[inline]
     pub fn write(&self, batch: &mut Vec<u8>) {
         batch.extend_from_slice(&self.info_hash.0);
         batch.extend_from_slice(&self.peer);
-        batch.push(self.change as u8);
+        batch.push(byte_of(self.change));
     }
 
     /// The record that `bytes` begin with, and what follows it; `None` if they are too
@@ -65,7 +69,7 @@ impl<const S: usize> Record<S> {
         let record = Self {
             info_hash: InfoHash(info_hash),
             peer,
-            change: Change::from_byte(change)?,
+            change: change_of(change)?,
         };
         Some((record, rest))
     }

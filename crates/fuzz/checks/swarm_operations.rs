@@ -11,11 +11,16 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, OnceLock};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
-use aquatic_swarm::snapshot::{SnapshotWalk, restore};
+use aquatic_swarm::snapshot::{MIN_BLOCK_BYTES, SnapshotWalk, restore};
 use aquatic_swarm::{
     Announce, Applied, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Swarm,
-    SwarmLimits, Sweep, TorrentWalk, Usage, WebSwarm,
+    SwarmLimits, Sweep, Usage, WebSwarm,
 };
+
+#[path = "swarm_operations_contents.rs"]
+mod contents;
+
+use contents::Contents;
 
 /// How many torrents there can be: dozens of buckets of their shard's table.
 const TORRENTS: u16 = 600;
@@ -458,9 +463,16 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let usage = Arc::new(Usage::default());
         let after = Swarm::<S, K, N>::new(key(), self.limits, usage.clone());
         let new_now = (self.now / 2).saturating_add(away);
-        let mut walk = SnapshotWalk::new();
+        // Sometimes so small that torrents are split.
+        let max_block_bytes = if away > 1 << 7 {
+            MIN_BLOCK_BYTES
+        } else {
+            1 << 20
+        };
+        let mut walk = SnapshotWalk::with_blocks_of(max_block_bytes);
         let mut block = Vec::new();
         while walk.next_block(&self.swarm, self.now, &mut block) {
+            assert!(block.len() <= max_block_bytes);
             let restored = restore(&after, &block, new_now, self.lifetime, with_peers);
             assert_eq!(restored.expect("just written").dropped, 0);
             block.clear();
@@ -542,93 +554,6 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         peers
             .filter(|&&other| record::<S, K>(other, 0)[0] == address)
             .count()
-    }
-}
-
-/// The record, whether it is a seeder, and the seconds it has left.
-type StoredPeer<const S: usize> = ([u8; S], bool, u16);
-
-/// What a swarm has, as its snapshot tells.
-struct Contents<const S: usize, const K: usize> {
-    /// By torrent, then by peer.
-    peers: BTreeMap<u16, BTreeMap<u16, StoredPeer<S>>>,
-    retired: usize,
-}
-
-impl<const S: usize, const K: usize> Contents<S, K> {
-    fn of<const N: usize>(swarm: &Swarm<S, K, N>, now: u32) -> Self {
-        let mut contents = Self {
-            peers: BTreeMap::new(),
-            retired: 0,
-        };
-        let mut walk = SnapshotWalk::new();
-        let mut block = Vec::new();
-        while walk.next_block(swarm, now, &mut block) {
-            let mut rest = &block[..];
-            while !rest.is_empty() {
-                rest = contents.read_entry(rest);
-            }
-            block.clear();
-        }
-        let mut walked = 0;
-        let mut walk = TorrentWalk::new();
-        while walk.step(swarm, |_, _| walked += 1) {}
-        assert_eq!(walked, contents.peers.len() + contents.retired);
-        contents
-    }
-
-    /// Reads what `snapshot` documents.
-    fn read_entry<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (head, rest) = bytes.split_at(32);
-        let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
-        let torrent = torrent_of(&InfoHash(head[..20].try_into().expect("20 bytes")));
-        let (seeders, leechers) = (number(24) as usize, number(28) as usize);
-        let count = seeders + leechers;
-        if count == 0 {
-            self.retired += 1;
-            return rest;
-        }
-        let (records, rest) = rest.split_at(count * S);
-        let (seconds, rest) = rest.split_at(count * 2);
-        let peers = self.peers.entry(torrent).or_default();
-        let records = records.as_chunks::<S>().0.iter();
-        for (place, (record, seconds)) in records.zip(seconds.as_chunks::<2>().0).enumerate() {
-            let peer = peer_of::<S, K>(record);
-            let seconds = u16::from_le_bytes(*seconds) & 0x7fff;
-            let before = peers.insert(peer, (*record, place < seeders, seconds));
-            assert!(before.is_none(), "a peer stands twice");
-        }
-        rest
-    }
-
-    fn compare<const N: usize>(&self, pair: &Pair<S, K, N>) {
-        let live = pair.live();
-        assert_eq!(self.peers.len(), live);
-        assert_eq!(pair.usage.live(), live);
-        assert_eq!(pair.usage.retired(), self.retired);
-        let mut totals = [0; 3];
-        for (torrent, model) in &pair.torrents {
-            if model.peers.is_empty() {
-                continue;
-            }
-            totals[0] += 1;
-            let peers = &self.peers[torrent];
-            assert_eq!(peers.len(), model.peers.len());
-            for (number, peer) in &model.peers {
-                let (stored, is_seeder, seconds) = peers[number];
-                assert_eq!(stored, record::<S, K>(*number, peer.owner));
-                assert_eq!(is_seeder, peer.is_seeder);
-                let left = peer.until.saturating_sub(pair.now);
-                assert_eq!(u32::from(seconds), left);
-                totals[1] += 1;
-                totals[2] += usize::from(is_seeder);
-            }
-        }
-        let of_swarm = pair.swarm.totals();
-        assert_eq!(
-            [of_swarm.torrents, of_swarm.peers, of_swarm.seeders],
-            totals
-        );
     }
 }
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic,
-    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
-    Workers,
+    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig,
+    Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig,
+    SnapshotConfig, Workers,
 };
 use aquatic_stream::config::{
     AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
@@ -50,6 +50,8 @@ pub struct Config {
     /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
     /// and /health.
     pub metrics: MetricsConfig,
+    /// One swarm for the trackers of this machine.
+    pub cluster: ClusterConfig,
     /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
 }

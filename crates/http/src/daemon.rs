@@ -12,7 +12,8 @@ use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
-use aquatic_swarm::{Families, HashKey, SwarmLimits};
+use aquatic_swarm::{Families, HashKey};
+use aquatic_tracker::cluster::Link;
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
@@ -32,6 +33,7 @@ const KINDS: Kinds = Kinds {
 pub struct HttpDaemon {
     state: Arc<State>,
     clock: Clock,
+    link: Option<Link>,
     counters: Arc<[Counters]>,
     clients: Clients,
     running: Running,
@@ -100,7 +102,8 @@ impl Daemon for HttpDaemon {
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
         let config = &settings.config;
-        let limits = limits_of(config);
+        let interval = config.protocol.peer_announce_interval;
+        let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
@@ -114,6 +117,14 @@ impl Daemon for HttpDaemon {
             access_list: start.access_list,
             config: config.clone(),
         });
+        let link = Link::start(
+            &config.cluster,
+            NAME,
+            config.cleaning.max_peer_age.as_u16(),
+            &state,
+            clock,
+            start.workers,
+        )?;
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -146,7 +157,8 @@ impl Daemon for HttpDaemon {
         };
         let running = aquatic_stream::start(plan, |number, _| {
             Ok(Http::new(
-                Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
+                Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
+                    .with_outbox(link.as_ref().map(Link::outbox)),
                 clock,
                 &settings,
                 counters.clone(),
@@ -158,6 +170,7 @@ impl Daemon for HttpDaemon {
         Ok(Arc::new(Self {
             state,
             clock,
+            link,
             counters,
             clients,
             running,
@@ -187,22 +200,16 @@ impl Daemon for HttpDaemon {
             certificate.add_metrics(metrics);
         }
         self.clients.add_metrics(metrics);
+        if let Some(link) = &self.link {
+            link.add_metrics(metrics);
+        }
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.swarms)
+        tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
         snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)
     }
-}
-
-/// The limits of the swarms.
-pub(crate) fn limits_of(config: &Config) -> SwarmLimits {
-    SwarmLimits::new(
-        config.limits.max_torrents.non_zero(),
-        config.limits.max_peers_per_torrent.non_zero(),
-        config.limits.max_peers_per_ip.non_zero(),
-    )
 }

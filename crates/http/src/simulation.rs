@@ -6,19 +6,22 @@ use std::sync::Arc;
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
 use aquatic_swarm::{Families, HashKey};
+use aquatic_tracker::swarm_limits;
 
 pub use crate::connection::Http;
 use crate::counters::Counters;
-use crate::daemon;
 use crate::settings::Settings;
 use crate::tracker::{State, Tracker};
 
 /// An empty tracker without an access list. `secret` is the key of its hash tables.
 pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
+    let config = &settings.config;
+    let interval = config.protocol.peer_announce_interval;
+    let limits = swarm_limits(&config.limits, &config.cluster, interval);
     Arc::new(State {
-        swarms: Families::new(HashKey::new(secret), daemon::limits_of(&settings.config)),
+        swarms: Families::new(HashKey::new(secret), limits),
         access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
-        config: settings.config.clone(),
+        config: config.clone(),
     })
 }
 

@@ -10,6 +10,7 @@ use aquatic_http_protocol::{
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
+use aquatic_tracker::cluster::{Changes, Outbox};
 use aquatic_tracker::{ClientCounts, reject_with_page};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
@@ -23,6 +24,8 @@ pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
+    /// What others that keep the same swarm are told by.
+    outbox: Option<Arc<Outbox>>,
     /// Torrents of the scrape that is being answered; kept for its memory.
     scraped: Vec<InfoHash>,
 }
@@ -39,8 +42,16 @@ impl Tracker {
             state,
             random,
             clients,
+            outbox: None,
             scraped: Vec::new(),
         }
+    }
+
+    /// Has others be told, through `outbox`, what changes.
+    #[must_use]
+    pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
+        self.outbox = outbox;
+        self
     }
 
     /// Appends the answer to a request of the client at `source`.
@@ -92,12 +103,18 @@ impl Tracker {
         }
 
         let [high, low] = request.port.to_be_bytes();
-        let Self { state, random, .. } = self;
+        let Self {
+            state,
+            random,
+            outbox,
+            ..
+        } = self;
         let joined = Joined {
             now,
             source,
             request: &request,
             config: &state.config,
+            outbox: outbox.as_deref(),
         };
         match source {
             IpAddr::V4(address) => {
@@ -212,6 +229,7 @@ struct Joined<'a> {
     source: IpAddr,
     request: &'a AnnounceRequest,
     config: &'a Config,
+    outbox: Option<&'a Outbox>,
 }
 
 impl Joined<'_> {
@@ -239,17 +257,22 @@ impl Joined<'_> {
             now_seconds: self.now.monotonic_seconds,
             lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
+        let changes = Changes::new(self.outbox);
         let mut torrent = swarm.lock(&request.info_hash);
         let Announced {
             seeders,
             leechers,
             completed,
             peers,
-            ..
+            change,
         } = match torrent.announce(&announce, random) {
             Ok(announced) => announced,
             Err(reached) => return reject(RequestKind::Announce, reached.into(), framing, out),
         };
+        if let Some(change) = change {
+            changes.add(&request.info_hash, &record, change);
+            changes.append();
+        }
         let reply = AnnounceReply {
             seeders,
             completed,

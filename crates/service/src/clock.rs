@@ -92,6 +92,12 @@ impl Clock {
     }
 }
 
+/// Milliseconds on a clock that all processes of the machine share, and nobody can set:
+/// since it was booted, suspensions included.
+pub fn boot_milliseconds() -> u64 {
+    current_boot().milliseconds()
+}
+
 impl Mark {
     /// Bytes of a mark.
     pub const LENGTH: usize = 40;

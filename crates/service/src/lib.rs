@@ -15,6 +15,7 @@
 //! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
 //! * [`resource_limits`]: what the system allows the process.
+//! * [`runtime_directory`]: where daemons find each other.
 //! * [`logging`]: the journal, or standard error.
 //! * `generator`: the addresses for the socket unit of systemd.
 //! * `neighbours`: what other daemons' files claim.
@@ -35,6 +36,7 @@ mod notify;
 mod privileges;
 pub mod reload;
 pub mod resource_limits;
+pub mod runtime_directory;
 mod secrets;
 mod signals;
 pub mod snapshot;

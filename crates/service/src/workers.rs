@@ -57,7 +57,31 @@ impl Workers {
         wake: impl Fn() + Send + Sync + 'static,
         body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        let name = name.into();
+        self.start(name.into(), true, wake, body)
+    }
+
+    /// As [`spawn`](Self::spawn), for a thread that serves no client: it is monitored
+    /// like a worker, but not counted as one.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system allows no further thread.
+    pub fn spawn_background(
+        &mut self,
+        name: impl Into<String>,
+        wake: impl Fn() + Send + Sync + 'static,
+        body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        self.start(name.into(), false, wake, body)
+    }
+
+    fn start(
+        &mut self,
+        name: String,
+        serves_clients: bool,
+        wake: impl Fn() + Send + Sync + 'static,
+        body: impl FnOnce(Context) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
         let heartbeat = Arc::new(Heartbeat::default());
         let context = Context {
             name: name.clone(),
@@ -85,6 +109,7 @@ impl Workers {
 
         self.entries.push(WorkerHandle {
             name,
+            serves_clients,
             heartbeat,
             wake: Box::new(wake),
             thread: Some(thread),
@@ -94,14 +119,15 @@ impl Workers {
         Ok(())
     }
 
-    /// How many workers were started.
+    /// How many workers were started, without threads in the background.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        let workers = self.entries.iter();
+        workers.filter(|worker| worker.serves_clients).count()
     }
 
     /// Whether no worker was started.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// No workers yet. `ended` is called on the thread of each worker, just before the
@@ -216,6 +242,7 @@ pub(crate) enum End {
 
 struct WorkerHandle {
     name: String,
+    serves_clients: bool,
     heartbeat: Arc<Heartbeat>,
     wake: Box<dyn Fn() + Send + Sync>,
     thread: Option<JoinHandle<()>>,

@@ -317,6 +317,7 @@ fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fast
         |one, other| one.info_hash == other.info_hash,
         LockedShard::locate,
         |_, request, torrent| answer(torrent, &request, random),
+        || {},
     );
 }
 

@@ -6,7 +6,8 @@
 /// of the others with `try_lock`, and leaves to a later round each item whose lock
 /// is held, by another worker or, when two items need the same lock, by this one.
 /// Then it calls `look_up` on everything that it locked, so that cache misses
-/// overlap, and `finish` on each item with what was locked for it.
+/// overlap, `finish` on each item with what was locked for it, and `end_round` before
+/// it unlocks anything.
 ///
 /// Items that are `alike`, which need the same lock, are finished in their order:
 /// if one is left to a later round, so are those like it that follow, even if
@@ -22,6 +23,7 @@ pub fn answer_in_rounds<T, L, const N: usize>(
     alike: impl Fn(&T, &T) -> bool,
     look_up: impl Fn(&mut L),
     mut finish: impl FnMut(usize, T, &mut L),
+    mut end_round: impl FnMut(),
 ) {
     for _round in 0..N {
         let mut locked = [const { None }; N];
@@ -54,6 +56,7 @@ pub fn answer_in_rounds<T, L, const N: usize>(
                 finish(number, item, locked);
             }
         }
+        end_round();
     }
 }
 

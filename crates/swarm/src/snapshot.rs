@@ -29,8 +29,14 @@ use crate::walk::{RetiredWalk, TorrentWalk};
 /// The version of this layout. A release that knows only older ones must not read it.
 pub const VERSION: u32 = 1;
 
-/// A block ends when it is larger than this.
+/// The most bytes of a block in a file.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// The fewest bytes that a block may be bounded to.
+pub const MIN_BLOCK_BYTES: usize = 4096;
+
+/// Bytes of an entry before its peers.
+const HEADER_BYTES: usize = 32;
 
 /// How many torrents, and peers, are copied before the lock is released.
 const TORRENTS_PER_LOCK: usize = 256;
@@ -44,8 +50,9 @@ const HAS_SEEDED: u16 = 1 << 15;
 ///
 /// If the swarm changes meanwhile, a peer that moves within its torrent may be copied
 /// twice, which is harmless, or in rare cases not at all. Otherwise the copy is exact.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SnapshotWalk {
+    max_block_bytes: usize,
     shard: usize,
     slots: Option<usize>,
     positions: Option<usize>,
@@ -79,10 +86,28 @@ pub enum DamagedBlock {
     Truncated(usize),
 }
 
+impl Default for SnapshotWalk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SnapshotWalk {
     /// A walk from the beginning.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_blocks_of(BLOCK_BYTES)
+    }
+
+    /// A walk that has not begun, whose blocks have at most so many bytes, and at least
+    /// [`MIN_BLOCK_BYTES`].
+    pub fn with_blocks_of(max_block_bytes: usize) -> Self {
+        Self {
+            max_block_bytes: max_block_bytes.max(MIN_BLOCK_BYTES),
+            shard: 0,
+            slots: None,
+            positions: None,
+            retired: RetiredWalk::default(),
+        }
     }
 
     /// Appends the next block to `out`; returns false, and appends nothing,
@@ -94,15 +119,19 @@ impl SnapshotWalk {
         out: &mut Vec<u8>,
     ) -> bool {
         let start = out.len();
-        while self.shard < swarm.shard_count() && out.len() - start < BLOCK_BYTES {
+        let end = start + self.max_block_bytes;
+        while self.shard < swarm.shard_count() && out.len() + HEADER_BYTES + S + 2 <= end {
             let shard = swarm.lock_number(self.shard);
-            self.copy_some(&shard, now, out);
+            self.copy_some(&shard, now, end, out);
             if self.slots.is_none() {
                 self.shard += 1;
             }
         }
-        while out.len() - start < BLOCK_BYTES
-            && self.retired.step(swarm, TORRENTS_PER_LOCK, |part, slot| {
+        // A step has as many torrents as find place for certain.
+        let step = |out: &Vec<u8>| TORRENTS_PER_LOCK.min((end - out.len()) / HEADER_BYTES);
+        while self.shard == swarm.shard_count()
+            && step(out) > 0
+            && self.retired.step(swarm, step(out), |part, slot| {
                 let torrent = &part.torrents()[slot];
                 write_header(out, &torrent.info_hash, torrent.downloads, 0, 0);
             })
@@ -114,23 +143,25 @@ impl SnapshotWalk {
         &mut self,
         shard: &Shard<S, K, N>,
         now: u32,
+        end: usize,
         out: &mut Vec<u8>,
     ) {
         let count = shard.torrents().len();
         let mut slots = self.slots.unwrap_or(count).min(count);
         let mut peers_left = PEERS_PER_LOCK;
         for _ in 0..TORRENTS_PER_LOCK {
-            if slots == 0 || peers_left == 0 {
+            let room = end.saturating_sub(out.len() + HEADER_BYTES) / (S + 2);
+            if slots == 0 || peers_left == 0 || room == 0 {
                 break;
             }
             let torrent = shard.torrents().at(slots - 1);
             let len = torrent.peers.len();
-            let end = self.positions.take().unwrap_or(len).min(len);
-            let start = end.saturating_sub(peers_left);
-            peers_left -= end - start;
-            write_entry(out, torrent, start..end, now);
-            if start > 0 {
-                self.positions = Some(start);
+            let last = self.positions.take().unwrap_or(len).min(len);
+            let first = last.saturating_sub(peers_left.min(room));
+            peers_left -= last - first;
+            write_entry(out, torrent, first..last, now);
+            if first > 0 {
+                self.positions = Some(first);
                 break;
             }
             slots -= 1;
@@ -202,6 +233,21 @@ pub fn restore<const S: usize, const K: usize, const N: usize>(
     lifetime: u16,
     with_peers: bool,
 ) -> Result<Restored, DamagedBlock> {
+    restore_where(swarm, block, now, lifetime, |_| with_peers)
+}
+
+/// As [`restore`], with the peers of those torrents for which `with_peers` says so.
+///
+/// # Errors
+///
+/// Entries before the damage have been stored.
+pub fn restore_where<const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    block: &[u8],
+    now: u32,
+    lifetime: u16,
+    with_peers: impl Fn(&InfoHash) -> bool,
+) -> Result<Restored, DamagedBlock> {
     let mut restored = Restored::default();
     let mut rest = block;
     while !rest.is_empty() {
@@ -209,6 +255,7 @@ pub fn restore<const S: usize, const K: usize, const N: usize>(
         let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
         rest = after;
         restored.entries += 1;
+        let with_peers = with_peers(&entry.info_hash);
         entry.store(swarm, now, lifetime, with_peers, &mut restored);
     }
     Ok(restored)

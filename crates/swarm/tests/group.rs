@@ -46,6 +46,7 @@ impl Shared {
                 *self.inner.lock().unwrap() += 1;
                 finished.push((shard, number));
             },
+            || {},
         );
         assert!(waiting.iter().all(Option::is_none));
         assert_eq!(finished.len(), N);

@@ -18,14 +18,18 @@ use crate::tools;
 use crate::waiting::PATIENCE;
 
 /// Environment variables that change what a daemon does; a test sets them itself.
-const SERVICE_MANAGER_VARIABLES: [&str; 7] = [
+const SERVICE_MANAGER_VARIABLES: [&str; 9] = [
     "INVOCATION_ID",
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
     "NOTIFY_SOCKET",
+    "RUNTIME_DIRECTORY",
     "WATCHDOG_USEC",
+    // Not of the service manager, but daemons of different tests must not find each
+    // other there.
+    "XDG_RUNTIME_DIR",
 ];
 
 /// A binary and a directory; see the module. The directory vanishes with it.

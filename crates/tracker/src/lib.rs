@@ -8,13 +8,16 @@
 //!   requests.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
 //! * [`snapshot`]: what is kept over a restart.
+//! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
 
 mod clients;
+pub mod cluster;
 mod housekeeping;
+mod limits;
 mod reject;
 mod requests;
 pub mod snapshot;
@@ -24,6 +27,7 @@ mod totals;
 
 pub use clients::{ClientCounts, Clients};
 pub use housekeeping::Housekeeping;
+pub use limits::swarm_limits;
 pub use reject::{RejectReason, reject_with_page};
 pub use requests::{FAMILIES, Outcome, RequestCounters, RequestKind, RequestMetrics};
 pub use state::{State, random};

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use aquatic_swarm::Swarms;
 
+use crate::cluster::Link;
+
 /// Where a daemon listens, as URLs of this scheme, and with how many workers.
 pub fn listening(
     scheme: &str,
@@ -22,9 +24,14 @@ pub fn listening(
     )
 }
 
-/// What [`listening`] says, and how many torrents have peers.
-pub fn status(listening: &str, swarms: &impl Swarms) -> String {
-    format!("{listening}; {} torrents", swarms.usage().live())
+/// What [`listening`] says, how many torrents have peers, and who else keeps the same
+/// swarm, if anybody does.
+pub fn status(listening: &str, swarms: &impl Swarms, link: Option<&Link>) -> String {
+    let torrents = swarms.usage().live();
+    match link.and_then(Link::text) {
+        Some(linked) => format!("{listening}; {torrents} torrents; {linked}"),
+        None => format!("{listening}; {torrents} torrents"),
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +51,7 @@ mod tests {
         let one = listening("https", addresses.into_iter().take(1), 1);
         let swarms = Families::new(HashKey::new([1; 16]), SwarmLimits::default());
         assert_eq!(
-            status(&one, &swarms),
+            status(&one, &swarms, None),
             "Serving https://[::]:3000 with 1 worker; 0 torrents"
         );
     }

@@ -10,9 +10,9 @@ use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, Diagnostic,
-    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
-    Workers,
+    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig,
+    Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig,
+    SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD,
@@ -79,6 +79,8 @@ pub struct Config {
     /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
     /// and /health.
     pub metrics: MetricsConfig,
+    /// One swarm for the trackers of this machine.
+    pub cluster: ClusterConfig,
     /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
     /// Periodic export of all torrents with their counts to a file.

@@ -13,7 +13,8 @@ use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
-use aquatic_swarm::{Families, HashKey, SwarmLimits};
+use aquatic_swarm::{Families, HashKey};
+use aquatic_tracker::cluster::Link;
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 use aquatic_udp_protocol::ConnectionIdKey;
@@ -38,6 +39,7 @@ const CONNECTION_ID_KEY: u8 = 1;
 pub struct UdpDaemon {
     state: Arc<State>,
     clock: Clock,
+    link: Option<Link>,
     connection_id_key: ConnectionIdKey,
     counters: Arc<[Counters]>,
     clients: Clients,
@@ -102,11 +104,8 @@ impl Daemon for UdpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let limits = SwarmLimits::new(
-            config.limits.max_torrents.non_zero(),
-            config.limits.max_peers_per_torrent.non_zero(),
-            config.limits.max_peers_per_ip.non_zero(),
-        );
+        let interval = config.protocol.peer_announce_interval;
+        let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
         let (swarms, clock) = snapshot::restore(
@@ -122,6 +121,15 @@ impl Daemon for UdpDaemon {
             config: config.clone(),
         });
 
+        let link = Link::start(
+            &config.cluster,
+            NAME,
+            config.cleaning.max_peer_age.as_u16(),
+            &state,
+            clock,
+            start.workers,
+        )?;
+
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening("udp", addresses, sockets.len());
         log::info!("{listening}");
@@ -129,6 +137,7 @@ impl Daemon for UdpDaemon {
         let mut daemon = Self {
             state,
             clock,
+            link,
             connection_id_key,
             counters: sockets.iter().map(|_| Counters::default()).collect(),
             clients: Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes),
@@ -162,10 +171,13 @@ impl Daemon for UdpDaemon {
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
         self.clients.add_metrics(metrics);
+        if let Some(link) = &self.link {
+            link.add_metrics(metrics);
+        }
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.swarms)
+        tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
@@ -186,7 +198,8 @@ impl UdpDaemon {
             self.connection_id_key.clone(),
             tracker::random()?,
             self.clients.add_worker(),
-        );
+        )
+        .with_outbox(self.link.as_ref().map(Link::outbox));
         let counters = self.counters.clone();
         let (worker, waker) = UdpWorker::new(sockets, tracker, self.clock, counters, number)?;
         let wake = move || {

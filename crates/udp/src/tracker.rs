@@ -8,6 +8,7 @@ pub use aquatic_datagrams::{BATCH, Datagram};
 use aquatic_service::clock::Now;
 use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
+use aquatic_tracker::cluster::Outbox;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
     AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, IPV4_PEER_LENGTH,
@@ -47,6 +48,8 @@ pub struct Tracker {
     connection_id_key: ConnectionIdKey,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
+    /// What others that keep the same swarm are told by.
+    outbox: Option<Arc<Outbox>>,
 }
 
 impl Tracker {
@@ -64,7 +67,15 @@ impl Tracker {
             connection_id_key,
             random,
             clients,
+            outbox: None,
         }
+    }
+
+    /// Has others be told, through `outbox`, what changes.
+    #[must_use]
+    pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
+        self.outbox = outbox;
+        self
     }
 
     /// Answers a batch of datagrams; says for each what became of it.
@@ -88,11 +99,33 @@ impl Tracker {
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
             }
         }
-        let Self { state, random, .. } = self;
+        let Self {
+            state,
+            random,
+            outbox,
+            ..
+        } = self;
         let interval = state.config.protocol.peer_announce_interval.as_u32();
         let State { swarms, .. } = &**state;
-        announce_all(&swarms.ipv4, &ipv4, interval, random, batch, &mut outcomes);
-        announce_all(&swarms.ipv6, &ipv6, interval, random, batch, &mut outcomes);
+        let outbox = outbox.as_deref();
+        announce_all(
+            &swarms.ipv4,
+            &ipv4,
+            interval,
+            random,
+            batch,
+            &mut outcomes,
+            outbox,
+        );
+        announce_all(
+            &swarms.ipv6,
+            &ipv6,
+            interval,
+            random,
+            batch,
+            &mut outcomes,
+            outbox,
+        );
         outcomes
     }
 

@@ -202,7 +202,7 @@ impl Daemon for WsDaemon {
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.shared.swarms)
+        tracker::status(&self.listening, &self.state.shared.swarms, None)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

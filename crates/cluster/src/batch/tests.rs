@@ -1,6 +1,9 @@
+//! Batches as bytes, and bytes that are none.
+
 use aquatic_bittorrent::InfoHash;
 
 use super::*;
+use crate::record::Change;
 
 const HEADER: Header = Header {
     kind: Kind::Ipv4,

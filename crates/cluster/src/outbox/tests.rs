@@ -1,3 +1,5 @@
+//! What becomes of records between workers and a link.
+
 use std::collections::BTreeMap;
 use std::thread;
 

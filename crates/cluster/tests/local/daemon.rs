@@ -79,7 +79,7 @@ impl Daemon {
             outbox,
             status: link.status(),
             stopper: Some(stopper),
-            thread: Some(thread::spawn(move || link.run())),
+            thread: Some(thread::spawn(move || link.run(|| {}))),
         }
     }
 
@@ -170,9 +170,10 @@ impl Swarms for Held {
             return Err("a peer is cut off");
         };
         for &[a, b, c, d, is_ipv6, change] in peers {
-            let change = Change::from_byte(change).ok_or("an unknown role")?;
+            let changes = [Change::Leecher, Change::Seeder, Change::Completed];
+            let change = changes.get(usize::from(change)).ok_or("an unknown role")?;
             let number = u32::from_be_bytes([a, b, c, d]);
-            apply(&mut self.lock(), (is_ipv6 == 1, number), change);
+            apply(&mut self.lock(), (is_ipv6 == 1, number), *change);
         }
         Ok(())
     }

@@ -57,10 +57,16 @@ impl Boot {
 
     /// Seconds since then, in every time namespace the same.
     pub(super) fn seconds(&self) -> u64 {
+        self.milliseconds() / 1000
+    }
+
+    /// Milliseconds since then, in every time namespace the same.
+    pub(super) fn milliseconds(&self) -> u64 {
         let seen = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
         // Linux has had this clock since 2.6.39.
-        let seen = seen.map_or(0, |time| time.as_secs());
-        seen.saturating_add_signed(self.ahead_seconds.saturating_neg())
+        let seen = seen.map_or(0, |time| time.as_millis() as u64);
+        let ahead = self.ahead_seconds.saturating_mul(1000);
+        seen.saturating_add_signed(ahead.saturating_neg())
     }
 }
 

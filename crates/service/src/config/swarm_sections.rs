@@ -51,6 +51,31 @@ impl Default for LimitsConfig {
     }
 }
 
+/// One swarm for several daemons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Whether aquatic-udp and aquatic-http on this machine share their peers, so that a
+    /// peer that announces to one of them is found by those that ask the other. They have
+    /// to run as the same user: they find each other in the runtime directory, which is
+    /// /run/aquatic for packaged services, and otherwise $XDG_RUNTIME_DIR/aquatic.
+    pub local: bool,
+}
+
+impl ClusterConfig {
+    /// Whether there can be others that keep the same swarm.
+    pub fn is_enabled(&self) -> bool {
+        self.local
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self { local: true }
+    }
+}
+
 /// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` as
 /// [`check_unlisted_times`], for a tracker of a kind that public tracker lists have.
 pub fn check_announce_times(

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::{files, runtime_directory};
 
 /// The name of the note in the runtime directory.
 const NAME: &str = "failed-starts";
@@ -78,9 +78,7 @@ type FileState = Option<(i64, i64, u64, u64)>;
 impl Attempts {
     /// Reads the note in the directory of `$RUNTIME_DIRECTORY`.
     pub(super) fn from_environment() -> Self {
-        let directory = std::env::var_os("RUNTIME_DIRECTORY");
-        let first = directory.and_then(|list| std::env::split_paths(&list).next());
-        Self::at(first.map(|directory| directory.join(NAME)))
+        Self::at(runtime_directory::own().map(|directory| directory.join(NAME)))
     }
 
     fn at(place: Option<PathBuf>) -> Self {

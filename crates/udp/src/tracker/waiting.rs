@@ -2,6 +2,7 @@
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
+use aquatic_tracker::cluster::{Changes, Outbox};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 
 use super::{Batch, GROUP, Now, Outcome, Outcomes, RequestKind};
@@ -46,7 +47,8 @@ impl<const S: usize> Waiting<S> {
         }
     }
 
-    /// Announces, and writes the reply while the torrent is locked.
+    /// Announces, and writes the reply while the torrent is locked. Adds what has changed
+    /// to `changes`.
     #[inline]
     fn finish<const N: usize>(
         &self,
@@ -54,11 +56,13 @@ impl<const S: usize> Waiting<S> {
         interval_seconds: u32,
         random: &mut fastrand::Rng,
         reply: &mut [u8],
+        changes: &Changes<'_, S>,
     ) -> Result<Outcome, BufferTooSmall> {
         let Announced {
             seeders,
             leechers,
             peers,
+            change,
             ..
         } = match torrent.announce(&self.announce, random) {
             Ok(announced) => announced,
@@ -67,6 +71,9 @@ impl<const S: usize> Waiting<S> {
                 return Outcome::reject(kind, reason, self.transaction_id, reply);
             }
         };
+        if let Some(change) = change {
+            changes.add(&self.info_hash, &self.announce.record, change);
+        }
         let mut writer = AnnounceWriter::new(reply)?;
         for slice in peers.slices() {
             writer.append_peers(slice.as_flattened())?;
@@ -84,7 +91,9 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
     random: &mut fastrand::Rng,
     batch: &mut Batch<'_>,
     outcomes: &mut Outcomes,
+    outbox: Option<&Outbox>,
 ) {
+    let changes = Changes::new(outbox);
     for group in announces.chunks(GROUP) {
         let mut waiting: [_; GROUP] = std::array::from_fn(|place| group.get(place));
         answer_in_rounds(
@@ -95,9 +104,10 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
             LockedShard::locate,
             |_, Numbered { number, announce }, shard| {
                 let reply = &mut *batch[*number].reply;
-                let outcome = announce.finish(shard, interval_seconds, random, reply);
+                let outcome = announce.finish(shard, interval_seconds, random, reply, &changes);
                 outcomes[*number] = Some(outcome.unwrap_or(Outcome::TOO_LONG));
             },
+            || changes.append(),
         );
     }
 }

@@ -1,0 +1,198 @@
+//! The part of a daemon in a cluster.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus};
+use aquatic_cluster::{NodeId, Outbox};
+use aquatic_service::clock::{self, Clock};
+use aquatic_service::config::ClusterConfig;
+use aquatic_service::metrics::Metrics;
+use aquatic_service::workers::Workers;
+use aquatic_service::{runtime_directory, secret};
+use aquatic_swarm::Families;
+
+use super::Members;
+use super::members::LeftOut;
+use crate::State;
+
+/// The daemons whose swarms are alike, and so can be one.
+const DAEMONS: [&str; 2] = ["aquatic-udp", "aquatic-http"];
+
+/// The most bytes of changes that wait for other daemons: those of some seconds. With
+/// more, they read everything anew.
+const MAX_OUTBOX_BYTES: usize = 16 << 20;
+
+/// The part of a daemon in a cluster.
+pub struct Link {
+    outbox: Arc<Outbox>,
+    status: Arc<LocalStatus>,
+    left_out: Arc<LeftOut>,
+}
+
+impl Link {
+    /// Starts the link of the daemon called `name` with others of this machine, on a
+    /// thread of its own; `None` if it is not wanted, or they have no place to meet.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no further threads, descriptors or random numbers.
+    pub fn start<C: Send + Sync + 'static>(
+        config: &ClusterConfig,
+        name: &str,
+        max_peer_age_seconds: u16,
+        state: &Arc<State<Families, C>>,
+        clock: Clock,
+        workers: &mut Workers,
+    ) -> anyhow::Result<Option<Self>> {
+        if !config.local {
+            return Ok(None);
+        }
+        let Some(directory) = meeting_place() else {
+            return Ok(None);
+        };
+        let others = DAEMONS.iter().filter(|other| **other != name);
+        let settings = LocalSettings {
+            directory,
+            daemon: name.to_owned(),
+            linked: others.map(|&other| other.to_owned()).collect(),
+            node: NodeId(secret()?),
+            max_peer_age_seconds,
+            clock: clock::boot_milliseconds,
+        };
+        let outbox = Arc::new(Outbox::new(MAX_OUTBOX_BYTES));
+        let left_out = Arc::new(LeftOut::default());
+        let members = Members::new(state.clone(), clock, left_out.clone());
+        let (mut link, stopper) = LocalLink::new(settings, outbox.clone(), members)
+            .context("cannot link the swarm with those of other daemons")?;
+        let status = link.status();
+        let stopper = Mutex::new(Some(stopper));
+        let wake = move || {
+            // Whoever panicked while taking it has taken it.
+            let mut stopper = stopper.lock().unwrap_or_else(PoisonError::into_inner);
+            stopper.take();
+        };
+        workers.spawn_background("cluster", wake, move |context| {
+            link.run(|| context.beat());
+            Ok(())
+        })?;
+        Ok(Some(Self {
+            outbox,
+            status,
+            left_out,
+        }))
+    }
+
+    /// Where workers leave what changes.
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.outbox.clone()
+    }
+
+    /// Who else keeps the same swarm, for the status line; `None` if nobody.
+    pub fn text(&self) -> Option<String> {
+        self.status.text()
+    }
+
+    /// Adds what the link counts.
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
+        let Self {
+            status, left_out, ..
+        } = self;
+        metrics.gauge(
+            "cluster_links",
+            "Daemons whose changes are received now",
+            &[],
+            u64::from(status.linked()),
+        );
+        metrics.gauge(
+            "cluster_readers",
+            "Daemons that receive the changes of this one now",
+            &[],
+            status.readers(),
+        );
+        for (name, help, value) in [
+            (
+                "cluster_records_received_total",
+                "Changes of peers that were received from other daemons",
+                status.records_in(),
+            ),
+            (
+                "cluster_records_sent_total",
+                "Changes of peers that were sent to other daemons",
+                status.records_out(),
+            ),
+            (
+                "cluster_batches_received_total",
+                "Batches of changes that were received from other daemons",
+                status.batches_in(),
+            ),
+            (
+                "cluster_batches_sent_total",
+                "Batches of changes that were sent to other daemons",
+                status.batches_out(),
+            ),
+            (
+                "cluster_repeats_total",
+                "Batches that were received more than once, and ignored",
+                status.repeats(),
+            ),
+            (
+                "cluster_gaps_total",
+                "Batches of other daemons that were never received",
+                status.gaps(),
+            ),
+            (
+                "cluster_dropped_records_total",
+                "Changes of peers that could not be sent because the outbox was full",
+                status.dropped(),
+            ),
+            (
+                "cluster_reconnects_total",
+                "Connections to other daemons after the first one to each",
+                status.reconnects(),
+            ),
+            (
+                "cluster_rejected_connections_total",
+                "Connections that were closed because of what the other daemon sent",
+                status.refused(),
+            ),
+        ] {
+            metrics.counter(name, help, &[], value);
+        }
+        for (reason, value) in [
+            ("forbidden", &left_out.forbidden),
+            ("limit", &left_out.limited),
+        ] {
+            metrics.counter(
+                "cluster_rejected_peers_total",
+                "Peers of other daemons that were not stored, because of the access list or \
+                 a limit of this one",
+                &[("reason", reason)],
+                value.load(Relaxed),
+            );
+        }
+    }
+}
+
+/// Where daemons find each other's sockets.
+fn meeting_place() -> Option<PathBuf> {
+    match runtime_directory::shared() {
+        Ok(Some(directory)) => Some(directory),
+        Ok(None) => {
+            log::debug!(
+                "peers are not shared with other daemons of this machine: there is no runtime \
+                 directory"
+            );
+            None
+        }
+        Err(error) => {
+            log::warn!(
+                "peers are not shared with other daemons of this machine: there is no runtime \
+                 directory: {error}"
+            );
+            None
+        }
+    }
+}

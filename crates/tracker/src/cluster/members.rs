@@ -1,0 +1,358 @@
+//! A daemon's swarms, as links see them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use aquatic_cluster::local::{MAX_BLOCK_LENGTH, Swarms};
+use aquatic_cluster::{Batch, RecordIter, Records};
+use aquatic_service::access_list::AccessList;
+use aquatic_service::clock::Clock;
+use aquatic_swarm::snapshot::{DamagedBlock, Restored, SnapshotWalk, restore_where};
+use aquatic_swarm::{
+    Applied, Families, LockedShard, MAX_LIFETIME_SECONDS, Swarm, answer_in_rounds,
+};
+use arrayvec::ArrayVec;
+
+use crate::State;
+
+/// How many records are looked up together, as with announces.
+const GROUP: usize = 8;
+
+/// The first byte of a block: of which swarm it is.
+const IPV4: u8 = 4;
+const IPV6: u8 = 6;
+
+/// The swarms of a daemon, for a link that reads them and brings what changed
+/// elsewhere.
+///
+/// The access list and the limits of the daemon hold for the peers of others, too.
+pub struct Members<C> {
+    state: Arc<State<Families, C>>,
+    clock: Clock,
+    left_out: Arc<LeftOut>,
+}
+
+/// Counts peers of others that were left out.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    /// Their torrent is forbidden here.
+    pub(super) forbidden: AtomicU64,
+    /// A limit was reached.
+    pub(super) limited: AtomicU64,
+}
+
+/// A walk over all torrents, first those of IPv4.
+pub struct Walk {
+    ipv4: Option<SnapshotWalk>,
+    ipv6: SnapshotWalk,
+}
+
+/// Why bytes are no block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The first byte says of which swarm it is.
+    #[error("block of an unknown swarm")]
+    Swarm,
+    /// What follows are torrents.
+    #[error(transparent)]
+    Torrents(#[from] DamagedBlock),
+}
+
+impl<C> Members<C> {
+    pub(super) fn new(
+        state: Arc<State<Families, C>>,
+        clock: Clock,
+        left_out: Arc<LeftOut>,
+    ) -> Self {
+        Self {
+            state,
+            clock,
+            left_out,
+        }
+    }
+
+    fn apply_all<const S: usize, const N: usize>(
+        &self,
+        swarm: &Swarm<S, S, N>,
+        mut records: RecordIter<'_, S>,
+        lifetime_seconds: u16,
+    ) {
+        let list = self.state.access_list.current();
+        let now_seconds = self.clock.now().monotonic_seconds;
+        let mut forbidden = 0;
+        let mut limited = 0;
+        loop {
+            let group: ArrayVec<_, GROUP> = records.by_ref().take(GROUP).collect();
+            if group.is_empty() {
+                break;
+            }
+            let mut waiting: [_; GROUP] = std::array::from_fn(|place| {
+                let record = group.get(place)?;
+                let is_allowed = list.allows(&record.info_hash);
+                forbidden += u64::from(!is_allowed);
+                is_allowed.then_some(record)
+            });
+            answer_in_rounds(
+                &mut waiting,
+                |record| swarm.lock(&record.info_hash),
+                |record| swarm.try_lock(&record.info_hash),
+                |one, other| one.info_hash == other.info_hash,
+                LockedShard::locate,
+                |_, record, shard| {
+                    let applied = Applied {
+                        record: record.peer,
+                        change: record.change,
+                        now_seconds,
+                        lifetime_seconds,
+                    };
+                    limited += u64::from(shard.apply(&applied).is_err());
+                },
+                || {},
+            );
+        }
+        self.left_out.forbidden.fetch_add(forbidden, Relaxed);
+        self.left_out.limited.fetch_add(limited, Relaxed);
+    }
+
+    fn restore_in<const S: usize, const N: usize>(
+        &self,
+        swarm: &Swarm<S, S, N>,
+        list: &AccessList,
+        block: &[u8],
+    ) -> Result<Restored, DamagedBlock> {
+        let now = self.clock.now().monotonic_seconds;
+        let is_allowed = |info_hash: &_| list.allows(info_hash);
+        restore_where(swarm, block, now, MAX_LIFETIME_SECONDS, is_allowed)
+    }
+}
+
+impl<C> Swarms for Members<C> {
+    type Walk = Walk;
+    type BlockError = BlockError;
+
+    fn begin(&self) -> Walk {
+        // A byte says of which swarm a block is.
+        let walk = || SnapshotWalk::with_blocks_of(MAX_BLOCK_LENGTH - 1);
+        Walk {
+            ipv4: Some(walk()),
+            ipv6: walk(),
+        }
+    }
+
+    fn next_block(&self, walk: &mut Walk, block: &mut Vec<u8>) -> bool {
+        let Families { ipv4, ipv6, .. } = &self.state.swarms;
+        let now = self.clock.now().monotonic_seconds;
+        if let Some(walk_ipv4) = &mut walk.ipv4 {
+            block.push(IPV4);
+            if walk_ipv4.next_block(ipv4, now, block) {
+                return true;
+            }
+            block.clear();
+            walk.ipv4 = None;
+        }
+        block.push(IPV6);
+        walk.ipv6.next_block(ipv6, now, block)
+    }
+
+    fn restore(&self, block: &[u8]) -> Result<(), BlockError> {
+        let Families { ipv4, ipv6, .. } = &self.state.swarms;
+        let list = self.state.access_list.current();
+        let restored = match block.split_first() {
+            Some((&IPV4, block)) => self.restore_in(ipv4, &list, block)?,
+            Some((&IPV6, block)) => self.restore_in(ipv6, &list, block)?,
+            _ => return Err(BlockError::Swarm),
+        };
+        self.left_out
+            .limited
+            .fetch_add(restored.dropped as u64, Relaxed);
+        Ok(())
+    }
+
+    fn apply(&self, batch: &Batch<'_>, now_milliseconds: u64) {
+        let header = batch.header();
+        let lifetime = header.remaining_seconds(now_milliseconds);
+        let Families { ipv4, ipv6, .. } = &self.state.swarms;
+        ipv4.note_lifetime(header.max_peer_age_seconds);
+        ipv6.note_lifetime(header.max_peer_age_seconds);
+        if lifetime == 0 {
+            return;
+        }
+        match batch.records() {
+            Records::Ipv4(records) => self.apply_all(ipv4, records, lifetime),
+            Records::Ipv6(records) => self.apply_all(ipv6, records, lifetime),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
+    use aquatic_cluster::{Header, Kind, NodeId, Record, batch};
+    use aquatic_service::access_list::{Handle, InfoHashSet};
+    use aquatic_swarm::{Announce, HashKey, SwarmLimits};
+
+    use super::*;
+
+    const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
+    const AGE_SECONDS: u16 = 600;
+
+    fn members(max_torrents: usize) -> Members<()> {
+        let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
+        let limits = SwarmLimits {
+            max_torrents: NonZeroUsize::new(max_torrents),
+            ..SwarmLimits::default()
+        };
+        let state = State {
+            swarms: Families::new(HashKey::new([1; 16]), limits),
+            access_list: Arc::new(Handle::new(AccessList::Deny(list))),
+            config: (),
+        };
+        Members::new(Arc::new(state), Clock::start(), Arc::default())
+    }
+
+    fn info_hash(torrent: u16) -> InfoHash {
+        let mut bytes = [0; 20];
+        bytes[..2].copy_from_slice(&torrent.to_be_bytes());
+        InfoHash(bytes)
+    }
+
+    fn batch<const S: usize>(records: &[(InfoHash, PeerChange)], closed_at: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        batch::start(&mut bytes);
+        for &(info_hash, change) in records {
+            let peer = [7; S];
+            Record {
+                info_hash,
+                peer,
+                change,
+            }
+            .write(&mut bytes);
+        }
+        let header = Header {
+            kind: Record::<S>::KIND,
+            max_peer_age_seconds: AGE_SECONDS,
+            node: NodeId([2; 8]),
+            sequence: 1,
+            closed_at_milliseconds: closed_at,
+        };
+        header.write(&mut bytes);
+        bytes
+    }
+
+    fn apply(members: &Members<()>, bytes: &[u8], now: u64) {
+        members.apply(&Batch::parse(bytes).unwrap(), now);
+    }
+
+    /// Torrents, peers and seeders, of IPv4 and of IPv6.
+    fn totals(members: &Members<()>) -> [[usize; 3]; 2] {
+        let Families { ipv4, ipv6, .. } = &members.state.swarms;
+        [ipv4.totals(), ipv6.totals()].map(|it| [it.torrents, it.peers, it.seeders])
+    }
+
+    #[test]
+    fn changes_of_others_are_applied_in_their_order() {
+        let members = members(100);
+        let records: Vec<_> = (0..50)
+            .flat_map(|torrent| {
+                let all = [
+                    PeerChange::Leecher,
+                    PeerChange::Stopped,
+                    PeerChange::Completed,
+                ];
+                all.map(|change| (info_hash(torrent), change))
+            })
+            .collect();
+        apply(&members, &batch::<6>(&records, 1_000), 1_000);
+        assert_eq!(totals(&members), [[50, 50, 50], [0; 3]]);
+        let scraped = members.state.swarms.ipv4.lock(&info_hash(3)).scrape();
+        assert_eq!((scraped.seeders, scraped.completed), (1, 1));
+
+        apply(
+            &members,
+            &batch::<18>(&[(info_hash(1), PeerChange::Leecher)], 0),
+            0,
+        );
+        assert_eq!(totals(&members), [[50, 50, 50], [1, 1, 0]]);
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_applied() {
+        let members = members(100);
+        let bytes = batch::<6>(&[(info_hash(1), PeerChange::Seeder)], 5_000);
+        let end = 5_000 + u64::from(AGE_SECONDS) * 1_000;
+        apply(&members, &bytes, end);
+        assert_eq!(totals(&members), [[0; 3]; 2]);
+        apply(&members, &bytes, end - 1);
+        assert_eq!(totals(&members), [[1, 1, 1], [0; 3]]);
+    }
+
+    #[test]
+    fn the_access_list_and_limits_hold_for_peers_of_others() {
+        let members = members(2);
+        let of = |torrents: [InfoHash; 4]| torrents.map(|it| (it, PeerChange::Seeder));
+        let records = of([info_hash(1), FORBIDDEN, info_hash(2), info_hash(3)]);
+        apply(&members, &batch::<6>(&records, 0), 0);
+        assert_eq!(totals(&members), [[2, 2, 2], [0; 3]]);
+        assert_eq!(members.left_out.forbidden.load(Relaxed), 1);
+        assert_eq!(members.left_out.limited.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn blocks_bring_everything_to_another() {
+        let from = members(10_000);
+        let records = |torrents| {
+            let torrents = 0..torrents;
+            let all = torrents.map(|number| (info_hash(number), PeerChange::Completed));
+            all.collect::<Vec<_>>()
+        };
+        for start in (0..4_000_usize).step_by(1_000) {
+            let some = &records(4_000)[start..start + 1_000];
+            apply(&from, &batch::<6>(some, 0), 0);
+        }
+        apply(&from, &batch::<18>(&records(500), 0), 0);
+        let mut random = fastrand::Rng::with_seed(1);
+        // Forbidden since it was announced.
+        let announce = Announce {
+            record: [9; 6],
+            is_seeder: true,
+            event: AnnounceEvent::None,
+            wanted: 0,
+            now_seconds: 0,
+            lifetime_seconds: AGE_SECONDS,
+        };
+        let mut torrent = from.state.swarms.ipv4.lock(&FORBIDDEN);
+        torrent.announce(&announce, &mut random).unwrap();
+        drop(torrent);
+
+        let to = members(10_000);
+        let mut walk = from.begin();
+        let mut block = Vec::new();
+        let mut blocks = 0;
+        while from.next_block(&mut walk, &mut block) {
+            assert!(block.len() <= MAX_BLOCK_LENGTH);
+            to.restore(&block).unwrap();
+            blocks += 1;
+            block.clear();
+        }
+        assert!(blocks > 2, "{blocks}");
+        assert_eq!(totals(&to), [[4_000, 4_000, 4_000], [500, 500, 500]]);
+        let scraped = to.state.swarms.ipv6.lock(&info_hash(3)).scrape();
+        assert_eq!((scraped.seeders, scraped.completed), (1, 1));
+    }
+
+    #[test]
+    fn bytes_that_are_no_block_are_refused() {
+        let members = members(10);
+        assert_eq!(members.restore(b""), Err(BlockError::Swarm));
+        assert_eq!(members.restore(b"\x05"), Err(BlockError::Swarm));
+        let damaged = members.restore(b"\x04 no torrent");
+        assert_eq!(
+            damaged,
+            Err(BlockError::Torrents(DamagedBlock::Truncated(0)))
+        );
+        assert_eq!(Kind::ALL.len(), 2, "a new kind needs a block of its own");
+        assert_eq!(totals(&members), [[0; 3]; 2]);
+    }
+}

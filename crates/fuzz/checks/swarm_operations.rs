@@ -40,6 +40,9 @@ const OPERATIONS_PER_COMPARISON: usize = 32;
 
 const LIFETIMES: [u16; 4] = [1, 120, 1_800, MAX_LIFETIME_SECONDS];
 
+/// How long others keep their peers; nothing is left of what came too late.
+const LIFETIMES_OF_OTHERS: [u16; 4] = [0, 120, 1_800, MAX_LIFETIME_SECONDS];
+
 const CHANGES: [PeerChange; 4] = [
     PeerChange::Leecher,
     PeerChange::Seeder,
@@ -220,7 +223,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
                     0..=3 => self.remove(torrent, peer, owner),
                     change => {
                         let change = CHANGES[usize::from(change - 4)];
-                        let lifetime = LIFETIMES[usize::from(choice >> 5 & 3)];
+                        let lifetime = LIFETIMES_OF_OTHERS[usize::from(choice >> 5 & 3)];
                         self.apply(torrent, peer, owner, change, lifetime);
                     }
                 }
@@ -392,6 +395,8 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let expected = if change == PeerChange::Stopped {
             self.model_remove(torrent, peer, owner);
             Ok(())
+        } else if lifetime == 0 && !self.has(torrent, peer) {
+            Ok(())
         } else {
             let is_seeder = change != PeerChange::Leecher;
             let new = ModelPeer {
@@ -405,6 +410,11 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
                 .map(drop)
         };
         assert_eq!(result, expected);
+    }
+
+    fn has(&self, torrent: u16, peer: u16) -> bool {
+        let model = self.torrents.get(&torrent);
+        model.is_some_and(|model| model.peers.contains_key(&peer))
     }
 
     /// A connection has ended.

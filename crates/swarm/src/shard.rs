@@ -233,6 +233,10 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             self.remove(info_hash, hash, &applied.record, rules);
             return Ok(());
         }
+        // What is too late adds nobody, but whoever is there does what was said last.
+        if applied.lifetime_seconds == 0 && !self.has(info_hash, hash, &applied.record, rules) {
+            return Ok(());
+        }
         let is_seeder = applied.change != PeerChange::Leecher;
         let peer = NewPeer {
             record: applied.record,
@@ -328,25 +332,33 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         })
     }
 
-    /// Adds a peer that was known earlier, or to another. One that is there keeps its
-    /// record and role; its end and whether it has seeded become the later and more.
+    /// Adds a peer that was known earlier, or to another. Of one that is there, what has
+    /// the later end was said last.
     pub(crate) fn restore(
         &mut self,
         known: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
-        (record, is_seeder, mut term): ([u8; S], bool, Term),
+        (record, is_seeder, term): ([u8; S], bool, Term),
         rules: &Rules<'_>,
     ) -> Result<usize, LimitReached> {
         if let Some(slot) = known {
             let peers = &mut self.torrents.at_mut(slot).peers;
             if let Some(position) = peers.find(&record, rules.key) {
                 let before = peers.term(position);
-                term.until = term.until.max(before.until);
-                term.has_seeded |= before.has_seeded;
-                let record = peers.view().records[position];
-                peers.refresh(position, record, term);
-                return Ok(slot);
+                if before.until >= term.until {
+                    let has_seeded = before.has_seeded || term.has_seeded;
+                    let record = peers.view().records[position];
+                    peers.refresh(
+                        position,
+                        record,
+                        Term {
+                            has_seeded,
+                            ..before
+                        },
+                    );
+                    return Ok(slot);
+                }
             }
         }
         let peer = NewPeer {

@@ -221,7 +221,8 @@ pub fn copy_downloads<const S: usize, const K: usize, const N: usize, E>(
 /// Stores the torrents of a block in `swarm`, and their peers if `with_peers`.
 ///
 /// Peers keep the seconds they had left, at most `lifetime`: nobody could
-/// announce while the tracker was away. What is there already stays.
+/// announce while the tracker was away. Of a peer that is there already, what has more
+/// time left stays.
 ///
 /// # Errors
 ///

@@ -174,9 +174,6 @@ impl<C> Swarms for Members<C> {
         let Families { ipv4, ipv6, .. } = &self.state.swarms;
         ipv4.note_lifetime(header.max_peer_age_seconds);
         ipv6.note_lifetime(header.max_peer_age_seconds);
-        if lifetime == 0 {
-            return;
-        }
         match batch.records() {
             Records::Ipv4(records) => self.apply_all(ipv4, records, lifetime),
             Records::Ipv6(records) => self.apply_all(ipv6, records, lifetime),
@@ -278,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_is_not_applied() {
+    fn what_is_too_old_adds_no_peer() {
         let members = members(100);
         let bytes = batch::<6>(&[(info_hash(1), PeerChange::Seeder)], 5_000);
         let end = 5_000 + u64::from(AGE_SECONDS) * 1_000;
@@ -286,6 +283,13 @@ mod tests {
         assert_eq!(totals(&members), [[0; 3]; 2]);
         apply(&members, &bytes, end - 1);
         assert_eq!(totals(&members), [[1, 1, 1], [0; 3]]);
+        // One that is there has the role that was said last.
+        apply(
+            &members,
+            &batch::<6>(&[(info_hash(1), PeerChange::Leecher)], 0),
+            end,
+        );
+        assert_eq!(totals(&members), [[1, 1, 0], [0; 3]]);
     }
 
     #[test]

@@ -10,12 +10,16 @@
 //!   come back in the order that holds for all.
 //!
 //! * [`local`]: the link between the daemons of one host.
+//! * [`engine`]: the link between hosts, over Redis or Valkey, with the feature of that
+//!   name.
 //!
 //! Nothing here knows a swarm or reads a clock, and nothing but links does I/O.
 
 #![forbid(unsafe_code)]
 
 pub mod batch;
+#[cfg(feature = "engine")]
+pub mod engine;
 mod in_flight;
 pub mod local;
 mod outbox;

@@ -92,6 +92,16 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "the BitTorrent client in qBittorrent and Deluge",
     },
     Package {
+        name: "redis-sentinel",
+        requirements: &[Program("redis-sentinel")],
+        purpose: "says which of several engines is the primary",
+    },
+    Package {
+        name: "redis-server",
+        requirements: &[Program("redis-server")],
+        purpose: "the engine between nodes",
+    },
+    Package {
         name: "systemd",
         requirements: &[
             Program("systemd-analyze"),

@@ -1,0 +1,114 @@
+//! Where a node was in the streams.
+
+use super::stream::EntryId;
+use crate::batch::{Kind, NodeId};
+use crate::sequences::Sequences;
+
+const VERSION: u8 = 1;
+
+/// Where a node was in the streams, and the last batch of each other one: what has to be
+/// kept with a copy of its swarms to go on from there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    ids: [EntryId; 2],
+    sequences: Vec<(NodeId, Kind, u64)>,
+}
+
+impl Position {
+    pub(super) fn new(ids: [EntryId; 2], sequences: &Sequences) -> Self {
+        Self {
+            ids,
+            sequences: sequences.iter().collect(),
+        }
+    }
+
+    pub(super) fn ids(&self) -> [EntryId; 2] {
+        self.ids
+    }
+
+    pub(super) fn sequences(&self) -> Sequences {
+        let mut sequences = Sequences::default();
+        for &(node, kind, sequence) in &self.sequences {
+            sequences.note(node, kind, sequence);
+        }
+        sequences
+    }
+
+    /// As bytes, for a file; some 17 for each node and kind of peer.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        for id in self.ids {
+            bytes.extend(id.milliseconds.to_be_bytes());
+            bytes.extend(id.number.to_be_bytes());
+        }
+        for (node, kind, sequence) in &self.sequences {
+            bytes.extend(node.0);
+            bytes.push(*kind as u8);
+            bytes.extend(sequence.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// From such bytes; `None` if they are something else.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (&VERSION, rest) = bytes.split_first()? else {
+            return None;
+        };
+        let mut rest = rest;
+        let mut ids = [EntryId::default(); 2];
+        for id in &mut ids {
+            id.milliseconds = number(&mut rest)?;
+            id.number = number(&mut rest)?;
+        }
+        let mut sequences = Vec::new();
+        while !rest.is_empty() {
+            let node = NodeId(number(&mut rest)?.to_be_bytes());
+            let (&kind, after) = rest.split_first()?;
+            rest = after;
+            let kind = Kind::ALL.into_iter().find(|it| *it as u8 == kind)?;
+            sequences.push((node, kind, number(&mut rest)?));
+        }
+        Some(Self { ids, sequences })
+    }
+}
+
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (&number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_be_bytes(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequences::Arrival;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let id = |milliseconds, number| EntryId {
+            milliseconds,
+            number,
+        };
+        let mut sequences = Sequences::default();
+        sequences.note(NodeId([1; 8]), Kind::Ipv4, 7);
+        let position = Position::new([id(5, 1), id(6, 0)], &sequences);
+        let bytes = position.to_bytes();
+        let mut read = Position::parse(&bytes).expect("a position");
+        assert_eq!(read, position);
+        let arrival = read.sequences().note(NodeId([1; 8]), Kind::Ipv4, 7);
+        assert_eq!(arrival, Arrival::Repeat);
+
+        for length in 0..bytes.len() {
+            let part = Position::parse(&bytes[..length]);
+            assert_eq!(part.is_some(), length == 33, "{length}");
+        }
+        read = Position::parse(&[&bytes[..], &bytes[33..]].concat()).expect("two nodes");
+        assert_eq!(read.sequences.len(), 2);
+        let mut other = bytes.clone();
+        other[0] = 2;
+        assert_eq!(Position::parse(&other), None);
+        other = bytes;
+        other[41] = 9;
+        assert_eq!(Position::parse(&other), None);
+    }
+}

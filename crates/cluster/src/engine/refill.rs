@@ -1,0 +1,232 @@
+//! What a node holds, as batches for a stream that has lost it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{EngineSettings, Held, Shared, SharedSwarms};
+use crate::batch::{self, Header, Kind};
+use crate::local::{MAX_BLOCK_LENGTH, Swarms};
+use crate::record::Record;
+
+/// Peers that have as much time left, in so many seconds, travel together; none is held
+/// longer by more.
+const GROUP_SECONDS: u16 = 10;
+
+/// Peers that are grouped at a time. With fewer, batches would not be full.
+const PEERS_PER_STEP: usize = 100_000;
+
+/// A second request within this time waits for its end.
+const MIN_INTERVAL_MILLISECONDS: u64 = 30_000;
+
+/// A walk over what a node holds, when that is asked for.
+pub(super) struct Refill<S: Swarms> {
+    swarms: Arc<S>,
+    walk: Option<S::Walk>,
+    /// How many requests were answered.
+    answered: u64,
+    next_at: u64,
+    /// Its memory is used again.
+    held: Held,
+    pub(super) batches: Vec<Found>,
+}
+
+/// A batch of what is held.
+#[derive(Debug)]
+pub(super) struct Found {
+    kind: Kind,
+    max_peer_age_seconds: u16,
+    closed_at_milliseconds: u64,
+    pub(super) bytes: Vec<u8>,
+    /// Batches that had been received before anything was looked at.
+    pub(super) received: u64,
+}
+
+impl<S: SharedSwarms> Refill<S> {
+    pub(super) fn new(swarms: Arc<S>) -> Self {
+        Self {
+            swarms,
+            walk: None,
+            answered: 0,
+            next_at: 0,
+            held: Held::default(),
+            batches: Vec::new(),
+        }
+    }
+
+    /// Appends some more of what is held, if that is asked for.
+    pub(super) fn step(
+        &mut self,
+        shared: &Shared,
+        engine_now: u64,
+        now: u64,
+        batches: &mut Vec<Found>,
+    ) {
+        let walk = match &mut self.walk {
+            Some(walk) => walk,
+            None => {
+                let asked = shared.refills.load(Ordering::Relaxed);
+                if asked == self.answered || now < self.next_at {
+                    return;
+                }
+                self.answered = asked;
+                self.next_at = now.saturating_add(MIN_INTERVAL_MILLISECONDS);
+                self.walk.insert(self.swarms.begin())
+            }
+        };
+        let received = shared.in_flight().batches_received();
+        self.held.ipv4.clear();
+        self.held.ipv6.clear();
+        let mut block = Vec::with_capacity(MAX_BLOCK_LENGTH);
+        let mut is_complete = false;
+        while self.held.ipv4.len() + self.held.ipv6.len() < PEERS_PER_STEP {
+            block.clear();
+            if !self.swarms.next_block(walk, &mut block) {
+                is_complete = true;
+                break;
+            }
+            self.swarms.held(&block, &mut self.held);
+        }
+        if is_complete {
+            self.walk = None;
+        }
+        let times = Times {
+            engine_now,
+            max_peer_age_seconds: shared.settings.max_peer_age_seconds,
+            received,
+        };
+        group(Kind::Ipv4, &self.held.ipv4, &times, batches);
+        group(Kind::Ipv6, &self.held.ipv6, &times, batches);
+    }
+}
+
+impl Found {
+    /// A header without a number.
+    pub(super) fn header_of(&self, settings: &EngineSettings) -> Header {
+        Header {
+            kind: self.kind,
+            max_peer_age_seconds: self.max_peer_age_seconds,
+            node: settings.node,
+            sequence: 0,
+            closed_at_milliseconds: self.closed_at_milliseconds,
+        }
+    }
+}
+
+struct Times {
+    engine_now: u64,
+    max_peer_age_seconds: u16,
+    received: u64,
+}
+
+impl Times {
+    /// An empty batch for peers with so much time left: as if it had been closed when
+    /// they announced. What is left for longer than this node keeps its own peers came
+    /// from another one, and the batch says so.
+    fn batch(&self, kind: Kind, remaining_seconds: u16) -> Found {
+        let max_peer_age_seconds = self.max_peer_age_seconds.max(remaining_seconds);
+        let age = u64::from(max_peer_age_seconds - remaining_seconds) * 1000;
+        let mut bytes = Vec::new();
+        batch::start(&mut bytes);
+        Found {
+            kind,
+            max_peer_age_seconds,
+            closed_at_milliseconds: self.engine_now.saturating_sub(age),
+            bytes,
+            received: self.received,
+        }
+    }
+}
+
+fn group<const S: usize>(
+    kind: Kind,
+    held: &[(Record<S>, u16)],
+    times: &Times,
+    batches: &mut Vec<Found>,
+) {
+    let full = batch::HEADER_LENGTH + kind.max_records() * kind.record_length();
+    let mut open: HashMap<u16, Found> = HashMap::new();
+    for (record, remaining) in held {
+        let remaining = remaining
+            .div_ceil(GROUP_SECONDS)
+            .saturating_mul(GROUP_SECONDS);
+        let found = open
+            .entry(remaining)
+            .or_insert_with(|| times.batch(kind, remaining));
+        record.write(&mut found.bytes);
+        if found.bytes.len() >= full {
+            batches.extend(open.remove(&remaining));
+        }
+    }
+    batches.extend(open.into_values());
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatic_bittorrent::InfoHash;
+
+    use super::*;
+    use crate::batch::{Batch, NodeId, Records};
+    use crate::record::Change;
+
+    fn record(number: u16) -> Record<6> {
+        let [high, low] = number.to_be_bytes();
+        Record {
+            info_hash: InfoHash([1; 20]),
+            peer: [10, 0, high, low, 0, 1],
+            change: Change::Seeder,
+        }
+    }
+
+    #[test]
+    fn peers_keep_their_time() {
+        const NOW: u64 = 10_000_000;
+        let held: Vec<_> = (0..3000).map(|it| (record(it), it / 2)).collect();
+        let times = Times {
+            engine_now: NOW,
+            max_peer_age_seconds: 1200,
+            received: 7,
+        };
+        let mut batches = Vec::new();
+        group(Kind::Ipv4, &held, &times, &mut batches);
+        let mut seen = 0;
+        for found in &mut batches {
+            let header = Header {
+                kind: found.kind,
+                max_peer_age_seconds: found.max_peer_age_seconds,
+                node: NodeId([1; 8]),
+                sequence: 1,
+                closed_at_milliseconds: found.closed_at_milliseconds,
+            };
+            header.write(&mut found.bytes);
+            assert_eq!(found.received, 7);
+            let batch = Batch::parse(&found.bytes).expect("a batch");
+            let Records::Ipv4(records) = batch.records() else {
+                panic!("another kind");
+            };
+            let remaining = header.remaining_seconds(NOW);
+            for found in records {
+                let [_, _, high, low, ..] = found.peer;
+                let expected = u16::from_be_bytes([high, low]) / 2;
+                assert!((expected..expected + GROUP_SECONDS).contains(&remaining));
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 3000);
+    }
+
+    #[test]
+    fn many_with_the_same_time_fill_batches() {
+        let held: Vec<_> = (0..3000).map(|it| (record(it), 5)).collect();
+        let times = Times {
+            engine_now: 0,
+            max_peer_age_seconds: 1200,
+            received: 0,
+        };
+        let mut batches = Vec::new();
+        group(Kind::Ipv4, &held, &times, &mut batches);
+        let lengths = batches.iter().map(|it| it.bytes.len());
+        assert_eq!(batches.len(), 3);
+        assert!(lengths.max() <= Some(batch::MAX_BATCH_LENGTH));
+    }
+}

@@ -1,0 +1,165 @@
+//! What a link with an engine counts, and says of itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::sequences::Arrival;
+
+/// Counters of a link, which other threads may read at any time.
+#[derive(Debug, Default)]
+pub struct EngineStatus {
+    publishes: AtomicBool,
+    reads: AtomicBool,
+    lag: AtomicU64,
+    records_in: AtomicU64,
+    records_out: AtomicU64,
+    batches_in: AtomicU64,
+    batches_out: AtomicU64,
+    repeats: AtomicU64,
+    gaps: AtomicU64,
+    dropped: AtomicU64,
+    reconnects: AtomicU64,
+    refused: AtomicU64,
+    nodes: AtomicU64,
+    stream_bytes: AtomicU64,
+    lost_streams: AtomicU64,
+    /// What is wrong with publishing, and with reading.
+    trouble: [Mutex<Option<String>>; 2],
+}
+
+/// Which half of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    Publisher,
+    Reader,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        $($(#[$doc])* pub fn $name(&self) -> u64 {
+            self.$name.load(Relaxed)
+        })*
+    };
+}
+
+impl EngineStatus {
+    counters! {
+        /// Milliseconds between the engine's getting the batch that was read last and its
+        /// being read; 0 when all was read.
+        lag,
+        /// Changes that were read from the engine, own ones and repeats included.
+        records_in,
+        /// Changes that the engine has taken.
+        records_out,
+        /// Batches that were read from the engine, own ones, empty ones and repeats
+        /// included.
+        batches_in,
+        /// Batches that the engine has taken, empty ones included.
+        batches_out,
+        /// Batches that had come before.
+        repeats,
+        /// Batches of others that never came.
+        gaps,
+        /// Changes that did not fit into the outbox.
+        dropped,
+        /// Connections with the engine, after the first one of each thread.
+        reconnects,
+        /// Entries that are no batch which this version understands.
+        refused,
+        /// Other nodes that live.
+        nodes,
+        /// Bytes of the streams in the engine.
+        stream_bytes,
+        /// How often the engine had lost a stream.
+        lost_streams,
+    }
+
+    /// Whether there is a connection to publish, and one to read.
+    pub fn is_connected(&self) -> bool {
+        self.publishes.load(Relaxed) && self.reads.load(Relaxed)
+    }
+
+    /// What is wrong: with it, a node serves what it has.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = |half: &Mutex<Option<String>>| {
+            let text = half.lock().unwrap_or_else(PoisonError::into_inner);
+            text.clone()
+        };
+        self.trouble.iter().find_map(trouble)
+    }
+
+    /// For the line that says how a daemon does: `one swarm with 2 other nodes`.
+    pub fn text(&self) -> String {
+        if let Some(trouble) = self.trouble() {
+            return format!("cut off from other nodes: {trouble}");
+        }
+        match (self.is_connected(), self.nodes()) {
+            (false, _) => "connecting with other nodes".into(),
+            (true, 0) => "no other node in the cluster".into(),
+            (true, 1) => "one swarm with 1 other node".into(),
+            (true, nodes) => format!("one swarm with {nodes} other nodes"),
+        }
+    }
+
+    pub(super) fn set_connected(&self, half: Half, is_connected: bool) {
+        let flag = match half {
+            Half::Publisher => &self.publishes,
+            Half::Reader => &self.reads,
+        };
+        flag.store(is_connected, Relaxed);
+    }
+
+    pub(super) fn set_trouble(&self, half: Half, trouble: Option<String>) {
+        let text = self.trouble[half as usize].lock();
+        let mut text = text.unwrap_or_else(PoisonError::into_inner);
+        *text = trouble;
+    }
+
+    pub(super) fn set_lag(&self, milliseconds: u64) {
+        self.lag.store(milliseconds, Relaxed);
+    }
+
+    pub(super) fn add_in(&self, arrival: Arrival, records: usize, is_own: bool) {
+        add(&self.batches_in, 1);
+        add(&self.records_in, records as u64);
+        match arrival {
+            Arrival::New => {}
+            Arrival::Repeat => add(&self.repeats, 1),
+            Arrival::Gap(missed) if !is_own => add(&self.gaps, missed),
+            Arrival::Gap(_) => {}
+        }
+    }
+
+    pub(super) fn add_out(&self, records: usize) {
+        add(&self.batches_out, 1);
+        add(&self.records_out, records as u64);
+    }
+
+    pub(super) fn set_dropped(&self, records: u64) {
+        self.dropped.store(records, Relaxed);
+    }
+
+    pub(super) fn add_reconnect(&self) {
+        add(&self.reconnects, 1);
+    }
+
+    pub(super) fn add_refused(&self) {
+        add(&self.refused, 1);
+    }
+
+    pub(super) fn set_nodes(&self, count: usize) {
+        self.nodes.store(count as u64, Relaxed);
+    }
+
+    pub(super) fn set_stream_bytes(&self, bytes: u64) {
+        self.stream_bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn add_lost_stream(&self) {
+        add(&self.lost_streams, 1);
+    }
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Relaxed);
+}

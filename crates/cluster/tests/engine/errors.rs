@@ -1,0 +1,312 @@
+//! Engines that are away, hang, are full, or do not want us.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatic_cluster::engine::{ACL_RULES, EngineError, EngineLink, EngineSettings, check};
+use aquatic_cluster::{Batch, Change, Header, Kind, NodeId, Outbox, batch};
+use aquatic_test_harness::waiting::eventually;
+
+use crate::node::{Members, Node, record, settings};
+use crate::server::Server;
+use crate::wait_until_equal;
+
+fn refused(settings: &EngineSettings) -> String {
+    match check(settings) {
+        Err(EngineError::Refused(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn away(settings: &EngineSettings) -> String {
+    match check(settings) {
+        Err(EngineError::Away(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_engine_that_is_not_there_holds_nothing_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("redis+unix://{}/nothing", directory.path().display());
+    assert!(away(&settings(&url, "one")).contains("No such file"));
+    let node = Node::start(&url, "one");
+    node.change(0..10, Change::Leecher);
+    let text = node.wait_for_trouble("No such file");
+    assert!(node.link.status().text().contains(&text));
+    assert!(!node.link.status().is_connected());
+    let begin = Instant::now();
+    node.stop();
+    assert!(begin.elapsed() < Duration::from_millis(1_500));
+}
+
+#[test]
+fn a_name_that_nobody_knows_stops_in_time() {
+    let url = "redis://nobody.invalid";
+    let node = Node::start(url, "one");
+    thread::sleep(Duration::from_millis(100));
+    let begin = Instant::now();
+    node.stop();
+    assert!(begin.elapsed() < Duration::from_millis(1_500));
+}
+
+#[test]
+fn an_outbox_that_waits_stays_within_its_bound() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("redis+unix://{}/nothing", directory.path().display());
+    let outbox = Arc::new(Outbox::new(4 * batch::MAX_BATCH_LENGTH));
+    let link = EngineLink::new(
+        settings(&url, "one"),
+        outbox.clone(),
+        Arc::<Members>::default(),
+        None,
+    );
+    let EngineLink {
+        mut publisher,
+        stopper,
+        handle,
+        ..
+    } = link;
+    let thread = thread::spawn(move || publisher.run(|| {}));
+    for number in 0..20_000 {
+        outbox.append_ipv4(&[record(number, Change::Leecher)]);
+    }
+    eventually("the rest is dropped", || {
+        (handle.status().dropped() > 10_000).then_some(())
+    });
+    assert!(outbox.batches_waiting() <= 4);
+    drop(stopper);
+    assert!(thread.join().is_ok());
+}
+
+#[test]
+fn an_engine_that_is_killed_is_found_again() {
+    let Some(mut server) = Server::start(&["--appendonly", "yes"]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.change(0..100, Change::Leecher);
+    two.wait_for(100);
+    for round in 1..=3 {
+        server.kill();
+        one.change(100 * round..100 * (round + 1), Change::Leecher);
+        two.change(0..10, Change::Seeder);
+        one.wait_for_trouble("");
+        server.start_again();
+        for node in [&one, &two] {
+            node.wait_for(100 * (round as usize + 1));
+            node.wait_until_connected();
+        }
+        wait_until_equal(&[&one, &two]);
+    }
+    for node in [&one, &two] {
+        assert_eq!(node.link.status().gaps(), 0);
+        assert!(node.link.status().reconnects() >= 6);
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_delivers_once() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.wait_until_connected();
+    two.wait_until_connected();
+    for round in 0..3 {
+        server.hang();
+        one.change(100 * round..100 * (round + 1), Change::Leecher);
+        one.change(100 * round..100 * round + 1, Change::Completed);
+        one.wait_for_trouble("no answer");
+        server.go_on();
+        two.wait_for(100 * (round as usize + 1));
+    }
+    wait_until_equal(&[&one, &two]);
+    assert_eq!(one.members.downloads.load(Relaxed), 3);
+    assert_eq!(two.members.downloads.load(Relaxed), 3);
+    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:downloads");
+    assert_eq!(hash, [6]);
+}
+
+#[test]
+fn full_memory_takes_the_oldest() {
+    let limits = ["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"];
+    let Some(server) = Server::start(&limits) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.wait_until_connected();
+    two.wait_until_connected();
+    const COUNT: u32 = 100_000;
+    for start in (0..COUNT).step_by(2_000) {
+        one.change(start..start + 2_000, Change::Leecher);
+        thread::sleep(Duration::from_millis(10));
+    }
+    // Who keeps up misses nothing.
+    two.wait_for(COUNT as usize);
+    let length: u64 = server.say("XLEN {aquatic}:test:ipv6");
+    assert!(length < u64::from(COUNT) / 900, "{length} entries are left");
+    one.change(0..10, Change::Stopped);
+    two.wait_for(COUNT as usize - 10);
+    wait_until_equal(&[&one, &two]);
+}
+
+#[test]
+fn streams_keep_to_their_bytes() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let mut settings = settings(&server.url(), "one");
+    settings.max_stream_bytes = 1_000_000;
+    let one = Node::start_with(settings, Arc::default(), None);
+    one.change(0..100_000, Change::Leecher);
+    eventually("streams are trimmed", || {
+        let usage = |kind| -> u64 {
+            let usage: Option<u64> = server.say(&format!("MEMORY USAGE {{aquatic}}:test:{kind}"));
+            usage.unwrap_or(0)
+        };
+        let sum = usage("ipv4") + usage("ipv6");
+        (sum > 100_000 && sum < 1_200_000).then_some(())
+    });
+    assert!(one.link.status().stream_bytes() > 0);
+}
+
+#[test]
+fn an_engine_that_evicts_anything_is_refused() {
+    let Some(server) = Server::start(&["--maxmemory-policy", "allkeys-lru"]) else {
+        return;
+    };
+    let text = refused(&settings(&server.url(), "one"));
+    assert!(
+        text.contains("allkeys-lru") && text.contains("noeviction"),
+        "{text}"
+    );
+    let node = Node::start(&server.url(), "one");
+    node.wait_for_trouble("noeviction");
+    // As soon as somebody mends it, all is well.
+    let _: () = server.say("CONFIG SET maxmemory-policy noeviction");
+    node.wait_until_connected();
+}
+
+#[test]
+fn passwords_and_rights_are_asked_for() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let _: () = server.say(&format!("ACL SETUSER aquatic on >secret {ACL_RULES}"));
+    let mut user = settings(&server.url(), "one");
+    user.username = Some("aquatic".into());
+    user.password = Some("wrong".into());
+    assert!(refused(&user).contains("cluster.password_file"));
+    user.password = Some("secret".into());
+    assert_eq!(check(&user), Ok(()));
+
+    let one = Node::start_with(user, Arc::default(), None);
+    let two = Node::start(&server.url(), "two");
+    one.change(0..10, Change::Leecher);
+    one.change(0..1, Change::Completed);
+    two.wait_for(10);
+    two.change(10..20, Change::Leecher);
+    one.wait_for(20);
+    // All that it does later, too.
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(one.link.status().trouble(), None);
+    assert_eq!(one.link.status().reconnects(), 0);
+
+    let _: () = server.say("ACL SETUSER aquatic -xadd");
+    let text = one.wait_for_trouble("does not allow");
+    assert!(text.contains("xadd") && text.contains(ACL_RULES), "{text}");
+    one.change(20..30, Change::Leecher);
+    let _: () = server.say("ACL SETUSER aquatic +xadd");
+    two.wait_for(30);
+    assert_eq!(two.link.status().gaps(), 0);
+
+    // Nobody at all.
+    let _: () = server.say("CONFIG SET requirepass another");
+    assert!(refused(&settings(&server.url(), "three")).contains("cluster.password_file"));
+}
+
+#[test]
+fn keys_of_others_are_left_alone() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let _: () = server.say("SET {aquatic}:test:ipv4 text");
+    let text = refused(&settings(&server.url(), "one"));
+    assert!(text.contains("cluster.namespace"), "{text}");
+    let _: () = server.say("DEL {aquatic}:test:ipv4");
+    let _: () = server.say("SET {aquatic}:test:connection-id-key short");
+    let node = Node::start(&server.url(), "one");
+    node.wait_for_trouble("cluster.namespace");
+    assert_eq!(node.link.connection_id_key(), None);
+}
+
+#[test]
+fn entries_of_others_are_left_out() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.wait_until_connected();
+    let mut other = Vec::new();
+    batch::start(&mut other);
+    let header = Header {
+        kind: Kind::Ipv4,
+        max_peer_age_seconds: 1200,
+        node: NodeId([9; 8]),
+        sequence: 1,
+        closed_at_milliseconds: 0,
+    };
+    header.write(&mut other);
+    let mut newer = other.clone();
+    newer[0] = 2;
+    let mut ipv6 = other.clone();
+    ipv6[1] = 2;
+    let entries: [(&str, &[u8]); 6] = [
+        ("b", b""),
+        ("b", &[0xff; 100_000]),
+        ("b", b"\x01what"),
+        ("temperature", b"20"),
+        ("b", &newer),
+        // It belongs into the other stream.
+        ("b", &ipv6),
+    ];
+    for (field, value) in entries {
+        let mut add = redis::cmd("XADD");
+        add.arg("{aquatic}:test:ipv4")
+            .arg("*")
+            .arg(field)
+            .arg(value);
+        let _: String = server.ask(&add);
+    }
+    eventually("they are refused", || {
+        (one.link.status().refused() == 6).then_some(())
+    });
+    assert!(Batch::parse(&other).is_ok());
+    one.change(0..10, Change::Leecher);
+    let two = Node::start(&server.url(), "two");
+    two.wait_for(10);
+    assert_eq!(one.link.status().trouble(), None);
+}
+
+#[test]
+fn other_namespaces_are_other_swarms() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let mut other = settings(&server.url(), "two");
+    other.namespace = "other".into();
+    let other = Node::start_with(other, Arc::default(), None);
+    one.change(0..10, Change::Leecher);
+    other.wait_until_connected();
+    let two = Node::start(&server.url(), "two");
+    two.wait_for(10);
+    assert!(other.roles().is_empty());
+    assert_eq!(other.link.status().nodes(), 0);
+}

@@ -1,0 +1,163 @@
+//! Nodes and a real engine.
+
+#![cfg(feature = "engine")]
+
+mod errors;
+mod node;
+mod server;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatic_cluster::Change;
+use aquatic_test_harness::waiting::eventually;
+use node::{Node, settings};
+use server::Server;
+
+/// All hold the same in the end.
+#[track_caller]
+fn wait_until_equal(nodes: &[&Node]) {
+    eventually("nodes hold the same", || {
+        let first = nodes[0].roles();
+        let mut others = nodes[1..].iter();
+        others.all(|it| it.roles() == first).then_some(())
+    });
+}
+
+#[test]
+fn nodes_have_one_swarm() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..10, Change::Leecher);
+    let two = Node::start(&server.url(), "two");
+    two.change(10..15, Change::Seeder);
+    one.wait_for(15);
+    two.wait_for(15);
+    // One that comes later gets it all.
+    let three = Node::start(&server.url(), "three");
+    three.wait_for(15);
+    one.change(0..5, Change::Stopped);
+    three.change(5..10, Change::Completed);
+    for node in [&one, &two, &three] {
+        node.wait_for(10);
+        eventually("others are seen", || {
+            let status = node.link.status();
+            (status.nodes() == 2 && status.text() == "one swarm with 2 other nodes").then_some(())
+        });
+    }
+    wait_until_equal(&[&one, &two, &three]);
+    // The first one's key is everybody's.
+    let keys = [&one, &two, &three].map(|it| it.link.connection_id_key());
+    assert!(keys[0].is_some());
+    assert_eq!(keys, [keys[0]; 3]);
+    for node in [one, two, three] {
+        let status = node.link.status();
+        assert_eq!((status.gaps(), status.repeats()), (0, 0));
+        assert_eq!((status.refused(), status.reconnects()), (0, 0));
+        let begin = Instant::now();
+        node.stop();
+        assert!(begin.elapsed() < Duration::from_millis(1_500));
+    }
+}
+
+#[test]
+fn downloads_are_counted_once() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.change(0..30, Change::Leecher);
+    one.change(0..10, Change::Completed);
+    two.change(10..20, Change::Completed);
+    let wait = |node: &Node, count| {
+        eventually(&format!("{count} downloads"), || {
+            (node.members.downloads.load(Relaxed) == count).then_some(())
+        });
+    };
+    wait(&one, 20);
+    wait(&two, 20);
+    // Those of IPv6 are counted in the same hash.
+    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:downloads");
+    assert_eq!(hash, [40]);
+    // One that reads both the hash and the stream.
+    let three = Node::start(&server.url(), "three");
+    three.wait_for(30);
+    wait(&three, 40);
+    two.change(20..21, Change::Completed);
+    wait(&one, 21);
+    wait(&three, 41);
+}
+
+#[test]
+fn a_node_goes_on_where_it_was() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.change(0..1_000, Change::Leecher);
+    two.wait_for(1_000);
+    let position = two.link.position();
+    let members = two.members.clone();
+    two.stop();
+    one.change(0..10, Change::Stopped);
+    one.change(1_000..1_010, Change::Leecher);
+    let before = members.applied.load(Relaxed);
+    let two = Node::start_with(settings(&server.url(), "two"), members, Some(position));
+    two.wait_for(1_000);
+    wait_until_equal(&[&one, &two]);
+    let applied = two.members.applied.load(Relaxed) - before;
+    assert_eq!(applied, 40, "only what is new is read");
+    assert_eq!(two.link.status().lost_streams(), 0);
+}
+
+#[test]
+fn a_million_records_come_through() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    const COUNT: u32 = 500_000;
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    // Until something was read, nobody knows what may have come between.
+    eventually("own batches come back", || {
+        (one.link.status().batches_in() > 0).then_some(())
+    });
+    for start in (0..COUNT).step_by(10_000) {
+        one.change(start..start + 10_000, Change::Leecher);
+        // Others hold the same lock to apply.
+        thread::sleep(Duration::from_millis(1));
+    }
+    two.wait_for(COUNT as usize);
+    assert_eq!(one.link.status().dropped(), 0);
+    let three = Node::start(&server.url(), "three");
+    three.wait_for(COUNT as usize);
+    wait_until_equal(&[&one, &two, &three]);
+    assert!(one.link.status().records_out() >= 2 * u64::from(COUNT));
+    // Own records need not be applied again if nobody came between.
+    assert!(one.members.applied.load(Relaxed) < u64::from(COUNT) / 10);
+}
+
+#[test]
+fn a_node_that_dies_takes_nothing_with_it() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.change(0..1_000, Change::Leecher);
+    two.wait_for(1_000);
+    eventually("it is seen", || {
+        (two.link.status().nodes() == 1).then_some(())
+    });
+    one.stop();
+    // Its peers live on; it does not.
+    eventually("it is gone", || {
+        (two.link.status().nodes() == 0).then_some(())
+    });
+    assert_eq!(two.roles().len(), 2_000);
+}

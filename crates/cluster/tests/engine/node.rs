@@ -1,0 +1,271 @@
+//! A node that has nothing but peers and a link.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use aquatic_bittorrent::InfoHash;
+use aquatic_cluster::engine::{
+    EngineHandle, EngineLink, EngineSettings, Held, Position, SharedSwarms, Stopper,
+};
+use aquatic_cluster::local::Swarms;
+use aquatic_cluster::{Batch, Change, Kind, NodeId, Outbox, Record, RecordIter, Records};
+use aquatic_test_harness::waiting::eventually;
+
+/// Peers by number, with their roles and when they expire.
+pub(crate) type Peers = BTreeMap<(bool, u32), (Change, u64)>;
+
+/// Peers of a block.
+const BLOCK: usize = 1_000;
+
+pub(crate) const MAX_PEER_AGE: u16 = 1200;
+
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    pub(crate) peers: Mutex<Peers>,
+    pub(crate) downloads: AtomicU64,
+    pub(crate) applied: AtomicU64,
+}
+
+pub(crate) struct Node {
+    pub(crate) members: Arc<Members>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) link: EngineHandle,
+    stopper: Option<Stopper>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+pub(crate) fn clock() -> u64 {
+    static START: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut start = START.lock().expect("nobody panics with it");
+    let elapsed = start.get_or_insert_with(Instant::now).elapsed();
+    1_000_000 + u64::try_from(elapsed.as_millis()).expect("a test ends")
+}
+
+pub(crate) fn settings(url: &str, name: &str) -> EngineSettings {
+    static NODES: AtomicU64 = AtomicU64::new(1);
+    let number = NODES.fetch_add(1, Ordering::Relaxed);
+    EngineSettings {
+        url: url.parse().expect("a URL"),
+        username: None,
+        password: None,
+        tls_ca: None,
+        namespace: "test".into(),
+        name: name.into(),
+        node: NodeId(number.to_be_bytes()),
+        max_peer_age_seconds: MAX_PEER_AGE,
+        max_stream_bytes: 1 << 30,
+        kinds: Kind::ALL.to_vec(),
+        connection_id_key: u128::from(number).to_be_bytes(),
+        clock,
+    }
+}
+
+impl Node {
+    pub(crate) fn start(url: &str, name: &str) -> Self {
+        Self::start_with(settings(url, name), Arc::default(), None)
+    }
+
+    pub(crate) fn start_with(
+        settings: EngineSettings,
+        members: Arc<Members>,
+        position: Option<Position>,
+    ) -> Self {
+        let outbox = Arc::new(Outbox::new(64 << 20));
+        let link = EngineLink::new(settings, outbox.clone(), members.clone(), position);
+        let EngineLink {
+            mut publisher,
+            mut reader,
+            stopper,
+            handle,
+        } = link;
+        Self {
+            members,
+            outbox,
+            link: handle,
+            stopper: Some(stopper),
+            threads: vec![
+                thread::spawn(move || publisher.run(|| {})),
+                thread::spawn(move || reader.run(|| {})),
+            ],
+        }
+    }
+
+    /// Clients announce, or stop; of each kind of peer.
+    pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: Change) {
+        let numbers: Vec<u32> = numbers.into_iter().collect();
+        let until = clock() + u64::from(MAX_PEER_AGE) * 1000;
+        for group in numbers.chunks(8) {
+            let mut peers = self.members.lock();
+            for number in group {
+                for is_ipv6 in [false, true] {
+                    self.members
+                        .apply(&mut peers, (is_ipv6, *number), change, until);
+                }
+            }
+            let ipv4: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
+            let ipv6: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
+            self.outbox.append_ipv4(&ipv4);
+            self.outbox.append_ipv6(&ipv6);
+        }
+    }
+
+    /// Waits until it holds so many peers of each kind.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) {
+        eventually(&format!("{count} peers of each kind"), || {
+            (self.members.lock().len() == 2 * count).then_some(())
+        });
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_until_connected(&self) {
+        eventually("it is connected", || {
+            let status = self.link.status();
+            (status.is_connected() && status.trouble().is_none() && status.batches_out() > 0)
+                .then_some(())
+        });
+    }
+
+    /// Waits until it says something like this is wrong.
+    #[track_caller]
+    pub(crate) fn wait_for_trouble(&self, part: &str) -> String {
+        eventually(part, || {
+            self.link.status().trouble().filter(|it| it.contains(part))
+        })
+    }
+
+    /// Peers and roles.
+    pub(crate) fn roles(&self) -> BTreeMap<(bool, u32), Change> {
+        let peers = self.members.lock();
+        peers
+            .iter()
+            .map(|(key, (change, _))| (*key, *change))
+            .collect()
+    }
+
+    pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stopper = None;
+        for thread in self.threads.drain(..) {
+            assert!(thread.join().is_ok(), "a thread panicked");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+impl Members {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, peers: &mut Peers, key: (bool, u32), change: Change, until: u64) {
+        if change == Change::Completed && key.0 {
+            self.downloads.fetch_add(1, Ordering::Relaxed);
+        }
+        let role = match change {
+            Change::Stopped => {
+                peers.remove(&key);
+                return;
+            }
+            Change::Completed => Change::Seeder,
+            role => role,
+        };
+        let before = peers.get(&key).map_or(0, |(_, until)| *until);
+        peers.insert(key, (role, until.max(before)));
+    }
+
+    fn apply_all<const S: usize>(&self, is_ipv6: bool, records: RecordIter<'_, S>, until: u64) {
+        let mut peers = self.lock();
+        for record in records {
+            let [a, b, c, d, ..] = record.peer[..] else {
+                panic!("peers have 6 or 18 bytes");
+            };
+            let key = (is_ipv6, u32::from_be_bytes([a, b, c, d]));
+            self.apply(&mut peers, key, record.change, until);
+            self.applied.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Swarms for Members {
+    /// The last one that was in a block.
+    type Walk = Option<(bool, u32)>;
+    type BlockError = &'static str;
+
+    fn begin(&self) -> Self::Walk {
+        None
+    }
+
+    fn next_block(&self, walk: &mut Self::Walk, block: &mut Vec<u8>) -> bool {
+        let now = clock();
+        let peers = self.lock();
+        let start = walk.map_or(Unbounded, Excluded);
+        for (key, (change, until)) in peers.range((start, Unbounded)).take(BLOCK) {
+            let remaining = until.saturating_sub(now) / 1000;
+            block.extend(key.1.to_be_bytes());
+            block.extend([u8::from(key.0), u8::from(*change == Change::Seeder)]);
+            block.extend(
+                u16::try_from(remaining)
+                    .expect("some minutes")
+                    .to_be_bytes(),
+            );
+            *walk = Some(*key);
+        }
+        !block.is_empty()
+    }
+
+    fn restore(&self, _: &[u8]) -> Result<(), Self::BlockError> {
+        Err("no engine sends blocks")
+    }
+
+    fn apply(&self, batch: &Batch<'_>, now_milliseconds: u64) {
+        let remaining = batch.header().remaining_seconds(now_milliseconds);
+        let until = clock() + u64::from(remaining) * 1000;
+        match batch.records() {
+            Records::Ipv4(records) => self.apply_all(false, records, until),
+            Records::Ipv6(records) => self.apply_all(true, records, until),
+        }
+    }
+}
+
+impl SharedSwarms for Members {
+    fn held(&self, block: &[u8], held: &mut Held) {
+        for &[a, b, c, d, is_ipv6, is_seeder, high, low] in block.as_chunks::<8>().0 {
+            let number = u32::from_be_bytes([a, b, c, d]);
+            let change = [Change::Leecher, Change::Seeder][usize::from(is_seeder)];
+            let remaining = u16::from_be_bytes([high, low]);
+            match is_ipv6 {
+                0 => held.ipv4.push((record(number, change), remaining)),
+                _ => held.ipv6.push((record(number, change), remaining)),
+            }
+        }
+    }
+
+    fn restore_downloads(&self, _: &InfoHash, downloads: u64) {
+        self.downloads.fetch_max(downloads, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn record<const S: usize>(number: u32, change: Change) -> Record<S> {
+    let mut peer = [0; S];
+    peer[..4].copy_from_slice(&number.to_be_bytes());
+    Record {
+        info_hash: InfoHash([1; 20]),
+        peer,
+        change,
+    }
+}

@@ -1,4 +1,4 @@
-//! Records that travel together, and the header that says whose they are.
+//! Batches: records that are sent together, with a header that identifies their node.
 //!
 //! | bytes | what |
 //! |--:|---|
@@ -14,22 +14,22 @@
 
 use crate::record::{Record, change_of};
 
-/// The version of the layout, which each batch begins with.
+/// The version of the layout, the first byte of each batch.
 pub const VERSION: u8 = 1;
 
-/// Bytes before the records.
+/// Length of the header.
 pub const HEADER_LENGTH: usize = 28;
 
-/// Bytes of a batch. With 160 more, the allocator of Redis and Valkey puts an entry
-/// into its next class, and a record takes 34 bytes there instead of 27.4.
+/// Maximum length of a batch. With 160 bytes more, the allocator of Redis and Valkey puts
+/// an entry into its next size class, where a record takes 34 bytes instead of 27.4.
 pub const MAX_BATCH_LENGTH: usize = 32_600;
 
-/// What one run of a process is called in a cluster: random, and made anew at each
-/// start, so that sequence numbers may start at 1 again.
+/// Identifies one run of a process in a cluster. It is random and new at each start, so
+/// that sequence numbers can start at 1 again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub [u8; 8]);
 
-/// What the peers of a batch are.
+/// The address family of peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
@@ -39,75 +39,76 @@ pub enum Kind {
     Ipv6 = 2,
 }
 
-/// What holds for all records of a batch.
+/// Metadata of a batch, which apply to all its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What the peers are.
+    /// The address family of the peers.
     pub kind: Kind,
-    /// After how many seconds the node forgets a peer that does not announce again.
+    /// Maximum age of a peer in seconds: after this time without an announce, the node
+    /// removes it.
     pub max_peer_age_seconds: u16,
-    /// Who says all this.
+    /// The node that made the records.
     pub node: NodeId,
-    /// Number of the batch among those of this node and kind, from 1 on.
+    /// Sequence number among the batches of this node and kind, from 1 on.
     pub sequence: u64,
-    /// When the last record was put in, on the clock that the nodes share: the
-    /// engine's, or that of the host. The ages of the peers count from here.
+    /// When the last record was added, on the clock that the nodes share: the engine's, or
+    /// that of the host. The ages of the peers count from then.
     pub closed_at_milliseconds: u64,
 }
 
-/// A batch in the bytes that it came in, all of which are valid.
+/// A validated batch, which borrows the received bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     header: Header,
     records: &'a [u8],
 }
 
-/// The records of a batch, by its kind.
+/// An iterator over the records of a batch, by its kind.
 #[derive(Debug, Clone)]
 pub enum Records<'a> {
-    /// Of IPv4 peers.
+    /// Records of IPv4 peers.
     Ipv4(RecordIter<'a, 6>),
-    /// Of IPv6 peers.
+    /// Records of IPv6 peers.
     Ipv6(RecordIter<'a, 18>),
 }
 
-/// The records of a batch, in the order in which things happened.
+/// An iterator over the records of a batch, in the order in which the changes happened.
 #[derive(Debug, Clone)]
 pub struct RecordIter<'a, const S: usize>(&'a [u8]);
 
-/// Why bytes are no batch.
+/// Why bytes are not a valid batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// It has fewer bytes than a header, or more than a batch may have.
+    /// It is shorter than a header, or longer than the maximum of a batch.
     #[error("{0} bytes are none that a batch can have")]
     Length(usize),
-    /// It is of another version.
+    /// It has another version.
     #[error("version {0} is not {VERSION}, which this node understands")]
     Version(u8),
-    /// Peers of this kind are not known.
+    /// Its kind of peer is unknown.
     #[error("kind of peer {0} is unknown")]
     Kind(u8),
-    /// Sequence numbers start at 1.
+    /// Its sequence number is 0; the first one is 1.
     #[error("sequence number 0")]
     SequenceZero,
-    /// The last record is cut off.
+    /// Its last record is truncated.
     #[error("{0} bytes are left after the last whole record")]
     Remainder(usize),
-    /// A record says what this version does not know.
+    /// A record has a change that this version does not know.
     #[error("record {index} has the unknown change {byte}")]
     Change {
-        /// Which one, from 0.
+        /// Index of the record, from 0.
         index: usize,
-        /// What it says.
+        /// The byte of the change.
         byte: u8,
     },
 }
 
 impl Kind {
-    /// All kinds.
+    /// IPv4 and IPv6.
     pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The other one.
+    /// The other kind.
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::Ipv4 => Self::Ipv6,
@@ -115,7 +116,7 @@ impl Kind {
         }
     }
 
-    /// Bytes of a record.
+    /// Length of a record in bytes.
     #[inline]
     pub const fn record_length(self) -> usize {
         match self {
@@ -124,7 +125,7 @@ impl Kind {
         }
     }
 
-    /// Records of a batch that is full.
+    /// Maximum number of records in a batch.
     pub const fn max_records(self) -> usize {
         (MAX_BATCH_LENGTH - HEADER_LENGTH) / self.record_length()
     }
@@ -138,18 +139,18 @@ impl Kind {
     }
 }
 
-/// Empties `batch` and leaves the space for a header. [`Record::write`] follows for
-/// each record, of which there may be [`Kind::max_records`], and [`Header::write`].
+/// Clears `batch` and reserves space for the header. Then [`Record::write`] is called for
+/// each record, at most [`Kind::max_records`] times, and [`Header::write`] at the end.
 pub fn start(batch: &mut Vec<u8>) {
     batch.clear();
     batch.resize(HEADER_LENGTH, 0);
 }
 
 impl Header {
-    /// Writes itself into the space that [`start`] left.
+    /// Writes the header into the space that [`start`] reserved.
     ///
     /// # Panics
-    /// When there is no such space.
+    /// If `batch` is shorter than a header.
     pub fn write(&self, batch: &mut [u8]) {
         batch[0] = VERSION;
         batch[1] = self.kind as u8;
@@ -159,18 +160,18 @@ impl Header {
         batch[20..28].copy_from_slice(&self.closed_at_milliseconds.to_be_bytes());
     }
 
-    /// How many seconds are left to the peers at this time of the shared clock; 0 when
-    /// they are expired. Never more than `max_peer_age`, also if the batch seems to come
-    /// from the future; up to one second too many, because it is rounded up.
+    /// How many seconds the peers have left at this time of the shared clock; 0 if they
+    /// have expired. At most `max_peer_age`, even if the batch seems to be from the future.
+    /// Since the age is rounded down, the result may be up to one second too high.
     pub fn remaining_seconds(&self, now_milliseconds: u64) -> u16 {
         let age = now_milliseconds.saturating_sub(self.closed_at_milliseconds) / 1000;
-        // What does not fit is older than anything.
+        // A larger age is above any `max_peer_age`.
         let age = u16::try_from(age).unwrap_or(u16::MAX);
         self.max_peer_age_seconds.saturating_sub(age)
     }
 
     fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), BatchError> {
-        // A version that is not ours may have other lengths, and is said first.
+        // Another version may have other lengths, so it is reported first.
         match bytes.first() {
             Some(&version) if version != VERSION => return Err(BatchError::Version(version)),
             _ if bytes.len() > MAX_BATCH_LENGTH => return Err(BatchError::Length(bytes.len())),
@@ -199,7 +200,7 @@ impl Header {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads a batch, which may come from anywhere. Nothing is allocated or copied.
+    /// Parses a batch from untrusted input. Nothing is allocated or copied.
     ///
     /// # Errors
     /// See [`BatchError`].
@@ -219,13 +220,13 @@ impl<'a> Batch<'a> {
         Ok(Self { header, records })
     }
 
-    /// What holds for all records.
+    /// Metadata of all its records.
     #[inline]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// What became of peers. A batch without any says that its node lives.
+    /// Its records. A batch without records is a heartbeat of its node.
     #[inline]
     pub fn records(&self) -> Records<'a> {
         match self.header.kind {
@@ -234,12 +235,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// How many records there are.
+    /// Number of records.
     pub fn len(&self) -> usize {
         self.records.len() / self.header.kind.record_length()
     }
 
-    /// Whether there are none.
+    /// Whether it has no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

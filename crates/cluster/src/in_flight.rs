@@ -1,19 +1,20 @@
-//! Which of a node's own records it has to apply again when they come back.
+//! Which of its own records a node has to apply again when it reads them back.
 //!
-//! A node applies what its clients say at once, and only then publishes it. The engine
-//! puts the records of all nodes into one order, in which everybody reads them, but a
-//! node's own have then long been applied: perhaps before another's that now stands
-//! before them. To end up like all others, it applies an own record again when it reads
-//! it, if since it was made another's record, or an own one that was applied again, came
-//! for that peer. Otherwise nothing has touched the peer in between but own records,
-//! which follow in the same order, so that nothing would change in the end.
+//! A node applies the announces of its clients at once, and publishes them afterwards. The
+//! engine puts the records of all nodes into one order, in which all nodes read them. When
+//! a node reads its own records, it has already applied them, possibly before another
+//! node's record that precedes them in this order. To reach the same state as all other
+//! nodes, it applies an own record again when it reads it, if since it was made a record
+//! for the same peer was applied: one of another node, or an own one that was applied
+//! again. Otherwise only own records have changed the peer in the meantime. They follow in
+//! the same order, so applying this one again would not change the final state.
 //!
-//! Applying again what need not be changes nothing. So it is enough to know too little:
+//! Applying a record again without need changes nothing, so approximations suffice:
 //!
-//! * Not when a record was made, but how many batches had come when the first one of
-//!   its batch was.
-//! * Not which peers others' records came for, but the last batch with a peer of the same
-//!   hash.
+//! * Instead of when a record was made, the number of batches that had been received before
+//!   the first record of its batch.
+//! * Instead of the peers whose records were applied, for each hash of peers the last batch
+//!   from which a record was applied.
 
 use std::collections::VecDeque;
 
@@ -21,43 +22,43 @@ use crate::batch::{Header, Kind, NodeId};
 use crate::record::Record;
 use crate::sequences::{Arrival, Sequences};
 
-/// Own batches of each kind, published and not read back, of which is known how many had
-/// come before. Others are applied again as a whole.
+/// Maximum number of published own batches of each kind, not read back yet, whose number of
+/// earlier batches is kept. Other batches are applied again entirely.
 const MAX_BATCHES: usize = 4096;
 
-/// Sees all batches in the order of the engine, own ones included, and says what of them
-/// is to be applied.
+/// Is told of all batches in the order of the engine, including own ones, and says which
+/// records are to be applied.
 ///
-/// For each batch that is read: [`receive`](Self::receive); unless it is a repeat,
-/// [`Outbox::set_batches_received`](crate::Outbox::set_batches_received); then
-/// [`is_due`](Self::is_due) for each record, and those that are due are applied.
+/// For each batch: call [`receive`](Self::receive); unless it is a repeat, call
+/// [`Outbox::set_batches_received`](crate::Outbox::set_batches_received); then call
+/// [`is_due`](Self::is_due) for each record, and apply those that are due.
 #[derive(Debug)]
 pub struct InFlight {
     node: NodeId,
     sequences: Sequences,
-    /// Batches that were received, repeats not counted.
+    /// Number of batches received, without repeats.
     received: u64,
-    /// For each hash, what `received` was when a record was last applied.
+    /// For each hash, the value of `received` when a record was last applied.
     touched: Box<[u64]>,
     /// Own batches: sequence number, and how many had been received before their first
     /// record.
     ipv4: VecDeque<(u64, u64)>,
     ipv6: VecDeque<(u64, u64)>,
-    /// Of the batch that was received last, if it is an own one.
+    /// For the batch that was received last, if it is an own one.
     received_before_own: Option<u64>,
 }
 
 impl InFlight {
-    /// Hashes that are enough: with 20,000 records a second of others, and own batches that
-    /// come back within half a second, 8 % of the own records are applied for nothing.
+    /// A sufficient number of hashes: with 20,000 records per second from others, and own
+    /// batches that are read back within half a second, 8 % of the own records are applied
+    /// again without need.
     pub const SLOTS: usize = 1 << 17;
 
-    /// Of this node, which has published nothing, with 8 bytes for each of so many hashes
-    /// that peers can have.
+    /// For a node that has published nothing, with so many hashes of peers, 8 bytes each.
     ///
-    /// If it goes on where another process was in the stream, that one's
-    /// [`sequences`](Self::sequences) must be given. Without, a batch that was sent twice
-    /// could be read before and after, and be applied by this node only.
+    /// A process that continues where another one was in the stream must pass the
+    /// [`sequences`](Self::sequences) of that one. Otherwise a batch that was sent twice
+    /// could be read before and after the restart, and be applied by this node only.
     pub fn new(node: NodeId, sequences: Sequences, slots: usize) -> Self {
         Self {
             node,
@@ -70,8 +71,8 @@ impl InFlight {
         }
     }
 
-    /// Notes an own batch, before it is sent for the first time: its number, and what
-    /// [`Taken`](crate::Taken) says.
+    /// Records an own batch before it is sent for the first time: its sequence number, and
+    /// `received_before` of [`Taken`](crate::Taken).
     pub fn publish(&mut self, kind: Kind, sequence: u64, received_before: u64) {
         let batches = self.batches(kind);
         if batches.len() >= MAX_BATCHES {
@@ -80,8 +81,8 @@ impl InFlight {
         batches.push_back((sequence, received_before));
     }
 
-    /// Notes a batch that was read, and says whether it came before, in which case
-    /// nothing of it may be applied.
+    /// Records a batch that was read, and says whether it is a repeat, in which case none
+    /// of its records may be applied.
     pub fn receive(&mut self, header: &Header) -> Arrival {
         let arrival = self
             .sequences
@@ -92,7 +93,7 @@ impl InFlight {
         self.received = self.received.saturating_add(1);
         self.received_before_own = (header.node == self.node).then(|| {
             let batches = self.batches(header.kind);
-            // Those before it, if any are left, were lost.
+            // Earlier batches that are still in the queue were lost.
             while batches.front().is_some_and(|(it, _)| *it < header.sequence) {
                 batches.pop_front();
             }
@@ -100,23 +101,23 @@ impl InFlight {
                 .front()
                 .is_some_and(|(it, _)| *it == header.sequence);
             let known = is_known.then(|| batches.pop_front()).flatten();
-            // Of what was forgotten, all is applied again.
+            // All records of a forgotten batch are applied again.
             known.map_or(0, |(_, before)| before)
         });
         arrival
     }
 
-    /// What was read up to here.
+    /// The sequence numbers read so far.
     pub fn sequences(&self) -> &Sequences {
         &self.sequences
     }
 
-    /// Batches that were received so far, repeats not counted.
+    /// Number of batches received so far, without repeats.
     pub fn batches_received(&self) -> u64 {
         self.received
     }
 
-    /// Whether the next record, of the batch that was received last, is to be applied.
+    /// Whether the next record of the batch that was received last is to be applied.
     #[inline]
     pub fn is_due<const S: usize>(&mut self, record: &Record<S>) -> bool {
         let slot = slot(record, self.touched.len());
@@ -136,11 +137,12 @@ impl InFlight {
     }
 }
 
-/// Who chooses peers that have the same hash only has the own ones applied again.
+/// Not a keyed hash: whoever chooses peers with the same hash only makes this node apply
+/// its own records again.
 #[inline]
 fn slot<const S: usize>(record: &Record<S>, slots: usize) -> usize {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    // With space for a peer of any kind, whose length is known when this is compiled.
+    // With space for a peer of either kind; the length is known at compile time.
     let mut bytes = [0; 40];
     bytes[..16].copy_from_slice(&record.info_hash.0[..16]);
     bytes[16..16 + S].copy_from_slice(&record.peer);
@@ -149,7 +151,7 @@ fn slot<const S: usize>(record: &Record<S>, slots: usize) -> usize {
         let mixed = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
         mixed ^ (mixed >> 32)
     });
-    // As many of each, as `%` would, without a division.
+    // Maps the hash to the range as evenly as `%` would, but without a division.
     ((u128::from(hash.wrapping_mul(FACTOR)) * slots as u128) >> 64) as usize
 }
 
@@ -191,11 +193,12 @@ mod tests {
         in_flight.receive(&header(OTHER, 2));
         assert!(in_flight.is_due(&record(2)));
 
-        // That for peer 1 may have come within the own batch's time, and 2 did.
+        // The record for peer 1 may have arrived after the own batch was begun, and that
+        // for peer 2 did.
         assert_eq!(in_flight.receive(&header(OWN, 1)), Arrival::New);
         let due = [1, 2, 3].map(|number| in_flight.is_due(&record(number)));
         assert_eq!(due, [true, true, false]);
-        // What was applied again counts like another's.
+        // A record that was applied again counts like another node's.
         assert_eq!(in_flight.receive(&header(OWN, 2)), Arrival::New);
         let due = [1, 2, 3].map(|number| in_flight.is_due(&record(number)));
         assert_eq!(due, [true, true, false]);
@@ -243,7 +246,7 @@ mod tests {
             };
             used[slot(&record, SLOTS)] = true;
         }
-        // At random, 63 % would be.
+        // A random hash would use 63 %.
         assert!(used.iter().filter(|it| **it).count() > SLOTS / 2);
     }
 }

@@ -1,19 +1,20 @@
-//! What changed in a swarm, told to other nodes.
+//! Sends the changes of a swarm to other nodes, and receives theirs.
 //!
 //! A *node* is a process that keeps the whole swarm in memory and answers from it.
 //!
-//! * [`Record`]: what became of one peer.
-//! * [`Batch`]: records that travel together, under one [`Header`].
-//! * [`Outbox`]: where workers leave records, and a link takes batches.
-//! * [`Sequences`]: which batches have come before, and which are missing.
-//! * [`InFlight`]: which of a node's own records it has to apply again when they
-//!   come back in the order that holds for all.
+//! * [`Record`]: one change of one peer.
+//! * [`Batch`]: records that are sent together, with one [`Header`].
+//! * [`Outbox`]: the queue in which workers put records, and from which a link takes
+//!   batches.
+//! * [`Sequences`]: detects repeated and missing batches by their sequence numbers.
+//! * [`InFlight`]: says which of its own records a node has to apply again when it reads
+//!   them back in the common order of all nodes.
 //!
 //! * [`local`]: the link between the daemons of one host.
 //! * [`engine`]: the link between hosts, over Redis or Valkey, with the feature of that
 //!   name.
 //!
-//! Nothing here knows a swarm or reads a clock, and nothing but links does I/O.
+//! Nothing here depends on a swarm or reads a clock, and only links do I/O.
 
 #![forbid(unsafe_code)]
 

@@ -1,15 +1,15 @@
-//! Where workers leave records, and a link takes batches.
+//! The queue of records to send, shared by the workers of a node.
 //!
-//! There is one for all workers of a node. With one for each, a link would take them one
-//! after the other, and could publish a peer's stop, left by one worker, before the
-//! announce that another one had left earlier: everybody else would keep that peer until
-//! it expires. Workers leave the records of up to eight requests at a time while the
-//! shards of the swarm that these are about are still locked, so the records of a peer
-//! stand here in the order in which things happened to it. At 150 ns for each record
-//! that is applied, a lock for each eight of them cannot be measured.
+//! All workers share one outbox. With one for each, a link would read them one after the
+//! other, and could publish a peer's stop, recorded by one worker, before the announce that
+//! another one had recorded earlier: all other nodes would keep that peer until it expires.
+//! Workers push the records of up to eight requests at a time while they still hold the
+//! locks of the shards concerned, so the records of a peer are here in the order in which
+//! the changes happened. Since applying a record takes 150 ns, the cost of one lock for
+//! eight of them cannot be measured.
 //!
-//! Records are kept as the batches that they will travel in, with space for the header,
-//! so taking a batch copies nothing.
+//! Records are stored in batches, in the form in which they are sent, with space for the
+//! header, so taking a batch copies nothing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,20 +18,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::batch::{self, HEADER_LENGTH, Kind, MAX_BATCH_LENGTH};
 use crate::record::Record;
 
-/// Batches that an outbox has space for at least, whatever is configured.
+/// Minimum capacity of an outbox in batches, whatever is configured.
 const MIN_BATCHES: usize = 4;
 
-/// Buffers that are kept for further batches.
+/// Empty buffers that are kept for further batches.
 const MAX_SPARE: usize = 2;
 
-/// Records on their way out of this node.
+/// Records that have not been sent yet.
 ///
-/// Its bound is one for both kinds of peer, in whole batches, full or not. When another
-/// one is needed, the oldest of a kind that has half of them is dropped: so neither kind
-/// can take that half from the other.
+/// The capacity, in whole batches, full or not, is shared by both kinds of peer. When
+/// another batch is needed and the outbox is full, the oldest batch of its kind is dropped
+/// if that kind has at least half of the capacity, otherwise the oldest of the other kind.
+/// So neither kind can take the other's half.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Also in `queues`; here for who only wants to know that nothing is to be done.
+    /// The same as in `queues`, to check it without taking the lock.
     is_open: AtomicBool,
     batches_received: AtomicU64,
     dropped: AtomicU64,
@@ -47,19 +48,19 @@ struct Queues {
     spare: Vec<Vec<u8>>,
 }
 
-/// A batch that waits. The last one of its kind takes records until it is full or closed.
+/// A queued batch. The last one of its kind gets new records until it is full or closed.
 #[derive(Debug)]
 struct Waiting {
-    /// Space for the header, and the records.
+    /// Space for the header, followed by the records.
     bytes: Vec<u8>,
     received_before: u64,
     closed_at_milliseconds: Option<u64>,
 }
 
-/// What a link gets to know about a batch that it takes.
+/// What a link has to know about a batch that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// When it was closed, for its header.
+    /// When the batch was closed, for its header.
     pub closed_at_milliseconds: u64,
     /// How many batches had been received before its first record, for
     /// [`InFlight::publish`](crate::InFlight::publish).
@@ -67,7 +68,7 @@ pub struct Taken {
 }
 
 impl Outbox {
-    /// A closed one, which is to hold so many bytes.
+    /// Creates a closed outbox with a capacity of so many bytes.
     pub fn new(max_outbox_bytes: usize) -> Self {
         Self {
             is_open: AtomicBool::new(false),
@@ -78,39 +79,42 @@ impl Outbox {
         }
     }
 
-    /// Records are wanted from now on. Who reads the swarm after this finds there all
-    /// that is not left here: workers look at this while they have a shard locked.
+    /// Starts to accept records. A change is either put in here or visible to everyone who
+    /// reads the swarm after this call, because workers check this while they hold the lock
+    /// of the shard.
     pub fn open(&self) {
         self.lock().is_open = true;
         self.is_open.store(true, Ordering::Release);
     }
 
-    /// Records are not wanted, and those that wait are thrown away, uncounted.
+    /// Stops accepting records, and discards those that are queued, without counting them
+    /// as dropped.
     pub fn close(&self) {
         self.is_open.store(false, Ordering::Release);
         *self.lock() = Queues::default();
     }
 
-    /// Whether records are wanted: if not, none need to be made.
+    /// Whether records are accepted; if not, workers do not have to make any.
     #[inline]
     pub fn is_open(&self) -> bool {
         self.is_open.load(Ordering::Acquire)
     }
 
-    /// Leaves what became of IPv4 peers. The shards with their torrents have to be locked.
+    /// Appends records of IPv4 peers. The caller must hold the locks of their torrents'
+    /// shards.
     #[inline]
     pub fn append_ipv4(&self, records: &[Record<6>]) {
         self.append(records);
     }
 
-    /// Leaves what became of IPv6 peers, like [`append_ipv4`](Self::append_ipv4).
+    /// Appends records of IPv6 peers, like [`append_ipv4`](Self::append_ipv4).
     #[inline]
     pub fn append_ipv6(&self, records: &[Record<18>]) {
         self.append(records);
     }
 
-    /// Takes the oldest batch of this kind, full or not: `batch` gets its records, with
-    /// space before them for the header, and its own memory is used again here.
+    /// Takes the oldest batch of this kind, full or not. The records are put into `batch`,
+    /// after space for the header, and the former buffer of `batch` is reused here.
     pub fn take(&self, kind: Kind, now_milliseconds: u64, batch: &mut Vec<u8>) -> Option<Taken> {
         let mut queues = self.lock();
         let mut waiting = queues.queue(kind).pop_front()?;
@@ -122,14 +126,13 @@ impl Outbox {
         })
     }
 
-    /// Closes the batches that wait, as far as they are not. A link that cannot take them
-    /// calls this now and then, so that records get an age: peers are kept too long by the
-    /// time between two calls at most. Each call costs the space of a batch for each kind
-    /// of which there are records.
+    /// Closes all queued batches that are open. A link that cannot take batches calls this
+    /// at intervals, so that their records get a time: peers live too long by at most one
+    /// such interval. Each call can leave one partly filled batch of each kind.
     pub fn close_batches(&self, now_milliseconds: u64) {
         let mut queues = self.lock();
         for kind in Kind::ALL {
-            // From the last one back: those before one that is closed are closed.
+            // Starts with the last batch: all batches before a closed one are closed.
             let open = queues.queue(kind).iter_mut().rev();
             for batch in open.take_while(|it| it.closed_at_milliseconds.is_none()) {
                 batch.closed_at_milliseconds = Some(now_milliseconds);
@@ -137,26 +140,26 @@ impl Outbox {
         }
     }
 
-    /// Batches that wait, full or not.
+    /// Number of queued batches, full or not.
     pub fn batches_waiting(&self) -> usize {
         let queues = self.lock();
         queues.ipv4.len() + queues.ipv6.len()
     }
 
-    /// Records that were dropped because the outbox was full.
+    /// Number of records that were dropped because the outbox was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells how many batches were received from the link, before any record of the last
-    /// one is applied. Only needed with [`InFlight`](crate::InFlight).
+    /// Sets how many batches were received from the link. To be called before any record of
+    /// the last one is applied. Only needed with [`InFlight`](crate::InFlight).
     pub fn set_batches_received(&self, count: u64) {
-        // Who applies a record has locked its shard after this, so whoever leaves records
-        // of that shard before reads at most this count, as it has to be.
+        // A record is applied with its shard locked, after this call. So a worker that
+        // pushed a record of that shard before has read at most this count, as required.
         self.batches_received.store(count, Ordering::Relaxed);
     }
 
-    /// Leaves what became of peers. The shards with their torrents have to be locked.
+    /// Appends records. The caller must hold the locks of their torrents' shards.
     #[inline]
     pub fn append<const S: usize>(&self, records: &[Record<S>]) {
         if self.is_open() && !records.is_empty() {
@@ -192,7 +195,7 @@ impl Outbox {
         }
     }
 
-    /// To have space for another batch of this kind.
+    /// Makes room for another batch of this kind.
     fn drop_oldest(&self, queues: &mut Queues, kind: Kind) {
         let has_half = queues.queue(kind).len() >= self.max_batches / 2;
         let kind = if has_half { kind } else { kind.other() };
@@ -203,8 +206,8 @@ impl Outbox {
         }
     }
 
-    /// A worker that panicked leaves whole batches: at worst, one without the last
-    /// records.
+    /// After a panic of a worker, the batches are still valid: at worst, the last records
+    /// are missing.
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,7 +221,7 @@ impl Queues {
         }
     }
 
-    /// For a batch, with space for its header.
+    /// A buffer for a batch, with space for its header.
     fn buffer(&mut self) -> Vec<u8> {
         let spare = self.spare.pop();
         let mut bytes = spare.unwrap_or_else(|| Vec::with_capacity(MAX_BATCH_LENGTH));

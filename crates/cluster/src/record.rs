@@ -1,23 +1,23 @@
-//! What became of one peer.
+//! One change of one peer.
 
 use aquatic_bittorrent::InfoHash;
 pub use aquatic_bittorrent::PeerChange as Change;
 
 use crate::batch::Kind;
 
-/// What became of a peer of `S` bytes: address and port as they are on the wire, 6
-/// bytes for IPv4 and 18 for IPv6.
+/// A change of a peer of `S` bytes: address and port as on the wire, 6 bytes for IPv4 and
+/// 18 for IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<const S: usize> {
     /// The torrent.
     pub info_hash: InfoHash,
     /// Address and port.
     pub peer: [u8; S],
-    /// What became of it.
+    /// What changed.
     pub change: Change,
 }
 
-/// The byte of a change.
+/// The byte that encodes a change.
 #[inline]
 const fn byte_of(change: Change) -> u8 {
     match change {
@@ -28,7 +28,7 @@ const fn byte_of(change: Change) -> u8 {
     }
 }
 
-/// The change of a byte; `None` if it says nothing that this version knows.
+/// Decodes a change; `None` if this version does not know it.
 #[inline]
 pub(crate) const fn change_of(byte: u8) -> Option<Change> {
     match byte {
@@ -41,17 +41,17 @@ pub(crate) const fn change_of(byte: u8) -> Option<Change> {
 }
 
 impl<const S: usize> Record<S> {
-    /// Bytes of a record: info hash, peer, change.
+    /// Length of a record: info hash, peer, change.
     pub const LENGTH: usize = 20 + S + 1;
 
-    /// What the peer is.
+    /// The address family of the peer.
     pub const KIND: Kind = match S {
         6 => Kind::Ipv4,
         18 => Kind::Ipv6,
         _ => panic!("no address with a port has so many bytes"),
     };
 
-    /// Appends its bytes to a batch.
+    /// Appends the encoded record to a batch.
     #[inline]
     pub fn write(&self, batch: &mut Vec<u8>) {
         batch.extend_from_slice(&self.info_hash.0);
@@ -59,8 +59,8 @@ impl<const S: usize> Record<S> {
         batch.push(byte_of(self.change));
     }
 
-    /// The record that `bytes` begin with, and what follows it; `None` if they are too
-    /// short, or the change is unknown.
+    /// Parses a record from the start of `bytes`, and returns it with the remaining bytes;
+    /// `None` if they are too short, or the change is unknown.
     #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (&info_hash, rest) = bytes.split_first_chunk()?;

@@ -1,42 +1,42 @@
-//! Which batches have come before, and which are missing.
+//! Detects repeated and missing batches by their sequence numbers.
 
 use std::collections::HashMap;
 
 use crate::batch::{Kind, NodeId};
 
-/// Nodes, each with one kind of peer, whose numbers are kept. More than ever run at
-/// once; those that are gone leave theirs here until others need the place.
+/// Maximum number of streams (a node and a kind of peer) whose sequence numbers are kept.
+/// This is more than ever run at once; those of ended nodes stay until the space is needed.
 const MAX_STREAMS: usize = 1024;
 
 /// The last sequence number of each node and kind.
 #[derive(Debug, Clone, Default)]
 pub struct Sequences {
     last: HashMap<(NodeId, Kind), Last>,
-    /// Batches in all: the time in which silence is measured.
+    /// Number of all batches so far, used as a clock to find the longest silent stream.
     batches: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Last {
     sequence: u64,
-    /// What `batches` was then.
+    /// The value of `batches` at its last batch.
     heard: u64,
 }
 
-/// What a sequence number says of its batch.
+/// What the sequence number of a batch says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is the next one, or the first that is seen of its node.
+    /// It is the next one, or the first one of its node.
     New,
-    /// It came before, and must not be applied again.
+    /// It was received before, and must not be applied again.
     Repeat,
-    /// It is new, but as many before it never came.
+    /// It is new, but so many batches before it are missing.
     Gap(u64),
 }
 
 impl Sequences {
-    /// Notes a batch. Of a node that was not heard of, or not for so long that its
-    /// number had to go, any number is new.
+    /// Records the sequence number of a batch. Any number is new if the node is unknown, or
+    /// was forgotten because it was silent for longest.
     pub fn note(&mut self, node: NodeId, kind: Kind, sequence: u64) -> Arrival {
         self.batches = self.batches.saturating_add(1);
         let heard = self.batches;
@@ -58,7 +58,7 @@ impl Sequences {
         Arrival::New
     }
 
-    /// The last number of each node and kind, in any order.
+    /// The last sequence number of each node and kind, in any order.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Kind, u64)> {
         let last = self.last.iter();
         last.map(|((node, kind), last)| (*node, *kind, last.sequence))
@@ -88,23 +88,23 @@ mod tests {
         assert_eq!(note(Kind::Ipv4, 6), Arrival::New);
         assert_eq!(note(Kind::Ipv4, 9), Arrival::Gap(2));
         assert_eq!(note(Kind::Ipv4, 7), Arrival::Repeat);
-        // Kinds are numbered apart.
+        // Each kind has its own sequence.
         assert_eq!(note(Kind::Ipv6, 1), Arrival::New);
         assert_eq!(note(Kind::Ipv6, u64::MAX), Arrival::Gap(u64::MAX - 2));
         assert_eq!(note(Kind::Ipv6, u64::MAX), Arrival::Repeat);
     }
 
-    /// A list of what came, searched from its end.
+    /// The model is a list of nodes, in the order in which they were last heard.
     #[test]
     fn does_as_a_plain_model_does() {
         let nodes = MAX_STREAMS as u64 + 20;
         for seed in 0..20 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut sequences = Sequences::default();
-            // In the order in which they were heard of, the last one last.
+            // The most recent node is the last one.
             let mut model: Vec<(NodeId, u64)> = Vec::new();
             for _ in 0..5_000 {
-                // Some speak often, and are not forgotten.
+                // Some nodes send often, and are never forgotten.
                 let highest = if random.bool() { nodes } else { 5 };
                 let number = random.u64(0..highest);
                 let node = NodeId(number.to_be_bytes());

@@ -1,18 +1,18 @@
 //! The link between the daemons of one host, over Unix sockets.
 //!
-//! Each daemon listens on a socket of its own, `<directory>/<daemon>.sock`, and connects
-//! to those of the others, so that either can be started first, and each be restarted
-//! alone. Who connects is a *reader*, and sends nothing. It gets, in one order: a hello,
-//! all that the other one holds, in blocks, and from the hello on what changes there. So a
-//! change that is later than a block comes after it. Nothing that came by a link is
-//! forwarded: everybody reads from everybody.
+//! Each daemon listens on its own socket, `<directory>/<daemon>.sock`, and connects to
+//! those of the others, so that they can be started in any order and restarted separately.
+//! A daemon that connects is a *reader*, and sends nothing. It gets, in one order: a hello,
+//! all peers of the other daemon, in blocks, and all changes there from the hello on. So a
+//! change that is later than a block is sent after it. Changes that were received over a
+//! link are not forwarded, because each daemon reads from every other.
 //!
-//! The sockets are of the type `SOCK_SEQPACKET`, which keeps packets whole. A reader that
-//! does not keep up is closed, comes again and gets all of it again, and so do all when
-//! the outbox has dropped something.
+//! The sockets are of the type `SOCK_SEQPACKET`, which preserves packet boundaries. A
+//! reader that does not keep up is disconnected, connects again and gets everything again,
+//! as do all readers after the outbox has dropped a batch.
 //!
-//! One thread does all of it, in turns. Whatever a turn does has a bound, and within
-//! [`FLUSH_MILLISECONDS`] it comes around to the outbox.
+//! One thread runs the link. The work of each turn of its loop is bounded, and it sends the
+//! content of the outbox every [`FLUSH_MILLISECONDS`].
 
 use std::io;
 use std::os::fd::AsFd;
@@ -39,98 +39,101 @@ use place::Place;
 use readers::Readers;
 use sources::Source;
 
-/// After how many milliseconds what changed is sent at the latest.
+/// Maximum time in milliseconds until a change is sent.
 const FLUSH_MILLISECONDS: u64 = 10;
 
-/// How often is looked for others, and whether this one can still be found.
+/// Interval in milliseconds at which it tries to connect to other daemons, and checks that
+/// its own socket can be reached.
 const CHECK_MILLISECONDS: u64 = 1_000;
 
-/// Batches of a kind that are sent before something else is done.
+/// Maximum number of batches of a kind that are sent in a turn.
 const BATCHES_PER_TURN: usize = 32;
 
-/// Connections that are accepted before something else is done.
+/// Maximum number of connections that are accepted in a turn.
 const ACCEPTS_PER_TURN: usize = 8;
 
-/// Daemons that one can be linked with.
+/// Maximum number of daemons to be linked with.
 const MAX_LINKED: usize = 8;
 
-/// What a link is to do.
+/// Settings of a link.
 #[derive(Debug, Clone)]
 pub struct LocalSettings {
-    /// Where the sockets of all daemons are.
+    /// The directory with the sockets of all daemons.
     pub directory: PathBuf,
-    /// Which one this is: `aquatic-udp`.
+    /// The name of this daemon, for example `aquatic-udp`.
     pub daemon: String,
-    /// Those that it is linked with: `aquatic-http`. At most eight.
+    /// The names of the daemons to read from, for example `aquatic-http`. At most eight.
     pub linked: Vec<String>,
-    /// This run of the process.
+    /// Identifies this run of the process.
     pub node: NodeId,
-    /// After how many seconds this node forgets a peer that does not announce again.
+    /// Maximum age of a peer in seconds: after this time without an announce, this node
+    /// removes it.
     pub max_peer_age_seconds: u16,
-    /// Milliseconds on a clock that all processes of the host share and nobody can set:
-    /// `CLOCK_BOOTTIME`.
+    /// Returns milliseconds on a clock that all processes of the host share and that cannot
+    /// be set: `CLOCK_BOOTTIME`.
     pub clock: fn() -> u64,
 }
 
-/// What a link gets from the swarms of its node, and brings to them.
+/// Access of a link to the swarms of its node.
 pub trait Swarms {
-    /// How far a walk over all that is held has got.
+    /// State of an iteration over all peers.
     type Walk;
-    /// Why bytes are no block.
+    /// Why bytes are not a valid block.
     type BlockError: std::fmt::Display;
 
-    /// Begins a walk. What changes from now on may be seen by it or not.
+    /// Begins an iteration. Whether it includes changes from now on is unspecified.
     fn begin(&self) -> Self::Walk;
 
     /// Appends the next block, of at most [`MAX_BLOCK_LENGTH`] bytes, to `block`, which is
-    /// empty; returns whether there was one. It is made of what is held at this moment, and
-    /// takes a millisecond or two.
+    /// empty; returns whether there was one. It contains the current state of its peers,
+    /// and takes a millisecond or two.
     fn next_block(&self, walk: &mut Self::Walk, block: &mut Vec<u8>) -> bool;
 
-    /// Adds what is in a block of another node. Of a peer that both have, the one with
-    /// more time left is the later one. The block may be older than a record of the same
-    /// node that was applied before, over an earlier connection.
+    /// Adds the peers in a block of another node. If this node has a peer as well, the
+    /// version with more time left is used. The block may be older than a record of the
+    /// same node that was applied before, over an earlier connection.
     ///
     /// # Errors
-    /// The bytes are no block; they may be anything.
+    /// If the bytes, which are untrusted, are not a valid block.
     fn restore(&self, block: &[u8]) -> Result<(), Self::BlockError>;
 
-    /// Applies what changed at another node.
+    /// Applies the changes of another node.
     fn apply(&self, batch: &Batch<'_>, now_milliseconds: u64);
 }
 
-/// The link of a daemon with the others of its host.
+/// The link of a daemon with the other daemons of its host.
 #[derive(Debug)]
 pub struct LocalLink<S: Swarms> {
     settings: LocalSettings,
     outbox: Arc<Outbox>,
     swarms: S,
     status: Arc<LocalStatus>,
-    /// Its other end is the [`Stopper`], of which nothing is read but its end.
+    /// End of file, when the [`Stopper`] is dropped, stops the link. Nothing is ever sent.
     stopped: UnixStream,
     place: Place,
     readers: Readers<S::Walk>,
     sources: Vec<Source>,
-    /// Last numbers of IPv4 and IPv6 batches.
+    /// Last sequence numbers of IPv4 and IPv6 batches.
     sequences: [u64; 2],
-    /// What the outbox had dropped when that was last looked at.
+    /// The outbox's count of dropped records, when last checked.
     dropped: u64,
     flush_at: u64,
     check_at: u64,
-    /// Used for every batch.
+    /// A buffer that is reused for every batch.
     batch: Vec<u8>,
 }
 
-/// Ends a link when it is dropped.
+/// Stops the link when it is dropped.
 #[derive(Debug)]
 pub struct Stopper(#[expect(dead_code, reason = "being open is its meaning")] UnixStream);
 
 impl<S: Swarms> LocalLink<S> {
-    /// A link that has not begun, and what ends it. Nothing but it may take from the
+    /// Creates a link that is not running, and its stopper. Only the link may take from the
     /// outbox, open or close it.
     ///
     /// # Errors
-    /// The path of a socket is too long, there are too many names, or no descriptors are
+    /// If the path of a socket is too long, there are too many daemons, or the limit of
+    /// open files is reached. Other errors are retried while the link runs.
     /// left. Whatever else is wrong can be mended while it runs.
     pub fn new(
         settings: LocalSettings,
@@ -174,14 +177,14 @@ impl<S: Swarms> LocalLink<S> {
         Ok((link, Stopper(stopper)))
     }
 
-    /// What the link counts.
+    /// The counters of the link.
     pub fn status(&self) -> Arc<LocalStatus> {
         self.status.clone()
     }
 
-    /// Does its work until the [`Stopper`] is dropped. Then the socket's file is removed,
-    /// and connections are closed when `self` is dropped. Calls `beat` at each turn, which
-    /// is at least once a second.
+    /// Runs until the [`Stopper`] is dropped. Then the socket's file is removed, and the
+    /// connections of readers are closed. Calls `beat` in each turn, at least once a
+    /// second.
     pub fn run(&mut self, mut beat: impl FnMut()) {
         while self.turn() {
             beat();
@@ -191,7 +194,7 @@ impl<S: Swarms> LocalLink<S> {
         self.place.leave();
     }
 
-    /// Returns whether there will be another one.
+    /// Runs one turn; returns false if the link was stopped.
     fn turn(&mut self) -> bool {
         let now = (self.settings.clock)();
         let ready = self.wait(now);
@@ -220,14 +223,14 @@ impl<S: Swarms> LocalLink<S> {
         true
     }
 
-    /// Waits until there is something to do, or another one has to be looked for.
+    /// Waits for events, or until the next flush or check is due.
     fn wait(&self, now: u64) -> Ready {
         let until = match self.outbox.is_open() {
             true => self.flush_at.min(self.check_at),
             false => self.check_at,
         };
         let time = until.saturating_sub(now).min(CHECK_MILLISECONDS);
-        // It is at most a second.
+        // It is at most a second, which always fits.
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
 
         let mut descriptors = vec![PollFd::new(self.stopped.as_fd(), PollFlags::POLLIN)];
@@ -238,7 +241,7 @@ impl<S: Swarms> LocalLink<S> {
         let sources = self.sources.iter().filter_map(Source::socket);
         descriptors.extend(sources.map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN)));
         if poll(&mut descriptors, timeout).is_err() {
-            // Interrupted: whatever is ready will be so in the next turn.
+            // Interrupted: what is ready is still ready in the next turn.
             return Ready::default();
         }
 
@@ -258,7 +261,8 @@ impl<S: Swarms> LocalLink<S> {
         }
     }
 
-    /// Looks whether this one can be found, and for those that it reads from.
+    /// Checks that the own socket can be reached, and connects to daemons that are not
+    /// connected.
     fn check(&mut self) {
         self.place.check();
         for source in &mut self.sources {
@@ -266,8 +270,8 @@ impl<S: Swarms> LocalLink<S> {
         }
     }
 
-    /// Takes those who want to read. The outbox is open before a walk begins, so what a
-    /// walk does not see comes by the outbox.
+    /// Accepts new readers. The outbox is opened before the walk begins, so changes that
+    /// the walk misses are in the outbox.
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(socket) = self.place.accept() else {
@@ -278,7 +282,7 @@ impl<S: Swarms> LocalLink<S> {
         }
     }
 
-    /// Sends what waits in the outbox.
+    /// Sends the content of the outbox, if that is due.
     fn flush(&mut self, now: u64) {
         if self.readers.is_empty() {
             if self.outbox.is_open() {
@@ -311,7 +315,7 @@ impl<S: Swarms> LocalLink<S> {
         }
     }
 
-    /// Returns whether nothing is left.
+    /// Sends batches of one kind; returns whether none are left.
     fn flush_kind(&mut self, kind: Kind, now: u64) -> bool {
         for _ in 0..BATCHES_PER_TURN {
             let Some(taken) = self.outbox.take(kind, now, &mut self.batch) else {
@@ -334,7 +338,7 @@ impl<S: Swarms> LocalLink<S> {
     }
 }
 
-/// What something has happened to.
+/// What is ready after waiting.
 #[derive(Debug, Default)]
 struct Ready {
     is_stopped: bool,

@@ -1,4 +1,4 @@
-//! What is sent over a local link.
+//! The packets of a local link.
 //!
 //! The first packet is a hello: [`MAGIC`], [`VERSION`], and then
 //!
@@ -8,35 +8,36 @@
 //! | 2 | its `max_peer_age`, in seconds, big-endian |
 //! | 1 to 64 | the daemon's name |
 //!
-//! All others begin with a byte that says what they are: a [block](BLOCK) of what the
-//! daemon holds, that there is [no further one](COMPLETE), or a [batch](BATCH).
+//! All other packets begin with a byte for their type: a [block](BLOCK) of the daemon's
+//! peers, the [end of the blocks](COMPLETE), or a [batch](BATCH).
 
 use crate::batch::{self, NodeId};
 
-/// Says that this is a daemon of ours.
+/// Identifies the protocol.
 const MAGIC: [u8; 8] = *b"aquatic\0";
 
-/// Says in what form all the rest is: hello, blocks, and the batches within packets.
+/// The version of the protocol: hello, blocks, and batches.
 const VERSION: u8 = 1;
 
 const MAX_NAME_LENGTH: usize = 64;
 
-/// Bytes of a block.
+/// Maximum length of a block in bytes.
 pub const MAX_BLOCK_LENGTH: usize = 60 * 1024;
 
-/// Bytes of a packet. The kernel sends up to some 200,000 as one.
+/// Maximum length of a packet in bytes. The kernel sends packets of up to some 200,000
+/// bytes.
 pub(super) const MAX_PACKET_LENGTH: usize = 1 + MAX_BLOCK_LENGTH;
 
 const _: () = assert!(batch::MAX_BATCH_LENGTH < MAX_PACKET_LENGTH);
 
-/// A block of what is held follows.
+/// A block of peers follows.
 pub(super) const BLOCK: u8 = b'S';
-/// All blocks have come.
+/// All blocks have been sent.
 pub(super) const COMPLETE: u8 = b'E';
 /// A batch follows.
 pub(super) const BATCH: u8 = b'B';
 
-/// Who is at the other end.
+/// Identifies the daemon at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hello {
     pub(super) name: String,
@@ -44,7 +45,7 @@ pub(super) struct Hello {
     pub(super) max_peer_age_seconds: u16,
 }
 
-/// Why the first packet is not from a daemon that can be read from.
+/// Why a hello is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HelloError {
     #[error("it is no daemon of aquatic")]
@@ -77,7 +78,7 @@ impl Hello {
         }
         let (&node, rest) = rest.split_first_chunk().ok_or(HelloError::Damaged)?;
         let (&age, name) = rest.split_first_chunk().ok_or(HelloError::Damaged)?;
-        // It will be logged.
+        // The name will be logged.
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
         if name.is_empty() || name.len() > MAX_NAME_LENGTH || !name.iter().all(is_name) {
             return Err(HelloError::Damaged);
@@ -116,7 +117,7 @@ mod tests {
         let mut other = good.clone();
         other[8] = 9;
         assert_eq!(parse(&other), Err(HelloError::Version(9)));
-        // Whatever another version says after that.
+        // Only the version is read of another version's hello.
         assert_eq!(parse(&other[..9]), Err(HelloError::Version(9)));
         for length in 8..20 {
             assert_eq!(parse(&good[..length]), Err(HelloError::Damaged));

@@ -1,10 +1,10 @@
-//! Where a daemon can be found: the file of its socket.
+//! The file of a daemon's socket, where other daemons find it.
 //!
-//! * The file stays when a process is killed. Who connects to it then is refused, and the
+//! * The file remains when a process is killed. Connections to it are then refused, and the
 //!   next process of that name replaces it.
-//! * A living process of the same name is left alone.
-//! * Who removes the directory, or the file, takes the socket out of reach without its
-//!   process noticing. So that is looked for.
+//! * The socket of a running process of the same name is left alone.
+//! * When somebody removes the directory or the file, the socket becomes unreachable, of
+//!   which its process is not notified. So it checks for that.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -14,10 +14,10 @@ use std::time::SystemTime;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// The owner and the group may connect.
+/// The mode of the socket: the owner and the group may connect.
 const MODE: u32 = 0o660;
 
-/// Connections that wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 16;
 
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub(super) struct Place {
     path: PathBuf,
     address: SockAddr,
     listener: Option<(Socket, File)>,
-    /// Whether accepting failed, as without descriptors. The listener would be reported at
-    /// once then, again and again.
+    /// Set after accepting failed, for example because the limit of open files is reached:
+    /// poll would report the listener again at once.
     is_paused: bool,
-    /// The last thing that was logged, so that it is not each second.
+    /// The last message that was logged, so that it is not repeated each second.
     said: Option<String>,
 }
 
-/// What a file is known by. Its inode alone may have been another's before.
+/// Identifies a file. An inode number alone may be reused after a file was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct File {
     device: u64,
@@ -51,13 +51,13 @@ impl Place {
         })
     }
 
-    /// What is to be waited for.
+    /// The socket to poll for connections, unless paused.
     pub(super) fn listener(&self) -> Option<&Socket> {
         let listener = self.listener.as_ref().filter(|_| !self.is_paused);
         listener.map(|(socket, _)| socket)
     }
 
-    /// Listens again, if it does not or cannot be found any more.
+    /// Listens again if it does not, or if the socket cannot be reached any more.
     pub(super) fn check(&mut self) {
         self.is_paused = false;
         if let Some((_, own)) = self.listener {
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    /// Who has connected.
+    /// Accepts a connection, if one is pending.
     pub(super) fn accept(&mut self) -> Option<Socket> {
         match self.listener()?.accept() {
             Ok((socket, _)) => Some(socket),
@@ -98,13 +98,13 @@ impl Place {
         }
     }
 
-    /// Removes the file, if it is the own one.
+    /// Removes the file if it is the one of this process.
     pub(super) fn leave(&mut self) {
         let Some((_, own)) = self.listener.take() else {
             return;
         };
         if self.file().is_ok_and(|file| file == own) {
-            // Who comes next replaces it.
+            // If this fails, the next process replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -125,7 +125,7 @@ impl Place {
         Ok((socket, file))
     }
 
-    /// Removes the file if a process that is gone has left it.
+    /// Removes the file if its process has ended.
     fn remove_if_dead(&self) -> io::Result<()> {
         if !fs::symlink_metadata(&self.path)?.file_type().is_socket() {
             return Err(io::Error::other("there is a file that is no socket"));
@@ -148,7 +148,7 @@ impl Place {
     }
 }
 
-/// A socket that keeps packets whole, and on which nothing waits.
+/// A non-blocking socket that preserves packet boundaries.
 pub(super) fn socket() -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
     socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! Those who read from this daemon.
+//! The daemons that read from this one.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -12,21 +12,22 @@ use super::Swarms;
 use super::packet::{BATCH, BLOCK, COMPLETE, Hello, MAX_BLOCK_LENGTH};
 use super::status::LocalStatus;
 
-/// Readers at once; others are closed.
+/// Maximum number of readers; further ones are disconnected.
 const MAX_READERS: usize = 8;
 
-/// Asked of the kernel for what a reader has not read; it gives what `net.core.wmem_max`
-/// allows, by default enough for 13 full batches.
+/// Requested size of the kernel's send buffer for a reader; the kernel limits it to
+/// `net.core.wmem_max`, by default enough for 13 full batches.
 const SEND_BUFFER_BYTES: usize = 4 << 20;
 
-/// Kept for a reader when the kernel takes no more: 300,000 changes, or 15 seconds with
-/// 20,000 announces a second. One that is further behind is closed.
+/// Maximum size of the packets that are queued for a reader when its send buffer is full:
+/// 300,000 changes, or 15 seconds of 20,000 announces per second. A reader that is further
+/// behind is disconnected.
 const MAX_UNSENT_BYTES: usize = 8 << 20;
 
-/// Memory that a kept packet takes besides its bytes.
+/// Memory that a queued packet takes in addition to its bytes.
 const PACKET_OVERHEAD: usize = 64;
 
-/// Packets that a reader takes before something else is done.
+/// Maximum number of queued packets that are sent to a reader in a turn.
 const PACKETS_PER_TURN: usize = 64;
 
 #[derive(Debug)]
@@ -34,17 +35,17 @@ pub(super) struct Readers<W> {
     hello: Vec<u8>,
     status: Arc<LocalStatus>,
     all: Vec<Reader<W>>,
-    /// Used for every block.
+    /// A buffer that is reused for every block.
     block: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Reader<W> {
     socket: Socket,
-    /// What the kernel did not take, in order.
+    /// Packets that did not fit into the send buffer, in order.
     unsent: VecDeque<Vec<u8>>,
     unsent_bytes: usize,
-    /// Over what is held, until it is over.
+    /// The iteration over all peers, until all blocks have been sent.
     walk: Option<W>,
     is_gone: bool,
 }
@@ -68,12 +69,12 @@ impl<W> Readers<W> {
         self.status.set_readers(0);
     }
 
-    /// Greets who has connected, and will send it what the walk finds.
+    /// Adds a reader: sends the hello, and will send the blocks of the walk.
     pub(super) fn add(&mut self, socket: Socket, walk: W) {
         if self.all.len() >= MAX_READERS || socket.set_nonblocking(true).is_err() {
             return;
         }
-        // If the kernel gives less, fewer packets fit.
+        // If the kernel grants less, fewer packets fit.
         let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
         let mut reader = Reader {
             socket,
@@ -87,7 +88,7 @@ impl<W> Readers<W> {
         self.remove_gone();
     }
 
-    /// What each waits for. That it is closed is reported in any case.
+    /// The sockets and what to poll them for. A hang-up is reported in any case.
     pub(super) fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         self.all.iter().map(|reader| {
             let interest = match reader.walk.is_some() || !reader.unsent.is_empty() {
@@ -98,11 +99,11 @@ impl<W> Readers<W> {
         })
     }
 
-    /// Sends what is due to those that something has happened to.
+    /// Sends queued packets and blocks to readers that are ready.
     ///
-    /// A socket of this type is writable when a quarter of its space is in use at most
-    /// (`unix_writable` of Linux). So blocks leave three quarters to batches, which are
-    /// sent without looking.
+    /// Linux reports a socket of this type as writable while at most a quarter of its send
+    /// buffer is in use (`unix_writable`). So blocks leave three quarters to batches, which
+    /// are sent without polling.
     pub(super) fn drive<S: Swarms<Walk = W>>(&mut self, swarms: &S, ready: &[PollFlags]) {
         for (reader, found) in self.all.iter_mut().zip(ready) {
             reader.is_gone |= found.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
@@ -117,7 +118,7 @@ impl<W> Readers<W> {
         self.remove_gone();
     }
 
-    /// Sends a batch to all.
+    /// Sends a batch to all readers.
     pub(super) fn send_batch(&mut self, batch: &[u8]) {
         for reader in &mut self.all {
             reader.send(&[BATCH], batch);
@@ -125,7 +126,7 @@ impl<W> Readers<W> {
         self.remove_gone();
     }
 
-    /// Closes those that are gone, and frees what was kept for them.
+    /// Disconnects readers that are gone or too far behind, and frees their memory.
     fn remove_gone(&mut self) {
         self.all.retain(|it| !it.is_gone);
         self.status.set_readers(self.all.len());
@@ -133,7 +134,7 @@ impl<W> Readers<W> {
 }
 
 impl<W> Reader<W> {
-    /// Sends a packet in two parts, after all that is unsent.
+    /// Sends a packet in two parts, after those that are queued.
     fn send(&mut self, first: &[u8], second: &[u8]) {
         if self.unsent.is_empty() && self.try_send(first, second) || self.is_gone {
             return;
@@ -141,7 +142,7 @@ impl<W> Reader<W> {
         let packet = [first, second].concat();
         self.unsent_bytes += cost(&packet);
         if self.unsent_bytes > MAX_UNSENT_BYTES {
-            // It comes again, and gets all that there is then.
+            // The reader connects again, and gets all peers then.
             self.is_gone = true;
             return;
         }
@@ -175,8 +176,8 @@ impl<W> Reader<W> {
         }
     }
 
-    /// Returns whether the kernel took it. A process of Rust ignores the signal that a
-    /// closed socket causes.
+    /// Returns whether the packet fit into the send buffer. Rust programs ignore SIGPIPE,
+    /// which sending to a closed socket raises.
     fn try_send(&mut self, first: &[u8], second: &[u8]) -> bool {
         let parts = [IoSlice::new(first), IoSlice::new(second)];
         match self.socket.send_vectored(&parts) {
@@ -190,7 +191,7 @@ impl<W> Reader<W> {
     }
 }
 
-/// What it takes to keep a packet.
+/// Memory that a queued packet takes.
 fn cost(packet: &[u8]) -> usize {
     packet.len() + PACKET_OVERHEAD
 }

@@ -1,4 +1,4 @@
-//! Those that this daemon reads from.
+//! The daemons that this one reads from.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::{LocalSettings, Swarms};
 use crate::batch::{Batch, BatchError, NodeId};
 use crate::sequences::{Arrival, Sequences};
 
-/// Packets that are read of one before others are looked at.
+/// Maximum number of packets that are read from one daemon in a turn.
 const PACKETS_PER_TURN: usize = 64;
 
-/// A daemon, which may not be there.
+/// A daemon to read from, which may not be running.
 #[derive(Debug)]
 pub(super) struct Source {
     index: usize,
@@ -23,7 +23,7 @@ pub(super) struct Source {
     address: SockAddr,
     connection: Option<Connection>,
     was_connected: bool,
-    /// The last thing that was logged, so that it is not each second.
+    /// The last message that was logged, so that it is not repeated each second.
     said: Option<String>,
     packet: Vec<u8>,
 }
@@ -31,13 +31,13 @@ pub(super) struct Source {
 #[derive(Debug)]
 struct Connection {
     socket: Socket,
-    /// Who it is, when it has said hello.
+    /// The node at the other end, once its hello was received.
     node: Option<NodeId>,
     is_complete: bool,
     sequences: Sequences,
 }
 
-/// Why a connection ends.
+/// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
 enum End {
     #[error("it ended")]
@@ -59,7 +59,7 @@ enum End {
 }
 
 impl Source {
-    /// The daemon with this index among those to read from.
+    /// The daemon with this index in the list of daemons to read from.
     pub(super) fn new(index: usize, name: &str, path: &Path) -> io::Result<Self> {
         Ok(Self {
             index,
@@ -68,7 +68,7 @@ impl Source {
             connection: None,
             was_connected: false,
             said: None,
-            // One more, to see that a packet is too long.
+            // One byte more, to detect packets that are too long.
             packet: vec![0; MAX_PACKET_LENGTH + 1],
         })
     }
@@ -77,7 +77,8 @@ impl Source {
         self.connection.as_ref().map(|it| &it.socket)
     }
 
-    /// Tries to connect. That it is not there is no error: most hosts run one daemon.
+    /// Connects if there is no connection. It is no error if the other daemon does not run:
+    /// most hosts run one daemon.
     pub(super) fn connect_if_away(&mut self, status: &LocalStatus) {
         if self.connection.is_some() {
             return;
@@ -104,7 +105,7 @@ impl Source {
         }
     }
 
-    /// Reads a packet, and others as long as there are any and it is not too late.
+    /// Reads packets as long as there are any, until the time `until`; at least one.
     pub(super) fn read<S: Swarms>(
         &mut self,
         swarms: &S,
@@ -122,7 +123,7 @@ impl Source {
         }
     }
 
-    /// Returns whether there was a packet.
+    /// Reads one packet; returns whether there was one.
     fn read_packet<S: Swarms>(
         &mut self,
         swarms: &S,

@@ -1,4 +1,4 @@
-//! What a local link counts, and says of itself.
+//! Counters of a local link, and its status text.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use crate::sequences::Arrival;
 #[derive(Debug, Default)]
 pub struct LocalStatus {
     names: Vec<String>,
-    /// A bit for each name.
+    /// A bit for each name, in order: whether it is linked.
     linked: AtomicU64,
     readers: AtomicU64,
     records_in: AtomicU64,
@@ -33,35 +33,35 @@ macro_rules! counters {
 
 impl LocalStatus {
     counters! {
-        /// Those who read from this daemon now.
+        /// Readers that are connected now.
         readers,
-        /// Changes that others have told, repeats included.
+        /// Changes received from other daemons, including repeats.
         records_in,
-        /// Changes that others were told of.
+        /// Changes sent to other daemons.
         records_out,
-        /// Batches with changes that others have sent, repeats included.
+        /// Batches with changes received, including repeats.
         batches_in,
-        /// Batches with changes for others, sent to all readers.
+        /// Batches with changes sent to all readers; each counts once.
         batches_out,
-        /// Batches that had come before.
+        /// Batches that had been received before.
         repeats,
-        /// Batches that never came.
+        /// Batches that were missing.
         gaps,
         /// Changes that did not fit into the outbox.
         dropped,
-        /// Connections to others, after the first one to each.
+        /// Connections to other daemons, except the first one to each.
         reconnects,
-        /// Connections that ended because of what the other one sent.
+        /// Connections that were closed because the other end violated the protocol.
         refused,
     }
 
-    /// How many daemons this one reads from now.
+    /// Number of daemons that this one is connected to now.
     pub fn linked(&self) -> u32 {
         self.linked.load(Ordering::Relaxed).count_ones()
     }
 
-    /// For the line that says how a daemon does: `linked with aquatic-http`; `None` if it
-    /// is not linked.
+    /// For the status line of a daemon: `linked with aquatic-http`; `None` if it is not
+    /// linked.
     pub fn text(&self) -> Option<String> {
         let linked = self.linked.load(Ordering::Relaxed);
         let names = self.names.iter().enumerate();
@@ -72,7 +72,7 @@ impl LocalStatus {
         (!names.is_empty()).then(|| format!("linked with {}", names.join(" and ")))
     }
 
-    /// Of a link with daemons of these names, of which there are at most 64.
+    /// For links with daemons of these names, of which there are at most 64.
     pub(super) fn new(names: Vec<String>) -> Self {
         Self {
             names,

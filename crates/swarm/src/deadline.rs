@@ -1,42 +1,40 @@
-//! When a peer is forgotten, in two bytes, and no comparison of times wraps
-//! around.
+//! Expiry times of peers in two bytes, without comparisons of times that wrap around.
 //!
-//! A run of peers has an [`Epoch`]: a second on the clock of announces, in 32
-//! bits, which last for 136 years. Each peer has a [`Mark`]: the seconds from
-//! the epoch to its end in 15 bits, and whether it has been a seeder in one. A
-//! peer whose end is too far from the epoch moves the epoch on, for all of the
-//! run; ends that lie before the new epoch are set to it. They have come
-//! already, so a peer that is to be forgotten stays so, whatever the clock does
-//! and however seldom anybody looks.
+//! An array of peers has an [`Epoch`]: a second on the clock of announces, in 32 bits,
+//! which are enough for 136 years. Each peer has a [`Mark`]: 15 bits for the seconds from
+//! the epoch until it expires, and one bit for whether it has been a seeder. If a peer's
+//! expiry time is too far from the epoch, the epoch of the array is advanced; expiry times
+//! before the new epoch are set to it. These peers have expired already, so an expired peer
+//! stays expired, whatever the clock does and however rarely anything checks.
 
-/// The longest that a peer may be kept after an announce: 8 hours.
+/// Maximum time for which a peer is kept after an announce: 8 hours.
 pub const MAX_LIFETIME_SECONDS: u16 = 28_800;
 
-/// The most seconds from an epoch to the end of a peer.
+/// Maximum time in seconds from an epoch to the expiry of a peer.
 const SPAN_SECONDS: u32 = (1 << 15) - 1;
 
 /// The bit of a mark that says that the peer has been a seeder.
 const HAS_SEEDED: u16 = 1 << 15;
 
-/// What is known of a peer besides its record and its role.
+/// Expiry time of a peer, and whether it has been a seeder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Term {
-    /// The second at which it is to be forgotten.
+    /// The second at which it expires.
     pub(crate) until: u32,
-    /// Whether it is a seeder or has been one, so that it has had its download.
+    /// Whether it is or has been a seeder, so that its download has been counted.
     pub(crate) has_seeded: bool,
 }
 
-/// A term as it is stored, without alignment.
+/// A term in its stored form, without alignment.
 pub(crate) type Mark = [u8; 2];
 
-/// The second from which the marks of a run count. It never lies in the future,
-/// but for what the clocks of two workers differ by.
+/// The second from which the marks of an array count. It is never in the future, except by
+/// the difference between the clocks of two workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epoch([u8; 4]);
 
 impl Term {
-    /// A term that begins now and lasts `lifetime` seconds, at most
+    /// A term that starts now and lasts `lifetime` seconds, at most
     /// [`MAX_LIFETIME_SECONDS`].
     #[inline]
     pub(crate) fn new(now: u32, lifetime: u16, has_seeded: bool) -> Self {
@@ -46,12 +44,12 @@ impl Term {
         }
     }
 
-    /// Whether the end has come.
+    /// Whether it has expired.
     pub(crate) fn is_past(self, now: u32) -> bool {
         self.until <= now
     }
 
-    /// Seconds left until the end, none if it has come.
+    /// Remaining seconds; 0 if it has expired.
     pub(crate) fn remaining(self, now: u32) -> u16 {
         let seconds = self.until.saturating_sub(now);
         seconds.min(MAX_LIFETIME_SECONDS.into()) as u16
@@ -61,20 +59,20 @@ impl Term {
 impl Epoch {
     pub(crate) const START: Self = Self([0; 4]);
 
-    /// What a mark of the run says.
+    /// Decodes a mark of the array.
     #[inline]
     pub(crate) fn term(self, mark: Mark) -> Term {
         let mark = u16::from_ne_bytes(mark);
         Term {
-            // An epoch is at most the end of a term, less its lifetime; and
-            // ends stay below 2^32.
+            // This cannot overflow: an epoch is at most a term's expiry time less its
+            // lifetime, and expiry times are below 2^32.
             until: self.second().saturating_add(u32::from(mark & !HAS_SEEDED)),
             has_seeded: mark & HAS_SEEDED != 0,
         }
     }
 
-    /// The mark of a term in the run, whose marks are `marks`: the epoch is
-    /// moved on for it if it must be.
+    /// Encodes a term for the array, whose other marks are `marks`: advances the epoch if
+    /// necessary.
     #[inline]
     pub(crate) fn mark(&mut self, term: Term, marks: &mut [Mark]) -> Mark {
         let mut seconds = term.until.saturating_sub(self.second());
@@ -83,12 +81,12 @@ impl Epoch {
             seconds = term.until.saturating_sub(self.second());
         }
         let flag = if term.has_seeded { HAS_SEEDED } else { 0 };
-        // Cut to 15 bits, and it is not more.
+        // It fits into 15 bits.
         (seconds as u16 | flag).to_ne_bytes()
     }
 
-    /// Moves the epoch to the earliest that `now` can be when a term ends at
-    /// `until`. Every term that has not come to its end keeps it.
+    /// Advances the epoch to the earliest possible `now` of a term that expires at `until`.
+    /// Terms that have not expired keep their expiry times.
     #[cold]
     fn move_on(&mut self, until: u32, marks: &mut [Mark]) {
         let second = until.saturating_sub(MAX_LIFETIME_SECONDS.into());
@@ -147,7 +145,7 @@ mod tests {
             let mut marks = [[0; 2]; 6];
             let mut terms = [Term::new(0, 0, false); 6];
             for step in 0..60 {
-                // From a second to 100 days, each length as likely as each other.
+                // From a second to 100 days, with all orders of magnitude equally likely.
                 now += 1 << random.u32(0..24);
                 let lifetime = random.u16(1..=MAX_LIFETIME_SECONDS);
                 let term = Term::new(now, lifetime, random.bool());

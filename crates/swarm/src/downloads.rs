@@ -1,18 +1,17 @@
-//! How often a torrent was downloaded, and how credible that is.
+//! Number of downloads of a torrent, and how credible it is.
 
-/// The bit that is set if a download was witnessed.
+/// The bit that is set if any download was witnessed.
 const WITNESSED: u32 = 1 << 31;
 
-/// Seconds that a peer has to be known as a leecher before its download counts
-/// as witnessed.
+/// Minimum time in seconds that a peer must have been known as a leecher for its download
+/// to count as witnessed.
 const LEAST_SECONDS_AS_LEECHER: u32 = 30;
 
-/// A count of downloads, in 31 bits, and in one whether any of them was
-/// *witnessed*: announced by a peer that had been known as a leecher for a
-/// while. Any other may be a false claim, which takes only one message.
+/// Number of downloads in 31 bits, and one bit for whether any of them was *witnessed*:
+/// announced by a peer that had been known as a leecher for some time. Any other download
+/// may be a false claim, which takes only one message.
 ///
-/// They are ordered by worth: witnessed ones above others, then by the number of
-/// downloads.
+/// The order is by value: witnessed counts above others, then by the number of downloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Downloads(u32);
 
@@ -24,8 +23,8 @@ impl Downloads {
         self.0 & !WITNESSED
     }
 
-    /// Counts one more download, of a peer that last announced as a leecher
-    /// `seconds_as_leecher` ago, if it did.
+    /// Counts one more download of a peer that had last announced `seconds_as_leecher` ago
+    /// as a leecher; `None` if it had not.
     pub(crate) fn add(&mut self, seconds_as_leecher: Option<u32>) {
         let is_witnessed = seconds_as_leecher.is_some_and(|s| s >= LEAST_SECONDS_AS_LEECHER);
         let flag = if is_witnessed { WITNESSED } else { 0 };
@@ -33,14 +32,14 @@ impl Downloads {
         *self = Self(count | self.0 & WITNESSED | flag);
     }
 
-    /// Takes the larger number, and whether any download was witnessed.
+    /// Takes the larger number; a download was witnessed if one was in either.
     pub(crate) fn merge(&mut self, other: Self) {
         let count = self.count().max(other.count());
         *self = Self(count | (self.0 | other.0) & WITNESSED);
     }
 
-    /// As snapshots have it: the highest bit says that no download was
-    /// witnessed, because before there was such a bit it was 0.
+    /// Converts to the format of snapshots, where the highest bit is set if no download was
+    /// witnessed, because it was always 0 before this bit was introduced.
     pub(crate) fn to_stored(self) -> u32 {
         if self.count() == 0 {
             0
@@ -95,7 +94,7 @@ mod tests {
         ] {
             assert_eq!(Downloads::from_stored(original.to_stored()), original);
         }
-        // Snapshots from before this bit.
+        // Snapshots from before this bit was introduced.
         assert_eq!(Downloads::from_stored(5), downloads(5, Some(60)));
         assert_eq!(Downloads::from_stored(0), Downloads::NONE);
         assert_eq!(Downloads::from_stored(WITNESSED), Downloads::NONE);

@@ -1,4 +1,4 @@
-//! Both address families of a tracker.
+//! The swarms of a tracker, by address family.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::{
 
 /// The swarms of a tracker: one for each address family, or one for both.
 pub trait Swarms {
-    /// How many torrents there are in all of them.
+    /// Number of torrents in all swarms.
     fn usage(&self) -> &Usage;
 
-    /// How many shards each of them has.
+    /// Number of shards of each swarm.
     fn shard_count(&self) -> usize;
 
-    /// The totals of each of them, with its name.
+    /// The totals of each swarm, with its name.
     fn totals(&self) -> Vec<(&'static str, SwarmTotals)>;
 
-    /// Does a [step](Sweep::step) of a sweep over the first or the second swarm. If there is
-    /// no second one, its sweep is always at its end.
+    /// Does a [step](Sweep::step) of a sweep over the first or the second swarm. If there
+    /// is no second one, its sweep is always complete.
     fn sweep(
         &self,
         number: usize,
@@ -32,11 +32,11 @@ pub trait Swarms {
         keep: impl Fn(&InfoHash) -> bool,
     ) -> bool;
 
-    /// The counts of a torrent that are sent to a client at this address.
+    /// The counts of a torrent for a client at this address.
     fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped;
 
-    /// Calls `write` with blocks of the parts of the first or the second swarm that are kept
-    /// over a restart; never, if there is no second one.
+    /// Calls `write` with blocks of what the first or the second swarm keeps over a
+    /// restart; not at all if there is no second one.
     ///
     /// # Errors
     ///
@@ -64,19 +64,19 @@ pub trait Swarms {
     ) -> Result<Restored, DamagedBlock>;
 }
 
-/// The torrents of a tracker whose peers are addresses. IPv4 peers of a torrent get no
-/// IPv6 peers, and vice versa.
+/// The torrents of a tracker whose peers are addresses. IPv4 peers get no IPv6 peers of a
+/// torrent, and vice versa.
 pub struct Families {
     /// Peers that announced over IPv4.
     pub ipv4: Ipv4Swarm,
     /// Peers that announced over IPv6.
     pub ipv6: Ipv6Swarm,
-    /// Torrents of both.
+    /// Number of torrents of both.
     pub usage: Arc<Usage>,
 }
 
 impl Families {
-    /// No torrents. [`SwarmLimits::max_torrents`] is for both together.
+    /// Creates empty swarms. [`SwarmLimits::max_torrents`] applies to both together.
     pub fn new(key: HashKey, limits: SwarmLimits) -> Self {
         let usage = Arc::new(Usage::default());
         Self {
@@ -162,8 +162,8 @@ pub struct WebSwarms {
 }
 
 impl WebSwarms {
-    /// No torrents. [`SwarmLimits::max_torrents`] is for all together, and
-    /// [`SwarmLimits::max_peers_per_ip`] has no effect, as peers have no address here.
+    /// Creates empty swarms. [`SwarmLimits::max_torrents`] applies to all together, and
+    /// [`SwarmLimits::max_peers_per_ip`] has no effect, because peers have no address here.
     pub fn new(key: HashKey, limits: SwarmLimits, are_families_apart: bool) -> Self {
         let limits = SwarmLimits {
             max_peers_per_ip: None,
@@ -177,7 +177,7 @@ impl WebSwarms {
         }
     }
 
-    /// The swarm of peers that are sent to a client at this address.
+    /// The swarm whose peers are sent to a client at this address.
     #[inline]
     pub fn of(&self, source: IpAddr) -> &WebSwarm {
         match &self.ipv6 {
@@ -186,7 +186,7 @@ impl WebSwarms {
         }
     }
 
-    /// All swarms: one, or that of IPv4 and that of IPv6.
+    /// All swarms: one, or one for IPv4 and one for IPv6.
     pub fn all(&self) -> impl Iterator<Item = &WebSwarm> {
         [&self.first].into_iter().chain(&self.ipv6)
     }
@@ -227,7 +227,7 @@ impl Swarms for WebSwarms {
         self.of(source).lock(info_hash).scrape()
     }
 
-    /// Peers do not survive their connections.
+    /// Nothing is kept over a restart, because peers do not survive their connections.
     fn save<E>(
         &self,
         number: usize,

@@ -1,20 +1,19 @@
-//! Requests that are answered together.
+//! Requests that are answered as a group.
 
-/// Answers all waiting items, in rounds.
+/// Answers all pending items, in rounds.
 ///
-/// A round waits for the lock of the first item with `lock`. It takes the locks
-/// of the others with `try_lock`, and leaves to a later round each item whose lock
-/// is held, by another worker or, when two items need the same lock, by this one.
-/// Then it calls `look_up` on everything that it locked, so that cache misses
-/// overlap, `finish` on each item with what was locked for it, and `end_round` before
-/// it unlocks anything.
+/// A round waits for the lock of the first item with `lock`. For the others it calls
+/// `try_lock`, and defers each item whose lock is held to a later round; it may be held by
+/// another worker or, if two items need the same lock, by this one. Then it calls `look_up`
+/// for everything that it locked, so that cache misses overlap, `finish` for each item with
+/// what was locked for it, and `end_round` before it unlocks anything.
 ///
-/// Items that are `alike`, which need the same lock, are finished in their order:
-/// if one is left to a later round, so are those like it that follow, even if
-/// another worker releases the lock meanwhile.
+/// Items that are `alike`, which need the same lock, are finished in their order: if one is
+/// deferred to a later round, so are later items that are like it, even if another worker
+/// releases the lock in the meantime.
 ///
-/// No worker waits for a lock while it holds one, so there is no deadlock. Each
-/// round finishes its first item, so there are at most `N` rounds.
+/// No worker waits for a lock while it holds one, so there is no deadlock. Each round
+/// finishes its first item, so there are at most `N` rounds.
 #[inline]
 pub fn answer_in_rounds<T, L, const N: usize>(
     waiting: &mut [Option<T>; N],
@@ -60,7 +59,7 @@ pub fn answer_in_rounds<T, L, const N: usize>(
     }
 }
 
-/// Whether one of those before an item is like it and was not locked.
+/// Whether an earlier item that is like this one was not locked.
 fn is_behind_alike<T, L>(
     item: &T,
     before: &[Option<T>],

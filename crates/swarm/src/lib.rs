@@ -1,28 +1,28 @@
-//! Torrents and their peers, stored as they are sent.
+//! Torrents and their peers, stored in the form in which they are sent.
 //!
-//! A [`Swarm`] is shared by all workers. It is cut into shards by info hash,
-//! each behind a lock of its own, and knows neither clock, socket,
-//! configuration nor log: time and randomness are arguments, what happened is
-//! a return value.
+//! A [`Swarm`] is shared by all workers. It is divided into shards by info hash, each with
+//! its own lock, and has no access to clock, sockets, configuration or log: time and
+//! randomness are arguments, and what happened is returned.
 //!
 //! From the outside in:
 //!
 //! * [`Swarm`]: finds and locks the shard of a torrent; totals.
-//! * [`LockedShard`]: announce, scrape and remove, on one shard; and apply, for what was
-//!   announced to another that keeps the same swarm.
-//! * [`Sweep`]: expiry in steps of bounded length; [`TorrentWalk`]: the counts of
-//!   all torrents, likewise.
-//! * [`answer_in_rounds`]: several requests at once, without waiting while a lock is held.
-//! * [`Families`], [`WebSwarms`], [`SweepSchedule`]: IPv4 and IPv6 side by side,
-//!   and their expiry spread over time. [`SwarmTotals`]: what they hold.
+//! * [`LockedShard`]: announce, scrape and remove, on one shard; and apply, for announces
+//!   to another node with the same swarm.
+//! * [`Sweep`]: removes expired peers in bounded steps; [`TorrentWalk`]: visits the counts
+//!   of all torrents in such steps.
+//! * [`answer_in_rounds`]: several requests at once, without waiting for a lock while
+//!   another one is held.
+//! * [`Families`], [`WebSwarms`], [`SweepSchedule`]: swarms of IPv4 and IPv6, and their
+//!   sweeps spread over time. [`SwarmTotals`]: their totals.
 //! * `torrent`, `peers`: one torrent, and its peers in wire form.
 //! * `retired`: torrents without peers, whose downloads still count.
 //! * [`Selection`]: the peers of a reply, as slices to be copied.
-//! * [`snapshot`]: the torrents of a shard as bytes, and back.
+//! * [`snapshot`]: conversion of the torrents of a shard to bytes, and back.
 //!
-//! A peer is a *record* of `S` bytes of which the first `K` are its key; `N`
-//! records find place in a torrent before it needs memory of its own. See
-//! [`Ipv4Swarm`], [`Ipv6Swarm`] and [`WebSwarm`].
+//! A peer is a *record* of `S` bytes of which the first `K` are its key; a torrent stores
+//! `N` records itself before it allocates memory. See [`Ipv4Swarm`], [`Ipv6Swarm`] and
+//! [`WebSwarm`].
 
 #![forbid(unsafe_code)]
 
@@ -62,14 +62,14 @@ pub use torrent::Scraped;
 pub use totals::SwarmTotals;
 pub use walk::TorrentWalk;
 
-/// Peers as BEP 23 sends them: 4 bytes of address, 2 of port, big-endian.
+/// Peers in the format of BEP 23: 4 bytes of address, 2 of port, big-endian.
 ///
-/// Four fit into a torrent's own 64 bytes.
+/// Four fit into the 64 bytes of a torrent.
 pub type Ipv4Swarm = Swarm<6, 6, 4>;
 
-/// Peers as BEP 7 sends them: 16 bytes of address, 2 of port, big-endian.
+/// Peers in the format of BEP 7: 16 bytes of address, 2 of port, big-endian.
 pub type Ipv6Swarm = Swarm<18, 18, 1>;
 
-/// Peers of WebTorrent: 20 bytes of peer id, which are the key, and 8 by which
-/// the daemon finds the connection that owns the peer.
+/// Peers of WebTorrent: 20 bytes of peer id, which are the key, and 8 that identify the
+/// connection that owns the peer.
 pub type WebSwarm = Swarm<28, 20, 1>;

@@ -1,10 +1,9 @@
 //! The peers of one torrent, in wire form.
 //!
-//! Records stand in one contiguous run, seeders before leechers, so that a
-//! reply is a copy of a few slices and a peer's role needs no bit. Marks, which
-//! say when peers are to be forgotten, stand in a second run, in the same order.
-//! There are three ways to keep the runs, for three sizes; all operations are
-//! written once.
+//! Records are stored in one contiguous array, seeders before leechers, so that a reply
+//! copies a few slices and a peer's role takes no bit. Marks, which say when peers expire,
+//! are stored in a second array, in the same order. There are three representations of
+//! these arrays, for three sizes; the operations are implemented once for all of them.
 
 mod indexed;
 mod many;
@@ -14,20 +13,20 @@ use crate::hash_key::HashKey;
 use indexed::Indexed;
 use many::Many;
 
-/// The most peers that are searched one by one.
+/// Maximum number of peers that are searched linearly.
 const MAX_UNINDEXED: usize = 64;
 
-/// An index is given up for a torrent that has shrunk to so many peers.
+/// A torrent that has shrunk to this number of peers drops its index.
 const MIN_INDEXED: usize = 32;
 
-/// Peers of `S` bytes, the first `K` of them the key, `N` kept in place.
+/// Peers of `S` bytes of which the first `K` are the key; `N` are stored in place.
 pub(crate) enum Peers<const S: usize, const K: usize, const N: usize> {
     Few(Few<S, N>),
     Many(Many<S>),
     Indexed(Box<Indexed<S, K>>),
 }
 
-/// Up to `N` peers, without memory of their own.
+/// Up to `N` peers, without an allocation.
 #[derive(Clone, Copy)]
 pub(crate) struct Few<const S: usize, const N: usize> {
     len: u8,
@@ -37,15 +36,15 @@ pub(crate) struct Few<const S: usize, const N: usize> {
     marks: [Mark; N],
 }
 
-/// The peers as they can be read.
+/// Read access to the peers.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a, const S: usize> {
     pub(crate) records: &'a [[u8; S]],
-    /// How many of the records, from the start, are seeders.
+    /// Number of seeders, which are the first records.
     pub(crate) seeders: usize,
 }
 
-/// Peers that have one epoch, to be kept in another way.
+/// Peers with a common epoch, to be converted to another representation.
 #[derive(Clone, Copy)]
 struct Run<'a, const S: usize> {
     records: &'a [[u8; S]],
@@ -79,7 +78,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         self.view().records.len()
     }
 
-    /// The position of the peer that has the key of `record`.
+    /// Finds the position of the peer with the key of `record`.
     #[inline]
     pub(crate) fn find(&self, record: &[u8; S], key: &HashKey) -> Option<usize> {
         if let Self::Indexed(indexed) = self {
@@ -89,7 +88,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         records.iter().position(|other| other[..K] == record[..K])
     }
 
-    /// What is known of the peer at `position`.
+    /// The expiry time of the peer at `position`, and whether it has been a seeder.
     #[inline]
     pub(crate) fn term(&self, position: usize) -> Term {
         match self {
@@ -99,7 +98,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         }
     }
 
-    /// Replaces the record at `position` by one of the same key.
+    /// Replaces the record at `position` by one with the same key.
     #[inline]
     pub(crate) fn refresh(&mut self, position: usize, record: [u8; S], term: Term) {
         let (records, _) = self.runs();
@@ -107,7 +106,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         self.set_term(position, term);
     }
 
-    /// Adds a peer whose key is not there yet; returns its position.
+    /// Inserts a peer whose key is not contained yet; returns its position.
     pub(crate) fn insert(
         &mut self,
         record: [u8; S],
@@ -138,7 +137,8 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         } = self.view();
         let last = records.len() - 1;
         if position < seeders {
-            // The last seeder fills the gap, the last leecher that seeder's.
+            // The last seeder moves into the gap, and the last leecher to where that seeder
+            // was.
             self.exchange(position, seeders - 1, key);
             self.exchange(seeders - 1, last, key);
             self.set_seeders(seeders - 1);
@@ -148,8 +148,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         self.pop(key);
     }
 
-    /// Makes the peer at `position` a seeder or a leecher; returns where it
-    /// stands then.
+    /// Makes the peer at `position` a seeder or a leecher; returns its new position.
     pub(crate) fn set_role(&mut self, position: usize, is_seeder: bool, key: &HashKey) -> usize {
         let seeders = self.view().seeders;
         match (position < seeders, is_seeder) {
@@ -167,7 +166,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         }
     }
 
-    /// Exchanges two peers.
+    /// Swaps two peers.
     fn exchange(&mut self, left: usize, right: usize, key: &HashKey) {
         if left == right {
             return;
@@ -202,14 +201,14 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
 
     fn set_seeders(&mut self, seeders: usize) {
         match self {
-            // A torrent's peers are far fewer than 2^32.
+            // A torrent has far fewer than 2^32 peers.
             Self::Few(few) => few.seeders = seeders as u8,
             Self::Many(many) => many.seeders = seeders as u32,
             Self::Indexed(indexed) => indexed.seeders = seeders as u32,
         }
     }
 
-    /// Appends to the runs, which have room for it.
+    /// Appends a peer to the arrays, which have room for it.
     fn push(&mut self, record: [u8; S], term: Term) {
         match self {
             Self::Few(few) => {
@@ -223,7 +222,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         }
     }
 
-    /// Drops the last of the runs, and memory that is no longer needed.
+    /// Removes the last peer, and frees memory that is no longer needed.
     fn pop(&mut self, key: &HashKey) {
         match self {
             Self::Few(few) => few.len -= 1,
@@ -242,7 +241,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         }
     }
 
-    /// Takes the next larger way to keep the runs if they are full.
+    /// Converts to the next larger representation if the arrays are full.
     fn make_room(&mut self, key: &HashKey) {
         match self {
             Self::Few(few) if usize::from(few.len) == N => {
@@ -296,7 +295,8 @@ mod tests {
         Term::new(number, 9, number.is_multiple_of(5))
     }
 
-    /// What any [`Peers`] must be: seeders first, each found where it stands.
+    /// Asserts the invariants of [`Peers`]: seeders come first, and each peer is found at
+    /// its position.
     fn assert_sound(peers: &Peers6, key: &HashKey) {
         let view = peers.view();
         assert!(view.seeders <= view.records.len());

@@ -1,53 +1,52 @@
-//! Where the peers of a large torrent stand.
+//! Positions of the peers of a large torrent.
 //!
-//! A table that doubles when it is full would stop its torrent for
-//! milliseconds at a million peers. This one is cut into small tables that
-//! split, and join again, one at a time (extendible hashing): no insertion ever moves
-//! more than [`MAX_TABLE_LEN`] entries, and no removal more than [`JOINED_LEN`].
+//! A table that doubles when it is full would block its torrent for milliseconds at a
+//! million peers. This index consists of small tables that are split and merged one at a
+//! time (extendible hashing): no insertion moves more than [`MAX_TABLE_LEN`] entries, and
+//! no removal more than [`JOINED_LEN`].
 
 use hashbrown::HashTable;
 
 use crate::hash_key::HashKey;
 
-/// The most entries of one table: what hashbrown holds in 2,048 buckets.
+/// Maximum number of entries in a table: the capacity of hashbrown with 2,048 buckets.
 const MAX_TABLE_LEN: usize = 1_792;
 
-/// A table with fewer entries looks whether it can join its buddy, from which it was
-/// split or which was split from it.
+/// A table with fewer entries is merged with its buddy if possible, the table from which it
+/// was split or which was split from it.
 const MIN_TABLE_LEN: usize = MAX_TABLE_LEN / 8;
 
-/// The most entries of two that join: so few that it takes long until they are split
-/// again, or join another.
+/// Maximum number of entries in two tables that are merged. It is so low that it takes long
+/// until the result is split or merged again.
 const JOINED_LEN: usize = 2 * MIN_TABLE_LEN;
 
-/// The hash bits that choose a table start here: hashbrown takes the lowest
-/// and the highest ones.
+/// Position of the lowest hash bit that selects a table: hashbrown uses the lowest and the
+/// highest bits.
 const DIRECTORY_SHIFT: u32 = 32;
 
-/// The most bits that choose a table, which bounds the directory to 4 MiB.
-/// Tables that would have to be split further grow instead.
+/// Maximum number of bits that select a table, which limits the directory to 4 MiB. Tables
+/// that would have to be split further grow instead.
 const MAX_DEPTH: u32 = 20;
 
-/// How often a table is split to make room for one entry. If that does not do,
-/// it grows, and is split by a later one.
+/// Maximum number of splits to make room for one entry. If they are not enough, the table
+/// grows, and is split by a later insertion.
 const MAX_SPLITS: usize = 2;
 
-/// Positions of records, found by the records' first `K` bytes.
+/// Maps the first `K` bytes of records to their positions.
 pub(crate) struct PositionIndex<const S: usize, const K: usize> {
-    /// Which table a hash belongs to; the length is a power of two.
+    /// The table for each value of the selecting bits; the length is a power of two.
     directory: Vec<u32>,
     tables: Vec<Table>,
-    /// How many tables there are of each depth.
+    /// Number of tables of each depth.
     depths: [u32; MAX_DEPTH as usize + 1],
 }
 
 struct Table {
     positions: HashTable<u32>,
-    /// How many bits of the hash all entries have in common, from
-    /// [`DIRECTORY_SHIFT`] on.
+    /// Number of hash bits, from [`DIRECTORY_SHIFT`] on, that all entries have in common.
     depth: u32,
-    /// These bits: its first place in the directory. The others follow in steps of
-    /// two to the power of `depth`.
+    /// The value of these bits, which is the first index of the table in the directory. Its
+    /// other indices follow at intervals of two to the power of `depth`.
     first: u32,
 }
 
@@ -70,7 +69,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         index
     }
 
-    /// The position of the record with the key of `wanted`.
+    /// Finds the position of the record with the key of `wanted`.
     pub(crate) fn find(
         &self,
         wanted: &[u8; S],
@@ -87,7 +86,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             .map(|&position| position as usize)
     }
 
-    /// Adds `record`, which is not in the index yet.
+    /// Inserts `record`, which is not in the index yet.
     pub(crate) fn insert(
         &mut self,
         record: &[u8; S],
@@ -114,7 +113,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             });
     }
 
-    /// Notes that `record` has moved.
+    /// Changes the position of `record` from `from` to `to`.
     pub(crate) fn set(&mut self, record: &[u8; S], from: usize, to: usize, key: &HashKey) {
         let hash = key.hash::<K>(record);
         let number = self.table_of(hash);
@@ -126,7 +125,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         }
     }
 
-    /// Removes `record`, which stands at `position`.
+    /// Removes `record`, which is at `position`.
     pub(crate) fn remove(
         &mut self,
         record: &[u8; S],
@@ -156,7 +155,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         self.directory[(hash >> DIRECTORY_SHIFT) as usize & mask] as usize
     }
 
-    /// Moves half of the entries of a table, by one more bit, to a new one.
+    /// Splits a table by one more bit; half of its entries move to a new one.
     fn split(&mut self, number: usize, records: &[[u8; S]], key: &HashKey) {
         let Table { depth, first, .. } = self.tables[number];
         let bit = 1u64 << (DIRECTORY_SHIFT + depth);
@@ -185,12 +184,12 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         });
         self.depths[depth as usize] -= 1;
         self.depths[depth as usize + 1] += 2;
-        // The other places of the one that was split stay its own.
+        // The other directory entries of the table that was split do not change.
         self.enter(self.tables.len() - 1);
     }
 
-    /// Has a table take the entries of its buddy, if there are few in both and the
-    /// buddy was not split further.
+    /// Merges a table with its buddy, if both have few entries and the buddy was not split
+    /// further.
     fn join(&mut self, number: usize, records: &[[u8; S]], key: &HashKey) {
         let Table { depth, first, .. } = self.tables[number];
         if depth == 0 {
@@ -217,7 +216,7 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         self.depths[depth as usize - 1] += 1;
         self.enter(number);
 
-        // The last table takes the place of the one that has gone, and may be this one.
+        // The last table, which may be this one, moves to the index of the removed one.
         self.tables.swap_remove(buddy);
         if buddy < self.tables.len() {
             self.enter(buddy);
@@ -225,15 +224,15 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         if self.tables.len() < self.tables.capacity() / 4 {
             self.tables.shrink_to(self.tables.len() * 2);
         }
-        // If no table needs the highest bit, both halves of the directory are alike.
+        // If no table uses the highest bit, both halves of the directory are equal.
         while self.depths[self.directory.len().ilog2() as usize] == 0 {
             self.directory.truncate(self.directory.len() / 2);
             self.directory.shrink_to_fit();
         }
     }
 
-    /// Writes a table into its places in the directory: those that have the bits in
-    /// common which its entries have.
+    /// Writes a table into its entries of the directory: those whose index ends with the
+    /// bits that the table's entries have in common.
     fn enter(&mut self, number: usize) {
         let Table { depth, first, .. } = self.tables[number];
         let places = self.directory[first as usize..].iter_mut();

@@ -1,4 +1,4 @@
-//! A part of the torrents, behind one lock.
+//! A shard: some of the torrents, behind one lock.
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 
@@ -13,20 +13,20 @@ use crate::selection::Selection;
 use crate::slot_index::{MAX_SLOTS, SlotIndex};
 use crate::torrent::{Scraped, Torrent, Torrents};
 
-/// What a peer says when it announces.
+/// An announce.
 #[derive(Debug, Clone, Copy)]
 pub struct Announce<const S: usize> {
-    /// The peer as others are to be sent it.
+    /// The record of the peer, as sent to others.
     pub record: [u8; S],
-    /// Whether nothing is left for it to download.
+    /// Whether it has nothing left to download.
     pub is_seeder: bool,
-    /// Why it announces.
+    /// The event of the announce.
     pub event: AnnounceEvent,
-    /// The most peers it is to be sent.
+    /// Maximum number of peers in the reply.
     pub wanted: usize,
-    /// Seconds on a clock that never goes back; where it starts is all the same.
+    /// Seconds on a monotonic clock with any starting point.
     pub now_seconds: u32,
-    /// Seconds for which the peer is kept, at most
+    /// For how many seconds the peer is kept, at most
     /// [`MAX_LIFETIME_SECONDS`](crate::MAX_LIFETIME_SECONDS).
     pub lifetime_seconds: u16,
 }
@@ -34,28 +34,28 @@ pub struct Announce<const S: usize> {
 /// The answer to an announce. The announcing peer is neither counted nor listed.
 #[derive(Debug, Clone, Copy)]
 pub struct Announced<'a, const S: usize> {
-    /// Other peers that have nothing left to download.
+    /// Number of other peers that have nothing left to download.
     pub seeders: u32,
-    /// Other peers that are still downloading.
+    /// Number of other peers that are still downloading.
     pub leechers: u32,
-    /// Downloads that were announced as completed, with this one.
+    /// Number of downloads that were announced as completed, including this one.
     pub completed: u32,
-    /// Some of them.
+    /// Some of the other peers.
     pub peers: Selection<'a, S>,
     /// What was changed; `None` if nothing was.
     pub change: Option<PeerChange>,
 }
 
-/// What was announced to another that keeps the same swarm.
+/// A change that was made at another node with the same swarm.
 #[derive(Debug, Clone, Copy)]
 pub struct Applied<const S: usize> {
-    /// The peer as others are to be sent it.
+    /// The record of the peer, as sent to others.
     pub record: [u8; S],
-    /// What the other has changed.
+    /// What changed.
     pub change: PeerChange,
-    /// As in [`Announce`], of now.
+    /// Seconds now, on the same clock as in [`Announce`].
     pub now_seconds: u32,
-    /// Seconds for which the peer is still kept there.
+    /// For how many more seconds the other node keeps the peer.
     pub lifetime_seconds: u16,
 }
 
@@ -64,39 +64,39 @@ pub struct Applied<const S: usize> {
 struct NewPeer<const S: usize> {
     record: [u8; S],
     is_seeder: bool,
-    /// One that is known keeps its own end if that is later.
+    /// If the peer is known and its expiry time is later, that one is kept.
     term: Term,
-    /// Whether it says that it has completed its download.
+    /// Whether the peer reports that its download has completed.
     has_completed: bool,
-    /// A peer that is known until this second, or longer, is stored only if something
-    /// about it is new.
+    /// If the peer is known until this second or longer, it is stored only if anything else
+    /// about it has changed.
     fresh_until: u32,
-    /// Seconds by which the known end of the peer may be earlier than if it had been
-    /// said here, because who said it keeps peers for a shorter time.
+    /// Seconds by which the known expiry time of the peer may be earlier than if it had
+    /// announced here, because the node where it did keeps peers for a shorter time.
     slack_seconds: u16,
 }
 
-/// Where a peer is, and what storing it has changed.
+/// The position of a peer, and the change made by storing it.
 struct Stored {
     slot: usize,
     position: usize,
     change: Option<PeerChange>,
 }
 
-/// What all shards of a swarm have in common.
+/// What all shards of a swarm share.
 pub(crate) struct Rules<'a> {
     pub(crate) key: &'a HashKey,
     pub(crate) limits: &'a SwarmLimits,
     pub(crate) usage: &'a Usage,
     pub(crate) addresses: Option<&'a AddressCounts>,
     pub(crate) retired: &'a Retired,
-    /// The shortest time, in seconds, for which others keep peers that keep the same
-    /// swarm.
+    /// The shortest time, in seconds, for which any node with the same swarm keeps peers.
     pub(crate) shortest_lifetime: u16,
 }
 
 impl Rules<'_> {
-    /// The second until which a peer has to be known for an announce to change nothing.
+    /// The second until which a known peer has to be kept for an announce to change
+    /// nothing.
     #[inline]
     fn fresh_until(&self, now: u32) -> u32 {
         match self.limits.refresh_below_seconds {
@@ -106,18 +106,19 @@ impl Rules<'_> {
     }
 }
 
-/// Some of the torrents.
+/// Some of the torrents of a swarm.
 pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     /// Slots of torrents by info hash.
     index: SlotIndex,
     torrents: Torrents<S, K, N>,
     pub(crate) peers: usize,
     pub(crate) seeders: usize,
-    /// Downloads that were counted here, in torrents that are gone, too.
+    /// Number of downloads that were counted here, including those of torrents that were
+    /// removed.
     pub(crate) downloads: u64,
 }
 
-/// The most torrents of a shard.
+/// Maximum number of torrents in a shard.
 pub(crate) const MAX_TORRENTS: usize = MAX_SLOTS;
 
 impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
@@ -233,7 +234,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             self.remove(info_hash, hash, &applied.record, rules);
             return Ok(());
         }
-        // What is too late adds nobody, but whoever is there does what was said last.
+        // A record without remaining time adds no peer, but changes the role of a known
+        // one.
         if applied.lifetime_seconds == 0 && !self.has(info_hash, hash, &applied.record, rules) {
             return Ok(());
         }
@@ -244,7 +246,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             term: Term::new(applied.now_seconds, applied.lifetime_seconds, is_seeder),
             has_completed: applied.change == PeerChange::Completed,
             fresh_until: u32::MAX,
-            // What the other has witnessed is not known here.
+            // How long the other node has known the peer as a leecher is not known here.
             slack_seconds: u16::MAX,
         };
         self.store(known, info_hash, hash, peer, rules).map(drop)
@@ -273,9 +275,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         };
         let torrent = self.torrents.at_mut(slot);
         let before = found.map(|position| torrent.peers.term(position));
-        // A peer has one download as long as it is there. An announce that is
-        // sent again, because its reply was lost, comes from a peer that is a
-        // seeder by now.
+        // Each peer in the swarm counts as at most one download. An announce that is
+        // repeated because its reply was lost comes from a peer that is a seeder by then.
         let had_download = before.is_some_and(|before| before.has_seeded);
         let counts = has_completed && is_seeder && !had_download;
         let change = match (is_seeder, counts) {
@@ -317,7 +318,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             torrent.peers.insert(record, is_seeder, term, rules.key)
         };
         if counts {
-            // It was heard of as much earlier as its end has moved.
+            // The time since its previous announce is the difference of the expiry times.
             let seconds = before.map(|before| {
                 let moved = term.until.saturating_sub(before.until);
                 moved.saturating_sub(slack_seconds.into())
@@ -332,8 +333,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         })
     }
 
-    /// Adds a peer that was known earlier, or to another. Of one that is there, what has
-    /// the later end was said last.
+    /// Adds a peer that was known earlier, or to another node. If the peer is known, the
+    /// version with the later expiry time is the newer one.
     pub(crate) fn restore(
         &mut self,
         known: Option<usize>,
@@ -373,7 +374,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         Ok(stored.slot)
     }
 
-    /// Whether a peer with the key of `record` is there.
+    /// Whether the torrent has a peer with the key of `record`.
     pub(crate) fn has(
         &self,
         info_hash: &InfoHash,
@@ -387,7 +388,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         })
     }
 
-    /// Removes a peer, if it is there exactly as in `record`.
+    /// Removes a peer if its whole record is equal to `record`.
     pub(crate) fn remove(
         &mut self,
         info_hash: &InfoHash,
@@ -424,7 +425,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         peers.remove(position, rules.key);
     }
 
-    /// Removes a torrent without peers, and with `retire` keeps its downloads.
+    /// Removes a torrent without peers. With `retire`, its download count is kept.
     pub(crate) fn remove_torrent(&mut self, slot: usize, retire: bool, rules: &Rules<'_>) {
         let gone = self.torrents.swap_remove(slot);
         rules.usage.remove_live();
@@ -443,7 +444,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         }
     }
 
-    /// Sets a torrent's downloads if it has fewer.
+    /// Raises a torrent's number of downloads to this one, if it is lower.
     pub(crate) fn restore_downloads(
         &mut self,
         info_hash: &InfoHash,
@@ -462,7 +463,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         }
     }
 
-    /// Makes a torrent for its first peer; returns its slot.
+    /// Creates a torrent for its first peer; returns its slot.
     fn create(
         &mut self,
         info_hash: &InfoHash,

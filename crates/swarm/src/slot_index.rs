@@ -1,21 +1,21 @@
-//! Where the torrents of a shard stand.
+//! Slots of the torrents of a shard, by hash.
 //!
-//! A look-up goes through groups of hashbrown's tags until one has a vacant
-//! place. At least an eighth of all places are vacant and have been since the
-//! table was made or put in order: hashbrown counts as taken also those that
-//! removals have marked, and puts the table in order, or makes a larger one,
-//! before more are taken (the contract of its `capacity`). So look-ups in a
-//! table that has been in use for long end where they would in a full new one.
+//! A lookup goes through groups of hashbrown's tags until one has an empty bucket. At least
+//! an eighth of all buckets are empty, and have been since the table was created or last
+//! rehashed: hashbrown counts tombstones, which removals leave, as occupied, and rehashes
+//! or grows the table before more buckets are used (the contract of its `capacity`). So a
+//! lookup in a table that has been in use for long is never longer than in a new one that
+//! is full.
 
 use hashbrown::HashTable;
 
-/// The most slots: as many as 16 bits can tell apart.
+/// Maximum number of slots, which are 16-bit numbers.
 pub(crate) const MAX_SLOTS: usize = 1 << 16;
 
-/// A table in which fewer places are taken than one in this number shrinks.
+/// A table shrinks if it has more than this number of buckets per torrent.
 pub const PLACES_PER_TORRENT: usize = 4;
 
-/// Slots by hash.
+/// Maps hashes to slots.
 pub(crate) struct SlotIndex {
     slots: HashTable<u16>,
 }
@@ -27,7 +27,7 @@ impl SlotIndex {
         }
     }
 
-    /// Places, vacant or not.
+    /// Number of buckets, empty or not.
     pub(crate) fn places(&self) -> usize {
         if self.slots.capacity() == 0 {
             return 0;
@@ -35,24 +35,24 @@ impl SlotIndex {
         self.slots.num_buckets()
     }
 
-    /// The slot under `hash` that `is_it` accepts.
+    /// Finds the slot with this hash for which `is_it` returns true.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let found = self.slots.find(hash, |&slot| is_it(slot.into()));
         found.map(|&slot| slot.into())
     }
 
-    /// Adds a slot that is not there yet, below [`MAX_SLOTS`]. `hash_of` gives
-    /// the hashes of those that are.
+    /// Inserts a new slot, below [`MAX_SLOTS`]. `hash_of` returns the hashes of the other
+    /// slots.
     pub(crate) fn insert(&mut self, hash: u64, slot: usize, hash_of: impl Fn(usize) -> u64) {
         debug_assert!(slot < MAX_SLOTS);
         self.slots
             .insert_unique(hash, slot as u16, |&slot| hash_of(slot.into()));
     }
 
-    /// Removes a slot of a list without gaps, of which the one at `last` has
-    /// taken the place, unless it was the last one itself. `hash_of` gives the
-    /// hashes of the list as it is then.
+    /// Removes a slot from the index after `swap_remove` on the list: the slot `last` has
+    /// moved to `slot`, unless they are the same. `hash_of` returns the hashes of the list
+    /// after the removal.
     pub(crate) fn swap_remove(
         &mut self,
         hash: u64,
@@ -71,7 +71,7 @@ impl SlotIndex {
         }
         let len = self.slots.len();
         if len < self.slots.num_buckets() / PLACES_PER_TORRENT {
-            // Half as many places, with room for more.
+            // Halves the number of buckets, with room for more entries.
             self.slots
                 .shrink_to(len + len / 2, |&slot| hash_of(slot.into()));
         }

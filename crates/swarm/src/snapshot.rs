@@ -1,6 +1,6 @@
-//! The torrents of a swarm as bytes, and back.
+//! Conversion of the torrents of a swarm to bytes, and back.
 //!
-//! Bytes come in blocks of some mebibytes; a block is a sequence of entries:
+//! The bytes are divided into blocks of up to a mebibyte; a block is a sequence of entries:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -11,8 +11,9 @@
 //! | `S` each | records of the seeders, then of the leechers |
 //! | 2 each | seconds they have left, in the same order; the highest bit says that a leecher has been a seeder |
 //!
-//! A large torrent has several entries; one without peers has one. The caller has to know
-//! the kind of peers in a block and its [`VERSION`], and to check it for damage.
+//! A large torrent has several entries; one without peers has one entry. The caller has to
+//! store the kind of peers in a block and its [`VERSION`], and to protect it against
+//! damage.
 
 use std::ops::{AddAssign, Range};
 
@@ -26,19 +27,19 @@ use crate::swarm::Swarm;
 use crate::torrent::Torrent;
 use crate::walk::{RetiredWalk, TorrentWalk};
 
-/// The version of this layout. A release that knows only older ones must not read it.
+/// The version of this layout. A release that only knows other ones must not read it.
 pub const VERSION: u32 = 1;
 
-/// The most bytes of a block in a file.
+/// Maximum length of a block in a file.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// The fewest bytes that a block may be bounded to.
+/// The lowest maximum length of a block.
 pub const MIN_BLOCK_BYTES: usize = 4096;
 
-/// Bytes of an entry before its peers.
+/// Length of an entry without its peers.
 const HEADER_BYTES: usize = 32;
 
-/// How many torrents, and peers, are copied before the lock is released.
+/// Maximum number of torrents, and of peers, that are copied before the lock is released.
 const TORRENTS_PER_LOCK: usize = 256;
 const PEERS_PER_LOCK: usize = 16_384;
 
@@ -46,7 +47,7 @@ const PEERS_PER_LOCK: usize = 16_384;
 /// it, so it is 0 in snapshots from before it existed.
 const HAS_SEEDED: u16 = 1 << 15;
 
-/// A walk over all torrents that copies them.
+/// An iteration over all torrents that copies them.
 ///
 /// If the swarm changes meanwhile, a peer that moves within its torrent may be copied
 /// twice, which is harmless, or in rare cases not at all. Otherwise the copy is exact.
@@ -62,11 +63,11 @@ pub struct SnapshotWalk {
 /// What [`restore`] has read and stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Entries that were read.
+    /// Number of entries that were read.
     pub entries: usize,
-    /// Peers that were stored.
+    /// Number of peers that were stored.
     pub peers: usize,
-    /// Peers that were not, because a limit was reached.
+    /// Number of peers that were not stored because a limit was reached.
     pub dropped: usize,
 }
 
@@ -78,10 +79,10 @@ impl AddAssign for Restored {
     }
 }
 
-/// A block that does not follow the format.
+/// A block does not follow the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DamagedBlock {
-    /// The block ends within an entry, which starts at this byte.
+    /// It ends within the entry that starts at this byte.
     #[error("the entry at byte {0} is cut short")]
     Truncated(usize),
 }
@@ -93,12 +94,12 @@ impl Default for SnapshotWalk {
 }
 
 impl SnapshotWalk {
-    /// A walk from the beginning.
+    /// Begins an iteration.
     pub fn new() -> Self {
         Self::with_blocks_of(BLOCK_BYTES)
     }
 
-    /// A walk that has not begun, whose blocks have at most so many bytes, and at least
+    /// Begins an iteration with blocks of this maximum length, at least
     /// [`MIN_BLOCK_BYTES`].
     pub fn with_blocks_of(max_block_bytes: usize) -> Self {
         Self {
@@ -127,7 +128,7 @@ impl SnapshotWalk {
                 self.shard += 1;
             }
         }
-        // A step has as many torrents as find place for certain.
+        // A step copies as many torrents as certainly fit.
         let step = |out: &Vec<u8>| TORRENTS_PER_LOCK.min((end - out.len()) / HEADER_BYTES);
         while self.shard == swarm.shard_count()
             && step(out) > 0
@@ -170,8 +171,8 @@ impl SnapshotWalk {
     }
 }
 
-/// Gives all torrents of `swarm` to `write`, block by block. `now` tells the
-/// seconds on the clock of announces.
+/// Passes all torrents of `swarm` to `write`, block by block. `now` returns the seconds on
+/// the clock of announces.
 ///
 /// # Errors
 ///
@@ -190,8 +191,7 @@ pub fn copy<const S: usize, const K: usize, const N: usize, E>(
     Ok(())
 }
 
-/// As [`copy`], but without peers: only torrents that were downloaded, and how
-/// often.
+/// Like [`copy`], but without peers: only torrents that were downloaded, and how often.
 ///
 /// # Errors
 ///
@@ -220,9 +220,8 @@ pub fn copy_downloads<const S: usize, const K: usize, const N: usize, E>(
 
 /// Stores the torrents of a block in `swarm`, and their peers if `with_peers`.
 ///
-/// Peers keep the seconds they had left, at most `lifetime`: nobody could
-/// announce while the tracker was away. Of a peer that is there already, what has more
-/// time left stays.
+/// Peers keep their remaining seconds, at most `lifetime`: nobody could announce while the
+/// tracker was not running. If a peer is known, the version with more time left is kept.
 ///
 /// # Errors
 ///
@@ -237,7 +236,7 @@ pub fn restore<const S: usize, const K: usize, const N: usize>(
     restore_where(swarm, block, now, lifetime, |_| with_peers)
 }
 
-/// As [`restore`], with the peers of those torrents for which `with_peers` says so.
+/// Like [`restore`], with the peers of those torrents for which `with_peers` returns true.
 ///
 /// # Errors
 ///
@@ -272,7 +271,7 @@ struct Entry<'a, const S: usize> {
 }
 
 impl<'a, const S: usize> Entry<'a, S> {
-    /// Splits the first entry off `bytes`.
+    /// Parses the first entry of `bytes`; returns it with the remaining bytes.
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (info_hash, rest) = bytes.split_first_chunk::<20>()?;
         let (downloads, rest) = rest.split_first_chunk::<4>()?;
@@ -389,7 +388,7 @@ mod tests {
         bytes
     }
 
-    /// If these bytes change, [`VERSION`] has to change, and the old layout has to stay
+    /// If these bytes change, [`VERSION`] must be incremented, and the old layout must stay
     /// readable.
     #[test]
     fn this_is_the_layout_of_version_1() {
@@ -414,9 +413,9 @@ mod tests {
         }
         let layout = [
             &[7; 20][..],
-            // One download, which was not witnessed.
+            // One download that was not witnessed.
             &[1, 0, 0, 0x80],
-            // A seeder and two leechers, of which the first has been a seeder.
+            // A seeder and two leechers, the first of which has been a seeder.
             &[1, 0, 0, 0, 2, 0, 0, 0],
             &[127, 0, 0, 1, 0x1a, 0xe1],
             &[127, 0, 0, 2, 0x1a, 0xe1],

@@ -1,4 +1,4 @@
-//! All torrents of one kind of peer.
+//! All torrents with peers of one type.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
@@ -14,8 +14,8 @@ use crate::shard::{self, Announce, Announced, Applied, Rules, Shard};
 use crate::torrent::Scraped;
 use crate::totals::SwarmTotals;
 
-/// The fewest shards: enough that two workers seldom meet, and that a shard's
-/// table is small enough to grow within a fraction of a millisecond.
+/// Minimum number of shards: enough that two workers rarely need the same one, and that the
+/// table of a shard is small enough to grow within a fraction of a millisecond.
 const MIN_SHARDS: usize = 1024;
 
 /// Torrents and their peers, shared by all workers.
@@ -26,34 +26,34 @@ pub struct Swarm<const S: usize, const K: usize, const N: usize> {
     usage: Arc<Usage>,
     addresses: Option<AddressCounts>,
     retired: Retired,
-    /// The shortest time for which others keep peers; see [`Rules`].
+    /// The shortest time for which other nodes keep peers; see [`Rules`].
     shortest_lifetime: AtomicU16,
 }
 
-/// A shard on cache lines of its own.
+/// A shard, aligned so that it shares no cache line with another.
 #[repr(align(128))]
 struct ShardCell<const S: usize, const K: usize, const N: usize>(Mutex<Shard<S, K, N>>);
 
-/// The shard of one torrent. Others wait for it until it is dropped.
+/// The locked shard of one torrent. Other threads wait for the lock until this is dropped.
 pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
     pub(crate) shard: MutexGuard<'a, Shard<S, K, N>>,
     swarm: &'a Swarm<S, K, N>,
     info_hash: InfoHash,
     hash: u64,
-    /// Where the torrent is, if it was looked up already.
+    /// The slot of the torrent, if it was looked up already.
     located: Option<Located>,
 }
 
-/// The result of a look-up.
+/// The result of a lookup.
 #[derive(Clone, Copy)]
 struct Located(Option<usize>);
 
 impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
-    /// An empty swarm. `usage` may be shared with other swarms, which together
-    /// then have no more torrents than [`SwarmLimits::max_torrents`].
+    /// Creates an empty swarm. `usage` may be shared with other swarms;
+    /// [`SwarmLimits::max_torrents`] then limits all of them together.
     pub fn new(key: HashKey, limits: SwarmLimits, usage: Arc<Usage>) -> Self {
-        // A shard counts its torrents in 16 bits; half of that on average
-        // leaves room for chance.
+        // A shard counts its torrents in 16 bits. On average it may be half full, so that
+        // chance does not fill one.
         let wanted = limits.max_torrents.map_or(0, NonZeroUsize::get) / (shard::MAX_TORRENTS / 2);
         let count = wanted.next_power_of_two().max(MIN_SHARDS);
         Self {
@@ -71,7 +71,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         }
     }
 
-    /// Locks the shard that has the torrent, or would have it.
+    /// Locks the shard of the torrent, whether or not the torrent exists.
     #[inline]
     pub fn lock(&self, info_hash: &InfoHash) -> LockedShard<'_, S, K, N> {
         let hash = self.key.hash::<20>(&info_hash.0);
@@ -79,11 +79,11 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         self.locked(shard, info_hash, hash)
     }
 
-    /// Locks the shard of the torrent unless it is locked already, by another
-    /// worker or by the caller.
+    /// Locks the shard of the torrent unless it is already locked, by another worker or by
+    /// the caller.
     ///
-    /// With this, a worker can hold several shards without ever waiting for
-    /// one while it holds another, which could go on forever.
+    /// With this, a worker can hold the locks of several shards without waiting for one
+    /// while it holds another, which could cause a deadlock.
     #[inline]
     pub fn try_lock(&self, info_hash: &InfoHash) -> Option<LockedShard<'_, S, K, N>> {
         let hash = self.key.hash::<20>(&info_hash.0);
@@ -110,13 +110,13 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         }
     }
 
-    /// Notes for how long, in seconds after an announce, another keeps its peers that
-    /// are [applied](LockedShard::apply) here.
+    /// Records for how long, in seconds after an announce, another node keeps the peers
+    /// that are [applied](LockedShard::apply) here.
     pub fn note_lifetime(&self, seconds: u16) {
         self.shortest_lifetime.fetch_min(seconds, Relaxed);
     }
 
-    /// Counts everything, locking one shard at a time.
+    /// Computes the totals, with a lock of one shard at a time.
     pub fn totals(&self) -> SwarmTotals {
         let mut totals = SwarmTotals::default();
         for number in 0..self.shards.len() {
@@ -129,9 +129,9 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         totals
     }
 
-    /// Places, vacant or not, in the tables that find torrents: at most
-    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each, and seven more for
-    /// each shard. Locks one shard at a time.
+    /// Number of buckets, empty or not, in the tables that find torrents: at most
+    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each torrent, and seven more
+    /// for each shard. Locks one shard at a time.
     pub fn places(&self) -> usize {
         let numbers = 0..self.shards.len();
         numbers
@@ -139,14 +139,14 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             .sum()
     }
 
-    /// How many shards there are.
+    /// Number of shards.
     pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 
     pub(crate) fn lock_number(&self, number: usize) -> MutexGuard<'_, Shard<S, K, N>> {
-        // A panic ends the process, so what it left half-done is read by
-        // nobody but the last snapshot, whose reader checks what it reads.
+        // A panic ends the process, so an inconsistent shard is only read by the last
+        // snapshot, whose reader validates it.
         self.shards[number]
             .0
             .lock()
@@ -165,34 +165,31 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     }
 
     fn shard_of(&self, hash: u64) -> usize {
-        // The table within the shard takes the lowest and the highest bits.
+        // The table in the shard uses the lowest and the highest bits.
         (hash >> 32) as usize & (self.shards.len() - 1)
     }
 }
 
 impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
-    /// Looks the torrent up, for the [announce](Self::announce) that follows.
+    /// Looks up the torrent for a later [announce](Self::announce).
     ///
-    /// That is not needed, but look-ups of several torrents in a row overlap
-    /// their cache misses, while an announce ends with work that waits for
-    /// them.
+    /// This call is optional. But cache misses of several lookups in a row overlap, while
+    /// an announce continues with work that has to wait for its own.
     #[inline]
     pub fn locate(&mut self) {
         let slot = self.shard.find(&self.info_hash, self.hash);
         self.located = Some(Located(slot));
     }
 
-    /// Adds, refreshes or (event `stopped`) removes a peer, and chooses others
-    /// for it.
+    /// Adds, refreshes or (event `stopped`) removes a peer, and selects other peers for it.
     ///
-    /// `completed` counts as a download unless something is left to download or
-    /// the peer was known as a seeder before: a peer has one download as long as
-    /// it is there.
+    /// `completed` counts as a download unless something is left to download or the peer
+    /// was known as a seeder before: each peer in the swarm counts as at most one download.
     ///
     /// # Errors
     ///
-    /// The cap that would have been exceeded. Nothing is changed then, and a
-    /// peer that is there already is never rejected.
+    /// The limit that would have been exceeded. Nothing is changed then. An announce of a
+    /// peer that is already in the swarm never fails.
     #[inline]
     pub fn announce(
         &mut self,
@@ -205,13 +202,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
             .announce(known, &self.info_hash, self.hash, announce, &rules, random)
     }
 
-    /// Changes what was changed by another that keeps the same swarm. Of a peer that
-    /// is known, the later end stays, and a download is counted once.
+    /// Applies a change that was made at another node with the same swarm. A known peer
+    /// keeps the later expiry time of the two, and its download is counted only once.
     ///
     /// # Errors
     ///
-    /// The limit that would have been exceeded: those of this swarm hold for the peers
-    /// of others, too.
+    /// The limit that would have been exceeded: the limits of this swarm also apply to
+    /// peers of other nodes.
     #[inline]
     pub fn apply(&mut self, applied: &Applied<S>) -> Result<(), LimitReached> {
         let rules = self.swarm.rules();
@@ -220,22 +217,22 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
             .apply(known, &self.info_hash, self.hash, applied, &rules)
     }
 
-    /// The counts of the torrent, zeros if there is none.
+    /// The counts of the torrent; zeros if it does not exist.
     pub fn scrape(&self) -> Scraped {
         let rules = self.swarm.rules();
         self.shard.scrape(&self.info_hash, self.hash, &rules)
     }
 
-    /// Whether a peer with the key of `record` is there, whichever connection
-    /// owns it (WebTorrent).
+    /// Whether the torrent has a peer with the key of `record`, whichever connection owns
+    /// it (WebTorrent).
     pub fn has(&self, record: &[u8; S]) -> bool {
         let rules = self.swarm.rules();
         self.shard.has(&self.info_hash, self.hash, record, &rules)
     }
 
-    /// Removes a peer if it is there exactly as in `record`: not if only its
-    /// key is, because another connection owns it by now (WebTorrent).
-    /// Returns whether it was.
+    /// Removes a peer if its whole record is equal to `record`: not if only its key is,
+    /// because then another connection owns the peer (WebTorrent). Returns whether it was
+    /// removed.
     pub fn remove(&mut self, record: &[u8; S]) -> bool {
         let rules = self.swarm.rules();
         self.located = None;
@@ -243,7 +240,7 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
             .remove(&self.info_hash, self.hash, record, &rules)
     }
 
-    /// Where the torrent is, before something that may change that.
+    /// Takes the result of the lookup, before a change that may invalidate it.
     #[inline]
     fn take_located(&mut self) -> Option<usize> {
         match self.located.take() {

@@ -1,26 +1,26 @@
-//! Peers of a large torrent: runs that grow in place, and an index.
+//! Peers of a large torrent: arrays that grow in place, and an index.
 
 use super::{Run, View};
 use crate::deadline::{Epoch, Mark, Term};
 use crate::hash_key::HashKey;
 use crate::position_index::PositionIndex;
 
-/// How many peers have an epoch in common: so many marks may have to be changed
-/// to store one peer, within a microsecond.
+/// Number of peers with a common epoch. Storing one peer may change that many marks, which
+/// takes up to a microsecond.
 const SEGMENT: usize = 4_096;
 
-/// Dozens to millions of peers.
+/// From dozens to millions of peers.
 pub(crate) struct Indexed<const S: usize, const K: usize> {
     records: Vec<[u8; S]>,
     marks: Vec<Mark>,
-    /// One for each segment.
+    /// One epoch per segment.
     epochs: Vec<Epoch>,
     pub(super) seeders: u32,
     index: PositionIndex<S, K>,
 }
 
 impl<const S: usize, const K: usize> Indexed<S, K> {
-    /// A copy of the peers in `run`, which are not more than a segment.
+    /// Copies the peers in `run`, of which there are at most a segment.
     pub(super) fn of(run: Run<'_, S>, key: &HashKey) -> Self {
         Self {
             records: run.records.to_vec(),
@@ -43,7 +43,7 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         }
     }
 
-    /// All peers, when they are not more than a segment.
+    /// All peers, if there are at most a segment.
     pub(super) fn run(&self) -> Run<'_, S> {
         Run {
             records: &self.records,
@@ -75,15 +75,15 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         self.index.find(record, &self.records, key)
     }
 
-    /// Indexes `record`, which will be pushed next.
+    /// Adds `record`, which will be pushed next, to the index.
     pub(super) fn index_new(&mut self, record: &[u8; S], key: &HashKey) {
         self.index
             .insert(record, self.records.len(), &self.records, key);
     }
 
     pub(super) fn push(&mut self, record: [u8; S], term: Term) {
-        // A quarter more, not twice as much: the system grows large blocks
-        // by remapping their pages, without a copy.
+        // Grows by a quarter instead of twice, because the system grows large allocations
+        // by remapping their pages, without copying them.
         if self.records.len() == self.records.capacity() {
             let more = self.records.len() / 4;
             self.records.reserve_exact(more);
@@ -98,7 +98,7 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         self.set_term(position, term);
     }
 
-    /// Drops the last peer, and memory that has become four times too large.
+    /// Removes the last peer, and frees memory when the capacity is four times too large.
     pub(super) fn pop(&mut self, key: &HashKey) {
         let last = self.records.len() - 1;
         let record = self.records[last];
@@ -112,8 +112,8 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         }
     }
 
-    /// Follows the records and marks at `left` and `right`, which have changed
-    /// places.
+    /// Updates epochs, marks and the index after the records and marks at `left` and
+    /// `right` were swapped.
     pub(super) fn exchanged(&mut self, left: usize, right: usize, key: &HashKey) {
         let [left_epoch, right_epoch] = [left, right].map(|at| self.epochs[at / SEGMENT]);
         if left_epoch != right_epoch {
@@ -123,8 +123,8 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
             self.set_term(right, at_right);
         }
         let (was_left, was_right) = (self.records[right], self.records[left]);
-        // The index tells entries of like hashes apart by their positions, so
-        // the first one waits where nobody stands until the other has moved.
+        // The index distinguishes entries with equal hashes by their positions, so the
+        // first one gets a position that is not in use until the other one has moved.
         let nobody = self.records.len();
         self.index.set(&was_left, left, nobody, key);
         self.index.set(&was_right, right, left, key);

@@ -1,11 +1,11 @@
-//! Peers of a torrent of middling size: both runs in one allocation.
+//! Peers of a torrent of medium size: both arrays in one allocation.
 
 use super::{Run, View};
 use crate::deadline::{Epoch, Mark, Term};
 
-/// Some tens of peers.
+/// Dozens of peers.
 pub(crate) struct Many<const S: usize> {
-    /// Room for records, then as much room for marks.
+    /// Space for records, followed by space for as many marks.
     block: Box<[u8]>,
     len: u32,
     pub(super) seeders: u32,
@@ -13,7 +13,7 @@ pub(crate) struct Many<const S: usize> {
 }
 
 impl<const S: usize> Many<S> {
-    /// A copy of the peers in `run`, and room for one more.
+    /// Copies the peers in `run`, with room for one more.
     pub(super) fn of(run: Run<'_, S>) -> Self {
         Self::with_capacity(run, run.records.len() + 1)
     }
@@ -72,7 +72,7 @@ impl<const S: usize> Many<S> {
         self.epoch = epoch;
     }
 
-    /// Appends a peer, growing by half if there is no room.
+    /// Appends a peer; the capacity grows by half if there is no room.
     pub(super) fn push(&mut self, record: [u8; S], term: Term) {
         let len = self.len();
         if len == self.capacity() {
@@ -84,7 +84,7 @@ impl<const S: usize> Many<S> {
         self.set_term(len, term);
     }
 
-    /// Drops the last peer, and memory that has become four times too large.
+    /// Removes the last peer, and frees memory when the capacity is four times too large.
     pub(super) fn pop(&mut self) {
         self.len -= 1;
         if self.len() < self.capacity() / 4 {
@@ -103,8 +103,8 @@ impl<const S: usize> Many<S> {
     }
 }
 
-/// A block for at least `capacity` peers, with all that the allocator gives
-/// away in whole steps of 16 bytes, of which it keeps 8.
+/// Allocates a block for at least `capacity` peers. It uses the whole allocation, since the
+/// allocator's sizes are multiples of 16 bytes, of which it uses 8 itself.
 fn block<const S: usize>(capacity: usize) -> Box<[u8]> {
     let peer = S + size_of::<Mark>();
     let bytes = (capacity.max(1) * peer + 8).next_multiple_of(16) - 8;

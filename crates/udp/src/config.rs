@@ -1,8 +1,8 @@
-//! The configuration of `aquatic-udp`, as its user writes it.
+//! The configuration of `aquatic-udp`, as written by its users.
 //!
-//! The doc comments of keys are what users read: in the default file, in the
-//! manual page and in the NixOS options. [`Settings`] is what the daemon works
-//! with.
+//! The doc comments of keys are user documentation: they become comments in the default
+//! file, the manual page and the descriptions of NixOS options. The daemon uses
+//! [`Settings`].
 
 use std::path::PathBuf;
 
@@ -38,11 +38,11 @@ pub type ReceiveBuffer = ZeroOr<Bytes<4096, 0x7fff_ffff>>;
 pub type ScrapeTorrents = Count<1, { MAX_SCRAPE_TORRENTS as u64 }>;
 /// Peers in a reply.
 pub type ResponsePeers = Number<PeersOfReply, 1, { MAX_RESPONSE_PEERS_IPV4 as u64 }>;
-/// Time that a connection id can be used: up to an hour.
+/// Time for which a connection id is valid: up to an hour.
 pub type ConnectionAge = Seconds<1, 3600>;
 
-/// What [`ResponsePeers`] counts. [`Settings`] has a lower maximum when an IPv6
-/// address is served, which those should learn at once who have exceeded both.
+/// The unit of [`ResponsePeers`]. With an IPv6 address, [`Settings`] has a lower maximum,
+/// which the error for values above both maximums should mention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeersOfReply;
 
@@ -208,7 +208,7 @@ impl config::Config for Config {
     }
 }
 
-/// `[statistics]` became `[metrics]`, as the other daemons call it.
+/// `[statistics]` became `[metrics]`, the name in the other daemons.
 const STATISTICS: &[OldKey] = &[
     OldKey::Dropped {
         key: "statistics.interval",
@@ -252,7 +252,7 @@ fn statistics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "statistics")
 }
 
-/// What was in effect where a file did not say.
+/// Former defaults, which were in effect for keys that a file did not contain.
 const DEFAULTS: &[OldKey] = &[
     OldKey::Default {
         key: "socket_workers",

@@ -1,4 +1,4 @@
-//! What workers count.
+//! Counters of workers, and their metrics.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use aquatic_tracker::{FAMILIES, RejectReason, RequestCounters, RequestKind, Requ
 
 use crate::tracker::Outcome;
 
-/// What is told of requests.
+/// The request metrics of this daemon.
 const REQUESTS: RequestMetrics = RequestMetrics {
     kinds: &KINDS,
     reasons: &[
@@ -26,7 +26,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
     rejected_help: "Rejected requests, by reason",
 };
 
-/// What datagrams ask for, and replies are.
+/// The kinds of requests and replies.
 const KINDS: [RequestKind; 4] = [
     RequestKind::Connect,
     RequestKind::Announce,
@@ -34,17 +34,17 @@ const KINDS: [RequestKind; 4] = [
     RequestKind::Other,
 ];
 
-/// Counts of one worker, on cache lines of its own.
+/// Counters of one worker, aligned so that they share no cache line with another's.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
     requests: RequestCounters,
-    /// Of IPv4 and of IPv6.
+    /// For IPv4 and IPv6.
     families: [FamilyCounters; 2],
     send_failures: Counter,
 }
 
-/// Counts for one address family.
+/// Counters of one address family.
 #[derive(Default)]
 struct FamilyCounters {
     replies: [Counter; RequestKind::COUNT],
@@ -53,7 +53,7 @@ struct FamilyCounters {
 }
 
 impl Counters {
-    /// Counts one datagram and what became of it.
+    /// Counts a datagram and its outcome.
     #[inline]
     pub(crate) fn count(&self, source: IpAddr, length: usize, outcome: &Outcome) {
         self.requests.count(source, outcome.request());
@@ -62,7 +62,7 @@ impl Counters {
         if let Some(reply_length) = outcome.reply_length {
             let kind = match outcome.rejected {
                 None => outcome.kind,
-                // Replies of no kind are errors.
+                // Replies without a kind are errors.
                 Some(_) => RequestKind::Other,
             };
             family.replies[kind as usize].add(1);
@@ -70,7 +70,7 @@ impl Counters {
         }
     }
 
-    /// Counts replies that the system did not take.
+    /// Counts replies that could not be sent.
     #[inline]
     pub(crate) fn count_sent(&self, report: SendReport) {
         if report.failed > 0 {
@@ -79,7 +79,7 @@ impl Counters {
     }
 }
 
-/// Adds the counts of all workers.
+/// Adds the metrics of all workers.
 pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut Metrics) {
     REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {

@@ -10,22 +10,22 @@ use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-udp";
 
-/// Everything that the daemon can be told.
+/// The validated settings of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The configuration, whose values go together. A reply with as many peers as
-    /// it allows fits into a datagram of every family that is served.
+    /// The configuration, whose values are consistent. A reply with the maximum number of
+    /// peers fits into a datagram of every configured address family.
     pub config: Config,
-    /// What the process edge acts on.
+    /// Settings of the `service` crate.
     pub process: ProcessSettings,
 }
 
 impl Settings {
-    /// Checks a configuration.
+    /// Validates a configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with its values.
+    /// All errors in its values.
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
@@ -52,7 +52,7 @@ impl Settings {
     }
 }
 
-/// What a configuration says about sockets.
+/// The sockets that a configuration asks for.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
     let transport = Transport::Udp {
         receive_buffer_bytes: config.network.socket_recv_buffer_size.non_zero(),
@@ -66,7 +66,7 @@ pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
     )
 }
 
-/// A reply with all its peers has to fit into one datagram.
+/// A reply with the maximum number of peers must fit into one datagram.
 fn check_max_response_peers(config: &Config, addresses: &[SocketAddr], checks: &mut Checks) {
     let value = config.protocol.max_response_peers;
     let serves_ipv6 = addresses.iter().any(SocketAddr::is_ipv6);

@@ -1,5 +1,4 @@
-//! What is answered to a datagram: the protocol joined with the swarm, and no
-//! socket in sight.
+//! Replies to datagrams: connects the protocol with the swarm, without I/O.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,37 +24,37 @@ mod waiting;
 pub use outcome::Outcome;
 use waiting::{Numbered, Waiting, announce_all};
 
-/// What one tracker's workers share.
+/// The state that all workers share.
 pub type State = aquatic_tracker::State<Families, Config>;
 
-/// How many announces are looked up together: more make an announce cheaper, but
-/// hold more shards at a time. At 8, nearly all is gained.
+/// Maximum number of announces that are looked up together. More would make an announce
+/// slightly cheaper, but lock more shards at a time.
 pub const GROUP: usize = 8;
 
-/// The largest reply that the configuration allows, in bytes: what fits an Ethernet frame
-/// over IPv4. Each datagram comes with as much room.
+/// Maximum length of a reply in bytes that the configuration allows: what fits an Ethernet
+/// frame over IPv4. Each datagram has this much space for its reply.
 pub const MAX_REPLY_LENGTH: usize = MAX_IPV4_PAYLOAD;
 
-/// Datagrams that were received together.
+/// Datagrams that were received with one call.
 pub type Batch<'a> = ArrayVec<Datagram<'a>, BATCH>;
 
-/// What became of the datagrams of a batch; none where there was no datagram.
+/// The outcome for each datagram of a batch; `None` beyond the last one.
 pub type Outcomes = [Option<Outcome>; BATCH];
 
-/// Answers datagrams, for one worker.
+/// Replies to datagrams, for one worker.
 pub struct Tracker {
     state: Arc<State>,
     connection_id_key: ConnectionIdKey,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
-    /// What others that keep the same swarm are told by.
+    /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
 }
 
 impl Tracker {
-    /// Answers from `state` those who have a connection id that was made by
-    /// `connection_id_key`; `random` chooses peers. Counts client software in
-    /// `clients` if there is one.
+    /// Uses the torrents of `state`, and accepts connection ids that were made with
+    /// `connection_id_key`; `random` chooses peers. Counts client software in `clients` if
+    /// given.
     pub fn new(
         state: Arc<State>,
         connection_id_key: ConnectionIdKey,
@@ -71,22 +70,22 @@ impl Tracker {
         }
     }
 
-    /// Has others be told, through `outbox`, what changes.
+    /// Puts changes of the swarm into `outbox`, if given.
     #[must_use]
     pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
         self.outbox = outbox;
         self
     }
 
-    /// Answers a batch of datagrams; says for each what became of it.
+    /// Replies to a batch of datagrams; returns an outcome for each.
     ///
-    /// Announces for one torrent are answered in their order, after all else of the
-    /// batch: a scrape does not know of announces that came with it.
+    /// Announces of a torrent are answered in their order, after all other requests of the
+    /// batch: scrapes do not include announces of the same batch.
     ///
-    /// Announces are looked up in groups of [`GROUP`] before the first of them is
-    /// answered: most of an announce's time is waiting for memory, and what does not
-    /// depend on each other can be waited for at the same time. They are collected
-    /// from the whole batch, so that groups are full whatever stands between them.
+    /// Announces are looked up in groups of [`GROUP`] before the first of them is answered:
+    /// an announce mostly waits for memory, and independent lookups can wait at the same
+    /// time. Groups are made of all announces of the batch, so that they are full whatever
+    /// requests are between them.
     #[inline]
     pub fn handle_batch(&mut self, now: Now, batch: &mut Batch<'_>) -> Outcomes {
         let mut outcomes = [None; BATCH];
@@ -129,7 +128,7 @@ impl Tracker {
         outcomes
     }
 
-    /// Answers what needs no announce, and prepares what does.
+    /// Answers a request that is not an announce; prepares one that is.
     #[inline]
     fn begin(&self, now: Now, datagram: &mut Datagram<'_>) -> Begun {
         let source = datagram.source;
@@ -138,8 +137,8 @@ impl Tracker {
             return Begun::Answered(outcome);
         }
         let address = source.ip().to_canonical();
-        // A reply that did not fit would be a mistake in the settings' check;
-        // it must not take the worker down.
+        // A reply that does not fit would be a mistake in the check of the settings, and
+        // must not end the worker.
         self.answer(now, address, datagram.bytes, datagram.reply)
             .unwrap_or(Begun::Answered(Outcome::TOO_LONG))
     }
@@ -177,8 +176,8 @@ impl Tracker {
         Ok(Begun::Answered(outcome))
     }
 
-    /// Nothing but a connect request is answered without a valid connection
-    /// id: otherwise replies could be sent to addresses that never asked.
+    /// Only connect requests are answered without a valid connection id: otherwise replies
+    /// could be sent to addresses that requested nothing.
     #[inline]
     fn is_connected(&self, now: Now, address: IpAddr, id: ConnectionId) -> bool {
         self.connection_id_key.is_valid(
@@ -189,7 +188,7 @@ impl Tracker {
         )
     }
 
-    /// Checks an announce, and says what the swarm is to be told.
+    /// Validates an announce, and converts it for the swarm.
     #[inline]
     fn prepare(
         &self,
@@ -224,7 +223,7 @@ impl Tracker {
         })
     }
 
-    /// Answers for the first torrents if there are too many.
+    /// If there are too many torrents, the reply has the first ones.
     fn scrape(
         &self,
         address: IpAddr,
@@ -250,7 +249,7 @@ impl Tracker {
         Ok(Outcome::served(RequestKind::Scrape, writer.finish()))
     }
 
-    /// Says what is wrong to those who can be told.
+    /// Sends an error if the client has a valid connection id.
     #[cold]
     fn reject_malformed(
         &self,

@@ -17,28 +17,28 @@ use crate::config::MAX_SCRAPE_TORRENTS;
 use crate::counters::Counters;
 use crate::tracker::{Batch, MAX_REPLY_LENGTH, RejectReason, Tracker};
 
-/// The token of the waker; sockets have those from 0 on.
+/// The token of the waker; sockets have tokens from 0 on.
 const WAKE: Token = Token(usize::MAX);
 
-/// Events that are taken at once; epoll keeps the others.
+/// Maximum number of events per iteration; further ones stay in epoll.
 const MAX_EVENTS: usize = 64;
 
-/// How many batches are read from one socket before others get their turn.
+/// Maximum number of batches that are read from one socket in a turn.
 const BATCHES_PER_TURN: usize = 4;
 
-/// How long a worker that is to stop goes on answering what has arrived.
+/// For how long a worker that is to stop answers requests that have already arrived.
 const MAX_DRAIN: Duration = Duration::from_millis(100);
 
-/// Bytes of a datagram that are read: a scrape of as many torrents as can be
-/// answered. What is cut off a longer scrape are whole info hashes, and what is
-/// cut off an announce are options, so both are still served.
+/// Maximum length in bytes of a datagram that is read: a scrape of as many torrents as can
+/// be answered. Longer scrapes lose whole info hashes, longer announces lose options, so
+/// both are still answered.
 const MAX_REQUEST_LENGTH: usize =
     SCRAPE_REQUEST_HEADER_LENGTH + INFO_HASH_LENGTH * MAX_SCRAPE_TORRENTS;
 
 /// About a quarter of a mebibyte.
 type Io = SocketIo<MAX_REQUEST_LENGTH, MAX_REPLY_LENGTH>;
 
-/// One worker: sockets of its own, and a part in the tracker.
+/// A worker with its own sockets.
 pub(crate) struct UdpWorker {
     poll: Poll,
     sockets: Vec<Socket>,
@@ -50,16 +50,16 @@ pub(crate) struct UdpWorker {
 
 struct Socket {
     socket: UdpSocket,
-    /// Whether there may be datagrams that no event will tell of again.
+    /// Whether there may be datagrams for which epoll does not report another event.
     is_ready: bool,
 }
 
 impl UdpWorker {
-    /// A worker that counts in `counters` under `number`, and what wakes it.
+    /// Creates a worker that counts in `counters[number]`, and its waker.
     ///
     /// # Errors
     ///
-    /// When the system has no further descriptors or watches.
+    /// If the limit of open files or of epoll watches is reached.
     pub(crate) fn new(
         sockets: Vec<UdpSocket>,
         tracker: Tracker,
@@ -70,7 +70,7 @@ impl UdpWorker {
         let poll = Poll::new().context("cannot create an epoll instance")?;
         let waker = Waker::new(poll.registry(), WAKE).context("cannot create a waker")?;
         for (index, socket) in sockets.iter().enumerate() {
-            // Those that were bound here and those that were inherited.
+            // For bound and inherited sockets alike.
             tell_local_address(socket)
                 .context("cannot enable reporting of the destination address of datagrams")?;
             poll.registry()
@@ -83,7 +83,7 @@ impl UdpWorker {
         }
         let sockets = sockets
             .into_iter()
-            // Datagrams may wait in a socket that another process had before.
+            // An inherited socket may have pending datagrams.
             .map(|socket| Socket {
                 socket,
                 is_ready: true,
@@ -100,11 +100,12 @@ impl UdpWorker {
         Ok((worker, waker))
     }
 
-    /// Answers until it is asked to stop, and then what has arrived by then.
+    /// Answers requests until it is asked to stop, and then those that have already
+    /// arrived.
     ///
     /// # Errors
     ///
-    /// When the sockets cannot be watched or read any more.
+    /// If the sockets can no longer be polled or read.
     pub(crate) fn run(mut self, context: &Context) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(MAX_EVENTS);
         let mut io = Io::new();
@@ -139,7 +140,8 @@ impl UdpWorker {
         Ok(())
     }
 
-    /// Gives every socket that may have datagrams its turn.
+    /// Reads and answers up to [`BATCHES_PER_TURN`] batches from each socket that may have
+    /// datagrams.
     fn answer_ready(&mut self, io: &mut Io) -> anyhow::Result<()> {
         let counters = &self.counters[self.number];
         for Socket { socket, is_ready } in &mut self.sockets {
@@ -148,8 +150,8 @@ impl UdpWorker {
                     break;
                 }
                 let count = io.receive(socket).context("cannot read from a socket")?;
-                // A batch that is not full has seen the socket empty; events
-                // tell of what comes after that.
+                // After a batch that is not full, the socket is empty, and an event will
+                // report later datagrams.
                 *is_ready = count == BATCH;
                 if count > 0 {
                     answer(&mut self.tracker, &self.clock, io, counters);
@@ -181,7 +183,7 @@ fn answer(tracker: &mut Tracker, clock: &Clock, io: &mut impl DatagramIo, counte
     }
 }
 
-/// No settings allow a reply that does not fit, so the tracker is wrong.
+/// No valid settings allow a reply that does not fit, so this is a bug.
 #[cold]
 fn tell_of_mistake() {
     static TOLD: Once = Once::new();

@@ -1,26 +1,26 @@
-//! What became of a datagram.
+//! The outcome of a datagram.
 
 use std::num::NonZeroUsize;
 
 use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{BufferTooSmall, TransactionId, write_error};
 
-/// What became of a datagram.
+/// The outcome of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it asked for.
+    /// What was requested.
     pub kind: RequestKind,
-    /// Why it was not served, if it was not.
+    /// The reason if it was rejected.
     pub rejected: Option<RejectReason>,
-    /// Bytes of the reply; none to remain silent.
+    /// Length of the reply in bytes; `None` if there is none.
     pub reply_length: Option<NonZeroUsize>,
 }
 
 impl Outcome {
-    /// The reply does not fit.
+    /// The reply does not fit into its buffer.
     pub(super) const TOO_LONG: Self = Self::silence(RequestKind::Other, RejectReason::ReplyTooLong);
 
-    /// What became of it, but for its reply.
+    /// The outcome without its reply, for metrics.
     #[inline]
     pub(crate) const fn request(&self) -> aquatic_tracker::Outcome {
         aquatic_tracker::Outcome {
@@ -38,7 +38,7 @@ impl Outcome {
         }
     }
 
-    /// No reply.
+    /// An outcome without a reply.
     pub(super) const fn silence(kind: RequestKind, reason: RejectReason) -> Self {
         Self {
             kind,
@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// An error (BEP 15, action 3).
+    /// Writes an error (BEP 15, action 3).
     #[cold]
     pub(super) fn reject(
         kind: RequestKind,

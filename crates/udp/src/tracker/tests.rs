@@ -1,4 +1,4 @@
-//! Requests and their replies, without a socket.
+//! Requests and their replies, without sockets.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -192,7 +192,8 @@ fn nobody_is_answered_without_a_valid_connection_id() {
             ..NOW
         };
         assert_eq!(silent(fixture.handle(late, "10.0.0.1:5", request)), bad);
-        // From its own address, on any port, each one is answered.
+        // From the address that got the connection id, on any port, each request is
+        // answered.
         let outcome = fixture.handle(NOW, "10.0.0.1:6", request);
         assert!(outcome.reply_length.is_some());
     }

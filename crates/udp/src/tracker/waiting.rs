@@ -1,4 +1,4 @@
-//! Announces that wait for each other.
+//! Announces that are answered in groups.
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
@@ -8,7 +8,7 @@ use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, Tran
 use super::{Batch, GROUP, Now, Outcome, Outcomes, RequestKind};
 use crate::config::Config;
 
-/// An announce that waits for its turn.
+/// An announce that is to be answered.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting<const S: usize> {
     info_hash: InfoHash,
@@ -16,7 +16,7 @@ pub(super) struct Waiting<const S: usize> {
     announce: Announce<S>,
 }
 
-/// An announce with the number of its datagram in the batch.
+/// An announce, and the index of its datagram in the batch.
 #[derive(Clone, Copy)]
 pub(super) struct Numbered<const S: usize> {
     pub(super) number: usize,
@@ -47,8 +47,8 @@ impl<const S: usize> Waiting<S> {
         }
     }
 
-    /// Announces, and writes the reply while the torrent is locked. Adds what has changed
-    /// to `changes`.
+    /// Announces, and writes the reply while the torrent is locked. Adds the change of the
+    /// swarm to `changes`.
     #[inline]
     fn finish<const N: usize>(
         &self,
@@ -83,7 +83,7 @@ impl<const S: usize> Waiting<S> {
     }
 }
 
-/// Answers all announces of a batch, in groups, [in rounds](answer_in_rounds).
+/// Answers all announces of a batch, in groups and [rounds](answer_in_rounds).
 pub(super) fn announce_all<const S: usize, const N: usize>(
     swarm: &Swarm<S, S, N>,
     announces: &[Numbered<S>],

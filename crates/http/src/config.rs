@@ -1,8 +1,8 @@
-//! The configuration of `aquatic-http`, as its user writes it.
+//! The configuration of `aquatic-http`, as written by its users.
 //!
-//! The doc comments of keys are what users read: in the default file, in the
-//! manual page and in the NixOS options. [`Settings`] is what the daemon works
-//! with.
+//! The doc comments of keys are user documentation: they become comments in the default
+//! file, the manual page and the descriptions of NixOS options. The daemon uses
+//! [`Settings`].
 
 use std::path::PathBuf;
 
@@ -227,7 +227,7 @@ impl config::Config for Config {
     }
 }
 
-/// The endpoint had a switch, and metrics were counted now and then.
+/// The metrics endpoint had a switch, and metrics were collected at intervals.
 const METRICS: &[OldKey] = &[
     OldKey::Merged {
         keys: &[
@@ -247,7 +247,7 @@ fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "metrics")
 }
 
-/// What means something else than it did.
+/// Keys whose meaning has changed.
 const MEANINGS: &[OldKey] = &[
     OldKey::Changed {
         key: "network.runs_behind_reverse_proxy",
@@ -281,7 +281,7 @@ const MEANINGS: &[OldKey] = &[
     },
 ];
 
-/// What the other daemons call by another name.
+/// Keys that have another name in the other daemons.
 const RENAMED: &[OldKey] = &[
     OldKey::Renamed {
         key: "network.request_timeout",
@@ -297,7 +297,7 @@ const RENAMED: &[OldKey] = &[
     },
 ];
 
-/// Connections have deadlines of their own.
+/// Connections have their own deadlines.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {
     key: "cleaning.connection_cleaning_interval",
     reason: "connections are closed at their own deadlines",

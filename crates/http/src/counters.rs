@@ -1,9 +1,9 @@
-//! What workers count.
+//! Counters of workers, and their metrics.
 
 use aquatic_service::metrics::Metrics;
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
-/// What is told of requests.
+/// The request metrics of this daemon.
 const REQUESTS: RequestMetrics = RequestMetrics {
     kinds: &[
         RequestKind::Announce,
@@ -32,14 +32,14 @@ const REQUESTS: RequestMetrics = RequestMetrics {
     rejected_help: "Requests answered with an error, by reason",
 };
 
-/// Counts of one worker, on cache lines of its own.
+/// Counters of one worker, aligned so that they share no cache line with another's.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
     pub(crate) requests: RequestCounters,
 }
 
-/// Adds the counts of all workers.
+/// Adds the metrics of all workers.
 pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
 }

@@ -11,28 +11,28 @@ use crate::config::Config;
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-http";
 
-/// Everything that the daemon can be told.
+/// The validated settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The configuration, whose values go together.
+    /// The configuration, whose values are consistent.
     pub config: Config,
-    /// What the process edge acts on.
+    /// Settings of the `service` crate.
     pub process: ProcessSettings,
-    /// Files for TLS; `None` for connections in the clear.
+    /// Files for TLS; `None` without TLS.
     pub tls: Option<tls::Files>,
-    /// How connections are treated.
+    /// Settings of connections.
     pub connections: aquatic_stream::Settings,
-    /// Who is believed to speak for others, and where they say for whom;
-    /// `None` when clients speak for themselves.
+    /// The trusted proxies, and the header in which they pass on the client's address;
+    /// `None` without a reverse proxy.
     pub reverse_proxy: Option<ReverseProxy>,
 }
 
 impl Settings {
-    /// Checks a configuration.
+    /// Validates a configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with its values.
+    /// All errors in its values.
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
@@ -75,7 +75,7 @@ impl Settings {
     }
 }
 
-/// What a configuration says about sockets.
+/// The sockets that a configuration asks for.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
     let backlog = config.network.tcp_backlog.non_zero();
     Listening::new(

@@ -1,8 +1,8 @@
-//! The configuration of `aquatic-ws`, as its user writes it.
+//! The configuration of `aquatic-ws`, as written by its users.
 //!
-//! The doc comments of keys are what users read: in the default file, in the
-//! manual page and in the NixOS options. [`Settings`] is what the daemon works
-//! with.
+//! The doc comments of keys are user documentation: they become comments in the default
+//! file, the manual page and the descriptions of NixOS options. The daemon uses
+//! [`Settings`].
 
 use std::path::PathBuf;
 
@@ -22,15 +22,15 @@ use serde::{Deserialize, Serialize};
 use crate::origin::Origin;
 use crate::settings::Settings;
 
-/// Bytes of a message: from one offer to what nobody has to say.
+/// Bytes of a message: at least one offer, at most far more than any client sends.
 pub type MessageLength = Bytes<4_096, { 16 << 20 }>;
-/// Torrents of a connection. They stand in one list, in their order.
+/// Torrents of a connection, which are kept in one sorted list.
 pub type TorrentsPerConnection = Count<1, 100_000>;
 /// Time for an answer: up to an hour.
 pub type OfferAge = Seconds<1, 3_600>;
-/// Time without a sign of life: up to a day. A ping comes in the middle.
+/// Time without incoming data: up to a day. A ping is sent after half of it.
 pub type Idle = Seconds<2, 86_400>;
-/// Time for connections of an old certificate: up to a year.
+/// Time for connections with an old certificate: up to a year.
 pub type CertificateGrace = Seconds<0, 31_536_000>;
 
 /// Configuration of aquatic-ws, a WebTorrent tracker over WebSocket.
@@ -301,7 +301,7 @@ const NETWORK: &[OldKey] = &[
     },
 ];
 
-/// The endpoint had a switch, and metrics were counted now and then.
+/// The metrics endpoint had a switch, and metrics were collected at intervals.
 const METRICS: &[OldKey] = &[
     OldKey::Merged {
         keys: &[
@@ -321,7 +321,7 @@ fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
     old_keys::endpoint(found, "metrics")
 }
 
-/// What means something else than it did.
+/// Keys whose meaning has changed.
 const MEANINGS: &[OldKey] = &[
     OldKey::Default {
         key: "socket_workers",
@@ -353,7 +353,7 @@ const MEANINGS: &[OldKey] = &[
     },
 ];
 
-/// Connections have deadlines of their own.
+/// Connections have their own deadlines.
 const CLEANING: &[OldKey] = &[OldKey::Dropped {
     key: "cleaning.connection_cleaning_interval",
     reason: "connections are closed at their own deadlines",

@@ -1,4 +1,4 @@
-//! What workers count.
+//! Counters of workers, and their metrics.
 
 use aquatic_service::metrics::{Counter, Metrics};
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
@@ -6,7 +6,7 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::tracker::ForgottenOffers;
 
-/// What is told of requests.
+/// The request metrics of this daemon.
 const REQUESTS: RequestMetrics = RequestMetrics {
     kinds: &[
         RequestKind::Announce,
@@ -46,7 +46,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
     rejected_help: "Messages and HTTP requests answered with an error, by reason",
 };
 
-/// Counts of one worker, on cache lines of its own.
+/// Counters of one worker, aligned so that they share no cache line with another's.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
@@ -54,21 +54,21 @@ pub(crate) struct Counters {
     offers: [Counter; RelayResult::COUNT],
     answers: [Counter; RelayResult::COUNT],
     forgotten: [Counter; Forgotten::COUNT],
-    /// Connections that became WebSocket.
+    /// Connections that were upgraded to WebSocket.
     upgrades: Counter,
 }
 
-/// What became of an offer or an answer that was to be relayed.
+/// The result of relaying an offer or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum RelayResult {
-    /// It was added to what is sent to its receiver.
+    /// It was added to the output of its receiver.
     Relayed,
     /// The receiver's connection was closed.
     ReceiverGone,
-    /// Too much was unsent to its receiver already.
+    /// The receiver has too much unsent output already.
     FullOutput,
-    /// The receiver's worker does not keep up.
+    /// The inbox of the receiver's worker is full.
     FullInbox,
 }
 
@@ -78,7 +78,7 @@ pub(crate) enum RelayResult {
 pub(crate) enum Forgotten {
     /// It was not answered in time.
     Expired,
-    /// Its receiver got too many.
+    /// Its receiver had too many newer offers.
     TooMany,
 }
 
@@ -94,7 +94,7 @@ impl Counters {
         counters[result as usize].add(1);
     }
 
-    /// Counts offers that cannot be answered any more.
+    /// Counts offers that can no longer be answered.
     pub(crate) fn count_forgotten(&self, forgotten: ForgottenOffers) {
         if forgotten != ForgottenOffers::default() {
             self.forgotten[Forgotten::Expired as usize].add(forgotten.expired);
@@ -102,13 +102,13 @@ impl Counters {
         }
     }
 
-    /// Counts a connection that became WebSocket.
+    /// Counts a connection that was upgraded to WebSocket.
     pub(crate) fn count_upgrade(&self) {
         self.upgrades.add(1);
     }
 }
 
-/// Adds the counts of all workers.
+/// Adds the metrics of all workers.
 pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     REQUESTS.add(workers.iter().map(|worker| &worker.requests), metrics);
     let sum = |counter: &dyn Fn(&Counters) -> &Counter| -> u64 {
@@ -148,7 +148,7 @@ pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
 mod tests {
     use super::*;
 
-    /// Operators have these in their dashboards.
+    /// Dashboards of operators depend on these.
     #[test]
     fn labels_stay_as_they_are() {
         let results: Vec<&str> = RelayResult::VARIANTS.iter().map(Into::into).collect();

@@ -12,30 +12,30 @@ use crate::config::{Config, NetworkConfig};
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-ws";
 
-/// Everything that the daemon can be told.
+/// The validated settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The configuration, whose values go together.
+    /// The configuration, whose values are consistent.
     pub config: Config,
-    /// What the process edge acts on.
+    /// Settings of the `service` crate.
     pub process: ProcessSettings,
-    /// Files for TLS; `None` for connections in the clear.
+    /// Files for TLS; `None` without TLS.
     pub tls: Option<tls::Files>,
-    /// How connections are treated.
+    /// Settings of connections.
     pub connections: aquatic_stream::Settings,
-    /// Who is believed to speak for others, and where they say for whom;
-    /// `None` when clients speak for themselves.
+    /// The trusted proxies, and the header in which they pass on the client's address;
+    /// `None` without a reverse proxy.
     pub reverse_proxy: Option<ReverseProxy>,
-    /// How large frames and messages may be: a frame not larger than a message.
+    /// Maximum sizes of frames and messages; that of frames is not larger.
     pub size_limits: SizeLimits,
 }
 
 impl Settings {
-    /// Checks a configuration.
+    /// Validates a configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with its values.
+    /// All errors in its values.
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
@@ -80,7 +80,7 @@ impl Settings {
     }
 }
 
-/// What a configuration says about sockets.
+/// The sockets that a configuration asks for.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
     let backlog = config.network.tcp_backlog.non_zero();
     Listening::new(
@@ -101,7 +101,7 @@ fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
             max_connections_per_ip: network.max_connections_per_ip.non_zero(),
             handshake_timeout: network.handshake_timeout.duration(),
             message_timeout: network.message_timeout.duration(),
-            // The first half ends with a ping.
+            // After the first half of the time, a ping is sent.
             idle_timeout: config.cleaning.max_connection_idle.duration() / 2,
             write_timeout: network.write_timeout.duration(),
             max_unsent_bytes: Some(network.max_unsent_bytes.non_zero()),

@@ -1,5 +1,5 @@
-//! What is answered to a message, and what is relayed to other connections: the protocol
-//! joined with the swarm, without I/O.
+//! Answers to messages, and messages to relay to other connections: connects the protocol
+//! with the swarm, without I/O.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -31,19 +31,19 @@ pub use relays::{
 };
 pub use session::Session;
 
-/// What one tracker's workers share.
+/// The state that all workers share.
 pub struct State {
-    /// What it has in common with other trackers.
+    /// The state that all trackers have.
     pub shared: aquatic_tracker::State<WebSwarms, Config>,
-    /// How many peers there are of each address, where that is limited.
+    /// Number of peers per address, if that is limited.
     peers_per_address: Option<PeersPerAddress>,
     offer_names: OfferNames,
 }
 
-/// What a message leads to.
+/// The result of a message.
 #[derive(Debug)]
 pub struct Handled<'t, 'm> {
-    /// What it was and whether it was served, to be counted.
+    /// What was requested, and whether it was rejected, for metrics.
     pub outcome: Outcome,
     /// The messages for other connections.
     pub relays: Relays<'t, 'm>,
@@ -54,23 +54,23 @@ pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
-    /// Who gets offers of the announce that is being answered; kept for its
-    /// memory.
+    /// The peers that get the offers of the current announce; a field to reuse its memory.
     receivers: Vec<Address>,
-    /// Connections that were closed, and whose peers are not all forgotten.
+    /// Closed connections with peers that are not removed yet.
     leaving: VecDeque<Session>,
 }
 
-/// Peers of a connection that are forgotten as soon as it is closed. Others are forgotten
-/// some at a time, with other connections served in between.
+/// Maximum number of peers that are removed as soon as their connection is closed. The
+/// others are removed later, a few at a time, so that other connections are served in
+/// between.
 const LEFT_AT_ONCE: usize = 64;
 
-/// Peers of closed connections that are forgotten with each message. One message adds one
-/// at most, so however fast they come, fewer and fewer are left to forget.
+/// Maximum number of peers of closed connections that are removed with each message. One
+/// message adds at most one peer, so their number decreases at any rate of messages.
 const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
-    /// A tracker of these torrents, which have no peers yet.
+    /// Creates the state, with empty swarms.
     pub fn new(
         swarms: WebSwarms,
         config: Config,
@@ -90,8 +90,8 @@ impl State {
 }
 
 impl Tracker {
-    /// Answers from `state`; `random` chooses peers. Counts client software in
-    /// `clients` if there is one.
+    /// Creates the tracker of a worker; `random` chooses peers. Counts client software in
+    /// `clients` if given.
     pub fn new(
         state: Arc<State>,
         random: fastrand::Rng,
@@ -106,9 +106,9 @@ impl Tracker {
         }
     }
 
-    /// Appends the frame that answers a message of the connection of `session`, and
-    /// returns what other connections are to be sent. `pending` has what the worker's
-    /// connections can answer.
+    /// Appends the frame with the reply to a message of the connection of `session`, and
+    /// returns the messages to relay to other connections. `pending` has the offers that
+    /// the worker's connections can answer.
     pub fn handle<'t, 'm>(
         &'t mut self,
         now: Now,
@@ -133,9 +133,8 @@ impl Tracker {
         }
     }
 
-    /// Forgets the peers of a closed connection, but for those that another one owns by
-    /// now. Returns whether some are left, for
-    /// [`forget_left`](Self::forget_left).
+    /// Removes the peers of a closed connection, except those that another connection owns
+    /// by now. Returns whether some are left for [`forget_left`](Self::forget_left).
     pub fn closed(&mut self, mut session: Session) -> bool {
         for _ in 0..LEFT_AT_ONCE {
             let Some((info_hash, peer_id)) = session.take_torrent() else {
@@ -147,8 +146,7 @@ impl Tracker {
         true
     }
 
-    /// Forgets up to `max` more peers of closed connections. Returns whether some are
-    /// left.
+    /// Removes up to `max` more peers of closed connections. Returns whether some are left.
     pub fn forget_left(&mut self, max: usize) -> bool {
         let mut forgotten = 0;
         while let Some(mut session) = self.leaving.pop_front() {
@@ -164,7 +162,7 @@ impl Tracker {
         false
     }
 
-    /// Forgets a peer of a closed connection.
+    /// Removes a peer of a closed connection.
     fn forget(&self, session: &Session, info_hash: &InfoHash, peer_id: &PeerId) {
         let record = record(peer_id, session.address());
         let swarm = self.state.shared.swarms.of(session.source());
@@ -310,9 +308,9 @@ impl Tracker {
             Err(NoSuchOffer::Unknown) => return reject(RejectReason::UnknownOffer, out),
             Err(NoSuchOffer::Expired) => return reject(RejectReason::ExpiredOffer, out),
         };
-        // The connection may be open long after the peer has stopped there. It
-        // gets the answer also when another one owns the peer by now, as with
-        // clients that announce to several URLs of one tracker.
+        // The connection may stay open long after its peer has stopped. The answer is also
+        // relayed if another connection owns the peer by now, as with clients that announce
+        // to several URLs of one tracker.
         let swarm = self.state.shared.swarms.of(session.source());
         if !swarm.lock(&info_hash).has(&record(&to_peer_id, sender)) {
             return reject(RejectReason::OffererGone, out);
@@ -372,7 +370,7 @@ impl From<Outcome> for Handled<'static, 'static> {
     }
 }
 
-/// A peer, as the swarm keeps it.
+/// The record of a peer in the swarm.
 fn record(peer_id: &PeerId, address: Address) -> [u8; 28] {
     let mut record = [0; 28];
     record[..20].copy_from_slice(&peer_id.0);

@@ -1,9 +1,9 @@
-//! How many peers each source address has, where that is limited.
+//! Number of peers per source address, if that is limited.
 //!
-//! The swarm cannot count them, because its peers of WebTorrent have no address.
-//! Here a peer counts from its first announce over a connection until it stops there or
-//! the connection is closed. One that announces over another connection before the first
-//! one is closed counts once.
+//! The swarm cannot count them, because WebTorrent peers have no address there. A peer is
+//! counted from its first announce over a connection until it stops there or the connection
+//! is closed. A peer that announces over another connection before the first one is closed
+//! is counted once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,23 +14,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::{InfoHash, PeerId, source_network};
 
-/// More parts than workers, so that they seldom wait for each other.
+/// Far more parts than workers, so that workers rarely wait for each other.
 const PARTS: usize = 64;
 
-/// A keyed hash of a torrent and a peer: nobody can find two that are the same.
+/// A keyed hash of a torrent and a peer, for which nobody can find collisions.
 type Name = u64;
 
-/// An address's peers, and over how many connections each of them is there.
+/// The peers of an address, with the number of connections over which each of them
+/// announced.
 type Peers = HashMap<Name, u32>;
 
-/// The peers of all addresses.
+/// The peers of all addresses, in parts with their own locks.
 pub(super) struct PeersPerAddress {
     parts: Box<[Mutex<HashMap<IpAddr, Peers>>]>,
     max: NonZeroU32,
     names: RandomState,
 }
 
-/// The address has as many peers as it may.
+/// The address has its maximum of peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooManyPeers;
 
@@ -43,7 +44,7 @@ impl PeersPerAddress {
         }
     }
 
-    /// Counts a peer of a connection, unless its address has the maximum.
+    /// Counts a peer of a connection, unless its address has the maximum of peers.
     pub(super) fn add(
         &self,
         source: IpAddr,
@@ -57,7 +58,7 @@ impl PeersPerAddress {
         let count = peers.len();
         match peers.entry(name) {
             Entry::Occupied(mut entry) => *entry.get_mut() += 1,
-            // The first of an address is below every maximum.
+            // The first peer of an address is always below the maximum.
             Entry::Vacant(_) if count >= self.max.get() as usize => return Err(TooManyPeers),
             Entry::Vacant(entry) => {
                 entry.insert(1);
@@ -66,7 +67,7 @@ impl PeersPerAddress {
         Ok(())
     }
 
-    /// Takes a peer of a connection back.
+    /// Uncounts a peer of a connection.
     pub(super) fn remove(&self, source: IpAddr, info_hash: &InfoHash, peer_id: &PeerId) {
         let name = self.name(info_hash, peer_id);
         let address = source_network(source);
@@ -91,7 +92,7 @@ impl PeersPerAddress {
 
     fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Peers>> {
         let hash = self.names.hash_one(address);
-        // Each change is complete in itself, so a panic elsewhere hurts none.
+        // Each change is complete, so the map is still consistent after a panic.
         self.parts[hash as usize % PARTS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(add(one, 1), Ok(()));
         assert_eq!(add(one, 2), Ok(()));
         assert_eq!(add(one, 3), Err(TooManyPeers));
-        // Over another connection, while the first is still open.
+        // Over a second connection, while the first is still open.
         assert_eq!(add(one, 2), Ok(()));
         counts.remove(one, &HASH, &peer(2));
         assert_eq!(add(one, 3), Err(TooManyPeers));

@@ -6,40 +6,40 @@ use aquatic_stream::{ConnectionId, ConnectionMap};
 
 use super::{Address, OfferName, PendingOffer};
 
-/// Offers that one connection can answer at the same time. Of more, the oldest
+/// Maximum number of offers that one connection can answer. When there are more, the oldest
 /// are forgotten.
 pub const MAX_PENDING_OFFERS: usize = 256;
 
-/// The offers that connections of one worker can answer, of each connection the oldest
-/// first.
+/// The offers that the connections of one worker can answer. Those of a connection are in
+/// the order of their arrival.
 #[derive(Debug, Default)]
 pub struct PendingOffers(ConnectionMap<VecDeque<PendingOffer>>);
 
-/// How many offers cannot be answered any more.
+/// Numbers of offers that can no longer be answered, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForgottenOffers {
-    /// They were not answered in time.
+    /// Offers that were not answered in time.
     pub expired: u64,
-    /// Their receiver got too many.
+    /// Offers whose receiver had too many newer ones.
     pub too_many: u64,
 }
 
 /// Why an offer cannot be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSuchOffer {
-    /// There was none, or it was answered before.
+    /// There was no such offer, or it was answered before.
     Unknown,
-    /// It came too long ago.
+    /// The offer is too old.
     Expired,
 }
 
 impl PendingOffers {
-    /// No offers.
+    /// Creates an empty collection.
     pub const fn new() -> Self {
         Self(ConnectionMap::new())
     }
 
-    /// A connection that is open gets an offer.
+    /// Adds an offer to an open connection.
     pub fn add(&mut self, id: ConnectionId, offer: PendingOffer, now: u32) -> ForgottenOffers {
         let Some(offers) = self.0.get_mut(id) else {
             self.0.insert(id, VecDeque::new()).push_back(offer);
@@ -54,11 +54,12 @@ impl PendingOffers {
         forgotten
     }
 
-    /// Takes an offer that a connection answers. Returns who has sent it.
+    /// Removes an offer that a connection answers. Returns the connection that sent the
+    /// offer.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// If there is no such offer.
     pub fn take(
         &mut self,
         id: ConnectionId,
@@ -66,7 +67,7 @@ impl PendingOffers {
         now: u32,
     ) -> Result<Address, NoSuchOffer> {
         let offers = self.0.get_mut(id).ok_or(NoSuchOffer::Unknown)?;
-        // An answer mostly comes soon, so the newest are compared first.
+        // Most answers arrive soon, so the newest offers are compared first.
         let index = offers.iter().rposition(|offer| offer.name == name);
         let offer = index.and_then(|index| offers.remove(index));
         match offer {
@@ -76,19 +77,19 @@ impl PendingOffers {
         }
     }
 
-    /// Forgets offers to a connection that are too old.
+    /// Forgets expired offers to a connection.
     pub fn forget_expired(&mut self, id: ConnectionId, now: u32) -> ForgottenOffers {
         let offers = self.0.get_mut(id);
         offers.map_or(ForgottenOffers::default(), |it| forget_expired(it, now))
     }
 
-    /// A connection is gone.
+    /// Forgets all offers to a closed connection.
     pub fn closed(&mut self, id: ConnectionId) {
         self.0.remove(id);
     }
 }
 
-/// All offers are kept for the same time, so the oldest are the first.
+/// All offers are valid for the same time, so the oldest are at the front.
 fn forget_expired(offers: &mut VecDeque<PendingOffer>, now: u32) -> ForgottenOffers {
     let before = offers.len();
     while offers.front().is_some_and(|it| it.valid_until <= now) {

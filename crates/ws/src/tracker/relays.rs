@@ -1,4 +1,4 @@
-//! What is to be sent to other connections because of a message.
+//! Messages that are relayed to other connections.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::{slice, vec};
@@ -7,19 +7,19 @@ use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_stream::ConnectionId;
 use aquatic_ws_protocol::{Offer, OfferId, RelayedAnswer, RelayedOffer, write_text};
 
-/// Where a connection is, in 8 bytes that are part of a peer: its worker, and which of
-/// the worker's connections it is.
+/// Address of a connection, in 8 bytes that are part of a peer's record: its worker, and
+/// its id within that worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address(pub u64);
 
-/// Bits of an address that say which worker it is of.
+/// Number of bits for the worker.
 const WORKER_BITS: u32 = u64::BITS - ConnectionId::BITS;
 
-/// The maximum of workers that addresses tell apart.
+/// Maximum number of workers.
 pub const MAX_WORKERS: usize = 1 << WORKER_BITS;
 
 impl Address {
-    /// The address of a connection of a worker, whose number is below [`MAX_WORKERS`].
+    /// The address of a connection. The worker's number must be below [`MAX_WORKERS`].
     pub fn new(worker: usize, connection: ConnectionId) -> Self {
         Self((worker as u64) << ConnectionId::BITS | connection.to_bits())
     }
@@ -29,29 +29,28 @@ impl Address {
         (self.0 >> ConnectionId::BITS) as usize
     }
 
-    /// The connection of that worker.
+    /// The id of the connection within its worker.
     pub fn connection(self) -> ConnectionId {
         ConnectionId::from_bits(self.0)
     }
 }
 
-/// An offer that its receiver may answer.
+/// An offer that its receiver can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingOffer {
-    /// What the answer has to name, in short.
+    /// A hash of what identifies the offer in an answer.
     pub name: OfferName,
-    /// The connection that waits for the answer.
+    /// The connection that sent the offer.
     pub sender: Address,
-    /// Until when; seconds on the clock that never goes back.
+    /// When it expires, in seconds on a monotonic clock.
     pub valid_until: u32,
 }
 
-/// A keyed hash of an offer's torrent, sender and id: nobody can find two that
-/// are the same.
+/// A keyed hash of an offer's torrent, sender and id, for which nobody can find collisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfferName(pub(super) u64);
 
-/// The secret by which offers get their names.
+/// The key of the hash.
 #[derive(Debug, Default)]
 pub(super) struct OfferNames(RandomState);
 
@@ -61,19 +60,19 @@ impl OfferNames {
     }
 }
 
-/// Who gets a message, and what is to be remembered with it.
+/// The receiver of a message, and what to remember with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
-    /// The connection that the message is for.
+    /// The receiving connection.
     pub to: Address,
-    /// The offer in it, for the receiver to answer; `None` for an answer.
+    /// The offer in the message, which the receiver can answer; `None` for an answer.
     pub offer: Option<PendingOffer>,
 }
 
 /// A message for another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Relayed<'m> {
-    /// Who gets it.
+    /// The receiver.
     pub envelope: Envelope,
     content: Content<'m>,
 }
@@ -85,7 +84,7 @@ enum Content<'m> {
 }
 
 impl Relayed<'_> {
-    /// Appends the message as a frame.
+    /// Appends the message, as a WebSocket frame, to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         write_text(out, |out| match &self.content {
             Content::Offer(offer) => offer.write(out),
@@ -94,19 +93,19 @@ impl Relayed<'_> {
     }
 }
 
-/// The messages for other connections that a message leads to, which are made one by one:
-/// `max_offers` of an announce at most, and one of an answer.
+/// An iterator over the messages to relay, which are written while it is consumed: at most
+/// `max_offers` for an announce, and one for an answer.
 #[derive(Debug)]
 pub enum Relays<'t, 'm> {
-    /// There is none.
+    /// No messages.
     None,
     /// The answer to an offer.
     Answer(Relayed<'m>),
-    /// Offers, each for another peer.
+    /// Offers, each to another peer.
     Offers(Offers<'t, 'm>),
 }
 
-/// The offers of an announce and who gets them.
+/// The offers of an announce and their receivers.
 #[derive(Debug)]
 pub struct Offers<'t, 'm> {
     pub(super) names: &'t OfferNames,

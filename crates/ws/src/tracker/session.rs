@@ -1,4 +1,4 @@
-//! The state that the tracker has of a connection.
+//! The tracker's state of a connection.
 
 use std::net::IpAddr;
 
@@ -6,18 +6,17 @@ use aquatic_bittorrent::{InfoHash, PeerId};
 
 use super::Address;
 
-/// The torrents that a connection has announced, and as whom.
+/// The torrents that were announced over a connection, each with its peer id.
 #[derive(Debug)]
 pub struct Session {
     source: IpAddr,
     address: Address,
-    /// In the order of the info hashes.
+    /// Sorted by info hash.
     torrents: Vec<(InfoHash, PeerId)>,
 }
 
 impl Session {
-    /// A connection that has announced nothing; `source` is where its client
-    /// is.
+    /// A connection without announces; `source` is the address of its client.
     pub const fn new(source: IpAddr, address: Address) -> Self {
         Self {
             source,
@@ -26,22 +25,22 @@ impl Session {
         }
     }
 
-    /// Where the client is.
+    /// The address of the client.
     pub fn source(&self) -> IpAddr {
         self.source
     }
 
-    /// Where the connection is.
+    /// The address of the connection, for relaying.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// What was announced and not stopped.
+    /// The torrents that were announced and not stopped.
     pub fn torrents(&self) -> &[(InfoHash, PeerId)] {
         &self.torrents
     }
 
-    /// As whom a torrent was announced.
+    /// The peer id with which a torrent was announced.
     pub fn peer_id_on(&self, info_hash: &InfoHash) -> Option<PeerId> {
         let place = self.place(info_hash).ok()?;
         Some(self.torrents[place].1)
@@ -49,7 +48,7 @@ impl Session {
 
     pub(super) fn remember(&mut self, info_hash: InfoHash, peer_id: PeerId) {
         if let Err(place) = self.place(&info_hash) {
-            // Many connections announce one torrent, and few announce many.
+            // Most connections announce one torrent, and few announce many.
             if self.torrents.is_empty() {
                 self.torrents.reserve_exact(1);
             }
@@ -66,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Takes out any torrent.
+    /// Removes any torrent.
     pub(super) fn take_torrent(&mut self) -> Option<(InfoHash, PeerId)> {
         self.torrents.pop()
     }

@@ -1,4 +1,4 @@
-//! What is answered and relayed, without a socket.
+//! Replies and relayed messages, without sockets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,9 +38,9 @@ fn decoded(frame: &[u8]) -> Value {
 struct Fixture {
     tracker: Tracker,
     sessions: BTreeMap<u64, Session>,
-    /// What connections can answer, as if they were delivered what is relayed at once.
+    /// Offers that can be answered, as if relayed messages arrived at once.
     pending: PendingOffers,
-    /// What was relayed, and to which connection.
+    /// Relayed messages, with the connection that received them.
     offers: Vec<(u64, Value)>,
     answers: Vec<(u64, Value)>,
     now: u32,
@@ -71,9 +71,9 @@ impl Fixture {
         }
     }
 
-    /// Has a connection say something; returns the answer, if there is one.
+    /// Sends a message over a connection; returns the reply, if there is one.
     fn say(&mut self, connection: u64, message: &Value) -> (Outcome, Option<Value>) {
-        // Every third connection comes over IPv6.
+        // Every third connection uses IPv6.
         let source: IpAddr = if connection % 3 == 2 {
             Ipv6Addr::LOCALHOST.into()
         } else {
@@ -115,7 +115,7 @@ impl Fixture {
         }
     }
 
-    /// Announces, and expects to be served.
+    /// Announces, and expects a reply without an error.
     fn announce(&mut self, connection: u64, peer: char, more: Value) -> Value {
         let (outcome, reply) = self.say(connection, &announce(peer, more));
         assert_eq!(outcome, Outcome::served(RequestKind::Announce));
@@ -153,7 +153,7 @@ fn offers(count: usize) -> Value {
     json!({"offers": offers, "numwant": count})
 }
 
-/// What answers the first offer of `to`.
+/// An answer to the first offer to `to`.
 fn answer(from: char, to: char) -> Value {
     announce(
         from,
@@ -192,7 +192,7 @@ fn offers_go_to_others_one_each() {
         fixture.announce(connection, peer, json!({}));
     }
     assert!(fixture.offers.is_empty());
-    // One more than is allowed.
+    // One offer more than allowed.
     fixture.announce(0, 'p', offers(4));
     let sent = std::mem::take(&mut fixture.offers);
     assert_eq!(sent.len(), 3);
@@ -206,7 +206,7 @@ fn offers_go_to_others_one_each() {
         assert_eq!(offer["info_hash"], HASH);
         assert_eq!(offer["offer"]["type"], "offer");
     }
-    // As many as are wanted, and as many as there are.
+    // At most as many as `numwant`, and as there are peers.
     let mut two = offers(3);
     two["numwant"] = json!(2);
     fixture.announce(0, 'p', two);
@@ -258,7 +258,7 @@ fn an_offer_is_answered_once_and_in_time() {
     );
 
     fixture.announce(1, 'q', offers(1));
-    // It is of another peer.
+    // The offer was for another peer.
     rejected(
         &mut fixture,
         0,
@@ -302,7 +302,7 @@ fn who_has_left_gets_no_answer() {
     fixture.announce(1, 'q', offers(1));
     fixture.close(1);
     rejected(&mut fixture);
-    // A client that has announced to two URLs of the tracker has not left.
+    // A client that has announced to two URLs of the tracker is still there.
     fixture.announce(1, 'q', offers(1));
     fixture.announce(2, 'q', json!({}));
     let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
@@ -328,10 +328,10 @@ fn peers_of_an_address_are_bounded() {
     fixture.announce(0, 'p', json!({}));
     fixture.announce(1, 'q', json!({}));
     rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
-    // Those that are there are served, and those of other addresses.
+    // Known peers may announce, and those of other addresses.
     fixture.announce(0, 'p', json!({}));
     fixture.announce(2, 's', json!({}));
-    // Over another connection, a peer is the same.
+    // Over another connection, it is the same peer.
     fixture.announce(4, 'q', json!({}));
     fixture.close(1);
     rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
@@ -339,7 +339,7 @@ fn peers_of_an_address_are_bounded() {
     fixture.announce(3, 'r', json!({}));
     fixture.close(4);
     fixture.close(3);
-    // What the swarm rejects does not count.
+    // An announce that the swarm rejects is not counted.
     fixture.announce(5, 't', json!({}));
     fixture.announce(0, 'p', json!({}));
     rejected(&mut fixture, 6, 'u', RejectReason::MaxPeersPerTorrent);
@@ -358,7 +358,7 @@ fn the_newer_connection_owns_the_peer() {
     assert_eq!(fixture.scraped()["incomplete"], 1);
     fixture.announce(3, 'q', offers(1));
     assert_eq!(fixture.offers[0].0, 1, "offers go to the newer one");
-    // What the older one stops is not the newer one's.
+    // A stop over the older connection does not remove the newer one's peer.
     fixture.announce(4, 'p', json!({}));
     fixture.announce(1, 'p', json!({"event": "stopped"}));
     assert_eq!(fixture.scraped()["incomplete"], 2);
@@ -376,7 +376,7 @@ fn a_connection_has_one_peer_id_on_a_torrent() {
     assert_eq!(fixture.scraped()["incomplete"], 1);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
     fixture.announce(0, 'q', json!({}));
-    // Another one on another torrent.
+    // Another peer id for another torrent.
     fixture.announce(0, 'r', json!({"info_hash": "bbbbbbbbbbbbbbbbbbbb"}));
 }
 
@@ -472,7 +472,7 @@ fn what_is_malformed_gets_a_reply() {
     assert!(fixture.sessions[&0].torrents().is_empty());
 }
 
-/// A step of a history of connections.
+/// A step of a sequence of connections.
 #[derive(Debug, Clone)]
 enum Step {
     Announce {
@@ -505,7 +505,7 @@ proptest! {
     #[test]
     fn peers_are_owned_as_in_a_plain_model(steps in prop::collection::vec(step(), 1..80)) {
         let mut fixture = Fixture::new();
-        // Who owns which peer, and as whom connections have announced.
+        // The owner of each peer, and the peer ids that connections have announced.
         let mut owners = BTreeMap::<(u8, u8), u64>::new();
         let mut announced = BTreeMap::<(u64, u8), u8>::new();
         let message = |torrent: u8, peer: u8, event: &str| json!({
@@ -569,13 +569,13 @@ fn who_leaves_many_torrents_holds_nobody_up() {
     for torrent in 0..TORRENTS {
         fixture.announce(0, 'p', on(torrent));
     }
-    // Another connection has taken one of its peers over.
+    // Another connection owns one of its peers now.
     fixture.announce(1, 'p', on(7));
     let session = fixture.sessions.remove(&0).unwrap();
     assert!(fixture.tracker.closed(session));
     assert_eq!(peers(&fixture), TORRENTS - LEFT_AT_ONCE);
 
-    // Each message makes more room than it takes.
+    // Each message removes more peers than it adds.
     fixture.announce(1, 'q', on(TORRENTS));
     let expected = TORRENTS - LEFT_AT_ONCE - LEFT_PER_MESSAGE + 1;
     assert_eq!(peers(&fixture), expected);
@@ -587,7 +587,7 @@ fn who_leaves_many_torrents_holds_nobody_up() {
     }
     assert_eq!(peers(&fixture), 2);
     assert!(!fixture.tracker.forget_left(100));
-    // Nothing is left of what was counted for the address either.
+    // The address has no peers any more.
     for torrent in 0..TORRENTS - 1 {
         fixture.announce(3, 'r', on(torrent));
     }

@@ -65,6 +65,10 @@ impl Server {
         self.process = None;
     }
 
+    pub(crate) fn save(&self) {
+        let _: () = self.ask(&redis::cmd("SAVE"));
+    }
+
     pub(crate) fn hang(&self) {
         self.signal(Signal::SIGSTOP);
     }

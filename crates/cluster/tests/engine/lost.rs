@@ -1,0 +1,157 @@
+//! Streams that are lost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use aquatic_cluster::Change;
+use aquatic_test_harness::waiting::eventually;
+
+use crate::node::{MAX_PEER_AGE, Members, Node, clock, settings};
+use crate::server::Server;
+use crate::wait_until_equal;
+
+/// A new node gets all that others hold, with about the time that is left.
+#[track_caller]
+fn new_node_gets_all(server: &Server, old: &Node, count: usize) {
+    let new = Node::start(&server.url(), "new");
+    new.wait_for(count);
+    wait_until_equal(&[old, &new]);
+    let peers = new.members.lock();
+    for (key, (_, until)) in old.members.lock().iter() {
+        let (_, found) = peers[key];
+        let range = until.saturating_sub(1_500)..until + 12_000;
+        assert!(range.contains(&found), "{until} became {found}");
+    }
+}
+
+/// Peers with different times left.
+fn age(members: &Members) {
+    let mut peers = members.lock();
+    for (number, (_, until)) in peers.values_mut().enumerate() {
+        let seconds = number as u64 * 7 % u64::from(MAX_PEER_AGE);
+        *until = clock() + seconds * 1000 + 500;
+    }
+}
+
+#[test]
+fn an_engine_that_comes_back_empty_is_filled() {
+    let Some(mut server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..1_000, Change::Leecher);
+    one.change(0..100, Change::Completed);
+    let two = Node::start(&server.url(), "two");
+    two.change(1_000..1_010, Change::Seeder);
+    one.wait_for(1_010);
+    two.wait_for(1_010);
+    let key = one.link.connection_id_key();
+    eventually("they share a key", || {
+        (two.link.connection_id_key() == key).then_some(())
+    });
+    for node in [&one, &two] {
+        age(&node.members);
+    }
+    server.kill();
+    server.start_again();
+    for node in [&one, &two] {
+        eventually("it is noticed", || {
+            (node.link.status().lost_streams() > 0).then_some(())
+        });
+        node.wait_until_connected();
+    }
+    new_node_gets_all(&server, &one, 1_010);
+    let new = Node::start(&server.url(), "three");
+    eventually("the key is the same", || {
+        (new.link.connection_id_key() == key).then_some(())
+    });
+    wait_until_equal(&[&one, &two]);
+    assert_eq!(one.members.downloads.load(Relaxed), 100);
+}
+
+#[test]
+fn an_engine_that_comes_back_with_older_data_is_filled() {
+    let Some(mut server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..100, Change::Leecher);
+    eventually("it is published", || {
+        (one.link.status().records_out() == 200).then_some(())
+    });
+    server.save();
+    one.change(100..200, Change::Leecher);
+    eventually("it is read back", || {
+        (one.link.status().records_in() == 400).then_some(())
+    });
+    server.kill();
+    server.start_again();
+    eventually("it is noticed", || {
+        (one.link.status().lost_streams() > 0).then_some(())
+    });
+    new_node_gets_all(&server, &one, 200);
+}
+
+#[test]
+fn a_stream_that_somebody_deletes_is_filled() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..100, Change::Leecher);
+    one.wait_until_connected();
+    // One entry must have been there for some seconds.
+    thread::sleep(Duration::from_secs(6));
+    let _: () = server.say("FLUSHALL");
+    eventually("it is noticed", || {
+        (one.link.status().lost_streams() > 0).then_some(())
+    });
+    new_node_gets_all(&server, &one, 100);
+    assert_eq!(one.link.status().reconnects(), 0);
+}
+
+#[test]
+fn peers_from_before_the_cluster_are_told() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let alone = Arc::<Members>::default();
+    {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("redis+unix://{}/nothing", directory.path().display());
+        let node = Node::start_with(settings(&url, "one"), alone.clone(), None);
+        node.change(0..50, Change::Seeder);
+    }
+    let two = Node::start(&server.url(), "two");
+    two.wait_until_connected();
+    let one = Node::start_with(settings(&server.url(), "one"), alone, None);
+    two.wait_for(50);
+    wait_until_equal(&[&one, &two]);
+}
+
+#[test]
+fn a_position_of_another_engine_is_not_trusted() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let Some(other) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..50, Change::Seeder);
+    eventually("it is read back", || {
+        (one.link.status().records_in() == 100).then_some(())
+    });
+    let position = one.link.position();
+    let members = one.members.clone();
+    one.stop();
+    let two = Node::start(&other.url(), "two");
+    two.change(50..60, Change::Leecher);
+    two.wait_until_connected();
+    let one = Node::start_with(settings(&other.url(), "one"), members, Some(position));
+    one.wait_for(60);
+    two.wait_for(60);
+    wait_until_equal(&[&one, &two]);
+}

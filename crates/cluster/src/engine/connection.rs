@@ -14,6 +14,8 @@ use redis::{
     IntoConnectionInfo, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value,
     cmd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::error::EngineError;
 use super::url::{Place, Server};
@@ -273,40 +275,63 @@ fn open(
             engine = engine.set_password(&**password);
         }
     }
+    if settings.url.is_encrypted {
+        // The crate takes that of the process, and panics without. Another one is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
     let info: ConnectionInfo = address.clone().into_connection_info()?;
     let info = info.set_redis_settings(engine);
-    let client = match (&settings.tls_ca, settings.url.is_encrypted) {
-        (Some(pem), true) => Client::build_with_tls(
-            info,
-            TlsCertificates {
+    let client = match &settings.tls_ca {
+        Some(pem) if settings.url.is_encrypted => {
+            if CertificateDer::pem_slice_iter(pem)
+                .flatten()
+                .next()
+                .is_none()
+            {
+                return Err(EngineError::Refused(
+                    "the file of cluster.tls_ca_path contains no certificate; expected a PEM \
+                     section CERTIFICATE"
+                        .into(),
+                ));
+            }
+            let certificates = TlsCertificates {
                 client_tls: None,
                 root_cert: Some(pem.clone()),
-            },
-        )?,
+            };
+            Client::build_with_tls(info, certificates)?
+        }
         _ => Client::open(info)?,
     };
-    let connection = client
+    let mut connection = client
         .get_connection_with_timeout(TIMEOUT)
-        .map_err(|error| {
-            let is_reset = error.to_string().to_lowercase().contains("reset by peer");
-            match (settings.url.is_encrypted, error.is_timeout(), is_reset) {
-            // Who expects something else waits for more of it.
-            (true, true, _) => EngineError::Away(
-                "no answer within a second; if it speaks no TLS, the URL has to begin with redis \
-                 instead of rediss"
-                    .into(),
-            ),
-            (false, _, true) => EngineError::Away(
-                "it ends the connection; if it speaks TLS, the URL has to begin with rediss \
-                 instead of redis"
-                    .into(),
-            ),
-            _ => error.into(),
-        }
-        })?;
+        .map_err(|error| in_words(settings, error))?;
     connection.set_read_timeout(Some(TIMEOUT))?;
     connection.set_write_timeout(Some(TIMEOUT))?;
-    Ok(connection)
+    // Without a password, nothing was sent yet. An answer may say that one is needed; that
+    // comes again.
+    match cmd("PING").exec(&mut connection) {
+        Err(error) if error.is_io_error() => Err(in_words(settings, error)),
+        _ => Ok(connection),
+    }
+}
+
+/// Says what it may mean that a connection fails at once.
+fn in_words(settings: &EngineSettings, error: RedisError) -> EngineError {
+    let is_reset = error.to_string().to_lowercase().contains("reset by peer");
+    match (settings.url.is_encrypted, error.is_timeout(), is_reset) {
+        // Who expects something else waits for more of it.
+        (true, true, _) => EngineError::Away(
+            "no answer within a second; if it speaks no TLS, the URL has to begin with redis \
+             instead of rediss"
+                .into(),
+        ),
+        (false, _, true) => EngineError::Away(
+            "it ends the connection; if it speaks TLS, the URL has to begin with rediss instead \
+             of redis"
+                .into(),
+        ),
+        _ => error.into(),
+    }
 }
 
 impl std::fmt::Display for Server {

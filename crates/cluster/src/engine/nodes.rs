@@ -100,6 +100,11 @@ impl Nodes {
             .count()
     }
 
+    /// Whether one of them has this one's name, or had it a minute ago.
+    pub(super) fn has_namesake(&self) -> bool {
+        self.others.values().any(|it| it.is_namesake)
+    }
+
     /// The longest `max_peer_age` of others.
     pub(super) fn max_peer_age_seconds(&self) -> u16 {
         let others = self.others.values();
@@ -158,7 +163,9 @@ mod tests {
         assert!(!namesake(&mut nodes, 2_500));
         assert!(!nodes.note(THIRD, 1200, Some(b"two"), at(9_000)));
         assert!(!nodes.note(OTHER, 1200, None, at(9_000)));
+        assert!(!nodes.has_namesake());
         assert!(namesake(&mut nodes, 9_000));
+        assert!(nodes.has_namesake());
         assert!(!namesake(&mut nodes, 9_500));
     }
 

@@ -268,7 +268,9 @@ impl<S: SharedSwarms> Reader<S> {
         }
         self.shared.status.set_lag(lag);
         self.nodes.forget();
-        self.shared.status.set_nodes(self.nodes.living());
+        let status = &self.shared.status;
+        status.set_nodes(self.nodes.living());
+        status.set_has_namesake(self.nodes.has_namesake());
         let own = self.shared.settings.max_peer_age_seconds;
         let longest = own.max(self.nodes.max_peer_age_seconds());
         self.shared

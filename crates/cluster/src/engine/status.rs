@@ -10,6 +10,7 @@ use crate::sequences::Arrival;
 pub struct EngineStatus {
     publishes: AtomicBool,
     reads: AtomicBool,
+    has_namesake: AtomicBool,
     lag: AtomicU64,
     records_in: AtomicU64,
     records_out: AtomicU64,
@@ -79,6 +80,11 @@ impl EngineStatus {
         self.publishes.load(Relaxed) && self.reads.load(Relaxed)
     }
 
+    /// Whether another node of the cluster has the same name.
+    pub fn has_namesake(&self) -> bool {
+        self.has_namesake.load(Relaxed)
+    }
+
     /// What is wrong: with it, a node serves what it has.
     pub fn trouble(&self) -> Option<String> {
         let trouble = |half: &Mutex<Option<String>>| {
@@ -113,6 +119,10 @@ impl EngineStatus {
         let text = self.trouble[half as usize].lock();
         let mut text = text.unwrap_or_else(PoisonError::into_inner);
         *text = trouble;
+    }
+
+    pub(super) fn set_has_namesake(&self, has_namesake: bool) {
+        self.has_namesake.store(has_namesake, Relaxed);
     }
 
     pub(super) fn set_lag(&self, milliseconds: u64) {

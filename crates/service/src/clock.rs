@@ -1,4 +1,4 @@
-//! The time, as trackers want it.
+//! Clocks for trackers.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,48 +7,47 @@ mod boot;
 use boot::BootId;
 pub(crate) use boot::current as current_boot;
 
-/// The time at which something is handled.
+/// The time at which a request is handled.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Seconds since the start on a clock that never goes back, for the ages of peers.
+    /// Seconds since the start, on a monotonic clock, for the ages of peers.
     pub monotonic_seconds: u32,
-    /// Seconds since 1970, for what outlives a restart.
+    /// Seconds since 1970, for values that outlive a restart.
     pub epoch_seconds: u32,
 }
 
-/// Tells the time from one reading of the system's clock at the start, so that
-/// a later correction of it makes nothing invalid; and goes on over a restart, if
-/// it is [resumed](Self::resume), whatever was corrected before.
+/// A clock that reads the wall clock once at startup, so that setting the wall clock later
+/// makes nothing invalid. If it is [resumed](Self::resume), it also continues over a
+/// restart, even if the wall clock was set.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
     epoch_seconds: u64,
 }
 
-/// What a [`Clock`] said at a moment, and what the system's clocks did, to be kept
-/// in a snapshot.
+/// The time of a [`Clock`] at a moment, together with the times of the system's clocks, to
+/// be stored in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// The clock's own seconds since 1970.
+    /// Seconds since 1970 of the [`Clock`].
     epoch_seconds: u64,
-    /// What the system's clocks said.
+    /// The times of the system's clocks.
     reading: Reading,
 }
 
-/// What the system's clocks say.
+/// The times of the system's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reading {
-    /// Seconds since 1970, which may be corrected at any time.
+    /// Wall clock: seconds since 1970, which may be set at any time.
     wall_seconds: u64,
-    /// Seconds since the machine was booted, suspensions included, which nobody
-    /// can set.
+    /// Seconds since the machine was booted, including suspend, which cannot be set.
     boot_seconds: u64,
-    /// Which boot that was; `None` if that cannot be told.
+    /// Identifies the boot; `None` if it is not known.
     boot_id: Option<BootId>,
 }
 
 impl Clock {
-    /// Starts now.
+    /// Starts a new clock.
     pub fn start() -> Self {
         Self {
             start: Instant::now(),
@@ -56,8 +55,8 @@ impl Clock {
         }
     }
 
-    /// Goes on from where a clock stood, which may have been another process's, as
-    /// long after that as can be told; returns also how many seconds that is.
+    /// Continues a clock, which may be another process's, from `mark`, plus the time since
+    /// then as far as it is known. Also returns this time in seconds.
     pub fn resume(mark: &Mark) -> (Self, u64) {
         let away = mark.seconds_until(Reading::now());
         let clock = Self {
@@ -67,7 +66,7 @@ impl Clock {
         (clock, away)
     }
 
-    /// Where this clock stands.
+    /// The current time, for a snapshot.
     pub fn mark(&self) -> Mark {
         let elapsed = self.start.elapsed().as_secs();
         Mark {
@@ -76,7 +75,7 @@ impl Clock {
         }
     }
 
-    /// The time at this moment.
+    /// The current time.
     #[inline]
     pub fn now(&self) -> Now {
         self.at(Instant::now())
@@ -92,18 +91,18 @@ impl Clock {
     }
 }
 
-/// Milliseconds on a clock that all processes of the machine share, and nobody can set:
-/// since it was booted, suspensions included.
+/// Milliseconds since the machine was booted, including suspend: a clock that is the same
+/// for all processes of the machine, and that cannot be set.
 pub fn boot_milliseconds() -> u64 {
     current_boot().milliseconds()
 }
 
 impl Mark {
-    /// Bytes of a mark.
+    /// Length of an encoded mark.
     pub const LENGTH: usize = 40;
 
-    /// Three little-endian numbers, and 16 bytes that say which boot it was, all zero
-    /// if that is not known.
+    /// Encodes it as three little-endian numbers, and the boot id as 16 bytes, all zero if
+    /// it is not known.
     pub fn to_bytes(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         bytes[..8].copy_from_slice(&self.epoch_seconds.to_le_bytes());
@@ -113,8 +112,8 @@ impl Mark {
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote, or what it wrote when it did not
-    /// say which boot it was; none if it has another length.
+    /// Decodes a mark, also of earlier versions, which have no boot id; `None` if the
+    /// length is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (numbers, []) = bytes.as_chunks::<8>() else {
             return None;
@@ -134,14 +133,14 @@ impl Mark {
         })
     }
 
-    /// How many seconds ago this was, as far as can be told.
+    /// How many seconds ago this was, as far as it is known.
     pub fn seconds_ago(&self) -> u64 {
         self.seconds_until(Reading::now())
     }
 
-    /// Within one boot, the clock that nobody sets is believed. Over another boot, on
-    /// another machine, or where that cannot be told, it says nothing, and the wall
-    /// clock is.
+    /// Within one boot, the time since boot is used. After another boot, on another
+    /// machine, or if the boot id is not known, it cannot be compared, so the wall clock is
+    /// used.
     fn seconds_until(&self, now: Reading) -> u64 {
         let is_same_boot = self.reading.boot_id.is_some() && self.reading.boot_id == now.boot_id;
         let since_boot = now.boot_seconds.checked_sub(self.reading.boot_seconds);
@@ -162,22 +161,22 @@ impl Reading {
     }
 }
 
-/// Seconds as they are told, in 32 bits, which count 136 years. Then time stands still:
-/// should it begin anew, what is long over would seem to be to come.
+/// Seconds in 32 bits, which is enough for 136 years. Then the clock stops: if it wrapped
+/// around, times in the distant past would appear to be in the future.
 fn in_32_bits(seconds: u64) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
-/// From when a clock goes on. One that is said to stand beyond what can be told, as a
-/// system's clock that was set wrong, begins in 1970, which tells differences all the
-/// same.
+/// The time from which a clock continues. If it does not fit into 32 bits, for example
+/// because the system's clock was wrong, the clock starts in 1970, which is enough to
+/// measure differences.
 fn countable(seconds: u64) -> u64 {
     u32::try_from(seconds).map_or(0, u64::from)
 }
 
 fn wall_seconds() -> u64 {
     let epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is wrong, but tells differences all the same.
+    // A clock before 1970 is wrong; 0 is enough to measure differences.
     epoch.map_or(0, |elapsed| elapsed.as_secs())
 }
 
@@ -195,14 +194,14 @@ mod tests {
         assert_eq!(first.monotonic_seconds, 0);
         assert_eq!(later.monotonic_seconds, 90);
         assert_eq!(later.epoch_seconds - first.epoch_seconds, 90);
-        // 2020 is over.
+        // It is after 2020.
         assert!(first.epoch_seconds > 1_577_836_800);
     }
 
     const ONE: Option<BootId> = Some([1; 16]);
     const OTHER: Option<BootId> = Some([2; 16]);
 
-    /// During the boot [`ONE`].
+    /// A reading during the boot [`ONE`].
     fn reading(wall_seconds: u64, boot_seconds: u64) -> Reading {
         Reading {
             wall_seconds,
@@ -219,7 +218,7 @@ mod tests {
         };
         for away in [0, 1, 300, 100_000] {
             let boot_seconds = 500 + away;
-            // Set right forwards and backwards, and not at all.
+            // The wall clock was set forwards, backwards, and not at all.
             for wall_seconds in [1_800_000_000, 0, 999_000, 1_000_000 + away] {
                 let now = reading(wall_seconds, boot_seconds);
                 assert_eq!(mark.seconds_until(now), away, "{now:?}");
@@ -246,11 +245,12 @@ mod tests {
                 assert_eq!(after(1_000_090), 90);
                 assert_eq!(after(1_086_400), 86_400);
                 assert_eq!(after(1_000_000), 0);
-                // It went back meanwhile: nothing is known, and time does not go back.
+                // The wall clock went back: the time away is unknown, and the clock does
+                // not go back.
                 assert_eq!(after(5), 0);
             }
         }
-        // Nobody knew it at the mark, nor now.
+        // The boot id was not known at the mark, and is not known now.
         let mut unknown = mark;
         unknown.reading.boot_id = None;
         for boot_id in [OTHER, None] {
@@ -283,7 +283,7 @@ mod tests {
         let mark = elsewhere.mark();
         assert_eq!(Mark::from_bytes(&mark.to_bytes()), Some(mark));
         let (clock, away) = Clock::resume(&mark);
-        // Less than a minute has passed here.
+        // Less than a minute has passed in this process.
         assert!(away < 60);
         assert!((1_000..1_060).contains(&clock.now().epoch_seconds));
         assert!(clock.now().monotonic_seconds < 60);
@@ -297,7 +297,7 @@ mod tests {
         for length in [24, 40] {
             let mark = Mark::from_bytes(&vec![0xff; length]).unwrap();
             let (clock, _) = Clock::resume(&mark);
-            // A clock that stands where nothing can be told goes on all the same.
+            // A clock whose time did not fit still continues.
             assert!(clock.now().epoch_seconds < 60);
             let _ = clock.mark();
         }

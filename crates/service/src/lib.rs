@@ -1,25 +1,26 @@
-//! What the aquatic daemons share as operating-system services.
+//! What the aquatic daemons have in common as operating-system services.
 //!
-//! A daemon implements [`Daemon`] and calls [`run`]; everything between the
-//! operating system and the daemon happens here, once for all of them.
+//! A daemon implements [`Daemon`] and calls [`run`]; this crate does everything between the
+//! operating system and the daemon.
 //!
-//! * [`cli`], [`config`]: what the operator asks for.
-//! * [`run`], [`Daemon`], [`Start`]: the life of a process.
-//! * [`sockets`]: taken over from the service manager, or bound.
-//! * [`workers`]: threads, watched for life.
-//! * [`access_list`]: which torrents are served, with reload.
-//! * [`reload`]: what else a signal has read again; `tls`: certificates, with the
+//! * [`cli`], [`config`]: command line and configuration.
+//! * [`run`], [`Daemon`], [`Start`]: start, run and stop of a process.
+//! * [`sockets`]: sockets inherited from the service manager, or bound.
+//! * [`workers`]: worker threads, and detection of threads that end or hang.
+//! * [`access_list`]: allow list or deny list of torrents, with reload.
+//! * [`reload`]: other files that are reloaded on a signal; `tls`: certificates, with the
 //!   feature of that name.
-//! * [`snapshot`]: the file that carries state across restarts.
+//! * [`snapshot`]: the file that preserves state across restarts.
 //! * [`metrics`]: metrics over HTTP.
 //! * [`files`]: files that are read and written while the service runs.
-//! * [`clock`]: the time. [`secret`]: random numbers that nobody can guess.
-//! * [`resource_limits`]: what the system allows the process.
-//! * [`runtime_directory`]: where daemons find each other.
-//! * [`logging`]: the journal, or standard error.
-//! * `generator`: the addresses for the socket unit of systemd.
-//! * `neighbours`: what other daemons' files claim.
-//! * `privileges`, `signals`, `notify`: the rest of the edge.
+//! * [`clock`]: the time. [`secret`]: unpredictable random numbers.
+//! * [`resource_limits`]: limits of the process.
+//! * [`runtime_directory`]: the directory in which daemons find each other.
+//! * [`logging`]: log messages to the journal or standard error.
+//! * `generator`: addresses for the socket unit of systemd.
+//! * `neighbours`: conflicts with the configurations of other daemons.
+//! * `privileges`, `signals`, `notify`: privileges, signals, and messages to the service
+//!   manager.
 
 pub mod access_list;
 pub mod cli;

@@ -1,10 +1,9 @@
-//! Sockets: taken over from the service manager, or bound here.
+//! Sockets, inherited from the service manager or bound here.
 //!
-//! Every worker gets a socket of its own for every address; the kernel spreads
-//! flows over sockets that share an address by SO_REUSEPORT. A second daemon on
-//! the same address is refused: the first socket of an address is bound without
-//! SO_REUSEPORT, which fails when anybody else has the address, and gets the
-//! option only then.
+//! Each worker has one socket per address; the kernel distributes flows among the sockets
+//! of an address (SO_REUSEPORT). To detect that another daemon uses the address, the first
+//! socket of each address is bound without SO_REUSEPORT, which fails if the address is in
+//! use, and gets the option afterwards.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -37,56 +36,56 @@ pub use tcp::{BoundTcp, TcpRequest, tcp};
 pub(crate) use unit::{NoSockets, SOCKET_UNIT};
 use unit::{SocketUnit, differences, may_bind, mend};
 
-/// How long an address that is in use is left alone before it is tried again.
+/// Pause before trying to bind an address that is in use again.
 const BIND_WAIT: Duration = Duration::from_millis(20);
 
-/// How often it is waited for: half a second in all.
+/// Maximum number of these pauses: half a second in total.
 const MAX_BIND_WAITS: u32 = 25;
 
-/// Which UDP sockets a daemon wants.
+/// A request for UDP sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct UdpRequest<'a> {
-    /// Addresses to serve; an IPv6 address serves IPv6 only.
+    /// Addresses to listen on; sockets of IPv6 addresses do not accept IPv4.
     pub addresses: &'a [SocketAddr],
-    /// Sockets for each address: one a worker. `None` for one for each processor
-    /// core, or for as many as were inherited from the service manager.
+    /// Sockets per address, one per worker. `None` for the number of CPU cores, or of
+    /// sockets inherited from the service manager.
     pub workers: Option<NonZeroUsize>,
-    /// Bytes of payload and bookkeeping that the kernel may hold for each
-    /// socket (SO_RCVBUF); `None` leaves the system's default.
+    /// Size of the receive buffer of each socket in bytes, for datagrams and the kernel's
+    /// metadata (SO_RCVBUF); `None` for the system's default.
     pub receive_buffer_bytes: Option<NonZeroUsize>,
 }
 
-/// Which sockets a daemon wants.
+/// A request for sockets.
 #[derive(Debug, Clone, Copy)]
 pub enum Request<'a> {
-    /// Those for [`udp`].
+    /// For [`udp`].
     Udp(UdpRequest<'a>),
-    /// Those for [`tcp()`].
+    /// For [`tcp()`].
     Tcp(TcpRequest<'a>),
 }
 
-/// A socket that is bound and does not block.
+/// A bound, non-blocking socket.
 #[derive(Debug)]
 pub struct Bound<S> {
-    /// The address it is bound to, with the port that was chosen for port 0.
+    /// The address, with the actual port if port 0 was requested.
     pub address: SocketAddr,
     /// The socket.
     pub socket: S,
 }
 
-/// A UDP socket that is bound and does not block.
+/// A bound, non-blocking UDP socket.
 pub type BoundUdp = Bound<UdpSocket>;
 
-/// Takes over the UDP sockets inherited from the service manager, or binds some.
+/// Takes the UDP sockets inherited from the service manager, or binds new ones.
 ///
-/// Returns one list per worker, none of them empty: `request.workers` lists if that
-/// is set, but never more than inherited sockets (which is logged as a warning):
-/// sockets that share an address must have one owner, so none can be added here. When
-/// more sockets than workers were inherited, workers get several.
+/// Returns one list per worker, none of them empty: `request.workers` lists if that is set,
+/// but not more than there are inherited sockets (which is logged as a warning): all
+/// sockets of an address must have one owner, so none can be added here. If there are more
+/// inherited sockets than workers, workers get several.
 ///
 /// # Errors
 ///
-/// When an address cannot be bound; the message names it and the likely remedy.
+/// If an address cannot be bound; the message contains the address and the likely remedy.
 pub fn udp(
     request: UdpRequest<'_>,
     inherited: &mut Inherited,
@@ -122,10 +121,10 @@ pub fn udp(
     Ok(sockets)
 }
 
-/// Datagrams that the kernel dropped before any worker saw them.
+/// Counts the datagrams that the kernel dropped because a receive buffer was full.
 ///
-/// Watches duplicates of the sockets, so the counts can be read while workers
-/// own the sockets, and without `/proc`.
+/// It has duplicates of the sockets, so the counts can be read while workers own the
+/// sockets, and without `/proc`.
 #[derive(Debug, Default)]
 pub struct KernelDrops {
     watched: Mutex<Vec<Watched>>,
@@ -134,23 +133,23 @@ pub struct KernelDrops {
 #[derive(Debug)]
 struct Watched {
     socket: OwnedFd,
-    /// The kernel's counter when it was last read: it wraps.
+    /// The kernel's counter when it was last read; it wraps around.
     last: u32,
     total: u64,
 }
 
 impl KernelDrops {
-    /// Counts from now on what is dropped on these sockets.
+    /// Starts counting drops of these sockets.
     ///
     /// # Errors
     ///
-    /// When no further descriptor may be opened.
+    /// If the limit of open files is reached.
     pub fn watch<'a>(sockets: impl IntoIterator<Item = &'a UdpSocket>) -> io::Result<Self> {
         let watched = sockets
             .into_iter()
             .map(|socket| {
                 let socket = socket.as_fd().try_clone_to_owned()?;
-                // An inherited socket may have dropped some under another process.
+                // An inherited socket may have dropped some before this process started.
                 let last = sys::dropped_datagrams(&socket)
                     .inspect_err(|error| {
                         log::warn!("this kernel does not report dropped datagrams: {error}");
@@ -168,12 +167,12 @@ impl KernelDrops {
         })
     }
 
-    /// How many datagrams were dropped so far on all sockets together.
+    /// Number of datagrams that were dropped so far on all sockets.
     ///
-    /// The kernel counts to 2^32, so that this must be asked more often than
-    /// so many are dropped.
+    /// The kernel's counters have 32 bits, so this must be called before 2^32 more
+    /// datagrams are dropped on a socket.
     pub fn total(&self) -> u64 {
-        // The counts stay meaningful when another thread panicked here.
+        // The counts are still valid after a panic of another thread.
         let mut watched = self
             .watched
             .lock()
@@ -188,20 +187,20 @@ impl KernelDrops {
     }
 }
 
-/// How many workers there are when no sockets were inherited.
+/// Number of workers if no sockets were inherited.
 ///
 /// # Errors
 ///
-/// When the processor cores cannot be counted.
+/// If the number of CPU cores cannot be determined.
 pub(crate) fn worker_count(workers: Option<NonZeroUsize>) -> anyhow::Result<NonZeroUsize> {
     workers
         .map_or_else(thread::available_parallelism, Ok)
         .context("cannot determine the number of CPU cores; set socket_workers")
 }
 
-/// Binds; an address that is in use is tried again for a moment. A process whose
-/// workers used io_uring has ended when the kernel has yet to close its sockets,
-/// so a restart at once would fail (seen: free again after 12 to 27 ms).
+/// Binds a socket; retries for a while if the address is in use. After a process whose
+/// workers used io_uring has ended, the kernel takes some time to close its sockets, so an
+/// immediate restart would fail (measured: 12 to 27 ms).
 fn bind_patiently<S>(mut bind: impl FnMut() -> io::Result<S>) -> io::Result<S> {
     for _ in 0..MAX_BIND_WAITS {
         match bind() {
@@ -214,9 +213,9 @@ fn bind_patiently<S>(mut bind: impl FnMut() -> io::Result<S>) -> io::Result<S> {
     bind()
 }
 
-/// Binds a socket for each address and worker. `bind` gets the address and
-/// whether it is the first socket on it. Addresses of a family that the system
-/// does not have are left out with a warning, as long as others are left.
+/// Binds a socket for each address and worker. `bind` gets the address and whether it is
+/// the first socket of it. Addresses of a family that the system does not support are
+/// skipped with a warning, unless no addresses are left.
 fn bind_each<S: AsFd>(
     addresses: &[SocketAddr],
     workers: NonZeroUsize,
@@ -228,7 +227,7 @@ fn bind_each<S: AsFd>(
     let mut left_out = Vec::new();
 
     'addresses: for &configured in addresses {
-        // With port 0 the first socket finds out which port it is.
+        // With port 0, binding the first socket determines the port.
         let mut address = configured;
         for (index, worker) in sockets.iter_mut().enumerate() {
             let bound = bind_patiently(|| bind(address, index == 0)).and_then(|socket| {
@@ -277,13 +276,13 @@ fn bind_udp(
     receive_buffer: Option<NonZeroUsize>,
 ) -> io::Result<(UdpSocket, usize)> {
     let socket = new_socket(address, Type::DGRAM)?;
-    // Before the bind, so that no datagram meets a small buffer.
+    // Before binding, so that no datagram arrives while the buffer is small.
     let granted = set_receive_buffer(&socket, receive_buffer)?;
     bind_shared(&socket, address, is_first)?;
     Ok((socket.into(), granted))
 }
 
-/// An unbound socket; one for IPv6 serves IPv6 only.
+/// Creates a socket; IPv6 sockets do not accept IPv4.
 fn new_socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
@@ -292,8 +291,8 @@ fn new_socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds a socket that shares its address with others of this process, but
-/// not with those of another: the first one is bound without SO_REUSEPORT.
+/// Binds a socket that shares its address with others of this process, but not with those
+/// of another process: the first one is bound without SO_REUSEPORT.
 fn bind_shared(socket: &Socket, address: SocketAddr, is_first: bool) -> io::Result<()> {
     if !is_first {
         socket.set_reuse_port(true)?;
@@ -305,12 +304,12 @@ fn bind_shared(socket: &Socket, address: SocketAddr, is_first: bool) -> io::Resu
     socket.set_nonblocking(true)
 }
 
-/// Gives each worker its inherited sockets. `directive` is what names one in a
-/// socket unit.
+/// Distributes the inherited sockets among workers. `directive` is the directive for such a
+/// socket in a socket unit.
 ///
-/// When nobody says how many workers there are to be, the inherited sockets do:
-/// their number was found by the same rule, but perhaps with more processors
-/// than this service may use (`CPUQuota=`, `AllowedCPUs=`).
+/// If the number of workers is not configured, there are as many as sockets per address:
+/// these were also made for the number of CPU cores, but this service may be allowed to use
+/// fewer (`CPUQuota=`, `AllowedCPUs=`).
 fn share_out<S: AsFd>(
     wanted: &[SocketAddr],
     workers: Option<NonZeroUsize>,
@@ -356,7 +355,7 @@ fn share_out<S: AsFd>(
     Ok(shares)
 }
 
-/// Asks for a receive buffer of this size and returns what was granted.
+/// Requests a receive buffer of this size and returns the actual size.
 fn set_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
     let granted = raise_receive_buffer(socket, bytes)?;
     match bytes {
@@ -368,15 +367,15 @@ fn set_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Resul
     }
 }
 
-/// As [`set_receive_buffer`], for a socket whose buffer may be larger than this
-/// process can make it: without privileges it could only become smaller.
+/// Like [`set_receive_buffer`], but never reduces the size: an inherited socket may have a
+/// larger buffer than this process is allowed to request.
 fn raise_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Result<usize> {
     let granted = receive_buffer(socket)?;
     match bytes {
-        // The option takes an `int`.
+        // The option is an `int`.
         Some(bytes) if granted < bytes.get() && i32::try_from(bytes.get()).is_ok() => {
-            // Beyond net.core.rmem_max, but only with CAP_NET_ADMIN (socket(7)); otherwise
-            // it stays as it is.
+            // Not limited by net.core.rmem_max, but requires CAP_NET_ADMIN (socket(7));
+            // without it, the size does not change.
             let _ = setsockopt(socket, RcvBufForce, &bytes.get());
             receive_buffer(socket)
         }
@@ -384,12 +383,13 @@ fn raise_receive_buffer(socket: &Socket, bytes: Option<NonZeroUsize>) -> io::Res
     }
 }
 
-/// The kernel doubles what is asked for, for its bookkeeping (socket(7)).
+/// The size of the receive buffer without the kernel's metadata: the kernel doubles the
+/// requested size (socket(7)).
 fn receive_buffer(socket: &Socket) -> io::Result<usize> {
     socket.recv_buffer_size().map(|doubled| doubled / 2)
 }
 
-/// The smallest receive buffer that any socket got.
+/// The smallest receive buffer of any socket.
 #[derive(Default)]
 struct GrantedBuffer(Option<usize>);
 
@@ -398,8 +398,8 @@ impl GrantedBuffer {
         self.0 = Some(self.0.map_or(bytes, |other| other.min(bytes)));
     }
 
-    /// Warns when that is too small; `unit` is what the sockets were inherited from, if
-    /// they were.
+    /// Warns if the buffer is smaller than requested; `unit` is the unit from which the
+    /// sockets were inherited, if they were.
     fn warn(&self, wanted: Option<NonZeroUsize>, unit: Option<&SocketUnit>) {
         if let (Some(granted), Some(wanted)) = (self.0, wanted)
             && granted < wanted.get()
@@ -409,8 +409,8 @@ impl GrantedBuffer {
     }
 }
 
-/// The warning about a receive buffer that is smaller than configured, of sockets
-/// that were inherited from this `unit`.
+/// The warning about a receive buffer that is smaller than configured, for sockets that
+/// were inherited from `unit`.
 fn small_buffer(granted: usize, wanted: usize, unit: Option<&SocketUnit>) -> String {
     let remedy = match unit {
         None => format!("run `sysctl -w net.core.rmem_max={wanted}`"),
@@ -426,8 +426,8 @@ fn small_buffer(granted: usize, wanted: usize, unit: Option<&SocketUnit>) -> Str
     )
 }
 
-/// Another address of the list on which a socket would already get everything
-/// that is sent to this one.
+/// Returns another address of the list whose socket already receives everything that is
+/// sent to this one.
 fn covering(address: SocketAddr, list: &[SocketAddr]) -> Option<SocketAddr> {
     list.iter().copied().find(|other| {
         *other != address
@@ -437,7 +437,7 @@ fn covering(address: SocketAddr, list: &[SocketAddr]) -> Option<SocketAddr> {
     })
 }
 
-/// An error of binding that says what can be done about it.
+/// Adds the likely remedy to an error of bind.
 fn bind_error(error: io::Error, what: &str, address: SocketAddr) -> anyhow::Error {
     let port = address.port();
     let remedy = match error.kind() {

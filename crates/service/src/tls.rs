@@ -1,4 +1,4 @@
-//! The certificate and key with which connections are encrypted.
+//! TLS certificate and private key.
 
 use std::fmt;
 use std::io;
@@ -23,38 +23,38 @@ mod validity;
 
 pub use expiry::{Expiry, NOTICE};
 
-/// What it is, among what is read again at a reload.
+/// The name in messages about reloads.
 const WHAT: &str = "TLS certificate";
 
-/// The keys that name the files.
+/// The configuration keys of the files.
 const CERTIFICATE_PATH: &str = "network.tls_certificate_path";
 const KEY_PATH: &str = "network.tls_private_key_path";
 
-/// The largest file that is read: more than the longest chain has.
+/// Maximum length of a file: larger than any usable chain.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The most certificates of a chain: as many as GnuTLS verifies, the least of the
-/// libraries that clients use.
+/// Maximum number of certificates in a chain: GnuTLS verifies at most 16, the lowest limit
+/// of the libraries that clients use.
 const MAX_CERTIFICATES: usize = 16;
 
-/// The most bytes of a chain: rustls accepts messages of handshakes of up to 65,535
-/// bytes, the least of those libraries, and there are some bytes around each.
+/// Maximum length of a chain in bytes: rustls accepts handshake messages of up to 65,535
+/// bytes, the lowest limit of these libraries, which include some bytes per certificate.
 const MAX_CHAIN_BYTES: usize = 60_000;
 
-/// How a certificate begins in PEM (RFC 7468, 2).
+/// The first line of a certificate in PEM (RFC 7468, 2).
 const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Where certificate and key are, as PEM.
+/// Paths of the certificate and key files, which are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate, followed by those that lead to a root, if any.
+    /// The server certificate, followed by intermediate certificates, if any.
     pub certificate: PathBuf,
     /// Its private key: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
 }
 
 impl Files {
-    /// Both, under their keys.
+    /// Both files, with their configuration keys.
     pub fn by_key(&self) -> [(&'static str, PathBuf); 2] {
         [
             (CERTIFICATE_PATH, self.certificate.clone()),
@@ -69,12 +69,11 @@ pub enum LoadError {
     /// A file cannot be read.
     #[error("cannot read {}: {error}", .path.display())]
     Read {
-        /// The file, as the process sees it (after a change of the root
-        /// directory).
+        /// The file, as the process sees it (after a chroot).
         path: PathBuf,
-        /// Whether it is that of the key.
+        /// Whether it is the key file.
         is_key: bool,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
     /// A file is not PEM.
@@ -82,15 +81,15 @@ pub enum LoadError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// Whether it is that of the key.
+        /// Whether it is the key file.
         is_key: bool,
-        /// What is wrong.
+        /// The reason.
         error: io::Error,
     },
-    /// The certificate's file has none.
+    /// The certificate file contains no certificate.
     #[error("{} contains no certificate; expected a PEM section CERTIFICATE", .0.display())]
     NoCertificate(PathBuf),
-    /// The certificate's file has more than clients accept.
+    /// The chain is longer than clients accept.
     #[error(
         "{} contains {certificates} certificates of {bytes} bytes in total, but clients accept at \
          most {MAX_CERTIFICATES} of {MAX_CHAIN_BYTES} bytes; keep only the server certificate and \
@@ -100,24 +99,24 @@ pub enum LoadError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// How many it has.
+        /// Number of certificates.
         certificates: usize,
-        /// Their length together.
+        /// Their total length.
         bytes: usize,
     },
-    /// The key's file has none.
+    /// The key file contains no private key.
     #[error(
         "{} contains no private key; expected a PEM section PRIVATE KEY, RSA PRIVATE KEY or EC \
          PRIVATE KEY (encrypted keys are not supported)",
         .0.display()
     )]
     NoKey(PathBuf),
-    /// The key is of a kind that is not known, or damaged.
+    /// The key is of an unknown type, or damaged.
     #[error("the private key in {} cannot be used: {error}", .path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: rustls::Error,
     },
     /// A certificate is damaged.
@@ -125,12 +124,12 @@ pub enum LoadError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// Which one of the file, from 1 on.
+        /// Number of the certificate in the file, from 1 on.
         number: usize,
-        /// Why.
+        /// The reason.
         error: rustls::Error,
     },
-    /// The two do not belong together.
+    /// Certificate and key do not match.
     #[error(
         "the private key in {} does not match the certificate in {}; the server certificate must \
          be the first in its file",
@@ -138,18 +137,18 @@ pub enum LoadError {
         .certificate.display()
     )]
     Mismatch {
-        /// The certificate's file.
+        /// The certificate file.
         certificate: PathBuf,
-        /// The key's file.
+        /// The key file.
         key: PathBuf,
     },
 }
 
-/// Reads certificate and key, and makes sure that they belong together.
+/// Reads certificate and key, and checks that they match.
 ///
 /// # Errors
 ///
-/// What is wrong with the files; the message names the one.
+/// If the files cannot be used; the message contains the path.
 pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
     let chain = read_certificates(&files.certificate)?;
     let key = aws_lc_rs::sign::any_supported_type(&read_key(&files.key)?).map_err(|error| {
@@ -160,7 +159,8 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
     })?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
-        // Unknown: the key does not tell its public half, so it must be believed.
+        // Unknown means that the public key cannot be derived from the key, so the two
+        // cannot be compared.
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err(LoadError::Mismatch {
             certificate: files.certificate.clone(),
@@ -174,11 +174,11 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
     }
 }
 
-/// Does as [`load`], and warns of a certificate that has expired, or will soon.
+/// Does the same as [`load`], and warns if the certificate has expired, or expires soon.
 ///
 /// # Errors
 ///
-/// As [`load`].
+/// See [`load`].
 pub fn check(files: &Files) -> Result<(), LoadError> {
     let certified = load(files)?;
     expiry::Watch::default().begin(&files.certificate, Expiry::of(&certified));
@@ -186,7 +186,8 @@ pub fn check(files: &Files) -> Result<(), LoadError> {
 }
 
 impl LoadError {
-    /// As the fault of a key, which all daemons that speak TLS spell the same way.
+    /// The error as a diagnostic of its configuration key, which is the same in all daemons
+    /// that support TLS.
     pub fn at_key(self) -> Diagnostic {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
@@ -205,28 +206,28 @@ impl LoadError {
     }
 }
 
-/// The certificate that handshakes use, which the main thread rotates. Established
-/// connections keep the one that they began with.
+/// The certificate for new handshakes, which the main thread rotates. Established
+/// connections keep the one that they were opened with.
 pub struct Handle {
     files: Files,
     present: Arc<ArcSwap<Numbered>>,
     watch: Arc<expiry::Watch>,
 }
 
-/// A certificate, and how many others were there before it.
+/// A certificate, and the number of rotations before it.
 struct Numbered {
     certified: Arc<CertifiedKey>,
     number: u64,
 }
 
 impl Handle {
-    /// Loads certificate and key for the first time. Warns of a certificate
-    /// that has expired, or will soon.
+    /// Loads certificate and key for the first time. Warns if the certificate has expired,
+    /// or expires soon.
     ///
     /// # Errors
     ///
-    /// Those of [`load`], under their key; and when the system keeps it waiting for
-    /// longer than a reload.
+    /// Those of [`load`], with the configuration key; and if reading takes longer than a
+    /// reload may.
     pub fn new(files: Files) -> anyhow::Result<Self> {
         let read = files.clone();
         let loaded = reload::in_time(WHAT, move || load(&read))?.map_err(LoadError::at_key)?;
@@ -243,20 +244,20 @@ impl Handle {
         })
     }
 
-    /// The current certificate with its key, and its number of rotations before.
+    /// The current certificate with its key, and the number of rotations before it.
     pub fn present(&self) -> (Arc<CertifiedKey>, u64) {
         let present = self.present.load();
         (Arc::clone(&present.certified), present.number)
     }
 
-    /// Warns of a certificate that has expired, or will soon, once a day. To be
-    /// called periodically: most calls only check the time.
+    /// Warns once a day if the certificate has expired, or expires soon. To be called
+    /// periodically: most calls only check the time.
     pub fn watch(&self) {
         let expiry = || Expiry::of(&self.present.load().certified);
         self.watch.go_on(&self.files.certificate, expiry);
     }
 
-    /// Adds when the certificate expires.
+    /// Adds the expiry time of the certificate.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         if let Some(expiry) = Expiry::of(&self.present.load().certified) {
             metrics.gauge(
@@ -305,7 +306,7 @@ impl ResolvesServerCert for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The key stays out of logs.
+        // The key must not be logged.
         formatter
             .debug_struct("Handle")
             .field("files", &self.files)
@@ -313,11 +314,10 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// What files of certificates and keys hold, in their order.
+/// Parses a PEM file with certificates or a key; returns its items in order.
 ///
-/// rustls-pemfile is archived (RUSTSEC-2025-0134), and its code goes on in
-/// rustls-pki-types. This is the only place that calls it, so it can be
-/// replaced when it has to.
+/// rustls-pemfile is archived (RUSTSEC-2025-0134), and its code lives on in
+/// rustls-pki-types. Only this function calls it, so it can be replaced easily.
 fn read_pem(path: &Path, is_key: bool) -> Result<Vec<Item>, LoadError> {
     let bytes = files::read_regular(path, MAX_BYTES).map_err(|error| LoadError::Read {
         path: path.to_owned(),
@@ -332,8 +332,8 @@ fn read_pem(path: &Path, is_key: bool) -> Result<Vec<Item>, LoadError> {
     let items: Vec<_> = rustls_pemfile::read_all(&mut bytes.as_slice())
         .collect::<Result<_, _>>()
         .map_err(not_pem)?;
-    // Where files were joined without a line break, a section that does not begin its
-    // line counts as text between sections.
+    // If files were concatenated without a line break, the parser ignores a section that
+    // does not start on its own line.
     let windows = bytes.windows(BEGIN_CERTIFICATE.len());
     let begun = windows.filter(|part| *part == BEGIN_CERTIFICATE).count();
     let is_certificate = |item: &&Item| matches!(item, Item::X509Certificate(_));
@@ -377,15 +377,15 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadEr
     Ok(chain)
 }
 
-/// Makes sure that clients can take a certificate apart. rustls looks at the first one
-/// of a chain only, when it compares its key.
+/// Checks that clients can parse the certificate. rustls itself only parses the first one
+/// of a chain, when it compares the keys.
 fn require_whole(certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
     let damaged = rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
     match ParsedCertificate::try_from(certificate) {
         Ok(_) => Ok(()),
         Err(error) if error == damaged => Err(error),
-        // Roots of the first version of X.509, and what else rustls does not verify, is
-        // for clients to judge.
+        // Root certificates of X.509 version 1, and others that rustls does not support,
+        // may be valid for clients.
         Err(_) if validity::not_after(certificate).is_some() => Ok(()),
         Err(error) => Err(error),
     }

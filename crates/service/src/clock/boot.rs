@@ -8,30 +8,29 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The kernel's boot id, a random number.
+/// The kernel's boot id, which is random.
 pub(super) type BootId = [u8; 16];
 
-/// The boot id for units that hide the kernel's: `%b` of systemd.unit(5).
+/// Contains the boot id in units that hide the kernel's: `%b` of systemd.unit(5).
 const VARIABLE: &str = "AQUATIC_BOOT_ID";
 
-/// The boot id; random(4).
+/// The kernel's boot id, see random(4).
 const ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// How far clocks of the time namespace of this process are ahead of those of the
-/// machine; time_namespaces(7).
+/// The offsets of the clocks in this process's time namespace, see time_namespaces(7).
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
 /// The current boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Boot {
     id: Option<BootId>,
-    /// By how many seconds the time since boot is ahead of the machine's.
+    /// Offset of the time since boot in this time namespace, in seconds.
     ahead_seconds: i64,
 }
 
 static CURRENT: LazyLock<Boot> = LazyLock::new(|| {
-    // All containers of a machine have the boot of the machine, so without knowing the
-    // offset, the time since then says nothing.
+    // Containers have the boot id of their machine, so without the offset, times since boot
+    // cannot be compared.
     let ahead_seconds = ahead_seconds(fs::read_to_string(OFFSETS));
     let told = || {
         fs::read_to_string(ID)
@@ -44,8 +43,8 @@ static CURRENT: LazyLock<Boot> = LazyLock::new(|| {
     }
 });
 
-/// The current boot. The first call reads files that a process cannot see any more
-/// when it has changed its root directory.
+/// The current boot. The first call reads files that are not accessible any more after a
+/// chroot.
 pub(crate) fn current() -> &'static Boot {
     &CURRENT
 }
@@ -55,22 +54,22 @@ impl Boot {
         self.id
     }
 
-    /// Seconds since then, in every time namespace the same.
+    /// Seconds since the boot, without the offset of the time namespace.
     pub(super) fn seconds(&self) -> u64 {
         self.milliseconds() / 1000
     }
 
-    /// Milliseconds since then, in every time namespace the same.
+    /// Milliseconds since the boot, without the offset of the time namespace.
     pub(super) fn milliseconds(&self) -> u64 {
         let seen = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
-        // Linux has had this clock since 2.6.39.
+        // This cannot fail: Linux has had this clock since 2.6.39.
         let seen = seen.map_or(0, |time| time.as_millis() as u64);
         let ahead = self.ahead_seconds.saturating_mul(1000);
         seen.saturating_add_signed(ahead.saturating_neg())
     }
 }
 
-/// Reads a number with or without the dashes of RFC 9562.
+/// Parses a UUID with or without the dashes of RFC 9562.
 fn parse_id(text: &str) -> Option<BootId> {
     let digits: String = text.trim().chars().filter(|&digit| digit != '-').collect();
     let is_number = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -80,13 +79,13 @@ fn parse_id(text: &str) -> Option<BootId> {
         .map(u128::to_be_bytes)
 }
 
-/// A line for each clock, with its name, seconds and nanoseconds. A kernel without
-/// time namespaces does not have the file.
+/// Parses one line per clock, with its name, seconds and nanoseconds. The file does not
+/// exist in kernels without time namespaces.
 fn ahead_seconds(offsets: io::Result<String>) -> Option<i64> {
     match offsets {
         Ok(text) => text.lines().find_map(|line| {
             let mut words = line.split_whitespace();
-            // Kernels before 5.7 have numbers in place of names.
+            // Kernels before 5.7 have numbers instead of names.
             let is_boot_time = matches!(words.next()?, "boottime" | "7");
             let seconds = words.next()?.parse().ok()?;
             is_boot_time.then_some(seconds)

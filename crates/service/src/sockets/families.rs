@@ -1,9 +1,9 @@
 //! Systems that support only one address family.
 //!
-//! A kernel without IPv6 (`ipv6.disable=1`), and a service that may not use a family
-//! (`RestrictAddressFamilies=`), refuse its sockets: EAFNOSUPPORT. Where IPv6 is
-//! switched off by sysctl (`disable_ipv6`), no interface has an IPv6 address: `[::]`
-//! can be bound, and others fail with EADDRNOTAVAIL.
+//! With a kernel without IPv6 (`ipv6.disable=1`), and in a service that may not use a
+//! family (`RestrictAddressFamilies=`), sockets of that family fail with EAFNOSUPPORT. If
+//! IPv6 is disabled by sysctl (`disable_ipv6`), no interface has an IPv6 address: `[::]`
+//! can be bound, and other addresses fail with EADDRNOTAVAIL.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,8 +11,8 @@ use std::path::Path;
 
 use super::*;
 
-/// The IPv6 addresses of all interfaces; no file in a kernel without IPv6. Also to
-/// be read in a network namespace that has no interface but loopback.
+/// Lists the IPv6 addresses of all interfaces; does not exist in a kernel without IPv6. It
+/// is also readable in a network namespace that only has loopback.
 const IPV6_ADDRESSES: &str = "/proc/self/net/if_inet6";
 
 /// Whether `error`, of opening or binding a socket, means that the system does not support
@@ -33,7 +33,7 @@ pub(super) fn has_kernel_no_ipv6() -> bool {
     !Path::new(IPV6_ADDRESSES).exists() && Path::new("/proc/self/net").exists()
 }
 
-/// The addresses for which this system can open sockets; all, if that is none.
+/// The addresses for which this system can open sockets; the whole list if it can for none.
 pub(crate) fn servable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_servable = |address: &SocketAddr| {
         let opened = Socket::new(Domain::for_address(*address), Type::DGRAM, None);
@@ -46,7 +46,7 @@ pub(crate) fn servable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// The warning when only the addresses `served` of a list can be used.
+/// The warning that only the addresses `served` of a list can be used.
 pub(crate) fn left_out(served: &[SocketAddr], list: &[SocketAddr]) -> String {
     let missing: Vec<SocketAddr> = list
         .iter()
@@ -62,7 +62,7 @@ pub(crate) fn left_out(served: &[SocketAddr], list: &[SocketAddr]) -> String {
     )
 }
 
-/// Addresses in the syntax of the configuration.
+/// Formats addresses in the syntax of the configuration.
 pub(super) fn in_toml(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses
         .iter()
@@ -71,18 +71,18 @@ pub(super) fn in_toml(addresses: &[SocketAddr]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// Addresses in a sentence.
+/// Formats addresses for a sentence.
 pub(super) fn in_words(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
     texts.join(", ")
 }
 
-/// The family of an address.
+/// The name of the address family.
 pub(super) fn name(address: SocketAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-/// All addresses of the other family, on the same port.
+/// The wildcard address of the other family, with the same port.
 pub(super) fn counterpart(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => (Ipv6Addr::UNSPECIFIED, address.port()).into(),

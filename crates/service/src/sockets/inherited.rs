@@ -4,18 +4,18 @@ use anyhow::bail;
 
 use super::*;
 
-/// The inherited sockets that nobody has taken yet.
+/// Inherited sockets that have not been taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Unclaimed>,
 }
 
-/// An inherited socket of a known kind.
+/// An inherited socket of a known type.
 #[derive(Debug)]
 pub struct InheritedSocket<S> {
-    /// What `FileDescriptorName=` calls it; by default the socket unit's name.
+    /// Its `FileDescriptorName=`; the name of the socket unit by default.
     pub name: String,
-    /// The address it is bound to.
+    /// Its local address.
     pub address: SocketAddr,
     /// The socket.
     pub socket: S,
@@ -31,11 +31,11 @@ struct Unclaimed {
 impl Inherited {
     /// Takes the sockets described by `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`.
     ///
-    /// To be called once, by the process that they are meant for.
+    /// Must be called only once, in the process for which they are meant.
     ///
     /// # Errors
     ///
-    /// When the variables are malformed, or describe descriptors that are not open or not
+    /// If the variables are malformed, or describe descriptors that are not open or not
     /// sockets.
     pub fn from_environment() -> anyhow::Result<Self> {
         let descriptors = sd_notify::listen_fds_with_names()
@@ -57,41 +57,39 @@ impl Inherited {
         Ok(Self { sockets })
     }
 
-    /// Whether nothing is left (or nothing was inherited).
+    /// Whether all inherited sockets were taken, or there were none.
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }
 
-    /// Takes all UDP sockets and makes them non-blocking.
+    /// Takes all UDP sockets, and makes them non-blocking.
     ///
     /// # Errors
     ///
-    /// When a socket cannot be asked for its address.
+    /// If the local address of a socket cannot be determined.
     pub fn take_udp(&mut self) -> anyhow::Result<Vec<InheritedSocket<UdpSocket>>> {
         self.take(|one| is_internet(&one.socket) && is_type(&one.socket, Type::DGRAM))
     }
 
-    /// Takes all listening TCP sockets with this name and makes them
-    /// non-blocking.
+    /// Takes all listening TCP sockets with this name, and makes them non-blocking.
     ///
     /// # Errors
     ///
-    /// As [`Self::take_udp`].
+    /// See [`Self::take_udp`].
     pub fn take_tcp(&mut self, name: &str) -> anyhow::Result<Vec<InheritedSocket<TcpListener>>> {
         self.take(|one| one.name == name && is_internet(&one.socket) && is_listener(&one.socket))
     }
 
-    /// Takes all listening TCP sockets that are left and makes them
-    /// non-blocking.
+    /// Takes all remaining listening TCP sockets, and makes them non-blocking.
     ///
     /// # Errors
     ///
-    /// As [`Self::take_udp`].
+    /// See [`Self::take_udp`].
     pub fn take_all_tcp(&mut self) -> anyhow::Result<Vec<InheritedSocket<TcpListener>>> {
         self.take(|one| is_internet(&one.socket) && is_listener(&one.socket))
     }
 
-    /// Takes the one listening TCP socket with this name; it blocks.
+    /// Takes the only listening TCP socket with this name; it is blocking.
     pub(super) fn take_listener(
         &mut self,
         name: &str,
@@ -111,11 +109,12 @@ impl Inherited {
         Ok(Some(first))
     }
 
-    /// Checks that no inherited socket is left over: it would never be answered.
+    /// Checks that all inherited sockets were taken: requests to others would never be
+    /// answered.
     ///
     /// # Errors
     ///
-    /// Names the first one that is left.
+    /// If there is one; the message describes the first.
     pub fn finish(self) -> anyhow::Result<()> {
         let Some(one) = self.sockets.first() else {
             return Ok(());
@@ -159,7 +158,7 @@ impl Inherited {
             .collect()
     }
 
-    /// Pretends that these were inherited.
+    /// Creates inherited sockets for tests.
     #[cfg(test)]
     pub(super) fn from_sockets(sockets: Vec<(&str, Socket)>) -> Self {
         let sockets = sockets

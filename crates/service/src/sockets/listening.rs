@@ -3,37 +3,37 @@
 use super::*;
 use crate::config::{Addresses, Checks, MetricsConfig, addresses};
 
-/// What a daemon listens on, from which its socket units are generated.
+/// What a daemon listens on; its socket units are generated from this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    /// Addresses to listen on: at least one, of which none includes another.
+    /// Addresses to listen on: at least one, none of which includes another.
     pub addresses: Vec<SocketAddr>,
     /// Sockets per address; `None` for one per CPU core.
     pub workers: Option<NonZeroUsize>,
-    /// The kind of the sockets.
+    /// The transport of the sockets.
     pub transport: Transport,
-    /// Where metrics are served; `None` for nowhere.
+    /// The address for metrics, if they are enabled.
     pub metrics: Option<SocketAddr>,
 }
 
 /// The transport of sockets, with its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// For datagrams.
+    /// UDP.
     Udp {
-        /// As in [`UdpRequest`].
+        /// See [`UdpRequest`].
         receive_buffer_bytes: Option<NonZeroUsize>,
     },
-    /// For connections.
+    /// TCP.
     Tcp {
-        /// As in [`TcpRequest`].
+        /// See [`TcpRequest`].
         backlog: NonZeroUsize,
     },
 }
 
 impl Transport {
-    /// The size of the receive buffer of a socket for datagrams; `None` for the
-    /// system's default, and for other sockets.
+    /// The size of the receive buffer of a UDP socket; `None` for the system's default, and
+    /// for TCP sockets.
     pub fn receive_buffer_bytes(self) -> Option<NonZeroUsize> {
         match self {
             Self::Udp {
@@ -43,7 +43,7 @@ impl Transport {
         }
     }
 
-    /// The listen backlog of a socket; one for sockets without connections.
+    /// The backlog of a TCP socket; 1 for UDP sockets.
     pub fn backlog(self) -> NonZeroUsize {
         match self {
             Self::Udp { .. } => NonZeroUsize::MIN,
@@ -53,7 +53,7 @@ impl Transport {
 }
 
 impl Listening {
-    /// Checks the addresses of `[network]` and `[metrics]` together.
+    /// Validates the addresses of `[network]` and `[metrics]` together.
     pub fn new(
         address: &Addresses,
         workers: Option<NonZeroUsize>,
@@ -82,7 +82,7 @@ impl Listening {
         listening
     }
 
-    /// The sockets to be opened for clients.
+    /// The request for the sockets for clients.
     pub fn request(&self) -> Request<'_> {
         match self.transport {
             Transport::Udp {

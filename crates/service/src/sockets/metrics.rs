@@ -1,28 +1,28 @@
-//! The socket that serves metrics.
+//! The socket of the metrics server.
 
 use super::unit::{mend, socket_unit};
 use super::*;
 
-/// The name that an inherited socket for metrics has (`FileDescriptorName=`).
+/// The name of an inherited socket for metrics (`FileDescriptorName=`).
 pub const METRICS_NAME: &str = "metrics";
 
-/// Connections that may wait to be accepted by the metrics server. A connection that
-/// finds no room is tried again after a second, so there is room for bursts of several
-/// programs, as in sockets of systemd; listen(2): the kernel allows net.core.somaxconn.
+/// Backlog of the metrics server. A client whose connection does not fit retries after a
+/// second, so there is room for bursts of several programs, as in systemd's sockets. The
+/// kernel limits it to net.core.somaxconn, see listen(2).
 const METRICS_BACKLOG: i32 = 1_024;
 
-/// The name of the unit with the socket that serves metrics of a daemon, when
-/// its address comes from the configuration.
+/// The name of the socket unit for metrics of a daemon, if its address comes from the
+/// configuration.
 pub(crate) fn metrics_unit(daemon: &str) -> String {
     format!("{daemon}-{METRICS_NAME}.socket")
 }
 
-/// Takes over the inherited listening socket named [`METRICS_NAME`] if there is one,
-/// or binds `address`, if there is one. Warns when the two differ.
+/// Takes the inherited listening socket named [`METRICS_NAME`] if there is one, or binds
+/// `address`, if given. Warns if the two differ.
 ///
 /// # Errors
 ///
-/// As [`udp`].
+/// See [`udp`].
 pub(crate) fn metrics(
     address: Option<SocketAddr>,
     inherited: &mut Inherited,
@@ -34,7 +34,7 @@ pub(crate) fn metrics(
         log::warn!("metrics.address: {warning}");
     }
     match (found, address, unit) {
-        // Nobody asks for metrics any more, who once had a socket opened for them.
+        // Metrics were disabled in the configuration after the socket unit was started.
         (Some(_), None, Some(_)) => Ok(None),
         (Some(found), ..) => Ok(Some(found.socket)),
         (None, Some(address), None) => bind(address).map(Some),
@@ -42,9 +42,9 @@ pub(crate) fn metrics(
     }
 }
 
-/// What differs between the inherited socket and the one that is
-/// configured. With a `unit`, the former has its address from the configuration
-/// that was when the unit was last started.
+/// The difference between the inherited and the configured socket. With a `unit`, the
+/// inherited one has its address from the configuration at the time when the unit was
+/// started.
 fn difference(
     wanted: Option<SocketAddr>,
     found: Option<SocketAddr>,
@@ -65,7 +65,7 @@ fn difference(
     Some(match (unit, found) {
         (None, _) => format!("{text}; set ListenStream= in the socket unit accordingly"),
         (Some(unit), Some(_)) => format!("{text}; {}", mend(unit)),
-        // Unlike the others, this socket is not needed by the service.
+        // Unlike the other sockets, this one is not essential for the service.
         (Some(unit), None) => {
             format!(
                 "{text}; {}, unless `systemctl status {}` shows that another program uses the \
@@ -80,8 +80,8 @@ fn difference(
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bind = || {
         let socket = new_socket(address, Type::STREAM)?;
-        // Connections of the process before this one may linger on the port; a
-        // listener that is alive still makes the bind fail.
+        // Connections of the previous process may still be in TIME_WAIT. If another process
+        // listens on the address, binding still fails.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(METRICS_BACKLOG)?;
@@ -108,7 +108,7 @@ mod tests {
     fn a_burst_of_connections_finds_room() {
         let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
-        // As many as every kernel allows; nobody accepts them meanwhile.
+        // As many as any kernel allows; none is accepted meanwhile.
         let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(500));
         let connections: Result<Vec<_>, _> = (0..120).map(connect).collect();
         assert_eq!(connections.unwrap().len(), 120);
@@ -120,9 +120,9 @@ mod tests {
             assert_eq!(difference(None, None, unit), None);
             assert_eq!(difference(address(1), address(1), unit), None);
         }
-        // It is bound.
+        // The address was bound.
         assert_eq!(difference(address(1), None, None), None);
-        // Whoever writes a unit of his own says enough with that.
+        // The unit was written by an operator, so its socket is intended.
         assert_eq!(difference(None, address(1), None), None);
     }
 

@@ -2,32 +2,31 @@
 
 use super::*;
 
-/// Which TCP sockets a daemon wants.
+/// A request for TCP sockets.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpRequest<'a> {
-    /// Addresses to serve; an IPv6 address serves IPv6 only.
+    /// Addresses to listen on; sockets of IPv6 addresses do not accept IPv4.
     pub addresses: &'a [SocketAddr],
-    /// Sockets for each address: one a worker. `None` for one for each processor
-    /// core, or for as many as were inherited from the service manager.
+    /// Sockets per address, one per worker. `None` for the number of CPU cores, or of
+    /// sockets inherited from the service manager.
     pub workers: Option<NonZeroUsize>,
-    /// Connections that may wait on each socket to be accepted; the system cuts
-    /// it to `net.core.somaxconn`.
+    /// Maximum number of connections that wait to be accepted, per socket; the kernel
+    /// limits it to `net.core.somaxconn`.
     pub backlog: NonZeroUsize,
 }
 
-/// A TCP socket that listens and does not block.
+/// A listening, non-blocking TCP socket.
 pub type BoundTcp = Bound<TcpListener>;
 
-/// Takes over the listening TCP sockets inherited from the service manager, all
-/// but the one for metrics, or binds some.
+/// Takes the listening TCP sockets inherited from the service manager, except the one for
+/// metrics, or binds new ones.
 ///
-/// As [`udp`], it returns one list for each worker, none of them
-/// empty. What is sent over connections of these sockets is not held back to be
-/// sent together (TCP_NODELAY).
+/// Like [`udp`], it returns one list per worker, none of them empty. Connections of these
+/// sockets send without delay (TCP_NODELAY).
 ///
 /// # Errors
 ///
-/// When an address cannot be bound; the message names it and the likely remedy.
+/// If an address cannot be bound; the message contains the address and the likely remedy.
 pub fn tcp(
     request: TcpRequest<'_>,
     inherited: &mut Inherited,
@@ -44,8 +43,8 @@ pub fn tcp(
         );
     }
     for one in &adopted {
-        // A socket that listens already only gets another length of its queue:
-        // whatever the socket unit once said, it is what the configuration says.
+        // For a socket that already listens, this only changes the backlog from that of the
+        // socket unit to the configured one.
         let socket = SockRef::from(&one.socket);
         socket
             .set_tcp_nodelay(true)
@@ -57,10 +56,10 @@ pub fn tcp(
 
 fn bind_tcp(address: SocketAddr, is_first: bool, backlog: i32) -> io::Result<TcpListener> {
     let socket = new_socket(address, Type::STREAM)?;
-    // Connections of the process before this one may linger on the port; a
-    // listener that is alive still makes the bind of the first socket fail.
+    // Connections of the previous process may still be in TIME_WAIT. If another process
+    // listens on the address, binding still fails.
     socket.set_reuse_address(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit this option.
     socket.set_tcp_nodelay(true)?;
     bind_shared(&socket, address, is_first)?;
     socket.listen(backlog)?;
@@ -110,7 +109,7 @@ mod tests {
             for worker in &workers {
                 assert_eq!(worker[0].address, address);
                 let streams = accepted(&worker[0].socket);
-                // 50 are expected; fewer than 10 come once in 10^13 runs.
+                // 50 are expected; fewer than 10 have a probability of 10^-13.
                 assert!(streams.len() >= 10, "{} connections", streams.len());
                 assert!(streams.iter().all(|stream| stream.nodelay().unwrap()));
                 total += streams.len();
@@ -128,7 +127,7 @@ mod tests {
             let text = format!("{error:#}");
             assert!(text.contains("another program uses this address"), "{text}");
 
-            // A connection that the first one closes lingers on its port.
+            // The connection, which the server closes first, stays in TIME_WAIT.
             let client = TcpStream::connect(taken).unwrap();
             for worker in &first {
                 drop(accepted(&worker[0].socket));

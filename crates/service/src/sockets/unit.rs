@@ -5,26 +5,28 @@ use std::fmt::{self, Write as _};
 
 use super::*;
 
-/// Set by units whose sockets take their addresses from the configuration: the name of
-/// the socket unit.
+/// Environment variable that is set by units whose sockets have their addresses from the
+/// configuration: the name of the socket unit.
 pub(crate) const SOCKET_UNIT: &str = "AQUATIC_SOCKET_UNIT";
 
-/// The socket unit that takes its addresses from the configuration, if there is one.
+/// The name of the socket unit that has its addresses from the configuration, if there is
+/// one.
 pub(super) fn socket_unit() -> Option<String> {
     env::var(SOCKET_UNIT).ok()
 }
 
-/// The unit that sockets were inherited from.
+/// The unit from which sockets were inherited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SocketUnit {
-    /// One that takes its addresses from the configuration of the daemon.
+    /// A unit that has its addresses from the configuration of the daemon.
     Generated(String),
-    /// One written by an operator; its name is not known.
+    /// A unit written by an operator; its name is not known.
     Written,
 }
 
 impl SocketUnit {
-    /// The kind by the name of an inherited socket, which by default is its unit's.
+    /// Determines the unit from the name of an inherited socket, which is the name of its
+    /// unit by default.
     pub(super) fn of(name: &str) -> Self {
         match socket_unit() {
             Some(unit) if unit == name => Self::Generated(unit),
@@ -33,7 +35,8 @@ impl SocketUnit {
     }
 }
 
-/// The differences between inherited and configured sockets, and how to resolve them.
+/// Warnings about differences between inherited and configured sockets, and how to resolve
+/// them.
 pub(super) fn differences<S>(
     wanted: &[SocketAddr],
     workers: Option<NonZeroUsize>,
@@ -140,9 +143,9 @@ pub(super) fn mend(unit: &str) -> String {
     format!("run `systemctl daemon-reload && systemctl restart {unit}` to apply the configuration")
 }
 
-/// Fails when sockets should have been inherited from a socket unit: it loses them
-/// when its addresses change, until it is started again. The sandbox of a service
-/// with such a unit does not let it open sockets itself.
+/// Fails if sockets should have been inherited from a socket unit: systemd closes them when
+/// its addresses change, until the unit is started again. A service with such a unit is not
+/// allowed to bind sockets itself.
 pub(super) fn may_bind() -> Result<(), NoSockets> {
     match socket_unit() {
         Some(unit) => Err(NoSockets { unit }),
@@ -150,8 +153,8 @@ pub(super) fn may_bind() -> Result<(), NoSockets> {
     }
 }
 
-/// No sockets were inherited from the socket unit, though it takes its addresses from
-/// the configuration.
+/// No sockets were inherited from the socket unit, although it has its addresses from the
+/// configuration.
 #[derive(Debug)]
 pub(crate) struct NoSockets {
     unit: String,

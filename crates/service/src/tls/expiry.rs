@@ -1,4 +1,4 @@
-//! Certificates that expire: clients then cannot connect any more.
+//! Warnings before a certificate expires, after which clients cannot connect any more.
 
 use std::fmt;
 use std::path::Path;
@@ -9,21 +9,21 @@ use rustls::sign::CertifiedKey;
 
 use super::validity;
 
-/// How long before its end a certificate is warned of. Those that are renewed
-/// by programs are so a third of their time before, which is 30 days for most.
+/// How long before its expiry to warn. Programs renew certificates when a third of their
+/// lifetime is left, which is 30 days for most.
 pub const NOTICE: Duration = Duration::from_hours(14 * 24);
 
-/// How often.
+/// Interval between warnings.
 const PAUSE: Duration = Duration::from_hours(24);
 
-/// When a certificate expires.
+/// The expiry time of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
     epoch_seconds: u64,
 }
 
 impl Expiry {
-    /// That of the server's own certificate; `None` if it is not told.
+    /// The expiry time of the server's own certificate; `None` if it cannot be parsed.
     #[must_use]
     pub fn of(certified: &CertifiedKey) -> Option<Self> {
         let epoch_seconds = validity::not_after(certified.cert.first()?)?;
@@ -36,7 +36,7 @@ impl Expiry {
         self.epoch_seconds
     }
 
-    /// What the operator is to be told at this time, if anything.
+    /// The warning for the operator at this time, if any.
     #[must_use]
     pub fn warning(self, certificate: &Path, now: SystemTime) -> Option<String> {
         let path = certificate.display();
@@ -56,7 +56,7 @@ impl Expiry {
     }
 }
 
-/// A time in words.
+/// A duration that is displayed in words, rounded.
 struct Rough(Duration);
 
 impl fmt::Display for Rough {
@@ -86,7 +86,7 @@ impl Watch {
         self.check(certificate, SystemTime::now(), || expiry);
     }
 
-    /// Checks a certificate if that is due.
+    /// Checks the certificate if that is due.
     pub(super) fn go_on(&self, certificate: &Path, expiry: impl FnOnce() -> Option<Expiry>) {
         self.check(certificate, SystemTime::now(), expiry);
     }
@@ -99,13 +99,13 @@ impl Watch {
     ) -> Option<String> {
         let seconds = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let next = self.next.load(Relaxed);
-        // A clock that was set back does not put the next check off.
+        // If the clock was set back, the check is not postponed.
         let latest = seconds.saturating_add(PAUSE.as_secs());
         if next > seconds && next <= latest {
             return None;
         }
         let expiry = expiry()?;
-        // On the day that the notice begins, at once.
+        // The first warning is due exactly when the period begins, not up to a day later.
         let notice = expiry.epoch_seconds.saturating_sub(NOTICE.as_secs());
         let next = if notice > seconds {
             notice.min(latest)
@@ -159,7 +159,7 @@ mod tests {
         let check = |now| watch.check(Path::new("c"), now, || Some(END)).is_some();
         assert!(!check(at(900, 0)));
         assert!(!check(at(985, DAY - 1)));
-        // When the notice begins, and not a day after the last check.
+        // When the period of warnings begins, not a day after the last check.
         assert!(check(at(986, 0)));
         assert!(!check(at(986, 1)));
         assert!(!check(at(986, DAY - 1)));

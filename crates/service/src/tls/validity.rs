@@ -1,18 +1,18 @@
-//! Until when a certificate is valid.
+//! Expiry date of a certificate.
 //!
-//! Of a certificate (RFC 5280, 4.1) nothing else is needed, and TLS is not
-//! affected by what is read here: so the few elements before that date are
-//! stepped over, instead of having a library for all of X.509.
+//! This is the only part of a certificate (RFC 5280, 4.1) that is needed, and only for a
+//! warning. So the few elements before it are skipped, instead of using a library for all
+//! of X.509.
 
-/// Tags of DER (X.690) that stand on the way.
+/// DER tags (X.690) of the elements before the date.
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// `[0] EXPLICIT`, the version.
 const VERSION: u8 = 0xa0;
 
-/// When a certificate in DER expires, in seconds since 1970; `None` if that
-/// cannot be told, or is before.
+/// The expiry time of a DER certificate, in seconds since 1970; `None` if it cannot be
+/// parsed, or is earlier.
 pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (to_be_signed, _) = element(certificate, SEQUENCE)?;
@@ -36,20 +36,22 @@ struct Element<'a> {
     rest: &'a [u8],
 }
 
-/// The first element, which has this tag, and what comes behind it.
+/// Returns the content of the first element, if it has this tag, and the bytes after the
+/// element.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let element = any_element(bytes)?;
     (element.tag == tag).then_some((element.content, element.rest))
 }
 
-/// X.690, 8.1: a tag, a length in one byte or behind their count, the content.
+/// X.690, 8.1: a tag, a length (one byte, or a number of bytes and as many bytes), the
+/// content.
 fn any_element(bytes: &[u8]) -> Option<Element<'_>> {
     let [tag, first, rest @ ..] = bytes else {
         return None;
     };
     let (length, rest) = match first {
         0..=0x7f => (usize::from(*first), rest),
-        // What has more than 2^24 bytes is no certificate.
+        // Longer elements, of more than 2^24 bytes, are not in a certificate.
         0x81..=0x83 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             let length = digits
@@ -67,7 +69,7 @@ fn any_element(bytes: &[u8]) -> Option<Element<'_>> {
     })
 }
 
-/// RFC 5280, 4.1.2.5: `YYMMDDHHMMSSZ`, in which 50 is 1950, or
+/// Parses a time, RFC 5280, 4.1.2.5: `YYMMDDHHMMSSZ`, where 50 is 1950, or
 /// `YYYYMMDDHHMMSSZ`.
 fn epoch_seconds(tag: u8, text: &[u8]) -> Option<u64> {
     let (digits, b"Z") = text.split_at_checked(text.len().checked_sub(1)?)? else {
@@ -99,16 +101,16 @@ fn epoch_seconds(tag: u8, text: &[u8]) -> Option<u64> {
     u64::try_from(seconds).ok()
 }
 
-/// Days of the Gregorian calendar from 1970-01-01 to a date.
+/// Number of days from 1970-01-01 to a date of the Gregorian calendar.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March, so that the day of a leap year is their last.
+    // Years start in March here, so that a leap day is their last day.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
         (year - 1, month + 9)
     };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // 153 days are any five months from March on.
+    // From March on, any five months have 153 days.
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     /// From 0000-03-01 to 1970-01-01.
     const DAYS_TO_1970: i64 = 719_468;
@@ -129,14 +131,14 @@ mod tests {
     fn dates_are_seconds() {
         let utc = |text: &str| epoch_seconds(UTC_TIME, text.as_bytes());
         let generalized = |text: &str| epoch_seconds(GENERALIZED_TIME, text.as_bytes());
-        // As `date -u -d … +%s` says.
+        // The expected values are from `date -u -d … +%s`.
         assert_eq!(utc("700101000000Z"), Some(0));
         assert_eq!(utc("240229235959Z"), Some(1_709_251_199));
         assert_eq!(utc("491231235959Z"), Some(2_524_607_999));
         assert_eq!(utc("500101000000Z"), None, "1950");
         assert_eq!(generalized("20500101000000Z"), Some(2_524_608_000));
         assert_eq!(generalized("20000301000000Z"), Some(951_868_800));
-        // RFC 5280, 4.1.2.5: no end is known.
+        // RFC 5280, 4.1.2.5: no expiry date is known.
         assert_eq!(generalized("99991231235959Z"), Some(253_402_300_799));
         for text in [
             "",
@@ -162,7 +164,7 @@ mod tests {
             for end in 0..certificate.len() {
                 assert_eq!(not_after(&certificate[..end]), None);
             }
-            // Whatever one byte is, there is no panic.
+            // No value of any byte causes a panic.
             let mut damaged = certificate.to_vec();
             for place in 0..damaged.len().min(400) {
                 for value in [0, 1, 0x7f, 0x80, 0x83, 0xff] {

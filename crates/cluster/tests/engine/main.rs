@@ -3,6 +3,7 @@
 #![cfg(feature = "engine")]
 
 mod errors;
+mod failover;
 mod lost;
 mod node;
 mod server;

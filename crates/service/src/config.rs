@@ -1,19 +1,18 @@
-//! Configuration files: one struct a program, read from TOML.
+//! Configuration files: TOML, with one struct per program.
 //!
-//! A program describes its configuration as a serde struct that implements
-//! [`Config`]; its doc comments are the documentation. [`load()`] reads a file,
-//! translates keys of earlier releases, and reports everything that is wrong
-//! with it at once, each with its line. What the user wrote (`…Config`) then
-//! becomes what the program works with (`…Settings`), which is valid by type.
+//! A program describes its configuration as a serde struct that implements [`Config`]; its
+//! doc comments are the documentation. [`load()`] reads a file, translates keys of earlier
+//! releases, and reports all errors in it at once, each with its line. The configuration as
+//! written (`…Config`) is then validated and becomes what the program uses (`…Settings`).
 //!
-//! * [`load`](mod@load): from a file to a [`Config`].
+//! * [`load`](mod@load): reads a file as a [`Config`].
 //! * [`old_keys`]: keys of earlier releases, as tables.
-//! * [`sections`], [`addresses`]: what all programs spell the same way.
-//! * [`process_settings`]: the settings that this crate itself acts on.
-//! * [`Texts`]: lists of texts that mean something.
+//! * [`sections`], [`addresses`]: sections and types that all programs share.
+//! * [`process_settings`]: the settings for this crate itself.
+//! * [`Texts`]: lists of texts that are parsed.
 //! * [`numbers`]: numbers with their range and unit in their type.
-//! * [`checks`]: collects what is wrong with values together.
-//! * [`Diagnostic`]: what there is to say, with its place.
+//! * [`checks`]: collects errors that involve several keys.
+//! * [`Diagnostic`]: an error, warning or advice, with its position.
 
 pub mod addresses;
 pub mod checks;
@@ -57,22 +56,21 @@ pub use swarm_sections::{
 };
 pub use texts::Texts;
 
-/// The configuration of a program, as its user writes it.
+/// The configuration of a program, as written by its users.
 ///
-/// Implementors carry `#[serde(default, deny_unknown_fields)]` on the struct
-/// and on the struct of every section, and have no optional keys: what is off
-/// is an empty string or a zero, so that the default file shows every key.
+/// Implementors have `#[serde(default, deny_unknown_fields)]` on the struct and on the
+/// struct of every section, and no optional keys: an empty string or a zero disables
+/// something, so that the default file shows every key.
 pub trait Config: Serialize + DeserializeOwned + Default + 'static {
     /// The default configuration with comments, generated from this struct by
     /// `cargo xtask generate`.
     const DEFAULT_TOML: &'static str;
 
-    /// How the keys of earlier releases become today's. Tables are applied in
-    /// this order; [`old_keys`] has those that programs share.
+    /// How keys of earlier releases become current ones. Tables are applied in this order;
+    /// [`old_keys`] has those that programs share.
     const OLD_KEYS: &'static [&'static [OldKey]];
 
-    /// Everything that is wrong with values that have the right type, as
-    /// [`Loaded::settings`] will say it.
+    /// All errors that involve several keys, as reported by [`Loaded::settings`].
     fn invalid(&self) -> Vec<Diagnostic> {
         Vec::new()
     }

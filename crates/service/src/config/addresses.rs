@@ -1,4 +1,4 @@
-//! Addresses that a daemon serves.
+//! Addresses that a daemon listens on.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,17 +8,16 @@ use serde::{Serialize, Serializer};
 
 use super::texts;
 
-/// Maximum number of addresses that a daemon listens on; each has a socket in every
-/// worker.
+/// Maximum number of addresses that a daemon listens on; each has one socket per worker.
 const MAX_ADDRESSES: usize = 64;
 
-/// Addresses and ports to serve, one text or a list of them: at least one, and none
-/// that gets what is sent to another.
+/// Addresses and ports to listen on, as one text or a list: at least one, none of which
+/// includes another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses(Vec<SocketAddr>);
 
 impl Addresses {
-    /// Every IPv4 and every IPv6 address of the machine, on `port`.
+    /// All IPv4 and IPv6 addresses of the machine, on `port`.
     pub fn all(port: u16) -> Self {
         Self(vec![
             (Ipv4Addr::UNSPECIFIED, port).into(),
@@ -26,11 +25,11 @@ impl Addresses {
         ])
     }
 
-    /// Reads them. An IPv4-mapped IPv6 address is IPv4.
+    /// Parses addresses. An IPv4-mapped IPv6 address becomes IPv4.
     ///
     /// # Errors
     ///
-    /// All that is wrong, in sentences for users, a line each.
+    /// All errors, as sentences for users, one per line.
     pub fn new(texts: &[impl AsRef<str>]) -> Result<Self, String> {
         if texts.is_empty() {
             return Err("at least one address is needed, such as \"0.0.0.0:3000\"".to_owned());
@@ -103,7 +102,7 @@ impl schemars::JsonSchema for Addresses {
     }
 }
 
-/// An address and port to serve metrics on, or an empty text for none.
+/// Address and port for metrics; an empty text disables them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MetricsAddress(pub Option<SocketAddr>);
 
@@ -142,8 +141,8 @@ impl schemars::JsonSchema for MetricsAddress {
     }
 }
 
-/// Whether a socket on one of these addresses would get what is sent to the other.
-/// IPv6 sockets serve IPv6 only.
+/// Whether a socket on one of these addresses would receive what is sent to the other. IPv6
+/// sockets do not accept IPv4.
 pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_same_interface = match (one, other) {
         (SocketAddr::V6(one), SocketAddr::V6(other)) => {
@@ -158,20 +157,20 @@ pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
             || other.ip().is_unspecified())
 }
 
-/// Why nobody can be served at an address, if so.
+/// Why it is not possible to listen on an address, if so.
 fn unservable(address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_multicast() => Some("a multicast address"),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
-        // RFC 1122, 3.2.1.3: the rest of 0.0.0.0/8 names no machine, but Linux
-        // binds it.
+        // RFC 1122, 3.2.1.3: the rest of 0.0.0.0/8 does not identify a machine, although
+        // Linux allows to bind it.
         IpAddr::V4(v4) if v4.octets()[0] == 0 && !v4.is_unspecified() => Some("a reserved address"),
         _ => None,
     }
 }
 
-/// Reads an IP address and port. `example_ipv4` and `example_ipv6` show what
-/// would be right.
+/// Parses an IP address and port. `example_ipv4` and `example_ipv6` are used in error
+/// messages.
 ///
 /// # Errors
 ///
@@ -208,7 +207,8 @@ pub(super) fn parse_address(
     {
         address = SocketAddr::from((mapped, v6.port()));
     }
-    // ipv6(7): it is another one on every interface, and the kernel has to know which.
+    // ipv6(7): a link-local address is only unique on its interface, which the kernel has
+    // to know.
     if let SocketAddr::V6(v6) = address
         && v6.ip().is_unicast_link_local()
         && v6.scope_id() == 0
@@ -228,7 +228,7 @@ pub(super) fn parse_address(
     Ok(address)
 }
 
-/// Reads one text or a list of them.
+/// Deserializes one text or a list of texts.
 struct OneOrMany;
 
 impl<'de> Visitor<'de> for OneOrMany {

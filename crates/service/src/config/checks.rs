@@ -1,45 +1,45 @@
-//! Collects everything that is wrong with the values of a configuration.
+//! Collects errors in the values of a configuration.
 
 use std::fmt;
 
 use super::{Diagnostic, Severity};
 
-/// What was found so far while a configuration becomes settings.
+/// Errors and advice found so far during validation.
 ///
-/// A fault does not end the checks, so that the rest is checked too;
-/// [`Checks::finish`] then refuses the whole.
+/// An error does not end the validation, so that everything is checked; [`Checks::finish`]
+/// then fails.
 #[derive(Debug, Default)]
 pub struct Checks {
     found: Vec<Diagnostic>,
 }
 
 impl Checks {
-    /// Nothing is wrong yet.
+    /// Creates an empty collection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that the value of `key` cannot be used.
+    /// Adds an error: the value of `key` cannot be used.
     pub fn fail(&mut self, key: impl Into<String>, message: impl fmt::Display) {
         self.found.push(Diagnostic::error(key, message));
     }
 
-    /// Notes that the value of `key` can be used, but is probably not meant.
+    /// Adds advice: the value of `key` can be used, but is probably a mistake.
     pub fn advise(&mut self, key: impl Into<String>, message: impl fmt::Display) {
         self.found.push(Diagnostic::advice(key, message));
     }
 
-    /// Takes what was noted with [`Checks::advise`].
+    /// Removes and returns everything added with [`Checks::advise`].
     pub fn take_advice(&mut self) -> Vec<Diagnostic> {
         let is_advice = |one: &mut Diagnostic| one.severity == Severity::Advice;
         self.found.extract_if(.., is_advice).collect()
     }
 
-    /// Returns `settings` when nothing was wrong.
+    /// Returns `settings` if there are no errors.
     ///
     /// # Errors
     ///
-    /// Everything that is, in the order in which it was found.
+    /// All errors, in the order in which they were found.
     pub fn finish<T>(mut self, settings: T) -> Result<T, Vec<Diagnostic>> {
         self.found.retain(|one| one.severity == Severity::Error);
         if self.found.is_empty() {

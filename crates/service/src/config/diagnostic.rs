@@ -1,30 +1,29 @@
-//! What there is to say about a configuration, and where.
+//! Errors, warnings and advice about a configuration, with their positions.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Maximum number of diagnostics that are told of one configuration.
+/// Maximum number of diagnostics that are reported for one configuration.
 const MAX_TOLD: usize = 100;
 
-/// Maximum number of bytes that are told of a key, which may be anything.
+/// Maximum length of a key in a message, since it may be anything.
 const MAX_KEY_BYTES: usize = 200;
 
-/// Maximum number of bytes that are told of what is wrong with one, in which its
-/// value may be.
+/// Maximum length of a message, since it may contain a value.
 const MAX_MESSAGE_BYTES: usize = 2_000;
 
-/// A place in a file. Both numbers count from 1; columns count characters.
+/// A position in a file. Both numbers count from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Number of the line.
+    /// Line number.
     pub line: usize,
     /// Number of the character in the line.
     pub column: usize,
 }
 
 impl Position {
-    /// The place of a byte in a text.
+    /// The position of a byte in a text.
     pub(super) fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -41,14 +40,14 @@ impl fmt::Display for Position {
     }
 }
 
-/// How much a [`Diagnostic`] matters.
+/// The severity of a [`Diagnostic`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// Something means something else than it did, or has another name now.
+    /// A key has another meaning or another name than in earlier releases.
     Warning,
-    /// A value can be used, but is probably not meant.
+    /// A value can be used, but is probably a mistake.
     Advice,
 }
 
@@ -61,40 +60,41 @@ impl From<Severity> for log::Level {
     }
 }
 
-/// One thing to say about a configuration.
+/// An error, warning or advice about a configuration.
 ///
-/// As an [`Error`](std::error::Error), it is about something that a key names: a
-/// file, a user, a directory. [`run`](crate::run) adds where the key stands.
+/// As an [`Error`](std::error::Error), it is about something that a key names: a file, a
+/// user, a directory. [`run`](crate::run) adds the position of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// Where; `None` when the file does not have the key, or this is not known yet.
+    /// The position; `None` if the file does not contain the key, or the position is not
+    /// known yet.
     pub position: Option<Position>,
-    /// The key with its section, where there is one: `network.address`.
+    /// The key with its section, if there is one: `network.address`.
     pub key: Option<String>,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to correct it.
     pub message: String,
 }
 
 impl Diagnostic {
-    /// An error in the value of `key`, to which [`Loaded`](super::Loaded) adds where
-    /// that stands.
+    /// An error in the value of `key`, without a position, which [`Loaded`](super::Loaded)
+    /// adds.
     pub fn error(key: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Severity::Error, Some(key.into()), message)
     }
 
-    /// As [`error`](Self::error), for a value that can be used.
+    /// Like [`error`](Self::error), for a value that can be used but is probably a mistake.
     pub fn advice(key: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Severity::Advice, Some(key.into()), message)
     }
 
-    /// As [`error`](Self::error), where something means something else than it did.
+    /// Like [`error`](Self::error), for a key with another meaning or name than before.
     pub(super) fn warning(key: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Severity::Warning, Some(key.into()), message)
     }
 
-    /// An error in the form of the file.
+    /// A syntax error of the file.
     pub(super) fn without_key(message: impl fmt::Display) -> Self {
         Self::new(Severity::Error, None, message)
     }
@@ -108,13 +108,13 @@ impl Diagnostic {
         }
     }
 
-    /// Whether this is about the key of another one, or names it.
+    /// Whether this has the same key as `other`, or mentions it.
     pub(super) fn speaks_of(&self, other: &Self) -> bool {
         let Some(key) = &other.key else { return false };
         self.key.as_ref() == Some(key) || self.message.contains(key.as_str())
     }
 
-    /// The same, with the place of a byte in the file's text.
+    /// Adds the position of a byte in the file's text.
     pub(super) fn at(mut self, text: &str, offset: usize) -> Self {
         self.position = Some(Position::of(text, offset));
         self
@@ -130,22 +130,21 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-// The message has everything that led to it, so there is no source to be printed
-// once more.
+// The message includes its causes, so there is no source to be printed again.
 impl std::error::Error for Diagnostic {}
 
-/// What there is to say about one configuration.
+/// All diagnostics of one configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     /// The file; `None` for the defaults.
     pub path: Option<PathBuf>,
-    /// In the order of the file.
+    /// In the order of their positions.
     pub list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// A line for each, as compilers write them: `file:line:column: key: message`.
-    /// Of very many, only the first are told.
+    /// One line per diagnostic, like those of compilers: `file:line:column: key: message`.
+    /// If there are too many, only the first ones are included.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .list
@@ -159,7 +158,7 @@ impl Diagnostics {
         lines
     }
 
-    /// Writes each to the log, in a line of its own.
+    /// Logs each as a message.
     pub(crate) fn log(&self) {
         for one in &self.list {
             log::log!(one.severity.into(), "{}", self.line(one));
@@ -186,8 +185,8 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// A text without its middle, if it is too long. At the end of a message stands what
-/// would be right.
+/// Truncates a text in the middle if it is too long; the end of a message says how to
+/// correct the error.
 fn shortened(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes {
         return text.into();

@@ -1,5 +1,5 @@
-//! A parsed file whose values still know their places, so that keys can be
-//! moved and removed while messages name the lines that the user wrote.
+//! A parsed file whose values have positions, so that keys can be moved and removed, and
+//! messages still contain the lines that the user wrote.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,24 +11,24 @@ use toml_parser::lexer::TokenKind;
 
 use super::Diagnostic;
 
-/// A table with places, as the parser makes it.
+/// A table with positions, as parsed.
 pub(super) type Table<'i> = DeTable<'i>;
 
-/// A value with its place.
+/// A value with its position.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
-/// A key with its place.
+/// A key with its position.
 pub(super) type Key<'i> = Spanned<Cow<'i, str>>;
 
-/// Maximum number of names in a dotted key. Each makes a table within that of the one
-/// before, and the parser has them freed one within the other, on the stack.
+/// Maximum number of names in a dotted key. Each name makes a table within the previous
+/// one, and the parser frees them recursively, on the stack.
 const MAX_NAMES: usize = 32;
 
-/// Parses a file as far as it is in order, and says what is not.
+/// Parses the valid parts of a file, and returns them with the syntax errors.
 ///
 /// # Errors
 ///
-/// A key has too many names to be parsed.
+/// If a key has too many names to be parsed.
 pub(super) fn parse(text: &str) -> Result<(Table<'_>, Vec<toml::de::Error>), Diagnostic> {
     let mut names = 1;
     for token in Source::new(text).lex() {
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<(Table<'_>, Vec<toml::de::Error>), Dia
     Ok((document.into_inner(), errors))
 }
 
-/// The value under a path such as `network.address`.
+/// Finds the value of a key such as `network.address`.
 pub(super) fn find<'t, 'i>(
     table: &'t Table<'i>,
     path: &str,
@@ -60,7 +60,7 @@ pub(super) fn find<'t, 'i>(
     }
 }
 
-/// Takes out the value under a path, and its section when that is then empty.
+/// Removes the value of a key, and its section if that is empty then.
 pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, Value<'i>)> {
     let Some((section, rest)) = path.split_once('.') else {
         return table.remove_entry(path);
@@ -75,8 +75,8 @@ pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, 
     removed
 }
 
-/// Puts a value under a path, making sections as needed. A value in a place
-/// that should be a section stays, for the check of types to report.
+/// Inserts a value, and creates its section if necessary. If a key that should be a section
+/// has another value, that remains, and the type check reports it.
 pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>, value: Value<'i>) {
     let Some((section, rest)) = path.split_once('.') else {
         table.remove(path);
@@ -91,17 +91,17 @@ pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>,
     }
 }
 
-/// A text made by us, said to stand at `place`.
+/// A text that replaces one at `place`.
 pub(super) fn text<'i>(text: String, place: &Range<usize>) -> Value<'i> {
     Spanned::new(place.clone(), DeValue::String(Cow::Owned(text)))
 }
 
-/// A switch made by us, said to stand at `place`.
+/// A boolean that replaces a value at `place`.
 pub(super) fn boolean<'i>(value: bool, place: &Range<usize>) -> Value<'i> {
     Spanned::new(place.clone(), DeValue::Boolean(value))
 }
 
-/// A list of texts made by us, said to stand at `place`.
+/// A list of texts that replaces a value at `place`.
 pub(super) fn texts<'i>(items: Vec<String>, place: &Range<usize>) -> Value<'i> {
     let mut array = DeArray::new();
     for item in items {

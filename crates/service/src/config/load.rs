@@ -1,4 +1,4 @@
-//! From a file to a configuration, with everything that is wrong with it.
+//! Reads a configuration from a file, and reports all errors in it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use super::document::{self, Table};
 use super::old_keys::{self, Change};
 use super::{Config, Diagnostic, Diagnostics, render, schema_check, syntax};
 
-/// The largest file that is read. The default file has a few kilobytes.
+/// Maximum length of a file in bytes. The default file has a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Why there is no usable configuration.
@@ -23,47 +23,45 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file can be read, but not used. A line for each fault.
+    /// The file contains errors; one line for each.
     #[error(transparent)]
     Faulty(#[from] Diagnostics),
 }
 
-/// A configuration, and where it came from.
+/// A configuration, and its origin.
 #[derive(Debug, Clone)]
 pub struct Loaded<C> {
-    /// What the user wrote, defaults filled in.
+    /// The configuration as written, with defaults for missing keys.
     pub config: C,
-    /// The file; `None` when the defaults are in effect.
+    /// The file; `None` for the defaults.
     pub path: Option<PathBuf>,
-    /// What became of each key that has another name now, or means something else
-    /// than it did.
+    /// The changes of keys that have another name or meaning than in earlier releases.
     pub(super) changes: Vec<Change>,
-    /// The file as it is.
+    /// The text of the file.
     pub(super) text: String,
-    /// Where the file sets each key.
+    /// The position of each key that the file sets.
     pub(super) origins: Origins,
 }
 
-/// Where values come from, by key.
+/// Origins of values, by key.
 pub(super) type Origins = BTreeMap<String, Origin>;
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     position: Position,
-    /// The key in the file, when it is one of an earlier release.
+    /// The key in the file, if it is a former name.
     old_key: Option<String>,
 }
 
-/// Reads the file at `path`; without one, the defaults.
+/// Reads the file at `path`; without one, returns the defaults.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or something in it is wrong: then all of it is
-/// reported, with lines.
+/// If the file cannot be read or contains errors; all of these are reported, with lines.
 pub fn load<C: Config>(path: Option<&Path>) -> Result<Loaded<C>, Error> {
     let Some(path) = path else {
         return Ok(Loaded {
@@ -81,11 +79,11 @@ pub fn load<C: Config>(path: Option<&Path>) -> Result<Loaded<C>, Error> {
     Ok(parse(&text, path)?)
 }
 
-/// Reads a configuration from `text`; `path` is what messages call it.
+/// Reads a configuration from `text`; `path` is for messages.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the text.
+/// All errors in the text.
 pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Diagnostics> {
     let faulty = |list| Diagnostics {
         path: Some(path.to_path_buf()),
@@ -115,8 +113,8 @@ pub fn parse<C: Config>(text: &str, path: &Path) -> Result<Loaded<C>, Diagnostic
             ..loaded
         });
     }
-    // What is wrong with the others together is told at once, unless it has to do
-    // with one that is at fault, or with one that may be there under a wrong name.
+    // Errors that involve several keys are reported as well, unless they involve a key with
+    // an error, or one that may be present under a misspelled name.
     let keys = || faults.iter().filter_map(|fault| fault.key.as_deref());
     let is_misspelled = keys().any(|key| !is_known(&known, key));
     let others = rest.map(|rest| rest.located(rest.config.invalid()).list);
@@ -141,11 +139,11 @@ fn is_known(known: &toml::Table, path: &str) -> bool {
     }
 }
 
-/// What a parsed file says, with defaults for what is at fault.
+/// Converts a parsed file, with defaults for values that have errors.
 ///
 /// # Errors
 ///
-/// What is wrong besides, which can only be in the names of keys.
+/// Any remaining error, which can only be an unknown key.
 pub(super) fn without_faults<C: Config>(
     text: &str,
     path: &Path,
@@ -169,12 +167,11 @@ pub(super) fn without_faults<C: Config>(
 }
 
 impl<C: Config> Loaded<C> {
-    /// Turns the configuration into settings, and faults of values into errors
-    /// with the line of their key.
+    /// Converts the configuration to settings; errors get the position of their key.
     ///
     /// # Errors
     ///
-    /// What `settings` reports.
+    /// Those of `settings`.
     pub fn settings<S>(
         &self,
         settings: impl FnOnce(&C) -> Result<S, Vec<Diagnostic>>,
@@ -182,8 +179,7 @@ impl<C: Config> Loaded<C> {
         settings(&self.config).map_err(|errors| self.located(errors).into())
     }
 
-    /// A warning for each key of an earlier release, or that means something else
-    /// than it did: what became of it.
+    /// A warning for each key that has another name or meaning than in earlier releases.
     pub fn warnings(&self) -> Diagnostics {
         Diagnostics {
             path: self.path.clone(),
@@ -191,7 +187,7 @@ impl<C: Config> Loaded<C> {
         }
     }
 
-    /// Adds to what is said of values where in the file they stand.
+    /// Adds the positions of keys to diagnostics.
     pub fn located(&self, mut list: Vec<Diagnostic>) -> Diagnostics {
         for one in &mut list {
             self.locate(one);
@@ -203,13 +199,13 @@ impl<C: Config> Loaded<C> {
         }
     }
 
-    /// The configuration in effect, in today's form and with comments.
+    /// The effective configuration, with current keys and with comments.
     pub fn effective_toml(&self) -> String {
         render::with_comments(&self.config)
     }
 
-    /// The file in today's form: as it is, if it has that. Otherwise all keys of
-    /// today with their values, and with what has changed in comments.
+    /// The file with current keys. It is unchanged if it has no former keys; otherwise it
+    /// contains all current keys with their values, and comments about what has changed.
     pub fn migrated_toml(&self) -> String {
         if self.changes.is_empty() {
             return self.text.clone();
@@ -234,11 +230,11 @@ impl<C: Config> Loaded<C> {
     }
 }
 
-/// Reads the file at `path`, with some other character for those that are none.
+/// Reads the file at `path`, and replaces invalid UTF-8 by a replacement character.
 ///
 /// # Errors
 ///
-/// The file cannot be read.
+/// If the file cannot be read.
 pub(crate) fn read_leniently(path: &Path) -> Result<String, Error> {
     match read_bytes(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -249,7 +245,7 @@ pub(crate) fn read_leniently(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// Reads a file that should be small text.
+/// Reads a file that must be small and UTF-8.
 fn read(path: &Path) -> io::Result<String> {
     String::from_utf8(read_bytes(path)?).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -275,7 +271,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where each value and section stands.
+/// The positions of all values and sections.
 fn origins(text: &str, table: &Table<'_>, renamed: &BTreeMap<String, String>) -> Origins {
     let mut origins = Origins::new();
     note_origins(text, "", table, renamed, &mut origins);

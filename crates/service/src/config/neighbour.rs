@@ -1,7 +1,7 @@
-//! What another daemon's file claims for it alone.
+//! The addresses and files that another daemon's configuration claims.
 //!
-//! Its program may be another release, or not there at all, so this reads only the
-//! keys that all daemons spell the same way, in today's form and in earlier ones.
+//! That daemon may be another release, or not be installed, so this only reads the keys
+//! that all daemons share, with their current and earlier names.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use super::document::{self, Table};
 use super::load::read_leniently;
 use super::old_keys::{self, Found, Merged, OldKey};
 
-/// The claims of a file.
+/// The claims of a configuration file.
 #[derive(Debug, Default)]
 pub(crate) struct NeighbourFile {
-    /// Where it serves clients.
+    /// Addresses for clients.
     pub(crate) addresses: Vec<Placed<SocketAddr>>,
-    /// Where it serves metrics.
+    /// Address for metrics.
     pub(crate) metrics: Option<Placed<SocketAddr>>,
-    /// The files that it writes.
+    /// Files that the daemon writes.
     pub(crate) files: Vec<Placed<PathBuf>>,
 }
 
-/// A value and the place of it, as messages name it: `file:line:column`.
+/// A value with its position as in messages: `file:line:column`.
 #[derive(Debug)]
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
@@ -55,8 +55,8 @@ const OLD_KEYS: &[&[OldKey]] = &[
 ];
 
 impl NeighbourFile {
-    /// Reads what is in order in the file at `path`; `None` when there is none. Its
-    /// daemon serves `port` when the file does not say.
+    /// Reads the valid parts of the file at `path`; `None` if it does not exist. If it has
+    /// no addresses, its daemon listens on `port`.
     pub(crate) fn read(path: &Path, port: u16) -> Option<Self> {
         let text = read_leniently(path).ok()?;
         Self::parse(&text, path, port)
@@ -64,7 +64,7 @@ impl NeighbourFile {
 
     fn parse(text: &str, path: &Path, port: u16) -> Option<Self> {
         let (mut table, _) = document::parse(text).ok()?;
-        // Only its own daemon says what is wrong with it.
+        // Errors in this file are only reported by its own daemon.
         let known = ["network", "metrics"]
             .map(|section| (section.to_owned(), toml::Table::new().into()))
             .into_iter()
@@ -111,7 +111,7 @@ impl NeighbourFile {
     }
 }
 
-/// The text, or the texts, that a key has.
+/// The text, or list of texts, of a key.
 fn texts(table: &Table<'_>, key: &str) -> Vec<String> {
     use toml::de::DeValue;
 

@@ -1,8 +1,8 @@
-//! Numbers of a configuration, each with its range and its unit in its type.
+//! Numbers of a configuration, with their range and unit in their type.
 //!
-//! The type of a field is the one definition of what its key can be: reading
-//! refuses what is out of range, and the schema, from which the default file,
-//! the manual page and the NixOS options are made, has the same range.
+//! The type of a field is the only definition of its range: parsing rejects values out of
+//! range, and the schema, from which the default file, the manual page and the NixOS
+//! options are generated, has the same range.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,19 +13,20 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 
-/// What the message about a number that serde does not take begins with, before
-/// what would be right.
+/// The start of the message about a value that is not a valid number; it is followed by the
+/// allowed range.
 pub(super) const WHOLE_NUMBER: &str = "a whole number ";
 
-/// What numbers count.
+/// Units of numbers.
 pub mod unit {
-    /// What a number counts.
+    /// The unit of a number.
     pub trait Unit {
-        /// As messages and documentation have it; empty when the name of the key says it.
+        /// The name of the unit in messages and documentation; empty if the key's name says
+        /// it.
         const NAME: &'static str;
     }
 
-    /// Things that the key names.
+    /// No unit: a count of what the key's name says.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub struct Things;
 
@@ -80,7 +81,7 @@ use unit::Unit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number<U, const MIN: u64, const MAX: u64>(u64, PhantomData<U>);
 
-/// A number of things that the key names.
+/// A count of what the key's name says.
 pub type Count<const MIN: u64, const MAX: u64> = Number<unit::Things, MIN, MAX>;
 /// A number of bytes.
 pub type Bytes<const MIN: u64, const MAX: u64> = Number<unit::Bytes, MIN, MAX>;
@@ -93,19 +94,18 @@ pub type Seconds<const MIN: u64, const MAX: u64> = Number<unit::Seconds, MIN, MA
 /// A number of minutes.
 pub type Minutes<const MIN: u64, const MAX: u64> = Number<unit::Minutes, MIN, MAX>;
 
-/// A number that is never 0, or 0 for none: no limit, or one chosen
-/// automatically.
+/// A number that is never 0, or 0 for none: no limit, or a value chosen automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ZeroOr<N>(Option<N>);
 
 impl<U, const MIN: u64, const MAX: u64> Number<U, MIN, MAX> {
-    /// A number that is known when this is compiled, and in range.
+    /// A constant number, whose range is checked at compile time.
     pub const fn of<const VALUE: u64>() -> Self {
         const { assert!(MIN <= VALUE && VALUE <= MAX, "out of range") }
         Self(VALUE, PhantomData)
     }
 
-    /// This number, or the nearest one in range.
+    /// The nearest number in range.
     pub fn nearest(number: impl TryInto<u64>) -> Self {
         let number = number.try_into().unwrap_or(MAX);
         Self(number.clamp(MIN, MAX), PhantomData)
@@ -116,55 +116,55 @@ impl<U, const MIN: u64, const MAX: u64> Number<U, MIN, MAX> {
         self.0
     }
 
-    /// The number, whose range lets it fit.
+    /// The number; that it fits is checked at compile time.
     pub const fn as_u32(self) -> u32 {
         const { assert!(MAX <= u32::MAX as u64) }
         self.0 as u32
     }
 
-    /// The number, whose range lets it fit.
+    /// The number; that it fits is checked at compile time.
     pub const fn as_u16(self) -> u16 {
         const { assert!(MAX <= u16::MAX as u64) }
         self.0 as u16
     }
 
-    /// The number, whose range lets it fit.
+    /// The number; that it fits is checked at compile time.
     pub const fn as_usize(self) -> usize {
         const { assert!(MAX <= usize::MAX as u64) }
         self.0 as usize
     }
 
-    /// The number, which is never 0 by its range.
+    /// The number; that it is not 0 is checked at compile time.
     pub const fn non_zero(self) -> NonZeroUsize {
         const { assert!(MIN > 0) }
-        // It is at least MIN.
+        // It is at least MIN, which is above 0.
         NonZeroUsize::MIN.saturating_add(self.as_usize() - 1)
     }
 }
 
 impl<const MIN: u64, const MAX: u64> Microseconds<MIN, MAX> {
-    /// The time.
+    /// The number as a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_micros(self.0)
     }
 }
 
 impl<const MIN: u64, const MAX: u64> Milliseconds<MIN, MAX> {
-    /// The time.
+    /// The number as a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
 }
 
 impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
-    /// The time.
+    /// The number as a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
 }
 
 impl<const MIN: u64, const MAX: u64> Minutes<MIN, MAX> {
-    /// The time.
+    /// The number as a duration.
     pub const fn duration(self) -> Duration {
         const { assert!(MAX <= u64::MAX / 60) }
         Duration::from_secs(60 * self.0)
@@ -172,7 +172,7 @@ impl<const MIN: u64, const MAX: u64> Minutes<MIN, MAX> {
 }
 
 impl<N> ZeroOr<N> {
-    /// None.
+    /// Zero: none.
     pub const ZERO: Self = Self(None);
 }
 
@@ -189,7 +189,7 @@ impl<N> Default for ZeroOr<N> {
 }
 
 impl<U, const MIN: u64, const MAX: u64> ZeroOr<Number<U, MIN, MAX>> {
-    /// A number that is known when this is compiled, and in range.
+    /// A constant number, whose range is checked at compile time.
     pub const fn of<const VALUE: u64>() -> Self {
         Self(Some(Number::of::<VALUE>()))
     }
@@ -199,17 +199,17 @@ impl<U, const MIN: u64, const MAX: u64> ZeroOr<Number<U, MIN, MAX>> {
         self.0.map(Number::non_zero)
     }
 
-    /// The number, whose range lets it fit; `None` for 0.
+    /// The number; `None` for 0. That it fits is checked at compile time.
     pub fn non_zero_u32(self) -> Option<NonZero<u32>> {
         self.0.and_then(|number| NonZero::new(number.as_u32()))
     }
 }
 
-/// The numbers that a key can have.
+/// The range of a number.
 struct Allowed {
     min: u64,
     max: u64,
-    /// Whether 0 is allowed besides.
+    /// Whether 0 is allowed as well.
     or_zero: bool,
     unit: &'static str,
 }
@@ -236,7 +236,7 @@ impl Allowed {
         (self.min..=self.max).contains(&number) || self.or_zero && number == 0
     }
 
-    /// With `range`, which is for people.
+    /// With the extension `range`, which is text for users.
     #[cfg(feature = "schema")]
     fn schema(&self) -> schemars::Schema {
         schemars::json_schema!({
@@ -248,7 +248,7 @@ impl Allowed {
     }
 }
 
-/// What would be right, as the end of the sentence "it must be …".
+/// The allowed values, as the end of the sentence "it must be …".
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.or_zero {

@@ -1,9 +1,8 @@
-//! Keys of earlier releases, and how they become today's.
+//! Keys of earlier releases, and how they become current ones.
 //!
-//! A program lists tables of [`OldKey`] in [`Config::OLD_KEYS`](super::Config);
-//! the tables here are those that several programs share. They are applied
-//! before the file is compared with today's keys. Each key that is found gives
-//! one warning, and so does each that means something else than it did.
+//! A program lists tables of [`OldKey`] in [`Config::OLD_KEYS`](super::Config); the tables
+//! here are those that several programs share. They are applied before the file is compared
+//! with the current keys. Each key with another name or meaning causes one warning.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,80 +18,79 @@ mod shared;
 pub use addresses::ADDRESSES;
 pub use shared::{CPU_PINNING, EVENT_LOOP, TLS, WORKERS, endpoint};
 
-/// What becomes of keys of earlier releases. Keys are written with their
-/// section: `network.use_ipv4`.
+/// How a key of earlier releases is handled. Keys are written with their section:
+/// `network.use_ipv4`.
 #[derive(Debug, Clone, Copy)]
 pub enum OldKey {
-    /// The key, or the whole section, has no meaning any more.
+    /// The key, or the whole section, no longer has a meaning.
     Dropped {
         /// The key or section.
         key: &'static str,
-        /// Why; ends the sentence "ignored: …".
+        /// The reason, as the end of the sentence "ignored: …".
         reason: &'static str,
     },
     /// The key has another name, or is in another section.
     Moved {
-        /// The key as it was.
+        /// The former key.
         key: &'static str,
-        /// The key as it is today.
+        /// The current key.
         to: &'static str,
     },
-    /// The key has another name since release 1.0. Unlike the others, this does not
-    /// show that a file was written for a release before that.
+    /// The key was renamed after release 1.0. Unlike the others, this does not show that a
+    /// file was written for a release before 1.0.
     Renamed {
-        /// The key as it was.
+        /// The former key.
         key: &'static str,
-        /// The key as it is today.
+        /// The current key.
         to: &'static str,
     },
-    /// Some keys together become one.
+    /// Several keys become one.
     Merged {
-        /// The keys as they were.
+        /// The former keys.
         keys: &'static [&'static str],
-        /// The key as it is today.
+        /// The current key.
         to: &'static str,
-        /// Makes the value; called when at least one of the keys is there.
+        /// Returns the value; called if at least one of the keys is present.
         merge: fn(&mut Found<'_, '_>) -> Merged,
     },
-    /// A switch that is not in the file is on, because of others that are.
+    /// A switch that is not in the file is on, because of other keys that are.
     Implied {
-        /// The switch, of today.
+        /// The switch, a current key.
         key: &'static str,
-        /// Whether it is on and, if so, the key because of which it is and the
-        /// sentence that says so; called when the switch is not there.
+        /// If the switch is on, returns the key that implies it and the sentence for the
+        /// warning; called if the switch is not in the file.
         imply: fn(&Found<'_, '_>) -> Option<(&'static str, &'static str)>,
     },
-    /// A key that is there means something else than it did.
+    /// A key in the file has another meaning than before.
     Changed {
-        /// The key, of today.
+        /// The current key.
         key: &'static str,
-        /// What has changed, if that matters for this file.
+        /// What has changed, if that affects this file.
         tell: fn(&Found<'_, '_>) -> Option<&'static str>,
     },
-    /// A key that is not there had another default. This is told of files with a
-    /// key that only earlier releases had: others were written for this one.
+    /// A key that is not in the file had another default. The warning is only given for
+    /// files that contain a key of earlier releases: others were written for this one.
     Default {
-        /// The key, of today.
+        /// The current key.
         key: &'static str,
-        /// What was in effect without it, which ends the sentence "not set: this
-        /// was …".
+        /// The former default, as the end of the sentence "not set: this was …".
         was: &'static str,
     },
 }
 
-/// What some old keys become together.
+/// The result of merging several keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Merged {
     /// A text.
     Text(String),
     /// A list of texts.
     Texts(Vec<String>),
-    /// Nothing; the message says why, as the end of the sentence "ignored: …".
+    /// No value; the reason is the end of the sentence "ignored: …".
     Nothing(&'static str),
 }
 
-/// The values of a file, for [`OldKey::Merged`]. Values of the wrong type are
-/// reported as faults and read as absent.
+/// The values of a file, for [`OldKey::Merged`]. Values of the wrong type are reported as
+/// errors and treated as absent.
 #[derive(Debug)]
 pub struct Found<'f, 'i> {
     text: &'f str,
@@ -101,12 +99,12 @@ pub struct Found<'f, 'i> {
 }
 
 impl Found<'_, '_> {
-    /// Whether the key is there.
+    /// Whether the key is in the file.
     pub fn has(&self, key: &str) -> bool {
         document::find(self.table, key).is_some()
     }
 
-    /// The value of a key that is true or false.
+    /// The value of a boolean key.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
         let (_, value) = document::find(self.table, key)?;
         let boolean = value.get_ref().as_bool();
@@ -116,7 +114,7 @@ impl Found<'_, '_> {
         boolean
     }
 
-    /// Whether a key is there and true.
+    /// Whether a key is in the file and true.
     pub fn is_true(&self, key: &str) -> bool {
         document::find(self.table, key)
             .is_some_and(|(_, value)| value.get_ref().as_bool() == Some(true))
@@ -132,8 +130,8 @@ impl Found<'_, '_> {
         text
     }
 
-    /// The value of a key that is a text or a list of texts. Values of the
-    /// wrong type are left for the check of today's keys to report.
+    /// The value of a key that is a text or a list of texts. Values of the wrong type are
+    /// reported later, by the check of current keys.
     pub fn texts(&self, key: &str) -> Option<Vec<String>> {
         let (_, value) = document::find(self.table, key)?;
         match value.get_ref() {
@@ -152,29 +150,28 @@ impl Found<'_, '_> {
     }
 }
 
-/// Something in a file that means something else than it did, or that has another
-/// name now.
+/// A key in a file that has another name or meaning than before.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
-    /// The place, the key, and what has changed.
+    /// The warning.
     pub(super) told: Diagnostic,
-    /// The key of today that it is about.
+    /// The current key.
     pub(super) today: Option<String>,
 }
 
-/// What was found while translating a file.
+/// The result of translating a file.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
-    /// One for each old key, by line.
+    /// The changes, in the order of lines.
     pub(super) changes: Vec<Change>,
-    /// Old keys of the wrong type.
+    /// Errors of former keys with the wrong type.
     pub(super) faults: Vec<Diagnostic>,
-    /// From keys of today to those in the file.
+    /// Maps current keys to those in the file.
     pub(super) renamed: BTreeMap<String, String>,
 }
 
-/// Translates all old keys of `table`, which was parsed from `text`. `known`
-/// has the sections of today.
+/// Translates all former keys of `table`, which was parsed from `text`. `known` has the
+/// current sections.
 pub(super) fn translate(
     text: &str,
     table: &mut Table<'_>,
@@ -237,7 +234,7 @@ impl OldKey {
 }
 
 impl Translation {
-    /// Notes what has become of `key`, and which key of today that is about.
+    /// Adds the warning about `key`, and the current key that it is about.
     fn warn(
         &mut self,
         text: &str,
@@ -298,8 +295,8 @@ impl Translation {
         }
     }
 
-    /// Tells the defaults that have changed, if anything in the file has shown that
-    /// an earlier release was meant.
+    /// Adds warnings about changed defaults, if anything else shows that the file was
+    /// written for an earlier release.
     fn tell_defaults(&mut self, table: &Table<'_>, known: &toml::Table, tables: &[&[OldKey]]) {
         if self.changes.is_empty() {
             return;
@@ -326,7 +323,7 @@ impl Translation {
         }
     }
 
-    /// Takes out what is left of a section that there is no more.
+    /// Removes the rest of a section that no longer exists.
     fn remove_section(&mut self, text: &str, table: &mut Table<'_>, section: &str) {
         let is_section = |(_, value): (_, &document::Value<'_>)| value.get_ref().is_table();
         if !document::find(table, section).is_some_and(is_section) {
@@ -382,7 +379,7 @@ impl Translation {
                 found.push((*key, name.span()));
             }
         }
-        // What is merged into a value that was there stays where that was.
+        // A merged value keeps the position of the current key if that is in the file.
         let current = document::find(table, to).map(|(_, value)| value.span());
         let Some(place) = current
             .clone()

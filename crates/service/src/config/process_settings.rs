@@ -1,4 +1,4 @@
-//! What of a configuration this crate itself acts on.
+//! The settings for this crate itself.
 
 use std::net::SocketAddr;
 
@@ -6,25 +6,25 @@ use super::checks::Checks;
 use super::diagnostic::Diagnostic;
 use super::sections::{AccessListConfig, LogLevel, PrivilegesConfig, SnapshotSettings};
 
-/// What every daemon needs of its surroundings.
+/// Settings that every daemon has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// The least important records that are still logged.
+    /// The lowest severity of messages that are logged.
     pub log_level: LogLevel,
-    /// What to become once sockets are open.
+    /// User and group to switch to once the sockets are open.
     pub privileges: PrivilegesConfig,
-    /// Which torrents are served.
+    /// The access list of torrents.
     pub access_list: AccessListConfig,
-    /// Where metrics are served over HTTP; `None` for nowhere.
+    /// The address for metrics over HTTP, if they are enabled.
     pub metrics_address: Option<SocketAddr>,
-    /// Where the swarm is kept across restarts; `None` to start empty.
+    /// The snapshot, if there is one.
     pub snapshot: Option<SnapshotSettings>,
-    /// Values that work but are probably not meant, to be logged.
+    /// Advice to be logged: values that can be used, but are probably a mistake.
     pub advice: Vec<Diagnostic>,
 }
 
 impl ProcessSettings {
-    /// Checks these, the last of all settings, and keeps all advice that there is.
+    /// Validates these settings, after all others, and keeps all advice.
     pub fn check(&mut self, checks: &mut Checks) {
         self.privileges.check(checks);
         self.access_list.check(checks);

@@ -1,8 +1,8 @@
-//! What a file says in spite of its mistakes.
+//! Reads the valid parts of a file that contains errors.
 //!
-//! A daemon does not start with a file that has any. But the sockets that systemd
-//! holds open for it should not be lost to a mistake in some other key, so their
-//! addresses are read from whatever part of the file is in order.
+//! A daemon does not start if there are any errors. But the sockets that systemd holds open
+//! for it should not be lost because of an error in an unrelated key, so their addresses
+//! are read from the valid part of the file.
 
 use std::path::Path;
 
@@ -11,23 +11,22 @@ use super::load::{Loaded, without_faults};
 use super::old_keys::{self, OldKey};
 use super::{Config, Diagnostic, Diagnostics, schema_check, syntax};
 
-/// What could be read.
+/// The valid parts of a file, and its errors.
 #[derive(Debug)]
 pub(crate) struct Recovered<C> {
-    /// The values that are in order, with defaults for the others.
+    /// The valid values, with defaults for the others.
     pub(crate) loaded: Loaded<C>,
-    /// What is wrong with the others.
+    /// The errors.
     pub(crate) faults: Vec<Diagnostic>,
 }
 
-/// Reads from `text` what is in order, which `essential` keys have to be: they and
-/// those of earlier releases that become them. `check` finds wrong values among
-/// the keys that matter.
+/// Reads the valid values from `text`. The `essential` keys, and keys of earlier releases
+/// that become them, must be valid. `check` finds invalid values among them.
 ///
 /// # Errors
 ///
-/// What is wrong with essential keys, or could hide one: a key that is not there
-/// may be the one that cannot be read.
+/// Errors in essential keys, or that could hide one: a missing key may be the one that
+/// cannot be parsed.
 pub(crate) fn recover<C: Config>(
     text: &str,
     path: &Path,
@@ -58,7 +57,7 @@ pub(crate) fn recover<C: Config>(
         let key = fault.key.as_deref();
         key.is_some_and(|key| leads_to::<C>(key, essential))
     };
-    // The addresses are what matters most, so they may not have been overlooked.
+    // The addresses are the most important, so they must not be missed.
     let is_unset = |key: &&str| document::find(&table, key).is_none();
     let is_hidden = !is_certain && essential.first().is_some_and(is_unset);
     if is_hidden || faults.iter().any(fatal) {
@@ -84,9 +83,8 @@ pub(crate) fn recover<C: Config>(
     Ok(Recovered { loaded, faults })
 }
 
-/// Whether this is a key that there is not, and might be another one that was
-/// written in a wrong way: anything but a key in a section other than that of
-/// the sockets.
+/// Whether this is about an unknown key that may be a misspelled essential key: any key,
+/// except those in a section other than that of the sockets.
 fn may_be_misspelled(fault: &Diagnostic, known: &toml::Table) -> bool {
     let Some(key) = &fault.key else {
         return true;
@@ -100,7 +98,7 @@ fn may_be_misspelled(fault: &Diagnostic, known: &toml::Table) -> bool {
     }
 }
 
-/// Whether `key`, or the section of this name, decides about one of these keys.
+/// Whether `key`, or the section of this name, determines one of these keys.
 fn leads_to<C: Config>(key: &str, wanted: &[&str]) -> bool {
     let is_part = |whole: &str| {
         whole == key

@@ -5,13 +5,13 @@ use toml_edit::{DocumentMut, Item, RawString, Value};
 use super::old_keys::Change;
 use super::{Config, Diagnostic};
 
-/// Bytes of a comment's line, unless a word is longer.
+/// Maximum length of a line in a comment, unless a word is longer.
 const WIDTH: usize = 80;
 
 /// The default file of `C` with the values of `config`.
 pub(super) fn with_comments<C: Config>(config: &C) -> String {
-    // A configuration of plain values always serializes, and the default file
-    // is checked by the test that generates it.
+    // Serializing plain values cannot fail, and the default file is checked by the test
+    // that generates it.
     let Ok(values) = toml::Table::try_from(config) else {
         return C::DEFAULT_TOML.to_owned();
     };
@@ -22,8 +22,8 @@ pub(super) fn with_comments<C: Config>(config: &C) -> String {
     document.to_string()
 }
 
-/// As [`with_comments`], with a comment for each of `changes`: above the key that
-/// it is about, or else at the top.
+/// Like [`with_comments`], with a comment for each of `changes`: above its key, or
+/// otherwise at the top.
 pub(super) fn with_changes<C: Config>(config: &C, changes: &[Change]) -> String {
     let mut text = with_comments(config);
     let Ok(mut document) = text.parse::<DocumentMut>() else {
@@ -44,7 +44,7 @@ pub(super) fn with_changes<C: Config>(config: &C, changes: &[Change]) -> String 
     text
 }
 
-/// Writes a note above a key. Whether there is one.
+/// Writes a comment above a key; returns whether the key exists.
 fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
     if let Some((section, key)) = path.split_once('.') {
         let section = table.get_mut(section).and_then(Item::as_table_mut);
@@ -60,7 +60,7 @@ fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
     true
 }
 
-/// A change as a comment, in lines of some length.
+/// A change as a comment, wrapped.
 fn note(told: &Diagnostic) -> String {
     let mut words = "Migrated:".to_owned();
     if let Some(position) = told.position {
@@ -87,7 +87,7 @@ fn note(told: &Diagnostic) -> String {
     lines
 }
 
-/// Sets the values of one section and of those in it.
+/// Sets the values of a section and its subsections.
 fn set_all(table: &mut toml_edit::Table, values: &toml::Table) {
     for (key, value) in values {
         match (table.get_mut(key), value) {
@@ -104,7 +104,7 @@ fn set_all(table: &mut toml_edit::Table, values: &toml::Table) {
     }
 }
 
-/// The same value as another library has it.
+/// Converts a value between the types of two libraries.
 fn edited(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),

@@ -1,8 +1,8 @@
 //! Compares a file with the default configuration: unknown keys, wrong types.
 //!
-//! serde stops at the first fault. Here the default configuration says which
-//! keys there are, and every value of the file is deserialized alone, so all
-//! faults are found in one go and each has its place.
+//! serde stops at the first error. Here the default configuration defines the known keys,
+//! and every value of the file is deserialized separately, so all errors are found at once,
+//! with their positions.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use super::document::{self, Table, Value};
 use super::numbers::WHOLE_NUMBER;
 use super::{Config, Diagnostic};
 
-/// A number that no key can have.
+/// A number that is out of range for every key.
 const LEAST_NUMBER: &str = "-9223372036854775808";
 
-/// The longest name that is compared with those that there are, which are shorter.
+/// Maximum length of a key that is compared with known keys, which are shorter.
 const MAX_NAME_BYTES: usize = 100;
 
-/// Finds everything in `file` that is no key of `C` or has the wrong type.
-/// `renamed` leads from keys of today to those that the file has instead.
+/// Finds everything in `file` that is not a key of `C` or has the wrong type. `renamed`
+/// maps current keys to those that the file has instead.
 pub(super) fn check<C: Config>(
     text: &str,
     file: &Table<'_>,
@@ -46,7 +46,7 @@ pub(super) fn check<C: Config>(
                 Some(old) => format!(" (translated from {old})"),
                 None => String::new(),
             };
-            // A list may have several faults.
+            // A list may have several errors, one per line.
             faults.extend(
                 message.lines().map(|line| {
                     Diagnostic::error(&path, format!("{line}{origin}")).at(text, offset)
@@ -58,7 +58,7 @@ pub(super) fn check<C: Config>(
     faults
 }
 
-/// Reads a single value as that of its key.
+/// Deserializes a single value as that of its key.
 fn alone<C: Config>(path: &str, value: &Value<'_>) -> Result<C, toml::de::Error> {
     let read = |value: Value<'_>| {
         let mut table = Table::new();
@@ -67,8 +67,8 @@ fn alone<C: Config>(path: &str, value: &Value<'_>) -> Result<C, toml::de::Error>
     };
     let is_number = value.get_ref().is_integer();
     read(value.clone()).map_err(|error| match DeValue::parse(LEAST_NUMBER) {
-        // One beyond every type is refused before that of the key can say what would
-        // be right.
+        // A number that does not fit into any integer type is rejected before the key's
+        // type can report its range, so the range is obtained with a smaller number.
         Ok(least) if is_number && !error.message().contains("expected") => {
             let least = Spanned::new(value.span(), least.into_inner());
             read(least).err().unwrap_or(error)
@@ -86,7 +86,7 @@ struct Checker<'t, 'i> {
 }
 
 impl<'t, 'i> Checker<'t, 'i> {
-    /// Compares one section; `path` is empty for the top of the file.
+    /// Checks one section; `path` is empty for the top level of the file.
     fn section(&mut self, path: &str, section: &'t Table<'i>, known: &'t toml::Table) {
         for (key, value) in section {
             let name: &str = key.get_ref();
@@ -114,7 +114,7 @@ impl<'t, 'i> Checker<'t, 'i> {
         self.faults.push(fault);
     }
 
-    /// What to say about a key that there is not.
+    /// The message about an unknown key.
     fn unknown(&self, path: &str, name: &str, value: &DeValue<'_>, known: &toml::Table) -> String {
         let is_section = value.is_table();
         let mut candidates = known
@@ -152,7 +152,7 @@ impl<'t, 'i> Checker<'t, 'i> {
         message
     }
 
-    /// Another place that has a key of this name.
+    /// Another section that has a key of this name.
     fn place_of(&self, name: &str) -> Option<String> {
         if self.known.get(name).is_some_and(|value| !value.is_table()) {
             return Some("at the top of the file, before the first section".to_owned());
@@ -164,13 +164,13 @@ impl<'t, 'i> Checker<'t, 'i> {
     }
 }
 
-/// What to say about a value that does not fit.
+/// The message about a value of the wrong type or out of range.
 fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value) -> String {
     let message = error.message().trim();
     let expected = message
         .split_once("expected ")
         .map(|(_, expected)| expected);
-    // What a type of ours says is for users already.
+    // Messages of our own types are already written for users.
     let is_of_serde = ["invalid ", "unknown variant "]
         .iter()
         .any(|begin| message.starts_with(begin));
@@ -204,7 +204,7 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
         (value, default) => {
             let found = describe_type(value.type_str());
             match default {
-                // A list may have a short form, of which only its type knows.
+                // A list may have a short form, which only its type knows.
                 toml::Value::Array(_) => {
                     let wanted = expected.unwrap_or("a list").replace("a sequence", "a list");
                     format!("must be {wanted}, not {found}")
@@ -219,7 +219,7 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
     }
 }
 
-/// An integer as it was written.
+/// An integer as it was written in the file.
 fn number_text(number: &toml::de::DeInteger<'_>) -> String {
     let prefix = match number.radix() {
         2 => "0b",
@@ -230,7 +230,7 @@ fn number_text(number: &toml::de::DeInteger<'_>) -> String {
     format!("{prefix}{}", number.as_str())
 }
 
-/// The numbers that a type allows, from what serde calls it by.
+/// The range of a Rust integer type.
 fn allowed(name: &str) -> Option<String> {
     // TOML integers are signed.
     let max: u32 = match name {
@@ -256,7 +256,7 @@ fn describe_type(name: &str) -> &'static str {
     }
 }
 
-/// The name that was probably meant.
+/// The known name that is most similar, if any is similar enough.
 fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if name.len() > MAX_NAME_BYTES {
         return None;

@@ -1,7 +1,7 @@
-//! Sections that all daemons have, spelled the same way in each.
+//! Sections that all daemons have.
 //!
-//! The doc comments of keys are what users read: in the default file, in the
-//! manual pages and in the NixOS options.
+//! The doc comments of keys are user documentation: they become comments in the default
+//! file, the manual page and the descriptions of NixOS options.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::addresses::MetricsAddress;
 use super::checks::Checks;
 use super::numbers::{Count, Seconds, ZeroOr};
 
-/// Number of workers; 0 for one for each processor core.
+/// Number of workers; 0 for one per CPU core.
 pub type Workers = ZeroOr<Count<1, 1024>>;
 
 /// Time between snapshots: up to a day.
@@ -83,12 +83,12 @@ impl Default for PrivilegesConfig {
 }
 
 impl PrivilegesConfig {
-    /// The directory that becomes the root directory; `None` for no change.
+    /// The directory for chroot, if configured.
     pub fn chroot(&self) -> Option<&Path> {
         non_empty(&self.chroot_path).filter(|_| self.drop_privileges)
     }
 
-    /// Checks that there are names where they are needed.
+    /// Checks that the names of user and group are not empty if they are needed.
     pub fn check(&self, checks: &mut Checks) {
         for (key, name) in [("user", &self.user), ("group", &self.group)] {
             if self.drop_privileges && name.is_empty() {
@@ -129,12 +129,12 @@ pub struct AccessListConfig {
 }
 
 impl AccessListConfig {
-    /// The file that is in use; `None` if the list is off.
+    /// The file, unless the access list is off.
     pub fn file(&self) -> Option<&Path> {
         (self.mode != AccessListMode::Off).then_some(&self.path)
     }
 
-    /// Checks that there is a file if one is needed.
+    /// Checks that there is a file if it is needed.
     pub fn check(&self, checks: &mut Checks) {
         if self.file().is_some_and(|path| path.as_os_str().is_empty()) {
             checks.fail(
@@ -164,7 +164,7 @@ pub struct MetricsConfig {
 }
 
 impl MetricsConfig {
-    /// Where to serve metrics; `None` for nowhere.
+    /// The address for metrics, if they are enabled.
     pub fn address(&self, checks: &mut Checks) -> Option<SocketAddr> {
         let address = self.address.0?;
         if !address.ip().is_loopback() {
@@ -203,24 +203,24 @@ impl Default for SnapshotConfig {
     }
 }
 
-/// Where and how often the swarm is saved.
+/// Path and interval of the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSettings {
-    /// The file; written next to it under a temporary name and then renamed.
+    /// The file; it is written under a temporary name next to it, and then renamed.
     pub path: PathBuf,
     /// Time between two snapshots while the daemon runs.
     pub interval: Duration,
 }
 
 impl SnapshotConfig {
-    /// Where and how often to save; `None` when there is no place for it. `name` is
-    /// the daemon's. Reads `STATE_DIRECTORY` of the environment, which systemd sets.
+    /// Path and interval; `None` if there is no path. `name` is the daemon's. Reads the
+    /// environment variable `STATE_DIRECTORY`, which systemd sets.
     pub fn settings(&self, name: &str) -> Option<SnapshotSettings> {
         self.settings_within(name, std::env::var_os("STATE_DIRECTORY").as_deref())
     }
 
-    /// `state_directory` has directories separated by colons, of which the first
-    /// counts.
+    /// `state_directory` is a list of directories separated by colons; the first one is
+    /// used.
     fn settings_within(
         &self,
         name: &str,
@@ -237,7 +237,7 @@ impl SnapshotConfig {
     }
 }
 
-/// A path that was given.
+/// The path, unless it is empty.
 fn non_empty(path: &Path) -> Option<&Path> {
     (!path.as_os_str().is_empty()).then_some(path)
 }

@@ -1,27 +1,25 @@
-//! What can be set about swarms, spelled the same way by trackers whose peers
-//! are addresses.
+//! Sections about swarms, for trackers whose peers are addresses.
 
 use serde::{Deserialize, Serialize};
 
 use super::checks::Checks;
 use super::numbers::{Count, Seconds, ZeroOr};
 
-/// Torrents of a family.
+/// Maximum number of torrents.
 pub type MaxTorrents = Count<1, 1_000_000_000>;
-/// Peers of a torrent.
+/// Maximum number of peers of a torrent.
 pub type MaxPeersPerTorrent = Count<1, 100_000_000>;
-/// Peers of an IP address; 0 for no limit.
+/// Maximum number of peers per IP address; 0 for no limit.
 pub type MaxPeersPerIp = ZeroOr<Count<1, 1_000_000_000>>;
 
-/// Time between announces of a client: up to three hours, which is as long as
-/// public tracker lists accept.
+/// Announce interval of clients: up to three hours, the maximum for public tracker lists.
 pub type AnnounceInterval = Seconds<1, 10_800>;
-/// Time that a peer is kept after its last announce: up to eight hours.
+/// Time for which a peer is kept after its last announce: up to eight hours.
 pub type PeerAge = Seconds<1, 28_800>;
-/// Time to go through all torrents: up to an hour.
+/// Time for one sweep over all torrents: up to an hour.
 pub type CleaningInterval = Seconds<1, 3_600>;
 
-/// The shortest time between announces that public tracker lists accept.
+/// The minimum announce interval for public tracker lists.
 const LISTED_ANNOUNCE_INTERVAL: AnnounceInterval = Seconds::of::<300>();
 
 /// Limits on memory use. Announces that exceed a limit are answered with an
@@ -64,7 +62,7 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Whether there can be others that keep the same swarm.
+    /// Whether other daemons may have the same swarm.
     pub fn is_enabled(&self) -> bool {
         self.local
     }
@@ -76,8 +74,8 @@ impl Default for ClusterConfig {
     }
 }
 
-/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` as
-/// [`check_unlisted_times`], for a tracker of a kind that public tracker lists have.
+/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` like
+/// [`check_unlisted_times`], for trackers that can be in public tracker lists.
 pub fn check_announce_times(
     interval: AnnounceInterval,
     max_peer_age: PeerAge,
@@ -93,8 +91,8 @@ pub fn check_announce_times(
     check_unlisted_times(interval, max_peer_age, checks);
 }
 
-/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` together. A
-/// peer should not be forgotten before it is to announce again.
+/// Checks `protocol.peer_announce_interval` and `cleaning.max_peer_age` together: a peer
+/// should not expire before its next announce.
 pub fn check_unlisted_times(
     interval: AnnounceInterval,
     max_peer_age: PeerAge,

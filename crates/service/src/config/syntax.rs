@@ -1,9 +1,8 @@
-//! What is wrong with the form of a file, in words for people who do not know
-//! TOML by heart.
+//! Syntax errors of a file, explained for users who do not know TOML by heart.
 //!
-//! The parser goes on after an error, and names each with its place; one mistake
-//! often gives it several. Here, all that belong to one value become one fault,
-//! with the key and with what would be right.
+//! The parser continues after an error and reports each with its position; one mistake
+//! often causes several. Here all errors of one value become a single one, with the key and
+//! a correction.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,8 +12,8 @@ use toml::de::DeValue;
 use super::Diagnostic;
 use super::document::Table;
 
-/// The faults of form in `text`, which was parsed to `table` with these
-/// `errors`. `known` has the keys of today with their defaults.
+/// The syntax errors in `text`, which was parsed to `table` with these `errors`. `known`
+/// has the current keys with their defaults.
 pub(super) fn faults(
     text: &str,
     table: &Table<'_>,
@@ -29,7 +28,7 @@ pub(super) fn faults(
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
         let covers = |(_, entry): &(usize, &Entry<'_>)| entry.range.contains(&offset);
-        // The innermost one begins last.
+        // The innermost value starts last.
         let entry = entries
             .iter()
             .enumerate()
@@ -46,16 +45,15 @@ pub(super) fn faults(
         faults.push(Diagnostic::error(&entry.path, message).at(text, entry.value.start));
     }
     faults.sort_by_key(|fault| fault.position);
-    // Several errors of the parser that could not be assigned to a value say no
-    // more than the first one of a line.
+    // If several errors on a line do not belong to a value, only the first one is useful.
     faults.dedup_by_key(|fault| fault.position.map(|position| position.line));
     faults
 }
 
-/// A key with its value, as the parser understood it.
+/// A key with its value, as parsed.
 struct Entry<'d> {
     path: String,
-    /// From the key to the end of the line in which the value ends.
+    /// From the key to the end of the line on which the value ends.
     range: Range<usize>,
     value: Range<usize>,
     default: Option<&'d toml::Value>,
@@ -79,7 +77,7 @@ fn collect<'d>(
         if let DeValue::Table(inner) = value.get_ref() {
             let known = default.and_then(toml::Value::as_table);
             collect(text, &full, inner, known, entries);
-            // That of a section is its head.
+            // The span of a section is its header.
             if text.as_bytes().get(span.start) == Some(&b'[') {
                 continue;
             }
@@ -93,7 +91,7 @@ fn collect<'d>(
     }
 }
 
-/// What is wrong with one value.
+/// The message about one value.
 fn of_value(text: &str, entry: &Entry<'_>, errors: &[&toml::de::Error]) -> String {
     let has = |begin: &str| {
         errors
@@ -141,13 +139,13 @@ fn of_value(text: &str, entry: &Entry<'_>, errors: &[&toml::de::Error]) -> Strin
     }
 }
 
-/// What to write for a text, or a list of texts, that has no quotes.
+/// The correction for a text, or a list of texts, without quotes.
 fn in_quotes(raw: &str) -> String {
     let quoted = |text: &str| {
         let bare = text.trim().trim_matches(QUOTES);
         toml::Value::from(bare).to_string()
     };
-    // An IPv6 address with a port is in brackets, but no list.
+    // An IPv6 address with a port has brackets, but is not a list.
     let is_address = raw.parse::<std::net::SocketAddr>().is_ok();
     let list = raw
         .strip_prefix('[')
@@ -166,10 +164,10 @@ fn in_quotes(raw: &str) -> String {
     }
 }
 
-/// Quotes, those of word processors included.
+/// Quotes, including those of word processors.
 const QUOTES: [char; 6] = ['"', '\'', '“', '”', '„', '’'];
 
-/// An error that belongs to no value.
+/// An error that does not belong to a value.
 fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Diagnostic {
     let line = line_of(text, offset);
     let content = text[line.clone()].trim_start();
@@ -207,7 +205,7 @@ fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Diagnostic {
     fault.at(text, offset)
 }
 
-/// An error of a file that could be parsed.
+/// An error in a file that could be parsed.
 pub(super) fn fault(text: &str, error: &toml::de::Error) -> Diagnostic {
     let fault = Diagnostic::without_key(message(error));
     match error.span() {
@@ -216,12 +214,12 @@ pub(super) fn fault(text: &str, error: &toml::de::Error) -> Diagnostic {
     }
 }
 
-/// What the parser says.
+/// The parser's message.
 fn message(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', ", ")
 }
 
-/// The name of the section in which a line stands.
+/// The section that contains a line.
 fn section_above(text: &str, line_start: usize) -> Option<&str> {
     let heads = text[..line_start].lines().rev().map(str::trim_start);
     let head = heads.filter_map(|line| line.strip_prefix('[')).next()?;
@@ -229,7 +227,7 @@ fn section_above(text: &str, line_start: usize) -> Option<&str> {
     Some(name.trim())
 }
 
-/// A value as it is written, without the comment behind it.
+/// A value as written, without the comment after it.
 fn raw_value(text: &str, start: usize) -> &str {
     let line = text.get(start..line_end(text, start)).unwrap_or("");
     let end = line.find(" #").unwrap_or(line.len());

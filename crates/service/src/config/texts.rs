@@ -1,4 +1,4 @@
-//! Lists of texts, each of which means something.
+//! Lists of texts that are parsed.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,28 +7,28 @@ use std::str::FromStr;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
-/// A list of texts that each mean a `T`. All that mean none are told together, a
-/// line each.
+/// A list of texts, each of which is parsed as a `T`. All errors are reported together, one
+/// per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts<T> {
-    /// As they are in the file.
+    /// The texts as written in the file.
     written: Vec<String>,
     meant: Vec<T>,
 }
 
 impl<T: FromStr<Err: fmt::Display>> Texts<T> {
-    /// What the texts mean.
+    /// Parses the texts.
     ///
     /// # Errors
     ///
-    /// What is wrong with each that means nothing, a line each.
+    /// All errors, one per line.
     pub fn new(written: Vec<String>) -> Result<Self, String> {
         let meant = all(written.iter().map(|text| text.parse()))?;
         Ok(Self { written, meant })
     }
 }
 
-/// What all are, or a line for each that is none.
+/// All values, or all errors, one per line.
 pub(super) fn all<T, E: fmt::Display>(
     results: impl Iterator<Item = Result<T, E>>,
 ) -> Result<Vec<T>, String> {

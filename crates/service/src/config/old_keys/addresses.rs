@@ -1,4 +1,4 @@
-//! One address a family and switches for the families became a list.
+//! One address per family, and switches for the families, became a list.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,7 +21,7 @@ pub const ADDRESSES: &[OldKey] = &[OldKey::Merged {
 
 const ADDRESS: &str = "network.address";
 
-/// What was in effect where a file with a key for each family left one out.
+/// Former defaults of the address keys.
 const OLD_ADDRESS_IPV4: &str = "0.0.0.0:3000";
 const OLD_ADDRESS_IPV6: &str = "[::]:3000";
 
@@ -37,7 +37,7 @@ fn merge(found: &mut Found<'_, '_>) -> Merged {
         if only_ipv6.is_none() && set_only_ipv6.is_none() {
             return Merged::Nothing("network.address is also set");
         }
-        // One address and `only_ipv6`, as up to release 0.9.
+        // One address and `only_ipv6`, as in releases up to 0.9.
         match found.texts(ADDRESS) {
             Some(addresses) => addresses,
             None => return Merged::Nothing("network.address is also set"),
@@ -62,7 +62,7 @@ fn merge(found: &mut Found<'_, '_>) -> Merged {
     Merged::Texts(addresses)
 }
 
-/// A socket on `[::]` that was not IPv6-only served IPv4 too.
+/// A socket on `[::]` that was not restricted to IPv6 also accepted IPv4.
 fn add_ipv4(addresses: &mut Vec<String>) {
     let parsed: Vec<Option<SocketAddr>> = addresses
         .iter()

@@ -1,8 +1,8 @@
-//! Old keys of several programs, but for addresses.
+//! Former keys of several programs, except addresses.
 
 use super::{Found, Merged, OldKey};
 
-/// Kinds of workers, and the channels between them, that there are no more.
+/// Types of workers, and channels between them, that no longer exist.
 pub const WORKERS: &[OldKey] = &[
     OldKey::Dropped {
         key: "request_workers",
@@ -30,7 +30,7 @@ pub const WORKERS: &[OldKey] = &[
     },
 ];
 
-/// Details of event loops that are no longer for users to choose.
+/// Details of event loops that are no longer configurable.
 pub const EVENT_LOOP: &[OldKey] = &[
     OldKey::Dropped {
         key: "network.poll_event_capacity",
@@ -54,14 +54,14 @@ pub const EVENT_LOOP: &[OldKey] = &[
     },
 ];
 
-/// Workers were bound to processor cores.
+/// Workers used to be pinned to CPU cores.
 pub const CPU_PINNING: &[OldKey] = &[OldKey::Dropped {
     key: "cpu_pinning",
     reason: "leave it to the scheduler, or set CPUAffinity= in the systemd unit",
 }];
 
-/// Connections were always encrypted before there was a switch for it (release
-/// 0.2). A file that names certificate or key and says nothing else means that.
+/// Before release 0.2, connections always used TLS. So a file with a certificate or key,
+/// but without the switch, means TLS.
 pub const TLS: &[OldKey] = &[OldKey::Implied {
     key: "network.enable_tls",
     imply: |found| {
@@ -83,8 +83,7 @@ pub const TLS: &[OldKey] = &[OldKey::Implied {
     },
 }];
 
-/// The address for `metrics.address` from the switch and the address that
-/// Prometheus metrics had in `section`.
+/// Makes `metrics.address` from the switch and the address for Prometheus in `section`.
 pub fn endpoint(found: &mut Found<'_, '_>, section: &str) -> Merged {
     const OLD_DEFAULT: &str = "0.0.0.0:9000";
 

@@ -1,9 +1,8 @@
-//! Which client software a peer id names (BEP 20).
+//! Identifies client software by peer ids (BEP 20).
 //!
-//! A peer id starts with what its client calls itself, by one of several
-//! conventions; the rest is random. Nothing checks the claim, so this is for
-//! statistics only. Names come from a table of this crate: however peer ids are
-//! made up, there are no more names than it has.
+//! A peer id starts with the client's name, encoded in one of several conventions; the rest
+//! is random. Nothing verifies it, so it is only used for statistics. Names are from a
+//! table in this crate, so the number of names is limited, whatever peer ids are sent.
 
 use std::fmt;
 
@@ -13,12 +12,12 @@ mod known;
 
 use known::{AZUREUS_CLIENTS, DASHED_CLIENTS, SHADOW_CLIENTS};
 
-/// The software that a peer says it is.
+/// The client software that a peer id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Client {
-    /// As its makers write it: `qBittorrent`.
+    /// Its name as its authors write it: `qBittorrent`.
     pub name: &'static str,
-    /// The version, when it is written as the client's convention has it.
+    /// The version, if it follows the convention of the client.
     pub version: Option<Version>,
 }
 
@@ -30,36 +29,36 @@ pub struct Version {
     notation: Notation,
 }
 
-/// The first bytes of a peer id, which tell clients apart that no table names.
+/// The first bytes of a peer id, which distinguish clients that are not in the table.
 ///
-/// Peer ids can be made up, so there are as many prefixes as somebody cares to
-/// send: whoever counts them has to stop somewhere.
+/// Peer ids can be invented, so the number of prefixes is not limited: whoever counts them
+/// has to limit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerIdPrefix([u8; PREFIX_LENGTH]);
 
-/// Bytes of a prefix: as long as the longest common convention, `-XX1234-`.
+/// Length of a prefix: that of the longest common convention, `-XX1234-`.
 const PREFIX_LENGTH: usize = 8;
 
-/// Numbers of the longest version that a convention has room for.
+/// Maximum number of components in a version.
 const MAX_PARTS: usize = 4;
 
-/// How the four characters of a version in Azureus style are meant, and how
-/// versions are written. The convention leaves both to each client.
+/// How a client uses the four characters of a version in Azureus style, and how its
+/// versions are written. The convention leaves both to the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Notation {
-    /// Four numbers below 62, of which the last is not written when it is 0 or
-    /// a letter (which marks a beta version or the like): `4630` is 4.6.3.
+    /// Four numbers below 62. The last one is omitted if it is 0 or a letter (which marks
+    /// for example a beta version): `4630` is 4.6.3.
     Digits,
     /// Two numbers of two digits: `0155` is 1.55.
     Pairs,
-    /// One number and one of two digits: `2940` is 2.94. Transmission kept to
-    /// this before version 4, which has digits.
+    /// One number, and one of two digits: `2940` is 2.94. Transmission used this before
+    /// version 4, which uses digits.
     Transmission,
 }
 
 impl Client {
-    /// The client that `peer_id` names, if it follows a known convention and
-    /// its client is in the table.
+    /// Identifies the client by `peer_id`, if that follows a known convention and the
+    /// client is in the table.
     #[must_use]
     pub fn identify(peer_id: &PeerId) -> Option<Self> {
         let bytes = &peer_id.0;
@@ -93,7 +92,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The first bytes of a peer id.
+/// The prefix of a peer id.
 #[must_use]
 pub fn peer_id_prefix(peer_id: &PeerId) -> PeerIdPrefix {
     let mut prefix = [0; PREFIX_LENGTH];
@@ -101,8 +100,8 @@ pub fn peer_id_prefix(peer_id: &PeerId) -> PeerIdPrefix {
     PeerIdPrefix(prefix)
 }
 
-/// Printable ASCII as it is, every other byte and `%` as `%` and two
-/// hexadecimal digits: at most 24 characters, none of which needs a quote.
+/// Printable ASCII is unchanged; every other byte and `%` become `%` and two hexadecimal
+/// digits: at most 24 characters, none of which has to be quoted.
 impl fmt::Display for PeerIdPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
@@ -116,7 +115,7 @@ impl fmt::Display for PeerIdPrefix {
 }
 
 impl Version {
-    /// The numbers of the version, most significant first.
+    /// The components of the version, the most significant first.
     #[must_use]
     pub fn parts(&self) -> &[u16] {
         &self.parts[..usize::from(self.count)]
@@ -127,14 +126,14 @@ impl Version {
         all.get_mut(..parts.len())?.copy_from_slice(parts);
         Some(Self {
             parts: all,
-            // Bounded by MAX_PARTS a line above.
+            // At most MAX_PARTS, see above.
             count: parts.len() as u8,
             notation,
         })
     }
 
-    /// Reads decimal numbers between separators, up to the first byte that is
-    /// neither or to an empty number.
+    /// Parses decimal numbers between separators, up to the first other byte or empty
+    /// number.
     fn from_separated(text: &[u8], separator: u8) -> Option<Self> {
         let mut parts = [0; MAX_PARTS];
         let mut count = 0;
@@ -177,7 +176,7 @@ fn decimal_digit(byte: u8) -> Option<u16> {
     byte.is_ascii_digit().then(|| u16::from(byte - b'0'))
 }
 
-/// A number below 62 as one character: digits, capitals, small letters.
+/// Decodes a number below 62 from a character: digits, upper case, lower case.
 fn digit(byte: u8) -> Option<u16> {
     let value = match byte {
         b'0'..=b'9' => byte - b'0',
@@ -200,7 +199,7 @@ fn azureus_style(bytes: &[u8; 20]) -> Option<Client> {
     })
 }
 
-/// `-ML3.1.7-`, of MLDonkey alone.
+/// `-ML3.1.7-`, only used by MLDonkey.
 fn dotted_style(bytes: &[u8; 20]) -> Option<Client> {
     let version = bytes.strip_prefix(b"-ML")?;
     let end = version.iter().position(|&byte| byte == b'-')?;
@@ -216,8 +215,8 @@ fn dashed_style(bytes: &[u8; 20]) -> Option<Client> {
         .iter()
         .find(|(code, _)| bytes.starts_with(code))?;
     let version = &bytes[code.len()..];
-    // The random part may start with digits, so the version ends with the
-    // fields that the convention has: three.
+    // The random part may start with digits, so at most three numbers are read, as in the
+    // convention.
     let mut dashes = version
         .iter()
         .enumerate()
@@ -230,9 +229,9 @@ fn dashed_style(bytes: &[u8; 20]) -> Option<Client> {
     })
 }
 
-/// Clients that follow nobody.
+/// Clients with their own conventions.
 fn style_of_their_own(bytes: &[u8; 20]) -> Option<Client> {
-    // Old BitComet, and BitLord, which was made from it: the version in binary.
+    // Old versions of BitComet, and BitLord, which is derived from it: a binary version.
     if let [b'e', b'x', b'b', b'c', major, minor, rest @ ..] = bytes {
         let name = if rest.starts_with(b"LORD") {
             "BitLord"
@@ -242,7 +241,7 @@ fn style_of_their_own(bytes: &[u8; 20]) -> Option<Client> {
         let version = Version::new(&[u16::from(*major), u16::from(*minor)], Notation::Pairs);
         return Some(Client { name, version });
     }
-    // `TIX0284-`: as in Azureus style, with one letter more and no dash before.
+    // `TIX0284-`: like Azureus style, with one more letter and without the first dash.
     if let [b'T', b'I', b'X', a, b, c, d, b'-', ..] = *bytes {
         return Some(Client {
             name: "Tixati",
@@ -259,8 +258,8 @@ fn style_of_their_own(bytes: &[u8; 20]) -> Option<Client> {
     None
 }
 
-/// `T03I-----`: one letter for the client and up to five characters for its
-/// version, filled with dashes, and three dashes.
+/// `T03I-----`: one letter for the client, up to five characters for its version, padded
+/// with dashes, and three dashes.
 fn shadow_style(bytes: &[u8; 20]) -> Option<Client> {
     let version = &bytes[1..6];
     let (_, name) = SHADOW_CLIENTS.iter().find(|(code, _)| *code == bytes[0])?;
@@ -291,7 +290,7 @@ mod tests {
 
     use super::*;
 
-    /// A peer id that starts like this, with the random part that follows.
+    /// A peer id with this start, followed by a random part.
     fn peer_id(start: &[u8]) -> PeerId {
         let mut bytes = *b"9xK2-v0Qm4_t7ZrB1n8y";
         bytes[..start.len()].copy_from_slice(start);
@@ -379,7 +378,7 @@ mod tests {
         assert_eq!(prefix(&[0; 20]).len(), 24);
     }
 
-    /// Whatever follows the first bytes of a convention.
+    /// For any bytes after the start of a convention.
     #[test]
     fn no_peer_id_panics() {
         for first in 0..=u8::MAX {

@@ -1,9 +1,9 @@
-//! Why a peer announces, and what that changes.
+//! The event of an announce, and the change of the swarm that it causes.
 
 /// The event of an announce (BEP 3, `event`; BEP 15, offset 80; BEP 21).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AnnounceEvent {
-    /// One of the announces made at regular intervals, or an unknown event.
+    /// A regular announce, or an unknown event.
     #[default]
     None,
     /// The first announce of a peer.
@@ -12,19 +12,18 @@ pub enum AnnounceEvent {
     Stopped,
     /// The peer has just finished downloading.
     Completed,
-    /// A partial seed that downloads nothing more (BEP 21).
+    /// The peer is a partial seed that downloads nothing more (BEP 21).
     Paused,
 }
 
-/// What an announce changes in a swarm, as others that keep the same one have to
-/// be told.
+/// The change of a swarm by an announce, for other nodes with the same swarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PeerChange {
-    /// The peer is there, or still there, and downloads.
+    /// The peer is in the swarm and downloads.
     Leecher,
-    /// The peer is there, or still there, and has nothing left to download.
+    /// The peer is in the swarm and has nothing left to download.
     Seeder,
-    /// As [`Seeder`](Self::Seeder), and its download was counted.
+    /// Like [`Seeder`](Self::Seeder), and its download was counted.
     Completed,
     /// The peer has left.
     Stopped,

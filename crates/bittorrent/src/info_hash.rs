@@ -1,20 +1,20 @@
-//! What names a torrent.
+//! Info hashes, which identify torrents.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The 20 bytes that name a torrent: the SHA-1 hash of its info dictionary
-/// (BEP 3), or the first 20 bytes of its SHA-256 hash (BEP 52).
+/// The 20 bytes that identify a torrent: the SHA-1 hash of its info dictionary (BEP 3), or
+/// the first 20 bytes of its SHA-256 hash (BEP 52).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InfoHash(pub [u8; 20]);
 
-/// Why a text is no info hash.
+/// Why a text is not an info hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseInfoHashError {
     /// The text has neither 40 nor 64 characters.
     #[error("expected 40 hexadecimal digits (or 64, for version 2), found {0} characters")]
     Length(usize),
-    /// A character is no hexadecimal digit; counted from 1.
+    /// The character at this position, counted from 1, is not a hexadecimal digit.
     #[error("character {0} is not a hexadecimal digit")]
     Digit(usize),
 }
@@ -22,7 +22,7 @@ pub enum ParseInfoHashError {
 impl FromStr for InfoHash {
     type Err = ParseInfoHashError;
 
-    /// Reads 40 hexadecimal digits, or 64 of which the first 40 count (BEP 52,
+    /// Parses 40 hexadecimal digits, or 64 of which only the first 40 are used (BEP 52,
     /// "the truncated infohash").
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let count = text.chars().count();
@@ -35,7 +35,7 @@ impl FromStr for InfoHash {
             let digit = character
                 .to_digit(16)
                 .ok_or(ParseInfoHashError::Digit(index + 1))?;
-            // A hexadecimal digit is below 16.
+            // A hexadecimal digit is below 16, so it fits.
             digits[index] = digit as u8;
         }
 

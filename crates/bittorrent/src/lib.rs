@@ -1,9 +1,10 @@
-//! The terms that every BitTorrent tracker protocol shares.
+//! Types that all BitTorrent tracker protocols share.
 //!
-//! * [`InfoHash`]: what names a torrent (BEP 3; BEP 52 truncated).
-//! * [`PeerId`]: what a peer calls itself, and the [`client`] software it names.
-//! * [`AnnounceEvent`]: why a peer announces; [`PeerChange`]: what that changes.
-//! * [`source_network()`]: whom an address belongs to.
+//! * [`InfoHash`]: identifies a torrent (BEP 3; BEP 52 truncated).
+//! * [`PeerId`]: identifies a peer, and its [`client`] software.
+//! * [`AnnounceEvent`]: the event of an announce; [`PeerChange`]: the change that it
+//!   causes.
+//! * [`source_network()`]: the network of a source address, for limits.
 //!
 //! Nothing here does I/O, reads a clock or allocates for a request.
 

@@ -1,13 +1,13 @@
-//! Whom addresses belong to, where something is counted by address.
+//! Networks of source addresses, for limits per client.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The bytes of an IPv6 address that are the same for one client: whoever has one
-/// IPv6 address usually has a /64 of them (RFC 6177, section 2).
+/// Number of bytes of an IPv6 address that identify a client: clients usually have a /64
+/// network (RFC 6177, section 2).
 pub const IPV6_NETWORK_LENGTH: usize = 8;
 
-/// What stands for all addresses of the client at this one: the first of its /64
-/// network, or its IPv4 address, which may be mapped to IPv6.
+/// The address that represents all addresses of a client: the first one of its /64 network,
+/// or its IPv4 address, which may be IPv4-mapped.
 #[must_use]
 pub fn source_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

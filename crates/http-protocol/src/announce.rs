@@ -1,4 +1,4 @@
-//! What an announce asks.
+//! Announce requests.
 
 use std::num::NonZeroU32;
 
@@ -6,34 +6,32 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 
 use crate::query::{Parameters, QueryFault, Short, is_escaped_name, unescape_20};
 
-/// Makes a peer known and asks for others (BEP 3, "trackers").
+/// Adds a peer and requests others (BEP 3, "trackers").
 ///
-/// Parameters that are not here are ignored. So is `ip`, because anybody could
-/// be announced with it, and `no_peer_id`, because peer ids are never sent.
+/// Other parameters are ignored. So is `ip`, because it would allow to announce somebody
+/// else's address, and `no_peer_id`, because peer ids are never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnounceRequest {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// What the peer calls itself.
+    /// The id of the peer.
     pub peer_id: PeerId,
-    /// Where the peer listens; 0 is possible here and is the caller's to refuse.
-    /// Vuze announces 0, and its port as `cryptoport`, when it accepts only
-    /// connections that are encrypted, as do its relatives.
+    /// The port of the peer. It may be 0, which the caller has to reject. Vuze and related
+    /// clients announce 0, and their port as `cryptoport`, if they only accept encrypted
+    /// connections.
     pub port: u16,
-    /// Bytes that the peer lacks; 0 makes it a seeder. None if it did not say,
-    /// or nothing that is a number of bytes, such as -1 while it does not know.
+    /// Number of bytes that the peer has not downloaded; 0 makes it a seeder. `None` if the
+    /// parameter is missing or not a number of bytes, such as -1 while it is unknown.
     pub left: Option<u64>,
-    /// Why the peer announces.
+    /// The event of the announce.
     pub event: AnnounceEvent,
-    /// How many peers to send at most; none if the client leaves it to the
-    /// tracker.
+    /// Maximum number of peers to send; `None` for the tracker's default.
     pub peers_wanted: Option<NonZeroU32>,
-    /// Whether peers may be sent as bytes (BEP 23), which is so unless the
-    /// client asked for a list.
+    /// Whether peers may be sent as bytes (BEP 23); true unless the client requests a list.
     pub is_compact: bool,
 }
 
-/// The parameters that are read, as they stand in the query.
+/// The parameters that are used, with their values as in the query.
 #[derive(Default)]
 struct Raw<'a> {
     info_hash: &'a [u8],
@@ -47,12 +45,12 @@ struct Raw<'a> {
 }
 
 impl AnnounceRequest {
-    /// Reads the query of a URL. Of a parameter that is there several times,
-    /// the last one counts.
+    /// Parses the query of a URL. If a parameter occurs several times, the last one is
+    /// used.
     ///
     /// # Errors
     ///
-    /// When an info hash, a peer id or a port is missing or makes no sense.
+    /// If an info hash, peer id or port is missing or invalid.
     #[inline]
     pub fn parse(query: &[u8]) -> Result<Self, QueryFault> {
         let raw = Raw::collect(query);
@@ -137,8 +135,8 @@ fn number_16(value: &[u8]) -> Option<u16> {
     u16::try_from(number(value)?).ok()
 }
 
-/// BEP 3, `event`: "If not present, this is one of the announcements done at
-/// regular intervals". Empty is the same, and so is what nobody knows.
+/// BEP 3, `event`: "If not present, this is one of the announcements done at regular
+/// intervals". Empty and unknown events mean the same.
 #[inline]
 fn event(value: &[u8]) -> AnnounceEvent {
     let short = Short::unescape(value);
@@ -191,7 +189,7 @@ mod tests {
 
     #[test]
     fn reads_what_clients_send() {
-        // As libtorrent, Transmission and aria2 write them.
+        // As sent by libtorrent, Transmission and aria2.
         let libtorrent = "info_hash=%d8%cf%86%18q7%b9%9a%c1b%3ct%b6%88%97%eci%f1%a9%a6\
             &peer_id=-LT20B0-g6hcnX!dvwY5&port=6881&uploaded=0&downloaded=0&left=16384&corrupt=0\
             &key=6DE2B1E3&event=started&numwant=200&compact=1&no_peer_id=1&supportcrypto=1\
@@ -290,7 +288,7 @@ mod tests {
             let query = NEEDED.replace("port=6881", ports);
             AnnounceRequest::parse(query.as_bytes()).map(|announce| announce.port)
         };
-        // As Vuze writes it.
+        // As sent by Vuze.
         let vuze = "requirecrypto=1&port=0&cryptoport=51413&azudp=51413";
         assert_eq!(announce(vuze), Ok(51413));
         assert_eq!(announce("crypto%70ort=51413&port=0"), Ok(51413));

@@ -1,6 +1,6 @@
 //! Numbers and texts in bencode (BEP 3).
 
-/// Appends `key`, which is bencoded, and a number after it.
+/// Appends `key`, which is already bencoded, and a number.
 #[inline]
 pub(crate) fn write_integer(out: &mut Vec<u8>, key: &[u8], number: u32) {
     out.extend_from_slice(key);
@@ -10,7 +10,7 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, key: &[u8], number: u32) {
     out.push(b'e');
 }
 
-/// Appends the length of a text, and the colon before it.
+/// Appends the length of a text, and the colon after it.
 #[inline]
 pub(crate) fn write_text_length(out: &mut Vec<u8>, length: usize) {
     let mut buffer = itoa::Buffer::new();

@@ -1,11 +1,11 @@
-//! Announces and scrapes over HTTP/1 (BEP 3, 7, 23, 24, 31 and 48), for the
-//! tracker's side: bytes in, bytes out.
+//! Announces and scrapes over HTTP/1 (BEP 3, 7, 23, 24, 31 and 48), as received and sent by
+//! a tracker.
 //!
-//! * [`Resource`]: what a request is for, whose head `aquatic_http1` has read.
-//! * [`AnnounceRequest`], [`ScrapeRequest`]: what the query of a URL asks, or a
-//!   [`QueryFault`] that the client can be told.
-//! * [`AnnounceReply`], [`ScrapeReply`], [`write_failure`]: replies, appended to
-//!   what is sent.
+//! * [`Resource`]: the resource of a request whose head was parsed by `aquatic_http1`.
+//! * [`AnnounceRequest`], [`ScrapeRequest`]: the parsed query of a URL; errors are a
+//!   [`QueryFault`] for the client.
+//! * [`AnnounceReply`], [`ScrapeReply`], [`write_failure`]: replies, which are appended to
+//!   the output.
 //!
 //! Nothing here does I/O or reads a clock.
 

@@ -1,33 +1,33 @@
-//! Queries of URLs: parameters, and their values as bytes.
+//! Queries of URLs: parameters and their unescaped values.
 
 use memchr::memchr;
 
-/// What is wrong with a query. The texts are meant for the client.
+/// An error in a query. The messages are for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QueryFault {
-    /// There is no such parameter, or it has no value.
+    /// A parameter is missing, or has no value.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// An info hash or a peer id that is longer or shorter than 20 bytes.
+    /// An info hash or a peer id does not have 20 bytes.
     #[error("{name} has {length} bytes instead of 20")]
     Length {
         /// The parameter.
         name: &'static str,
-        /// Its bytes, when escapes are resolved.
+        /// Its unescaped length.
         length: usize,
     },
-    /// A percent sign that no two hexadecimal digits follow.
+    /// A percent sign is not followed by two hexadecimal digits.
     #[error("{0} has a percent sign without two hexadecimal digits after it")]
     Escape(&'static str),
-    /// The port is no number, or too large for one.
+    /// The port is not a number, or too large.
     #[error("port is not a number from 1 to 65535")]
     Port,
-    /// A scrape that names no torrent, which elsewhere means all torrents.
+    /// A scrape without info hashes, which other trackers answer for all torrents.
     #[error("full scrapes are not served: info_hash is missing")]
     FullScrape,
 }
 
-/// One `name=value` of a query, as it stands there.
+/// A parameter of a query, not unescaped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parameter<'a> {
     pub(crate) name: &'a [u8],
@@ -35,7 +35,7 @@ pub(crate) struct Parameter<'a> {
     pub(crate) value: &'a [u8],
 }
 
-/// The parameters of a query in their order.
+/// An iterator over the parameters of a query.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parameters<'a> {
     rest: &'a [u8],
@@ -62,7 +62,7 @@ impl<'a> Iterator for Parameters<'a> {
             if parameter.is_empty() {
                 continue;
             }
-            // Names are short, so that looking at each byte is quick.
+            // Names are short, so a simple search is fast.
             let end = parameter.iter().position(|&byte| byte == b'=');
             return Some(match end {
                 Some(end) => Parameter {
@@ -79,18 +79,18 @@ impl<'a> Iterator for Parameters<'a> {
     }
 }
 
-/// The most bytes of a value that [`Short`] can hold: any number and any event.
+/// Maximum length of a value in [`Short`]: enough for any number and event.
 const SHORT_LENGTH: usize = 24;
 
-/// A short value with its escapes resolved.
+/// A short unescaped value.
 pub(crate) struct Short {
     bytes: [u8; SHORT_LENGTH],
     length: usize,
 }
 
 impl Short {
-    /// `None` if the value is longer, or has an escape that makes no sense:
-    /// then it is no number and no known word.
+    /// Returns `None` if the value is longer or has an invalid escape: then it is neither a
+    /// number nor a known word.
     pub(crate) fn unescape(value: &[u8]) -> Option<Self> {
         let mut short = Self {
             bytes: [0; SHORT_LENGTH],
@@ -107,7 +107,7 @@ impl Short {
         &self.bytes[..self.length]
     }
 
-    /// A number without a sign; what is too large is the largest.
+    /// Parses a number without a sign; if it is too large, returns the maximum.
     pub(crate) fn number(&self) -> Option<u64> {
         let digits = self.as_bytes();
         if digits.is_empty() {
@@ -126,7 +126,7 @@ impl Short {
     }
 }
 
-/// The 20 bytes that the value of parameter `name` stands for.
+/// Unescapes the 20 bytes of parameter `name`.
 #[inline]
 pub(crate) fn unescape_20(name: &'static str, value: &[u8]) -> Result<[u8; 20], QueryFault> {
     let mut bytes = [0; 20];
@@ -147,8 +147,8 @@ pub(crate) fn unescape_20(name: &'static str, value: &[u8]) -> Result<[u8; 20], 
     }
 }
 
-/// Whether a name is `wanted` once its escapes are resolved. Nobody escapes a
-/// name that needs none, but the standard says that it means the same.
+/// Whether the unescaped name is `wanted`. Clients do not escape names that need no
+/// escapes, but the standard says that the meaning is the same.
 #[cold]
 pub(crate) fn is_escaped_name(name: &[u8], wanted: &[u8]) -> bool {
     let mut wanted = wanted.iter();
@@ -156,14 +156,14 @@ pub(crate) fn is_escaped_name(name: &[u8], wanted: &[u8]) -> bool {
         && wanted.next().is_none()
 }
 
-/// The bytes that a value stands for.
+/// An iterator over the unescaped bytes of a value.
 ///
-/// A plus is a space, as in forms: trackers written in PHP, Python, Go and
-/// JavaScript read it so, and no client could have lived with another meaning.
-/// Bytes that should have been escaped stand for themselves.
+/// A plus is a space, as in forms: trackers written in PHP, Python, Go and JavaScript
+/// decode it so, so no client can rely on another meaning. Bytes that should have been
+/// escaped are taken as they are.
 struct Unescaped<'a>(&'a [u8]);
 
-/// A percent sign that is no escape.
+/// A percent sign without two hexadecimal digits.
 #[derive(Debug)]
 struct BadEscape;
 
@@ -209,8 +209,7 @@ static HEX_DIGITS: [u8; 256] = {
     digits
 };
 
-/// Appends `bytes` as they stand in a query: escaped but for letters, digits
-/// and `-._~` (RFC 3986, "unreserved").
+/// Appends `bytes`, escaped except for letters, digits and `-._~` (RFC 3986, "unreserved").
 pub fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {

@@ -1,7 +1,6 @@
-//! What clients are sent.
+//! Replies to clients.
 //!
-//! Each function appends one whole reply to `out`, with an exact length and
-//! nothing to spare.
+//! Each function appends one complete reply, with its exact length, to `out`.
 
 use std::net::IpAddr;
 
@@ -14,15 +13,15 @@ mod peers;
 
 pub use peers::Peers;
 
-/// Begins a reply of a tracker, which has this status also when it refuses: clients
-/// read the reason then. The type is what they know.
+/// Begins a tracker's reply. Failures also have the status 200, because clients only read
+/// their reason then. The content type is the one that clients know.
 #[inline]
 fn begin(out: &mut Vec<u8>, framing: Framing) -> Reply<'_> {
     Reply::begin(out, framing, Status::Ok, "Content-Type: text/plain\r\n")
 }
 
-/// Appends a refusal that clients show to their users (BEP 3, "failure reason"),
-/// and in how many minutes to ask again (BEP 31, "retry in").
+/// Appends a failure, whose reason clients show to their users (BEP 3, "failure reason"),
+/// and the number of minutes after which to retry (BEP 31, "retry in").
 pub fn write_failure(
     out: &mut Vec<u8>,
     framing: Framing,
@@ -40,24 +39,24 @@ pub fn write_failure(
     reply.finish();
 }
 
-/// The answer to an announce.
+/// A reply to an announce.
 #[derive(Debug, Clone, Copy)]
 pub struct AnnounceReply<'a> {
-    /// Peers that have nothing left to download.
+    /// Number of peers that have nothing left to download.
     pub seeders: u32,
-    /// Downloads that were announced as completed.
+    /// Number of downloads that were announced as completed.
     pub completed: u32,
-    /// Peers that are still downloading.
+    /// Number of peers that are still downloading.
     pub leechers: u32,
     /// Seconds to wait before the next announce.
     pub interval_seconds: u32,
-    /// Seconds to wait at least.
+    /// Minimum number of seconds until the next announce.
     pub min_interval_seconds: u32,
-    /// Where the tracker sees the client (BEP 24).
+    /// The address of the client as seen by the tracker (BEP 24).
     pub external_ip: IpAddr,
     /// Other peers.
     pub peers: Peers<'a>,
-    /// Whether they are sent as bytes (BEP 23), and not as a list.
+    /// Whether they are sent as bytes (BEP 23) instead of as a list.
     pub is_compact: bool,
 }
 
@@ -67,7 +66,7 @@ impl AnnounceReply<'_> {
     pub fn write(&self, out: &mut Vec<u8>, framing: Framing) {
         let mut reply = begin(out, framing);
         let body = reply.body();
-        // Sorted as bencode wants it.
+        // Keys are sorted, as bencode requires.
         write_integer(body, b"d8:complete", self.seeders);
         write_integer(body, b"10:downloaded", self.completed);
         match self.external_ip {
@@ -89,7 +88,7 @@ impl AnnounceReply<'_> {
     }
 }
 
-/// The answer to a scrape, which is appended torrent by torrent.
+/// A reply to a scrape, to which torrents are appended one by one.
 #[derive(Debug)]
 pub struct ScrapeReply<'b> {
     reply: Reply<'b>,
@@ -103,8 +102,8 @@ impl<'b> ScrapeReply<'b> {
         Self { reply }
     }
 
-    /// Appends a torrent. The caller sees to it that each one is there once,
-    /// and that they are sorted, as bencode wants it.
+    /// Appends a torrent. Torrents must be unique and sorted by info hash, as bencode
+    /// requires.
     #[inline]
     pub fn append(&mut self, info_hash: &InfoHash, seeders: u32, completed: u32, leechers: u32) {
         let body = self.reply.body();

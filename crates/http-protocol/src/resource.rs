@@ -1,33 +1,33 @@
-//! What a request is for.
+//! The resource of a request.
 
 use aquatic_http1::{Head, Method, Scheme, Target};
 
 use crate::query::{Parameters, is_escaped_name};
 
-/// What is asked for.
+/// The resource of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// `/announce`, and the query after it.
+    /// `/announce`, with its query.
     Announce(&'a [u8]),
-    /// `/scrape`, and the query after it.
+    /// `/scrape`, with its query.
     Scrape(&'a [u8]),
-    /// What looks like one of these at another path, as when the URL in a torrent
-    /// is mistaken: `/?info_hash=`, `/announce/`, `/KEY/announce`.
+    /// A request that looks like an announce or a scrape, but has another path, because the
+    /// URL in a torrent is wrong: `/?info_hash=`, `/announce/`, `/KEY/announce`.
     Misplaced(Misplaced<'a>),
-    /// `/`, a page for people.
+    /// `/`, a page for humans.
     Index,
-    /// `/health`, a page for programs that watch the tracker.
+    /// `/health`, a page for health checks.
     Health,
     /// Another path.
     Unknown,
-    /// Another method than GET and HEAD.
+    /// A method other than GET and HEAD.
     OtherMethod,
 }
 
-/// A request at a wrong URL, and what the right one begins with.
+/// A request with a wrong URL, and the parts of the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Misplaced<'a> {
-    /// What it is meant to be.
+    /// What the request was meant to be.
     pub purpose: Purpose,
     /// See [`Head::scheme`].
     pub scheme: Option<Scheme>,
@@ -35,7 +35,7 @@ pub struct Misplaced<'a> {
     pub host: Option<&'a str>,
 }
 
-/// What a request is meant to be.
+/// What a request was meant to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// An announce.
@@ -45,7 +45,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The path at which it is answered.
+    /// The path of these requests.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -54,9 +54,9 @@ impl Purpose {
         }
     }
 
-    /// What a request at an unknown path, or at `/`, is meant to be.
+    /// Guesses what a request with an unknown path, or `/`, was meant to be.
     fn guess(target: &Target<'_>) -> Option<Self> {
-        // `announce`, `announce.php`; what comes behind may be a key.
+        // `announce` or `announce.php`; a key may follow.
         let named = |name: &str| {
             let mut segments = target.path.split(|&byte| byte == b'/');
             segments.any(|segment| {
@@ -78,7 +78,7 @@ impl Purpose {
 }
 
 impl<'a> Resource<'a> {
-    /// What a request asks for.
+    /// Determines the resource of a request.
     #[inline]
     #[must_use]
     pub fn of(head: &Head<'a>) -> Self {

@@ -1,27 +1,27 @@
-//! What a scrape asks.
+//! Scrape requests.
 
 use aquatic_bittorrent::InfoHash;
 
 use crate::query::{Parameters, QueryFault, is_escaped_name, unescape_20};
 
-/// Asks how many peers torrents have (BEP 48).
+/// Requests the number of peers of torrents (BEP 48).
 #[derive(Debug, Clone, Copy)]
 pub struct ScrapeRequest<'a> {
     query: &'a [u8],
 }
 
-/// The torrents of a [`ScrapeRequest`].
+/// An iterator over the torrents of a [`ScrapeRequest`].
 #[derive(Debug, Clone)]
 pub struct InfoHashes<'a> {
     parameters: Parameters<'a>,
 }
 
 impl<'a> ScrapeRequest<'a> {
-    /// Reads the query of a URL.
+    /// Parses the query of a URL.
     ///
     /// # Errors
     ///
-    /// When no torrent is named, or one of the info hashes makes no sense.
+    /// If there is no info hash, or one is invalid.
     pub fn parse(query: &'a [u8]) -> Result<Self, QueryFault> {
         let mut is_empty = true;
         for value in info_hash_values(Parameters::of(query)) {
@@ -49,7 +49,7 @@ impl Iterator for InfoHashes<'_> {
     type Item = InfoHash;
 
     fn next(&mut self) -> Option<InfoHash> {
-        // All were read before, so that none is passed over here.
+        // All info hashes were validated before, so none is skipped here.
         info_hash_values(&mut self.parameters)
             .find_map(|value| unescape_20("info_hash", value).ok())
             .map(InfoHash)

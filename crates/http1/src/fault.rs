@@ -1,42 +1,42 @@
-//! Why bytes are no request.
+//! Why a request is malformed.
 
 use crate::Status;
 
-/// Why bytes are no request. The texts are meant for the client.
+/// Why a request is malformed. The messages are for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HttpFault {
-    /// Something else than a method, a target and a version.
+    /// The first line is not a method, a target and a version.
     #[error("this is not a request of HTTP/1.0 or HTTP/1.1")]
     NotHttp,
-    /// The start of a TLS handshake.
+    /// It is the start of a TLS handshake.
     #[error("TLS is not spoken here; use http:// instead of https://, or ws:// instead of wss://")]
     Tls,
-    /// A line that is no header.
+    /// A line is not a header.
     #[error("a header of the request is malformed")]
     Header,
-    /// No `Host`, or several, or one that is none (RFC 9112, 3.2).
+    /// There is no `Host`, or several, or it is invalid (RFC 9112, 3.2).
     #[error("a request of HTTP/1.1 must have one header Host")]
     Host,
-    /// A length of the body that is no number, several that differ, or a
-    /// transfer coding that does not say where the body ends (RFC 9112, 6.3).
+    /// The content length is not a number, there are several different ones, or the
+    /// transfer coding does not define the end of the body (RFC 9112, 6.3).
     #[error("the request does not say how long its body is")]
     Length,
-    /// More than [`MAX_HEADERS`](crate::MAX_HEADERS).
+    /// It has more than [`MAX_HEADERS`](crate::MAX_HEADERS) headers.
     #[error("the request has more than 64 headers")]
     TooManyHeaders,
-    /// Longer than [`MAX_REQUEST_LENGTH`](crate::MAX_REQUEST_LENGTH).
+    /// It is longer than [`MAX_REQUEST_LENGTH`](crate::MAX_REQUEST_LENGTH).
     #[error("the request is longer than 16384 bytes")]
     TooLong,
-    /// The client sends no more before its request is complete.
+    /// The client stopped sending before the request was complete.
     #[error("the request is not complete")]
     Incomplete,
-    /// The client takes too long to send its request.
+    /// The request was not complete in time.
     #[error("the request did not arrive in time")]
     TooSlow,
 }
 
 impl HttpFault {
-    /// What it is answered with.
+    /// The status of the reply.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
@@ -51,9 +51,8 @@ impl HttpFault {
         }
     }
 
-    /// Why the bytes of a client that sends no more, in which no request was
-    /// found, are none. Empty lines are nothing that wants an answer (RFC 9112,
-    /// 2.2).
+    /// The fault of an incomplete request after which the client stopped sending. `None`
+    /// for empty lines, which are ignored (RFC 9112, 2.2).
     #[must_use]
     pub fn at_end(bytes: &[u8]) -> Option<Self> {
         let is_blank = bytes.iter().all(|byte| b"\r\n".contains(byte));

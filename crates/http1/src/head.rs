@@ -1,4 +1,4 @@
-//! The head of a request among the bytes of a connection (RFC 9112).
+//! Parses the head of a request (RFC 9112).
 
 use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::{memchr, memchr2};
@@ -9,78 +9,79 @@ mod essentials;
 
 use essentials::Essentials;
 
-/// The most bytes of a request, from its method to the end of its headers.
+/// Maximum length of a request in bytes, from its method to the end of its headers.
 pub const MAX_REQUEST_LENGTH: usize = 16 * 1024;
 
-/// The most headers of a request.
+/// Maximum number of headers in a request.
 pub const MAX_HEADERS: usize = 64;
 
-/// The most bytes of a method; the longest that is registered has 17.
+/// Maximum length of a method; the longest registered one has 17 bytes.
 const MAX_METHOD_LENGTH: usize = 20;
 
-/// What is there.
+/// The result of parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading<'a> {
-    /// The start of a request. It fits into [`MAX_REQUEST_LENGTH`], so that
-    /// there is room for more.
+    /// An incomplete request. It is shorter than [`MAX_REQUEST_LENGTH`], so that there is
+    /// room for more.
     Incomplete,
-    /// A request.
+    /// A complete request.
     Complete {
-        /// What it says.
+        /// The parsed request.
         head: Head<'a>,
-        /// Its bytes, with empty lines before it.
+        /// Its length, including empty lines before it.
         length: usize,
     },
-    /// No request. What comes after it makes no sense either.
+    /// A malformed request. The bytes after it cannot be parsed either.
     Fault(HttpFault),
 }
 
-/// A request without its body.
+/// A parsed request without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// What is to be done.
+    /// The method.
     pub method: Method,
-    /// With what.
+    /// The target.
     pub target: Target<'a>,
-    /// How the client speaks.
+    /// The HTTP version.
     pub version: Version,
-    /// Whether the client may send another request over this connection. It
-    /// may not if this one has a body, because bodies are not read.
+    /// Whether the client may send another request over this connection. Not after a
+    /// request with a body, because bodies are not read.
     pub keeps_alive: bool,
-    /// Whether a body comes behind the headers. It is not read.
+    /// Whether a body follows. It is not read.
     pub has_body: bool,
-    /// The server that is asked: what the target names, else the header `Host`
-    /// (RFC 9112, 3.2.2). Only characters that stand in a host and its port;
-    /// `None` if nothing is named.
+    /// The requested host, with or without a port: from the target, otherwise from the
+    /// header `Host` (RFC 9112, 3.2.2). It only contains characters that are valid in hosts
+    /// and ports; `None` if there is none.
     pub host: Option<&'a str>,
     headers: &'a [Header<'a>],
 }
 
-/// What is to be done, of the methods that are answered.
+/// The method, as far as it is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Answer.
+    /// GET.
     Get,
-    /// Answer with the headers only.
+    /// HEAD: the reply has no body.
     Head,
-    /// Any other one.
+    /// Any other method.
     Other,
 }
 
-/// What a client can be expected to understand.
+/// The HTTP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// Connections end with the answer, unless both sides say otherwise.
+    /// HTTP/1.0: connections are closed after the reply, unless both sides agree to keep
+    /// them.
     Http10,
-    /// Connections stay open, unless one side says otherwise.
+    /// HTTP/1.1: connections stay open, unless one side closes them.
     Http11,
 }
 
-/// Room for the headers of a request, which [`Head`] borrows.
+/// Space for the headers of a request, which [`Head`] borrows.
 pub struct HeaderBuffer<'a>([Header<'a>; MAX_HEADERS]);
 
 impl HeaderBuffer<'_> {
-    /// For one call of [`Reading::of`].
+    /// Creates an empty buffer, for one call of [`Reading::of`].
     #[inline]
     #[must_use]
     pub fn new() -> Self {
@@ -95,11 +96,11 @@ impl Default for HeaderBuffer<'_> {
 }
 
 impl<'a> Reading<'a> {
-    /// Looks for a request at the start of `bytes`.
+    /// Parses a request at the start of `bytes`.
     ///
-    /// A request that arrives in pieces is read from its start each time. That
-    /// costs a few microseconds at most, because its length is bounded, and
-    /// makes sure that the pieces don't matter.
+    /// A request that arrives in pieces is parsed from its start each time. This takes at
+    /// most a few microseconds, because its length is bounded, and the result cannot depend
+    /// on how it was split.
     #[inline]
     #[must_use]
     pub fn of<'b: 'a>(bytes: &'b [u8], headers: &'a mut HeaderBuffer<'b>) -> Self {
@@ -114,15 +115,16 @@ impl<'a> Reading<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// The value of a header; of several, the last. Names are case-insensitive.
+    /// The value of a header; if there are several, of the last one. Names are
+    /// case-insensitive.
     #[inline]
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a [u8]> {
         self.values(name).next_back()
     }
 
-    /// Whether a header that is a list, or several of this name, has `token` among
-    /// its elements, in capitals or not.
+    /// Whether a header that is a list, or any of several headers with this name, contains
+    /// `token`; case-insensitive.
     #[must_use]
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         self.values(name)
@@ -130,8 +132,8 @@ impl<'a> Head<'a> {
             .any(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// The scheme that the target names, or the header `X-Forwarded-Proto`,
-    /// which anybody can send; `None` for another one or none.
+    /// The scheme from the target, or from the header `X-Forwarded-Proto`, which any client
+    /// can send; `None` if it is missing or another one.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         match self.target.origin {
@@ -152,7 +154,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Reads a request from its first byte on; `None` if it is not complete.
+/// Parses a request from its first byte; `None` if it is incomplete.
 #[inline]
 fn parse<'a, 'b: 'a>(
     bytes: &'b [u8],
@@ -196,12 +198,12 @@ struct Start<'a> {
     method: &'a [u8],
     target: &'a [u8],
     version: Version,
-    /// Bytes of the line, and of empty lines before it.
+    /// Length of the line, including empty lines before it.
     length: usize,
 }
 
 impl<'a> Start<'a> {
-    /// Reads the first line; `None` if it is not complete, but may become one.
+    /// Parses the first line; `None` if it is incomplete.
     #[inline]
     fn find(bytes: &'a [u8]) -> Result<Option<Self>, HttpFault> {
         // RFC 9112, 2.2: "a server that is expecting to receive and parse a
@@ -213,7 +215,7 @@ impl<'a> Start<'a> {
         if let [] | [b'\r'] = rest {
             return Ok(None);
         }
-        /// What each TLS record of a handshake starts with.
+        /// The first byte of each TLS record of a handshake.
         const TLS_HANDSHAKE: u8 = 22;
         if rest[0] == TLS_HANDSHAKE {
             return Err(HttpFault::Tls);
@@ -235,10 +237,10 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Method, target and version.
+/// Splits a line into method, target and version.
 ///
-/// A target may have any bytes but spaces and ends of lines: info hashes are
-/// sent without escapes, too.
+/// A target may contain any bytes except spaces and line ends, because some clients do not
+/// escape info hashes.
 #[inline]
 fn split_line(line: &[u8]) -> Option<(&[u8], &[u8], Version)> {
     let (line, &[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor]) =
@@ -257,12 +259,12 @@ fn split_line(line: &[u8]) -> Option<(&[u8], &[u8], Version)> {
     is_good.then_some((method, target, version))
 }
 
-/// Whether these bytes may be the start of a request line.
+/// Whether these bytes can be the start of a request line.
 fn is_method_start(bytes: &[u8]) -> bool {
     let end = bytes.iter().position(|&byte| byte == b' ');
     match end {
         Some(end) => is_method(&bytes[..end]),
-        // The end of a line may be half there.
+        // The line end may be incomplete.
         None => is_method(bytes.strip_suffix(b"\r").unwrap_or(bytes)),
     }
 }

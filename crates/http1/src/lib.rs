@@ -1,14 +1,13 @@
-//! HTTP/1 (RFC 9112) for the side of a server: the head of a request in, a reply
-//! out, both as bytes.
+//! HTTP/1 (RFC 9112) for servers: parses heads of requests and writes replies, without I/O.
 //!
-//! * [`Reading`]: finds the head of a request in the bytes of a connection, in
-//!   however many pieces they arrive: a [`Head`], or an [`HttpFault`] if the bytes
-//!   are no HTTP.
-//! * [`Reply`], [`write_page`], [`write_fault`]: replies, appended to what is sent.
-//!   How they are framed follows from the request: [`Framing`].
+//! * [`Reading`]: parses the head of a request at the start of a connection's input, in
+//!   however many pieces it arrives: the result is a [`Head`], or an [`HttpFault`] if it is
+//!   malformed.
+//! * [`Reply`], [`write_page`], [`write_fault`]: replies, which are appended to the output.
+//!   Their [`Framing`] depends on the request.
 //!
-//! Bodies of requests are not read. What a path means is for the user of this
-//! crate to say, and how it is answered. Nothing here does I/O or reads a clock.
+//! Bodies of requests are not read. The user of this crate interprets paths and writes the
+//! content of replies. Nothing here does I/O or reads a clock.
 
 #![forbid(unsafe_code)]
 

@@ -1,31 +1,30 @@
-//! What clients are sent.
+//! Replies to clients.
 //!
-//! Each reply is appended to `out`, with an exact length and nothing to spare.
+//! Each reply is appended to `out`, with its exact length.
 
 use crate::{Head, HttpFault, Method, Version};
 
-/// How a reply is framed: what depends on the request and not on the answer.
+/// The framing of a reply, which depends on the request, not on the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Framing {
-    /// Whether the body is left out, because only headers are wanted.
+    /// Whether the body is omitted, because the method is HEAD.
     pub is_head: bool,
     /// Whether the connection will be closed.
     pub closes: bool,
-    /// Whether the client has to be told that the connection stays open.
+    /// Whether the reply must say that the connection stays open.
     pub says_keep_alive: bool,
 }
 
 impl Framing {
-    /// How to answer when nothing is known of the client, and nothing more
-    /// wanted.
+    /// The framing if the request could not be parsed: the connection is closed.
     pub const CLOSING: Self = Self {
         is_head: false,
         closes: true,
         says_keep_alive: false,
     };
 
-    /// How to answer a request over a connection that stays open if `stays`
-    /// and the client lets it.
+    /// The framing of the reply to a request. The connection stays open if `stays` and the
+    /// client allows it.
     #[inline]
     #[must_use]
     pub fn of(head: &Head<'_>, stays: bool) -> Self {
@@ -38,33 +37,33 @@ impl Framing {
     }
 }
 
-/// How a request was answered, of the codes of RFC 9110.
+/// The status of a reply (RFC 9110).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// 200: also when a tracker refuses, because clients read the reason then.
+    /// 200: also for failures of a tracker, because clients only read their reason then.
     Ok,
-    /// 400: no HTTP, or headers that make no sense together.
+    /// 400: malformed request, or contradictory headers.
     BadRequest,
-    /// 403: who asks may not.
+    /// 403: access denied.
     Forbidden,
-    /// 404: no such path.
+    /// 404: unknown path.
     NotFound,
-    /// 405: neither GET nor HEAD.
+    /// 405: method other than GET and HEAD.
     MethodNotAllowed,
-    /// 408: the request did not become complete in time.
+    /// 408: the request was not complete in time.
     RequestTimeout,
-    /// 426: only WebSocket can be spoken here.
+    /// 426: only WebSocket is supported here.
     UpgradeRequired,
-    /// 429: the client has as many connections as it may.
+    /// 429: the client has too many connections.
     TooManyRequests,
-    /// 431: headers, or the whole request, beyond the bounds.
+    /// 431: the headers, or the whole request, are too long.
     HeadersTooLarge,
-    /// 503: something is wrong with the server.
+    /// 503: an error of the server.
     Unavailable,
 }
 
 impl Status {
-    /// As it stands after the version.
+    /// The status line after the version.
     #[inline]
     fn line(self) -> &'static str {
         match self {
@@ -81,8 +80,8 @@ impl Status {
         }
     }
 
-    /// The headers that say what would be right (RFC 9110, 15.5.6 and 15.5.22; RFC
-    /// 6455, 4.4).
+    /// Headers that are required with this status (RFC 9110, 15.5.6 and 15.5.22; RFC 6455,
+    /// 4.4).
     #[inline]
     fn headers(self) -> &'static str {
         match self {
@@ -100,29 +99,28 @@ pub fn write_page(out: &mut Vec<u8>, framing: Framing, status: Status, text: &st
     reply.finish();
 }
 
-/// Appends the answer to what is no request. The connection is to be closed.
+/// Appends the reply to a malformed request. The connection must be closed afterwards.
 pub fn write_fault(out: &mut Vec<u8>, fault: HttpFault) {
     write_page(out, Framing::CLOSING, fault.status(), &format!("{fault}\n"));
 }
 
-/// A reply of which the body is being written.
+/// A reply whose body is being written.
 #[derive(Debug)]
 pub struct Reply<'b> {
     out: &'b mut Vec<u8>,
-    /// Where the length of the body stands.
+    /// Offset of the content length in `out`.
     length_at: usize,
-    /// Where the body begins.
+    /// Offset of the body in `out`.
     body_at: usize,
     is_head: bool,
 }
 
-/// Holds the place of the length until it is known: most bodies have from 100
-/// to 999 bytes.
+/// Placeholder for the length until it is known: most bodies have 100 to 999 bytes.
 const LENGTH: &[u8] = b"000";
 
 impl<'b> Reply<'b> {
-    /// Appends the headers: beside those that follow from the framing and the
-    /// status, `headers`, each of which ends its line.
+    /// Appends the status line and headers: `headers`, each with its line end, and those
+    /// that depend on the framing and the status.
     #[inline]
     pub fn begin(out: &'b mut Vec<u8>, framing: Framing, status: Status, headers: &str) -> Self {
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -147,13 +145,13 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// To append the body to. What is there already is to be left alone.
+    /// The output, to append the body to. Existing bytes must not be changed.
     #[inline]
     pub fn body(&mut self) -> &mut Vec<u8> {
         self.out
     }
 
-    /// Writes the length of what was appended to the body.
+    /// Writes the length of the body.
     #[inline]
     pub fn finish(self) {
         let Self {

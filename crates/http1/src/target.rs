@@ -1,38 +1,38 @@
-//! The target of a request, in its parts.
+//! The target of a request.
 
 use memchr::memchr;
 
-/// A target of a request, in its parts.
+/// The parsed target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Scheme and host of an absolute URL, as clients send it to proxies.
+    /// Scheme and host of an absolute URL, which clients send to proxies.
     pub origin: Option<Origin<'a>>,
-    /// Up to the first question mark. Any bytes but spaces and ends of lines.
+    /// The part before the first question mark. Any bytes except spaces and line ends.
     pub path: &'a [u8],
-    /// What comes after that; empty if there is nothing.
+    /// The part after the question mark; empty if there is none.
     pub query: &'a [u8],
 }
 
-/// Where a URL leads.
+/// Scheme and host of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// With TLS or without.
+    /// The scheme.
     pub scheme: Scheme,
-    /// With a port, or without. Any bytes.
+    /// The host, with or without a port. Any bytes.
     pub host: &'a [u8],
 }
 
-/// How a URL begins.
+/// The scheme of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
-    /// In the clear.
+    /// Without TLS.
     Http,
     /// With TLS.
     Https,
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// The scheme's name in URLs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Scheme {
 }
 
 impl<'a> Target<'a> {
-    /// The parts of a target that is not empty.
+    /// Parses a target that is not empty.
     #[inline]
     #[must_use]
     pub fn split(target: &'a [u8]) -> Self {
@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// How absolute URLs begin. Those of WebSocket name the same servers (RFC 6455, 3).
+/// Prefixes of absolute URLs. WebSocket URLs identify the same servers (RFC 6455, 3).
 const STARTS: [(&[u8], Scheme); 4] = [
     (b"http://", Scheme::Http),
     (b"https://", Scheme::Https),

@@ -64,7 +64,7 @@ pub(super) const AZUREUS_CLIENTS: &[([u8; 2], &str, Notation)] = &[
 /// Codes before numbers between dashes.
 pub(super) const DASHED_CLIENTS: &[(&[u8], &str)] = &[
     (b"A2-", "aria2"),
-    // The first implementation, which is called like the protocol.
+    // The first implementation, which has the same name as the protocol.
     (b"M", "BitTorrent"),
 ];
 

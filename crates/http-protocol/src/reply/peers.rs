@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bencode::{write_integer, write_text, write_text_length};
 
-/// Runs of peers as they are sent: address and port, both big-endian.
+/// Slices of peers in wire form: address and port, both big-endian.
 #[derive(Debug, Clone, Copy)]
 pub enum Peers<'a> {
     /// 6 bytes each (BEP 23).
@@ -15,7 +15,7 @@ pub enum Peers<'a> {
 }
 
 impl Peers<'_> {
-    /// Appends the key `peers`, and `peers6` for peers that only it can have.
+    /// Appends the key `peers`, and the key `peers6` for IPv6 peers in compact form.
     #[inline]
     pub(super) fn write(&self, is_compact: bool, out: &mut Vec<u8>) {
         match (*self, is_compact) {
@@ -24,7 +24,7 @@ impl Peers<'_> {
                 write_records(slices, out);
             }
             (Self::Ipv6(slices), true) => {
-                // There are clients that miss `peers` when it is not there.
+                // Some clients fail if `peers` is missing.
                 out.extend_from_slice(b"5:peers0:6:peers6");
                 write_records(slices, out);
             }
@@ -57,16 +57,16 @@ fn write_records<const S: usize>(slices: &[&[[u8; S]]], out: &mut Vec<u8>) {
     }
 }
 
-/// BEP 3, `peers`, without the optional `peer id`: the tracker keeps none.
+/// BEP 3, `peers`, without the optional `peer id`, which the tracker does not store.
 fn write_list(peers: impl Iterator<Item = (IpAddr, u16)>, out: &mut Vec<u8>) {
-    /// No address is longer.
+    /// The longest possible address.
     const MAX_ADDRESS_BYTES: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
 
     out.extend_from_slice(b"5:peersl");
     for (address, port) in peers {
         let mut text = [0; MAX_ADDRESS_BYTES];
         let mut rest = &mut text[..];
-        // Cannot fail, for there is room for the longest.
+        // This cannot fail, because there is space for the longest address.
         let _ = write!(rest, "{address}");
         let length = MAX_ADDRESS_BYTES - rest.len();
         out.extend_from_slice(b"d2:ip");

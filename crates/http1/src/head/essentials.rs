@@ -1,4 +1,4 @@
-//! What must be known of every request: who is asked, and where it ends.
+//! The headers that every request is checked for: its host, and its length.
 
 use std::str;
 
@@ -7,26 +7,25 @@ use httparse::Header;
 use super::Version;
 use crate::HttpFault;
 
-/// The most bytes of a host with its port: a name has 253 at most.
+/// Maximum length of a host with its port: a name has at most 253 bytes.
 const MAX_HOST_BYTES: usize = 261;
 
-/// What was found.
+/// The values of these headers.
 #[derive(Default)]
 pub(super) struct Essentials<'a> {
     has_close: bool,
     has_keep_alive: bool,
     pub(super) has_body: bool,
-    /// That of `Host`, which may be empty.
+    /// The value of `Host`, which may be empty.
     pub(super) host: Option<&'a str>,
 }
 
 impl<'a> Essentials<'a> {
-    /// Looks at the headers, of which there are [`MAX_HEADERS`] at most.
+    /// Collects them from all headers, of which there are at most [`MAX_HEADERS`].
     ///
     /// # Errors
     ///
-    /// When they say that it cannot be told what is asked of whom, or where the
-    /// request ends.
+    /// If the host or the end of the request cannot be determined.
     ///
     /// [`MAX_HEADERS`]: super::MAX_HEADERS
     #[inline]
@@ -74,7 +73,7 @@ impl<'a> Essentials<'a> {
     }
 }
 
-/// The value of `Content-Length`; returns whether there is a body.
+/// Parses a value of `Content-Length`; returns whether there is a body.
 ///
 /// RFC 9112, 6.3: an invalid value is "an unrecoverable error, unless the field
 /// value can be successfully parsed as a comma-separated list, all values in the
@@ -86,7 +85,7 @@ fn add_length<'a>(value: &'a [u8], before: &mut Option<&'a [u8]>) -> Result<bool
         if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
             return Err(HttpFault::Length);
         }
-        // Any number of digits is a length, so it is compared as it is written.
+        // A length may have any number of digits, so lengths are compared as texts.
         let zeros = number.iter().take_while(|&&digit| digit == b'0').count();
         let digits = &number[zeros..];
         if before.is_some_and(|before| before != digits) {
@@ -106,8 +105,8 @@ fn ends_with_chunked(value: &[u8]) -> bool {
     last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// A host, with or without a port, if these are characters that can stand there
-/// (RFC 3986, 3.2.2): none of them means anything in a text or around a URL.
+/// A host, with or without a port, if all characters are valid there (RFC 3986, 3.2.2):
+/// none of them has a special meaning in a text or next to a URL.
 pub(super) fn host(value: &[u8]) -> Option<&str> {
     let is_allowed =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(byte);

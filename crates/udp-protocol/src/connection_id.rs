@@ -1,8 +1,8 @@
-//! Connection ids that need no memory of who got one.
+//! Connection ids that the tracker does not have to store.
 //!
-//! BEP 15 makes a client ask for a connection id first, so that nobody can have
-//! replies sent to somebody else's address. The id carries its own proof: the
-//! time at which it was made and a keyed MAC over that time and the address.
+//! BEP 15 requires clients to request a connection id first, so that nobody can cause
+//! replies to be sent to somebody else's address. An id authenticates itself: it contains
+//! its creation time, and a keyed MAC of that time and the client's address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,38 +11,36 @@ use siphasher::sip::SipHasher24;
 
 use crate::ConnectionId;
 
-/// Seconds by which an id may come from the future: the clock may be set back
-/// between two runs that share a key.
+/// Maximum number of seconds by which the time of an id may be in the future: the clock may
+/// be set back between two runs with the same key.
 pub const MAX_SECONDS_IN_FUTURE: u32 = 60;
 
-/// The secret with which a tracker makes and checks connection ids.
+/// The secret key with which a tracker creates and verifies connection ids.
 ///
-/// An id is four bytes of time in seconds, big-endian, and four bytes of
-/// SipHash-2-4 over that time and the client's address. The port is left out:
-/// clients behind a translating router may come back from another one. Guessing
-/// an id takes some 2³² requests from an address for one accepted.
+/// An id is four bytes of time in seconds, big-endian, and four bytes of SipHash-2-4 of
+/// that time and the client's address. The port is not included, because clients behind NAT
+/// may get another one. To guess an id, an address has to send about 2³² requests.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionIdKey([u8; 16]);
 
 impl ConnectionIdKey {
-    /// The key with these bytes, which must come from a source of randomness
-    /// fit for secrets, or from [`to_bytes`](Self::to_bytes).
+    /// Creates a key from these bytes, which must be cryptographically random, or from
+    /// [`to_bytes`](Self::to_bytes).
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to keep, so that ids stay valid over a restart.
+    /// The bytes of the key, to be stored so that ids stay valid over a restart.
     #[must_use]
     pub const fn to_bytes(&self) -> [u8; 16] {
         self.0
     }
 
-    /// The id for a client at `address`, made at `now_seconds`.
+    /// Creates the id for a client at `address`, at the time `now_seconds`.
     ///
-    /// `now_seconds` are seconds since the epoch; a clock that has come to the end of 32
-    /// bits stands still there. An IPv4-mapped IPv6 address must have been made an IPv4
-    /// address.
+    /// `now_seconds` are seconds since the epoch, up to the maximum of 32 bits. An
+    /// IPv4-mapped IPv6 address must have been converted to IPv4.
     #[inline]
     #[must_use]
     pub fn connection_id(&self, now_seconds: u32, address: IpAddr) -> ConnectionId {
@@ -53,7 +51,7 @@ impl ConnectionIdKey {
         ])
     }
 
-    /// Whether this key made `id` for `address`, at most `max_age_seconds` ago.
+    /// Whether `id` was created with this key for `address`, at most `max_age_seconds` ago.
     ///
     /// An id from up to [`MAX_SECONDS_IN_FUTURE`] seconds in the future is accepted.
     #[inline]
@@ -74,12 +72,13 @@ impl ConnectionIdKey {
             return false;
         }
 
-        // Compared as one number: how many bytes are right does not show in time.
+        // Compared as one number, so that the time does not depend on the number of correct
+        // bytes.
         u32::from_ne_bytes([m0, m1, m2, m3]) == u32::from_ne_bytes(self.mac(time, address))
     }
 
-    /// The two families hash messages of different lengths, so that no IPv4
-    /// address shares its MAC with an IPv6 address by construction.
+    /// Messages of the two families have different lengths, so an IPv4 address never has
+    /// the same message as an IPv6 address.
     #[inline]
     fn mac(&self, time: [u8; 4], address: IpAddr) -> [u8; 4] {
         let hasher = SipHasher24::new_with_key(&self.0);
@@ -102,7 +101,7 @@ impl ConnectionIdKey {
     }
 }
 
-/// The secret is not shown.
+/// Does not show the secret.
 impl fmt::Debug for ConnectionIdKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConnectionIdKey(..)")
@@ -178,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Ids outlive a restart and may outlive an update, so their form is fixed.
+    /// Ids outlive a restart and may outlive an update, so their format must not change.
     /// The MACs were computed with another implementation of SipHash-2-4.
     #[test]
     fn keeps_its_form() {
@@ -220,7 +219,7 @@ mod tests {
         fn random_ids_are_refused(id: [u8; 8], octets: [u8; 16]) {
             let id = ConnectionId(id);
             let address = IpAddr::from(octets);
-            // The time is right; the MAC was not made by the key.
+            // The time is right, but the MAC was not made with the key.
             let made = key().connection_id(u32::from_be_bytes([id.0[0], id.0[1], id.0[2], id.0[3]]), address);
             prop_assume!(made != id);
             prop_assert!(!key().is_valid(id, NOW, address, u32::MAX));

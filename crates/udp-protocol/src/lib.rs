@@ -1,13 +1,13 @@
-//! BEP 15 messages as bytes, for the tracker's side and the client's.
+//! Messages of BEP 15, for trackers and clients.
 //!
-//! * [`Request`]: what a client sends. [`Request::parse`] reads a datagram
-//!   without allocating; a [`RequestError`] says what is wrong with it and
-//!   whether its sender may be answered.
+//! * [`Request`]: a request of a client. [`Request::parse`] parses a datagram without
+//!   allocating; a [`RequestError`] says what is wrong with it, and whether it may be
+//!   answered.
 //! * [`UrlData`]: the path that a client appends to an announce (BEP 41).
-//! * [`write_connect`], [`AnnounceWriter`], [`ScrapeWriter`], [`write_error`]:
-//!   replies, written straight into the buffer that is sent.
-//! * [`Response`]: what a client reads.
-//! * [`ConnectionIdKey`]: connection ids that need no memory of who got one.
+//! * [`write_connect`], [`AnnounceWriter`], [`ScrapeWriter`], [`write_error`]: replies,
+//!   written directly into the output buffer.
+//! * [`Response`]: a reply as parsed by a client.
+//! * [`ConnectionIdKey`]: connection ids that the tracker does not have to store.
 //!
 //! Nothing here does I/O or reads a clock, and nothing allocates.
 
@@ -32,39 +32,39 @@ pub use response::{
 };
 pub use url_data::UrlData;
 
-/// Bytes of a connect request, and of its reply.
+/// Length of a connect request, and of its reply.
 pub const CONNECT_LENGTH: usize = 16;
-/// Bytes of an announce reply before its peers.
+/// Length of an announce reply without its peers.
 pub const ANNOUNCE_REPLY_HEADER_LENGTH: usize = 20;
-/// Bytes of a scrape request before its info hashes.
+/// Length of a scrape request without its info hashes.
 pub const SCRAPE_REQUEST_HEADER_LENGTH: usize = 16;
-/// Bytes of a scrape reply before its torrents, and of an error before its text.
+/// Length of a scrape reply without its torrents, and of an error without its message.
 pub const REPLY_HEADER_LENGTH: usize = 8;
-/// Bytes of one torrent in a scrape reply.
+/// Length of one torrent in a scrape reply.
 pub const SCRAPE_TORRENT_LENGTH: usize = 12;
-/// Bytes of an info hash in a scrape request.
+/// Length of an info hash in a scrape request.
 pub const INFO_HASH_LENGTH: usize = 20;
-/// Bytes of one IPv4 peer: address and port, both big-endian.
+/// Length of one IPv4 peer: address and port, both big-endian.
 pub const IPV4_PEER_LENGTH: usize = 6;
-/// Bytes of one IPv6 peer: address and port, both big-endian.
+/// Length of one IPv6 peer: address and port, both big-endian.
 pub const IPV6_PEER_LENGTH: usize = 18;
 
-/// The most bytes of a datagram over IPv4 that fits an Ethernet frame: 1500, less
-/// the headers of IPv4 and UDP.
+/// Maximum length of a datagram over IPv4 that fits an Ethernet frame: 1500, less the
+/// headers of IPv4 and UDP.
 pub const MAX_IPV4_PAYLOAD: usize = 1500 - 20 - 8;
-/// The most bytes of a datagram over IPv6 that fits an Ethernet frame.
+/// Maximum length of a datagram over IPv6 that fits an Ethernet frame.
 pub const MAX_IPV6_PAYLOAD: usize = 1500 - 40 - 8;
 
-/// What proves that a request comes from where it says it does.
+/// Proves that a client receives datagrams at its source address.
 ///
-/// The bytes mean something only to the tracker that chose them
-/// ([`ConnectionIdKey`]); a client sends them back as they are.
+/// It is opaque to clients, which send it back unchanged; the tracker creates it with a
+/// [`ConnectionIdKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub [u8; 8]);
 
-/// What a client chooses so that it can match a reply with its request.
+/// Chosen by a client to match a reply with its request.
 ///
-/// A tracker sends the bytes back as they are.
+/// The tracker sends it back unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TransactionId(pub [u8; 4]);
 

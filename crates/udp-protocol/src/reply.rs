@@ -1,4 +1,4 @@
-//! Replies, written straight into the buffer that is sent.
+//! Replies, written directly into the output buffer.
 
 use crate::wire::Writer;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// When `out` has fewer than [`CONNECT_LENGTH`] bytes.
+/// If `out` has fewer than [`CONNECT_LENGTH`] bytes.
 #[inline]
 pub fn write_connect(
     out: &mut [u8],
@@ -26,12 +26,12 @@ pub fn write_connect(
     Ok(CONNECT_LENGTH)
 }
 
-/// Writes an error; returns its length. A text that does not fit is cut off at
-/// the end of a character.
+/// Writes an error; returns its length. A message that does not fit is truncated at the end
+/// of a character.
 ///
 /// # Errors
 ///
-/// When `out` has fewer than [`REPLY_HEADER_LENGTH`] bytes.
+/// If `out` has fewer than [`REPLY_HEADER_LENGTH`] bytes.
 pub fn write_error(
     out: &mut [u8],
     transaction_id: TransactionId,
@@ -42,24 +42,23 @@ pub fn write_error(
     writer.put(&transaction_id.0)?;
     let mut fitting = text.len().min(writer.room());
     while !text.is_char_boundary(fitting) {
-        // Ends at 0, which is a boundary, at the latest.
+        // Terminates at 0 at the latest, which is always a boundary.
         fitting -= 1;
     }
     writer.put(&text.as_bytes()[..fitting])?;
     Ok(writer.length())
 }
 
-/// An announce reply that is being written: its peers first, as slices of bytes
-/// that are in wire form already, and then its header.
+/// Writes an announce reply: first its peers, as slices in wire form, and then its header.
 #[derive(Debug)]
 pub struct AnnounceWriter<'b>(Writer<'b>);
 
 impl<'b> AnnounceWriter<'b> {
-    /// Starts a reply at the front of `out`.
+    /// Begins a reply at the start of `out`.
     ///
     /// # Errors
     ///
-    /// When `out` has fewer than [`ANNOUNCE_REPLY_HEADER_LENGTH`] bytes.
+    /// If `out` has fewer than [`ANNOUNCE_REPLY_HEADER_LENGTH`] bytes.
     #[inline]
     pub fn new(out: &'b mut [u8]) -> Result<Self, BufferTooSmall> {
         let mut writer = Writer::new(out);
@@ -67,18 +66,18 @@ impl<'b> AnnounceWriter<'b> {
         Ok(Self(writer))
     }
 
-    /// How many bytes of peers still fit.
+    /// Number of bytes of peers that still fit.
     #[inline]
     #[must_use]
     pub fn room(&self) -> usize {
         self.0.room()
     }
 
-    /// Appends peers: 6 bytes each over IPv4, 18 over IPv6.
+    /// Appends peers: 6 bytes each for IPv4, 18 for IPv6.
     ///
     /// # Errors
     ///
-    /// When they do not fit. Then none of them is appended.
+    /// If they do not fit; then none is appended.
     #[inline]
     pub fn append_peers(&mut self, peers: &[u8]) -> Result<(), BufferTooSmall> {
         self.0.put(peers)
@@ -86,7 +85,7 @@ impl<'b> AnnounceWriter<'b> {
 
     /// Writes the header; returns the length of the whole reply.
     ///
-    /// The counts are sent as BEP 15 orders them, leechers first.
+    /// The counts are in the order of BEP 15, leechers first.
     #[inline]
     #[must_use]
     pub fn finish(
@@ -111,14 +110,14 @@ impl<'b> AnnounceWriter<'b> {
     }
 }
 
-/// What a scrape tells about one torrent.
+/// The counts of a torrent in a scrape reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TorrentStatistics {
-    /// Peers that have everything.
+    /// Number of peers that have the whole torrent.
     pub seeders: u32,
-    /// How often the torrent was downloaded to its end.
+    /// Number of completed downloads.
     pub completed: u32,
-    /// Peers that lack something.
+    /// Number of peers that are still downloading.
     pub leechers: u32,
 }
 
@@ -143,17 +142,16 @@ impl TorrentStatistics {
     }
 }
 
-/// A scrape reply that is being written: a torrent for each info hash of the
-/// request, in its order.
+/// Writes a scrape reply: a torrent for each info hash of the request, in its order.
 #[derive(Debug)]
 pub struct ScrapeWriter<'b>(Writer<'b>);
 
 impl<'b> ScrapeWriter<'b> {
-    /// Starts a reply at the front of `out`.
+    /// Begins a reply at the start of `out`.
     ///
     /// # Errors
     ///
-    /// When `out` has fewer than [`REPLY_HEADER_LENGTH`] bytes.
+    /// If `out` has fewer than [`REPLY_HEADER_LENGTH`] bytes.
     #[inline]
     pub fn new(out: &'b mut [u8], transaction_id: TransactionId) -> Result<Self, BufferTooSmall> {
         let mut writer = Writer::new(out);
@@ -167,7 +165,7 @@ impl<'b> ScrapeWriter<'b> {
     ///
     /// # Errors
     ///
-    /// When it does not fit.
+    /// If it does not fit.
     #[inline]
     pub fn append(&mut self, torrent: TorrentStatistics) -> Result<(), BufferTooSmall> {
         self.0.put(&torrent.to_bytes())
@@ -205,7 +203,7 @@ mod tests {
         assert_eq!(writer.room(), 18);
         writer.append_peers(b"\xc0\x00\x02\x01\x1a\xe1").unwrap();
         writer.append_peers(b"\xc0\x00\x02\x02\x1a\xe2").unwrap();
-        // A slice that does not fit leaves the reply as it was.
+        // A slice that does not fit does not change the reply.
         assert_eq!(writer.append_peers(&[9; 7]), Err(BufferTooSmall));
         assert_eq!(writer.room(), 6);
         let length = writer.finish(TRANSACTION_ID, 900, 5, 7);

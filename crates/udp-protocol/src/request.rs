@@ -1,4 +1,4 @@
-//! What clients send.
+//! Requests of clients.
 
 use std::num::NonZeroU32;
 
@@ -10,131 +10,130 @@ use crate::{
     TransactionId, UrlData, action,
 };
 
-/// The number that opens a connect request (BEP 15, "protocol_id").
+/// The first field of a connect request (BEP 15, "protocol_id").
 pub const PROTOCOL_ID: u64 = 0x0000_0417_2710_1980;
 
-/// Bytes of an announce without options.
+/// Length of an announce without options.
 pub const MIN_ANNOUNCE_LENGTH: usize = 98;
 
-/// Bytes that every request has: connection id, action and transaction id.
+/// Length of the fields that every request has: connection id, action and transaction id.
 const HEADER_LENGTH: usize = 16;
 
-/// A datagram from a client.
+/// A parsed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Asks for a connection id.
+    /// Requests a connection id.
     Connect(ConnectRequest),
-    /// Makes a peer known and asks for others.
+    /// Adds a peer, and requests others.
     Announce(AnnounceRequest<'a>),
-    /// Asks how many peers torrents have.
+    /// Requests the number of peers of torrents.
     Scrape(ScrapeRequest<'a>),
 }
 
-/// Why a datagram is no request.
+/// Why a datagram is not a valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Shorter than any request.
+    /// It is shorter than any request.
     #[error("{length} bytes are too few for a request, which has at least 16")]
     TooShort {
-        /// Bytes in the datagram.
+        /// Length of the datagram.
         length: usize,
     },
-    /// A connect request that does not start with [`PROTOCOL_ID`]: of another
-    /// protocol, most likely.
+    /// A connect request does not start with [`PROTOCOL_ID`]: it is probably of another
+    /// protocol.
     #[error("a connect request starts with the protocol id, not with {0:#018x}")]
     ProtocolId(u64),
-    /// A request whose sender can be told what is wrong with it, provided that
-    /// the connection id is valid.
+    /// A malformed request that may be answered with an error if its connection id is
+    /// valid.
     #[error("{fault}")]
     Answerable {
-        /// To be checked before the sender is answered.
+        /// Must be verified before an error is sent.
         connection_id: ConnectionId,
-        /// To be repeated in the answer.
+        /// Must be repeated in the error.
         transaction_id: TransactionId,
         /// What is wrong.
         fault: RequestFault,
     },
 }
 
-/// What is wrong with a request whose header was read. The texts are short
-/// and meant for the client.
+/// What is wrong with a request whose header is valid. The texts are short and meant for
+/// the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFault {
-    /// Neither connect, announce nor scrape.
+    /// The action is neither connect, announce nor scrape.
     #[error("unknown action")]
     UnknownAction(u32),
-    /// An announce of fewer than [`MIN_ANNOUNCE_LENGTH`] bytes.
+    /// An announce has fewer than [`MIN_ANNOUNCE_LENGTH`] bytes.
     #[error("announce request is too short")]
     AnnounceTooShort,
-    /// A scrape of no torrent, which elsewhere means all torrents.
+    /// A scrape without info hashes, which other trackers answer for all torrents.
     #[error("scrape request names no info hash")]
     ScrapeWithoutInfoHash,
-    /// A scrape that ends within an info hash.
+    /// A scrape ends within an info hash.
     #[error("scrape request ends within an info hash")]
     ScrapePartialInfoHash,
 }
 
-/// Asks for a connection id.
+/// Requests a connection id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectRequest {
-    /// To be repeated in the reply.
+    /// Is repeated in the reply.
     pub transaction_id: TransactionId,
 }
 
-/// Makes a peer known and asks for others.
+/// Adds a peer, and requests others.
 ///
-/// The IP address among the fields of BEP 15 (offset 84) is not read, because
-/// anybody could be announced with it, and is written as 0.
+/// The field with an IP address of BEP 15 (offset 84) is ignored, because it would allow to
+/// announce somebody else's address, and is written as 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnounceRequest<'a> {
-    /// What the tracker replied to a connect request.
+    /// From the reply to a connect request.
     pub connection_id: ConnectionId,
-    /// To be repeated in the reply.
+    /// Is repeated in the reply.
     pub transaction_id: TransactionId,
     /// The torrent.
     pub info_hash: InfoHash,
-    /// What the peer calls itself.
+    /// The id of the peer.
     pub peer_id: PeerId,
-    /// Bytes downloaded since the peer started, as it says.
+    /// Number of bytes that the peer claims to have downloaded since it started.
     pub downloaded: i64,
-    /// Bytes that the peer lacks; 0 makes it a seeder.
+    /// Number of bytes that the peer has not downloaded; 0 makes it a seeder.
     pub left: i64,
-    /// Bytes uploaded since the peer started, as it says.
+    /// Number of bytes that the peer claims to have uploaded since it started.
     pub uploaded: i64,
-    /// Why the peer announces.
+    /// The event of the announce.
     pub event: AnnounceEvent,
-    /// By which a peer is known when its address changes.
+    /// Identifies a peer whose address changes.
     pub key: u32,
-    /// How many peers to send at most; none if the client leaves it to the
-    /// tracker, with 0 or a negative number (BEP 15: "-1 default").
+    /// Maximum number of peers to send; `None` for the tracker's default, which is
+    /// requested by 0 or a negative number (BEP 15: "-1 default").
     pub peers_wanted: Option<NonZeroU32>,
-    /// Where the peer listens; 0 is possible here and is the caller's to refuse.
+    /// The port of the peer; it may be 0, which the caller has to reject.
     pub port: u16,
-    /// What follows the fields (BEP 41).
+    /// The options after the fields (BEP 41).
     pub url_data: UrlData<'a>,
 }
 
-/// Asks how many peers torrents have.
+/// Requests the number of peers of torrents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrapeRequest<'a> {
-    /// What the tracker replied to a connect request.
+    /// From the reply to a connect request.
     pub connection_id: ConnectionId,
-    /// To be repeated in the reply.
+    /// Is repeated in the reply.
     pub transaction_id: TransactionId,
-    /// The bytes of at least one info hash.
+    /// The info hashes, at least one.
     pub info_hashes: &'a [[u8; INFO_HASH_LENGTH]],
 }
 
 impl<'a> Request<'a> {
-    /// Reads a datagram.
+    /// Parses a datagram.
     ///
-    /// Bytes after a connect request are ignored, and those after an announce
-    /// are options: BEP 15 says that more fields may come.
+    /// Bytes after a connect request are ignored, and those after an announce are options:
+    /// BEP 15 says that more fields may follow.
     ///
     /// # Errors
     ///
-    /// When the datagram is no request; the error knows whether the sender can
-    /// be answered.
+    /// If it is not a valid request; the error says whether it may be answered.
     #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, RequestError> {
         let Some((header, body)) = datagram.split_first_chunk::<HEADER_LENGTH>() else {
@@ -174,7 +173,7 @@ impl<'a> Request<'a> {
 }
 
 impl ConnectRequest {
-    /// The request as it is sent.
+    /// Encodes the request.
     #[inline]
     #[must_use]
     pub fn to_bytes(self) -> [u8; CONNECT_LENGTH] {
@@ -194,7 +193,7 @@ impl<'a> AnnounceRequest<'a> {
         self.left == 0
     }
 
-    /// Reads the fields at BEP 15's offsets.
+    /// Parses the fields at the offsets of BEP 15.
     #[inline]
     fn parse(datagram: &'a [u8]) -> Option<Self> {
         let (fields, options) = datagram.split_first_chunk::<MIN_ANNOUNCE_LENGTH>()?;
@@ -215,15 +214,15 @@ impl<'a> AnnounceRequest<'a> {
         })
     }
 
-    /// Writes the request as it is sent, options included; returns its length.
-    /// `peers_wanted` is written as -1 when there is none.
+    /// Writes the request, including options; returns its length. If there is no
+    /// `peers_wanted`, writes -1.
     ///
     /// # Errors
     ///
-    /// When `out` is smaller than the request.
+    /// If `out` is too small.
     pub fn write(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let peers_wanted = match self.peers_wanted {
-            // More than the field can hold means as many as there are.
+            // A count that does not fit is replaced by the maximum.
             Some(count) => i32::try_from(count.get()).unwrap_or(i32::MAX),
             None => -1,
         };
@@ -247,17 +246,17 @@ impl<'a> AnnounceRequest<'a> {
 }
 
 impl ScrapeRequest<'_> {
-    /// The torrents asked for, in the order of the reply.
+    /// The requested torrents, in the order of the reply.
     #[inline]
     pub fn info_hashes(&self) -> impl ExactSizeIterator<Item = InfoHash> {
         self.info_hashes.iter().map(|&bytes| InfoHash(bytes))
     }
 
-    /// Writes the request as it is sent; returns its length.
+    /// Writes the request; returns its length.
     ///
     /// # Errors
     ///
-    /// When `out` is smaller than the request.
+    /// If `out` is too small.
     pub fn write(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let mut writer = Writer::new(out);
         writer.put(&self.connection_id.0)?;
@@ -269,7 +268,7 @@ impl ScrapeRequest<'_> {
     }
 }
 
-/// BEP 15's numbers, and BEP 21's `paused`, which libtorrent sends as 4.
+/// The numbers of BEP 15, and `paused` of BEP 21, which libtorrent sends as 4.
 #[inline]
 fn event_from_number(number: u32) -> AnnounceEvent {
     match number {

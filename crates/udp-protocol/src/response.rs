@@ -1,4 +1,4 @@
-//! What clients read.
+//! Replies, as parsed by clients.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,8 +8,8 @@ use crate::{
     REPLY_HEADER_LENGTH, SCRAPE_TORRENT_LENGTH, TorrentStatistics, TransactionId, action,
 };
 
-/// The family of the socket on which a response comes. It decides how long a
-/// peer is (BEP 15, "IPv6").
+/// The address family of the socket that received a response, which determines the length
+/// of a peer (BEP 15, "IPv6").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddressFamily {
     /// Peers of 6 bytes.
@@ -27,61 +27,61 @@ impl From<SocketAddr> for AddressFamily {
     }
 }
 
-/// A datagram from a tracker.
+/// A parsed response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Response<'a> {
-    /// Carries a connection id.
+    /// Contains a connection id.
     Connect(ConnectResponse),
-    /// Carries peers.
+    /// Contains peers.
     Announce(AnnounceResponse<'a>),
-    /// Carries counts.
+    /// Contains counts.
     Scrape(ScrapeResponse<'a>),
-    /// Says why a request was not served.
+    /// Contains the reason for a rejection.
     Error(ErrorResponse<'a>),
 }
 
-/// Why a datagram is no response.
+/// Why a datagram is not a valid response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseError {
-    /// Shorter than its action demands.
+    /// It is too short for its action.
     #[error("the response is too short")]
     TooShort,
-    /// An action that BEP 15 does not have.
+    /// Its action is unknown.
     #[error("the response has the unknown action {0}")]
     UnknownAction(u32),
-    /// The list of peers ends within a peer.
+    /// It ends within a peer.
     #[error("the response ends within a peer")]
     PartialPeer,
-    /// The list of torrents ends within a torrent.
+    /// It ends within a torrent.
     #[error("the response ends within a torrent")]
     PartialTorrent,
 }
 
-/// Carries a connection id.
+/// The response to a connect request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectResponse {
-    /// The request's.
+    /// The transaction id of the request.
     pub transaction_id: TransactionId,
-    /// To be sent with further requests.
+    /// Must be sent with further requests.
     pub connection_id: ConnectionId,
 }
 
-/// Carries peers.
+/// The response to an announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnounceResponse<'a> {
-    /// The request's.
+    /// The transaction id of the request.
     pub transaction_id: TransactionId,
-    /// Seconds until the client should announce again.
+    /// Number of seconds until the client should announce again.
     pub interval_seconds: u32,
-    /// Peers of the torrent that lack something.
+    /// Number of peers that are still downloading.
     pub leechers: u32,
-    /// Peers of the torrent that have everything.
+    /// Number of peers that have the whole torrent.
     pub seeders: u32,
     /// Some of them.
     pub peers: Peers<'a>,
 }
 
-/// Peers as they were received.
+/// Peers in wire form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peers<'a> {
     /// Received over IPv4.
@@ -90,30 +90,30 @@ pub enum Peers<'a> {
     Ipv6(&'a [[u8; IPV6_PEER_LENGTH]]),
 }
 
-/// Carries counts.
+/// The response to a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrapeResponse<'a> {
-    /// The request's.
+    /// The transaction id of the request.
     pub transaction_id: TransactionId,
-    /// A torrent for each info hash of the request, as received.
+    /// The torrents in wire form, one for each info hash of the request.
     pub torrents: &'a [[u8; SCRAPE_TORRENT_LENGTH]],
 }
 
-/// Says why a request was not served.
+/// An error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorResponse<'a> {
-    /// The request's.
+    /// The transaction id of the request.
     pub transaction_id: TransactionId,
     /// The reason, usually text.
     pub message: &'a [u8],
 }
 
 impl<'a> Response<'a> {
-    /// Reads a datagram that came on a socket of the given family.
+    /// Parses a datagram that was received on a socket of the given family.
     ///
     /// # Errors
     ///
-    /// When the datagram is no response.
+    /// If it is not a valid response.
     #[inline]
     pub fn parse(datagram: &'a [u8], family: AddressFamily) -> Result<Self, ResponseError> {
         let (header, body) = datagram
@@ -158,7 +158,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// The transaction id that every response has.
+    /// The transaction id, which every response has.
     #[inline]
     #[must_use]
     pub fn transaction_id(&self) -> TransactionId {
@@ -185,7 +185,7 @@ impl<'a> Peers<'a> {
         }
     }
 
-    /// How many peers there are.
+    /// Number of peers.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -195,14 +195,14 @@ impl<'a> Peers<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no peers.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Where the peers listen, in the order received.
+    /// The addresses of the peers, in the order of the response.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
         let (ipv4, ipv6): (&'a [_], &'a [_]) = match *self {
             Self::Ipv4(peers) => (peers, &[]),
@@ -215,7 +215,7 @@ impl<'a> Peers<'a> {
 }
 
 impl ScrapeResponse<'_> {
-    /// The torrents in the order of the request's info hashes.
+    /// The torrents, in the order of the request's info hashes.
     pub fn torrents(&self) -> impl ExactSizeIterator<Item = TorrentStatistics> {
         self.torrents
             .iter()

@@ -1,40 +1,39 @@
 //! The options that may follow an announce (BEP 41).
 
-/// Which option follows (BEP 41, "Option types").
+/// Option types (BEP 41, "Option types").
 mod option {
     pub(super) const END_OF_OPTIONS: u8 = 0;
     pub(super) const NOP: u8 = 1;
     pub(super) const URL_DATA: u8 = 2;
 }
 
-/// The path and query of the URL with which a client was given this tracker,
-/// such as `/announce?passkey=…`, read when it is asked for.
+/// Path and query of the tracker's URL as given to the client, such as
+/// `/announce?passkey=…`. The options are only parsed on request.
 ///
-/// A piece of more than 255 bytes comes as several options; they are joined.
-/// Options never make an announce fail: unknown ones are skipped by their
-/// length, and at the first one that runs past the end of the datagram reading
-/// stops, with what was read until there.
+/// URL data of more than 255 bytes are split into several options, which are joined.
+/// Options never make an announce fail: unknown ones are skipped, and if an option exceeds
+/// the end of the datagram, parsing stops and the result is what was found before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UrlData<'a> {
     options: &'a [u8],
 }
 
 impl<'a> UrlData<'a> {
-    /// The URL data among these options.
+    /// The URL data in these options.
     #[inline]
     #[must_use]
     pub const fn from_options(options: &'a [u8]) -> Self {
         Self { options }
     }
 
-    /// All options as they were received, those that are not URL data included.
+    /// All options as received, including others than URL data.
     #[inline]
     #[must_use]
     pub const fn options(&self) -> &'a [u8] {
         self.options
     }
 
-    /// The pieces of URL data in their order, without empty ones.
+    /// The parts of the URL data in their order, without empty ones.
     pub fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut options = self.options;
         std::iter::from_fn(move || {
@@ -45,12 +44,12 @@ impl<'a> UrlData<'a> {
                     continue;
                 }
                 if kind == option::END_OF_OPTIONS {
-                    // Whatever follows is padding, now and on the next call.
+                    // The rest is padding, now and in the next call.
                     options = &[];
                     return None;
                 }
-                // BEP 41: every option but those two has a byte of length, so
-                // that an option can be skipped by who does not know it.
+                // BEP 41: every other option has a length byte, so that unknown ones can be
+                // skipped.
                 let piece = rest
                     .split_first()
                     .and_then(|(&length, rest)| rest.split_at_checked(usize::from(length)));
@@ -66,8 +65,7 @@ impl<'a> UrlData<'a> {
         })
     }
 
-    /// The joined pieces, as far as they fit into `out`; how many bytes of it
-    /// were written.
+    /// Joins the parts, as far as they fit into `out`; returns the number of bytes written.
     pub fn copy_into(&self, out: &mut [u8]) -> usize {
         let mut length = 0;
         for piece in self.pieces() {

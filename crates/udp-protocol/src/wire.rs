@@ -1,11 +1,11 @@
-//! Fixed fields at fixed offsets, and writing one message after another.
+//! Fixed fields at fixed offsets, and sequential writing.
 
 use crate::BufferTooSmall;
 
 /// Copies the `LENGTH` bytes at offset `AT` of a header of known length.
 ///
-/// Offsets and lengths are constants and the header is an array, so the check
-/// is made by the compiler: a field outside the header does not build.
+/// Offsets and lengths are constants and the header is an array, so the bounds are checked
+/// at compile time.
 #[inline(always)]
 pub(crate) fn field<const AT: usize, const LENGTH: usize, const HEADER: usize>(
     header: &[u8; HEADER],
@@ -16,7 +16,7 @@ pub(crate) fn field<const AT: usize, const LENGTH: usize, const HEADER: usize>(
     bytes
 }
 
-/// Writes a message into a buffer from front to back.
+/// Writes a message into a buffer sequentially.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
     buffer: &'b mut [u8],
@@ -29,19 +29,19 @@ impl<'b> Writer<'b> {
         Self { buffer, length: 0 }
     }
 
-    /// Bytes written so far.
+    /// Number of bytes written so far.
     #[inline]
     pub(crate) fn length(&self) -> usize {
         self.length
     }
 
-    /// The bytes written so far, to complete a header when its values are known.
+    /// The bytes written so far, to complete a header later.
     #[inline]
     pub(crate) fn written(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.length]
     }
 
-    /// Bytes that still fit.
+    /// Number of bytes that still fit.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         self.buffer.len() - self.length

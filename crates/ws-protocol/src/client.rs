@@ -1,8 +1,8 @@
-//! The client's side, as load tests and tests need it.
+//! The client side, for load tests and tests.
 //!
 //! * [`write_upgrade_request`], [`UpgradeReading`]: the handshake.
-//! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: frames with
-//!   a mask. They are read by a [`MessageReader`](crate::MessageReader), from
+//! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: masked frames. Frames
+//!   of servers are read by a [`MessageReader`](crate::MessageReader), with
 //!   [`Sender::Server`](crate::Sender::Server).
 //! * [`write_request`], [`Reply`]: messages.
 
@@ -20,8 +20,8 @@ mod request;
 pub use reply::{Reply, ReplyFault, ScrapedTorrent};
 pub use request::write_request;
 
-/// Appends a request for WebSocket at `target`, a path, of `host`, a name or
-/// address with its port. `nonce` is to be chosen at random.
+/// Appends an upgrade request to the path `target` of `host`, a name or address with its
+/// port. `nonce` must be random.
 pub fn write_upgrade_request(out: &mut Vec<u8>, host: &str, target: &str, nonce: [u8; 16]) {
     let request = format!(
         "GET {target} HTTP/1.1\r\n\
@@ -35,24 +35,24 @@ pub fn write_upgrade_request(out: &mut Vec<u8>, host: &str, target: &str, nonce:
     out.extend_from_slice(request.as_bytes());
 }
 
-/// What answers a request for WebSocket.
+/// The parsed reply to an upgrade request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpgradeReading {
-    /// The start of an answer.
+    /// It is incomplete.
     Incomplete,
-    /// Frames follow.
+    /// The connection was upgraded; frames follow.
     Upgraded {
-        /// The bytes of the answer.
+        /// Length of the reply.
         length: usize,
     },
-    /// Another status than 101, which is this one.
+    /// The status is this one, not 101.
     Rejected(u16),
-    /// No HTTP, or not an answer to this request.
+    /// It is not HTTP, or not a reply to this request.
     Malformed,
 }
 
 impl UpgradeReading {
-    /// Reads the answer to a request with `nonce` at the start of `bytes`.
+    /// Parses the reply to a request with `nonce` at the start of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8], nonce: [u8; 16]) -> Self {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
@@ -80,24 +80,23 @@ impl UpgradeReading {
     }
 }
 
-/// Appends a message of text that `write` appends. `mask` is to be chosen at
-/// random.
+/// Appends a text message; `write` appends its content. `mask` must be random.
 #[inline]
 pub fn write_text(out: &mut Vec<u8>, mask: [u8; 4], write: impl FnOnce(&mut Vec<u8>)) {
     write_frame(out, Kind::Text, Some(mask), write);
 }
 
-/// Appends a ping. Of `payload`, at most 125 bytes are sent.
+/// Appends a ping. At most 125 bytes of `payload` are sent.
 pub fn write_ping(out: &mut Vec<u8>, mask: [u8; 4], payload: &[u8]) {
     write_control(out, Kind::Ping, Some(mask), payload);
 }
 
-/// Appends the answer to a ping with this payload.
+/// Appends a pong with this payload.
 pub fn write_pong(out: &mut Vec<u8>, mask: [u8; 4], payload: &[u8]) {
     write_control(out, Kind::Pong, Some(mask), payload);
 }
 
-/// Appends the last frame. Of `reason`, what fits is sent.
+/// Appends a close frame. `reason` is truncated if it is too long.
 pub fn write_close(out: &mut Vec<u8>, mask: [u8; 4], code: CloseCode, reason: &str) {
     write_close_frame(out, Some(mask), code, reason);
 }

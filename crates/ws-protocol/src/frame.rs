@@ -1,11 +1,10 @@
-//! Frames of WebSocket, and the messages that they carry (RFC 6455, 5).
+//! WebSocket frames, and the messages in them (RFC 6455, 5).
 //!
-//! Our own, and not a library's, because of where bytes stand. A connection's
-//! bytes arrive in a buffer that all connections of a worker share. Here, a
-//! message is read where it arrived, with its mask removed in place, and a
-//! connection that is idle keeps 8 bytes. Libraries that assemble messages own a
-//! buffer for each connection and allocate for each message, which takes several
-//! times as long; ARCHITECTURE.md has the measurements.
+//! This is our own code instead of a library because of its buffers. The input of all
+//! connections of a worker is read into a shared buffer. A message is unmasked and parsed
+//! in this buffer, so an idle connection keeps 8 bytes. Libraries that assemble messages
+//! have a buffer per connection and allocate for each message, which takes several times as
+//! long; ARCHITECTURE.md has the measurements.
 
 use std::borrow::Cow;
 use std::mem;
@@ -23,13 +22,13 @@ pub(crate) use header::Kind;
 pub use writer::{write_close, write_ping, write_pong, write_text};
 pub(crate) use writer::{write_close_frame, write_control, write_frame};
 
-/// The maximum of bytes of a frame before its payload.
+/// Maximum length of the header of a frame.
 pub const MAX_FRAME_HEADER: usize = 14;
 
-/// The maximum of bytes in a ping, a pong, or a close frame (RFC 6455, 5.5).
+/// Maximum length of the payload of a ping, pong or close frame (RFC 6455, 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// Who has sent the frames that are read.
+/// The sender of the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// RFC 6455, 5.1: "a client MUST mask all frames that it sends".
@@ -38,17 +37,17 @@ pub enum Sender {
     Server,
 }
 
-/// The most bytes of payload that are taken.
+/// Maximum lengths of payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizeLimits {
-    /// Of one frame.
+    /// Of a frame.
     pub frame: usize,
-    /// Of a message, all its fragments together.
+    /// Of a message, the sum of its fragments.
     pub message: usize,
 }
 
 impl SizeLimits {
-    /// Messages of this length, in however many frames.
+    /// Limits for messages of this length, in any number of frames.
     #[must_use]
     pub const fn of_message(length: usize) -> Self {
         Self {
@@ -58,74 +57,73 @@ impl SizeLimits {
     }
 }
 
-/// Finds messages in the bytes of a connection, and keeps the fragments of one
-/// that is not complete.
+/// Reads the frames of a connection, and keeps the fragments of an incomplete message.
 #[derive(Debug, Default)]
 pub struct MessageReader {
     fragments: Option<Box<Fragments>>,
 }
 
-/// The start of a message that is sent in several frames.
+/// The first fragments of a message.
 #[derive(Debug)]
 struct Fragments {
     is_text: bool,
     payload: Vec<u8>,
 }
 
-/// What is at the start of the bytes.
+/// The result of reading a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'a> {
-    /// A part of a frame. Nothing was changed.
+    /// An incomplete frame. Nothing was changed.
     Incomplete,
-    /// A frame.
+    /// A complete frame.
     Frame {
-        /// What it means.
+        /// Its meaning.
         event: Event<'a>,
-        /// Its bytes, which are done with.
+        /// Its length.
         length: usize,
     },
 }
 
-/// What a frame means.
+/// The meaning of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A message, or its last fragment, that was sent as text.
+    /// A text message, with all its fragments.
     Text(Cow<'a, str>),
-    /// A message, or its last fragment, that was sent as bytes.
+    /// A binary message, with all its fragments.
     Binary(Cow<'a, [u8]>),
-    /// A fragment that is not the last. There is nothing to do.
+    /// A fragment that is not the last one. Nothing has to be done.
     Fragment,
-    /// To be answered by [`write_pong`] with the same bytes.
+    /// A ping. It has to be answered by [`write_pong`] with the same payload.
     Ping(&'a [u8]),
-    /// The answer to a ping, or a sign of life that nobody asked for.
+    /// A pong: the reply to a ping, or an unsolicited heartbeat.
     Pong(&'a [u8]),
-    /// The last frame of the sender; to be answered by one if none was sent.
+    /// The last frame of the sender. It has to be answered by a close frame unless one was
+    /// sent already.
     Close(Option<CloseCode>),
 }
 
 impl MessageReader {
-    /// A reader of a new connection.
+    /// Creates a reader for a new connection.
     #[must_use]
     pub const fn new() -> Self {
         Self { fragments: None }
     }
 
-    /// Whether a message has begun and is not complete.
+    /// Whether a message is incomplete.
     #[must_use]
     pub fn is_within_message(&self) -> bool {
         self.fragments.is_some()
     }
 
-    /// Reads the first frame in `bytes`, which came from `sender`.
+    /// Reads the first frame in `bytes`, which was sent by `sender`.
     ///
-    /// A frame that is complete is changed in place, and must not be read again. One
-    /// whose payload is longer than `limits` allow, or with which its message would be,
-    /// is rejected before it is complete. Pings, pongs and close frames have a limit of
-    /// their own.
+    /// A complete frame is unmasked in place, and must not be read again. A frame whose
+    /// payload, or whose message, is longer than `limits` is rejected before it is
+    /// complete. Pings, pongs and close frames have their own limit.
     ///
     /// # Errors
     ///
-    /// The frame violates the protocol, or is too long. The connection is to be closed
+    /// If the frame violates the protocol, or is too long. The connection must be closed
     /// with [`FrameFault::close_code`].
     #[inline]
     pub fn read<'a>(
@@ -147,7 +145,7 @@ impl MessageReader {
         if !header.kind.is_control() && header.payload_length > room as u64 {
             return Err(FrameFault::MessageTooLong);
         }
-        // It was just compared with a length in memory.
+        // It fits: it was just compared with a length in memory.
         let end = header.length + header.payload_length as usize;
         let Some(payload) = bytes.get_mut(header.length..end) else {
             return Ok(Received::Incomplete);

@@ -1,75 +1,73 @@
-//! How a connection begins: with a request of HTTP, which asks for WebSocket
-//! (RFC 6455, 4) or for a page.
+//! The first request of a connection: a WebSocket handshake (RFC 6455, 4), or HTTP for a
+//! page.
 
 use aquatic_http1::{Framing, Head, Method, Status, Version, write_page};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1_smol::Sha1;
 
-/// What is asked for.
+/// The resource of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// WebSocket, at whatever path. To be answered by [`write_upgrade`], if the
-    /// origin may.
+    /// A WebSocket upgrade, with any path. To be answered by [`write_upgrade`], if the
+    /// origin is allowed.
     Upgrade(Upgrade<'a>),
-    /// WebSocket, in a way that cannot be. To be answered by
-    /// [`write_upgrade_fault`].
+    /// An invalid WebSocket upgrade. To be answered by [`write_upgrade_fault`].
     BadUpgrade(UpgradeFault),
-    /// Something else. To be answered by a page of text, and no other request
-    /// comes after it.
+    /// A page. To be answered by a text; no other request may follow.
     Page(Page),
 }
 
-/// A request for WebSocket.
+/// A valid upgrade request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upgrade<'a> {
-    /// To be sent back as `Sec-WebSocket-Accept`.
+    /// The value of `Sec-WebSocket-Accept` in the reply.
     pub accept: [u8; 28],
-    /// What a browser says of the page that asks, such as
-    /// `https://example.org`. Programs say what they like, or nothing.
+    /// The origin of the page, as sent by a browser, such as `https://example.org`. Other
+    /// clients may send any origin, or none.
     pub origin: Option<&'a [u8]>,
 }
 
-/// What people and other programs look for.
+/// A page for humans and other programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
-    /// `/`, a page for people.
+    /// `/`, a page for humans.
     Index,
-    /// `/health`, a page for programs that watch the tracker.
+    /// `/health`, a page for health checks.
     Health,
-    /// `/announce` or `/scrape`, as if the tracker spoke HTTP.
+    /// `/announce` or `/scrape`, as of an HTTP tracker.
     Tracker,
     /// Another path.
     Unknown,
-    /// Another method than GET and HEAD.
+    /// A method other than GET and HEAD.
     OtherMethod,
 }
 
-/// Why a request for WebSocket is rejected. The texts are meant for the client.
+/// Why an upgrade request is rejected. The texts are meant for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpgradeFault {
-    /// Before HTTP/1.1, connections could not be upgraded.
+    /// It is HTTP/1.0, which has no upgrades.
     #[error("WebSocket needs HTTP/1.1")]
     Version10,
-    /// Only `Upgrade` says so, which concerns the next server only.
+    /// There is a header `Upgrade`, but `Connection` does not list it.
     #[error(
         "the header Connection does not say Upgrade; a proxy in between may have to be told to \
          pass it on"
     )]
     Connection,
-    /// Another version of the protocol than RFC 6455.
+    /// Its WebSocket version is not that of RFC 6455.
     #[error("only version 13 of WebSocket is spoken here")]
     Version,
-    /// No key, or one that does not stand for 16 bytes.
+    /// It has no key, or the key does not encode 16 bytes.
     #[error("the header Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
-    /// A body, whose bytes would be taken for frames.
+    /// It has a body, which would be taken for frames.
     #[error("a request for WebSocket must not have a body")]
     Body,
 }
 
 impl<'a> Resource<'a> {
-    /// What a request asks for.
+    /// Determines the resource of a request.
     #[must_use]
     pub fn of(head: &Head<'a>) -> Self {
         match head.method {
@@ -97,7 +95,8 @@ impl Page {
     }
 }
 
-/// What the key of a request is to be answered with (RFC 6455, 4.2.1).
+/// Validates an upgrade request; returns the value for `Sec-WebSocket-Accept` (RFC 6455,
+/// 4.2.1).
 fn check_upgrade(head: &Head<'_>) -> Result<[u8; 28], UpgradeFault> {
     if head.version == Version::Http10 {
         return Err(UpgradeFault::Version10);
@@ -115,7 +114,7 @@ fn check_upgrade(head: &Head<'_>) -> Result<[u8; 28], UpgradeFault> {
         return Err(UpgradeFault::Version);
     }
     let key = head.value("sec-websocket-key").ok_or(UpgradeFault::Key)?;
-    // Room for the padding as well, as the decoder estimates.
+    // The decoder requires space for the padding as well.
     let mut decoded = [0; 18];
     match BASE64.decode_slice(key, &mut decoded) {
         Ok(16) => Ok(accept_key(key)),
@@ -123,8 +122,8 @@ fn check_upgrade(head: &Head<'_>) -> Result<[u8; 28], UpgradeFault> {
     }
 }
 
-/// What a server makes of a key, in base64 (RFC 6455, 4.2.2): that it has read
-/// it as one of WebSocket.
+/// The value of `Sec-WebSocket-Accept` for a key (RFC 6455, 4.2.2), which proves that the
+/// server supports WebSocket.
 #[must_use]
 pub fn accept_key(key: &[u8]) -> [u8; 28] {
     let mut hash = Sha1::new();
@@ -136,11 +135,10 @@ pub fn accept_key(key: &[u8]) -> [u8; 28] {
     accept
 }
 
-/// Appends the answer after which frames may be sent, with what the key of the
-/// [`Upgrade`] is answered with.
+/// Appends the reply that accepts an upgrade, with the `accept` value of the [`Upgrade`].
+/// Frames follow.
 ///
-/// Extensions and protocols that were offered are declined by saying nothing of
-/// them (RFC 6455, 4.2.2).
+/// Extensions and subprotocols are declined by not mentioning them (RFC 6455, 4.2.2).
 pub fn write_upgrade(out: &mut Vec<u8>, accept: [u8; 28]) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\n\
@@ -152,8 +150,7 @@ pub fn write_upgrade(out: &mut Vec<u8>, accept: [u8; 28]) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-/// Appends the answer to a request for WebSocket that cannot be. The connection
-/// is to be closed.
+/// Appends the reply that rejects an upgrade. The connection must be closed afterwards.
 pub fn write_upgrade_fault(out: &mut Vec<u8>, fault: UpgradeFault) {
     let status = match fault {
         UpgradeFault::Version10

@@ -1,19 +1,18 @@
-//! WebTorrent over WebSocket, without I/O: bytes in, bytes out.
+//! WebTorrent over WebSocket, without I/O.
 //!
-//! A connection begins with a request of HTTP, then carries frames (RFC 6455)
-//! whose messages are JSON:
+//! A connection begins with an HTTP request, followed by frames (RFC 6455) whose messages
+//! are JSON:
 //!
-//! * [`Resource`]: whether the request, whose head `aquatic_http1` has read, asks
-//!   for WebSocket ([`Upgrade`]) or for a page. [`write_upgrade`],
-//!   [`write_upgrade_fault`], [`write_page`]: the answers.
-//! * [`MessageReader`]: reads frames from the bytes that follow, removes their masks in
-//!   place, and assembles fragments.
-//! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: frames,
-//!   appended to what is sent.
+//! * [`Resource`]: whether the request, whose head was parsed by `aquatic_http1`, is a
+//!   WebSocket upgrade ([`Upgrade`]) or asks for a page. [`write_upgrade`],
+//!   [`write_upgrade_fault`], [`write_page`]: the replies.
+//! * [`MessageReader`]: reads frames, unmasks them in place, and assembles fragments.
+//! * [`write_text`], [`write_ping`], [`write_pong`], [`write_close`]: frames, which are
+//!   appended to the output.
 //! * [`Request`]: a message of a client, or a [`RequestFault`] for the reply.
-//! * [`AnnounceReply`], [`ScrapeReply`], [`RelayedOffer`], [`RelayedAnswer`],
-//!   [`Failure`]: messages of the tracker; the last repeats what was [`Sent`].
-//! * [`client`]: the other side, for load tests.
+//! * [`AnnounceReply`], [`ScrapeReply`], [`RelayedOffer`], [`RelayedAnswer`], [`Failure`]:
+//!   messages of the tracker; the last one repeats fields of the request ([`Sent`]).
+//! * [`client`]: the client side, for load tests.
 
 #![forbid(unsafe_code)]
 

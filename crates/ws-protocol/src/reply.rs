@@ -1,22 +1,22 @@
 //! Messages of the tracker.
 //!
-//! Each function appends one message of JSON to `out`; see
-//! [`write_text`](crate::write_text) for the frame around it. Every message has
-//! an action, without which the client of npm closes its connection.
+//! Each function appends one JSON message to `out`; [`write_text`](crate::write_text)
+//! writes the frame around it. Every message has an action, without which npm's client
+//! closes its connection.
 
 use aquatic_bittorrent::{InfoHash, PeerId};
 
 use crate::request::{Action, OfferId, Sent, SessionDescription};
 use crate::text::{write_bytes, write_number, write_string};
 
-/// The answer to an announce.
+/// The reply to an announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnounceReply {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Peers that have nothing left to download.
+    /// Number of peers that have nothing left to download.
     pub seeders: u32,
-    /// Peers that are still downloading.
+    /// Number of peers that are still downloading.
     pub leechers: u32,
     /// Seconds to wait before the next announce.
     pub interval_seconds: u32,
@@ -35,16 +35,16 @@ impl AnnounceReply {
     }
 }
 
-/// An offer, for the peer that is to answer it.
+/// An offer that is relayed to a peer, which may answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayedOffer<'a> {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Whose offer it is.
+    /// The peer that sent the offer.
     pub from_peer_id: PeerId,
-    /// Which offer it is.
+    /// The id of the offer.
     pub offer_id: OfferId,
-    /// How to connect.
+    /// The session description.
     pub description: SessionDescription<'a>,
 }
 
@@ -63,16 +63,16 @@ impl RelayedOffer<'_> {
     }
 }
 
-/// An answer, for the peer that has made the offer.
+/// An answer that is relayed to the peer that sent the offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayedAnswer<'a> {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Who answers.
+    /// The peer that sent the answer.
     pub from_peer_id: PeerId,
-    /// Which offer it was.
+    /// The id of the offer.
     pub offer_id: OfferId,
-    /// How to connect.
+    /// The session description.
     pub description: SessionDescription<'a>,
 }
 
@@ -91,7 +91,7 @@ impl RelayedAnswer<'_> {
     }
 }
 
-/// What offers and answers have in common.
+/// The fields that offers and answers have in common.
 struct Relayed<'a> {
     info_hash: &'a InfoHash,
     from: &'a PeerId,
@@ -104,7 +104,7 @@ impl Relayed<'_> {
     #[inline]
     fn write(&self, out: &mut Vec<u8>) {
         let json = self.description.json();
-        /// More than everything but the description takes.
+        /// More than the length of everything except the description.
         const FRAME: usize = 512;
         out.reserve(FRAME + json.len());
         out.extend_from_slice(b"{\"action\":\"announce\",\"info_hash\":");
@@ -119,7 +119,7 @@ impl Relayed<'_> {
     }
 }
 
-/// The answer to a scrape, which is appended torrent by torrent.
+/// The reply to a scrape, to which torrents are appended one by one.
 #[derive(Debug)]
 pub struct ScrapeReply<'b> {
     out: &'b mut Vec<u8>,
@@ -136,7 +136,7 @@ impl<'b> ScrapeReply<'b> {
         }
     }
 
-    /// Appends a torrent. The caller sees to it that each one is there once.
+    /// Appends a torrent. Torrents must be unique.
     #[inline]
     pub fn append(&mut self, info_hash: &InfoHash, seeders: u32, completed: u32, leechers: u32) {
         let Self { out, is_first } = self;
@@ -157,21 +157,21 @@ impl<'b> ScrapeReply<'b> {
     }
 }
 
-/// A rejection, which repeats what was asked for.
+/// A rejection, which repeats fields of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure<'a> {
-    /// What was asked for.
+    /// Fields of the request.
     pub rejected: Rejected<'a>,
-    /// Why not; shown to users.
+    /// The reason, which is shown to users.
     pub reason: &'a str,
 }
 
-/// What was asked for, by which the client knows what was rejected.
+/// Fields of the request, by which the client identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected<'a> {
-    /// A request that names one torrent as it should.
+    /// A request with a valid action and info hash.
     Torrent(Action, InfoHash),
-    /// Another one.
+    /// Another message.
     Message(&'a Sent),
 }
 
@@ -202,7 +202,7 @@ impl Failure<'_> {
     }
 }
 
-/// Appends `name`, which is JSON, and a number after it.
+/// Appends `name`, which is already JSON, and a number.
 #[inline]
 fn write_field(out: &mut Vec<u8>, name: &[u8], number: u32) {
     out.extend_from_slice(name);

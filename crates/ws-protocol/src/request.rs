@@ -15,7 +15,7 @@ use loose::Loose;
 use meaning::{Hashes, WrongOffer};
 pub use sent::Sent;
 
-/// How much of a request is kept; the rest is skipped.
+/// Maximum numbers of items of a request; further ones are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxItems {
     /// Offers of an announce.
@@ -27,16 +27,16 @@ pub struct MaxItems {
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// A peer is there, or leaves.
+    /// A peer announces itself, or leaves.
     Announce(Announce<'a>),
-    /// A peer answers another one's offer. That is sent as an announce, too,
-    /// but says nothing else, and is only answered if it is rejected.
+    /// A peer answers another one's offer. The message has the action of an announce, but
+    /// no other announce fields, and gets a reply only if it is rejected.
     Answer(Answer<'a>),
-    /// How many peers torrents have.
+    /// Requests the number of peers of torrents.
     Scrape(Scrape),
 }
 
-/// What a request is; repeated in the reply.
+/// The action of a request, which is repeated in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// An announce, an offer or an answer.
@@ -45,73 +45,73 @@ pub enum Action {
     Scrape,
 }
 
-/// A peer is there, or leaves.
+/// A peer announces itself, or leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce<'a> {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Which peer.
+    /// The peer.
     pub peer_id: PeerId,
-    /// Why it announces.
+    /// The event of the announce.
     pub event: AnnounceEvent,
-    /// Bytes that the peer has not downloaded yet; `None` if it does not know or say.
+    /// Number of bytes that the peer has not downloaded; `None` if it is unknown.
     pub left: Option<u64>,
-    /// How many peers it wants; `None` if that is absent, or not above 0.
+    /// Maximum number of peers in the reply; `None` if it is missing, or not above 0.
     pub wanted: Option<u32>,
-    /// To be sent to other peers, one each: the first [`MaxItems::offers`].
+    /// Offers to be relayed to other peers, one each: the first [`MaxItems::offers`].
     pub offers: Vec<Offer<'a>>,
 }
 
-/// What a peer proposes to another one, whichever that will be.
+/// An offer to connect, for any other peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer<'a> {
-    /// Repeated in the answer.
+    /// Is repeated in the answer.
     pub id: OfferId,
-    /// How to connect.
+    /// The session description.
     pub description: SessionDescription<'a>,
 }
 
-/// How a peer answers the offer of another one.
+/// An answer to another peer's offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer<'a> {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Who answers.
+    /// The peer that answers.
     pub peer_id: PeerId,
-    /// Whose offer it was.
+    /// The peer that sent the offer.
     pub to_peer_id: PeerId,
-    /// Which offer it was.
+    /// The id of the offer.
     pub offer_id: OfferId,
-    /// How to connect.
+    /// The session description.
     pub description: SessionDescription<'a>,
 }
 
-/// How many peers torrents have.
+/// Requests the number of peers of torrents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scrape {
-    /// The first [`MaxItems::scrape_torrents`] that were named; perhaps none,
-    /// perhaps one twice.
+    /// The first [`MaxItems::scrape_torrents`] info hashes; may be empty or contain
+    /// duplicates.
     pub info_hashes: Vec<InfoHash>,
 }
 
-/// The name that a peer gives an offer.
+/// The id that a peer has given to an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OfferId(pub [u8; 20]);
 
-/// How to connect over WebRTC (`RTCSessionDescription`): an object of JSON, as
-/// the client wrote it.
+/// Parameters of a WebRTC connection (`RTCSessionDescription`): a JSON object, as sent by
+/// the client.
 ///
+/// Its content is not parsed.
 /// Only its bounds are found; what is in it is for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionDescription<'a>(&'a str);
 
 impl<'a> Request<'a> {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     ///
-    /// It is no request, or one that cannot be answered. The client is to be sent a
-    /// [`Failure`](crate::Failure).
+    /// If it is not a valid request. The client gets a [`Failure`](crate::Failure).
     #[inline]
     pub fn parse(message: &'a str, max: MaxItems) -> Result<Self, RequestFault> {
         let Ok(fields) = Fields::parse(message, max) else {
@@ -162,7 +162,7 @@ impl<'a> Fields<'a> {
         Ok(Request::Announce(Announce {
             info_hash,
             peer_id,
-            // Others mean nothing, as over every protocol.
+            // Unknown events are ignored, as in all protocols.
             event: self.event.given().unwrap_or_default(),
             left: left.and_then(|left| left.try_into().ok()),
             wanted: wanted
@@ -183,8 +183,8 @@ impl<'a> Fields<'a> {
 }
 
 impl Announce<'_> {
-    /// Whether nothing is left for the peer to download. One that does not say
-    /// so is a leecher: a magnet link does not tell how large a torrent is.
+    /// Whether the peer has nothing left to download. A peer that does not know is a
+    /// leecher: a magnet link does not contain the size of the torrent.
     #[must_use]
     pub fn is_seeder(&self) -> bool {
         self.left == Some(0)
@@ -192,7 +192,7 @@ impl Announce<'_> {
 }
 
 impl<'a> SessionDescription<'a> {
-    /// Takes JSON for a description; `None` if it is no object.
+    /// Creates a description from JSON; `None` if it is not an object.
     #[must_use]
     pub fn new(json: &'a str) -> Option<Self> {
         let raw: &serde_json::value::RawValue = serde_json::from_str(json).ok()?;
@@ -201,12 +201,12 @@ impl<'a> SessionDescription<'a> {
 
     #[inline]
     pub(crate) fn from_raw(raw: &'a serde_json::value::RawValue) -> Option<Self> {
-        // Without space around it.
+        // This removes space around it.
         let json = raw.get();
         json.starts_with('{').then_some(Self(json))
     }
 
-    /// As the client wrote it.
+    /// The JSON, as sent by the client.
     #[must_use]
     pub fn json(self) -> &'a str {
         self.0

@@ -1,15 +1,14 @@
-//! Strings of JSON that stand for bytes.
+//! JSON strings that encode bytes.
 //!
-//! WebTorrent writes info hashes, peer ids and offer ids as strings whose
-//! characters are the bytes: those below 128 as in ASCII, the others as the
-//! characters U+0080 to U+00FF.
+//! WebTorrent writes info hashes, peer ids and offer ids as strings in which each character
+//! encodes one byte: U+0000 to U+00FF.
 
-/// The bytes for which `text` stands; `None` if there are not `N` of them, or
-/// if a character stands for no byte.
+/// Decodes `text`; `None` if it does not have `N` characters, or if a character is above
+/// U+00FF.
 #[inline]
 pub(crate) fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    // Only ASCII has as many bytes as characters.
+    // Only ASCII strings have as many bytes as characters.
     if text.len() == N && text.is_ascii() {
         bytes.copy_from_slice(text.as_bytes());
         return Some(bytes);
@@ -21,10 +20,10 @@ pub(crate) fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
     characters.next().is_none().then_some(bytes)
 }
 
-/// The maximum of bytes that a byte takes in a string: as an escape.
+/// Maximum length of an encoded byte: that of an escape.
 const MAX_WRITTEN: usize = 6;
 
-/// How each byte is written in a string, and how many bytes that takes.
+/// The encoding of each byte, and its length.
 static WRITTEN: [([u8; MAX_WRITTEN], u8); 256] = written();
 
 const fn written() -> [([u8; MAX_WRITTEN], u8); 256] {
@@ -43,7 +42,7 @@ const fn written() -> [([u8; MAX_WRITTEN], u8); 256] {
                 ([b'\\', b'u', b'0', b'0', tens, ones], 6)
             }
             0x20..0x80 => ([value, 0, 0, 0, 0, 0], 1),
-            // Two bytes of UTF-8.
+            // UTF-8 of two bytes.
             0x80.. => ([0xc0 | value >> 6, 0x80 | value & 0x3f, 0, 0, 0, 0], 2),
         };
         byte += 1;
@@ -51,10 +50,10 @@ const fn written() -> [([u8; MAX_WRITTEN], u8); 256] {
     table
 }
 
-/// Appends a string that stands for 20 bytes, with its quotes.
+/// Appends a string that encodes 20 bytes, with its quotes.
 #[inline]
 pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8; 20]) {
-    // On the stack first, so that the capacity of `out` is checked once.
+    // Encoded on the stack, so that the capacity of `out` is checked only once.
     let mut buffer = [0; 20 * MAX_WRITTEN + 2];
     buffer[0] = b'"';
     let mut length = 1;
@@ -71,7 +70,7 @@ pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8; 20]) {
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {
-        // Beyond ASCII, bytes are written as they are.
+        // Bytes of other characters are written unchanged.
         if byte.is_ascii() {
             let (written, count) = &WRITTEN[usize::from(byte)];
             out.extend_from_slice(&written[..usize::from(*count)]);

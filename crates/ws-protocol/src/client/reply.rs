@@ -1,4 +1,4 @@
-//! Messages from a tracker.
+//! Messages of a tracker, as parsed by clients.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,54 +12,54 @@ use crate::reply::{AnnounceReply, RelayedAnswer, RelayedOffer};
 use crate::request::{Action, OfferId, SessionDescription};
 use crate::text;
 
-/// What a tracker says.
+/// A message of a tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// The answer to an announce.
+    /// The reply to an announce.
     Announce(AnnounceReply),
-    /// The offer of another peer.
+    /// An offer of another peer.
     Offer(RelayedOffer<'a>),
-    /// The answer of another peer.
+    /// An answer of another peer.
     Answer(RelayedAnswer<'a>),
-    /// The answer to a scrape, sorted by info hash.
+    /// The reply to a scrape, sorted by info hash.
     Scrape(Vec<ScrapedTorrent>),
     /// A rejection.
     Failure {
-        /// What was asked for, if it says so. A tracker may say again what was
-        /// wrong, which counts as nothing.
+        /// The action of the request, if the message contains a valid one. A tracker may
+        /// repeat an invalid one, which is ignored.
         action: Option<Action>,
-        /// Which torrent, if it says so, in the same way.
+        /// The info hash of the request, likewise.
         info_hash: Option<InfoHash>,
-        /// Why not.
+        /// The reason.
         reason: Cow<'a, str>,
     },
 }
 
-/// What a scrape says of a torrent.
+/// The counts of a torrent in a scrape reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScrapedTorrent {
-    /// Which torrent.
+    /// The torrent.
     pub info_hash: InfoHash,
-    /// Peers that have nothing left to download.
+    /// Number of peers that have nothing left to download.
     pub seeders: u32,
-    /// Downloads that were announced as completed.
+    /// Number of downloads that were announced as completed.
     pub completed: u32,
-    /// Peers that are still downloading.
+    /// Number of peers that are still downloading.
     pub leechers: u32,
 }
 
-/// Why a message is none of a tracker.
+/// Why a message is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyFault {
-    /// No JSON, or values that are something else than they should be.
+    /// It is not JSON, or a value has the wrong type.
     #[error("the message is malformed: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// A value that is not there.
+    /// A value is missing.
     #[error("the message has no {0}")]
     Missing(&'static str),
 }
 
-/// All that a message may say.
+/// All fields that a message may have.
 #[derive(serde::Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -94,7 +94,7 @@ struct Counts {
     downloaded: u32,
 }
 
-/// A string that stands for 20 bytes.
+/// A string that encodes 20 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Bytes([u8; 20]);
 
@@ -120,11 +120,11 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 impl<'a> Reply<'a> {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     ///
-    /// It is not what a tracker says.
+    /// If it is not a message of a tracker.
     pub fn parse(message: &'a str) -> Result<Self, ReplyFault> {
         let fields: Fields<'a> = serde_json::from_str(message)?;
         let action = value::<ActionName>(fields.action);

@@ -1,4 +1,4 @@
-//! Requests as clients write them.
+//! Requests, as written by clients.
 
 use aquatic_bittorrent::AnnounceEvent;
 

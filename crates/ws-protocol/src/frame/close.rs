@@ -1,28 +1,28 @@
-//! Why a connection is closed (RFC 6455, 7.4).
+//! Close codes (RFC 6455, 7.4).
 
 use super::FrameFault;
 
-/// The number in a close frame.
+/// The code in a close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// The connection has served its purpose.
+    /// The connection is no longer needed.
     pub const NORMAL: Self = Self(1000);
     /// The server stops, or the user has left the page.
     pub const GOING_AWAY: Self = Self(1001);
-    /// A frame that the protocol does not allow.
+    /// The other side has violated the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// Text that is no UTF-8.
+    /// A text is not UTF-8.
     pub const INVALID_TEXT: Self = Self(1007);
-    /// The client violates the rules of the tracker, for instance by not reading.
+    /// The client has violated the rules of the tracker, for example by not reading.
     pub const POLICY: Self = Self(1008);
-    /// A message that is longer than what is accepted.
+    /// A message is too long.
     pub const TOO_LONG: Self = Self(1009);
     /// The server restarts.
     pub const RESTART: Self = Self(1012);
 
-    /// The code with this number; `None` if it must not be sent.
+    /// Creates a code from a number; `None` if it must not be sent.
     ///
     /// 1004 to 1006, and 1015, are never sent (7.4.1). Those up to 1014
     /// are registered; those from 3000 on are for libraries and applications.
@@ -41,10 +41,10 @@ impl CloseCode {
     }
 }
 
-/// What the payload of a close frame says.
+/// Parses the code in the payload of a close frame.
 pub(super) fn code_in(payload: &[u8]) -> Result<Option<CloseCode>, FrameFault> {
     let [high, low, reason @ ..] = payload else {
-        // One byte is no code.
+        // One byte is not a code.
         return if payload.is_empty() {
             Ok(None)
         } else {

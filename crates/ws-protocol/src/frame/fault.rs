@@ -1,44 +1,44 @@
-//! What is wrong with a frame.
+//! Why a frame is malformed.
 
 use super::CloseCode;
 
-/// Why a connection is closed. The texts are meant for the other side.
+/// Why a frame is malformed. The texts are meant for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
-    /// A bit that only an extension would set.
+    /// A bit is set that is reserved for extensions.
     #[error("a reserved bit is set, and no extension was agreed on")]
     ReservedBits,
-    /// A kind of frame that does not exist.
+    /// The opcode is unknown.
     #[error("there is no opcode {0}")]
     Opcode(u8),
-    /// A frame of a client without a mask.
+    /// A client's frame has no mask.
     #[error("frames of clients must be masked")]
     NotMasked,
-    /// A frame of a server with a mask.
+    /// A server's frame has a mask.
     #[error("frames of servers must not be masked")]
     Masked,
-    /// A ping, a pong or a close frame in several parts.
+    /// A ping, pong or close frame is fragmented.
     #[error("control frames must not be fragmented")]
     FragmentedControl,
-    /// A ping, a pong or a close frame of more than 125 bytes.
+    /// A ping, pong or close frame has more than 125 bytes.
     #[error("control frames must not have more than 125 bytes")]
     ControlTooLong,
-    /// A length in more bytes than it needs, or with its first bit set.
+    /// The length is not in its shortest form, or its first bit is set.
     #[error("the length of a frame is malformed")]
     Length,
-    /// A fragment of a message that has not begun.
+    /// There is no message that a fragment continues.
     #[error("there is no message to continue")]
     NothingToContinue,
-    /// A message before the one before it is complete.
+    /// A message begins before the previous one is complete.
     #[error("a message begins within another one")]
     Interrupted,
-    /// More bytes than the caller accepts.
+    /// A frame or message is longer than the limit.
     #[error("the message is too long")]
     MessageTooLong,
-    /// Half a code, or one that must not be sent.
+    /// A close code is truncated, or must not be sent.
     #[error("the code of the close frame is malformed")]
     CloseCode,
-    /// Text, or the reason in a close frame, that is no text.
+    /// A text, or the reason in a close frame, is not UTF-8.
     #[error("the text is not UTF-8")]
     NotUtf8,
 }

@@ -1,8 +1,8 @@
-//! What stands before a payload (RFC 6455, 5.2).
+//! Headers of frames (RFC 6455, 5.2).
 
 use super::{FrameFault, MAX_CONTROL_PAYLOAD, Sender};
 
-/// The first bits of a frame.
+/// A parsed header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
@@ -10,11 +10,11 @@ pub(super) struct Header {
     pub(super) is_final: bool,
     pub(super) mask: Option<[u8; 4]>,
     pub(super) payload_length: u64,
-    /// Bytes before the payload.
+    /// Length of the header.
     pub(super) length: usize,
 }
 
-/// What a frame is, with the number of each kind.
+/// The opcodes of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -26,21 +26,21 @@ pub(crate) enum Kind {
     Pong = 10,
 }
 
-/// The bit of the last fragment.
+/// The bit for the last fragment of a message.
 pub(super) const FINAL: u8 = 0x80;
 
-/// Bits that an extension would use; none is ever agreed on.
+/// Bits reserved for extensions, none of which is supported.
 const RESERVED: u8 = 0x70;
 
-/// The bit that says that there is a mask, beside the length.
+/// The bit for a mask, in the byte with the length.
 pub(super) const MASKED: u8 = 0x80;
 
-/// Lengths of seven bits that say how many bytes of length follow.
+/// Values of the short length that indicate a longer length field.
 pub(super) const TWO_BYTES: u8 = 126;
 pub(super) const EIGHT_BYTES: u8 = 127;
 
 impl Header {
-    /// Reads a header; `None` if it is not complete.
+    /// Parses a header; `None` if it is incomplete.
     #[inline]
     pub(super) fn parse(bytes: &[u8], sender: Sender) -> Result<Option<Self>, FrameFault> {
         let [first, second, rest @ ..] = bytes else {
@@ -101,7 +101,7 @@ impl Header {
 }
 
 impl Kind {
-    /// The kind with this number (RFC 6455, 5.2, "Opcode").
+    /// The kind of an opcode (RFC 6455, 5.2, "Opcode").
     #[inline]
     fn of(opcode: u8) -> Result<Self, FrameFault> {
         match opcode {

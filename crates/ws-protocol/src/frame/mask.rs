@@ -1,6 +1,6 @@
-//! What clients do to their payloads (RFC 6455, 5.3).
+//! Masking of payloads (RFC 6455, 5.3).
 
-/// Puts a mask on, or takes it off.
+/// Masks or unmasks a payload.
 #[inline]
 pub(super) fn apply(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;

@@ -1,27 +1,26 @@
-//! Frames that are sent.
+//! Writes frames.
 
 use super::header::{EIGHT_BYTES, FINAL, Kind, MASKED, TWO_BYTES};
 use super::{CloseCode, MAX_CONTROL_PAYLOAD, mask};
 
-/// Appends a message of text, of a server, that `write` appends.
+/// Appends a text message of a server; `write` appends its content.
 #[inline]
 pub fn write_text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     write_frame(out, Kind::Text, None, write);
 }
 
-/// Appends a ping of a server. Of `payload`, at most
-/// [`MAX_CONTROL_PAYLOAD`] bytes are sent.
+/// Appends a ping of a server. At most [`MAX_CONTROL_PAYLOAD`] bytes of `payload` are sent.
 pub fn write_ping(out: &mut Vec<u8>, payload: &[u8]) {
     write_control(out, Kind::Ping, None, payload);
 }
 
-/// Appends a server's answer to a ping with this payload.
+/// Appends a pong of a server with this payload.
 pub fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
     write_control(out, Kind::Pong, None, payload);
 }
 
-/// Appends the last frame of a server. Of `reason`, which is for people, what
-/// fits is sent.
+/// Appends a close frame of a server. `reason`, which is for humans, is truncated if it is
+/// too long.
 pub fn write_close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
     write_close_frame(out, None, code, reason);
 }
@@ -46,15 +45,14 @@ pub(crate) fn write_control(out: &mut Vec<u8>, kind: Kind, mask: Option<[u8; 4]>
     write_frame(out, kind, mask, |out| out.extend_from_slice(payload));
 }
 
-/// Bytes of a header without mask whose length takes two bytes, as most do: payloads of
-/// 126 bytes to 64 KiB.
+/// Length of a header without mask for the usual payloads, of 126 bytes to 64 KiB.
 const USUAL_HEADER: usize = 4;
 
-/// By how many bytes those of longer and of shorter payloads differ from it.
+/// Differences of the header length for longer and shorter payloads.
 const LONGER: usize = 6;
 const SHORTER: usize = 2;
 
-/// Appends a frame whose payload is what `write` appends.
+/// Appends a frame; `write` appends its payload.
 #[inline]
 pub(crate) fn write_frame(
     out: &mut Vec<u8>,
@@ -63,7 +61,7 @@ pub(crate) fn write_frame(
     write: impl FnOnce(&mut Vec<u8>),
 ) {
     let at = out.len();
-    // They are filled in when the length is known.
+    // The header is filled in when the length is known.
     out.extend_from_slice(&[0; USUAL_HEADER]);
     if let Some(mask) = mask {
         out.extend_from_slice(&mask);

@@ -1,64 +1,64 @@
-//! What is wrong with a request.
+//! Why a request is rejected.
 
 use std::fmt;
 
 use super::{Action, Sent};
 
-/// Why a message is rejected, and what is known of it for the reply. Displays the text
-/// for the client.
+/// Why a message is rejected, with the fields to repeat in the reply. Displays the text for
+/// the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFault {
-    /// What is wrong.
+    /// The reason.
     pub kind: RequestFaultKind,
-    /// What was asked for, if that is known.
+    /// The action, if it is known.
     pub action: Option<Action>,
-    /// What the reply is to repeat.
+    /// The fields to repeat in the reply.
     pub sent: Sent,
 }
 
-/// What is wrong with a message. The texts are meant for the client.
+/// Why a message is rejected. The texts are meant for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFaultKind {
-    /// No JSON, or something else than an object.
+    /// It is not JSON, or not an object.
     #[error("the message is not an object of JSON")]
     NotJson,
-    /// No action, or an unknown one.
+    /// The action is missing or unknown.
     #[error("action must be \"announce\" or \"scrape\"")]
     Action,
-    /// No info hash, or a wrong one.
+    /// The info hash is missing or invalid.
     #[error("info_hash must be a string of 20 characters, one for each byte")]
     InfoHash,
-    /// Wrong info hashes in a scrape.
+    /// Info hashes of a scrape are invalid.
     #[error("info_hash must be a string of 20 characters, one for each byte, or a list of such")]
     ScrapeInfoHash,
-    /// A scrape of everything.
+    /// A scrape has no info hash.
     #[error("info_hash is missing; full scrapes are not answered")]
     FullScrape,
-    /// No peer id, or a wrong one.
+    /// The peer id is missing or invalid.
     #[error("peer_id must be a string of 20 characters, one for each byte")]
     PeerId,
-    /// `left` is no number.
+    /// `left` is not a number.
     #[error("left must be a number")]
     Left,
-    /// `numwant` is no number.
+    /// `numwant` is not a number.
     #[error("numwant must be a number")]
     Wanted,
-    /// `offers` is no list.
+    /// `offers` is not a list.
     #[error("offers must be a list")]
     Offers,
-    /// An offer, counted from 0, that is none.
+    /// The offer with this index, from 0, is invalid.
     #[error(
         "offers[{0}] must have an offer_id, which is a string of 20 characters, one for each \
          byte, and an offer, which is an object"
     )]
     Offer(usize),
-    /// An answer that is none.
+    /// The answer is not an object.
     #[error("answer must be an object")]
     Answer,
-    /// An answer to nobody.
+    /// The receiver of an answer is missing or invalid.
     #[error("to_peer_id must be a string of 20 characters, one for each byte")]
     ToPeerId,
-    /// An answer to nothing.
+    /// The offer id of an answer is missing or invalid.
     #[error("offer_id must be a string of 20 characters, one for each byte")]
     OfferId,
 }

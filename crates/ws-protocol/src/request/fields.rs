@@ -1,4 +1,4 @@
-//! The values of a message, by their names.
+//! The fields of a message, by name.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::meaning::{
 use super::name::Name;
 use super::{Action, MaxItems, Offer, SessionDescription};
 
-/// The values of a message of any kind.
+/// The fields of a message of any kind.
 pub(super) struct Fields<'a> {
     pub(super) action: Loose<Action>,
     pub(super) info_hash: Loose<Hashes>,
@@ -27,11 +27,11 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads all values.
+    /// Parses all fields.
     ///
     /// # Errors
     ///
-    /// The message is no object of JSON.
+    /// If the message is not a JSON object.
     #[inline]
     pub(super) fn parse(message: &'a str, max: MaxItems) -> Result<Self, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(message);
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             to_peer_id: Loose::Absent,
             offer_id: Loose::Absent,
         };
-        // Of a name that is there twice, the last value counts, as in browsers.
+        // If a name occurs several times, the last value is used, as in browsers.
         while let Some(name) = map.next_key()? {
             match name {
                 Name::Action => fields.action = map.next_value_seed(Any(ActionName))?,

@@ -1,23 +1,23 @@
-//! Values that may be something else than they should: reading goes on, so that
-//! the reply to a bad request can say what it is about.
+//! Values that may have the wrong type: parsing continues, so that the reply to an invalid
+//! request can identify it.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A value of a message.
+/// A field of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Loose<T> {
-    /// There is none, or null.
+    /// It is missing, or null.
     Absent,
-    /// There is one.
+    /// It has a valid value.
     Given(T),
-    /// There is something else.
+    /// It has an invalid value.
     Wrong,
 }
 
 impl<T> Loose<T> {
-    /// The value, if there is one.
+    /// The value, if it is valid.
     #[inline]
     pub(super) fn given(self) -> Option<T> {
         match self {
@@ -26,7 +26,7 @@ impl<T> Loose<T> {
         }
     }
 
-    /// The value or nothing, but not something else, which is a fault.
+    /// The value, or `None` if it is missing; `fault` if it is invalid.
     #[inline]
     pub(super) fn or_fault<F>(self, fault: F) -> Result<Option<T>, F> {
         match self {
@@ -42,7 +42,7 @@ impl<T> Loose<T> {
     }
 }
 
-/// What a value may be, and what it means then. By default, all is wrong.
+/// How values of each JSON type are converted. By default, all are invalid.
 pub(super) trait Meaning<'de>: Sized {
     type Value;
 
@@ -50,7 +50,7 @@ pub(super) trait Meaning<'de>: Sized {
         None
     }
 
-    /// The number is rounded away from 0, and to the ends of the range.
+    /// The number is rounded away from 0, and limited to the range of the type.
     fn of_number(self, _: i64) -> Option<Self::Value> {
         None
     }
@@ -66,13 +66,13 @@ pub(super) trait Meaning<'de>: Sized {
     }
 }
 
-/// Reads over what is left of a list.
+/// Skips the rest of a list.
 pub(super) fn skip_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
     while list.next_element::<IgnoredAny>()?.is_some() {}
     Ok(())
 }
 
-/// Reads whatever is there.
+/// Deserializes a value of any type.
 pub(super) struct Any<M>(pub(super) M);
 
 impl<'de, M: Meaning<'de>> DeserializeSeed<'de> for Any<M> {

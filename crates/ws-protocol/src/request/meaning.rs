@@ -1,4 +1,4 @@
-//! What the values of a message mean.
+//! Conversion of the fields of a message.
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
@@ -9,7 +9,7 @@ use super::name::Name;
 use super::{Action, Offer, OfferId, SessionDescription};
 use crate::text;
 
-/// A string that stands for 20 bytes.
+/// A string that encodes 20 bytes.
 pub(super) struct Bytes;
 
 impl Meaning<'_> for Bytes {
@@ -21,7 +21,7 @@ impl Meaning<'_> for Bytes {
     }
 }
 
-/// What a request is.
+/// The action of a request.
 pub(super) struct ActionName;
 
 impl Meaning<'_> for ActionName {
@@ -37,7 +37,7 @@ impl Meaning<'_> for ActionName {
     }
 }
 
-/// Why a peer announces.
+/// The event of an announce.
 pub(super) struct EventName;
 
 impl Meaning<'_> for EventName {
@@ -55,7 +55,7 @@ impl Meaning<'_> for EventName {
     }
 }
 
-/// A number, which may be in a string.
+/// A number, or a string with a number.
 pub(super) struct Number;
 
 impl Meaning<'_> for Number {
@@ -71,7 +71,7 @@ impl Meaning<'_> for Number {
     }
 }
 
-/// One info hash, or a list of which the first are of interest.
+/// One info hash, or a list of which only the first ones are used.
 pub(super) struct HashOrList {
     pub(super) limit: usize,
 }
@@ -107,12 +107,12 @@ impl<'de> Meaning<'de> for HashOrList {
     }
 }
 
-/// A list of offers, of which the first are of interest.
+/// A list of offers of which only the first ones are used.
 pub(super) struct Offers {
     pub(super) limit: usize,
 }
 
-/// A place in the list, from 0, at which something else stands than an offer.
+/// The index, from 0, of an invalid offer in the list.
 pub(super) struct WrongOffer(pub(super) usize);
 
 impl<'de> Meaning<'de> for Offers {
@@ -136,7 +136,7 @@ impl<'de> Meaning<'de> for Offers {
     }
 }
 
-/// An element of that list.
+/// An element of the list of offers.
 struct OneOffer;
 
 impl<'de> Meaning<'de> for OneOffer {
@@ -163,7 +163,7 @@ impl<'de> Meaning<'de> for OneOffer {
     }
 }
 
-/// A description as it was written.
+/// Converts a session description, which is kept as it was sent.
 #[inline]
 pub(super) fn description(raw: &RawValue) -> Loose<SessionDescription<'_>> {
     match raw.get() {

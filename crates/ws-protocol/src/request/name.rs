@@ -1,10 +1,10 @@
-//! The names of the values of a message.
+//! The names of the fields of a message.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// The names that mean something.
+/// The known names.
 #[derive(Clone, Copy)]
 pub(super) enum Name {
     Action,

@@ -1,4 +1,4 @@
-//! The part of a rejected request that the reply repeats.
+//! Fields of a rejected request that the reply repeats.
 
 use std::fmt;
 
@@ -8,17 +8,18 @@ use serde_json::value::RawValue;
 use super::name::Name;
 use crate::text::write_string;
 
-/// The maximum of bytes of JSON that are repeated as they were sent.
+/// Maximum length of JSON that is repeated unchanged.
 const MAX_REPEATED_BYTES: usize = 256;
 
-/// The maximum of characters that are repeated of a string that is longer.
+/// Maximum number of characters of a longer string that are repeated.
 const MAX_REPEATED_CHARACTERS: usize = 64;
 
-/// Action and info hash of a message as they were sent, whatever they are, in
-/// JSON: a client finds the request by them, and that of npm ends its process
-/// when an announce is rejected without a string for the info hash.
+/// Action and info hash of a message in JSON, as they were sent, whatever they are: a
+/// client identifies the request by them, and npm's client crashes if an announce is
+/// rejected without a string for the info hash.
 ///
-/// Short values are exactly those that were sent, strings that are too long
+/// Short values are unchanged, long strings are truncated, and nothing is longer than a few
+/// hundred bytes.
 /// are cut, and nothing is longer than a few hundred bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -27,7 +28,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Searches a message. What comes before a fault of JSON is found, too.
+    /// Searches a message for the fields. Those before a syntax error are found as well.
     #[cold]
     #[must_use]
     pub fn of(message: &str) -> Self {
@@ -36,19 +37,19 @@ impl Sent {
             info_hash: None,
         };
         let mut deserializer = serde_json::Deserializer::from_str(message);
-        // A fault is where the message ends.
+        // A syntax error ends the search.
         let _ = deserializer.deserialize_map(SentVisitor(&mut sent));
         sent
     }
 
-    /// The action: a string of JSON. What names none is as an announce, which
-    /// most messages are.
+    /// The action, as a JSON string. If it is missing, `announce`, the action of most
+    /// messages.
     pub(crate) fn action(&self) -> &str {
         self.action.as_deref().unwrap_or(ANNOUNCE)
     }
 
-    /// The info hash, in JSON. Of an announce there is always one, if only an
-    /// empty string.
+    /// The info hash, in JSON. For an announce there always is one, which may be an empty
+    /// string.
     pub(crate) fn info_hash(&self) -> Option<&str> {
         match &self.info_hash {
             Some(info_hash) => Some(info_hash),
@@ -61,8 +62,8 @@ impl Sent {
 const ANNOUNCE: &str = "\"announce\"";
 const SCRAPE: &str = "\"scrape\"";
 
-/// A value as it was sent, if it is short, or the start of a string; `None` for
-/// nothing, and for what is long and no string.
+/// A short value unchanged, or the start of a string; `None` for null, and for long values
+/// that are not strings.
 fn bounded(value: &RawValue) -> Option<String> {
     let json = value.get();
     if json == "null" {
@@ -88,7 +89,7 @@ impl<'de> Visitor<'de> for SentVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // The last of a name counts, as for the request.
+        // If a name occurs several times, the last value is used, as for requests.
         while let Some(name) = map.next_key()? {
             match name {
                 Name::Action => {
@@ -157,7 +158,7 @@ mod tests {
         );
         is(r#"{"action":"scrape","info_hash":null}"#, SCRAPE, None);
         is(r#"{"action":"dance"}"#, "\"dance\"", Some("\"\""));
-        // The start of a message is enough.
+        // The message may be truncated.
         is(
             r#"{"action":"announce","info_hash":"abc","left"#,
             ANNOUNCE,

@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use crate::{BATCH, system};
 
-/// The largest request: what fits an Ethernet frame.
+/// Maximum length of a request: what fits an Ethernet frame.
 pub const REQUEST_CAPACITY: usize = 1500;
 
-/// The largest reply that is read whole.
+/// Maximum length of a reply; longer ones are truncated.
 pub const REPLY_CAPACITY: usize = 4096;
 
-/// Requests waiting to be sent through one connected socket.
+/// Requests to be sent through a connected socket.
 pub struct Outgoing {
     slots: Slots<REQUEST_CAPACITY>,
     count: usize,
 }
 
 impl Outgoing {
-    /// No requests, and memory for a batch of them.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -35,43 +35,42 @@ impl Outgoing {
     ///
     /// # Panics
     ///
-    /// When there are [`BATCH`] already.
+    /// If the batch already has [`BATCH`] datagrams.
     pub fn push(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
         let length = write(self.slots.slot_mut(self.count));
         self.slots.vectors[self.count].iov_len = length.min(REQUEST_CAPACITY);
         self.count += 1;
     }
 
-    /// How many datagrams there are.
+    /// Number of datagrams.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are none.
+    /// Whether there are no datagrams.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The number of bytes in the first `count` datagrams.
+    /// Total length of the first `count` datagrams.
     #[must_use]
     pub fn bytes(&self, count: usize) -> usize {
         let vectors = &self.slots.vectors[..count.min(self.count)];
         vectors.iter().map(|vector| vector.iov_len).sum()
     }
 
-    /// Forgets all.
+    /// Removes all datagrams.
     pub fn clear(&mut self) {
         self.count = 0;
     }
 
-    /// Sends the datagrams from `first` on; returns how many went out, which
-    /// is at least one.
+    /// Sends the datagrams from `first` on; returns how many were sent, at least one.
     ///
     /// # Errors
     ///
-    /// What `sendmmsg(2)` says of the first of them.
+    /// The error of `sendmmsg(2)` for the first of them.
     pub fn send(&mut self, socket: &UdpSocket, first: usize) -> io::Result<usize> {
         let headers = &mut self.slots.headers[first..self.count];
         // SAFETY: each header points to one vector and this to a slot, all in
@@ -86,14 +85,14 @@ impl Default for Outgoing {
     }
 }
 
-/// Replies read from a socket.
+/// Replies received from a socket.
 pub struct Incoming {
     slots: Slots<REPLY_CAPACITY>,
     count: usize,
 }
 
 impl Incoming {
-    /// No replies, and memory for a batch of them.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -102,11 +101,11 @@ impl Incoming {
         }
     }
 
-    /// Reads what is there, `limit` datagrams at most, without waiting.
+    /// Reads up to `limit` datagrams without waiting.
     ///
     /// # Errors
     ///
-    /// What `recvmmsg(2)` says; no datagrams are `WouldBlock`.
+    /// Those of `recvmmsg(2)`; `WouldBlock` if there are no datagrams.
     pub fn receive(&mut self, socket: &UdpSocket, limit: usize) -> io::Result<()> {
         self.count = 0;
         let headers = &mut self.slots.headers[..limit.min(BATCH)];
@@ -115,19 +114,19 @@ impl Incoming {
         Ok(())
     }
 
-    /// How many replies there are.
+    /// Number of replies.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are none.
+    /// Whether there are no replies.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The replies; of one that is longer than [`REPLY_CAPACITY`], its beginning.
+    /// The replies; those longer than [`REPLY_CAPACITY`] are truncated.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let lengths = self.slots.headers[..self.count].iter();
         lengths.enumerate().map(|(index, header)| {
@@ -143,11 +142,11 @@ impl Default for Incoming {
     }
 }
 
-/// Sleeps until one of the sockets has something to read or the time is over.
+/// Waits until one of the sockets is readable or the timeout has passed.
 ///
 /// # Errors
 ///
-/// What `ppoll(2)` says; a signal ends the sleep without one.
+/// Those of `ppoll(2)`; a signal ends the wait without an error.
 pub fn wait_readable(sockets: &mut [PollEntry], timeout: Duration) -> io::Result<()> {
     let timeout = libc::timespec {
         tv_sec: timeout.as_secs() as libc::time_t,
@@ -177,7 +176,7 @@ pub fn wait_readable(sockets: &mut [PollEntry], timeout: Duration) -> io::Result
 pub struct PollEntry(libc::pollfd);
 
 impl PollEntry {
-    /// Waits for something to read.
+    /// Waits until it is readable.
     #[must_use]
     pub fn readable(socket: &UdpSocket) -> Self {
         let fd: RawFd = socket.as_raw_fd();
@@ -189,8 +188,7 @@ impl PollEntry {
     }
 }
 
-/// Memory for a batch of datagrams of up to `SIZE` bytes, with the headers that
-/// the kernel reads.
+/// Memory for a batch of datagrams of up to `SIZE` bytes, with the headers for the kernel.
 struct Slots<const SIZE: usize> {
     memory: Box<[u8]>,
     /// Point into `memory`, which never moves.
@@ -200,7 +198,7 @@ struct Slots<const SIZE: usize> {
 }
 
 impl<const SIZE: usize> Slots<SIZE> {
-    /// Slots lie one cache line further apart than their size, because at
+    /// The distance between slots is a cache line more than their size, because at
     /// distances of a power of two they would compete for cache sets.
     const STRIDE: usize = SIZE.next_multiple_of(64) + 64;
 

@@ -1,10 +1,9 @@
-//! Datagrams in batches: the one home of such I/O, and of the unsafe code that
-//! it takes.
+//! Sending and receiving datagrams in batches, with all unsafe code for that.
 //!
-//! * [`DatagramIo`]: what a server is driven by, whatever it receives through.
-//! * [`SocketIo`]: that over UDP sockets, with `recvmmsg(2)` and `sendmmsg(2)`;
-//!   replies come from the address that was asked.
-//! * [`connected`]: for a client, requests and replies over connected sockets.
+//! * [`DatagramIo`]: the trait that servers are written for.
+//! * [`SocketIo`]: UDP sockets, with `recvmmsg(2)` and `sendmmsg(2)`; replies are sent from
+//!   the address that received the request.
+//! * [`connected`]: for clients, requests and replies over connected sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,55 +14,56 @@ mod system;
 
 pub use socket::{SocketIo, tell_local_address};
 
-/// How many datagrams a batch has at most.
+/// Maximum number of datagrams in a batch.
 pub const BATCH: usize = 64;
 
-/// Receives datagrams in batches, and sends the replies to them.
+/// Receives datagrams in batches, and sends replies to them.
 ///
 /// A batch lasts from one call of [`receive`](Self::receive) to the next.
 pub trait DatagramIo {
-    /// What it receives from, several of which may share the memory of one batch.
+    /// A source of datagrams, several of which may share the memory of one batch.
     type Port;
 
-    /// Reads up to [`BATCH`] datagrams without waiting; returns how many. Fewer
-    /// than `BATCH` mean that no more were there.
+    /// Reads up to [`BATCH`] datagrams without waiting; returns their number. If it is less
+    /// than `BATCH`, no more were available.
     ///
     /// # Errors
     ///
-    /// When nothing can be received any more.
+    /// If nothing can be received any more.
     fn receive(&mut self, port: &Self::Port) -> io::Result<usize>;
 
     /// The datagrams that were received.
     fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>>;
 
-    /// Queues the first `length` bytes of the reply to datagram `number`, from
-    /// where that was sent to, to where it came from. At most once for each.
+    /// Queues the first `length` bytes of the reply to datagram `number`: its source and
+    /// destination are the datagram's destination and source. At most one reply per
+    /// datagram.
     fn queue_reply(&mut self, number: usize, length: usize);
 
-    /// Sends what was queued. A reply that cannot be sent takes no other with it.
+    /// Sends the queued replies. A reply that cannot be sent does not affect the others.
     fn send_replies(&mut self, port: &Self::Port) -> SendReport;
 }
 
-/// A datagram that was received.
+/// A received datagram.
 #[derive(Debug)]
 pub struct Datagram<'a> {
-    /// Who sent it; with port 0, it cannot be answered.
+    /// The sender; with port 0, it cannot be answered.
     pub source: SocketAddr,
-    /// Where it was sent to, if there is more than one such address.
+    /// The destination address, if the port has more than one.
     pub local: Option<IpAddr>,
-    /// What it says.
+    /// The content.
     pub bytes: &'a [u8],
-    /// Room for a reply.
+    /// Space for a reply.
     pub reply: &'a mut [u8],
 }
 
-/// What became of queued replies.
+/// The result of sending queued replies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendReport {
-    /// Replies that the system took.
+    /// Number of replies that were sent.
     pub sent: usize,
-    /// Replies that it did not take: its buffer is full, the network or a
-    /// firewall refuses them, or the machine no longer has the address that was
-    /// asked.
+    /// Number of replies that could not be sent: because the send buffer is full, the
+    /// network or a firewall rejects them, or the machine no longer has their source
+    /// address.
     pub failed: usize,
 }

@@ -1,4 +1,4 @@
-//! Datagrams over UDP sockets; replies come from the address that was asked.
+//! Datagrams over UDP sockets; replies are sent from the address that received the request.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,22 +12,21 @@ mod packet_info;
 use packet_info::Control;
 pub use packet_info::tell_local_address;
 
-/// How long a full send buffer may hold up the worker before replies are lost.
+/// Maximum time that a worker waits for a full send buffer before replies are dropped.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
 
-/// How often a full send buffer is waited for in a batch: as often as there are
-/// replies in it would be 0.64 s.
+/// Maximum number of these waits per batch: one for each reply would take 0.64 s.
 const MAX_SEND_WAITS: usize = 2;
 
-/// Calls for a batch at most: one for each reply, if each of them fails, and those
-/// that were interrupted or had to wait.
+/// Maximum number of calls for a batch: one for each reply, if each of them fails, and some
+/// that are interrupted or have to wait.
 const MAX_SEND_CALLS: usize = BATCH + 8;
 
-/// Bytes of the largest internet address.
+/// Length of the largest socket address.
 const NAME_LENGTH: libc::socklen_t = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
 
-/// A batch of datagrams of which `REQUEST` bytes each are read, what is beyond is
-/// cut off, and replies of at most `REPLY` bytes.
+/// A batch of datagrams, which are truncated to `REQUEST` bytes each, with replies of at
+/// most `REPLY` bytes.
 pub struct SocketIo<const REQUEST: usize, const REPLY: usize> {
     buffers: Box<Buffers<REQUEST, REPLY>>,
     /// Point into `buffers`, which never moves.
@@ -41,7 +40,7 @@ struct Buffers<const REQUEST: usize, const REPLY: usize> {
     requests: [[u8; REQUEST]; BATCH],
     replies: [[u8; REPLY]; BATCH],
     sources: [libc::sockaddr_in6; BATCH],
-    /// Where requests were sent to, and then where their replies are sent from.
+    /// The destination addresses of requests, and later the source addresses of replies.
     controls: [Control; BATCH],
     request_vectors: [libc::iovec; BATCH],
     reply_vectors: [libc::iovec; BATCH],
@@ -52,7 +51,7 @@ struct Buffers<const REQUEST: usize, const REPLY: usize> {
 unsafe impl<const REQUEST: usize, const REPLY: usize> Send for SocketIo<REQUEST, REPLY> {}
 
 impl<const REQUEST: usize, const REPLY: usize> SocketIo<REQUEST, REPLY> {
-    /// Memory for one batch.
+    /// Allocates memory for one batch.
     #[must_use]
     pub fn new() -> Self {
         // SAFETY: arrays of integers, of sockaddr_in6, of cmsghdr and of iovec are
@@ -100,10 +99,10 @@ impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, 
 
     /// # Errors
     ///
-    /// What `recvmmsg(2)` says, but for "would block", which is 0 datagrams,
-    /// and for errors that belong to a reply sent earlier.
+    /// Those of `recvmmsg(2)`, except "would block", which returns 0 datagrams, and errors
+    /// about replies that were sent earlier.
     fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        // The kernel wrote over the lengths of those that it used.
+        // The kernel has overwritten the lengths of those that it used.
         for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_namelen = NAME_LENGTH;
             Control::reset(&mut header.msg_hdr);
@@ -168,7 +167,7 @@ impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, 
                     sent += count;
                     next += count;
                 }
-                // An error belongs to the first of the rest.
+                // The error is about the first of the remaining replies.
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
@@ -196,8 +195,8 @@ impl<const REQUEST: usize, const REPLY: usize> Default for SocketIo<REQUEST, REP
     }
 }
 
-/// Whether a receive error says nothing about the socket: there is no datagram
-/// now, an ICMP message came about a reply sent earlier, or memory is short.
+/// Whether a receive error is not about the socket itself: there is no datagram, an ICMP
+/// message about an earlier reply has arrived, or memory is low.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
@@ -216,7 +215,7 @@ fn is_passing(error: &io::Error) -> bool {
         )
 }
 
-/// Waits for room in the send buffer; returns whether it is worth another try.
+/// Waits until the socket is writable; returns whether to retry.
 fn wait_until_writable(socket: RawFd) -> bool {
     let mut interest = libc::pollfd {
         fd: socket,
@@ -233,8 +232,8 @@ fn wait_until_writable(socket: RawFd) -> bool {
     }
 }
 
-/// Reads an address that the kernel wrote. What is none of the internet has
-/// port 0, so that it is not answered.
+/// Converts an address that the kernel wrote. Other address families become port 0, so that
+/// they are not answered.
 #[inline]
 fn socket_address(raw: &libc::sockaddr_in6) -> SocketAddr {
     match libc::c_int::from(raw.sin6_family) {

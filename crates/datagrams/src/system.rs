@@ -1,22 +1,21 @@
-//! The system calls `recvmmsg(2)` and `sendmmsg(2)`. What they promise, and what is
-//! owed to them:
+//! The system calls `recvmmsg(2)` and `sendmmsg(2)`, with their contract:
 //!
-//! * recvmmsg(2): "a nonblocking call reads as many messages as are available (up
-//!   to the limit) and returns immediately". Of each header that was used, the
-//!   kernel writes `msg_namelen`, `msg_controllen` and `msg_flags`, so the first two
-//!   are set again before the next call. "If an error occurs after at least one
-//!   message has been received, the call succeeds", and the error, if it comes
-//!   again, belongs to the next call.
-//! * sendmmsg(2): "an error is returned only if no datagrams could be sent": it is
-//!   that of the first one. A shorter count than was asked for means an error that
-//!   "is lost": one goes on with the first that was not sent.
-//! * Both take pointers, which have to be good until the call returns; nothing is
+//! * recvmmsg(2): "a nonblocking call reads as many messages as are available (up to the
+//!   limit) and returns immediately". In each header that it used, the kernel overwrites
+//!   `msg_namelen`, `msg_controllen` and `msg_flags`, so the first two must be set again
+//!   before the next call. "If an error occurs after at least one message has been
+//!   received, the call succeeds", and if the error persists, the next call returns it.
+//! * sendmmsg(2): "an error is returned only if no datagrams could be sent": it is that of
+//!   the first one. If fewer datagrams than requested were sent, the error "is lost": the
+//!   caller continues with the first one that was not sent.
+//! * Both take pointers, which must be valid until the call returns; the kernel does not
+//!   keep them.
 //!   kept by the kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Receives into these headers without waiting; returns how many were used.
+/// Receives into these headers without waiting; returns the number of datagrams.
 ///
 /// # Safety
 ///
@@ -41,8 +40,8 @@ pub(crate) unsafe fn receive(
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// Sends what these headers describe without waiting; returns how many went out,
-/// which is at least one.
+/// Sends the datagrams of these headers without waiting; returns how many were sent, at
+/// least one.
 ///
 /// # Safety
 ///

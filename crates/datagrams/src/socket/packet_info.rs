@@ -1,40 +1,37 @@
-//! Which of the machine's addresses a datagram was sent to, so that its reply
-//! comes from there.
+//! Destination addresses of datagrams, which are the source addresses of their replies.
 //!
-//! A socket that is bound to every address (`0.0.0.0`, `[::]`) lets the kernel
-//! choose where a reply comes from: the first address of the interface by which
-//! it leaves. A client that asked another one drops it, as libtorrent and every
-//! connected socket do. So such sockets are told to say, with each datagram, where
-//! it arrived, and each reply says where it comes from. A socket that is bound to
-//! one address needs none of this, and pays nothing for it.
+//! For a socket that is bound to all addresses (`0.0.0.0`, `[::]`), the kernel chooses the
+//! source address of a reply: the first address of the outgoing interface. A client that
+//! has sent its request to another address drops the reply, as libtorrent and every
+//! connected socket do. So these sockets request the destination address of each datagram,
+//! and each reply specifies its source address. A socket that is bound to one address does
+//! not need this, and has no cost from it.
 //!
-//! What the kernel promises, and what is owed to it:
+//! The contract with the kernel:
 //!
-//! * `IP_PKTINFO` (ip(7)): with each datagram comes an `in_pktinfo`, whose
-//!   `ipi_spec_dst` is "the local address of the packet" and `ipi_addr` "the
-//!   destination address in the packet header". They differ when the latter is
-//!   a broadcast or multicast address, from which nothing can be sent. In what is
-//!   sent, "if `ipi_spec_dst` is not zero, then it is used as the local source
-//!   address", but when `ipi_ifindex` is not zero, the first address of that
-//!   interface takes its place: so the index is 0. What waited in a socket before
-//!   the option was set has no `ipi_spec_dst`; its `ipi_addr` is right.
-//! * `IPV6_RECVPKTINFO` (ipv6(7), RFC 3542, sections 6.1 and 6.2): an
-//!   `in6_pktinfo` with the destination address in the header and the interface.
-//!   In what is sent, a link-local address means something on that interface only,
-//!   which has to be named; any other goes out where the routing table says. A
-//!   multicast address cannot be sent from. A socket that serves IPv4 as well
-//!   (`IPV6_V6ONLY` off) gets mapped IPv4 addresses in the same structure, and the
-//!   kernel takes them back as well.
-//! * cmsg(3): control messages are walked with `CMSG_FIRSTHDR` and
-//!   `CMSG_NXTHDR`, whose buffer is aligned as `cmsghdr`; `CMSG_DATA` "cannot be
-//!   assumed to be suitably aligned", so what is there is copied. `msg_controllen`
-//!   is the room on the way in, and the length of what came on the way out, so it
-//!   is to be set again each time (recvmsg(2)).
-//! * `MSG_CTRUNC` (recvmsg(2)): there was no room for some control message. There
-//!   is room for this one beside all that a service manager switches on; should
-//!   it be lost nevertheless, the kernel chooses the address, as without it.
-//! * A source address that the machine has not, or no longer, is `EINVAL` or
-//!   `EADDRNOTAVAIL` of the send, and so a matter of that reply alone.
+//! * `IP_PKTINFO` (ip(7)): each datagram has an `in_pktinfo`, whose `ipi_spec_dst` is "the
+//!   local address of the packet" and `ipi_addr` "the destination address in the packet
+//!   header". They differ if the latter is a broadcast or multicast address, which cannot
+//!   be a source address. When sending, "if `ipi_spec_dst` is not zero, then it is used as
+//!   the local source address", but if `ipi_ifindex` is not zero, the first address of that
+//!   interface is used instead, so the index is 0. Datagrams that were queued before the
+//!   option was set have no `ipi_spec_dst`; their `ipi_addr` is right.
+//! * `IPV6_RECVPKTINFO` (ipv6(7), RFC 3542, sections 6.1 and 6.2): an `in6_pktinfo` with
+//!   the destination address in the header and the interface. When sending, a link-local
+//!   address is only valid for its interface, which must be specified; for other addresses,
+//!   the routing table determines the interface. A multicast address cannot be a source
+//!   address. A socket that also accepts IPv4 (`IPV6_V6ONLY` off) has IPv4-mapped addresses
+//!   in the same structure, which the kernel also accepts for sending.
+//! * cmsg(3): control messages are iterated with `CMSG_FIRSTHDR` and `CMSG_NXTHDR`, and the
+//!   buffer is aligned like `cmsghdr`; `CMSG_DATA` "cannot be assumed to be suitably
+//!   aligned", so the data are copied. `msg_controllen` is the size of the buffer before
+//!   the call, and the length of the messages after it, so it must be set again each time
+//!   (recvmsg(2)).
+//! * `MSG_CTRUNC` (recvmsg(2)): a control message did not fit. There is space for this one
+//!   and all others that a service manager can enable; if it is lost nevertheless, the
+//!   kernel chooses the source address, as without it.
+//! * If the machine does not have the source address, or no longer, sending fails with
+//!   `EINVAL` or `EADDRNOTAVAIL`, for that reply only.
 
 #![allow(
     clippy::unnecessary_cast,
@@ -45,35 +42,34 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-/// Bytes for the control messages of a datagram: its addresses, and whatever
-/// else is switched on in a socket that was inherited.
+/// Length of the buffer for the control messages of a datagram: its addresses, and others
+/// that are enabled for an inherited socket.
 pub(super) const CONTROL_LENGTH: usize = 192;
 
-/// The shortest control message is a header, so there are no more in a buffer.
+/// The shortest control message is only a header, so a buffer has at most this many.
 const MAX_MESSAGES: usize = CONTROL_LENGTH / size_of::<libc::cmsghdr>();
 
-/// A buffer for control messages, aligned as their headers.
+/// A buffer for control messages, aligned like their headers.
 #[repr(C)]
 pub(super) union Control {
     _bytes: [u8; CONTROL_LENGTH],
     first: libc::cmsghdr,
 }
 
-/// The address that a datagram was sent to, as what is to be sent from it wants
-/// to have it.
+/// The destination address of a datagram, in the form that is needed to send from it.
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
     V4(libc::in_pktinfo),
     V6(libc::in6_pktinfo),
 }
 
-/// Has the kernel say with each datagram which address it was sent to, if the
-/// socket is bound to all of them; otherwise not, whatever the one who made the
-/// socket has asked for (`PassPacketInfo=` in a socket unit).
+/// Makes the kernel report the destination address of each datagram, if the socket is bound
+/// to all addresses; otherwise disables this, even if the socket unit has enabled it
+/// (`PassPacketInfo=`).
 ///
 /// # Errors
 ///
-/// When the socket has no address, or the kernel knows no such option.
+/// If the socket has no address, or the kernel does not support the option.
 pub fn tell_local_address(socket: &UdpSocket) -> io::Result<()> {
     let address = socket.local_addr()?;
     let (level, option) = if address.is_ipv4() {
@@ -101,19 +97,19 @@ pub fn tell_local_address(socket: &UdpSocket) -> io::Result<()> {
 }
 
 impl Control {
-    /// Makes this the buffer of a header that is to be received.
+    /// Makes this the control buffer of a header for receiving.
     pub(super) fn prepare(&mut self, header: &mut libc::msghdr) {
         header.msg_control = (&raw mut *self).cast();
         Self::reset(header);
     }
 
-    /// Makes the same buffer ready for the next time.
+    /// Resets the control length of a header, to receive again.
     #[inline]
     pub(super) fn reset(header: &mut libc::msghdr) {
         header.msg_controllen = CONTROL_LENGTH as _;
     }
 
-    /// What is here, of a header that was received with this as its buffer.
+    /// The destination address, from a header that was received with this buffer.
     #[inline]
     pub(super) fn asked(&self, header: &libc::msghdr) -> Option<Asked> {
         let length = (header.msg_controllen as usize).min(CONTROL_LENGTH);
@@ -130,10 +126,10 @@ impl Control {
         unsafe { Asked::read(first, &raw const *self) }.unwrap_or_else(|| self.search(header))
     }
 
-    /// Looks for the message among others.
+    /// Searches the message among others.
     #[cold]
     fn search(&self, header: &libc::msghdr) -> Option<Asked> {
-        // The same header, with a pointer that may read all of this buffer.
+        // The same header, with a pointer that may read this whole buffer.
         let header = libc::msghdr {
             msg_control: (&raw const *self).cast_mut().cast(),
             msg_controllen: (header.msg_controllen as usize).min(CONTROL_LENGTH) as _,
@@ -156,8 +152,8 @@ impl Control {
         None
     }
 
-    /// Writes from where to send, and makes this the buffer of the header of a
-    /// reply. What was received here is gone then.
+    /// Writes the source address of a reply, and makes this the control buffer of its
+    /// header. The received content is overwritten.
     #[inline]
     pub(super) fn send_from(&mut self, asked: Option<Asked>, header: &mut libc::msghdr) {
         let length = match asked {
@@ -169,10 +165,10 @@ impl Control {
         header.msg_controllen = length as _;
     }
 
-    /// Writes one control message; returns its length without padding behind it,
-    /// as a message that is the last may go without (RFC 3542, section 20.2). With
-    /// it, an IPv6 address would no longer fit where the kernel keeps short
-    /// control messages without allocating.
+    /// Writes a control message; returns its length without the padding after it, which the
+    /// last message may omit (RFC 3542, section 20.2). With padding, an IPv6 address would
+    /// be too long for the buffer in which the kernel keeps short control messages without
+    /// allocating.
     #[inline]
     fn write<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
         const {
@@ -195,15 +191,15 @@ impl Control {
     }
 }
 
-/// The length of a control message with these data.
+/// The length of a control message with data of type `T`.
 const fn message_length<T>() -> usize {
     // SAFETY: this only computes.
     unsafe { libc::CMSG_LEN(size_of::<T>() as u32) as usize }
 }
 
 impl Asked {
-    /// Reads a control message, with `at` pointing to its header; none if it is of
-    /// another kind, and none within if nothing can be sent from that address.
+    /// Reads a control message at `at`; `None` if it is of another type, and `Some(None)`
+    /// if its address cannot be a source address.
     ///
     /// # Safety
     ///
@@ -267,8 +263,8 @@ impl Asked {
     }
 }
 
-/// Whether datagrams may come from this IPv4 address: neither multicast, reserved
-/// or broadcast (224.0.0.0 and above) nor of "this network" (0.0.0.0/8).
+/// Whether this IPv4 address can be a source address: not multicast, reserved or broadcast
+/// (224.0.0.0 and above), and not of "this network" (0.0.0.0/8).
 fn can_be_source([first, ..]: [u8; 4]) -> bool {
     first != 0 && first < 224
 }

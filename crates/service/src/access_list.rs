@@ -1,11 +1,11 @@
-//! Which torrents are served: all, only those listed, or all but those listed.
+//! Access list: all torrents are served, only those listed, or all except those listed.
 //!
-//! The file has one info hash a line: 40 hexadecimal digits, or 64 of which the
-//! first 40 count (BEP 52). Blank lines, carriage returns and everything from
-//! `#` to the end of a line are ignored. A line that is none of this fails the
-//! whole load, so that a slip of an editor never opens a tracker up.
+//! The file has one info hash per line: 40 hexadecimal digits, or 64 of which only the
+//! first 40 are used (BEP 52). Blank lines, carriage returns and comments, from `#` to the
+//! end of the line, are ignored. Any other line is an error for the whole file, so that a
+//! mistake while editing never makes a tracker public.
 //!
-//! * [`InfoHashSet`]: the entries, and how they are found.
+//! * [`InfoHashSet`]: the entries, with an index.
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -23,41 +23,41 @@ mod set;
 
 pub use set::InfoHashSet;
 
-/// What it is, among what is read again at a reload.
+/// The name in messages about reloads.
 pub(crate) const WHAT: &str = "access list";
 
-/// The key that names its file.
+/// The configuration key of the file.
 pub(crate) const KEY: &str = "access_list.path";
 
-/// Maximum length of a line that is read; what is longer is no info hash with a remark.
+/// Maximum length of a line: longer ones are certainly not an info hash with a comment.
 pub const MAX_LINE_BYTES: usize = 4096;
 
-/// Maximum number of entries of a list: 1.4 GB of memory.
+/// Maximum number of entries in a list: 1.4 GB of memory.
 pub const MAX_ENTRIES: usize = 64 << 20;
 
-/// Bytes of the file that are read at once.
+/// Number of bytes that are read with one call.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// The list in effect: off, or a set of info hashes and what it means.
+/// The current list.
 #[derive(Debug, Default)]
 pub enum AccessList {
-    /// Every torrent is served.
+    /// All torrents are served.
     #[default]
     Off,
     /// Only these torrents are served.
     Allow(InfoHashSet),
-    /// All but these torrents are served.
+    /// All torrents except these are served.
     Deny(InfoHashSet),
 }
 
 impl AccessList {
-    /// Reads the file of the list, if it is not off, which takes as long as the
-    /// disk likes.
+    /// Reads the file of the list, unless the list is off. This may take long if the disk
+    /// is slow.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is no regular file, or a line of it makes
-    /// no sense; or when `deadline` passes before its end.
+    /// If the file cannot be read, is not a regular file, or has an invalid line; or if
+    /// `deadline` has passed before its end is reached.
     pub fn load(config: &AccessListConfig, deadline: Option<Instant>) -> Result<Self, LoadError> {
         let load = || {
             read(&config.path, deadline).map_err(|error| LoadError {
@@ -82,13 +82,13 @@ impl AccessList {
         }
     }
 
-    /// Whether every torrent is served without a look at its info hash.
+    /// Whether all torrents are served, so that info hashes do not have to be checked.
     #[inline]
     pub fn is_off(&self) -> bool {
         matches!(self, Self::Off)
     }
 
-    /// How many info hashes the list has.
+    /// Number of info hashes in the list.
     pub fn len(&self) -> usize {
         match self {
             Self::Off => 0,
@@ -96,23 +96,23 @@ impl AccessList {
         }
     }
 
-    /// Whether the list has no info hash.
+    /// Whether the list has no info hashes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// The list that workers read while the main thread may replace it.
+/// The list that workers use, and that the main thread can replace.
 pub struct Handle {
     current: ArcSwap<AccessList>,
-    /// Whether there is a list at all: this never changes while the process
-    /// runs, so a look at it costs one predictable branch.
+    /// Whether the list is off. This does not change while the process runs, so checking it
+    /// costs one predictable branch.
     is_off: bool,
     loaded_at: AtomicU64,
 }
 
 impl Handle {
-    /// Puts the first list in place.
+    /// Starts with this list.
     pub fn new(list: AccessList) -> Self {
         Self {
             is_off: list.is_off(),
@@ -121,19 +121,19 @@ impl Handle {
         }
     }
 
-    /// Whether the torrent is served by the list of this moment.
+    /// Whether the torrent is served according to the current list.
     #[inline]
     pub fn allows(&self, info_hash: &InfoHash) -> bool {
         self.is_off || self.current.load().allows(info_hash)
     }
 
-    /// Whether every torrent is served, for as long as the process runs.
+    /// Whether all torrents are served, as long as the process runs.
     #[inline]
     pub fn is_off(&self) -> bool {
         self.is_off
     }
 
-    /// The list of this moment, for several questions in a row.
+    /// The current list, to check several info hashes.
     #[inline]
     pub fn current(&self) -> arc_swap::Guard<Arc<AccessList>> {
         self.current.load()
@@ -144,7 +144,7 @@ impl Handle {
         self.loaded_at.load(Ordering::Relaxed)
     }
 
-    /// Puts another list in place; returns the one that was there.
+    /// Replaces the list; returns the former one.
     pub fn replace(&self, list: AccessList) -> Arc<AccessList> {
         let former = self.current.swap(Arc::new(list));
         self.loaded_at
@@ -160,46 +160,46 @@ fn read(path: &Path, deadline: Option<Instant>) -> Result<InfoHashSet, ParseErro
     InfoHashSet::parse_sized(text, bytes, deadline)
 }
 
-/// Why a file is no access list.
+/// Why a file is not a valid access list.
 #[derive(Debug, thiserror::Error)]
 #[error("access list {}: {error}", .path.display())]
 pub struct LoadError {
-    /// The file, as the process sees it (after a change of the root directory).
+    /// The file, as the process sees it (after a chroot).
     pub path: PathBuf,
-    /// What is wrong with it; part of the message.
+    /// The reason, which is part of the message.
     pub error: ParseError,
 }
 
-/// Why a text is no access list.
+/// Why a text is not a valid access list.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// The file cannot be read.
     #[error("cannot read it: {0}")]
     Read(io::Error),
-    /// A line is no info hash.
+    /// A line is not an info hash.
     #[error("line {line}: {error}; expected an info hash, or a comment after #")]
     Line {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is wrong.
+        /// The reason.
         error: ParseInfoHashError,
     },
-    /// A line is far too long.
+    /// A line is too long.
     #[error("line {line} is longer than {MAX_LINE_BYTES} bytes; expected one info hash per line")]
     LongLine {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: u64,
     },
-    /// The list is too large.
+    /// The list has too many entries.
     #[error("line {line}: the list has more than {MAX_ENTRIES} entries")]
     TooMany {
-        /// Counted from 1.
+        /// Line number, from 1.
         line: u64,
     },
-    /// The file was not read to its end in time.
+    /// The end of the file was not reached in time.
     #[error("it was not read in time: {line} lines so far")]
     TooSlow {
-        /// Lines that were read.
+        /// Number of lines that were read.
         line: u64,
     },
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
-/// The exit code of everything that fails, but the command line.
+/// The exit code for all failures except invalid command lines.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The exit code of a wrong command line.
+/// The exit code for an invalid command line.
 pub const EXIT_USAGE: u8 = 2;
 
-/// What a program is called and for.
+/// Name and description of a program.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// Name of the binary: `aquatic-udp`.
@@ -20,11 +20,11 @@ pub struct Program {
     pub about: &'static str,
     /// Its version: `env!("CARGO_PKG_VERSION")` of its own package.
     pub version: &'static str,
-    /// The sockets that it opens without a configuration: "UDP port 3000".
+    /// The port on which it listens by default: "UDP port 3000".
     pub port: String,
 }
 
-/// What was asked for on a daemon's command line.
+/// The parsed command line of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
     /// The configuration file; `None` for the defaults.
@@ -33,10 +33,10 @@ pub struct Arguments {
     pub action: Action,
 }
 
-/// What a program is to do.
+/// What a program should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Its work.
+    /// Run the service.
     Run,
     /// Print the default configuration.
     PrintDefault,
@@ -48,8 +48,8 @@ pub enum Action {
     Migrate,
 }
 
-/// Options about the configuration that every program has. Other programs than
-/// daemons flatten this into their own command line.
+/// Options about the configuration that every program has. Programs other than daemons
+/// flatten this into their own command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ConfigArguments {
     /// Read the configuration from FILE
@@ -66,7 +66,7 @@ pub struct ConfigArguments {
 }
 
 impl ConfigArguments {
-    /// What these options ask for.
+    /// The action that these options request.
     pub fn action(&self) -> Action {
         if self.print_config {
             Action::PrintDefault
@@ -78,17 +78,17 @@ impl ConfigArguments {
     }
 }
 
-/// Reads the command line of a daemon. Prints help or the version and exits
-/// with 0 when asked for; prints an error and exits with 2 when it is wrong.
+/// Parses the command line of a daemon. If requested, prints help or the version and exits
+/// with 0; if it is invalid, prints an error and exits with 2.
 pub fn parse(program: &Program) -> Arguments {
     try_parse_from(program, std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
-/// Reads a command line, the name of the program first.
+/// Parses a command line, which starts with the program's name.
 ///
 /// # Errors
 ///
-/// The command line is wrong, or help or the version was asked for.
+/// If the command line is invalid, or help or the version is requested.
 pub fn try_parse_from<I, T>(program: &Program, arguments: I) -> Result<Arguments, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -109,7 +109,7 @@ where
     })
 }
 
-/// The command line of a daemon, for its manual page too.
+/// The command line of a daemon; also used for its manual page.
 pub fn command(program: &Program) -> clap::Command {
     DaemonArguments::command()
         .name(program.name)
@@ -119,7 +119,7 @@ pub fn command(program: &Program) -> clap::Command {
         .after_help(after_help(program))
 }
 
-/// What `--help` ends with.
+/// The end of the output of `--help`.
 fn after_help(program: &Program) -> String {
     let Program { name, port, .. } = program;
     format!(

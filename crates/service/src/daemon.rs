@@ -1,4 +1,4 @@
-//! What a daemon gives to [`run`](crate::run), and what it gets.
+//! The interface between a daemon and [`run`](crate::run).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,127 +9,122 @@ use crate::config::{self, Diagnostic, ProcessSettings};
 use crate::reload::Reload;
 use crate::{access_list, metrics, snapshot, sockets, workers};
 
-/// One of the daemons, as the process edge sees it.
+/// A daemon.
 ///
-/// The calls come in this order: [`settings`](Self::settings),
-/// [`open`](Self::open), [`start`](Self::start), and from then on the others,
-/// until the workers have ended; [`write_snapshot`](Self::write_snapshot) is
-/// the last.
+/// The functions are called in this order: [`settings`](Self::settings),
+/// [`open`](Self::open), [`start`](Self::start), and afterwards the others, until the
+/// workers have ended; [`write_snapshot`](Self::write_snapshot) is the last.
 pub trait Daemon: Sized + Send + Sync + 'static {
     /// The name of the binary, log identifier and snapshots, such as
     /// `aquatic-udp`; with `_` for `-`, the prefix of all metrics.
     const NAME: &'static str;
     /// One sentence for `--help`.
     const ABOUT: &'static str;
-    /// The version of the snapshots that it writes, and the last that it reads: it
-    /// rises when what is in their blocks changes.
+    /// The version of the snapshots that it writes, and the highest version that it can
+    /// read: it must be incremented when the content of the blocks changes.
     const SNAPSHOT_VERSION: u32;
 
-    /// The keys that decide which sockets [`open`](Self::open) asks for, that of
-    /// the addresses first.
+    /// The keys that determine which sockets [`open`](Self::open) opens; the first is that
+    /// of the addresses.
     const SOCKET_KEYS: &'static [&'static str] = &["network.address", "socket_workers"];
 
-    /// What the operator writes.
+    /// The configuration, as written by users.
     type Config: config::Config;
-    /// What the daemon works with, valid by type.
+    /// The validated settings.
     type Settings: Send + Sync;
-    /// What is opened while the process still has its privileges.
+    /// The sockets, which are opened before privileges are dropped.
     type Sockets;
 
-    /// Makes settings of a configuration.
+    /// Converts a configuration to settings.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with values, each under its key.
+    /// All errors in values, each with its key.
     fn settings(config: &Self::Config) -> Result<Self::Settings, Vec<Diagnostic>>;
 
-    /// The part of the settings that `service` itself acts on.
+    /// The settings for this crate.
     fn process(settings: &Self::Settings) -> &ProcessSettings;
 
-    /// What `--check-config` should mention about settings that are good, but that
-    /// a daemon would not be granted when it is started as the check was
-    /// ([`resource_limits`](crate::resource_limits)). Whoever starts it, as a service or otherwise,
-    /// may well grant them; so these are no warnings. The start knows better, and
-    /// warns itself.
+    /// Notes for `--check-config` about valid settings that would exceed the limits of a
+    /// process started like the check ([`resource_limits`](crate::resource_limits)). A
+    /// process that is started in another way, for example as a service, may have higher
+    /// limits, so these are not warnings. The start of the daemon itself warns.
     fn notes(settings: &Self::Settings) -> Vec<String> {
         let _ = settings;
         Vec::new()
     }
 
-    /// Tries what [`start`](Self::start) will need, besides access list and
-    /// snapshot, for `--check-config`: files, and what the kernel must allow.
-    /// `path_now` tells where the file is that the service will find under a
-    /// path: with a change of the root directory that did not take place,
-    /// somewhere else.
+    /// For `--check-config`: checks what [`start`](Self::start) needs, except access list
+    /// and snapshot: files, and features of the kernel. `path_now` returns the current path
+    /// of a file to which a configured path will refer, which differs if a chroot is
+    /// configured that the check does not perform.
     ///
     /// # Errors
     ///
-    /// What would keep the daemon from starting.
+    /// What would prevent the daemon from starting.
     fn check(settings: &Self::Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         let _ = (settings, path_now);
         Ok(())
     }
 
-    /// The files that the daemon reads besides its configuration, the access list and
-    /// the snapshot, each under its key.
+    /// The files that the daemon reads, except configuration, access list and snapshot,
+    /// each with its key.
     fn read_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
         let _ = settings;
         Vec::new()
     }
 
-    /// The files that the daemon writes besides the snapshot, each under its key.
+    /// The files that the daemon writes, except the snapshot, each with its key.
     fn written_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
         let _ = settings;
         Vec::new()
     }
 
-    /// What the configuration says about sockets: the part of
-    /// [`settings`](Self::settings) of which the units of the service manager are
-    /// made, whatever else may be wrong with it.
+    /// The sockets that a configuration asks for: the part of [`settings`](Self::settings)
+    /// from which socket units are generated, even if the rest of the configuration has
+    /// errors.
     fn listening(config: &Self::Config, checks: &mut config::Checks) -> sockets::Listening;
 
-    /// Takes over the sockets inherited from the service manager, or binds them.
+    /// Takes the sockets inherited from the service manager, or binds new ones.
     ///
     /// # Errors
     ///
-    /// When a socket cannot be opened; the process ends.
+    /// If a socket cannot be opened; the process exits.
     fn open(
         settings: &Self::Settings,
         inherited: &mut sockets::Inherited,
     ) -> anyhow::Result<Self::Sockets>;
 
-    /// Builds the state, restores it from the snapshot, and starts the workers.
-    /// Privileges are dropped by now, and no other thread exists.
+    /// Creates the state, restores it from the snapshot, and starts the workers. Privileges
+    /// have been dropped, and there are no other threads.
     ///
     /// # Errors
     ///
-    /// When the daemon cannot do its work; the process ends.
+    /// If the daemon cannot run; the process exits.
     fn start(
         settings: Self::Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>>;
 
-    /// Does a bounded piece of housekeeping on the main thread; returns how
-    /// long it may be left alone. It is called at least every
-    /// [`HEARTBEAT_INTERVAL`](workers::HEARTBEAT_INTERVAL), so no longer time has an effect.
+    /// Does a bounded amount of periodic work on the main thread; returns the time until
+    /// the next call, which is made after at most
+    /// [`HEARTBEAT_INTERVAL`](workers::HEARTBEAT_INTERVAL).
     fn tick(&self, now: Instant) -> Duration;
 
-    /// The access list was replaced: forget what has become forbidden, now or
-    /// over the following ticks.
+    /// The access list was replaced: torrents that are no longer allowed should be removed,
+    /// now or during the next ticks.
     fn access_list_changed(&self);
 
-    /// Adds all metrics for `/metrics` and `/stats.json`. Called on a thread of
-    /// the metrics server; must not hold a lock for long.
+    /// Adds all metrics for `/metrics` and `/stats.json`. Called on a thread of the metrics
+    /// server; must not hold a lock for long.
     fn add_metrics(&self, metrics: &mut metrics::Metrics);
 
-    /// One line for `systemctl status`. Should change little from second to
-    /// second.
+    /// The status line for `systemctl status`. Should not change much every second.
     fn status(&self) -> String;
 
-    /// Writes all that should survive a restart. Called on a thread of its own
-    /// while the workers run, and once more when they have ended; must not
-    /// hold a lock for long.
+    /// Writes all state that should survive a restart. Called on a separate thread while
+    /// the workers run, and once more after they have ended; must not hold a lock for long.
     ///
     /// # Errors
     ///
@@ -137,15 +132,14 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()>;
 }
 
-/// What [`Daemon::start`] gets.
+/// The arguments of [`Daemon::start`].
 pub struct Start<'a> {
-    /// Which torrents are served; reloaded behind this handle.
+    /// The access list, which reloads replace.
     pub access_list: Arc<access_list::Handle>,
-    /// Where to restore the state from.
+    /// The snapshot to restore from.
     pub snapshot: &'a mut snapshot::Source,
-    /// Where to put what is to be read again at a reload, besides the access
-    /// list.
+    /// Items to reload in addition to the access list can be added here.
     pub reloads: &'a mut Vec<Arc<dyn Reload>>,
-    /// Where to start the workers.
+    /// Workers are started with this.
     pub workers: &'a mut workers::Workers,
 }

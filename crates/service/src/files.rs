@@ -1,10 +1,9 @@
 //! Files that are read and written while the service runs.
 //!
-//! Whoever may put a file in place may also put something there that never ends
-//! or never begins: a named pipe, a device, a file server that is gone. So only
-//! regular files are read, and never on the main thread ([`reload`](crate::reload)).
-//! A file that is written is [replaced](replace) whole, so that nobody ever reads half
-//! of it.
+//! A path can lead to something other than a regular file that blocks or never ends: a
+//! named pipe, a device, a file server that does not respond. So only regular files are
+//! read, and never on the main thread ([`reload`](crate::reload)). Files are written by
+//! [replacing](replace) them atomically, so that nobody reads a partial file.
 
 use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, Read as _};
@@ -13,24 +12,23 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-/// Symbolic links that may lead to each other: as many as the kernel follows
-/// (path_resolution(7)).
+/// Maximum length of a chain of symbolic links: that of the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// The bits of a mode that say what the owner may do.
+/// The permission bits of the owner.
 const OWNER: u32 = 0o700;
 
 /// Opens a regular file for reading.
 ///
 /// # Errors
 ///
-/// Those of the system, and `InvalidInput` when the path leads to something else
-/// than a regular file; the message says to what.
+/// Those of the system, and `InvalidInput` if the path does not lead to a regular file; the
+/// message says to what it leads.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening a device can do something by itself, so it is looked at first.
+    // Opening a device may have side effects, so the type is checked first.
     require_regular(fs::metadata(path)?.file_type())?;
-    // open(2): without O_NONBLOCK, opening a named pipe waits for its writer. It
-    // has no effect on regular files. By now the path may lead elsewhere.
+    // open(2): without O_NONBLOCK, opening a named pipe waits for its writer. It has no
+    // effect on regular files. The path may lead to another file by now.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -39,11 +37,11 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a whole regular file of at most `most_bytes`.
+/// Reads a whole regular file of at most `most_bytes` bytes.
 ///
 /// # Errors
 ///
-/// Those of [`open_regular`], and `FileTooLarge` when it is longer.
+/// Those of [`open_regular`], and `FileTooLarge` if it is longer.
 pub fn read_regular(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut limited = open_regular(path)?.take(most_bytes.saturating_add(1));
@@ -57,15 +55,15 @@ pub fn read_regular(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces the file at `path` with what `write` writes: that is written under a
-/// temporary name in the same directory, synced, and renamed. Where the path is a
-/// symbolic link, that happens where it leads to. Who may read the file is said by
-/// `mode`, as far as the umask allows it to others than the file's owner.
+/// Replaces the file at `path` atomically: the output of `write` is written to a temporary
+/// file in the same directory, which is synced and renamed. If the path is a symbolic link,
+/// its target is replaced. The permissions are `mode`, as far as the umask allows, and at
+/// least read and write for the owner.
 ///
 /// # Errors
 ///
-/// Those of the system, and of `write`. Then the file is as it was, and nothing is left
-/// beside it.
+/// Those of the system, and of `write`. Then the file is unchanged, and the temporary file
+/// is removed.
 pub fn replace<T>(
     path: &Path,
     mode: u32,
@@ -80,16 +78,16 @@ pub fn replace<T>(
         Ok(value)
     });
     written.map_err(explain).inspect_err(|_| {
-        // Half a file is of no use; the one before it is still there.
+        // A partial file is useless; the previous one still exists.
         let _ = fs::remove_file(&temporary);
     })
 }
 
-/// Makes sure that a file could be at `path`: there is a regular one, or none.
+/// Checks that a file can be at `path`: it is a regular file, or does not exist.
 ///
 /// # Errors
 ///
-/// What is there instead, or why there is no such path.
+/// What exists there instead, or why the path is invalid.
 pub(crate) fn require_place(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) => require_regular(metadata.file_type()),
@@ -98,9 +96,10 @@ pub(crate) fn require_place(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether an error is one of the path itself, which neither time nor rights mend.
+/// Whether an error is about the path itself, so that neither time nor other permissions
+/// help.
 pub(crate) fn is_of_path(error: &io::Error) -> bool {
-    // The former is said of a NUL in it, and by `require_regular`.
+    // `InvalidInput` is returned for paths with a NUL byte, and by `require_regular`.
     error.kind() == io::ErrorKind::InvalidInput
         || matches!(
             error.raw_os_error(),
@@ -108,7 +107,7 @@ pub(crate) fn is_of_path(error: &io::Error) -> bool {
         )
 }
 
-/// Where the file at `path` is written before it gets that name.
+/// The temporary path for writing the file at `path`.
 pub(crate) fn temporary(path: &Path) -> PathBuf {
     beside(resolve(path).unwrap_or_else(|_| path.to_owned()))
 }
@@ -119,25 +118,26 @@ fn beside(path: PathBuf) -> PathBuf {
     name.into()
 }
 
-/// What a path leads to, however it is spelled: a file, or the place where one would be.
+/// The file to which a path leads, however it is written, or the place where it would be
+/// created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     found: Found,
-    /// Without links, as far as there is anything.
+    /// Without symbolic links, as far as it exists.
     path: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// A file, by its device and its number there, which all its names share.
+    /// A file, with its device and inode numbers, which all its names share.
     File(u64, u64),
     Nothing,
-    /// The path leads where this process may not look.
+    /// This process has no permission to look there.
     Unknown,
 }
 
 impl Identity {
-    /// Looks at what is at the path now.
+    /// Determines what the path leads to now.
     pub(crate) fn of(path: &Path) -> Self {
         let found = match fs::metadata(path) {
             Ok(metadata) => Found::File(metadata.dev(), metadata.ino()),
@@ -150,8 +150,8 @@ impl Identity {
         }
     }
 
-    /// Whether both lead to one file, which need not be there yet. Two paths may have
-    /// been looked at under different root directories, unless neither had a file.
+    /// Whether both lead to the same file, which may not exist yet. If at least one file
+    /// existed, the two may have been determined before and after a chroot.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self.found, other.found) {
             (Found::File(..), Found::Nothing) | (Found::Nothing, Found::File(..)) => false,
@@ -172,14 +172,13 @@ fn without_links(path: &Path) -> PathBuf {
     }
 }
 
-/// Where a path leads: to itself, unless a symbolic link is there. What that leads
-/// to need not exist.
+/// Resolves symbolic links at the end of a path. Their target may not exist.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(target) => path = directory(&path).join(target),
-            // It is something else than a link, or nothing yet.
+            // It is not a link, or does not exist.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -194,8 +193,7 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
-/// Creates a file, or empties the one that is there, unless that is a link to another
-/// or would have this wait.
+/// Creates or truncates a file; fails if it is a symbolic link, or if opening would block.
 pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -206,11 +204,11 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
         .open(path)
 }
 
-/// As [`create`], for a file that its owner can read and write, and nobody else more
-/// than `mode` says.
+/// Like [`create`], for a file that its owner can read and write, and that others can
+/// access at most as `mode` says.
 fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
     let file = create(path, mode).or_else(|error| {
-        // A process that ended in the middle may have left one that cannot be opened.
+        // A process that was killed may have left a file that cannot be opened.
         let is_left = error.kind() == io::ErrorKind::PermissionDenied
             && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
         if !is_left {
@@ -219,8 +217,7 @@ fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
         fs::remove_file(path)?;
         create(path, mode)
     })?;
-    // open(2): the umask takes away what it likes, from the owner, too; and a file that
-    // was there keeps what it had.
+    // open(2): the umask may also restrict the owner, and an existing file keeps its mode.
     let present = file.metadata()?.mode() & 0o7777;
     let wanted = present & mode | mode & OWNER;
     if present != wanted {
@@ -229,7 +226,7 @@ fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// The directory that a file is in.
+/// The directory of a file.
 pub(crate) fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -237,7 +234,7 @@ pub(crate) fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Says what limits the size of files, as the system's own words do not.
+/// Adds an explanation of the file size limit, which is missing in the system's message.
 fn explain(error: io::Error) -> io::Error {
     if error.raw_os_error() != Some(libc::EFBIG) {
         return error;

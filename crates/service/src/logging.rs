@@ -24,16 +24,16 @@ use queue::{Queue, Queued};
 /// The priority of errors, as syslog(3), the kernel and the journal count.
 pub(crate) const PRIORITY_ERROR: u8 = 3;
 
-/// Installs the logger: the journal's when standard error is connected to it
-/// (`JOURNAL_STREAM`), else one that writes to standard error. Panics are
-/// logged too, with their place.
+/// Installs the logger: for the journal if standard error is connected to it
+/// (`JOURNAL_STREAM`), otherwise for standard error. Panics are logged as well, with their
+/// location.
 ///
 /// A service (`is_service`) never blocks on its log: its records are written by a
 /// separate thread, from [`detach`] on. Any other program writes them synchronously.
 ///
 /// # Errors
 ///
-/// When there is a logger already.
+/// If a logger is already installed.
 pub fn init(program: &str, level: LevelFilter, is_service: bool) -> anyhow::Result<()> {
     let writer = writer(program);
     let logger = if is_service {
@@ -67,7 +67,7 @@ pub(crate) fn detach() {
     }
 }
 
-/// Of a service.
+/// The queue of a service.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
 fn writer(program: &str) -> Box<dyn Log> {
@@ -76,7 +76,7 @@ fn writer(program: &str) -> Box<dyn Log> {
             Ok(journal) => Box::new(JournalOrStandardError {
                 journal: journal.with_syslog_identifier(program.to_owned()),
             }),
-            // Standard error leads to the journal too, though without fields.
+            // Standard error is connected to the journal as well, but without fields.
             Err(_) => Box::new(StandardError { priorities: true }),
         }
     } else {

@@ -1,10 +1,10 @@
 //! Metrics about the running service, over HTTP: `/metrics` for Prometheus,
 //! `/stats.json`, and `/health`.
 //!
-//! * [`Metrics`]: what is measured, in both forms.
-//! * [`Counter`]: what workers count with.
+//! * [`Metrics`]: a list of metrics, with both formats.
+//! * [`Counter`]: the counters of workers.
 //! * `server`: a small HTTP server for a loopback address.
-//! * `process`: the metrics that every daemon has.
+//! * `process`: metrics that every daemon has.
 
 mod counter;
 mod exposition;

@@ -43,7 +43,7 @@ pub(crate) struct Claims {
     pub(crate) files: Vec<Claim<PathBuf>>,
 }
 
-/// A file or an address that the value of a key has one daemon use, and no other.
+/// A file or an address that the value of a key reserves for one daemon.
 #[derive(Debug)]
 pub(crate) struct Claim<T> {
     /// Such as `network.address`.
@@ -62,7 +62,7 @@ pub(crate) struct Conflict {
 }
 
 impl Claims {
-    /// The addresses of a daemon's sockets; no files yet.
+    /// The claims of a daemon's sockets, without files.
     pub(crate) fn of(listening: &Listening) -> Self {
         let protocol = match listening.transport {
             Transport::Udp { .. } => Protocol::Udp,
@@ -89,9 +89,9 @@ pub(crate) fn conflicts(name: &str, path: &Path, claims: &Claims) -> Vec<Conflic
     conflicts_below(Path::new("/"), name, path, claims)
 }
 
-/// As [`conflicts`], where the units of systemd are below `root`.
+/// Like [`conflicts`], with the units of systemd below `root`.
 fn conflicts_below(root: &Path, name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {
-    // The same file may be known by several names.
+    // The same file may have several names.
     let Ok(path) = path.canonicalize() else {
         return Vec::new();
     };

@@ -24,7 +24,7 @@ const MAX_STATUS_BYTES: usize = 2_000;
 /// The connection to the service manager, if there is one.
 pub(crate) struct Notifier {
     line: Option<Line>,
-    /// What STATUS= was last set to.
+    /// The last value of STATUS=.
     status: String,
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
 }
 
-/// A connection to the service manager, and where it leads.
+/// A connection to the service manager, and its address.
 struct Line {
     socket: UnixDatagram,
     address: SocketAddr,

@@ -80,12 +80,12 @@ impl Target {
         })
     }
 
-    /// The user of this name with its groups, as a service of systemd has them; `None`
-    /// when there is none.
+    /// The user with this name and its groups, as in a service of systemd; `None` if it
+    /// does not exist.
     ///
     /// # Errors
     ///
-    /// When it cannot be looked up.
+    /// If it cannot be looked up.
     pub(crate) fn named(name: &str) -> anyhow::Result<Option<Self>> {
         let context = || format!("cannot look up the user \"{name}\"");
         let Some(user) = User::from_name(name).with_context(context)? else {
@@ -209,8 +209,8 @@ fn change_identity(identity: &Identity) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Needs CAP_SETPCAP, so it comes before the change of the user, and is left
-/// out by processes that never had that: no_new_privs has the same effect.
+/// Requires CAP_SETPCAP, so it is done before the change of the user, and skipped in
+/// processes that never had that capability: no_new_privs has the same effect.
 fn drop_bounding_set() {
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false)
         && let Err(error) = caps::clear(None, CapSet::Bounding)

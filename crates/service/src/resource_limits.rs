@@ -52,10 +52,10 @@ const SNAPSHOT_FILES: u64 = 4;
 /// The access list, the certificate and its key, which are read at the same time,
 /// each with the directories of its path.
 const RELOAD_FILES: u64 = 6;
-/// What wakes the thread that waits for signals.
+/// The pipe that wakes the thread which waits for signals.
 const SIGNAL_FILES: u64 = 4;
-/// The journal's socket, should it have to be opened again, and what is read of
-/// `/proc` now and then.
+/// The journal's socket, if it has to be reopened, and files in `/proc` that are read at
+/// intervals.
 const LOG_FILES: u64 = 4;
 
 /// Raises the limit of open files to `needed`, as far as possible without privileges.
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(raised.hard, hard);
         }
         if let Limit::At(hard) = hard {
-            // What may be had is had, though it is not enough.
+            // The limit is raised as far as possible, although that is not enough.
             assert_eq!(allow_open_files(hard + 1), Some(hard));
             assert_eq!(max_open_files(), Some(hard));
             let text = open_files_note(hard + 1).unwrap();

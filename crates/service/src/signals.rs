@@ -1,7 +1,7 @@
-//! Signals, told as they come.
+//! Signals.
 //!
-//! The handlers are set before anything slow happens at start, so that a signal
-//! that comes early is acted upon late instead of killing the process.
+//! The handlers are installed before any slow part of the start, so that an early signal is
+//! handled later instead of killing the process.
 
 use std::io;
 use std::thread;
@@ -14,36 +14,36 @@ use signal_hook::iterator::Signals;
 
 /// The signals that have a handler.
 ///
-/// setrlimit(2): a write beyond the limit of file sizes raises SIGXFSZ, whose default
-/// is the end of the process. With a handler, the write fails with EFBIG, which is an
-/// error like that of a full disk.
+/// setrlimit(2): a write beyond the maximum file size raises SIGXFSZ, which by default
+/// kills the process. With a handler, the write fails with EFBIG, an error like that of a
+/// full disk.
 const HANDLED: [c_int; 5] = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ];
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// SIGUSR1 or SIGHUP: read the access list (and TLS material) again.
+    /// SIGUSR1 or SIGHUP: reload access list and TLS certificate.
     Reload,
-    /// SIGTERM or SIGINT: drain and end.
+    /// SIGTERM or SIGINT: drain and exit.
     Stop,
 }
 
-/// Signals that are caught but not yet forwarded.
+/// Signals that are caught, but not forwarded yet.
 pub(crate) struct Caught {
     signals: Signals,
 }
 
 impl Caught {
-    /// Sets the handlers; starts no thread.
+    /// Installs the handlers; does not start a thread.
     ///
     /// # Errors
     ///
     /// Those of the system.
     pub(crate) fn register() -> anyhow::Result<Self> {
         let signals = Signals::new(HANDLED).context("cannot catch signals")?;
-        // sigprocmask(2), execve(2): what the parent has blocked stays blocked, so
-        // that the process could be stopped by SIGKILL only. Threads inherit the mask
-        // from this one. What has come meanwhile reaches the handlers now.
+        // sigprocmask(2), execve(2): signals that the parent has blocked stay blocked, so
+        // only SIGKILL could stop the process. Threads inherit the mask from this one.
+        // Pending signals now reach the handlers.
         let mut mask = SigSet::empty();
         for number in HANDLED {
             mask.add(SystemSignal::try_from(number).context("cannot unblock signals")?);
@@ -52,16 +52,16 @@ impl Caught {
         Ok(Self { signals })
     }
 
-    /// Whether a signal to stop has come, which is then forgotten.
+    /// Whether a signal to stop was caught since the last call.
     pub(crate) fn take_stop(&mut self) -> bool {
         self.signals
             .pending()
             .any(|number| matches!(number, SIGINT | SIGTERM))
     }
 
-    /// Starts the thread that tells of each signal, until `tell` says that nobody
-    /// listens any more. Equal signals that come before the first was told are told
-    /// once.
+    /// Starts the thread that passes each signal to `tell`, until `tell` returns that there
+    /// is no receiver any more. Signals of the same kind that arrive before the first one
+    /// was passed on are passed on once.
     pub(crate) fn forward(
         mut self,
         tell: impl Fn(Signal) -> bool + Send + 'static,

@@ -1,26 +1,25 @@
-//! The file that carries a daemon's state across restarts.
+//! The file that preserves a daemon's state across restarts.
 //!
-//! A snapshot is a header and a run of blocks, each with its length and CRC-32;
-//! what is in a block is the daemon's, and so is the version in the header. The last block says how many there were,
-//! so that a file that was cut short is noticed. [`BlockWriter`] and
-//! [`BlockReader`] are pure: they know no file.
+//! A snapshot is a header and a sequence of blocks, each with its length and CRC-32. The
+//! content of the blocks, and the version in the header, are those of the daemon. The last
+//! block contains the number of blocks, so that truncated files are detected.
+//! [`BlockWriter`] and [`BlockReader`] do not depend on files.
 //!
-//! The file is replaced whole: written under a temporary name in the same
-//! directory, synced, renamed, and the directory synced. Where the path is a
-//! symbolic link, that happens where it leads to. A file that cannot be restored is
-//! set aside, never overwritten, and the service starts empty, because a tracker
-//! that serves an empty swarm recovers within one announce interval and one that
-//! does not start does not:
+//! The file is replaced atomically: written under a temporary name in the same directory,
+//! synced, renamed, and the directory synced. If the path is a symbolic link, its target is
+//! replaced. A file that cannot be restored is renamed, never overwritten, and the service
+//! starts empty, because a tracker with an empty swarm recovers within one announce
+//! interval, and one that does not start does not:
 //!
 //! * damaged: kept as `NAME.damaged`, the next ones as `NAME.damaged.2` and so on;
 //! * of a newer version (after a downgrade): kept as `NAME.newer`, and so on.
 //!
-//! One that cannot be set aside, as the disk cannot be written to, stays where it
-//! is, and nothing is saved.
+//! If it cannot be renamed, because the disk is read-only, it remains, and no snapshots are
+//! written.
 //!
-//! A snapshot of another daemon, or a file that does not begin like a snapshot, is a
-//! path that was mixed up: the service does not start, and the file stays as it is. An
-//! empty one is none.
+//! If the file is a snapshot of another daemon, or does not begin like a snapshot, the path
+//! is wrong: the service does not start, and the file is not changed. An empty file counts
+//! as none.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -39,48 +38,46 @@ pub use blocks::{Block, BlockReader, BlockWriter, MAX_PAYLOAD_BYTES, ReadError, 
 
 pub(crate) use place::{check_writable, write_file};
 
-/// The key that names the file.
+/// The configuration key of the file.
 pub(crate) const KEY: &str = "snapshot.path";
 
-/// Bytes that are collected before the file is written to.
+/// Number of bytes that are written with one call.
 const WRITE_BUFFER: usize = 256 * 1024;
 
-/// A snapshot that was written.
+/// A snapshot that has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// The length of the file.
+    /// Length of the file.
     pub bytes: u64,
-    /// How long it took, with syncing.
+    /// Duration of writing, including sync.
     pub duration: Duration,
-    /// When it was begun, in seconds since 1970.
+    /// When writing began, in seconds since 1970.
     pub taken_at: u64,
 }
 
-/// What a daemon restores from, if there is a snapshot.
+/// The snapshot from which a daemon restores its state, if there is one.
 #[derive(Debug, Default)]
 pub struct Source {
     daemon: &'static str,
-    /// The last version that the daemon can read.
+    /// The highest version that the daemon can read.
     newest: u32,
     path: Option<PathBuf>,
     /// When the restored snapshot was taken, in seconds since 1970.
     taken_at: Option<u64>,
-    /// Why what is at the path must not be written over.
+    /// Why the file at the path must not be overwritten.
     keep: Option<String>,
 }
 
 impl Source {
     /// Restores the snapshot, if there is one.
     ///
-    /// `restore` builds the state from all blocks; when it fails, or the file
-    /// turns out to be damaged later on, what it built is dropped, the file is
-    /// set aside with an error in the log, and the answer is `None`: the daemon
-    /// starts empty.
+    /// `restore` creates the state from all blocks. If it fails, or the file turns out to
+    /// be damaged later, its result is dropped, the file is renamed, an error is logged,
+    /// and `None` is returned: the daemon starts empty.
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be read, belongs to another daemon, or never
-    /// was a snapshot.
+    /// If the file cannot be read, belongs to another daemon, or is not a snapshot.
     pub fn restore<T>(
         &mut self,
         restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
@@ -121,8 +118,8 @@ impl Source {
         }
     }
 
-    /// Why no snapshot may be written: it would be in place of one that could be
-    /// neither used nor set aside.
+    /// Why no snapshot may be written: it would overwrite one that could neither be used
+    /// nor renamed.
     pub(crate) fn keep(&self) -> Option<&str> {
         self.keep.as_deref()
     }
@@ -132,7 +129,7 @@ impl Source {
         self.taken_at
     }
 
-    /// Starts empty, whatever becomes of the file.
+    /// Starts empty, whether or not the file can be renamed.
     fn set_aside<T>(&mut self, path: &Path, why: &str, error: &ReadError) -> Option<T> {
         match place::set_aside(path, why) {
             Ok(aside) => log::error!(
@@ -153,12 +150,12 @@ impl Source {
     }
 }
 
-/// Finds out whether a start as `daemon` would refuse what is at the path. Damage is no
-/// reason, and is not looked for.
+/// Checks whether a start as `daemon` would reject the file. Damage is not a reason, and is
+/// not checked.
 ///
 /// # Errors
 ///
-/// Why it would be refused.
+/// Why it would be rejected.
 pub(crate) fn inspect(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<()> {
     let Some((path, mut file)) = open(path)? else {
         return Ok(());
@@ -172,7 +169,7 @@ pub(crate) fn inspect(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<
     Err(refusal(&path, daemon, ReadError::OtherDaemon { found }))
 }
 
-/// Opens a snapshot, and tells where it is; `None` if there is nothing in it.
+/// Opens a snapshot; returns its path too. `None` if it does not exist or is empty.
 fn open(path: &Path) -> anyhow::Result<Option<(PathBuf, File)>> {
     let cannot_read = || format!("cannot read snapshot {}", path.display());
     let opened = files::resolve(path).and_then(|path| {
@@ -192,7 +189,7 @@ fn open(path: &Path) -> anyhow::Result<Option<(PathBuf, File)>> {
     Ok((!is_empty).then_some((path, file)))
 }
 
-/// Why a start fails of what is at the path.
+/// Why a start rejects the file at the path.
 fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
     let path = path.display();
     match error {
@@ -228,8 +225,8 @@ fn restore_from<T>(
         });
     }
     let state = restore(&mut reader)?;
-    // A daemon that does not ask for the last block would not notice that the
-    // file ends early.
+    // If the daemon does not read up to the last block, a truncated file would not be
+    // detected.
     while reader.next_block()?.is_some() {}
     Ok((state, reader.taken_at()))
 }

@@ -1,24 +1,23 @@
-//! The system calls that no dependency offers safely: the only unsafe code of
-//! this crate.
+//! System calls that no dependency provides safely: the only unsafe code of this crate.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes ownership of a descriptor inherited from the service manager.
 ///
-/// The caller calls this at most once for each descriptor, and only for those
-/// that `LISTEN_FDS` names: nothing else in this process owns them.
+/// Must be called at most once per descriptor, and only for those in `LISTEN_FDS`: nothing
+/// else in this process owns them.
 pub(crate) fn adopt(descriptor: RawFd) -> OwnedFd {
     // SAFETY: sd_listen_fds(3) hands these descriptors to this process, and
     // `sockets::Inherited` takes them once, before anything else was opened.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-/// How many datagrams the kernel dropped on this socket since it was opened,
-/// modulo 2^32; nearly always because its receive buffer was full.
+/// Number of datagrams that the kernel dropped on this socket since it was opened, modulo
+/// 2^32, nearly always because its receive buffer was full.
 pub(crate) fn dropped_datagrams(socket: impl AsFd) -> io::Result<u32> {
-    /// Index of the drop counter in what SO_MEMINFO answers
-    /// (`SK_MEMINFO_DROPS` in linux/sock_diag.h).
+    /// Index of the drop counter in the result of SO_MEMINFO (`SK_MEMINFO_DROPS` in
+    /// linux/sock_diag.h).
     const DROPS: usize = 8;
 
     let mut info = [0u32; DROPS + 1];

@@ -42,7 +42,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker on a thread of its own.
+    /// Starts a worker on a new thread.
     ///
     /// `wake` interrupts the worker's wait for events, so that it checks
     /// [`Context::is_stopping`] soon; it is called from other threads, possibly after
@@ -60,7 +60,7 @@ impl Workers {
         self.start(name.into(), true, wake, body)
     }
 
-    /// As [`spawn`](Self::spawn), for a thread that serves no client: it is monitored
+    /// Like [`spawn`](Self::spawn), for a thread that serves no clients: it is monitored
     /// like a worker, but not counted as one.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl Workers {
         Ok(())
     }
 
-    /// How many workers were started, without threads in the background.
+    /// Number of workers, without background threads.
     pub fn len(&self) -> usize {
         let workers = self.entries.iter();
         workers.filter(|worker| worker.serves_clients).count()
@@ -130,8 +130,8 @@ impl Workers {
         self.len() == 0
     }
 
-    /// No workers yet. `ended` is called on the thread of each worker, just before the
-    /// thread ends, with the worker's index in the order of starting, and the reason.
+    /// Starts without workers. `ended` is called on the thread of each worker, just before
+    /// it ends, with the worker's index in the order of starting, and the reason.
     pub(crate) fn new(ended: impl Fn(usize, End) + Send + Sync + 'static) -> Self {
         Self {
             entries: Vec::new(),

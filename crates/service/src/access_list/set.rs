@@ -1,10 +1,10 @@
-//! The entries of a list: sorted, in one run, with an index.
+//! The entries of a list: a sorted array with an index.
 //!
-//! A run of 20 bytes an entry is the least that there can be, and can be sorted
-//! where it stands, so that loading a list takes hardly more memory than the list
-//! itself. The index tells where the entries with certain first bits begin: some
-//! four to eight of them, as info hashes are digests. Where somebody prepared
-//! digests that begin alike, a binary search among them bounds the look-up.
+//! An array of 20 bytes per entry is the smallest possible representation, and can be
+//! sorted in place, so loading a list takes hardly more memory than the list itself. The
+//! index contains the start of the entries with certain first bits: on average four to
+//! eight entries, because info hashes are evenly distributed. If somebody has prepared info
+//! hashes with the same first bits, a binary search limits the cost of a lookup.
 
 use std::fmt;
 use std::io::{BufRead, Read as _};
@@ -14,47 +14,46 @@ use aquatic_bittorrent::InfoHash;
 
 use super::{MAX_ENTRIES, MAX_LINE_BYTES, ParseError};
 
-/// The least bytes that an entry has in a file: its digits, and the end of its line.
+/// Minimum length of an entry in a file: its digits and the line end.
 const MIN_ENTRY_BYTES: u64 = 41;
 
-/// Lines between two readings of the clock.
+/// Number of lines between two checks of the deadline.
 const LINES_PER_CLOCK_READ: u64 = 4096;
 
-/// Entries that a place of the index has on average are from this number on, to
-/// below the double.
+/// Minimum average number of entries per element of the index; the average is less than
+/// twice as much.
 const MIN_PER_PLACE: usize = 4;
 
 /// A set of info hashes.
 #[derive(Default)]
 pub struct InfoHashSet {
-    /// Sorted, and each one once.
+    /// Sorted and unique.
     entries: Vec<InfoHash>,
-    /// How many first bits of an info hash name its place in the index.
+    /// Number of first bits of an info hash that are its position in the index.
     bits: u32,
-    /// Where the entries of a place begin; one more, with where those of the last
-    /// one end. Empty when there are no entries.
+    /// The index of the first entry for each value of these bits, followed by the number of
+    /// entries. Empty if there are no entries.
     starts: Vec<u32>,
 }
 
 impl InfoHashSet {
-    /// Reads the text of a list.
+    /// Parses the text of a list.
     ///
     /// # Errors
     ///
-    /// At the first line that makes no sense.
+    /// At the first invalid line.
     pub fn parse(text: impl BufRead) -> Result<Self, ParseError> {
         Self::parse_sized(text, 0, None)
     }
 
-    /// As [`parse`](Self::parse), of a text that probably has so many bytes, and
-    /// that is to be read until then.
+    /// Like [`parse`](Self::parse), with the expected length of the text, and a deadline.
     pub(super) fn parse_sized(
         mut text: impl BufRead,
         bytes: u64,
         deadline: Option<Instant>,
     ) -> Result<Self, ParseError> {
-        // What is reserved, and not used in the end, takes no memory before it is
-        // given back: the system provides pages when they are first written to.
+        // Capacity that is not used in the end takes no memory, because the system only
+        // allocates pages when they are first written to.
         let most = usize::try_from(bytes / MIN_ENTRY_BYTES + 1).unwrap_or(MAX_ENTRIES);
         let mut entries = Vec::with_capacity(most.min(MAX_ENTRIES));
         let mut buffer = Vec::new();
@@ -84,7 +83,7 @@ impl InfoHashSet {
             if entries.len() == MAX_ENTRIES {
                 return Err(ParseError::TooMany { line });
             }
-            // What is not UTF-8 becomes characters that are no digits.
+            // Invalid UTF-8 becomes characters that are not digits.
             let info_hash = String::from_utf8_lossy(entry)
                 .parse()
                 .map_err(|error| ParseError::Line { line, error })?;
@@ -104,7 +103,7 @@ impl InfoHashSet {
             .is_ok()
     }
 
-    /// How many info hashes are in the set.
+    /// Number of info hashes in the set.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -114,13 +113,13 @@ impl InfoHashSet {
         self.entries.is_empty()
     }
 
-    /// The memory that the set takes, in bytes.
+    /// Memory use of the set in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
     }
 
     fn of(mut entries: Vec<InfoHash>) -> Self {
-        // Sorts in place, as the stable sort does not.
+        // Sorts in place, in contrast to the stable sort.
         entries.sort_unstable();
         entries.dedup();
         entries.shrink_to_fit();
@@ -150,7 +149,7 @@ impl fmt::Debug for InfoHashSet {
     }
 }
 
-/// The number that the first `bits` bits make, at most 32.
+/// The first `bits` bits, at most 32, as a number.
 #[inline]
 fn place(info_hash: &InfoHash, bits: u32) -> usize {
     let [a, b, c, d, ..] = info_hash.0;
@@ -161,7 +160,7 @@ fn as_pair(slice: &[u32]) -> Option<[u32; 2]> {
     slice.try_into().ok()
 }
 
-/// The part of a line that has to be an info hash.
+/// The part of a line that must be an info hash.
 fn entry(line: &[u8], is_first: bool) -> &[u8] {
     const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 

@@ -47,11 +47,11 @@ pub(super) fn written<D: Daemon>(
 }
 
 /// Checks that regular files can be written, and that none, under its final or its
-/// temporary name, replaces one with another purpose, by whatever path that is known.
+/// temporary name, replaces one with another purpose, even if that has another path.
 ///
 /// # Errors
 ///
-/// The first path where that is not so.
+/// The first path for which this fails.
 pub(super) fn check(read: &[Read], written: &[(&'static str, PathBuf)]) -> Result<(), Diagnostic> {
     for (key, path) in written {
         files::require_place(path)

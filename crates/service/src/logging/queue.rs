@@ -1,4 +1,4 @@
-//! Records that wait for the thread that writes them.
+//! The queue of records for the thread that writes them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, Log, Metadata, Record};
 
-/// The most records that wait, and the most bytes of their texts.
+/// Maximum number of queued records, and maximum total length of their texts.
 const MAX_RECORDS: usize = 4_096;
 const MAX_BYTES: usize = 1 << 20;
 
-/// How long the end of the process waits for what is left to be written.
+/// Maximum time that the end of the process waits for queued records to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The logger of a service.
 pub(super) struct Queued(pub(super) Arc<Queue>);
 
-/// Records on their way to a logger that may take its time.
+/// Records for a logger that may block.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
-    /// Something changed: there is more to write, or less.
+    /// Notified when records were added or written.
     changed: Condvar,
     writer: Box<dyn Log>,
     is_started: AtomicBool,
@@ -32,13 +32,13 @@ pub(super) struct Queue {
 struct Waiting {
     records: VecDeque<Owned>,
     bytes: usize,
-    /// Records that did not fit since this was last said.
+    /// Number of dropped records since this was last logged.
     lost: u64,
-    /// Whether one is being written.
+    /// Whether a record is being written.
     is_writing: bool,
 }
 
-/// What a record says.
+/// An owned record.
 struct Owned {
     level: Level,
     target: String,
@@ -73,7 +73,7 @@ impl Queue {
         })
     }
 
-    /// Starts the thread that writes, unless there is one.
+    /// Starts the writing thread, unless it is running.
     pub(super) fn start(self: &Arc<Self>) {
         if self.is_started.swap(true, Ordering::Relaxed) {
             return;
@@ -83,12 +83,12 @@ impl Queue {
             .name("log".to_owned())
             .spawn(move || queue.write());
         if spawned.is_err() {
-            // What is queued is tried again at the end.
+            // Flushing at the end tries again.
             self.is_started.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Waits a little until everything is written.
+    /// Waits for a limited time until everything is written.
     pub(super) fn flush(self: &Arc<Self>) {
         self.start();
         let deadline = Instant::now() + FLUSH_PATIENCE;
@@ -119,7 +119,7 @@ impl Queue {
     fn write(&self) {
         let mut waiting = self.locked();
         loop {
-            // What was lost came after what waits.
+            // Records were dropped after those in the queue.
             let record = match waiting.records.pop_front() {
                 Some(record) => record,
                 None if waiting.lost > 0 => Owned::lost(std::mem::take(&mut waiting.lost)),
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes to nobody until it may.
+    /// Blocks until it is allowed to write.
     struct Slow {
         gate: Mutex<Receiver<()>>,
         written: Sender<String>,
@@ -248,7 +248,7 @@ mod tests {
             gate: Mutex::new(gate),
             written,
         })));
-        // Before the thread is there, records wait all the same.
+        // Records are queued before the thread is started.
         log(&queue, "first", 1);
         queue.0.start();
         let begun = Instant::now();

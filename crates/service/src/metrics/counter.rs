@@ -1,20 +1,19 @@
-//! Counts of one worker.
+//! Counters of workers.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A count that only one thread adds to, so that adding needs no locked
-/// instruction.
+/// A counter that only one thread increments, so that no locked instruction is needed.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds `more`. To be called by one thread only.
+    /// Adds `more`. Must only be called by one thread.
     #[inline]
     pub fn add(&self, more: u64) {
         self.0.store(self.0.load(Relaxed) + more, Relaxed);
     }
 
-    /// What was added so far.
+    /// The current value.
     #[inline]
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)

@@ -1,4 +1,4 @@
-//! Metrics as Prometheus text and as JSON.
+//! Metrics in Prometheus text format and JSON.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,9 @@ use serde_json::{Map, Number, Value as Json};
 
 /// A list of metrics, in the order in which they were added.
 ///
-/// Names are given without the daemon's prefix: `requests_total` becomes
-/// `aquatic_udp_requests_total`. In JSON, the labels of a metric nest by their
-/// values: `{"aquatic_udp_requests_total": {"announce": {"ipv4": 1}}}`.
+/// Names do not include the daemon's prefix: `requests_total` becomes
+/// `aquatic_udp_requests_total`. In JSON, labels become nested objects, by their values:
+/// `{"aquatic_udp_requests_total": {"announce": {"ipv4": 1}}}`.
 #[derive(Debug)]
 pub struct Metrics {
     prefix: String,
@@ -18,9 +18,9 @@ pub struct Metrics {
 /// The value of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
-    /// A count.
+    /// An integer.
     Integer(u64),
-    /// A measure.
+    /// A floating-point number.
     Float(f64),
 }
 
@@ -69,7 +69,7 @@ struct Sample {
 }
 
 impl Metrics {
-    /// No metrics yet, for this daemon: `aquatic-udp`.
+    /// Creates an empty list for this daemon: `aquatic-udp`.
     pub fn new(daemon: &str) -> Self {
         Self {
             prefix: daemon.replace('-', "_"),
@@ -77,8 +77,8 @@ impl Metrics {
         }
     }
 
-    /// Adds something that only grows while the process runs. By custom the
-    /// name ends in `_total`.
+    /// Adds a value that only increases while the process runs. By convention, the name
+    /// ends with `_total`.
     pub fn counter(
         &mut self,
         name: &str,
@@ -89,7 +89,7 @@ impl Metrics {
         self.add(Kind::Counter, name, help, labels, value.into());
     }
 
-    /// Adds something that goes up and down. By custom the name ends in its
+    /// Adds a value that may increase and decrease. By convention, the name ends with its
     /// unit: `_bytes`, `_seconds`.
     pub fn gauge(
         &mut self,
@@ -144,7 +144,7 @@ impl Metrics {
             for sample in &family.samples {
                 let value = match sample.value {
                     Value::Integer(value) => Json::from(value),
-                    // JSON knows neither infinity nor "not a number".
+                    // JSON has neither infinity nor "not a number".
                     Value::Float(value) => Number::from_f64(value).map_or(Json::Null, Json::from),
                 };
                 let labels = sample.labels.iter().map(|(_, value)| value.as_str());
@@ -177,7 +177,7 @@ impl Metrics {
                 .collect(),
             value,
         };
-        // Samples of a family must stand together; mostly they also come so.
+        // Samples of a family must be adjacent; they usually are added in this order.
         match self
             .families
             .iter_mut()
@@ -198,7 +198,7 @@ impl Metrics {
     }
 }
 
-/// Floating-point numbers as Prometheus reads them.
+/// A floating-point number in the syntax of Prometheus.
 struct Float(f64);
 
 impl std::fmt::Display for Float {
@@ -214,7 +214,7 @@ impl std::fmt::Display for Float {
 }
 
 fn insert(object: &mut Map<String, Json>, path: &[&str], value: Json) {
-    /// The key of a value that has further values below it.
+    /// The key of a value that also has nested values.
     const OWN: &str = "value";
 
     let Some((first, rest)) = path.split_first() else {

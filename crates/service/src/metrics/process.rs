@@ -1,5 +1,5 @@
-//! The metrics that every daemon has: about its process, its access list and its
-//! snapshot; and its health.
+//! Metrics that every daemon has, about its process, access list and snapshot; and its
+//! health.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,20 +12,21 @@ use super::Metrics;
 use crate::access_list;
 use crate::workers::STUCK_AFTER;
 
-/// What the main thread reports to the metrics server.
+/// The state of the process, which the main thread updates for the metrics server.
 pub(crate) struct Process {
     started: Instant,
     started_at: u64,
     page_bytes: u64,
-    /// Opened at start, because a changed root directory has no `/proc`.
+    /// Opened at startup, because `/proc` is not accessible after a chroot.
     memory: Option<File>,
     access_list: Arc<access_list::Handle>,
     worker_count: AtomicU64,
     stuck: Mutex<Vec<(String, Duration)>>,
-    /// When the main thread last turned, in milliseconds since the start.
+    /// When the main thread last ran an iteration of its loop, in milliseconds since the
+    /// start.
     main_turn: AtomicU64,
     snapshot: Mutex<SnapshotMetrics>,
-    /// How often a reload has failed of each thing that is read again, by label.
+    /// Number of failed reloads of each item, by label.
     reload_failures: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -35,12 +36,12 @@ struct SnapshotMetrics {
     bytes: Option<u64>,
     duration: Option<Duration>,
     failures: u64,
-    /// Why nothing is saved at present.
+    /// Why snapshots cannot be written at present.
     unsaved: Option<String>,
 }
 
 impl Process {
-    /// To be called before the root directory changes.
+    /// To be called before a chroot.
     pub(crate) fn new(memory: Option<File>, access_list: Arc<access_list::Handle>) -> Self {
         Self {
             started: Instant::now(),
@@ -56,19 +57,19 @@ impl Process {
         }
     }
 
-    /// This is read again at reloads. Until it is said, no failure of it counts.
+    /// Registers an item that reloads read. Failures of other items are not counted.
     pub(crate) fn is_reloadable(&self, what: &str) {
         self.reload_failures().insert(label(what), 0);
     }
 
-    /// A reload of this failed, and left what was there.
+    /// A reload of this item has failed, and its previous state remains.
     pub(crate) fn reload_failed(&self, what: &str) {
         if let Some(count) = self.reload_failures().get_mut(&label(what)) {
             *count += 1;
         }
     }
 
-    /// The main thread turns, and these workers do not.
+    /// Reports an iteration of the main thread, and the workers that are stuck.
     pub(crate) fn turn(&self, now: Instant, workers: usize, stuck: Vec<(String, Duration)>) {
         self.worker_count.store(workers as u64, Ordering::Relaxed);
         *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = stuck;
@@ -77,12 +78,12 @@ impl Process {
             .store(since_start.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// A snapshot was restored at start.
+    /// A snapshot was restored at startup.
     pub(crate) fn snapshot_restored(&self, taken_at: u64) {
         self.with_snapshot(|metrics| metrics.taken_at = Some(taken_at));
     }
 
-    /// A snapshot was written. Answers whether that had not been possible before.
+    /// A snapshot was written. Returns whether the previous attempt had failed.
     pub(crate) fn snapshot_written(&self, written: &crate::snapshot::Written) -> bool {
         self.with_snapshot(|metrics| {
             metrics.taken_at = Some(written.taken_at);
@@ -100,18 +101,17 @@ impl Process {
         });
     }
 
-    /// Snapshots cannot be written, as is known before one is tried.
+    /// Snapshots cannot be written, as a check before the first one has shown.
     pub(crate) fn cannot_save(&self, reason: &str) {
         self.with_snapshot(|metrics| metrics.unsaved = Some(reason.to_owned()));
     }
 
-    /// Why nothing is saved at present; `None` when all is well, or when there are
-    /// to be no snapshots.
+    /// Why snapshots cannot be written at present; `None` if they can, or are disabled.
     pub(crate) fn unsaved(&self) -> Option<String> {
         self.with_snapshot(|metrics| metrics.unsaved.clone())
     }
 
-    /// What ails the process; `None` when it is well.
+    /// Why the process is unhealthy; `None` if it is healthy.
     pub(crate) fn ailment(&self) -> Option<String> {
         let now = self.started.elapsed();
         let turn = Duration::from_millis(self.main_turn.load(Ordering::Relaxed));
@@ -250,7 +250,7 @@ impl Process {
     }
 
     fn resident_memory_bytes(&self) -> Option<u64> {
-        // The second number is the resident pages (proc_pid_statm(5)).
+        // The second number is that of resident pages (proc_pid_statm(5)).
         let mut buffer = [0; 128];
         let length = self.memory.as_ref()?.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(&buffer[..length]).ok()?;
@@ -259,20 +259,20 @@ impl Process {
     }
 }
 
-/// The name of something as the value of a label: `tls_certificate`.
+/// The label of an item: `tls_certificate`.
 fn label(what: &str) -> String {
     what.to_lowercase().replace(' ', "_")
 }
 
-/// Opens what tells the memory in use.
+/// Opens the file that contains the memory use.
 pub(crate) fn open_memory() -> Option<File> {
     File::open("/proc/self/statm").ok()
 }
 
-/// Unknown where the root directory has no `/proc`.
+/// The number of open files; `None` if `/proc` is not accessible after a chroot.
 fn open_file_descriptors() -> Option<u64> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
-    // Listing them opens one.
+    // The listing itself has one open.
     Some((entries.count() as u64).saturating_sub(1))
 }
 

@@ -1,10 +1,10 @@
 //! A small HTTP server for metrics.
 //!
-//! It is meant for a scraper and a curious operator on the same machine, so it
-//! answers one request a connection and knows nothing but `GET` and `HEAD`. One
-//! thread polls all connections, of which there is a bounded number; each has a
-//! deadline, and when there is no room for another one, the one goes that has been
-//! idle for longest. So nobody is kept out by those who connect and say nothing.
+//! It is meant for a scraper and an operator on the same machine, so it answers one request
+//! per connection and only supports `GET` and `HEAD`. One thread polls all connections,
+//! whose number is bounded. Each has a deadline, and when there is no room for another one,
+//! the least important one is closed, usually one that is idle. So silent clients cannot
+//! exclude others.
 
 use std::io;
 use std::net::TcpListener;
@@ -25,27 +25,27 @@ mod connection;
 
 use connection::{Connection, Progress};
 
-/// Connections that are open at once.
+/// Maximum number of open connections.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 
-/// Connections that are accepted before those that are open are looked at again.
+/// Maximum number of connections that are accepted in a turn.
 const ACCEPTS_PER_TURN: usize = 16;
 
-/// Bytes of answers that wait for those who asked, all together, before the one who
-/// has been waited for longest is cut off.
+/// Maximum number of bytes of replies that clients have not read yet, in total. When it is
+/// exceeded, the oldest connection with such a reply is closed.
 const MAX_UNSENT_BYTES: usize = 16 << 20;
 
-/// How long to wait when no connection can be accepted, for instance because
-/// all descriptors are in use.
+/// Pause after accepting has failed, for example because the limit of open files is
+/// reached.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// What the server asks for its metrics.
+/// Where the server gets its metrics from.
 pub(crate) struct Source {
     /// The daemon's name.
     pub(crate) daemon: &'static str,
-    /// About the process.
+    /// Metrics of the process.
     pub(crate) process: Arc<Process>,
-    /// About the daemon.
+    /// Adds metrics of the daemon.
     pub(crate) add_metrics: Box<dyn Fn(&mut Metrics) + Send + Sync>,
 }
 
@@ -73,20 +73,20 @@ struct Server {
     source: Source,
     /// In the order in which they were accepted.
     connections: Vec<Connection>,
-    /// Until when nothing is accepted, after a failure.
+    /// End of the pause after accepting has failed.
     accept_after: Option<Instant>,
 }
 
 impl Server {
-    /// Waits until something can be done, and does it: a bounded number of reads and
-    /// writes for each connection, and of new connections.
+    /// Waits for events, and handles them: a bounded number of reads and writes per
+    /// connection, and of new connections.
     fn turn(&mut self) {
         let (ready, may_accept) = self.wait();
         let now = Instant::now();
         let source = &self.source;
         let mut ready = ready.into_iter();
         self.connections.retain_mut(|connection| {
-            // Those that are not ready may be late.
+            // Connections without an event may have reached their deadline.
             let is_ready = ready.next().unwrap_or(false);
             let goes_on = !is_ready || drive(connection, source, now) == Progress::Open;
             goes_on && !connection.is_late(now)
@@ -97,14 +97,14 @@ impl Server {
         }
     }
 
-    /// Which connections can go on, and whether there are new ones.
+    /// Returns which connections have events, and whether there are new ones.
     fn wait(&self) -> (Vec<bool>, bool) {
         let now = Instant::now();
         let pause = self.accept_after.filter(|after| now < *after);
         let deadlines = self.connections.iter().map(Connection::deadline);
         let next = deadlines.chain(pause).min();
         let timeout = match next {
-            // One more, as poll(2) counts whole milliseconds.
+            // One millisecond more, because poll(2) has whole milliseconds.
             Some(next) => PollTimeout::try_from(
                 next.saturating_duration_since(now) + Duration::from_millis(1),
             )
@@ -121,7 +121,7 @@ impl Server {
         }
         match poll(&mut polled, timeout) {
             Ok(_) => (),
-            // A signal handler ran: nothing is known.
+            // Interrupted by a signal: nothing is known.
             Err(Errno::EINTR) => return (Vec::new(), false),
             Err(error) => {
                 log::debug!("cannot poll metrics connections: {error}");
@@ -143,7 +143,7 @@ impl Server {
             });
             match accepted {
                 Ok(mut connection) => {
-                    // Mostly the request is there already.
+                    // Usually the request has already arrived.
                     if drive(&mut connection, &self.source, now) == Progress::Open {
                         if self.connections.len() >= MAX_CONNECTIONS {
                             self.make_room();
@@ -155,7 +155,7 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
                 Err(error) => {
                     log::debug!("cannot accept a metrics connection: {error}");
-                    // All descriptors may be in use, and some of them here.
+                    // The limit of open files may be reached, and some are used here.
                     self.make_room();
                     self.accept_after = Some(now + PAUSE_AFTER_FAILURE);
                     return;
@@ -165,7 +165,7 @@ impl Server {
         self.bound_unsent();
     }
 
-    /// Closes the connection that is least of a loss.
+    /// Closes the least important connection.
     fn make_room(&mut self) {
         let worth = |index: &usize| (self.connections[*index].worth(), *index);
         if let Some(index) = (0..self.connections.len()).min_by_key(worth) {
@@ -186,8 +186,8 @@ impl Server {
 }
 
 fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress {
-    // A client that goes away in the middle is not our concern, and a panic is
-    // logged where it happens: the next one is served.
+    // Errors of a client only end its connection, and a panic is logged where it happens:
+    // the next client is served.
     let driven = AssertUnwindSafe(|| connection.drive(now, |request| answer(request, source)));
     match panic::catch_unwind(driven) {
         Ok(Ok(progress)) => progress,
@@ -195,7 +195,7 @@ fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress
     }
 }
 
-/// The bytes of an answer, after which the connection is closed.
+/// The bytes of a reply, after which the connection is closed.
 fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source) -> Vec<u8> {
     let mut bytes = Vec::new();
     match request {
@@ -215,7 +215,7 @@ fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source) -> Vec<u8> {
     bytes
 }
 
-/// What is answered to a request.
+/// The content of a reply.
 struct Page {
     status: Status,
     content_type: &'static str,
@@ -245,8 +245,8 @@ impl Page {
                 ..Self::text(Status::Ok, format!("{:#}\n", collect(source).to_json()))
             },
             b"/health" => match source.process.ailment() {
-                // Whoever is served notices nothing, so this is no reason to restart the
-                // service or to send its clients elsewhere.
+                // Clients of the tracker are not affected, so this is no reason to restart
+                // the service or to redirect its clients.
                 None => match source.process.unsaved() {
                     Some(reason) => Self::text(
                         Status::Ok,

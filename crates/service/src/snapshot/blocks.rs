@@ -8,12 +8,12 @@
 //! end     a block of kind 0 with the number of blocks before it, u64
 //! ```
 //!
-//! The version is that of this and of what is in the blocks: whoever knows that numbers
-//! it, and says up to which version it can be read.
+//! The version covers this format and the content of the blocks. It is assigned by the
+//! daemon, which knows the latter, and says up to which version it can read.
 
 use std::io::{self, Read, Write};
 
-/// The most bytes that one block may carry.
+/// Maximum length of a block's payload.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
 
 const MAGIC: [u8; 8] = *b"AQUASNAP";
@@ -28,12 +28,11 @@ pub struct BlockWriter<'a> {
 }
 
 impl<'a> BlockWriter<'a> {
-    /// Writes the header: whose snapshot it is, of which version, and when it was
-    /// begun.
+    /// Writes the header, with the daemon's name, the version, and the time.
     ///
     /// # Errors
     ///
-    /// Those of the output; or that the name is longer than 255 bytes.
+    /// Those of the output; or if the name is longer than 255 bytes.
     pub fn new(
         output: &'a mut dyn Write,
         daemon: &str,
@@ -57,12 +56,12 @@ impl<'a> BlockWriter<'a> {
         })
     }
 
-    /// Writes one block. The output is buffered; a block of some 64 KiB to
-    /// 1 MiB costs little overhead and little memory.
+    /// Writes one block. The output is buffered; blocks of 64 KiB to 1 MiB have little
+    /// overhead and need little memory.
     ///
     /// # Errors
     ///
-    /// Those of the output; or that the kind is 0, or the payload longer than
+    /// Those of the output; or if the kind is 0, or the payload is longer than
     /// [`MAX_PAYLOAD_BYTES`].
     pub fn write_block(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
         if kind == END {
@@ -73,7 +72,7 @@ impl<'a> BlockWriter<'a> {
         Ok(())
     }
 
-    /// Writes the end; returns the length of the whole in bytes.
+    /// Writes the end; returns the total length in bytes.
     ///
     /// # Errors
     ///
@@ -103,19 +102,19 @@ impl<'a> BlockWriter<'a> {
 /// One block of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// What it is, as the daemon numbers it; never 0.
+    /// The kind, as assigned by the daemon; never 0.
     pub kind: u8,
-    /// What the daemon wrote; its checksum is right.
+    /// The payload; its checksum is correct.
     pub payload: &'a [u8],
 }
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bytes are not what was written, or make no sense to the daemon.
+    /// It is damaged, or its content is invalid for the daemon.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// It never was one: it does not begin like one.
+    /// It does not begin like a snapshot.
     #[error("it does not begin like a snapshot")]
     NoSnapshot,
     /// It was written by a later release.
@@ -123,7 +122,7 @@ pub enum ReadError {
     Newer {
         /// Its version.
         found: u32,
-        /// The last version that can be read.
+        /// The highest version that can be read.
         newest: u32,
     },
     /// It was written by another daemon.
@@ -138,7 +137,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// What a daemon says about blocks that it cannot make sense of.
+    /// The error of a daemon for invalid blocks.
     pub fn damaged(reason: impl Into<String>) -> Self {
         Self::Damaged(reason.into())
     }
@@ -156,7 +155,7 @@ impl From<io::Error> for ReadError {
 
 /// Reads the blocks of a snapshot.
 ///
-/// Memory grows with what is there, never with what a damaged length claims.
+/// Memory use is bounded by the actual length, whatever a damaged length field says.
 pub struct BlockReader<'a> {
     input: &'a mut dyn Read,
     daemon: String,
@@ -168,17 +167,17 @@ pub struct BlockReader<'a> {
 }
 
 impl<'a> BlockReader<'a> {
-    /// Reads the header of a snapshot, of version `newest` at most.
+    /// Reads the header of a snapshot with a version of at most `newest`.
     ///
     /// # Errors
     ///
-    /// When these bytes do not begin a snapshot of that version or an earlier.
+    /// If this is not the header of such a snapshot.
     pub fn new(input: &'a mut dyn Read, newest: u32) -> Result<Self, ReadError> {
         let mut checksum = crc32fast::Hasher::new();
         read_magic(input)?;
         checksum.update(&MAGIC);
-        // The version comes before the checksum, because another version may
-        // have another header.
+        // The version is checked before the checksum, because other versions may have
+        // another header.
         let version = u32::from_le_bytes(read_array(input, &mut checksum)?);
         if version > newest {
             return Err(ReadError::Newer {
@@ -209,21 +208,21 @@ impl<'a> BlockReader<'a> {
         })
     }
 
-    /// Which daemon wrote it.
+    /// The daemon that wrote it.
     pub fn daemon(&self) -> &str {
         &self.daemon
     }
 
-    /// When it was begun, in seconds since 1970.
+    /// When writing began, in seconds since 1970.
     pub fn taken_at(&self) -> u64 {
         self.taken_at
     }
 
-    /// The next block; `None` after the last.
+    /// Reads the next block; `None` after the last.
     ///
     /// # Errors
     ///
-    /// When the bytes are not what was written, or cannot be read.
+    /// If it is damaged, or cannot be read.
     pub fn next_block(&mut self) -> Result<Option<Block<'_>>, ReadError> {
         if self.ended {
             return Ok(None);
@@ -273,11 +272,11 @@ impl<'a> BlockReader<'a> {
     }
 }
 
-/// Reads a whole snapshot that is in memory, and calls `each` with its blocks.
+/// Reads a whole snapshot from memory, and calls `each` with its blocks.
 ///
 /// # Errors
 ///
-/// As [`BlockReader`].
+/// See [`BlockReader`].
 pub fn read_blocks(
     mut bytes: &[u8],
     newest: u32,
@@ -290,7 +289,7 @@ pub fn read_blocks(
     Ok(())
 }
 
-/// What was cut short still begins like a snapshot.
+/// A truncated snapshot still begins like one.
 fn read_magic(input: &mut dyn Read) -> Result<(), ReadError> {
     let mut begin = Vec::with_capacity(MAGIC.len());
     (&mut *input)

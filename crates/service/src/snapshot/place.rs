@@ -1,4 +1,4 @@
-//! Where a snapshot's file is, and how it is replaced and set aside.
+//! Replacing and renaming snapshot files.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -11,14 +11,14 @@ use super::{BlockWriter, KEY, WRITE_BUFFER, Written, seconds_since_epoch};
 use crate::config::Diagnostic;
 use crate::files;
 
-/// Nobody else may read a snapshot: it holds the key of the connection ids.
+/// Only the owner may read a snapshot, because it contains the key of connection ids.
 const MODE: u32 = 0o600;
 
-/// Files of one kind that are kept aside. The first ones stay, as they hold what
-/// there was before the trouble began.
+/// Maximum number of renamed files per reason. The oldest ones are kept, because they
+/// contain the state before the problem began.
 const MAX_ASIDE: usize = 4;
 
-/// Replaces the file at `path` with what `write` writes.
+/// Replaces the file at `path` with the output of `write`.
 pub(crate) fn write_file(
     path: &Path,
     daemon: &str,
@@ -36,16 +36,16 @@ pub(crate) fn write_file(
     })
 }
 
-/// Finds out whether a snapshot could be written, by creating an empty file
-/// beside it. Its name is not the temporary one, which belongs to the service
-/// that may be running while its configuration is checked.
+/// Checks whether a snapshot can be written, by creating an empty file next to it. Its name
+/// differs from the temporary one, which may be in use by the running service while its
+/// configuration is checked.
 ///
-/// Answers with why it could not be, if that may pass or does not keep the
-/// service from its work: a disk that is full or read-only.
+/// Returns the reason if that is possibly temporary, or does not prevent the service from
+/// running: for example, the disk is full or read-only.
 ///
 /// # Errors
 ///
-/// When the path leads nowhere, so it is wrong.
+/// If the path is invalid.
 pub(crate) fn check_writable(path: &Path) -> Result<Option<String>, Diagnostic> {
     let mut shown = path.to_owned();
     let tried = files::resolve(path).and_then(|path| {
@@ -82,7 +82,7 @@ pub(super) fn set_aside(path: &Path, why: &str) -> io::Result<PathBuf> {
         }
         PathBuf::from(name)
     };
-    // What cannot be looked at counts as taken.
+    // If this cannot be determined, the name counts as taken.
     let is_free = |name: &PathBuf| {
         let looked_at = fs::symlink_metadata(name);
         matches!(looked_at, Err(error) if error.kind() == io::ErrorKind::NotFound)
@@ -110,7 +110,7 @@ fn replace(
         file.flush()?;
         Ok(bytes)
     })?;
-    // The new name outlives a failure of power, too.
+    // So that the renaming also survives a power failure.
     File::open(files::directory(&files::resolve(path)?))?.sync_all()?;
     Ok(bytes)
 }

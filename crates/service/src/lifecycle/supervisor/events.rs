@@ -1,4 +1,4 @@
-//! What wakes the main thread.
+//! Events for the main thread.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -8,42 +8,42 @@ use crate::signals::Signal;
 use crate::snapshot::Written;
 use crate::workers::End;
 
-/// Events that may wait for the main thread before their senders wait too.
+/// Maximum number of queued events; further senders block.
 const EVENT_QUEUE: usize = 64;
 
-/// What wakes the main thread.
+/// An event for the main thread.
 pub(in crate::lifecycle) enum Event {
     /// A signal arrived.
     Signal(Signal),
-    /// A worker's thread is about to end.
+    /// The thread of a worker is about to end.
     WorkerEnded {
-        /// Which one, in the order they were started.
+        /// Its index, in the order of starting.
         index: usize,
-        /// Why.
+        /// The reason.
         end: End,
     },
-    /// The thread that writes snapshots is done with one.
+    /// The thread that writes a snapshot has finished.
     SnapshotEnded(Result<Written, String>),
-    /// A thread that reads something again is done.
+    /// A thread that reloads an item has finished.
     Read {
-        /// What, by its number.
+        /// The index of the item.
         item: usize,
-        /// Which attempt.
+        /// The attempt.
         ticket: u64,
-        /// What was read, or what is wrong with it.
+        /// The content, or the error.
         result: Result<Content, String>,
     },
 }
 
-/// What was read.
+/// The content of a reloaded item.
 pub(in crate::lifecycle) enum Content {
-    /// A list.
+    /// An access list.
     List(AccessList),
-    /// Something else.
+    /// Another item.
     Other(Apply),
 }
 
-/// Where events are told, and where the main thread hears of them.
+/// Creates the queue of events for the main thread.
 pub(in crate::lifecycle) fn channel() -> (SyncSender<Event>, Receiver<Event>) {
     sync_channel(EVENT_QUEUE)
 }

@@ -1,4 +1,4 @@
-//! One connection: a request, its answer, and the end.
+//! A connection: its request, its reply, and its end.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use aquatic_http1::{Head, HeaderBuffer, HttpFault, Reading};
 use nix::poll::PollFlags;
 
-/// How long a request may take, from accepting the connection to its last byte.
+/// Time limit for a request, from accepting the connection to its last byte.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an answer may take to be fetched.
+/// Time limit for reading the reply.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the client may take to close the connection when it has its answer.
+/// Time limit for the client to close the connection after the reply.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Bytes that are read and left unread by us when the answer is on its way.
+/// Maximum number of bytes that are read and discarded after the request.
 const MAX_DISCARDED: usize = 64 * 1024;
 
-/// Bytes that are read at once.
+/// Number of bytes that are read with one call.
 const READ_BUFFER: usize = 2048;
 
 /// A connection to the metrics server.
@@ -30,12 +30,12 @@ pub(super) struct Connection {
     deadline: Instant,
 }
 
-/// Whether it is worth anything to go on.
+/// Whether the connection is still needed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// There is more to be read or written, later.
+    /// It waits for the client.
     Open,
-    /// Done.
+    /// It is done.
     Closed,
 }
 
@@ -45,15 +45,15 @@ enum State {
         bytes: Vec<u8>,
         sent: usize,
     },
-    /// Waits for the client to close: closing with bytes unread would make the
-    /// kernel reset the connection, and the client could lose the answer.
+    /// Waits for the client to close: if unread bytes remained, closing would reset the
+    /// connection, and the client might not get the reply.
     End {
         discarded: usize,
     },
 }
 
 impl Connection {
-    /// Of a socket that does not block.
+    /// Starts with a non-blocking socket.
     pub(super) fn new(socket: TcpStream, now: Instant) -> Self {
         Self {
             socket,
@@ -71,7 +71,7 @@ impl Connection {
         now >= self.deadline
     }
 
-    /// What poll(2) should wait for.
+    /// Events to poll for.
     pub(super) fn awaits(&self) -> PollFlags {
         match self.state {
             State::Answer { .. } => PollFlags::POLLOUT,
@@ -79,8 +79,8 @@ impl Connection {
         }
     }
 
-    /// Which connections are given up first: those that have their answer, those
-    /// that have said nothing, those that have said something, those that read.
+    /// Importance, from the lowest: connections that have got their reply, those that have
+    /// sent nothing, those that have sent something, those that are reading.
     pub(super) fn worth(&self) -> u8 {
         match &self.state {
             State::End { .. } => 0,
@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Bytes of the answer that the client has not taken yet.
+    /// Number of bytes of the reply that the client has not read yet.
     pub(super) fn unsent(&self) -> usize {
         match &self.state {
             State::Answer { bytes, sent } => bytes.len() - sent,
@@ -98,8 +98,8 @@ impl Connection {
         }
     }
 
-    /// Reads and writes what is possible now. `answer` gets the request, or why there
-    /// is none.
+    /// Reads and writes as far as possible. `answer` is called with the request, or with
+    /// the reason why it is malformed.
     pub(super) fn drive(
         &mut self,
         now: Instant,
@@ -146,10 +146,9 @@ impl AsFd for Connection {
     }
 }
 
-/// Reads until there is a request, or there can be none; returns the answer, or
-/// nothing when more may come. At most
-/// [`MAX_REQUEST_LENGTH`](aquatic_http1::MAX_REQUEST_LENGTH) is read, and what comes
-/// with the end of the request.
+/// Reads until the request is complete or malformed; returns the reply, or nothing if more
+/// has to arrive. At most [`MAX_REQUEST_LENGTH`](aquatic_http1::MAX_REQUEST_LENGTH) is
+/// read, and whatever arrived together with the end of the request.
 fn read_request(
     socket: &mut TcpStream,
     bytes: &mut Vec<u8>,
@@ -175,8 +174,8 @@ fn read_request(
     }
 }
 
-/// Whether a socket that does not block has nothing for us now; a call that a signal
-/// interrupted is made again when the socket is polled next.
+/// Whether a non-blocking call has to be repeated after polling; this includes calls that
+/// were interrupted by a signal.
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

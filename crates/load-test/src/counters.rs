@@ -163,7 +163,7 @@ impl SharedCounters {
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
-        // Whoever sees one of the new values sees the odd version, too.
+        // A reader that sees one of the new values also sees the odd version.
         fence(Ordering::Release);
         for (shared, value) in self.values.iter().zip(&counters.0) {
             shared.store(*value, Ordering::Relaxed);

@@ -284,7 +284,7 @@ impl<'a> Leader<'a> {
 
     /// Notices a worker that has failed, and shows progress.
     fn check_progress(&mut self, phase: Phase) -> anyhow::Result<()> {
-        // Workers end before they are told to only when they fail.
+        // Workers only end before they are asked to if they fail.
         if self.workers.iter().any(JoinHandle::is_finished) {
             bail!("a worker has failed");
         }

@@ -49,7 +49,7 @@ pub struct Report {
     /// Datagrams and bytes that are no reply, or not to the request that was
     /// sent.
     pub unexpected: u64,
-    /// What became of the connections, where there are any.
+    /// Results of connections, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<Connections>,
     /// Bytes sent, before encryption, and without headers of UDP or TCP.
@@ -92,7 +92,7 @@ pub struct Requests {
     pub latency: Latency,
 }
 
-/// What became of connections.
+/// Results of connections.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Connections that could not be opened.

@@ -1,4 +1,4 @@
-//! What a worker has counted and measured, and what it was told to do.
+//! Counters and latencies of a worker, and its orders.
 
 use std::sync::Arc;
 use std::time::Instant;

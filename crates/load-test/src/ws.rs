@@ -1,12 +1,12 @@
 //! The load test of WebTorrent trackers: `aquatic-ws-load-test`.
 //!
-//! [`Config`] is what the user wrote, [`Settings`] is valid by type, [`run()`]
-//! does the test and returns a [`Report`]. Workers
-//! ([`stream`](crate::stream)) announce over many connections, and answer the
-//! offers that the tracker relays to them ([`dialogue`]). An offer's id says
-//! when it was sent ([`offer_id`]), so whoever gets it knows how long it took.
+//! [`Config`] is the configuration as written, [`Settings`] is validated, [`run()`]
+//! performs the test and returns a [`Report`]. Workers ([`stream`](crate::stream)) announce
+//! over many connections, and answer the offers that the tracker relays to them
+//! ([`dialogue`]). The id of an offer contains the time when it was sent ([`offer_id`]), so
+//! its receiver can measure the latency.
 //!
-//! [`bare`] is the least that a server can do, as a floor for benchmarks.
+//! [`bare`] is a minimal server, as a baseline for benchmarks.
 
 pub mod bare;
 mod config;

@@ -39,7 +39,7 @@ struct Seen {
 #[derive(Default)]
 struct Swarm {
     seen: Seen,
-    /// For each torrent, who is there and how to reach them.
+    /// For each torrent, its peers and their connections.
     peers: HashMap<InfoHash, HashMap<PeerId, Sender<Vec<u8>>>>,
 }
 

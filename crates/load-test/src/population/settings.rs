@@ -70,8 +70,8 @@ pub(crate) struct PopulationSettings {
 }
 
 impl PopulationSettings {
-    /// Checks the section `population` of a configuration whose peers are told
-    /// apart by source address and port.
+    /// Checks the section `population` of a configuration whose peers are identified by
+    /// source address and port.
     pub(crate) fn of_sources(
         config: &PopulationConfig,
         sources: usize,
@@ -92,7 +92,7 @@ impl PopulationSettings {
         this
     }
 
-    /// The same where peers are told apart by their connections.
+    /// The same for peers that are identified by their connections.
     pub(crate) fn of_connections(
         config: &PopulationConfig,
         connections: usize,

@@ -42,7 +42,7 @@ pub(crate) struct TransportSettings {
     pub(crate) idle: usize,
     /// None for plain connections.
     pub(crate) tls: Option<TlsSettings>,
-    /// What stands in the header Host.
+    /// The value of the header Host.
     pub(crate) host: Arc<str>,
 }
 

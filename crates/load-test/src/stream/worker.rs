@@ -443,13 +443,12 @@ impl<D: Dialogue> ConnectionWorker<D> {
                 let slot = &mut self.slots[number];
                 self.dialogue.not_filled(&mut slot.state, slot.seat, place);
             }
-            // Others stand in one of the queues, or have been silent.
+            // Other slots are in one of the queues, or have been idle.
             self.resting.push(number);
         }
     }
 
-    /// Wakes slots up that rest, and gives up requests that are too old, each
-    /// every now and then.
+    /// At intervals, wakes resting slots, and gives up requests that are too old.
     fn wake_and_expire(&mut self) {
         let now = self.tally.now();
         if now >= self.next_waking {

@@ -179,7 +179,7 @@ impl DatagramWorker {
         }
     }
 
-    /// Gives up requests that are too old, every now and then.
+    /// At intervals, gives up requests that are too old.
     fn expire(&mut self) {
         let now = self.tally.now();
         if now < self.next_expiry {

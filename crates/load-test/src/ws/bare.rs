@@ -1,13 +1,12 @@
-//! The least that a WebTorrent tracker can do, as a floor for benchmarks.
+//! A minimal WebTorrent tracker, as a baseline for benchmarks.
 //!
-//! It gets and sends what a tracker does: a reply for an announce, an offer to
-//! another connection for each that came, and an answer for each answer. Or, if
-//! it is to relay no offers, it echoes: an announce with offers gets a reply as
-//! long as an offer, so one message comes and one goes. What it sends is always
-//! the same and was made before: of a message, it looks only at the first and
-//! the last bytes and, for its reply, at the info hash; nothing is remembered,
-//! and who is next in a row gets the next offer. The two programs that use this
-//! differ in their event loop.
+//! It receives and sends as much as a tracker: a reply to each announce, an offer to
+//! another connection for each one received, and an answer for each answer. Or, if it is
+//! configured to relay no offers, it echoes: an announce with offers gets a reply as long
+//! as an offer, so one message is sent for each one received. What it sends is always the
+//! same and prepared in advance: it only reads the first and the last bytes of a message
+//! and, for its reply, the info hash. It keeps no state, and relays offers to connections
+//! in sequence. The two programs that use this differ in their event loop.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -36,7 +35,7 @@ pub struct Hub {
     tls: Option<Arc<ServerConfig>>,
     places: Vec<Option<Session>>,
     free: Vec<usize>,
-    /// Who gets the next offer or answer.
+    /// The connection that gets the next offer or answer.
     next: usize,
 }
 

@@ -231,8 +231,9 @@ impl Dialogue {
                 action,
                 info_hash,
             }) => {
-                // Who has offered may have left since, which is no fault of the
-                // tracker. How many answers arrive is counted on the other side.
+                // The peer that sent the offer may have left since, which is not an error
+                // of the tracker. The number of answers that arrive is counted by their
+                // receivers.
                 if action != Some(Action::Scrape) && state.answers.take(info_hash) {
                     return None;
                 }

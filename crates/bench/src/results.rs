@@ -70,7 +70,7 @@ pub(crate) struct Conditions {
     pub(crate) runs: usize,
 }
 
-/// A load on a server, of whichever protocol.
+/// A load on a server, over any protocol.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// What was requested.
@@ -248,7 +248,7 @@ pub(crate) struct Passing {
 /// What was measured of torrents and peers alone.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Swarm {
-    /// What disturbed the measurement, written by whoever measured.
+    /// Known disturbances of the measurement, as a remark by the person who measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) remark: Option<String>,
     pub(crate) machine: Machine,

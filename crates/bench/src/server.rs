@@ -80,7 +80,7 @@ pub(crate) struct Server {
     pub(crate) empty_bytes: u64,
 }
 
-/// Where a daemon is told to listen.
+/// The addresses on which a daemon listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
     pub(crate) service: SocketAddr,

@@ -352,7 +352,7 @@ impl Bench {
         let Contest { contender, offers } = *contest;
         let config = self.config(contender.tls, self.scale.connections);
         Config {
-            // Offers need somebody to get them.
+            // Offers are only relayed if there are other peers.
             fill: contender.served == Served::Daemon,
             requests: RequestsConfig {
                 // An echo is as long as one offer.

@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Whether somebody would find it.
+/// Whether a fault has a position by which it can be found.
 fn is_placed(fault: &Diagnostic) -> bool {
     let is_missing = fault
         .message

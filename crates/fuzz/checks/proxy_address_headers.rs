@@ -15,7 +15,7 @@ pub(crate) fn check(value: &[u8]) {
     let appended = [value, b", 192.0.2.1"].concat();
     let expected = [192, 0, 2, 1].into();
     assert_eq!(list.address(Some(&appended)), Ok(expected));
-    // Unless it is hidden in quotes: then nobody is believed.
+    // Except if it is within quotes: then no address is used.
     let forwarded = AddressHeader::new("Forwarded");
     let appended = [value, b", for=192.0.2.1;by=_proxy"].concat();
     let address = forwarded.address(Some(&appended));

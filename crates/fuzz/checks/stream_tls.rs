@@ -37,8 +37,8 @@ const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
 /// What was sent is repeated up to so many bytes: each time can double it.
 const MAX_SENT: usize = 1 << 17;
 
-/// How often a client renews its keys: rustls ends connections of who does so more
-/// than 32 times in a row.
+/// Maximum number of key updates of a client: rustls closes connections with more than 32
+/// in a row.
 const MAX_RENEWALS: usize = 30;
 
 /// Steps of one script.
@@ -148,7 +148,7 @@ struct World {
     /// What was said with the right keys, and what the server has heard of it.
     said: Vec<u8>,
     heard: Arc<Mutex<Vec<u8>>>,
-    /// What the client was told.
+    /// The data that the client has received.
     told: Vec<u8>,
     /// Whether nothing happened that could keep what is said from being heard.
     is_clean: bool,
@@ -360,7 +360,7 @@ impl World {
                     is_dead = !matches!(client.read_tls(&mut left), Ok(1..))
                         || client.process_new_packets().is_err();
                     let mut plain = Vec::new();
-                    // It fails at the end, which is told by what was read.
+                    // It fails at the end of the data, which the received data show.
                     let _ = client.reader().read_to_end(&mut plain);
                     self.told.extend(plain);
                 }

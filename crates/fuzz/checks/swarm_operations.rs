@@ -571,8 +571,8 @@ fn key() -> HashKey {
     HashKey::new(*b"a key of nobody.")
 }
 
-/// Peers share addresses; the number stands at the end of the key, where an
-/// address has its port.
+/// Peers share addresses; the number is at the end of the key, where addresses have their
+/// port.
 fn record<const S: usize, const K: usize>(peer: u16, owner: u8) -> [u8; S] {
     let mut record = [0; S];
     record[0] = (peer % 64) as u8;
@@ -596,8 +596,8 @@ fn torrent_of(info_hash: &InfoHash) -> u16 {
     place.expect("a torrent that was announced") as u16
 }
 
-/// Info hashes that fall to one shard: who has locked it for one of them cannot
-/// lock it for another.
+/// Info hashes of one shard: while it is locked for one of them, it cannot be locked for
+/// another.
 fn info_hashes() -> &'static [InfoHash] {
     static HASHES: OnceLock<Vec<InfoHash>> = OnceLock::new();
     HASHES.get_or_init(|| {

@@ -388,7 +388,7 @@ impl Tracked {
         let list = self.state.access_list.current();
         let swarms = &self.state.swarms;
         let (mut ipv4, mut ipv6) = (Sweep::new(), Sweep::new());
-        // Few torrents stand in many shards.
+        // A few torrents are distributed over many shards.
         while !ipv4.step(&swarms.ipv4, seconds, 64, |hash| list.allows(hash)) {}
         while !ipv6.step(&swarms.ipv6, seconds, 64, |hash| list.allows(hash)) {}
     }

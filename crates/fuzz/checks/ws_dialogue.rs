@@ -1,7 +1,7 @@
-//! What must hold whatever clients of the WebTorrent tracker do, together and
-//! over time: each message gets its one reply, each offer goes to one other
-//! peer and is answered once and in time, nobody hears of who has left, peers that
-//! do not come again are forgotten, and the tracker counts as a plain model does.
+//! Invariants for any behaviour of several clients of the WebTorrent tracker over time:
+//! each message gets one reply, each offer is relayed to one other peer and answered once
+//! and in time, no peer hears of closed connections, peers that do not announce again
+//! expire, and counts are those of a simple model.
 
 use std::collections::VecDeque;
 use std::io;
@@ -512,7 +512,7 @@ impl World {
         assert_eq!(peers, sum(&|it| it.seeders + it.leechers));
     }
 
-    /// Everybody reads what is there, and leaves.
+    /// All clients read their input, and close.
     fn end(&mut self) {
         for number in 0..self.clients.len() {
             self.clients[number].wire.is_blocked = false;

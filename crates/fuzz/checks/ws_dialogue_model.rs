@@ -222,7 +222,7 @@ impl Model {
         self.received.0.entry(connection).or_default().push(id);
     }
 
-    /// A connection answers an offer; what it is told, if anything.
+    /// A connection answers an offer; returns the expected reply, if any.
     pub(super) fn answer(
         &mut self,
         connection: usize,

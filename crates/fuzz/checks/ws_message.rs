@@ -42,7 +42,7 @@ fn check_request(request: &Request<'_>, message: &str) {
     assert_eq!(Request::parse(written, MAX).as_ref(), Ok(request));
 }
 
-/// What is passed on is an object, and stands in the message.
+/// A relayed description is an object, and is part of the message.
 fn check_relayed(json: &str, message: &str) {
     assert!(json.starts_with('{') && json.ends_with('}'));
     assert!(message.contains(json));

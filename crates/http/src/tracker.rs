@@ -1,4 +1,4 @@
-//! Replies to requests: joins the protocol with the swarm, without I/O.
+//! Replies to requests: connects the protocol with the swarm, without I/O.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
-    /// What others that keep the same swarm are told by.
+    /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
-    /// Torrents of the scrape that is being answered; kept for its memory.
+    /// Torrents of the current scrape; a field to reuse its memory.
     scraped: Vec<InfoHash>,
 }
 
 impl Tracker {
-    /// Answers from `state`; `random` chooses peers. Counts client software in
-    /// `clients` if there is one.
+    /// Creates the tracker of a worker; `random` chooses peers. Counts client software in
+    /// `clients` if given.
     pub fn new(
         state: Arc<State>,
         random: fastrand::Rng,
@@ -47,14 +47,14 @@ impl Tracker {
         }
     }
 
-    /// Has others be told, through `outbox`, what changes.
+    /// Puts changes of the swarm into `outbox`, if given.
     #[must_use]
     pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
         self.outbox = outbox;
         self
     }
 
-    /// Appends the answer to a request of the client at `source`.
+    /// Appends the reply to a request of the client at `source`.
     #[inline]
     pub fn handle(
         &mut self,
@@ -147,7 +147,7 @@ impl Tracker {
         }
     }
 
-    /// Answers for the first torrents if there are too many.
+    /// If there are too many torrents, the reply has the first ones.
     fn scrape(
         &mut self,
         source: IpAddr,
@@ -194,9 +194,9 @@ const INDEX: &str = concat!(
      /health    to watch the tracker\n"
 );
 
-/// Rejects a request with a mistaken URL. The failure reason, which clients show to their
-/// users, has the right URL. Its host is that of the request, which has valid characters
-/// only and a bounded length.
+/// Rejects a request with a wrong URL. The failure reason, which clients show to their
+/// users, contains the right URL, with the host from the request, which only has valid
+/// characters and a bounded length.
 #[cold]
 fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
     let Misplaced {

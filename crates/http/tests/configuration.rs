@@ -63,7 +63,7 @@ fn assert_migrates(old: &Loaded<Config>) {
     assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
     assert_eq!(migrated.config, old.config);
     assert_eq!(migrated.migrated_toml(), text);
-    // Everything that was told stands in it.
+    // It contains all warnings.
     let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
     let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
     for warning in old.warnings().lines() {

@@ -54,7 +54,7 @@ impl Calendar {
         self.start + Duration::from_secs(self.seconds)
     }
 
-    /// What the tracker is told.
+    /// The time, as passed to the tracker.
     #[must_use]
     pub fn now(&self) -> Now {
         self.clock.at(self.instant())

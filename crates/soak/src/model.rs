@@ -8,7 +8,7 @@ use crate::calendar::Calendar;
 /// A peer, as the model knows it.
 #[derive(Debug, Clone, Copy)]
 struct Peer {
-    /// When it is to be forgotten, in seconds of the calendar.
+    /// When the peer expires, in seconds of the calendar.
     deadline: u64,
     is_seeder: bool,
     /// Whether the tracker must know it: it may have been refused, or left out.

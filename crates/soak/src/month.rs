@@ -50,7 +50,7 @@ pub trait Tracker {
     /// Everything is compared with the model.
     fn compare(&mut self);
 
-    /// Everybody leaves; for how many seconds they may still be known.
+    /// All clients leave; returns for how many seconds they may still be known.
     fn leave(&mut self) -> u64;
 }
 

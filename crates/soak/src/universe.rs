@@ -10,12 +10,12 @@ const TORRENTS: u64 = 40_000;
 /// Torrents that become known in a day, while as many are forgotten.
 const NEW_TORRENTS_A_DAY: u64 = 4_000;
 
-/// How often, and for how long, everybody comes at once.
+/// Interval and duration of crowds, when all clients come at once.
 const CROWD_EVERY: u64 = 3 * DAY;
 const CROWD_SECONDS: u64 = 1_200;
 
-/// A torrent that somebody asks for now: some are asked for often, most seldom,
-/// and which ones changes from day to day.
+/// A random torrent for a request at this time: some are popular, most are not, and
+/// popularity changes daily.
 pub fn torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
     let newest = TORRENTS + seconds * NEW_TORRENTS_A_DAY / DAY;
     let skewed = random.f64().powi(3);
@@ -27,7 +27,7 @@ pub fn rare_torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
     random.u64(0..TORRENTS) + seconds * NEW_TORRENTS_A_DAY / DAY
 }
 
-/// Whether it is one of the times at which everybody comes.
+/// Whether a crowd comes at this time.
 #[must_use]
 pub fn is_crowded(seconds: u64) -> bool {
     (seconds + CROWD_EVERY / 2) % CROWD_EVERY < CROWD_SECONDS

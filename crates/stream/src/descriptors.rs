@@ -22,9 +22,9 @@ pub(crate) const GLOMMIO_FILES: u64 = 5;
 /// engine has removed and that is not yet closed.
 const PASSING_FILES: u64 = 1;
 
-/// What is open beside listening sockets where there is no `/proc` to count it, as in a
-/// directory that the process was confined to: standard streams, what the log and the
-/// service manager are told by, the metrics socket, and some more.
+/// Number of open files besides listening sockets, if there is no `/proc` to count them, as
+/// in a chroot: standard streams, connections to the log and the service manager, the
+/// metrics socket, and some more.
 const USUALLY_OPEN: u64 = 16;
 
 /// Minimum number of free descriptors at the start, one half for connections and the other

@@ -57,7 +57,7 @@ fn it_keeps_order_and_bounds_however_long_it_goes_on() {
         } else {
             model.push((step, bytes));
         }
-        // Somebody has been told, and once is enough.
+        // The worker is woken once, which is enough.
         let is_woken = waker.task().unwrap().register(task::Waker::noop());
         assert_eq!(is_woken, was_empty);
         if random.below(30) == 0 {

@@ -251,7 +251,7 @@ mod tests {
         const MAX_BYTES: usize = 64;
         let mut outputs = Outputs::new(MAX_BYTES);
         let mut random = Random(3);
-        // What waits for who is open.
+        // The collected output of each open connection.
         let mut model: HashMap<ConnectionId, Vec<u8>> = HashMap::new();
         let mut generations = [0; 100];
         for step in 0..500_000_u32 {
@@ -298,7 +298,7 @@ mod tests {
                     waiting.push(7);
                     assert_eq!(output, waiting);
                 }
-                // The end of a turn, in which everybody gets what waits.
+                // At the end of a turn, each connection gets its output.
                 _ if random.below(20) == 0 => {
                     while let Some(id) = outputs.next_waiting() {
                         let mut output = Vec::new();

@@ -89,7 +89,7 @@ fn a_waker_may_have_no_task() {
         task.unregister();
         let was_woken = woken.0.load(SeqCst);
         ringing.join().expect("a thread");
-        // Who is gone is not woken once it has said so.
+        // A worker that has announced its end is not woken.
         assert_eq!(woken.0.load(SeqCst), was_woken);
     });
 }

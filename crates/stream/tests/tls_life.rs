@@ -381,7 +381,7 @@ impl Client {
         while !left.is_empty() {
             let is_fine = matches!(self.tls.read_tls(&mut left), Ok(1..))
                 && self.tls.process_new_packets().is_ok();
-            // It fails at the end, which is told by what was read.
+            // It fails at the end of the data, which the received data show.
             let _ = self.tls.reader().read_to_end(&mut self.told);
             if !is_fine {
                 self.is_odd = true;

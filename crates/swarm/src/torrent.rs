@@ -80,7 +80,7 @@ impl<const S: usize, const K: usize, const N: usize> Torrents<S, K, N> {
 }
 
 impl<const S: usize, const K: usize, const N: usize> Torrent<S, K, N> {
-    /// What stands where no torrent does.
+    /// The content of an empty slot.
     const VACANT: Self = Self {
         info_hash: InfoHash([0; 20]),
         downloads: Downloads::NONE,

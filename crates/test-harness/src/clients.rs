@@ -42,9 +42,9 @@ impl Client {
         }
     }
 
-    /// Starts it on `host`, to download `torrent` into `directory` or to seed
-    /// what is there. It may keep files of its own under `scratch`, and trusts
-    /// who has a certificate of `authority`, a PEM file, only.
+    /// Starts it on `host`, to download `torrent` into `directory` or to seed its files. It
+    /// may keep other files in `scratch`, and only trusts certificates of `authority`, a
+    /// PEM file.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -94,8 +94,8 @@ fn libtorrent(host: &Host, torrent: &Path, directory: &Path) -> Command {
     let mut command = host.command(PYTHON);
     command.arg(script("libtorrent_client.py"));
     command.arg(torrent).arg(directory);
-    // Not on loopback: libtorrent 2.0 asks the tracker from there, too, and where it
-    // could not, it has ended now and then.
+    // Not on loopback: libtorrent 2.0 also announces from there, and has sometimes exited
+    // if that fails.
     command.arg(format!(
         "{}:{PEER_PORT},[{}]:{PEER_PORT}",
         host.ipv4, host.ipv6

@@ -1,9 +1,9 @@
-//! Daemons on machines that lack something: each starts and serves, or says in
-//! one message what is wrong; none hangs, and each ends when it is told to.
+//! Daemons on machines that lack something: each one starts and serves, or reports the
+//! problem in one message; none hangs, and each one stops when asked to.
 //!
-//! Every test makes its machine itself, in namespaces, which takes root. A daemon
-//! brings its [`Subject`] along, of which [`on_odd_machines`](crate::on_odd_machines)
-//! makes a test for each machine.
+//! Every test creates its machine in namespaces, which requires root. A daemon provides its
+//! [`Subject`], for which [`on_odd_machines`](crate::on_odd_machines) generates a test per
+//! machine.
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
@@ -308,8 +308,8 @@ pub fn hardly_any_descriptors(subject: &Subject) {
     }
 }
 
-/// No space is left for the snapshot: the service goes on, says so, does better as
-/// soon as there is space, and ends all the same.
+/// There is no space for the snapshot: the service continues, reports that, recovers as
+/// soon as there is space, and stops.
 pub fn full_disk(subject: &Subject) {
     const FILL: &str = "head -c 1M /dev/zero > \"$1/filler\" || true";
     for place in subject.places_with_state() {

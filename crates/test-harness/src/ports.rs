@@ -1,10 +1,10 @@
 //! Port numbers that no other test uses at the same time.
 //!
-//! Asking the kernel for "any free port" and handing the number to a daemon is a
-//! race: another test may get the same number in between, and with SO_REUSEPORT
-//! the two daemons would then silently share it. So the numbers come from below
-//! the ephemeral range, and each is reserved by an abstract Unix socket, which
-//! the kernel frees whichever way the test process ends.
+//! Asking the kernel for any free port and passing its number to a daemon is a race:
+//! another test may get the same number in between, and with SO_REUSEPORT the two daemons
+//! would then silently share it. So the numbers are below the ephemeral range, and each one
+//! is reserved by an abstract Unix socket, which the kernel frees however the test process
+//! ends.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;

@@ -54,8 +54,8 @@ struct Text {
 }
 
 impl Process {
-    /// Starts `command` with both output streams collected and nothing on its
-    /// standard input. `name` stands in messages.
+    /// Starts `command` with both output streams collected and an empty standard input.
+    /// Messages contain `name`.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -103,8 +103,7 @@ impl Process {
         self.output.lock().stdout.clone()
     }
 
-    /// Waits until a line that contains `needle` stands in either output stream
-    /// and returns that line.
+    /// Waits for a line that contains `needle` in either output stream, and returns it.
     ///
     /// # Panics
     /// When `patience` runs out first, or the process closes its output without it.

@@ -25,7 +25,7 @@ pub const KINDS: [Kind; 4] = [
     Kind::new("glommio", true),
 ];
 
-/// The way that tests take when it is all the same.
+/// The kind for tests that do not depend on it.
 pub const PLAIN: Kind = Kind::new("auto", false);
 
 /// The same with TLS.
@@ -150,8 +150,8 @@ impl Place {
         }
     }
 
-    /// A tracker behind `systemd-socket-activate`, not started before somebody
-    /// sends something; see [`Setup::start_activated`].
+    /// A tracker behind `systemd-socket-activate`, which starts it when the first data
+    /// arrive; see [`Setup::start_activated`].
     ///
     /// # Panics
     /// When its sockets cannot be bound.

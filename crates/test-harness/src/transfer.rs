@@ -49,9 +49,9 @@ pub struct Plan {
     pub scheme: &'static str,
     /// The config of the tracker, but for its addresses: lines of `[network]`.
     pub network: String,
-    /// Who has the file.
+    /// The client that has the file.
     pub seeder: Client,
-    /// Who gets it.
+    /// The client that downloads it.
     pub leecher: Client,
     /// What addresses there are.
     pub families: Families,

@@ -81,7 +81,7 @@ impl RejectReason {
         self.into()
     }
 
-    /// What the client is told.
+    /// The message for the client.
     ///
     /// Where a parser has found a fault, the fault's own text is sent instead, which has
     /// more detail.

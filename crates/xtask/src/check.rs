@@ -1,6 +1,6 @@
-//! Everything that can be said about the code without running it.
+//! Checks of the code without running it.
 //!
-//! All steps run, whichever fail, so that one run tells everything.
+//! All steps run, even if some fail, so that one run reports everything.
 
 use std::fs;
 use std::path::{Path, PathBuf};

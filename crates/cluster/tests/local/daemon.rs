@@ -116,7 +116,7 @@ impl Daemon {
         });
     }
 
-    /// As when it is told to.
+    /// Stops it regularly.
     pub(crate) fn stop(mut self) {
         self.end();
     }

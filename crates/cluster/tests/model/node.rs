@@ -106,7 +106,7 @@ impl Node {
         let before = self.swarm.peers.get(&key).copied();
         let max_peer_age = u64::from(self.max_peer_age_seconds) * 1000;
         let change = match (change, before) {
-            // Who has it already completes nothing.
+            // A seeder cannot complete its download again.
             (Change::Completed, Some(peer)) if peer.is_seeder => Change::Seeder,
             (Change::Stopped, None) => return None,
             (change, _) => change,

@@ -95,7 +95,7 @@ pub(crate) struct Run<'a> {
     /// Whether one was that a download was counted with.
     are_counts_lost: bool,
     next_id: u64,
-    /// If somebody wants to read it.
+    /// A log of the steps, if requested.
     pub(crate) trace: Option<Vec<String>>,
     pub(crate) covered: Covered,
 }

@@ -121,7 +121,7 @@ impl Control {
         if first.cmsg_len as usize > length {
             return None;
         }
-        // There is nothing else, unless somebody has switched it on.
+        // Usually this is the only message, unless others were enabled.
         // SAFETY: the message lies within the buffer, as was seen.
         unsafe { Asked::read(first, &raw const *self) }.unwrap_or_else(|| self.search(header))
     }

@@ -333,7 +333,7 @@ fn limits_are_said() {
         rejection("192.0.2.1", "c"),
         rejected(RejectReason::MaxTorrents)
     );
-    // Who is there already is never rejected.
+    // A known peer is never rejected.
     fixture.announce("192.0.2.1", 'a', 1, "");
 }
 
@@ -361,7 +361,7 @@ fn a_wrong_url_is_answered_with_the_right_one() {
         "{body}"
     );
     assert_eq!(outcome.kind, RequestKind::Scrape);
-    // Nothing but a host stands there.
+    // The URL contains nothing but a host there.
     let (_, body) = fixture.get("192.0.2.1", "http://a<b>\"c/announce/");
     assert!(
         body.ends_with(":wrong URL: this tracker has /announcee"),

@@ -1,4 +1,4 @@
-//! What is no request, and who does not speak what is spoken here.
+//! Malformed requests, and other protocols.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -230,7 +230,7 @@ fn who_asks_nothing_from_the_start_is_not_waited_for() {
             client.expect_end();
         }
         assert!(start.elapsed() < Duration::from_secs(60));
-        // Who has asked may be silent for longer.
+        // A client that has sent a request may be silent for longer.
         assert_eq!(other.get("/health").status, 200);
     }
 }

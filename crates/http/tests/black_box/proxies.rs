@@ -62,7 +62,7 @@ fn a_missing_or_bad_header_is_an_error() {
         }
     }
     assert_eq!(tracker.unserved("proxy_header"), 6.0);
-    // Pages are for everybody.
+    // Pages do not depend on the address.
     assert_eq!(client.get("/health").status, 200);
     tracker
         .daemon

@@ -43,7 +43,7 @@ fn peers_and_downloads_survive_a_restart() {
     tracker.await_metric("peers", &[("family", "ipv6")], 1.0);
 }
 
-/// Its clock stands in the future, and does not say which boot it was.
+/// The time of its clock is in the future, and it has no boot id.
 #[test]
 fn snapshots_of_version_1_are_read() {
     let mut place = new_place(PLAIN);

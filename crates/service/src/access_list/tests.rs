@@ -80,7 +80,7 @@ fn a_bad_file_changes_nothing() {
 
     fs::write(&path, format!("{}\nnonsense\n", "22".repeat(20))).unwrap();
     let error = AccessList::load(&config, None).unwrap_err();
-    // Printed with what led to it, everything stands there once.
+    // When printed with its causes, nothing is repeated.
     let error = format!("{:#}", anyhow::Error::from(error));
     assert_eq!(error.matches("line 2").count(), 1, "{error}");
     assert_eq!(error.matches(path.to_str().unwrap()).count(), 1, "{error}");
@@ -141,7 +141,7 @@ fn a_deadline_ends_the_reading() {
 #[test]
 fn agrees_with_a_plain_set() {
     let mut random = Random(1);
-    // Digests that begin alike are somebody's work; the set finds them too.
+    // Digests with equal first bits are not random, but must be found too.
     for (count, common) in [(0, 0), (1, 0), (7, 0), (100, 3), (5_000, 0), (5_000, 18)] {
         let mut hashes = Vec::new();
         for _ in 0..count {

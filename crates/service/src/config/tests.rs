@@ -265,7 +265,7 @@ fn faults_of_values_get_the_line_of_their_key() {
         format!("f: {path}")
     );
 
-    // Those of single values are told with them, where these can be judged.
+    // Errors of single values are reported with them, if these can be checked.
     assert_eq!(
         faults("[access_list]\nmode = 'deny'\n\n[metrics]\naddress = 'x'\n"),
         [

@@ -112,7 +112,7 @@ fn versions_are_told_apart() {
         newest: 3,
     };
     assert_eq!(read(&bytes).unwrap_err().to_string(), newer.to_string());
-    // One that is older has another checksum, and is read all the same.
+    // An older version has another checksum, and can be read.
     let mut older = Vec::new();
     let writer = BlockWriter::new(&mut older, "aquatic-test", VERSION - 1, 0).unwrap();
     writer.finish().unwrap();

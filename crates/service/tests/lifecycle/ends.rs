@@ -259,7 +259,7 @@ fn a_failed_start_is_told_and_waited_for() {
     };
 
     fails();
-    // Who is stopped while it waits tries at once the next time.
+    // If it is stopped while it waits, the next start does not wait.
     waits().stop();
     assert!(!note.exists());
     fails();

@@ -55,7 +55,7 @@ fn snapshots_are_written_while_running() {
     daemon.stop();
 }
 
-/// Root could read it all the same, so it gives its privileges up.
+/// Root could read it in any case, so the test drops privileges.
 fn an_odd_umask_keeps_nobody_from_its_own_snapshot() {
     const NOBODY: u32 = 65534;
     let setup = crate::setup();

@@ -1,4 +1,4 @@
-//! What the service manager is told, and what signals do.
+//! Messages to the service manager, and the effect of signals.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -40,7 +40,7 @@ const LIFETIMES: [PeerAge; 4] = [
     Seconds::of::<28_800>(),
 ];
 
-/// Where the event stands in an announce (BEP 15).
+/// The position of the event in an announce (BEP 15).
 const EVENT: Range<usize> = 80..84;
 
 struct Run {
@@ -142,7 +142,7 @@ impl Run {
         match random.u8(0..20) {
             0 => wish(torrent, source, What::Scrape),
             1 => wish(torrent, source, What::Damaged),
-            // Of somebody who is there.
+            // Of a known peer.
             2 | 3 => match self.models[family(source)].any(torrent) {
                 Some((torrent, source)) => wish(torrent, source, What::Stop),
                 None => wish(torrent, source, What::Scrape),

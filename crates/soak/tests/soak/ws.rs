@@ -53,7 +53,7 @@ struct Client {
 struct Offer {
     sender: u64,
     torrent: u64,
-    /// Who has answered.
+    /// The client that has answered.
     answered_by: Option<u64>,
 }
 

@@ -177,7 +177,7 @@ fn tls() -> (Arc<ServerConfig>, ClientConnection) {
     tls_of(rustls::ALL_VERSIONS)
 }
 
-/// With only this version.
+/// A TLS configuration with only this version.
 fn tls_with(version: &'static SupportedProtocolVersion) -> (Arc<ServerConfig>, ClientConnection) {
     tls_of(&[version])
 }
@@ -217,7 +217,7 @@ proptest! {
         let mut pieces = Pieces::new(&[header, text.as_bytes()].concat(), sizes);
         prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
         prop_assert_eq!(std::str::from_utf8(&pieces.left).unwrap(), &text);
-        // Nobody's memory is kept for nothing.
+        // No connection keeps memory that it does not need.
         let connection = engine.connections.get_mut(id).unwrap();
         prop_assert!(connection.unread.is_empty());
         prop_assert!(connection.unsent.is_empty());
@@ -380,7 +380,7 @@ fn a_connection_is_written_to_once_a_turn() {
     assert_eq!(waiting, 3);
     for (_, pieces) in &connections {
         assert_eq!(pieces.writes, 1);
-        // Six lines for everybody, and two answers.
+        // Six lines for all connections, and two answers.
         let text = std::str::from_utf8(&pieces.left).unwrap();
         assert_eq!(text.lines().count(), 8, "{text}");
     }
@@ -428,7 +428,7 @@ fn what_comes_behind_the_last_message_is_not_kept() {
     }
 }
 
-/// Brings what the client of TLS has to say, and what it is told.
+/// Exchanges data between the TLS client and the engine.
 fn exchange(
     engine: &mut Engine<Lines>,
     id: ConnectionId,

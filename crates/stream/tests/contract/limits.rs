@@ -81,7 +81,7 @@ fn who_says_nothing_from_the_start_has_the_time_of_a_message() {
         let mut silent = server.client();
         assert_eq!(silent.rest(), "idle\n");
         at_least_short(start, kind);
-        // Who has said something has more.
+        // A connection that has sent a message has more time.
         assert_eq!(other.ask("echo two"), "two");
     }
 }

@@ -46,7 +46,7 @@ fn connections_write_to_each_other() {
         assert_eq!(first.rest(), "");
         server.await_metric("connections", None, 1);
         assert_eq!(second.ask("tell 0 lost"), "gone");
-        // Who has the place now gets nothing of it.
+        // The connection that has the slot now gets nothing of it.
         let mut third = client(&server, &house, 2);
         assert_eq!(second.ask("tell 0 lost"), "gone");
         assert_eq!(second.ask("tell 2 found"), "ok");
@@ -120,7 +120,7 @@ fn much_for_one_in_one_turn_is_bounded() {
         let mut reading = client(&server, &house, 0);
         let mut other = client(&server, &house, 1);
         assert_eq!(other.ask("flood 0 5000"), "full");
-        // Who reads is not cut off.
+        // A client that reads is not disconnected.
         assert_eq!(other.ask("tell 0 end"), "ok");
         let mut lines = 0;
         while reading.line() != "end" {

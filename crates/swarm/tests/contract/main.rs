@@ -340,7 +340,7 @@ fn rejects_beyond_the_limits<const S: usize, const K: usize, const N: usize>() {
     assert_eq!(announce(&mut fixture, 1, 3, none), Ok(2));
     let fourth = announce(&mut fixture, 1, 4, none);
     assert_eq!(fourth, Err(LimitReached::PeersPerTorrent));
-    // Whoever is there is not refused.
+    // A known peer is not rejected.
     assert_eq!(announce(&mut fixture, 1, 1, none), Ok(2));
 
     // Room is made by leaving.

@@ -17,7 +17,7 @@ pub struct Machine {
     wrapper: Vec<String>,
 }
 
-/// What became of a start.
+/// The result of a start.
 #[derive(Debug)]
 pub enum Start {
     /// It is ready.

@@ -1,4 +1,4 @@
-//! Who is told about whom.
+//! Which peers are sent to which clients.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -134,7 +134,7 @@ fn download_counts_of_torrents_without_peers_outlive_a_restart() {
     assert_eq!((counts.completed, counts.seeders), (1, 0));
 }
 
-/// One as 1.0.0 wrote it, whose clock stands in the future.
+/// A snapshot of version 1.0.0, with a time in the future.
 #[test]
 fn snapshots_of_version_1_are_read() {
     let place = place();

@@ -139,7 +139,7 @@ fn illegal_frames_close_the_connection() {
             let frame = client.frame();
             assert_eq!(frame.opcode, CLOSE, "{what}");
             let told = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
-            // Which of two faults is told first is all the same.
+            // Either of two faults may be reported first.
             let is_right = told == code || (what == "negative length" && told == 1009);
             assert!(is_right, "{kind:?} {what}: {told}");
             client.expect_end();

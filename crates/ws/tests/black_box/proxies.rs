@@ -69,7 +69,7 @@ fn a_missing_or_bad_header_is_an_error() {
     tracker
         .daemon
         .wait_for_log("check the configuration of the proxy");
-    // Pages are for everybody.
+    // Pages do not depend on the address.
     let mut client = tracker.raw();
     client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(client.head().starts_with("HTTP/1.1 200 "));

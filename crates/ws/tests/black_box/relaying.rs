@@ -118,7 +118,7 @@ fn an_answer_to_who_has_gone_is_an_error() {
     first.relayed();
     drop(second);
     tracker.await_metric("connections", &[], 1.0);
-    // Somebody else has its place now.
+    // Another connection has its slot now.
     let mut third = tracker.client();
     third.announce('a', 'r', json!({}));
     let refused = |first: &mut Client| {

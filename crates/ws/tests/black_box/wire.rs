@@ -276,7 +276,7 @@ impl Client {
         String::from_utf8(std::mem::take(&mut self.connection.received)).unwrap()
     }
 
-    /// Sends as long as somebody takes it, for a bounded time.
+    /// Sends as long as the other side accepts data, for a bounded time.
     pub(crate) fn send_for(&mut self, time: Duration, bytes: &[u8]) -> io::Result<()> {
         self.connection.tcp().set_write_timeout(Some(time))?;
         self.try_send(bytes)

@@ -148,7 +148,7 @@ impl Place {
                 .env("CARGO_TARGET_DIR", &self.cargo_target)
                 .env("VENDOR", vendor)
                 .env("PROFILE", &arguments.profile)
-                // Those of whoever runs this are not the packages'.
+                // Variables of the user must not affect the packages.
                 .env_remove("CARGO")
                 .env_remove("DEB_BUILD_OPTIONS")
                 .envs(self.surroundings.iter().copied()),

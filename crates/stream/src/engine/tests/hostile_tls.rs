@@ -122,7 +122,7 @@ fn strangers_harm_nobody_but_themselves() {
                     0,
                     "{what}, {sizes:?}"
                 );
-                // What is told is an alert, behind a hello that was right.
+                // The reply is an alert, after a valid hello.
                 if let Some(kind) = pieces.left.first() {
                     assert!([21, 22].contains(kind), "{what}: {:?}", pieces.left);
                 }
@@ -214,7 +214,7 @@ fn a_part_of_a_handshake_message_after_the_handshake_is_kept() {
                 assert_eq!(behind.answer(), "one\n");
                 behind.outlive();
 
-                // Before a request, which must not stand there (RFC 8446, 5.1).
+                // Before a request, where it is not allowed (RFC 8446, 5.1).
                 let mut before = Established::new(version, sizes.clone());
                 assert_eq!(before.send(ContentType::Handshake, part), LoopAction::Wait);
                 before.send(ContentType::ApplicationData, b"one\n");

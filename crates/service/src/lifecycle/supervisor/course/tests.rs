@@ -293,7 +293,7 @@ fn every_life_comes_to_its_end_in_time() {
                 world.advance();
             }
             assert!(steps < 5_000, "seed {seed} goes on and on");
-            // Who is asked to reload does so now or after the present reload.
+            // A requested reload happens now or after the current one.
             assert!(
                 !world.asked_to_reload
                     || world.in_reload_since.is_some()

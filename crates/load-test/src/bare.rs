@@ -1,4 +1,4 @@
-//! What all servers share that do the least, as a floor for benchmarks.
+//! Code that all minimal servers share, which are baselines for benchmarks.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,13 +7,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The body of `main`: serves at the address that the command line names, and
-/// says why if that fails.
+/// The body of `main`: serves at the address on the command line, and prints errors.
 pub fn main(name: &str, serve: impl FnOnce(SocketAddr) -> anyhow::Result<()>) -> ExitCode {
     main_with_more(name, "", |address, _| serve(address))
 }
 
-/// The same, of a program with arguments after the address, which `usage` has.
+/// The same for a program with arguments after the address, which `usage` describes.
 pub fn main_with_more(
     name: &str,
     usage: &str,
@@ -33,7 +32,7 @@ pub fn main_with_more(
     }
 }
 
-/// Listens with room for thousands of connections that come at once.
+/// Listens with a backlog for thousands of simultaneous connections.
 ///
 /// # Errors
 ///
@@ -50,5 +49,5 @@ pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listen().with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Connections that wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;

@@ -1,4 +1,4 @@
-//! The command line that all load tests share, and what they do with it.
+//! The command line of all load tests, and its handling.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,34 +11,34 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::config::{Config, Duration, ProcessId, Workers};
 use crate::report::Report;
 
-/// What differs from load test to load test.
+/// The parts that differ between load tests.
 pub trait LoadTest {
     /// The program's name.
     const NAME: &'static str;
-    /// What `--help` begins with.
+    /// The start of the output of `--help`.
     const ABOUT: &'static str;
     /// The section `transport` of the configuration.
     type Transport;
     /// The section `requests` of the configuration.
     type Requests;
-    /// A configuration that is valid by type.
+    /// The validated settings.
     type Settings;
 
-    /// Checks a configuration.
+    /// Validates a configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// All errors in it.
     fn settings(
         config: &Config<Self::Transport, Self::Requests>,
     ) -> Result<Self::Settings, Vec<Diagnostic>>;
 
-    /// Does the test.
+    /// Runs the test.
     ///
     /// # Errors
     ///
-    /// When the tracker does not answer, and when the machine refuses sockets
-    /// or threads.
+    /// If the tracker does not answer, or the machine's limits of sockets or threads are
+    /// reached.
     fn run(settings: &Self::Settings) -> anyhow::Result<Report>;
 }
 
@@ -60,7 +60,7 @@ where
     }
 }
 
-/// The command line of a load test, for its manual page too.
+/// The command line of a load test; also used for its manual page.
 pub fn command<T: LoadTest>() -> clap::Command {
     Arguments::command().name(T::NAME).about(T::ABOUT)
 }
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// What a command line makes of other values.
+    /// Applies a command line to other values.
     fn applied(words: &str) -> (String, [usize; 3], [bool; 2]) {
         let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
         let mut config = crate::udp::Config {

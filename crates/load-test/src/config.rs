@@ -1,8 +1,7 @@
-//! What the user of a load test wrote, as far as it is the same for all of
-//! them.
+//! The configuration of load tests, as far as it is the same for all of them.
 //!
-//! The doc comments here are the documentation of the configuration files:
-//! their default forms are generated from them.
+//! The doc comments here are the documentation of the configuration files, and their
+//! default versions are generated from them.
 
 use aquatic_service::config::numbers::{Count, Microseconds, Milliseconds, Seconds, ZeroOr};
 use serde::{Deserialize, Serialize};
@@ -11,13 +10,13 @@ use crate::population::PopulationConfig;
 
 /// Process id of the tracker.
 pub(crate) type ProcessId = Count<1, { u32::MAX as u64 }>;
-/// Threads.
+/// Number of threads.
 pub(crate) type Workers = Count<1, 1024>;
-/// Time of the measurement: up to a day.
+/// Duration of the measurement: up to a day.
 pub(crate) type Duration = Seconds<1, 86_400>;
-/// Requests in a second; 0 for no limit.
+/// Requests per second; 0 for no limit.
 pub(crate) type Rate = ZeroOr<Count<1, { u32::MAX as u64 }>>;
-/// Peers to request; 0 for as many as the tracker sends.
+/// Number of peers to request; 0 for the tracker's default.
 pub(crate) type PeersWanted = ZeroOr<Count<1, { u32::MAX as u64 }>>;
 
 /// Configuration of a load test.
@@ -64,7 +63,7 @@ pub struct Config<Transport, Requests> {
     pub events: EventsConfig,
 }
 
-/// What is requested, of a daemon that has a port by default.
+/// The requests of a protocol, whose daemon has a default port.
 pub trait DefaultPort {
     /// The port.
     const PORT: u16;
@@ -89,7 +88,7 @@ impl<Transport: Default, Requests: Default + DefaultPort> Default for Config<Tra
     }
 }
 
-/// What a section has to be for its schema.
+/// Requirements of a section for the schema.
 #[cfg(feature = "schema")]
 trait Section: schemars::JsonSchema + Serialize + Default {}
 
@@ -156,7 +155,7 @@ impl Default for EventsConfig {
     }
 }
 
-/// The keys that are at fault after a change to the default configuration.
+/// The keys with errors after a change to the default configuration.
 #[cfg(test)]
 pub(crate) fn faults<C: Default, S>(
     settings: fn(&C) -> Result<S, Vec<aquatic_service::config::Diagnostic>>,

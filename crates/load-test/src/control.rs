@@ -1,4 +1,4 @@
-//! What the main thread tells workers, and what they tell it.
+//! Communication between the main thread and workers.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +9,7 @@ use strum::VariantArray;
 
 use crate::counters::{Counters, SharedCounters};
 
-/// What workers do at a time; the main thread decides.
+/// The current phase of all workers, as set by the main thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 #[repr(u8)]
 pub(crate) enum Phase {
@@ -21,14 +21,14 @@ pub(crate) enum Phase {
     WarmUp,
     /// The same, recording latencies.
     Measure,
-    /// Send nothing, wait for the replies that are due, and end.
+    /// Stop sending, wait for outstanding replies, and end.
     Drain,
-    /// End at once.
+    /// End immediately.
     Abort,
 }
 
 impl Phase {
-    /// What the progress line calls it.
+    /// Its name in the progress line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connect => "connecting",
@@ -41,7 +41,7 @@ impl Phase {
     }
 }
 
-/// Shared by the main thread and all workers.
+/// State that the main thread and all workers share.
 #[derive(Debug)]
 pub(crate) struct Control {
     started: Instant,
@@ -62,7 +62,7 @@ impl Control {
         }
     }
 
-    /// When the clock of all workers began.
+    /// The start of the clock of all workers.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
@@ -75,12 +75,12 @@ impl Control {
         Phase::VARIANTS[usize::from(self.phase.load(Ordering::Acquire))]
     }
 
-    /// The place where a worker publishes its counters.
+    /// The counters that a worker publishes.
     pub(crate) fn counters(&self, worker: usize) -> &SharedCounters {
         &self.counters[worker]
     }
 
-    /// The counters of all workers together.
+    /// The sum of the counters of all workers.
     pub(crate) fn sum(&self) -> Counters {
         let mut sum = Counters::default();
         for shared in &self.counters {
@@ -89,7 +89,7 @@ impl Control {
         sum
     }
 
-    /// Keeps the text of the first error reply for the report.
+    /// Keeps the first error message for the report.
     pub(crate) fn note_error(&self, message: &[u8]) {
         locked(&self.first_error)
             .get_or_insert_with(|| String::from_utf8_lossy(message).into_owned());
@@ -99,7 +99,7 @@ impl Control {
         locked(&self.first_error).clone()
     }
 
-    /// Keeps why the first connection could not be opened for the report.
+    /// Keeps the reason of the first connection failure for the report.
     pub(crate) fn note_failure(&self, reason: &dyn Display) {
         locked(&self.first_failure).get_or_insert_with(|| reason.to_string());
     }
@@ -109,7 +109,7 @@ impl Control {
     }
 }
 
-/// A text is whole even after a thread has panicked that held the lock.
+/// The text is still valid after a panic of a thread that held the lock.
 fn locked(text: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
     text.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,15 +1,15 @@
-//! What workers count, and how others read it while they run.
+//! Counters of workers, which other threads can read.
 
 use std::array;
 use std::ops::{Index, IndexMut, Sub};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
-/// What kind of request; what it indexes is one entry a kind.
+/// The kind of a request, an index for arrays.
 ///
-/// Connect requests are those of BEP 15. Over TCP, they are connections that
-/// are opened, which are no requests to the tracker. Offers and answers are
-/// sent by one peer and received by another.
+/// Connect requests are those of BEP 15. Over TCP, they are new connections, which are not
+/// requests to the tracker. Offers and answers are sent by one peer and received by
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Answer,
 }
 
-/// How many there are.
+/// Number of kinds.
 pub(crate) const KINDS: usize = Kind::Answer as usize + 1;
 
 impl Kind {
@@ -44,17 +44,17 @@ impl Kind {
     }
 }
 
-/// Something that a worker counts.
+/// The counters of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
     ConnectSent,
     AnnounceSent,
     ScrapeSent,
-    /// Replies are those that serve the request; errors are apart.
+    /// Replies that serve the request; error replies are counted separately.
     ConnectReplies,
     AnnounceReplies,
     ScrapeReplies,
-    /// Offers that left with announces, and those that came to other peers.
+    /// Offers sent with announces, and offers received by other peers.
     OffersSent,
     OffersReceived,
     AnswersSent,
@@ -65,25 +65,22 @@ pub(crate) enum Count {
     Lost,
     /// Replies to requests counted as lost.
     Late,
-    /// What is no reply, or not to the request that was sent.
+    /// Data that are not a reply, or not to the request that was sent.
     Unexpected,
-    /// Bytes of payload, without the headers of UDP or TCP, and before
-    /// encryption.
+    /// Payload in bytes, without the headers of UDP or TCP, and before encryption.
     BytesSent,
     BytesReceived,
     /// Peers in announce replies.
     PeersReceived,
     /// Peers of the population that have announced in the fill phase.
     Filled,
-    /// Sources that have had a connection id; over HTTP, connections that have
-    /// had a reply.
+    /// Sources that have got a connection id; over HTTP, connections that have got a reply.
     Connected,
     /// Connections that could not be opened.
     Failed,
-    /// Open connections that the server has closed without being asked to, or
-    /// that were given up.
+    /// Open connections that the server has closed unexpectedly, or that were given up.
     Closed,
-    /// TLS handshakes from nothing.
+    /// Full TLS handshakes.
     FullHandshakes,
     /// TLS handshakes that resumed a session.
     ResumedHandshakes,
@@ -96,7 +93,7 @@ const COUNTERS: usize = Count::ResumedHandshakes as usize + 1;
 pub(crate) struct Counters([u64; COUNTERS]);
 
 impl Counters {
-    /// Replies to requests of these kinds, error replies among them.
+    /// Replies to requests of these kinds, including error replies.
     pub(crate) fn all_replies(&self, kinds: &[Kind]) -> u64 {
         let served: u64 = kinds.iter().map(|kind| self[kind.replies()]).sum();
         served + self[Count::Errors]
@@ -127,7 +124,7 @@ impl IndexMut<Count> for Counters {
 impl Sub for Counters {
     type Output = Self;
 
-    /// What was counted since `earlier`.
+    /// The increase since `earlier`.
     fn sub(mut self, earlier: Self) -> Self {
         for (value, earlier) in self.0.iter_mut().zip(&earlier.0) {
             *value -= earlier;
@@ -136,14 +133,13 @@ impl Sub for Counters {
     }
 }
 
-/// A worker's counters where other threads can read them, all of one moment: who
-/// compares what was sent with what was received must not see one without the
-/// other. Aligned so that no two workers write to one cache line, or to one pair of
-/// lines.
+/// A worker's counters, which other threads can read as a consistent snapshot: comparing
+/// sent and received requires values of the same moment. Aligned so that no two workers
+/// write to the same cache line or pair of lines.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct SharedCounters {
-    /// How often values were published, twice; odd while they are.
+    /// Twice the number of updates; odd during an update.
     version: AtomicU64,
     values: [AtomicU64; COUNTERS],
 }
@@ -158,7 +154,7 @@ impl Default for SharedCounters {
 }
 
 impl SharedCounters {
-    /// Lets others see these values. To be called by one thread only.
+    /// Publishes these values. Must only be called by one thread.
     pub(crate) fn publish(&self, counters: &Counters) {
         let version = self.version.load(Ordering::Relaxed);
         self.version
@@ -185,7 +181,7 @@ impl SharedCounters {
             if before == after && before.is_multiple_of(2) {
                 return counters;
             }
-            // The worker is in the midst of it, or was interrupted there.
+            // The worker is updating the values, or was interrupted.
             thread::yield_now();
         }
     }

@@ -1,12 +1,11 @@
 //! The load test of trackers over HTTP and HTTPS: `aquatic-http-load-test`.
 //!
-//! [`Config`] is what the user wrote, [`Settings`] is valid by type, [`run()`]
-//! does the test and returns a [`Report`]. Workers
-//! ([`stream`](crate::stream)) send requests as real clients write them
-//! ([`style`]) over many connections, and check every reply ([`reply`],
-//! [`bencode`]); [`dialogue`] joins the two.
+//! [`Config`] is the configuration as written, [`Settings`] is validated, [`run()`]
+//! performs the test and returns a [`Report`]. Workers ([`stream`](crate::stream)) send
+//! requests like those of real clients ([`style`]) over many connections, and check every
+//! reply ([`reply`], [`bencode`]); [`dialogue`] connects the two.
 //!
-//! [`bare`] is the least that a server can do, as a floor for benchmarks.
+//! [`bare`] is a minimal server, as a baseline for benchmarks.
 
 pub mod bare;
 mod bencode;

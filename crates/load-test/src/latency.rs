@@ -1,22 +1,22 @@
-//! Latencies, and what is said of them.
+//! Latencies and their percentiles.
 
 use hdrhistogram::{CreationError, Histogram};
 use serde::{Deserialize, Serialize};
 
 use crate::counters::KINDS;
 
-/// How long requests waited for their replies, in microseconds.
+/// Times from request to reply, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Latency {
-    /// Half of the requests waited no longer.
+    /// 50 % of the requests took at most this time.
     pub p50_microseconds: f64,
-    /// 90 % of the requests waited no longer.
+    /// 90 % of the requests took at most this time.
     pub p90_microseconds: f64,
-    /// 99 % of the requests waited no longer.
+    /// 99 % of the requests took at most this time.
     pub p99_microseconds: f64,
-    /// 99.9 % of the requests waited no longer.
+    /// 99.9 % of the requests took at most this time.
     pub p999_microseconds: f64,
-    /// The longest wait.
+    /// The maximum.
     pub max_microseconds: f64,
 }
 
@@ -42,11 +42,11 @@ pub(crate) fn histograms() -> Result<Latencies, CreationError> {
     Ok([(); KINDS].map(|()| histogram.clone()))
 }
 
-/// The longest timeout that the configuration allows.
+/// The maximum timeout in the configuration.
 const MAX_NANOSECONDS: u64 = 60_000_000_000;
 
-/// Values are right to 1 %: three digits take eight times the memory, and with
-/// it more of the processor's cache.
+/// Values are accurate to 1 %: three digits would take eight times the memory, and more of
+/// the CPU cache.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Who announces what: torrents, peers, and which peer is in which torrent.
+//! The population: torrents, peers, and which peer is in which torrent.
 //!
-//! A peer is a number. Everything about it follows from that number and the
-//! seed by arithmetic, so that millions of peers cost this program no memory
-//! (but for a table when popularity is uneven) and two runs agree on them.
+//! A peer is a number, from which, and from the seed, its properties are computed. So
+//! millions of peers need no memory in this program (except a table if popularity is not
+//! uniform), and are the same in two runs.
 //!
-//! Peers are dealt out in turn to what carries them: source addresses, or
-//! connections. Peer `i` announces from carrier `i % carriers`, with port
-//! `1 + i / carriers`. So no two peers share source address and port.
+//! Peers are distributed over carriers: source addresses, or connections. Peer `i`
+//! announces from carrier `i % carriers`, with port `1 + i / carriers`. So no two peers
+//! have the same source address and port.
 
 mod settings;
 
@@ -17,7 +17,7 @@ use crate::share::Share;
 pub(crate) use settings::PopulationSettings;
 pub use settings::{Popularity, PopulationConfig};
 
-/// Peers that one source address can carry: one for each port but 0.
+/// Maximum number of peers of a source address: one for each port except 0.
 pub(crate) const PEERS_PER_SOURCE: u32 = 65_535;
 
 /// The torrents and peers of a run.
@@ -27,13 +27,13 @@ pub(crate) struct Population {
     peers: u32,
     carriers: u32,
     seed: u64,
-    /// A peer whose number scrambles to less than this is a seeder.
+    /// A peer whose scrambled number is below this is a seeder.
     seeder_limit: u64,
-    /// The torrent of each peer, when it does not follow from the number.
+    /// The torrent of each peer, if it is not computed from its number.
     torrent_of_peer: Option<Vec<u32>>,
 }
 
-/// A peer as it announces.
+/// A peer, as announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) info_hash: InfoHash,
@@ -57,14 +57,14 @@ impl Population {
         }
     }
 
-    /// The peers that announce from a carrier.
+    /// The peers of a carrier.
     pub(crate) fn share(&self, carrier: u32) -> Share {
-        // As many as there are numbers below `peers` with this remainder.
+        // The quantity of numbers below `peers` with this remainder.
         Share::new(self.peers / self.carriers + u32::from(carrier < self.peers % self.carriers))
     }
 
-    /// The peer of a carrier by its place there, which is below the number of
-    /// peers of its [`share`](Self::share).
+    /// The peer of a carrier with this index, which must be below the number of peers of
+    /// its [`share`](Self::share).
     pub(crate) fn peer(&self, carrier: u32, place: u32) -> Peer {
         let number = place * self.carriers + carrier;
         let scrambled = scramble(self.seed ^ PEER_DOMAIN ^ u64::from(number));
@@ -76,14 +76,14 @@ impl Population {
         Peer {
             info_hash: self.info_hash(self.torrent(number)),
             peer_id: PeerId(peer_id),
-            // Where ports matter, there are no more than PEERS_PER_SOURCE places.
+            // If ports matter, there are at most PEERS_PER_SOURCE peers per carrier.
             port: (place + 1) as u16,
             seeder: scrambled < self.seeder_limit,
         }
     }
 
-    /// The info hash of the torrent of a peer chosen at random, so that
-    /// torrents come up as often as they have peers.
+    /// The info hash of the torrent of a random peer, so the probability of a torrent is
+    /// proportional to its number of peers.
     pub(crate) fn random_info_hash(&self, random: &mut fastrand::Rng) -> InfoHash {
         self.info_hash(self.torrent(random.u32(..self.peers)))
     }
@@ -91,8 +91,8 @@ impl Population {
     fn torrent(&self, number: u32) -> u32 {
         match &self.torrent_of_peer {
             Some(table) => table[number as usize],
-            // Neighbours in number share a torrent, so that its peers come
-            // from several sources. The quotient is below `torrents`.
+            // Peers with adjacent numbers share a torrent, so that the peers of a torrent
+            // come from several sources. The quotient is below `torrents`.
             None => (u64::from(number) * u64::from(self.torrents) / u64::from(self.peers)) as u32,
         }
     }
@@ -108,7 +108,7 @@ impl Population {
     }
 }
 
-/// Draws a torrent for every peer, the torrent of rank n with a probability
+/// Chooses a torrent for every peer; the probability of the torrent of rank n is
 /// proportional to 1 / n^exponent.
 fn deal_by_zipf(settings: &PopulationSettings) -> Vec<u32> {
     let mut sum = 0.0;
@@ -124,14 +124,14 @@ fn deal_by_zipf(settings: &PopulationSettings) -> Vec<u32> {
         .map(|_| {
             let drawn = random.f64() * sum;
             let torrent = sums.partition_point(|&sum| sum <= drawn) as u32;
-            // Rounding could carry the product up to the sum itself.
+            // Rounding could make the product equal to the sum.
             torrent.min(settings.torrents - 1)
         })
         .collect()
 }
 
-/// Turns consecutive numbers into ones without visible order, one to one (the
-/// output function of the SplitMix64 generator).
+/// Maps consecutive numbers to pseudo-random ones, one to one (the output function of the
+/// SplitMix64 generator).
 fn scramble(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -139,14 +139,14 @@ fn scramble(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The part of all 64-bit numbers that a fraction between 0 and 1 stands for.
+/// Converts a fraction between 0 and 1 to a fraction of all 64-bit numbers.
 fn fraction_of_u64(fraction: f64) -> u64 {
-    // The conversion saturates, so 1 becomes the largest number.
+    // The conversion saturates, so 1 becomes the maximum.
     (fraction * 2f64.powi(64)) as u64
 }
 
-/// Keep what follows from a peer's number apart from what follows from a
-/// torrent's. Peers and torrents have 32 bits, so these bits are free.
+/// Separate the values computed from peers and from torrents, whose numbers have 32 bits,
+/// so these bits are free.
 const PEER_DOMAIN: u64 = 1 << 32;
 const TORRENT_DOMAIN: u64 = 1 << 33;
 

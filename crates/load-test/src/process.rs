@@ -1,4 +1,4 @@
-//! What the tracker's process costs its machine.
+//! Resource use of the tracker's process.
 
 use std::fs;
 use std::num::NonZero;
@@ -16,9 +16,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Fails when there is no such process.
+    /// Fails if the process does not exist.
     pub fn new(pid: NonZero<u32>) -> anyhow::Result<Self> {
-        // Larger numbers would name other clocks.
+        // Larger numbers would be ids of other clocks.
         if pid.get() > MAX_PID {
             bail!("there is no process {pid}: ids go up to {MAX_PID}");
         }
@@ -27,18 +27,18 @@ impl Process {
         Ok(Self { pid, clock })
     }
 
-    /// User and system time of all threads since the process started, those
-    /// that have ended included.
+    /// User and system time of all threads since the process started, including threads
+    /// that have ended.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
         let time =
             clock_gettime(self.clock).with_context(|| format!("process {} has ended", self.pid))?;
         Ok(time.into())
     }
 
-    /// Bytes of memory in use now (resident set).
+    /// Memory in use, in bytes (resident set).
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.pid);
-        // More exact, but only the process's own user may read it.
+        // This is more exact, but only readable by the user of the process.
         if let Some(bytes) = fs::read_to_string(path)
             .ok()
             .and_then(|text| kibibytes(&text, "Rss:"))
@@ -57,7 +57,7 @@ impl Process {
 /// The limit of the kernel (`PID_MAX_LIMIT`).
 const MAX_PID: u32 = 1 << 22;
 
-/// The number of a line such as `VmRSS:   1234 kB`, in bytes.
+/// The value of a line such as `VmRSS:   1234 kB`, in bytes.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let number: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

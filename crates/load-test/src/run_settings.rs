@@ -1,4 +1,4 @@
-//! What every load test is made from, whatever the protocol.
+//! The settings of every load test, for all protocols.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -22,21 +22,21 @@ pub(crate) struct RunSettings {
     pub(crate) warm_up: Duration,
     pub(crate) fill: bool,
     pub(crate) progress: bool,
-    /// At least one a worker, all of the server's family.
+    /// At least one per worker, all of the server's address family.
     pub(crate) sources: Vec<IpAddr>,
-    /// By all workers together; None sends as fast as replies come.
+    /// The rate of all workers together; `None` sends as fast as replies arrive.
     pub(crate) requests_per_second: Option<NonZero<u32>>,
-    /// A request that has no reply by then is lost.
+    /// A request without a reply after this time is lost.
     pub(crate) timeout: Duration,
-    /// How long to look for replies before going to sleep.
+    /// How long to poll for replies before blocking.
     pub(crate) spin: Duration,
     pub(crate) population: PopulationSettings,
     pub(crate) events: Mix<AnnounceEvent, 4>,
 }
 
 impl RunSettings {
-    /// Checks what is the same for all protocols. `carriers` says what the
-    /// peers are dealt out to.
+    /// Validates the settings that all protocols have. `carriers` says how peers are
+    /// distributed.
     pub(crate) fn new<Transport, Requests>(
         config: &Config<Transport, Requests>,
         carriers: Carriers,
@@ -71,12 +71,12 @@ impl RunSettings {
     }
 }
 
-/// What the peers of the population are dealt out to.
+/// What the peers of the population are distributed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carriers {
-    /// Source addresses: a peer is an address and a port.
+    /// Source addresses: a peer is identified by address and port.
     Sources,
-    /// So many connections: a peer is where it can be reached.
+    /// This number of connections: a peer is identified by its connection.
     Connections(usize),
 }
 

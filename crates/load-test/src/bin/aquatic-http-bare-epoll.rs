@@ -1,9 +1,9 @@
-//! `aquatic-http-bare-epoll`: the least that an HTTP server can do with epoll,
-//! as a floor for benchmarks of trackers.
+//! `aquatic-http-bare-epoll`: a minimal HTTP server with epoll, as a baseline for
+//! benchmarks of trackers.
 //!
-//! A connection is read at once after it was accepted. Only when there is
-//! nothing to read yet, or it stays open, is it registered, once. So a request
-//! costs one read and one write, and what it shares of waiting for events.
+//! A connection is read immediately after it was accepted. It is added to epoll, once, only
+//! if there is nothing to read yet, or if it stays open. So a request costs one read, one
+//! write, and its share of waiting for events.
 
 #![forbid(unsafe_code)]
 
@@ -57,7 +57,7 @@ fn accept(
         let mut stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            // Of the connection, which has gone.
+            // The connection was closed before it was accepted.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
             Err(error) => return Err(error).context("cannot accept"),
         };
@@ -77,8 +77,8 @@ enum Outcome {
     Over,
 }
 
-/// Reads once and answers. A request in pieces has none, and replies fit into
-/// what the kernel takes at once.
+/// Reads once and answers. A request in several pieces is not answered, and replies fit
+/// into the send buffer.
 fn serve(stream: &mut TcpStream, buffer: &mut [u8]) -> Outcome {
     let length = match stream.read(buffer) {
         Ok(0) => return Outcome::Over,

@@ -1,5 +1,5 @@
-//! `aquatic-http-bare-glommio`: the least that an HTTP server can do with
-//! glommio, as a floor for benchmarks of trackers.
+//! `aquatic-http-bare-glommio`: a minimal HTTP server with glommio, as a baseline for
+//! benchmarks of trackers.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ async fn serve_all(address: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// Reads once and answers. A request in pieces has none.
+/// Reads once and answers. A request in several pieces is not answered.
 async fn serve(mut stream: TcpStream) {
     let mut buffer = vec![0; READ_BYTES];
     loop {

@@ -1,11 +1,10 @@
-//! `aquatic-udp-echo`: the least that a UDP server can do, as a floor for
-//! benchmarks of trackers.
+//! `aquatic-udp-echo`: a minimal UDP server, as a baseline for benchmarks of trackers.
 //!
-//! It reads a datagram and answers it at once, one system call each. Replies
-//! look enough like a tracker's for the load test: 16 bytes for what is as long
-//! as a connect request, and for what is as long as an announce as many bytes as
-//! are asked for, on average: 20 and 6 for each peer. Nothing is checked and
-//! nothing is remembered.
+//! It reads a datagram and answers it immediately, with one system call each. Replies are
+//! similar enough to a tracker's for the load test: 16 bytes for datagrams with the length
+//! of a connect request, and for those with the length of an announce as many bytes as a
+//! tracker would send on average: 20, and 6 per requested peer. It validates nothing and
+//! keeps no state.
 
 #![forbid(unsafe_code)]
 
@@ -42,15 +41,15 @@ fn echo(address: SocketAddr, announce_reply_bytes: usize) -> anyhow::Result<()> 
 
     let mut request = [0; 2048];
     let mut reply = [0; MAX_REPLY_BYTES];
-    // Bytes of peers by which replies so far were too short.
+    // Number of bytes by which previous replies were too short.
     let mut owed = 0;
     loop {
-        // Errors are those of datagrams sent before, to clients that have gone.
+        // These are errors of earlier datagrams, to clients that no longer exist.
         let Ok((length, client)) = socket.recv_from(&mut request) else {
             continue;
         };
-        // A reply starts with the request's action and transaction id, and a
-        // connect reply goes on with eight bytes of the tracker's choice.
+        // A reply starts with the action and transaction id of the request; a connect reply
+        // continues with eight bytes chosen by the tracker.
         reply[..8].copy_from_slice(&request[8..16]);
         reply[8..16].copy_from_slice(&request[..8]);
         let reply_length = if length < MIN_ANNOUNCE_LENGTH {

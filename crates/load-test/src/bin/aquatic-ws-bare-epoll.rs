@@ -1,8 +1,8 @@
-//! `aquatic-ws-bare-epoll`: the least that a WebTorrent tracker can do with
-//! epoll, as a floor for benchmarks.
+//! `aquatic-ws-bare-epoll`: a minimal WebTorrent tracker with epoll, as a baseline for
+//! benchmarks.
 //!
-//! A connection is registered once. What has to be sent over it is sent when
-//! all that had come was read, with one write a connection.
+//! A connection is added to epoll once. Its output is sent after all input was read, with
+//! one write per connection.
 
 #![forbid(unsafe_code)]
 
@@ -26,16 +26,16 @@ struct Server {
     hub: Hub,
     listener: TcpListener,
     poll: Poll,
-    /// By their place in the hub.
+    /// Indexed by their number in the hub.
     connections: Vec<Option<Connection>>,
-    /// Connections that have something to send.
+    /// Connections with output.
     touched: Vec<usize>,
     buffer: Vec<u8>,
 }
 
 struct Connection {
     stream: TcpStream,
-    /// What the kernel has not taken yet.
+    /// Output that did not fit into the send buffer.
     unsent: Vec<u8>,
 }
 
@@ -67,9 +67,9 @@ impl Server {
                 let place = event.token().0;
                 self.touched.push(place);
                 let is_over = event.is_readable() && self.read(place) == Err(Over);
-                // What comes with the end is no event of its own.
+                // There is no separate event for data that arrive with the end.
                 if is_over || event.is_read_closed() || event.is_error() {
-                    // An event that is late is for nobody.
+                    // A late event is ignored.
                     if self.connections[place].take().is_some() {
                         self.hub.remove(place);
                     }
@@ -86,7 +86,7 @@ impl Server {
             let mut stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // Of the connection, which has gone.
+                // The connection was closed before it was accepted.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(error) => return Err(error).context("cannot accept"),
             };
@@ -119,7 +119,7 @@ impl Server {
             };
             let bytes = &self.buffer[..length];
             self.hub.read(place, bytes, &mut self.touched)?;
-            // Whatever comes after a short read is an event of its own.
+            // After a short read, new data cause another event.
             if length < self.buffer.len() {
                 return Ok(());
             }
@@ -134,7 +134,7 @@ impl Server {
         if connection.unsent.is_empty() {
             return;
         }
-        // An error is found by the next read, too.
+        // The next read also returns the error.
         if let Ok(sent) = connection.stream.write(&connection.unsent) {
             connection.unsent.drain(..sent);
         }

@@ -1,8 +1,8 @@
-//! `aquatic-ws-bare-glommio`: the least that a WebTorrent tracker can do with
-//! glommio, as a floor for benchmarks.
+//! `aquatic-ws-bare-glommio`: a minimal WebTorrent tracker with glommio, as a baseline for
+//! benchmarks.
 //!
-//! A connection has a task that reads and one that writes, which is woken when
-//! there is something to send.
+//! A connection has a task that reads and one that writes, which is woken when there is
+//! output.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 /// What all tasks share.
 struct Shared {
     hub: Hub,
-    /// By their place in the hub.
+    /// Indexed by their number in the hub.
     writers: Vec<Writer>,
     touched: Vec<usize>,
 }
@@ -84,7 +84,7 @@ async fn read(mut stream: ReadHalf<TcpStream>, place: usize, shared: Rc<RefCell<
         }
         shared.wake_touched();
     }
-    // The writer gives the place up, so that nobody else gets it before.
+    // The writer releases the number, so that it is not reused earlier.
     let shared = &mut *shared.borrow_mut();
     shared.writers[place].is_over = true;
     shared.touched.push(place);
@@ -110,7 +110,7 @@ async fn write(mut stream: WriteHalf<TcpStream>, place: usize, shared: Rc<RefCel
         })
         .await;
         if more {
-            // An error is found by the reader, too.
+            // The reader also gets the error.
             stream.write_all(&out).await.ok();
         } else {
             shared.borrow_mut().hub.remove(place);

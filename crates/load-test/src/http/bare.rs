@@ -1,19 +1,18 @@
-//! The least that an HTTP server can do, as a floor for benchmarks of trackers.
+//! A minimal HTTP server, as a baseline for benchmarks of trackers.
 //!
-//! A reply is as long as a tracker's, but it is always the same: nothing is
-//! parsed but where a request ends and whether it wants the connection closed,
-//! nothing is checked and nothing remembered. The two programs that use this
-//! differ in their event loop.
+//! A reply is as long as a tracker's, but always the same: it only detects the end of a
+//! request, and whether the connection should be closed. It validates nothing and keeps no
+//! state. The two programs that use this differ in their event loop.
 
 use std::sync::LazyLock;
 
-/// Bytes that are read at once, and the longest request that is answered.
+/// Number of bytes that are read with one call, and maximum length of a request.
 pub const READ_BYTES: usize = 16 * 1024;
 
-/// What to do with what has been read.
+/// What to do after a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Read more: the request is not over.
+    /// Read more: the request is incomplete.
     ReadOn,
     /// Send this and wait for the next request.
     Keep(&'static [u8]),
@@ -21,7 +20,7 @@ pub enum Answer {
     Close(&'static [u8]),
 }
 
-/// Answers one request, of which everything has been read so far.
+/// Answers one request, given everything that was read of it.
 pub fn answer(request: &[u8]) -> Answer {
     if !request.ends_with(b"\r\n\r\n") {
         return Answer::ReadOn;

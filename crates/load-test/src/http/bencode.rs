@@ -1,20 +1,20 @@
 //! Checks the body of a reply, which is bencoded (BEP 3).
 
-/// What a tracker's reply has to say.
+/// The parts of a tracker's reply that are checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reply<'a> {
-    /// Why the request was refused.
+    /// The failure reason.
     pub(crate) failure: Option<&'a [u8]>,
-    /// As an announce reply must have.
+    /// Required in an announce reply.
     pub(crate) has_interval: bool,
-    /// As a scrape reply must have.
+    /// Required in a scrape reply.
     pub(crate) has_files: bool,
-    /// Peers of both families, compact or not.
+    /// Number of peers of both families, compact or not.
     pub(crate) peers: usize,
 }
 
-/// Reads a reply: one dictionary, and nothing after it but the end of a line, with
-/// which some trackers end their replies. None when it is not well-formed.
+/// Parses a reply: one dictionary, which may be followed by a line end, as some trackers
+/// send it. `None` if it is malformed.
 pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
     let mut reader = Reader { rest: body };
     if reader.next()? != Token::Dictionary {
@@ -108,8 +108,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Goes to the end of a value that has begun; returns the number of values
-    /// directly within it.
+    /// Skips a value that has begun; returns the number of values directly within it.
     fn skip(&mut self, value: Token<'_>) -> Option<usize> {
         let mut depth = match value {
             Token::List | Token::Dictionary => 1usize,

@@ -1,7 +1,7 @@
-//! What the user of `aquatic-http-load-test` wrote.
+//! The configuration of `aquatic-http-load-test`.
 //!
-//! The doc comments here are the documentation of the configuration file: its
-//! default form is generated from them.
+//! The doc comments here are the documentation of the configuration file, and its default
+//! version is generated from them.
 
 use aquatic_service::config;
 use aquatic_service::config::numbers::{Count, ZeroOr};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::PeersWanted;
 use crate::stream::TransportConfig;
 
-/// Info hashes in a scrape request: with all bytes escaped it fits 8 KiB, which
-/// servers commonly allow.
+/// Number of info hashes in a scrape request: with all bytes escaped they fit into 8 KiB, a
+/// common limit of servers.
 pub(crate) type ScrapeTorrents = Count<1, 100>;
 
 /// Configuration of `aquatic-http-load-test`.

@@ -1,4 +1,4 @@
-//! The side of a client over HTTP: requests, and what replies mean.
+//! HTTP from the client's side: sending requests and checking replies.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::share::Share;
 use crate::stream::{self, Heard, Reply, Request, Seat, Taken};
 use crate::tally::Tally;
 
-/// A worker's side of HTTP.
+/// The HTTP client of a worker.
 pub(crate) struct Dialogue {
     settings: Arc<Settings>,
     population: Arc<Population>,
@@ -38,7 +38,7 @@ impl Dialogue {
         }
     }
 
-    /// Says whether a reply serves the request, and counts it if not.
+    /// Whether a reply serves the request; if not, this is counted.
     fn serves(&self, kind: Kind, reply: &reply::Reply<'_>, tally: &mut Tally) -> bool {
         let body = bencode::parse(reply.body);
         if let Some(message) = body.and_then(|body| body.failure) {
@@ -69,7 +69,7 @@ impl stream::Dialogue for Dialogue {
     fn state(&mut self, _: Seat) {}
 
     fn choose(&mut self, (): &mut (), seat: Seat, phase: Phase) -> Option<(Kind, Option<u32>)> {
-        // The least that shows that the tracker answers.
+        // The shortest request to check that the tracker answers.
         if !seat.proven {
             return Some((Kind::Scrape, None));
         }
@@ -128,13 +128,13 @@ impl stream::Dialogue for Dialogue {
             event,
             peers_wanted: settings.peers_wanted,
         };
-        // A peer keeps its client.
+        // A peer always imitates the same client.
         let style = styles[place as usize % styles.len()];
         style.write_announce(&announce, envelope, out);
     }
 
     fn read(&mut self, (): &mut (), heard: Heard<'_>, tally: &mut Tally) -> Taken {
-        // Replies to requests only, one at a time.
+        // Only replies to requests, one at a time.
         let Some(request) = heard.request else {
             return Taken::Malformed;
         };
@@ -166,5 +166,5 @@ impl stream::Dialogue for Dialogue {
     }
 }
 
-/// The status of a reply that serves.
+/// The status of a successful reply.
 const OK: u16 = 200;

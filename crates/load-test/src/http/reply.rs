@@ -1,15 +1,15 @@
-//! Finds a reply in what a server has sent.
+//! Parses replies of a server.
 
 use httparse::{EMPTY_HEADER, Header, Response, Status};
 
-/// What the bytes that have come so far are.
+/// The result of parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received<'a> {
-    /// The beginning of a reply.
+    /// An incomplete reply.
     Part,
-    /// A reply, and nothing after it.
+    /// A complete reply, without bytes after it.
     Whole(Reply<'a>),
-    /// Something else.
+    /// Malformed data.
     Malformed,
 }
 
@@ -22,8 +22,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) keeps_open: bool,
 }
 
-/// Reads the reply to a request, which is alone because requests are not
-/// pipelined. `ended`: nothing more will come.
+/// Parses the reply to a request; there is only one because requests are not pipelined.
+/// `ended` if the server has closed the connection.
 pub(crate) fn parse(bytes: &[u8], ended: bool) -> Received<'_> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut response = Response::new(&mut headers);
@@ -60,7 +60,7 @@ pub(crate) fn parse(bytes: &[u8], ended: bool) -> Received<'_> {
 /// More than any tracker sends.
 const MAX_HEADERS: usize = 64;
 
-/// A reply without a body's end by then is none.
+/// Maximum length of a head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Far above any sensible number of peers.
@@ -73,12 +73,12 @@ struct Head {
 }
 
 impl Head {
-    /// What matters of it; `None` if it makes no sense.
+    /// The relevant headers; `None` if they are invalid.
     fn of(response: &Response<'_, '_>) -> Option<Self> {
         let mut this = Self {
             status: response.code?,
             content_length: None,
-            // Before HTTP/1.1, connections were for one request.
+            // Before HTTP/1.1, each request had its own connection.
             keeps_open: response.version == Some(1),
         };
         for &Header { name, value } in &*response.headers {
@@ -89,8 +89,7 @@ impl Head {
                 this.keeps_open = !value.eq_ignore_ascii_case(b"close")
                     && (this.keeps_open || value.eq_ignore_ascii_case(b"keep-alive"));
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                // No tracker does that, and no client of trackers has to
-                // understand it.
+                // No tracker does that, and clients do not have to support it.
                 return None;
             }
         }

@@ -12,12 +12,12 @@ use crate::counters::Kind;
 use crate::report::Report;
 use crate::stream::{self, TransportConfig};
 
-/// Tests a tracker; returns when the time is over.
+/// Tests a tracker until the configured time has passed.
 ///
 /// # Errors
 ///
-/// When the tracker does not answer, or stops to, and when the machine refuses
-/// sockets or threads.
+/// If the tracker does not answer, or no longer answers, or the machine's limits of sockets
+/// or threads are reached.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
     let kinds = &[Kind::Announce, Kind::Scrape];
     let shared = Arc::new(settings.clone());

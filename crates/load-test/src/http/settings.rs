@@ -1,4 +1,4 @@
-//! What a run is made from, valid by type.
+//! The validated settings of a run.
 
 use std::num::NonZero;
 
@@ -11,7 +11,7 @@ use crate::mix::{self, Mix};
 use crate::run_settings::{Carriers, RunSettings};
 use crate::stream::TransportSettings;
 
-/// A valid [`Config`].
+/// A validated [`Config`].
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub(crate) run: RunSettings,
@@ -19,24 +19,24 @@ pub struct Settings {
     pub(crate) requests: RequestsSettings,
 }
 
-/// What is requested.
+/// Settings of requests.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestsSettings {
     pub(crate) keep_alive: bool,
     pub(crate) kinds: Mix<Kind, 2>,
     pub(crate) scrape_torrents: usize,
-    /// None leaves it to the tracker.
+    /// `None` for the tracker's default.
     pub(crate) peers_wanted: Option<NonZero<u32>>,
     /// At least one.
     pub(crate) styles: &'static [Style],
 }
 
 impl Settings {
-    /// Checks a configuration.
+    /// Validates a configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// All errors in it.
     pub fn new(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         let mut checks = Checks::new();
         let run = RunSettings::new(config, Carriers::Sources, &mut checks);

@@ -1,7 +1,7 @@
-//! Requests as real clients write them.
+//! Requests as sent by real clients.
 //!
-//! Clients differ in what they escape and how, in the order of the parameters,
-//! and in the headers; trackers have to take them all.
+//! Clients differ in which bytes they escape and how, in the order of parameters, and in
+//! headers; trackers have to accept all of them.
 
 use std::io::Write;
 use std::num::NonZero;
@@ -11,27 +11,27 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use super::config::ClientStyle;
 use crate::population::Peer;
 
-/// How a client writes requests.
+/// How a client formats requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     escapes: Escapes,
     /// The parameters of an announce, in order.
     parameters: &'static [Parameter],
-    /// Lines after the line `Host`.
+    /// Header lines after `Host`.
     headers: &'static str,
 }
 
-/// What an announce says.
+/// The content of an announce.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Announce {
     pub(crate) peer: Peer,
-    /// Stays the same for a peer.
+    /// Constant for a peer.
     pub(crate) key: u32,
     pub(crate) event: AnnounceEvent,
     pub(crate) peers_wanted: Option<NonZero<u32>>,
 }
 
-/// What all requests have in common.
+/// The parts that all requests have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Envelope<'a> {
     pub(crate) host: &'a str,
@@ -89,7 +89,7 @@ impl Style {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Says whether there is something to say.
+    /// Writes a parameter; returns false if it has no value.
     fn write_parameter(
         &self,
         parameter: Parameter,
@@ -138,7 +138,7 @@ impl Style {
     }
 }
 
-/// The styles that requests are written in, in turn.
+/// The styles of requests, which are used in rotation.
 pub(crate) fn styles(style: ClientStyle) -> &'static [Style] {
     let (first, last) = match style {
         ClientStyle::Libtorrent => (0, 1),
@@ -151,7 +151,7 @@ pub(crate) fn styles(style: ClientStyle) -> &'static [Style] {
     &STYLES[first..last]
 }
 
-/// What a leecher says that it lacks. Trackers ask only whether it is 0.
+/// The number of bytes left of leechers. Trackers only check whether it is 0.
 const LEECHER_LEFT_BYTES: u32 = 1 << 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -166,11 +166,11 @@ enum Parameter {
     Fixed(&'static str),
 }
 
-/// How bytes become text.
+/// Percent-encoding of a client.
 #[derive(Debug, Clone, Copy)]
 struct Escapes {
     digits: &'static [u8; 16],
-    /// Besides letters and digits.
+    /// Unescaped characters besides letters and digits.
     kept: &'static [u8],
 }
 

@@ -56,12 +56,12 @@ pub enum Popularity {
     Zipf,
 }
 
-/// What a population is made from; valid values only.
+/// The validated settings of a population.
 #[derive(Debug, Clone)]
 pub(crate) struct PopulationSettings {
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
-    /// What peers are dealt out to.
+    /// Number of carriers over which peers are distributed.
     pub(crate) carriers: u32,
     pub(crate) popularity: Popularity,
     pub(crate) zipf_exponent: f64,

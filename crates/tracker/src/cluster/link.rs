@@ -1,5 +1,6 @@
 //! The part of a daemon in a cluster.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,8 +66,17 @@ impl Link {
         let outbox = Arc::new(Outbox::new(MAX_OUTBOX_BYTES));
         let left_out = Arc::new(LeftOut::default());
         let members = Members::new(state.clone(), clock, left_out.clone());
-        let (mut link, stopper) = LocalLink::new(settings, outbox.clone(), members)
-            .context("cannot link the swarm with those of other daemons")?;
+        let (mut link, stopper) = match LocalLink::new(settings, outbox.clone(), members) {
+            Ok(link) => link,
+            // The path is too long for a socket: no reason to serve nobody.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                say_not_shared(&error);
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(error).context("cannot link the swarm with those of other daemons");
+            }
+        };
         let status = link.status();
         let stopper = Mutex::new(Some(stopper));
         let wake = move || {
@@ -188,11 +198,12 @@ fn meeting_place() -> Option<PathBuf> {
             None
         }
         Err(error) => {
-            log::warn!(
-                "peers are not shared with other daemons of this machine: there is no runtime \
-                 directory: {error}"
-            );
+            say_not_shared(&error);
             None
         }
     }
+}
+
+fn say_not_shared(error: &io::Error) {
+    log::warn!("peers are not shared with other daemons of this machine: {error}");
 }

@@ -182,13 +182,16 @@ impl<S: Swarms> LocalLink<S> {
         self.status.clone()
     }
 
-    /// Runs until the [`Stopper`] is dropped. Then the socket's file is removed, and the
-    /// connections of readers are closed. Calls `beat` in each turn, at least once a
-    /// second.
+    /// Runs until the [`Stopper`] is dropped. Then the last changes are sent, the socket's
+    /// file is removed, and the connections of readers are closed. Calls `beat` in each
+    /// turn, at least once a second.
     pub fn run(&mut self, mut beat: impl FnMut()) {
         while self.turn() {
             beat();
         }
+        // Without a snapshot, nobody else would know of it.
+        self.flush_at = 0;
+        self.flush((self.settings.clock)());
         self.outbox.close();
         self.readers.close_all();
         self.place.leave();

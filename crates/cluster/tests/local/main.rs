@@ -139,6 +139,16 @@ fn one_that_is_restarted_gets_all() {
 }
 
 #[test]
+fn what_changed_last_is_told_by_one_that_stops() {
+    let directory = directory();
+    let (udp, http) = (udp(directory.path()), http(directory.path()));
+    wait_until_linked(&udp, &http);
+    udp.change(0..100, Change::Seeder);
+    udp.stop();
+    http.wait_for(100);
+}
+
+#[test]
 fn one_that_is_killed_is_found_again() {
     let directory = directory();
     let path = socket_path(directory.path(), UDP);

@@ -89,7 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that may use any other, and that none may use: they generate from daemons, or
 /// drive them.
-const UNRESTRICTED: &[&str] = &["aquatic_generate", "aquatic_soak"];
+const UNRESTRICTED: &[&str] = &["aquatic_cluster_tests", "aquatic_generate", "aquatic_soak"];
 
 /// What tests may use besides.
 const TEST_HARNESS: &str = "aquatic_test_harness";

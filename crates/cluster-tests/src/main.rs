@@ -1,0 +1,21 @@
+//! The daemons whose swarms can be one, as one program for the tests of this package:
+//! Cargo builds the programs of other packages for no test. Called as `aquatic-udp` it is
+//! `aquatic-udp`.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    match Path::new(&called).file_name().and_then(OsStr::to_str) {
+        Some("aquatic-udp") => aquatic_service::run::<aquatic_udp::UdpDaemon>(),
+        Some("aquatic-http") => aquatic_service::run::<aquatic_http::HttpDaemon>(),
+        _ => {
+            eprintln!("call this aquatic-udp or aquatic-http");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Daemons that keep one swarm, started as a user would by hand, and asked on the wire.
+
+mod client;
+mod limits;
+mod meeting;
+mod pair;
+mod peers;
+mod restarts;

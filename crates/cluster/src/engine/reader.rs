@@ -316,16 +316,23 @@ impl<S: SharedSwarms> Reader<S> {
             .set_batches_received(in_flight.batches_received());
         // Own downloads were counted when they were made.
         let is_counted = is_own || entry.id <= counted_up_to;
-        self.rest.clear();
-        self.rest.extend_from_slice(&entry.batch[..HEADER_LENGTH]);
-        match batch.records() {
-            Records::Ipv4(records) => due(records, &mut in_flight, is_counted, &mut self.rest),
-            Records::Ipv6(records) => due(records, &mut in_flight, is_counted, &mut self.rest),
-        }
+        let batch = if is_counted {
+            self.rest.clear();
+            self.rest.extend_from_slice(&entry.batch[..HEADER_LENGTH]);
+            match batch.records() {
+                Records::Ipv4(records) => due_uncounted(records, &mut in_flight, &mut self.rest),
+                Records::Ipv6(records) => due_uncounted(records, &mut in_flight, &mut self.rest),
+            }
+            Batch::parse(&self.rest).ok()
+        } else {
+            match batch.records() {
+                Records::Ipv4(records) => note_all(records, &mut in_flight),
+                Records::Ipv6(records) => note_all(records, &mut in_flight),
+            }
+            Some(batch)
+        };
         drop(in_flight);
-        if self.rest.len() > HEADER_LENGTH
-            && let Ok(batch) = Batch::parse(&self.rest)
-        {
+        if let Some(batch) = batch.filter(|it| !it.is_empty()) {
             self.swarms.apply(&batch, engine.now());
         }
     }
@@ -355,21 +362,28 @@ impl Stream {
     }
 }
 
-/// Appends the records that are to be applied.
-fn due<const S: usize>(
+/// Appends the records that are to be applied, without their downloads.
+fn due_uncounted<const S: usize>(
     records: RecordIter<'_, S>,
     in_flight: &mut InFlight,
-    is_counted: bool,
     due: &mut Vec<u8>,
 ) {
     for mut record in records {
         if !in_flight.is_due(&record) {
             continue;
         }
-        if is_counted && record.change == Change::Completed {
+        if record.change == Change::Completed {
             record.change = Change::Seeder;
         }
         record.write(due);
+    }
+}
+
+/// Notes records of another node, all of which are to be applied.
+fn note_all<const S: usize>(records: RecordIter<'_, S>, in_flight: &mut InFlight) {
+    for record in records {
+        let is_due = in_flight.is_due(&record);
+        debug_assert!(is_due);
     }
 }
 

@@ -169,8 +169,10 @@ impl<S: SharedSwarms> Publisher<S> {
         if std::mem::replace(&mut self.was_connected, true) {
             self.shared.status.add_reconnect();
         }
-        self.share_connection_id_key(&mut engine)?;
         self.forget_added(&mut engine)?;
+        // Another engine may have another clock, by which these are in the future: trimming
+        // by them would remove everything.
+        self.last_ids = [EntryId::default(); 2];
         self.sign_at = 0;
         self.measure_at = 0;
         Ok(engine)
@@ -259,6 +261,8 @@ impl<S: SharedSwarms> Publisher<S> {
         let now = (self.shared.settings.clock)();
         if now >= self.measure_at {
             engine.read_clock()?;
+            // Somebody may have deleted it.
+            self.share_connection_id_key(engine)?;
             self.measure(engine)?;
             self.measure_at = now.saturating_add(MEASURE_MILLISECONDS);
         }

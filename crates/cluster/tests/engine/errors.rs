@@ -133,6 +133,11 @@ fn an_engine_that_hangs_delivers_once() {
     assert_eq!(two.members.downloads.load(Relaxed), 3);
     let hash: Vec<u64> = server.say("HVALS {aquatic}:test:downloads");
     assert_eq!(hash, [6]);
+    server.hang();
+    let begin = Instant::now();
+    one.stop();
+    assert!(begin.elapsed() < Duration::from_millis(2_500));
+    server.go_on();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 
 use aquatic_cluster::Change;
 use aquatic_cluster::engine::{EngineError, check};
@@ -15,13 +16,15 @@ use crate::server::Server;
 use crate::wait_until_equal;
 
 const SENTINEL: &str = "redis-sentinel";
+const PASSWORD: &str = "secret";
 
 /// A Sentinel that watches a primary at this port.
 fn sentinel(directory: &std::path::Path, port: u16, primary: u16) -> Process {
     let configuration = directory.join("sentinel.conf");
     let text = format!(
         "port {port}\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
-         sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
+         sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n\
+         requirepass {PASSWORD}\nsentinel auth-pass main {PASSWORD}\n",
         directory.display()
     );
     fs::write(&configuration, text).expect("a file");
@@ -36,11 +39,13 @@ fn sentinels_say_who_took_over() {
     }
     let [first, second, watcher, silent] = [0; 4].map(|_| Port::reserve());
     let ports = [&first, &second].map(|it| it.number().to_string());
-    let Some(mut primary) = Server::start(&["--port", &ports[0]]) else {
+    let password = ["--requirepass", PASSWORD, "--masterauth", PASSWORD];
+    let arguments = [&["--port", &ports[0]], &password[..]].concat();
+    let Some(mut primary) = Server::start(&arguments) else {
         return;
     };
     let replica = ["--port", &ports[1], "--replicaof", "127.0.0.1", &ports[0]];
-    let Some(replica) = Server::start(&replica) else {
+    let Some(replica) = Server::start(&[&replica, &password[..]].concat()) else {
         return;
     };
     let directory = tempfile::tempdir().expect("a directory");
@@ -51,6 +56,12 @@ fn sentinels_say_who_took_over() {
         silent.number(),
         watcher.number()
     );
+    let settings = |url: &str, name: &str| {
+        let mut settings = settings(url, name);
+        settings.password = Some(PASSWORD.into());
+        settings
+    };
+    let start = |name: &str| Node::start_with(settings(&url, name), Arc::default(), None);
     eventually("the Sentinel knows both", || {
         check(&settings(&url, "one")).ok()?;
         let answer: Vec<String> = replica.say("ROLE");
@@ -58,7 +69,10 @@ fn sentinels_say_who_took_over() {
     });
     // It has to hear of the replica from the primary, which it asks each ten seconds.
     eventually("the Sentinel knows the replica", || {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", watcher.number()));
+        let client = redis::Client::open(format!(
+            "redis://:{PASSWORD}@127.0.0.1:{}",
+            watcher.number()
+        ));
         let mut connection = client.ok()?.get_connection().ok()?;
         let mut ask = redis::cmd("SENTINEL");
         let found: Vec<redis::Value> = ask
@@ -77,8 +91,8 @@ fn sentinels_say_who_took_over() {
     };
     assert!(text.contains("primary"), "{text}");
 
-    let one = Node::start(&url, "one");
-    let two = Node::start(&url, "two");
+    let one = start("one");
+    let two = start("two");
     one.change(0..100, Change::Leecher);
     two.wait_for(100);
     primary.kill();
@@ -88,7 +102,7 @@ fn sentinels_say_who_took_over() {
     one.wait_for(190);
     two.wait_for(190);
     wait_until_equal(&[&one, &two]);
-    let new = Node::start(&url, "three");
+    let new = start("three");
     new.wait_for(190);
     wait_until_equal(&[&one, &new]);
 }

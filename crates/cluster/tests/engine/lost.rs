@@ -102,6 +102,7 @@ fn a_stream_that_somebody_deletes_is_filled() {
     let one = Node::start(&server.url(), "one");
     one.change(0..100, Change::Leecher);
     one.wait_until_connected();
+    let key = one.link.connection_id_key();
     // One entry must have been there for some seconds.
     thread::sleep(Duration::from_secs(6));
     let _: () = server.say("FLUSHALL");
@@ -110,6 +111,10 @@ fn a_stream_that_somebody_deletes_is_filled() {
     });
     new_node_gets_all(&server, &one, 100);
     assert_eq!(one.link.status().reconnects(), 0);
+    eventually("the key is there again", || {
+        let found: Option<Vec<u8>> = server.say("GET {aquatic}:test:connection-id-key");
+        (found.as_deref() == key.as_ref().map(|it| &it[..])).then_some(())
+    });
 }
 
 #[test]

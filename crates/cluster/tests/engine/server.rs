@@ -96,7 +96,13 @@ impl Server {
     }
 
     fn connect(&self) -> Option<Connection> {
-        let client = Client::open(self.url()).expect("a URL");
+        let mut arguments = self.arguments.iter();
+        let password = arguments.find(|it| *it == "--requirepass");
+        let url = match password.and_then(|_| arguments.next()) {
+            Some(password) => format!("{}?pass={password}", self.url()),
+            None => self.url(),
+        };
+        let client = Client::open(url).expect("a URL");
         let connection = client.get_connection_with_timeout(Duration::from_secs(2));
         connection.ok()
     }

@@ -35,7 +35,7 @@
 //! that it had read some seconds before is still there. If it is not, and not so old that
 //! it was trimmed, all is read from the beginning, and the publisher adds what this node
 //! holds; so does a node that joins with peers but no position. Peers with the same time
-//! left, to [ten seconds](refill), travel in a batch that says that it was closed so much
+//! left, to ten seconds, travel in a batch that says that it was closed so much
 //! earlier, so nobody needs to know that it is special. A peer that stops at another node
 //! just then may come back until it expires.
 //!

@@ -50,6 +50,8 @@ pub struct Reader<S> {
     streams: Vec<Stream>,
     /// Which run of which process was read from last; `None` before the first.
     run_id: Option<String>,
+    /// When there was a reply last, on our clock.
+    replied_at: u64,
     has_downloads: bool,
     check_at: u64,
     /// The errors of entries that were logged.
@@ -92,6 +94,7 @@ impl<S: SharedSwarms> Reader<S> {
             engine: None,
             pauses: Pauses::new(Half::Reader),
             run_id: None,
+            replied_at: (settings.clock)(),
             has_downloads: false,
             check_at: 0,
             logged: HashSet::new(),
@@ -113,6 +116,10 @@ impl<S: SharedSwarms> Reader<S> {
     fn turn(&mut self) {
         let shared = self.shared.clone();
         let now = (shared.settings.clock)();
+        if self.engine.is_none() {
+            // Nobody knows since when there is something to read: at worst, since then.
+            shared.status.set_lag(now.saturating_sub(self.replied_at));
+        }
         if self.pauses.is_pause(now) {
             shared.stop.wait(Duration::from_millis(50));
             return;
@@ -255,6 +262,7 @@ impl<S: SharedSwarms> Reader<S> {
         }
         let found = stream::streams(engine.query(&read)?)
             .ok_or_else(|| EngineError::strange_reply("XREAD"))?;
+        self.replied_at = (self.shared.settings.clock)();
         let mut lag = 0;
         for (key, entries) in found {
             let Some(index) = self.streams.iter().position(|it| it.key.as_bytes() == key) else {

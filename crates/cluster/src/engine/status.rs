@@ -46,7 +46,7 @@ macro_rules! counters {
 impl EngineStatus {
     counters! {
         /// Milliseconds between the engine's getting the batch that was read last and its
-        /// being read; 0 when all was read.
+        /// being read; 0 when all was read. While the engine is away, how long it is.
         lag,
         /// Changes that were read from the engine, own ones and repeats included.
         records_in,

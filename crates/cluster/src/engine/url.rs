@@ -1,13 +1,4 @@
 //! Where an engine is.
-//!
-//! | URL | what |
-//! |---|---|
-//! | `redis://host:6379/0` | an engine; port and number of the database can be left out |
-//! | `redis+unix:///run/valkey/valkey.sock` | one of this host; `?db=1` is another database |
-//! | `redis+sentinel://host:26379,host:26379/name` | the one that Sentinels call the primary of `name`; `/1` after it is another database |
-//! | `redis+cluster://host:6379,host:6379` | the one of a cluster that has our keys |
-//!
-//! With `rediss` instead of `redis`, all connections are encrypted.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +10,16 @@ const SENTINEL_PORT: u16 = 26379;
 /// Addresses that a URL may have.
 const MAX_SERVERS: usize = 16;
 
-/// A URL that says where an engine is; see the [module](self).
+/// A URL that says where an engine is:
+///
+/// | URL | what |
+/// |---|---|
+/// | `redis://host:6379/0` | an engine; port and number of the database can be left out |
+/// | `redis+unix:///run/valkey/valkey.sock` | one of this host; `?db=1` is another database |
+/// | `redis+sentinel://host:26379,host:26379/name` | the one that Sentinels call the primary of `name`; `/1` after it is another database |
+/// | `redis+cluster://host:6379,host:6379` | the one of a cluster that has our keys |
+///
+/// With `rediss` instead of `redis`, all connections are encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineUrl {
     pub(super) place: Place,

@@ -108,6 +108,8 @@ fn an_engine_that_is_killed_is_found_again() {
     for node in [&one, &two] {
         assert_eq!(node.link.status().gaps(), 0);
         assert!(node.link.status().reconnects() > 0);
+        // After another process has taken over, the last seconds are read again.
+        assert!(node.link.status().repeats() > 0);
     }
 }
 
@@ -125,6 +127,9 @@ fn an_engine_that_hangs_delivers_once() {
         one.change(100 * round..100 * (round + 1), Change::Leecher);
         one.change(100 * round..100 * round + 1, Change::Completed);
         one.wait_for_trouble("no answer");
+        eventually("it lags behind", || {
+            (two.link.status().lag() > 1_000).then_some(())
+        });
         server.go_on();
         two.wait_for(100 * (round as usize + 1));
     }

@@ -8,11 +8,14 @@ mod lost;
 mod node;
 mod server;
 
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatic_cluster::Change;
+use aquatic_cluster::{Change, NodeId};
+use aquatic_test_harness::process::Process;
 use aquatic_test_harness::waiting::eventually;
 use node::{Node, settings};
 use server::Server;
@@ -144,6 +147,25 @@ fn a_million_records_come_through() {
     assert!(one.members.applied.load(Relaxed) < u64::from(COUNT) / 10);
 }
 
+/// Says where the engine is to the process that will be killed.
+const CHILD_URL: &str = "AQUATIC_TEST_ENGINE_URL";
+
+/// Not a test, but what [`a_node_that_dies_takes_nothing_with_it`] starts.
+#[test]
+fn node_to_be_killed() {
+    let Ok(url) = std::env::var(CHILD_URL) else {
+        return;
+    };
+    let mut settings = settings(&url, "child");
+    settings.node = NodeId([0xff; 8]);
+    let node = Node::start_with(settings, Arc::default(), None);
+    for start in (0..).step_by(1_000) {
+        node.change(start..start + 1_000, Change::Leecher);
+        node.change(start..start + 10, Change::Completed);
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_node_that_dies_takes_nothing_with_it() {
     let Some(server) = Server::start(&[]) else {
@@ -151,15 +173,32 @@ fn a_node_that_dies_takes_nothing_with_it() {
     };
     let one = Node::start(&server.url(), "one");
     let two = Node::start(&server.url(), "two");
-    one.change(0..1_000, Change::Leecher);
-    two.wait_for(1_000);
-    eventually("it is seen", || {
-        (two.link.status().nodes() == 1).then_some(())
+    let mut command = Command::new(std::env::current_exe().expect("a program"));
+    command.args(["node_to_be_killed", "--exact"]);
+    let child = Process::start("child", command.env(CHILD_URL, server.url()));
+    eventually("it publishes", || {
+        (two.members.lock().len() > 50_000).then_some(())
     });
-    one.stop();
+    eventually("both are seen", || {
+        (two.link.status().nodes() == 2).then_some(())
+    });
+    // By SIGKILL, while it sends.
+    drop(child);
     // Its peers live on; it does not.
     eventually("it is gone", || {
-        (two.link.status().nodes() == 0).then_some(())
+        (two.link.status().nodes() == 1).then_some(())
     });
-    assert_eq!(two.roles().len(), 2_000);
+    wait_until_equal(&[&one, &two]);
+    let count = two.roles().len();
+    assert!(count > 50_000);
+    one.change(0..10, Change::Stopped);
+    let new = Node::start(&server.url(), "new");
+    wait_until_equal(&[&one, &two, &new]);
+    assert_eq!(new.roles().len(), count - 20);
+    for node in [&one, &two, &new] {
+        assert_eq!(
+            (node.link.status().gaps(), node.link.status().refused()),
+            (0, 0)
+        );
+    }
 }

@@ -100,11 +100,12 @@ fn prepare(
     let event_loop = if is_glommio { "glommio" } else { "mio" };
     network += &format!("event_loop = '{event_loop}'\n");
     Transfer::prepare(Plan {
-        program: env!("CARGO_BIN_EXE_aquatic-http"),
+        program: env!("CARGO_BIN_EXE_aquatic-http").into(),
         scheme,
         network,
         seeder,
         leecher,
+        of_leecher: None,
         families,
         asked: Asked::First,
     })

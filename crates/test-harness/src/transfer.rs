@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ const LEECHER: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The binary of the tracker.
-    pub program: &'static str,
+    pub program: PathBuf,
     /// What URLs of the tracker begin with: `udp`, `http` or `https`. For the
     /// last one, there are `cert.pem` and `key.pem` where the tracker is
     /// started.
@@ -53,6 +53,9 @@ pub struct Plan {
     pub seeder: Client,
     /// The client that downloads it.
     pub leecher: Client,
+    /// Another tracker on the same host, which keeps the same swarm: its binary and what
+    /// its URLs begin with. The leecher is told of that one alone.
+    pub of_leecher: Option<(PathBuf, &'static str)>,
     /// What addresses there are.
     pub families: Families,
     /// Which address of the tracker's host the torrent names.
@@ -73,9 +76,8 @@ pub enum Asked {
 pub struct Transfer {
     plan: Plan,
     network: Network,
-    _tracker: Daemon,
+    _trackers: Vec<Daemon>,
     files: Setup,
-    torrent: PathBuf,
     info_hash: String,
 }
 
@@ -97,7 +99,8 @@ impl Transfer {
         if !clients_are_there || !tools::needs(&needed) {
             return None;
         }
-        let files = Setup::new(plan.program);
+        let mut files = new_setup(&plan.program);
+        files.set_environment("XDG_RUNTIME_DIR", files.path(""));
         let network = Network::new(3, plan.families);
         let host = network.host(TRACKER);
         if plan.asked == Asked::Second {
@@ -110,7 +113,15 @@ impl Transfer {
             "[network]\naddress = [\"0.0.0.0:{TRACKER_PORT}\", \"[::]:{TRACKER_PORT}\"]\n{}",
             plan.network
         );
-        let tracker = files.start_on(host, &config);
+        let mut trackers = vec![files.start_on(host, &config)];
+        if let Some((program, _)) = &plan.of_leecher {
+            let mut other = new_setup(program);
+            other.set_environment("XDG_RUNTIME_DIR", files.path(""));
+            trackers.push(other.start_on(host, &config));
+            for tracker in &trackers {
+                tracker.wait_for_log("its peers are known here");
+            }
+        }
         for directory in ["seeder", "leecher"] {
             fs::create_dir(files.path(directory)).expect("make a directory");
         }
@@ -118,12 +129,13 @@ impl Transfer {
         let mut transfer = Self {
             plan,
             network,
-            _tracker: tracker,
-            torrent: files.path("payload.torrent"),
+            _trackers: trackers,
             info_hash: String::new(),
             files,
         };
-        transfer.info_hash = transfer.make_torrent();
+        for host in [LEECHER, SEEDER] {
+            transfer.info_hash = transfer.make_torrent(host);
+        }
         Some(transfer)
     }
 
@@ -153,10 +165,9 @@ impl Transfer {
     }
 
     fn start(&self, client: Client, host: usize, directory: &str) -> Process {
-        let host = self.network.host(host);
         client.start(
-            host,
-            &self.torrent,
+            self.network.host(host),
+            &self.torrent(host),
             &self.files.path(directory),
             self.files.directory(),
             self.authority().as_deref(),
@@ -168,9 +179,18 @@ impl Transfer {
         (self.plan.scheme == "https").then(|| self.files.path("cert.pem"))
     }
 
-    /// The URL that the torrent names. Over UDP, its path makes libtorrent send
-    /// BEP 41 options.
-    fn url(&self) -> String {
+    /// The torrent of a client.
+    fn torrent(&self, client: usize) -> PathBuf {
+        self.files.path(&format!("payload-{client}.torrent"))
+    }
+
+    /// The URL that the torrent of a client names. Over UDP, its path makes libtorrent
+    /// send BEP 41 options.
+    fn url(&self, client: usize) -> String {
+        let scheme = match &self.plan.of_leecher {
+            Some((_, scheme)) if client == LEECHER => scheme,
+            _ => self.plan.scheme,
+        };
         let host = self.network.host(TRACKER);
         let address: IpAddr = match (self.plan.asked, self.plan.families) {
             (Asked::Second, _) => SECOND_ADDRESS.into(),
@@ -178,43 +198,58 @@ impl Transfer {
             (Asked::First, Families::Ipv6Only) => host.ipv6.into(),
         };
         let address = SocketAddr::from((address, TRACKER_PORT));
-        format!("{}://{address}/announce", self.plan.scheme)
+        format!("{scheme}://{address}/announce")
     }
 
-    /// Makes the torrent with Transmission's tool and returns its info hash.
-    fn make_torrent(&self) -> String {
+    /// Makes the torrent of a client with Transmission's tool and returns its info hash.
+    fn make_torrent(&self, client: usize) -> String {
+        let torrent = self.torrent(client);
         let mut create = Command::new("transmission-create");
-        create.arg("--private").arg("--tracker").arg(self.url());
-        create.arg("--outfile").arg(&self.torrent);
+        create
+            .arg("--private")
+            .arg("--tracker")
+            .arg(self.url(client));
+        create.arg("--outfile").arg(&torrent);
         create.arg(self.files.path("seeder/payload.bin"));
         output(&mut create);
-        let shown = output(Command::new("transmission-show").arg(&self.torrent));
+        let shown = output(Command::new("transmission-show").arg(&torrent));
         let hash = shown
             .lines()
             .find_map(|line| line.trim().strip_prefix("Hash: "));
         hash.expect("the tool shows the info hash").to_owned()
     }
 
-    /// Waits until a scrape, from the seeder's host, shows this count.
+    /// Waits until a scrape, from each client's host and of its tracker, shows this count.
     ///
     /// # Panics
     /// When it does not in time.
     #[track_caller]
     pub fn await_scrape(&self, what: &str, count: u32) {
-        let mut ask = self.network.host(SEEDER).command(PYTHON);
-        ask.arg(clients::script("await_scrape.py"));
-        ask.args([&self.url(), &self.info_hash, what, &count.to_string()]);
-        if let Some(authority) = self.authority() {
-            ask.env("SSL_CERT_FILE", authority);
+        let clients = match self.plan.of_leecher {
+            Some(_) => &[SEEDER, LEECHER][..],
+            None => &[SEEDER],
+        };
+        for &client in clients {
+            let mut ask = self.network.host(client).command(PYTHON);
+            ask.arg(clients::script("await_scrape.py"));
+            ask.args([&self.url(client), &self.info_hash, what, &count.to_string()]);
+            if let Some(authority) = self.authority() {
+                ask.env("SSL_CERT_FILE", authority);
+            }
+            let finished = Process::start("await_scrape.py", &mut ask).wait(CLIENT_PATIENCE);
+            assert!(
+                finished.status.success(),
+                "{}{}",
+                finished.stdout,
+                finished.stderr
+            );
         }
-        let finished = Process::start("await_scrape.py", &mut ask).wait(CLIENT_PATIENCE);
-        assert!(
-            finished.status.success(),
-            "{}{}",
-            finished.stdout,
-            finished.stderr
-        );
     }
+}
+
+#[track_caller]
+fn new_setup(program: &Path) -> Setup {
+    Setup::new(program.to_str().expect("UTF-8"))
 }
 
 /// Makes `cert.pem` and `key.pem` for these addresses, with `openssl`.

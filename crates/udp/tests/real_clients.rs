@@ -84,11 +84,12 @@ fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transf
 
 fn plan(seeder: Client, leecher: Client, families: Families) -> Plan {
     Plan {
-        program: env!("CARGO_BIN_EXE_aquatic-udp"),
+        program: env!("CARGO_BIN_EXE_aquatic-udp").into(),
         scheme: "udp",
         network: String::new(),
         seeder,
         leecher,
+        of_leecher: None,
         families,
         asked: Asked::First,
     }

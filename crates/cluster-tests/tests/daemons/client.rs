@@ -182,14 +182,14 @@ fn announce_http(address: SocketAddr, peer: Peer) -> Result<Announced, String> {
 }
 
 /// A socket with a connection id.
-struct Connection {
-    socket: UdpSocket,
+pub(crate) struct Connection {
+    pub(crate) socket: UdpSocket,
     id: u64,
 }
 
 impl Connection {
     #[track_caller]
-    fn new(tracker: SocketAddr) -> Self {
+    pub(crate) fn new(tracker: SocketAddr) -> Self {
         let own = if tracker.is_ipv6() {
             "[::1]:0"
         } else {
@@ -207,12 +207,18 @@ impl Connection {
         connection
     }
 
+    /// The header of a request.
+    pub(crate) fn header(&self, action: u32) -> Vec<u8> {
+        let mut header = self.id.to_be_bytes().to_vec();
+        header.extend(action.to_be_bytes());
+        header.extend(*b"test");
+        header
+    }
+
     /// The reply after its header, or the text of an error.
     #[track_caller]
     fn ask(&mut self, action: u32, request: &[u8]) -> Result<Vec<u8>, String> {
-        let mut datagram = self.id.to_be_bytes().to_vec();
-        datagram.extend(action.to_be_bytes());
-        datagram.extend(*b"test");
+        let mut datagram = self.header(action);
         datagram.extend(request);
         self.socket.send(&datagram).expect("sent");
         let mut reply = vec![0; 65_536];

@@ -2,7 +2,9 @@
 
 mod client;
 mod limits;
+mod load;
 mod meeting;
 mod pair;
 mod peers;
+mod real_clients;
 mod restarts;

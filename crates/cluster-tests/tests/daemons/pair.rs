@@ -48,6 +48,10 @@ impl Site {
             .join(format!("{daemon}.sock"))
     }
 
+    pub(crate) fn program(&self, daemon: &str) -> PathBuf {
+        self.runtime().join(daemon)
+    }
+
     /// What aquatic-udp is started with.
     #[track_caller]
     pub(crate) fn udp(&self) -> Place {
@@ -64,7 +68,7 @@ impl Site {
 
     #[track_caller]
     fn place(&self, daemon: &str) -> Place {
-        let program = self.runtime().join(daemon);
+        let program = self.program(daemon);
         let mut place = Place::new(program.to_str().expect("UTF-8"));
         place
             .setup

@@ -105,7 +105,7 @@ let
     )
   );
 
-  service = import ./service.nix { inherit unit; };
+  service = import ./service.nix { inherit unit daemon; };
   sockets = import ./sockets.nix {
     inherit lib daemon unit;
     inherit (cfg) settings;

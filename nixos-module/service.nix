@@ -1,6 +1,6 @@
 # How systemd runs a daemon, and what it lets it do: the same as the units of the
 # packages for other distributions, which a test compares.
-{ unit }:
+{ unit, daemon }:
 {
   unitConfig = {
     # A service that fails is started again for as long as it takes. A limit would
@@ -21,7 +21,10 @@
     # longer each time and at most for a minute, or until the configuration has
     # changed; it makes no difference whether systemd or a request at the sockets
     # asked for it.
-    RuntimeDirectory = unit;
+    # The second directory has the sockets over which daemons share their peers. All of
+    # them have to preserve it: otherwise whichever stops would remove the sockets of the
+    # others.
+    RuntimeDirectory = if daemon.shares_peers then "${unit} aquatic" else unit;
     RuntimeDirectoryMode = "0750";
     RuntimeDirectoryPreserve = "yes";
     # The workers themselves answer for this.

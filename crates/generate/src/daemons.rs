@@ -21,6 +21,8 @@ pub(super) struct Listed {
     pub port: u16,
     /// Whether it has certificates.
     pub has_tls: bool,
+    /// Whether it keeps one swarm with all others of which this is said.
+    pub shares_peers: bool,
     /// Files that it writes, by key, below its state directory, besides the
     /// snapshot, which goes there by itself.
     pub state_files: BTreeMap<String, String>,

@@ -160,6 +160,8 @@ impl Generated {
         }
         let path = "crates/service/src/neighbours/daemons.rs";
         self.add(path, Ok(packaged::neighbours(&self.daemons)))?;
+        let path = "crates/tracker/src/cluster/daemons.rs";
+        self.add(path, Ok(packaged::sharing_peers(&self.daemons)))?;
         let page = man::access_list(&self.list);
         self.add("man/aquatic-access-list.5", page)?;
         let settings = nix_options::render(&self.settings);

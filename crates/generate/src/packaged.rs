@@ -106,7 +106,15 @@ impl Packaged {
                 "addresses, workers and receive buffers",
             ]
         };
+        let [shared_directory, runtime_directories, remove_socket] = if self.listed.shares_peers {
+            [SHARED_DIRECTORY, "@NAME@ aquatic", REMOVE_SOCKET]
+        } else {
+            ["", "@NAME@", ""]
+        };
         template
+            .replace("@SHARED_DIRECTORY@", shared_directory)
+            .replace("@RUNTIME_DIRECTORIES@", runtime_directories)
+            .replace("@REMOVE_SOCKET@", remove_socket)
             .replace("@CHECKED@", checked)
             .replace("@RELOADED@", reloaded)
             .replace("@UNCHANGED@", unchanged)
@@ -128,6 +136,19 @@ impl Packaged {
         lines.collect::<Vec<_>>().join("\n")
     }
 }
+
+/// What the unit of a daemon that shares its peers says of the directory for that.
+const SHARED_DIRECTORY: &str = "\
+# The second directory has the sockets over which daemons share their peers. All units
+# have to preserve it: otherwise whichever stops would remove the sockets of the others.
+";
+
+/// What the scripts of a package of such a daemon do after its removal.
+const REMOVE_SOCKET: &str = "    \
+    # Those of other daemons stay, and so does the directory then.
+    rm -f /run/aquatic/@NAME@.sock
+    rmdir /run/aquatic 2> /dev/null || true
+";
 
 /// What generated files begin with.
 const MADE: &str = "Made by `cargo xtask generate` from packaging/daemons.toml.";
@@ -181,6 +202,17 @@ pub(super) fn neighbours(daemons: &[Packaged]) -> String {
         "//! {MADE}\n\nuse super::{{Neighbour, Protocol}};\n\n\
          /// All daemons.\npub(super) const DAEMONS: &[Neighbour] = &[\n{}];\n",
         of_each(daemons, "", entry)
+    )
+}
+
+/// The list of daemons of `crates/tracker/src/cluster/daemons.rs`.
+pub(super) fn sharing_peers(daemons: &[Packaged]) -> String {
+    let sharing = daemons.iter().filter(|it| it.listed.shares_peers);
+    let names: Vec<_> = sharing.map(|it| format!("{:?}", it.name)).collect();
+    format!(
+        "//! {MADE}\n\n/// The daemons whose swarms are alike, and so can be one.\n\
+         pub(super) const DAEMONS: &[&str] = &[{}];\n",
+        names.join(", ")
     )
 }
 

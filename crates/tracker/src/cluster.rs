@@ -8,6 +8,7 @@ pub use aquatic_cluster::Outbox;
 use aquatic_cluster::Record;
 use arrayvec::ArrayVec;
 
+mod daemons;
 mod link;
 mod members;
 

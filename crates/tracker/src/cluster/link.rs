@@ -16,11 +16,9 @@ use aquatic_service::{runtime_directory, secret};
 use aquatic_swarm::Families;
 
 use super::Members;
+use super::daemons::DAEMONS;
 use super::members::LeftOut;
 use crate::State;
-
-/// The daemons whose swarms are alike, and so can be one.
-const DAEMONS: [&str; 2] = ["aquatic-udp", "aquatic-http"];
 
 /// The most bytes of changes that wait for other daemons: those of some seconds. With
 /// more, they read everything anew.

@@ -13,7 +13,7 @@ use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest}
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::Link;
+use aquatic_tracker::cluster::{self, Link};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
@@ -63,6 +63,10 @@ impl Daemon for HttpDaemon {
     fn notes(settings: &Settings) -> Vec<String> {
         resource_limits::open_files_note(config::descriptors(&settings.connections))
             .into_iter()
+            .chain(cluster::note(
+                &settings.config.cluster,
+                &settings.process.privileges,
+            ))
             .collect()
     }
 

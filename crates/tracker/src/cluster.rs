@@ -12,7 +12,7 @@ mod daemons;
 mod link;
 mod members;
 
-pub use link::Link;
+pub use link::{Link, note};
 pub use members::Members;
 
 /// The most changes that are left in the outbox at once: those of a group of announces.

@@ -14,7 +14,7 @@ use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::Link;
+use aquatic_tracker::cluster::{self, Link};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 use aquatic_udp_protocol::ConnectionIdKey;
@@ -74,6 +74,10 @@ impl Daemon for UdpDaemon {
             .map(|bytes| bytes.get() as u64)
             .and_then(aquatic_service::resource_limits::receive_buffer_note)
             .into_iter()
+            .chain(cluster::note(
+                &settings.config.cluster,
+                &settings.process.privileges,
+            ))
             .collect()
     }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus};
 use aquatic_cluster::{NodeId, Outbox};
 use aquatic_service::clock::{self, Clock};
-use aquatic_service::config::ClusterConfig;
+use aquatic_service::config::{ClusterConfig, PrivilegesConfig};
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 use aquatic_service::{runtime_directory, secret};
@@ -184,14 +184,27 @@ impl Link {
     }
 }
 
+/// What `--check-config` says of the link with other daemons of this machine: where the
+/// settings of the process have them meet. What it is started with is not that of the
+/// service, so it says nothing of that.
+pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<String> {
+    let root = privileges.chroot().filter(|_| config.local)?;
+    Some(format!(
+        "cluster.local: sockets are below {}, so peers are only shared with daemons that have \
+         the same privileges.chroot_path",
+        root.display()
+    ))
+}
+
 /// Where daemons find each other's sockets.
 fn meeting_place() -> Option<PathBuf> {
     match runtime_directory::shared() {
         Ok(Some(directory)) => Some(directory),
         Ok(None) => {
-            log::debug!(
+            // As is usual where there is no other daemon.
+            log::info!(
                 "peers are not shared with other daemons of this machine: there is no runtime \
-                 directory"
+                 directory called aquatic, and XDG_RUNTIME_DIR is not set, see aquatic-cluster(7)"
             );
             None
         }
@@ -204,4 +217,24 @@ fn meeting_place() -> Option<PathBuf> {
 
 fn say_not_shared(error: &io::Error) {
     log::warn!("peers are not shared with other daemons of this machine: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chroot_is_said_to_be_where_daemons_meet() {
+        let config = ClusterConfig { local: true };
+        let mut privileges = PrivilegesConfig {
+            drop_privileges: true,
+            chroot_path: "/srv/aquatic".into(),
+            ..PrivilegesConfig::default()
+        };
+        let said = note(&config, &privileges).unwrap();
+        assert!(said.contains("below /srv/aquatic,"), "{said}");
+        assert_eq!(note(&ClusterConfig { local: false }, &privileges), None);
+        privileges.chroot_path = PathBuf::new();
+        assert_eq!(note(&config, &privileges), None);
+    }
 }

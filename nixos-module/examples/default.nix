@@ -5,6 +5,7 @@
   https = ./https.nix;
   minimal = ./minimal.nix;
   reverse-proxy = ./reverse-proxy.nix;
+  separate-swarms = ./separate-swarms.nix;
   settings = ./settings.nix;
   webtorrent = ./webtorrent.nix;
 }

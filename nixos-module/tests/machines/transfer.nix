@@ -1,5 +1,5 @@
 # A file goes from one client to another, which know of each other by the tracker
-# only.
+# only, also when one of them uses it over UDP and the other over HTTP.
 { module, ... }:
 let
   client =
@@ -32,12 +32,14 @@ in
   };
 
   testScript = ''
-    def download(url):
-        name = url.split(":")[0]
+    def download(url, other_url=None):
+        name = url.split(":")[0] + ("-to-other" if other_url else "")
         seeder.succeed(f"mkdir -p /tmp/{name}-seed && head -c 4M /dev/urandom > /tmp/{name}-seed/file")
         seeder.succeed(f"transmission-create --private -t {url} -o /tmp/{name}.torrent /tmp/{name}-seed/file")
         torrent = seeder.succeed(f"base64 -w 0 /tmp/{name}.torrent")
         leecher.succeed(f"mkdir /tmp/{name}-leech && echo {torrent} | base64 -d > /tmp/{name}.torrent")
+        if other_url:
+            leecher.succeed(f"transmission-edit --replace {url} {other_url} /tmp/{name}.torrent")
         # aria2 speaks to UDP trackers only where DHT is on; it knows no node of it.
         aria2 = "aria2c --enable-dht=true --bt-enable-lpd=false --enable-peer-exchange=false"
         seeder.succeed(
@@ -59,5 +61,7 @@ in
 
     download("udp://tracker:3000/announce")
     download("http://tracker:3000/announce")
+    download("udp://tracker:3000/announce", "http://tracker:3000/announce")
+    download("http://tracker:3000/announce", "udp://tracker:3000/announce")
   '';
 }

@@ -21,11 +21,23 @@ pub(crate) fn get(host: &Host, server: SocketAddr, path: &str) -> io::Result<Vec
 
 /// An announce of a seeder, as a path.
 pub(crate) fn announce(torrent: u16, port: u16) -> String {
-    format!(
-        "/announce?info_hash=aaaaaaaaaaaaaaaaaa{}{}&peer_id=-AA0000-bbbbbbbbbbbb&port={port}&left=0",
-        char::from(b'a' + (torrent / 26) as u8),
-        char::from(b'a' + (torrent % 26) as u8),
-    )
+    let info_hash = info_hash(torrent);
+    let info_hash = String::from_utf8_lossy(&info_hash);
+    format!("/announce?info_hash={info_hash}&peer_id=-AA0000-bbbbbbbbbbbb&port={port}&left=0")
+}
+
+/// A scrape of a torrent, as a path.
+pub(crate) fn scrape(torrent: u16) -> String {
+    let info_hash = info_hash(torrent);
+    format!("/scrape?info_hash={}", String::from_utf8_lossy(&info_hash))
+}
+
+/// The info hash of a torrent, in letters.
+pub(crate) fn info_hash(torrent: u16) -> [u8; 20] {
+    let mut info_hash = [b'a'; 20];
+    info_hash[18] += (torrent / 26) as u8;
+    info_hash[19] += (torrent % 26) as u8;
+    info_hash
 }
 
 /// Clients that ask again and again, each of whose requests has to be answered.

@@ -3,6 +3,7 @@
 use crate::environment::Environment;
 
 mod addresses;
+mod cluster;
 mod installation;
 mod load;
 mod mistakes;
@@ -67,11 +68,16 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares recovery::stuck_workers_are_noticed_by_the_watchdog),
         scenario!(Shares recovery::a_service_that_fails_for_long_comes_back),
         scenario!(Shares recovery::both_event_loops_run_confined),
+        scenario!(Shares cluster::daemons_of_a_host_keep_one_swarm),
+        scenario!(Shares cluster::a_daemon_can_be_left_out),
+        scenario!(Shares cluster::removing_one_leaves_the_other),
+        scenario!(Shares cluster::a_removed_directory_is_there_after_a_restart),
         scenario!(Measures load::an_upgrade_under_load_loses_nothing),
         scenario!(Measures load::restarts_under_load_lose_nothing),
         scenario!(Measures load::restarts_answer_every_request_over_http),
         scenario!(Measures load::an_upgrade_answers_every_request_over_http),
         scenario!(Shares nixos::trackers_run_as_rendered),
+        scenario!(Shares nixos::a_switch_ends_and_begins_the_shared_swarm),
         scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
         scenario!(Shares nixos::sockets_are_opened_again_whatever_else_changes),

@@ -17,6 +17,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     ("first", ""),
     ("list", "accessList.infoHashes = [ ];"),
     ("settings", "settings.protocol.max_response_peers = 9;"),
+    ("cluster", "settings.cluster.local = false;"),
     ("address", "settings.network.address = \"0.0.0.0:5\";"),
     ("workers", "settings.socket_workers = 2;"),
     ("metrics", "settings.metrics.address = \"127.0.0.1:9\";"),
@@ -57,7 +58,7 @@ fn a_change_does_as_much_as_it_must() {
             let (reload, restart): (&[&str], &[&str]) = match *name {
                 "first" => (&[], &[]),
                 "list" => (&[SERVICE], &[]),
-                "settings" => (&[], &[SERVICE]),
+                "settings" | "cluster" => (&[], &[SERVICE]),
                 _ => (&[HELPER], &[SERVICE]),
             };
             let expected = Plan {

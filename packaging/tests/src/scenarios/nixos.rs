@@ -16,6 +16,7 @@ use crate::container::Container;
 use crate::daemons::{self, Daemon};
 use crate::environment::Environment;
 use crate::http;
+use crate::scenarios::cluster::{self, Torrents};
 use crate::tls;
 use crate::udp::{Client, Load, hash};
 
@@ -193,6 +194,33 @@ pub(super) fn trackers_run_as_rendered(environment: &Environment) {
         let log = container.log(unit);
         assert!(!log.contains("to apply the configuration"), "{log}");
     }
+}
+
+pub(super) fn a_switch_ends_and_begins_the_shared_swarm(environment: &Environment) {
+    if !nix_expressions::can_be_evaluated() {
+        return;
+    }
+    let container = container(environment);
+    let linked = Host::with("http.enable = true;");
+    let apart = Host::with("http = { enable = true; settings.cluster.local = false; };");
+    let process = || container.property("aquatic-udp", "MainPID");
+    switch(&container, &Host::default(), &linked);
+    cluster::wait_until_linked(&container);
+    let mut torrents = Torrents::of(&container);
+    torrents.are_shared();
+    let before = process();
+
+    switch(&container, &linked, &apart);
+    container.wait_for("the link has ended", || {
+        !cluster::is_linked(&container, "aquatic-udp")
+    });
+    assert!(!cluster::is_linked(&container, "aquatic-http"));
+
+    switch(&container, &apart, &linked);
+    cluster::wait_until_linked(&container);
+    torrents.are_shared();
+    // Only the other one was concerned.
+    assert_eq!(process(), before);
 }
 
 pub(super) fn certificates_of_acme_are_taken_and_rotate(environment: &Environment) {

@@ -13,6 +13,7 @@ use crate::container::{Container, PATIENCE};
 use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
+use crate::scenarios::cluster::{self, Torrents};
 use crate::udp::{Client, Scraped, hash};
 
 const CONFIGURATION: &str = "/etc/aquatic/aquatic-udp.toml";
@@ -38,6 +39,8 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     let path = http::announce(1, 1001);
     let body = http::get(container.client(), container.address(3000), &path);
     assert!(body.expect("an answer").starts_with(b"d8:complete"));
+    cluster::wait_until_linked(&container);
+    Torrents::of(&container).are_shared();
     let user = container.succeed("ps --no-headers -o user= -C aquatic-udp");
     assert_eq!(user, "aquatic");
 
@@ -62,7 +65,10 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     let kept = fs::read_to_string(container.outside(CONFIGURATION)).expect("it can be read");
     assert_eq!(kept, changed);
 
+    cluster::wait_until_linked(&container);
+
     dnf.run(&dnf.next, "remove \"aquatic*\"");
+    assert_eq!(container.succeed("ls -d /run/aquatic* || true"), "");
     assert_eq!(container.succeed("pgrep aquatic || true"), "");
     let sockets = container.succeed("ss --udp --tcp --listening --numeric --no-header");
     assert!(!sockets.contains(":300"), "{sockets}");

@@ -1,0 +1,9 @@
+{
+  services.aquatic = {
+    enable = true;
+    http = {
+      enable = true;
+      settings.cluster.local = false;
+    };
+  };
+}

@@ -135,8 +135,11 @@ let
 
   common = package {
     pname = "aquatic-common";
-    description = "Manual page about access lists of aquatic";
-    pages = [ "aquatic-access-list" ];
+    description = "Manual pages about access lists and clusters of aquatic";
+    pages = [
+      "aquatic-access-list"
+      "aquatic-cluster"
+    ];
   };
 
   separate =

@@ -63,6 +63,7 @@ pub(super) const HTTP: About = About {
     words: &[
         ("@OVER@", "over HTTP and HTTPS"),
         ("@LISTEN@", "ListenStream"),
+        ("@SEE_CLUSTER@", ".Xr aquatic-cluster 7 ,\n"),
         ("@RELOADED@", " and the certificate"),
         ("@OPEN@", ""),
         ("@STATE@", "Torrents, peers and download counts"),
@@ -84,6 +85,7 @@ pub(super) const UDP: About = About {
     words: &[
         ("@OVER@", "over UDP"),
         ("@LISTEN@", "ListenDatagram"),
+        ("@SEE_CLUSTER@", ".Xr aquatic-cluster 7 ,\n"),
         ("@RELOADED@", ""),
         (
             "@STATE@",
@@ -110,6 +112,7 @@ pub(super) const WS: About = About {
     words: &[
         ("@OVER@", "for WebTorrent"),
         ("@LISTEN@", "ListenStream"),
+        ("@SEE_CLUSTER@", ""),
         ("@RELOADED@", " and the certificate"),
         (
             "@OPEN@",

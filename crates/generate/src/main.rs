@@ -162,8 +162,10 @@ impl Generated {
         self.add(path, Ok(packaged::neighbours(&self.daemons)))?;
         let path = "crates/tracker/src/cluster/daemons.rs";
         self.add(path, Ok(packaged::sharing_peers(&self.daemons)))?;
-        let page = man::access_list(&self.list);
-        self.add("man/aquatic-access-list.5", page)?;
+        for (name, template) in man::SHARED {
+            let page = man::shared(template, &self.list);
+            self.add(format!("man/{name}"), page)?;
+        }
         let settings = nix_options::render(&self.settings);
         self.add("nixos-module/settings.json", settings)?;
         let control = packaged::control(&self.daemons);

@@ -116,15 +116,27 @@ pub(super) fn load_test<T: LoadTest>(
     })
 }
 
-/// The page about access lists.
+/// Pages that are about no single program, by the names of their files.
+pub(super) const SHARED: &[(&str, &str)] = &[
+    (
+        "aquatic-access-list.5",
+        include_str!("man/pages/aquatic-access-list.5"),
+    ),
+    (
+        "aquatic-cluster.7",
+        include_str!("man/pages/aquatic-cluster.7"),
+    ),
+];
+
+/// One of the pages of [`SHARED`], of its template.
 ///
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn access_list(list: &List) -> anyhow::Result<String> {
+pub(super) fn shared(template: &'static str, list: &List) -> anyhow::Result<String> {
     render(&Page {
-        template: include_str!("man/pages/aquatic-access-list.5"),
-        name: "aquatic-access-list",
+        template,
+        name: "",
         daemon: "",
         words: &[],
         command: None,

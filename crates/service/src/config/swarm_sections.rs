@@ -57,7 +57,8 @@ pub struct ClusterConfig {
     /// Whether aquatic-udp and aquatic-http on this machine share their peers, so that a
     /// peer that announces to one of them is found by those that ask the other. They have
     /// to run as the same user: they find each other in the runtime directory, which is
-    /// /run/aquatic for packaged services, and otherwise $XDG_RUNTIME_DIR/aquatic.
+    /// /run/aquatic for packaged services, and otherwise $XDG_RUNTIME_DIR/aquatic, inside
+    /// privileges.chroot_path if that is set. aquatic-cluster(7) describes it.
     pub local: bool,
 }
 

@@ -214,7 +214,8 @@ fn keys(daemon: &str) -> Vec<Key> {
                 .strip_prefix("From ")
                 .and_then(|it| it.split_once(" to "))
             {
-                let most = most.trim_end_matches('.');
+                // A unit may follow.
+                let most = most.split([' ', '.']).next().unwrap_or(most);
                 range = least.parse().ok().zip(most.parse().ok());
             } else if let Some(choice) = comment.strip_prefix("   \"") {
                 choices.extend(choice.split('"').next().map(str::to_owned));

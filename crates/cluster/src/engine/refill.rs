@@ -16,8 +16,12 @@ const GROUP_SECONDS: u16 = 10;
 /// Peers that are grouped at a time. With fewer, batches would not be full.
 const PEERS_PER_STEP: usize = 100_000;
 
-/// A second request within this time waits for its end.
+/// A second request within this time waits for its end, and a third one for twice as long:
+/// an engine that is too small to keep what it gets seems to lose it again and again.
 const MIN_INTERVAL_MILLISECONDS: u64 = 30_000;
+
+/// The longest such time. After it, the next is the shortest again.
+const MAX_INTERVAL_MILLISECONDS: u64 = 20 * 60_000;
 
 /// A walk over what a node holds, when that is asked for.
 pub(super) struct Refill<S: Swarms> {
@@ -25,7 +29,8 @@ pub(super) struct Refill<S: Swarms> {
     walk: Option<S::Walk>,
     /// How many requests were answered.
     answered: u64,
-    next_at: u64,
+    last_at: u64,
+    interval: u64,
     /// Its memory is used again.
     held: Held,
     pub(super) batches: Vec<Found>,
@@ -48,7 +53,8 @@ impl<S: SharedSwarms> Refill<S> {
             swarms,
             walk: None,
             answered: 0,
-            next_at: 0,
+            last_at: 0,
+            interval: 0,
             held: Held::default(),
             batches: Vec::new(),
         }
@@ -66,11 +72,16 @@ impl<S: SharedSwarms> Refill<S> {
             Some(walk) => walk,
             None => {
                 let asked = shared.refills.load(Ordering::Relaxed);
-                if asked == self.answered || now < self.next_at {
+                if asked == self.answered {
                     return;
                 }
+                let Some(interval) = next_interval(self.interval, now.saturating_sub(self.last_at))
+                else {
+                    return;
+                };
                 self.answered = asked;
-                self.next_at = now.saturating_add(MIN_INTERVAL_MILLISECONDS);
+                self.last_at = now;
+                self.interval = interval;
                 self.walk.insert(self.swarms.begin())
             }
         };
@@ -98,6 +109,17 @@ impl<S: SharedSwarms> Refill<S> {
         group(Kind::Ipv4, &self.held.ipv4, &times, batches);
         group(Kind::Ipv6, &self.held.ipv6, &times, batches);
     }
+}
+
+/// How long the next request has to wait; `None` if this one has to wait itself.
+fn next_interval(interval: u64, since_last: u64) -> Option<u64> {
+    if since_last < interval {
+        return None;
+    }
+    Some(match since_last < MAX_INTERVAL_MILLISECONDS {
+        true => (interval * 2).clamp(MIN_INTERVAL_MILLISECONDS, MAX_INTERVAL_MILLISECONDS),
+        false => MIN_INTERVAL_MILLISECONDS,
+    })
 }
 
 impl Found {
@@ -213,6 +235,28 @@ mod tests {
             }
         }
         assert_eq!(seen, 3000);
+    }
+
+    #[test]
+    fn requests_that_never_end_become_rare() {
+        const LONGEST: u64 = MAX_INTERVAL_MILLISECONDS;
+        let mut interval = next_interval(0, 0).expect("the first one");
+        assert_eq!(interval, MIN_INTERVAL_MILLISECONDS);
+        while interval < LONGEST {
+            assert_eq!(next_interval(interval, interval - 1), None);
+            let next = next_interval(interval, interval).expect("it has waited");
+            assert!(next > interval);
+            interval = next;
+        }
+        assert_eq!(interval, LONGEST);
+        assert_eq!(
+            next_interval(LONGEST, LONGEST),
+            Some(MIN_INTERVAL_MILLISECONDS)
+        );
+        assert_eq!(
+            next_interval(60_000, LONGEST),
+            Some(MIN_INTERVAL_MILLISECONDS)
+        );
     }
 
     #[test]

@@ -49,8 +49,13 @@ struct Reading {
 impl Clock {
     /// Starts a new clock.
     pub fn start() -> Self {
+        Self::started_at(Instant::now())
+    }
+
+    /// A clock that was started then, for simulated time.
+    pub fn started_at(start: Instant) -> Self {
         Self {
-            start: Instant::now(),
+            start,
             epoch_seconds: countable(wall_seconds()),
         }
     }

@@ -11,6 +11,8 @@ use arrayvec::ArrayVec;
 mod daemons;
 mod link;
 mod members;
+#[cfg(test)]
+mod model;
 
 pub use link::{Link, note};
 pub use members::Members;

@@ -208,16 +208,20 @@ fn keys(daemon: &str) -> Vec<Key> {
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = format!("{}.", name.trim_end_matches(']'));
-        } else if let Some(comment) = line.strip_prefix('#') {
+        } else if let Some(indented) = line.strip_prefix('#') {
+            // "0, or from 4 to 8 bytes.": the module leaves what is between to the daemon.
+            let comment = indented.trim_start_matches(' ');
+            let or_zero = comment.strip_prefix("0, or from ");
             if let Some((least, most)) = comment
-                .trim()
                 .strip_prefix("From ")
+                .or(or_zero)
                 .and_then(|it| it.split_once(" to "))
             {
                 // A unit may follow.
                 let most = most.split([' ', '.']).next().unwrap_or(most);
+                let least = if or_zero.is_some() { "0" } else { least };
                 range = least.parse().ok().zip(most.parse().ok());
-            } else if let Some(choice) = comment.strip_prefix("   \"") {
+            } else if let Some(choice) = indented.strip_prefix("   \"") {
                 choices.extend(choice.split('"').next().map(str::to_owned));
             }
         } else if let Some((name, _)) = line.split_once(" = ") {

@@ -6,7 +6,7 @@
 //! | key | what |
 //! |---|---|
 //! | `{aquatic}:<namespace>:ipv4`, `…:ipv6` | a stream for each kind of peer. An entry has a batch under `b`; a sign of life has the node's name under `n` besides |
-//! | `{aquatic}:<namespace>:downloads` | a hash: how often each torrent, by its 20 bytes, was downloaded |
+//! | `{aquatic}:<namespace>:ipv4:downloads`, `…:ipv6:downloads` | a hash for each kind of peer: how often each torrent, by its 20 bytes, was downloaded |
 //! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, which all nodes use |
 //!
 //! All are in one slot of a cluster. These rights suffice: [`ACL_RULES`].
@@ -125,8 +125,9 @@ pub trait SharedSwarms: Swarms {
     /// Appends the peers of a block that [`next_block`](Swarms::next_block) made.
     fn held(&self, block: &[u8], held: &mut Held);
 
-    /// Says how often a torrent was downloaded, if that is more than is known.
-    fn restore_downloads(&self, info_hash: &InfoHash, downloads: u64);
+    /// Says how often a torrent was downloaded by peers of a kind, if that is more than is
+    /// known.
+    fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64);
 }
 
 /// Peers that a node holds, as leechers and seeders, with the seconds they have left.
@@ -279,6 +280,11 @@ impl EngineSettings {
             Kind::Ipv4 => "ipv4",
             Kind::Ipv6 => "ipv6",
         })
+    }
+
+    /// The key of how often torrents were downloaded.
+    fn downloads(&self, kind: Kind) -> String {
+        format!("{}:downloads", self.stream(kind))
     }
 }
 

@@ -24,7 +24,9 @@ use aquatic_service::config::numbers::Number;
 use aquatic_swarm::{Families, HashKey, SwarmLimits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::config::Config;
-use aquatic_udp::tracker::{Batch, Datagram, Outcome, RejectReason, RequestKind, State, Tracker};
+use aquatic_udp::tracker::{
+    Batch, ConnectionIdKeys, Datagram, Outcome, RejectReason, RequestKind, State, Tracker,
+};
 use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 
 #[path = "udp_tracker_model.rs"]
@@ -423,7 +425,8 @@ impl Tracked {
 /// A tracker whose random choices are always the same.
 fn tracker(state: &Arc<State>) -> Tracker {
     let key = ConnectionIdKey::from_bytes([4; 16]);
-    Tracker::new(Arc::clone(state), key, fastrand::Rng::with_seed(5), None)
+    let keys = Arc::new(ConnectionIdKeys::new(key));
+    Tracker::new(Arc::clone(state), keys, fastrand::Rng::with_seed(5), None)
 }
 
 impl Sent {

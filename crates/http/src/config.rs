@@ -50,7 +50,7 @@ pub struct Config {
     /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
     /// and /health.
     pub metrics: MetricsConfig,
-    /// One swarm for the trackers of this machine.
+    /// One swarm for several trackers, of this machine or of many.
     pub cluster: ClusterConfig,
     /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,

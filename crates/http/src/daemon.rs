@@ -13,7 +13,7 @@ use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest}
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::{self, Link};
+use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
@@ -28,6 +28,9 @@ const KINDS: Kinds = Kinds {
     torrents: [1, 2],
     clock: Some(3),
 };
+
+/// The block that says up to where the changes of others in the cluster were applied.
+const CLUSTER_POSITION: u8 = 4;
 
 /// `aquatic-http`.
 pub struct HttpDaemon {
@@ -83,7 +86,8 @@ impl Daemon for HttpDaemon {
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
-        tls.flat_map(tls::Files::by_key).collect()
+        let cluster = settings.config.cluster.files();
+        tls.flat_map(tls::Files::by_key).chain(cluster).collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -109,26 +113,32 @@ impl Daemon for HttpDaemon {
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
+        let mut position = None;
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
-            |_| Ok(()),
+            |block| {
+                if block.kind == CLUSTER_POSITION {
+                    position = Some(block.payload.to_vec());
+                }
+                Ok(())
+            },
         )?;
         let state = Arc::new(State {
             swarms,
             access_list: start.access_list,
             config: config.clone(),
         });
-        let link = Link::start(
-            &config.cluster,
-            NAME,
-            config.cleaning.max_peer_age.as_u16(),
-            &state,
-            clock,
-            start.workers,
-        )?;
+        let membership = Membership {
+            config: &config.cluster,
+            name: NAME,
+            max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
+            connection_id_key: [0; 16],
+            position,
+        };
+        let link = Link::start(membership, &state, clock, start.workers)?;
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -213,7 +223,17 @@ impl Daemon for HttpDaemon {
         tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
     }
 
+    fn degraded(&self) -> Option<String> {
+        self.link.as_ref().and_then(Link::trouble)
+    }
+
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)
+        // What is copied after this has all up to there.
+        let position = self.link.as_ref().and_then(Link::position);
+        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)?;
+        match position {
+            Some(position) => out.write_block(CLUSTER_POSITION, &position),
+            None => Ok(()),
+        }
     }
 }

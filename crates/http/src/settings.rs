@@ -5,6 +5,7 @@ use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
 use aquatic_stream::ReverseProxy;
 use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
+use aquatic_tracker::cluster::check_config;
 
 use crate::config::Config;
 
@@ -64,6 +65,7 @@ impl Settings {
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),
         };
+        check_config(&config.cluster, &mut checks);
         process.check(&mut checks);
         checks.finish(Self {
             config: config.clone(),

@@ -52,7 +52,8 @@ pub use sections::{
 };
 pub use swarm_sections::{
     AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig, MaxPeersPerIp,
-    MaxPeersPerTorrent, MaxTorrents, PeerAge, check_announce_times, check_unlisted_times,
+    MaxPeersPerTorrent, MaxTorrents, OutboxBytes, PeerAge, StreamBytes, check_announce_times,
+    check_unlisted_times,
 };
 pub use texts::Texts;
 

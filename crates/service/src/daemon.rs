@@ -123,6 +123,11 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// The status line for `systemctl status`. Should not change much every second.
     fn status(&self) -> String;
 
+    /// What does not work although clients are served, in words; `/health` shows it.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
+
     /// Writes all state that should survive a restart. Called on a separate thread while
     /// the workers run, and once more after they have ended; must not hold a lock for long.
     ///

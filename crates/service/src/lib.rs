@@ -29,6 +29,7 @@ pub mod config;
 mod daemon;
 pub mod files;
 mod generator;
+mod host_name;
 mod lifecycle;
 pub mod logging;
 pub mod metrics;
@@ -49,5 +50,6 @@ pub mod workers;
 
 pub use daemon::{Daemon, Start};
 pub use generator::listening_of;
+pub use host_name::host_name;
 pub use lifecycle::{EXIT_CONFIGURATION, program, run};
 pub use secrets::secret;

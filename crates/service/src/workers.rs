@@ -60,8 +60,8 @@ impl Workers {
         self.start(name.into(), true, wake, body)
     }
 
-    /// Like [`spawn`](Self::spawn), for a thread that serves no clients: it is monitored
-    /// like a worker, but not counted as one.
+    /// Like [`spawn`](Self::spawn), for a thread that serves no clients: it is not counted
+    /// as a worker, and its heartbeats are not monitored, so it may wait for others.
     ///
     /// # Errors
     ///
@@ -161,6 +161,7 @@ impl Workers {
         let advanced = self
             .entries
             .iter()
+            .filter(|worker| worker.serves_clients)
             .all(|worker| worker.heartbeat.beats() != worker.pinged);
         if advanced {
             for worker in &mut self.entries {
@@ -173,7 +174,7 @@ impl Workers {
     /// The names of workers that are stuck, and the time since their last heartbeat.
     pub(crate) fn stuck(&mut self, now: Instant) -> Vec<(String, Duration)> {
         let mut stuck = Vec::new();
-        for worker in &mut self.entries {
+        for worker in self.entries.iter_mut().filter(|it| it.serves_clients) {
             let beats = worker.heartbeat.beats();
             if beats != worker.seen.beats {
                 worker.seen = Seen { beats, at: now };

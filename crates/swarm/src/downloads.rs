@@ -38,6 +38,11 @@ impl Downloads {
         *self = Self(count | (self.0 | other.0) & WITNESSED);
     }
 
+    /// So many that another has counted. It is not known whether they were witnessed.
+    pub(crate) fn of_another(count: u32) -> Self {
+        Self(count.min(!WITNESSED))
+    }
+
     /// Converts to the format of snapshots, where the highest bit is set if no download was
     /// witnessed, because it was always 0 before this bit was introduced.
     pub(crate) fn to_stored(self) -> u32 {

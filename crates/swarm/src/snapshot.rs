@@ -261,6 +261,31 @@ pub fn restore_where<const S: usize, const K: usize, const N: usize>(
     Ok(restored)
 }
 
+/// Calls `visit` for the peers of a block, with their torrent, their record, whether they
+/// are seeders, and the seconds they have left.
+///
+/// # Errors
+///
+/// Peers before the damage have been visited.
+pub fn visit_peers<const S: usize>(
+    block: &[u8],
+    mut visit: impl FnMut(&InfoHash, &[u8; S], bool, u16),
+) -> Result<(), DamagedBlock> {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let offset = block.len() - rest.len();
+        let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
+        rest = after;
+        let peers = entry.records.iter().zip(entry.remaining).enumerate();
+        for (position, (record, remaining)) in peers {
+            let seconds = u16::from_le_bytes(*remaining) & !HAS_SEEDED;
+            let is_seeder = position < entry.seeders;
+            visit(&entry.info_hash, record, is_seeder, seconds);
+        }
+    }
+    Ok(())
+}
+
 /// One entry of a block.
 struct Entry<'a, const S: usize> {
     info_hash: InfoHash,

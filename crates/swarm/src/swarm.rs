@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use aquatic_bittorrent::InfoHash;
 
 use crate::address_counts::AddressCounts;
+use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
 use crate::limits::{LimitReached, SwarmLimits, Usage};
 use crate::retired::Retired;
@@ -215,6 +216,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         let known = self.take_located();
         self.shard
             .apply(known, &self.info_hash, self.hash, applied, &rules)
+    }
+
+    /// Raises the number of downloads to that of another who keeps the same swarm.
+    pub fn restore_downloads(&mut self, downloads: u32) {
+        let (info_hash, downloads) = (self.info_hash, Downloads::of_another(downloads));
+        let (shard, rules, hash) = self.parts();
+        shard.restore_downloads(&info_hash, hash, downloads, &rules);
     }
 
     /// The counts of the torrent; zeros if it does not exist.

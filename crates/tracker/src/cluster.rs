@@ -9,12 +9,16 @@ use aquatic_cluster::Record;
 use arrayvec::ArrayVec;
 
 mod daemons;
+#[cfg_attr(not(feature = "redis"), path = "cluster/no_engine.rs")]
+mod engine;
 mod link;
+mod link_metrics;
 mod members;
 #[cfg(test)]
 mod model;
 
-pub use link::{Link, note};
+pub use engine::check_config;
+pub use link::{Link, Membership, note};
 pub use members::Members;
 
 /// The most changes that are left in the outbox at once: those of a group of announces.

@@ -39,7 +39,11 @@ mod tests {
     fn announces_count_if_the_peer_would_expire_before_the_next_one() {
         let below = |local, interval| {
             let limits = LimitsConfig::default();
-            let limits = swarm_limits(&limits, &ClusterConfig { local }, interval);
+            let cluster = ClusterConfig {
+                local,
+                ..ClusterConfig::default()
+            };
+            let limits = swarm_limits(&limits, &cluster, interval);
             limits.refresh_below_seconds.map(NonZeroU16::get)
         };
         assert_eq!(below(true, Seconds::of::<900>()), Some(1_005));

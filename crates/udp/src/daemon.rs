@@ -14,7 +14,7 @@ use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::{self, Link};
+use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 use aquatic_udp_protocol::ConnectionIdKey;
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::scrape_export::ScrapeExport;
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{State, Tracker};
+use crate::tracker::{ConnectionIdKeys, State, Tracker};
 use crate::worker::UdpWorker;
 
 /// The kinds of blocks in a snapshot.
@@ -35,12 +35,15 @@ const KINDS: Kinds = Kinds {
 /// The block that holds the key of connection ids.
 const CONNECTION_ID_KEY: u8 = 1;
 
+/// The block that says up to where the changes of others in the cluster were applied.
+const CLUSTER_POSITION: u8 = 5;
+
 /// `aquatic-udp`.
 pub struct UdpDaemon {
     state: Arc<State>,
     clock: Clock,
     link: Option<Link>,
-    connection_id_key: ConnectionIdKey,
+    keys: Arc<ConnectionIdKeys>,
     counters: Arc<[Counters]>,
     clients: Clients,
     kernel_drops: KernelDrops,
@@ -81,6 +84,10 @@ impl Daemon for UdpDaemon {
             .collect()
     }
 
+    fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+        settings.config.cluster.files()
+    }
+
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let export = &settings.config.scrape_exports;
         let path = export.enable_scrape_exports.then(|| export.path.clone());
@@ -112,12 +119,18 @@ impl Daemon for UdpDaemon {
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
+        let mut position = None;
         let (swarms, clock) = snapshot::restore(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
-            |block| read_key(block, &mut connection_id_key),
+            |block| {
+                if block.kind == CLUSTER_POSITION {
+                    position = Some(block.payload.to_vec());
+                }
+                read_key(block, &mut connection_id_key)
+            },
         )?;
         let state = Arc::new(State {
             swarms,
@@ -125,14 +138,14 @@ impl Daemon for UdpDaemon {
             config: config.clone(),
         });
 
-        let link = Link::start(
-            &config.cluster,
-            NAME,
-            config.cleaning.max_peer_age.as_u16(),
-            &state,
-            clock,
-            start.workers,
-        )?;
+        let membership = Membership {
+            config: &config.cluster,
+            name: NAME,
+            max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
+            connection_id_key: connection_id_key.to_bytes(),
+            position,
+        };
+        let link = Link::start(membership, &state, clock, start.workers)?;
 
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening("udp", addresses, sockets.len());
@@ -142,7 +155,7 @@ impl Daemon for UdpDaemon {
             state,
             clock,
             link,
-            connection_id_key,
+            keys: Arc::new(ConnectionIdKeys::new(connection_id_key)),
             counters: sockets.iter().map(|_| Counters::default()).collect(),
             clients: Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
@@ -162,6 +175,9 @@ impl Daemon for UdpDaemon {
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(export) = &mut *export {
             export.run_if_due(&self.state, now);
+        }
+        if let Some(key) = self.link.as_ref().and_then(Link::connection_id_key) {
+            self.keys.share(key);
         }
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
@@ -184,9 +200,18 @@ impl Daemon for UdpDaemon {
         tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
     }
 
+    fn degraded(&self) -> Option<String> {
+        self.link.as_ref().and_then(Link::trouble)
+    }
+
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        // What is copied after this has all up to there.
+        let position = self.link.as_ref().and_then(Link::position);
         snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)?;
-        out.write_block(CONNECTION_ID_KEY, &self.connection_id_key.to_bytes())
+        if let Some(position) = position {
+            out.write_block(CLUSTER_POSITION, &position)?;
+        }
+        out.write_block(CONNECTION_ID_KEY, &self.keys.current().to_bytes())
     }
 }
 
@@ -199,7 +224,7 @@ impl UdpDaemon {
     ) -> anyhow::Result<()> {
         let tracker = Tracker::new(
             self.state.clone(),
-            self.connection_id_key.clone(),
+            self.keys.clone(),
             tracker::random()?,
             self.clients.add_worker(),
         )

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_announce_times};
 use aquatic_service::sockets::{Listening, Transport};
+use aquatic_tracker::cluster::check_config;
 
 use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
 
@@ -44,6 +45,7 @@ impl Settings {
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),
         };
+        check_config(&config.cluster, &mut checks);
         process.check(&mut checks);
         checks.finish(Self {
             config: config.clone(),

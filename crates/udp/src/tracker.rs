@@ -10,17 +10,19 @@ use aquatic_tracker::ClientCounts;
 use aquatic_tracker::cluster::Outbox;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
-    AnnounceRequest, BufferTooSmall, ConnectionId, ConnectionIdKey, IPV4_PEER_LENGTH,
-    IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD, Request, RequestError, RequestFault, ScrapeRequest,
-    ScrapeWriter, TorrentStatistics, write_connect, write_error,
+    AnnounceRequest, BufferTooSmall, ConnectionId, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH,
+    MAX_IPV4_PAYLOAD, Request, RequestError, RequestFault, ScrapeRequest, ScrapeWriter,
+    TorrentStatistics, write_connect, write_error,
 };
 use arrayvec::ArrayVec;
 
 use crate::config::Config;
 
+mod keys;
 mod outcome;
 mod waiting;
 
+pub use keys::ConnectionIdKeys;
 pub use outcome::Outcome;
 use waiting::{Numbered, Waiting, announce_all};
 
@@ -44,7 +46,7 @@ pub type Outcomes = [Option<Outcome>; BATCH];
 /// Replies to datagrams, for one worker.
 pub struct Tracker {
     state: Arc<State>,
-    connection_id_key: ConnectionIdKey,
+    keys: Arc<ConnectionIdKeys>,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
     /// Receives the changes for other daemons and nodes with the same swarm.
@@ -57,13 +59,13 @@ impl Tracker {
     /// given.
     pub fn new(
         state: Arc<State>,
-        connection_id_key: ConnectionIdKey,
+        keys: Arc<ConnectionIdKeys>,
         random: fastrand::Rng,
         clients: Option<Arc<ClientCounts>>,
     ) -> Self {
         Self {
             state,
-            connection_id_key,
+            keys,
             random,
             clients,
             outbox: None,
@@ -159,7 +161,7 @@ impl Tracker {
                 Outcome::silence(RequestKind::Announce, RejectReason::BadConnectionId)
             }
             Ok(Request::Connect(request)) => {
-                let key = &self.connection_id_key;
+                let key = self.keys.current();
                 let id = key.connection_id(now.epoch_seconds, address);
                 let length = write_connect(reply, request.transaction_id, id)?;
                 Outcome::served(RequestKind::Connect, length)
@@ -180,7 +182,7 @@ impl Tracker {
     /// could be sent to addresses that requested nothing.
     #[inline]
     fn is_connected(&self, now: Now, address: IpAddr, id: ConnectionId) -> bool {
-        self.connection_id_key.is_valid(
+        self.keys.is_valid(
             id,
             now.epoch_seconds,
             address,

@@ -241,7 +241,7 @@ fn nothing_that_another_process_sends_ends_a_daemon() {
         let _ = std::io::Read::read(&mut (&socket), &mut [0; 8]);
     }
     http.await_metric(
-        "cluster_rejected_connections_total",
+        "cluster_rejected_total",
         &[],
         packets.len() as f64,
     );

@@ -118,7 +118,7 @@ impl Pair {
 #[track_caller]
 pub(crate) fn await_linked(tracker: &Tracker) {
     tracker.daemon.wait_for_log("its peers are known here");
-    tracker.await_metric("cluster_links", &[], 1.0);
+    tracker.await_metric("cluster_nodes", &[], 1.0);
     tracker.await_metric("cluster_readers", &[], 1.0);
 }
 

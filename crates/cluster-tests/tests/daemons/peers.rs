@@ -88,7 +88,7 @@ fn both_say_that_they_are_linked() {
     for name in [
         "cluster_repeats_total",
         "cluster_gaps_total",
-        "cluster_rejected_connections_total",
+        "cluster_rejected_total",
         "cluster_rejected_peers_total",
     ] {
         assert_eq!(pair.http.metric(name, &[]), 0.0, "{name}");

@@ -46,7 +46,7 @@ fn who_restarts_gets_what_it_missed() {
 
         let stopped = http.place;
         http.daemon.stop();
-        udp.await_metric("cluster_links", &[], 0.0);
+        udp.await_metric("cluster_nodes", &[], 0.0);
         udp.await_metric("cluster_readers", &[], 0.0);
         udp_url.announce(leecher('a', 1003));
         udp_url.announce(leecher('c', 1003));
@@ -56,7 +56,7 @@ fn who_restarts_gets_what_it_missed() {
         await_counts(http_url, 'b', [1, 0, 0]);
         await_counts(http_url, 'c', [0, 1, 0]);
         udp.await_metric("cluster_reconnects_total", &[], 1.0);
-        udp.await_metric("cluster_links", &[], 1.0);
+        udp.await_metric("cluster_nodes", &[], 1.0);
     }
 }
 
@@ -81,7 +81,7 @@ fn who_was_killed_is_linked_again() {
         url.announce(leecher('c', 1003 + round as u16));
         restart_killed(killed);
         await_linked(killed);
-        other.await_metric("cluster_links", &[], 1.0);
+        other.await_metric("cluster_nodes", &[], 1.0);
         let leechers = round as u32 + 1;
         for url in [udp, http] {
             await_counts(url, 'a', [1, 0, 0]);

@@ -518,7 +518,7 @@ impl Unsent {
         add.write_packed_command(commands);
         for (info_hash, count) in &self.downloads {
             let mut count_them = cmd("HINCRBY");
-            count_them.arg(settings.key("downloads"));
+            count_them.arg(settings.downloads(self.kind));
             count_them.arg(&info_hash.0[..]).arg(*count);
             count_them.write_packed_command(commands);
         }

@@ -211,7 +211,14 @@ impl<S: SharedSwarms> Reader<S> {
         for stream in &mut self.streams {
             stream.counted_up_to = last_id(engine, &stream.key)?;
         }
-        let key = self.shared.settings.key("downloads");
+        for kind in self.shared.settings.kinds.clone() {
+            self.read_downloads_of(kind, engine)?;
+        }
+        Ok(())
+    }
+
+    fn read_downloads_of(&self, kind: Kind, engine: &mut Engine) -> Result<(), EngineError> {
+        let key = self.shared.settings.downloads(kind);
         let mut cursor = b"0".to_vec();
         loop {
             let mut scan = cmd("HSCAN");
@@ -233,7 +240,8 @@ impl<S: SharedSwarms> Reader<S> {
                 let info_hash = <[u8; 20]>::try_from(&info_hash[..]).ok();
                 let count = str::from_utf8(count).ok().and_then(|it| it.parse().ok());
                 if let (Some(info_hash), Some(count)) = (info_hash, count) {
-                    self.swarms.restore_downloads(&InfoHash(info_hash), count);
+                    self.swarms
+                        .restore_downloads(kind, &InfoHash(info_hash), count);
                 }
             }
             if next == b"0" || self.shared.stop.wait(Duration::ZERO) {

@@ -136,7 +136,7 @@ fn an_engine_that_hangs_delivers_once() {
     wait_until_equal(&[&one, &two]);
     assert_eq!(one.members.downloads.load(Relaxed), 3);
     assert_eq!(two.members.downloads.load(Relaxed), 3);
-    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:downloads");
+    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:ipv4:downloads");
     assert_eq!(hash, [6]);
     server.hang();
     let begin = Instant::now();

@@ -86,7 +86,7 @@ fn downloads_are_counted_once() {
     wait(&one, 20);
     wait(&two, 20);
     // Those of IPv6 are counted in the same hash.
-    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:downloads");
+    let hash: Vec<u64> = server.say("HVALS {aquatic}:test:ipv4:downloads");
     assert_eq!(hash, [40]);
     // One that reads both the hash and the stream.
     let three = Node::start(&server.url(), "three");

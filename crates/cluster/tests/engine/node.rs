@@ -255,7 +255,7 @@ impl SharedSwarms for Members {
         }
     }
 
-    fn restore_downloads(&self, _: &InfoHash, downloads: u64) {
+    fn restore_downloads(&self, _: Kind, _: &InfoHash, downloads: u64) {
         self.downloads.fetch_max(downloads, Ordering::Relaxed);
     }
 }

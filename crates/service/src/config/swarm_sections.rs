@@ -1,9 +1,11 @@
 //! Sections about swarms, for trackers whose peers are addresses.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::checks::Checks;
-use super::numbers::{Count, Seconds, ZeroOr};
+use super::numbers::{Bytes, Count, Seconds, ZeroOr};
 
 /// Maximum number of torrents.
 pub type MaxTorrents = Count<1, 1_000_000_000>;
@@ -21,6 +23,11 @@ pub type CleaningInterval = Seconds<1, 3_600>;
 
 /// The minimum announce interval for public tracker lists.
 const LISTED_ANNOUNCE_INTERVAL: AnnounceInterval = Seconds::of::<300>();
+
+/// Size of the streams in an engine: from a mebibyte to a tebibyte.
+pub type StreamBytes = Bytes<0x10_0000, 0x100_0000_0000>;
+/// Size of an outbox: from a mebibyte to a tebibyte.
+pub type OutboxBytes = Bytes<0x10_0000, 0x100_0000_0000>;
 
 /// Limits on memory use. Announces that exceed a limit are answered with an
 /// error.
@@ -58,20 +65,66 @@ pub struct ClusterConfig {
     /// peer that announces to one of them is found by those that ask the other. They have
     /// to run as the same user: they find each other in the runtime directory, which is
     /// /run/aquatic for packaged services, and otherwise $XDG_RUNTIME_DIR/aquatic, inside
-    /// privileges.chroot_path if that is set. aquatic-cluster(7) describes it.
+    /// privileges.chroot_path if that is set. Has no effect if a URL is set, through which
+    /// they share their peers, too. aquatic-cluster(7) describes it.
     pub local: bool,
+    /// URL of a Redis (6.2 or later) or Valkey server through which this daemon shares its
+    /// peers with others, also on other machines: `redis://host:6379`, `rediss://` with
+    /// TLS, `redis+unix:///path`, `redis+sentinel://host:26379,host:26379/name`, or
+    /// `redis+cluster://host:6379,host:6379`. Empty: none.
+    pub url: String,
+    /// User name at that server. Empty: `default`.
+    pub username: String,
+    /// Path of the file with the password for that server. Empty: no password.
+    pub password_file: PathBuf,
+    /// Path of a file with certificates in PEM format, one of which has signed the
+    /// server's. Empty: those that the system trusts.
+    pub tls_ca_path: PathBuf,
+    /// Name of the cluster. Only daemons with the same name share their peers. Letters,
+    /// digits, `-`, `_` and `.`.
+    pub namespace: String,
+    /// Name of this daemon, different from all others in the cluster. Empty: the host name
+    /// and the name of the daemon.
+    pub node: String,
+    /// Maximum size of the shared data in the server, in bytes. It needs about 28 bytes for
+    /// each announce within cleaning.max_peer_age.
+    pub max_stream_bytes: StreamBytes,
+    /// Maximum size of changes that wait to be sent, in bytes. Beyond it, the oldest are
+    /// dropped. 20,000 announces per second are 32 MB per minute.
+    pub max_outbox_bytes: OutboxBytes,
 }
 
 impl ClusterConfig {
     /// Whether other daemons may have the same swarm.
     pub fn is_enabled(&self) -> bool {
-        self.local
+        self.local || !self.url.is_empty()
+    }
+
+    /// The files that are read, each under its key.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let files = [
+            ("cluster.password_file", &self.password_file),
+            ("cluster.tls_ca_path", &self.tls_ca_path),
+        ];
+        let is_read = |path: &PathBuf| !self.url.is_empty() && !path.as_os_str().is_empty();
+        let read = files.into_iter().filter(|(_, path)| is_read(path));
+        read.map(|(key, path)| (key, path.clone())).collect()
     }
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
-        Self { local: true }
+        Self {
+            local: true,
+            url: String::new(),
+            username: String::new(),
+            password_file: PathBuf::new(),
+            tls_ca_path: PathBuf::new(),
+            namespace: "default".to_owned(),
+            node: String::new(),
+            max_stream_bytes: Bytes::of::<1_000_000_000>(),
+            max_outbox_bytes: Bytes::of::<100_000_000>(),
+        }
     }
 }
 

@@ -154,11 +154,12 @@ fn serve_metrics<D: Daemon>(
             address.port()
         );
     }
-    let daemon = Arc::clone(daemon);
+    let (daemon, other) = (Arc::clone(daemon), Arc::clone(daemon));
     let source = server::Source {
         daemon: D::NAME,
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| daemon.add_metrics(metrics)),
+        degraded: Box::new(move || other.degraded()),
     };
     server::spawn(listener, source).context("cannot start the metrics server")?;
     log::info!("metrics on http://{address}/metrics");

@@ -47,6 +47,8 @@ pub(crate) struct Source {
     pub(crate) process: Arc<Process>,
     /// Adds metrics of the daemon.
     pub(crate) add_metrics: Box<dyn Fn(&mut Metrics) + Send + Sync>,
+    /// What does not work although clients are served.
+    pub(crate) degraded: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// Starts the thread of the server; it runs as long as the process.
@@ -247,16 +249,7 @@ impl Page {
             b"/health" => match source.process.ailment() {
                 // Clients of the tracker are not affected, so this is no reason to restart
                 // the service or to redirect its clients.
-                None => match source.process.unsaved() {
-                    Some(reason) => Self::text(
-                        Status::Ok,
-                        format!(
-                            "ok, but snapshots cannot be written: \
-                                                        {reason}\n"
-                        ),
-                    ),
-                    None => Self::text(Status::Ok, "ok\n"),
-                },
+                None => Self::text(Status::Ok, healthy(source)),
                 Some(ailment) => Self::text(Status::Unavailable, ailment + "\n"),
             },
             _ => Self::text(
@@ -264,6 +257,18 @@ impl Page {
                 "there are /metrics, /stats.json and /health\n",
             ),
         }
+    }
+}
+
+/// What is said of a daemon that serves its clients, but may have troubles of its own.
+fn healthy(source: &Source) -> String {
+    let unsaved = source.process.unsaved();
+    let unsaved = unsaved.map(|reason| format!("snapshots cannot be written: {reason}"));
+    let troubles: Vec<String> = unsaved.into_iter().chain((source.degraded)()).collect();
+    if troubles.is_empty() {
+        "ok\n".to_owned()
+    } else {
+        format!("ok, but {}\n", troubles.join("; "))
     }
 }
 

@@ -17,7 +17,9 @@ use aquatic_soak::universe;
 use aquatic_swarm::{Families, HashKey, Swarm, SwarmLimits, Swarms, TorrentWalk};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::config::Config;
-use aquatic_udp::tracker::{Batch, Datagram, GROUP, Outcome, RejectReason, State, Tracker};
+use aquatic_udp::tracker::{
+    Batch, ConnectionIdKeys, Datagram, GROUP, Outcome, RejectReason, State, Tracker,
+};
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, ConnectionIdKey, Peers, Response,
     ScrapeRequest, TransactionId, UrlData,
@@ -102,7 +104,8 @@ fn new_state(lifetime: PeerAge, limit: Option<usize>, list: &List) -> Arc<State>
 
 fn new_tracker(state: &Arc<State>, random: fastrand::Rng) -> Tracker {
     let key = ConnectionIdKey::from_bytes([7; 16]);
-    Tracker::new(state.clone(), key, random, None)
+    let keys = Arc::new(ConnectionIdKeys::new(key));
+    Tracker::new(state.clone(), keys, random, None)
 }
 
 impl Run {

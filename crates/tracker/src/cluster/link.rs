@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -15,81 +14,77 @@ use aquatic_service::workers::Workers;
 use aquatic_service::{runtime_directory, secret};
 use aquatic_swarm::Families;
 
-use super::Members;
 use super::daemons::DAEMONS;
 use super::members::LeftOut;
+use super::{Members, engine, link_metrics};
 use crate::State;
-
-/// The most bytes of changes that wait for other daemons: those of some seconds. With
-/// more, they read everything anew.
-const MAX_OUTBOX_BYTES: usize = 16 << 20;
 
 /// The part of a daemon in a cluster.
 pub struct Link {
     outbox: Arc<Outbox>,
-    status: Arc<LocalStatus>,
     left_out: Arc<LeftOut>,
+    others: Others,
+}
+
+/// Through what a daemon is linked with others.
+enum Others {
+    /// With those of this machine, through sockets.
+    Local(Arc<LocalStatus>),
+    /// With all of a cluster, through Redis or Valkey.
+    Engine(engine::Handle),
+}
+
+/// What a daemon is in a cluster.
+pub struct Membership<'a> {
+    /// What is configured.
+    pub config: &'a ClusterConfig,
+    /// The name of the daemon.
+    pub name: &'static str,
+    /// After how many seconds it forgets a peer that does not announce again.
+    pub max_peer_age_seconds: u16,
+    /// The key with which it makes connection ids; all zeros if it makes none.
+    pub connection_id_key: [u8; 16],
+    /// [`Link::position`] as of the snapshot that was restored.
+    pub position: Option<Vec<u8>>,
 }
 
 impl Link {
-    /// Starts the link of the daemon called `name` with others of this machine, on a
-    /// thread of its own; `None` if it is not wanted, or they have no place to meet.
+    /// Links the swarms of a daemon with those of others, on threads in the background;
+    /// returns `None` if that is not wanted, or the daemons of this machine have no place
+    /// to find each other.
     ///
     /// # Errors
     ///
-    /// When the system has no further threads, descriptors or random numbers.
+    /// When a file cannot be read, the engine refuses what no waiting mends, or the system
+    /// has no further threads, descriptors or random numbers.
     pub fn start<C: Send + Sync + 'static>(
-        config: &ClusterConfig,
-        name: &str,
-        max_peer_age_seconds: u16,
+        membership: Membership<'_>,
         state: &Arc<State<Families, C>>,
         clock: Clock,
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
-        if !config.local {
-            return Ok(None);
-        }
-        let Some(directory) = meeting_place() else {
-            return Ok(None);
-        };
-        let others = DAEMONS.iter().filter(|other| **other != name);
-        let settings = LocalSettings {
-            directory,
-            daemon: name.to_owned(),
-            linked: others.map(|&other| other.to_owned()).collect(),
-            node: NodeId(secret()?),
-            max_peer_age_seconds,
-            clock: clock::boot_milliseconds,
-        };
-        let outbox = Arc::new(Outbox::new(MAX_OUTBOX_BYTES));
+        let config = membership.config;
         let left_out = Arc::new(LeftOut::default());
         let members = Members::new(state.clone(), clock, left_out.clone());
-        let (mut link, stopper) = match LocalLink::new(settings, outbox.clone(), members) {
-            Ok(link) => link,
-            // The path is too long for a socket: no reason to serve nobody.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                say_not_shared(&error);
-                return Ok(None);
+        let outbox = Arc::new(Outbox::new(config.max_outbox_bytes.as_usize()));
+        let others = if !config.url.is_empty() {
+            let handle = engine::start(membership, members, outbox.clone(), workers)?;
+            Others::Engine(handle)
+        } else if config.local
+            && let Some(directory) = meeting_place()
+        {
+            let local = start_local(&membership, directory, members, outbox.clone(), workers)?;
+            match local {
+                Some(status) => Others::Local(status),
+                None => return Ok(None),
             }
-            Err(error) => {
-                return Err(error).context("cannot link the swarm with those of other daemons");
-            }
+        } else {
+            return Ok(None);
         };
-        let status = link.status();
-        let stopper = Mutex::new(Some(stopper));
-        let wake = move || {
-            // Whoever panicked while taking it has taken it.
-            let mut stopper = stopper.lock().unwrap_or_else(PoisonError::into_inner);
-            stopper.take();
-        };
-        workers.spawn_background("cluster", wake, move |context| {
-            link.run(|| context.beat());
-            Ok(())
-        })?;
         Ok(Some(Self {
             outbox,
-            status,
             left_out,
+            others,
         }))
     }
 
@@ -100,87 +95,90 @@ impl Link {
 
     /// Who else keeps the same swarm, for the status line; `None` if nobody.
     pub fn text(&self) -> Option<String> {
-        self.status.text()
+        match &self.others {
+            Others::Local(status) => status.text(),
+            Others::Engine(handle) => Some(handle.status_text()),
+        }
+    }
+
+    /// Why others cannot be told or heard at the moment; `None` if they can.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.others {
+            Others::Local(_) => None,
+            Others::Engine(handle) => handle.trouble(),
+        }
+    }
+
+    /// The key with which all nodes make connection ids, once it is known.
+    pub fn connection_id_key(&self) -> Option<[u8; 16]> {
+        match &self.others {
+            Others::Local(_) => None,
+            Others::Engine(handle) => handle.connection_id_key(),
+        }
+    }
+
+    /// Up to where the changes of others are applied, for a snapshot: to be asked before
+    /// the swarms are copied.
+    pub fn position(&self) -> Option<Vec<u8>> {
+        match &self.others {
+            Others::Local(_) => None,
+            Others::Engine(handle) => Some(handle.position()),
+        }
     }
 
     /// Adds what the link counts.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
-        let Self {
-            status, left_out, ..
-        } = self;
-        metrics.gauge(
-            "cluster_links",
-            "Daemons whose changes are received now",
-            &[],
-            u64::from(status.linked()),
-        );
-        metrics.gauge(
-            "cluster_readers",
-            "Daemons that receive the changes of this one now",
-            &[],
-            status.readers(),
-        );
-        for (name, help, value) in [
-            (
-                "cluster_records_received_total",
-                "Changes of peers that were received from other daemons",
-                status.records_in(),
-            ),
-            (
-                "cluster_records_sent_total",
-                "Changes of peers that were sent to other daemons",
-                status.records_out(),
-            ),
-            (
-                "cluster_batches_received_total",
-                "Batches of changes that were received from other daemons",
-                status.batches_in(),
-            ),
-            (
-                "cluster_batches_sent_total",
-                "Batches of changes that were sent to other daemons",
-                status.batches_out(),
-            ),
-            (
-                "cluster_repeats_total",
-                "Batches that were received more than once, and ignored",
-                status.repeats(),
-            ),
-            (
-                "cluster_gaps_total",
-                "Batches of other daemons that were never received",
-                status.gaps(),
-            ),
-            (
-                "cluster_dropped_records_total",
-                "Changes of peers that could not be sent because the outbox was full",
-                status.dropped(),
-            ),
-            (
-                "cluster_reconnects_total",
-                "Connections to other daemons after the first one to each",
-                status.reconnects(),
-            ),
-            (
-                "cluster_rejected_connections_total",
-                "Connections that were closed because of what the other daemon sent",
-                status.refused(),
-            ),
-        ] {
-            metrics.counter(name, help, &[], value);
+        match &self.others {
+            Others::Local(status) => link_metrics::add_local(status, metrics),
+            Others::Engine(handle) => handle.add_metrics(metrics),
         }
-        for (reason, value) in [
-            ("forbidden", &left_out.forbidden),
-            ("limit", &left_out.limited),
-        ] {
-            metrics.counter(
-                "cluster_rejected_peers_total",
-                "Peers of other daemons that were not stored, because of the access list or \
-                 a limit of this one",
-                &[("reason", reason)],
-                value.load(Relaxed),
-            );
+        link_metrics::add_left_out(&self.left_out, metrics);
+    }
+}
+
+fn start_local<C: Send + Sync + 'static>(
+    membership: &Membership<'_>,
+    directory: PathBuf,
+    members: Members<C>,
+    outbox: Arc<Outbox>,
+    workers: &mut Workers,
+) -> anyhow::Result<Option<Arc<LocalStatus>>> {
+    let name = membership.name;
+    let linked = DAEMONS.iter().filter(|other| **other != name);
+    let settings = LocalSettings {
+        directory,
+        daemon: name.to_owned(),
+        linked: linked.map(|&other| other.to_owned()).collect(),
+        node: NodeId(secret()?),
+        max_peer_age_seconds: membership.max_peer_age_seconds,
+        clock: clock::boot_milliseconds,
+    };
+    let (mut link, stopper) = match LocalLink::new(settings, outbox, members) {
+        Ok(link) => link,
+        // The path is too long for a socket: no reason to serve nobody.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            say_not_shared(&error);
+            return Ok(None);
         }
+        Err(error) => {
+            return Err(error).context("cannot link the swarm with those of other daemons");
+        }
+    };
+    let status = link.status();
+    workers.spawn_background("cluster", drop_once(stopper), move |context| {
+        link.run(|| context.beat());
+        Ok(())
+    })?;
+    Ok(Some(status))
+}
+
+/// What drops `value` when it is called for the first time.
+pub(super) fn drop_once<T: Send + 'static>(value: T) -> impl Fn() + Send + Sync + 'static {
+    let value = Mutex::new(Some(value));
+    move || {
+        // Whoever panicked while dropping it has dropped it.
+        let mut value = value.lock().unwrap_or_else(PoisonError::into_inner);
+        value.take();
     }
 }
 
@@ -188,7 +186,9 @@ impl Link {
 /// settings of the process have them meet. What it is started with is not that of the
 /// service, so it says nothing of that.
 pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<String> {
-    let root = privileges.chroot().filter(|_| config.local)?;
+    let root = privileges
+        .chroot()
+        .filter(|_| config.local && config.url.is_empty())?;
     Some(format!(
         "cluster.local: sockets are below {}, so peers are only shared with daemons that have \
          the same privileges.chroot_path",
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_chroot_is_said_to_be_where_daemons_meet() {
-        let config = ClusterConfig { local: true };
+        let config = ClusterConfig::default();
         let mut privileges = PrivilegesConfig {
             drop_privileges: true,
             chroot_path: "/srv/aquatic".into(),
@@ -233,7 +233,16 @@ mod tests {
         };
         let said = note(&config, &privileges).unwrap();
         assert!(said.contains("below /srv/aquatic,"), "{said}");
-        assert_eq!(note(&ClusterConfig { local: false }, &privileges), None);
+        assert_eq!(
+            note(
+                &ClusterConfig {
+                    local: false,
+                    ..ClusterConfig::default()
+                },
+                &privileges
+            ),
+            None
+        );
         privileges.chroot_path = PathBuf::new();
         assert_eq!(note(&config, &privileges), None);
     }

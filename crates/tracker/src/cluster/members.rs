@@ -181,6 +181,57 @@ impl<C> Swarms for Members<C> {
     }
 }
 
+#[cfg(feature = "redis")]
+mod shared {
+    //! What a link over Redis or Valkey needs besides.
+
+    use aquatic_bittorrent::{InfoHash, PeerChange};
+    use aquatic_cluster::engine::{Held, SharedSwarms};
+    use aquatic_cluster::{Kind, Record};
+    use aquatic_swarm::Families;
+    use aquatic_swarm::snapshot::visit_peers;
+
+    use super::{IPV4, IPV6, Members};
+
+    impl<C> SharedSwarms for Members<C> {
+        fn held(&self, block: &[u8], held: &mut Held) {
+            let visited = match block.split_first() {
+                Some((&IPV4, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
+                    held.ipv4.push((record(info_hash, peer, is_seeder), left));
+                }),
+                Some((&IPV6, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
+                    held.ipv6.push((record(info_hash, peer, is_seeder), left));
+                }),
+                _ => Ok(()),
+            };
+            debug_assert!(visited.is_ok(), "a block that was made here");
+        }
+
+        fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64) {
+            if !self.state.access_list.allows(info_hash) {
+                return;
+            }
+            let downloads = u32::try_from(downloads).unwrap_or(u32::MAX);
+            let Families { ipv4, ipv6, .. } = &self.state.swarms;
+            match kind {
+                Kind::Ipv4 => ipv4.lock(info_hash).restore_downloads(downloads),
+                Kind::Ipv6 => ipv6.lock(info_hash).restore_downloads(downloads),
+            }
+        }
+    }
+
+    fn record<const S: usize>(info_hash: &InfoHash, peer: &[u8; S], is_seeder: bool) -> Record<S> {
+        Record {
+            info_hash: *info_hash,
+            peer: *peer,
+            change: match is_seeder {
+                true => PeerChange::Seeder,
+                false => PeerChange::Leecher,
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;

@@ -8,7 +8,9 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::config::numbers::Count;
 use aquatic_swarm::{HashKey, SwarmLimits};
-use aquatic_udp_protocol::{AddressFamily, Peers, Response, TransactionId, UrlData};
+use aquatic_udp_protocol::{
+    AddressFamily, ConnectionIdKey, Peers, Response, TransactionId, UrlData,
+};
 
 use super::*;
 use crate::MAX_REPLY_LENGTH;
@@ -40,8 +42,9 @@ impl Fixture {
             config,
         });
         let key = ConnectionIdKey::from_bytes([2; 16]);
+        let keys = Arc::new(ConnectionIdKeys::new(key));
         Self {
-            tracker: Tracker::new(state, key, fastrand::Rng::with_seed(3), None),
+            tracker: Tracker::new(state, keys, fastrand::Rng::with_seed(3), None),
             reply: [0; MAX_REPLY_LENGTH],
         }
     }

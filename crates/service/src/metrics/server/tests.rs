@@ -14,6 +14,7 @@ fn source(process: &Arc<Process>, help: &'static str) -> Source {
         daemon: "aquatic-test",
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| metrics.gauge("peers", help, &[], 3u64)),
+        degraded: Box::new(|| None),
     }
 }
 

@@ -1,0 +1,229 @@
+//! The link of a daemon with all others of a cluster, through Redis or Valkey.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use aquatic_cluster::engine::{
+    EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Position, check,
+};
+use aquatic_cluster::{Kind, NodeId, Outbox};
+use aquatic_service::clock;
+use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::metrics::Metrics;
+use aquatic_service::workers::Workers;
+use aquatic_service::{files, host_name, secret};
+
+use super::Members;
+use super::link::{Membership, drop_once};
+use super::link_metrics::Counts;
+
+/// The most bytes of a file with a password, and of one with certificates.
+const MAX_PASSWORD_BYTES: u64 = 4_096;
+const MAX_CA_BYTES: u64 = 1 << 20;
+
+/// The longest name of a cluster or a node, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+
+/// What others may ask the link.
+pub(super) struct Handle(EngineHandle);
+
+/// Checks what can be known of a configuration without the engine.
+pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
+    if !config.url.is_empty()
+        && let Err(error) = config.url.parse::<EngineUrl>()
+    {
+        checks.fail("cluster.url", error);
+    }
+    let is_name = |name: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        name.len() <= MAX_NAME_BYTES && name.bytes().all(is_allowed)
+    };
+    let rule = "letters, digits, `-`, `_` and `.`, at most 128";
+    if config.namespace.is_empty() || !is_name(&config.namespace) {
+        checks.fail("cluster.namespace", format!("expected {rule}"));
+    }
+    if !is_name(&config.node) {
+        checks.fail("cluster.node", format!("expected {rule}, or nothing"));
+    }
+    let without_url: BTreeSet<_> = [
+        ("cluster.username", config.username.is_empty()),
+        (
+            "cluster.password_file",
+            config.password_file.as_os_str().is_empty(),
+        ),
+        (
+            "cluster.tls_ca_path",
+            config.tls_ca_path.as_os_str().is_empty(),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, is_empty)| config.url.is_empty() && !is_empty)
+    .collect();
+    for (key, _) in without_url {
+        checks.advise(key, "it has no effect without cluster.url");
+    }
+}
+
+pub(super) fn start<C: Send + Sync + 'static>(
+    membership: Membership<'_>,
+    members: Members<C>,
+    outbox: Arc<Outbox>,
+    workers: &mut Workers,
+) -> anyhow::Result<Handle> {
+    let settings = settings(&membership)?;
+    match check(&settings) {
+        Ok(()) => log::info!("the swarm is shared through {}", membership.config.url),
+        Err(EngineError::Refused(reason)) => {
+            return Err(Diagnostic::error("cluster.url", reason).into());
+        }
+        Err(error) => log::warn!(
+            "peers are not shared with other nodes until {} can be used: {error}",
+            membership.config.url
+        ),
+    }
+    let position = membership
+        .position
+        .and_then(|bytes| Position::parse(&bytes));
+    let EngineLink {
+        mut publisher,
+        mut reader,
+        stopper,
+        handle,
+    } = EngineLink::new(settings, outbox, Arc::new(members), position);
+    // One ends both.
+    workers.spawn_background("cluster-out", drop_once(stopper), move |context| {
+        publisher.run(|| context.beat());
+        Ok(())
+    })?;
+    workers.spawn_background(
+        "cluster-in",
+        || (),
+        move |context| {
+            reader.run(|| context.beat());
+            Ok(())
+        },
+    )?;
+    Ok(Handle(handle))
+}
+
+fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
+    let config = membership.config;
+    let url: EngineUrl = config
+        .url
+        .parse()
+        .map_err(|error| Diagnostic::error("cluster.url", error))?;
+    let password = match read(
+        "cluster.password_file",
+        &config.password_file,
+        MAX_PASSWORD_BYTES,
+    )? {
+        None => None,
+        Some(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|_| {
+                Diagnostic::error("cluster.password_file", "the password is not UTF-8")
+            })?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    };
+    let tls_ca = read("cluster.tls_ca_path", &config.tls_ca_path, MAX_CA_BYTES)?;
+    Ok(EngineSettings {
+        url,
+        username: (!config.username.is_empty()).then(|| config.username.clone()),
+        password,
+        tls_ca,
+        namespace: config.namespace.clone(),
+        name: if config.node.is_empty() {
+            format!("{}@{}", membership.name, host_name())
+        } else {
+            config.node.clone()
+        },
+        node: NodeId(secret()?),
+        max_peer_age_seconds: membership.max_peer_age_seconds,
+        max_stream_bytes: config.max_stream_bytes.as_u64(),
+        kinds: Kind::ALL.to_vec(),
+        connection_id_key: membership.connection_id_key,
+        clock: clock::boot_milliseconds,
+    })
+}
+
+/// Reads a file, if one is named.
+fn read(key: &str, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, Diagnostic> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let read = files::read_regular(path, max_bytes);
+    read.map(Some)
+        .map_err(|error| Diagnostic::error(key, format!("cannot read {}: {error}", path.display())))
+}
+
+impl Handle {
+    pub(super) fn status_text(&self) -> String {
+        self.0.status().text()
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.0.status().trouble()?;
+        Some(format!("cut off from other nodes: {trouble}"))
+    }
+
+    pub(super) fn connection_id_key(&self) -> Option<[u8; 16]> {
+        self.0.connection_id_key()
+    }
+
+    pub(super) fn position(&self) -> Vec<u8> {
+        self.0.position().to_bytes()
+    }
+
+    pub(super) fn add_metrics(&self, metrics: &mut Metrics) {
+        let status = self.0.status();
+        for (name, help, value) in [
+            (
+                "cluster_connected",
+                "1 if changes can be sent to and received from the engine, else 0",
+                u64::from(status.is_connected()),
+            ),
+            (
+                "cluster_nodes",
+                "Other daemons with the same swarm",
+                status.nodes(),
+            ),
+            (
+                "cluster_namesakes",
+                "1 if another daemon of the cluster has the same name, else 0",
+                u64::from(status.has_namesake()),
+            ),
+            (
+                "cluster_stream_bytes",
+                "Memory that the shared data takes in the engine",
+                status.stream_bytes(),
+            ),
+        ] {
+            metrics.gauge(name, help, &[], value);
+        }
+        metrics.gauge(
+            "cluster_lag_seconds",
+            "Age of the last change that was received, 0 if there are no more",
+            &[],
+            status.lag() as f64 / 1e3,
+        );
+        metrics.counter(
+            "cluster_lost_streams_total",
+            "Times that the engine had lost shared data, which was then sent again",
+            &[],
+            status.lost_streams(),
+        );
+        let counts = Counts {
+            records_received: status.records_in(),
+            records_sent: status.records_out(),
+            batches_received: status.batches_in(),
+            batches_sent: status.batches_out(),
+            repeats: status.repeats(),
+            gaps: status.gaps(),
+            dropped_records: status.dropped(),
+            reconnects: status.reconnects(),
+            rejected: status.refused(),
+        };
+        counts.add(metrics);
+    }
+}

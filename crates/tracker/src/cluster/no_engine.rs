@@ -1,0 +1,55 @@
+//! In place of a link through Redis or Valkey, in a build without it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use aquatic_cluster::Outbox;
+use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::metrics::Metrics;
+use aquatic_service::workers::Workers;
+
+use super::Members;
+use super::link::Membership;
+
+/// There is none.
+pub(super) struct Handle(Infallible);
+
+/// Rejects what this build does not support.
+pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
+    if !config.url.is_empty() {
+        checks.fail("cluster.url", UNSUPPORTED);
+    }
+}
+
+const UNSUPPORTED: &str = "this build does not support it (cargo feature `redis`)";
+
+pub(super) fn start<C>(
+    _: Membership<'_>,
+    _: Members<C>,
+    _: Arc<Outbox>,
+    _: &mut Workers,
+) -> anyhow::Result<Handle> {
+    Err(Diagnostic::error("cluster.url", UNSUPPORTED).into())
+}
+
+impl Handle {
+    pub(super) fn status_text(&self) -> String {
+        match self.0 {}
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self.0 {}
+    }
+
+    pub(super) fn connection_id_key(&self) -> Option<[u8; 16]> {
+        match self.0 {}
+    }
+
+    pub(super) fn position(&self) -> Vec<u8> {
+        match self.0 {}
+    }
+
+    pub(super) fn add_metrics(&self, _: &mut Metrics) {
+        match self.0 {}
+    }
+}

@@ -1,6 +1,7 @@
 //! Daemons that keep one swarm, started as a user would by hand, and asked on the wire.
 
 mod client;
+mod engine;
 mod limits;
 mod load;
 mod meeting;

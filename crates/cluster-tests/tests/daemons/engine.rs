@@ -1,0 +1,198 @@
+//! Daemons that keep one swarm through Redis.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use aquatic_test_harness::process::Process;
+use aquatic_test_harness::tracker::{Place, Tracker};
+use aquatic_test_harness::{PATIENCE, eventually, http, tools};
+
+use crate::client::{Url, leecher, seeder};
+use crate::pair::{Site, await_counts};
+
+const PROGRAM: &str = "redis-server";
+
+/// The exit status for a configuration that has to be corrected first.
+const MISCONFIGURED: Option<i32> = Some(78);
+
+/// A redis-server without a file, on a socket in the directory of a site.
+struct Engine {
+    socket: PathBuf,
+    process: Process,
+}
+
+impl Engine {
+    fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
+        if !tools::needs(&[PROGRAM]) {
+            return None;
+        }
+        let socket = site.runtime().join("engine.sock");
+        let mut command = Command::new(tools::find(PROGRAM).expect("it is there"));
+        command.args(["--port", "0", "--save", ""]);
+        command.arg("--dir").arg(site.runtime());
+        command.arg("--unixsocket").arg(&socket).args(arguments);
+        let process = Process::start(PROGRAM, &mut command);
+        eventually("the engine's socket", || socket.exists().then_some(()));
+        Some(Self { socket, process })
+    }
+
+    fn url(&self) -> String {
+        format!("\"redis+unix://{}\"", self.socket.display())
+    }
+}
+
+/// A daemon of this name in the cluster.
+fn node(place: Place, url: &str, name: &str) -> Place {
+    place.with(&[
+        ("cluster.url", url),
+        ("cluster.node", &format!("\"{name}\"")),
+    ])
+}
+
+fn health(tracker: &Tracker) -> String {
+    http::get(tracker.place.metrics.ipv4(), "/health").body
+}
+
+/// A connection id (BEP 15).
+fn connect(socket: &UdpSocket, tracker: SocketAddr) -> [u8; 8] {
+    let request = [&0x0417_2710_1980_u64.to_be_bytes()[..], &[0; 4], b"conn"].concat();
+    socket.send_to(&request, tracker).expect("sent");
+    let mut reply = [0; 16];
+    let (length, _) = socket.recv_from(&mut reply).expect("a reply");
+    assert_eq!((length, &reply[..8]), (16, &b"\0\0\0\0conn"[..]));
+    reply[8..].try_into().expect("8 bytes")
+}
+
+#[test]
+fn daemons_that_share_an_engine_have_one_swarm_and_one_key() {
+    let site = Site::new();
+    let Some(engine) = Engine::start(&site, &[]) else {
+        return;
+    };
+    let one = node(site.udp(), &engine.url(), "one").start();
+    let two = node(site.udp(), &engine.url(), "two").start();
+    let web = node(site.http(), &engine.url(), "web").start();
+    let urls = [
+        Url::Udp(one.ipv4()),
+        Url::Udp(two.ipv4()),
+        Url::Http(web.ipv4()),
+    ];
+    for (port, url) in (1001..).zip(urls) {
+        url.announce(seeder('a', port));
+    }
+    for url in urls {
+        await_counts(url, 'a', [3, 0, 0]);
+    }
+    let ipv6 = [Url::Udp(one.ipv6()), Url::Http(web.ipv6())];
+    ipv6[0].announce(leecher('b', 1001));
+    await_counts(ipv6[1], 'b', [0, 1, 0]);
+    for tracker in [&one, &two, &web] {
+        tracker.await_metric("cluster_nodes", &[], 2.0);
+        assert_eq!(health(tracker), "ok\n");
+    }
+
+    // An id from one is good at the other, as soon as both know the key of all.
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    eventually("an id that both accept", || {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let id = connect(&socket, one.ipv4());
+        let scrape = [&id[..], &[0, 0, 0, 2], b"scra", &[1; 20]].concat();
+        socket.send_to(&scrape, two.ipv4()).expect("sent");
+        // The reply to a wrong one is silence.
+        let short = Some(Duration::from_millis(300));
+        socket.set_read_timeout(short).expect("a timeout");
+        let mut reply = [0; 64];
+        let (length, _) = socket.recv_from(&mut reply).ok()?;
+        assert_eq!(reply[..8], *b"\0\0\0\x02scra");
+        assert_eq!(length, 20);
+        Some(())
+    });
+}
+
+#[test]
+fn without_its_engine_a_daemon_serves_and_says_so() {
+    let site = Site::new();
+    let Some(engine) = Engine::start(&site, &[]) else {
+        return;
+    };
+    let one = node(site.udp(), &engine.url(), "one").start();
+    let web = node(site.http(), &engine.url(), "web").start();
+    let (udp, http) = (Url::Udp(one.ipv4()), Url::Http(web.ipv4()));
+    udp.announce(seeder('a', 1001));
+    await_counts(http, 'a', [1, 0, 0]);
+
+    drop(engine.process);
+    eventually("/health says it", || {
+        let text = health(&one);
+        text.starts_with("ok, but cut off from other nodes: ")
+            .then_some(())
+    });
+    udp.announce(seeder('b', 1002));
+    assert_eq!(udp.scrape('b').seeders, 1);
+    one.await_metric("cluster_connected", &[], 0.0);
+
+    // It starts without its data, and gets it again.
+    let _engine = Engine::start(&site, &[]).expect("it was there");
+    await_counts(http, 'b', [1, 0, 0]);
+    eventually("/health is good", || (health(&one) == "ok\n").then_some(()));
+    let late = node(site.http(), &engine_url(&site), "late").start();
+    await_counts(Url::Http(late.ipv4()), 'a', [1, 0, 0]);
+    await_counts(Url::Http(late.ipv4()), 'b', [1, 0, 0]);
+}
+
+fn engine_url(site: &Site) -> String {
+    let socket = site.runtime().join("engine.sock");
+    format!("\"redis+unix://{}\"", socket.display())
+}
+
+#[test]
+fn a_restart_goes_on_where_the_snapshot_was() {
+    let site = Site::new();
+    let Some(engine) = Engine::start(&site, &[]) else {
+        return;
+    };
+    let mut place = node(site.udp(), &engine.url(), "one");
+    place.set_path("snapshot.path", "snapshot");
+    let one = place.start();
+    let two = node(site.udp(), &engine.url(), "two").start();
+    let url = |tracker: &Tracker| Url::Udp(tracker.ipv4());
+    url(&one).announce(seeder('a', 1001));
+    url(&two).announce(seeder('a', 1002));
+    await_counts(url(&one), 'a', [2, 0, 0]);
+
+    let one = one.restart();
+    await_counts(url(&one), 'a', [2, 0, 0]);
+    url(&two).announce(seeder('a', 1003));
+    await_counts(url(&one), 'a', [3, 0, 0]);
+    url(&one).announce(seeder('a', 1004));
+    await_counts(url(&two), 'a', [4, 0, 0]);
+}
+
+#[test]
+fn what_an_operator_has_to_mend_ends_the_start() {
+    let site = Site::new();
+    let Some(engine) = Engine::start(&site, &["--maxmemory-policy", "allkeys-lru"]) else {
+        return;
+    };
+    let refused = |place: &Place, key: &str, needle: &str| {
+        let (status, log) = place.start_in_vain();
+        assert_eq!(status, MISCONFIGURED, "{log}");
+        assert!(log.contains(key) && log.contains(needle), "{log}");
+    };
+    let url = engine.url();
+    refused(&node(site.udp(), &url, "one"), "cluster.url", "allkeys-lru");
+    refused(
+        &node(site.http(), &url, "one"),
+        "cluster.url",
+        "allkeys-lru",
+    );
+    let wrong = |key, value| site.udp().with(&[("cluster.url", &url), (key, value)]);
+    let scheme = site.udp().with(&[("cluster.url", "\"http://127.0.0.1\"")]);
+    refused(&scheme, "cluster.url", "redis://");
+    let space = wrong("cluster.namespace", "\"two words\"");
+    refused(&space, "cluster.namespace", "letters");
+    let file = wrong("cluster.password_file", "\"/nonexistent\"");
+    refused(&file, "cluster.password_file", "/nonexistent");
+}

@@ -160,7 +160,7 @@ mod tests {
     use aquatic_bittorrent::InfoHash;
 
     use super::*;
-    use crate::record::Change;
+    use crate::record::PeerChange;
 
     const OWN: NodeId = NodeId([1; 8]);
     const OTHER: NodeId = NodeId([2; 8]);
@@ -179,7 +179,7 @@ mod tests {
         Record {
             info_hash: InfoHash([number; 20]),
             peer: [number; 6],
-            change: Change::Leecher,
+            change: PeerChange::Leecher,
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
             let record = Record {
                 info_hash: InfoHash([3; 20]),
                 peer: [10, a, b, c, d, 1],
-                change: Change::Leecher,
+                change: PeerChange::Leecher,
             };
             used[slot(&record, SLOTS)] = true;
         }

@@ -30,5 +30,5 @@ mod sequences;
 pub use batch::{Batch, BatchError, Header, Kind, NodeId, RecordIter, Records};
 pub use in_flight::InFlight;
 pub use outbox::{Outbox, Taken};
-pub use record::{Change, Record};
+pub use record::{PeerChange, Record};
 pub use sequences::{Arrival, Sequences};

@@ -100,19 +100,6 @@ impl Outbox {
         self.is_open.load(Ordering::Acquire)
     }
 
-    /// Appends records of IPv4 peers. The caller must hold the locks of their torrents'
-    /// shards.
-    #[inline]
-    pub fn append_ipv4(&self, records: &[Record<6>]) {
-        self.append(records);
-    }
-
-    /// Appends records of IPv6 peers, like [`append_ipv4`](Self::append_ipv4).
-    #[inline]
-    pub fn append_ipv6(&self, records: &[Record<18>]) {
-        self.append(records);
-    }
-
     /// Takes the oldest batch of this kind, full or not. The records are put into `batch`,
     /// after space for the header, and the former buffer of `batch` is reused here.
     pub fn take(&self, kind: Kind, now_milliseconds: u64, batch: &mut Vec<u8>) -> Option<Taken> {

@@ -1,7 +1,7 @@
 //! One change of one peer.
 
 use aquatic_bittorrent::InfoHash;
-pub use aquatic_bittorrent::PeerChange as Change;
+pub use aquatic_bittorrent::PeerChange;
 
 use crate::batch::Kind;
 
@@ -14,28 +14,28 @@ pub struct Record<const S: usize> {
     /// Address and port.
     pub peer: [u8; S],
     /// What changed.
-    pub change: Change,
+    pub change: PeerChange,
 }
 
 /// The byte that encodes a change.
 #[inline]
-const fn byte_of(change: Change) -> u8 {
+const fn byte_of(change: PeerChange) -> u8 {
     match change {
-        Change::Leecher => 1,
-        Change::Seeder => 2,
-        Change::Completed => 3,
-        Change::Stopped => 4,
+        PeerChange::Leecher => 1,
+        PeerChange::Seeder => 2,
+        PeerChange::Completed => 3,
+        PeerChange::Stopped => 4,
     }
 }
 
 /// Decodes a change; `None` if this version does not know it.
 #[inline]
-pub(crate) const fn change_of(byte: u8) -> Option<Change> {
+pub(crate) const fn change_of(byte: u8) -> Option<PeerChange> {
     match byte {
-        1 => Some(Change::Leecher),
-        2 => Some(Change::Seeder),
-        3 => Some(Change::Completed),
-        4 => Some(Change::Stopped),
+        1 => Some(PeerChange::Leecher),
+        2 => Some(PeerChange::Seeder),
+        3 => Some(PeerChange::Completed),
+        4 => Some(PeerChange::Stopped),
         _ => None,
     }
 }

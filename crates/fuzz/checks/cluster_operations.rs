@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_cluster::{
-    Arrival, Batch, Change, Header, InFlight, Kind, NodeId, Outbox, Record, RecordIter, Records,
-    Sequences, batch,
+    Arrival, Batch, Header, InFlight, Kind, NodeId, Outbox, PeerChange, Record, RecordIter,
+    Records, Sequences, batch,
 };
 
 /// More happens in no input: what is found by then is found.
@@ -115,12 +115,12 @@ impl Run {
         let numbers = (0..count).map(|index| first.wrapping_add(index as u8) % 16);
         match kind {
             Kind::Ipv4 => {
-                let records: Vec<_> = numbers.clone().map(record).collect();
-                self.outbox.append_ipv4(&records);
+                let records: Vec<Record<6>> = numbers.clone().map(record).collect();
+                self.outbox.append(&records);
             }
             Kind::Ipv6 => {
-                let records: Vec<_> = numbers.clone().map(record).collect();
-                self.outbox.append_ipv6(&records);
+                let records: Vec<Record<18>> = numbers.clone().map(record).collect();
+                self.outbox.append(&records);
             }
         }
         if !self.is_open {
@@ -260,7 +260,7 @@ fn record<const S: usize>(number: u8) -> Record<S> {
     Record {
         info_hash: InfoHash([number; 20]),
         peer: [number; S],
-        change: Change::Leecher,
+        change: PeerChange::Leecher,
     }
 }
 

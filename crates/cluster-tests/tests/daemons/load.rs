@@ -240,11 +240,7 @@ fn nothing_that_another_process_sends_ends_a_daemon() {
             .expect("a timeout");
         let _ = std::io::Read::read(&mut (&socket), &mut [0; 8]);
     }
-    http.await_metric(
-        "cluster_rejected_total",
-        &[],
-        packets.len() as f64,
-    );
+    http.await_metric("cluster_rejected_total", &[], packets.len() as f64);
     let url = Url::Http(http.ipv4());
     url.announce(seeder('a', 1001));
     await_counts(url, 'a', [1, 0, 0]);

@@ -3,7 +3,7 @@
 use aquatic_bittorrent::InfoHash;
 
 use super::*;
-use crate::record::Change;
+use crate::record::PeerChange;
 
 const HEADER: Header = Header {
     kind: Kind::Ipv4,
@@ -13,7 +13,7 @@ const HEADER: Header = Header {
     closed_at_milliseconds: 1_000_000,
 };
 
-fn record(number: u8, change: Change) -> Record<6> {
+fn record(number: u8, change: PeerChange) -> Record<6> {
     Record {
         info_hash: InfoHash([number; 20]),
         peer: [192, 0, 2, number, 0x1a, 0xe1],
@@ -33,7 +33,7 @@ fn batch_of(records: &[Record<6>]) -> Vec<u8> {
 
 #[test]
 fn bytes_are_as_documented() {
-    let batch = batch_of(&[record(7, Change::Completed)]);
+    let batch = batch_of(&[record(7, PeerChange::Completed)]);
     let mut expected = vec![1, 1, 0x04, 0xb0];
     expected.extend(b"a node's");
     expected.extend([0, 0, 0, 0, 0, 0, 0, 3]);
@@ -54,10 +54,10 @@ fn bytes_are_as_documented() {
 #[test]
 fn what_is_written_is_read() {
     let changes = [
-        Change::Leecher,
-        Change::Seeder,
-        Change::Completed,
-        Change::Stopped,
+        PeerChange::Leecher,
+        PeerChange::Seeder,
+        PeerChange::Completed,
+        PeerChange::Stopped,
     ];
     let records = changes.map(|change| record(change as u8, change));
     let bytes = batch_of(&records);
@@ -84,7 +84,7 @@ fn ipv6_is_another_length() {
     let record = Record {
         info_hash: InfoHash([1; 20]),
         peer: [2; 18],
-        change: Change::Leecher,
+        change: PeerChange::Leecher,
     };
     let mut bytes = Vec::new();
     start(&mut bytes);
@@ -98,7 +98,7 @@ fn ipv6_is_another_length() {
 
 #[test]
 fn what_is_no_batch_is_named() {
-    let good = batch_of(&[record(1, Change::Seeder), record(2, Change::Seeder)]);
+    let good = batch_of(&[record(1, PeerChange::Seeder), record(2, PeerChange::Seeder)]);
     let error_of = |change: fn(&mut Vec<u8>)| {
         let mut bytes = good.clone();
         change(&mut bytes);
@@ -121,7 +121,7 @@ fn what_is_no_batch_is_named() {
 
 #[test]
 fn length_is_bounded() {
-    let records = vec![record(1, Change::Leecher); Kind::Ipv4.max_records() + 1];
+    let records = vec![record(1, PeerChange::Leecher); Kind::Ipv4.max_records() + 1];
     let (_, full) = records.split_first().unwrap();
     assert_eq!(Batch::parse(&batch_of(full)).unwrap().len(), 1206);
     let error = Batch::parse(&batch_of(&records)).unwrap_err();

@@ -18,7 +18,7 @@ use crate::batch::RecordIter;
 use crate::batch::{self, Batch, Header, Kind, Records};
 use crate::local::Swarms;
 use crate::outbox::Taken;
-use crate::record::Change;
+use crate::record::PeerChange;
 
 /// How often is looked whether a batch is full.
 const TICK: Duration = Duration::from_millis(10);
@@ -552,7 +552,7 @@ fn added(replies: &[Value]) -> Result<EntryId, EngineError> {
 
 fn downloads(batch: &Batch<'_>) -> HashMap<InfoHash, u32> {
     fn count<const S: usize>(records: RecordIter<'_, S>, downloads: &mut HashMap<InfoHash, u32>) {
-        let completed = records.filter(|it| it.change == Change::Completed);
+        let completed = records.filter(|it| it.change == PeerChange::Completed);
         for record in completed {
             *downloads.entry(record.info_hash).or_default() += 1;
         }

@@ -19,7 +19,7 @@ use super::{Shared, SharedSwarms, lock};
 use crate::batch::RecordIter;
 use crate::batch::{Batch, BatchError, HEADER_LENGTH, Kind, Records};
 use crate::in_flight::InFlight;
-use crate::record::Change;
+use crate::record::PeerChange;
 use crate::sequences::Arrival;
 
 /// For how long the engine waits for an entry. It delays stopping, and must be less than
@@ -388,8 +388,8 @@ fn due_uncounted<const S: usize>(
         if !in_flight.is_due(&record) {
             continue;
         }
-        if record.change == Change::Completed {
-            record.change = Change::Seeder;
+        if record.change == PeerChange::Completed {
+            record.change = PeerChange::Seeder;
         }
         record.write(due);
     }

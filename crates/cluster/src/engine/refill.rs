@@ -189,14 +189,14 @@ mod tests {
 
     use super::*;
     use crate::batch::{Batch, NodeId, Records};
-    use crate::record::Change;
+    use crate::record::PeerChange;
 
     fn record(number: u16) -> Record<6> {
         let [high, low] = number.to_be_bytes();
         Record {
             info_hash: InfoHash([1; 20]),
             peer: [10, 0, high, low, 0, 1],
-            change: Change::Seeder,
+            change: PeerChange::Seeder,
         }
     }
 

@@ -7,7 +7,7 @@ use aquatic_bittorrent::InfoHash;
 
 use super::*;
 use crate::batch::{Batch, Header, NodeId, Records};
-use crate::record::Change;
+use crate::record::PeerChange;
 
 const FULL: usize = Kind::Ipv4.max_records();
 
@@ -17,7 +17,7 @@ fn record<const S: usize>(number: u32) -> Record<S> {
     Record {
         info_hash: InfoHash([1; 20]),
         peer,
-        change: Change::Leecher,
+        change: PeerChange::Leecher,
     }
 }
 
@@ -30,7 +30,7 @@ fn opened(batches: usize) -> Outbox {
 fn fill(outbox: &Outbox, numbers: std::ops::Range<u32>) {
     let records: Vec<_> = numbers.map(record).collect();
     for group in records.chunks(8) {
-        outbox.append_ipv4(group);
+        outbox.append(group);
     }
 }
 
@@ -57,7 +57,7 @@ fn take(outbox: &Outbox, now: u64) -> Option<(Vec<u32>, Taken)> {
 fn what_is_left_is_taken_in_order() {
     let outbox = opened(10);
     fill(&outbox, 0..FULL as u32 + 5);
-    outbox.append_ipv6(&[record(7)]);
+    outbox.append(&[record::<18>(7)]);
     let (first, _) = take(&outbox, 0).unwrap();
     let (second, _) = take(&outbox, 0).unwrap();
     assert_eq!((first.len(), second.len()), (FULL, 5));
@@ -104,7 +104,7 @@ fn a_kind_keeps_half_of_the_space() {
         .collect();
     fill(&outbox, 0..2 * FULL as u32);
     for group in records.chunks(8) {
-        outbox.append_ipv6(group);
+        outbox.append(group);
     }
     // The other one has not lost anything.
     let (first, _) = take(&outbox, 0).unwrap();
@@ -178,7 +178,7 @@ fn the_order_of_a_peers_records_is_that_of_what_happened() {
                         *shard += 1;
                         let mut record = record(*shard);
                         record.peer[5] = index as u8;
-                        outbox.append_ipv4(&[record]);
+                        outbox.append(&[record]);
                     }
                 })
             })

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatic_cluster::engine::{ACL_RULES, EngineError, EngineLink, EngineSettings, check};
-use aquatic_cluster::{Batch, Change, Header, Kind, NodeId, Outbox, batch};
+use aquatic_cluster::{Batch, Header, Kind, NodeId, Outbox, PeerChange, batch};
 use aquatic_test_harness::certificates;
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::waiting::eventually;
@@ -36,7 +36,7 @@ fn an_engine_that_is_not_there_holds_nothing_up() {
     let url = format!("redis+unix://{}/nothing", directory.path().display());
     assert!(away(&settings(&url, "one")).contains("No such file"));
     let node = Node::start(&url, "one");
-    node.change(0..10, Change::Leecher);
+    node.change(0..10, PeerChange::Leecher);
     let text = node.wait_for_trouble("No such file");
     assert!(node.link.status().text().contains(&text));
     assert!(!node.link.status().is_connected());
@@ -74,7 +74,7 @@ fn an_outbox_that_waits_stays_within_its_bound() {
     } = link;
     let thread = thread::spawn(move || publisher.run(|| {}));
     for number in 0..20_000 {
-        outbox.append_ipv4(&[record(number, Change::Leecher)]);
+        outbox.append(&[record::<6>(number, PeerChange::Leecher)]);
     }
     eventually("the rest is dropped", || {
         (handle.status().dropped() > 10_000).then_some(())
@@ -91,12 +91,12 @@ fn an_engine_that_is_killed_is_found_again() {
     };
     let one = Node::start(&server.url(), "one");
     let two = Node::start(&server.url(), "two");
-    one.change(0..100, Change::Leecher);
+    one.change(0..100, PeerChange::Leecher);
     two.wait_for(100);
     for round in 1..=3 {
         server.kill();
-        one.change(100 * round..100 * (round + 1), Change::Leecher);
-        two.change(0..10, Change::Seeder);
+        one.change(100 * round..100 * (round + 1), PeerChange::Leecher);
+        two.change(0..10, PeerChange::Seeder);
         one.wait_for_trouble("");
         server.start_again();
         for node in [&one, &two] {
@@ -124,8 +124,8 @@ fn an_engine_that_hangs_delivers_once() {
     two.wait_until_connected();
     for round in 0..3 {
         server.hang();
-        one.change(100 * round..100 * (round + 1), Change::Leecher);
-        one.change(100 * round..100 * round + 1, Change::Completed);
+        one.change(100 * round..100 * (round + 1), PeerChange::Leecher);
+        one.change(100 * round..100 * round + 1, PeerChange::Completed);
         one.wait_for_trouble("no answer");
         eventually("it lags behind", || {
             (two.link.status().lag() > 1_000).then_some(())
@@ -157,14 +157,14 @@ fn full_memory_takes_the_oldest() {
     two.wait_until_connected();
     const COUNT: u32 = 100_000;
     for start in (0..COUNT).step_by(2_000) {
-        one.change(start..start + 2_000, Change::Leecher);
+        one.change(start..start + 2_000, PeerChange::Leecher);
         thread::sleep(Duration::from_millis(10));
     }
     // Who keeps up misses nothing.
     two.wait_for(COUNT as usize);
     let length: u64 = server.say("XLEN {aquatic}:test:ipv6");
     assert!(length < u64::from(COUNT) / 900, "{length} entries are left");
-    one.change(0..10, Change::Stopped);
+    one.change(0..10, PeerChange::Stopped);
     two.wait_for(COUNT as usize - 10);
     wait_until_equal(&[&one, &two]);
 }
@@ -177,7 +177,7 @@ fn streams_keep_to_their_bytes() {
     let mut settings = settings(&server.url(), "one");
     settings.max_stream_bytes = 1_000_000;
     let one = Node::start_with(settings, Arc::default(), None);
-    one.change(0..100_000, Change::Leecher);
+    one.change(0..100_000, PeerChange::Leecher);
     eventually("streams are trimmed", || {
         let usage = |kind| -> u64 {
             let usage: Option<u64> = server.say(&format!("MEMORY USAGE {{aquatic}}:test:{kind}"));
@@ -221,10 +221,10 @@ fn passwords_and_rights_are_asked_for() {
 
     let one = Node::start_with(user, Arc::default(), None);
     let two = Node::start(&server.url(), "two");
-    one.change(0..10, Change::Leecher);
-    one.change(0..1, Change::Completed);
+    one.change(0..10, PeerChange::Leecher);
+    one.change(0..1, PeerChange::Completed);
     two.wait_for(10);
-    two.change(10..20, Change::Leecher);
+    two.change(10..20, PeerChange::Leecher);
     one.wait_for(20);
     // All that it does later, too.
     thread::sleep(Duration::from_secs(6));
@@ -234,7 +234,7 @@ fn passwords_and_rights_are_asked_for() {
     let _: () = server.say("ACL SETUSER aquatic -xadd");
     let text = one.wait_for_trouble("does not allow");
     assert!(text.contains("xadd") && text.contains(ACL_RULES), "{text}");
-    one.change(20..30, Change::Leecher);
+    one.change(20..30, PeerChange::Leecher);
     let _: () = server.say("ACL SETUSER aquatic +xadd");
     two.wait_for(30);
     assert_eq!(two.link.status().gaps(), 0);
@@ -274,8 +274,8 @@ fn connections_are_encrypted() {
     };
     let one = Node::start_with(url("rediss", &ports[1]), Arc::default(), None);
     let two = Node::start_with(url("redis", &ports[0]), Arc::default(), None);
-    one.change(0..10, Change::Leecher);
-    two.change(10..20, Change::Leecher);
+    one.change(0..10, PeerChange::Leecher);
+    two.change(10..20, PeerChange::Leecher);
     one.wait_for(20);
     two.wait_for(20);
 
@@ -378,7 +378,7 @@ fn entries_of_others_are_left_out() {
         (one.link.status().refused() == 6).then_some(())
     });
     assert!(Batch::parse(&other).is_ok());
-    one.change(0..10, Change::Leecher);
+    one.change(0..10, PeerChange::Leecher);
     let two = Node::start(&server.url(), "two");
     two.wait_for(10);
     assert_eq!(one.link.status().trouble(), None);
@@ -393,7 +393,7 @@ fn other_namespaces_are_other_swarms() {
     let mut other = settings(&server.url(), "two");
     other.namespace = "other".into();
     let other = Node::start_with(other, Arc::default(), None);
-    one.change(0..10, Change::Leecher);
+    one.change(0..10, PeerChange::Leecher);
     other.wait_until_connected();
     let two = Node::start(&server.url(), "two");
     two.wait_for(10);

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use aquatic_cluster::Change;
+use aquatic_cluster::PeerChange;
 use aquatic_cluster::engine::{EngineError, check};
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::process::Process;
@@ -93,11 +93,11 @@ fn sentinels_say_who_took_over() {
 
     let one = start("one");
     let two = start("two");
-    one.change(0..100, Change::Leecher);
+    one.change(0..100, PeerChange::Leecher);
     two.wait_for(100);
     primary.kill();
-    one.change(100..200, Change::Leecher);
-    two.change(0..10, Change::Stopped);
+    one.change(100..200, PeerChange::Leecher);
+    two.change(0..10, PeerChange::Stopped);
     one.wait_for_trouble("");
     one.wait_for(190);
     two.wait_for(190);
@@ -162,17 +162,17 @@ fn clusters_say_who_has_our_keys() {
     );
     let one = Node::start(&url, "one");
     let two = Node::start(&url, "two");
-    one.change(0..100, Change::Leecher);
+    one.change(0..100, PeerChange::Leecher);
     two.wait_for(100);
     let length: u64 = servers[0].say("XLEN {aquatic}:test:ipv4");
     assert!(length > 0);
 
     servers[0].kill();
     one.wait_for_trouble("");
-    one.change(100..200, Change::Leecher);
+    one.change(100..200, PeerChange::Leecher);
     let _: () = servers[1].say("CLUSTER FAILOVER TAKEOVER");
     two.wait_for(200);
-    two.change(0..10, Change::Stopped);
+    two.change(0..10, PeerChange::Stopped);
     one.wait_for(190);
     wait_until_equal(&[&one, &two]);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use aquatic_cluster::Change;
+use aquatic_cluster::PeerChange;
 use aquatic_test_harness::waiting::eventually;
 
 use crate::node::{MAX_PEER_AGE, Members, Node, clock, settings};
@@ -41,10 +41,10 @@ fn an_engine_that_comes_back_empty_is_filled() {
         return;
     };
     let one = Node::start(&server.url(), "one");
-    one.change(0..1_000, Change::Leecher);
-    one.change(0..100, Change::Completed);
+    one.change(0..1_000, PeerChange::Leecher);
+    one.change(0..100, PeerChange::Completed);
     let two = Node::start(&server.url(), "two");
-    two.change(1_000..1_010, Change::Seeder);
+    two.change(1_000..1_010, PeerChange::Seeder);
     one.wait_for(1_010);
     two.wait_for(1_010);
     let key = one.link.connection_id_key();
@@ -77,12 +77,12 @@ fn an_engine_that_comes_back_with_older_data_is_filled() {
         return;
     };
     let one = Node::start(&server.url(), "one");
-    one.change(0..100, Change::Leecher);
+    one.change(0..100, PeerChange::Leecher);
     eventually("it is published", || {
         (one.link.status().records_out() == 200).then_some(())
     });
     server.save();
-    one.change(100..200, Change::Leecher);
+    one.change(100..200, PeerChange::Leecher);
     eventually("it is read back", || {
         (one.link.status().records_in() == 400).then_some(())
     });
@@ -100,7 +100,7 @@ fn a_stream_that_somebody_deletes_is_filled() {
         return;
     };
     let one = Node::start(&server.url(), "one");
-    one.change(0..100, Change::Leecher);
+    one.change(0..100, PeerChange::Leecher);
     one.wait_until_connected();
     let key = one.link.connection_id_key();
     // One entry must have been there for some seconds.
@@ -127,7 +127,7 @@ fn peers_from_before_the_cluster_are_told() {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("redis+unix://{}/nothing", directory.path().display());
         let node = Node::start_with(settings(&url, "one"), alone.clone(), None);
-        node.change(0..50, Change::Seeder);
+        node.change(0..50, PeerChange::Seeder);
     }
     let two = Node::start(&server.url(), "two");
     two.wait_until_connected();
@@ -145,7 +145,7 @@ fn a_position_of_another_engine_is_not_trusted() {
         return;
     };
     let one = Node::start(&server.url(), "one");
-    one.change(0..50, Change::Seeder);
+    one.change(0..50, PeerChange::Seeder);
     eventually("it is read back", || {
         (one.link.status().records_in() == 100).then_some(())
     });
@@ -153,7 +153,7 @@ fn a_position_of_another_engine_is_not_trusted() {
     let members = one.members.clone();
     one.stop();
     let two = Node::start(&other.url(), "two");
-    two.change(50..60, Change::Leecher);
+    two.change(50..60, PeerChange::Leecher);
     two.wait_until_connected();
     let one = Node::start_with(settings(&other.url(), "one"), members, Some(position));
     one.wait_for(60);

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatic_cluster::{Change, NodeId};
+use aquatic_cluster::{NodeId, PeerChange};
 use aquatic_test_harness::process::Process;
 use aquatic_test_harness::waiting::eventually;
 use node::{Node, settings};
@@ -36,16 +36,16 @@ fn nodes_have_one_swarm() {
         return;
     };
     let one = Node::start(&server.url(), "one");
-    one.change(0..10, Change::Leecher);
+    one.change(0..10, PeerChange::Leecher);
     let two = Node::start(&server.url(), "two");
-    two.change(10..15, Change::Seeder);
+    two.change(10..15, PeerChange::Seeder);
     one.wait_for(15);
     two.wait_for(15);
     // One that comes later gets it all.
     let three = Node::start(&server.url(), "three");
     three.wait_for(15);
-    one.change(0..5, Change::Stopped);
-    three.change(5..10, Change::Completed);
+    one.change(0..5, PeerChange::Stopped);
+    three.change(5..10, PeerChange::Completed);
     for node in [&one, &two, &three] {
         node.wait_for(10);
         eventually("others are seen", || {
@@ -75,9 +75,9 @@ fn downloads_are_counted_once() {
     };
     let one = Node::start(&server.url(), "one");
     let two = Node::start(&server.url(), "two");
-    one.change(0..30, Change::Leecher);
-    one.change(0..10, Change::Completed);
-    two.change(10..20, Change::Completed);
+    one.change(0..30, PeerChange::Leecher);
+    one.change(0..10, PeerChange::Completed);
+    two.change(10..20, PeerChange::Completed);
     let wait = |node: &Node, count| {
         eventually(&format!("{count} downloads"), || {
             (node.members.downloads.load(Relaxed) == count).then_some(())
@@ -92,7 +92,7 @@ fn downloads_are_counted_once() {
     let three = Node::start(&server.url(), "three");
     three.wait_for(30);
     wait(&three, 40);
-    two.change(20..21, Change::Completed);
+    two.change(20..21, PeerChange::Completed);
     wait(&one, 21);
     wait(&three, 41);
 }
@@ -104,13 +104,13 @@ fn a_node_goes_on_where_it_was() {
     };
     let one = Node::start(&server.url(), "one");
     let two = Node::start(&server.url(), "two");
-    one.change(0..1_000, Change::Leecher);
+    one.change(0..1_000, PeerChange::Leecher);
     two.wait_for(1_000);
     let position = two.link.position();
     let members = two.members.clone();
     two.stop();
-    one.change(0..10, Change::Stopped);
-    one.change(1_000..1_010, Change::Leecher);
+    one.change(0..10, PeerChange::Stopped);
+    one.change(1_000..1_010, PeerChange::Leecher);
     let before = members.applied.load(Relaxed);
     let two = Node::start_with(settings(&server.url(), "two"), members, Some(position));
     two.wait_for(1_000);
@@ -133,7 +133,7 @@ fn a_million_records_come_through() {
         (one.link.status().batches_in() > 0).then_some(())
     });
     for start in (0..COUNT).step_by(10_000) {
-        one.change(start..start + 10_000, Change::Leecher);
+        one.change(start..start + 10_000, PeerChange::Leecher);
         // Others hold the same lock to apply.
         thread::sleep(Duration::from_millis(1));
     }
@@ -160,8 +160,8 @@ fn node_to_be_killed() {
     settings.node = NodeId([0xff; 8]);
     let node = Node::start_with(settings, Arc::default(), None);
     for start in (0..).step_by(1_000) {
-        node.change(start..start + 1_000, Change::Leecher);
-        node.change(start..start + 10, Change::Completed);
+        node.change(start..start + 1_000, PeerChange::Leecher);
+        node.change(start..start + 10, PeerChange::Completed);
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -191,7 +191,7 @@ fn a_node_that_dies_takes_nothing_with_it() {
     wait_until_equal(&[&one, &two]);
     let count = two.roles().len();
     assert!(count > 50_000);
-    one.change(0..10, Change::Stopped);
+    one.change(0..10, PeerChange::Stopped);
     let new = Node::start(&server.url(), "new");
     wait_until_equal(&[&one, &two, &new]);
     assert_eq!(new.roles().len(), count - 20);

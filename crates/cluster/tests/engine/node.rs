@@ -12,11 +12,11 @@ use aquatic_cluster::engine::{
     EngineHandle, EngineLink, EngineSettings, Held, Position, SharedSwarms, Stopper,
 };
 use aquatic_cluster::local::Swarms;
-use aquatic_cluster::{Batch, Change, Kind, NodeId, Outbox, Record, RecordIter, Records};
+use aquatic_cluster::{Batch, Kind, NodeId, Outbox, PeerChange, Record, RecordIter, Records};
 use aquatic_test_harness::waiting::eventually;
 
 /// Peers by number, with their roles and when they expire.
-pub(crate) type Peers = BTreeMap<(bool, u32), (Change, u64)>;
+pub(crate) type Peers = BTreeMap<(bool, u32), (PeerChange, u64)>;
 
 /// Peers of a block.
 const BLOCK: usize = 1_000;
@@ -95,7 +95,7 @@ impl Node {
     }
 
     /// Clients announce, or stop; of each kind of peer.
-    pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: Change) {
+    pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: PeerChange) {
         let numbers: Vec<u32> = numbers.into_iter().collect();
         let until = clock() + u64::from(MAX_PEER_AGE) * 1000;
         for group in numbers.chunks(8) {
@@ -106,10 +106,10 @@ impl Node {
                         .apply(&mut peers, (is_ipv6, *number), change, until);
                 }
             }
-            let ipv4: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
-            let ipv6: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
-            self.outbox.append_ipv4(&ipv4);
-            self.outbox.append_ipv6(&ipv6);
+            let ipv4: Vec<Record<6>> = group.iter().map(|it| record(*it, change)).collect();
+            let ipv6: Vec<Record<18>> = group.iter().map(|it| record(*it, change)).collect();
+            self.outbox.append(&ipv4);
+            self.outbox.append(&ipv6);
         }
     }
 
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// Peers and roles.
-    pub(crate) fn roles(&self) -> BTreeMap<(bool, u32), Change> {
+    pub(crate) fn roles(&self) -> BTreeMap<(bool, u32), PeerChange> {
         let peers = self.members.lock();
         peers
             .iter()
@@ -172,16 +172,16 @@ impl Members {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, peers: &mut Peers, key: (bool, u32), change: Change, until: u64) {
-        if change == Change::Completed && key.0 {
+    fn apply(&self, peers: &mut Peers, key: (bool, u32), change: PeerChange, until: u64) {
+        if change == PeerChange::Completed && key.0 {
             self.downloads.fetch_add(1, Ordering::Relaxed);
         }
         let role = match change {
-            Change::Stopped => {
+            PeerChange::Stopped => {
                 peers.remove(&key);
                 return;
             }
-            Change::Completed => Change::Seeder,
+            PeerChange::Completed => PeerChange::Seeder,
             role => role,
         };
         let before = peers.get(&key).map_or(0, |(_, until)| *until);
@@ -217,7 +217,7 @@ impl Swarms for Members {
         for (key, (change, until)) in peers.range((start, Unbounded)).take(BLOCK) {
             let remaining = until.saturating_sub(now) / 1000;
             block.extend(key.1.to_be_bytes());
-            block.extend([u8::from(key.0), u8::from(*change == Change::Seeder)]);
+            block.extend([u8::from(key.0), u8::from(*change == PeerChange::Seeder)]);
             block.extend(
                 u16::try_from(remaining)
                     .expect("some minutes")
@@ -246,7 +246,7 @@ impl SharedSwarms for Members {
     fn held(&self, block: &[u8], held: &mut Held) {
         for &[a, b, c, d, is_ipv6, is_seeder, high, low] in block.as_chunks::<8>().0 {
             let number = u32::from_be_bytes([a, b, c, d]);
-            let change = [Change::Leecher, Change::Seeder][usize::from(is_seeder)];
+            let change = [PeerChange::Leecher, PeerChange::Seeder][usize::from(is_seeder)];
             let remaining = u16::from_be_bytes([high, low]);
             match is_ipv6 {
                 0 => held.ipv4.push((record(number, change), remaining)),
@@ -260,7 +260,7 @@ impl SharedSwarms for Members {
     }
 }
 
-pub(crate) fn record<const S: usize>(number: u32, change: Change) -> Record<S> {
+pub(crate) fn record<const S: usize>(number: u32, change: PeerChange) -> Record<S> {
     let mut peer = [0; S];
     peer[..4].copy_from_slice(&number.to_be_bytes());
     Record {

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus, Stopper, Swarms};
-use aquatic_cluster::{Batch, Change, NodeId, Outbox, Record, RecordIter, Records};
+use aquatic_cluster::{Batch, NodeId, Outbox, PeerChange, Record, RecordIter, Records};
 use aquatic_test_harness::waiting::eventually;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Peers by number, with their roles.
-pub(crate) type Peers = BTreeMap<(bool, u32), Change>;
+pub(crate) type Peers = BTreeMap<(bool, u32), PeerChange>;
 
 /// Peers in a block.
 const BLOCK: usize = 1_000;
@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     /// Clients announce, or stop; of each kind of peer.
-    pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: Change) {
+    pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: PeerChange) {
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for group in numbers.chunks(8) {
             let mut held = self.held.lock();
@@ -93,10 +93,10 @@ impl Daemon {
                     apply(&mut held, (is_ipv6, *number), change);
                 }
             }
-            let ipv4: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
-            let ipv6: Vec<_> = group.iter().map(|it| record(*it, change)).collect();
-            self.outbox.append_ipv4(&ipv4);
-            self.outbox.append_ipv6(&ipv6);
+            let ipv4: Vec<Record<6>> = group.iter().map(|it| record(*it, change)).collect();
+            let ipv6: Vec<Record<18>> = group.iter().map(|it| record(*it, change)).collect();
+            self.outbox.append(&ipv4);
+            self.outbox.append(&ipv6);
         }
     }
 
@@ -170,7 +170,11 @@ impl Swarms for Held {
             return Err("a peer is cut off");
         };
         for &[a, b, c, d, is_ipv6, change] in peers {
-            let changes = [Change::Leecher, Change::Seeder, Change::Completed];
+            let changes = [
+                PeerChange::Leecher,
+                PeerChange::Seeder,
+                PeerChange::Completed,
+            ];
             let change = changes.get(usize::from(change)).ok_or("an unknown role")?;
             let number = u32::from_be_bytes([a, b, c, d]);
             apply(&mut self.lock(), (is_ipv6 == 1, number), *change);
@@ -200,14 +204,14 @@ impl Held {
     }
 }
 
-fn apply(held: &mut Peers, key: (bool, u32), change: Change) {
+fn apply(held: &mut Peers, key: (bool, u32), change: PeerChange) {
     match change {
-        Change::Stopped => held.remove(&key),
+        PeerChange::Stopped => held.remove(&key),
         role => held.insert(key, role),
     };
 }
 
-fn record<const S: usize>(number: u32, change: Change) -> Record<S> {
+fn record<const S: usize>(number: u32, change: PeerChange) -> Record<S> {
     let mut peer = [0; S];
     peer[..4].copy_from_slice(&number.to_be_bytes());
     Record {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatic_cluster::local::LocalLink;
-use aquatic_cluster::{Change, Outbox};
+use aquatic_cluster::{Outbox, PeerChange};
 use aquatic_test_harness::waiting::eventually;
 use daemon::{Daemon, Held, connect, listen, packet, settings, socket_path};
 
@@ -49,7 +49,7 @@ fn either_can_be_first() {
         };
         let first = Daemon::start(directory.path(), first, &[second]);
         // Nobody is told, but it will be in what the other one gets at first.
-        first.change(0..10, Change::Leecher);
+        first.change(0..10, PeerChange::Leecher);
         thread::sleep(Duration::from_millis(50));
         let name = if is_udp_first { HTTP } else { UDP };
         let second = Daemon::start(
@@ -57,7 +57,7 @@ fn either_can_be_first() {
             name,
             &[if is_udp_first { UDP } else { HTTP }],
         );
-        second.change(10..15, Change::Seeder);
+        second.change(10..15, PeerChange::Seeder);
         first.wait_for(15);
         second.wait_for(15);
         wait_until_linked(&first, &second);
@@ -73,15 +73,15 @@ fn what_changes_is_told_within_milliseconds() {
     let mut fastest = Duration::MAX;
     for number in 0..20 {
         let start = Instant::now();
-        udp.change([number], Change::Leecher);
+        udp.change([number], PeerChange::Leecher);
         http.wait_for(number as usize + 1);
         fastest = fastest.min(start.elapsed());
     }
     // The machine may be busy at times.
     assert!(fastest < Duration::from_millis(40), "{fastest:?}");
 
-    http.change(0..5, Change::Completed);
-    http.change(5..20, Change::Stopped);
+    http.change(0..5, PeerChange::Completed);
+    http.change(5..20, PeerChange::Stopped);
     udp.wait_for(5);
     assert_eq!(*udp.held.lock(), *http.held.lock());
     assert_eq!(
@@ -111,7 +111,7 @@ fn one_that_is_restarted_gets_all() {
     let directory = directory();
     let (udp, http) = (udp(directory.path()), http(directory.path()));
     wait_until_linked(&udp, &http);
-    udp.change(0..3_000, Change::Leecher);
+    udp.change(0..3_000, PeerChange::Leecher);
     http.wait_for(3_000);
 
     let start = Instant::now();
@@ -128,12 +128,12 @@ fn one_that_is_restarted_gets_all() {
     });
     assert_eq!(udp.status.text(), None);
     // It serves on.
-    udp.change(3_000..3_500, Change::Leecher);
+    udp.change(3_000..3_500, PeerChange::Leecher);
 
     let http = self::http(directory.path());
     http.wait_for(3_500);
     wait_until_linked(&udp, &http);
-    http.change(3_500..3_600, Change::Leecher);
+    http.change(3_500..3_600, PeerChange::Leecher);
     udp.wait_for(3_600);
     assert_eq!(udp.status.reconnects(), 1);
 }
@@ -143,7 +143,7 @@ fn what_changed_last_is_told_by_one_that_stops() {
     let directory = directory();
     let (udp, http) = (udp(directory.path()), http(directory.path()));
     wait_until_linked(&udp, &http);
-    udp.change(0..100, Change::Seeder);
+    udp.change(0..100, PeerChange::Seeder);
     udp.stop();
     http.wait_for(100);
 }
@@ -161,10 +161,10 @@ fn one_that_is_killed_is_found_again() {
     fs::rename(&kept, &path).expect("rename");
     assert!(connect(&path).is_err());
     http.wait_for_readers(0);
-    http.change(0..100, Change::Leecher);
+    http.change(0..100, PeerChange::Leecher);
 
     let udp = self::udp(directory.path());
-    udp.change(100..200, Change::Leecher);
+    udp.change(100..200, PeerChange::Leecher);
     udp.wait_for(200);
     http.wait_for(200);
     let mode = fs::metadata(&path)
@@ -181,9 +181,9 @@ fn a_living_one_of_the_same_name_is_left_alone() {
     wait_until_linked(&first, &http);
     let second = udp(directory.path());
     thread::sleep(Duration::from_millis(2_500));
-    first.change(0..10, Change::Leecher);
+    first.change(0..10, PeerChange::Leecher);
     http.wait_for(10);
-    second.change(10..20, Change::Leecher);
+    second.change(10..20, PeerChange::Leecher);
     assert_eq!(http.held.lock().len(), 20);
 
     // When the first one ends, the second one is found.
@@ -216,7 +216,7 @@ fn a_directory_that_was_removed_is_used_again() {
 
     fs::remove_dir_all(&directory).expect("remove it");
     // Connections stay.
-    udp.change(0..10, Change::Leecher);
+    udp.change(0..10, PeerChange::Leecher);
     http.wait_for(10);
     thread::sleep(Duration::from_millis(1_200));
     fs::create_dir(&directory).expect("make it");
@@ -260,9 +260,9 @@ fn nothing_is_forwarded() {
     });
     let text = "linked with aquatic-udp and aquatic-ws";
     assert_eq!(middle.status.text().as_deref(), Some(text));
-    one.change(0..10, Change::Leecher);
+    one.change(0..10, PeerChange::Leecher);
     middle.wait_for(10);
-    middle.change(10..20, Change::Leecher);
+    middle.change(10..20, PeerChange::Leecher);
     other.wait_for(10);
     thread::sleep(Duration::from_millis(100));
     assert!(other.held.lock().keys().all(|(_, number)| *number >= 10));
@@ -274,7 +274,7 @@ fn a_million_records_get_through_in_order() {
     let directory = directory();
     let (udp, http) = (udp(directory.path()), http(directory.path()));
     // Some are held before, so that blocks and batches mix.
-    udp.change(0..COUNT / 5, Change::Leecher);
+    udp.change(0..COUNT / 5, PeerChange::Leecher);
     wait_until_linked(&udp, &http);
     let told = AtomicU64::new(0);
     let tell = |numbers: Range<u32>, change| {
@@ -289,11 +289,11 @@ fn a_million_records_get_through_in_order() {
     };
     thread::scope(|scope| {
         scope.spawn(|| {
-            tell(0..COUNT, Change::Leecher);
-            tell(0..COUNT / 2, Change::Completed);
-            tell(0..COUNT / 4, Change::Stopped);
+            tell(0..COUNT, PeerChange::Leecher);
+            tell(0..COUNT / 2, PeerChange::Completed);
+            tell(0..COUNT / 4, PeerChange::Stopped);
         });
-        scope.spawn(|| http.change(COUNT..COUNT + 30_000, Change::Seeder));
+        scope.spawn(|| http.change(COUNT..COUNT + 30_000, PeerChange::Seeder));
     });
     let count = (COUNT - COUNT / 4 + 30_000) as usize;
     udp.wait_for(count);
@@ -317,13 +317,13 @@ fn what_changes_does_not_wait_for_what_is_held() {
     };
     let udp = Daemon::start_with(directory.path(), UDP, &[HTTP], held, 1 << 20);
     // In 200 blocks, which take a second.
-    udp.change(0..100_000, Change::Leecher);
+    udp.change(0..100_000, PeerChange::Leecher);
     let http = http(directory.path());
     eventually("some has come", || {
         (http.held.lock().len() > 1_000).then_some(())
     });
     for number in 200_000..200_010 {
-        udp.change([number], Change::Leecher);
+        udp.change([number], PeerChange::Leecher);
         eventually("it is told", || {
             http.held.lock().contains_key(&(true, number)).then_some(())
         });
@@ -336,7 +336,7 @@ fn what_changes_does_not_wait_for_what_is_held() {
 fn who_does_not_read_costs_others_nothing() {
     let directory = directory();
     let (udp, http) = (udp(directory.path()), http(directory.path()));
-    udp.change(0..20_000, Change::Leecher);
+    udp.change(0..20_000, PeerChange::Leecher);
     wait_until_linked(&udp, &http);
     let path = socket_path(directory.path(), UDP);
     let idle: Vec<_> = (0..20).map(|_| connect(&path).expect("connect")).collect();
@@ -344,7 +344,7 @@ fn who_does_not_read_costs_others_nothing() {
     udp.wait_for_readers(8);
     let mut number = 20_000;
     eventually("they are closed", || {
-        udp.change(number..number + 5_000, Change::Leecher);
+        udp.change(number..number + 5_000, PeerChange::Leecher);
         number += 5_000;
         http.wait_for(number as usize);
         (udp.status.readers() == 1).then_some(())
@@ -364,7 +364,7 @@ fn who_talks_is_not_listened_to() {
     }
     assert!(packet(&reader).starts_with(b"aquatic\0\x01"));
     assert_eq!(packet(&reader), b"E");
-    udp.change(0..1, Change::Leecher);
+    udp.change(0..1, PeerChange::Leecher);
     assert!(packet(&reader).starts_with(b"B\x01\x01\x04\xb0"));
     assert!(packet(&reader).starts_with(b"B\x01\x02\x04\xb0"));
 }
@@ -437,7 +437,7 @@ fn what_did_not_fit_is_read_again() {
     wait_until_linked(&udp, &http);
     let mut count = 0;
     while udp.outbox.dropped() == 0 {
-        udp.change(count..count + 10_000, Change::Leecher);
+        udp.change(count..count + 10_000, PeerChange::Leecher);
         count += 10_000;
     }
     http.wait_for(count as usize);

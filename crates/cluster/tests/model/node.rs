@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_cluster::{
-    Arrival, Batch, Change, Header, InFlight, Kind, NodeId, Outbox, Record, RecordIter, Records,
-    Sequences, batch,
+    Arrival, Batch, Header, InFlight, Kind, NodeId, Outbox, PeerChange, Record, RecordIter,
+    Records, Sequences, batch,
 };
 
 /// Torrent and peer.
@@ -100,30 +100,35 @@ impl Node {
     }
 
     /// What a client says. Returns what was published of it.
-    pub(crate) fn announce(&mut self, now: u64, key: Key, change: Change) -> Option<Change> {
+    pub(crate) fn announce(
+        &mut self,
+        now: u64,
+        key: Key,
+        change: PeerChange,
+    ) -> Option<PeerChange> {
         let clock = self.clock(now);
         self.expire(now);
         let before = self.swarm.peers.get(&key).copied();
         let max_peer_age = u64::from(self.max_peer_age_seconds) * 1000;
         let change = match (change, before) {
             // A seeder cannot complete its download again.
-            (Change::Completed, Some(peer)) if peer.is_seeder => Change::Seeder,
-            (Change::Stopped, None) => return None,
+            (PeerChange::Completed, Some(peer)) if peer.is_seeder => PeerChange::Seeder,
+            (PeerChange::Stopped, None) => return None,
             (change, _) => change,
         };
-        let is_seeder = matches!(change, Change::Seeder | Change::Completed);
+        let is_seeder = matches!(change, PeerChange::Seeder | PeerChange::Completed);
         // A refresh is left out while enough is left.
         let is_fresh =
             |it: Peer| it.until > clock + max_peer_age * 4 / 5 && it.is_seeder == is_seeder;
-        if change != Change::Stopped && before.is_some_and(is_fresh) {
+        if change != PeerChange::Stopped && before.is_some_and(is_fresh) {
             return None;
         }
         self.apply(clock, key, change, max_peer_age);
         let (torrent, peer) = key;
         if peer < IPV6_FROM {
-            self.outbox.append_ipv4(&[record(torrent, peer, change)]);
+            self.outbox.append(&[record::<6>(torrent, peer, change)]);
         } else {
-            self.outbox.append_ipv6(&[record(torrent, peer, change)]);
+            self.outbox.append(&[record::<18>(torrent, peer, change)]);
         }
         Some(change)
     }
@@ -226,7 +231,7 @@ impl Node {
             }
             let change = match record.change {
                 // Counted when it was made.
-                Change::Completed if is_own => Change::Seeder,
+                PeerChange::Completed if is_own => PeerChange::Seeder,
                 change => change,
             };
             let key = (record.info_hash.0[0], record.peer[0]);
@@ -236,15 +241,15 @@ impl Node {
 
     /// The last one says the role, and the longest the time. A peer that is not there and
     /// has no time left is not added.
-    fn apply(&mut self, clock: u64, key: Key, change: Change, remaining: u64) {
+    fn apply(&mut self, clock: u64, key: Key, change: PeerChange, remaining: u64) {
         let is_seeder = match change {
-            Change::Stopped => {
+            PeerChange::Stopped => {
                 self.swarm.peers.remove(&key);
                 return;
             }
-            Change::Leecher => false,
-            Change::Seeder => true,
-            Change::Completed => {
+            PeerChange::Leecher => false,
+            PeerChange::Seeder => true,
+            PeerChange::Completed => {
                 *self.swarm.downloads.entry(key.0).or_default() += 1;
                 true
             }
@@ -257,7 +262,7 @@ impl Node {
     }
 }
 
-fn record<const S: usize>(torrent: u8, peer: u8, change: Change) -> Record<S> {
+fn record<const S: usize>(torrent: u8, peer: u8, change: PeerChange) -> Record<S> {
     Record {
         info_hash: InfoHash([torrent; 20]),
         peer: [peer; S],

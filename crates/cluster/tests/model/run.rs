@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aquatic_cluster::{Arrival, Batch, Change, Header, Kind, NodeId};
+use aquatic_cluster::{Arrival, Batch, Header, Kind, NodeId, PeerChange};
 
 use crate::MAX_EXTRA;
 use crate::engine::Engine;
@@ -39,13 +39,13 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Wait(u64),
-    Announce(usize, Key, Change),
+    Announce(usize, Key, PeerChange),
     Publish(usize, Fate),
     SignOfLife(usize, Kind),
     /// So many batches of each kind.
     Read(usize, usize),
     /// A batch, and a client announces before it is applied.
-    ReadDuring(usize, Kind, Key, Change),
+    ReadDuring(usize, Kind, Key, PeerChange),
     /// The connection is lost, and what was read before is read again, so many batches.
     ReadAgain(usize, usize),
     /// From now on, it neither publishes nor reads.
@@ -130,10 +130,10 @@ impl Step {
         let kind = Kind::ALL[random.usize(..2)];
         let key = (random.u8(..TORRENTS), random.u8(..PEERS));
         let change = match random.u8(..8) {
-            0..3 => Change::Leecher,
-            3 => Change::Completed,
-            4..6 => Change::Seeder,
-            _ => Change::Stopped,
+            0..3 => PeerChange::Leecher,
+            3 => PeerChange::Completed,
+            4..6 => PeerChange::Seeder,
+            _ => PeerChange::Stopped,
         };
         match random.u8(..100) {
             0..40 => Self::Announce(node, key, change),
@@ -293,13 +293,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn announce(&mut self, index: usize, key: Key, change: Change) {
+    fn announce(&mut self, index: usize, key: Key, change: PeerChange) {
         let published = self.nodes[index].announce(self.now, key, change);
         self.note_announced(index, key, published);
     }
 
-    fn note_announced(&mut self, index: usize, key: Key, published: Option<Change>) {
-        if published.is_some_and(|it| it != Change::Stopped) {
+    fn note_announced(&mut self, index: usize, key: Key, published: Option<PeerChange>) {
+        if published.is_some_and(|it| it != PeerChange::Stopped) {
             let age = u64::from(self.plan.ages[index]) * 1000;
             let deadline = self.deadlines.entry(key).or_default();
             *deadline = (*deadline).max(self.now + age);
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the next batch, if there is one.
-    fn read(&mut self, index: usize, kind: Kind, during: Option<(Key, Change)>) -> bool {
+    fn read(&mut self, index: usize, kind: Kind, during: Option<(Key, PeerChange)>) -> bool {
         let node = &mut self.nodes[index];
         let stream = self.engine.stream(kind);
         let position = &mut node.swarm.positions[kind as usize - 1];
@@ -415,7 +415,7 @@ impl<'a> Run<'a> {
         for _ in 0..10 {
             let index = random.usize(..self.nodes.len());
             let key = (random.u8(..TORRENTS), random.u8(..PEERS));
-            self.step(Step::Announce(index, key, Change::Leecher));
+            self.step(Step::Announce(index, key, PeerChange::Leecher));
         }
         self.settle();
     }

@@ -28,7 +28,7 @@ fn opened(batches: usize) -> Outbox {
 }
 
 fn fill(outbox: &Outbox, numbers: std::ops::Range<u32>) {
-    let records: Vec<_> = numbers.map(record).collect();
+    let records: Vec<Record<6>> = numbers.map(record).collect();
     for group in records.chunks(8) {
         outbox.append(group);
     }
@@ -176,7 +176,7 @@ fn the_order_of_a_peers_records_is_that_of_what_happened() {
                         let index = random.usize(0..SHARDS);
                         let mut shard = shards[index].lock().unwrap();
                         *shard += 1;
-                        let mut record = record(*shard);
+                        let mut record = record::<6>(*shard);
                         record.peer[5] = index as u8;
                         outbox.append(&[record]);
                     }

@@ -256,6 +256,7 @@ impl SharedSwarms for Members {
     }
 
     fn restore_downloads(&self, _: Kind, _: &InfoHash, downloads: u64) {
+        // Those of either kind are as many here.
         self.downloads.fetch_max(downloads, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,5 @@
 //! The link of a daemon with all others of a cluster, through Redis or Valkey.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,23 +45,20 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
     if !is_name(&config.node) {
         checks.fail("cluster.node", format!("expected {rule}, or nothing"));
     }
-    let without_url: BTreeSet<_> = [
-        ("cluster.username", config.username.is_empty()),
-        (
-            "cluster.password_file",
-            config.password_file.as_os_str().is_empty(),
-        ),
-        (
-            "cluster.tls_ca_path",
-            config.tls_ca_path.as_os_str().is_empty(),
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, is_empty)| config.url.is_empty() && !is_empty)
-    .collect();
-    for (key, _) in without_url {
-        checks.advise(key, "it has no effect without cluster.url");
+    let given = [
+        ("cluster.username", !config.username.is_empty()),
+        ("cluster.password_file", is_given(&config.password_file)),
+        ("cluster.tls_ca_path", is_given(&config.tls_ca_path)),
+    ];
+    for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
+        if config.url.is_empty() {
+            checks.advise(*key, "it has no effect without cluster.url");
+        }
     }
+}
+
+fn is_given(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
 }
 
 pub(super) fn start<C: Send + Sync + 'static>(
@@ -149,7 +145,7 @@ fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
 
 /// Reads a file, if one is named.
 fn read(key: &str, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, Diagnostic> {
-    if path.as_os_str().is_empty() {
+    if !is_given(path) {
         return Ok(None);
     }
     let read = files::read_regular(path, max_bytes);
@@ -225,5 +221,70 @@ impl Handle {
             rejected: status.refused(),
         };
         counts.add(metrics);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(config: &ClusterConfig) -> Vec<String> {
+        let mut checks = Checks::new();
+        check_config(config, &mut checks);
+        match checks.finish(()) {
+            Ok(()) => Vec::new(),
+            Err(found) => found.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn mistakes_are_found_under_their_keys() {
+        assert_eq!(said(&ClusterConfig::default()), [""; 0]);
+        let with_url = |url: &str| ClusterConfig {
+            url: url.to_owned(),
+            ..ClusterConfig::default()
+        };
+        for url in [
+            "redis://engine:6379/1",
+            "rediss://engine",
+            "redis+unix:///run/valkey.sock",
+            "redis+sentinel://one:26379,two:26379/name",
+            "redis+cluster://one:6379,two:6379",
+        ] {
+            assert_eq!(said(&with_url(url)), [""; 0], "{url}");
+        }
+        for url in ["engine:6379", "http://engine", "redis://user:secret@engine"] {
+            let found = said(&with_url(url));
+            assert!(found[0].starts_with("cluster.url: "), "{found:?}");
+            assert!(!found[0].contains("secret"), "{found:?}");
+        }
+        let found = said(&ClusterConfig {
+            namespace: "two words".to_owned(),
+            node: "a/b".to_owned(),
+            ..ClusterConfig::default()
+        });
+        assert!(found[0].starts_with("cluster.namespace: "), "{found:?}");
+        assert!(found[1].starts_with("cluster.node: "), "{found:?}");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_advised_against() {
+        let mut checks = Checks::new();
+        let config = ClusterConfig {
+            username: "aquatic".to_owned(),
+            password_file: "/etc/password".into(),
+            ..ClusterConfig::default()
+        };
+        check_config(&config, &mut checks);
+        let advice: Vec<_> = checks
+            .take_advice()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(advice[0].starts_with("cluster.username: "), "{advice:?}");
+        assert!(
+            advice[1].starts_with("cluster.password_file: "),
+            "{advice:?}"
+        );
     }
 }

@@ -135,7 +135,7 @@ impl Daemon for HttpDaemon {
             config: &config.cluster,
             name: NAME,
             max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
-            connection_id_key: [0; 16],
+            connection_id_key: secret()?,
             position,
         };
         let link = Link::start(membership, &state, clock, start.workers)?;

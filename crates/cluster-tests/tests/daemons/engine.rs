@@ -1,6 +1,8 @@
 //! Daemons that keep one swarm through Redis.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -40,6 +42,20 @@ impl Engine {
 
     fn url(&self) -> String {
         format!("\"redis+unix://{}\"", self.socket.display())
+    }
+
+    /// The value of a key, empty if there is none (RESP2).
+    fn get(&self, key: &str) -> Vec<u8> {
+        let mut stream = UnixStream::connect(&self.socket).expect("a connection");
+        let request = format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut reply = BufReader::new(stream);
+        let mut head = String::new();
+        reply.read_line(&mut head).expect("a reply");
+        let length = head.trim_start_matches('$').trim().parse().unwrap_or(0);
+        let mut value = vec![0; length];
+        reply.read_exact(&mut value).expect("a value");
+        value
     }
 }
 
@@ -195,4 +211,21 @@ fn what_an_operator_has_to_mend_ends_the_start() {
     refused(&space, "cluster.namespace", "letters");
     let file = wrong("cluster.password_file", "\"/nonexistent\"");
     refused(&file, "cluster.password_file", "/nonexistent");
+}
+
+/// What is not secret would let everybody make connection ids for any address.
+#[test]
+fn a_daemon_without_connection_ids_proposes_a_secret_key() {
+    let site = Site::new();
+    let Some(engine) = Engine::start(&site, &[]) else {
+        return;
+    };
+    let web = node(site.http(), &engine.url(), "web").start();
+    web.await_metric("cluster_connected", &[], 1.0);
+    let key = eventually("the key", || {
+        let key = engine.get("{aquatic}:default:connection-id-key");
+        (!key.is_empty()).then_some(key)
+    });
+    assert_eq!(key.len(), 16);
+    assert!(key.iter().any(|&byte| byte != key[0]), "{key:?}");
 }

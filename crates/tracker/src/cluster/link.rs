@@ -42,7 +42,8 @@ pub struct Membership<'a> {
     pub name: &'static str,
     /// After how many seconds it forgets a peer that does not announce again.
     pub max_peer_age_seconds: u16,
-    /// The key with which it makes connection ids; all zeros if it makes none.
+    /// The secret key of connection ids that it proposes to a cluster without one: its own
+    /// or, if it makes no connection ids, any.
     pub connection_id_key: [u8; 16],
     /// [`Link::position`] as of the snapshot that was restored.
     pub position: Option<Vec<u8>>,

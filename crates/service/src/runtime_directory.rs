@@ -12,8 +12,8 @@ use nix::unistd::geteuid;
 /// The directory that all daemons share: `/run/aquatic`, for instance.
 const SHARED: &str = "aquatic";
 
-/// What systemd made for the service (`RuntimeDirectory=`, systemd.exec(5)): its own
-/// directory first.
+/// What systemd made for the service (`RuntimeDirectory=`, systemd.exec(5)), in an order of
+/// its own.
 const OF_SERVICE: &str = "RUNTIME_DIRECTORY";
 
 /// The directory of the user who is logged in (XDG Base Directory Specification).
@@ -22,9 +22,13 @@ const OF_USER: &str = "XDG_RUNTIME_DIR";
 /// The bits of a mode with which the group or all can put files into a directory.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// The directory of this service alone; `None` if it is not started by systemd.
+/// The directory of this service alone; `None` if systemd made none for it.
 pub(crate) fn own() -> Option<PathBuf> {
-    of_service().into_iter().next()
+    of_service().into_iter().find(|path| !is_shared(path))
+}
+
+fn is_shared(directory: &Path) -> bool {
+    directory.file_name() == Some(OsStr::new(SHARED))
 }
 
 /// The directory that the daemons of this machine share which run as the same user:
@@ -36,10 +40,9 @@ pub(crate) fn own() -> Option<PathBuf> {
 /// The user's directory does not allow to make one in it, or there is one in which others
 /// could put sockets of their own.
 pub fn shared() -> io::Result<Option<PathBuf>> {
-    let is_shared = |directory: &PathBuf| directory.file_name() == Some(OsStr::new(SHARED));
     let of_service = of_service();
     if !of_service.is_empty() {
-        return Ok(of_service.into_iter().find(is_shared));
+        return Ok(of_service.into_iter().find(|path| is_shared(path)));
     }
     match env::var_os(OF_USER).filter(|path| !path.is_empty()) {
         Some(of_user) => of_user_in(Path::new(&of_user)).map(Some),

@@ -233,8 +233,13 @@ fn a_failed_start_is_told_and_waited_for() {
     let mut setup = crate::setup();
     let port = Port::reserve();
     let runtime = setup.path("run");
-    fs::create_dir(&runtime).expect("make a directory");
-    setup.set_environment("RUNTIME_DIRECTORY", &runtime);
+    let shared = setup.path("aquatic");
+    for directory in [&runtime, &shared] {
+        fs::create_dir(directory).expect("make a directory");
+    }
+    // systemd sorts them.
+    let both = format!("{}:{}", shared.display(), runtime.display());
+    setup.set_environment("RUNTIME_DIRECTORY", both);
     let note = runtime.join("failed-starts");
     setup.write("own.toml", "[network]\naddres = 'x'\n");
     let start = || {

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+mod counts;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod in_flight;
@@ -28,6 +29,7 @@ mod record;
 mod sequences;
 
 pub use batch::{Batch, BatchError, Header, Kind, NodeId, RecordIter, Records};
+pub use counts::LinkCounts;
 pub use in_flight::InFlight;
 pub use outbox::{Outbox, Taken};
 pub use record::{PeerChange, Record};

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::batch::{Batch, Header, Kind, NodeId};
+use crate::batch::{Batch, HEADER_LENGTH, Header, Kind, NodeId};
 use crate::outbox::Outbox;
 
 mod packet;
@@ -303,7 +303,7 @@ impl<S: Swarms> LocalLink<S> {
                  all peers again",
                 dropped - self.dropped
             );
-            self.status.add_dropped(dropped - self.dropped);
+            self.status.counts().set_dropped(dropped);
             self.dropped = dropped;
             self.readers.close_all();
             self.outbox.close();
@@ -335,7 +335,8 @@ impl<S: Swarms> LocalLink<S> {
             };
             header.write(&mut self.batch);
             self.readers.send_batch(&self.batch);
-            self.status.add_out(kind, self.batch.len());
+            let records = (self.batch.len() - HEADER_LENGTH) / kind.record_length();
+            self.status.counts().add_out(records);
         }
         false
     }

@@ -127,7 +127,7 @@ impl<S: SharedSwarms> Publisher<S> {
             ..
         } = &*self.shared;
         let now = (settings.clock)();
-        status.set_dropped(outbox.dropped());
+        status.counts().set_dropped(outbox.dropped());
         if self.pauses.is_pause(now) || self.engine.is_none() {
             // So that records get an age.
             if now >= self.close_at {
@@ -167,7 +167,7 @@ impl<S: SharedSwarms> Publisher<S> {
     /// After connecting, before anything is published.
     fn begin(&mut self, mut engine: Engine) -> Result<Engine, EngineError> {
         if std::mem::replace(&mut self.was_connected, true) {
-            self.shared.status.add_reconnect();
+            self.shared.status.counts().add_reconnect();
         }
         self.forget_added(&mut engine)?;
         // Another engine may have another clock, by which these are in the future: trimming
@@ -251,7 +251,7 @@ impl<S: SharedSwarms> Publisher<S> {
         if let Some(index) = self.unsent.iter().position(is_it)
             && let Some(unsent) = self.unsent.remove(index)
         {
-            self.shared.status.add_out(unsent.records);
+            self.shared.status.counts().add_out(unsent.records);
         }
     }
 
@@ -407,7 +407,7 @@ impl<S: SharedSwarms> Publisher<S> {
             match added(&replies) {
                 Ok(id) => {
                     self.last_ids[Shared::place(unsent.kind)] = id;
-                    self.shared.status.add_out(unsent.records);
+                    self.shared.status.counts().add_out(unsent.records);
                 }
                 Err(error) => {
                     first_error.get_or_insert(error);

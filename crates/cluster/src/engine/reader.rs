@@ -151,7 +151,7 @@ impl<S: SharedSwarms> Reader<S> {
     fn begin(&mut self, mut engine: Engine) -> Result<Engine, EngineError> {
         let is_first = self.run_id.is_none();
         if !is_first {
-            self.shared.status.add_reconnect();
+            self.shared.status.counts().add_reconnect();
         }
         let is_another = self.run_id.as_ref() != Some(&engine.run_id);
         self.check(&mut engine)?;
@@ -323,7 +323,7 @@ impl<S: SharedSwarms> Reader<S> {
         }
         let mut in_flight = shared.in_flight();
         let arrival = in_flight.receive(header);
-        shared.status.add_in(arrival, batch.len(), is_own);
+        shared.status.counts().add_in(arrival, batch.len(), is_own);
         if arrival == Arrival::Repeat {
             return;
         }
@@ -355,7 +355,7 @@ impl<S: SharedSwarms> Reader<S> {
 
     /// An entry is no batch that this version understands.
     fn refuse(&mut self, error: BatchError) {
-        self.shared.status.add_refused();
+        self.shared.status.counts().add_refused();
         if self.logged.insert(discriminant(&error)) {
             let what = match error {
                 BatchError::Version(_) => {

@@ -3,24 +3,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use crate::sequences::Arrival;
+use crate::counts::LinkCounts;
 
 /// Counters of a link, which other threads may read at any time.
 #[derive(Debug, Default)]
 pub struct EngineStatus {
+    counts: LinkCounts,
     publishes: AtomicBool,
     reads: AtomicBool,
     has_namesake: AtomicBool,
     lag: AtomicU64,
-    records_in: AtomicU64,
-    records_out: AtomicU64,
-    batches_in: AtomicU64,
-    batches_out: AtomicU64,
-    repeats: AtomicU64,
-    gaps: AtomicU64,
-    dropped: AtomicU64,
-    reconnects: AtomicU64,
-    refused: AtomicU64,
     nodes: AtomicU64,
     stream_bytes: AtomicU64,
     lost_streams: AtomicU64,
@@ -44,29 +36,15 @@ macro_rules! counters {
 }
 
 impl EngineStatus {
+    /// What links of every kind count.
+    pub fn counts(&self) -> &LinkCounts {
+        &self.counts
+    }
+
     counters! {
         /// Milliseconds between the engine's getting the batch that was read last and its
         /// being read; 0 when all was read. While the engine is away, how long it is.
         lag,
-        /// Changes that were read from the engine, own ones and repeats included.
-        records_in,
-        /// Changes that the engine has taken.
-        records_out,
-        /// Batches that were read from the engine, own ones, empty ones and repeats
-        /// included.
-        batches_in,
-        /// Batches that the engine has taken, empty ones included.
-        batches_out,
-        /// Batches that had come before.
-        repeats,
-        /// Batches of others that never came.
-        gaps,
-        /// Changes that did not fit into the outbox.
-        dropped,
-        /// Connections with the engine, after the first one of each thread.
-        reconnects,
-        /// Entries that are no batch which this version understands.
-        refused,
         /// Other nodes that live.
         nodes,
         /// Bytes of the streams in the engine.
@@ -127,34 +105,6 @@ impl EngineStatus {
 
     pub(super) fn set_lag(&self, milliseconds: u64) {
         self.lag.store(milliseconds, Relaxed);
-    }
-
-    pub(super) fn add_in(&self, arrival: Arrival, records: usize, is_own: bool) {
-        add(&self.batches_in, 1);
-        add(&self.records_in, records as u64);
-        match arrival {
-            Arrival::New => {}
-            Arrival::Repeat => add(&self.repeats, 1),
-            Arrival::Gap(missed) if !is_own => add(&self.gaps, missed),
-            Arrival::Gap(_) => {}
-        }
-    }
-
-    pub(super) fn add_out(&self, records: usize) {
-        add(&self.batches_out, 1);
-        add(&self.records_out, records as u64);
-    }
-
-    pub(super) fn set_dropped(&self, records: u64) {
-        self.dropped.store(records, Relaxed);
-    }
-
-    pub(super) fn add_reconnect(&self) {
-        add(&self.reconnects, 1);
-    }
-
-    pub(super) fn add_refused(&self) {
-        add(&self.refused, 1);
     }
 
     pub(super) fn set_nodes(&self, count: usize) {

@@ -86,7 +86,7 @@ impl Source {
         match self.connect() {
             Ok(socket) => {
                 if self.was_connected {
-                    status.add_reconnect();
+                    status.counts().add_reconnect();
                 }
                 self.was_connected = true;
                 self.connection = Some(Connection {
@@ -174,7 +174,7 @@ impl Source {
                 let arrival = connection
                     .sequences
                     .note(header.node, header.kind, header.sequence);
-                status.add_in(arrival, batch.len());
+                status.counts().add_in(arrival, batch.len(), false);
                 if arrival != Arrival::Repeat {
                     swarms.apply(&batch, now);
                 }
@@ -200,7 +200,7 @@ impl Source {
             }
             End::Closed | End::Io(_) => {}
             _ => {
-                status.add_refused();
+                status.counts().add_refused();
                 self.say_once(format!("cannot read peers from {}: {end}", self.name));
             }
         }

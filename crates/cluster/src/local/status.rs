@@ -2,57 +2,27 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::batch::{HEADER_LENGTH, Kind};
-use crate::sequences::Arrival;
+use crate::counts::LinkCounts;
 
 /// Counters of a link, which other threads may read at any time.
 #[derive(Debug, Default)]
 pub struct LocalStatus {
+    counts: LinkCounts,
     names: Vec<String>,
     /// A bit for each name, in order: whether it is linked.
     linked: AtomicU64,
     readers: AtomicU64,
-    records_in: AtomicU64,
-    records_out: AtomicU64,
-    batches_in: AtomicU64,
-    batches_out: AtomicU64,
-    repeats: AtomicU64,
-    gaps: AtomicU64,
-    dropped: AtomicU64,
-    reconnects: AtomicU64,
-    refused: AtomicU64,
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        $($(#[$doc])* pub fn $name(&self) -> u64 {
-            self.$name.load(Ordering::Relaxed)
-        })*
-    };
 }
 
 impl LocalStatus {
-    counters! {
-        /// Readers that are connected now.
-        readers,
-        /// Changes received from other daemons, including repeats.
-        records_in,
-        /// Changes sent to other daemons.
-        records_out,
-        /// Batches with changes received, including repeats.
-        batches_in,
-        /// Batches with changes sent to all readers; each counts once.
-        batches_out,
-        /// Batches that had been received before.
-        repeats,
-        /// Batches that were missing.
-        gaps,
-        /// Changes that did not fit into the outbox.
-        dropped,
-        /// Connections to other daemons, except the first one to each.
-        reconnects,
-        /// Connections that were closed because the other end violated the protocol.
-        refused,
+    /// What links of every kind count.
+    pub fn counts(&self) -> &LinkCounts {
+        &self.counts
+    }
+
+    /// Readers that are connected now.
+    pub fn readers(&self) -> u64 {
+        self.readers.load(Ordering::Relaxed)
     }
 
     /// Number of daemons that this one is connected to now.
@@ -91,36 +61,4 @@ impl LocalStatus {
     pub(super) fn set_readers(&self, count: usize) {
         self.readers.store(count as u64, Ordering::Relaxed);
     }
-
-    pub(super) fn add_in(&self, arrival: Arrival, records: usize) {
-        add(&self.batches_in, 1);
-        add(&self.records_in, records as u64);
-        match arrival {
-            Arrival::New => {}
-            Arrival::Repeat => add(&self.repeats, 1),
-            Arrival::Gap(missed) => add(&self.gaps, missed),
-        }
-    }
-
-    pub(super) fn add_out(&self, kind: Kind, batch_length: usize) {
-        let records = (batch_length - HEADER_LENGTH) / kind.record_length();
-        add(&self.batches_out, 1);
-        add(&self.records_out, records as u64);
-    }
-
-    pub(super) fn add_dropped(&self, records: u64) {
-        add(&self.dropped, records);
-    }
-
-    pub(super) fn add_reconnect(&self) {
-        add(&self.reconnects, 1);
-    }
-
-    pub(super) fn add_refused(&self) {
-        add(&self.refused, 1);
-    }
-}
-
-fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
 }

@@ -77,7 +77,7 @@ fn an_outbox_that_waits_stays_within_its_bound() {
         outbox.append(&[record::<6>(number, PeerChange::Leecher)]);
     }
     eventually("the rest is dropped", || {
-        (handle.status().dropped() > 10_000).then_some(())
+        (handle.status().counts().dropped() > 10_000).then_some(())
     });
     assert!(outbox.batches_waiting() <= 4);
     drop(stopper);
@@ -106,10 +106,10 @@ fn an_engine_that_is_killed_is_found_again() {
         wait_until_equal(&[&one, &two]);
     }
     for node in [&one, &two] {
-        assert_eq!(node.link.status().gaps(), 0);
-        assert!(node.link.status().reconnects() > 0);
+        assert_eq!(node.link.status().counts().gaps(), 0);
+        assert!(node.link.status().counts().reconnects() > 0);
         // After another process has taken over, the last seconds are read again.
-        assert!(node.link.status().repeats() > 0);
+        assert!(node.link.status().counts().repeats() > 0);
     }
 }
 
@@ -229,7 +229,7 @@ fn passwords_and_rights_are_asked_for() {
     // All that it does later, too.
     thread::sleep(Duration::from_secs(6));
     assert_eq!(one.link.status().trouble(), None);
-    assert_eq!(one.link.status().reconnects(), 0);
+    assert_eq!(one.link.status().counts().reconnects(), 0);
 
     let _: () = server.say("ACL SETUSER aquatic -xadd");
     let text = one.wait_for_trouble("does not allow");
@@ -237,7 +237,7 @@ fn passwords_and_rights_are_asked_for() {
     one.change(20..30, PeerChange::Leecher);
     let _: () = server.say("ACL SETUSER aquatic +xadd");
     two.wait_for(30);
-    assert_eq!(two.link.status().gaps(), 0);
+    assert_eq!(two.link.status().counts().gaps(), 0);
 
     // Nobody at all.
     let _: () = server.say("CONFIG SET requirepass another");
@@ -375,7 +375,7 @@ fn entries_of_others_are_left_out() {
         let _: String = server.ask(&add);
     }
     eventually("they are refused", || {
-        (one.link.status().refused() == 6).then_some(())
+        (one.link.status().counts().refused() == 6).then_some(())
     });
     assert!(Batch::parse(&other).is_ok());
     one.change(0..10, PeerChange::Leecher);

@@ -79,12 +79,12 @@ fn an_engine_that_comes_back_with_older_data_is_filled() {
     let one = Node::start(&server.url(), "one");
     one.change(0..100, PeerChange::Leecher);
     eventually("it is published", || {
-        (one.link.status().records_out() == 200).then_some(())
+        (one.link.status().counts().records_out() == 200).then_some(())
     });
     server.save();
     one.change(100..200, PeerChange::Leecher);
     eventually("it is read back", || {
-        (one.link.status().records_in() == 400).then_some(())
+        (one.link.status().counts().records_in() == 400).then_some(())
     });
     server.kill();
     server.start_again();
@@ -110,7 +110,7 @@ fn a_stream_that_somebody_deletes_is_filled() {
         (one.link.status().lost_streams() > 0).then_some(())
     });
     new_node_gets_all(&server, &one, 100);
-    assert_eq!(one.link.status().reconnects(), 0);
+    assert_eq!(one.link.status().counts().reconnects(), 0);
     eventually("the key is there again", || {
         let found: Option<Vec<u8>> = server.say("GET {aquatic}:test:connection-id-key");
         (found.as_deref() == key.as_ref().map(|it| &it[..])).then_some(())
@@ -147,7 +147,7 @@ fn a_position_of_another_engine_is_not_trusted() {
     let one = Node::start(&server.url(), "one");
     one.change(0..50, PeerChange::Seeder);
     eventually("it is read back", || {
-        (one.link.status().records_in() == 100).then_some(())
+        (one.link.status().counts().records_in() == 100).then_some(())
     });
     let position = one.link.position();
     let members = one.members.clone();

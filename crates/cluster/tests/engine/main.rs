@@ -60,8 +60,11 @@ fn nodes_have_one_swarm() {
     assert_eq!(keys, [keys[0]; 3]);
     for node in [one, two, three] {
         let status = node.link.status();
-        assert_eq!((status.gaps(), status.repeats()), (0, 0));
-        assert_eq!((status.refused(), status.reconnects()), (0, 0));
+        assert_eq!((status.counts().gaps(), status.counts().repeats()), (0, 0));
+        assert_eq!(
+            (status.counts().refused(), status.counts().reconnects()),
+            (0, 0)
+        );
         let begin = Instant::now();
         node.stop();
         assert!(begin.elapsed() < Duration::from_millis(1_500));
@@ -131,7 +134,7 @@ fn a_million_records_come_through() {
     let two = Node::start(&server.url(), "two");
     // Until something was read, nobody knows what may have come between.
     eventually("own batches come back", || {
-        (one.link.status().batches_in() > 0).then_some(())
+        (one.link.status().counts().batches_in() > 0).then_some(())
     });
     for start in (0..COUNT).step_by(10_000) {
         one.change(start..start + 10_000, PeerChange::Leecher);
@@ -139,11 +142,11 @@ fn a_million_records_come_through() {
         thread::sleep(Duration::from_millis(1));
     }
     two.wait_for(COUNT as usize);
-    assert_eq!(one.link.status().dropped(), 0);
+    assert_eq!(one.link.status().counts().dropped(), 0);
     let three = Node::start(&server.url(), "three");
     three.wait_for(COUNT as usize);
     wait_until_equal(&[&one, &two, &three]);
-    assert!(one.link.status().records_out() >= 2 * u64::from(COUNT));
+    assert!(one.link.status().counts().records_out() >= 2 * u64::from(COUNT));
     // Own records need not be applied again if nobody came between.
     assert!(one.members.applied.load(Relaxed) < u64::from(COUNT) / 10);
 }
@@ -198,7 +201,10 @@ fn a_node_that_dies_takes_nothing_with_it() {
     assert_eq!(new.roles().len(), count - 20);
     for node in [&one, &two, &new] {
         assert_eq!(
-            (node.link.status().gaps(), node.link.status().refused()),
+            (
+                node.link.status().counts().gaps(),
+                node.link.status().counts().refused()
+            ),
             (0, 0)
         );
     }

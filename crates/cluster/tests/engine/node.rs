@@ -125,7 +125,9 @@ impl Node {
     pub(crate) fn wait_until_connected(&self) {
         eventually("it is connected", || {
             let status = self.link.status();
-            (status.is_connected() && status.trouble().is_none() && status.batches_out() > 0)
+            (status.is_connected()
+                && status.trouble().is_none()
+                && status.counts().batches_out() > 0)
                 .then_some(())
         });
     }

@@ -15,7 +15,7 @@ use aquatic_service::{files, host_name, secret};
 
 use super::Members;
 use super::link::{Membership, drop_once};
-use super::link_metrics::Counts;
+use super::link_metrics::add_counts;
 
 /// The most bytes of a file with a password, and of one with certificates.
 const MAX_PASSWORD_BYTES: u64 = 4_096;
@@ -209,18 +209,7 @@ impl Handle {
             &[],
             status.lost_streams(),
         );
-        let counts = Counts {
-            records_received: status.records_in(),
-            records_sent: status.records_out(),
-            batches_received: status.batches_in(),
-            batches_sent: status.batches_out(),
-            repeats: status.repeats(),
-            gaps: status.gaps(),
-            dropped_records: status.dropped(),
-            reconnects: status.reconnects(),
-            rejected: status.refused(),
-        };
-        counts.add(metrics);
+        add_counts(status.counts(), metrics);
     }
 }
 

@@ -161,7 +161,7 @@ impl MessageReader {
     fn event<'a>(&mut self, header: &Header, payload: &'a [u8]) -> Result<Event<'a>, FrameFault> {
         match header.kind {
             Kind::Text if header.is_final => {
-                let text = str::from_utf8(payload).map_err(|_| FrameFault::NotUtf8)?;
+                let text = simdutf8::basic::from_utf8(payload).map_err(|_| FrameFault::NotUtf8)?;
                 Ok(Event::Text(Cow::Borrowed(text)))
             }
             Kind::Binary if header.is_final => Ok(Event::Binary(Cow::Borrowed(payload))),

@@ -1,52 +1,51 @@
-//! The link between nodes of any number of hosts, over Redis 6.2 or later, or Valkey: the
-//! *engine*.
+//! The link between nodes on any number of hosts, through an *engine*: a server of Redis 6.2
+//! or later, or of Valkey.
 //!
-//! # In the engine
+//! # Keys in the engine
 //!
-//! | key | what |
+//! | key | value |
 //! |---|---|
-//! | `{aquatic}:<namespace>:ipv4`, `…:ipv6` | a stream for each kind of peer. An entry has a batch under `b`; a sign of life has the node's name under `n` besides |
-//! | `{aquatic}:<namespace>:ipv4:downloads`, `…:ipv6:downloads` | a hash for each kind of peer: how often each torrent, by its 20 bytes, was downloaded |
-//! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, which all nodes use |
+//! | `{aquatic}:<namespace>:ipv4`, `…:ipv6` | a stream for each kind of peer. Each entry has a batch in the field `b`; that of a heartbeat also has the name of the node in `n` |
+//! | `{aquatic}:<namespace>:ipv4:downloads`, `…:ipv6:downloads` | a hash for each kind of peer: the number of downloads of each torrent, by its 20 bytes |
+//! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, with which all nodes make connection ids |
 //!
-//! All are in one slot of a cluster. These rights suffice: [`ACL_RULES`].
+//! All keys are in one slot of a Redis Cluster. A node needs the rights in [`ACL_RULES`].
 //!
 //! # Publishing
 //!
-//! The [`Publisher`] takes what waits in the outbox each 100 ms, or as soon as a batch is
-//! full, and adds it. It trims as it adds, by an id that the engine gave to an earlier
-//! batch less the longest `max_peer_age` of all nodes, and by [bytes] every few seconds.
-//! Each second it adds an empty batch as a sign of life. Downloads are counted in one
-//! transaction with the batch that tells them.
+//! The [`Publisher`] takes batches from the outbox every 100 ms, or as soon as one is full,
+//! and adds them to the streams ([`send_queue`]). With each addition, it removes entries
+//! that are older than the longest `max_peer_age` of all nodes; every few seconds, it limits
+//! the [size] of the streams ([`trimming`]). Every second, it adds an empty batch, which is a
+//! heartbeat. Downloads are counted in the same transaction as the batch that contains them.
 //!
-//! After an error that leaves open whether a batch was added, it looks in the stream. So a
-//! batch stands there twice only if somebody else repeated it, and no download is counted
-//! twice.
+//! After an error that leaves open whether a batch was added, the publisher searches for it
+//! in the stream. So a batch is in the stream once, and each download is counted once.
 //!
 //! # Reading
 //!
-//! The [`Reader`] begins at a [`Position`], or with the oldest entry. It drops repeats,
-//! counts gaps, and applies what is left, own records as [`InFlight`] says.
+//! The [`Reader`] starts at a [`Position`], or with the oldest entry. It drops repeated
+//! batches, counts missing ones, and applies the others; of this node's own batches only
+//! what [`InFlight`] says.
 //!
-//! # A stream that is lost
+//! # Lost streams
 //!
-//! An engine may start again without its data, or with older ones, or somebody deletes a
-//! key. The reader looks after each reconnect, and every few seconds, whether the entry
-//! that it had read some seconds before is still there. If it is not, and not so old that
-//! it was trimmed, all is read from the beginning, and the publisher adds what this node
-//! holds; so does a node that joins with peers but no position. Peers with the same time
-//! left, to ten seconds, travel in a batch that says that it was closed so much
-//! earlier, so nobody needs to know that it is special. A peer that stops at another node
-//! just then may come back until it expires.
+//! An engine may restart without its data or with older data, and keys may be deleted. The
+//! reader checks for that after each reconnect and every few seconds ([`cursor`]). After a
+//! loss it reads the streams from the start, and the publisher adds the peers that this node
+//! has ([`refill`]). A node does the same when it joins with peers but without a position.
+//! Peers with about the same remaining time are sent in one batch, which claims to have been
+//! closed so much earlier: readers need not know that it is special. A peer that stops at
+//! another node in this moment may come back until it expires.
 //!
 //! # Errors
 //!
-//! After an error, there is a new connection, unless the engine's memory is full, with
-//! pauses that grow to some seconds. What only an operator can mend is logged once, and
-//! tried again more slowly. Meanwhile records wait in the outbox, and nothing else is
-//! held up.
+//! After an error, a new connection is made, unless the engine's memory is full. The pauses
+//! between attempts grow to some seconds ([`retry`]). Each reply has a deadline and a maximum
+//! length ([`client`]), so an engine that hangs or sends anything else cannot block the link
+//! or fill the memory. Records wait in the outbox in the meantime.
 //!
-//! [bytes]: EngineSettings::max_stream_bytes
+//! [size]: EngineSettings::max_stream_bytes
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,22 +54,29 @@ use std::time::Duration;
 
 use aquatic_bittorrent::InfoHash;
 
+use self::connection::Connector;
 use crate::batch::{Kind, NodeId};
 use crate::in_flight::InFlight;
 use crate::local::Swarms;
 use crate::outbox::Outbox;
 use crate::record::Record;
 
+mod client;
 mod connection;
+mod cursor;
+mod discovery;
+mod downloads;
 mod error;
 mod nodes;
-mod pauses;
 mod position;
 mod publisher;
 mod reader;
 mod refill;
+mod retry;
+mod send_queue;
 mod status;
 mod stream;
+mod trimming;
 mod url;
 
 pub use error::EngineError;
@@ -81,101 +87,104 @@ pub use status::EngineStatus;
 pub use stream::EntryId;
 pub use url::{EngineUrl, UrlError};
 
-/// For how long an engine is waited for. A timeout is shown to nobody but the two threads.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum time that a daemon that starts waits for the engine.
+const CHECK_TIME: Duration = Duration::from_secs(5);
 
-/// What an engine has to allow the user that nodes have there, as `ACL SETUSER` takes it.
-/// With another database than 0, `+select` is needed besides.
+/// The rights that the user of the nodes needs in the engine, as arguments of `ACL SETUSER`.
+/// With another database than 0, it also needs `+select`.
 pub const ACL_RULES: &str = "~{aquatic}:* &aquatic:* +xadd +xread +xtrim +xinfo +xlen +xrange \
                              +xrevrange +hincrby +hmget +hscan +memory|usage +multi +exec +set \
                              +get +publish +subscribe +unsubscribe +ping +info +time";
 
-/// What a link with an engine is to do.
+/// Settings of a link with an engine.
 #[derive(Clone)]
 pub struct EngineSettings {
-    /// Where the engine is.
+    /// The address of the engine.
     pub url: EngineUrl,
-    /// The user there; `None` is `default`.
+    /// The user name there; `None` is `default`.
     pub username: Option<String>,
-    /// Its password.
+    /// The password; `None` if none is needed.
     pub password: Option<String>,
-    /// Certificates, in PEM, of which one must have signed the engine's; `None` are those
-    /// that the system trusts.
+    /// Certificates of authorities in PEM, one of which must have signed the engine's
+    /// certificate; `None` for those that the system trusts.
     pub tls_ca: Option<Vec<u8>>,
-    /// What distinguishes this cluster from others that use the same engine.
+    /// The name of the cluster, which distinguishes it from others in the same engine.
     pub namespace: String,
-    /// What this node is called, which no other one may be.
+    /// The name of this node, which is unique in the cluster.
     pub name: String,
-    /// This run of the process.
+    /// Identifies this run of the process.
     pub node: NodeId,
-    /// After how many seconds this node forgets a peer that does not announce again.
+    /// Maximum age of a peer in seconds: after this time without an announce, this node
+    /// removes it.
     pub max_peer_age_seconds: u16,
-    /// Bytes that the streams may take in the engine, all together.
+    /// Maximum memory in bytes that all streams together take in the engine.
     pub max_stream_bytes: u64,
-    /// What kinds of peers this node has, at least one.
+    /// The kinds of peers that this node has, at least one.
     pub kinds: Vec<Kind>,
-    /// The key that connection ids are made with, unless another node was first.
+    /// The key of connection ids that this node proposes to a cluster without one.
     pub connection_id_key: [u8; 16],
-    /// Milliseconds on a clock of this process that nobody can set.
+    /// Returns milliseconds on a clock of this process that cannot be set.
     pub clock: fn() -> u64,
 }
 
-/// What a link with an engine needs of the swarms of its node, besides.
+/// Access of a link with an engine to the swarms of its node, in addition to [`Swarms`].
 pub trait SharedSwarms: Swarms {
     /// Appends the peers of a block that [`next_block`](Swarms::next_block) made.
     fn held(&self, block: &[u8], held: &mut Held);
 
-    /// Says how often a torrent was downloaded by peers of a kind, if that is more than is
+    /// Sets how often a torrent was downloaded by peers of a kind, if that is more than is
     /// known.
     fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64);
 }
 
-/// Peers that a node holds, as leechers and seeders, with the seconds they have left.
+/// Peers of a node as leechers and seeders, with their remaining time in seconds.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// Peers of IPv4.
+    /// IPv4 peers.
     pub ipv4: Vec<(Record<6>, u16)>,
-    /// Peers of IPv6.
+    /// IPv6 peers.
     pub ipv6: Vec<(Record<18>, u16)>,
 }
 
-/// Ends both threads when it is dropped, within about a second.
+/// Stops both threads of a link when it is dropped. They end within some seconds, whatever
+/// the engine does, usually within a quarter of one.
 #[derive(Debug)]
 pub struct Stopper(Arc<Stop>);
 
-/// What a node has to say of its link.
+/// The parts of a link.
 pub struct EngineLink<S: Swarms> {
     /// To be run by a thread.
     pub publisher: Publisher<S>,
-    /// To be run by another one, because a read that waits cannot be interrupted.
+    /// To be run by another thread, because a blocking read cannot be interrupted.
     pub reader: Reader<S>,
-    /// What ends both.
+    /// Stops both.
     pub stopper: Stopper,
-    /// What others may ask at any time.
+    /// For other threads.
     pub handle: EngineHandle,
 }
 
-/// What other threads may ask a link.
+/// What other threads may ask a link at any time.
 #[derive(Clone)]
 pub struct EngineHandle(Arc<Shared>);
 
-/// What both threads know.
+/// State that both threads share.
 struct Shared {
     settings: EngineSettings,
     outbox: Arc<Outbox>,
     status: EngineStatus,
     in_flight: Mutex<InFlight>,
-    /// Up to where this node has applied everything. Locked while a batch is applied.
+    /// The last applied entry of each stream. Locked while an entry is applied.
     read_up_to: Mutex<[EntryId; 2]>,
     stop: Arc<Stop>,
-    /// The longest `max_peer_age` of the nodes that live.
+    /// The longest `max_peer_age` of the nodes that are running.
     retention_seconds: AtomicU64,
-    /// How often it was noticed that the engine lacks what is held here.
+    /// How many times the engine was found to lack what this node has.
     refills: AtomicU64,
-    /// The key of connection ids that all use, when that is known.
+    /// The key of connection ids that all nodes use, once it is known.
     connection_id_key: Mutex<Option<[u8; 16]>>,
 }
 
+/// Whether a link was stopped.
 #[derive(Debug, Default)]
 struct Stop {
     is_stopped: Mutex<bool>,
@@ -183,11 +192,12 @@ struct Stop {
 }
 
 impl<S: SharedSwarms> EngineLink<S> {
-    /// A link that has not begun. It opens the outbox; nothing but it may take from it,
-    /// or close it. `position` is where a node was whose swarms were restored.
+    /// Creates a link that is not running, and opens the outbox. Only the link may take from
+    /// the outbox or close it. `position` is that of the node when its swarms, which were
+    /// restored, were saved.
     ///
     /// # Panics
-    /// When there are no kinds of peers.
+    /// If there are no kinds of peers.
     pub fn new(
         settings: EngineSettings,
         outbox: Arc<Outbox>,
@@ -196,8 +206,8 @@ impl<S: SharedSwarms> EngineLink<S> {
     ) -> Self {
         assert!(!settings.kinds.is_empty(), "there must be some peers");
         outbox.open();
-        // What is only held because others were read is not told to them.
-        let has_news = position.is_none() && holds_any(&*swarms);
+        // With a position, the peers are in the stream already, or too old to be needed.
+        let has_news = position.is_none() && has_peers(&*swarms);
         let stop = Arc::new(Stop::default());
         let sequences = position.as_ref().map(Position::sequences);
         let in_flight = InFlight::new(
@@ -225,8 +235,7 @@ impl<S: SharedSwarms> EngineLink<S> {
     }
 }
 
-/// Whether there are any peers.
-fn holds_any<S: SharedSwarms>(swarms: &S) -> bool {
+fn has_peers<S: SharedSwarms>(swarms: &S) -> bool {
     let mut walk = swarms.begin();
     let mut block = Vec::new();
     let mut held = Held::default();
@@ -240,36 +249,41 @@ fn holds_any<S: SharedSwarms>(swarms: &S) -> bool {
     false
 }
 
-/// Connects once, to say at start what an operator has to mend.
+/// Connects once, to find errors at start. Takes five seconds at most.
 ///
 /// # Errors
-/// [`EngineError::Refused`] is what no waiting will mend; with any other, a node serves
-/// alone until the engine is there.
+/// [`EngineError::Refused`] if an operator has to change something. After any other error, a
+/// node can start, and serves alone until the engine is there.
 pub fn check(settings: &EngineSettings) -> Result<(), EngineError> {
-    connection::Engine::connect(settings).map(drop)
+    let stop = Arc::new(Stop::default());
+    let connected = Connector::default().connect(settings, &stop, CHECK_TIME);
+    match connected {
+        Some(result) => result.map(drop),
+        None => Err(EngineError::Away("no answer in time".into())),
+    }
 }
 
 impl EngineHandle {
-    /// What the link counts.
+    /// The counters of the link.
     pub fn status(&self) -> &EngineStatus {
         &self.0.status
     }
 
-    /// Up to where all has been applied. What is copied of the swarms after this can be
-    /// gone on with from here.
+    /// The position up to which everything was applied. A copy of the swarms that is made
+    /// after this call can be continued from there.
     pub fn position(&self) -> Position {
         let ids = lock(&self.0.read_up_to);
         Position::new(*ids, lock(&self.0.in_flight).sequences())
     }
 
-    /// The key of connection ids that all nodes use, when an engine has said it.
+    /// The key of connection ids that all nodes use; `None` until an engine was asked.
     pub fn connection_id_key(&self) -> Option<[u8; 16]> {
         *lock(&self.0.connection_id_key)
     }
 }
 
 impl EngineSettings {
-    /// A key in the engine.
+    /// The full name of a key in the engine.
     fn key(&self, name: &str) -> String {
         format!("{{aquatic}}:{}:{name}", self.namespace)
     }
@@ -282,7 +296,7 @@ impl EngineSettings {
         })
     }
 
-    /// The key of how often torrents were downloaded.
+    /// The key of the hash with the numbers of downloads.
     fn downloads(&self, kind: Kind) -> String {
         format!("{}:downloads", self.stream(kind))
     }
@@ -290,7 +304,7 @@ impl EngineSettings {
 
 impl fmt::Debug for EngineSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without what is secret.
+        // Without secrets.
         formatter
             .debug_struct("EngineSettings")
             .field("url", &self.url)
@@ -312,14 +326,18 @@ impl Shared {
             .saturating_mul(1000)
     }
 
-    /// The place of a kind in arrays.
+    /// The index of a kind in arrays.
     fn place(kind: Kind) -> usize {
         kind as usize - 1
     }
 }
 
 impl Stop {
-    /// Waits; returns whether the link is stopped.
+    fn is_stopped(&self) -> bool {
+        *lock(&self.is_stopped)
+    }
+
+    /// Waits for so long, or until the link is stopped; returns whether it is.
     fn wait(&self, time: Duration) -> bool {
         let is_stopped = lock(&self.is_stopped);
         let waited = self
@@ -336,7 +354,7 @@ impl Drop for Stopper {
     }
 }
 
-/// Whoever panicked with it has left something whole: the process is about to end.
+/// After a panic of the thread that held the lock, the process is about to end.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -224,7 +224,7 @@ impl Daemon for HttpDaemon {
     }
 
     fn degraded(&self) -> Option<String> {
-        self.link.as_ref().and_then(Link::trouble)
+        self.link.as_ref().and_then(Link::error)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

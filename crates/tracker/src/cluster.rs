@@ -1,5 +1,5 @@
-//! The swarms of several daemons as one: what changes here is told to others, and what
-//! others tell is applied here.
+//! One swarm for several daemons: the changes of this one are sent to the others, and theirs
+//! are applied here.
 
 use std::cell::RefCell;
 
@@ -21,18 +21,19 @@ pub use engine::check_config;
 pub use link::{Link, Membership, note};
 pub use members::Members;
 
-/// The most changes that are left in the outbox at once: those of a group of announces.
+/// Maximum number of changes that are put into the outbox at once: those of a group of
+/// announces.
 const MAX_CHANGES: usize = 8;
 
-/// What announces of a group have changed. It goes to the outbox, if there is one that
-/// wants it, before the shards of the swarm are unlocked.
+/// The changes of peers by a group of announces. They are put into the outbox, if it is open,
+/// before the shards of the swarm are unlocked.
 pub struct Changes<'a, const S: usize> {
     outbox: Option<&'a Outbox>,
     records: RefCell<ArrayVec<Record<S>, MAX_CHANGES>>,
 }
 
 impl<'a, const S: usize> Changes<'a, S> {
-    /// None so far.
+    /// No changes yet.
     #[inline]
     pub fn new(outbox: Option<&'a Outbox>) -> Self {
         Self {
@@ -41,17 +42,17 @@ impl<'a, const S: usize> Changes<'a, S> {
         }
     }
 
-    /// Adds what has become of a peer, while its torrent is locked.
+    /// Adds the change of a peer. Its torrent must be locked.
     #[inline]
     pub fn add(&self, info_hash: &InfoHash, peer: &[u8; S], change: PeerChange) {
-        // Not before the lock: the outbox may have been opened since, by one who then
-        // reads the swarm.
+        // Checked with the lock held: whoever opens the outbox reads the swarm afterwards,
+        // and so finds each change either there or in the outbox.
         if !self.outbox.is_some_and(Outbox::is_open) {
             return;
         }
         let mut records = self.records.borrow_mut();
         if records.is_full() {
-            self.leave(&mut records);
+            self.flush(&mut records);
         }
         records.push(Record {
             info_hash: *info_hash,
@@ -60,14 +61,14 @@ impl<'a, const S: usize> Changes<'a, S> {
         });
     }
 
-    /// Leaves all of them, while their torrents are still locked, in the outbox.
+    /// Puts the changes into the outbox. Their torrents must still be locked.
     #[inline]
     pub fn append(&self) {
-        self.leave(&mut self.records.borrow_mut());
+        self.flush(&mut self.records.borrow_mut());
     }
 
     #[inline]
-    fn leave(&self, records: &mut ArrayVec<Record<S>, MAX_CHANGES>) {
+    fn flush(&self, records: &mut ArrayVec<Record<S>, MAX_CHANGES>) {
         if let Some(outbox) = self.outbox
             && !records.is_empty()
         {

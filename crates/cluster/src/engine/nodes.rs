@@ -1,41 +1,44 @@
-//! Which nodes live.
+//! Which other nodes are running.
 
 use std::collections::HashMap;
 
 use super::stream::EntryId;
 use crate::batch::NodeId;
 
-/// Nodes that are remembered.
+/// Maximum number of other nodes that are known at a time.
 const MAX_NODES: usize = 1024;
 
-/// A node is gone when the stream's newest entry is so much newer than its last one. An
-/// engine that is away has no newer ones, so it makes nobody go.
+/// How much older than the newest entry of the streams, in milliseconds, the last entry of a
+/// node may be; otherwise it has ended. While the engine is away, there are no new entries,
+/// so no node is assumed to have ended.
 const SILENCE_MILLISECONDS: u64 = 3_000;
 
-/// For how long the `max_peer_age` of one that is gone is still respected.
+/// How long a node that has ended is remembered, in milliseconds, and its `max_peer_age`
+/// respected.
 const REMEMBERED_MILLISECONDS: u64 = 60_000;
 
-/// How long after this one's first sign of life another node of the same name may still
-/// be an earlier run of it.
+/// How long after the first heartbeat of this node, in milliseconds, another one with the
+/// same name may be an earlier run of this one.
 const TAKEOVER_MILLISECONDS: u64 = 2_000;
 
-/// The other nodes, by what they say in the streams.
+/// The other nodes, according to their entries in the streams.
 #[derive(Debug)]
 pub(super) struct Nodes {
     own: NodeId,
     own_name: Vec<u8>,
     others: HashMap<NodeId, Other>,
-    /// When the newest entry was added.
+    /// When the newest entry was added, in milliseconds on the engine's clock.
     newest: u64,
-    /// When the first own sign of life was.
+    /// When the first own heartbeat was added.
     own_first: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Other {
+    /// When its last entry was added.
     last: u64,
     max_peer_age_seconds: u16,
-    is_namesake: bool,
+    has_own_name: bool,
 }
 
 impl Nodes {
@@ -49,8 +52,8 @@ impl Nodes {
         }
     }
 
-    /// Notes what an entry says. Returns whether it shows that another node has this
-    /// one's name; once for each.
+    /// Records an entry of a node. Returns whether it shows for the first time that another
+    /// node has the name of this one.
     pub(super) fn note(
         &mut self,
         node: NodeId,
@@ -69,50 +72,50 @@ impl Nodes {
         if self.others.len() >= MAX_NODES && !self.others.contains_key(&node) {
             return false;
         }
-        let other = self.others.entry(node).or_insert(Other {
-            last: at,
-            max_peer_age_seconds,
-            is_namesake: false,
-        });
-        other.last = other.last.max(at);
-        other.max_peer_age_seconds = max_peer_age_seconds;
         let is_late = self
             .own_first
             .is_some_and(|first| at > first.saturating_add(TAKEOVER_MILLISECONDS));
-        let is_namesake = is_late && name == Some(&self.own_name);
-        let is_news = is_namesake && !other.is_namesake;
-        other.is_namesake |= is_namesake;
+        let has_own_name = is_late && name == Some(&self.own_name);
+        let is_news = has_own_name && !self.has_duplicate_name();
+        let other = self.others.entry(node).or_insert(Other {
+            last: at,
+            max_peer_age_seconds,
+            has_own_name: false,
+        });
+        other.last = other.last.max(at);
+        other.max_peer_age_seconds = max_peer_age_seconds;
+        other.has_own_name |= has_own_name;
         is_news
     }
 
-    /// Forgets those who have long been gone.
+    /// Forgets nodes that ended more than a minute ago.
     pub(super) fn forget(&mut self) {
         let newest = self.newest;
         self.others
             .retain(|_, other| other.last.saturating_add(REMEMBERED_MILLISECONDS) >= newest);
     }
 
-    /// Others that live.
-    pub(super) fn living(&self) -> usize {
+    /// Number of other nodes that are running.
+    pub(super) fn running(&self) -> usize {
         let others = self.others.values();
         others
             .filter(|it| it.last.saturating_add(SILENCE_MILLISECONDS) >= self.newest)
             .count()
     }
 
-    /// Whether one of them has this one's name, or had it a minute ago.
-    pub(super) fn has_namesake(&self) -> bool {
-        self.others.values().any(|it| it.is_namesake)
+    /// Whether another node has the name of this one, or had it within the last minute.
+    pub(super) fn has_duplicate_name(&self) -> bool {
+        self.others.values().any(|it| it.has_own_name)
     }
 
-    /// The longest `max_peer_age` of others.
+    /// The longest `max_peer_age` of the other nodes.
     pub(super) fn max_peer_age_seconds(&self) -> u16 {
         let others = self.others.values();
         others.map(|it| it.max_peer_age_seconds).max().unwrap_or(0)
     }
 
-    /// The stream was lost; the new one's times may be earlier.
-    pub(super) fn start_again(&mut self) {
+    /// To be called when a stream was lost: the times in the new one may be earlier.
+    pub(super) fn reset(&mut self) {
         self.newest = 0;
         self.own_first = None;
         self.others.clear();
@@ -135,42 +138,45 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_is_gone() {
+    fn a_silent_node_has_ended() {
         let mut nodes = Nodes::new(OWN, "one");
         nodes.note(OTHER, 1800, Some(b"two"), at(1_000));
         nodes.note(THIRD, 1200, None, at(2_000));
-        assert_eq!(nodes.living(), 2);
+        assert_eq!(nodes.running(), 2);
         assert_eq!(nodes.max_peer_age_seconds(), 1800);
-        // Only entries make time go by.
+        // Only entries advance the time.
         nodes.note(OWN, 1200, None, at(4_001));
-        assert_eq!(nodes.living(), 1);
+        assert_eq!(nodes.running(), 1);
         nodes.note(OWN, 1200, None, at(61_001));
         nodes.forget();
-        assert_eq!(nodes.living(), 0);
+        assert_eq!(nodes.running(), 0);
         assert_eq!(nodes.max_peer_age_seconds(), 1200);
-        nodes.start_again();
+        nodes.reset();
         nodes.note(OTHER, 1800, None, at(5));
-        assert_eq!(nodes.living(), 1);
+        assert_eq!(nodes.running(), 1);
     }
 
     #[test]
-    fn a_namesake_is_noticed_once() {
+    fn a_duplicate_name_is_reported_once() {
         let mut nodes = Nodes::new(OWN, "one");
-        let namesake = |nodes: &mut Nodes, time| nodes.note(OTHER, 1200, Some(b"one"), at(time));
+        let duplicate = |nodes: &mut Nodes, time| nodes.note(OTHER, 1200, Some(b"one"), at(time));
         // An earlier run of this node.
-        assert!(!namesake(&mut nodes, 1_000));
+        assert!(!duplicate(&mut nodes, 1_000));
         assert!(!nodes.note(OWN, 1200, Some(b"one"), at(2_000)));
-        assert!(!namesake(&mut nodes, 2_500));
+        assert!(!duplicate(&mut nodes, 2_500));
         assert!(!nodes.note(THIRD, 1200, Some(b"two"), at(9_000)));
         assert!(!nodes.note(OTHER, 1200, None, at(9_000)));
-        assert!(!nodes.has_namesake());
-        assert!(namesake(&mut nodes, 9_000));
-        assert!(nodes.has_namesake());
-        assert!(!namesake(&mut nodes, 9_500));
+        assert!(!nodes.has_duplicate_name());
+        assert!(duplicate(&mut nodes, 9_000));
+        assert!(nodes.has_duplicate_name());
+        assert!(!duplicate(&mut nodes, 9_500));
+        // Any number of other nodes with this name are reported as one.
+        let other = nodes.note(NodeId([4; 8]), 1200, Some(b"one"), at(9_500));
+        assert!(!other);
     }
 
     #[test]
-    fn nodes_are_not_remembered_without_end() {
+    fn the_number_of_nodes_is_bounded() {
         let mut nodes = Nodes::new(OWN, "one");
         for number in 0..MAX_NODES as u64 + 10 {
             nodes.note(NodeId(number.to_be_bytes()), 1200, None, at(1));

@@ -1,4 +1,4 @@
-//! Where a node was in the streams.
+//! The position of a node in the streams, for its snapshot.
 
 use super::stream::EntryId;
 use crate::batch::{Kind, NodeId};
@@ -6,8 +6,8 @@ use crate::sequences::Sequences;
 
 const VERSION: u8 = 1;
 
-/// Where a node was in the streams, and the last batch of each other one: what has to be
-/// kept with a copy of its swarms to go on from there.
+/// The last entry that a node has applied of each stream, and the last sequence number of
+/// each node. With it and a copy of the swarms, the next process can continue from there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
     ids: [EntryId; 2],
@@ -34,7 +34,7 @@ impl Position {
         sequences
     }
 
-    /// As bytes, for a file; some 17 for each node and kind of peer.
+    /// Encodes it for a file, with 17 bytes for each node and kind of peer.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         for id in self.ids {
@@ -49,7 +49,7 @@ impl Position {
         bytes
     }
 
-    /// From such bytes; `None` if they are something else.
+    /// Decodes such bytes; `None` if they are invalid.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (&VERSION, rest) = bytes.split_first()? else {
             return None;

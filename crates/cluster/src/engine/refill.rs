@@ -1,4 +1,4 @@
-//! What a node holds, as batches for a stream that has lost it.
+//! Batches with the peers that a node has, for streams that have lost them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,41 +9,42 @@ use crate::batch::{self, Header, Kind};
 use crate::local::{MAX_BLOCK_LENGTH, Swarms};
 use crate::record::Record;
 
-/// Peers that have as much time left, in so many seconds, travel together; none is held
-/// longer by more.
+/// Peers whose remaining times differ by less than this, in seconds, are sent in one batch.
+/// Their times are rounded up, so other nodes keep them longer by less than this.
 const GROUP_SECONDS: u16 = 10;
 
-/// Peers that are grouped at a time. With fewer, batches would not be full.
+/// Number of peers that are grouped at a time. With fewer, batches would not be full.
 const PEERS_PER_STEP: usize = 100_000;
 
-/// A second request within this time waits for its end, and a third one for twice as long:
-/// an engine that is too small to keep what it gets seems to lose it again and again.
+/// Minimum time between the first two refills, in milliseconds; it doubles with each further
+/// one. An engine that is too small for the streams seems to lose them again and again.
 const MIN_INTERVAL_MILLISECONDS: u64 = 30_000;
 
-/// The longest such time. After it, the next is the shortest again.
+/// Maximum of that time. If there was no refill for so long, it starts with the minimum
+/// again.
 const MAX_INTERVAL_MILLISECONDS: u64 = 20 * 60_000;
 
-/// A walk over what a node holds, when that is asked for.
+/// Iterates over the peers of a node when a refill is requested.
 pub(super) struct Refill<S: Swarms> {
     swarms: Arc<S>,
     walk: Option<S::Walk>,
-    /// How many requests were answered.
-    answered: u64,
+    /// The number of requests when the last refill began.
+    requests: u64,
     last_at: u64,
     interval: u64,
-    /// Its memory is used again.
+    /// A buffer that is reused.
     held: Held,
     pub(super) batches: Vec<Found>,
 }
 
-/// A batch of what is held.
+/// A batch of peers of this node, without its header.
 #[derive(Debug)]
 pub(super) struct Found {
     kind: Kind,
     max_peer_age_seconds: u16,
     closed_at_milliseconds: u64,
     pub(super) bytes: Vec<u8>,
-    /// Batches that had been received before anything was looked at.
+    /// Number of batches that had been received before its peers were read.
     pub(super) received: u64,
 }
 
@@ -52,7 +53,7 @@ impl<S: SharedSwarms> Refill<S> {
         Self {
             swarms,
             walk: None,
-            answered: 0,
+            requests: 0,
             last_at: 0,
             interval: 0,
             held: Held::default(),
@@ -60,7 +61,7 @@ impl<S: SharedSwarms> Refill<S> {
         }
     }
 
-    /// Appends some more of what is held, if that is asked for.
+    /// Appends some more of the peers, if a refill is requested or in progress.
     pub(super) fn step(
         &mut self,
         shared: &Shared,
@@ -71,15 +72,15 @@ impl<S: SharedSwarms> Refill<S> {
         let walk = match &mut self.walk {
             Some(walk) => walk,
             None => {
-                let asked = shared.refills.load(Ordering::Relaxed);
-                if asked == self.answered {
+                let requests = shared.refills.load(Ordering::Relaxed);
+                if requests == self.requests {
                     return;
                 }
                 let Some(interval) = next_interval(self.interval, now.saturating_sub(self.last_at))
                 else {
                     return;
                 };
-                self.answered = asked;
+                self.requests = requests;
                 self.last_at = now;
                 self.interval = interval;
                 self.walk.insert(self.swarms.begin())
@@ -111,7 +112,7 @@ impl<S: SharedSwarms> Refill<S> {
     }
 }
 
-/// How long the next request has to wait; `None` if this one has to wait itself.
+/// The minimum time from this refill to the next; `None` if it is too early for this one.
 fn next_interval(interval: u64, since_last: u64) -> Option<u64> {
     if since_last < interval {
         return None;
@@ -123,7 +124,7 @@ fn next_interval(interval: u64, since_last: u64) -> Option<u64> {
 }
 
 impl Found {
-    /// A header without a number.
+    /// Its header, without the sequence number.
     pub(super) fn header_of(&self, settings: &EngineSettings) -> Header {
         Header {
             kind: self.kind,
@@ -142,9 +143,9 @@ struct Times {
 }
 
 impl Times {
-    /// An empty batch for peers with so much time left: as if it had been closed when
-    /// they announced. What is left for longer than this node keeps its own peers came
-    /// from another one, and the batch says so.
+    /// An empty batch for peers with this remaining time, as if it had been closed when they
+    /// announced. If the time is longer than `max_peer_age` of this node, they are from
+    /// another node with a longer one, and the header says that instead.
     fn batch(&self, kind: Kind, remaining_seconds: u16) -> Found {
         let max_peer_age_seconds = self.max_peer_age_seconds.max(remaining_seconds);
         let age = u64::from(max_peer_age_seconds - remaining_seconds) * 1000;
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_keep_their_time() {
+    fn peers_keep_their_remaining_time() {
         const NOW: u64 = 10_000_000;
         let held: Vec<_> = (0..3000).map(|it| (record(it), it / 2)).collect();
         let times = Times {
@@ -238,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_never_end_become_rare() {
+    fn refills_become_rare() {
         const LONGEST: u64 = MAX_INTERVAL_MILLISECONDS;
         let mut interval = next_interval(0, 0).expect("the first one");
         assert_eq!(interval, MIN_INTERVAL_MILLISECONDS);
         while interval < LONGEST {
             assert_eq!(next_interval(interval, interval - 1), None);
-            let next = next_interval(interval, interval).expect("it has waited");
+            let next = next_interval(interval, interval).expect("long enough");
             assert!(next > interval);
             interval = next;
         }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn many_with_the_same_time_fill_batches() {
+    fn many_peers_with_the_same_time_fill_batches() {
         let held: Vec<_> = (0..3000).map(|it| (record(it), 5)).collect();
         let times = Times {
             engine_now: 0,

@@ -1,4 +1,4 @@
-//! What a link with an engine counts, and says of itself.
+//! Counters of a link with an engine, and its status text.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -11,16 +11,16 @@ pub struct EngineStatus {
     counts: LinkCounts,
     publishes: AtomicBool,
     reads: AtomicBool,
-    has_namesake: AtomicBool,
+    has_duplicate_name: AtomicBool,
     lag: AtomicU64,
     nodes: AtomicU64,
     stream_bytes: AtomicU64,
     lost_streams: AtomicU64,
-    /// What is wrong with publishing, and with reading.
-    trouble: [Mutex<Option<String>>; 2],
+    /// The current error of the publisher, and that of the reader.
+    errors: [Mutex<Option<String>>; 2],
 }
 
-/// Which half of a link.
+/// A half of a link, each of which has a thread and a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Half {
     Publisher,
@@ -36,46 +36,46 @@ macro_rules! counters {
 }
 
 impl EngineStatus {
-    /// What links of every kind count.
+    /// Counters that links of every kind have.
     pub fn counts(&self) -> &LinkCounts {
         &self.counts
     }
 
     counters! {
-        /// Milliseconds between the engine's getting the batch that was read last and its
-        /// being read; 0 when all was read. While the engine is away, how long it is.
+        /// Milliseconds from when the last batch was added to the stream until it was read;
+        /// 0 if all were read. While there is no connection, the time without one.
         lag,
-        /// Other nodes that live.
+        /// Number of other nodes that are running.
         nodes,
-        /// Bytes of the streams in the engine.
+        /// Memory of the streams in the engine, in bytes.
         stream_bytes,
-        /// How often the engine had lost a stream.
+        /// Number of times that the engine had lost a stream.
         lost_streams,
     }
 
-    /// Whether there is a connection to publish, and one to read.
+    /// Whether the publisher and the reader are connected.
     pub fn is_connected(&self) -> bool {
         self.publishes.load(Relaxed) && self.reads.load(Relaxed)
     }
 
-    /// Whether another node of the cluster has the same name.
-    pub fn has_namesake(&self) -> bool {
-        self.has_namesake.load(Relaxed)
+    /// Whether another node of the cluster has the name of this one.
+    pub fn has_duplicate_name(&self) -> bool {
+        self.has_duplicate_name.load(Relaxed)
     }
 
-    /// What is wrong: with it, a node serves what it has.
-    pub fn trouble(&self) -> Option<String> {
-        let trouble = |half: &Mutex<Option<String>>| {
+    /// Why changes cannot be sent or received at the moment; `None` if they can.
+    pub fn error(&self) -> Option<String> {
+        let error = |half: &Mutex<Option<String>>| {
             let text = half.lock().unwrap_or_else(PoisonError::into_inner);
             text.clone()
         };
-        self.trouble.iter().find_map(trouble)
+        self.errors.iter().find_map(error)
     }
 
-    /// For the line that says how a daemon does: `one swarm with 2 other nodes`.
+    /// For the status line of a daemon: `one swarm with 2 other nodes`.
     pub fn text(&self) -> String {
-        if let Some(trouble) = self.trouble() {
-            return format!("cut off from other nodes: {trouble}");
+        if let Some(error) = self.error() {
+            return format!("cut off from other nodes: {error}");
         }
         match (self.is_connected(), self.nodes()) {
             (false, _) => "connecting with other nodes".into(),
@@ -93,14 +93,13 @@ impl EngineStatus {
         flag.store(is_connected, Relaxed);
     }
 
-    pub(super) fn set_trouble(&self, half: Half, trouble: Option<String>) {
-        let text = self.trouble[half as usize].lock();
-        let mut text = text.unwrap_or_else(PoisonError::into_inner);
-        *text = trouble;
+    pub(super) fn set_error(&self, half: Half, error: Option<String>) {
+        let text = self.errors[half as usize].lock();
+        *text.unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    pub(super) fn set_has_namesake(&self, has_namesake: bool) {
-        self.has_namesake.store(has_namesake, Relaxed);
+    pub(super) fn set_has_duplicate_name(&self, has_duplicate_name: bool) {
+        self.has_duplicate_name.store(has_duplicate_name, Relaxed);
     }
 
     pub(super) fn set_lag(&self, milliseconds: u64) {

@@ -4,33 +4,33 @@ use std::fmt;
 
 use redis::Value;
 
-/// The id of an entry: when it was added, on the engine's clock, and its number in that
+/// The id of an entry: when it was added, on the engine's clock, and its number within that
 /// millisecond.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId {
-    /// Milliseconds.
+    /// Unix time in milliseconds.
     pub milliseconds: u64,
-    /// From 0 on in each millisecond.
+    /// Number within the millisecond, from 0 on.
     pub number: u64,
 }
 
-/// What an entry has under our names.
+/// The fields of an entry that nodes use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: EntryId,
-    /// What should be a batch.
+    /// The bytes of a batch; empty if the field is missing.
     pub(super) batch: Vec<u8>,
-    /// What the node is called, in signs of life.
+    /// The name of the node, in heartbeats.
     pub(super) name: Option<Vec<u8>>,
 }
 
-/// The field that has a batch.
+/// The field with a batch.
 pub(super) const BATCH: &str = "b";
-/// The field that has a node's name.
+/// The field with the name of a node.
 pub(super) const NAME: &str = "n";
 
 impl EntryId {
-    /// Reads what an engine calls an entry.
+    /// Parses the text form.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (milliseconds, number) = std::str::from_utf8(text).ok()?.split_once('-')?;
         Some(Self {
@@ -39,7 +39,7 @@ impl EntryId {
         })
     }
 
-    /// As much earlier.
+    /// The lowest id that is earlier by so many milliseconds.
     pub(super) fn before(self, milliseconds: u64) -> Self {
         Self {
             milliseconds: self.milliseconds.saturating_sub(milliseconds),
@@ -54,7 +54,7 @@ impl fmt::Display for EntryId {
     }
 }
 
-/// The entries of each stream in a reply to XREAD, with the streams' keys.
+/// The keys of the streams in a reply to XREAD, each with its entries.
 pub(super) fn streams(reply: Value) -> Option<Vec<(Vec<u8>, Vec<Entry>)>> {
     let streams = match reply {
         Value::Nil => return Some(Vec::new()),
@@ -80,7 +80,7 @@ pub(super) fn id(reply: &Value) -> Option<EntryId> {
     }
 }
 
-/// What a reply to XINFO STREAM has under this name.
+/// The value with this name in a reply to XINFO STREAM.
 pub(super) fn info<'a>(reply: &'a Value, name: &str) -> Option<&'a Value> {
     let mut pairs = reply.as_map_iter()?;
     let found = pairs.find(|(key, _)| match key {
@@ -107,7 +107,7 @@ fn entry(entry: Value) -> Option<Entry> {
     };
     let (id, fields) = match <[Value; 2]>::try_from(parts).ok()? {
         [Value::BulkString(id), Value::Array(fields)] => (EntryId::parse(&id)?, fields),
-        // One that was deleted while it was read.
+        // The entry was deleted while it was read.
         [Value::BulkString(id), Value::Nil] => (EntryId::parse(&id)?, Vec::new()),
         _ => return None,
     };
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_read_and_written() {
+    fn ids_are_parsed_and_written() {
         let id = EntryId {
             milliseconds: 17,
             number: 2,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_may_have_anything() {
+    fn other_fields_and_deleted_entries_are_ignored() {
         let fields = ["n", "one", "x", "y", NAME, "two", BATCH, "bytes", "odd"].map(bulk);
         let entry = Value::Array(vec![bulk("1-0"), Value::Array(fields.to_vec())]);
         let deleted = Value::Array(vec![bulk("2-0"), Value::Nil]);

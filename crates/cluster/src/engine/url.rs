@@ -1,4 +1,4 @@
-//! Where an engine is.
+//! The URL of an engine.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use std::str::FromStr;
 const ENGINE_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// Addresses that a URL may have.
+/// Maximum number of hosts in a URL.
 const MAX_SERVERS: usize = 16;
 
-/// A URL that says where an engine is:
+/// The URL of an engine:
 ///
-/// | URL | what |
+/// | URL | meaning |
 /// |---|---|
-/// | `redis://host:6379/0` | an engine; port and number of the database can be left out |
-/// | `redis+unix:///run/valkey/valkey.sock` | one of this host; `?db=1` is another database |
-/// | `redis+sentinel://host:26379,host:26379/name` | the one that Sentinels call the primary of `name`; `/1` after it is another database |
-/// | `redis+cluster://host:6379,host:6379` | the one of a cluster that has our keys |
+/// | `redis://host:6379/0` | an engine; the port and the number of the database are optional |
+/// | `redis+unix:///run/valkey/valkey.sock` | a Unix socket; `?db=1` chooses another database |
+/// | `redis+sentinel://host:26379,host:26379/name` | the primary `name` of these Sentinels; `/1` after it chooses another database |
+/// | `redis+cluster://host:6379,host:6379` | a Redis Cluster with these members |
 ///
-/// With `rediss` instead of `redis`, all connections are encrypted.
+/// With `rediss` instead of `redis`, all connections use TLS. Nothing is percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineUrl {
     pub(super) place: Place,
@@ -43,45 +43,45 @@ pub(super) struct Server {
     pub(super) port: u16,
 }
 
-/// Why a text is no such URL.
+/// Why a text is not such a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It begins with something else.
+    /// The scheme is unknown.
     #[error(
         "expected a URL that begins with redis://, rediss://, redis+unix://, redis+sentinel://, \
          rediss+sentinel://, redis+cluster:// or rediss+cluster://"
     )]
     Scheme,
-    /// Other users of the host can see URLs.
+    /// It contains a user name or password, although other users of the host may see it.
     #[error(
         "a URL must not contain a user or a password: they belong into cluster.username and \
          cluster.password_file"
     )]
     Credentials,
-    /// There is no host, or it has characters that none has.
+    /// A host is missing or invalid.
     #[error(
         "expected a host name or an address instead of \"{0}\"; IPv6 addresses are written [::1]"
     )]
     Host(String),
-    /// A port is no number from 1 to 65535.
+    /// A port is invalid.
     #[error("expected a port from 1 to 65535 instead of \"{0}\"")]
     Port(String),
-    /// A database is no number.
+    /// A database is not a number.
     #[error("expected the number of a database instead of \"{0}\"")]
     Database(String),
-    /// A socket's path does not begin with a slash.
+    /// The path of a socket is not absolute.
     #[error("expected an absolute path: redis+unix:///run/redis/redis.sock")]
     Path,
-    /// Sentinels are asked for a name.
+    /// The name of the primary is missing.
     #[error("expected the name of the primary: redis+sentinel://host:26379,host:26379/name")]
     Name,
-    /// Several hosts where one is meant.
+    /// There is more than one host in a URL that has one.
     #[error("expected one host: several are for redis+sentinel:// and redis+cluster://")]
     Several,
-    /// More hosts than needed.
+    /// There are too many hosts.
     #[error("expected at most {MAX_SERVERS} hosts")]
     TooMany,
-    /// Something follows that has no meaning.
+    /// Something follows after the database.
     #[error("expected nothing after the database instead of \"{0}\"")]
     Rest(String),
 }
@@ -102,7 +102,7 @@ impl FromStr for EngineUrl {
             "sentinel" => sentinels(rest)?,
             "cluster" => {
                 let (hosts, rest) = authority(rest)?;
-                // A cluster has only one database.
+                // A Redis Cluster has only one database.
                 nothing(rest)?;
                 (Place::Cluster(servers(hosts, ENGINE_PORT)?), 0)
             }
@@ -114,6 +114,13 @@ impl FromStr for EngineUrl {
             database,
             text: text.to_owned(),
         })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        write!(formatter, "{host}:{port}")
     }
 }
 
@@ -154,7 +161,7 @@ fn socket(rest: &str) -> Result<(Place, u32), UrlError> {
     Ok((Place::Socket(path.into()), database))
 }
 
-/// The hosts, and what follows the slash after them.
+/// Splits off the hosts from the path that follows them.
 fn authority(rest: &str) -> Result<(&str, &str), UrlError> {
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     if hosts.contains('@') {
@@ -238,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_understood() {
+    fn urls_are_parsed() {
         let one = |host: &str, port| Place::Server(at(host, port));
         for (text, expected) in [
             ("redis://cache", (one("cache", 6379), false, 0)),
@@ -270,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_are_specific() {
         use UrlError::*;
         let text = |it: &str| it.to_owned();
         let many = format!("redis+cluster://{}", ["a"; MAX_SERVERS + 1].join(","));

@@ -37,7 +37,7 @@ fn an_engine_that_is_not_there_holds_nothing_up() {
     assert!(away(&settings(&url, "one")).contains("No such file"));
     let node = Node::start(&url, "one");
     node.change(0..10, PeerChange::Leecher);
-    let text = node.wait_for_trouble("No such file");
+    let text = node.wait_for_error("No such file");
     assert!(node.link.status().text().contains(&text));
     assert!(!node.link.status().is_connected());
     let begin = Instant::now();
@@ -97,7 +97,7 @@ fn an_engine_that_is_killed_is_found_again() {
         server.kill();
         one.change(100 * round..100 * (round + 1), PeerChange::Leecher);
         two.change(0..10, PeerChange::Seeder);
-        one.wait_for_trouble("");
+        one.wait_for_error("");
         server.start_again();
         for node in [&one, &two] {
             node.wait_for(100 * (round as usize + 1));
@@ -126,7 +126,7 @@ fn an_engine_that_hangs_delivers_once() {
         server.hang();
         one.change(100 * round..100 * (round + 1), PeerChange::Leecher);
         one.change(100 * round..100 * round + 1, PeerChange::Completed);
-        one.wait_for_trouble("no answer");
+        one.wait_for_error("no answer");
         eventually("it lags behind", || {
             (two.link.status().lag() > 1_000).then_some(())
         });
@@ -200,7 +200,7 @@ fn an_engine_that_evicts_anything_is_refused() {
         "{text}"
     );
     let node = Node::start(&server.url(), "one");
-    node.wait_for_trouble("noeviction");
+    node.wait_for_error("noeviction");
     // As soon as somebody mends it, all is well.
     let _: () = server.say("CONFIG SET maxmemory-policy noeviction");
     node.wait_until_connected();
@@ -228,11 +228,11 @@ fn passwords_and_rights_are_asked_for() {
     one.wait_for(20);
     // All that it does later, too.
     thread::sleep(Duration::from_secs(6));
-    assert_eq!(one.link.status().trouble(), None);
+    assert_eq!(one.link.status().error(), None);
     assert_eq!(one.link.status().counts().reconnects(), 0);
 
     let _: () = server.say("ACL SETUSER aquatic -xadd");
-    let text = one.wait_for_trouble("does not allow");
+    let text = one.wait_for_error("does not allow");
     assert!(text.contains("xadd") && text.contains(ACL_RULES), "{text}");
     one.change(20..30, PeerChange::Leecher);
     let _: () = server.say("ACL SETUSER aquatic +xadd");
@@ -300,16 +300,16 @@ fn connections_are_encrypted() {
 }
 
 #[test]
-fn a_namesake_is_named() {
+fn a_duplicate_name_is_reported() {
     let Some(server) = Server::start(&[]) else {
         return;
     };
     let one = Node::start(&server.url(), "one");
     one.wait_until_connected();
-    assert!(!one.link.status().has_namesake());
+    assert!(!one.link.status().has_duplicate_name());
     let _other = Node::start(&server.url(), "one");
     eventually("it is noticed", || {
-        one.link.status().has_namesake().then_some(())
+        one.link.status().has_duplicate_name().then_some(())
     });
     // An earlier run of the same node is none.
     let two = Node::start(&server.url(), "two");
@@ -318,7 +318,7 @@ fn a_namesake_is_named() {
     let two = Node::start(&server.url(), "two");
     two.wait_until_connected();
     thread::sleep(Duration::from_secs(4));
-    assert!(!two.link.status().has_namesake());
+    assert!(!two.link.status().has_duplicate_name());
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn keys_of_others_are_left_alone() {
     let _: () = server.say("DEL {aquatic}:test:ipv4");
     let _: () = server.say("SET {aquatic}:test:connection-id-key short");
     let node = Node::start(&server.url(), "one");
-    node.wait_for_trouble("cluster.namespace");
+    node.wait_for_error("cluster.namespace");
     assert_eq!(node.link.connection_id_key(), None);
 }
 
@@ -381,7 +381,7 @@ fn entries_of_others_are_left_out() {
     one.change(0..10, PeerChange::Leecher);
     let two = Node::start(&server.url(), "two");
     two.wait_for(10);
-    assert_eq!(one.link.status().trouble(), None);
+    assert_eq!(one.link.status().error(), None);
 }
 
 #[test]
@@ -399,4 +399,53 @@ fn other_namespaces_are_other_swarms() {
     two.wait_for(10);
     assert!(other.roles().is_empty());
     assert_eq!(other.link.status().nodes(), 0);
+}
+
+/// Without counts of downloads, batches are still sent, and sent once.
+#[test]
+fn downloads_that_cannot_be_counted_repeat_no_batch() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.wait_until_connected();
+    two.wait_until_connected();
+    for kind in ["ipv4", "ipv6"] {
+        let _: () = server.say(&format!("SET {{aquatic}}:test:{kind}:downloads text"));
+    }
+    one.change(0..3, PeerChange::Completed);
+    two.wait_for(3);
+    let sent = one.link.status().counts().records_out();
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(one.link.status().counts().records_out(), sent);
+    assert_eq!(two.members.downloads.load(Relaxed), 3);
+    one.change(3..5, PeerChange::Leecher);
+    two.wait_for(5);
+    assert_eq!(two.link.status().counts().repeats(), 0);
+}
+
+/// The memory is full at the moment a node connects, because of the streams.
+#[test]
+fn a_node_that_finds_the_memory_full_makes_space() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    one.change(0..50_000, PeerChange::Leecher);
+    eventually("it is published", || {
+        (one.link.status().counts().records_out() == 100_000).then_some(())
+    });
+    one.stop();
+    // Less than the streams take.
+    let _: () = server.say("CONFIG SET maxmemory 3mb");
+    let two = Node::start(&server.url(), "two");
+    two.change(50_000..50_010, PeerChange::Leecher);
+    let three = Node::start(&server.url(), "three");
+    eventually("it is published all the same", || {
+        let roles = three.roles();
+        (50_000..50_010)
+            .all(|number| roles.contains_key(&(false, number)))
+            .then_some(())
+    });
 }

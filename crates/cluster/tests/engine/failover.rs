@@ -98,7 +98,7 @@ fn sentinels_say_who_took_over() {
     primary.kill();
     one.change(100..200, PeerChange::Leecher);
     two.change(0..10, PeerChange::Stopped);
-    one.wait_for_trouble("");
+    one.wait_for_error("");
     one.wait_for(190);
     two.wait_for(190);
     wait_until_equal(&[&one, &two]);
@@ -168,7 +168,7 @@ fn clusters_say_who_has_our_keys() {
     assert!(length > 0);
 
     servers[0].kill();
-    one.wait_for_trouble("");
+    one.wait_for_error("");
     one.change(100..200, PeerChange::Leecher);
     let _: () = servers[1].say("CLUSTER FAILOVER TAKEOVER");
     two.wait_for(200);

@@ -4,6 +4,8 @@
 
 mod errors;
 mod failover;
+mod fake;
+mod hostile;
 mod lost;
 mod node;
 mod server;

@@ -125,18 +125,16 @@ impl Node {
     pub(crate) fn wait_until_connected(&self) {
         eventually("it is connected", || {
             let status = self.link.status();
-            (status.is_connected()
-                && status.trouble().is_none()
-                && status.counts().batches_out() > 0)
+            (status.is_connected() && status.error().is_none() && status.counts().batches_out() > 0)
                 .then_some(())
         });
     }
 
     /// Waits until it says something like this is wrong.
     #[track_caller]
-    pub(crate) fn wait_for_trouble(&self, part: &str) -> String {
+    pub(crate) fn wait_for_error(&self, part: &str) -> String {
         eventually(part, || {
-            self.link.status().trouble().filter(|it| it.contains(part))
+            self.link.status().error().filter(|it| it.contains(part))
         })
     }
 

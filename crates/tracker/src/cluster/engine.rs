@@ -1,4 +1,4 @@
-//! The link of a daemon with all others of a cluster, through Redis or Valkey.
+//! The link of a daemon with the others of a cluster, through Redis or Valkey.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use super::Members;
 use super::link::{Membership, drop_once};
 use super::link_metrics::add_counts;
 
-/// The most bytes of a file with a password, and of one with certificates.
+/// Maximum size in bytes of a file with a password, and of one with certificates.
 const MAX_PASSWORD_BYTES: u64 = 4_096;
 const MAX_CA_BYTES: u64 = 1 << 20;
 
-/// The longest name of a cluster or a node, in bytes.
+/// Maximum length of the name of a cluster or a node, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// What others may ask the link.
+/// Access to a running link.
 pub(super) struct Handle(EngineHandle);
 
-/// Checks what can be known of a configuration without the engine.
+/// Checks what can be checked without a connection to the engine.
 pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
     if !config.url.is_empty()
         && let Err(error) = config.url.parse::<EngineUrl>()
@@ -87,7 +87,7 @@ pub(super) fn start<C: Send + Sync + 'static>(
         stopper,
         handle,
     } = EngineLink::new(settings, outbox, Arc::new(members), position);
-    // One ends both.
+    // It stops both threads.
     workers.spawn_background("cluster-out", drop_once(stopper), move |context| {
         publisher.run(|| context.beat());
         Ok(())
@@ -143,7 +143,7 @@ fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
     })
 }
 
-/// Reads a file, if one is named.
+/// Reads a file, if one is configured.
 fn read(key: &str, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, Diagnostic> {
     if !is_given(path) {
         return Ok(None);
@@ -158,9 +158,9 @@ impl Handle {
         self.0.status().text()
     }
 
-    pub(super) fn trouble(&self) -> Option<String> {
-        let trouble = self.0.status().trouble()?;
-        Some(format!("cut off from other nodes: {trouble}"))
+    pub(super) fn error(&self) -> Option<String> {
+        let error = self.0.status().error()?;
+        Some(format!("cut off from other nodes: {error}"))
     }
 
     pub(super) fn connection_id_key(&self) -> Option<[u8; 16]> {
@@ -185,9 +185,9 @@ impl Handle {
                 status.nodes(),
             ),
             (
-                "cluster_namesakes",
+                "cluster_duplicate_names",
                 "1 if another daemon of the cluster has the same name, else 0",
-                u64::from(status.has_namesake()),
+                u64::from(status.has_duplicate_name()),
             ),
             (
                 "cluster_stream_bytes",
@@ -217,7 +217,7 @@ impl Handle {
 mod tests {
     use super::*;
 
-    fn said(config: &ClusterConfig) -> Vec<String> {
+    fn errors(config: &ClusterConfig) -> Vec<String> {
         let mut checks = Checks::new();
         check_config(config, &mut checks);
         match checks.finish(()) {
@@ -227,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_found_under_their_keys() {
-        assert_eq!(said(&ClusterConfig::default()), [""; 0]);
+    fn errors_are_reported_under_their_keys() {
+        assert_eq!(errors(&ClusterConfig::default()), [""; 0]);
         let with_url = |url: &str| ClusterConfig {
             url: url.to_owned(),
             ..ClusterConfig::default()
@@ -240,14 +240,14 @@ mod tests {
             "redis+sentinel://one:26379,two:26379/name",
             "redis+cluster://one:6379,two:6379",
         ] {
-            assert_eq!(said(&with_url(url)), [""; 0], "{url}");
+            assert_eq!(errors(&with_url(url)), [""; 0], "{url}");
         }
         for url in ["engine:6379", "http://engine", "redis://user:secret@engine"] {
-            let found = said(&with_url(url));
+            let found = errors(&with_url(url));
             assert!(found[0].starts_with("cluster.url: "), "{found:?}");
             assert!(!found[0].contains("secret"), "{found:?}");
         }
-        let found = said(&ClusterConfig {
+        let found = errors(&ClusterConfig {
             namespace: "two words".to_owned(),
             node: "a/b".to_owned(),
             ..ClusterConfig::default()
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_advised_against() {
+    fn keys_without_effect_are_reported() {
         let mut checks = Checks::new();
         let config = ClusterConfig {
             username: "aquatic".to_owned(),

@@ -1,4 +1,4 @@
-//! The part of a daemon in a cluster.
+//! The link of a daemon with others that have the same swarm.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,45 +19,46 @@ use super::members::LeftOut;
 use super::{Members, engine, link_metrics};
 use crate::State;
 
-/// The part of a daemon in a cluster.
+/// The link of a daemon with others that have the same swarm.
 pub struct Link {
     outbox: Arc<Outbox>,
     left_out: Arc<LeftOut>,
     others: Others,
 }
 
-/// Through what a daemon is linked with others.
+/// How a daemon is linked with others.
 enum Others {
-    /// With those of this machine, through sockets.
+    /// With the daemons of this machine, through sockets.
     Local(Arc<LocalStatus>),
-    /// With all of a cluster, through Redis or Valkey.
+    /// With the daemons of a cluster, through Redis or Valkey.
     Engine(engine::Handle),
 }
 
-/// What a daemon is in a cluster.
+/// Settings of a link.
 pub struct Membership<'a> {
-    /// What is configured.
+    /// The configuration.
     pub config: &'a ClusterConfig,
     /// The name of the daemon.
     pub name: &'static str,
-    /// After how many seconds it forgets a peer that does not announce again.
+    /// Maximum age of a peer in seconds: after this time without an announce, the daemon
+    /// removes it.
     pub max_peer_age_seconds: u16,
     /// The secret key of connection ids that it proposes to a cluster without one: its own
-    /// or, if it makes no connection ids, any.
+    /// or, if it makes no connection ids, a random one.
     pub connection_id_key: [u8; 16],
-    /// [`Link::position`] as of the snapshot that was restored.
+    /// [`Link::position`] in the snapshot that was restored.
     pub position: Option<Vec<u8>>,
 }
 
 impl Link {
-    /// Links the swarms of a daemon with those of others, on threads in the background;
-    /// returns `None` if that is not wanted, or the daemons of this machine have no place
-    /// to find each other.
+    /// Links the swarms of a daemon with those of others, on background threads; returns
+    /// `None` if no link is configured, or the daemons of this machine have no directory to
+    /// find each other.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, the engine refuses what no waiting mends, or the system
-    /// has no further threads, descriptors or random numbers.
+    /// If a file cannot be read, the engine reports an error that an operator has to correct,
+    /// or the system has no further threads, descriptors or random numbers.
     pub fn start<C: Send + Sync + 'static>(
         membership: Membership<'_>,
         state: &Arc<State<Families, C>>,
@@ -72,7 +73,7 @@ impl Link {
             let handle = engine::start(membership, members, outbox.clone(), workers)?;
             Others::Engine(handle)
         } else if config.local
-            && let Some(directory) = meeting_place()
+            && let Some(directory) = socket_directory()
         {
             let local = start_local(&membership, directory, members, outbox.clone(), workers)?;
             match local {
@@ -89,12 +90,12 @@ impl Link {
         }))
     }
 
-    /// Where workers leave what changes.
+    /// The outbox, into which workers put changes.
     pub fn outbox(&self) -> Arc<Outbox> {
         self.outbox.clone()
     }
 
-    /// Who else keeps the same swarm, for the status line; `None` if nobody.
+    /// Which other daemons have the same swarm, for the status line; `None` if there are none.
     pub fn text(&self) -> Option<String> {
         match &self.others {
             Others::Local(status) => status.text(),
@@ -102,15 +103,15 @@ impl Link {
         }
     }
 
-    /// Why others cannot be told or heard at the moment; `None` if they can.
-    pub fn trouble(&self) -> Option<String> {
+    /// Why changes cannot be sent or received at the moment; `None` if they can.
+    pub fn error(&self) -> Option<String> {
         match &self.others {
             Others::Local(_) => None,
-            Others::Engine(handle) => handle.trouble(),
+            Others::Engine(handle) => handle.error(),
         }
     }
 
-    /// The key with which all nodes make connection ids, once it is known.
+    /// The key with which all nodes make connection ids; `None` until it is known.
     pub fn connection_id_key(&self) -> Option<[u8; 16]> {
         match &self.others {
             Others::Local(_) => None,
@@ -118,8 +119,8 @@ impl Link {
         }
     }
 
-    /// Up to where the changes of others are applied, for a snapshot: to be asked before
-    /// the swarms are copied.
+    /// The position up to which the changes of others were applied, for a snapshot. To be
+    /// called before the swarms are copied.
     pub fn position(&self) -> Option<Vec<u8>> {
         match &self.others {
             Others::Local(_) => None,
@@ -127,7 +128,7 @@ impl Link {
         }
     }
 
-    /// Adds what the link counts.
+    /// Adds the metrics of the link.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         match &self.others {
             Others::Local(status) => link_metrics::add_local(status, metrics),
@@ -156,9 +157,9 @@ fn start_local<C: Send + Sync + 'static>(
     };
     let (mut link, stopper) = match LocalLink::new(settings, outbox, members) {
         Ok(link) => link,
-        // The path is too long for a socket: no reason to serve nobody.
+        // The path is too long for a socket. The daemon can serve without the link.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            say_not_shared(&error);
+            warn_not_shared(&error);
             return Ok(None);
         }
         Err(error) => {
@@ -173,19 +174,19 @@ fn start_local<C: Send + Sync + 'static>(
     Ok(Some(status))
 }
 
-/// What drops `value` when it is called for the first time.
+/// A function that drops `value` when it is called for the first time.
 pub(super) fn drop_once<T: Send + 'static>(value: T) -> impl Fn() + Send + Sync + 'static {
     let value = Mutex::new(Some(value));
     move || {
-        // Whoever panicked while dropping it has dropped it.
+        // After a panic in this function, the value has been dropped.
         let mut value = value.lock().unwrap_or_else(PoisonError::into_inner);
         value.take();
     }
 }
 
-/// What `--check-config` says of the link with other daemons of this machine: where the
-/// settings of the process have them meet. What it is started with is not that of the
-/// service, so it says nothing of that.
+/// What `--check-config` reports about the link with other daemons of this machine: the
+/// effect of a chroot. The environment, which decides on the directory otherwise, is not that
+/// of the service.
 pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<String> {
     let root = privileges
         .chroot()
@@ -197,12 +198,12 @@ pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<Str
     ))
 }
 
-/// Where daemons find each other's sockets.
-fn meeting_place() -> Option<PathBuf> {
+/// The directory in which daemons find each other's sockets.
+fn socket_directory() -> Option<PathBuf> {
     match runtime_directory::shared() {
         Ok(Some(directory)) => Some(directory),
         Ok(None) => {
-            // As is usual where there is no other daemon.
+            // This is usual on machines with one daemon.
             log::info!(
                 "peers are not shared with other daemons of this machine: there is no runtime \
                  directory called aquatic, and XDG_RUNTIME_DIR is not set, see aquatic-cluster(7)"
@@ -210,13 +211,13 @@ fn meeting_place() -> Option<PathBuf> {
             None
         }
         Err(error) => {
-            say_not_shared(&error);
+            warn_not_shared(&error);
             None
         }
     }
 }
 
-fn say_not_shared(error: &io::Error) {
+fn warn_not_shared(error: &io::Error) {
     log::warn!("peers are not shared with other daemons of this machine: {error}");
 }
 
@@ -225,15 +226,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chroot_is_said_to_be_where_daemons_meet() {
+    fn the_effect_of_a_chroot_is_reported() {
         let config = ClusterConfig::default();
         let mut privileges = PrivilegesConfig {
             drop_privileges: true,
             chroot_path: "/srv/aquatic".into(),
             ..PrivilegesConfig::default()
         };
-        let said = note(&config, &privileges).unwrap();
-        assert!(said.contains("below /srv/aquatic,"), "{said}");
+        let text = note(&config, &privileges).unwrap();
+        assert!(text.contains("below /srv/aquatic,"), "{text}");
         assert_eq!(
             note(
                 &ClusterConfig {

@@ -1,4 +1,4 @@
-//! A daemon's swarms, as links see them.
+//! The access of links to the swarms of a daemon.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,45 +15,44 @@ use arrayvec::ArrayVec;
 
 use crate::State;
 
-/// How many records are looked up together, as with announces.
+/// Number of records that are looked up together, as with announces.
 const GROUP: usize = 8;
 
-/// The first byte of a block: of which swarm it is.
+/// The first byte of a block, which identifies its swarm.
 const IPV4: u8 = 4;
 const IPV6: u8 = 6;
 
-/// The swarms of a daemon, for a link that reads them and brings what changed
-/// elsewhere.
+/// The swarms of a daemon, for a link that reads them and applies the changes of others.
 ///
-/// The access list and the limits of the daemon hold for the peers of others, too.
+/// The access list and the limits of the daemon also hold for the peers of others.
 pub struct Members<C> {
     state: Arc<State<Families, C>>,
     clock: Clock,
     left_out: Arc<LeftOut>,
 }
 
-/// Counts peers of others that were left out.
+/// Numbers of peers of others that were not stored.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
-    /// Their torrent is forbidden here.
+    /// Because the access list forbids their torrent.
     pub(super) forbidden: AtomicU64,
-    /// A limit was reached.
+    /// Because a limit was reached.
     pub(super) limited: AtomicU64,
 }
 
-/// A walk over all torrents, first those of IPv4.
+/// An iteration over all torrents, first those of IPv4.
 pub struct Walk {
     ipv4: Option<SnapshotWalk>,
     ipv6: SnapshotWalk,
 }
 
-/// Why bytes are no block.
+/// Why bytes are not a valid block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// The first byte says of which swarm it is.
+    /// The first byte is not that of a swarm.
     #[error("block of an unknown swarm")]
     Swarm,
-    /// What follows are torrents.
+    /// The torrents that follow are damaged.
     #[error(transparent)]
     Torrents(#[from] DamagedBlock),
 }
@@ -131,7 +130,7 @@ impl<C> Swarms for Members<C> {
     type BlockError = BlockError;
 
     fn begin(&self) -> Walk {
-        // A byte says of which swarm a block is.
+        // The first byte identifies the swarm.
         let walk = || SnapshotWalk::with_blocks_of(MAX_BLOCK_LENGTH - 1);
         Walk {
             ipv4: Some(walk()),
@@ -183,7 +182,7 @@ impl<C> Swarms for Members<C> {
 
 #[cfg(feature = "redis")]
 mod shared {
-    //! What a link over Redis or Valkey needs besides.
+    //! What only a link through Redis or Valkey needs.
 
     use aquatic_bittorrent::{InfoHash, PeerChange};
     use aquatic_cluster::engine::{Held, SharedSwarms};
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_others_are_applied_in_their_order() {
+    fn changes_of_others_are_applied_in_order() {
         let members = members(100);
         let records: Vec<_> = (0..50)
             .flat_map(|torrent| {
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_adds_no_peer() {
+    fn batches_that_are_too_old_add_no_peer() {
         let members = members(100);
         let bytes = batch::<6>(&[(info_hash(1), PeerChange::Seeder)], 5_000);
         let end = 5_000 + u64::from(AGE_SECONDS) * 1_000;
@@ -334,7 +333,7 @@ mod tests {
         assert_eq!(totals(&members), [[0; 3]; 2]);
         apply(&members, &bytes, end - 1);
         assert_eq!(totals(&members), [[1, 1, 1], [0; 3]]);
-        // One that is there has the role that was said last.
+        // The last record sets the role of a known peer, whatever its age.
         apply(
             &members,
             &batch::<6>(&[(info_hash(1), PeerChange::Leecher)], 0),
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_access_list_and_limits_hold_for_peers_of_others() {
+    fn the_access_list_and_limits_apply_to_peers_of_others() {
         let members = members(2);
         let of = |torrents: [InfoHash; 4]| torrents.map(|it| (it, PeerChange::Seeder));
         let records = of([info_hash(1), FORBIDDEN, info_hash(2), info_hash(3)]);
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_bring_everything_to_another() {
+    fn blocks_copy_everything_to_another_daemon() {
         let from = members(10_000);
         let records = |torrents| {
             let torrents = 0..torrents;
@@ -368,7 +367,7 @@ mod tests {
         }
         apply(&from, &batch::<18>(&records(500), 0), 0);
         let mut random = fastrand::Rng::with_seed(1);
-        // Forbidden since it was announced.
+        // Announced before the access list forbade it.
         let announce = Announce {
             record: [9; 6],
             is_seeder: true,
@@ -398,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_block_are_refused() {
+    fn invalid_blocks_are_rejected() {
         let members = members(10);
         assert_eq!(members.restore(b""), Err(BlockError::Swarm));
         assert_eq!(members.restore(b"\x05"), Err(BlockError::Swarm));

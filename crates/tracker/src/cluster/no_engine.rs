@@ -1,4 +1,4 @@
-//! In place of a link through Redis or Valkey, in a build without it.
+//! Replaces the link through Redis or Valkey in a build without it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use aquatic_service::workers::Workers;
 use super::Members;
 use super::link::Membership;
 
-/// There is none.
+/// Does not exist.
 pub(super) struct Handle(Infallible);
 
-/// Rejects what this build does not support.
+/// Rejects a URL, which this build does not support.
 pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
     if !config.url.is_empty() {
         checks.fail("cluster.url", UNSUPPORTED);
@@ -37,7 +37,7 @@ impl Handle {
         match self.0 {}
     }
 
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn error(&self) -> Option<String> {
         match self.0 {}
     }
 

@@ -14,7 +14,7 @@ use crate::load;
 use crate::machine::Cores;
 use crate::results::{Conditions, Http, IdleHttp, Row, WithAndWithout};
 use crate::rows::{self, Label, Sample, median};
-use crate::server::{Addresses, Programs, Server, free_tcp_address};
+use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ const QUICK: Scale = Scale {
 /// A server or the load test fails, or does not do what was meant.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Http> {
     let bench = Bench {
-        programs: Programs::build(&conditions.profile, "aquatic_http")?,
+        programs: Programs::build(&conditions.profile, &["aquatic_http"])?,
         scale: if quick { QUICK } else { FULL },
         seconds: conditions.seconds,
         runs: conditions.runs,
@@ -335,13 +335,14 @@ impl Bench {
             metrics: free_tcp_address()?,
         };
         let config = daemon_config(addresses, event_loop, tls);
-        Server::daemon(
-            &self.programs,
-            "aquatic-http",
-            Cores::Server,
+        let launch = Launch {
+            name: "aquatic-http",
+            cores: Cores::Server,
             addresses,
-            &config,
-        )
+            config: &config,
+            runtime_directory: None,
+        };
+        Server::daemon(&self.programs, &launch)
     }
 
     fn config(&self, case: Case) -> Config {

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Where a process runs.
@@ -20,7 +21,7 @@ pub(crate) enum Cores {
 
 impl Cores {
     /// In the form of `taskset -c`.
-    pub(crate) fn list(self) -> &'static str {
+    fn list(self) -> &'static str {
         match self {
             Self::Server => "0",
             Self::Load => "1",
@@ -35,6 +36,21 @@ impl Cores {
         // Servers must not find other trackers of the machine there.
         command.env_remove("XDG_RUNTIME_DIR");
         command
+    }
+
+    /// Lets all threads of a process run on these cores from now on.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process, or no program `taskset`.
+    pub(crate) fn pin(self, pid: u32) -> anyhow::Result<()> {
+        let status = Command::new("taskset")
+            .args(["-a", "-c", "-p", self.list(), &pid.to_string()])
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start taskset")?;
+        ensure!(status.success(), "taskset cannot move process {pid}");
+        Ok(())
     }
 }
 

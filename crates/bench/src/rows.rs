@@ -124,11 +124,7 @@ fn row(label: Label, samples: &[Sample]) -> Row {
         load: label.load,
         server: label.server,
         bar: label.bar,
-        cpu_microseconds: Spread {
-            median: median(cpu.clone().collect()),
-            least: cpu.clone().fold(f64::INFINITY, f64::min),
-            most: cpu.fold(0.0, f64::max),
-        },
+        cpu_microseconds: spread(cpu.collect()),
         cpu_microseconds_per_announce: samples
             .iter()
             .map(|it| Some(it.process.cpu_seconds * 1e6 / it.announces? as f64))
@@ -140,6 +136,15 @@ fn row(label: Label, samples: &[Sample]) -> Row {
         p99_microseconds: of(|it| it.latency.p99_microseconds),
         busy_cores: of(|it| it.process.cores),
         lost: samples.iter().map(|it| it.lost).sum(),
+    }
+}
+
+/// The middle value, and how far others are from it.
+pub(crate) fn spread(values: Vec<f64>) -> Spread {
+    Spread {
+        least: values.iter().copied().fold(f64::INFINITY, f64::min),
+        most: values.iter().copied().fold(0.0, f64::max),
+        median: median(values),
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZero;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,15 +28,16 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds a daemon and the load tests.
+    /// Builds the packages of daemons, and the load tests.
     ///
     /// # Errors
     ///
     /// Cargo fails.
-    pub(crate) fn build(profile: &str, package: &str) -> anyhow::Result<Self> {
+    pub(crate) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Self> {
+        let packages = packages.iter().chain(&["aquatic_load_test"]);
         let status = crate::cargo_command()
             .args(["build", "--profile", profile])
-            .args(["--package", package, "--package", "aquatic_load_test"])
+            .args(packages.flat_map(|package| ["--package", package]))
             .status()
             .context("cannot start cargo")?;
         ensure!(status.success(), "cargo build has failed");
@@ -80,6 +81,17 @@ pub(crate) struct Server {
     pub(crate) empty_bytes: u64,
 }
 
+/// How a daemon is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Launch<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) cores: Cores,
+    pub(crate) addresses: Addresses,
+    pub(crate) config: &'a str,
+    /// Where it finds other daemons, if it is to be linked with some.
+    pub(crate) runtime_directory: Option<&'a Path>,
+}
+
 /// The addresses on which a daemon listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
@@ -88,18 +100,19 @@ pub(crate) struct Addresses {
 }
 
 impl Server {
-    /// Starts a daemon with what `config` says, and waits until it is ready.
+    /// Starts a daemon, and waits until it is ready.
     ///
     /// # Errors
     ///
     /// It does not start.
-    pub(crate) fn daemon(
-        programs: &Programs,
-        name: &str,
-        cores: Cores,
-        addresses: Addresses,
-        config: &str,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn daemon(programs: &Programs, launch: &Launch<'_>) -> anyhow::Result<Self> {
+        let Launch {
+            name,
+            cores,
+            addresses,
+            config,
+            runtime_directory,
+        } = *launch;
         let address = addresses.service;
         let file = |what: &str| {
             programs
@@ -114,8 +127,11 @@ impl Server {
         let ready = listen_for_ready(&notify)?;
 
         let started = Instant::now();
-        let child = cores
-            .command(&programs.path(name))
+        let mut command = cores.command(&programs.path(name));
+        if let Some(directory) = runtime_directory {
+            command.env("XDG_RUNTIME_DIR", directory);
+        }
+        let child = command
             .arg("-c")
             .arg(&path)
             .env("NOTIFY_SOCKET", &notify)
@@ -178,13 +194,7 @@ impl Server {
 
     /// Lets all threads run on other cores from now on.
     pub(crate) fn move_to(&self, cores: Cores) -> anyhow::Result<()> {
-        let status = Command::new("taskset")
-            .args(["-a", "-c", "-p", cores.list(), &self.pid().to_string()])
-            .stdout(Stdio::null())
-            .status()
-            .context("cannot start taskset")?;
-        ensure!(status.success(), "taskset cannot move the server");
-        Ok(())
+        cores.pin(self.pid())
     }
 
     /// The sum over all labels of a metric.
@@ -210,6 +220,13 @@ impl Server {
         let time = started.elapsed();
         ensure!(status.success(), "the daemon ended with {status}");
         Ok(time)
+    }
+
+    /// Kills the daemon, which gets no time for anything.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     fn await_ready(&mut self, ready: &Receiver<()>) -> anyhow::Result<()> {

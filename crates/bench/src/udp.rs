@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use aquatic_load_test::numbers::{Count, Microseconds, Milliseconds, Seconds, ZeroOr};
-use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
+use aquatic_load_test::numbers::{Count, Microseconds, Seconds, ZeroOr};
+use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig};
 use aquatic_load_test::{Latency, Report};
 
 use crate::load;
@@ -18,8 +18,10 @@ use crate::rows::{self, Label, Sample};
 use crate::server::{Programs, Server, free_udp_address};
 
 mod daemon;
+pub(crate) mod requests;
 
 use daemon::{Daemon, Options};
+use requests::{ANNOUNCES, ANNOUNCES_NAME, MIXED, MIXED_NAME, Shares, load_config};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,7 @@ const QUICK: Scale = Scale {
 /// A server or the load test fails, or does not do what was meant.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Udp> {
     let bench = Bench {
-        programs: Programs::build(&conditions.profile, "aquatic_udp")?,
+        programs: Programs::build(&conditions.profile, &["aquatic_udp"])?,
         scale: if quick { QUICK } else { FULL },
         seconds: conditions.seconds,
         runs: conditions.runs,
@@ -116,22 +118,14 @@ struct Contest<'a> {
     load_workers: usize,
 }
 
-/// Shares of connect, announce and scrape requests.
-#[derive(Debug, Clone, Copy)]
-struct Shares(u32, u32, u32);
-
-const MIXED: Shares = Shares(1, 1, 0);
-const MIXED_NAME: &str = "50 % connect, 50 % announce";
-const ANNOUNCES: Shares = Shares(0, 1, 0);
-
 /// What the daemon is asked for where torrents have two peers, and whether at the
 /// socket that is bound to every address, and so has to say from which one it replies.
 fn loads_of_small_torrents() -> [(&'static str, Shares, bool); 6] {
     [
         (MIXED_NAME, MIXED, false),
         (MIXED_NAME, MIXED, true),
-        ("announce only", ANNOUNCES, false),
-        ("announce only", ANNOUNCES, true),
+        (ANNOUNCES_NAME, ANNOUNCES, false),
+        (ANNOUNCES_NAME, ANNOUNCES, true),
         ("connect only", Shares(1, 0, 0), false),
         ("scrape only, 5 torrents each", Shares(0, 0, 1), false),
     ]
@@ -186,7 +180,7 @@ impl Bench {
         self.fill(&daemon, torrents, self.scale.peers)?;
         let loads = [
             (MIXED_NAME, MIXED, false),
-            ("announce only", ANNOUNCES, false),
+            (ANNOUNCES_NAME, ANNOUNCES, false),
         ];
         self.pinned(&daemon, torrents, &loads)
     }
@@ -431,30 +425,6 @@ fn worst(one: Latency, other: Latency) -> Latency {
         p99_microseconds: one.p99_microseconds.max(other.p99_microseconds),
         p999_microseconds: one.p999_microseconds.max(other.p999_microseconds),
         max_microseconds: one.max_microseconds.max(other.max_microseconds),
-    }
-}
-
-/// The load of all measurements; they change what is theirs.
-fn load_config(torrents: u32, peers: u32, shares: Shares) -> Config {
-    Config {
-        network: NetworkConfig {
-            source_addresses: vec!["127.0.0.1-127.0.0.32".to_owned()],
-            timeout_milliseconds: Milliseconds::of::<1_000>(),
-            ..NetworkConfig::default()
-        },
-        population: PopulationConfig {
-            torrents: Count::nearest(torrents),
-            peers: Count::nearest(peers),
-            ..PopulationConfig::default()
-        },
-        requests: RequestsConfig {
-            connect_weight: shares.0,
-            announce_weight: shares.1,
-            scrape_weight: shares.2,
-            peers_wanted: ZeroOr::of::<30>(),
-            ..RequestsConfig::default()
-        },
-        ..Config::default()
     }
 }
 

@@ -17,7 +17,7 @@ use crate::load;
 use crate::machine::Cores;
 use crate::results::{Conditions, IdleWs, Passing, Row, Ws};
 use crate::rows::{self, Label, Sample};
-use crate::server::{Addresses, Programs, Server, free_tcp_address};
+use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ const QUICK: Scale = Scale {
 /// A server or the load test fails, or does not do what was meant.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Ws> {
     let bench = Bench {
-        programs: Programs::build(&conditions.profile, "aquatic_ws")?,
+        programs: Programs::build(&conditions.profile, &["aquatic_ws"])?,
         scale: if quick { QUICK } else { FULL },
         seconds: conditions.seconds,
         runs: conditions.runs,
@@ -339,13 +339,14 @@ impl Bench {
             metrics: free_tcp_address()?,
         };
         let config = daemon_config(addresses, event_loop, tls);
-        Server::daemon(
-            &self.programs,
-            "aquatic-ws",
-            Cores::Server,
+        let launch = Launch {
+            name: "aquatic-ws",
+            cores: Cores::Server,
             addresses,
-            &config,
-        )
+            config: &config,
+            runtime_directory: None,
+        };
+        Server::daemon(&self.programs, &launch)
     }
 
     fn config_of(&self, contest: &Contest) -> Config {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::machine::Cores;
-use crate::server::{Addresses, Programs, Server, free_tcp_address, free_udp_address};
+use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address, free_udp_address};
 
 /// How the daemon differs from one to another measurement.
 pub(super) struct Options<'a> {
@@ -48,9 +48,15 @@ impl Daemon {
         };
         let any_address = free_udp_address()?;
         let config = config(addresses, any_address.port(), options);
-        let server = Server::daemon(programs, "aquatic-udp", options.cores, addresses, &config)?;
+        let launch = Launch {
+            name: "aquatic-udp",
+            cores: options.cores,
+            addresses,
+            config: &config,
+            runtime_directory: None,
+        };
         Ok(Self {
-            server,
+            server: Server::daemon(programs, &launch)?,
             any_address,
         })
     }

@@ -6,8 +6,10 @@
 //!
 //! * [`udp`], [`http`], [`ws`]: what is measured for each daemon, and in which order.
 //! * [`swarm`]: torrents and peers alone, in process.
+//! * [`cluster`]: several daemons with one swarm.
 //! * [`rows`]: measures loads, interleaved, and makes rows of tables.
 //! * [`server`]: starts and stops the processes that are measured.
+//! * [`threads`]: what a thread of one costs.
 //! * [`load`]: runs the load test against them.
 //! * [`machine`]: cores, and what the page says of the machine.
 //! * [`event_loops`]: those of daemons over TCP, and their certificate.
@@ -16,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod event_loops;
 mod http;
 mod load;
@@ -26,6 +29,7 @@ mod results;
 mod rows;
 mod server;
 mod swarm;
+mod threads;
 mod udp;
 mod ws;
 
@@ -84,6 +88,8 @@ enum Daemon {
     Ws,
     /// Torrents and peers, without a daemon
     Swarm,
+    /// aquatic-udp with others that have the same swarm
+    Cluster,
 }
 
 fn main() -> ExitCode {
@@ -136,6 +142,7 @@ fn measure(daemon: Daemon, arguments: &Arguments) -> anyhow::Result<Results> {
         Daemon::Udp => results.udp = Some(udp::measure(conditions, quick)?),
         Daemon::Http => results.http = Some(http::measure(conditions, quick)?),
         Daemon::Ws => results.ws = Some(ws::measure(conditions, quick)?),
+        Daemon::Cluster => results.cluster = Some(cluster::measure(conditions, quick)?),
         Daemon::Swarm => results.swarm = Some(swarm::measure(&arguments.profile, quick)?),
     }
     Ok(results)

@@ -11,8 +11,9 @@ use crate::plot;
 use crate::results::{Results, Row};
 
 /// The tables of a section each, and what they share.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("benchmarks.md", include_str!("../templates/benchmarks.md")),
+    ("cluster.md", include_str!("../templates/cluster.md")),
     ("http.md", include_str!("../templates/http.md")),
     ("rows.md", include_str!("../templates/rows.md")),
     ("swarm.md", include_str!("../templates/swarm.md")),
@@ -31,6 +32,7 @@ pub(crate) fn tables(results: &Results) -> anyhow::Result<String> {
         ("http.md", results.http.is_some()),
         ("ws.md", results.ws.is_some()),
         ("swarm.md", results.swarm.is_some()),
+        ("cluster.md", results.cluster.is_some()),
     ];
     let measured = sections.iter().filter(|(_, is_measured)| *is_measured);
     let tables: anyhow::Result<Vec<String>> =
@@ -63,6 +65,10 @@ fn files(results: &Results) -> anyhow::Result<Vec<(&'static str, String)>> {
     }
     if let Some(ws) = &results.ws {
         files.push(("ws-cpu-per-message.svg", picture(&ws.rows, None)?));
+    }
+    let capacities = results.cluster.as_ref().map(|it| &it.capacities[..]);
+    if let Some(capacities @ [_, ..]) = capacities {
+        files.push(("cluster-capacity.svg", plot::capacities(capacities)?));
     }
     Ok(files)
 }

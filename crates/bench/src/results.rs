@@ -17,6 +17,7 @@ pub(crate) struct Results {
     pub(crate) http: Option<Http>,
     pub(crate) ws: Option<Ws>,
     pub(crate) swarm: Option<Swarm>,
+    pub(crate) cluster: Option<Cluster>,
 }
 
 impl Results {
@@ -43,6 +44,7 @@ impl Results {
             http: self.http.or(others.http),
             ws: self.ws.or(others.ws),
             swarm: self.swarm.or(others.swarm),
+            cluster: self.cluster.or(others.cluster),
         }
     }
 
@@ -289,4 +291,90 @@ pub(crate) struct Steady {
     pub(crate) longest_microseconds: f64,
     /// Places in tables over torrents.
     pub(crate) places: f64,
+}
+
+/// What was measured of several daemons with one swarm.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    pub(crate) conditions: Conditions,
+    /// Through what they shared it, `Redis 7.0.15`; none if none was installed.
+    pub(crate) engine: Option<String>,
+    pub(crate) torrents: u32,
+    pub(crate) peers: u32,
+    /// One node under load, alone and with others.
+    pub(crate) rows: Vec<Row>,
+    /// What follows for many nodes, for each load; nothing without an engine.
+    pub(crate) capacities: Vec<Capacity>,
+    pub(crate) per_record: Vec<PerRecord>,
+    pub(crate) visible: Vec<Visible>,
+    pub(crate) joining: Option<Joining>,
+    pub(crate) killing: Option<Killing>,
+}
+
+/// What many nodes serve, all equally busy with one load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Capacity {
+    pub(crate) load: String,
+    /// CPU time per reply of a node that shares its swarm with nobody else yet, relative to
+    /// one that is alone.
+    pub(crate) shared: f64,
+    /// What each other node adds to that.
+    pub(crate) another: f64,
+}
+
+impl Capacity {
+    /// Requests that so many nodes serve, relative to one that is alone.
+    pub(crate) fn served(&self, nodes: u32) -> f64 {
+        let nodes = f64::from(nodes);
+        nodes / (self.shared + self.another * (nodes - 1.0))
+    }
+}
+
+/// What a thread spends on a change of a peer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PerRecord {
+    pub(crate) what: String,
+    pub(crate) records_per_second: f64,
+    pub(crate) cpu_nanoseconds: f64,
+}
+
+/// The time from an announce of a new torrent until another node knew of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Visible {
+    pub(crate) over: String,
+    /// Other announces, at the same node.
+    pub(crate) announces_per_second: u32,
+    /// Torrents that were looked for.
+    pub(crate) samples: usize,
+    pub(crate) p50_milliseconds: f64,
+    pub(crate) p99_milliseconds: f64,
+    pub(crate) max_milliseconds: f64,
+}
+
+/// A node that starts where all peers are in the stream.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Joining {
+    pub(crate) torrents: u32,
+    pub(crate) peers: u32,
+    /// From the start of the process until it had all peers.
+    pub(crate) complete_seconds: Spread,
+    /// Until it answered.
+    pub(crate) ready_seconds: f64,
+    /// How much it was asked from then on.
+    pub(crate) requests_per_second: u32,
+    pub(crate) p50_milliseconds: f64,
+    /// The longest time without an answer, of all times that one joined.
+    pub(crate) longest_milliseconds: f64,
+}
+
+/// A node that is killed while clients ask it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Killing {
+    pub(crate) requests_per_second: u32,
+    /// Of two clients each.
+    pub(crate) torrents: u32,
+    /// Until another node had answered somebody of each torrent with the other one.
+    pub(crate) seconds: Spread,
+    /// Torrents of which it knew nobody when it was asked first, at most.
+    pub(crate) unknown: usize,
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `{aquatic}:<namespace>:ipv4`, `…:ipv6` | a stream for each kind of peer. Each entry has a batch in the field `b`; that of a heartbeat also has the name of the node in `n` |
 //! | `{aquatic}:<namespace>:ipv4:downloads`, `…:ipv6:downloads` | a hash for each kind of peer: the number of downloads of each torrent, by its 20 bytes |
-//! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, with which all nodes make connection ids |
+//! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, with which UDP trackers make connection ids |
 //!
 //! All keys are in one slot of a Redis Cluster. A node needs the rights in [`ACL_RULES`].
 //!
@@ -121,8 +121,9 @@ pub struct EngineSettings {
     pub max_stream_bytes: u64,
     /// The kinds of peers that this node has, at least one.
     pub kinds: Vec<Kind>,
-    /// The key of connection ids that this node proposes to a cluster without one.
-    pub connection_id_key: [u8; 16],
+    /// The key of connection ids that this node proposes to a cluster without one; `None` if
+    /// it makes no connection ids.
+    pub connection_id_key: Option<[u8; 16]>,
     /// Returns milliseconds on a clock of this process that cannot be set.
     pub clock: fn() -> u64,
 }
@@ -180,7 +181,7 @@ struct Shared {
     retention_seconds: AtomicU64,
     /// How many times the engine was found to lack what this node has.
     refills: AtomicU64,
-    /// The key of connection ids that all nodes use, once it is known.
+    /// The key of connection ids, once it is known.
     connection_id_key: Mutex<Option<[u8; 16]>>,
 }
 
@@ -276,7 +277,8 @@ impl EngineHandle {
         Position::new(*ids, lock(&self.0.in_flight).sequences())
     }
 
-    /// The key of connection ids that all nodes use; `None` until an engine was asked.
+    /// The key of connection ids that all nodes use; `None` until the engine was asked, and if
+    /// this node makes none.
     pub fn connection_id_key(&self) -> Option<[u8; 16]> {
         *lock(&self.0.connection_id_key)
     }

@@ -27,10 +27,8 @@ use crate::tracker::{State, Tracker};
 const KINDS: Kinds = Kinds {
     torrents: [1, 2],
     clock: Some(3),
+    cluster_position: Some(4),
 };
-
-/// The block that says up to where the changes of others in the cluster were applied.
-const CLUSTER_POSITION: u8 = 4;
 
 /// `aquatic-http`.
 pub struct HttpDaemon {
@@ -113,21 +111,16 @@ impl Daemon for HttpDaemon {
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
-        let mut position = None;
-        let (swarms, clock) = snapshot::restore(
+        let restored = snapshot::restore(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
-            |block| {
-                if block.kind == CLUSTER_POSITION {
-                    position = Some(block.payload.to_vec());
-                }
-                Ok(())
-            },
+            |_| Ok(()),
         )?;
+        let clock = restored.clock;
         let state = Arc::new(State {
-            swarms,
+            swarms: restored.swarms,
             access_list: start.access_list,
             config: config.clone(),
         });
@@ -135,8 +128,8 @@ impl Daemon for HttpDaemon {
             config: &config.cluster,
             name: NAME,
             max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
-            connection_id_key: secret()?,
-            position,
+            connection_id_key: None,
+            position: restored.cluster_position,
         };
         let link = Link::start(membership, &state, clock, start.workers)?;
         let certificate = match &settings.tls {
@@ -228,12 +221,7 @@ impl Daemon for HttpDaemon {
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        // What is copied after this has all up to there.
-        let position = self.link.as_ref().and_then(Link::position);
-        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)?;
-        match position {
-            Some(position) => out.write_block(CLUSTER_POSITION, &position),
-            None => Ok(()),
-        }
+        let link = self.link.as_ref();
+        snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)
     }
 }

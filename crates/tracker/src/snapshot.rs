@@ -1,4 +1,5 @@
-//! What is kept over a restart: the swarms, and the clock by which their peers expire.
+//! What is kept over a restart: the swarms, the clock by which their peers expire, and the
+//! position up to which the changes of other nodes were applied.
 //!
 //! A snapshot is a sequence of blocks. Each daemon has its own numbers for the kinds of
 //! blocks ([`Kinds`]), and may have kinds that others do not have. The layout has a
@@ -10,6 +11,8 @@ use aquatic_service::clock::{Clock, Mark};
 use aquatic_service::snapshot::{Block, BlockReader, BlockWriter, ReadError, Source};
 use aquatic_swarm::Swarms;
 use aquatic_swarm::snapshot::Restored;
+
+use crate::cluster::Link;
 
 /// The version of snapshots, and the last that is read. It rises with every change
 /// after which an older release would misunderstand a snapshot, or could not read it:
@@ -31,13 +34,19 @@ pub struct Kinds {
     /// The time on the clock. It precedes all other blocks, which depend on it; `None` if
     /// none does.
     pub clock: Option<u8>,
+    /// [`Link::position`]; `None` if the daemon cannot have a link.
+    pub cluster_position: Option<u8>,
 }
 
-/// What was restored.
-struct Contents<S> {
-    swarms: S,
-    clock: Clock,
-    /// Peers that were dropped, because a limit was reached.
+/// The contents of a snapshot.
+pub struct Contents<S> {
+    /// The swarms, empty if there was no valid snapshot.
+    pub swarms: S,
+    /// The clock for their peers.
+    pub clock: Clock,
+    /// [`Link::position`] when the snapshot was written, if there was a link.
+    pub cluster_position: Option<Vec<u8>>,
+    /// Number of peers that were dropped because a limit was reached.
     dropped: usize,
 }
 
@@ -49,9 +58,12 @@ struct Contents<S> {
 pub fn write(
     swarms: &impl Swarms,
     clock: &Clock,
+    link: Option<&Link>,
     kinds: &Kinds,
     out: &mut BlockWriter<'_>,
 ) -> io::Result<()> {
+    // Before the swarms are copied, so that these contain everything up to there.
+    let position = link.and_then(Link::position);
     if let Some(kind) = kinds.clock {
         out.write_block(kind, &clock.mark().to_bytes())?;
     }
@@ -59,11 +71,14 @@ pub fn write(
     for (number, kind) in kinds.torrents.into_iter().enumerate() {
         swarms.save(number, seconds, |block| out.write_block(kind, block))?;
     }
-    Ok(())
+    match kinds.cluster_position.zip(position) {
+        Some((kind, position)) => out.write_block(kind, &position),
+        None => Ok(()),
+    }
 }
 
 /// Restores swarms from the snapshot, if there is a valid one; `empty` makes the swarms
-/// that are filled. Returns them with a clock for their peers.
+/// that are filled.
 ///
 /// The clock continues from the snapshot, so neither corrections of the system's clock
 /// nor the age of the snapshot matter. Peers keep the lifetime that they had left, at
@@ -81,19 +96,22 @@ pub fn restore<S: Swarms>(
     lifetime_seconds: u16,
     empty: impl Fn() -> S,
     mut other: impl FnMut(Block<'_>) -> Result<(), ReadError>,
-) -> anyhow::Result<(S, Clock)> {
+) -> anyhow::Result<Contents<S>> {
     let restored =
         source.restore(|reader| read(kinds, lifetime_seconds, empty(), reader, &mut other))?;
-    let Some(contents) = restored else {
-        return Ok((empty(), Clock::start()));
-    };
+    let contents = restored.unwrap_or_else(|| Contents {
+        swarms: empty(),
+        clock: Clock::start(),
+        cluster_position: None,
+        dropped: 0,
+    });
     if contents.dropped > 0 {
         log::warn!(
             "{} peers of the snapshot were dropped, because limits have been lowered",
             contents.dropped
         );
     }
-    Ok((contents.swarms, contents.clock))
+    Ok(contents)
 }
 
 fn read<S: Swarms>(
@@ -106,6 +124,7 @@ fn read<S: Swarms>(
     let mut clock = Clock::start();
     // Snapshots of 1.0.0 do not have the time on the clock.
     let mut age_seconds = u64::from(clock.now().epoch_seconds).saturating_sub(reader.taken_at());
+    let mut cluster_position = None;
     let mut total = Restored::default();
     while let Some(block) = reader.next_block()? {
         let bytes = block.payload;
@@ -113,6 +132,10 @@ fn read<S: Swarms>(
             let mark = Mark::from_bytes(bytes)
                 .ok_or_else(|| ReadError::damaged(format!("a clock of {} bytes", bytes.len())))?;
             (clock, age_seconds) = Clock::resume(&mark);
+            continue;
+        }
+        if kinds.cluster_position == Some(block.kind) {
+            cluster_position = Some(bytes.to_vec());
             continue;
         }
         let is_kind = |kind: &u8| *kind == block.kind;
@@ -129,6 +152,7 @@ fn read<S: Swarms>(
     Ok(Contents {
         swarms,
         clock,
+        cluster_position,
         dropped: total.dropped,
     })
 }
@@ -143,6 +167,7 @@ mod tests {
     const KINDS: Kinds = Kinds {
         torrents: [7, 9],
         clock: Some(3),
+        cluster_position: Some(4),
     };
     const LIFETIME_SECONDS: u16 = 600;
     const DAEMON: &str = "aquatic-test";
@@ -185,7 +210,7 @@ mod tests {
     }
 
     fn torrents(writer: &mut BlockWriter<'_>) {
-        write(&filled(), &Clock::start(), &KINDS, writer).unwrap();
+        write(&filled(), &Clock::start(), None, &KINDS, writer).unwrap();
     }
 
     /// Reads a snapshot, and what is in blocks of other kinds.
@@ -213,9 +238,14 @@ mod tests {
         let bytes = bytes(FUTURE, |writer| {
             torrents(writer);
             writer.write_block(200, b"of another kind").unwrap();
+            writer.write_block(4, b"a position").unwrap();
         });
         let (contents, others) = read_all(families(), &KINDS, &bytes).unwrap();
         assert_eq!(others, [200]);
+        assert_eq!(
+            contents.cluster_position.as_deref(),
+            Some(&b"a position"[..])
+        );
         assert_eq!(contents.dropped, 0);
         assert_eq!(peers(&contents.swarms), [1, 1]);
         let scraped = contents.swarms.ipv6.lock(&InfoHash([6; 20])).scrape();
@@ -238,7 +268,7 @@ mod tests {
                 clock: None,
                 ..KINDS
             };
-            write(&filled(), &Clock::start(), &without_clock, writer).unwrap();
+            write(&filled(), &Clock::start(), None, &without_clock, writer).unwrap();
         });
         assert!(is_empty(&long_ago));
 
@@ -248,7 +278,7 @@ mod tests {
                 clock: None,
                 ..KINDS
             };
-            write(&filled(), &Clock::start(), &without_clock, writer).unwrap();
+            write(&filled(), &Clock::start(), None, &without_clock, writer).unwrap();
         };
         assert!(is_empty(&bytes(0, without_clock)));
         assert!(!is_empty(&bytes(FUTURE, without_clock)));

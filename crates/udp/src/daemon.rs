@@ -30,13 +30,11 @@ use crate::worker::UdpWorker;
 const KINDS: Kinds = Kinds {
     torrents: [2, 3],
     clock: Some(4),
+    cluster_position: Some(5),
 };
 
 /// The block that holds the key of connection ids.
 const CONNECTION_ID_KEY: u8 = 1;
-
-/// The block that says up to where the changes of others in the cluster were applied.
-const CLUSTER_POSITION: u8 = 5;
 
 /// `aquatic-udp`.
 pub struct UdpDaemon {
@@ -119,21 +117,16 @@ impl Daemon for UdpDaemon {
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
-        let mut position = None;
-        let (swarms, clock) = snapshot::restore(
+        let restored = snapshot::restore(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
             || Families::new(hash_key, limits),
-            |block| {
-                if block.kind == CLUSTER_POSITION {
-                    position = Some(block.payload.to_vec());
-                }
-                read_key(block, &mut connection_id_key)
-            },
+            |block| read_key(block, &mut connection_id_key),
         )?;
+        let clock = restored.clock;
         let state = Arc::new(State {
-            swarms,
+            swarms: restored.swarms,
             access_list: start.access_list,
             config: config.clone(),
         });
@@ -142,8 +135,8 @@ impl Daemon for UdpDaemon {
             config: &config.cluster,
             name: NAME,
             max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
-            connection_id_key: connection_id_key.to_bytes(),
-            position,
+            connection_id_key: Some(connection_id_key.to_bytes()),
+            position: restored.cluster_position,
         };
         let link = Link::start(membership, &state, clock, start.workers)?;
 
@@ -205,12 +198,8 @@ impl Daemon for UdpDaemon {
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        // What is copied after this has all up to there.
-        let position = self.link.as_ref().and_then(Link::position);
-        snapshot::write(&self.state.swarms, &self.clock, &KINDS, out)?;
-        if let Some(position) = position {
-            out.write_block(CLUSTER_POSITION, &position)?;
-        }
+        let link = self.link.as_ref();
+        snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)?;
         out.write_block(CONNECTION_ID_KEY, &self.keys.current().to_bytes())
     }
 }

@@ -28,6 +28,7 @@ use crate::tracker::{MAX_WORKERS, State, Tracker};
 const KINDS: Kinds = Kinds {
     torrents: [1, 2],
     clock: None,
+    cluster_position: None,
 };
 
 /// `aquatic-ws`.
@@ -107,15 +108,16 @@ impl Daemon for WsDaemon {
         let config = &settings.config;
         let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
-        let (swarms, clock) = snapshot::restore(
+        let restored = snapshot::restore(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
             || WebSwarms::new(hash_key, limits, config.protocol.separate_families),
             |_| Ok(()),
         )?;
+        let clock = restored.clock;
         let state = Arc::new(State::new(
-            swarms,
+            restored.swarms,
             config.clone(),
             limits.max_peers_per_ip,
             start.access_list,
@@ -206,7 +208,7 @@ impl Daemon for WsDaemon {
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        snapshot::write(&self.state.shared.swarms, &self.clock, &KINDS, out)
+        snapshot::write(&self.state.shared.swarms, &self.clock, None, &KINDS, out)
     }
 }
 

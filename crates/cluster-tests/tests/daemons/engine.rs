@@ -213,19 +213,27 @@ fn what_an_operator_has_to_mend_ends_the_start() {
     refused(&file, "cluster.password_file", "/nonexistent");
 }
 
-/// What is not secret would let everybody make connection ids for any address.
+/// A key that is not secret would let everybody make connection ids for any address.
 #[test]
-fn a_daemon_without_connection_ids_proposes_a_secret_key() {
+fn the_key_of_connection_ids_is_that_of_a_udp_tracker() {
     let site = Site::new();
     let Some(engine) = Engine::start(&site, &[]) else {
         return;
     };
+    const KEY: &str = "{aquatic}:default:connection-id-key";
     let web = node(site.http(), &engine.url(), "web").start();
     web.await_metric("cluster_connected", &[], 1.0);
+    let one = node(site.udp(), &engine.url(), "one").start();
+    web.await_metric("cluster_nodes", &[], 1.0);
+    one.await_metric("cluster_nodes", &[], 1.0);
     let key = eventually("the key", || {
-        let key = engine.get("{aquatic}:default:connection-id-key");
+        let key = engine.get(KEY);
         (!key.is_empty()).then_some(key)
     });
     assert_eq!(key.len(), 16);
     assert!(key.iter().any(|&byte| byte != key[0]), "{key:?}");
+    drop(one);
+    let _two = node(site.udp(), &engine.url(), "two").start();
+    web.await_metric("cluster_nodes", &[], 1.0);
+    assert_eq!(engine.get(KEY), key);
 }

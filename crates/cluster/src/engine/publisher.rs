@@ -170,12 +170,15 @@ impl<S: SharedSwarms> Publisher<S> {
         self.send(engine, until).map(drop)
     }
 
-    /// The key of the first node is used by all. If the engine has lost it, the first node
-    /// that notices adds it again.
+    /// The key of the first node that makes connection ids is used by all. If the engine has
+    /// lost it, the first node that notices adds it again.
     fn share_connection_id_key(&self, engine: &mut Engine) -> Result<(), EngineError> {
         let settings = &self.shared.settings;
+        let Some(own) = settings.connection_id_key else {
+            return Ok(());
+        };
+        let own = lock(&self.shared.connection_id_key).unwrap_or(own);
         let name = settings.key("connection-id-key");
-        let own = lock(&self.shared.connection_id_key).unwrap_or(settings.connection_id_key);
         let mut found = engine.query(cmd("GET").arg(&name))?;
         // Only if it is missing, because an engine whose memory is full rejects SET.
         if found == Value::Nil {

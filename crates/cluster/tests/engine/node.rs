@@ -59,7 +59,7 @@ pub(crate) fn settings(url: &str, name: &str) -> EngineSettings {
         max_peer_age_seconds: MAX_PEER_AGE,
         max_stream_bytes: 1 << 30,
         kinds: Kind::ALL.to_vec(),
-        connection_id_key: u128::from(number).to_be_bytes(),
+        connection_id_key: Some(u128::from(number).to_be_bytes()),
         clock,
     }
 }

@@ -43,9 +43,9 @@ pub struct Membership<'a> {
     /// Maximum age of a peer in seconds: after this time without an announce, the daemon
     /// removes it.
     pub max_peer_age_seconds: u16,
-    /// The secret key of connection ids that it proposes to a cluster without one: its own
-    /// or, if it makes no connection ids, a random one.
-    pub connection_id_key: [u8; 16],
+    /// The secret key with which it makes connection ids until it knows that of the cluster;
+    /// `None` if it makes none.
+    pub connection_id_key: Option<[u8; 16]>,
     /// [`Link::position`] in the snapshot that was restored.
     pub position: Option<Vec<u8>>,
 }
@@ -111,7 +111,8 @@ impl Link {
         }
     }
 
-    /// The key with which all nodes make connection ids; `None` until it is known.
+    /// The key with which all nodes make connection ids; `None` until it is known, and if this
+    /// one makes none.
     pub fn connection_id_key(&self) -> Option<[u8; 16]> {
         match &self.others {
             Others::Local(_) => None,

@@ -36,7 +36,8 @@
 //! has ([`refill`]). A node does the same when it joins with peers but without a position.
 //! Peers with about the same remaining time are sent in one batch, which claims to have been
 //! closed so much earlier: readers need not know that it is special. A peer that stops at
-//! another node in this moment may come back until it expires.
+//! another node in this moment may come back until it expires. The numbers of downloads are
+//! compared with those that this node knows, and raised ([`downloads`]).
 //!
 //! # Errors
 //!
@@ -93,8 +94,9 @@ const CHECK_TIME: Duration = Duration::from_secs(5);
 /// The rights that the user of the nodes needs in the engine, as arguments of `ACL SETUSER`.
 /// With another database than 0, it also needs `+select`.
 pub const ACL_RULES: &str = "~{aquatic}:* &aquatic:* +xadd +xread +xtrim +xinfo +xlen +xrange \
-                             +xrevrange +hincrby +hmget +hscan +memory|usage +multi +exec +set \
-                             +get +publish +subscribe +unsubscribe +ping +info +time";
+                             +xrevrange +hincrby +hmget +hscan +memory|usage +multi +exec \
+                             +watch +unwatch +set +get +publish +subscribe +unsubscribe +ping \
+                             +info +time";
 
 /// Settings of a link with an engine.
 #[derive(Clone)]
@@ -130,7 +132,7 @@ pub struct EngineSettings {
 
 /// Access of a link with an engine to the swarms of its node, in addition to [`Swarms`].
 pub trait SharedSwarms: Swarms {
-    /// Appends the peers of a block that [`next_block`](Swarms::next_block) made.
+    /// Appends the contents of a block that [`next_block`](Swarms::next_block) made.
     fn held(&self, block: &[u8], held: &mut Held);
 
     /// Sets how often a torrent was downloaded by peers of a kind, if that is more than is
@@ -138,13 +140,15 @@ pub trait SharedSwarms: Swarms {
     fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64);
 }
 
-/// Peers of a node as leechers and seeders, with their remaining time in seconds.
+/// Peers and downloads that a node knows.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// IPv4 peers.
+    /// IPv4 peers as leechers and seeders, with their remaining time in seconds.
     pub ipv4: Vec<(Record<6>, u16)>,
-    /// IPv6 peers.
+    /// IPv6 peers, likewise.
     pub ipv6: Vec<(Record<18>, u16)>,
+    /// Torrents that were downloaded by peers of a kind, and how often.
+    pub downloads: Vec<(Kind, InfoHash, u32)>,
 }
 
 /// Stops both threads of a link when it is dropped. They end within some seconds, whatever
@@ -208,7 +212,7 @@ impl<S: SharedSwarms> EngineLink<S> {
         assert!(!settings.kinds.is_empty(), "there must be some peers");
         outbox.open();
         // With a position, the peers are in the stream already, or too old to be needed.
-        let has_news = position.is_none() && has_peers(&*swarms);
+        let has_news = position.is_none() && has_contents(&*swarms);
         let stop = Arc::new(Stop::default());
         let sequences = position.as_ref().map(Position::sequences);
         let in_flight = InFlight::new(
@@ -236,13 +240,13 @@ impl<S: SharedSwarms> EngineLink<S> {
     }
 }
 
-fn has_peers<S: SharedSwarms>(swarms: &S) -> bool {
+fn has_contents<S: SharedSwarms>(swarms: &S) -> bool {
     let mut walk = swarms.begin();
     let mut block = Vec::new();
     let mut held = Held::default();
     while swarms.next_block(&mut walk, &mut block) {
         swarms.held(&block, &mut held);
-        if !held.ipv4.is_empty() || !held.ipv6.is_empty() {
+        if !held.is_empty() {
             return true;
         }
         block.clear();
@@ -261,6 +265,12 @@ pub fn check(settings: &EngineSettings) -> Result<(), EngineError> {
     match connected {
         Some(result) => result.map(drop),
         None => Err(EngineError::Away("no answer in time".into())),
+    }
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty() && self.downloads.is_empty()
     }
 }
 

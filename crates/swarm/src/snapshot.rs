@@ -286,6 +286,28 @@ pub fn visit_peers<const S: usize>(
     Ok(())
 }
 
+/// Calls `visit` for the torrents of a block that were downloaded, with how often. A large
+/// torrent is visited several times.
+///
+/// # Errors
+///
+/// Torrents before the damage have been visited.
+pub fn visit_downloads<const S: usize>(
+    block: &[u8],
+    mut visit: impl FnMut(&InfoHash, u32),
+) -> Result<(), DamagedBlock> {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let offset = block.len() - rest.len();
+        let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
+        rest = after;
+        if entry.downloads > Downloads::NONE {
+            visit(&entry.info_hash, entry.downloads.count());
+        }
+    }
+    Ok(())
+}
+
 /// One entry of a block.
 struct Entry<'a, const S: usize> {
     info_hash: InfoHash,

@@ -11,7 +11,7 @@ use super::refill::Refill;
 use super::retry::Retry;
 use super::send_queue::{SendQueue, WINDOW};
 use super::status::Half;
-use super::{Shared, SharedSwarms, lock, trimming};
+use super::{Shared, SharedSwarms, downloads, lock, trimming};
 use crate::batch::{self, Header, Kind};
 use crate::local::Swarms;
 
@@ -163,11 +163,23 @@ impl<S: SharedSwarms> Publisher<S> {
         }
         let kinds = self.shared.settings.kinds.len();
         let is_any_full = self.shared.outbox.batches_waiting() > kinds;
-        if now >= self.flush_at || is_any_full {
-            self.flush_at = now.saturating_add(FLUSH_MILLISECONDS);
-            return self.flush(engine, until);
+        let has_downloads = self.refill.downloads().is_some();
+        let is_due = now >= self.flush_at || is_any_full || has_downloads;
+        let is_published = match is_due {
+            true => {
+                self.flush_at = now.saturating_add(FLUSH_MILLISECONDS);
+                self.flush(engine, until)?
+            }
+            false => self.send(engine, until)?,
+        };
+        while is_published
+            && self.now() < until
+            && let Some((kind, counts)) = self.refill.downloads()
+        {
+            downloads::restore(kind, &counts, &self.shared.settings, engine)?;
+            self.refill.remove_downloads(counts.len());
         }
-        self.send(engine, until).map(drop)
+        Ok(())
     }
 
     /// The key of the first node that makes connection ids is used by all. If the engine has
@@ -211,18 +223,19 @@ impl<S: SharedSwarms> Publisher<S> {
         self.refill.batches = found;
     }
 
-    /// Sends the batches that are in the outbox now, until the time `until`.
-    fn flush(&mut self, engine: &mut Engine, until: u64) -> Result<(), EngineError> {
+    /// Sends the batches that are in the outbox now, until the time `until`; returns whether
+    /// none of them are left.
+    fn flush(&mut self, engine: &mut Engine, until: u64) -> Result<bool, EngineError> {
         let count = self.shared.outbox.batches_waiting();
         for _ in 0..count.div_ceil(WINDOW) {
             for kind in self.shared.settings.kinds.clone() {
                 self.take(kind, engine);
             }
             if !self.send(engine, until)? {
-                return Ok(());
+                return Ok(false);
             }
         }
-        self.send(engine, until).map(drop)
+        self.send(engine, until)
     }
 
     /// Moves batches of a kind from the outbox to the queue.

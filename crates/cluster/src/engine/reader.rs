@@ -36,6 +36,9 @@ const CHECK_MILLISECONDS: u64 = 5_000;
 /// over, in milliseconds. It may have the last entries in another order or under other ids.
 const TAKEOVER_MILLISECONDS: u64 = 5_000;
 
+/// How long after the first time the numbers of downloads are read again, in milliseconds.
+const REREAD_MILLISECONDS: u64 = 60_000;
+
 /// How long to wait if there is nothing to do.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,7 +56,8 @@ pub struct Reader<S> {
     run_id: Option<String>,
     /// When the last reply was received, on our clock.
     replied_at: u64,
-    has_downloads: bool,
+    /// When numbers of downloads are read next; `None` if they were read twice.
+    read_downloads_at: Option<u64>,
     check_at: u64,
     /// Maximum number of entries of each stream in the next reply.
     count: usize,
@@ -79,7 +83,7 @@ impl<S: SharedSwarms> Reader<S> {
             retry: Retry::new(Half::Reader),
             run_id: None,
             replied_at: (settings.clock)(),
-            has_downloads: false,
+            read_downloads_at: Some(0),
             check_at: 0,
             count: COUNT,
             logged: HashSet::new(),
@@ -148,17 +152,24 @@ impl<S: SharedSwarms> Reader<S> {
             }
         }
         self.run_id = Some(engine.run_id.clone());
-        if !self.has_downloads {
-            // Entries that are in the streams by now are contained in what is read.
-            for cursor in &mut self.cursors {
-                cursor.counted_up_to = last_id(&mut engine, &cursor.key)?;
-            }
-            for kind in self.shared.settings.kinds.clone() {
-                downloads::read(kind, &self.shared, &*self.swarms, &mut engine)?;
-            }
-            self.has_downloads = true;
-        }
         Ok(engine)
+    }
+
+    /// Reads the numbers of downloads from the engine, before the first entry, and once more
+    /// after a minute: other nodes may be about to restore them.
+    fn read_downloads(&mut self, engine: &mut Engine, now: u64) -> Result<(), EngineError> {
+        let Some(due_at) = self.read_downloads_at.filter(|at| now >= *at) else {
+            return Ok(());
+        };
+        // Entries that are in the streams by now are contained in what is read.
+        for cursor in &mut self.cursors {
+            cursor.counted_up_to = last_id(engine, &cursor.key)?;
+        }
+        for kind in self.shared.settings.kinds.clone() {
+            downloads::read(kind, &self.shared, &*self.swarms, engine)?;
+        }
+        self.read_downloads_at = (due_at == 0).then(|| now.saturating_add(REREAD_MILLISECONDS));
+        Ok(())
     }
 
     /// Checks whether what was read is still there. If not, it is read from the start, and
@@ -190,6 +201,7 @@ impl<S: SharedSwarms> Reader<S> {
             engine.read_clock()?;
             self.check(engine)?;
         }
+        self.read_downloads(engine, now)?;
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(self.count);
         read.arg("BLOCK").arg(BLOCK_MILLISECONDS).arg("STREAMS");

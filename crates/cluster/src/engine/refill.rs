@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use aquatic_bittorrent::InfoHash;
+
+use super::downloads::COMPARE_COUNT;
 use super::{EngineSettings, Held, Shared, SharedSwarms};
 use crate::batch::{self, Header, Kind};
 use crate::local::{MAX_BLOCK_LENGTH, Swarms};
@@ -13,7 +16,7 @@ use crate::record::Record;
 /// Their times are rounded up, so other nodes keep them longer by less than this.
 const GROUP_SECONDS: u16 = 10;
 
-/// Number of peers that are grouped at a time. With fewer, batches would not be full.
+/// Number of peers and torrents that are read at a time. With fewer, batches would not be full.
 const PEERS_PER_STEP: usize = 100_000;
 
 /// Minimum time between the first two refills, in milliseconds; it doubles with each further
@@ -32,7 +35,8 @@ pub(super) struct Refill<S: Swarms> {
     requests: u64,
     last_at: u64,
     interval: u64,
-    /// A buffer that is reused.
+    /// Peers that were read, and downloads that have to be compared with the engine's. A
+    /// buffer that is reused.
     held: Held,
     pub(super) batches: Vec<Found>,
 }
@@ -86,12 +90,18 @@ impl<S: SharedSwarms> Refill<S> {
                 self.walk.insert(self.swarms.begin())
             }
         };
+        if !self.held.downloads.is_empty() {
+            // They are compared first.
+            return;
+        }
         let received = shared.in_flight().batches_received();
         self.held.ipv4.clear();
         self.held.ipv6.clear();
         let mut block = Vec::with_capacity(MAX_BLOCK_LENGTH);
         let mut is_complete = false;
-        while self.held.ipv4.len() + self.held.ipv6.len() < PEERS_PER_STEP {
+        while self.held.ipv4.len() + self.held.ipv6.len() + self.held.downloads.len()
+            < PEERS_PER_STEP
+        {
             block.clear();
             if !self.swarms.next_block(walk, &mut block) {
                 is_complete = true;
@@ -109,6 +119,23 @@ impl<S: SharedSwarms> Refill<S> {
         };
         group(Kind::Ipv4, &self.held.ipv4, &times, batches);
         group(Kind::Ipv6, &self.held.ipv6, &times, batches);
+    }
+}
+
+impl<S: Swarms> Refill<S> {
+    /// Some torrents of one kind whose downloads have to be compared with the engine's, when
+    /// everything that was counted before was published.
+    pub(super) fn downloads(&self) -> Option<(Kind, Vec<(InfoHash, u32)>)> {
+        let (kind, ..) = *self.held.downloads.last()?;
+        let some = self.held.downloads.iter().rev().take(COMPARE_COUNT);
+        let some = some.take_while(|it| it.0 == kind);
+        Some((kind, some.map(|&(_, hash, count)| (hash, count)).collect()))
+    }
+
+    /// Removes so many of them.
+    pub(super) fn remove_downloads(&mut self, count: usize) {
+        let downloads = &mut self.held.downloads;
+        downloads.truncate(downloads.len().saturating_sub(count));
     }
 }
 
@@ -186,8 +213,6 @@ fn group<const S: usize>(
 
 #[cfg(test)]
 mod tests {
-    use aquatic_bittorrent::InfoHash;
-
     use super::*;
     use crate::batch::{Batch, NodeId, Records};
     use crate::record::PeerChange;

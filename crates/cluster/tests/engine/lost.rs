@@ -71,6 +71,52 @@ fn an_engine_that_comes_back_empty_is_filled() {
     assert_eq!(one.members.downloads.load(Relaxed), 100);
 }
 
+/// What each node counts was published, or is published later.
+#[test]
+fn downloads_that_an_engine_has_lost_are_restored_once() {
+    let Some(mut server) = Server::start(&[]) else {
+        return;
+    };
+    let nodes = ["one", "two", "three"].map(|name| Node::start(&server.url(), name));
+    nodes[0].change(0..100, PeerChange::Completed);
+    let wait_for = |node: &Node, count| {
+        eventually(&format!("{count} downloads"), || {
+            (node.members.downloads.load(Relaxed) == count).then_some(())
+        });
+    };
+    for node in &nodes {
+        wait_for(node, 100);
+    }
+    server.kill();
+    // While it is away, as it comes back, and while all restore at the same time.
+    nodes[1].change(100..110, PeerChange::Completed);
+    server.start_again();
+    for number in 110..200 {
+        nodes[number as usize % 3].change(number..=number, PeerChange::Completed);
+        thread::sleep(Duration::from_millis(20));
+    }
+    for node in &nodes {
+        wait_for(node, 200);
+    }
+    let counted = || {
+        let kinds = ["ipv4", "ipv6"];
+        kinds.map(|kind| {
+            let hash = format!("HVALS {{aquatic}}:test:{kind}:downloads");
+            server.say::<Vec<u64>>(&hash).iter().sum::<u64>()
+        })
+    };
+    // Those that happen during the comparison may be missing.
+    eventually("all are counted", || {
+        let all = counted().iter().all(|count| *count >= 190);
+        all.then_some(())
+    });
+    thread::sleep(Duration::from_secs(2));
+    let counted = counted();
+    assert!(counted.iter().all(|count| *count <= 200), "{counted:?}");
+    let new = Node::start(&server.url(), "four");
+    wait_for(&new, counted[0].max(counted[1]));
+}
+
 #[test]
 fn an_engine_that_comes_back_with_older_data_is_filled() {
     let Some(mut server) = Server::start(&[]) else {
@@ -127,13 +173,17 @@ fn peers_from_before_the_cluster_are_told() {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("redis+unix://{}/nothing", directory.path().display());
         let node = Node::start_with(settings(&url, "one"), alone.clone(), None);
-        node.change(0..50, PeerChange::Seeder);
+        node.change(0..50, PeerChange::Completed);
     }
     let two = Node::start(&server.url(), "two");
     two.wait_until_connected();
     let one = Node::start_with(settings(&server.url(), "one"), alone, None);
     two.wait_for(50);
     wait_until_equal(&[&one, &two]);
+    eventually("its downloads are told, too", || {
+        let counted: Vec<u64> = server.say("HVALS {aquatic}:test:ipv4:downloads");
+        (counted == [50]).then_some(())
+    });
 }
 
 #[test]

@@ -188,12 +188,23 @@ mod shared {
     use aquatic_cluster::engine::{Held, SharedSwarms};
     use aquatic_cluster::{Kind, Record};
     use aquatic_swarm::Families;
-    use aquatic_swarm::snapshot::visit_peers;
+    use aquatic_swarm::snapshot::{visit_downloads, visit_peers};
 
     use super::{IPV4, IPV6, Members};
 
     impl<C> SharedSwarms for Members<C> {
         fn held(&self, block: &[u8], held: &mut Held) {
+            let Held { downloads, .. } = held;
+            let visited = match block.split_first() {
+                Some((&IPV4, block)) => visit_downloads::<6>(block, |info_hash, count| {
+                    downloads.push((Kind::Ipv4, *info_hash, count));
+                }),
+                Some((&IPV6, block)) => visit_downloads::<18>(block, |info_hash, count| {
+                    downloads.push((Kind::Ipv6, *info_hash, count));
+                }),
+                _ => Ok(()),
+            };
+            debug_assert!(visited.is_ok(), "a block that was made here");
             let visited = match block.split_first() {
                 Some((&IPV4, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
                     held.ipv4.push((record(info_hash, peer, is_seeder), left));
@@ -394,6 +405,36 @@ mod tests {
         assert_eq!(totals(&to), [[4_000, 4_000, 4_000], [500, 500, 500]]);
         let scraped = to.state.swarms.ipv6.lock(&info_hash(3)).scrape();
         assert_eq!((scraped.seeders, scraped.completed), (1, 1));
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn blocks_contain_peers_and_downloads() {
+        use aquatic_cluster::engine::{Held, SharedSwarms as _};
+
+        let members = members(100);
+        let records = [
+            (info_hash(1), PeerChange::Completed),
+            (info_hash(2), PeerChange::Leecher),
+            // Without peers, its downloads are still known.
+            (info_hash(3), PeerChange::Completed),
+            (info_hash(3), PeerChange::Stopped),
+        ];
+        apply(&members, &batch::<6>(&records, 0), 0);
+        apply(&members, &batch::<18>(&records[..2], 0), 0);
+        let mut held = Held::default();
+        let (mut walk, mut block) = (members.begin(), Vec::new());
+        while members.next_block(&mut walk, &mut block) {
+            members.held(&block, &mut held);
+            block.clear();
+        }
+        assert_eq!((held.ipv4.len(), held.ipv6.len()), (2, 2));
+        held.downloads.sort_unstable();
+        let downloads = [(Kind::Ipv4, 1), (Kind::Ipv4, 3), (Kind::Ipv6, 1)];
+        assert_eq!(
+            held.downloads,
+            downloads.map(|(kind, torrent)| (kind, info_hash(torrent), 1))
+        );
     }
 
     #[test]

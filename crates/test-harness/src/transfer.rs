@@ -1,9 +1,10 @@
 //! Real BitTorrent clients find each other through a tracker, and through
 //! nothing else, and transfer a file.
 //!
-//! A transfer is a network of three hosts: the tracker, a seeder with one
-//! client, a leecher with another. The torrent is private and the clients' own
-//! ways to find peers are off, so without the tracker no byte is transferred.
+//! A transfer is a network of hosts: the tracker, a seeder with one client, a
+//! leecher with another, and perhaps another tracker with the same swarm. The
+//! torrent is private and the clients' own ways to find peers are off, so without
+//! the tracker no byte is transferred.
 
 use std::fs;
 use std::io::Read as _;
@@ -37,6 +38,7 @@ const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 const TRACKER: usize = 0;
 const SEEDER: usize = 1;
 const LEECHER: usize = 2;
+const OTHER_TRACKER: usize = 3;
 
 /// Who transfers a file to whom, by what tracker.
 #[derive(Clone, Debug)]
@@ -47,19 +49,39 @@ pub struct Plan {
     /// last one, there are `cert.pem` and `key.pem` where the tracker is
     /// started.
     pub scheme: &'static str,
-    /// The config of the tracker, but for its addresses: lines of `[network]`.
+    /// The config of all trackers, but for their addresses: lines of `[network]`, and
+    /// perhaps further sections.
     pub network: String,
     /// The client that has the file.
     pub seeder: Client,
     /// The client that downloads it.
     pub leecher: Client,
-    /// Another tracker on the same host, which keeps the same swarm: its binary and what
-    /// its URLs begin with. The leecher is told of that one alone.
-    pub of_leecher: Option<(PathBuf, &'static str)>,
+    /// Another tracker with the same swarm. The leecher is told of that one alone.
+    pub of_leecher: Option<OtherTracker>,
     /// What addresses there are.
     pub families: Families,
     /// Which address of the tracker's host the torrent names.
     pub asked: Asked,
+}
+
+/// Another tracker with the same swarm.
+#[derive(Clone, Debug)]
+pub struct OtherTracker {
+    /// Its binary.
+    pub program: PathBuf,
+    /// What its URLs begin with.
+    pub scheme: &'static str,
+    /// How both are linked.
+    pub link: Link,
+}
+
+/// How two trackers are linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// They are on the same host, and find each other there.
+    Host,
+    /// They are on two hosts, and the config names an engine.
+    Engine,
 }
 
 /// One of several addresses of a host.
@@ -101,7 +123,7 @@ impl Transfer {
         }
         let mut files = new_setup(&plan.program);
         files.set_environment("XDG_RUNTIME_DIR", files.path(""));
-        let network = Network::new(3, plan.families);
+        let network = Network::new(4, plan.families);
         let host = network.host(TRACKER);
         if plan.asked == Asked::Second {
             host.ip(format!("addr add {SECOND_ADDRESS}/24 dev eth0"));
@@ -114,12 +136,17 @@ impl Transfer {
             plan.network
         );
         let mut trackers = vec![files.start_on(host, &config)];
-        if let Some((program, _)) = &plan.of_leecher {
-            let mut other = new_setup(program);
-            other.set_environment("XDG_RUNTIME_DIR", files.path(""));
-            trackers.push(other.start_on(host, &config));
+        if let Some(other) = &plan.of_leecher {
+            let mut setup = new_setup(&other.program);
+            setup.set_environment("XDG_RUNTIME_DIR", files.path(""));
+            let host = network.host(host_of(other));
+            trackers.push(setup.start_on(host, &config));
+            let linked = match other.link {
+                Link::Host => "its peers are known here",
+                Link::Engine => "the swarm is shared through",
+            };
             for tracker in &trackers {
-                tracker.wait_for_log("its peers are known here");
+                tracker.wait_for_log(linked);
             }
         }
         for directory in ["seeder", "leecher"] {
@@ -187,11 +214,11 @@ impl Transfer {
     /// The URL that the torrent of a client names. Over UDP, its path makes libtorrent
     /// send BEP 41 options.
     fn url(&self, client: usize) -> String {
-        let scheme = match &self.plan.of_leecher {
-            Some((_, scheme)) if client == LEECHER => scheme,
-            _ => self.plan.scheme,
+        let (scheme, host) = match &self.plan.of_leecher {
+            Some(other) if client == LEECHER => (other.scheme, host_of(other)),
+            _ => (self.plan.scheme, TRACKER),
         };
-        let host = self.network.host(TRACKER);
+        let host = self.network.host(host);
         let address: IpAddr = match (self.plan.asked, self.plan.families) {
             (Asked::Second, _) => SECOND_ADDRESS.into(),
             (Asked::First, Families::Both) => host.ipv4.into(),
@@ -244,6 +271,14 @@ impl Transfer {
                 finished.stderr
             );
         }
+    }
+}
+
+/// The host of the other tracker.
+fn host_of(other: &OtherTracker) -> usize {
+    match other.link {
+        Link::Host => TRACKER,
+        Link::Engine => OTHER_TRACKER,
     }
 }
 

@@ -181,7 +181,7 @@ fn announce_http(address: SocketAddr, peer: Peer) -> Result<Announced, String> {
     })
 }
 
-/// A socket with a connection id.
+/// A socket of a client, with a connection id.
 pub(crate) struct Connection {
     pub(crate) socket: UdpSocket,
     id: u64,
@@ -190,21 +190,22 @@ pub(crate) struct Connection {
 impl Connection {
     #[track_caller]
     pub(crate) fn new(tracker: SocketAddr) -> Self {
-        let own = if tracker.is_ipv6() {
-            "[::1]:0"
-        } else {
-            "127.0.0.1:0"
-        };
-        let socket = UdpSocket::bind(own).expect("a socket");
-        socket.connect(tracker).expect("an address");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut connection = Self {
-            socket,
+            socket: socket(tracker),
             id: PROTOCOL_ID,
         };
         let reply = connection.ask(0, &[]).expect("a connection id");
         connection.id = u64::from_be_bytes(reply[..8].try_into().expect("eight bytes"));
         connection
+    }
+
+    /// The same client, which asks another tracker with the same connection id.
+    #[track_caller]
+    pub(crate) fn at(&self, tracker: SocketAddr) -> Self {
+        Self {
+            socket: socket(tracker),
+            id: self.id,
+        }
     }
 
     /// The header of a request.
@@ -217,7 +218,7 @@ impl Connection {
 
     /// The reply after its header, or the text of an error.
     #[track_caller]
-    fn ask(&mut self, action: u32, request: &[u8]) -> Result<Vec<u8>, String> {
+    pub(crate) fn ask(&self, action: u32, request: &[u8]) -> Result<Vec<u8>, String> {
         let mut datagram = self.header(action);
         datagram.extend(request);
         self.socket.send(&datagram).expect("sent");
@@ -233,6 +234,19 @@ impl Connection {
             }
         }
     }
+}
+
+#[track_caller]
+fn socket(tracker: SocketAddr) -> UdpSocket {
+    let own = if tracker.is_ipv6() {
+        "[::1]:0"
+    } else {
+        "127.0.0.1:0"
+    };
+    let socket = UdpSocket::bind(own).expect("a socket");
+    socket.connect(tracker).expect("an address");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket
 }
 
 fn hash(torrent: char) -> String {

@@ -1,7 +1,6 @@
 //! Daemons that keep one swarm through Redis.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +10,7 @@ use aquatic_test_harness::process::Process;
 use aquatic_test_harness::tracker::{Place, Tracker};
 use aquatic_test_harness::{PATIENCE, eventually, http, tools};
 
-use crate::client::{Url, leecher, seeder};
+use crate::client::{Connection, Url, leecher, seeder};
 use crate::pair::{Site, await_counts};
 
 const PROGRAM: &str = "redis-server";
@@ -20,13 +19,13 @@ const PROGRAM: &str = "redis-server";
 const MISCONFIGURED: Option<i32> = Some(78);
 
 /// A redis-server without a file, on a socket in the directory of a site.
-struct Engine {
+pub(crate) struct Engine {
     socket: PathBuf,
     process: Process,
 }
 
 impl Engine {
-    fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(site: &Site, arguments: &[&str]) -> Option<Self> {
         if !tools::needs(&[PROGRAM]) {
             return None;
         }
@@ -40,7 +39,8 @@ impl Engine {
         Some(Self { socket, process })
     }
 
-    fn url(&self) -> String {
+    /// As in a configuration.
+    pub(crate) fn url(&self) -> String {
         format!("\"redis+unix://{}\"", self.socket.display())
     }
 
@@ -60,7 +60,7 @@ impl Engine {
 }
 
 /// A daemon of this name in the cluster.
-fn node(place: Place, url: &str, name: &str) -> Place {
+pub(crate) fn node(place: Place, url: &str, name: &str) -> Place {
     place.with(&[
         ("cluster.url", url),
         ("cluster.node", &format!("\"{name}\"")),
@@ -69,16 +69,6 @@ fn node(place: Place, url: &str, name: &str) -> Place {
 
 fn health(tracker: &Tracker) -> String {
     http::get(tracker.place.metrics.ipv4(), "/health").body
-}
-
-/// A connection id (BEP 15).
-fn connect(socket: &UdpSocket, tracker: SocketAddr) -> [u8; 8] {
-    let request = [&0x0417_2710_1980_u64.to_be_bytes()[..], &[0; 4], b"conn"].concat();
-    socket.send_to(&request, tracker).expect("sent");
-    let mut reply = [0; 16];
-    let (length, _) = socket.recv_from(&mut reply).expect("a reply");
-    assert_eq!((length, &reply[..8]), (16, &b"\0\0\0\0conn"[..]));
-    reply[8..].try_into().expect("8 bytes")
 }
 
 #[test]
@@ -109,22 +99,35 @@ fn daemons_that_share_an_engine_have_one_swarm_and_one_key() {
         assert_eq!(health(tracker), "ok\n");
     }
 
-    // An id from one is good at the other, as soon as both know the key of all.
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    // An id from one is good at the other.
+    let connection = shared_connection(&one, &two);
+    let scraped = connection.ask(2, &[b'a'; 20]).expect("a reply");
+    assert_eq!(scraped, [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// A client with a connection id from one, which asks the other. Waits until both know the
+/// key of all.
+#[track_caller]
+pub(crate) fn shared_connection(one: &Tracker, other: &Tracker) -> Connection {
     eventually("an id that both accept", || {
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let id = connect(&socket, one.ipv4());
-        let scrape = [&id[..], &[0, 0, 0, 2], b"scra", &[1; 20]].concat();
-        socket.send_to(&scrape, two.ipv4()).expect("sent");
+        let connection = Connection::new(one.ipv4()).at(other.ipv4());
+        let scrape = [&connection.header(2)[..], &[1; 20]].concat();
+        connection.socket.send(&scrape).expect("sent");
         // The reply to a wrong one is silence.
         let short = Some(Duration::from_millis(300));
-        socket.set_read_timeout(short).expect("a timeout");
+        connection
+            .socket
+            .set_read_timeout(short)
+            .expect("a timeout");
         let mut reply = [0; 64];
-        let (length, _) = socket.recv_from(&mut reply).ok()?;
-        assert_eq!(reply[..8], *b"\0\0\0\x02scra");
+        let length = connection.socket.recv(&mut reply).ok()?;
         assert_eq!(length, 20);
-        Some(())
-    });
+        connection
+            .socket
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout");
+        Some(connection)
+    })
 }
 
 #[test]

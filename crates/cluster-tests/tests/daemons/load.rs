@@ -21,7 +21,11 @@ use crate::pair::{Pair, Site, await_counts, await_linked};
 const WINDOW: usize = 64;
 
 /// Announces one peer of each torrent, and counts those that were answered.
-fn announce_torrents(tracker: SocketAddr, torrents: Range<u32>, is_over: &AtomicBool) -> u32 {
+pub(crate) fn announce_torrents(
+    tracker: SocketAddr,
+    torrents: Range<u32>,
+    is_over: &AtomicBool,
+) -> u32 {
     let connection = Connection::new(tracker);
     let socket: &UdpSocket = &connection.socket;
     let patience = Some(Duration::from_secs(2));
@@ -33,19 +37,8 @@ fn announce_torrents(tracker: SocketAddr, torrents: Range<u32>, is_over: &Atomic
             break;
         }
         for torrent in group {
-            let mut request = connection.header(1);
-            request.extend(torrent.to_be_bytes());
-            request.extend([0; 16]);
-            request.extend([b'p'; 20]);
-            for count in [0, 0, 0_u64] {
-                request.extend(count.to_be_bytes());
-            }
-            for word in [2, 0, 0, 0_u32] {
-                request.extend(word.to_be_bytes());
-            }
-            request.extend(1001_u16.to_be_bytes());
             // It may be gone.
-            let _ = socket.send(&request);
+            let _ = socket.send(&announce(&connection, *torrent, 1001));
         }
         for _ in group {
             match socket.recv(&mut [0; 64]) {
@@ -57,8 +50,24 @@ fn announce_torrents(tracker: SocketAddr, torrents: Range<u32>, is_over: &Atomic
     answered
 }
 
+/// An announce of a leecher of a torrent of this number.
+pub(crate) fn announce(connection: &Connection, torrent: u32, port: u16) -> Vec<u8> {
+    let mut request = connection.header(1);
+    request.extend(torrent.to_be_bytes());
+    request.extend([0; 16]);
+    request.extend([b'p'; 20]);
+    for count in [0, 1_000, 0_u64] {
+        request.extend(count.to_be_bytes());
+    }
+    for word in [2, 0, 0, 0_u32] {
+        request.extend(word.to_be_bytes());
+    }
+    request.extend(port.to_be_bytes());
+    request
+}
+
 /// Asks again and again until it is over; returns the times, in ascending order.
-fn round_trips(url: Url, is_over: &AtomicBool) -> Vec<Duration> {
+pub(crate) fn round_trips(url: Url, is_over: &AtomicBool) -> Vec<Duration> {
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
         let start = Instant::now();
@@ -69,7 +78,7 @@ fn round_trips(url: Url, is_over: &AtomicBool) -> Vec<Duration> {
     times
 }
 
-fn torrents(tracker: &Tracker) -> f64 {
+pub(crate) fn torrents(tracker: &Tracker) -> f64 {
     tracker.metric("torrents", &[])
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod engine;
+mod failover;
 mod limits;
 mod load;
 mod meeting;

@@ -99,7 +99,7 @@ impl StandIn {
             max_peer_age_seconds: MAX_PEER_AGE_SECONDS,
             max_stream_bytes: 1_000_000_000,
             kinds: Kind::ALL.to_vec(),
-            connection_id_key: [1; 16],
+            connection_id_key: None,
             clock: milliseconds,
         };
         let outbox = Arc::new(Outbox::new(MAX_OUTBOX_BYTES));

@@ -101,6 +101,7 @@ fn a_node_that_joins_under_load_gets_everything_and_answers_meanwhile() {
         let (tracker, is_over) = (one.ipv4(), is_over.clone());
         thread::spawn(move || announce_torrents(tracker, 50_000..5_000_000, &is_over))
     };
+    eventually("the load", || (torrents(&one) > 51_000.0).then_some(()));
     let late = node(site.udp(), &engine.url(), "late").start();
     let times = {
         let (url, is_over) = (Url::Udp(late.ipv4()), is_over.clone());

@@ -73,8 +73,11 @@ fn of_user_in(of_user: &Path) -> io::Result<PathBuf> {
     if !metadata.is_dir() {
         return refuse(&directory, "is no directory");
     }
-    if metadata.uid() != geteuid().as_raw() || metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-        return refuse(&directory, "belongs to others, too");
+    if metadata.uid() != geteuid().as_raw() {
+        return refuse(&directory, "belongs to another user");
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return refuse(&directory, "can be written by other users");
     }
     Ok(directory)
 }
@@ -110,7 +113,7 @@ mod tests {
         fs::set_permissions(&directory, Permissions::from_mode(0o1777)).unwrap();
         let message = refused(of_user.path());
         assert!(
-            message.ends_with("aquatic belongs to others, too"),
+            message.ends_with("aquatic can be written by other users"),
             "{message}"
         );
 

@@ -268,6 +268,14 @@ pub fn check(settings: &EngineSettings) -> Result<(), EngineError> {
     }
 }
 
+/// Checks certificates of authorities, for [`EngineSettings::tls_ca`].
+///
+/// # Errors
+/// Why they cannot be used.
+pub fn check_authorities(pem: &[u8]) -> Result<(), EngineError> {
+    client::configured_roots(pem).map(drop)
+}
+
 impl Held {
     fn is_empty(&self) -> bool {
         self.ipv4.is_empty() && self.ipv6.is_empty() && self.downloads.is_empty()

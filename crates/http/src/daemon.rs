@@ -79,6 +79,7 @@ impl Daemon for HttpDaemon {
             })
             .map_err(tls::LoadError::at_key)?;
         }
+        cluster::check_files(&settings.config.cluster, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,10 @@ impl Daemon for UdpDaemon {
                 &settings.process.privileges,
             ))
             .collect()
+    }
+
+    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
+        Ok(cluster::check_files(&settings.config.cluster, path_now)?)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {

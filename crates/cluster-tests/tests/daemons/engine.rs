@@ -214,6 +214,32 @@ fn what_an_operator_has_to_mend_ends_the_start() {
     refused(&space, "cluster.namespace", "letters");
     let file = wrong("cluster.password_file", "\"/nonexistent\"");
     refused(&file, "cluster.password_file", "/nonexistent");
+    let empty = site.runtime().join("empty");
+    std::fs::write(&empty, "\n").expect("a file");
+    let empty = format!("\"{}\"", empty.display());
+    let file = wrong("cluster.password_file", &empty);
+    refused(&file, "cluster.password_file", "empty");
+    let ca = wrong("cluster.tls_ca_path", &empty);
+    refused(&ca, "cluster.tls_ca_path", "PEM");
+}
+
+#[test]
+fn a_daemon_without_its_engine_keeps_and_says_what_it_may() {
+    let site = Site::new();
+    let smallest = ("cluster.max_outbox_bytes", "1048576");
+    let one = node(site.udp(), &engine_url(&site), "one")
+        .with(&[smallest])
+        .start();
+    let connection = Connection::new(one.ipv4());
+    for port in 1..=45_000_u16 {
+        let mut announce = [0; 82];
+        announce[80..].copy_from_slice(&port.to_be_bytes());
+        connection.ask(1, &announce).expect("a reply");
+    }
+    one.daemon
+        .wait_for_log("too many for cluster.max_outbox_bytes");
+    assert!(one.metric("cluster_dropped_records_total", &[]) > 0.0);
+    one.daemon.stop();
 }
 
 /// A key that is not secret would let everybody make connection ids for any address.

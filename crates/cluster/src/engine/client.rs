@@ -215,10 +215,10 @@ fn start_tls(settings: &EngineSettings, host: &str) -> Result<ClientConnection, 
     ClientConnection::new(Arc::new(config), name).map_err(refuse)
 }
 
-fn configured_roots(pem: &[u8]) -> Result<RootCertStore, EngineError> {
+pub(super) fn configured_roots(pem: &[u8]) -> Result<RootCertStore, EngineError> {
     let refuse = |reason: String| {
         EngineError::Refused(format!(
-            "the file of cluster.tls_ca_path contains {reason}; expected a PEM section CERTIFICATE"
+            "expected certificates in PEM format, with a section CERTIFICATE: {reason}"
         ))
     };
     let mut roots = RootCertStore::empty();
@@ -228,7 +228,7 @@ fn configured_roots(pem: &[u8]) -> Result<RootCertStore, EngineError> {
         added.map_err(|error| refuse(error.to_string()))?;
     }
     match roots.is_empty() {
-        true => Err(refuse("no certificate".into())),
+        true => Err(refuse("there is none".into())),
         false => Ok(roots),
     }
 }

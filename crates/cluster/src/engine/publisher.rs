@@ -31,6 +31,9 @@ const MEASURE_MILLISECONDS: u64 = 5_000;
 /// the ages of their peers are known.
 const CLOSE_MILLISECONDS: u64 = 5_000;
 
+/// Minimum time in milliseconds between two log messages about dropped records.
+const REPORT_MILLISECONDS: u64 = 60_000;
+
 /// Maximum time in milliseconds for which a turn begins to send further batches.
 const TURN_MILLISECONDS: u64 = 1_000;
 
@@ -47,6 +50,9 @@ pub struct Publisher<S: Swarms> {
     heartbeat_at: u64,
     measure_at: u64,
     close_at: u64,
+    /// The outbox's count of dropped records that was logged last.
+    dropped: u64,
+    report_at: u64,
 }
 
 impl<S: SharedSwarms> Publisher<S> {
@@ -62,6 +68,8 @@ impl<S: SharedSwarms> Publisher<S> {
             heartbeat_at: 0,
             measure_at: 0,
             close_at: 0,
+            dropped: 0,
+            report_at: 0,
             shared,
         }
     }
@@ -92,7 +100,7 @@ impl<S: SharedSwarms> Publisher<S> {
         let shared = self.shared.clone();
         let Shared { outbox, status, .. } = &*shared;
         let now = self.now();
-        status.counts().set_dropped(outbox.dropped());
+        self.report_dropped(now);
         if (self.engine.is_none() || self.retry.is_pause(now)) && now >= self.close_at {
             self.close_at = now.saturating_add(CLOSE_MILLISECONDS);
             outbox.close_batches(now);
@@ -124,6 +132,20 @@ impl<S: SharedSwarms> Publisher<S> {
             Err(error) => self.retry.fail(&error, now, status),
         }
         status.set_connected(Half::Publisher, self.engine.is_some());
+    }
+
+    fn report_dropped(&mut self, now: u64) {
+        let dropped = self.shared.outbox.dropped();
+        self.shared.status.counts().set_dropped(dropped);
+        if dropped > self.dropped && now >= self.report_at {
+            self.report_at = now.saturating_add(REPORT_MILLISECONDS);
+            log::warn!(
+                "{} changes were too many for cluster.max_outbox_bytes: other nodes do not learn \
+                 of them",
+                dropped - self.dropped
+            );
+            self.dropped = dropped;
+        }
     }
 
     /// After connecting, before anything is published.

@@ -7,6 +7,9 @@ use std::str::FromStr;
 const ENGINE_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
+/// Maximum length of the path of a Unix socket (unix(7)).
+const MAX_PATH_LENGTH: usize = 107;
+
 /// Maximum number of hosts in a URL.
 const MAX_SERVERS: usize = 16;
 
@@ -72,6 +75,9 @@ pub enum UrlError {
     /// The path of a socket is not absolute.
     #[error("expected an absolute path: redis+unix:///run/redis/redis.sock")]
     Path,
+    /// The path of a socket is too long.
+    #[error("a socket's path may have {MAX_PATH_LENGTH} bytes, not {0}")]
+    LongPath(usize),
     /// The name of the primary is missing.
     #[error("expected the name of the primary: redis+sentinel://host:26379,host:26379/name")]
     Name,
@@ -157,6 +163,9 @@ fn socket(rest: &str) -> Result<(Place, u32), UrlError> {
     };
     if !path.starts_with('/') {
         return Err(UrlError::Path);
+    }
+    if path.len() > MAX_PATH_LENGTH {
+        return Err(UrlError::LongPath(path.len()));
     }
     Ok((Place::Socket(path.into()), database))
 }
@@ -280,6 +289,7 @@ mod tests {
     fn errors_are_specific() {
         use UrlError::*;
         let text = |it: &str| it.to_owned();
+        let long = format!("redis+unix:///{}", "x".repeat(107));
         let many = format!("redis+cluster://{}", ["a"; MAX_SERVERS + 1].join(","));
         for (url, expected) in [
             ("", Scheme),
@@ -303,6 +313,7 @@ mod tests {
             ("redis://a/0/x", Rest(text("x"))),
             ("redis://a,b", Several),
             ("redis+unix://run/x", Path),
+            (&long, LongPath(108)),
             ("redis+unix:///run/x?db=a", Database(text("a"))),
             ("redis+sentinel://a", Name),
             ("redis+sentinel://a/", Name),

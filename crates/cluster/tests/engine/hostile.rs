@@ -18,7 +18,7 @@ const COMMANDS: [&str; 13] = [
 ];
 
 /// Replies of every type, of which each is wrong for most commands.
-const REPLIES: [&str; 24] = [
+const REPLIES: [&str; 26] = [
     "+OK\r\n",
     "+QUEUED\r\n",
     "-ERR what\r\n",
@@ -35,6 +35,9 @@ const REPLIES: [&str; 24] = [
     "*0\r\n",
     "*2\r\n$1\r\n9\r\n*1\r\n:1\r\n",
     "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n0-0\r\n*0\r\n",
+    // Times, of which one is long ago and the other one never comes.
+    "*2\r\n$1\r\n0\r\n$1\r\n0\r\n",
+    "*2\r\n$20\r\n18446744073709551615\r\n$1\r\n0\r\n",
     "*9223372036854775807\r\n",
     "%9223372036854775807\r\n",
     "|9223372036854775806\r\n",

@@ -1,10 +1,11 @@
 //! The link of a daemon with the others of a cluster, through Redis or Valkey.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aquatic_cluster::engine::{
     EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Position, check,
+    check_authorities,
 };
 use aquatic_cluster::{Kind, NodeId, Outbox};
 use aquatic_service::clock;
@@ -55,6 +56,42 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
             checks.advise(*key, "it has no effect without cluster.url");
         }
     }
+    if !config.url.is_empty() && !config.username.is_empty() && !is_given(&config.password_file) {
+        checks.advise(
+            "cluster.username",
+            "it has no effect without cluster.password_file",
+        );
+    }
+    if config.url.starts_with("redis:") && is_given(&config.tls_ca_path) {
+        checks.advise(
+            "cluster.tls_ca_path",
+            "it has no effect with a URL without TLS, which begins with redis",
+        );
+    }
+}
+
+/// Checks the files that [`check_config`] does not read. `path_now` returns the current
+/// path of a file, as in [`Daemon::check`](aquatic_service::Daemon::check).
+///
+/// # Errors
+///
+/// If a file cannot be read, or its contents cannot be used.
+pub fn check_files(
+    config: &ClusterConfig,
+    path_now: &dyn Fn(&Path) -> PathBuf,
+) -> Result<(), Diagnostic> {
+    if config.url.is_empty() {
+        return Ok(());
+    }
+    let existing = |path: &Path| {
+        let path = path_now(path);
+        // A credential of systemd exists only while its service runs.
+        match path.starts_with("/run/credentials") && !path.exists() {
+            true => PathBuf::new(),
+            false => path,
+        }
+    };
+    Credentials::read(config, &existing).map(drop)
 }
 
 fn is_given(path: &Path) -> bool {
@@ -109,20 +146,7 @@ fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
         .url
         .parse()
         .map_err(|error| Diagnostic::error("cluster.url", error))?;
-    let password = match read(
-        "cluster.password_file",
-        &config.password_file,
-        MAX_PASSWORD_BYTES,
-    )? {
-        None => None,
-        Some(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| {
-                Diagnostic::error("cluster.password_file", "the password is not UTF-8")
-            })?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    };
-    let tls_ca = read("cluster.tls_ca_path", &config.tls_ca_path, MAX_CA_BYTES)?;
+    let Credentials { password, tls_ca } = Credentials::read(config, &Path::to_owned)?;
     Ok(EngineSettings {
         url,
         username: (!config.username.is_empty()).then(|| config.username.clone()),
@@ -141,6 +165,53 @@ fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
         connection_id_key: membership.connection_id_key,
         clock: clock::boot_milliseconds,
     })
+}
+
+/// What is read from files.
+struct Credentials {
+    password: Option<String>,
+    /// Certificates of authorities, in PEM.
+    tls_ca: Option<Vec<u8>>,
+}
+
+impl Credentials {
+    fn read(
+        config: &ClusterConfig,
+        path_now: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Diagnostic> {
+        const PASSWORD: &str = "cluster.password_file";
+        const CA: &str = "cluster.tls_ca_path";
+        let bytes = read(
+            PASSWORD,
+            &path_now(&config.password_file),
+            MAX_PASSWORD_BYTES,
+        )?;
+        let password = bytes.map(password);
+        let tls_ca = read(CA, &path_now(&config.tls_ca_path), MAX_CA_BYTES)?;
+        if let Some(pem) = &tls_ca {
+            let checked = check_authorities(pem);
+            checked.map_err(|error| Diagnostic::error(CA, error))?;
+        }
+        Ok(Self {
+            password: password
+                .transpose()
+                .map_err(|reason| Diagnostic::error(PASSWORD, reason))?,
+            tls_ca,
+        })
+    }
+}
+
+/// The password in a file, which may end with a line break.
+fn password(bytes: Vec<u8>) -> Result<String, &'static str> {
+    let text = String::from_utf8(bytes).map_err(|_| "the password is not UTF-8")?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err("the file is empty");
+    }
+    if password.contains(char::is_control) {
+        return Err("expected one line with the password, without control characters");
+    }
+    Ok(password.to_owned())
 }
 
 /// Reads a file, if one is configured.
@@ -257,23 +328,74 @@ mod tests {
     }
 
     #[test]
+    fn passwords_are_one_line() {
+        let read = |text: &[u8]| password(text.to_vec());
+        for file in ["secret word", "secret word\n", "secret word\r\n"] {
+            assert_eq!(read(file.as_bytes()).as_deref(), Ok("secret word"));
+        }
+        for file in [&b""[..], b"\n", b"one\ntwo\n", b"a\0b", b"\xff"] {
+            assert!(read(file).is_err(), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_reported_under_their_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "\n").unwrap();
+        let with = |password_file: &Path, tls_ca_path: &Path| ClusterConfig {
+            url: "rediss://engine".to_owned(),
+            password_file: password_file.to_owned(),
+            tls_ca_path: tls_ca_path.to_owned(),
+            ..ClusterConfig::default()
+        };
+        let none = Path::new("");
+        let error = |config: &ClusterConfig| {
+            let checked = check_files(config, &Path::to_owned);
+            checked.unwrap_err().to_string()
+        };
+        for path in [&*file, directory.path(), Path::new("/nonexistent")] {
+            let found = error(&with(path, none));
+            assert!(found.starts_with("cluster.password_file: "), "{found}");
+            let found = error(&with(none, path));
+            assert!(found.starts_with("cluster.tls_ca_path: "), "{found}");
+        }
+        let credential = Path::new("/run/credentials/nonexistent.service/password");
+        for path in [none, credential] {
+            assert!(check_files(&with(path, path), &Path::to_owned).is_ok());
+        }
+    }
+
+    #[test]
     fn keys_without_effect_are_reported() {
-        let mut checks = Checks::new();
-        let config = ClusterConfig {
+        let advice = |config: &ClusterConfig| {
+            let mut checks = Checks::new();
+            check_config(config, &mut checks);
+            let advice = checks.take_advice();
+            advice.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let found = advice(&ClusterConfig {
             username: "aquatic".to_owned(),
             password_file: "/etc/password".into(),
             ..ClusterConfig::default()
-        };
-        check_config(&config, &mut checks);
-        let advice: Vec<_> = checks
-            .take_advice()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert!(advice[0].starts_with("cluster.username: "), "{advice:?}");
-        assert!(
-            advice[1].starts_with("cluster.password_file: "),
-            "{advice:?}"
-        );
+        });
+        assert!(found[0].starts_with("cluster.username: "), "{found:?}");
+        assert!(found[1].starts_with("cluster.password_file: "), "{found:?}");
+        let found = advice(&ClusterConfig {
+            url: "redis://engine".to_owned(),
+            username: "aquatic".to_owned(),
+            tls_ca_path: "/etc/ca".into(),
+            ..ClusterConfig::default()
+        });
+        assert!(found[0].starts_with("cluster.username: "), "{found:?}");
+        assert!(found[1].starts_with("cluster.tls_ca_path: "), "{found:?}");
+        let found = advice(&ClusterConfig {
+            url: "rediss://engine".to_owned(),
+            username: "aquatic".to_owned(),
+            password_file: "/etc/password".into(),
+            tls_ca_path: "/etc/ca".into(),
+            ..ClusterConfig::default()
+        });
+        assert_eq!(found, [""; 0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Replaces the link through Redis or Valkey in a build without it.
 
 use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aquatic_cluster::Outbox;
@@ -19,6 +20,15 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
     if !config.url.is_empty() {
         checks.fail("cluster.url", UNSUPPORTED);
     }
+}
+
+/// There are no files without a URL.
+///
+/// # Errors
+///
+/// None.
+pub fn check_files(_: &ClusterConfig, _: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
+    Ok(())
 }
 
 const UNSUPPORTED: &str = "this build does not support it (cargo feature `redis`)";

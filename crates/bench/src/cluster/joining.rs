@@ -1,6 +1,6 @@
 //! Nodes that come, and nodes that are killed.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -140,37 +140,35 @@ pub(super) fn kill(
 }
 
 /// All clients announce until each torrent has had a reply with a peer. Returns of how many
-/// torrents the first reply had none.
+/// torrents one had none before.
 fn fail_over(client: &Client, kind: u8, torrents: u32) -> anyhow::Result<usize> {
     let deadline = Instant::now() + PATIENCE;
     let mut waiting: VecDeque<u32> = (0..torrents * 2).collect();
     let mut is_served = vec![false; torrents as usize];
-    let mut under_way = 0;
-    let mut unknown = 0;
+    let mut unknown = HashSet::new();
     while is_served.contains(&false) {
         ensure!(
             Instant::now() < deadline,
             "the other node does not serve all"
         );
-        while under_way < WINDOW
-            && let Some(number) = waiting.pop_front()
-        {
+        let group = waiting.len().min(WINDOW);
+        for number in waiting.drain(..group) {
             announce(client, kind, number)?;
-            under_way += 1;
         }
-        let reply = client.announced(true)?;
-        let reply = reply.context("the other node does not accept the connection id")?;
-        under_way -= 1;
-        let torrent = reply.number as usize / 2;
-        let served = is_served.get_mut(torrent).context("a strange reply")?;
-        if reply.peers > 0 {
-            *served = true;
-        } else if !*served {
-            unknown += usize::from(reply.number.is_multiple_of(2));
-            waiting.push_back(reply.number);
+        for _ in 0..group {
+            let reply = client.announced(true)?;
+            let reply = reply.context("the other node does not accept the connection id")?;
+            let torrent = is_served.get_mut(reply.number as usize / 2);
+            let is_served = torrent.context("a reply to another request")?;
+            if reply.peers > 0 {
+                *is_served = true;
+            } else if !*is_served {
+                unknown.insert(reply.number / 2);
+                waiting.push_back(reply.number);
+            }
         }
     }
-    Ok(unknown)
+    Ok(unknown.len())
 }
 
 /// The announce of a client, of whom the first of each torrent is a seeder.

@@ -133,6 +133,7 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         let settings = loaded.settings(D::settings)?;
         let process = D::process(&settings);
         watched.extend(process.access_list.file().map(Path::to_owned));
+        watched.extend(D::read_files(&settings).into_iter().map(|(_, path)| path));
         log::set_max_level(process.log_level.into());
         loaded.located(process.advice.clone()).log();
         // The sockets may well be open already, so this is no reason not to serve.

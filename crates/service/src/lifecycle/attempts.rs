@@ -10,6 +10,7 @@
 //! The wait ends when the configuration changes. Stopping or restarting the service
 //! during the wait clears the record.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ const MAX_REASON_BYTES: usize = 2_000;
 
 /// After serving for this long, a failure does not count as a failed start.
 const STEADY_AFTER: Duration = Duration::from_secs(60);
+
+/// The directory of credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -143,6 +147,7 @@ impl Attempts {
             reason: reason[..reason.floor_char_boundary(MAX_REASON_BYTES)].to_owned(),
             watched: watched
                 .iter()
+                .filter(|path| !is_credential(path))
                 .map(|path| ((*path).to_owned(), file_state(path)))
                 .collect(),
         };
@@ -198,6 +203,12 @@ fn pause(kind: Kind, count: u32) -> Duration {
         (Kind::Other, 1) => Duration::ZERO,
         (Kind::Other, count) => doubled(1, count - 2),
     }
+}
+
+/// Whether a file is a credential: systemd writes it anew for each start, so it looks
+/// changed even if it is not.
+fn is_credential(path: &Path) -> bool {
+    env::var_os(CREDENTIALS).is_some_and(|directory| path.starts_with(directory))
 }
 
 fn file_state(path: &Path) -> FileState {

@@ -276,6 +276,18 @@ fn a_failed_start_is_told_and_waited_for() {
     daemon.wait_until_ready();
     daemon.stop();
     assert!(!note.exists(), "all is well again");
+
+    // A file that the configuration names may be what has to be mended.
+    setup.write(
+        "own.toml",
+        format!(
+            "[network]\naddress = '{}'\nbadge_path = 'badge'\n",
+            port.ipv4()
+        ),
+    );
+    assert_eq!(start().wait(SOON).status.code(), Some(1));
+    let noted = fs::read_to_string(&note).expect("the failure is noted");
+    assert!(noted.contains("\"badge\""), "{noted}");
 }
 
 fn what_is_printed_is_the_configuration() {

@@ -69,7 +69,7 @@ impl Client {
     ) -> Result<Self, EngineError> {
         let socket = match address {
             Address::Tcp(server) => connect_tcp(server)?,
-            Address::Unix(path) => connect_to(Domain::UNIX, &SockAddr::unix(path)?)?,
+            Address::Unix(path) => connect_unix(path)?,
         };
         socket.set_read_timeout(Some(TIMEOUT))?;
         socket.set_write_timeout(Some(TIMEOUT))?;
@@ -188,6 +188,18 @@ fn connect_tcp(server: &Server) -> Result<Socket, EngineError> {
         }
     }
     Err(last_error)
+}
+
+fn connect_unix(path: &Path) -> Result<Socket, EngineError> {
+    let socket = connect_to(Domain::UNIX, &SockAddr::unix(path)?);
+    socket.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => EngineError::Away(
+            "permission denied: this user has to be in the group of the socket, and the group \
+             has to be permitted to use it (unixsocketperm 770)"
+                .into(),
+        ),
+        _ => error.into(),
+    })
 }
 
 fn connect_to(domain: Domain, address: &SockAddr) -> io::Result<Socket> {

@@ -86,7 +86,7 @@ pub use publisher::Publisher;
 pub use reader::Reader;
 pub use status::EngineStatus;
 pub use stream::EntryId;
-pub use url::{EngineUrl, UrlError};
+pub use url::{EngineUrl, Place, Server, UrlError};
 
 /// Maximum time that a daemon that starts waits for the engine.
 const CHECK_TIME: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aquatic_service::config::{self, Checks, Diagnostic, Error};
-use aquatic_service::{Daemon, listening_of};
+use aquatic_service::{Daemon, wanted_by};
 
 /// Panics when something that must hold does not.
 pub(crate) fn check<D: Daemon>(bytes: &[u8])
@@ -13,14 +13,14 @@ where
     let text = String::from_utf8_lossy(bytes);
     // There is none of this name, and so none of other daemons beside it.
     let path = Path::new("no-such-directory/file.toml");
-    let for_sockets = listening_of::<D>(&text, path);
+    let for_sockets = wanted_by::<D>(&text, path);
     let loaded = match config::parse::<D::Config>(&text, path) {
         Ok(loaded) => loaded,
         Err(faults) => {
             assert!(faults.list.iter().all(is_placed), "{faults}");
             assert!(!faults.list.is_empty());
-            if let Ok((_, told)) = for_sockets {
-                assert!(!told.list.is_empty(), "{faults}");
+            if let Ok(wanted) = for_sockets {
+                assert!(!wanted.faults.list.is_empty(), "{faults}");
             }
             return;
         }
@@ -36,11 +36,12 @@ where
 
     match loaded.settings(D::settings) {
         Ok(_) => {
-            let (listening, told) = for_sockets.expect("what the daemon takes");
-            assert!(told.list.is_empty(), "{told}");
+            let wanted = for_sockets.expect("what the daemon takes");
+            assert!(wanted.faults.list.is_empty(), "{}", wanted.faults);
             let mut checks = Checks::new();
-            assert_eq!(listening, D::listening(&loaded.config, &mut checks));
+            assert_eq!(wanted.listening, D::listening(&loaded.config, &mut checks));
             checks.finish(()).expect("they were checked before");
+            assert_eq!(wanted.destination, D::destination(&loaded.config));
         }
         Err(Error::Faulty(faults)) => {
             assert!(!faults.list.is_empty());

@@ -1,21 +1,31 @@
-//! What must hold for the addresses that systemd gets, whatever stands below them.
+//! What must hold for what systemd gets, whatever stands below the addresses.
 
 use std::path::Path;
 
-use aquatic_service::{Daemon, listening_of};
+use aquatic_service::{Daemon, Wanted, wanted_by};
 
-/// Panics when sockets would be opened at an address that nobody asked for.
+/// Panics when sockets would be opened at an address that nobody asked for, or the sandbox
+/// for a server that nobody named.
 pub(crate) fn check<D: Daemon>(bytes: &[u8]) {
     let mistake = String::from_utf8_lossy(bytes);
     let file = format!(
         "socket_workers = 3\n[network]\naddress = \"127.0.0.1:7777\"\n[access_list]\n{mistake}"
     );
     let path = Path::new("no-such-directory/file.toml");
-    if let Ok((listening, _)) = listening_of::<D>(&file, path) {
+    let wanted = wanted_by::<D>(&file, path);
+    if let Ok(Wanted {
+        listening,
+        destination,
+        ..
+    }) = wanted
+    {
         assert_eq!(
             listening.addresses,
             ["127.0.0.1:7777".parse().expect("an address")]
         );
         assert_eq!(listening.workers.map(usize::from), Some(3));
+        if let Some(destination) = destination {
+            assert!(mistake.contains("url"), "{destination:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
+use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
@@ -91,6 +92,10 @@ impl Daemon for HttpDaemon {
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
+    }
+
+    fn destination(config: &Config) -> Option<Destination> {
+        cluster::destination(&config.cluster)
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{self, Diagnostic, ProcessSettings};
+use crate::destination::Destination;
 use crate::reload::Reload;
 use crate::{access_list, metrics, snapshot, sockets, workers};
 
@@ -84,6 +85,10 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// from which socket units are generated, even if the rest of the configuration has
     /// errors.
     fn listening(config: &Self::Config, checks: &mut config::Checks) -> sockets::Listening;
+
+    /// The server that a configuration has the daemon connect to, which the sandbox of its
+    /// unit has to permit; also if the rest of the configuration has errors.
+    fn destination(config: &Self::Config) -> Option<Destination>;
 
     /// Takes the sockets inherited from the service manager, or binds new ones.
     ///

@@ -4,7 +4,8 @@
 //! `systemctl daemon-reload`. It adds the addresses of the configuration file to the
 //! socket unit, so that they are configured in one place. The unit itself contains none:
 //! when the file is invalid, nothing is bound, and starting the unit fails with the
-//! errors in the file.
+//! errors in the file. In the same way, it opens the sandbox of the service for the server
+//! that the configuration names; without one, or if it is invalid, the sandbox stays closed.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use anyhow::{Context, bail};
 
 use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
 use crate::config::{self, Checks, Diagnostics, Recovered};
+use crate::destination::Destination;
 use crate::neighbours::{self, Claims, Conflict};
 use crate::sockets::{self, Listening, METRICS_NAME, Request};
 use crate::{Daemon, logging};
@@ -103,13 +105,20 @@ impl Units {
     /// Writes the units for the configuration.
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
         let text = config::read_leniently(&self.file)?;
-        let (listening, faults) = listening_of::<D>(&text, &self.file)?;
+        let Wanted {
+            listening,
+            destination,
+            faults,
+        } = wanted_by::<D>(&text, &self.file)?;
         if !faults.list.is_empty() {
             say::<D>(&format!(
                 "{}.socket has its addresses, but the service will not start until this is \
                  corrected: {faults}",
                 D::NAME
             ));
+        }
+        if let Some(destination) = destination {
+            self.write_destination(&destination)?;
         }
         let lines = socket_lines(listening.request())?;
         match listening.metrics {
@@ -155,6 +164,15 @@ impl Units {
             &format!("{name}.service.d/50-{METRICS_NAME}.conf"),
             &format!("Wants={unit}\nAfter={unit}\n"),
         )
+    }
+
+    /// Writes the drop-in with which the service can connect to a server.
+    fn write_destination(&self, destination: &Destination) -> anyhow::Result<()> {
+        let path = format!("{}.service.d/50-destination.conf", self.name);
+        match destination.drop_in() {
+            Some(lines) => self.write(&path, &lines),
+            None => Ok(()),
+        }
     }
 
     /// The name of the unit for metrics.
@@ -204,16 +222,23 @@ impl Units {
     }
 }
 
-/// The sockets in a configuration file, and errors elsewhere in it.
+/// What a configuration file wants of systemd.
+pub struct Wanted {
+    /// The sockets.
+    pub listening: Listening,
+    /// The server that the daemon connects to.
+    pub destination: Option<Destination>,
+    /// Errors elsewhere in the file.
+    pub faults: Diagnostics,
+}
+
+/// What a configuration file wants of systemd.
 ///
 /// # Errors
 ///
 /// What is wrong with the addresses or the number of sockets, or which other daemon
 /// claims an address, too.
-pub fn listening_of<D: Daemon>(
-    text: &str,
-    path: &Path,
-) -> Result<(Listening, Diagnostics), Diagnostics> {
+pub fn wanted_by<D: Daemon>(text: &str, path: &Path) -> Result<Wanted, Diagnostics> {
     let check = |config: &D::Config| {
         let mut checks = Checks::new();
         let listening = D::listening(config, &mut checks);
@@ -242,7 +267,11 @@ pub fn listening_of<D: Daemon>(
     if is_refused {
         return Err(faults);
     }
-    Ok((listening, faults))
+    Ok(Wanted {
+        listening,
+        destination: D::destination(&loaded.config),
+        faults,
+    })
 }
 
 /// The lines of the section `[Socket]` for a daemon.

@@ -15,9 +15,10 @@
 //! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: unpredictable random numbers.
 //! * [`resource_limits`]: limits of the process.
+//! * [`destination`]: the server that the daemon connects to, and the sandbox.
 //! * [`runtime_directory`]: the directory in which daemons find each other.
 //! * [`logging`]: log messages to the journal or standard error.
-//! * `generator`: addresses for the socket unit of systemd.
+//! * `generator`: drop-ins for the units of systemd.
 //! * `neighbours`: conflicts with the configurations of other daemons.
 //! * `privileges`, `signals`, `notify`: privileges, signals, and messages to the service
 //!   manager.
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod daemon;
+pub mod destination;
 pub mod files;
 mod generator;
 mod host_name;
@@ -49,7 +51,7 @@ pub mod tls;
 pub mod workers;
 
 pub use daemon::{Daemon, Start};
-pub use generator::listening_of;
+pub use generator::{Wanted, wanted_by};
 pub use host_name::host_name;
 pub use lifecycle::{EXIT_CONFIGURATION, program, run};
 pub use secrets::secret;

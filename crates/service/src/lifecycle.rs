@@ -25,7 +25,7 @@ use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
 use crate::sockets::{NoSockets, Transport};
-use crate::{Daemon, generator, logging};
+use crate::{Daemon, destination, generator, logging};
 
 mod attempts;
 mod check;
@@ -138,6 +138,8 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         loaded.located(process.advice.clone()).log();
         // The sockets may well be open already, so this is no reason not to serve.
         conflicts::<D>(&loaded, &settings).log();
+        let destination = D::destination(&loaded.config);
+        destination::warn_of_difference(D::NAME, destination.as_ref());
         let configuration = loaded.path.as_deref().map(Identity::of);
         let supervisor = startup::start::<D>(settings, configuration, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;

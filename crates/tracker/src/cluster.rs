@@ -17,7 +17,7 @@ mod members;
 #[cfg(test)]
 mod model;
 
-pub use engine::{check_config, check_files};
+pub use engine::{check_config, check_files, destination};
 pub use link::{Link, Membership, note};
 pub use members::Members;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
+use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
@@ -100,6 +101,10 @@ impl Daemon for UdpDaemon {
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
+    }
+
+    fn destination(config: &Config) -> Option<Destination> {
+        cluster::destination(&config.cluster)
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
+use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
@@ -85,6 +86,10 @@ impl Daemon for WsDaemon {
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
+    }
+
+    fn destination(_: &Config) -> Option<Destination> {
+        None
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {

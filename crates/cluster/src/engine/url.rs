@@ -31,19 +31,38 @@ pub struct EngineUrl {
     text: String,
 }
 
+/// Where an engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
+    /// At a host.
     Server(Server),
+    /// At a socket of this host.
     Socket(PathBuf),
-    Sentinels { servers: Vec<Server>, name: String },
+    /// Where one of these says that the primary of this name is.
+    Sentinels {
+        /// Who is asked.
+        servers: Vec<Server>,
+        /// The name of the primary.
+        name: String,
+    },
+    /// At whichever member of a cluster has our keys, as any of these says.
     Cluster(Vec<Server>),
 }
 
 /// A host and its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub struct Server {
+    /// Its name, or its address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl EngineUrl {
+    /// Where the engine is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
 }
 
 /// Why a text is not such a URL.

@@ -18,6 +18,7 @@ use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
     PrivilegesConfig, ProcessSettings, SnapshotConfig,
 };
+use aquatic_service::destination::{Destination, Place};
 use aquatic_service::reload::{Apply, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
@@ -47,6 +48,8 @@ struct NetworkConfig {
     badge_path: PathBuf,
     /// A file that it would write.
     log_path: PathBuf,
+    /// A host that it would connect to, as `test://host`.
+    url: String,
 }
 
 impl Default for NetworkConfig {
@@ -56,6 +59,7 @@ impl Default for NetworkConfig {
             workers: Count::of::<2>(),
             badge_path: PathBuf::new(),
             log_path: PathBuf::new(),
+            url: String::new(),
         }
     }
 }
@@ -150,6 +154,16 @@ impl Daemon for TestDaemon {
             &config.metrics,
             checks,
         )
+    }
+
+    fn destination(config: &TestConfig) -> Option<Destination> {
+        let url = &config.network.url;
+        let host = url.strip_prefix("test://")?;
+        Some(Destination {
+            url: url.clone(),
+            place: Place::Host(host.to_owned()),
+            services: &["test.service"],
+        })
     }
 
     fn open(settings: &TestSettings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {

@@ -14,6 +14,9 @@ use aquatic_test_harness::tools;
 crate::tests!(
     the_addresses_of_the_file_become_lines_of_the_socket_unit,
     metrics_get_a_socket_unit_of_their_own,
+    the_service_gets_access_to_the_configured_server,
+    without_a_server_the_service_gets_no_access,
+    access_to_another_server_is_warned_of,
     a_faulty_file_gets_no_addresses,
     a_mistake_elsewhere_costs_no_addresses,
     an_address_of_another_daemon_is_refused,
@@ -99,6 +102,75 @@ fn metrics_get_a_socket_unit_of_their_own() {
         assert!(wish.lines().any(|other| other == line), "{wish}");
     }
     assert!(!wish.contains("Requires="), "{wish}");
+}
+
+const ACCESS: &str = "normal/aquatic-test.service.d/50-destination.conf";
+
+fn the_service_gets_access_to_the_configured_server() {
+    let setup = crate::setup();
+    let server = "[network]\naddress = '127.0.0.1:3000'\nurl = 'test://127.0.0.2'\n";
+    // A mistake elsewhere changes nothing.
+    for mistake in ["", "speed = 9\n"] {
+        generate_from(&setup, &format!("{server}{mistake}"));
+        assert_eq!(
+            fs::read_to_string(setup.path(ACCESS)).expect("it was written"),
+            "# Made by aquatic-test-generator from the file below.\n\
+             [Unit]\n\
+             SourcePath=config.toml\n\
+             After=test.service\n\
+             \n\
+             [Service]\n\
+             Environment=\"AQUATIC_CLUSTER_URL=test://127.0.0.2\"\n\
+             PrivateNetwork=no\n\
+             RestrictAddressFamilies=AF_INET\n\
+             IPAddressDeny=any\n\
+             IPAddressAllow=127.0.0.2\n"
+        );
+        fs::remove_file(setup.path(ACCESS)).expect("it was there");
+    }
+}
+
+fn without_a_server_the_service_gets_no_access() {
+    let setup = crate::setup();
+    for config in [
+        "[network]\naddress = '127.0.0.1:3000'\n",
+        // Nothing that the daemon could connect to.
+        "[network]\naddress = '127.0.0.1:3000'\nurl = '127.0.0.2'\n",
+        "[network]\naddress = '127.0.0.1:3000'\nurl = 7\n",
+        // Neither sockets nor this.
+        "[network]\naddress = '127.0.0.1'\nurl = 'test://127.0.0.2'\n",
+        "[network]\naddress = '127.0.0.1:3000'\n[network]\nurl = 'test://127.0.0.2'\n",
+    ] {
+        generate_from(&setup, config);
+        assert!(!setup.path(ACCESS).exists(), "{config}");
+    }
+}
+
+fn access_to_another_server_is_warned_of() {
+    let command = "`systemctl daemon-reload && systemctl restart aquatic-test`";
+    for (permitted, configured, expected) in [
+        ("", "test://b", "the service has no access to test://b"),
+        ("test://a", "", "the service still has access to test://a"),
+        (
+            "test://a",
+            "test://b",
+            "access to test://a instead of test://b",
+        ),
+    ] {
+        let mut setup = crate::setup();
+        setup.set_environment("AQUATIC_CLUSTER_URL", permitted);
+        let port = Port::reserve();
+        let config = format!(
+            "[network]\naddress = '{}'\nurl = '{configured}'\n",
+            port.ipv4()
+        );
+        let mut daemon = setup.start_unready(&config);
+        daemon.wait_until_ready();
+        let logged = daemon.wait_for_log(expected);
+        assert!(logged.starts_with("WARN "), "{logged}");
+        assert!(logged.contains(command), "{logged}");
+        daemon.stop();
+    }
 }
 
 fn a_faulty_file_gets_no_addresses() {

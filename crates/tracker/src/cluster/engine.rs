@@ -1,15 +1,17 @@
 //! The link of a daemon with the others of a cluster, through Redis or Valkey.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aquatic_cluster::engine::{
-    EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Position, check,
+    EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Place, Position, check,
     check_authorities,
 };
 use aquatic_cluster::{Kind, NodeId, Outbox};
 use aquatic_service::clock;
 use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::destination::{self, Destination};
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 use aquatic_service::{files, host_name, secret};
@@ -25,8 +27,20 @@ const MAX_CA_BYTES: u64 = 1 << 20;
 /// Maximum length of the name of a cluster or a node, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
+/// What an engine is called as a service, by the packages of distributions.
+const SERVICES: &[&str] = &[
+    "redis.service",
+    "redis-server.service",
+    "valkey.service",
+    "valkey-server.service",
+];
+
 /// Access to a running link.
-pub(super) struct Handle(EngineHandle);
+pub(super) struct Handle {
+    link: EngineHandle,
+    /// What to say besides if the engine cannot be reached.
+    hint: Option<String>,
+}
 
 /// Checks what can be checked without a connection to the engine.
 pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
@@ -85,13 +99,30 @@ pub fn check_files(
     }
     let existing = |path: &Path| {
         let path = path_now(path);
-        // A credential of systemd exists only while its service runs.
-        match path.starts_with("/run/credentials") && !path.exists() {
+        // A credential of systemd exists only while its service runs, and only that can
+        // read it: not even a command that reloads the service.
+        match path.starts_with("/run/credentials") && File::open(&path).is_err() {
             true => PathBuf::new(),
             false => path,
         }
     };
     Credentials::read(config, &existing).map(drop)
+}
+
+/// Where a daemon connects to.
+pub fn destination(config: &ClusterConfig) -> Option<Destination> {
+    let url: EngineUrl = config.url.parse().ok()?;
+    let place = match url.place() {
+        Place::Server(server) => destination::Place::Host(server.host.clone()),
+        Place::Socket(path) => destination::Place::Socket(path.clone()),
+        // Those who are asked name others.
+        Place::Sentinels { .. } | Place::Cluster(_) => destination::Place::AnyHost,
+    };
+    Some(Destination {
+        url: config.url.clone(),
+        place,
+        services: SERVICES,
+    })
 }
 
 fn is_given(path: &Path) -> bool {
@@ -137,7 +168,10 @@ pub(super) fn start<C: Send + Sync + 'static>(
             Ok(())
         },
     )?;
-    Ok(Handle(handle))
+    Ok(Handle {
+        link: handle,
+        hint: destination::hint(membership.name, &membership.config.url),
+    })
 }
 
 fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
@@ -226,24 +260,26 @@ fn read(key: &str, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, Diagn
 
 impl Handle {
     pub(super) fn status_text(&self) -> String {
-        self.0.status().text()
+        self.error().unwrap_or_else(|| self.link.status().text())
     }
 
     pub(super) fn error(&self) -> Option<String> {
-        let error = self.0.status().error()?;
-        Some(format!("cut off from other nodes: {error}"))
+        let error = self.link.status().error()?;
+        let said = [Some(&error), self.hint.as_ref()];
+        let said: Vec<_> = said.into_iter().flatten().map(String::as_str).collect();
+        Some(format!("cut off from other nodes: {}", said.join("; ")))
     }
 
     pub(super) fn connection_id_key(&self) -> Option<[u8; 16]> {
-        self.0.connection_id_key()
+        self.link.connection_id_key()
     }
 
     pub(super) fn position(&self) -> Vec<u8> {
-        self.0.position().to_bytes()
+        self.link.position().to_bytes()
     }
 
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) {
-        let status = self.0.status();
+        let status = self.link.status();
         for (name, help, value) in [
             (
                 "cluster_connected",
@@ -397,5 +433,31 @@ mod tests {
             ..ClusterConfig::default()
         });
         assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn a_daemon_connects_where_the_url_says() {
+        use destination::Place::*;
+        let place_of = |url: &str| {
+            let config = ClusterConfig {
+                url: url.to_owned(),
+                ..ClusterConfig::default()
+            };
+            destination(&config).map(|it| it.place)
+        };
+        for (url, expected) in [
+            ("", None),
+            ("engine:6379", None),
+            ("redis://10.0.0.1:6379/1", Some(Host("10.0.0.1".into()))),
+            ("rediss://[fd00::7]", Some(Host("fd00::7".into()))),
+            (
+                "redis+unix:///run/valkey/valkey.sock?db=1",
+                Some(Socket("/run/valkey/valkey.sock".into())),
+            ),
+            ("redis+sentinel://10.0.0.1,10.0.0.2/name", Some(AnyHost)),
+            ("rediss+cluster://10.0.0.1", Some(AnyHost)),
+        ] {
+            assert_eq!(place_of(url), expected, "{url}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aquatic_cluster::Outbox;
 use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 
@@ -29,6 +30,11 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
 /// None.
 pub fn check_files(_: &ClusterConfig, _: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
     Ok(())
+}
+
+/// There is none.
+pub fn destination(_: &ClusterConfig) -> Option<Destination> {
+    None
 }
 
 const UNSUPPORTED: &str = "this build does not support it (cargo feature `redis`)";

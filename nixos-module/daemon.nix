@@ -105,7 +105,17 @@ let
     )
   );
 
-  service = import ./service.nix { inherit unit daemon; };
+  # The server through which peers are shared.
+  sharesPeers = settingsOptions ? cluster;
+  url = cfg.settings.cluster.url or "";
+  inherit (aquatic.cluster) passwordFile;
+  passwordName = "cluster-password";
+  destination = import ./destination.nix {
+    inherit lib;
+    inherit (config.users) groups;
+  } url;
+
+  service = import ./service.nix { inherit unit daemon url; };
   sockets = import ./sockets.nix {
     inherit lib daemon unit;
     inherit (cfg) settings;
@@ -272,6 +282,20 @@ in
         );
       };
     }
+    // lib.optionalAttrs sharesPeers {
+      cluster =
+        lib.mapAttrs (_: lib.mkDefault) (
+          removeAttrs aquatic.cluster [
+            "engine"
+            "passwordFile"
+          ]
+        )
+        // {
+          password_file = lib.mkIf (passwordFile != null) (
+            lib.mkDefault "/run/credentials/${unit}.service/${passwordName}"
+          );
+        };
+    }
     // lib.optionalAttrs daemon.has_tls {
       network = lib.mkIf (useACMEHost != null) {
         enable_tls = true;
@@ -314,14 +338,19 @@ in
       wantedBy = [ "multi-user.target" ];
       requires = [ "${unit}.socket" ];
       wants = wantedSocketUnits ++ certificateUnits;
-      after = socketUnits ++ [ "network.target" ] ++ certificateUnits;
+      after =
+        socketUnits
+        ++ [ "network.target" ]
+        ++ certificateUnits
+        ++ destination.after
+        ++ lib.optional (sharesPeers && aquatic.cluster.engine.enable) "redis-aquatic.service";
       path = lib.mkForce [ ];
       # The sockets stay open during a restart, so that no request is lost.
       stopIfChanged = false;
       restartTriggers = [ configFile ];
       reloadTriggers = lib.optional isDeclared listFile;
       inherit (service) environment unitConfig;
-      serviceConfig = service.serviceConfig // {
+      serviceConfig = service.serviceConfig // destination.serviceConfig // {
         ExecStart = "${program} -c /etc/${configName}";
         # When the configuration, the access list or a certificate is not in order,
         # the first step fails, and nothing is read again.
@@ -331,7 +360,11 @@ in
         ];
         User = aquatic.user;
         Group = aquatic.group;
-        SupplementaryGroups = lib.optional (useACMEHost != null) certificate.group;
+        SupplementaryGroups =
+          lib.optional (useACMEHost != null) certificate.group ++ destination.groups;
+        LoadCredential = lib.optional (
+          sharesPeers && passwordFile != null
+        ) "${passwordName}:${passwordFile}";
       };
     };
 

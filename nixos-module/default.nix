@@ -43,7 +43,10 @@ let
   );
 in
 {
-  imports = lib.mapAttrsToList (name: daemon: import ./daemon.nix { inherit name daemon; }) daemons;
+  imports = [
+    ./cluster.nix
+  ]
+  ++ lib.mapAttrsToList (name: daemon: import ./daemon.nix { inherit name daemon; }) daemons;
 
   options.services.aquatic = {
     enable = lib.mkEnableOption "aquatic, a BitTorrent tracker over UDP, HTTP and WebTorrent";

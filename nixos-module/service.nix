@@ -1,6 +1,10 @@
 # How systemd runs a daemon, and what it lets it do: the same as the units of the
 # packages for other distributions, which a test compares.
-{ unit, daemon }:
+{
+  unit,
+  daemon,
+  url,
+}:
 {
   unitConfig = {
     # A service that fails is started again for as long as it takes. A limit would
@@ -10,6 +14,8 @@
   environment.AQUATIC_SOCKET_UNIT = "${unit}.socket";
   # Which boot this is, which ProcSubset hides: the age of a snapshot depends on it.
   environment.AQUATIC_BOOT_ID = "%b";
+  # The server of cluster.url, to which ./destination.nix permits access.
+  environment.AQUATIC_CLUSTER_URL = url;
   serviceConfig = {
     Type = "notify";
     Restart = "on-failure";
@@ -42,7 +48,7 @@
     LimitMEMLOCK = "64M";
 
     # What a tracker does not need is taken from it, even the network: all its
-    # sockets are passed to it.
+    # sockets are passed to it. ./destination.nix adds what a cluster needs.
     AmbientCapabilities = "";
     CapabilityBoundingSet = "";
     DevicePolicy = "closed";

@@ -2,6 +2,8 @@
 {
   access-list = ./access-list.nix;
   access-list-file = ./access-list-file.nix;
+  cluster = ./cluster.nix;
+  engine = ./engine.nix;
   https = ./https.nix;
   minimal = ./minimal.nix;
   reverse-proxy = ./reverse-proxy.nix;

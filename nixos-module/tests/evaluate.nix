@@ -45,6 +45,9 @@ let
       _: certificate: certificate.reloadServices
     ) config.security.acme.certs;
     packages = map (package: package.name) config.environment.systemPackages;
+    redis = config.services.redis // {
+      package = config.services.redis.package.name;
+    };
   };
 in
 # As NixOS does before it builds a system.

@@ -98,9 +98,11 @@
               "installShellFiles"
               "iproute2"
               "nixfmt"
+              "redis"
               "rustfmt"
               "systemd"
               "transmission_4"
+              "valkey"
             ] package
             // {
               stdenv = {

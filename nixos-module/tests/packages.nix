@@ -57,7 +57,9 @@ let
     "glibcLocales"
     "gnugrep"
     "gnused"
+    "redis"
     "systemd"
+    "valkey"
   ] package;
 in
 packages

@@ -2,6 +2,7 @@
 # and the load test to a test of NixOS.
 {
   cluster = ./cluster.nix;
+  hosts = ./hosts.nix;
   reload = ./reload.nix;
   restart = ./restart.nix;
   transfer = ./transfer.nix;

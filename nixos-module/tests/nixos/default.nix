@@ -1,6 +1,11 @@
 # The part of NixOS that the module, the examples and the tests set: options that
 # are typed as far as mistakes would show, and whatever else without a type.
-{ lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
 
@@ -110,6 +115,40 @@ in
       );
     };
     services.nginx = anything;
+    services.redis = {
+      package = mkOption {
+        type = types.package;
+        default = pkgs.redis;
+      };
+      servers = attrsOf (
+        { name, ... }:
+        {
+          options = {
+            enable = boolean;
+            appendOnly = boolean;
+            bind = mkOption {
+              type = types.nullOr types.str;
+              default = "127.0.0.1";
+            };
+            openFirewall = boolean;
+            port = mkOption {
+              type = types.port;
+              default = 0;
+            };
+            requirePassFile = mkOption {
+              type = types.nullOr types.str;
+              default = null;
+            };
+            save = mkOption {
+              type = types.listOf types.unspecified;
+              default = [ ];
+            };
+            settings = anything;
+            unixSocket = string "/run/redis-${name}/redis.sock";
+          };
+        }
+      );
+    };
     specialisation = attrsOf { options.configuration = anything; };
     system.stateVersion = string "";
     system.switch.enable = boolean;
@@ -124,4 +163,9 @@ in
     };
     users.groups = attrsOf { options.members = listOf types.str; };
   };
+
+  # Each server has a group of its own.
+  config.users.groups = lib.mapAttrs' (
+    name: _: lib.nameValuePair "redis-${name}" { }
+  ) config.services.redis.servers;
 }

@@ -4,6 +4,7 @@
 //! - [`nix`]: evaluating the module.
 //! - [`options`]: every option and its type, and errors that name it.
 //! - [`outcome`]: what becomes of a configuration, and of a change of it.
+//! - [`cluster`]: what becomes of options of clusters.
 //! - [`examples`]: those of the documentation, and the appliance.
 //! - [`switch`]: what NixOS does to units when it switches to another configuration.
 //! - [`machines`]: what tests on virtual machines write.
@@ -13,6 +14,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cluster;
 mod examples;
 mod flake;
 mod machines;

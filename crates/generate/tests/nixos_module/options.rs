@@ -95,6 +95,11 @@ fn every_option_takes_what_it_should_and_nothing_else() {
         ("udp.accessList.mode", "\"deny\"", "\"off\""),
         ("udp.accessList.file", "\"/etc/list\"", "\"list\""),
         ("http.useACMEHost", "\"tracker.example.org\"", "true"),
+        ("cluster.url", "\"redis://10.0.0.1\"", "6379"),
+        ("cluster.local", "false", "\"no\""),
+        ("cluster.passwordFile", "\"/run/secrets/a\"", "\"secret\""),
+        ("cluster.engine.enable", "true", "{ }"),
+        ("cluster.engine.appendOnly", "true", "\"everysec\""),
     ] {
         let path = format!("services.aquatic.{path}");
         cases.push((path.clone(), right.to_owned(), true));
@@ -160,6 +165,9 @@ fn errors_name_the_option() {
             ("udp.accessList.infohashes", "[ ]"),
             ("udp.openFirewal", "true"),
             ("tcp", "{ }"),
+            ("cluster.uri", "\"redis://10.0.0.1\""),
+            // What each daemon has for itself.
+            ("cluster.node", "\"one\""),
             // Wrong types of each kind.
             ("http.settings.network.keep_alive", "\"yes\""),
             ("http.settings.network.tcp_backlog", "0"),

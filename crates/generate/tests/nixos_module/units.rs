@@ -1,12 +1,13 @@
 //! The units next to those of the packages for other distributions, of which
 //! they differ in nothing but paths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::nix;
 use crate::programs::{self, program};
@@ -115,24 +116,109 @@ fn sockets_are_those_of_the_generators() {
     }
 }
 
-/// Runs the generator of a daemon on the configuration that was made for it.
-fn compare_with_generator(name: &str, outcome: &Value) {
-    let daemon = format!("aquatic-{name}");
+#[test]
+fn access_is_that_of_the_generators() {
+    if !nix::can_be_evaluated() {
+        return;
+    }
+    let urls = [
+        "",
+        "redis://127.0.0.1",
+        "redis://10.0.0.1:7000/1",
+        "rediss://[fd00::7]:6380",
+        "redis://[::1]",
+        "redis://localhost",
+        "redis://engine.example/2",
+        "redis+sentinel://10.0.0.1,10.0.0.2:7/name/1",
+        "rediss+cluster://10.0.0.1:1,[fd00::7]:2",
+        // This group exists everywhere.
+        "redis+unix:///run/daemon/redis.sock?db=1",
+        "redis+unix:///run/daemon-a/redis.sock",
+        "redis+unix:///run/no-such-group/redis.sock",
+        "redis+unix:///redis.sock",
+    ];
+    for lib in nix::libs() {
+        for url in urls {
+            let outcome = nix::outcome(
+                &lib,
+                &format!(
+                    "{{ users.groups.daemon = {{ }}; \
+                     services.aquatic = {{ enable = true; cluster.url = \"{url}\"; }}; }}"
+                ),
+            );
+            let outcome = outcome.unwrap_or_else(|error| panic!("{url}: {error}"));
+            let units = generated("aquatic-udp", &outcome);
+            let drop_in = units
+                .path()
+                .join("aquatic-udp.service.d/50-destination.conf");
+            assert_eq!(drop_in.exists(), !url.is_empty(), "{url}");
+            let ours = unit(&outcome, "aquatic-udp.service");
+            let words_of = |unit: &Unit, section: &str, directive: &str| {
+                let values = unit.get(&(section.to_owned(), directive.to_owned()));
+                let words = values.into_iter().flatten().flat_map(|it| it.split(' '));
+                words.map(str::to_owned).collect::<BTreeSet<_>>()
+            };
+            let theirs = match url {
+                "" => Unit::new(),
+                _ => generated_unit(&drop_in),
+            };
+            for (section, directive) in [
+                ("Unit", "After"),
+                ("Service", "PrivateNetwork"),
+                ("Service", "RestrictAddressFamilies"),
+                ("Service", "IPAddressDeny"),
+                ("Service", "IPAddressAllow"),
+                ("Service", "SupplementaryGroups"),
+            ] {
+                let mut expected = words_of(&theirs, section, directive);
+                // What the unit has without the drop-in.
+                match directive {
+                    "After" => {
+                        expected
+                            .extend(["aquatic-udp.socket", "network.target"].map(str::to_owned));
+                    }
+                    "PrivateNetwork" if expected.is_empty() => {
+                        expected.insert("true".to_owned());
+                    }
+                    "RestrictAddressFamilies" => {
+                        expected.insert("AF_UNIX".to_owned());
+                    }
+                    _ => {}
+                }
+                assert_eq!(words_of(&ours, section, directive), expected, "{url}");
+            }
+            let variable = format!("AQUATIC_CLUSTER_URL={url}");
+            assert!(words_of(&ours, "Service", "Environment").contains(&variable));
+            assert!(
+                url.is_empty() || words_of(&theirs, "Service", "Environment").contains(&variable)
+            );
+        }
+    }
+}
+
+/// What the generator of a daemon makes of the configuration that was made for it.
+fn generated(daemon: &str, outcome: &Value) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let generator = directory.path().join(format!("{daemon}-generator"));
-    std::os::unix::fs::symlink(program(&daemon), &generator).unwrap();
+    std::os::unix::fs::symlink(program(daemon), &generator).unwrap();
     let config = directory.path().join("config.toml");
     let text = outcome["etc"][format!("aquatic/{daemon}.toml")]
         .as_str()
         .expect("a file");
     fs::write(&config, text).unwrap();
-    let units = directory.path().join("units");
-    let generated = Command::new(generator)
-        .args([&units, &units, &units, &config])
-        .output()
-        .unwrap();
+    let units = tempfile::tempdir().unwrap();
+    let arguments = [units.path(), units.path(), units.path(), &config];
+    let generated = Command::new(generator).args(arguments).output().unwrap();
     programs::succeeded(&generated, "the generator");
+    units
+}
 
+/// Compares sockets with those that the generator of a daemon makes of the configuration
+/// that was made for it.
+fn compare_with_generator(name: &str, outcome: &Value) {
+    let daemon = format!("aquatic-{name}");
+    let units = generated(&daemon, outcome);
+    let units = units.path();
     let drop_in = units.join(format!("{daemon}.socket.d/50-addresses.conf"));
     let ours = unit(outcome, &format!("{daemon}.socket"));
     let mut theirs = generated_unit(&drop_in);

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,9 @@ fi
 exec systemd-nspawn --directory="$place/root" "$@"
 "#;
 
+/// Which host of a network is that of the client.
+const CLIENT: usize = 1;
+
 /// A booted container. Dropping it ends everything in it.
 pub(crate) struct Container {
     /// Its first process, as seen from outside.
@@ -51,7 +55,9 @@ pub(crate) struct Container {
     name: String,
     groups: Vec<PathBuf>,
     nspawn: Option<Process>,
-    network: Network,
+    network: Arc<Network>,
+    /// Which of its hosts it is.
+    host: usize,
     /// What systemd-nspawn is told.
     arguments: Vec<String>,
     /// The root file system of its release.
@@ -71,6 +77,25 @@ impl Container {
     /// As [`Self::boot`], with more arguments for systemd-nspawn.
     #[track_caller]
     pub(crate) fn boot_with(environment: &Environment, arguments: &[&str]) -> Self {
+        let network = Arc::new(Network::new(2, Families::Both));
+        Self::boot_at(environment, network, 0, arguments)
+    }
+
+    /// Boots two that reach each other, and have one client.
+    #[track_caller]
+    pub(crate) fn boot_two(environment: &Environment) -> [Self; 2] {
+        let network = Arc::new(Network::new(3, Families::Both));
+        [0, 2].map(|host| Self::boot_at(environment, network.clone(), host, &[]))
+    }
+
+    /// Boots as one of the hosts of a network.
+    #[track_caller]
+    fn boot_at(
+        environment: &Environment,
+        network: Arc<Network>,
+        host: usize,
+        arguments: &[&str],
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("aquatic-{}-{number}", std::process::id());
@@ -80,7 +105,6 @@ impl Container {
             .tempdir()
             .expect("a temporary directory");
         fs::create_dir(place.path().join("system")).expect("a directory");
-        let network = Network::new(2, Families::Both);
         let mut all: Vec<_> = [
             "--quiet",
             "--boot",
@@ -101,7 +125,7 @@ impl Container {
             format!("--machine={name}"),
             format!(
                 "--network-namespace-path={}",
-                network.host(0).namespace().display()
+                network.host(host).namespace().display()
             ),
             format!(
                 "--bind-ro={}:/srv/repository",
@@ -116,6 +140,7 @@ impl Container {
             name,
             nspawn: None,
             network,
+            host,
             arguments: all,
             lower: environment.root(),
             release: environment.release,
@@ -344,22 +369,22 @@ impl Container {
 
     /// An address of the container, for the client.
     pub(crate) fn address(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.network.host(0).ipv4), port)
+        SocketAddr::new(IpAddr::V4(self.network.host(self.host).ipv4), port)
     }
 
     /// An IPv6 address of the container, for the client.
     pub(crate) fn address_ipv6(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(IpAddr::V6(self.network.host(0).ipv6), port)
+        SocketAddr::new(IpAddr::V6(self.network.host(self.host).ipv6), port)
     }
 
     /// Gives the container another address, such as `10.77.0.9/24`.
     pub(crate) fn add_address(&self, address: &str) {
-        self.network.host(0).add_address(address);
+        self.network.host(self.host).add_address(address);
     }
 
     /// Takes IPv6 away from it, as far as a network namespace can be without.
     pub(crate) fn disable_ipv6(&self) {
-        let mut command = self.network.host(0).command("sh");
+        let mut command = self.network.host(self.host).command("sh");
         command.args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"]);
         let finished = Process::start("sh", &mut command).wait(PATIENCE);
         assert!(finished.status.success(), "{}", finished.stderr);
@@ -367,12 +392,12 @@ impl Container {
 
     /// Runs `ip` on the host of the client.
     pub(crate) fn on_client(&self, arguments: &str) {
-        self.network.host(1).ip(arguments);
+        self.network.host(CLIENT).ip(arguments);
     }
 
     /// The host of the client.
     pub(crate) fn client(&self) -> &Host {
-        self.network.host(1)
+        self.network.host(CLIENT)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`environment`]: where packages and root file systems are.
 //! - [`container`]: a release with its systemd, and a client on another host.
 //! - [`udp`], [`http`], [`websocket`] and [`tls`]: what clients send.
+//! - [`names`]: a name server.
 //! - [`scenarios`]: the tests.
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod container;
 mod daemons;
 mod environment;
 mod http;
+mod names;
 mod scenarios;
 mod tls;
 mod udp;

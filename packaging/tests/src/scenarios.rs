@@ -4,6 +4,7 @@ use crate::environment::Environment;
 
 mod addresses;
 mod cluster;
+mod engine;
 mod installation;
 mod load;
 mod mistakes;
@@ -72,12 +73,16 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares cluster::a_daemon_can_be_left_out),
         scenario!(Shares cluster::removing_one_leaves_the_other),
         scenario!(Shares cluster::a_removed_directory_is_there_after_a_restart),
+        scenario!(Shares engine::hosts_keep_one_swarm),
+        scenario!(Shares engine::access_is_that_of_the_url),
+        scenario!(Shares engine::an_engine_of_the_host_is_started_before),
         scenario!(Measures load::an_upgrade_under_load_loses_nothing),
         scenario!(Measures load::restarts_under_load_lose_nothing),
         scenario!(Measures load::restarts_answer_every_request_over_http),
         scenario!(Measures load::an_upgrade_answers_every_request_over_http),
         scenario!(Shares nixos::trackers_run_as_rendered),
         scenario!(Shares nixos::a_switch_ends_and_begins_the_shared_swarm),
+        scenario!(Shares nixos::a_cluster_has_an_engine),
         scenario!(Shares nixos::certificates_of_acme_are_taken_and_rotate),
         scenario!(Measures nixos::a_switch_does_as_much_as_it_must),
         scenario!(Shares nixos::sockets_are_opened_again_whatever_else_changes),

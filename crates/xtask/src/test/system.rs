@@ -13,10 +13,26 @@ use crate::commands::succeed;
 use crate::dist::{deb, rpm};
 use crate::{requirements, root};
 
-/// Releases of Debian: the oldest and the newest systemd that is supported.
-const RELEASES: [&str; 2] = ["bookworm", "trixie"];
+/// A release of Debian.
+struct Release {
+    name: &'static str,
+    /// The engine of clusters that it has, as a package and service; not started.
+    engine: &'static str,
+}
 
-/// What a root file system has, besides the packages that every system has.
+/// The oldest and the newest systemd that is supported.
+const RELEASES: [Release; 2] = [
+    Release {
+        name: "bookworm",
+        engine: "redis-server",
+    },
+    Release {
+        name: "trixie",
+        engine: "valkey-server",
+    },
+];
+
+/// What a root file system has, besides the packages that every system has and the engine.
 const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db";
 
 /// Builds what is needed, unless it is there, and runs the tests with these
@@ -83,22 +99,27 @@ fn packages(profile: &str) -> anyhow::Result<Packages> {
 }
 
 /// Makes a root file system as a tar, unless there is one with the same content.
-fn make_root(roots: &Path, release: &str) -> anyhow::Result<()> {
-    let archive = roots.join(format!("{release}.tar"));
-    let made_of = roots.join(format!("{release}.made-of"));
-    if archive.exists() && fs::read_to_string(&made_of).is_ok_and(|text| text == INCLUDED) {
+fn make_root(roots: &Path, release: &Release) -> anyhow::Result<()> {
+    let Release { name, engine } = release;
+    let archive = roots.join(format!("{name}.tar"));
+    let made_of = roots.join(format!("{name}.made-of"));
+    let included = format!("{INCLUDED},{engine}");
+    if archive.exists() && fs::read_to_string(&made_of).is_ok_and(|text| text == included) {
         return Ok(());
     }
-    let unfinished: PathBuf = roots.join(format!("{release}.unfinished"));
+    let unfinished: PathBuf = roots.join(format!("{name}.unfinished"));
     succeed(
         Command::new("mmdebstrap")
             .args(["--quiet", "--variant=minbase", "--format=tar"])
-            .arg(format!("--include={INCLUDED}"))
-            .arg(release)
+            .arg(format!("--include={included}"))
+            .arg(format!(
+                "--customize-hook=chroot \"$1\" systemctl --quiet disable {engine}"
+            ))
+            .arg(name)
             .arg(&unfinished),
     )
-    .with_context(|| format!("cannot make a root file system of {release}"))?;
+    .with_context(|| format!("cannot make a root file system of {name}"))?;
     fs::rename(&unfinished, &archive)?;
-    fs::write(made_of, INCLUDED)?;
+    fs::write(made_of, included)?;
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::environment::Environment;
 use crate::http;
 use crate::udp::Client;
 
-const UDP: &str = "aquatic-udp";
-const HTTP: &str = "aquatic-http";
+pub(super) const UDP: &str = "aquatic-udp";
+pub(super) const HTTP: &str = "aquatic-http";
 const BOTH: [(&str, &str); 2] = [(UDP, HTTP), (HTTP, UDP)];
 
 /// What a service says of itself with another one linked.
@@ -183,6 +183,7 @@ fn kill_service(container: &Container, unit: &str) {
 
 /// Torrents that nobody has announced yet.
 pub(super) struct Torrents<'c> {
+    /// The one that is asked over HTTP.
     container: &'c Container,
     udp: Client,
     last: u16,
@@ -191,9 +192,15 @@ pub(super) struct Torrents<'c> {
 impl<'c> Torrents<'c> {
     #[track_caller]
     pub(super) fn of(container: &'c Container) -> Self {
+        Self::of_two(container, container)
+    }
+
+    /// Of two containers, of which one is asked over UDP and the other over HTTP.
+    #[track_caller]
+    pub(super) fn of_two(over_udp: &Container, over_http: &'c Container) -> Self {
         Self {
-            container,
-            udp: Client::connect(container.client(), container.address(3000)),
+            container: over_http,
+            udp: Client::connect(over_udp.client(), over_udp.address(3000)),
             last: 0,
         }
     }
@@ -211,7 +218,7 @@ impl<'c> Torrents<'c> {
     }
 
     #[track_caller]
-    fn announce_over_udp(&mut self) -> u16 {
+    pub(super) fn announce_over_udp(&mut self) -> u16 {
         self.last += 1;
         self.udp
             .announce(http::info_hash(self.last), 1001)
@@ -228,7 +235,7 @@ impl<'c> Torrents<'c> {
     }
 
     #[track_caller]
-    fn is_known_over_http(&self, torrent: u16) -> bool {
+    pub(super) fn is_known_over_http(&self, torrent: u16) -> bool {
         let answer = self.ask(&http::scrape(torrent));
         assert!(answer.starts_with("d5:filesd"), "{answer}");
         answer.contains("8:completei1e")

@@ -17,6 +17,7 @@ use crate::daemons::{self, Daemon};
 use crate::environment::Environment;
 use crate::http;
 use crate::scenarios::cluster::{self, Torrents};
+use crate::scenarios::engine::{self, Engine};
 use crate::tls;
 use crate::udp::{Client, Load, hash};
 
@@ -221,6 +222,47 @@ pub(super) fn a_switch_ends_and_begins_the_shared_swarm(environment: &Environmen
     torrents.are_shared();
     // Only the other one was concerned.
     assert_eq!(process(), before);
+}
+
+pub(super) fn a_cluster_has_an_engine(environment: &Environment) {
+    if !nix_expressions::can_be_evaluated() {
+        return;
+    }
+    let container = container(environment);
+    // As services.redis runs it.
+    let name = Engine::name(environment.release);
+    container.succeed(&format!(
+        "useradd --system --user-group redis-aquatic && \
+         systemd-run --quiet --unit=redis-aquatic --uid=redis-aquatic --gid=redis-aquatic \
+         --property=RuntimeDirectory=redis-aquatic --property=RuntimeDirectoryMode=0750 \
+         {name}-server --port 0 --save '' --unixsocket /run/redis-aquatic/redis.sock \
+         --unixsocketperm 660",
+    ));
+    let by_socket = Host::with("http.enable = true; cluster.engine.enable = true;");
+    switch(&container, &Host::default(), &by_socket);
+    engine::wait_until_connected(&container, 1);
+    Torrents::of(&container).are_shared();
+
+    // Over the network, with a password that only root can read.
+    let _engine = Engine::start(&container, environment.release, "requirepass secret");
+    container.succeed("umask 077; echo secret > /root/password");
+    let over_network = Host::with(
+        "http.enable = true; \
+         cluster = { url = \"redis://127.0.0.1\"; passwordFile = \"/root/password\"; };",
+    );
+    switch(&container, &by_socket, &over_network);
+    engine::wait_until_connected(&container, 1);
+    Torrents::of(&container).are_shared();
+
+    let alone = Host::with("http.enable = true;");
+    switch(&container, &over_network, &alone);
+    cluster::wait_until_linked(&container);
+    for unit in [cluster::UDP, cluster::HTTP] {
+        engine::assert_access(&container, unit, &engine::CLOSED);
+        let log = container.log(unit);
+        assert!(!log.contains("to apply the configuration"), "{log}");
+    }
+    assert_eq!(container.failed_units(), "");
 }
 
 pub(super) fn certificates_of_acme_are_taken_and_rotate(environment: &Environment) {

@@ -14,6 +14,7 @@ use crate::daemons;
 use crate::environment::Environment;
 use crate::http;
 use crate::scenarios::cluster::{self, Torrents};
+use crate::scenarios::engine::{self, Engine};
 use crate::udp::{Client, Scraped, hash};
 
 const CONFIGURATION: &str = "/etc/aquatic/aquatic-udp.toml";
@@ -44,6 +45,16 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     let user = container.succeed("ps --no-headers -o user= -C aquatic-udp");
     assert_eq!(user, "aquatic");
 
+    // Over an engine, too.
+    let engine = Engine::start(&container, environment.release, "");
+    for file in [CONFIGURATION, "/etc/aquatic/aquatic-http.toml"] {
+        let url = format!("url = \"{}\"", engine.socket_url());
+        container.replace(file, "\nurl = \"\"", &format!("\n{url}"));
+    }
+    container.succeed(engine::APPLY);
+    engine::wait_until_connected(&container, 1);
+    Torrents::of(&container).are_shared();
+
     container.replace(
         CONFIGURATION,
         "max_response_peers = 30",
@@ -65,7 +76,7 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     let kept = fs::read_to_string(container.outside(CONFIGURATION)).expect("it can be read");
     assert_eq!(kept, changed);
 
-    cluster::wait_until_linked(&container);
+    engine::wait_until_connected(&container, 1);
 
     dnf.run(&dnf.next, "remove \"aquatic*\"");
     assert_eq!(container.succeed("ls -d /run/aquatic* || true"), "");

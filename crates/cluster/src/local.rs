@@ -134,7 +134,6 @@ impl<S: Swarms> LocalLink<S> {
     /// # Errors
     /// If the path of a socket is too long, there are too many daemons, or the limit of
     /// open files is reached. Other errors are retried while the link runs.
-    /// left. Whatever else is wrong can be mended while it runs.
     pub fn new(
         settings: LocalSettings,
         outbox: Arc<Outbox>,

@@ -262,9 +262,7 @@ fn explain(is_encrypted: bool, error: EngineError) -> EngineError {
     let EngineError::Away(text) = &error else {
         return error;
     };
-    let is_closed = ["reset by peer", "closed the connection", "Broken pipe"]
-        .iter()
-        .any(|part| text.contains(part));
+    let is_closed = text.contains("reset by peer") || text.contains("closed the connection");
     // A server without TLS waits for the rest of a command, or sends an error as text.
     let is_plain = text.contains("no answer") || text.contains("corrupt message");
     match is_encrypted {

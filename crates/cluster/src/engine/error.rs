@@ -76,11 +76,15 @@ impl From<&ServerError> for EngineError {
 
 impl From<io::Error> for EngineError {
     fn from(error: io::Error) -> Self {
-        use io::ErrorKind::{FileTooLarge, TimedOut, UnexpectedEof, WouldBlock, WriteZero};
+        use io::ErrorKind::{
+            BrokenPipe, FileTooLarge, TimedOut, UnexpectedEof, WouldBlock, WriteZero,
+        };
         match error.kind() {
             // The system's own words are "Resource temporarily unavailable".
             WouldBlock | TimedOut => Self::Away("no answer in time".into()),
-            UnexpectedEof | WriteZero => Self::Away("the engine closed the connection".into()),
+            BrokenPipe | UnexpectedEof | WriteZero => {
+                Self::Away("the engine closed the connection".into())
+            }
             FileTooLarge => Self::TooLong,
             _ => Self::Away(clean(&error.to_string())),
         }
@@ -131,6 +135,10 @@ mod tests {
         let text = |kind| EngineError::from(Error::from(kind)).to_string();
         assert_eq!(text(ErrorKind::WouldBlock), "no answer in time");
         assert_eq!(text(ErrorKind::TimedOut), "no answer in time");
+        // Which of them it is depends on who was faster.
+        for kind in [ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof] {
+            assert_eq!(text(kind), "the engine closed the connection");
+        }
         assert!(text(ErrorKind::ConnectionRefused).contains("connection refused"));
     }
 

@@ -39,6 +39,9 @@ const TAKEOVER_MILLISECONDS: u64 = 5_000;
 /// How long after the first time the numbers of downloads are read again, in milliseconds.
 const REREAD_MILLISECONDS: u64 = 60_000;
 
+/// Minimum time between two log messages about lost data, in milliseconds.
+const REPORT_MILLISECONDS: u64 = 60_000;
+
 /// How long to wait if there is nothing to do.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -61,6 +64,8 @@ pub struct Reader<S> {
     check_at: u64,
     /// Maximum number of entries of each stream in the next reply.
     count: usize,
+    /// When a loss is logged again at the earliest.
+    report_at: u64,
     /// Errors in entries that were logged, to log each kind once.
     logged: HashSet<Discriminant<BatchError>>,
     /// A buffer that is reused for batches of which some records are applied.
@@ -86,6 +91,7 @@ impl<S: SharedSwarms> Reader<S> {
             read_downloads_at: Some(0),
             check_at: 0,
             count: COUNT,
+            report_at: 0,
             logged: HashSet::new(),
             rest: Vec::new(),
             shared,
@@ -183,9 +189,14 @@ impl<S: SharedSwarms> Reader<S> {
             }
         }
         if is_any_lost {
-            log::warn!(
-                "the engine has lost data of the cluster: sending the peers of this node again"
-            );
+            let now = (self.shared.settings.clock)();
+            if now >= self.report_at {
+                // An engine that is too small may lose data all the time.
+                self.report_at = now.saturating_add(REPORT_MILLISECONDS);
+                log::warn!(
+                    "the engine has lost data of the cluster: sending the peers of this node again"
+                );
+            }
             self.shared.status.add_lost_stream();
             self.shared.refills.fetch_add(1, Ordering::Relaxed);
             self.nodes.reset();

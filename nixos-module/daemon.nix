@@ -66,7 +66,15 @@ let
       if keys ? ${from} then
         lib.warn
           "${option}.settings.${section}.${from} has been renamed to ${option}.settings.${section}.${to}."
-          (all // { ${section} = { ${to} = keys.${from}; } // removeAttrs keys [ from ]; })
+          (
+            all
+            // {
+              ${section} = {
+                ${to} = keys.${from};
+              }
+              // removeAttrs keys [ from ];
+            }
+          )
       else
         all
     ) settings ((import ./renamed.nix).${name} or [ ]);
@@ -350,22 +358,24 @@ in
       restartTriggers = [ configFile ];
       reloadTriggers = lib.optional isDeclared listFile;
       inherit (service) environment unitConfig;
-      serviceConfig = service.serviceConfig // destination.serviceConfig // {
-        ExecStart = "${program} -c /etc/${configName}";
-        # When the configuration, the access list or a certificate is not in order,
-        # the first step fails, and nothing is read again.
-        ExecReload = [
-          "${program} --check-config -c /etc/${configName}"
-          "${lib.getExe' pkgs.bash "sh"} -c 'kill -USR1 $MAINPID'"
-        ];
-        User = aquatic.user;
-        Group = aquatic.group;
-        SupplementaryGroups =
-          lib.optional (useACMEHost != null) certificate.group ++ destination.groups;
-        LoadCredential = lib.optional (
-          sharesPeers && passwordFile != null
-        ) "${passwordName}:${passwordFile}";
-      };
+      serviceConfig =
+        service.serviceConfig
+        // destination.serviceConfig
+        // {
+          ExecStart = "${program} -c /etc/${configName}";
+          # When the configuration, the access list or a certificate is not in order,
+          # the first step fails, and nothing is read again.
+          ExecReload = [
+            "${program} --check-config -c /etc/${configName}"
+            "${lib.getExe' pkgs.bash "sh"} -c 'kill -USR1 $MAINPID'"
+          ];
+          User = aquatic.user;
+          Group = aquatic.group;
+          SupplementaryGroups = lib.optional (useACMEHost != null) certificate.group ++ destination.groups;
+          LoadCredential = lib.optional (
+            sharesPeers && passwordFile != null
+          ) "${passwordName}:${passwordFile}";
+        };
     };
 
     # A switch to another configuration leaves sockets as they are. This one opens

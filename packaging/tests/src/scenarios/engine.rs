@@ -162,7 +162,7 @@ pub(super) fn hosts_keep_one_swarm(environment: &Environment) {
         "bind * -::*
 requirepass another
 user aquatic on >secret ~{aquatic}:* &aquatic:* +xadd +xread +xtrim +xinfo +xlen +xrange +xrevrange \
-         +hincrby +hmget +hscan +memory|usage +multi +exec +set +get +publish +subscribe +unsubscribe \
+         +hincrby +hmget +hscan +memory|usage +multi +exec +watch +unwatch +set +get +publish +subscribe +unsubscribe \
          +ping +info +time",
     );
     first.succeed("umask 077; echo secret > /root/password");

@@ -11,29 +11,29 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::Daemon;
 use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
 use crate::config::{self, Checks, Diagnostics, Recovered};
 use crate::destination::Destination;
 use crate::neighbours::{self, Claims, Conflict};
 use crate::sockets::{self, Listening, METRICS_NAME, Request};
-use crate::{Daemon, logging};
+
+mod messages;
+
+use messages::say;
 
 /// The suffix of a generator's name.
 const SUFFIX: &str = "-generator";
 
 /// The key of the address for metrics.
 const METRICS_KEY: &str = "metrics.address";
-
-/// Set by systemd for its generators.
-const INVOKED_BY_SYSTEMD: &str = "SYSTEMD_SCOPE";
 
 /// Whether a program that was started under this name is a generator.
 pub(crate) fn is_meant<D: Daemon>(program: Option<&OsStr>) -> bool {
@@ -329,47 +329,6 @@ fn in_quotes(path: &Path) -> String {
         .replace('$', "$$")
 }
 
-/// Reports errors on standard error and, for a generator run by systemd, in the kernel
-/// log: there is no journal yet during boot.
-fn say<D: Daemon>(text: &str) {
-    let name = D::NAME;
-    // Errors of standard error cannot be reported anywhere.
-    let _ = writeln!(io::stderr(), "{name}{SUFFIX}: {text}");
-    if env::var_os(INVOKED_BY_SYSTEMD).is_none() {
-        return;
-    }
-    let prefix = format!(
-        "<{}>{name}{SUFFIX}[{}]: ",
-        logging::PRIORITY_ERROR,
-        process::id()
-    );
-    for record in kernel_records(&prefix, text) {
-        // Opened for each record: the kernel accepts ten records in five seconds per open
-        // file and drops the rest (kernel.printk_devkmsg).
-        let Ok(mut log) = fs::OpenOptions::new().write(true).open("/dev/kmsg") else {
-            return;
-        };
-        // One write is one record.
-        let _ = log.write_all(record.as_bytes());
-    }
-}
-
-/// Maximum size of a record that is written to the kernel log. The kernel rejects those
-/// of more than about 1,000 bytes.
-const MAX_RECORD_BYTES: usize = 900;
-
-/// Maximum number of records per message.
-const MAX_RECORDS: usize = 50;
-
-/// The lines of a text as records of the kernel log, truncated if they are too long.
-fn kernel_records(prefix: &str, text: &str) -> impl Iterator<Item = String> {
-    text.lines().take(MAX_RECORDS).map(move |line| {
-        let room = MAX_RECORD_BYTES.saturating_sub(prefix.len());
-        let end = line.floor_char_boundary(room);
-        format!("{prefix}{}\n", &line[..end])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,17 +336,6 @@ mod tests {
 
     fn number(number: usize) -> NonZeroUsize {
         NonZeroUsize::new(number).unwrap()
-    }
-
-    #[test]
-    fn the_kernel_takes_every_record() {
-        let text = format!("short\n{}\n\nlast", "é".repeat(2000));
-        let records: Vec<_> = kernel_records("<3>name[1]: ", &text).collect();
-        assert_eq!(records[0], "<3>name[1]: short\n");
-        assert_eq!(records[3], "<3>name[1]: last\n");
-        assert!((800..=MAX_RECORD_BYTES + 1).contains(&records[1].len()));
-        let many = "line\n".repeat(1000);
-        assert_eq!(kernel_records("", &many).count(), MAX_RECORDS);
     }
 
     #[test]

@@ -137,7 +137,8 @@ fn capacities(contests: &[Contest<'_>], rows: &[Row]) -> Vec<Capacity> {
     let capacity = |load: &str| {
         let alone = cpu(Setup::Alone, load)?;
         let shared = cpu(Setup::Engine, load)? / alone;
-        let another = cpu(Setup::AnotherAsBusy, load)? / alone - shared;
+        // Where nothing else is quiet, it may seem to cost less than nothing.
+        let another = (cpu(Setup::AnotherAsBusy, load)? / alone - shared).max(0.0);
         Some(Capacity {
             load: load.to_owned(),
             shared,

@@ -28,7 +28,7 @@ pub(crate) fn check(input: &[u8]) {
     let run = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let state = simulation::state(&settings, [7; 16]);
         converse(
-            simulation::worker(&settings, &state, clock, 1),
+            simulation::worker(&settings, &state, &clock, 1),
             &settings,
             now,
             pieces,

@@ -105,7 +105,7 @@ impl World {
         let clock = Clock::start();
         let now = Instant::now();
         let wakers: Vec<_> = (0..WORKERS).map(|_| noop_waker()).collect();
-        let workers = simulation::workers(&settings, &state, clock, &wakers, 1)
+        let workers = simulation::workers(&settings, &state, &clock, &wakers, 1)
             .into_iter()
             .map(|protocol| {
                 let setup = Setup {

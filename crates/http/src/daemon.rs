@@ -137,7 +137,7 @@ impl Daemon for HttpDaemon {
             connection_id_key: None,
             position: restored.cluster_position,
         };
-        let link = Link::start(membership, &state, clock, start.workers)?;
+        let link = Link::start(membership, &state, clock.clone(), start.workers)?;
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -172,7 +172,7 @@ impl Daemon for HttpDaemon {
             Ok(Http::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
                     .with_outbox(link.as_ref().map(Link::outbox)),
-                clock,
+                clock.clone(),
                 &settings,
                 counters.clone(),
                 number,

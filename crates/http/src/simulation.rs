@@ -26,11 +26,11 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
 }
 
 /// The protocol of a worker. `seed` determines which peers are sent.
-pub fn worker(settings: &Settings, state: &Arc<State>, clock: Clock, seed: u64) -> Http {
+pub fn worker(settings: &Settings, state: &Arc<State>, clock: &Clock, seed: u64) -> Http {
     let random = fastrand::Rng::with_seed(seed);
     Http::new(
         Tracker::new(state.clone(), random, None),
-        clock,
+        clock.clone(),
         settings,
         [Counters::default()].into(),
         0,

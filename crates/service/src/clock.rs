@@ -1,16 +1,20 @@
 //! Clocks for trackers.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 mod boot;
+mod suspension;
 
 use boot::BootId;
 pub(crate) use boot::current as current_boot;
+use suspension::Suspension;
 
 /// The time at which a request is handled.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Seconds since the start, on a monotonic clock, for the ages of peers.
+    /// Seconds since the start, including suspend, on a monotonic clock, for the ages of
+    /// peers.
     pub monotonic_seconds: u32,
     /// Seconds since 1970, for values that outlive a restart.
     pub epoch_seconds: u32,
@@ -19,10 +23,15 @@ pub struct Now {
 /// A clock that reads the wall clock once at startup, so that setting the wall clock later
 /// makes nothing invalid. If it is [resumed](Self::resume), it also continues over a
 /// restart, even if the wall clock was set.
-#[derive(Debug, Clone, Copy)]
+///
+/// An [`Instant`] does not advance while the machine is suspended. The clock does, but only
+/// when somebody calls [`count_suspension`](Self::count_suspension), so that reading the
+/// time stays a single call. Its clones advance together.
+#[derive(Debug, Clone)]
 pub struct Clock {
     start: Instant,
     epoch_seconds: u64,
+    suspension: Arc<Suspension>,
 }
 
 /// The time of a [`Clock`] at a moment, together with the times of the system's clocks, to
@@ -57,6 +66,7 @@ impl Clock {
         Self {
             start,
             epoch_seconds: countable(wall_seconds()),
+            suspension: Arc::default(),
         }
     }
 
@@ -67,13 +77,16 @@ impl Clock {
         let clock = Self {
             start: Instant::now(),
             epoch_seconds: countable(mark.epoch_seconds.saturating_add(away)),
+            suspension: Arc::default(),
         };
         (clock, away)
     }
 
     /// The current time, for a snapshot.
     pub fn mark(&self) -> Mark {
-        let elapsed = self.start.elapsed().as_secs();
+        // The reading includes suspend, so the time on the clock has to.
+        self.count_suspension();
+        let elapsed = self.elapsed_seconds(Instant::now());
         Mark {
             epoch_seconds: self.epoch_seconds.saturating_add(elapsed),
             reading: Reading::now(),
@@ -88,11 +101,28 @@ impl Clock {
 
     /// The time at `instant`.
     pub fn at(&self, instant: Instant) -> Now {
-        let elapsed = instant.saturating_duration_since(self.start).as_secs();
+        let elapsed = self.elapsed_seconds(instant);
         Now {
             monotonic_seconds: in_32_bits(elapsed),
             epoch_seconds: in_32_bits(self.epoch_seconds.saturating_add(elapsed)),
         }
+    }
+
+    /// Advances the clock by the time for which the machine was suspended since the last
+    /// call. The main thread calls this at least once per second.
+    pub fn count_suspension(&self) {
+        self.suspension.update();
+    }
+
+    /// Advances the clock as if the machine had been suspended for `total` since the clock
+    /// was started, for simulated time.
+    pub fn suspended_for(&self, total: Duration) {
+        self.suspension.raise(total);
+    }
+
+    fn elapsed_seconds(&self, instant: Instant) -> u64 {
+        let awake = instant.saturating_duration_since(self.start).as_secs();
+        awake.saturating_add(self.suspension.seconds())
     }
 }
 
@@ -138,7 +168,7 @@ impl Mark {
         })
     }
 
-    /// How many seconds ago this was, as far as it is known.
+    /// How many seconds ago this was, as far as it is known, for tests.
     pub fn seconds_ago(&self) -> u64 {
         self.seconds_until(Reading::now())
     }
@@ -187,9 +217,40 @@ fn wall_seconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn both_clocks_advance_while_the_machine_is_suspended() {
+        const TEN_HOURS: u32 = 36_000;
+        let clock = Clock::start();
+        let worker = clock.clone();
+        let start = clock.start;
+        let (before, mark) = (worker.at(start), clock.mark());
+        clock.suspended_for(Duration::from_millis(36_000_900));
+        let after = worker.at(start);
+        assert_eq!(after.monotonic_seconds, TEN_HOURS);
+        assert_eq!(after.epoch_seconds - before.epoch_seconds, TEN_HOURS);
+        // A snapshot continues from there.
+        let slept = clock.mark().epoch_seconds - mark.epoch_seconds;
+        assert!((36_000..36_060).contains(&slept));
+        let (resumed, _) = Clock::resume(&clock.mark());
+        assert!(resumed.now().epoch_seconds - before.epoch_seconds >= TEN_HOURS);
+
+        // It never goes back, and stops instead of wrapping around.
+        clock.suspended_for(Duration::ZERO);
+        clock.count_suspension();
+        assert_eq!(worker.at(start).monotonic_seconds, TEN_HOURS);
+        clock.suspended_for(Duration::MAX);
+        assert_eq!(worker.at(start).monotonic_seconds, u32::MAX);
+        assert_eq!(worker.now().epoch_seconds, u32::MAX);
+    }
+
+    #[test]
+    fn without_a_suspension_nothing_is_counted() {
+        let clock = Clock::start();
+        clock.count_suspension();
+        assert_eq!(clock.at(clock.start).monotonic_seconds, 0);
+    }
 
     #[test]
     fn both_clocks_advance_together() {
@@ -284,6 +345,7 @@ mod tests {
         let elsewhere = Clock {
             start: Instant::now(),
             epoch_seconds: 1_000,
+            suspension: Arc::default(),
         };
         let mark = elsewhere.mark();
         assert_eq!(Mark::from_bytes(&mark.to_bytes()), Some(mark));
@@ -314,6 +376,7 @@ mod tests {
         let clock = Clock {
             start: Instant::now(),
             epoch_seconds: 1_000_000,
+            suspension: Arc::default(),
         };
         let after = |years| clock.at(clock.start + Duration::from_secs(years * YEAR));
         assert!(after(136).monotonic_seconds > u32::MAX - YEAR as u32);

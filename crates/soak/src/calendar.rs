@@ -39,7 +39,7 @@ impl Calendar {
     /// The clock that the tracker is given.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     /// Seconds since the start.

@@ -37,8 +37,10 @@ impl Housekeeping {
         }
     }
 
-    /// Does a step if one is due; returns the time until the next one.
+    /// Does a step if one is due; returns the time until the next one. Peers also become
+    /// older while the machine is suspended.
     pub fn tick<S: Swarms, C>(&self, state: &State<S, C>, clock: &Clock, now: Instant) -> Duration {
+        clock.count_suspension();
         let mut inner = self.locked();
         if now >= inner.next_step {
             let start = Instant::now();
@@ -129,11 +131,14 @@ mod tests {
     }
 
     /// Ticks until no step is urgent; returns how long that takes.
-    fn calm_down(housekeeping: &Housekeeping, state: &State<WebSwarms, ()>) -> Duration {
-        let clock = Clock::start();
+    fn calm_down(
+        housekeeping: &Housekeeping,
+        state: &State<WebSwarms, ()>,
+        clock: &Clock,
+    ) -> Duration {
         let start = Instant::now();
         let mut passed = Duration::ZERO;
-        while housekeeping.tick(state, &clock, start + passed) < Duration::from_millis(100) {
+        while housekeeping.tick(state, clock, start + passed) < Duration::from_millis(100) {
             passed += Duration::from_millis(2);
             assert!(passed < Duration::from_secs(60), "it has no end");
         }
@@ -142,19 +147,33 @@ mod tests {
 
     #[test]
     fn what_is_forbidden_goes_soon_after_a_start_and_after_a_reload() {
+        let clock = Clock::start();
         let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
         let restored = state(list());
-        assert!(calm_down(&housekeeping, &restored) < Duration::from_secs(1));
+        assert!(calm_down(&housekeeping, &restored, &clock) < Duration::from_secs(1));
         assert_eq!(restored.swarms.usage().live(), 1);
 
         let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
         let state = state(AccessList::Deny(InfoHashSet::default()));
-        calm_down(&housekeeping, &state);
+        calm_down(&housekeeping, &state, &clock);
         assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
         state.access_list.replace(list());
         housekeeping.hurry();
-        assert!(calm_down(&housekeeping, &state) < Duration::from_secs(1));
+        assert!(calm_down(&housekeeping, &state, &clock) < Duration::from_secs(1));
         assert_eq!(state.swarms.usage().live(), 1);
+    }
+
+    #[test]
+    fn peers_expire_while_the_machine_is_suspended() {
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let state = state(AccessList::Off);
+        let clock = Clock::start();
+        calm_down(&housekeeping, &state, &clock);
+        assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
+        clock.suspended_for(Duration::from_secs(36_000));
+        housekeeping.hurry();
+        calm_down(&housekeeping, &state, &clock);
+        assert_eq!(state.swarms.usage().live(), 0);
     }
 
     #[test]
@@ -162,7 +181,7 @@ mod tests {
         let state = state(AccessList::Off);
         let clock = Clock::start();
         let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
-        let now = Instant::now() + calm_down(&housekeeping, &state);
+        let now = Instant::now() + calm_down(&housekeeping, &state, &clock);
         let has_stepped = |at| {
             housekeeping.longest_step_nanoseconds.store(0, Relaxed);
             housekeeping.tick(&state, &clock, at);

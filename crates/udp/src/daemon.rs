@@ -147,7 +147,7 @@ impl Daemon for UdpDaemon {
             connection_id_key: Some(connection_id_key.to_bytes()),
             position: restored.cluster_position,
         };
-        let link = Link::start(membership, &state, clock, start.workers)?;
+        let link = Link::start(membership, &state, clock.clone(), start.workers)?;
 
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening("udp", addresses, sockets.len());
@@ -228,7 +228,8 @@ impl UdpDaemon {
         )
         .with_outbox(self.link.as_ref().map(Link::outbox));
         let counters = self.counters.clone();
-        let (worker, waker) = UdpWorker::new(sockets, tracker, self.clock, counters, number)?;
+        let (worker, waker) =
+            UdpWorker::new(sockets, tracker, self.clock.clone(), counters, number)?;
         let wake = move || {
             // It fails only if the worker has ended, and needs no waking.
             let _ = waker.wake();

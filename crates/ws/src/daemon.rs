@@ -166,7 +166,7 @@ impl Daemon for WsDaemon {
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
                 Relay::new(number, inboxes.clone(), counters.clone()),
-                clock,
+                clock.clone(),
                 &settings,
                 counters.clone(),
                 number,

@@ -34,7 +34,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
 pub fn workers(
     settings: &Settings,
     state: &Arc<State>,
-    clock: Clock,
+    clock: &Clock,
     wakers: &[WorkerWaker],
     seed: u64,
 ) -> Vec<Ws> {
@@ -46,7 +46,7 @@ pub fn workers(
             Ws::new(
                 Tracker::new(state.clone(), random, None),
                 Relay::new(number, inboxes.clone(), counters.clone()),
-                clock,
+                clock.clone(),
                 settings,
                 counters.clone(),
                 number,

@@ -306,7 +306,7 @@ fn new_network(
         tls: None,
         rotation: None,
     };
-    let protocol = simulation::worker(settings, state, calendar.clock(), seed);
+    let protocol = simulation::worker(settings, state, &calendar.clock(), seed);
     Network::new(protocol, setup, calendar.instant())
 }
 

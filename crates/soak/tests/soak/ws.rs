@@ -491,7 +491,7 @@ fn new_networks(
     let wakers: Vec<_> = (0..WORKERS).map(|_| simulation::noop_waker()).collect();
     let clock = calendar.clock();
     let workers =
-        counted(|| aquatic_ws::simulation::workers(settings, state, clock, &wakers, seed));
+        counted(|| aquatic_ws::simulation::workers(settings, state, &clock, &wakers, seed));
     let workers = workers.into_iter().map(|worker| {
         let setup = Setup {
             settings: settings.connections.clone(),

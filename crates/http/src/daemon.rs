@@ -188,7 +188,10 @@ impl Daemon for HttpDaemon {
             clients,
             running,
             certificate,
-            housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
+            housekeeping: Housekeeping::new(
+                config.cleaning.torrent_cleaning_interval.duration(),
+                config.limits.max_torrents,
+            ),
             listening,
         }))
     }

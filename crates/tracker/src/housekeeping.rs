@@ -5,10 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
+use aquatic_service::config::MaxTorrents;
 use aquatic_service::metrics::Metrics;
 use aquatic_swarm::Swarms;
 
 use crate::State;
+
+/// Minimum interval between two warnings that the maximum of torrents is reached.
+const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Removes expired peers and forbidden torrents, in steps of bounded length.
 pub struct Housekeeping {
@@ -20,28 +24,39 @@ pub struct Housekeeping {
 struct Inner {
     sweeps: aquatic_swarm::SweepSchedule,
     next_step: Instant,
+    full_warning: FullWarning,
+}
+
+/// Decides when to warn that the maximum of torrents is reached.
+struct FullWarning {
+    max_torrents: usize,
+    last: Option<Instant>,
 }
 
 impl Housekeeping {
     /// Removes a peer at most `interval` after it has expired. The first sweep is fast,
     /// because the access list may have changed since the snapshot was written.
-    pub fn new(interval: Duration) -> Self {
+    pub fn new(interval: Duration, max_torrents: MaxTorrents) -> Self {
         let mut sweeps = aquatic_swarm::SweepSchedule::new(interval);
         sweeps.hurry();
         Self {
             inner: Mutex::new(Inner {
                 sweeps,
                 next_step: Instant::now(),
+                full_warning: FullWarning::new(max_torrents),
             }),
             longest_step_nanoseconds: AtomicU64::new(0),
         }
     }
 
     /// Does a step if one is due; returns the time until the next one. Peers also become
-    /// older while the machine is suspended.
+    /// older while the machine is suspended. Warns if the maximum of torrents is reached.
     pub fn tick<S: Swarms, C>(&self, state: &State<S, C>, clock: &Clock, now: Instant) -> Duration {
         clock.count_suspension();
         let mut inner = self.locked();
+        if inner.full_warning.is_due(state.swarms.usage().live(), now) {
+            inner.full_warning.log();
+        }
         if now >= inner.next_step {
             let start = Instant::now();
             let list = state.access_list.current();
@@ -80,6 +95,34 @@ impl Housekeeping {
     }
 }
 
+impl FullWarning {
+    fn new(max_torrents: MaxTorrents) -> Self {
+        Self {
+            max_torrents: max_torrents.non_zero().get(),
+            last: None,
+        }
+    }
+
+    /// Whether to warn now of `live` torrents. The caller then does so.
+    fn is_due(&mut self, live: usize, now: Instant) -> bool {
+        let is_recent = |last| now.saturating_duration_since(last) < FULL_WARNING_INTERVAL;
+        let is_due = live >= self.max_torrents && !self.last.is_some_and(is_recent);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
+    }
+
+    fn log(&self) {
+        log::warn!(
+            "the tracker has reached limits.max_torrents, {}: announces of further torrents are \
+             rejected and counted; limits.max_peers_per_ip limits what a single address can take \
+             (logged at most once per hour)",
+            self.max_torrents
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -87,6 +130,7 @@ mod tests {
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash};
     use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_service::config::numbers::Count;
     use aquatic_swarm::{Announce, HashKey, Swarm, SwarmLimits, WebSwarms};
 
     use super::*;
@@ -148,12 +192,12 @@ mod tests {
     #[test]
     fn what_is_forbidden_goes_soon_after_a_start_and_after_a_reload() {
         let clock = Clock::start();
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
         let restored = state(list());
         assert!(calm_down(&housekeeping, &restored, &clock) < Duration::from_secs(1));
         assert_eq!(restored.swarms.usage().live(), 1);
 
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
         let state = state(AccessList::Deny(InfoHashSet::default()));
         calm_down(&housekeeping, &state, &clock);
         assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
@@ -165,7 +209,7 @@ mod tests {
 
     #[test]
     fn peers_expire_while_the_machine_is_suspended() {
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
         let state = state(AccessList::Off);
         let clock = Clock::start();
         calm_down(&housekeeping, &state, &clock);
@@ -177,10 +221,27 @@ mod tests {
     }
 
     #[test]
+    fn a_full_tracker_is_warned_of_now_and_then() {
+        let mut warning = FullWarning::new(Count::of::<7>());
+        let start = Instant::now();
+        let mut is_due = |live, seconds| warning.is_due(live, start + Duration::from_secs(seconds));
+        assert!(!is_due(0, 0));
+        assert!(!is_due(6, 1));
+        assert!(is_due(7, 2));
+        assert!(!is_due(7, 3));
+        assert!(!is_due(6, 4));
+        assert!(!is_due(7, 3_601));
+        assert!(is_due(7, 3_602));
+        assert!(!is_due(7, 7_201));
+        assert!(!is_due(6, 7_202));
+        assert!(is_due(7, 9_000));
+    }
+
+    #[test]
     fn steps_are_done_when_they_are_due() {
         let state = state(AccessList::Off);
         let clock = Clock::start();
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600));
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
         let now = Instant::now() + calm_down(&housekeeping, &state, &clock);
         let has_stepped = |at| {
             housekeeping.longest_step_nanoseconds.store(0, Relaxed);

@@ -162,7 +162,10 @@ impl Daemon for UdpDaemon {
             clients: Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot monitor datagrams dropped by the kernel")?,
-            housekeeping: Housekeeping::new(config.cleaning.torrent_cleaning_interval.duration()),
+            housekeeping: Housekeeping::new(
+                config.cleaning.torrent_cleaning_interval.duration(),
+                config.limits.max_torrents,
+            ),
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             listening,
         };

@@ -213,7 +213,10 @@ impl Default for ProtocolConfig {
 pub struct LimitsConfig {
     /// Maximum number of torrents with peers. With protocol.separate_families,
     /// a torrent with peers of both address families counts twice. Download
-    /// counts are also kept for up to as many torrents without peers.
+    /// counts are also kept for up to as many torrents without peers. When it is reached,
+    /// announces of further torrents are rejected, and a warning is logged at
+    /// most once per hour. max_peers_per_ip limits what a single address can
+    /// take.
     pub max_torrents: MaxTorrents,
     /// Maximum number of peers per torrent; with protocol.separate_families,
     /// per torrent and address family.

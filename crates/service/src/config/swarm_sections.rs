@@ -37,7 +37,10 @@ pub type OutboxBytes = Bytes<0x10_0000, 0x100_0000_0000>;
 pub struct LimitsConfig {
     /// Maximum number of torrents with peers. A torrent with both IPv4 and IPv6
     /// peers counts twice. Download counts are also kept for up to as many
-    /// torrents without peers, per address family.
+    /// torrents without peers, per address family. When it is reached,
+    /// announces of further torrents are rejected, and a warning is logged at
+    /// most once per hour. max_peers_per_ip limits what a single address can
+    /// take.
     pub max_torrents: MaxTorrents,
     /// Maximum number of peers per torrent and address family.
     pub max_peers_per_torrent: MaxPeersPerTorrent,

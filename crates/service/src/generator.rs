@@ -109,12 +109,13 @@ impl Units {
             listening,
             destination,
             faults,
-        } = wanted_by::<D>(&text, &self.file)?;
+        } = wanted_by::<D>(&text, &self.file).map_err(|faults| faults.for_service(D::NAME))?;
         if !faults.list.is_empty() {
             say::<D>(&format!(
                 "{}.socket has its addresses, but the service will not start until this is \
-                 corrected: {faults}",
-                D::NAME
+                 corrected: {}",
+                D::NAME,
+                faults.for_service(D::NAME)
             ));
         }
         if let Some(destination) = destination {

@@ -129,8 +129,11 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut watched: Vec<_> = arguments.config.iter().cloned().collect();
     let mut ready = None;
-    let result = load::<D>(arguments).and_then(|loaded| {
+    let serve = || {
+        let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
         let settings = loaded.settings(D::settings)?;
+        // Not before, so that a file with errors does not fill the log with warnings.
+        loaded.warnings().log();
         let process = D::process(&settings);
         watched.extend(process.access_list.file().map(Path::to_owned));
         watched.extend(D::read_files(&settings).into_iter().map(|(_, path)| path));
@@ -145,7 +148,8 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
         supervisor.run()
-    });
+    };
+    let result = serve().map_err(for_service::<D>);
     match &result {
         Ok(()) => attempts.forget(),
         Err(error) => {
@@ -157,6 +161,15 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     result
+}
+
+/// Shortens the errors of a configuration for the log of a service.
+fn for_service<D: Daemon>(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<config::Error>() {
+        Ok(config::Error::Faulty(errors)) => errors.for_service(D::NAME).into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
 }
 
 fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {

@@ -7,6 +7,10 @@ use std::path::PathBuf;
 /// Maximum number of diagnostics that are reported for one configuration.
 const MAX_TOLD: usize = 100;
 
+/// Maximum number of diagnostics that a service reports: a start may be tried again and
+/// again.
+const MAX_TOLD_BY_SERVICE: usize = 8;
+
 /// Maximum length of a key in a message, since it may be anything.
 const MAX_KEY_BYTES: usize = 200;
 
@@ -158,6 +162,21 @@ impl Diagnostics {
         lines
     }
 
+    /// The first ones, followed by how many there are in total, and the command that shows
+    /// them.
+    pub(crate) fn for_service(mut self, program: &str) -> Self {
+        if let more @ 1.. = self.list.len().saturating_sub(MAX_TOLD_BY_SERVICE) {
+            self.list.truncate(MAX_TOLD_BY_SERVICE);
+            let command = match &self.path {
+                Some(path) => format!("{program} --check-config -c {}", path.display()),
+                None => format!("{program} --check-config"),
+            };
+            let more = format!("and {more} more ({command} shows all)");
+            self.list.push(Diagnostic::without_key(more));
+        }
+        self
+    }
+
     /// Logs each as a message.
     pub(crate) fn log(&self) {
         for one in &self.list {
@@ -246,5 +265,23 @@ mod tests {
         assert!(text.ends_with("\nand 4900 more"), "{text}");
         told.list.truncate(100);
         assert_eq!(told.to_string().lines().count(), 100);
+    }
+
+    #[test]
+    fn a_service_reports_a_few_and_how_to_see_all() {
+        let told = |count| {
+            let told = Diagnostics {
+                path: Some("/etc/x.toml".into()),
+                list: vec![Diagnostic::error("a", "wrong"); count],
+            };
+            told.for_service("aquatic-test").lines()
+        };
+        assert_eq!(told(8), vec!["/etc/x.toml: a: wrong"; 8]);
+        let lines = told(40);
+        assert_eq!(lines.len(), 9);
+        assert_eq!(
+            lines[8],
+            "/etc/x.toml: and 32 more (aquatic-test --check-config -c /etc/x.toml shows all)"
+        );
     }
 }

@@ -167,6 +167,19 @@ fn a_wrong_configuration_exits_with_78() {
             }
         }
     }
+    // A start may be tried again and again, so it says less than the check.
+    let many: String = (0..40)
+        .map(|number| format!("key_{number} = 1\n"))
+        .collect();
+    setup.write("wrong.toml", many);
+    let said = |arguments: &[&str]| setup.run(arguments).stderr;
+    let started = said(&["-c", "wrong.toml"]);
+    assert_eq!(started.lines().count(), 9, "{started}");
+    assert!(started.contains("and 32 more ("), "{started}");
+    assert!(started.contains("--check-config -c wrong.toml shows all)"));
+    let checked = said(&["-c", "wrong.toml", "--check-config"]);
+    assert_eq!(checked.lines().count(), 40, "{checked}");
+
     let finished = setup.run(&["-c", "missing.toml"]);
     assert_eq!(finished.status.code(), Some(78));
     assert!(

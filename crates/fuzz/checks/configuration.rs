@@ -53,9 +53,7 @@ where
 
 /// Whether a fault has a position by which it can be found.
 fn is_placed(fault: &Diagnostic) -> bool {
-    let is_missing = fault
-        .message
-        .ends_with("(the default; the file does not set it)");
+    let is_missing = fault.message.contains(" (the file does not set ");
     (fault.position.is_some() || is_missing)
         && !fault.message.is_empty()
         && !fault.message.contains('\n')

@@ -6,7 +6,7 @@
 //! use, and gets the option afterwards.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
@@ -18,6 +18,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::config::Diagnostic;
 use crate::sys;
 
 mod families;
@@ -35,6 +36,9 @@ pub(crate) use metrics::{metrics, metrics_unit};
 pub use tcp::{BoundTcp, TcpRequest, tcp};
 pub(crate) use unit::{NoSockets, SOCKET_UNIT};
 use unit::{SocketUnit, differences, may_bind, mend};
+
+/// The key of the addresses.
+pub(crate) const ADDRESS: &str = "network.address";
 
 /// Pause before trying to bind an address that is in use again.
 const BIND_WAIT: Duration = Duration::from_millis(20);
@@ -225,6 +229,9 @@ fn bind_each<S: AsFd>(
     let mut sockets: Vec<Vec<Bound<S>>> = Vec::new();
     sockets.resize_with(workers.get(), Vec::new);
     let mut left_out = Vec::new();
+    for address in addresses {
+        refuse_broadcast(*address)?;
+    }
 
     'addresses: for &configured in addresses {
         // With port 0, binding the first socket determines the port.
@@ -424,6 +431,31 @@ fn small_buffer(granted: usize, wanted: usize, unit: Option<&SocketUnit>) -> Str
         "the kernel grants only {granted} of the configured {wanted} bytes of receive buffer, so \
          bursts of requests may be dropped; {remedy}"
     )
+}
+
+/// Refuses the broadcast address of a network of this machine: a socket can be bound to
+/// it, but hardly anybody can reach it.
+///
+/// # Errors
+///
+/// If it is one.
+pub(crate) fn refuse_broadcast(address: SocketAddr) -> Result<(), Diagnostic> {
+    if !address.is_ipv4() || address.ip().is_unspecified() {
+        return Ok(());
+    }
+    // Nothing is sent. Without SO_BROADCAST, this fails for the broadcast address of any
+    // interface (ip(7)).
+    let any = (Ipv4Addr::UNSPECIFIED, 0);
+    let connected = UdpSocket::bind(any).and_then(|socket| socket.connect(address));
+    if connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        let text = format!(
+            "{address} is the broadcast address of a network, which clients cannot use; write an \
+             address of an interface, or \"0.0.0.0:{}\" for all of them",
+            address.port()
+        );
+        return Err(Diagnostic::error(ADDRESS, text));
+    }
+    Ok(())
 }
 
 /// Returns another address of the list whose socket already receives everything that is

@@ -129,6 +129,14 @@ pub enum LoadError {
         /// The reason.
         error: rustls::Error,
     },
+    /// Neither of the two can be used.
+    #[error("{certificate}; {KEY_PATH}: {key}")]
+    Both {
+        /// What is wrong with the certificate file.
+        certificate: Box<LoadError>,
+        /// What is wrong with the key file.
+        key: Box<LoadError>,
+    },
     /// Certificate and key do not match.
     #[error(
         "the private key in {} does not match the certificate in {}; the server certificate must \
@@ -150,12 +158,18 @@ pub enum LoadError {
 ///
 /// If the files cannot be used; the message contains the path.
 pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
-    let chain = read_certificates(&files.certificate)?;
-    let key = aws_lc_rs::sign::any_supported_type(&read_key(&files.key)?).map_err(|error| {
-        LoadError::Key {
-            path: files.key.clone(),
-            error,
+    let (chain, key) = match (read_certificates(&files.certificate), read_key(&files.key)) {
+        (Err(certificate), Err(key)) => {
+            return Err(LoadError::Both {
+                certificate: certificate.into(),
+                key: key.into(),
+            });
         }
+        (chain, key) => (chain?, key?),
+    };
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|error| LoadError::Key {
+        path: files.key.clone(),
+        error,
     })?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
@@ -191,9 +205,10 @@ impl LoadError {
     pub fn at_key(self) -> Diagnostic {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
-            Self::NoCertificate(_) | Self::Certificate { .. } | Self::TooLong { .. } => {
-                CERTIFICATE_PATH
-            }
+            Self::NoCertificate(_)
+            | Self::Certificate { .. }
+            | Self::TooLong { .. }
+            | Self::Both { .. } => CERTIFICATE_PATH,
             Self::Read { is_key, .. } | Self::Pem { is_key, .. } => {
                 if *is_key {
                     KEY_PATH

@@ -114,7 +114,8 @@ impl InfoHashSet {
     }
 
     /// Memory use of the set in bytes.
-    pub fn memory_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
     }
 

@@ -221,11 +221,12 @@ impl<C: Config> Loaded<C> {
                 old_key: Some(old), ..
             }) => one.message.push_str(&format!(" (translated from {old})")),
             Some(_) => {}
-            None if self.path.is_some() => {
-                one.message
-                    .push_str(" (the default; the file does not set it)");
+            None => {
+                if let (Some(key), Some(_)) = (&one.key, &self.path) {
+                    one.message
+                        .push_str(&format!(" (the file does not set {key})"));
+                }
             }
-            None => {}
         }
     }
 }

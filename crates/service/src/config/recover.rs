@@ -45,12 +45,11 @@ pub(crate) fn recover<C: Config>(
     let mut is_certain = errors.is_empty();
     let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);
     faults.extend(translation.faults);
-    faults.extend(schema_check::check::<C>(
-        text,
-        &table,
-        &known,
-        &translation.renamed,
-    ));
+    let mut others = schema_check::check::<C>(text, &table, &known, &translation.renamed);
+    // The parser recovers something from a value with a syntax error, which was not meant.
+    let is_explained = |other: &Diagnostic| faults.iter().any(|fault| fault.key == other.key);
+    others.retain(|other| !is_explained(other));
+    faults.extend(others);
     is_certain &= !faults.iter().any(|fault| may_be_misspelled(fault, &known));
 
     let fatal = |fault: &Diagnostic| {

@@ -135,11 +135,20 @@ fn of_value(text: &str, entry: &Entry<'_>, errors: &[&toml::de::Error]) -> Strin
         Some(default @ toml::Value::Float(_)) => {
             format!("must be a number with a fraction, such as {default}, not {raw}")
         }
-        _ => in_quotes(raw),
+        _ => {
+            // A list may have several lines.
+            let whole = text.get(entry.value.clone()).unwrap_or("");
+            let is_open = raw.starts_with('[') && !raw.contains(']');
+            in_quotes(if is_open && whole.ends_with(']') {
+                whole
+            } else {
+                raw
+            })
+        }
     }
 }
 
-/// The correction for a text, or a list of texts, without quotes.
+/// The correction for a text, or a list of texts, without quotes or commas.
 fn in_quotes(raw: &str) -> String {
     let quoted = |text: &str| {
         let bare = text.trim().trim_matches(QUOTES);
@@ -152,16 +161,62 @@ fn in_quotes(raw: &str) -> String {
         .and_then(|rest| rest.strip_suffix(']'))
         .filter(|_| !is_address);
     match list {
-        Some(items) => {
-            let items: Vec<String> = items
-                .split(',')
-                .filter(|item| !item.trim().is_empty())
-                .map(quoted)
-                .collect();
-            format!("put each string in quotes: [{}]", items.join(", "))
+        Some(list) => {
+            let items = items(list);
+            let list: Vec<String> = items.iter().map(|item| quoted(item.text)).collect();
+            let unseparated = (1..items.len()).find(|&next| !items[next - 1].has_comma);
+            let are_quoted = items.iter().all(|item| item.text.starts_with(['"', '\'']));
+            match unseparated {
+                Some(next) if are_quoted => {
+                    let (one, other) = (&list[next - 1], &list[next]);
+                    format!("a comma is missing between {one} and {other}")
+                }
+                Some(_) => format!(
+                    "put each string in quotes, and a comma between two: [{}]",
+                    list.join(", ")
+                ),
+                None => format!("put each string in quotes: [{}]", list.join(", ")),
+            }
         }
         None => format!("put it in quotes: {}", quoted(raw)),
     }
+}
+
+/// An item of a list, as written.
+struct Item<'t> {
+    text: &'t str,
+    /// Whether a comma follows.
+    has_comma: bool,
+}
+
+/// The items of a list, which need not have quotes or commas.
+fn items(list: &str) -> Vec<Item<'_>> {
+    let mut items: Vec<Item<'_>> = Vec::new();
+    let mut rest = list.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '#' => line_end(rest, 0),
+            ',' => {
+                if let Some(item) = items.last_mut() {
+                    item.has_comma = true;
+                }
+                1
+            }
+            '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
+            _ => rest
+                .find(|char: char| char.is_whitespace() || ",\"'".contains(char))
+                .unwrap_or(rest.len()),
+        };
+        let (text, after) = rest.split_at(length);
+        if !matches!(first, '#' | ',') {
+            items.push(Item {
+                text,
+                has_comma: false,
+            });
+        }
+        rest = after.trim_start();
+    }
+    items
 }
 
 /// Quotes, including those of word processors.

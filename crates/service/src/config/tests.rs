@@ -259,7 +259,7 @@ fn faults_of_values_get_the_line_of_their_key() {
         errors => Err(errors),
     };
     let path = "access_list.path: a file of info hashes is required unless access_list.mode is \
-                \"off\" (the default; the file does not set it)";
+                \"off\" (the file does not set access_list.path)";
     assert_eq!(
         file.settings(settings).unwrap_err().to_string(),
         format!("f: {path}")

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -16,14 +16,11 @@ use crate::access_list::{self, AccessList};
 use crate::config::{Diagnostic, ProcessSettings};
 use crate::files::{self, Identity};
 use crate::privileges::Target;
-use crate::sockets::{self, Listening, SOCKET_UNIT};
+use crate::sockets::{self, ADDRESS, Listening, SOCKET_UNIT};
 use crate::{Daemon, neighbours, snapshot};
 
 /// The user that packages run services as.
 const SERVICE_USER: &str = "aquatic";
-
-/// The key of the addresses.
-const ADDRESS: &str = "network.address";
 
 /// What is to be checked.
 pub(super) struct Subject<'a, D: Daemon> {
@@ -117,17 +114,7 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
         if address.ip().is_unspecified() {
             continue;
         }
-        let any = match address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        // Nothing is sent. Without SO_BROADCAST, this fails for the broadcast address
-        // of any interface (ip(7)).
-        let connected = UdpSocket::bind(any).and_then(|socket| socket.connect(address));
-        if connected.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-            let text = format!("{address} is the broadcast address of a network");
-            return Err(Diagnostic::error(ADDRESS, text).into());
-        }
+        sockets::refuse_broadcast(*address)?;
         let mut own = *address;
         own.set_port(0);
         // netdevice(7): there is no interface of the number behind the address.

@@ -91,6 +91,15 @@ fn what_is_wrong_is_named() {
         text.starts_with("cannot read /nonexistent/key.pem: "),
         "{text}"
     );
+    // Both are told, each with its key.
+    material.files.certificate = "/nonexistent/certificate.pem".into();
+    let both = load(&material.files).unwrap_err().at_key();
+    let told = both.to_string();
+    let parts = [
+        "network.tls_certificate_path: cannot read /nonexistent/certificate.pem: ",
+        "; network.tls_private_key_path: cannot read /nonexistent/key.pem: ",
+    ];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
 }
 
 /// A certificate as PEM, of which the bytes are changed.

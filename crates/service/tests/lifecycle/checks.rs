@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_test_harness::ports::Port;
@@ -269,6 +270,14 @@ fn a_broadcast_address_is_found() {
         &check(&setup, "[network]\naddress = '127.255.255.255:7000'\n"),
         "config.toml:2:11: network.address: 127.255.255.255:7000 is the broadcast address",
     );
+    let started = setup.start_unready("[network]\naddress = '127.255.255.255:7000'\n");
+    let finished = started.wait(Duration::from_secs(10));
+    assert_eq!(finished.status.code(), Some(78), "{}", finished.stderr);
+    assert_says(
+        &finished.stderr,
+        "network.address: 127.255.255.255:7000 is the broadcast",
+    );
+    assert_says(&finished.stderr, "or \"0.0.0.0:7000\" for all of them");
     // TEST-NET-2 (RFC 5737).
     assert_says(
         &check(&setup, "[network]\naddress = '198.51.100.1:7000'\n"),

@@ -74,6 +74,19 @@ fn a_text_without_quotes_is_shown_with_them() {
             "[\"127.0.0.1:3000\", [::]:3000]",
             "put each string in quotes: [\"127.0.0.1:3000\", \"[::]:3000\"]",
         ),
+        (
+            "[127.0.0.1:3000 [::]:3000]",
+            "put each string in quotes, and a comma between two: [\"127.0.0.1:3000\", \
+             \"[::]:3000\"]",
+        ),
+        (
+            "['127.0.0.1:3000', '127.0.0.2:3000' \"[::]:3000\"] # two, really",
+            "a comma is missing between \"127.0.0.2:3000\" and \"[::]:3000\"",
+        ),
+        (
+            "[\n  '127.0.0.1:3000' # here, too\n  '[::]:3000',\n]",
+            "a comma is missing between \"127.0.0.1:3000\" and \"[::]:3000\"",
+        ),
     ] {
         assert_eq!(
             faults(&format!("[network]\naddress = {value}\n")),

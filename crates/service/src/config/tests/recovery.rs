@@ -58,6 +58,21 @@ fn addresses_are_read_whatever_else_is_wrong() {
 }
 
 #[test]
+fn a_value_with_a_syntax_error_has_no_other_error() {
+    let text = "[network]\naddress = '127.0.0.1:1'\nbuffer = x y\n";
+    let essential = ["network.address"];
+    let recovered = recover::<Sample>(text, Path::new("f"), &essential, |_| Vec::new());
+    let told: Vec<_> = recovered
+        .unwrap()
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = "network.buffer: must be a whole number, such as 5, not x y";
+    assert_eq!(told, [expected]);
+}
+
+#[test]
 fn addresses_are_not_guessed() {
     for text in [
         "[network]\naddress = 127.0.0.1:1\n",

@@ -1,9 +1,13 @@
-//! The event loop on glommio (io_uring): a task for each connection.
+//! The event loop on glommio (io_uring): a task for each connection that has to wait.
+//!
+//! As with mio, a connection is read from and answered right after it was accepted. If all
+//! were accepted first, those that their clients have already closed would count towards
+//! the limits until the ring has answered.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::net;
+use std::io::{self, Read as _, Write as _};
+use std::net::{self, SocketAddr};
 use std::panic;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -86,13 +90,13 @@ pub(super) fn run<P: Protocol>(
 }
 
 /// What the tasks of a worker share.
-struct Worker<P: Protocol> {
+struct Tasks<P: Protocol> {
     engine: Engine<P>,
     /// What wakes the tasks of the engine's connections.
     wakers: ConnectionMap<Waker>,
 }
 
-impl<P: Protocol> Worker<P> {
+impl<P: Protocol> Tasks<P> {
     fn wake(&self, id: ConnectionId) {
         if let Some(waker) = self.wakers.get(id) {
             waker.wake_by_ref();
@@ -107,6 +111,22 @@ impl<P: Protocol> Worker<P> {
                 self.wakers.insert(id, waker.clone());
             }
         }
+    }
+
+    /// Reads, answers and writes for a connection, and wakes others for which something was
+    /// collected.
+    fn drive(&mut self, id: ConnectionId, transport: &mut impl Transport) -> LoopAction {
+        self.engine.advance(Instant::now());
+        let mut action = self.engine.drive(id, transport);
+        if action != LoopAction::Close && self.engine.has_collected(id) {
+            let is_again = action == LoopAction::Again;
+            action = self.engine.send_collected(id, transport);
+            if is_again && action == LoopAction::Wait {
+                action = LoopAction::Again;
+            }
+        }
+        self.wake_collected();
+        action
     }
 
     /// Wakes connections for which something was collected.
@@ -133,7 +153,7 @@ async fn serve<P: Protocol>(
     waker: WorkerWaker,
     context: workers::Context,
 ) {
-    let worker = Rc::new(RefCell::new(Worker {
+    let worker = Rc::new(RefCell::new(Tasks {
         engine,
         wakers: ConnectionMap::new(),
     }));
@@ -175,7 +195,7 @@ async fn serve<P: Protocol>(
 }
 
 /// Has the protocol process what other workers have left for it when they wake this one.
-async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Worker<P>>>) {
+async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Tasks<P>>>) {
     /// Other workers must not wake a task that has ended.
     struct Registered(WorkerWaker);
 
@@ -204,24 +224,24 @@ async fn process_inbox<P: Protocol>(waker: WorkerWaker, worker: Rc<RefCell<Worke
 }
 
 /// Accepts connections, each with a task of its own.
-async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<Worker<P>>>) {
+async fn accept<P: Protocol>(listener: Rc<net::TcpListener>, worker: Rc<RefCell<Tasks<P>>>) {
     let mut accepting = Accepting::default();
     loop {
         match accept_some(&listener, &worker, &mut accepting, ACCEPTS_PER_TURN) {
-            Accepted::All => {
+            Progress::All => {
                 if let Err(error) = adopt::connections_of(&listener).await {
                     accepting.failed(&error);
                     glommio::timer::sleep(PAUSE).await;
                 }
             }
-            Accepted::Some => glommio::executor().yield_task_queue_now().await,
-            Accepted::Shortage => glommio::timer::sleep(PAUSE).await,
+            Progress::Some => glommio::executor().yield_task_queue_now().await,
+            Progress::Shortage => glommio::timer::sleep(PAUSE).await,
         }
     }
 }
 
 /// Which of the waiting connections were accepted.
-enum Accepted {
+enum Progress {
     /// All of them.
     All,
     /// As many as was allowed.
@@ -233,54 +253,61 @@ enum Accepted {
 /// Accepts waiting connections, up to `max`.
 fn accept_some<P: Protocol>(
     listener: &net::TcpListener,
-    worker: &Rc<RefCell<Worker<P>>>,
+    worker: &Rc<RefCell<Tasks<P>>>,
     accepting: &mut Accepting,
     max: usize,
-) -> Accepted {
+) -> Progress {
     for _ in 0..max {
         match listener.accept() {
             Ok((stream, source)) => {
-                let admitted = worker.borrow_mut().engine.open(source);
-                if let Ok(id) = admitted {
+                // The new task is polled at once, so nothing may be borrowed then.
+                let begun = begin(&stream, source, &mut worker.borrow_mut());
+                if let Some(id) = begun {
                     let stream = adopt::adopt(stream);
                     glommio::spawn_local(drive(stream, id, Rc::clone(worker))).detach();
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::All,
             Err(error) => {
                 if accepting.failed(&error) {
                     worker.borrow().engine.refused(Refusal::NoDescriptors);
-                    return Accepted::Shortage;
+                    return Progress::Shortage;
                 }
             }
         }
     }
-    Accepted::Some
+    Progress::Some
+}
+
+/// Opens a connection that was accepted, and drives it for the first time. Returns `None`
+/// if it is to be closed.
+fn begin<P: Protocol>(
+    stream: &net::TcpStream,
+    source: SocketAddr,
+    worker: &mut Tasks<P>,
+) -> Option<ConnectionId> {
+    let id = worker.engine.open(source).ok()?;
+    if stream.set_nonblocking(true).is_err() {
+        worker.engine.abandon(id);
+        return None;
+    }
+    let action = worker.drive(id, &mut Accepted { stream });
+    (action != LoopAction::Close).then_some(id)
 }
 
 /// Drives a connection until it is closed.
 async fn drive<P: Protocol>(
     mut stream: TcpStream,
     id: ConnectionId,
-    worker: Rc<RefCell<Worker<P>>>,
+    worker: Rc<RefCell<Tasks<P>>>,
 ) {
     poll_fn(|context| {
         let mut worker = worker.borrow_mut();
-        worker.engine.advance(Instant::now());
         let mut transport = Polled {
             stream: &mut stream,
             context,
         };
-        let mut action = worker.engine.drive(id, &mut transport);
-        if action != LoopAction::Close && worker.engine.has_collected(id) {
-            let is_again = action == LoopAction::Again;
-            action = worker.engine.send_collected(id, &mut transport);
-            if is_again && action == LoopAction::Wait {
-                action = LoopAction::Again;
-            }
-        }
-        worker.wake_collected();
-        match action {
+        match worker.drive(id, &mut transport) {
             LoopAction::Close => {
                 worker.wakers.remove(id);
                 return Poll::Ready(());
@@ -292,6 +319,25 @@ async fn drive<P: Protocol>(
         Poll::Pending
     })
     .await;
+}
+
+/// A stream that was just accepted. Its task will wait for what would block now.
+struct Accepted<'a> {
+    stream: &'a net::TcpStream,
+}
+
+impl Transport for Accepted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.stream.write(from)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(net::Shutdown::Write)
+    }
 }
 
 /// A stream within a poll of its task: if it is not ready, it wakes the task later.

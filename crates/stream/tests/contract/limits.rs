@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::num::NonZeroUsize;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatic_stream::AddressRange;
@@ -58,7 +59,7 @@ fn messages_that_trickle_are_cut_off() {
         let start = Instant::now();
         // Each byte comes well within the time that the whole has.
         while client.try_send("x").is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(50));
             if server.metric("connections_cut_total", Some("slow_message")) == 1 {
                 break;
             }
@@ -98,7 +99,7 @@ fn a_message_in_pieces_has_its_time_whatever_comes_between() {
         let start = Instant::now();
         // Each of these is complete and answered.
         while client.try_send("echo one\n").is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(50));
             if server.metric("connections_cut_total", Some("slow_message")) == 1 {
                 break;
             }
@@ -195,6 +196,28 @@ fn connections_of_an_address_are_capped() {
         drop(first);
         server.await_metric("connections", None, 0);
         assert_eq!(server.client().ask("echo in"), "in");
+    }
+}
+
+#[test]
+fn connections_that_have_ended_do_not_count() {
+    const CLIENTS: u64 = 20;
+    for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
+        let server = Server::with(kind, |wishes| {
+            wishes.settings.limits.max_connections_per_ip = NonZeroUsize::new(2);
+        });
+        let mut first = server.client();
+        first.send("sleep 1000\n");
+        thread::sleep(Duration::from_millis(300));
+        // One at a time, while the worker does not get to accept them.
+        for _ in 0..CLIENTS {
+            drop(server.client());
+        }
+        assert_eq!(first.line(), "ok");
+        server.await_metric("connections_accepted_total", None, 1 + CLIENTS);
+        let reason = Some("max_connections_per_ip");
+        assert_eq!(server.metric("connections_refused_total", reason), 0);
+        server.await_metric("connections", None, 1);
     }
 }
 

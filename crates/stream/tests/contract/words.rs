@@ -1,5 +1,8 @@
 //! A small protocol to test with: a line in, a line out.
 
+use std::thread;
+use std::time::Duration;
+
 use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 
 /// The longest line.
@@ -14,6 +17,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 1024;
 /// | `big N` | N times `x` |
 /// | `patience` | `ok`, and asks `still there?` instead of closing when idle |
 /// | `(` and `)` | nothing; what is between is one message |
+/// | `sleep N` | `ok`; the whole worker does nothing else for N milliseconds |
 /// | `bye` | `bye`, and closes |
 /// | `draining` | whether the process is about to end |
 pub(crate) struct Words;
@@ -57,6 +61,11 @@ impl Protocol for Words {
         let mut next = Next::Continue;
         let answer = match line.split_once(' ').unwrap_or((line, "")) {
             ("echo", text) => text.to_owned(),
+            ("sleep", milliseconds) => {
+                let milliseconds = milliseconds.parse().unwrap_or(0);
+                thread::sleep(Duration::from_millis(milliseconds));
+                "ok".to_owned()
+            }
             ("who", _) => format!("{} {}", exchange.peer.address, exchange.peer.is_tls),
             ("big", number) => "x".repeat(number.parse().unwrap_or(0)),
             ("patience", _) => {

@@ -64,6 +64,10 @@ const STEPS: &[Step] = &[
         run: || good(dependencies::check_direction()),
     },
     Step {
+        name: "code map",
+        run: || good(dependencies::check_code_map()),
+    },
+    Step {
         name: "reasons of dependencies",
         run: || good(dependencies::check_reasons()),
     },

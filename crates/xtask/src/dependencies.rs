@@ -53,7 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_service", &["aquatic_bittorrent", "aquatic_http1"]),
     ("aquatic_stream", &["aquatic_bittorrent", "aquatic_service"]),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
-    ("aquatic_system_tests", &[TEST_HARNESS]),
+    (SYSTEM_TESTS, &[TEST_HARNESS]),
     ("aquatic_test_harness", &[]),
     (
         "aquatic_tracker",
@@ -98,6 +98,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Crates that may use any other, and that none may use: they generate from daemons, or
 /// drive them.
 const UNRESTRICTED: &[&str] = &["aquatic_cluster_tests", "aquatic_generate", "aquatic_soak"];
+
+/// Tests of packages, which are beside the crates.
+const SYSTEM_TESTS: &str = "aquatic_system_tests";
 
 /// What tests may use besides.
 const TEST_HARNESS: &str = "aquatic_test_harness";
@@ -145,6 +148,46 @@ pub(crate) fn check_reasons() -> anyhow::Result<()> {
     )
 }
 
+/// Checks that in the code map of ARCHITECTURE.md, each crate comes after all crates that
+/// it uses, except in tests.
+///
+/// # Errors
+///
+/// One comes before, or is missing.
+pub(crate) fn check_code_map() -> anyhow::Result<()> {
+    let path = root().join("ARCHITECTURE.md");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut messages = Vec::new();
+    for package in metadata("Cargo.toml")?.packages {
+        if package.name.as_str() == SYSTEM_TESTS {
+            continue;
+        }
+        let Some(row) = row_of(&text, &package.name) else {
+            messages.push(format!("ARCHITECTURE.md: no row of {}", package.name));
+            continue;
+        };
+        let used = package
+            .dependencies
+            .iter()
+            .filter(|it| it.path.is_some() && it.kind != DependencyKind::Development);
+        let misplaced = used.filter(|it| row_of(&text, &it.name).is_none_or(|used| used > row));
+        messages.extend(misplaced.map(|it| {
+            format!(
+                "ARCHITECTURE.md: {} is above {}, which it uses",
+                package.name, it.name
+            )
+        }));
+    }
+    fail_with(messages)
+}
+
+/// The place of a crate's row in the code map.
+fn row_of(text: &str, package: &str) -> Option<usize> {
+    let name = package.strip_prefix("aquatic_")?.replace('_', "-");
+    text.find(&format!("\n| `{name}` | "))
+}
+
 fn fail_with(messages: Vec<String>) -> anyhow::Result<()> {
     if messages.is_empty() {
         return Ok(());
@@ -186,6 +229,15 @@ mod tests {
     #[test]
     fn crates_use_what_they_may() {
         check_direction().unwrap();
+    }
+
+    #[test]
+    fn the_code_map_is_in_order() {
+        check_code_map().unwrap();
+        let text = "| crate |\n| `http1` | x |\n| `http` | y |\n";
+        let row = |package| row_of(text, package);
+        assert!(row("aquatic_http1") < row("aquatic_http"));
+        assert!(row("aquatic_http1").is_some() && row("aquatic_udp").is_none());
     }
 
     #[test]

@@ -153,21 +153,22 @@ fn lints() -> anyhow::Result<Finding> {
 /// Checks the daemons without the event loop on glommio, and without Redis: no warnings,
 /// and no crate twice.
 fn without_features() -> anyhow::Result<()> {
-    const SELECTION: [&str; 4] = [
-        "--package=aquatic_udp",
-        "--package=aquatic_http",
-        "--package=aquatic_ws",
-        "--no-default-features",
-    ];
+    let mut selection = vec!["--no-default-features".to_owned()];
+    let list = root().join("packaging/daemons.toml");
+    let list = fs::read_to_string(&list).with_context(|| list.display().to_string())?;
+    let names = list
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    selection.extend(names.map(|name| format!("--package=aquatic_{name}")));
     let mut clippy = cargo_command();
     succeed(
         clippy
             .arg("clippy")
-            .args(SELECTION)
+            .args(&selection)
             .args(["--", "--deny=warnings"]),
     )?;
     let mut tree = cargo_command();
-    tree.arg("tree").args(SELECTION);
+    tree.arg("tree").args(&selection);
     tree.args(["--duplicates", "--edges=normal,no-proc-macro", "--depth=0"]);
     let output = tree.output().context("cannot run cargo tree")?;
     let duplicates = String::from_utf8_lossy(&output.stdout);

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use aquatic_load_test::numbers::{Count, Microseconds, Seconds, ZeroOr};
 use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig};
 use aquatic_load_test::{Latency, Report};
+use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH};
 
 use crate::load;
 use crate::machine::Cores;
@@ -34,7 +35,7 @@ struct Scale {
     /// After this time without an announce, peers expire in the measurement of
     /// expiry. Filling has to take less than half of it.
     peer_age_seconds: u32,
-    /// Time in which all torrents are looked at for peers that expire.
+    /// Time in which all torrents are checked for expired peers.
     cleaning_seconds: u32,
 }
 
@@ -432,7 +433,7 @@ fn worst(one: Latency, other: Latency) -> Latency {
 /// each).
 fn reply_bytes(peers: f64) -> usize {
     // Far below the largest datagram.
-    20 + (6.0 * peers).round() as usize
+    ANNOUNCE_REPLY_HEADER_LENGTH + (IPV4_PEER_LENGTH as f64 * peers).round() as usize
 }
 
 /// By how much there are fewer torrents for the same peers, where replies are to be

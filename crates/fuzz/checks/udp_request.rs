@@ -16,7 +16,7 @@ pub(crate) fn check(datagram: &[u8]) {
             assert_eq!(request.to_bytes(), datagram[..16]);
         }
         Ok(Request::Announce(request)) => {
-            let url_data_length = request.url_data.copy_into(&mut buffer);
+            let url_data_length: usize = request.url_data.pieces().map(<[u8]>::len).sum();
             assert!(url_data_length <= datagram.len() - MIN_ANNOUNCE_LENGTH);
 
             // What was read is written so that it reads the same.

@@ -9,36 +9,29 @@ use strum::VariantArray;
 
 use crate::counters::{Counters, SharedCounters};
 
-/// The current phase of all workers, as set by the main thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
+/// The current phase of all workers, as set by the main thread. Displayed as in the
+/// progress line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, strum::Display)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Get a connection id for every source, or a reply over every connection.
+    #[strum(serialize = "connecting")]
     Connect,
     /// Announce every peer once.
+    #[strum(serialize = "filling")]
     Fill,
     /// Send the mix of requests.
+    #[strum(serialize = "warming up")]
     WarmUp,
     /// The same, recording latencies.
+    #[strum(serialize = "measuring")]
     Measure,
     /// Stop sending, wait for outstanding replies, and end.
+    #[strum(serialize = "draining")]
     Drain,
     /// End immediately.
+    #[strum(serialize = "aborting")]
     Abort,
-}
-
-impl Phase {
-    /// Its name in the progress line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connecting",
-            Self::Fill => "filling   ",
-            Self::WarmUp => "warming up",
-            Self::Measure => "measuring ",
-            Self::Drain => "draining  ",
-            Self::Abort => "aborting  ",
-        }
-    }
 }
 
 /// State that the main thread and all workers share.

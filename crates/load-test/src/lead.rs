@@ -346,9 +346,8 @@ impl Progress {
         let per_second = (replies - self.replies) as f64 / elapsed.as_secs_f64();
         self.replies = replies;
         eprintln!(
-            "{:4} s  {}  {per_second:9.0} replies/s  lost {}  error replies {}",
+            "{:4} s  {phase:10}  {per_second:9.0} replies/s  lost {}  error replies {}",
             self.started.elapsed().as_secs(),
-            phase.name(),
             counters[Count::Lost],
             counters[Count::Errors],
         );

@@ -64,18 +64,6 @@ impl<'a> UrlData<'a> {
             }
         })
     }
-
-    /// Joins the parts, as far as they fit into `out`; returns the number of bytes written.
-    pub fn copy_into(&self, out: &mut [u8]) -> usize {
-        let mut length = 0;
-        for piece in self.pieces() {
-            let rest = &mut out[length..];
-            let count = piece.len().min(rest.len());
-            rest[..count].copy_from_slice(&piece[..count]);
-            length += count;
-        }
-        length
-    }
 }
 
 #[cfg(test)]
@@ -118,17 +106,6 @@ mod tests {
         assert_eq!(joined(b"\x02\x03/x"), b"");
         assert_eq!(joined(b"\x02\x02/x\x02\x7f/y"), b"/x");
         assert_eq!(joined(b"\x02\x02/x\x09"), b"/x");
-    }
-
-    #[test]
-    fn copies_what_fits() {
-        let data = UrlData::from_options(b"\x02\x03/ab\x02\x03cde");
-        let mut out = [0; 4];
-        assert_eq!(data.copy_into(&mut out), 4);
-        assert_eq!(&out, b"/abc");
-        let mut out = [0; 16];
-        assert_eq!(data.copy_into(&mut out), 6);
-        assert_eq!(&out[..6], b"/abcde");
     }
 
     proptest! {

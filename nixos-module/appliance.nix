@@ -70,8 +70,8 @@ in
     "net.core.netdev_max_backlog" = 16384;
     # Connections that wait to be accepted; network.tcp_backlog asks for them.
     "net.core.somaxconn" = 4096;
-    # Most memory of a socket's receive buffer, for programs other than systemd,
-    # which gives the trackers theirs.
+    # Maximum size of a socket's receive buffer, for programs other than systemd,
+    # which sets the size for the trackers' sockets.
     "net.core.rmem_max" = 8388608;
   };
 

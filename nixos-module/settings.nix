@@ -11,7 +11,7 @@ let
     {
       boolean = types.bool;
       choice = types.enum (map (choice: choice.value) values);
-      integer = types.ints.between values.least values.most;
+      integer = types.ints.between values.minimum values.maximum;
       text = types.str;
       texts =
         if values.or_one then

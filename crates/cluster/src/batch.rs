@@ -80,7 +80,7 @@ pub struct RecordIter<'a, const S: usize>(&'a [u8]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// It is shorter than a header, or longer than the maximum of a batch.
-    #[error("{0} bytes are none that a batch can have")]
+    #[error("{0} bytes are not a valid length of a batch")]
     Length(usize),
     /// It has another version.
     #[error("version {0} is not {VERSION}, which this node understands")]

@@ -10,7 +10,6 @@
 //!   caller continues with the first one that was not sent.
 //! * Both take pointers, which must be valid until the call returns; the kernel does not
 //!   keep them.
-//!   kept by the kernel.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

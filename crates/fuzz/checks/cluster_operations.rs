@@ -1,9 +1,8 @@
-//! What must hold for an outbox, and for what a node reads of the stream, whatever
-//! happens.
+//! Invariants of an outbox, and of the batches that a node reads from the stream.
 //!
-//! The input is a list of operations. The outbox is compared with plain lists; the
-//! numbers of batches with a plain list; and an own record has to be applied again if
-//! another's, or an own one that was, came for its peer since it was made.
+//! The input is a list of operations. The outbox and the sequence numbers of batches are
+//! compared with plain lists. When a node reads a record of its own, it must apply it
+//! again if it has applied another record for the same peer since it made this one.
 
 use std::collections::{BTreeMap, VecDeque};
 

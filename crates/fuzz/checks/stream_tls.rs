@@ -39,7 +39,7 @@ const MAX_SENT: usize = 1 << 17;
 
 /// Maximum number of key updates of a client: rustls closes connections with more than 32
 /// in a row.
-const MAX_RENEWALS: usize = 30;
+const MAX_ROTATIONS: usize = 30;
 
 /// Steps of one script.
 const MAX_STEPS: usize = 300;
@@ -153,7 +153,7 @@ struct World {
     /// Whether nothing happened that could keep what is said from being heard.
     is_clean: bool,
     /// How often the client has renewed its keys.
-    renewals: usize,
+    rotations: usize,
     now: Instant,
 }
 
@@ -206,7 +206,7 @@ impl World {
             heard,
             told: Vec::new(),
             is_clean: true,
-            renewals: 0,
+            rotations: 0,
             now,
         };
         world.drive();
@@ -295,11 +295,11 @@ impl World {
     fn renew_keys(&mut self) {
         if let Client::Library(client) = &mut self.client
             && !client.is_handshaking()
-            && self.renewals < MAX_RENEWALS
+            && self.rotations < MAX_ROTATIONS
         {
             // TLS 1.2 has no way to.
             let _ = client.refresh_traffic_keys();
-            self.renewals += 1;
+            self.rotations += 1;
         }
     }
 

@@ -244,7 +244,7 @@ impl Run {
 
         // Announces of a batch are answered after all else of it, IPv4 first.
         let mut order: Vec<usize> = (0..sent.len()).collect();
-        order.sort_by_key(|&index| sent[index].turn());
+        order.sort_by_key(|&index| sent[index].rank());
         for index in order {
             let (sent, reply) = (&sent[index], &replies[index]);
             let single = self.single.answer(self.now, std::slice::from_ref(sent));
@@ -430,8 +430,8 @@ fn tracker(state: &Arc<State>) -> Tracker {
 }
 
 impl Sent {
-    /// When it is answered, among others of its group.
-    fn turn(&self) -> usize {
+    /// In which order it is answered, among others of its group.
+    fn rank(&self) -> usize {
         match self.asks {
             Asks::Announce(_) => 1 + family(self.source),
             _ => 0,

@@ -108,8 +108,8 @@ mod tests {
             description: description.to_owned(),
         });
         let number = Kind::Integer {
-            least: 0,
-            most: Some(9),
+            minimum: 0,
+            maximum: Some(9),
             range: Some("From 0 to 9 bytes.".to_owned()),
         };
         let reference = Reference {

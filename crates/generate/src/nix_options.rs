@@ -49,15 +49,15 @@ mod tests {
             description: "Nothing.".to_owned(),
         };
         let number = Kind::Integer {
-            least: -1,
-            most: Some(9),
+            minimum: -1,
+            maximum: Some(9),
             range: Some("From 0 to 9 bytes.".to_owned()),
         };
         let kinds = [
             (Kind::Boolean, json!({ "type": "boolean" })),
             (
                 number,
-                json!({ "type": "integer", "values": { "least": -1, "most": 9 } }),
+                json!({ "type": "integer", "values": { "minimum": -1, "maximum": 9 } }),
             ),
             (Kind::Text, json!({ "type": "text" })),
             (

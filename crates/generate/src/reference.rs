@@ -47,10 +47,10 @@ pub(super) enum Kind {
     Boolean,
     /// A whole number.
     Integer {
-        /// The least.
-        least: i64,
-        /// The most, where there is one.
-        most: Option<i64>,
+        /// The minimum.
+        minimum: i64,
+        /// The maximum, if there is one.
+        maximum: Option<i64>,
         /// The numbers that it can be and their unit, as a sentence.
         #[serde(skip)]
         range: Option<String>,
@@ -193,8 +193,8 @@ fn kind(schema: &Value) -> anyhow::Result<Kind> {
         Some("array") => Ok(Kind::Texts { or_one: false }),
         Some("number") => Ok(Kind::Number),
         Some("integer") => Ok(Kind::Integer {
-            least: bound(schema, "minimum").unwrap_or(i64::MIN),
-            most: bound(schema, "maximum"),
+            minimum: bound(schema, "minimum").unwrap_or(i64::MIN),
+            maximum: bound(schema, "maximum"),
             range: schema.get("range").and_then(Value::as_str).map(sentence),
         }),
         _ => bail!("cannot describe the type {schema}"),
@@ -294,8 +294,8 @@ mod tests {
         assert_eq!(
             top.keys[1].kind,
             Kind::Integer {
-                least: 0,
-                most: Some(5),
+                minimum: 0,
+                maximum: Some(5),
                 range: Some("From 0 to 5 seconds.".to_owned()),
             }
         );

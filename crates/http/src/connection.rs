@@ -175,7 +175,7 @@ impl Protocol for Http {
     }
 
     fn answer_without_tls(&self, out: &mut Vec<u8>) {
-        let text = "only TLS is spoken here; use https:// and not http://\n";
+        let text = "TLS is required here; use https:// instead of http://\n";
         write_page(out, Framing::CLOSING, Status::BadRequest, text);
     }
 }

@@ -9,7 +9,7 @@ pub enum HttpFault {
     #[error("this is not a request of HTTP/1.0 or HTTP/1.1")]
     NotHttp,
     /// It is the start of a TLS handshake.
-    #[error("TLS is not spoken here; use http:// instead of https://, or ws:// instead of wss://")]
+    #[error("TLS is not enabled here; use http:// instead of https://, or ws:// instead of wss://")]
     Tls,
     /// A line is not a header.
     #[error("a header of the request is malformed")]

@@ -46,8 +46,8 @@ impl Bounds {
         );
     }
 
-    /// As [`assert`](Self::assert), of a number in which the peer that asks counts,
-    /// or does not.
+    /// Like [`assert`](Self::assert), for a number that may or may not include the peer
+    /// that sent the request.
     ///
     /// # Panics
     /// When it is not within them.

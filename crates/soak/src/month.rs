@@ -41,10 +41,10 @@ pub trait Tracker {
     /// [housekeeping](World::keep_house) included.
     fn work(&mut self);
 
-    /// Others are forbidden now than before.
+    /// The access list was replaced, so the model forgets forbidden torrents.
     fn forget_forbidden(&mut self);
 
-    /// It ends, and is there again after so many seconds.
+    /// It is stopped, and started again after `away` seconds.
     fn restart(&mut self, away: u64);
 
     /// Everything is compared with the model.

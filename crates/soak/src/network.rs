@@ -141,7 +141,7 @@ impl<P: Protocol> Network<P> {
         self.len() == 0
     }
 
-    /// Has the worker look at the time, and at what others have left for it.
+    /// Has the worker process its deadlines, and the messages of other workers.
     pub fn turn(&mut self, now: Instant) {
         counted(|| {
             self.simulation.advance(now);
@@ -150,11 +150,11 @@ impl<P: Protocol> Network<P> {
         if self.is_draining {
             self.drive_all();
         }
-        let mut looks = 0;
+        let mut late = 0;
         while let Some(id) = counted(|| self.simulation.next_late()) {
             self.drive(id.to_bits());
-            looks += 1;
-            assert!(looks < MAX_TURNS, "there is always a late connection");
+            late += 1;
+            assert!(late < MAX_TURNS, "there is always a late connection");
         }
         self.send_collected();
     }

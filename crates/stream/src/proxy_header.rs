@@ -37,7 +37,7 @@ pub enum HeaderError {
     #[error("the connection does not begin with a PROXY header")]
     NoHeader,
     /// The line of version 1 is malformed.
-    #[error("the line of PROXY protocol version 1 makes no sense")]
+    #[error("the header line of PROXY protocol version 1 is malformed")]
     Line,
     /// The version of the binary header is not 2, or the command is unknown.
     #[error("the PROXY header has version and command {0:#04x}; expected 0x20 or 0x21")]

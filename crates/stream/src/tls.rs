@@ -109,7 +109,7 @@ pub(crate) struct Handshake {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     /// The client does not speak TLS at all.
-    #[error("what came is not TLS")]
+    #[error("the received data is not TLS")]
     NotTls,
     /// The handshake or a record failed; an alert was written, if there is one.
     #[error(transparent)]

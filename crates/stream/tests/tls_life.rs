@@ -131,8 +131,8 @@ struct Client {
     told: Vec<u8>,
     /// How often the certificate had been exchanged when it came.
     exchanges: usize,
-    /// Whether it has said its last word, or what no client should: it need not be
-    /// answered any more.
+    /// Whether it has closed the connection or violated the protocol, so that the server
+    /// need not answer it any more.
     is_odd: bool,
 }
 

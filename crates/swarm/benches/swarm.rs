@@ -1,4 +1,4 @@
-//! What a swarm costs without a network, as lines of names and figures that
+//! What a swarm costs without a network, as lines of names and measurements that
 //! `cargo xtask bench swarm` makes a page of.
 //!
 //! Times are those that the thread had a processor, so others that run at the
@@ -74,9 +74,9 @@ fn main() {
     }
 }
 
-fn report(name: &str, figures: &[f64]) {
-    let figures: Vec<String> = figures.iter().map(f64::to_string).collect();
-    println!("{name} {}", figures.join(" "));
+fn report(name: &str, measurements: &[f64]) {
+    let measurements: Vec<String> = measurements.iter().map(f64::to_string).collect();
+    println!("{name} {}", measurements.join(" "));
 }
 
 /// Announces in a large swarm, one by one and in groups, and its memory.

@@ -16,9 +16,9 @@ pub struct SwarmLimits {
     /// IPv6. Not for a [`WebSwarm`](crate::WebSwarm), whose records hold no
     /// address.
     pub max_peers_per_ip: Option<NonZeroU32>,
-    /// An announce that says nothing new of a peer which has at least so many
-    /// seconds left changes nothing; `None` if each announce counts. So others that
-    /// keep the same swarm need not be told of it, and know the same end of the peer.
+    /// If a peer that would expire in this many seconds or more announces again without
+    /// any change, its expiry stays as it is, so that no change has to be sent to other
+    /// nodes of a cluster. `None`: every announce extends the time until its expiry.
     pub refresh_below_seconds: Option<NonZeroU16>,
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 /// Longest message that is read. Real ones are some hundred bytes.
 const MESSAGE_BYTES: usize = 8192;
 
-/// How long one read waits before the caller looks around: whether the daemon
-/// has died meanwhile, whether its patience is at an end.
-const TURN: Duration = Duration::from_millis(20);
+/// How long one read waits before the caller checks whether the daemon has ended, or the
+/// time for the message.
+const READ_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A bound notify socket.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl NotifySocket {
         fs::set_permissions(path, Permissions::from_mode(0o777))
             .unwrap_or_else(|error| panic!("open up {}: {error}", path.display()));
         socket
-            .set_read_timeout(Some(TURN))
+            .set_read_timeout(Some(READ_TIMEOUT))
             .expect("a timeout above zero is accepted");
         Self {
             socket,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-/// The pause between two looks at whether the process has ended.
+/// The pause between two checks whether the process has ended.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A running child. Dropping it kills it, by its process id, and reaps it; when

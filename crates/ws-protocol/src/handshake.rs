@@ -56,7 +56,7 @@ pub enum UpgradeFault {
     )]
     Connection,
     /// Its WebSocket version is not that of RFC 6455.
-    #[error("only version 13 of WebSocket is spoken here")]
+    #[error("only version 13 of WebSocket is supported")]
     Version,
     /// It has no key, or the key does not encode 16 bytes.
     #[error("the header Sec-WebSocket-Key must be 16 bytes in base64")]

@@ -402,7 +402,7 @@ impl Protocol for Ws {
     }
 
     fn answer_without_tls(&self, out: &mut Vec<u8>) {
-        let text = "only TLS is spoken here; use wss:// and not ws://\n";
+        let text = "TLS is required here; use wss:// instead of ws://\n";
         write_page(out, Framing::CLOSING, Status::BadRequest, text);
     }
 }

@@ -40,7 +40,7 @@ const MAX_INPUT_SECONDS: u32 = 20;
 /// How much longer than asked for a target may run, to read its corpus and to end.
 const GRACE: Duration = Duration::from_secs(90);
 
-/// The pause between two looks at whether a target has ended.
+/// The pause between two checks whether a target has ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Lines that are shown of what a failed target has written.

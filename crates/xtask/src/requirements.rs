@@ -256,8 +256,8 @@ fn has_node_clients() -> bool {
     installed_at.is_some() && installed_at >= named_at
 }
 
-/// Lets npm install them. Scripts that packages bring along are not run: they
-/// would compile what comes compiled, too.
+/// Installs them with npm, without running the scripts of packages, which would compile
+/// binaries that the packages already contain.
 fn install_node_clients() -> anyhow::Result<()> {
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
@@ -328,8 +328,8 @@ pub(crate) fn is_root() -> anyhow::Result<bool> {
     Ok(user.context("cannot run id")?.stdout.trim_ascii() == b"0")
 }
 
-/// Whether there is such a program: at its path, or in PATH, or where those of
-/// administrators are, which the tests look through as well.
+/// Whether a program exists: at its path, in PATH, or in the directories of system
+/// administration programs, which the tests also search.
 pub(crate) fn has_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

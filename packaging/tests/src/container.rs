@@ -410,7 +410,7 @@ impl Drop for Container {
             let _ = kill(Pid::from_raw(leader), Signal::SIGKILL);
             let _ = nspawn.wait(PATIENCE);
         }
-        // What is left of these disturbs nobody.
+        // A directory that cannot be removed does no harm.
         let propagated = Path::new("/run/systemd/nspawn/propagate").join(&self.name);
         let _ = fs::remove_dir(propagated);
         for group in &self.groups {

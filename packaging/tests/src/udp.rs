@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use aquatic_test_harness::network::Host;
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
-/// How long one answer is waited for before the request is repeated.
-const TURN: Duration = Duration::from_millis(200);
+/// Time after which a request without an answer is repeated.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Sockets that the load is spread over, and by the kernel over workers.
 const LOAD_SOCKETS: usize = 8;
@@ -270,7 +270,9 @@ fn socket(host: &Host, tracker: SocketAddr) -> UdpSocket {
     };
     let socket = host.run(|| UdpSocket::bind(any)).expect("a socket");
     socket.connect(tracker).expect("a route to the tracker");
-    socket.set_read_timeout(Some(TURN)).expect("a time limit");
+    socket
+        .set_read_timeout(Some(ANSWER_TIMEOUT))
+        .expect("a time limit");
     socket
 }
 

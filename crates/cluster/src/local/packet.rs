@@ -48,9 +48,9 @@ pub(super) struct Hello {
 /// Why a hello is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HelloError {
-    #[error("it is no daemon of aquatic")]
+    #[error("it is not an aquatic daemon")]
     Foreign,
-    #[error("it speaks version {0} of the link, and this daemon {VERSION}")]
+    #[error("it uses version {0} of the link protocol, but this daemon uses version {VERSION}")]
     Version(u8),
     #[error("its hello is damaged")]
     Damaged,

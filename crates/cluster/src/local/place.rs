@@ -72,13 +72,16 @@ impl Place {
         }
         match self.listen() {
             Ok(listener) => {
-                log::info!("other daemons are told of peers at {}", self.path.display());
+                log::info!(
+                    "sharing peers with other daemons at {}",
+                    self.path.display()
+                );
                 self.listener = Some(listener);
                 self.said = None;
             }
             Err(error) => {
                 let path = self.path.display();
-                let message = format!("cannot tell other daemons of peers at {path}: {error}");
+                let message = format!("cannot share peers with other daemons at {path}: {error}");
                 if self.said.as_ref() != Some(&message) {
                     log::warn!("{message}");
                     self.said = Some(message);

@@ -40,7 +40,7 @@ pub(crate) struct Plan {
 pub(crate) enum Step {
     Wait(u64),
     Announce(usize, Key, PeerChange),
-    Publish(usize, Fate),
+    Publish(usize, Delivery),
     SignOfLife(usize, Kind),
     /// So many batches of each kind.
     Read(usize, usize),
@@ -61,9 +61,9 @@ pub(crate) enum Step {
     TrimTo(usize),
 }
 
-/// What becomes of a batch.
+/// Whether a batch is delivered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Fate {
+pub(crate) enum Delivery {
     Arrives,
     /// It arrives, but its sender does not hear of it, and sends it again.
     Unconfirmed,
@@ -138,12 +138,12 @@ impl Step {
         match random.u8(..100) {
             0..40 => Self::Announce(node, key, change),
             40..60 => {
-                let fate = match random.u8(..8) {
-                    0 => Fate::Unconfirmed,
-                    1 => Fate::Lost,
-                    _ => Fate::Arrives,
+                let delivery = match random.u8(..8) {
+                    0 => Delivery::Unconfirmed,
+                    1 => Delivery::Lost,
+                    _ => Delivery::Arrives,
                 };
-                Self::Publish(node, fate)
+                Self::Publish(node, delivery)
             }
             60..72 => Self::Read(node, random.usize(1..5)),
             72..76 => Self::ReadDuring(node, kind, key, change),
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
         match step {
             Step::Wait(time) => self.wait(time),
             Step::Announce(index, key, change) => self.announce(index, key, change),
-            Step::Publish(index, fate) => self.publish(index, fate),
+            Step::Publish(index, delivery) => self.publish(index, delivery),
             Step::SignOfLife(index, kind) => self.nodes[index].queue_sign_of_life(self.now, kind),
             Step::Read(index, count) if self.nodes[index].is_connected => {
                 for kind in Kind::ALL {
@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn publish(&mut self, index: usize, fate: Fate) {
+    fn publish(&mut self, index: usize, delivery: Delivery) {
         let node = &mut self.nodes[index];
         if !node.is_connected {
             return;
@@ -314,10 +314,10 @@ impl<'a> Run<'a> {
         let Some((kind, batch)) = node.take(self.now) else {
             return;
         };
-        if matches!(fate, Fate::Arrives | Fate::Unconfirmed) {
+        if matches!(delivery, Delivery::Arrives | Delivery::Unconfirmed) {
             self.engine.stream(kind).add(self.now, &batch);
         }
-        if matches!(fate, Fate::Lost | Fate::Unconfirmed) {
+        if matches!(delivery, Delivery::Lost | Delivery::Unconfirmed) {
             node.unsent.push_front((kind, batch));
         }
     }
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
     fn publish_all(&mut self, index: usize) {
         self.nodes[index].is_connected = true;
         while self.nodes[index].has_something_to_send() {
-            self.publish(index, Fate::Arrives);
+            self.publish(index, Delivery::Arrives);
         }
     }
 

@@ -94,6 +94,9 @@ fn draw_capacities(capacities: &[Capacity], picture: &mut String) -> anyhow::Res
     chart
         .configure_mesh()
         .label_style(("sans-serif", 14))
+        .max_light_lines(0)
+        .x_label_formatter(&|value| format!("{value:.0}"))
+        .y_label_formatter(&|value| format!("{value:.0}"))
         .x_desc("nodes")
         .y_desc("times as many as one alone")
         .draw()?;

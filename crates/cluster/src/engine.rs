@@ -49,7 +49,7 @@
 //! [size]: EngineSettings::max_stream_bytes
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -181,6 +181,8 @@ struct Shared {
     /// The last applied entry of each stream. Locked while an entry is applied.
     read_up_to: Mutex<[EntryId; 2]>,
     stop: Arc<Stop>,
+    /// Whether the link has ended with changes that were not sent.
+    has_unsent: AtomicBool,
     /// The longest `max_peer_age` of the nodes that are running.
     retention_seconds: AtomicU64,
     /// How many times the engine was found to lack what this node has.
@@ -227,6 +229,7 @@ impl<S: SharedSwarms> EngineLink<S> {
             in_flight: Mutex::new(in_flight),
             read_up_to: Mutex::new(position.as_ref().map(Position::ids).unwrap_or_default()),
             stop: stop.clone(),
+            has_unsent: AtomicBool::new(false),
             refills: AtomicU64::new(has_news.into()),
             connection_id_key: Mutex::new(None),
             settings,
@@ -289,10 +292,15 @@ impl EngineHandle {
     }
 
     /// The position up to which everything was applied. A copy of the swarms that is made
-    /// after this call can be continued from there.
-    pub fn position(&self) -> Position {
+    /// after this call can be continued from there. `None` if the link has ended and could
+    /// not send all changes: then the next process has to send all peers of the copy.
+    pub fn position(&self) -> Option<Position> {
+        if self.0.has_unsent.load(Ordering::Relaxed) {
+            return None;
+        }
         let ids = lock(&self.0.read_up_to);
-        Position::new(*ids, lock(&self.0.in_flight).sequences())
+        let sequences = lock(&self.0.in_flight);
+        Some(Position::new(*ids, sequences.sequences()))
     }
 
     /// The key of connection ids that all nodes use; `None` until the engine was asked, and if

@@ -1,6 +1,7 @@
 //! The half of a link that adds batches to the streams.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Value, cmd};
@@ -88,6 +89,8 @@ impl<S: SharedSwarms> Publisher<S> {
             // After an error, it is too late to try again.
             let _ = self.flush(&mut engine, until);
         }
+        let has_unsent = !self.queue.is_empty() || self.shared.outbox.batches_waiting() > 0;
+        self.shared.has_unsent.store(has_unsent, Ordering::Relaxed);
         self.shared.status.set_connected(Half::Publisher, false);
         self.shared.outbox.close();
     }

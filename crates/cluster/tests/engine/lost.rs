@@ -205,8 +205,33 @@ fn a_position_of_another_engine_is_not_trusted() {
     let two = Node::start(&other.url(), "two");
     two.change(50..60, PeerChange::Leecher);
     two.wait_until_connected();
-    let one = Node::start_with(settings(&other.url(), "one"), members, Some(position));
+    let one = Node::start_with(settings(&other.url(), "one"), members, position);
     one.wait_for(60);
     two.wait_for(60);
     wait_until_equal(&[&one, &two]);
+}
+
+/// What waited when a node stopped is sent by its next run.
+#[test]
+fn changes_of_a_node_that_ends_without_its_engine_are_not_lost() {
+    let Some(mut server) = Server::start(&["--appendonly", "yes"]) else {
+        return;
+    };
+    let one = Node::start(&server.url(), "one");
+    let two = Node::start(&server.url(), "two");
+    one.change(0..10, PeerChange::Leecher);
+    two.wait_for(10);
+    let (members, link) = (one.members.clone(), one.link.clone());
+    server.kill();
+    one.wait_for_error("");
+    one.change(10..20, PeerChange::Leecher);
+    one.stop();
+    let position = link.position();
+    server.start_again();
+    let one = Node::start_with(settings(&server.url(), "one"), members.clone(), position);
+    two.wait_for(20);
+    wait_until_equal(&[&one, &two]);
+    let link = one.link.clone();
+    one.stop();
+    assert!(link.position().is_some(), "all was sent");
 }

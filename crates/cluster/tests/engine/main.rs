@@ -118,7 +118,7 @@ fn a_node_goes_on_where_it_was() {
     one.change(0..10, PeerChange::Stopped);
     one.change(1_000..1_010, PeerChange::Leecher);
     let before = members.applied.load(Relaxed);
-    let two = Node::start_with(settings(&server.url(), "two"), members, Some(position));
+    let two = Node::start_with(settings(&server.url(), "two"), members, position);
     two.wait_for(1_000);
     wait_until_equal(&[&one, &two]);
     let applied = two.members.applied.load(Relaxed) - before;

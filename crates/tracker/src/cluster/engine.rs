@@ -274,8 +274,8 @@ impl Handle {
         self.link.connection_id_key()
     }
 
-    pub(super) fn position(&self) -> Vec<u8> {
-        self.link.position().to_bytes()
+    pub(super) fn position(&self) -> Option<Vec<u8>> {
+        self.link.position().map(|it| it.to_bytes())
     }
 
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) {

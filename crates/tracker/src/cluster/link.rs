@@ -125,7 +125,7 @@ impl Link {
     pub fn position(&self) -> Option<Vec<u8>> {
         match &self.others {
             Others::Local(_) => None,
-            Others::Engine(handle) => Some(handle.position()),
+            Others::Engine(handle) => handle.position(),
         }
     }
 

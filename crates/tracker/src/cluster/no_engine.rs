@@ -61,7 +61,7 @@ impl Handle {
         match self.0 {}
     }
 
-    pub(super) fn position(&self) -> Vec<u8> {
+    pub(super) fn position(&self) -> Option<Vec<u8>> {
         match self.0 {}
     }
 

@@ -135,10 +135,11 @@ let
 
   common = package {
     pname = "aquatic-common";
-    description = "Manual pages about access lists and clusters of aquatic";
+    description = "Manual pages about access lists, clusters and metrics of aquatic";
     pages = [
       "aquatic-access-list"
       "aquatic-cluster"
+      "aquatic-metrics"
     ];
   };
 

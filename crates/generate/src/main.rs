@@ -12,6 +12,7 @@
 mod daemons;
 mod default_toml;
 mod man;
+mod metrics;
 mod nix_options;
 mod packaged;
 mod reference;
@@ -34,6 +35,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use daemons::{About, List};
+use metrics::Described;
 use packaged::Packaged;
 use reference::Reference;
 
@@ -58,6 +60,7 @@ fn files() -> anyhow::Result<Vec<File>> {
         list: daemons::list()?,
         files: Vec::new(),
         daemons: Vec::new(),
+        metrics: Vec::new(),
         settings: BTreeMap::new(),
     };
     all.daemon::<aquatic_http::HttpDaemon, HttpLoadTest, http::Config>(&daemons::HTTP)?;
@@ -71,6 +74,7 @@ struct Generated {
     list: List,
     files: Vec<File>,
     daemons: Vec<Packaged>,
+    metrics: Vec<Described>,
     /// The configurations that packages install, by the short names of daemons.
     settings: BTreeMap<&'static str, Reference>,
 }
@@ -96,6 +100,7 @@ impl Generated {
         C: JsonSchema + Serialize + Default,
     {
         let (name, load_test) = (D::NAME, T::NAME);
+        metrics::collect::<D>(&mut self.metrics);
         let short_name = name.strip_prefix("aquatic-").context("another name")?;
         let listed = self.list.get(short_name).cloned();
         let listed = listed.with_context(|| format!("no {short_name} in the list of daemons"))?;
@@ -163,7 +168,7 @@ impl Generated {
         let path = "crates/tracker/src/cluster/daemons.rs";
         self.add(path, Ok(packaged::sharing_peers(&self.daemons)))?;
         for (name, template) in man::SHARED {
-            let page = man::shared(template, &self.list);
+            let page = man::shared(template, &self.list, &self.metrics);
             self.add(format!("man/{name}"), page)?;
         }
         let settings = nix_options::render(&self.settings);

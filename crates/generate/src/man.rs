@@ -8,6 +8,7 @@
 //! | `@include PART` | a part that several pages share |
 //! | `@options` | the options of the program, from its command line |
 //! | `@keys` | the keys of the configuration, from its struct |
+//! | `@metrics` | all metrics, from their definitions |
 //! | `@configurations` | references to the pages of all configurations, for more to follow |
 //! | `@trackers` | references to the pages of all other daemons, at the end of a list |
 
@@ -21,6 +22,7 @@ use aquatic_service::Daemon;
 use aquatic_service::cli;
 
 use super::daemons::{About, List};
+use super::metrics::Described;
 use super::reference::Reference;
 
 /// A page to make.
@@ -39,6 +41,7 @@ struct Page<'a> {
     reference: Option<&'a Reference>,
     /// All daemons.
     list: &'a List,
+    metrics: &'a [Described],
 }
 
 /// Parts that several pages share.
@@ -70,6 +73,7 @@ pub(super) fn daemon<D: Daemon>(about: &About, list: &List) -> anyhow::Result<St
         command: Some(cli::command(&aquatic_service::program::<D>())),
         reference: None,
         list,
+        metrics: &[],
     })
 }
 
@@ -91,6 +95,7 @@ pub(super) fn configuration<D: Daemon>(
         command: None,
         reference: Some(reference),
         list,
+        metrics: &[],
     })
 }
 
@@ -113,6 +118,7 @@ pub(super) fn load_test<T: LoadTest>(
         command: Some(command_line::command::<T>()),
         reference: Some(reference),
         list,
+        metrics: &[],
     })
 }
 
@@ -126,6 +132,10 @@ pub(super) const SHARED: &[(&str, &str)] = &[
         "aquatic-cluster.7",
         include_str!("man/pages/aquatic-cluster.7"),
     ),
+    (
+        "aquatic-metrics.7",
+        include_str!("man/pages/aquatic-metrics.7"),
+    ),
 ];
 
 /// One of the pages of [`SHARED`], of its template.
@@ -133,7 +143,11 @@ pub(super) const SHARED: &[(&str, &str)] = &[
 /// # Errors
 ///
 /// As [`render`].
-pub(super) fn shared(template: &'static str, list: &List) -> anyhow::Result<String> {
+pub(super) fn shared(
+    template: &'static str,
+    list: &List,
+    metrics: &[Described],
+) -> anyhow::Result<String> {
     render(&Page {
         template,
         name: "",
@@ -142,6 +156,7 @@ pub(super) fn shared(template: &'static str, list: &List) -> anyhow::Result<Stri
         command: None,
         reference: None,
         list,
+        metrics,
     })
 }
 
@@ -187,6 +202,7 @@ fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()
                 let reference = page.reference.context("there are no keys")?;
                 mdoc::keys(text, reference)?;
             }
+            (Some("@metrics"), None) => mdoc::metrics(text, page.metrics, page.list.len()),
             (Some("@configurations"), None) => {
                 for name in page.list.keys() {
                     writeln!(text, ".Xr aquatic-{name}.toml 5 ,")?;
@@ -231,6 +247,7 @@ mod tests {
             command: None,
             reference: None,
             list: &daemons::list().unwrap(),
+            metrics: &[],
         };
         let text = render(&page)?;
         // Without the line that says where it comes from.

@@ -8,6 +8,7 @@ use aquatic_http_protocol::{
     Scheme, Status, write_failure, write_fault, write_page,
 };
 use aquatic_service::clock::Clock;
+use aquatic_service::metrics::DurationHistogram;
 use aquatic_stream::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, ReverseProxy,
 };
@@ -59,6 +60,10 @@ impl Http {
 
     fn count(&self, source: IpAddr, outcome: Outcome) {
         self.counters[self.number].requests.count(source, outcome);
+    }
+
+    fn durations(&self) -> &DurationHistogram {
+        &self.counters[self.number].requests.durations
     }
 
     #[inline]
@@ -130,6 +135,7 @@ impl Protocol for Http {
         match Reading::of(exchange.input, &mut headers) {
             Reading::Incomplete => Progress::INCOMPLETE,
             Reading::Complete { head, length } => {
+                let begun = self.durations().begin();
                 let framing = Framing::of(&head, self.keep_alive && !exchange.is_draining);
                 let answering = Answering {
                     now: self.clock.at(exchange.now),
@@ -137,6 +143,7 @@ impl Protocol for Http {
                     output: exchange.output,
                 };
                 let outcome = self.answer(&head, framing, answering);
+                self.durations().end(begun, 1);
                 self.count(exchange.peer.transport.ip(), outcome);
                 Progress {
                     // With 0, the connection is closed only after unread input was

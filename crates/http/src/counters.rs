@@ -28,8 +28,6 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerTorrent,
         RejectReason::MaxPeersPerIp,
     ],
-    requests_help: "Answered requests, by type",
-    rejected_help: "Requests answered with an error, by reason",
 };
 
 /// Counters of one worker, aligned so that they share no cache line with another's.

@@ -132,6 +132,16 @@ impl<'a> Head<'a> {
             .any(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    /// Whether a header that is a list of media types, each with parameters, contains this
+    /// type (RFC 9110, 12.5.1); case-insensitive. Weights are ignored.
+    #[must_use]
+    pub fn accepts(&self, media_type: &str) -> bool {
+        self.values("accept")
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .filter_map(|one| one.split(|&byte| byte == b';').next())
+            .any(|it| it.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes()))
+    }
+
     /// The scheme from the target, or from the header `X-Forwarded-Proto`, which any client
     /// can send; `None` if it is missing or another one.
     #[must_use]

@@ -121,6 +121,9 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// now or during the next ticks.
     fn access_list_changed(&self);
 
+    /// The definitions of all metrics that [`add_metrics`](Self::add_metrics) may add.
+    const METRICS: &'static [&'static [metrics::Metric]];
+
     /// Adds all metrics for `/metrics` and `/stats.json`. Called on a thread of the metrics
     /// server; must not hold a lock for long.
     fn add_metrics(&self, metrics: &mut metrics::Metrics);

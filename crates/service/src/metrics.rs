@@ -1,15 +1,21 @@
 //! Metrics about the running service, over HTTP: `/metrics` for Prometheus,
 //! `/stats.json`, and `/health`.
 //!
-//! * [`Metrics`]: a list of metrics, with both formats.
-//! * [`Counter`]: the counters of workers.
+//! * [`Metric`]: the definition of a metric, for the page and its reference.
+//! * [`Metrics`]: a list of metrics with their values, in all formats.
+//! * [`Counter`], [`DurationHistogram`]: what workers count in.
 //! * `server`: a small HTTP server for a loopback address.
 //! * `process`: metrics that every daemon has.
 
 mod counter;
+mod definition;
 mod exposition;
+mod histogram;
 pub(crate) mod process;
 pub(crate) mod server;
 
 pub use counter::Counter;
-pub use exposition::{Metrics, Value};
+pub use definition::{Kind, Metric};
+pub use exposition::{Metrics, TextFormat, Value};
+pub use histogram::{DurationHistogram, Durations};
+pub use process::METRICS as OF_EVERY_DAEMON;

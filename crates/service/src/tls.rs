@@ -14,7 +14,7 @@ use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
 use crate::config::Diagnostic;
-use crate::metrics::Metrics;
+use crate::metrics::{Metric, Metrics};
 use crate::reload::{Apply, Reload};
 use crate::{files, reload};
 
@@ -22,6 +22,14 @@ mod expiry;
 mod validity;
 
 pub use expiry::{Expiry, NOTICE};
+
+const EXPIRY: Metric = Metric::gauge(
+    "tls_certificate_expiry_timestamp_seconds",
+    "Expiry time of the TLS certificate, in seconds since the Unix epoch",
+);
+
+/// The metrics of a certificate.
+pub const METRICS: &[Metric] = &[EXPIRY];
 
 /// The name in messages about reloads.
 const WHAT: &str = "TLS certificate";
@@ -275,12 +283,7 @@ impl Handle {
     /// Adds the expiry time of the certificate.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         if let Some(expiry) = Expiry::of(&self.present.load().certified) {
-            metrics.gauge(
-                "tls_certificate_expiry_timestamp_seconds",
-                "Expiry time of the TLS certificate, in seconds since the Unix epoch",
-                &[],
-                expiry.epoch_seconds(),
-            );
+            metrics.add(&EXPIRY, &[], expiry.epoch_seconds());
         }
     }
 

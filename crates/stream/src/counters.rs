@@ -1,7 +1,38 @@
 //! What workers count about connections.
 
-use aquatic_service::metrics::{Counter, Metrics};
+use aquatic_service::metrics::{Counter, Metric, Metrics};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
+
+const CONNECTIONS: Metric = Metric::gauge("connections", "Open connections");
+const ACCEPTED: Metric = Metric::counter("connections_accepted_total", "Accepted connections");
+const REFUSED: Metric = Metric::counter(
+    "connections_refused_total",
+    "Connections closed as soon as they were accepted, by reason",
+)
+.labelled(&["reason"]);
+const CUT: Metric = Metric::counter(
+    "connections_cut_total",
+    "Connections that were not closed cleanly, by reason",
+)
+.labelled(&["reason"]);
+const HANDSHAKES: Metric = Metric::counter(
+    "tls_handshakes_total",
+    "Completed TLS handshakes, by whether a session was resumed",
+)
+.labelled(&["resumed"]);
+const RECEIVED: Metric = Metric::counter("received_bytes_total", "Bytes received on connections");
+const SENT: Metric = Metric::counter("sent_bytes_total", "Bytes sent on connections");
+
+/// The metrics of connections.
+pub const METRICS: &[Metric] = &[
+    CONNECTIONS,
+    ACCEPTED,
+    REFUSED,
+    CUT,
+    HANDSHAKES,
+    RECEIVED,
+    SENT,
+];
 
 /// Counts of one worker, on cache lines of its own.
 #[derive(Default)]
@@ -82,58 +113,22 @@ pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
     // Read first: a connection that closes in between must not make it negative.
     let closed = sum(&|worker| &worker.closed);
     let accepted = sum(&|worker| &worker.accepted);
-    metrics.gauge(
-        "connections",
-        "Open connections",
-        &[],
-        accepted.saturating_sub(closed),
-    );
-    metrics.counter(
-        "connections_accepted_total",
-        "Accepted connections",
-        &[],
-        accepted,
-    );
+    metrics.add(&CONNECTIONS, &[], accepted.saturating_sub(closed));
+    metrics.add(&ACCEPTED, &[], accepted);
     for &reason in Refusal::VARIANTS {
-        metrics.counter(
-            "connections_refused_total",
-            "Connections closed as soon as they were accepted, by reason",
-            &[("reason", reason.into())],
-            sum(&|worker| &worker.refused[reason as usize]),
-        );
+        let count = sum(&|worker| &worker.refused[reason as usize]);
+        metrics.add(&REFUSED, &[reason.into()], count);
     }
     for &reason in CloseReason::VARIANTS {
-        metrics.counter(
-            "connections_cut_total",
-            "Connections that were not closed cleanly, by reason",
-            &[("reason", reason.into())],
-            sum(&|worker| &worker.close_reasons[reason as usize]),
-        );
+        let count = sum(&|worker| &worker.close_reasons[reason as usize]);
+        metrics.add(&CUT, &[reason.into()], count);
     }
-    metrics.counter(
-        "tls_handshakes_total",
-        "Completed TLS handshakes, by whether a session was resumed",
-        &[("resumed", "no")],
-        sum(&|worker| &worker.full_handshakes),
-    );
-    metrics.counter(
-        "tls_handshakes_total",
-        "Completed TLS handshakes, by whether a session was resumed",
-        &[("resumed", "yes")],
-        sum(&|worker| &worker.resumed_handshakes),
-    );
-    metrics.counter(
-        "received_bytes_total",
-        "Bytes received on connections",
-        &[],
-        sum(&|worker| &worker.received_bytes),
-    );
-    metrics.counter(
-        "sent_bytes_total",
-        "Bytes sent on connections",
-        &[],
-        sum(&|worker| &worker.sent_bytes),
-    );
+    let full = sum(&|worker| &worker.full_handshakes);
+    metrics.add(&HANDSHAKES, &["no"], full);
+    let resumed = sum(&|worker| &worker.resumed_handshakes);
+    metrics.add(&HANDSHAKES, &["yes"], resumed);
+    metrics.add(&RECEIVED, &[], sum(&|worker| &worker.received_bytes));
+    metrics.add(&SENT, &[], sum(&|worker| &worker.sent_bytes));
 }
 
 #[cfg(test)]

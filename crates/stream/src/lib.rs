@@ -54,6 +54,7 @@ pub use address_header::{AddressHeader, AddressHeaderFault};
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use certificate_rotation::CertificateRotation;
 pub use connection_map::ConnectionMap;
+pub use counters::METRICS;
 pub use event_loop::{Plan, Running, check_event_loop, start};
 pub use inbox::{Batch, Inbox, InboxFull, WorkerWaker};
 pub use outputs::{Outputs, Unreachable};

@@ -37,6 +37,7 @@ pub mod connection;
 pub mod corpora;
 pub mod daemon;
 pub mod http;
+pub mod manual;
 pub mod network;
 pub mod nix_expressions;
 pub mod nixos_switch;

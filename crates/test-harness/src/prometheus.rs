@@ -10,6 +10,9 @@ pub struct Samples {
     kinds: BTreeMap<String, String>,
 }
 
+/// What the names of samples of a histogram have behind its own.
+const IN_HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
+
 #[derive(Debug)]
 struct Sample {
     name: String,
@@ -39,7 +42,7 @@ impl Samples {
                 }
             } else {
                 let sample = Sample::parse(line).ok_or_else(|| format!("no sample: {line}"))?;
-                if !samples.kinds.contains_key(&sample.name) {
+                if !samples.kinds.contains_key(&sample.name) && !samples.is_in_histogram(&sample) {
                     return Err(format!("no TYPE before: {line}"));
                 }
                 if !seen.insert((sample.name.clone(), sample.labels.clone())) {
@@ -71,11 +74,39 @@ impl Samples {
         self.kinds.keys().map(String::as_str)
     }
 
+    /// The name, kind, and labels of each metric, but `le` of histograms.
+    #[must_use]
+    pub fn families(&self) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
+        let labels = |name: &str| {
+            let samples = self.samples.iter().filter(|sample| {
+                let rest = sample.name.strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || IN_HISTOGRAM.contains(&rest))
+            });
+            let labels = samples.flat_map(|sample| sample.labels.keys());
+            labels
+                .map(String::as_str)
+                .filter(|label| *label != "le")
+                .collect()
+        };
+        let families = self.kinds.iter();
+        families
+            .map(|(name, kind)| (name.as_str(), (kind.as_str(), labels(name))))
+            .collect()
+    }
+
+    fn is_in_histogram(&self, sample: &Sample) -> bool {
+        let names = IN_HISTOGRAM
+            .iter()
+            .filter_map(|end| sample.name.strip_suffix(end));
+        let mut kinds = names.filter_map(|name| self.kinds.get(name));
+        kinds.any(|kind| kind == "histogram")
+    }
+
     fn declare(&mut self, declaration: &str) -> Result<(), String> {
         let (name, kind) = declaration
             .split_once(' ')
             .ok_or_else(|| format!("no kind: {declaration}"))?;
-        if !matches!(kind, "counter" | "gauge") {
+        if !matches!(kind, "counter" | "gauge" | "histogram") {
             return Err(format!("unexpected kind: {declaration}"));
         }
         if (kind == "counter") != name.ends_with("_total") {

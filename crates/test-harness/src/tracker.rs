@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::certificates::{EC_CERTIFICATE, EC_KEY_PKCS8};
+use crate::manual;
 use crate::prometheus::Samples;
 use crate::setup::SocketKind;
 use crate::{Daemon, PATIENCE, Port, Setup, eventually, http};
@@ -239,13 +240,37 @@ impl Tracker {
         });
     }
 
-    /// How many requests were not served for this reason.
+    /// Compares the metrics with those that the manual describes, which may be left out of
+    /// the page if `may_lack` says so of their names.
+    ///
+    /// # Panics
+    /// If one is not described, has another kind or other labels, or is not there.
+    #[track_caller]
+    pub fn compare_with_manual(&self, may_lack: impl Fn(&str) -> bool) {
+        let described = manual::metrics(&self.place.setup.name());
+        let samples = self.samples();
+        let found = samples.families();
+        for (name, (kind, labels)) in &found {
+            let Some(metric) = described.get(*name) else {
+                panic!("the manual lacks {name}");
+            };
+            assert_eq!(*kind, metric.kind, "{name}");
+            let expected = metric.labels.iter().map(String::as_str).collect();
+            assert_eq!(*labels, expected, "{name}");
+        }
+        for name in described.keys() {
+            let is_there = found.contains_key(name.as_str()) || may_lack(name);
+            assert!(is_there, "{name} is in the manual alone");
+        }
+    }
+
+    /// How many requests were rejected for this reason.
     ///
     /// # Panics
     /// When there is no such metric.
     #[must_use]
     #[track_caller]
-    pub fn unserved(&self, reason: &str) -> f64 {
-        self.metric("unserved_requests_total", &[("reason", reason)])
+    pub fn rejected(&self, reason: &str) -> f64 {
+        self.metric("rejected_requests_total", &[("reason", reason)])
     }
 }

@@ -7,7 +7,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metric, Metrics};
+
+const ANNOUNCES: Metric = Metric::counter(
+    "client_announces_total",
+    "Announces, by client software as identified by the peer id",
+)
+.labelled(&["client"]);
+const PEERS: Metric = Metric::gauge(
+    "client_peers",
+    "Peers of open connections, by client software as identified by the peer id",
+)
+.labelled(&["client"]);
+const PREFIX_ANNOUNCES: Metric = Metric::counter(
+    "peer_id_prefix_announces_total",
+    "Announces, by peer id prefix",
+)
+.labelled(&["prefix"]);
+
+/// The metrics of client software.
+pub const CLIENT_METRICS: &[Metric] = &[ANNOUNCES, PREFIX_ANNOUNCES];
+
+/// As [`CLIENT_METRICS`], of a daemon that knows when peers leave.
+pub const CLIENT_METRICS_WITH_PEERS: &[Metric] = &[ANNOUNCES, PEERS, PREFIX_ANNOUNCES];
 
 /// Maximum number of distinct names; peer ids can be invented, so further ones count as
 /// "other".
@@ -91,28 +113,13 @@ impl Clients {
             }
         }
         for (client, count) in clients {
-            metrics.counter(
-                "client_announces_total",
-                "Announces, by client software as identified by the peer id",
-                &[("client", &client)],
-                count,
-            );
+            metrics.add(&ANNOUNCES, &[&client], count);
         }
         for (client, count) in peers {
-            metrics.gauge(
-                "client_peers",
-                "Peers of open connections, by client software as identified by the peer id",
-                &[("client", &client)],
-                count,
-            );
+            metrics.add(&PEERS, &[&client], count);
         }
         for (prefix, count) in prefixes {
-            metrics.counter(
-                "peer_id_prefix_announces_total",
-                "Announces, by peer id prefix",
-                &[("prefix", &prefix)],
-                count,
-            );
+            metrics.add(&PREFIX_ANNOUNCES, &[&prefix], count);
         }
     }
 }
@@ -191,6 +198,8 @@ fn locked<T>(tally: &Mutex<Tally<T>>) -> MutexGuard<'_, Tally<T>> {
 
 #[cfg(test)]
 mod tests {
+    use aquatic_service::metrics::TextFormat;
+
     use super::*;
 
     fn peer_id(start: &[u8]) -> PeerId {
@@ -202,7 +211,7 @@ mod tests {
     fn text(clients: &Clients) -> String {
         let mut metrics = Metrics::new("aquatic-test");
         clients.add_metrics(&mut metrics);
-        metrics.to_prometheus()
+        metrics.to_text(TextFormat::Prometheus)
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod model;
 
 pub use engine::{check_config, check_files, destination};
 pub use link::{Link, Membership, note};
+pub use link_metrics::CLUSTER_METRICS;
 pub use members::Members;
 
 /// Maximum number of changes that are put into the outbox at once: those of a group of

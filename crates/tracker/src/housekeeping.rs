@@ -6,13 +6,21 @@ use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
 use aquatic_service::config::MaxTorrents;
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_swarm::Swarms;
 
 use crate::State;
 
 /// Minimum interval between two warnings that the maximum of torrents is reached.
 const FULL_WARNING_INTERVAL: Duration = Duration::from_secs(3_600);
+
+const LONGEST_STEP: Metric = Metric::gauge(
+    "longest_housekeeping_step_seconds",
+    "Longest time that one step of removing expired peers took",
+);
+
+/// The metrics of housekeeping.
+pub const HOUSEKEEPING_METRICS: &[Metric] = &[LONGEST_STEP];
 
 /// Removes expired peers and forbidden torrents, in steps of bounded length.
 pub struct Housekeeping {
@@ -82,12 +90,7 @@ impl Housekeeping {
     /// Adds the duration of the longest step.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         let longest_step = self.longest_step_nanoseconds.load(Relaxed);
-        metrics.gauge(
-            "longest_housekeeping_step_seconds",
-            "Longest time that one step of removing expired peers took",
-            &[],
-            longest_step as f64 / 1e9,
-        );
+        metrics.add(&LONGEST_STEP, &[], longest_step as f64 / 1e9);
     }
 
     fn locked(&self) -> MutexGuard<'_, Inner> {

@@ -25,11 +25,13 @@ mod state;
 mod status;
 mod totals;
 
-pub use clients::{ClientCounts, Clients};
-pub use housekeeping::Housekeeping;
+pub use clients::{CLIENT_METRICS, CLIENT_METRICS_WITH_PEERS, ClientCounts, Clients};
+pub use housekeeping::{HOUSEKEEPING_METRICS, Housekeeping};
 pub use limits::swarm_limits;
 pub use reject::{RejectReason, reject_with_page};
-pub use requests::{FAMILIES, Outcome, RequestCounters, RequestKind, RequestMetrics};
+pub use requests::{
+    FAMILIES, Outcome, REQUEST_METRICS, RequestCounters, RequestKind, RequestMetrics,
+};
 pub use state::{State, random};
 pub use status::{listening, status};
-pub use totals::add_swarm_metrics;
+pub use totals::{SWARM_METRICS, add_swarm_metrics};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aquatic_service::metrics::{Counter, Metrics};
+use aquatic_service::metrics::{Counter, DurationHistogram, Durations, Metric, Metrics};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use crate::RejectReason;
@@ -39,6 +39,8 @@ pub struct Outcome {
 pub struct RequestCounters {
     /// Of IPv4 and of IPv6.
     families: [FamilyCounters; 2],
+    /// How long it took to handle them.
+    pub durations: DurationHistogram,
 }
 
 #[derive(Default)]
@@ -55,11 +57,26 @@ pub struct RequestMetrics {
     /// The reject reasons of the protocol. Any other reason appears on the page once it
     /// has occurred.
     pub reasons: &'static [RejectReason],
-    /// The description of the metric of requests.
-    pub requests_help: &'static str,
-    /// The description of the metric of rejected requests.
-    pub rejected_help: &'static str,
 }
+
+const REQUESTS: Metric = Metric::counter(
+    "requests_total",
+    "Requests, and messages over WebSocket, by address family and kind",
+)
+.labelled(&["family", "kind"]);
+const REJECTED: Metric = Metric::counter(
+    "rejected_requests_total",
+    "Requests that were answered with an error or not at all, by address family and reason",
+)
+.labelled(&["family", "reason"]);
+const DURATION: Metric = Metric::histogram(
+    "request_duration_seconds",
+    "Time to handle a request, of one in sixteen: until its reply is ready to be sent, over \
+     UDP until the replies to all datagrams that were read with it are sent",
+);
+
+/// The metrics of requests.
+pub const REQUEST_METRICS: &[Metric] = &[REQUESTS, REJECTED, DURATION];
 
 /// The labels of the address families.
 pub const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
@@ -122,25 +139,21 @@ impl RequestMetrics {
         };
         for (family, name) in FAMILIES.into_iter().enumerate() {
             for kind in self.kinds {
-                metrics.counter(
-                    "requests_total",
-                    self.requests_help,
-                    &[("family", name), ("kind", kind.label())],
-                    sum(&|counters| &counters.requests[*kind as usize], family),
-                );
+                let count = sum(&|counters| &counters.requests[*kind as usize], family);
+                metrics.add(&REQUESTS, &[name, kind.label()], count);
             }
             for reason in RejectReason::VARIANTS {
                 let count = sum(&|counters| &counters.rejected[*reason as usize], family);
                 if count > 0 || self.reasons.contains(reason) {
-                    metrics.counter(
-                        "unserved_requests_total",
-                        self.rejected_help,
-                        &[("family", name), ("reason", reason.label())],
-                        count,
-                    );
+                    metrics.add(&REJECTED, &[name, reason.label()], count);
                 }
             }
         }
+        let mut durations = Durations::default();
+        for worker in workers {
+            durations.add(&worker.durations);
+        }
+        metrics.add(&DURATION, &[], durations);
     }
 }
 
@@ -148,13 +161,13 @@ impl RequestMetrics {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
+    use aquatic_service::metrics::TextFormat;
+
     use super::*;
 
     const METRICS: RequestMetrics = RequestMetrics {
         kinds: &[RequestKind::Announce, RequestKind::Other],
         reasons: &[RejectReason::PortZero],
-        requests_help: "Requests",
-        rejected_help: "Rejected requests",
     };
 
     #[test]
@@ -171,8 +184,11 @@ mod tests {
 
         let mut metrics = Metrics::new("aquatic-test");
         METRICS.add(workers.iter(), &mut metrics);
-        let text = metrics.to_prometheus();
-        let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        let text = metrics.to_text(TextFormat::Prometheus);
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|it| !it.starts_with('#') && !it.contains("_duration_"))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -180,9 +196,9 @@ mod tests {
                 r#"aquatic_test_requests_total{family="ipv4",kind="other"} 0"#,
                 r#"aquatic_test_requests_total{family="ipv6",kind="announce"} 1"#,
                 r#"aquatic_test_requests_total{family="ipv6",kind="other"} 1"#,
-                r#"aquatic_test_unserved_requests_total{family="ipv4",reason="port_zero"} 0"#,
-                r#"aquatic_test_unserved_requests_total{family="ipv6",reason="too_slow"} 1"#,
-                r#"aquatic_test_unserved_requests_total{family="ipv6",reason="port_zero"} 1"#,
+                r#"aquatic_test_rejected_requests_total{family="ipv4",reason="port_zero"} 0"#,
+                r#"aquatic_test_rejected_requests_total{family="ipv6",reason="too_slow"} 1"#,
+                r#"aquatic_test_rejected_requests_total{family="ipv6",reason="port_zero"} 1"#,
             ]
         );
     }

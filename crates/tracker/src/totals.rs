@@ -1,49 +1,47 @@
 //! Metrics about swarms.
 
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_swarm::Swarms;
+
+const TORRENTS: Metric =
+    Metric::gauge("torrents", "Torrents with peers, by address family").labelled(FAMILY);
+const PEERS: Metric =
+    Metric::gauge("peers", "Peers in all torrents, by address family").labelled(FAMILY);
+const SEEDERS: Metric = Metric::gauge(
+    "seeders",
+    "Peers with nothing left to download, by address family",
+)
+.labelled(FAMILY);
+const LEECHERS: Metric = Metric::gauge(
+    "leechers",
+    "Peers that are still downloading, by address family",
+)
+.labelled(FAMILY);
+const COMPLETED: Metric = Metric::counter(
+    "completed_total",
+    "Downloads that were announced as completed, by address family",
+)
+.labelled(FAMILY);
+const RETIRED: Metric = Metric::gauge(
+    "retired_torrents",
+    "Torrents without peers whose download counts are kept",
+);
+
+const FAMILY: &[&str] = &["family"];
+
+/// The metrics of swarms.
+pub const SWARM_METRICS: &[Metric] = &[TORRENTS, PEERS, SEEDERS, LEECHERS, COMPLETED, RETIRED];
 
 /// Adds the numbers of torrents and peers of each swarm of a tracker, by its name (`ipv4`,
 /// `ipv6`, or `all` if the families share a swarm), and the number of torrents that are
 /// kept without peers.
 pub fn add_swarm_metrics(swarms: &impl Swarms, metrics: &mut Metrics) {
     for (family, totals) in swarms.totals() {
-        let labels = [("family", family)];
-        metrics.gauge(
-            "torrents",
-            "Torrents with peers",
-            &labels,
-            totals.torrents as u64,
-        );
-        metrics.gauge(
-            "peers",
-            "Peers in all torrents",
-            &labels,
-            totals.peers as u64,
-        );
-        metrics.gauge(
-            "seeders",
-            "Peers with nothing left to download",
-            &labels,
-            totals.seeders as u64,
-        );
-        metrics.gauge(
-            "leechers",
-            "Peers that are still downloading",
-            &labels,
-            (totals.peers - totals.seeders) as u64,
-        );
-        metrics.counter(
-            "completed_total",
-            "Downloads that were announced as completed",
-            &labels,
-            totals.downloads,
-        );
+        metrics.add(&TORRENTS, &[family], totals.torrents);
+        metrics.add(&PEERS, &[family], totals.peers);
+        metrics.add(&SEEDERS, &[family], totals.seeders);
+        metrics.add(&LEECHERS, &[family], totals.peers - totals.seeders);
+        metrics.add(&COMPLETED, &[family], totals.downloads);
     }
-    metrics.gauge(
-        "retired_torrents",
-        "Torrents without peers whose download counts are kept",
-        &[],
-        swarms.usage().retired() as u64,
-    );
+    metrics.add(&RETIRED, &[], swarms.usage().retired());
 }

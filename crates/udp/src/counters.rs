@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aquatic_datagrams::SendReport;
-use aquatic_service::metrics::{Counter, Metrics};
+use aquatic_service::metrics::{Counter, Metric, Metrics};
 use aquatic_tracker::{FAMILIES, RejectReason, RequestCounters, RequestKind, RequestMetrics};
 
 use crate::tracker::Outcome;
@@ -22,8 +22,6 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerIp,
         RejectReason::ReplyTooLong,
     ],
-    requests_help: "Requests, by type",
-    rejected_help: "Rejected requests, by reason",
 };
 
 /// The kinds of requests and replies.
@@ -34,11 +32,33 @@ const KINDS: [RequestKind; 4] = [
     RequestKind::Other,
 ];
 
+const REPLIES: Metric = Metric::counter("replies_total", "Replies, by address family and kind")
+    .labelled(&["family", "kind"]);
+const RECEIVED: Metric = Metric::counter(
+    "received_bytes_total",
+    "Bytes of received datagrams, without headers, by address family",
+)
+.labelled(&["family"]);
+const SENT: Metric = Metric::counter(
+    "sent_bytes_total",
+    "Bytes of replies, without headers, by address family",
+)
+.labelled(&["family"]);
+const SEND_FAILURES: Metric =
+    Metric::counter("send_failures_total", "Replies that could not be sent");
+const DROPS: Metric = Metric::counter(
+    "receive_buffer_drops_total",
+    "Datagrams that the kernel dropped because a receive buffer was full",
+);
+
+/// The metrics of datagrams.
+pub(crate) const METRICS: &[Metric] = &[REPLIES, RECEIVED, SENT, SEND_FAILURES, DROPS];
+
 /// Counters of one worker, aligned so that they share no cache line with another's.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    requests: RequestCounters,
+    pub(crate) requests: RequestCounters,
     /// For IPv4 and IPv6.
     families: [FamilyCounters; 2],
     send_failures: Counter,
@@ -91,44 +111,24 @@ pub(crate) fn add_metrics(workers: &[Counters], kernel_drops: u64, metrics: &mut
                 RequestKind::Other => "error",
                 kind => kind.label(),
             };
-            metrics.counter(
-                "replies_total",
-                "Replies, by type",
-                &[("family", family), ("kind", label)],
-                sum(&|worker| &worker.families[index].replies[kind as usize]),
-            );
+            let replies = sum(&|worker| &worker.families[index].replies[kind as usize]);
+            metrics.add(&REPLIES, &[family, label], replies);
         }
-        metrics.counter(
-            "received_bytes_total",
-            "Bytes of received datagrams, without headers",
-            &[("family", family)],
-            sum(&|worker| &worker.families[index].received_bytes),
-        );
-        metrics.counter(
-            "sent_bytes_total",
-            "Bytes of replies, without headers",
-            &[("family", family)],
-            sum(&|worker| &worker.families[index].sent_bytes),
-        );
+        let received = sum(&|worker| &worker.families[index].received_bytes);
+        metrics.add(&RECEIVED, &[family], received);
+        let sent = sum(&|worker| &worker.families[index].sent_bytes);
+        metrics.add(&SENT, &[family], sent);
     }
-    metrics.counter(
-        "send_failures_total",
-        "Replies that could not be sent",
-        &[],
-        sum(&|worker| &worker.send_failures),
-    );
-    metrics.counter(
-        "receive_buffer_drops_total",
-        "Datagrams that the kernel dropped because a receive buffer was full",
-        &[],
-        kernel_drops,
-    );
+    metrics.add(&SEND_FAILURES, &[], sum(&|worker| &worker.send_failures));
+    metrics.add(&DROPS, &[], kernel_drops);
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::num::NonZeroUsize;
+
+    use aquatic_service::metrics::TextFormat;
 
     use super::*;
 
@@ -151,14 +151,14 @@ mod tests {
 
         let mut metrics = Metrics::new("aquatic-udp");
         add_metrics(&workers, 7, &mut metrics);
-        let text = metrics.to_prometheus();
+        let text = metrics.to_text(TextFormat::Prometheus);
         for line in [
             r#"requests_total{family="ipv4",kind="announce"} 2"#,
             r#"requests_total{family="ipv6",kind="announce"} 1"#,
             r#"replies_total{family="ipv4",kind="announce"} 2"#,
             r#"replies_total{family="ipv6",kind="announce"} 0"#,
             r#"replies_total{family="ipv6",kind="error"} 1"#,
-            r#"unserved_requests_total{family="ipv6",reason="port_zero"} 1"#,
+            r#"rejected_requests_total{family="ipv6",reason="port_zero"} 1"#,
             r#"received_bytes_total{family="ipv4"} 198"#,
             r#"sent_bytes_total{family="ipv4"} 52"#,
             "send_failures_total 2",

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
@@ -56,6 +56,14 @@ impl Daemon for UdpDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "BitTorrent tracker over UDP (BEP 15)";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
+    const METRICS: &'static [&'static [Metric]] = &[
+        tracker::SWARM_METRICS,
+        tracker::HOUSEKEEPING_METRICS,
+        tracker::REQUEST_METRICS,
+        counters::METRICS,
+        tracker::CLIENT_METRICS,
+        cluster::CLUSTER_METRICS,
+    ];
 
     type Config = Config;
     type Settings = Settings;

@@ -154,8 +154,10 @@ impl UdpWorker {
                 // report later datagrams.
                 *is_ready = count == BATCH;
                 if count > 0 {
+                    let begun = counters.requests.durations.begin();
                     answer(&mut self.tracker, &self.clock, io, counters);
                     counters.count_sent(io.send_replies(socket));
+                    counters.requests.durations.end(begun, count);
                 }
             }
         }

@@ -243,12 +243,15 @@ impl Ws {
         if let Some(text) = text {
             let now = self.clock.at(exchange.now);
             let pending = &mut self.relay.pending;
+            let durations = &self.counters[self.number].requests.durations;
+            let begun = durations.begin();
             let handled = self
                 .tracker
                 .handle(now, session, pending, text, exchange.output);
             let outcome = handled.outcome;
             let seconds = now.monotonic_seconds;
             self.relay.send(handled.relays, exchange.others, seconds);
+            durations.end(begun, 1);
             self.count(exchange.peer.transport.ip(), outcome);
         }
         Progress {

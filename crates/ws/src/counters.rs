@@ -1,6 +1,6 @@
 //! Counters of workers, and their metrics.
 
-use aquatic_service::metrics::{Counter, Metrics};
+use aquatic_service::metrics::{Counter, Metric, Metrics};
 use aquatic_tracker::{RejectReason, RequestCounters, RequestKind, RequestMetrics};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
@@ -42,9 +42,21 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::MaxPeersPerIp,
         RejectReason::MaxTorrentsPerConnection,
     ],
-    requests_help: "Answered messages and HTTP requests, by type",
-    rejected_help: "Messages and HTTP requests answered with an error, by reason",
 };
+
+const OFFERS: Metric =
+    Metric::counter("offers_total", "Offers to relay, by result").labelled(&["result"]);
+const ANSWERS: Metric =
+    Metric::counter("answers_total", "Answers to relay, by result").labelled(&["result"]);
+const FORGOTTEN: Metric = Metric::counter(
+    "forgotten_offers_total",
+    "Relayed offers that can no longer be answered, by reason",
+)
+.labelled(&["reason"]);
+const UPGRADES: Metric = Metric::counter("upgrades_total", "Connections upgraded to WebSocket");
+
+/// The metrics of messages.
+pub(crate) const METRICS: &[Metric] = &[OFFERS, ANSWERS, FORGOTTEN, UPGRADES];
 
 /// Counters of one worker, aligned so that they share no cache line with another's.
 #[derive(Default)]
@@ -115,37 +127,24 @@ pub(crate) fn add_metrics(workers: &[Counters], metrics: &mut Metrics) {
         workers.iter().map(|worker| counter(worker).value()).sum()
     };
     for &result in RelayResult::VARIANTS {
-        metrics.counter(
-            "offers_total",
-            "Offers to relay, by result",
-            &[("fate", result.into())],
-            sum(&|worker| &worker.offers[result as usize]),
-        );
-        metrics.counter(
-            "answers_total",
-            "Answers to relay, by result",
-            &[("fate", result.into())],
-            sum(&|worker| &worker.answers[result as usize]),
-        );
+        let count = sum(&|worker| &worker.offers[result as usize]);
+        metrics.add(&OFFERS, &[result.into()], count);
+    }
+    for &result in RelayResult::VARIANTS {
+        let count = sum(&|worker| &worker.answers[result as usize]);
+        metrics.add(&ANSWERS, &[result.into()], count);
     }
     for &why in Forgotten::VARIANTS {
-        metrics.counter(
-            "forgotten_offers_total",
-            "Relayed offers that can no longer be answered, by reason",
-            &[("reason", why.into())],
-            sum(&|worker| &worker.forgotten[why as usize]),
-        );
+        let count = sum(&|worker| &worker.forgotten[why as usize]);
+        metrics.add(&FORGOTTEN, &[why.into()], count);
     }
-    metrics.counter(
-        "upgrades_total",
-        "Connections upgraded to WebSocket",
-        &[],
-        sum(&|worker| &worker.upgrades),
-    );
+    metrics.add(&UPGRADES, &[], sum(&|worker| &worker.upgrades));
 }
 
 #[cfg(test)]
 mod tests {
+    use aquatic_service::metrics::TextFormat;
+
     use super::*;
 
     /// Dashboards of operators depend on these.
@@ -170,10 +169,10 @@ mod tests {
 
         let mut metrics = Metrics::new("aquatic-ws");
         add_metrics(&workers, &mut metrics);
-        let text = metrics.to_prometheus();
+        let text = metrics.to_text(TextFormat::Prometheus);
         for line in [
-            r#"offers_total{fate="relayed"} 1"#,
-            r#"answers_total{fate="full_inbox"} 1"#,
+            r#"offers_total{result="relayed"} 1"#,
+            r#"answers_total{result="full_inbox"} 1"#,
             r#"forgotten_offers_total{reason="expired"} 3"#,
         ] {
             let line = format!("aquatic_ws_{line}");

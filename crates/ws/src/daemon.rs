@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
@@ -48,6 +48,15 @@ impl Daemon for WsDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
+    const METRICS: &'static [&'static [Metric]] = &[
+        tracker::SWARM_METRICS,
+        tracker::HOUSEKEEPING_METRICS,
+        tracker::REQUEST_METRICS,
+        counters::METRICS,
+        tls::METRICS,
+        aquatic_stream::METRICS,
+        tracker::CLIENT_METRICS_WITH_PEERS,
+    ];
 
     type Config = Config;
     type Settings = Settings;

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use anyhow::Context;
+use aquatic_service::metrics::Kind as MetricKind;
 use clap::Command;
 use serde_json::Value;
 
+use super::super::metrics::Described;
 use super::super::reference::{Key, Kind, Reference};
 
 /// Writes a list of the options of a program, in the order of `--help`.
@@ -32,6 +34,31 @@ pub(super) fn options(text: &mut String, command: &Command) {
         let _ = writeln!(text, ".It {}", forms.join(" , "));
         let help = argument.get_help().map(ToString::to_string);
         paragraphs(text, &format!("{}.", help.unwrap_or_default()));
+    }
+    text.push_str(".El\n");
+}
+
+/// Writes a list of metrics, each with its kind and labels, and with its daemons if those
+/// are not all.
+pub(super) fn metrics(text: &mut String, all: &[Described], number_of_daemons: usize) {
+    text.push_str(".Bl -tag -width Ds\n");
+    for Described { metric, daemons } in all {
+        let name = metric.name_in("PREFIX").replacen("PREFIX_", "", 1);
+        let kind = match metric.kind() {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+            MetricKind::Info => "info",
+        };
+        let labels = match metric.labels() {
+            [] => String::new(),
+            labels => format!(" by {}", labels.join(", ")),
+        };
+        let _ = writeln!(text, ".It Li {name} Pq {kind}{labels}");
+        paragraphs(text, &format!("{}.", metric.help()));
+        if daemons.len() < number_of_daemons {
+            let _ = writeln!(text, ".br\nOnly in {}.", daemons.join(" and "));
+        }
     }
     text.push_str(".El\n");
 }

@@ -107,7 +107,7 @@ fn slow_requests_are_told_so_and_others_are_served() {
         let reply = slow.reply();
         assert_eq!(reply.status, 408, "{kind:?}");
         slow.expect_end();
-        assert_eq!(tracker.unserved("too_slow"), 1.0);
+        assert_eq!(tracker.rejected("too_slow"), 1.0);
         assert_eq!(idle.get("/health").status, 200);
     }
 }

@@ -53,14 +53,14 @@ fn what_is_no_http_is_told_so() {
                 "too_long",
             ),
         ] {
-            let before = tracker.unserved(reason);
+            let before = tracker.rejected(reason);
             let mut client = tracker.client();
             client.send(&bytes);
             let reply = client.reply();
             assert_eq!(reply.status, status, "{}", bytes.escape_ascii());
             assert_eq!(reply.header("Connection"), Some("close"));
             client.expect_end();
-            assert_eq!(tracker.unserved(reason), before + 1.0);
+            assert_eq!(tracker.rejected(reason), before + 1.0);
         }
         // Up to the bounds, it is a request.
         let mut client = tracker.client();
@@ -99,7 +99,7 @@ fn tls_where_none_is_spoken() {
     let reply = client.reply();
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("http:// instead of https://"));
-    assert_eq!(tracker.unserved("tls"), 1.0);
+    assert_eq!(tracker.rejected("tls"), 1.0);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_request_that_is_cut_short_gets_its_answer() {
             assert!(reply.starts_with("HTTP/1.1 400 "), "{kind:?}: {reply}");
             assert!(reply.ends_with("the request is not complete\n"), "{reply}");
         }
-        assert_eq!(tracker.unserved("not_http"), 2.0);
+        assert_eq!(tracker.rejected("not_http"), 2.0);
         // Whatever ends a line behind a request is none.
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream

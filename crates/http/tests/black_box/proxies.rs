@@ -61,7 +61,7 @@ fn a_missing_or_bad_header_is_an_error() {
             assert!(text.contains(message), "{text}");
         }
     }
-    assert_eq!(tracker.unserved("proxy_header"), 6.0);
+    assert_eq!(tracker.rejected("proxy_header"), 6.0);
     // Pages do not depend on the address.
     assert_eq!(client.get("/health").status, 200);
     tracker

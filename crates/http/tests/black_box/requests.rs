@@ -75,7 +75,7 @@ fn what_cannot_be_served_is_said_and_counted() {
             "full scrapes are not served: info_hash is missing",
         ),
     ] {
-        let before = tracker.unserved(reason);
+        let before = tracker.rejected(reason);
         let reply = client.get(&target);
         assert_eq!(reply.status, 200);
         let length = message.len();
@@ -84,7 +84,7 @@ fn what_cannot_be_served_is_said_and_counted() {
             format!("d14:failure reason{length}:{message}e")
         );
         tracker.await_metric(
-            "unserved_requests_total",
+            "rejected_requests_total",
             &[("reason", reason)],
             before + 1.0,
         );
@@ -117,7 +117,7 @@ fn a_wrong_url_is_answered_with_the_right_one() {
             let expected = format!("d14:failure reason{}:{reason}e", reason.len());
             assert_eq!(reply.text(), expected);
         }
-        assert_eq!(tracker.unserved("wrong_url"), 5.0);
+        assert_eq!(tracker.rejected("wrong_url"), 5.0);
     }
 }
 

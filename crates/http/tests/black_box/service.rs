@@ -2,7 +2,7 @@
 
 use aquatic_test_harness::{Signal, http};
 
-use crate::tracker::{HttpTracker as _, PLAIN, Tracker, new_place};
+use crate::tracker::{HttpTracker as _, PLAIN, TLS, Tracker, new_place};
 
 #[test]
 fn the_access_list_can_be_exchanged() {
@@ -16,7 +16,7 @@ fn the_access_list_can_be_exchanged() {
     let refused = client.announce('b', 1, "");
     let message = "d14:failure reason38:torrent is not allowed on this tracker8:retry ini30ee";
     assert_eq!(refused, message);
-    assert_eq!(tracker.unserved("forbidden"), 1.0);
+    assert_eq!(tracker.rejected("forbidden"), 1.0);
 
     tracker.place.setup.write("list", "62".repeat(20));
     tracker.daemon.reload(Signal::SIGHUP);
@@ -130,4 +130,18 @@ fn metrics_name_what_was_asked_for() {
         "{}",
         json.body
     );
+}
+
+#[test]
+fn the_manual_describes_all_metrics() {
+    let mut place = new_place(TLS);
+    place.setup.write("list", "");
+    place.set("access_list.mode", "\"deny\"");
+    place.set_path("access_list.path", "list");
+    place.set_path("snapshot.path", "snapshot");
+    place.set("metrics.peer_clients", "true");
+    place.set("metrics.peer_id_prefixes", "true");
+    let tracker = place.start().restart();
+    tracker.client().announce('a', 1, "");
+    tracker.compare_with_manual(|name| name.contains("_cluster_"));
 }

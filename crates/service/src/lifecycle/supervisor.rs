@@ -348,6 +348,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         if self.items.is_empty() {
             log::info!("reloaded: there is no access list");
         }
+        self.process.reload_ended();
         self.failed_reload = (!self.failures.is_empty())
             .then(|| format!("reload failed: {}", self.failures.join("; ")));
         let status = self.status();

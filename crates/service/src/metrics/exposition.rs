@@ -1,27 +1,44 @@
-//! Metrics in Prometheus text format and JSON.
+//! Metrics in text formats and JSON.
+//!
+//! No library is used: each of those looked at writes one text format, takes its values
+//! from counters of its own, which several threads increment with locked instructions, or
+//! knows no JSON. What is needed is three formats of counters that workers already have.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value as Json};
 
-/// A list of metrics, in the order in which they were added.
+use super::definition::{Kind, Metric};
+use super::histogram::Durations;
+
+/// A list of metrics with their values, in the order in which they were added.
 ///
-/// Names do not include the daemon's prefix: `requests_total` becomes
-/// `aquatic_udp_requests_total`. In JSON, labels become nested objects, by their values:
+/// In JSON, labels become nested objects, by their values:
 /// `{"aquatic_udp_requests_total": {"announce": {"ipv4": 1}}}`.
 #[derive(Debug)]
 pub struct Metrics {
-    prefix: String,
+    daemon: String,
     families: Vec<Family>,
 }
 
+/// A text format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFormat {
+    /// That of Prometheus, version 0.0.4.
+    Prometheus,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
 /// The value of a metric.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// An integer.
     Integer(u64),
     /// A floating-point number.
     Float(f64),
+    /// Durations, for histograms alone.
+    Durations(Box<Durations>),
 }
 
 impl From<u64> for Value {
@@ -48,23 +65,22 @@ impl From<f64> for Value {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
+impl From<Durations> for Value {
+    fn from(durations: Durations) -> Self {
+        Self::Durations(Box::new(durations))
+    }
 }
 
 #[derive(Debug)]
 struct Family {
+    metric: Metric,
     name: String,
-    help: &'static str,
-    kind: Kind,
     samples: Vec<Sample>,
 }
 
 #[derive(Debug)]
 struct Sample {
-    labels: Vec<(&'static str, String)>,
+    labels: Vec<String>,
     value: Value,
 }
 
@@ -72,109 +88,27 @@ impl Metrics {
     /// Creates an empty list for this daemon: `aquatic-udp`.
     pub fn new(daemon: &str) -> Self {
         Self {
-            prefix: daemon.replace('-', "_"),
+            daemon: daemon.to_owned(),
             families: Vec::new(),
         }
     }
 
-    /// Adds a value that only increases while the process runs. By convention, the name
-    /// ends with `_total`.
-    pub fn counter(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        labels: &[(&'static str, &str)],
-        value: impl Into<Value>,
-    ) {
-        self.add(Kind::Counter, name, help, labels, value.into());
-    }
-
-    /// Adds a value that may increase and decrease. By convention, the name ends with its
-    /// unit: `_bytes`, `_seconds`.
-    pub fn gauge(
-        &mut self,
-        name: &str,
-        help: &'static str,
-        labels: &[(&'static str, &str)],
-        value: impl Into<Value>,
-    ) {
-        self.add(Kind::Gauge, name, help, labels, value.into());
-    }
-
-    /// The text format of Prometheus, version 0.0.4.
-    pub fn to_prometheus(&self) -> String {
-        let mut text = String::new();
-        for family in &self.families {
-            let name = &family.name;
-            let kind = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-            };
-            text.push_str("# HELP ");
-            text.push_str(name);
-            text.push(' ');
-            escape(family.help, false, &mut text);
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "\n# TYPE {name} {kind}");
-            for sample in &family.samples {
-                text.push_str(name);
-                for (index, (label, value)) in sample.labels.iter().enumerate() {
-                    text.push(if index == 0 { '{' } else { ',' });
-                    text.push_str(label);
-                    text.push_str("=\"");
-                    escape(value, true, &mut text);
-                    text.push('"');
-                }
-                if !sample.labels.is_empty() {
-                    text.push('}');
-                }
-                let _ = match sample.value {
-                    Value::Integer(value) => writeln!(text, " {value}"),
-                    Value::Float(value) => writeln!(text, " {}", Float(value)),
-                };
-            }
-        }
-        text
-    }
-
-    /// The same metrics as JSON.
-    pub fn to_json(&self) -> Json {
-        let mut root = Map::new();
-        for family in &self.families {
-            for sample in &family.samples {
-                let value = match sample.value {
-                    Value::Integer(value) => Json::from(value),
-                    // JSON has neither infinity nor "not a number".
-                    Value::Float(value) => Number::from_f64(value).map_or(Json::Null, Json::from),
-                };
-                let labels = sample.labels.iter().map(|(_, value)| value.as_str());
-                let path: Vec<&str> = std::iter::once(family.name.as_str())
-                    .chain(labels)
-                    .collect();
-                insert(&mut root, &path, value);
-            }
-        }
-        Json::Object(root)
-    }
-
-    fn add(
-        &mut self,
-        kind: Kind,
-        name: &str,
-        help: &'static str,
-        labels: &[(&'static str, &str)],
-        value: Value,
-    ) {
-        debug_assert!(
-            is_name(name) && labels.iter().all(|(label, _)| is_name(label)),
-            "{name} {labels:?}: names have lower-case letters, digits and _"
+    /// Adds a value of a metric, with the values of its labels in their order.
+    pub fn add(&mut self, metric: &Metric, labels: &[&str], value: impl Into<Value>) {
+        let value = value.into();
+        debug_assert_eq!(
+            labels.len(),
+            metric.labels().len(),
+            "{metric:?}: {labels:?}"
         );
-        let name = format!("{}_{name}", self.prefix);
+        debug_assert_eq!(
+            matches!(value, Value::Durations(_)),
+            metric.kind() == Kind::Histogram,
+            "{metric:?}: {value:?}"
+        );
+        let name = metric.name_in(&self.daemon);
         let sample = Sample {
-            labels: labels
-                .iter()
-                .map(|(label, value)| (*label, (*value).to_owned()))
-                .collect(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             value,
         };
         // Samples of a family must be adjacent; they usually are added in this order.
@@ -185,16 +119,148 @@ impl Metrics {
             .find(|family| family.name == name)
         {
             Some(family) => {
-                debug_assert!(family.kind == kind, "{name} is added as two kinds");
+                debug_assert_eq!(family.metric, *metric, "{name} has two definitions");
                 family.samples.push(sample);
             }
             None => self.families.push(Family {
+                metric: *metric,
                 name,
-                help,
-                kind,
                 samples: vec![sample],
             }),
         }
+    }
+
+    /// All metrics in a text format.
+    pub fn to_text(&self, format: TextFormat) -> String {
+        let mut text = String::new();
+        for family in &self.families {
+            family.write(format, &mut text);
+        }
+        if format == TextFormat::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    /// The same metrics as JSON.
+    pub fn to_json(&self) -> Json {
+        let mut root = Map::new();
+        for family in &self.families {
+            for sample in &family.samples {
+                let labels = sample.labels.iter().map(String::as_str);
+                let path: Vec<&str> = std::iter::once(family.name.as_str())
+                    .chain(labels)
+                    .collect();
+                insert(&mut root, &path, sample.value.to_json());
+            }
+        }
+        Json::Object(root)
+    }
+}
+
+impl Value {
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Integer(value) => Json::from(*value),
+            // JSON has neither infinity nor "not a number".
+            Self::Float(value) => Number::from_f64(*value).map_or(Json::Null, Json::from),
+            Self::Durations(durations) => {
+                let buckets: Map<String, Json> = durations
+                    .up_to()
+                    .map(|(bound, count)| (bound.to_owned(), Json::from(count)))
+                    .collect();
+                serde_json::json!({
+                    "buckets": buckets,
+                    "count": durations.count(),
+                    "sum": durations.sum_seconds(),
+                })
+            }
+        }
+    }
+}
+
+// Writing to a string cannot fail.
+impl Family {
+    fn write(&self, format: TextFormat, text: &mut String) {
+        let (name, kind) = self.head(format);
+        let help = Escaped {
+            text: self.metric.help(),
+            quotes: format == TextFormat::OpenMetrics,
+        };
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        if format == TextFormat::OpenMetrics {
+            let units = ["seconds", "bytes"];
+            let unit = units.iter().find(|unit| {
+                let before = name.strip_suffix(**unit);
+                before.is_some_and(|before| before.ends_with('_'))
+            });
+            if let Some(unit) = unit {
+                let _ = writeln!(text, "# UNIT {name} {unit}");
+            }
+        }
+        for sample in &self.samples {
+            let labels = self.labels(sample);
+            match &sample.value {
+                Value::Integer(value) => {
+                    let _ = writeln!(text, "{}{} {value}", self.name, in_braces(&labels));
+                }
+                Value::Float(value) => {
+                    let value = Float(*value);
+                    let _ = writeln!(text, "{}{} {value}", self.name, in_braces(&labels));
+                }
+                Value::Durations(durations) => {
+                    for (bound, count) in durations.up_to() {
+                        let mut labels = labels.clone();
+                        labels.push(format!("le=\"{bound}\""));
+                        let _ =
+                            writeln!(text, "{}_bucket{} {count}", self.name, in_braces(&labels));
+                    }
+                    let (sum, count) = (durations.sum_seconds(), durations.count());
+                    let labels = in_braces(&labels);
+                    let _ = writeln!(text, "{}_sum{labels} {sum}", self.name);
+                    let _ = writeln!(text, "{}_count{labels} {count}", self.name);
+                }
+            }
+        }
+    }
+
+    /// The name and kind of the family.
+    fn head(&self, format: TextFormat) -> (&str, &'static str) {
+        let kind = self.metric.kind();
+        match (format, kind) {
+            (TextFormat::OpenMetrics, Kind::Counter) => {
+                (self.without("_total"), kind.in_prometheus())
+            }
+            (TextFormat::OpenMetrics, Kind::Info) => (self.without("_info"), "info"),
+            _ => (&self.name, kind.in_prometheus()),
+        }
+    }
+
+    fn without(&self, suffix: &str) -> &str {
+        self.name.strip_suffix(suffix).unwrap_or(&self.name)
+    }
+
+    /// The labels of a sample: `kind="announce"`.
+    fn labels(&self, sample: &Sample) -> Vec<String> {
+        let names = self.metric.labels().iter();
+        names
+            .zip(&sample.labels)
+            .map(|(name, value)| {
+                let value = Escaped {
+                    text: value,
+                    quotes: true,
+                };
+                format!("{name}=\"{value}\"")
+            })
+            .collect()
+    }
+}
+
+fn in_braces(labels: &[String]) -> String {
+    if labels.is_empty() {
+        String::new()
+    } else {
+        format!("{{{}}}", labels.join(","))
     }
 }
 
@@ -214,100 +280,135 @@ impl std::fmt::Display for Float {
 }
 
 fn insert(object: &mut Map<String, Json>, path: &[&str], value: Json) {
-    /// The key of a value that also has nested values.
-    const OWN: &str = "value";
-
     let Some((first, rest)) = path.split_first() else {
-        object.insert(OWN.to_owned(), value);
         return;
     };
-    let entry = object.entry(*first).or_insert(Json::Null);
+    if rest.is_empty() {
+        object.insert((*first).to_owned(), value);
+        return;
+    }
+    let entry = object.entry(*first).or_insert_with(|| Map::new().into());
+    // All samples of a family have as many labels, so that it is an object.
     if let Json::Object(inner) = entry {
         insert(inner, rest, value);
-    } else if rest.is_empty() {
-        *entry = value;
-    } else {
-        let mut inner = Map::new();
-        if !entry.is_null() {
-            inner.insert(OWN.to_owned(), entry.take());
-        }
-        insert(&mut inner, rest, value);
-        *entry = Json::Object(inner);
     }
 }
 
-fn escape(text: &str, is_label: bool, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if is_label => out.push_str("\\\""),
-            other => out.push(other),
-        }
-    }
+/// Text of which lines, backslashes, and quotation marks if so, are escaped.
+struct Escaped<'a> {
+    text: &'a str,
+    quotes: bool,
 }
 
-fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_')
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for character in self.text.chars() {
+            match character {
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '"' if self.quotes => f.write_str("\\\"")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::DurationHistogram;
     use super::*;
+
+    const REQUESTS: Metric = Metric::counter("requests_total", "Requests").labelled(&["kind"]);
+    const AGE: Metric = Metric::gauge("age_seconds", "Age\nin \"seconds\" \\");
+    const ODD: Metric = Metric::gauge("odd", "Odd");
+    const BUILD: Metric = Metric::info("build_info", "Version").labelled(&["version"]);
 
     fn metrics() -> Metrics {
         let mut metrics = Metrics::new("aquatic-test");
-        metrics.counter("requests_total", "Requests", &[("kind", "a\"\\\n")], 1u64);
-        metrics.gauge("age_seconds", "Age\nin \"seconds\" \\", &[], 1.5);
-        metrics.counter(
-            "requests_total",
-            "Requests",
-            &[("kind", "b"), ("family", "ipv4")],
-            2usize,
-        );
-        metrics.gauge("odd", "Odd", &[], f64::INFINITY);
+        metrics.add(&REQUESTS, &["a\"\\\n"], 1u64);
+        metrics.add(&AGE, &[], 1.5);
+        metrics.add(&REQUESTS, &["b"], 2usize);
+        metrics.add(&ODD, &[], f64::INFINITY);
+        metrics.add(&BUILD, &["1.0"], 1u64);
         metrics
     }
 
     #[test]
     fn prometheus_text_is_grouped_and_escaped() {
         assert_eq!(
-            metrics().to_prometheus(),
+            metrics().to_text(TextFormat::Prometheus),
             "# HELP aquatic_test_requests_total Requests\n\
              # TYPE aquatic_test_requests_total counter\n\
              aquatic_test_requests_total{kind=\"a\\\"\\\\\\n\"} 1\n\
-             aquatic_test_requests_total{kind=\"b\",family=\"ipv4\"} 2\n\
+             aquatic_test_requests_total{kind=\"b\"} 2\n\
              # HELP aquatic_test_age_seconds Age\\nin \"seconds\" \\\\\n\
              # TYPE aquatic_test_age_seconds gauge\n\
              aquatic_test_age_seconds 1.5\n\
              # HELP aquatic_test_odd Odd\n\
              # TYPE aquatic_test_odd gauge\n\
-             aquatic_test_odd +Inf\n"
+             aquatic_test_odd +Inf\n\
+             # HELP aquatic_test_build_info Version\n\
+             # TYPE aquatic_test_build_info gauge\n\
+             aquatic_test_build_info{version=\"1.0\"} 1\n"
         );
+    }
+
+    #[test]
+    fn openmetrics_names_families_without_suffixes_and_has_an_end() {
+        assert_eq!(
+            metrics().to_text(TextFormat::OpenMetrics),
+            "# HELP aquatic_test_requests Requests\n\
+             # TYPE aquatic_test_requests counter\n\
+             aquatic_test_requests_total{kind=\"a\\\"\\\\\\n\"} 1\n\
+             aquatic_test_requests_total{kind=\"b\"} 2\n\
+             # HELP aquatic_test_age_seconds Age\\nin \\\"seconds\\\" \\\\\n\
+             # TYPE aquatic_test_age_seconds gauge\n\
+             # UNIT aquatic_test_age_seconds seconds\n\
+             aquatic_test_age_seconds 1.5\n\
+             # HELP aquatic_test_odd Odd\n\
+             # TYPE aquatic_test_odd gauge\n\
+             aquatic_test_odd +Inf\n\
+             # HELP aquatic_test_build Version\n\
+             # TYPE aquatic_test_build info\n\
+             aquatic_test_build_info{version=\"1.0\"} 1\n\
+             # EOF\n"
+        );
+    }
+
+    #[test]
+    fn histograms_are_cumulative() {
+        const TIMES: Metric = Metric::histogram("time_seconds", "Time").labelled(&["kind"]);
+        let histogram = DurationHistogram::default();
+        histogram.end(histogram.begin(), 3);
+        let mut durations = Durations::default();
+        durations.add(&histogram);
+        let mut metrics = Metrics::new("x");
+        metrics.add(&TIMES, &["a"], durations);
+        let text = metrics.to_text(TextFormat::Prometheus);
+        for part in [
+            "# TYPE x_time_seconds histogram\n",
+            "x_time_seconds_bucket{kind=\"a\",le=\"1e-06\"} ",
+            "x_time_seconds_bucket{kind=\"a\",le=\"+Inf\"} 3\n",
+            "x_time_seconds_sum{kind=\"a\"} 0.0",
+            "x_time_seconds_count{kind=\"a\"} 3\n",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert_eq!(
+            metrics.to_json()["x_time_seconds"]["a"]["buckets"]["1.0"],
+            3
+        );
+        assert_eq!(metrics.to_json()["x_time_seconds"]["a"]["count"], 3);
     }
 
     #[test]
     fn json_nests_by_label_values() {
         assert_eq!(
             metrics().to_json().to_string(),
-            r#"{"aquatic_test_requests_total":{"a\"\\\n":1,"b":{"ipv4":2}},"#.to_owned()
-                + r#""aquatic_test_age_seconds":1.5,"aquatic_test_odd":null}"#
-        );
-    }
-
-    #[test]
-    fn json_keeps_values_that_have_others_below_them() {
-        let mut metrics = Metrics::new("x");
-        metrics.gauge("a", "", &[], 1u64);
-        metrics.gauge("a", "", &[("kind", "b")], 2u64);
-        metrics.gauge("c", "", &[("kind", "b")], 3u64);
-        metrics.gauge("c", "", &[], 4u64);
-        assert_eq!(
-            metrics.to_json().to_string(),
-            r#"{"x_a":{"value":1,"b":2},"x_c":{"b":3,"value":4}}"#
+            r#"{"aquatic_test_requests_total":{"a\"\\\n":1,"b":2},"aquatic_test_age_seconds":1.5,"#
+                .to_owned()
+                + r#""aquatic_test_odd":null,"aquatic_test_build_info":{"1.0":1}}"#
         );
     }
 }

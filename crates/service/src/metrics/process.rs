@@ -3,14 +3,109 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Metrics;
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+use nix::sys::time::TimeVal;
+
+use super::{Metric, Metrics};
 use crate::access_list;
 use crate::workers::STUCK_AFTER;
+
+const BUILD_INFO: Metric =
+    Metric::info("build_info", "Version of the daemon, as a label").labelled(&["version"]);
+const START_TIME: Metric = Metric::gauge(
+    "process_start_time_seconds",
+    "Start time of the process, in seconds since the Unix epoch",
+)
+.of_any_process();
+const CPU: Metric = Metric::counter(
+    "process_cpu_seconds_total",
+    "Processor time that the process has used, in user and system mode",
+)
+.of_any_process();
+const RESIDENT_MEMORY: Metric = Metric::gauge(
+    "process_resident_memory_bytes",
+    "Resident memory of the process",
+)
+.of_any_process();
+const VIRTUAL_MEMORY: Metric = Metric::gauge(
+    "process_virtual_memory_bytes",
+    "Size of the address space of the process",
+)
+.of_any_process();
+const OPEN_FDS: Metric =
+    Metric::gauge("process_open_fds", "Open file descriptors").of_any_process();
+const MAX_FDS: Metric = Metric::gauge(
+    "process_max_fds",
+    "Maximum number of open file descriptors (RLIMIT_NOFILE)",
+)
+.of_any_process();
+const WORKERS: Metric = Metric::gauge("workers", "Worker threads");
+const WORKERS_STUCK: Metric = Metric::gauge("workers_stuck", "Worker threads that are stuck");
+const ACCESS_LIST_ENTRIES: Metric =
+    Metric::gauge("access_list_entries", "Info hashes in the access list");
+const ACCESS_LIST_TIMESTAMP: Metric = Metric::gauge(
+    "access_list_loaded_timestamp_seconds",
+    "When the access list was loaded, in seconds since the Unix epoch",
+);
+const LAST_RELOAD_SUCCESSFUL: Metric = Metric::gauge(
+    "last_reload_successful",
+    "1 if the last reload succeeded, or none was requested yet; 0 if any part of it failed",
+);
+const LAST_RELOAD_SUCCESS: Metric = Metric::gauge(
+    "last_reload_success_timestamp_seconds",
+    "End of the last successful reload, or the start, in seconds since the Unix epoch",
+);
+const RELOAD_FAILURES: Metric = Metric::counter(
+    "reload_failures_total",
+    "Failed reloads, after which the previous state stayed in effect, by what was reloaded",
+)
+.labelled(&["what"]);
+const SNAPSHOT_TIMESTAMP: Metric = Metric::gauge(
+    "snapshot_timestamp_seconds",
+    "When the last snapshot was begun, in seconds since the Unix epoch",
+);
+const SNAPSHOT_BYTES: Metric = Metric::gauge("snapshot_bytes", "Size of the last snapshot");
+const SNAPSHOT_DURATION: Metric = Metric::gauge(
+    "snapshot_write_seconds",
+    "Time taken to write and sync the last snapshot",
+);
+const SNAPSHOT_FAILURES: Metric = Metric::counter(
+    "snapshot_failures_total",
+    "Snapshots that could not be written",
+);
+const SNAPSHOT_FAILING: Metric = Metric::gauge(
+    "snapshot_failing",
+    "1 if snapshots cannot be written, otherwise 0",
+);
+
+/// The metrics that every daemon has.
+pub const METRICS: &[Metric] = &[
+    BUILD_INFO,
+    START_TIME,
+    CPU,
+    RESIDENT_MEMORY,
+    VIRTUAL_MEMORY,
+    OPEN_FDS,
+    MAX_FDS,
+    WORKERS,
+    WORKERS_STUCK,
+    ACCESS_LIST_ENTRIES,
+    ACCESS_LIST_TIMESTAMP,
+    LAST_RELOAD_SUCCESSFUL,
+    LAST_RELOAD_SUCCESS,
+    RELOAD_FAILURES,
+    SNAPSHOT_TIMESTAMP,
+    SNAPSHOT_BYTES,
+    SNAPSHOT_DURATION,
+    SNAPSHOT_FAILURES,
+    SNAPSHOT_FAILING,
+];
 
 /// The state of the process, which the main thread updates for the metrics server.
 pub(crate) struct Process {
@@ -26,8 +121,19 @@ pub(crate) struct Process {
     /// start.
     main_turn: AtomicU64,
     snapshot: Mutex<SnapshotMetrics>,
+    reloads: Mutex<Reloads>,
+}
+
+struct Reloads {
     /// Number of failed reloads of each item, by label.
-    reload_failures: Mutex<BTreeMap<String, u64>>,
+    failures: BTreeMap<String, u64>,
+    /// Whether any item failed in the reload that is under way.
+    has_failed: bool,
+    /// Whether any item failed in the last one that has ended.
+    has_last_failed: bool,
+    /// The end of the last one in which none failed, or the start of the process, in
+    /// seconds since the Unix epoch.
+    succeeded_at: u64,
 }
 
 #[derive(Default, Clone)]
@@ -53,19 +159,35 @@ impl Process {
             stuck: Mutex::default(),
             main_turn: AtomicU64::new(0),
             snapshot: Mutex::default(),
-            reload_failures: Mutex::default(),
+            reloads: Mutex::new(Reloads {
+                failures: BTreeMap::new(),
+                has_failed: false,
+                has_last_failed: false,
+                succeeded_at: seconds_since_epoch(),
+            }),
         }
     }
 
     /// Registers an item that reloads read. Failures of other items are not counted.
     pub(crate) fn is_reloadable(&self, what: &str) {
-        self.reload_failures().insert(label(what), 0);
+        self.reloads().failures.insert(label(what), 0);
     }
 
     /// A reload of this item has failed, and its previous state remains.
     pub(crate) fn reload_failed(&self, what: &str) {
-        if let Some(count) = self.reload_failures().get_mut(&label(what)) {
+        let mut reloads = self.reloads();
+        reloads.has_failed = true;
+        if let Some(count) = reloads.failures.get_mut(&label(what)) {
             *count += 1;
+        }
+    }
+
+    /// A reload has ended.
+    pub(crate) fn reload_ended(&self) {
+        let mut reloads = self.reloads();
+        reloads.has_last_failed = mem::take(&mut reloads.has_failed);
+        if !reloads.has_last_failed {
+            reloads.succeeded_at = seconds_since_epoch();
         }
     }
 
@@ -135,127 +257,84 @@ impl Process {
 
     /// Adds the metrics of the process.
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) {
-        let stuck = self
-            .stuck
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
-        metrics.gauge(
-            "build_info",
-            "Always 1, with the version as a label",
-            &[("version", env!("CARGO_PKG_VERSION"))],
-            1u64,
-        );
-        metrics.gauge(
-            "start_time_seconds",
-            "Start time of the process, in seconds since the Unix epoch",
-            &[],
-            self.started_at,
-        );
-        metrics.gauge(
-            "workers",
-            "Worker threads",
-            &[],
-            self.worker_count.load(Ordering::Relaxed),
-        );
-        metrics.gauge("workers_stuck", "Worker threads that are stuck", &[], stuck);
-        if let Some(bytes) = self.resident_memory_bytes() {
-            metrics.gauge(
-                "resident_memory_bytes",
-                "Resident memory of the process",
-                &[],
-                bytes,
-            );
+        metrics.add(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1u64);
+        metrics.add(&START_TIME, &[], self.started_at);
+        if let Some(seconds) = cpu_seconds() {
+            metrics.add(&CPU, &[], seconds);
+        }
+        if let Some([all, resident]) = self.memory_bytes() {
+            metrics.add(&VIRTUAL_MEMORY, &[], all);
+            metrics.add(&RESIDENT_MEMORY, &[], resident);
         }
         if let Some(count) = open_file_descriptors() {
-            metrics.gauge("open_file_descriptors", "Open file descriptors", &[], count);
+            metrics.add(&OPEN_FDS, &[], count);
         }
+        if let Ok((maximum, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            metrics.add(&MAX_FDS, &[], maximum);
+        }
+        metrics.add(&WORKERS, &[], self.worker_count.load(Ordering::Relaxed));
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.add(&WORKERS_STUCK, &[], stuck.len());
+        drop(stuck);
         self.add_access_list_metrics(metrics);
-        self.reload_family(metrics);
-        self.snapshot_family(metrics);
+        self.add_reload_metrics(metrics);
+        self.add_snapshot_metrics(metrics);
     }
 
     fn add_access_list_metrics(&self, metrics: &mut Metrics) {
         let list = &self.access_list;
-        if list.is_off() {
-            return;
-        }
-        metrics.gauge(
-            "access_list_entries",
-            "Info hashes in the access list",
-            &[],
-            list.current().len(),
-        );
-        metrics.gauge(
-            "access_list_age_seconds",
-            "Time since the access list was loaded",
-            &[],
-            seconds_since_epoch().saturating_sub(list.loaded_at()),
-        );
-    }
-
-    fn reload_failures(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        let failures = self.reload_failures.lock();
-        failures.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reload_family(&self, metrics: &mut Metrics) {
-        for (what, &count) in self.reload_failures().iter() {
-            metrics.counter(
-                "reload_failures_total",
-                "Failed reloads, after which the previous state stayed in effect",
-                &[("what", what)],
-                count,
-            );
+        if !list.is_off() {
+            metrics.add(&ACCESS_LIST_ENTRIES, &[], list.current().len());
+            metrics.add(&ACCESS_LIST_TIMESTAMP, &[], list.loaded_at());
         }
     }
 
-    fn snapshot_family(&self, metrics: &mut Metrics) {
+    fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_reload_metrics(&self, metrics: &mut Metrics) {
+        let reloads = self.reloads();
+        metrics.add(
+            &LAST_RELOAD_SUCCESSFUL,
+            &[],
+            u64::from(!reloads.has_last_failed),
+        );
+        metrics.add(&LAST_RELOAD_SUCCESS, &[], reloads.succeeded_at);
+        for (what, &count) in &reloads.failures {
+            metrics.add(&RELOAD_FAILURES, &[what], count);
+        }
+    }
+
+    fn add_snapshot_metrics(&self, metrics: &mut Metrics) {
         let snapshot = self.with_snapshot(|metrics| metrics.clone());
         if let Some(taken_at) = snapshot.taken_at {
-            metrics.gauge(
-                "snapshot_age_seconds",
-                "Time since the last snapshot was started",
-                &[],
-                seconds_since_epoch().saturating_sub(taken_at),
-            );
+            metrics.add(&SNAPSHOT_TIMESTAMP, &[], taken_at);
         }
         if let Some(bytes) = snapshot.bytes {
-            metrics.gauge("snapshot_bytes", "Size of the last snapshot", &[], bytes);
+            metrics.add(&SNAPSHOT_BYTES, &[], bytes);
         }
         if let Some(duration) = snapshot.duration {
-            metrics.gauge(
-                "snapshot_write_seconds",
-                "Time taken to write and sync the last snapshot",
-                &[],
-                duration.as_secs_f64(),
-            );
+            metrics.add(&SNAPSHOT_DURATION, &[], duration.as_secs_f64());
         }
-        metrics.counter(
-            "snapshot_failures_total",
-            "Snapshots that could not be written",
-            &[],
-            snapshot.failures,
-        );
-        metrics.gauge(
-            "snapshot_failing",
-            "1 if snapshots cannot be written, otherwise 0",
-            &[],
-            u64::from(snapshot.unsaved.is_some()),
-        );
+        metrics.add(&SNAPSHOT_FAILURES, &[], snapshot.failures);
+        let is_failing = snapshot.unsaved.is_some();
+        metrics.add(&SNAPSHOT_FAILING, &[], u64::from(is_failing));
     }
 
     fn with_snapshot<T>(&self, access: impl FnOnce(&mut SnapshotMetrics) -> T) -> T {
         access(&mut self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn resident_memory_bytes(&self) -> Option<u64> {
-        // The second number is that of resident pages (proc_pid_statm(5)).
+    /// The size of the address space, and of what of it is resident.
+    fn memory_bytes(&self) -> Option<[u64; 2]> {
+        // The first two numbers are those of pages (proc_pid_statm(5)).
         let mut buffer = [0; 128];
         let length = self.memory.as_ref()?.read_at(&mut buffer, 0).ok()?;
         let text = std::str::from_utf8(&buffer[..length]).ok()?;
-        let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some(pages * self.page_bytes)
+        let mut pages = text.split_ascii_whitespace().map(str::parse::<u64>);
+        let mut next = || Some(pages.next()?.ok()? * self.page_bytes);
+        Some([next()?, next()?])
     }
 }
 
@@ -274,6 +353,13 @@ fn open_file_descriptors() -> Option<u64> {
     let entries = fs::read_dir("/proc/self/fd").ok()?;
     // The listing itself has one open.
     Some((entries.count() as u64).saturating_sub(1))
+}
+
+/// The processor time of all threads.
+fn cpu_seconds() -> Option<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Some(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 fn page_bytes() -> u64 {
@@ -318,10 +404,13 @@ mod tests {
         let json = metrics.to_json();
 
         assert_eq!(json["x_build_info"][env!("CARGO_PKG_VERSION")], 1);
-        assert!(json["x_resident_memory_bytes"].as_u64().unwrap() > 100_000);
-        assert!(json["x_open_file_descriptors"].as_u64().unwrap() >= 3);
+        assert!(json["process_resident_memory_bytes"].as_u64().unwrap() > 100_000);
+        assert!(json["process_open_fds"].as_u64().unwrap() >= 3);
         assert_eq!(json["x_access_list_entries"], 1);
-        assert!(json["x_access_list_age_seconds"].as_u64().unwrap() < 100);
+        let loaded_at = json["x_access_list_loaded_timestamp_seconds"].as_u64();
+        assert!(seconds_since_epoch() - loaded_at.unwrap() < 100);
+        assert!(json["process_cpu_seconds_total"].as_f64().unwrap() >= 0.0);
+        assert!(json["process_max_fds"].as_u64().unwrap() >= 3);
         assert_eq!(
             json["x_reload_failures_total"],
             serde_json::json!({"access_list": 0, "tls_certificate": 1})
@@ -330,7 +419,8 @@ mod tests {
         assert_eq!(json["x_snapshot_write_seconds"], 1.5);
         assert_eq!(json["x_snapshot_failures_total"], 1);
         assert_eq!(json["x_snapshot_failing"], 1);
-        assert!((10..100).contains(&json["x_snapshot_age_seconds"].as_u64().unwrap()));
+        let taken_at = json["x_snapshot_timestamp_seconds"].as_u64().unwrap();
+        assert!((10..100).contains(&(seconds_since_epoch() - taken_at)));
     }
 
     #[test]
@@ -339,7 +429,23 @@ mod tests {
         process(AccessList::Off).add_metrics(&mut metrics);
         let json = metrics.to_json();
         assert!(json.get("x_access_list_entries").is_none());
-        assert!(json.get("x_snapshot_age_seconds").is_none());
+        assert!(json.get("x_snapshot_timestamp_seconds").is_none());
+    }
+
+    #[test]
+    fn reloads_succeed_if_no_part_fails() {
+        let process = process(AccessList::Off);
+        let is_successful = || {
+            let mut metrics = Metrics::new("x");
+            process.add_metrics(&mut metrics);
+            metrics.to_json()["x_last_reload_successful"] == 1
+        };
+        assert!(is_successful());
+        process.reload_failed("access list");
+        process.reload_ended();
+        assert!(!is_successful());
+        process.reload_ended();
+        assert!(is_successful());
     }
 
     #[test]

@@ -18,8 +18,8 @@ use aquatic_http1::{Framing, Head, HttpFault, Method, Reply, Status, write_fault
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Metrics;
 use super::process::Process;
+use super::{Metrics, TextFormat};
 
 mod connection;
 
@@ -238,10 +238,18 @@ impl Page {
             b"/metrics" | b"/stats.json" | b"/health" if head.method == Method::Other => {
                 Self::text(Status::MethodNotAllowed, "only GET and HEAD\n")
             }
-            b"/metrics" => Self {
-                content_type: "text/plain; version=0.0.4; charset=utf-8",
-                ..Self::text(Status::Ok, collect(source).to_prometheus())
-            },
+            b"/metrics" => {
+                let format = wanted(head);
+                Self {
+                    content_type: match format {
+                        TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+                        TextFormat::OpenMetrics => {
+                            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                        }
+                    },
+                    ..Self::text(Status::Ok, collect(source).to_text(format))
+                }
+            }
             b"/stats.json" => Self {
                 content_type: "application/json",
                 ..Self::text(Status::Ok, format!("{:#}\n", collect(source).to_json()))
@@ -257,6 +265,16 @@ impl Page {
                 "there are /metrics, /stats.json and /health\n",
             ),
         }
+    }
+}
+
+/// The text format that a client asks for. A client that names none gets that of
+/// Prometheus, and so does a browser.
+fn wanted(head: &Head<'_>) -> TextFormat {
+    if head.accepts("application/openmetrics-text") {
+        TextFormat::OpenMetrics
+    } else {
+        TextFormat::Prometheus
     }
 }
 

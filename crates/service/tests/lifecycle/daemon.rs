@@ -19,6 +19,7 @@ use aquatic_service::config::{
     PrivilegesConfig, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::destination::{Destination, Place};
+use aquatic_service::metrics::Metric;
 use aquatic_service::reload::{Apply, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
@@ -97,6 +98,9 @@ impl Reload for Badge {
     }
 }
 
+const STARTED: Metric = Metric::counter("starts_total", "Starts");
+const LIST_CHANGES: Metric = Metric::counter("list_changes_total", "Changes of the access list");
+
 pub(crate) struct TestDaemon {
     starts: u64,
     access_list: Arc<access_list::Handle>,
@@ -107,6 +111,7 @@ impl Daemon for TestDaemon {
     const NAME: &'static str = "aquatic-test";
     const ABOUT: &'static str = "Sends datagrams back.";
     const SNAPSHOT_VERSION: u32 = 1;
+    const METRICS: &'static [&'static [Metric]] = &[&[STARTED, LIST_CHANGES]];
 
     type Config = TestConfig;
     type Settings = TestSettings;
@@ -234,13 +239,9 @@ impl Daemon for TestDaemon {
     }
 
     fn add_metrics(&self, metrics: &mut metrics::Metrics) {
-        metrics.counter("starts_total", "Starts", &[], self.starts);
-        metrics.counter(
-            "list_changes_total",
-            "Changes of the access list",
-            &[],
-            self.list_changes.load(Ordering::Relaxed),
-        );
+        metrics.add(&STARTED, &[], self.starts);
+        let list_changes = self.list_changes.load(Ordering::Relaxed);
+        metrics.add(&LIST_CHANGES, &[], list_changes);
     }
 
     fn status(&self) -> String {

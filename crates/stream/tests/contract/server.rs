@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Metrics, TextFormat};
 use aquatic_service::sockets::{self, Inherited, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
@@ -150,7 +150,7 @@ impl Server {
     pub(crate) fn metric(&self, name: &str, label: Option<&str>) -> u64 {
         let mut metrics = Metrics::new("test");
         self.running.add_metrics(&mut metrics);
-        let text = metrics.to_prometheus();
+        let text = metrics.to_text(TextFormat::Prometheus);
         let wanted = |line: &&str| {
             let rest = line
                 .strip_prefix("test_")

@@ -18,7 +18,7 @@ use aquatic_service::{files, host_name, secret};
 
 use super::Members;
 use super::link::{Membership, drop_once};
-use super::link_metrics::add_counts;
+use super::link_metrics::{self, add_counts};
 
 /// Maximum size in bytes of a file with a password, and of one with certificates.
 const MAX_PASSWORD_BYTES: u64 = 4_096;
@@ -280,42 +280,14 @@ impl Handle {
 
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) {
         let status = self.link.status();
-        for (name, help, value) in [
-            (
-                "cluster_connected",
-                "1 if changes can be sent to and received from the engine, else 0",
-                u64::from(status.is_connected()),
-            ),
-            (
-                "cluster_nodes",
-                "Other daemons with the same swarm",
-                status.nodes(),
-            ),
-            (
-                "cluster_duplicate_names",
-                "1 if another daemon of the cluster has the same name, else 0",
-                u64::from(status.has_duplicate_name()),
-            ),
-            (
-                "cluster_stream_bytes",
-                "Memory that the shared data takes in the engine",
-                status.stream_bytes(),
-            ),
-        ] {
-            metrics.gauge(name, help, &[], value);
-        }
-        metrics.gauge(
-            "cluster_lag_seconds",
-            "Age of the last change that was received, 0 if there are no more",
-            &[],
-            status.lag() as f64 / 1e3,
-        );
-        metrics.counter(
-            "cluster_lost_streams_total",
-            "Times that the engine had lost shared data, which was then sent again",
-            &[],
-            status.lost_streams(),
-        );
+        let is_connected = u64::from(status.is_connected());
+        metrics.add(&link_metrics::CONNECTED, &[], is_connected);
+        metrics.add(&link_metrics::NODES, &[], status.nodes());
+        let has_duplicate_name = u64::from(status.has_duplicate_name());
+        metrics.add(&link_metrics::DUPLICATE_NAMES, &[], has_duplicate_name);
+        metrics.add(&link_metrics::STREAM_BYTES, &[], status.stream_bytes());
+        metrics.add(&link_metrics::LAG, &[], status.lag() as f64 / 1e3);
+        metrics.add(&link_metrics::LOST_STREAMS, &[], status.lost_streams());
         add_counts(status.counts(), metrics);
     }
 }

@@ -40,7 +40,7 @@ fn only_listed_torrents_are_served_in_mode_allow() {
         let counts = client.scrape(&[hash(2), hash(1)]);
         assert_eq!((counts[0], counts[1].seeders), (Counts::default(), 1));
     }
-    assert_eq!(tracker.unserved("forbidden"), 4.0);
+    assert_eq!(tracker.rejected("forbidden"), 4.0);
     assert_eq!(tracker.metric("access_list_entries", &[]), 1.0);
 }
 

@@ -181,7 +181,7 @@ fn port_zero_is_an_error_and_not_stored() {
         .unwrap_err();
     assert_eq!(error, "port must not be 0");
     assert_eq!(client.scrape(&[hash(1)]), [Counts::default()]);
-    assert_eq!(tracker.unserved("port_zero"), 1.0);
+    assert_eq!(tracker.rejected("port_zero"), 1.0);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn torrents_are_limited() {
     client.announce(&Announce::seeder(hash(2), 1001));
     let refused = client.try_announce(&Announce::seeder(hash(3), 1001));
     assert!(refused.unwrap_err().contains("maximum of torrents"));
-    assert_eq!(tracker.unserved("max_torrents"), 1.0);
+    assert_eq!(tracker.rejected("max_torrents"), 1.0);
     // The ones that are there go on.
     client.announce(&Announce::leecher(hash(1), 1002));
     // And when one is gone, there is room for another.
@@ -65,7 +65,7 @@ fn peers_of_a_torrent_are_limited() {
     }
     let refused = client.try_announce(&Announce::leecher(hash(1), 1004));
     assert!(refused.unwrap_err().contains("maximum of peers"));
-    assert_eq!(tracker.unserved("max_peers_per_torrent"), 1.0);
+    assert_eq!(tracker.rejected("max_peers_per_torrent"), 1.0);
     // Those that are in stay in, and other torrents have their own limit.
     client.announce(&Announce::seeder(hash(1), 1001));
     client.announce(&Announce::leecher(hash(2), 1004));
@@ -84,7 +84,7 @@ fn peers_of_an_address_are_limited() {
     assert!(refused.unwrap_err().contains("maximum of peers"));
     let refused = client.try_announce(&Announce::leecher(hash(1), 1002));
     assert!(refused.is_err());
-    assert_eq!(tracker.unserved("max_peers_per_ip"), 2.0);
+    assert_eq!(tracker.rejected("max_peers_per_ip"), 2.0);
     // Announcing again, another address, and the other family are free.
     client.announce(&Announce::seeder(hash(1), 1001));
     tracker

@@ -58,7 +58,7 @@ fn a_bad_connection_id_gets_no_reply() {
     client.expect_silence(&header(0, 9, 7));
 
     assert_eq!(client.scrape(&[hash(1)])[0].seeders, 0);
-    let counted = tracker.unserved("bad_connection_id");
+    let counted = tracker.rejected("bad_connection_id");
     assert!(counted >= bad.len() as f64 + 2.0, "{counted}");
 }
 
@@ -139,9 +139,9 @@ fn garbage_of_every_length_is_not_answered() {
         client.announce(&Announce::seeder(hash(1), 1001));
     }
     // Some of it looks like a request with a bad connection id.
-    let unserved = tracker.metric("unserved_requests_total", &[]);
-    assert_eq!(unserved, 2.0 * (200.0 * 3.0 + 6.0 + 16.0));
-    assert!(tracker.unserved("malformed") > 0.0);
+    let rejected = tracker.metric("rejected_requests_total", &[]);
+    assert_eq!(rejected, 2.0 * (200.0 * 3.0 + 6.0 + 16.0));
+    assert!(tracker.rejected("malformed") > 0.0);
 }
 
 #[test]
@@ -174,7 +174,7 @@ raw.sendto(header + connect, ('127.0.0.1', 0))
     let sent = Process::start("sender", &mut send).wait(aquatic_test_harness::PATIENCE);
     assert!(sent.status.success(), "{}", sent.stderr);
     eventually("the datagram is counted", || {
-        (tracker.unserved("source_port_zero") == 1.0).then_some(())
+        (tracker.rejected("source_port_zero") == 1.0).then_some(())
     });
     assert_eq!(tracker.metric("replies_total", &[]), 0.0);
     tracker.client().announce(&Announce::seeder(hash(1), 1001));

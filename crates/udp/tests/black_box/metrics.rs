@@ -87,11 +87,12 @@ fn every_reason_is_there_from_the_start() {
         "max_peers_per_torrent",
         "max_peers_per_ip",
     ] {
-        assert_eq!(tracker.unserved(reason), 0.0, "{reason}");
+        assert_eq!(tracker.rejected(reason), 0.0, "{reason}");
     }
     assert_eq!(tracker.metric("receive_buffer_drops_total", &[]), 0.0);
     for name in tracker.samples().names() {
-        assert!(name.starts_with("aquatic_udp_"), "{name}");
+        let is_named = name.starts_with("aquatic_udp_") || name.starts_with("process_");
+        assert!(is_named, "{name}");
     }
 }
 
@@ -184,4 +185,18 @@ fn client_software_is_counted_when_asked_for() {
         http::get(tracker.place.metrics.ipv4(), "/stats.json").status,
         200
     );
+}
+
+#[test]
+fn the_manual_describes_all_metrics() {
+    let mut place = new_place();
+    place.setup.write("list", "");
+    place.set("access_list.mode", "\"deny\"");
+    place.set_path("access_list.path", "list");
+    place.set_path("snapshot.path", "snapshot");
+    place.set("metrics.peer_clients", "true");
+    place.set("metrics.peer_id_prefixes", "true");
+    let tracker = place.start().restart();
+    tracker.client().announce(&Announce::leecher(hash(1), 1001));
+    tracker.compare_with_manual(|name| name.contains("_cluster_"));
 }

@@ -144,8 +144,8 @@ fn illegal_frames_close_the_connection() {
             assert!(is_right, "{kind:?} {what}: {told}");
             client.expect_end();
         }
-        let unserved = tracker.unserved("frame") + tracker.unserved("too_long");
-        assert_eq!(unserved, count as f64, "{kind:?}");
+        let rejected = tracker.rejected("frame") + tracker.rejected("too_long");
+        assert_eq!(rejected, count as f64, "{kind:?}");
         tracker.await_metric("connections", &[], 0.0);
     }
 }
@@ -176,7 +176,7 @@ fn messages_and_frames_are_bounded() {
         message.push(' ');
         client.send(frame(TEXT, message.as_bytes()));
         client.expect_close(1009);
-        assert_eq!(tracker.unserved("too_long"), 2.0);
+        assert_eq!(tracker.rejected("too_long"), 2.0);
     }
 }
 
@@ -194,7 +194,7 @@ fn fragments_that_never_end_are_cut_off() {
         let mut client = tracker.client();
         client.send(&frame(TEXT, b"{}")[..4]);
         client.expect_close(1008);
-        assert_eq!(tracker.unserved("too_slow"), 2.0, "{kind:?}");
+        assert_eq!(tracker.rejected("too_slow"), 2.0, "{kind:?}");
     }
 }
 

@@ -111,7 +111,7 @@ fn malformed_messages_get_an_error_that_names_what_is_known() {
     // The connection has survived all of that.
     client.announce('a', 'p', json!({}));
     assert_eq!(tracker.metric("peers", &[]), 1.0);
-    assert_eq!(tracker.unserved("full_scrape"), 1.0);
+    assert_eq!(tracker.rejected("full_scrape"), 1.0);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn caps_give_errors() {
         "max_peers_per_torrent",
         "max_torrents_per_connection",
     ] {
-        assert_eq!(tracker.unserved(reason), 1.0, "{reason}");
+        assert_eq!(tracker.rejected(reason), 1.0, "{reason}");
     }
 }
 
@@ -164,5 +164,5 @@ fn peers_of_an_address_can_be_capped() {
     drop(first);
     tracker.await_metric("peers", &[], 1.0);
     second.announce('b', 'q', json!({}));
-    assert_eq!(tracker.unserved("max_peers_per_ip"), 1.0);
+    assert_eq!(tracker.rejected("max_peers_per_ip"), 1.0);
 }

@@ -121,7 +121,7 @@ fn only_allowed_origins_are_served() {
     ] {
         assert_eq!(status(&format!("Origin: {other}\r\n")), "403", "{other}");
     }
-    assert_eq!(tracker.unserved("origin"), 4.0);
+    assert_eq!(tracker.rejected("origin"), 4.0);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn handshakes_that_never_finish_are_cut_off() {
         tracker.await_metric("connections_cut_total", &cut, 2.0);
         tracker.await_metric("connections", &[], 0.0);
         if !kind.is_tls {
-            assert_eq!(tracker.unserved("too_slow"), 1.0);
+            assert_eq!(tracker.rejected("too_slow"), 1.0);
         }
     }
 }

@@ -65,7 +65,7 @@ fn a_missing_or_bad_header_is_an_error() {
         let body = client.rest();
         assert!(body.contains(message), "{body}");
     }
-    assert_eq!(tracker.unserved("proxy_header"), 2.0);
+    assert_eq!(tracker.rejected("proxy_header"), 2.0);
     tracker
         .daemon
         .wait_for_log("check the configuration of the proxy");
@@ -108,7 +108,7 @@ fn limits_count_clients_and_not_their_proxy() {
         let head = third.ask_to_upgrade(&of(1));
         assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
         assert!(third.rest().contains("its maximum of connections"));
-        assert_eq!(tracker.unserved("max_connections_per_ip"), 1.0);
+        assert_eq!(tracker.rejected("max_connections_per_ip"), 1.0);
         drop(first);
         tracker.await_metric("peers", &[], 1.0);
         passed_on(&tracker, &of(1)).announce('a', 'p', json!({}));

@@ -33,8 +33,8 @@ fn an_offer_and_its_answer_find_each_other() {
         assert_eq!(refused["info_hash"], name('a'));
         assert!(refused["failure reason"].is_string());
         second.expect_silence();
-        assert_eq!(tracker.unserved("unknown_offer"), 1.0);
-        let relayed = [("fate", "relayed")];
+        assert_eq!(tracker.rejected("unknown_offer"), 1.0);
+        let relayed = [("result", "relayed")];
         assert_eq!(tracker.metric("offers_total", &relayed), 1.0);
         assert_eq!(tracker.metric("answers_total", &relayed), 1.0);
     }
@@ -56,7 +56,7 @@ fn offers_cross_between_workers() {
             offered += 10;
         }
         // Everyone answers everything, and everything comes back.
-        let relayed = [("fate", "relayed")];
+        let relayed = [("result", "relayed")];
         tracker.await_metric("offers_total", &relayed, f64::from(offered));
         let offers_for_each: Vec<Vec<Value>> = clients
             .iter_mut()
@@ -85,7 +85,7 @@ fn offers_cross_between_workers() {
             assert_eq!(answers.len(), 10, "{kind:?}");
             assert!(answers.iter().all(|it| it.get("answer").is_some()));
         }
-        assert_eq!(tracker.metric("unserved_requests_total", &[]), 0.0);
+        assert_eq!(tracker.metric("rejected_requests_total", &[]), 0.0);
     }
 }
 
@@ -138,7 +138,7 @@ fn an_answer_to_who_has_gone_is_an_error() {
     fourth.announce('a', 'q', json!({"event": "stopped"}));
     refused(&mut first);
     fourth.expect_silence();
-    assert_eq!(tracker.unserved("offerer_gone"), 2.0);
+    assert_eq!(tracker.rejected("offerer_gone"), 2.0);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn offers_expire() {
         reply["failure reason"],
         "the offer is too old to be answered"
     );
-    assert_eq!(tracker.unserved("expired_offer"), 1.0);
+    assert_eq!(tracker.rejected("expired_offer"), 1.0);
     second.expect_silence();
 }
 

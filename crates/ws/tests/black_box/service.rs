@@ -3,7 +3,7 @@
 use aquatic_test_harness::{Signal, http};
 use serde_json::json;
 
-use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _, new_place};
+use crate::tracker::{KINDS, PLAIN, TLS, Tracker, WsTracker as _, new_place};
 use crate::wire::{announce, name, offers};
 
 #[test]
@@ -20,7 +20,7 @@ fn the_access_list_can_be_exchanged() {
         refused["failure reason"],
         "torrent is not allowed on this tracker"
     );
-    assert_eq!(tracker.unserved("forbidden"), 1.0);
+    assert_eq!(tracker.rejected("forbidden"), 1.0);
     let refused = client.ask(&json!({"action": "scrape", "info_hash": name('b')}));
     assert_eq!(refused["action"], "scrape");
     assert!(refused["failure reason"].is_string());
@@ -151,4 +151,19 @@ fn metrics_name_what_was_asked_for() {
         "{}",
         json.body
     );
+}
+
+#[test]
+fn the_manual_describes_all_metrics() {
+    let mut place = new_place(TLS);
+    place.setup.write("list", "");
+    place.set("access_list.mode", "\"deny\"");
+    place.set_path("access_list.path", "list");
+    place.set_path("snapshot.path", "snapshot");
+    place.set("metrics.peer_clients", "true");
+    place.set("metrics.peer_id_prefixes", "true");
+    let tracker = place.start().restart();
+    let mut client = tracker.client();
+    client.announce('a', 'p', json!({}));
+    tracker.compare_with_manual(|name| name.contains("_cluster_"));
 }

@@ -8,12 +8,13 @@ use aquatic_http1::MAX_REQUEST_LENGTH;
 
 use super::*;
 use crate::access_list::{AccessList, Handle};
+use crate::metrics::Metric;
 
 fn source(process: &Arc<Process>, help: &'static str) -> Source {
     Source {
         daemon: "aquatic-test",
         process: Arc::clone(process),
-        add_metrics: Box::new(move |metrics| metrics.gauge("peers", help, &[], 3u64)),
+        add_metrics: Box::new(move |metrics| metrics.add(&Metric::gauge("peers", help), &[], 3u64)),
         degraded: Box::new(|| None),
     }
 }
@@ -50,6 +51,11 @@ fn serves_each_form() {
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     assert!(text.contains("\naquatic_test_peers 3\n"), "{text}");
     assert!(text.contains("Content-Type: text/plain; version=0.0.4"));
+
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
+    let text = ask(address, &format!("GET /metrics HTTP/1.1\r\n{accept}"));
+    assert!(text.contains("Content-Type: application/openmetrics-text; version=1.0.0"));
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
 
     let text = ask(address, "GET /stats.json?pretty HTTP/1.0");
     let body = text.split("\r\n\r\n").nth(1).unwrap();

@@ -13,8 +13,9 @@ fn main() -> ExitCode {
     match Path::new(&called).file_name().and_then(OsStr::to_str) {
         Some("aquatic-udp") => aquatic_service::run::<aquatic_udp::UdpDaemon>(),
         Some("aquatic-http") => aquatic_service::run::<aquatic_http::HttpDaemon>(),
+        Some("aquatic-ws") => aquatic_service::run::<aquatic_ws::WsDaemon>(),
         _ => {
-            eprintln!("call this aquatic-udp or aquatic-http");
+            eprintln!("call this aquatic-udp, aquatic-http or aquatic-ws");
             ExitCode::FAILURE
         }
     }

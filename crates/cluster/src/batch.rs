@@ -3,12 +3,12 @@
 //! | bytes | what |
 //! |--:|---|
 //! | 1 | version, [`VERSION`] |
-//! | 1 | kind of peer: 1 for IPv4, 2 for IPv6 |
+//! | 1 | kind of peer: 1 for IPv4, 2 for IPv6, 3 for WebTorrent |
 //! | 2 | `max_peer_age` of the node, in seconds |
 //! | 8 | the node |
 //! | 8 | sequence number, from 1 on, for each node and kind |
 //! | 8 | when the batch was closed, in milliseconds on a clock that all readers share |
-//! | 27 or 39 each | [records](Record) |
+//! | 27, 39 or 41 each | [records](Record) |
 //!
 //! Numbers are big-endian.
 
@@ -29,7 +29,7 @@ pub const MAX_BATCH_LENGTH: usize = 32_600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub [u8; 8]);
 
-/// The address family of peers.
+/// How a peer is identified: by its address, or in WebTorrent by its peer id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
@@ -37,12 +37,14 @@ pub enum Kind {
     Ipv4 = 1,
     /// 16 bytes of address, 2 of port.
     Ipv6 = 2,
+    /// 20 bytes of peer id. The peer is connected to the node that made the record.
+    WebTorrent = 3,
 }
 
 /// Metadata of a batch, which apply to all its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The address family of the peers.
+    /// The kind of the peers.
     pub kind: Kind,
     /// Maximum age of a peer in seconds: after this time without an announce, the node
     /// removes it.
@@ -70,6 +72,8 @@ pub enum Records<'a> {
     Ipv4(RecordIter<'a, 6>),
     /// Records of IPv6 peers.
     Ipv6(RecordIter<'a, 18>),
+    /// Records of WebTorrent peers.
+    WebTorrent(RecordIter<'a, 20>),
 }
 
 /// An iterator over the records of a batch, in the order in which the changes happened.
@@ -105,15 +109,16 @@ pub enum BatchError {
 }
 
 impl Kind {
-    /// IPv4 and IPv6.
-    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::WebTorrent];
 
-    /// The other kind.
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Ipv4 => Self::Ipv6,
-            Self::Ipv6 => Self::Ipv4,
-        }
+    /// The kinds of a node whose peers have addresses.
+    pub const ADDRESSES: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// The place of this kind in arrays with one item for each of [`ALL`](Self::ALL).
+    #[inline]
+    pub const fn index(self) -> usize {
+        self as usize - 1
     }
 
     /// Length of a record in bytes.
@@ -122,6 +127,7 @@ impl Kind {
         match self {
             Self::Ipv4 => Record::<6>::LENGTH,
             Self::Ipv6 => Record::<18>::LENGTH,
+            Self::WebTorrent => Record::<20>::LENGTH,
         }
     }
 
@@ -134,6 +140,7 @@ impl Kind {
         match byte {
             1 => Some(Self::Ipv4),
             2 => Some(Self::Ipv6),
+            3 => Some(Self::WebTorrent),
             _ => None,
         }
     }
@@ -232,6 +239,7 @@ impl<'a> Batch<'a> {
         match self.header.kind {
             Kind::Ipv4 => Records::Ipv4(RecordIter(self.records)),
             Kind::Ipv6 => Records::Ipv6(RecordIter(self.records)),
+            Kind::WebTorrent => Records::WebTorrent(RecordIter(self.records)),
         }
     }
 

@@ -5,9 +5,12 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `{aquatic}:<namespace>:ipv4`, `…:ipv6` | a stream for each kind of peer. Each entry has a batch in the field `b`; that of a heartbeat also has the name of the node in `n` |
-//! | `{aquatic}:<namespace>:ipv4:downloads`, `…:ipv6:downloads` | a hash for each kind of peer: the number of downloads of each torrent, by its 20 bytes |
+//! | `{aquatic}:<namespace>:ipv4`, `…:ipv6`, `…:webtorrent` | a stream for each kind of peer. Each entry has a batch in the field `b`; that of a heartbeat also has the name of the node in `n` |
+//! | `{aquatic}:<namespace>:ipv4:downloads`, … | a hash for each kind of peer: the number of downloads of each torrent, by its 20 bytes |
 //! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, with which UDP trackers make connection ids |
+//!
+//! Each node with WebTorrent peers also receives offers and answers ([`signals`]) in its
+//! channel, `aquatic:<namespace>:<node>`.
 //!
 //! All keys are in one slot of a Redis Cluster. A node needs the rights in [`ACL_RULES`].
 //!
@@ -49,18 +52,17 @@
 //! [size]: EngineSettings::max_stream_bytes
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use aquatic_bittorrent::InfoHash;
 
 use self::connection::Connector;
 use crate::batch::{Kind, NodeId};
 use crate::in_flight::InFlight;
-use crate::local::Swarms;
 use crate::outbox::Outbox;
-use crate::record::Record;
+use crate::shared_swarms::{Held, SharedSwarms};
+use crate::signal::SignalBatch;
+use crate::signal_outbox::SignalOutbox;
 
 mod client;
 mod connection;
@@ -75,15 +77,18 @@ mod reader;
 mod refill;
 mod retry;
 mod send_queue;
+mod signals;
 mod status;
 mod stream;
 mod trimming;
 mod url;
 
 pub use error::EngineError;
+use position::Ids;
 pub use position::Position;
 pub use publisher::Publisher;
 pub use reader::Reader;
+pub use signals::{SignalReceiver, SignalSender};
 pub use status::EngineStatus;
 pub use stream::EntryId;
 pub use url::{EngineUrl, Place, Server, UrlError};
@@ -130,34 +135,13 @@ pub struct EngineSettings {
     pub clock: fn() -> u64,
 }
 
-/// Access of a link with an engine to the swarms of its node, in addition to [`Swarms`].
-pub trait SharedSwarms: Swarms {
-    /// Appends the contents of a block that [`next_block`](Swarms::next_block) made.
-    fn held(&self, block: &[u8], held: &mut Held);
-
-    /// Sets how often a torrent was downloaded by peers of a kind, if that is more than is
-    /// known.
-    fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64);
-}
-
-/// Peers and downloads that a node knows.
-#[derive(Debug, Default)]
-pub struct Held {
-    /// IPv4 peers as leechers and seeders, with their remaining time in seconds.
-    pub ipv4: Vec<(Record<6>, u16)>,
-    /// IPv6 peers, likewise.
-    pub ipv6: Vec<(Record<18>, u16)>,
-    /// Torrents that were downloaded by peers of a kind, and how often.
-    pub downloads: Vec<(Kind, InfoHash, u32)>,
-}
-
 /// Stops both threads of a link when it is dropped. They end within some seconds, whatever
 /// the engine does, usually within a quarter of one.
 #[derive(Debug)]
 pub struct Stopper(Arc<Stop>);
 
 /// The parts of a link.
-pub struct EngineLink<S: Swarms> {
+pub struct EngineLink<S: SharedSwarms> {
     /// To be run by a thread.
     pub publisher: Publisher<S>,
     /// To be run by another thread, because a blocking read cannot be interrupted.
@@ -179,7 +163,7 @@ struct Shared {
     status: EngineStatus,
     in_flight: Mutex<InFlight>,
     /// The last applied entry of each stream. Locked while an entry is applied.
-    read_up_to: Mutex<[EntryId; 2]>,
+    read_up_to: Mutex<Ids>,
     stop: Arc<Stop>,
     /// Whether the link has ended with changes that were not sent.
     has_unsent: AtomicBool,
@@ -187,6 +171,8 @@ struct Shared {
     retention_seconds: AtomicU64,
     /// How many times the engine was found to lack what this node has.
     refills: AtomicU64,
+    /// What has to be added to our clock to get the engine's, in milliseconds, for signals.
+    clock_offset: AtomicI64,
     /// The key of connection ids, once it is known.
     connection_id_key: Mutex<Option<[u8; 16]>>,
 }
@@ -231,6 +217,7 @@ impl<S: SharedSwarms> EngineLink<S> {
             stop: stop.clone(),
             has_unsent: AtomicBool::new(false),
             refills: AtomicU64::new(has_news.into()),
+            clock_offset: AtomicI64::new(0),
             connection_id_key: Mutex::new(None),
             settings,
         });
@@ -245,14 +232,11 @@ impl<S: SharedSwarms> EngineLink<S> {
 
 fn has_contents<S: SharedSwarms>(swarms: &S) -> bool {
     let mut walk = swarms.begin();
-    let mut block = Vec::new();
     let mut held = Held::default();
-    while swarms.next_block(&mut walk, &mut block) {
-        swarms.held(&block, &mut held);
+    while swarms.next_held(&mut walk, &mut held) {
         if !held.is_empty() {
             return true;
         }
-        block.clear();
     }
     false
 }
@@ -279,16 +263,24 @@ pub fn check_authorities(pem: &[u8]) -> Result<(), EngineError> {
     client::configured_roots(pem).map(drop)
 }
 
-impl Held {
-    fn is_empty(&self) -> bool {
-        self.ipv4.is_empty() && self.ipv6.is_empty() && self.downloads.is_empty()
-    }
-}
-
 impl EngineHandle {
     /// The counters of the link.
     pub fn status(&self) -> &EngineStatus {
         &self.0.status
+    }
+
+    /// The threads for offers and answers, which the stopper of the link stops, too: what is
+    /// put into `outbox` is sent, and `deliver` is called with each signal batch that is
+    /// received and its age in milliseconds.
+    pub fn signals<D: FnMut(&SignalBatch<'_>, u64)>(
+        &self,
+        outbox: Arc<SignalOutbox>,
+        deliver: D,
+    ) -> (SignalSender, SignalReceiver<D>) {
+        (
+            SignalSender::new(self.0.clone(), outbox),
+            SignalReceiver::new(self.0.clone(), deliver),
+        )
     }
 
     /// The position up to which everything was applied. A copy of the swarms that is made
@@ -321,7 +313,14 @@ impl EngineSettings {
         self.key(match kind {
             Kind::Ipv4 => "ipv4",
             Kind::Ipv6 => "ipv6",
+            Kind::WebTorrent => "webtorrent",
         })
+    }
+
+    /// The channel of a node.
+    fn channel(&self, node: NodeId) -> String {
+        let node = u64::from_be_bytes(node.0);
+        format!("aquatic:{}:{node:016x}", self.namespace)
     }
 
     /// The key of the hash with the numbers of downloads.
@@ -352,11 +351,6 @@ impl Shared {
         self.retention_seconds
             .load(Ordering::Relaxed)
             .saturating_mul(1000)
-    }
-
-    /// The index of a kind in arrays.
-    fn place(kind: Kind) -> usize {
-        kind as usize - 1
     }
 }
 

@@ -42,8 +42,7 @@ pub struct InFlight {
     touched: Box<[u64]>,
     /// Own batches: sequence number, and how many had been received before their first
     /// record.
-    ipv4: VecDeque<(u64, u64)>,
-    ipv6: VecDeque<(u64, u64)>,
+    own: [VecDeque<(u64, u64)>; Kind::ALL.len()],
     /// For the batch that was received last, if it is an own one.
     received_before_own: Option<u64>,
 }
@@ -65,8 +64,7 @@ impl InFlight {
             sequences,
             received: 0,
             touched: vec![0; slots.max(1)].into(),
-            ipv4: VecDeque::new(),
-            ipv6: VecDeque::new(),
+            own: Default::default(),
             received_before_own: None,
         }
     }
@@ -130,10 +128,7 @@ impl InFlight {
     }
 
     fn batches(&mut self, kind: Kind) -> &mut VecDeque<(u64, u64)> {
-        match kind {
-            Kind::Ipv4 => &mut self.ipv4,
-            Kind::Ipv6 => &mut self.ipv6,
-        }
+        &mut self.own[kind.index()]
     }
 }
 
@@ -225,7 +220,7 @@ mod tests {
         for sequence in 1..=MAX_BATCHES as u64 + 1 {
             in_flight.publish(Kind::Ipv4, sequence, 1);
         }
-        assert_eq!(in_flight.ipv4.len(), MAX_BATCHES);
+        assert_eq!(in_flight.batches(Kind::Ipv4).len(), MAX_BATCHES);
         in_flight.receive(&header(OWN, 1));
         assert!(in_flight.is_due(&record(1)));
         in_flight.receive(&header(OWN, 2));

@@ -6,6 +6,8 @@
 //! * [`Batch`]: records that are sent together, with one [`Header`].
 //! * [`Outbox`]: the queue in which workers put records, and from which a link takes
 //!   batches.
+//! * [`Signal`], [`SignalBatch`]: offers and answers for WebTorrent peers of other nodes.
+//!   [`SignalOutbox`]: the queue of those that are to be sent.
 //! * [`Sequences`]: detects repeated and missing batches by their sequence numbers.
 //! * [`InFlight`]: says which of its own records a node has to apply again when it reads
 //!   them back in the common order of all nodes.
@@ -27,6 +29,9 @@ pub mod local;
 mod outbox;
 mod record;
 mod sequences;
+mod shared_swarms;
+pub mod signal;
+mod signal_outbox;
 
 pub use batch::{Batch, BatchError, Header, Kind, NodeId, RecordIter, Records};
 pub use counts::LinkCounts;
@@ -34,3 +39,6 @@ pub use in_flight::InFlight;
 pub use outbox::{Outbox, Taken};
 pub use record::{PeerChange, Record};
 pub use sequences::{Arrival, Sequences};
+pub use shared_swarms::{Held, SharedSwarms};
+pub use signal::{Signal, SignalBatch, SignalError, SignalKind};
+pub use signal_outbox::{NotQueued, SignalOutbox};

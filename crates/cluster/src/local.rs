@@ -309,7 +309,7 @@ impl<S: Swarms> LocalLink<S> {
             return;
         }
         let mut is_empty = true;
-        for kind in Kind::ALL {
+        for kind in Kind::ADDRESSES {
             is_empty &= self.flush_kind(kind, now);
         }
         if is_empty {
@@ -323,7 +323,7 @@ impl<S: Swarms> LocalLink<S> {
             let Some(taken) = self.outbox.take(kind, now, &mut self.batch) else {
                 return true;
             };
-            let sequence = &mut self.sequences[kind as usize - 1];
+            let sequence = &mut self.sequences[kind.index()];
             *sequence += 1;
             let header = Header {
                 kind,

@@ -26,10 +26,10 @@ const MAX_SPARE: usize = 2;
 
 /// Records that have not been sent yet.
 ///
-/// The capacity, in whole batches, full or not, is shared by both kinds of peer. When
-/// another batch is needed and the outbox is full, the oldest batch of its kind is dropped
-/// if that kind has at least half of the capacity, otherwise the oldest of the other kind.
-/// So neither kind can take the other's half.
+/// The capacity, in whole batches, full or not, is shared by the kinds of peer that a node
+/// has, at most two. When another batch is needed and the outbox is full, the oldest batch
+/// of its kind is dropped if that kind has at least half of the capacity, otherwise the
+/// oldest of the kind with most batches. So neither kind can take the other's half.
 #[derive(Debug)]
 pub struct Outbox {
     /// The same as in `queues`, to check it without taking the lock.
@@ -43,8 +43,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Queues {
     is_open: bool,
-    ipv4: VecDeque<Waiting>,
-    ipv6: VecDeque<Waiting>,
+    /// By [`Kind::index`].
+    of_kinds: [VecDeque<Waiting>; Kind::ALL.len()],
     spare: Vec<Vec<u8>>,
 }
 
@@ -118,9 +118,9 @@ impl Outbox {
     /// such interval. Each call can leave one partly filled batch of each kind.
     pub fn close_batches(&self, now_milliseconds: u64) {
         let mut queues = self.lock();
-        for kind in Kind::ALL {
+        for queue in &mut queues.of_kinds {
             // Starts with the last batch: all batches before a closed one are closed.
-            let open = queues.queue(kind).iter_mut().rev();
+            let open = queue.iter_mut().rev();
             for batch in open.take_while(|it| it.closed_at_milliseconds.is_none()) {
                 batch.closed_at_milliseconds = Some(now_milliseconds);
             }
@@ -129,8 +129,7 @@ impl Outbox {
 
     /// Number of queued batches, full or not.
     pub fn batches_waiting(&self) -> usize {
-        let queues = self.lock();
-        queues.ipv4.len() + queues.ipv6.len()
+        self.lock().len()
     }
 
     /// Number of records that were dropped because the outbox was full.
@@ -168,7 +167,7 @@ impl Outbox {
                 record.write(&mut batch.bytes);
                 continue;
             }
-            if queues.ipv4.len() + queues.ipv6.len() >= self.max_batches {
+            if queues.len() >= self.max_batches {
                 self.drop_oldest(&mut queues, kind);
             }
             let mut bytes = queues.buffer();
@@ -185,7 +184,16 @@ impl Outbox {
     /// Makes room for another batch of this kind.
     fn drop_oldest(&self, queues: &mut Queues, kind: Kind) {
         let has_half = queues.queue(kind).len() >= self.max_batches / 2;
-        let kind = if has_half { kind } else { kind.other() };
+        let longest = || {
+            Kind::ALL
+                .into_iter()
+                .max_by_key(|it| queues.of_kinds[it.index()].len())
+        };
+        let kind = if has_half {
+            kind
+        } else {
+            longest().unwrap_or(kind)
+        };
         if let Some(oldest) = queues.queue(kind).pop_front() {
             let count = (oldest.bytes.len() - HEADER_LENGTH) / kind.record_length();
             self.dropped.fetch_add(count as u64, Ordering::Relaxed);
@@ -202,10 +210,12 @@ impl Outbox {
 
 impl Queues {
     fn queue(&mut self, kind: Kind) -> &mut VecDeque<Waiting> {
-        match kind {
-            Kind::Ipv4 => &mut self.ipv4,
-            Kind::Ipv6 => &mut self.ipv6,
-        }
+        &mut self.of_kinds[kind.index()]
+    }
+
+    /// Number of batches of all kinds.
+    fn len(&self) -> usize {
+        self.of_kinds.iter().map(VecDeque::len).sum()
     }
 
     /// A buffer for a batch, with space for its header.

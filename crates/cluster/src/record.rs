@@ -6,12 +6,12 @@ pub use aquatic_bittorrent::PeerChange;
 use crate::batch::Kind;
 
 /// A change of a peer of `S` bytes: address and port as on the wire, 6 bytes for IPv4 and
-/// 18 for IPv6.
+/// 18 for IPv6, or the 20 bytes of a WebTorrent peer's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<const S: usize> {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// Address and port.
+    /// Address and port, or peer id.
     pub peer: [u8; S],
     /// What changed.
     pub change: PeerChange,
@@ -44,11 +44,12 @@ impl<const S: usize> Record<S> {
     /// Length of a record: info hash, peer, change.
     pub const LENGTH: usize = 20 + S + 1;
 
-    /// The address family of the peer.
+    /// The kind of the peer.
     pub const KIND: Kind = match S {
         6 => Kind::Ipv4,
         18 => Kind::Ipv6,
-        _ => panic!("no address with a port has so many bytes"),
+        20 => Kind::WebTorrent,
+        _ => panic!("no kind of peer has so many bytes"),
     };
 
     /// Appends the encoded record to a batch.

@@ -8,6 +8,9 @@ mod cluster_batch;
 #[path = "../../fuzz/checks/cluster_operations.rs"]
 mod cluster_operations;
 
+#[path = "../../fuzz/checks/cluster_signals.rs"]
+mod cluster_signals;
+
 #[test]
 fn batches() {
     replay("cluster_batch", cluster_batch::check);
@@ -16,4 +19,9 @@ fn batches() {
 #[test]
 fn histories_of_records() {
     replay("cluster_operations", cluster_operations::check);
+}
+
+#[test]
+fn signals() {
+    replay("cluster_signals", cluster_signals::check);
 }

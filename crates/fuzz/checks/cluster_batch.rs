@@ -19,6 +19,7 @@ pub(crate) fn check(bytes: &[u8]) {
     match batch.records() {
         Records::Ipv4(records) => write(records, batch.len(), &mut again),
         Records::Ipv6(records) => write(records, batch.len(), &mut again),
+        Records::WebTorrent(records) => write(records, batch.len(), &mut again),
     }
     header.write(&mut again);
     assert_eq!(again, bytes);

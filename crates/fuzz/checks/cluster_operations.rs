@@ -83,7 +83,7 @@ impl Run {
 
     fn operate(&mut self, operation: u8, argument: u8) {
         self.time += 1;
-        let kind = Kind::ALL[usize::from(operation) % 2];
+        let kind = Kind::ADDRESSES[usize::from(operation) % 2];
         match operation / 2 % 16 {
             0..5 => self.append(kind, 1 + usize::from(argument) % 8, argument),
             5 => self.append(kind, usize::from(argument) * 8, argument),
@@ -121,12 +121,13 @@ impl Run {
                 let records: Vec<Record<18>> = numbers.clone().map(record).collect();
                 self.outbox.append(&records);
             }
+            Kind::WebTorrent => unreachable!("no such peer is added"),
         }
         if !self.is_open {
             return;
         }
         for number in numbers {
-            let index = kind as usize - 1;
+            let index = kind.index();
             let last = self.waiting[index].back();
             let has_space = last
                 .is_some_and(|it| it.closed_at.is_none() && it.records.len() < kind.max_records());
@@ -146,7 +147,7 @@ impl Run {
     }
 
     fn take(&mut self, kind: Kind) {
-        let index = kind as usize - 1;
+        let index = kind.index();
         let mut bytes = Vec::new();
         let taken = self.outbox.take(kind, self.now, &mut bytes);
         let expected = self.waiting[index].pop_front();
@@ -196,6 +197,7 @@ impl Run {
             match kind {
                 Kind::Ipv4 => record::<6>(number).write(&mut bytes),
                 Kind::Ipv6 => record::<18>(number).write(&mut bytes),
+                Kind::WebTorrent => record::<20>(number).write(&mut bytes),
             }
         }
         let node = NodeId([2 + argument / 4 % 3; 8]);
@@ -225,6 +227,7 @@ impl Run {
         let due = match batch.records() {
             Records::Ipv4(records) => self.due(records),
             Records::Ipv6(records) => self.due(records),
+            Records::WebTorrent(records) => self.due(records),
         };
         for (index, (number, is_due)) in numbers(&batch).into_iter().zip(due).enumerate() {
             self.time += 1;
@@ -267,5 +270,6 @@ fn numbers(batch: &Batch<'_>) -> Vec<u8> {
     match batch.records() {
         Records::Ipv4(records) => records.map(|it| it.peer[0]).collect(),
         Records::Ipv6(records) => records.map(|it| it.peer[0]).collect(),
+        Records::WebTorrent(records) => records.map(|it| it.peer[0]).collect(),
     }
 }

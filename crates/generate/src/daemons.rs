@@ -112,7 +112,7 @@ pub(super) const WS: About = About {
     words: &[
         ("@OVER@", "for WebTorrent"),
         ("@LISTEN@", "ListenStream"),
-        ("@SEE_CLUSTER@", ""),
+        ("@SEE_CLUSTER@", ".Xr aquatic-cluster 7 ,\n"),
         ("@RELOADED@", " and the certificate"),
         (
             "@OPEN@",

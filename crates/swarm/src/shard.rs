@@ -382,10 +382,21 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         record: &[u8; S],
         rules: &Rules<'_>,
     ) -> bool {
-        self.find(info_hash, hash).is_some_and(|slot| {
-            let peers = &self.torrents.at(slot).peers;
-            peers.find(record, rules.key).is_some()
-        })
+        self.record(info_hash, hash, record, rules).is_some()
+    }
+
+    /// The whole record of the peer with the key of `record`.
+    pub(crate) fn record(
+        &self,
+        info_hash: &InfoHash,
+        hash: u64,
+        record: &[u8; S],
+        rules: &Rules<'_>,
+    ) -> Option<[u8; S]> {
+        let slot = self.find(info_hash, hash)?;
+        let peers = &self.torrents.at(slot).peers;
+        let position = peers.find(record, rules.key)?;
+        Some(peers.view().records[position])
     }
 
     /// Removes a peer if its whole record is equal to `record`.

@@ -238,6 +238,13 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         self.shard.has(&self.info_hash, self.hash, record, &rules)
     }
 
+    /// The whole record of the peer with the key of `record`.
+    pub fn record(&self, record: &[u8; S]) -> Option<[u8; S]> {
+        let rules = self.swarm.rules();
+        self.shard
+            .record(&self.info_hash, self.hash, record, &rules)
+    }
+
     /// Removes a peer if its whole record is equal to `record`: not if only its key is,
     /// because then another connection owns the peer (WebTorrent). Returns whether it was
     /// removed.

@@ -57,6 +57,18 @@ impl Sweep {
         torrents: usize,
         allows: impl Fn(&InfoHash) -> bool,
     ) -> bool {
+        self.step_where(swarm, now, torrents, allows, |_| true)
+    }
+
+    /// Like [`step`](Self::step), and removes the peers for whose record `keeps` is false.
+    pub fn step_where<const S: usize, const K: usize, const N: usize>(
+        &mut self,
+        swarm: &Swarm<S, K, N>,
+        now: u32,
+        torrents: usize,
+        allows: impl Fn(&InfoHash) -> bool,
+        keeps: impl Fn(&[u8; S]) -> bool,
+    ) -> bool {
         let mut left = torrents.max(1);
         let rules = swarm.rules();
         while left > 0 {
@@ -64,7 +76,9 @@ impl Sweep {
             let mut seen = 1;
             if self.shard < swarm.shard_count() {
                 let mut shard = swarm.lock_number(self.shard);
-                seen = self.batch(&mut shard, &rules, now, batch, &allows).max(1);
+                seen = self
+                    .batch(&mut shard, &rules, now, batch, (&allows, &keeps))
+                    .max(1);
                 if self.slots.is_none() {
                     self.shard += 1;
                 }
@@ -94,7 +108,7 @@ impl Sweep {
         rules: &Rules<'_>,
         now: u32,
         torrents: usize,
-        allows: impl Fn(&InfoHash) -> bool,
+        (allows, keeps): (impl Fn(&InfoHash) -> bool, impl Fn(&[u8; S]) -> bool),
     ) -> usize {
         let count = shard.torrents().len();
         let mut slots = self.slots.unwrap_or(count).min(count);
@@ -108,8 +122,9 @@ impl Sweep {
             while positions > 0 && peers_left > 0 {
                 positions -= 1;
                 peers_left -= 1;
-                let term = shard.torrents().at(slot).peers.term(positions);
-                if !allowed || term.is_past(now) {
+                let peers = &shard.torrents().at(slot).peers;
+                let is_past = peers.term(positions).is_past(now);
+                if !allowed || is_past || !keeps(&peers.view().records[positions]) {
                     shard.remove_at(slot, positions, rules);
                 }
             }

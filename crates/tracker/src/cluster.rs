@@ -18,9 +18,9 @@ mod members;
 mod model;
 
 pub use engine::{check_config, check_files, destination};
-pub use link::{Link, Membership, note};
-pub use link_metrics::CLUSTER_METRICS;
-pub use members::Members;
+pub use link::{Link, Membership, WebTorrent, note};
+pub use link_metrics::{CLUSTER_METRICS, SIGNAL_METRICS};
+pub use members::{LeftOut, Members};
 
 /// Maximum number of changes that are put into the outbox at once: those of a group of
 /// announces.

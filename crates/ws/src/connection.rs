@@ -397,7 +397,7 @@ impl Protocol for Ws {
 
     fn closed(&mut self, connection: Connection, id: ConnectionId) {
         if let Connection::Open(websocket) = connection {
-            self.relay.pending.closed(id);
+            self.relay.closed(id);
             if self.tracker.closed(websocket.session) {
                 self.relay.wake();
             }

@@ -82,6 +82,13 @@ pub(crate) enum RelayResult {
     FullOutput,
     /// The inbox of the receiver's worker is full.
     FullInbox,
+    /// It was queued for the node to which its receiver is connected.
+    SentToNode,
+    /// That node, or the engine, cannot be reached, or too many are queued.
+    NodeUnreachable,
+    /// An answer from another node, to an offer that was not sent there, was answered
+    /// before, or has expired.
+    UnknownOffer,
 }
 
 /// Why an offer cannot be answered any more.
@@ -151,7 +158,15 @@ mod tests {
     #[test]
     fn labels_stay_as_they_are() {
         let results: Vec<&str> = RelayResult::VARIANTS.iter().map(Into::into).collect();
-        let expected = ["relayed", "receiver_gone", "full_output", "full_inbox"];
+        let expected = [
+            "relayed",
+            "receiver_gone",
+            "full_output",
+            "full_inbox",
+            "sent_to_node",
+            "node_unreachable",
+            "unknown_offer",
+        ];
         assert_eq!(results, expected);
         let reasons: Vec<&str> = Forgotten::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(reasons, ["expired", "too_many"]);

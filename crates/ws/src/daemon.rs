@@ -2,25 +2,29 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use aquatic_cluster::{NodeId, SignalBatch};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
+use aquatic_service::workers::Workers;
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
+use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{self as tracker, Clients, Housekeeping};
 
 use crate::config::Config;
 use crate::connection::Ws;
 use crate::counters::{self, Counters};
-use crate::relay::{self, Relay};
+use crate::nodes::{Incoming, IncomingCounts, Members, Nodes};
+use crate::relay::{self, Inboxes, Relay};
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{MAX_WORKERS, State, Tracker};
 
@@ -36,6 +40,7 @@ const KINDS: Kinds = Kinds {
 pub struct WsDaemon {
     state: Arc<State>,
     clock: Clock,
+    cluster: Option<Cluster>,
     counters: Arc<[Counters]>,
     clients: Clients,
     running: Running,
@@ -44,12 +49,24 @@ pub struct WsDaemon {
     listening: String,
 }
 
+/// What a daemon has in a cluster.
+struct Cluster {
+    link: Link,
+    nodes: Arc<Nodes>,
+    incoming: Arc<IncomingCounts>,
+    /// Where signals of other nodes are put, once there are workers.
+    inboxes: Arc<OnceLock<Inboxes>>,
+}
+
 impl Daemon for WsDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
     const METRICS: &'static [&'static [Metric]] = &[
         tracker::SWARM_METRICS,
+        cluster::CLUSTER_METRICS,
+        cluster::SIGNAL_METRICS,
+        crate::nodes::METRICS,
         tracker::HOUSEKEEPING_METRICS,
         tracker::REQUEST_METRICS,
         counters::METRICS,
@@ -85,20 +102,22 @@ impl Daemon for WsDaemon {
             })
             .map_err(tls::LoadError::at_key)?;
         }
+        cluster::check_files(&settings.config.cluster.shared(), path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
-        tls.flat_map(tls::Files::by_key).collect()
+        let cluster = settings.config.cluster.shared().files();
+        tls.flat_map(tls::Files::by_key).chain(cluster).collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
     }
 
-    fn destination(_: &Config) -> Option<Destination> {
-        None
+    fn destination(config: &Config) -> Option<Destination> {
+        cluster::destination(&config.cluster.shared())
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
@@ -136,6 +155,7 @@ impl Daemon for WsDaemon {
             limits.max_peers_per_ip,
             start.access_list,
         ));
+        let cluster = Cluster::start(&settings, &state, &clock, start.workers)?;
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -172,9 +192,12 @@ impl Daemon for WsDaemon {
         };
         let running = aquatic_stream::start(plan, |number, wakers| {
             let inboxes = inboxes.get_or_insert_with(|| relay::inboxes(wakers));
+            let cluster = cluster.as_ref();
+            let nodes = cluster.map(|it| it.share(inboxes));
             Ok(Ws::new(
-                Tracker::new(state.clone(), tracker::random()?, clients.add_worker()),
-                Relay::new(number, inboxes.clone(), counters.clone()),
+                Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
+                    .with_outbox(cluster.map(|it| it.link.outbox())),
+                Relay::new(number, inboxes.clone(), nodes, counters.clone()),
                 clock.clone(),
                 &settings,
                 counters.clone(),
@@ -186,6 +209,7 @@ impl Daemon for WsDaemon {
         Ok(Arc::new(Self {
             state,
             clock,
+            cluster,
             counters,
             clients,
             running,
@@ -218,14 +242,83 @@ impl Daemon for WsDaemon {
             certificate.add_metrics(metrics);
         }
         self.clients.add_metrics(metrics);
+        if let Some(cluster) = &self.cluster {
+            cluster.link.add_metrics(metrics);
+            cluster.incoming.add_metrics(metrics);
+        }
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.shared.swarms, None)
+        let link = self.cluster.as_ref().map(|it| &it.link);
+        tracker::status(&self.listening, &self.state.shared.swarms, link)
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.cluster.as_ref().and_then(|it| it.link.error())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
         snapshot::write(&self.state.shared.swarms, &self.clock, None, &KINDS, out)
+    }
+}
+
+impl Cluster {
+    /// Links the swarm with those of other nodes, if there is a URL.
+    fn start(
+        settings: &Settings,
+        state: &Arc<State>,
+        clock: &Clock,
+        workers: &mut Workers,
+    ) -> anyhow::Result<Option<Self>> {
+        let config = settings.config.cluster.shared();
+        if config.url.is_empty() {
+            return Ok(None);
+        }
+        let node = NodeId(secret()?);
+        let nodes = Arc::new(Nodes::default());
+        let left_out = Arc::new(LeftOut::default());
+        let incoming = Incoming {
+            state: state.clone(),
+            nodes: nodes.clone(),
+            inboxes: Arc::default(),
+            clock: clock.clone(),
+            max_description: settings.size_limits.message,
+            counts: Arc::default(),
+        };
+        let (inboxes, counts) = (incoming.inboxes.clone(), incoming.counts.clone());
+        let membership = Membership {
+            config: &config,
+            name: NAME,
+            max_peer_age_seconds: settings.config.cleaning.max_peer_age.as_u16(),
+            connection_id_key: None,
+            position: None,
+        };
+        let web_torrent = WebTorrent {
+            node,
+            swarm: Members::new(
+                state.clone(),
+                nodes.clone(),
+                node,
+                clock.clone(),
+                left_out.clone(),
+            ),
+            left_out,
+            signals: nodes.outbox(),
+            deliver: move |batch: &SignalBatch<'_>, age: u64| incoming.receive(batch, age),
+        };
+        Ok(Some(Self {
+            link: Link::of_web_torrent(membership, web_torrent, workers)?,
+            nodes,
+            incoming: counts,
+            inboxes,
+        }))
+    }
+
+    /// What a worker needs to send to other nodes. From now on, the inboxes get what these
+    /// send.
+    fn share(&self, inboxes: &Inboxes) -> Arc<Nodes> {
+        self.inboxes.get_or_init(|| inboxes.clone());
+        self.nodes.clone()
     }
 }
 

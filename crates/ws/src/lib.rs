@@ -6,6 +6,7 @@
 //! * [`config`], [`settings`]: the configuration as written, and as validated.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
+//! * `nodes`: peers that are connected to other nodes of a cluster.
 //! * [`tracker`]: what is answered and relayed, without I/O.
 //! * `counters`: metrics.
 //! * [`simulation`]: the protocol of workers, for tests without sockets.
@@ -16,6 +17,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+mod nodes;
 mod origin;
 mod relay;
 pub mod settings;

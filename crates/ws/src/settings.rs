@@ -5,6 +5,7 @@ use aquatic_service::sockets::{Listening, Transport};
 use aquatic_service::tls;
 use aquatic_stream::ReverseProxy;
 use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
+use aquatic_tracker::cluster::check_config;
 use aquatic_ws_protocol::SizeLimits;
 
 use crate::config::{Config, NetworkConfig};
@@ -60,6 +61,7 @@ impl Settings {
             config.cleaning.max_peer_age,
             &mut checks,
         );
+        check_cluster(config, &mut checks);
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),
@@ -108,6 +110,17 @@ fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
         },
         proxy_protocol: proxies.proxy_protocol.clone(),
         reverse_proxies: proxies.reverse_addresses(),
+    }
+}
+
+fn check_cluster(config: &Config, checks: &mut Checks) {
+    check_config(&config.cluster.shared(), checks);
+    if !config.cluster.url.is_empty() && config.protocol.separate_families {
+        checks.fail(
+            "protocol.separate_families",
+            "it cannot be combined with cluster.url: nodes of a cluster do not tell each other \
+             how their peers are connected",
+        );
     }
 }
 

@@ -45,7 +45,7 @@ pub fn workers(
             let random = fastrand::Rng::with_seed(seed.wrapping_add(number as u64));
             Ws::new(
                 Tracker::new(state.clone(), random, None),
-                Relay::new(number, inboxes.clone(), counters.clone()),
+                Relay::new(number, inboxes.clone(), None, counters.clone()),
                 clock.clone(),
                 settings,
                 counters.clone(),

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange, PeerId};
 use aquatic_service::access_list;
 use aquatic_service::clock::Now;
 use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
+use aquatic_tracker::cluster::{Changes, Outbox};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use aquatic_ws_protocol::{
-    Action, Announce, AnnounceReply, Answer, Failure, MaxItems, Rejected, RelayedAnswer, Request,
-    RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
+    Action, Announce, AnnounceReply, Answer, Failure, MaxItems, OfferId, Rejected, RelayedAnswer,
+    Request, RequestFault, RequestFaultKind, Scrape, ScrapeReply, Sent, write_text,
 };
 
 use crate::config::Config;
@@ -27,7 +28,7 @@ use peers_per_address::PeersPerAddress;
 pub use pending_offers::{ForgottenOffers, MAX_PENDING_OFFERS, NoSuchOffer, PendingOffers};
 use relays::OfferNames;
 pub use relays::{
-    Address, Envelope, MAX_WORKERS, OfferName, Offers, PendingOffer, Relayed, Relays,
+    Address, Envelope, MAX_WORKERS, OfferName, Offers, PendingOffer, RelayKind, Relayed, Relays,
 };
 pub use session::Session;
 
@@ -54,8 +55,10 @@ pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
     clients: Option<Arc<ClientCounts>>,
-    /// The peers that get the offers of the current announce; a field to reuse its memory.
-    receivers: Vec<Address>,
+    outbox: Option<Arc<Outbox>>,
+    /// The records of the peers that get the offers of the current announce; a field to
+    /// reuse its memory.
+    receivers: Vec<[u8; 28]>,
     /// Closed connections with peers that are not removed yet.
     leaving: VecDeque<Session>,
 }
@@ -87,6 +90,11 @@ impl State {
             offer_names: OfferNames::default(),
         }
     }
+
+    /// The name of an offer to or from this peer at the other end.
+    pub(crate) fn offer_name(&self, info_hash: InfoHash, other: PeerId, id: OfferId) -> OfferName {
+        self.offer_names.of(info_hash, other, id)
+    }
 }
 
 impl Tracker {
@@ -101,9 +109,16 @@ impl Tracker {
             state,
             random,
             clients,
+            outbox: None,
             receivers: Vec::new(),
             leaving: VecDeque::new(),
         }
+    }
+
+    /// Puts changes of the swarm into `outbox`, if given.
+    pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
+        self.outbox = outbox;
+        self
     }
 
     /// Appends the frame with the reply to a message of the connection of `session`, and
@@ -166,7 +181,13 @@ impl Tracker {
     fn forget(&self, session: &Session, info_hash: &InfoHash, peer_id: &PeerId) {
         let record = record(peer_id, session.address());
         let swarm = self.state.shared.swarms.of(session.source());
-        swarm.lock(info_hash).remove(&record);
+        let changes = Changes::new(self.outbox.as_deref());
+        let mut torrent = swarm.lock(info_hash);
+        if torrent.remove(&record) {
+            changes.add(info_hash, &peer_id.0, PeerChange::Stopped);
+            changes.append();
+        }
+        drop(torrent);
         if let Some(counts) = &self.state.peers_per_address {
             counts.remove(session.source(), info_hash, peer_id);
         }
@@ -224,6 +245,7 @@ impl Tracker {
             lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
         self.receivers.clear();
+        let changes = Changes::new(self.outbox.as_deref());
         let reply = {
             let mut torrent = state.shared.swarms.of(session.source()).lock(&info_hash);
             let announced = match torrent.announce(&announce, &mut self.random) {
@@ -235,8 +257,12 @@ impl Tracker {
                     return reject(reached.into(), out);
                 }
             };
+            if let Some(change) = announced.change {
+                changes.add(&info_hash, &peer_id.0, change);
+                changes.append();
+            }
             for peers in announced.peers.slices() {
-                self.receivers.extend(peers.iter().map(address_in));
+                self.receivers.extend_from_slice(peers);
             }
             AnnounceReply {
                 info_hash,
@@ -311,8 +337,10 @@ impl Tracker {
         // The connection may stay open long after its peer has stopped. The answer is also
         // relayed if another connection owns the peer by now, as with clients that announce
         // to several URLs of one tracker.
+        // Of a peer of another node, that node knows whether it is still there.
         let swarm = self.state.shared.swarms.of(session.source());
-        if !swarm.lock(&info_hash).has(&record(&to_peer_id, sender)) {
+        let is_there = || swarm.lock(&info_hash).has(&record(&to_peer_id, sender));
+        if sender.node().is_none() && !is_there() {
             return reject(RejectReason::OffererGone, out);
         }
         let relayed = RelayedAnswer {
@@ -323,7 +351,7 @@ impl Tracker {
         };
         Handled {
             outcome: Outcome::served(kind),
-            relays: Relays::answer(sender, relayed),
+            relays: Relays::answer(sender, to_peer_id, relayed),
         }
     }
 
@@ -371,16 +399,11 @@ impl From<Outcome> for Handled<'static, 'static> {
 }
 
 /// The record of a peer in the swarm.
-fn record(peer_id: &PeerId, address: Address) -> [u8; 28] {
+pub(crate) fn record(peer_id: &PeerId, address: Address) -> [u8; 28] {
     let mut record = [0; 28];
     record[..20].copy_from_slice(&peer_id.0);
     record[20..].copy_from_slice(&address.0.to_ne_bytes());
     record
-}
-
-fn address_in(record: &[u8; 28]) -> Address {
-    let [.., a, b, c, d, e, f, g, h] = *record;
-    Address(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
 }
 
 #[cold]

@@ -319,3 +319,16 @@ fn edits_that_people_make_by_mistake() {
         configuration::check::<WsDaemon>(file.as_bytes());
     }
 }
+
+#[test]
+fn a_cluster_has_one_swarm_for_all_families() {
+    let cluster = "[cluster]\nurl = 'redis://engine.example'\n";
+    let url = &settings(cluster).config.cluster.url;
+    assert_eq!(url, "redis://engine.example");
+    let refused = refused(&format!("[protocol]\nseparate_families = true\n{cluster}"));
+    let [line] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    assert!(line.contains("protocol.separate_families"), "{line}");
+    settings("[protocol]\nseparate_families = true\n");
+}

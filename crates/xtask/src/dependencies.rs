@@ -81,6 +81,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_ws",
         &[
             "aquatic_bittorrent",
+            "aquatic_cluster",
             "aquatic_service",
             "aquatic_stream",
             "aquatic_swarm",

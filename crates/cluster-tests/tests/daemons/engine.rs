@@ -21,7 +21,7 @@ const MISCONFIGURED: Option<i32> = Some(78);
 /// A redis-server without a file, on a socket in the directory of a site.
 pub(crate) struct Engine {
     socket: PathBuf,
-    process: Process,
+    pub(crate) process: Process,
 }
 
 impl Engine {
@@ -67,7 +67,7 @@ pub(crate) fn node(place: Place, url: &str, name: &str) -> Place {
     ])
 }
 
-fn health(tracker: &Tracker) -> String {
+pub(crate) fn health(tracker: &Tracker) -> String {
     http::get(tracker.place.metrics.ipv4(), "/health").body
 }
 

@@ -10,3 +10,11 @@ mod pair;
 mod peers;
 mod real_clients;
 mod restarts;
+mod web_torrent;
+#[path = "../../../ws/tests/black_box/wire.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "tests of one tracker, which use more of it, are where it is at home"
+)]
+mod wire;

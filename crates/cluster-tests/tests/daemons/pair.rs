@@ -30,7 +30,7 @@ impl Site {
     #[track_caller]
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        for daemon in ["aquatic-udp", "aquatic-http"] {
+        for daemon in ["aquatic-udp", "aquatic-http", "aquatic-ws"] {
             let program = env!("CARGO_BIN_EXE_aquatic-daemons");
             symlink(program, directory.path().join(daemon)).expect("a link");
         }
@@ -64,6 +64,12 @@ impl Site {
     #[track_caller]
     pub(crate) fn http(&self) -> Place {
         self.place("aquatic-http")
+    }
+
+    /// What aquatic-ws is started with.
+    #[track_caller]
+    pub(crate) fn ws(&self) -> Place {
+        self.place("aquatic-ws")
     }
 
     #[track_caller]

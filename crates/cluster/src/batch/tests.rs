@@ -42,13 +42,11 @@ fn bytes_are_as_documented() {
     expected.extend([192, 0, 2, 7, 0x1a, 0xe1, 3]);
     assert_eq!(batch, expected);
     assert_eq!(
-        (Kind::Ipv4.record_length(), Kind::Ipv6.record_length()),
-        (27, 39)
+        Kind::ALL.map(Kind::record_length),
+        [27, 39, 41],
+        "info hash, peer, change"
     );
-    assert_eq!(
-        (Kind::Ipv4.max_records(), Kind::Ipv6.max_records()),
-        (1206, 835)
-    );
+    assert_eq!(Kind::ALL.map(Kind::max_records), [1206, 835, 794]);
 }
 
 #[test]
@@ -107,7 +105,7 @@ fn what_is_no_batch_is_named() {
     assert_eq!(error_of(Vec::clear), BatchError::Length(0));
     assert_eq!(error_of(|it| it.truncate(27)), BatchError::Length(27));
     assert_eq!(error_of(|it| it[0] = 2), BatchError::Version(2));
-    assert_eq!(error_of(|it| it[1] = 3), BatchError::Kind(3));
+    assert_eq!(error_of(|it| it[1] = 4), BatchError::Kind(4));
     assert_eq!(error_of(|it| it[12..20].fill(0)), BatchError::SequenceZero);
     assert_eq!(error_of(|it| it.truncate(81)), BatchError::Remainder(26));
     assert_eq!(error_of(|it| it.push(0)), BatchError::Remainder(1));

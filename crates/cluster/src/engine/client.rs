@@ -145,14 +145,37 @@ impl Client {
         self.receive_reply()
     }
 
-    fn send(&mut self, commands: &[u8]) -> Result<(), EngineError> {
+    /// Sends encoded commands.
+    pub(super) fn send(&mut self, commands: &[u8]) -> Result<(), EngineError> {
         self.stream.write_all(commands)?;
         Ok(self.stream.flush()?)
     }
 
-    /// Waits for a value. After an error that leaves it incomplete, the next call goes on
-    /// with it.
+    /// Waits for a value, for `time` at most; `None` if it is not there or not complete by
+    /// then.
+    pub(super) fn receive(&mut self, time: Duration) -> Result<Option<Value>, EngineError> {
+        self.stream
+            .socket_mut()
+            .socket
+            .set_read_timeout(Some(time))?;
+        let received = self.try_receive();
+        let socket = &self.stream.socket_mut().socket;
+        socket.set_read_timeout(Some(TIMEOUT))?;
+        match received {
+            Ok(value) => Ok(Some(value)),
+            Err(Some(error)) if is_timeout(&error) => Ok(None),
+            Err(error) => Err(receive_error(error)),
+        }
+    }
+
     fn receive_reply(&mut self) -> Result<Value, EngineError> {
+        self.try_receive().map_err(receive_error)
+    }
+
+    /// Waits for a value. After an error of the connection that leaves it incomplete, the
+    /// next call goes on with it. There is no error of the connection if what was received is
+    /// no value.
+    fn try_receive(&mut self) -> Result<Value, Option<io::Error>> {
         let mut limited = Limited {
             stream: &mut self.stream,
             left: &mut self.left,
@@ -164,11 +187,20 @@ impl Client {
                 self.left = MAX_REPLY_BYTES;
                 Ok(value)
             }
-            (Err(_), Some(error)) => Err(error.into()),
-            (Err(_), None) => Err(EngineError::Away(
-                "the answer is not in the protocol of Redis".into(),
-            )),
+            (Err(_), error) => Err(error),
         }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{TimedOut, WouldBlock};
+    matches!(error.kind(), TimedOut | WouldBlock)
+}
+
+fn receive_error(error: Option<io::Error>) -> EngineError {
+    match error {
+        Some(error) => error.into(),
+        None => EngineError::Away("the answer is not in the protocol of Redis".into()),
     }
 }
 

@@ -102,6 +102,24 @@ impl Engine {
         Ok(())
     }
 
+    /// What has to be added to our clock to get the engine's, in milliseconds.
+    pub(super) fn clock_offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Sends a command without waiting for its reply.
+    pub(super) fn send(&mut self, command: &Cmd) -> Result<(), EngineError> {
+        self.renew_deadline_unless_stopped();
+        self.client.send(&command.get_packed_command())
+    }
+
+    /// Waits for a message of a channel, or a reply to [`send`](Self::send), for `time` at
+    /// most.
+    pub(super) fn receive(&mut self, time: Duration) -> Result<Option<Value>, EngineError> {
+        self.renew_deadline_unless_stopped();
+        self.client.receive(time)
+    }
+
     /// Sends a command and waits for its reply, for two seconds at most.
     pub(super) fn query(&mut self, command: &Cmd) -> Result<Value, EngineError> {
         self.renew_deadline_unless_stopped();

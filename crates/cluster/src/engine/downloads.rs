@@ -9,8 +9,9 @@ use redis::{Value, cmd};
 
 use super::connection::Engine;
 use super::error::EngineError;
-use super::{EngineSettings, Shared, SharedSwarms};
+use super::{EngineSettings, Shared};
 use crate::batch::Kind;
+use crate::shared_swarms::SharedSwarms;
 
 /// Number of torrents that are asked for at once; each takes some 40 bytes in the reply.
 const SCAN_COUNT: usize = 5_000;

@@ -1,4 +1,10 @@
 //! Which other nodes are running.
+//!
+//! Each node adds an entry to a stream at least every second. It has ended if other nodes
+//! have added entries for three seconds after its last one. Only the ids of entries count, so
+//! neither a reader that is behind nor an engine that is away makes a node seem to have
+//! ended. After an interruption in which no node added anything, nodes have some more
+//! seconds, because some take longer than others to connect again.
 
 use std::collections::HashMap;
 
@@ -9,9 +15,15 @@ use crate::batch::NodeId;
 const MAX_NODES: usize = 1024;
 
 /// How much older than the newest entry of the streams, in milliseconds, the last entry of a
-/// node may be; otherwise it has ended. While the engine is away, there are no new entries,
-/// so no node is assumed to have ended.
-const SILENCE_MILLISECONDS: u64 = 3_000;
+/// node may be; otherwise it has ended.
+pub(super) const SILENCE_MILLISECONDS: u64 = 3_000;
+
+/// If no node adds an entry for so long, in milliseconds, the engine was away.
+const INTERRUPTION_MILLISECONDS: u64 = 2_000;
+
+/// How long, in milliseconds, nodes are waited for after an interruption: longer than the
+/// maximum pause between two attempts to connect.
+const RETURN_MILLISECONDS: u64 = 10_000;
 
 /// How long a node that has ended is remembered, in milliseconds, and its `max_peer_age`
 /// respected.
@@ -35,10 +47,20 @@ pub(super) struct Nodes {
 
 #[derive(Debug)]
 struct Other {
-    /// When its last entry was added.
-    last: u64,
+    /// It has ended if an entry is newer than this.
+    expected_until: u64,
+    has_ended: bool,
     max_peer_age_seconds: u16,
     has_own_name: bool,
+}
+
+/// What an entry shows about its node.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// It is new, or had ended.
+    pub(super) has_started: bool,
+    /// It is the first other node that has the name of this one.
+    pub(super) is_first_duplicate: bool,
 }
 
 impl Nodes {
@@ -52,54 +74,83 @@ impl Nodes {
         }
     }
 
-    /// Records an entry of a node. Returns whether it shows for the first time that another
-    /// node has the name of this one.
+    /// Records an entry of a node.
     pub(super) fn note(
         &mut self,
         node: NodeId,
         max_peer_age_seconds: u16,
         name: Option<&[u8]>,
         id: EntryId,
-    ) -> bool {
+    ) -> Noted {
         let at = id.milliseconds;
+        if at > self.newest.saturating_add(INTERRUPTION_MILLISECONDS) {
+            for other in self.others.values_mut().filter(|it| !it.has_ended) {
+                other.expected_until = at.saturating_add(RETURN_MILLISECONDS);
+            }
+        }
         self.newest = self.newest.max(at);
         if node == self.own {
             if name.is_some() {
                 self.own_first.get_or_insert(at);
             }
-            return false;
+            return Noted::default();
         }
         if self.others.len() >= MAX_NODES && !self.others.contains_key(&node) {
-            return false;
+            return Noted::default();
         }
         let is_late = self
             .own_first
             .is_some_and(|first| at > first.saturating_add(TAKEOVER_MILLISECONDS));
         let has_own_name = is_late && name == Some(&self.own_name);
-        let is_news = has_own_name && !self.has_duplicate_name();
+        let is_first_duplicate = has_own_name && !self.has_duplicate_name();
         let other = self.others.entry(node).or_insert(Other {
-            last: at,
+            expected_until: 0,
+            has_ended: true,
             max_peer_age_seconds,
             has_own_name: false,
         });
-        other.last = other.last.max(at);
+        let has_started = std::mem::replace(&mut other.has_ended, false);
+        other.expected_until = match max_peer_age_seconds {
+            // It stops.
+            0 => 0,
+            _ => other
+                .expected_until
+                .max(at.saturating_add(SILENCE_MILLISECONDS)),
+        };
         other.max_peer_age_seconds = max_peer_age_seconds;
         other.has_own_name |= has_own_name;
-        is_news
+        Noted {
+            has_started,
+            is_first_duplicate,
+        }
     }
 
-    /// Forgets nodes that ended more than a minute ago.
+    /// The nodes that have ended since the last call.
+    pub(super) fn take_ended(&mut self) -> Vec<NodeId> {
+        let newest = self.newest;
+        let others = self.others.iter_mut();
+        let ended = others.filter(|(_, it)| !it.has_ended && it.expected_until < newest);
+        ended
+            .map(|(node, other)| {
+                other.has_ended = true;
+                *node
+            })
+            .collect()
+    }
+
+    /// Forgets nodes that ended more than a minute ago, after
+    /// [`take_ended`](Self::take_ended).
     pub(super) fn forget(&mut self) {
         let newest = self.newest;
         self.others
-            .retain(|_, other| other.last.saturating_add(REMEMBERED_MILLISECONDS) >= newest);
+            .retain(|_, it| it.expected_until.saturating_add(REMEMBERED_MILLISECONDS) >= newest);
     }
 
     /// Number of other nodes that are running.
     pub(super) fn running(&self) -> usize {
         let others = self.others.values();
         others
-            .filter(|it| it.last.saturating_add(SILENCE_MILLISECONDS) >= self.newest)
+            .filter(|it| !it.has_ended && it.expected_until >= self.newest)
             .count()
     }
 
@@ -114,11 +165,11 @@ impl Nodes {
         others.map(|it| it.max_peer_age_seconds).max().unwrap_or(0)
     }
 
-    /// To be called when a stream was lost: the times in the new one may be earlier.
+    /// To be called when a stream was lost: the times in the new one may be earlier, so its
+    /// first entry is like one after an interruption.
     pub(super) fn reset(&mut self) {
         self.newest = 0;
         self.own_first = None;
-        self.others.clear();
     }
 }
 
@@ -137,42 +188,158 @@ mod tests {
         }
     }
 
+    /// Heartbeats of this node, one in each of these seconds.
+    fn beat(nodes: &mut Nodes, seconds: std::ops::RangeInclusive<u64>) {
+        for second in seconds {
+            nodes.note(OWN, 1200, None, at(second * 1_000));
+        }
+    }
+
     #[test]
-    fn a_silent_node_has_ended() {
+    fn a_silent_node_has_ended_when_others_have_gone_on() {
         let mut nodes = Nodes::new(OWN, "one");
-        nodes.note(OTHER, 1800, Some(b"two"), at(1_000));
-        nodes.note(THIRD, 1200, None, at(2_000));
+        assert!(nodes.note(OTHER, 1800, Some(b"two"), at(1_000)).has_started);
+        assert!(nodes.note(THIRD, 1200, None, at(2_000)).has_started);
+        assert!(!nodes.note(THIRD, 1200, None, at(2_001)).has_started);
         assert_eq!(nodes.running(), 2);
         assert_eq!(nodes.max_peer_age_seconds(), 1800);
-        // Only entries advance the time.
+        beat(&mut nodes, 3..=4);
+        assert_eq!(nodes.take_ended(), []);
         nodes.note(OWN, 1200, None, at(4_001));
         assert_eq!(nodes.running(), 1);
-        nodes.note(OWN, 1200, None, at(61_001));
+        assert_eq!(nodes.take_ended(), [OTHER]);
+        assert_eq!(nodes.take_ended(), []);
+        // It was only slow.
+        assert!(nodes.note(OTHER, 1800, None, at(4_500)).has_started);
+        assert_eq!(nodes.running(), 2);
+        beat(&mut nodes, 5..=8);
+        let mut ended = nodes.take_ended();
+        ended.sort_unstable();
+        assert_eq!(ended, [OTHER, THIRD]);
+        beat(&mut nodes, 9..=68);
         nodes.forget();
         assert_eq!(nodes.running(), 0);
-        assert_eq!(nodes.max_peer_age_seconds(), 1200);
-        nodes.reset();
-        nodes.note(OTHER, 1800, None, at(5));
+        assert_eq!(nodes.max_peer_age_seconds(), 0);
+    }
+
+    #[test]
+    fn a_node_that_stops_has_ended_at_once() {
+        let mut nodes = Nodes::new(OWN, "one");
+        nodes.note(OTHER, 1200, None, at(1_000));
+        nodes.note(THIRD, 1200, None, at(1_000));
+        nodes.note(OTHER, 0, None, at(1_500));
+        assert_eq!(nodes.take_ended(), [OTHER]);
         assert_eq!(nodes.running(), 1);
+    }
+
+    #[test]
+    fn an_engine_that_is_away_ends_no_node() {
+        let mut nodes = Nodes::new(OWN, "one");
+        nodes.note(OTHER, 1800, None, at(1_000));
+        nodes.note(THIRD, 1800, None, at(1_000));
+        beat(&mut nodes, 1..=2);
+        // This node is the first one to connect again, and all need some seconds.
+        beat(&mut nodes, 600..=605);
+        assert_eq!(nodes.take_ended(), []);
+        nodes.note(OTHER, 1800, None, at(605_500));
+        beat(&mut nodes, 606..=608);
+        assert_eq!(nodes.take_ended(), []);
+        // One does not return.
+        nodes.note(OTHER, 1800, None, at(609_500));
+        nodes.note(OTHER, 1800, None, at(610_001));
+        assert_eq!(nodes.take_ended(), [THIRD]);
+
+        // Another engine, with an empty stream and a clock that is behind.
+        nodes.reset();
+        beat(&mut nodes, 5..=9);
+        assert_eq!((nodes.take_ended(), nodes.running()), (vec![], 1));
+        beat(&mut nodes, 10..=16);
+        assert_eq!(nodes.take_ended(), [OTHER]);
+    }
+
+    /// Nodes beat every second, more or less; the engine is away now and then, and nodes
+    /// take up to 6 seconds to return to it; some are killed.
+    #[test]
+    fn only_killed_nodes_end_and_they_do_soon() {
+        const COUNT: usize = 6;
+        for seed in 0..500 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut nodes = Nodes::new(OWN, "one");
+            // Another engine's clock may say anything.
+            let mut offset = random.u64(1_000_000..2_000_000);
+            let mut beat_at = [0; COUNT];
+            let mut killed_at: [Option<u64>; COUNT] = [None; COUNT];
+            let (mut is_known, mut has_ended) = ([false; COUNT], [false; COUNT]);
+            let (mut away_until, mut back_at) = (0, 0);
+            for now in (0..120_000_u64).step_by(100) {
+                if now >= away_until && random.u32(..200) == 0 {
+                    // Long enough for nodes to be slow to return, or too short for that.
+                    let (time, delay) = match random.bool() {
+                        true => (random.u64(2_500..30_000), 6_000),
+                        false => (random.u64(100..500), 500),
+                    };
+                    away_until = now + time;
+                    back_at = away_until;
+                    for next in &mut beat_at {
+                        *next = away_until.max(*next) + random.u64(..delay);
+                    }
+                    if random.u8(..3) == 0 {
+                        offset = random.u64(1_000_000..2_000_000);
+                        nodes.reset();
+                    }
+                }
+                if random.u32(..400) == 0 {
+                    // The node that watches lives.
+                    killed_at[random.usize(1..COUNT)].get_or_insert(now);
+                }
+                for (number, next) in beat_at.iter_mut().enumerate() {
+                    if now < away_until || now < *next || killed_at[number].is_some() {
+                        continue;
+                    }
+                    *next = now + random.u64(800..1_200);
+                    let node = NodeId([number as u8 + 1; 8]);
+                    nodes.note(node, 180, None, at(now + offset));
+                    is_known[number] = true;
+                }
+                for node in nodes.take_ended() {
+                    let number = usize::from(node.0[0]) - 1;
+                    assert!(killed_at[number].is_some(), "seed {seed}, at {now}");
+                    has_ended[number] = true;
+                }
+                assert!(nodes.others.len() < COUNT);
+                for number in 1..COUNT {
+                    let Some(killed_at) = killed_at[number].filter(|_| is_known[number]) else {
+                        continue;
+                    };
+                    // All have been back for long, or the engine was not away in between.
+                    let waited = now.saturating_sub(killed_at.max(back_at));
+                    let is_steady = killed_at > back_at + 8_000 && now >= away_until;
+                    let is_overdue =
+                        waited > 6_000 + RETURN_MILLISECONDS + 1_500 || is_steady && waited > 4_500;
+                    assert!(!is_overdue || has_ended[number], "seed {seed}, at {now}");
+                }
+            }
+        }
     }
 
     #[test]
     fn a_duplicate_name_is_reported_once() {
         let mut nodes = Nodes::new(OWN, "one");
-        let duplicate = |nodes: &mut Nodes, time| nodes.note(OTHER, 1200, Some(b"one"), at(time));
+        let mut note = |node, name: &str, time| {
+            let name = Some(name.as_bytes()).filter(|it| !it.is_empty());
+            nodes.note(node, 1200, name, at(time)).is_first_duplicate
+        };
         // An earlier run of this node.
-        assert!(!duplicate(&mut nodes, 1_000));
-        assert!(!nodes.note(OWN, 1200, Some(b"one"), at(2_000)));
-        assert!(!duplicate(&mut nodes, 2_500));
-        assert!(!nodes.note(THIRD, 1200, Some(b"two"), at(9_000)));
-        assert!(!nodes.note(OTHER, 1200, None, at(9_000)));
-        assert!(!nodes.has_duplicate_name());
-        assert!(duplicate(&mut nodes, 9_000));
-        assert!(nodes.has_duplicate_name());
-        assert!(!duplicate(&mut nodes, 9_500));
+        assert!(!note(OTHER, "one", 1_000));
+        assert!(!note(OWN, "one", 2_000));
+        assert!(!note(OTHER, "one", 2_500));
+        assert!(!note(THIRD, "two", 9_000));
+        assert!(!note(OTHER, "", 9_000));
+        assert!(note(OTHER, "one", 9_000));
+        assert!(!note(OTHER, "one", 9_500));
         // Any number of other nodes with this name are reported as one.
-        let other = nodes.note(NodeId([4; 8]), 1200, Some(b"one"), at(9_500));
-        assert!(!other);
+        assert!(!note(NodeId([4; 8]), "one", 9_500));
+        assert!(nodes.has_duplicate_name());
     }
 
     #[test]

@@ -4,25 +4,28 @@ use super::stream::EntryId;
 use crate::batch::{Kind, NodeId};
 use crate::sequences::Sequences;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The last entry of each stream that was applied.
+pub(super) type Ids = [EntryId; Kind::ALL.len()];
 
 /// The last entry that a node has applied of each stream, and the last sequence number of
 /// each node. With it and a copy of the swarms, the next process can continue from there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
-    ids: [EntryId; 2],
+    ids: Ids,
     sequences: Vec<(NodeId, Kind, u64)>,
 }
 
 impl Position {
-    pub(super) fn new(ids: [EntryId; 2], sequences: &Sequences) -> Self {
+    pub(super) fn new(ids: Ids, sequences: &Sequences) -> Self {
         Self {
             ids,
             sequences: sequences.iter().collect(),
         }
     }
 
-    pub(super) fn ids(&self) -> [EntryId; 2] {
+    pub(super) fn ids(&self) -> Ids {
         self.ids
     }
 
@@ -55,7 +58,7 @@ impl Position {
             return None;
         };
         let mut rest = rest;
-        let mut ids = [EntryId::default(); 2];
+        let mut ids = Ids::default();
         for id in &mut ids {
             id.milliseconds = number(&mut rest)?;
             id.number = number(&mut rest)?;
@@ -85,13 +88,15 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
+        /// Of a position without nodes.
+        const LENGTH: usize = 1 + 16 * Kind::ALL.len();
         let id = |milliseconds, number| EntryId {
             milliseconds,
             number,
         };
         let mut sequences = Sequences::default();
         sequences.note(NodeId([1; 8]), Kind::Ipv4, 7);
-        let position = Position::new([id(5, 1), id(6, 0)], &sequences);
+        let position = Position::new([id(5, 1), id(6, 0), id(7, 0)], &sequences);
         let bytes = position.to_bytes();
         let mut read = Position::parse(&bytes).expect("a position");
         assert_eq!(read, position);
@@ -100,15 +105,15 @@ mod tests {
 
         for length in 0..bytes.len() {
             let part = Position::parse(&bytes[..length]);
-            assert_eq!(part.is_some(), length == 33, "{length}");
+            assert_eq!(part.is_some(), length == LENGTH, "{length}");
         }
-        read = Position::parse(&[&bytes[..], &bytes[33..]].concat()).expect("two nodes");
+        read = Position::parse(&[&bytes[..], &bytes[LENGTH..]].concat()).expect("two nodes");
         assert_eq!(read.sequences.len(), 2);
         let mut other = bytes.clone();
-        other[0] = 2;
+        other[0] = 1;
         assert_eq!(Position::parse(&other), None);
         other = bytes;
-        other[41] = 9;
+        other[LENGTH + 8] = 9;
         assert_eq!(Position::parse(&other), None);
     }
 }

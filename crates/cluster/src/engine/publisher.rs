@@ -11,10 +11,10 @@ use super::error::EngineError;
 use super::refill::Refill;
 use super::retry::Retry;
 use super::send_queue::{SendQueue, WINDOW};
-use super::status::Half;
-use super::{Shared, SharedSwarms, downloads, lock, trimming};
+use super::status::Part;
+use super::{Shared, downloads, lock, trimming};
 use crate::batch::{self, Header, Kind};
-use crate::local::Swarms;
+use crate::shared_swarms::SharedSwarms;
 
 /// How often the outbox is checked for full batches.
 const TICK: Duration = Duration::from_millis(10);
@@ -39,7 +39,7 @@ const REPORT_MILLISECONDS: u64 = 60_000;
 const TURN_MILLISECONDS: u64 = 1_000;
 
 /// The half of a link that adds batches to the streams.
-pub struct Publisher<S: Swarms> {
+pub struct Publisher<S: SharedSwarms> {
     shared: Arc<Shared>,
     connector: Connector,
     engine: Option<Engine>,
@@ -62,7 +62,7 @@ impl<S: SharedSwarms> Publisher<S> {
             connector: Connector::default(),
             engine: None,
             was_connected: false,
-            retry: Retry::new(Half::Publisher),
+            retry: Retry::new(Part::Publisher),
             refill: Refill::new(swarms),
             queue: SendQueue::new(shared.clone()),
             flush_at: 0,
@@ -87,11 +87,14 @@ impl<S: SharedSwarms> Publisher<S> {
             engine.renew_deadline();
             let until = self.now().saturating_add(TURN_MILLISECONDS);
             // After an error, it is too late to try again.
-            let _ = self.flush(&mut engine, until);
+            let _ = self.flush(&mut engine, until).and_then(|_| {
+                self.push_heartbeat(&engine, 0);
+                self.send(&mut engine, until)
+            });
         }
         let has_unsent = !self.queue.is_empty() || self.shared.outbox.batches_waiting() > 0;
         self.shared.has_unsent.store(has_unsent, Ordering::Relaxed);
-        self.shared.status.set_connected(Half::Publisher, false);
+        self.shared.status.set_connected(Part::Publisher, false);
         self.shared.outbox.close();
     }
 
@@ -134,7 +137,7 @@ impl<S: SharedSwarms> Publisher<S> {
             Ok(()) => self.retry.succeed(now, status),
             Err(error) => self.retry.fail(&error, now, status),
         }
-        status.set_connected(Half::Publisher, self.engine.is_some());
+        status.set_connected(Part::Publisher, self.engine.is_some());
     }
 
     fn report_dropped(&mut self, now: u64) {
@@ -184,7 +187,7 @@ impl<S: SharedSwarms> Publisher<S> {
         }
         if now >= self.heartbeat_at {
             self.heartbeat_at = now.saturating_add(HEARTBEAT_MILLISECONDS);
-            self.push_heartbeat(engine);
+            self.push_heartbeat(engine, self.shared.settings.max_peer_age_seconds);
         }
         let kinds = self.shared.settings.kinds.len();
         let is_any_full = self.shared.outbox.batches_waiting() > kinds;
@@ -276,8 +279,14 @@ impl<S: SharedSwarms> Publisher<S> {
         }
     }
 
-    fn push_heartbeat(&mut self, engine: &Engine) {
-        let header = self.header(self.shared.settings.kinds[0], engine.now());
+    /// Queues a heartbeat, or with a `max_peer_age` of 0 the announcement that the node
+    /// stops.
+    fn push_heartbeat(&mut self, engine: &Engine, max_peer_age_seconds: u16) {
+        let kind = self.shared.settings.kinds[0];
+        let header = Header {
+            max_peer_age_seconds,
+            ..self.header(kind, engine.now())
+        };
         let mut bytes = Vec::new();
         batch::start(&mut bytes);
         self.queue.push(header, bytes, 0, true);

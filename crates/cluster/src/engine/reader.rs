@@ -14,13 +14,14 @@ use super::downloads;
 use super::error::EngineError;
 use super::nodes::Nodes;
 use super::retry::Retry;
-use super::status::Half;
+use super::status::Part;
 use super::stream::{self, Entry};
-use super::{Shared, SharedSwarms, lock};
+use super::{Shared, lock};
 use crate::batch::{Batch, BatchError, HEADER_LENGTH, RecordIter, Records};
 use crate::in_flight::InFlight;
 use crate::record::PeerChange;
 use crate::sequences::Arrival;
+use crate::shared_swarms::SharedSwarms;
 
 /// How long the engine waits for an entry, in milliseconds. It delays stopping, and has to
 /// be less than the timeout of the connection.
@@ -70,6 +71,8 @@ pub struct Reader<S> {
     logged: HashSet<Discriminant<BatchError>>,
     /// A buffer that is reused for batches of which some records are applied.
     rest: Vec<u8>,
+    /// Whether peers of nodes that have ended may be left.
+    has_ended_peers: bool,
 }
 
 impl<S: SharedSwarms> Reader<S> {
@@ -79,13 +82,13 @@ impl<S: SharedSwarms> Reader<S> {
         let cursors = settings.kinds.iter();
         Self {
             cursors: cursors
-                .map(|&kind| Cursor::new(settings, kind, ids[Shared::place(kind)]))
+                .map(|&kind| Cursor::new(settings, kind, ids[kind.index()]))
                 .collect(),
             nodes: Nodes::new(settings.node, &settings.name),
             swarms,
             connector: Connector::default(),
             engine: None,
-            retry: Retry::new(Half::Reader),
+            retry: Retry::new(Part::Reader),
             run_id: None,
             replied_at: (settings.clock)(),
             read_downloads_at: Some(0),
@@ -94,6 +97,7 @@ impl<S: SharedSwarms> Reader<S> {
             report_at: 0,
             logged: HashSet::new(),
             rest: Vec::new(),
+            has_ended_peers: false,
             shared,
         }
     }
@@ -105,7 +109,7 @@ impl<S: SharedSwarms> Reader<S> {
             beat();
             self.turn();
         }
-        self.shared.status.set_connected(Half::Reader, false);
+        self.shared.status.set_connected(Part::Reader, false);
     }
 
     fn turn(&mut self) {
@@ -141,7 +145,7 @@ impl<S: SharedSwarms> Reader<S> {
             Ok(()) => self.retry.succeed(now, status),
             Err(error) => self.retry.fail(&error, now, status),
         }
-        status.set_connected(Half::Reader, self.engine.is_some());
+        status.set_connected(Part::Reader, self.engine.is_some());
     }
 
     /// After connecting, before anything is read.
@@ -185,7 +189,7 @@ impl<S: SharedSwarms> Reader<S> {
         for cursor in &mut self.cursors {
             if cursor.is_lost(&self.shared, engine)? {
                 is_any_lost = true;
-                lock(&self.shared.read_up_to)[Shared::place(cursor.kind)] = cursor.position;
+                lock(&self.shared.read_up_to)[cursor.kind.index()] = cursor.position;
             }
         }
         if is_any_lost {
@@ -215,7 +219,10 @@ impl<S: SharedSwarms> Reader<S> {
         self.read_downloads(engine, now)?;
         let mut read = cmd("XREAD");
         read.arg("COUNT").arg(self.count);
-        read.arg("BLOCK").arg(BLOCK_MILLISECONDS).arg("STREAMS");
+        if !self.has_ended_peers {
+            read.arg("BLOCK").arg(BLOCK_MILLISECONDS);
+        }
+        read.arg("STREAMS");
         for cursor in &self.cursors {
             read.arg(&cursor.key);
         }
@@ -231,7 +238,8 @@ impl<S: SharedSwarms> Reader<S> {
         let unexpected = || EngineError::unexpected_reply("XREAD");
         let found = stream::streams(reply?).ok_or_else(unexpected)?;
         self.replied_at = (self.shared.settings.clock)();
-        if found.is_empty() && self.replied_at < asked_at + BLOCK_MILLISECONDS / 2 {
+        let is_early = self.replied_at < asked_at + BLOCK_MILLISECONDS / 2;
+        if found.is_empty() && is_early && !self.has_ended_peers {
             // No engine does that without a reason, but it must not keep a core busy.
             self.shared.stop.wait(PAUSE);
         }
@@ -256,6 +264,10 @@ impl<S: SharedSwarms> Reader<S> {
     }
 
     fn update_nodes(&mut self) {
+        for node in self.nodes.take_ended() {
+            self.swarms.node_has_ended(node);
+        }
+        self.has_ended_peers = self.swarms.remove_ended_peers();
         self.nodes.forget();
         let status = &self.shared.status;
         status.set_nodes(self.nodes.running());
@@ -277,7 +289,7 @@ impl<S: SharedSwarms> Reader<S> {
         // Locked until the entry is applied, so that nobody gets a position that differs
         // from what the swarm contains.
         let mut read_up_to = lock(&shared.read_up_to);
-        read_up_to[Shared::place(kind)] = entry.id;
+        read_up_to[kind.index()] = entry.id;
         let batch = match Batch::parse(&entry.batch) {
             Ok(batch) if batch.header().kind == kind => batch,
             Ok(batch) => return self.reject(BatchError::Kind(batch.header().kind as u8)),
@@ -306,12 +318,16 @@ impl<S: SharedSwarms> Reader<S> {
                 Records::Ipv6(records) => {
                     append_due_uncounted(records, &mut in_flight, &mut self.rest);
                 }
+                Records::WebTorrent(records) => {
+                    append_due_uncounted(records, &mut in_flight, &mut self.rest);
+                }
             }
             Batch::parse(&self.rest).ok()
         } else {
             match batch.records() {
                 Records::Ipv4(records) => note_all(records, &mut in_flight),
                 Records::Ipv6(records) => note_all(records, &mut in_flight),
+                Records::WebTorrent(records) => note_all(records, &mut in_flight),
             }
             Some(batch)
         };
@@ -323,13 +339,16 @@ impl<S: SharedSwarms> Reader<S> {
 
     fn note_node(&mut self, batch: &Batch<'_>, entry: &Entry) {
         let header = batch.header();
-        let is_duplicate = self.nodes.note(
+        let noted = self.nodes.note(
             header.node,
             header.max_peer_age_seconds,
             entry.name.as_deref(),
             entry.id,
         );
-        if is_duplicate {
+        if noted.has_started {
+            self.swarms.node_has_started(header.node);
+        }
+        if noted.is_first_duplicate {
             log::error!(
                 "another node of the cluster is called {}, too: each needs a cluster.node of \
                  its own",

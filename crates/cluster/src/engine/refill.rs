@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use aquatic_bittorrent::InfoHash;
 
 use super::downloads::COMPARE_COUNT;
-use super::{EngineSettings, Held, Shared, SharedSwarms};
+use super::{EngineSettings, Shared};
 use crate::batch::{self, Header, Kind};
-use crate::local::{MAX_BLOCK_LENGTH, Swarms};
 use crate::record::Record;
+use crate::shared_swarms::{Held, SharedSwarms};
 
 /// Peers whose remaining times differ by less than this, in seconds, are sent in one batch.
 /// Their times are rounded up, so other nodes keep them longer by less than this.
@@ -28,7 +28,7 @@ const MIN_INTERVAL_MILLISECONDS: u64 = 30_000;
 const MAX_INTERVAL_MILLISECONDS: u64 = 20 * 60_000;
 
 /// Iterates over the peers of a node when a refill is requested.
-pub(super) struct Refill<S: Swarms> {
+pub(super) struct Refill<S: SharedSwarms> {
     swarms: Arc<S>,
     walk: Option<S::Walk>,
     /// The number of requests when the last refill began.
@@ -95,19 +95,10 @@ impl<S: SharedSwarms> Refill<S> {
             return;
         }
         let received = shared.in_flight().batches_received();
-        self.held.ipv4.clear();
-        self.held.ipv6.clear();
-        let mut block = Vec::with_capacity(MAX_BLOCK_LENGTH);
+        self.held.clear();
         let mut is_complete = false;
-        while self.held.ipv4.len() + self.held.ipv6.len() + self.held.downloads.len()
-            < PEERS_PER_STEP
-        {
-            block.clear();
-            if !self.swarms.next_block(walk, &mut block) {
-                is_complete = true;
-                break;
-            }
-            self.swarms.held(&block, &mut self.held);
+        while !is_complete && self.held.len() < PEERS_PER_STEP {
+            is_complete = !self.swarms.next_held(walk, &mut self.held);
         }
         if is_complete {
             self.walk = None;
@@ -119,10 +110,11 @@ impl<S: SharedSwarms> Refill<S> {
         };
         group(Kind::Ipv4, &self.held.ipv4, &times, batches);
         group(Kind::Ipv6, &self.held.ipv6, &times, batches);
+        group(Kind::WebTorrent, &self.held.web_torrent, &times, batches);
     }
 }
 
-impl<S: Swarms> Refill<S> {
+impl<S: SharedSwarms> Refill<S> {
     /// Some torrents of one kind whose downloads have to be compared with the engine's, when
     /// everything that was counted before was published.
     pub(super) fn downloads(&self) -> Option<(Kind, Vec<(InfoHash, u32)>)> {

@@ -1,7 +1,7 @@
 //! When to connect again after an error, and what is logged about it.
 
 use super::error::EngineError;
-use super::status::{EngineStatus, Half};
+use super::status::{EngineStatus, Part};
 
 const MIN_PAUSE_MILLISECONDS: u64 = 100;
 const MAX_PAUSE_MILLISECONDS: u64 = 5_000;
@@ -20,10 +20,10 @@ const STABLE_MILLISECONDS: u64 = 5_000;
 const OTHER_LOG_INTERVAL_MILLISECONDS: u64 = 5_000;
 const SAME_LOG_INTERVAL_MILLISECONDS: u64 = 60_000;
 
-/// The errors of one half of a link.
+/// The errors of one part of a link.
 #[derive(Debug)]
 pub(super) struct Retry {
-    half: Half,
+    part: Part,
     /// Number of errors since it last worked for [`STABLE_MILLISECONDS`].
     errors: u32,
     failed_at: u64,
@@ -41,9 +41,9 @@ struct Logged {
 }
 
 impl Retry {
-    pub(super) fn new(half: Half) -> Self {
+    pub(super) fn new(part: Part) -> Self {
         Self {
-            half,
+            part,
             errors: 0,
             failed_at: 0,
             paused_until: 0,
@@ -71,14 +71,16 @@ impl Retry {
         self.failed_at = now;
         self.paused_until = now.saturating_add(pause);
         let text = error.to_string();
-        status.set_error(self.half, Some(text.clone()));
+        status.set_error(self.part, Some(text.clone()));
         self.is_failing = true;
         if !self.is_worth_logging(&text, now) {
             return;
         }
-        let what = match self.half {
-            Half::Publisher => "cannot send changes to other nodes",
-            Half::Reader => "cannot receive changes from other nodes",
+        let what = match self.part {
+            Part::Publisher => "cannot send changes to other nodes",
+            Part::Reader => "cannot receive changes from other nodes",
+            Part::SignalSender => "cannot send offers and answers to other nodes",
+            Part::SignalReceiver => "cannot receive offers and answers from other nodes",
         };
         match error {
             EngineError::Away(_) | EngineError::TooLong => log::warn!("{what}: {text}"),
@@ -93,16 +95,22 @@ impl Retry {
             return;
         }
         self.paused_until = 0;
-        status.set_error(self.half, None);
+        status.set_error(self.part, None);
         if now < self.failed_at.saturating_add(STABLE_MILLISECONDS) {
             return;
         }
         self.errors = 0;
         self.is_failing = false;
         if self.logged.take().is_some() {
-            match self.half {
-                Half::Publisher => log::info!("changes are sent to other nodes again"),
-                Half::Reader => log::info!("changes are received from other nodes again"),
+            match self.part {
+                Part::Publisher => log::info!("changes are sent to other nodes again"),
+                Part::Reader => log::info!("changes are received from other nodes again"),
+                Part::SignalSender => {
+                    log::info!("offers and answers are sent to other nodes again");
+                }
+                Part::SignalReceiver => {
+                    log::info!("offers and answers are received from other nodes again");
+                }
             }
         }
     }
@@ -130,7 +138,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_bound() {
         let status = EngineStatus::default();
-        let mut retry = Retry::new(Half::Reader);
+        let mut retry = Retry::new(Part::Reader);
         let mut last = 0;
         for _ in 0..100 {
             assert!(!retry.is_pause(1_000));
@@ -156,7 +164,7 @@ mod tests {
     #[test]
     fn errors_do_not_flood_the_log() {
         let status = EngineStatus::default();
-        let mut retry = Retry::new(Half::Reader);
+        let mut retry = Retry::new(Part::Reader);
         let mut count_logged = |texts: &[&str]| {
             let mut logged = 0;
             for now in (0..60_000).step_by(100) {

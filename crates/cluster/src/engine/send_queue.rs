@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aquatic_bittorrent::InfoHash;
 use redis::{Value, cmd};
@@ -9,6 +10,8 @@ use redis::{Value, cmd};
 use super::Shared;
 use super::connection::Engine;
 use super::error::EngineError;
+use super::nodes::SILENCE_MILLISECONDS;
+use super::position::Ids;
 use super::stream::{self, BATCH, EntryId, NAME};
 use crate::batch::{Batch, Header, Kind, RecordIter, Records};
 use crate::record::PeerChange;
@@ -34,9 +37,11 @@ const PAGE: usize = 64;
 pub(super) struct SendQueue {
     shared: Arc<Shared>,
     /// The last sequence number of each kind.
-    sequences: [u64; 2],
+    sequences: [u64; Kind::ALL.len()],
     /// The last entry of each stream that is known to have been added; none if it is 0-0.
-    last_ids: [EntryId; 2],
+    last_ids: Ids,
+    /// When the last entry for WebTorrent peers was added, on the engine's clock.
+    last_alive: Option<u64>,
     unsent: VecDeque<Unsent>,
     report_at: u64,
 }
@@ -60,8 +65,9 @@ impl SendQueue {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            sequences: [0; 2],
-            last_ids: [EntryId::default(); 2],
+            sequences: Default::default(),
+            last_ids: Ids::default(),
+            last_alive: None,
             unsent: VecDeque::new(),
             report_at: 0,
         }
@@ -116,12 +122,12 @@ impl SendQueue {
         }
         // Another engine may have another clock, by which these ids are in the future:
         // trimming by them would remove everything.
-        self.last_ids = [EntryId::default(); 2];
+        self.last_ids = Ids::default();
         Ok(())
     }
 
     fn remove_added_of(&mut self, kind: Kind, engine: &mut Engine) -> Result<(), EngineError> {
-        let mut start = self.last_ids[Shared::place(kind)];
+        let mut start = self.last_ids[kind.index()];
         if start == EntryId::default() {
             start.milliseconds = engine.now();
             start = start.before(SEARCH_MILLISECONDS);
@@ -174,12 +180,25 @@ impl SendQueue {
         let retention = self.shared.retention_milliseconds() + MARGIN_MILLISECONDS;
         for unsent in self.unsent.iter_mut().take(WINDOW) {
             unsent.may_be_added = true;
-            let last = self.last_ids[Shared::place(unsent.kind)];
+            let last = self.last_ids[unsent.kind.index()];
             let min_id = (last != EntryId::default()).then(|| last.before(retention));
             lengths.push(unsent.write(&self.shared, min_id, &mut commands));
         }
         let replies = engine.query_all(&commands, lengths.iter().sum())?;
         self.handle_replies(&lengths, replies)
+    }
+
+    /// Records an entry that was added. If it comes late, other nodes may have removed the
+    /// WebTorrent peers of this one, because it seemed to have ended.
+    fn note_added(&mut self, kind: Kind, id: EntryId) {
+        self.last_ids[kind.index()] = id;
+        if kind == Kind::WebTorrent {
+            let last = self.last_alive.replace(id.milliseconds);
+            let is_late = |last: u64| id.milliseconds.abs_diff(last) > SILENCE_MILLISECONDS;
+            if last.is_some_and(is_late) {
+                self.shared.refills.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     fn handle_replies(
@@ -197,7 +216,7 @@ impl SendQueue {
             let replies: Vec<Value> = replies.by_ref().take(length).collect();
             match added(&replies) {
                 Ok(id) => {
-                    self.last_ids[Shared::place(unsent.kind)] = id;
+                    self.note_added(unsent.kind, id);
                     self.shared.status.counts().add_out(unsent.records);
                     if let Some(error) = increment_error(&replies) {
                         self.report_lost_downloads(&error);
@@ -253,7 +272,7 @@ impl SendQueue {
     }
 
     fn next_sequence(&mut self, kind: Kind) -> u64 {
-        let sequence = &mut self.sequences[Shared::place(kind)];
+        let sequence = &mut self.sequences[kind.index()];
         *sequence += 1;
         *sequence
     }
@@ -333,6 +352,7 @@ fn downloads(batch: &Batch<'_>) -> HashMap<InfoHash, u32> {
     match batch.records() {
         Records::Ipv4(records) => count(records, &mut downloads),
         Records::Ipv6(records) => count(records, &mut downloads),
+        Records::WebTorrent(records) => count(records, &mut downloads),
     }
     downloads
 }

@@ -16,15 +16,20 @@ pub struct EngineStatus {
     nodes: AtomicU64,
     stream_bytes: AtomicU64,
     lost_streams: AtomicU64,
-    /// The current error of the publisher, and that of the reader.
-    errors: [Mutex<Option<String>>; 2],
+    signals_sent: AtomicU64,
+    signals_received: AtomicU64,
+    signals_lost: AtomicU64,
+    /// The current error of each part.
+    errors: [Mutex<Option<String>>; 4],
 }
 
-/// A half of a link, each of which has a thread and a connection.
+/// A part of a link, each of which has a thread and a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(super) enum Part {
     Publisher,
     Reader,
+    SignalSender,
+    SignalReceiver,
 }
 
 macro_rules! counters {
@@ -51,6 +56,12 @@ impl EngineStatus {
         stream_bytes,
         /// Number of times that the engine had lost a stream.
         lost_streams,
+        /// Number of signal batches that other nodes have received.
+        signals_sent,
+        /// Number of signal batches that were received.
+        signals_received,
+        /// Number of signal batches that probably no node has received.
+        signals_lost,
     }
 
     /// Whether the publisher and the reader are connected.
@@ -65,8 +76,8 @@ impl EngineStatus {
 
     /// Why changes cannot be sent or received at the moment; `None` if they can.
     pub fn error(&self) -> Option<String> {
-        let error = |half: &Mutex<Option<String>>| {
-            let text = half.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = |part: &Mutex<Option<String>>| {
+            let text = part.lock().unwrap_or_else(PoisonError::into_inner);
             text.clone()
         };
         self.errors.iter().find_map(error)
@@ -85,16 +96,16 @@ impl EngineStatus {
         }
     }
 
-    pub(super) fn set_connected(&self, half: Half, is_connected: bool) {
-        let flag = match half {
-            Half::Publisher => &self.publishes,
-            Half::Reader => &self.reads,
-        };
-        flag.store(is_connected, Relaxed);
+    pub(super) fn set_connected(&self, part: Part, is_connected: bool) {
+        match part {
+            Part::Publisher => self.publishes.store(is_connected, Relaxed),
+            Part::Reader => self.reads.store(is_connected, Relaxed),
+            Part::SignalSender | Part::SignalReceiver => {}
+        }
     }
 
-    pub(super) fn set_error(&self, half: Half, error: Option<String>) {
-        let text = self.errors[half as usize].lock();
+    pub(super) fn set_error(&self, part: Part, error: Option<String>) {
+        let text = self.errors[part as usize].lock();
         *text.unwrap_or_else(PoisonError::into_inner) = error;
     }
 
@@ -116,6 +127,18 @@ impl EngineStatus {
 
     pub(super) fn add_lost_stream(&self) {
         add(&self.lost_streams, 1);
+    }
+
+    pub(super) fn add_signals_sent(&self) {
+        add(&self.signals_sent, 1);
+    }
+
+    pub(super) fn add_signals_received(&self) {
+        add(&self.signals_received, 1);
+    }
+
+    pub(super) fn add_signals_lost(&self, batches: usize) {
+        add(&self.signals_lost, batches as u64);
     }
 }
 

@@ -9,7 +9,7 @@ use super::packet::{BATCH, BLOCK, COMPLETE, Hello, HelloError, MAX_PACKET_LENGTH
 use super::place;
 use super::status::LocalStatus;
 use super::{LocalSettings, Swarms};
-use crate::batch::{Batch, BatchError, NodeId};
+use crate::batch::{Batch, BatchError, Kind, NodeId};
 use crate::sequences::{Arrival, Sequences};
 
 /// Maximum number of packets that are read from one daemon in a turn.
@@ -170,6 +170,9 @@ impl Source {
                 let header = batch.header();
                 if header.node != node {
                     return Err(End::Node);
+                }
+                if !Kind::ADDRESSES.contains(&header.kind) {
+                    return Err(BatchError::Kind(header.kind as u8).into());
                 }
                 let arrival = connection
                     .sequences

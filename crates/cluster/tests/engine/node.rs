@@ -8,11 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_cluster::engine::{
-    EngineHandle, EngineLink, EngineSettings, Held, Position, SharedSwarms, Stopper,
+use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Position, Stopper};
+use aquatic_cluster::{
+    Batch, Held, Kind, NodeId, Outbox, PeerChange, Record, RecordIter, Records, SharedSwarms,
 };
-use aquatic_cluster::local::Swarms;
-use aquatic_cluster::{Batch, Kind, NodeId, Outbox, PeerChange, Record, RecordIter, Records};
 use aquatic_test_harness::waiting::eventually;
 
 /// Peers by number, with their roles and when they expire.
@@ -58,7 +57,7 @@ pub(crate) fn settings(url: &str, name: &str) -> EngineSettings {
         node: NodeId(number.to_be_bytes()),
         max_peer_age_seconds: MAX_PEER_AGE,
         max_stream_bytes: 1 << 30,
-        kinds: Kind::ALL.to_vec(),
+        kinds: Kind::ADDRESSES.to_vec(),
         connection_id_key: Some(u128::from(number).to_be_bytes()),
         clock,
     }
@@ -201,35 +200,37 @@ impl Members {
     }
 }
 
-impl Swarms for Members {
-    /// The last one that was in a block.
+impl SharedSwarms for Members {
+    /// The last one that was told.
     type Walk = Option<(bool, u32)>;
-    type BlockError = &'static str;
 
     fn begin(&self) -> Self::Walk {
         None
     }
 
-    fn next_block(&self, walk: &mut Self::Walk, block: &mut Vec<u8>) -> bool {
+    fn next_held(&self, walk: &mut Self::Walk, held: &mut Held) -> bool {
         let now = clock();
         let peers = self.lock();
         let start = walk.map_or(Unbounded, Excluded);
+        let before = *walk;
+        let downloads = self.downloads.load(Ordering::Relaxed) as u32;
+        for kind in Kind::ADDRESSES {
+            held.downloads.push((kind, InfoHash([1; 20]), downloads));
+        }
         for (key, (change, until)) in peers.range((start, Unbounded)).take(BLOCK) {
             let remaining = until.saturating_sub(now) / 1000;
-            block.extend(key.1.to_be_bytes());
-            block.extend([u8::from(key.0), u8::from(*change == PeerChange::Seeder)]);
-            block.extend(
-                u16::try_from(remaining)
-                    .expect("some minutes")
-                    .to_be_bytes(),
-            );
+            let remaining = u16::try_from(remaining).expect("some minutes");
+            let change = match change {
+                PeerChange::Leecher => PeerChange::Leecher,
+                _ => PeerChange::Seeder,
+            };
+            match key {
+                (false, number) => held.ipv4.push((record(*number, change), remaining)),
+                (true, number) => held.ipv6.push((record(*number, change), remaining)),
+            }
             *walk = Some(*key);
         }
-        !block.is_empty()
-    }
-
-    fn restore(&self, _: &[u8]) -> Result<(), Self::BlockError> {
-        Err("no engine sends blocks")
+        *walk != before
     }
 
     fn apply(&self, batch: &Batch<'_>, now_milliseconds: u64) {
@@ -238,30 +239,21 @@ impl Swarms for Members {
         match batch.records() {
             Records::Ipv4(records) => self.apply_all(false, records, until),
             Records::Ipv6(records) => self.apply_all(true, records, until),
-        }
-    }
-}
-
-impl SharedSwarms for Members {
-    fn held(&self, block: &[u8], held: &mut Held) {
-        let downloads = self.downloads.load(Ordering::Relaxed) as u32;
-        for kind in Kind::ALL {
-            held.downloads.push((kind, InfoHash([1; 20]), downloads));
-        }
-        for &[a, b, c, d, is_ipv6, is_seeder, high, low] in block.as_chunks::<8>().0 {
-            let number = u32::from_be_bytes([a, b, c, d]);
-            let change = [PeerChange::Leecher, PeerChange::Seeder][usize::from(is_seeder)];
-            let remaining = u16::from_be_bytes([high, low]);
-            match is_ipv6 {
-                0 => held.ipv4.push((record(number, change), remaining)),
-                _ => held.ipv6.push((record(number, change), remaining)),
-            }
+            Records::WebTorrent(_) => unreachable!("no node has such peers"),
         }
     }
 
     fn restore_downloads(&self, _: Kind, _: &InfoHash, downloads: u64) {
         // Those of either kind are as many here.
         self.downloads.fetch_max(downloads, Ordering::Relaxed);
+    }
+
+    fn node_has_started(&self, _: NodeId) {}
+
+    fn node_has_ended(&self, _: NodeId) {}
+
+    fn remove_ended_peers(&self) -> bool {
+        false
     }
 }
 

@@ -187,6 +187,7 @@ impl Swarms for Held {
         match batch.records() {
             Records::Ipv4(records) => self.apply_all(false, records),
             Records::Ipv6(records) => self.apply_all(true, records),
+            Records::WebTorrent(_) => panic!("daemons of a host have no such peers"),
         }
     }
 }

@@ -24,6 +24,7 @@ impl Engine {
         match kind {
             Kind::Ipv4 => &mut self.ipv4,
             Kind::Ipv6 => &mut self.ipv6,
+            Kind::WebTorrent => unreachable!("no node has such peers"),
         }
     }
 }

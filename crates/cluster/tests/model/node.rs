@@ -138,7 +138,7 @@ impl Node {
         if let Some(unsent) = self.unsent.pop_front() {
             return Some(unsent);
         }
-        for (kind, sequence) in Kind::ALL.into_iter().zip(&mut self.sequences) {
+        for (kind, sequence) in Kind::ADDRESSES.into_iter().zip(&mut self.sequences) {
             let mut bytes = Vec::new();
             let clock = now.saturating_add_signed(self.clock_error);
             let Some(taken) = self.outbox.take(kind, clock, &mut bytes) else {
@@ -166,7 +166,7 @@ impl Node {
 
     /// A batch that says only that the node lives.
     pub(crate) fn queue_sign_of_life(&mut self, now: u64, kind: Kind) {
-        let sequence = &mut self.sequences[kind as usize - 1];
+        let sequence = &mut self.sequences[kind.index()];
         *sequence += 1;
         let mut bytes = Vec::new();
         batch::start(&mut bytes);
@@ -208,6 +208,7 @@ impl Node {
         match batch.records() {
             Records::Ipv4(records) => self.apply_records(now, batch.header(), records),
             Records::Ipv6(records) => self.apply_records(now, batch.header(), records),
+            Records::WebTorrent(_) => unreachable!("no node has such peers"),
         }
     }
 

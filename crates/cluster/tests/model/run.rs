@@ -127,7 +127,7 @@ impl Plan {
 impl Step {
     fn new(random: &mut fastrand::Rng, nodes: usize, is_lossy: bool) -> Self {
         let node = random.usize(..nodes);
-        let kind = Kind::ALL[random.usize(..2)];
+        let kind = Kind::ADDRESSES[random.usize(..2)];
         let key = (random.u8(..TORRENTS), random.u8(..PEERS));
         let change = match random.u8(..8) {
             0..3 => PeerChange::Leecher,
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
             Step::Publish(index, delivery) => self.publish(index, delivery),
             Step::SignOfLife(index, kind) => self.nodes[index].queue_sign_of_life(self.now, kind),
             Step::Read(index, count) if self.nodes[index].is_connected => {
-                for kind in Kind::ALL {
+                for kind in Kind::ADDRESSES {
                     for _ in 0..count {
                         self.read(index, kind, None);
                     }
@@ -263,14 +263,14 @@ impl<'a> Run<'a> {
             }
             Step::Trim => {
                 let age = u64::from(AGES[1]) * 1000 + TRIM_MARGIN;
-                for kind in Kind::ALL {
+                for kind in Kind::ADDRESSES {
                     self.engine
                         .stream(kind)
                         .trim_before(self.now.saturating_sub(age));
                 }
             }
             Step::TrimTo(len) => {
-                for kind in Kind::ALL {
+                for kind in Kind::ADDRESSES {
                     self.engine.stream(kind).trim_to(len);
                 }
             }
@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
     fn read(&mut self, index: usize, kind: Kind, during: Option<(Key, PeerChange)>) -> bool {
         let node = &mut self.nodes[index];
         let stream = self.engine.stream(kind);
-        let position = &mut node.swarm.positions[kind as usize - 1];
+        let position = &mut node.swarm.positions[kind.index()];
         if *position < stream.lost_before {
             self.is_lost = true;
         }
@@ -394,13 +394,13 @@ impl<'a> Run<'a> {
         self.note(|| "all settles".to_owned());
         for index in 0..self.nodes.len() {
             self.note_dropped(index);
-            for kind in Kind::ALL {
+            for kind in Kind::ADDRESSES {
                 self.nodes[index].queue_sign_of_life(self.now, kind);
             }
             self.publish_all(index);
         }
         for index in 0..self.nodes.len() {
-            for kind in Kind::ALL {
+            for kind in Kind::ADDRESSES {
                 while self.read(index, kind, None) {}
             }
             self.nodes[index].expire(self.now);

@@ -53,6 +53,37 @@ fn a_newer_connection_owns_the_peer() {
 }
 
 #[test]
+fn peers_can_be_removed_by_their_records() {
+    let mut fixture = Fixture::<28, 20, 1>::new();
+    const TORRENTS: u32 = 300;
+    for torrent in 0..TORRENTS {
+        for peer in 0..torrent % 80 {
+            fixture.leech(torrent, peer);
+        }
+    }
+    let mut sweep = Sweep::new();
+    let is_even = |record: &[u8; 28]| record[..20].iter().sum::<u8>() % 2 == 0;
+    let mut steps = 0;
+    while !sweep.step_where(&fixture.swarm, 0, 10, |_| true, is_even) {
+        steps += 1;
+    }
+    assert!(steps > 10, "{steps}");
+    let mut left = 0;
+    for torrent in 0..TORRENTS {
+        let locked = fixture.swarm.lock(&info_hash(torrent));
+        let expected = (0..torrent % 80).map(record::<28>).filter(is_even);
+        let expected: Vec<_> = expected.collect();
+        assert_eq!(locked.scrape().leechers as usize, expected.len());
+        for record in &expected {
+            assert_eq!(locked.record(record), Some(*record));
+        }
+        left += expected.len();
+    }
+    let totals = fixture.swarm.totals();
+    assert_eq!((totals.peers, totals.seeders), (left, 0));
+}
+
+#[test]
 fn swarms_share_the_cap_on_torrents() {
     let limits = SwarmLimits {
         max_torrents: NonZeroUsize::new(1),

@@ -8,16 +8,15 @@ use aquatic_cluster::engine::{
     EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Place, Position, check,
     check_authorities,
 };
-use aquatic_cluster::{Kind, NodeId, Outbox};
+use aquatic_cluster::{Kind, NodeId, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock;
 use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
 use aquatic_service::destination::{self, Destination};
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
-use aquatic_service::{files, host_name, secret};
+use aquatic_service::{files, host_name};
 
-use super::Members;
-use super::link::{Membership, drop_once};
+use super::link::{Membership, Shared, drop_once};
 use super::link_metrics::{self, add_counts};
 
 /// Maximum size in bytes of a file with a password, and of one with certificates.
@@ -40,6 +39,7 @@ pub(super) struct Handle {
     link: EngineHandle,
     /// What to say besides if the engine cannot be reached.
     hint: Option<String>,
+    has_signals: bool,
 }
 
 /// Checks what can be checked without a connection to the engine.
@@ -129,13 +129,12 @@ fn is_given(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }
 
-pub(super) fn start<C: Send + Sync + 'static>(
+pub(super) fn start<S: SharedSwarms<Walk: Send> + Send + Sync + 'static>(
     membership: Membership<'_>,
-    members: Members<C>,
-    outbox: Arc<Outbox>,
+    shared: Shared<S>,
     workers: &mut Workers,
 ) -> anyhow::Result<Handle> {
-    let settings = settings(&membership)?;
+    let settings = settings(&membership, shared.node, shared.kinds)?;
     match check(&settings) {
         Ok(()) => log::info!("the swarm is shared through {}", membership.config.url),
         Err(EngineError::Refused(reason)) => {
@@ -154,7 +153,7 @@ pub(super) fn start<C: Send + Sync + 'static>(
         mut reader,
         stopper,
         handle,
-    } = EngineLink::new(settings, outbox, Arc::new(members), position);
+    } = EngineLink::new(settings, shared.outbox, Arc::new(shared.swarms), position);
     // It stops both threads.
     workers.spawn_background("cluster-out", drop_once(stopper), move |context| {
         publisher.run(|| context.beat());
@@ -171,10 +170,15 @@ pub(super) fn start<C: Send + Sync + 'static>(
     Ok(Handle {
         link: handle,
         hint: destination::hint(membership.name, &membership.config.url),
+        has_signals: false,
     })
 }
 
-fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
+fn settings(
+    membership: &Membership<'_>,
+    node: NodeId,
+    kinds: Vec<Kind>,
+) -> anyhow::Result<EngineSettings> {
     let config = membership.config;
     let url: EngineUrl = config
         .url
@@ -192,10 +196,10 @@ fn settings(membership: &Membership<'_>) -> anyhow::Result<EngineSettings> {
         } else {
             config.node.clone()
         },
-        node: NodeId(secret()?),
+        node,
         max_peer_age_seconds: membership.max_peer_age_seconds,
         max_stream_bytes: config.max_stream_bytes.as_u64(),
-        kinds: Kind::ALL.to_vec(),
+        kinds,
         connection_id_key: membership.connection_id_key,
         clock: clock::boot_milliseconds,
     })
@@ -259,6 +263,33 @@ fn read(key: &str, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, Diagn
 }
 
 impl Handle {
+    /// Starts the threads for offers and answers.
+    pub(super) fn start_signals(
+        &mut self,
+        outbox: Arc<SignalOutbox>,
+        deliver: impl FnMut(&SignalBatch<'_>, u64) + Send + 'static,
+        workers: &mut Workers,
+    ) -> anyhow::Result<()> {
+        self.has_signals = true;
+        let (mut sender, mut receiver) = self.link.signals(outbox, deliver);
+        workers.spawn_background(
+            "signals-out",
+            || (),
+            move |context| {
+                sender.run(|| context.beat());
+                Ok(())
+            },
+        )?;
+        workers.spawn_background(
+            "signals-in",
+            || (),
+            move |context| {
+                receiver.run(|| context.beat());
+                Ok(())
+            },
+        )
+    }
+
     pub(super) fn status_text(&self) -> String {
         self.error().unwrap_or_else(|| self.link.status().text())
     }
@@ -288,6 +319,9 @@ impl Handle {
         metrics.add(&link_metrics::STREAM_BYTES, &[], status.stream_bytes());
         metrics.add(&link_metrics::LAG, &[], status.lag() as f64 / 1e3);
         metrics.add(&link_metrics::LOST_STREAMS, &[], status.lost_streams());
+        if self.has_signals {
+            link_metrics::add_signals(status.signals_sent(), status.signals_lost(), metrics);
+        }
         add_counts(status.counts(), metrics);
     }
 }

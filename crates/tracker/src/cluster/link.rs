@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus};
-use aquatic_cluster::{NodeId, Outbox};
+use aquatic_cluster::{Kind, NodeId, Outbox, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock::{self, Clock};
 use aquatic_service::config::{ClusterConfig, PrivilegesConfig};
 use aquatic_service::metrics::Metrics;
@@ -50,6 +50,32 @@ pub struct Membership<'a> {
     pub position: Option<Vec<u8>>,
 }
 
+/// What the link of a WebTorrent tracker needs in addition.
+pub struct WebTorrent<S, D> {
+    /// Identifies this run of the process.
+    pub node: NodeId,
+    /// The swarm.
+    pub swarm: S,
+    /// What `swarm` counts.
+    pub left_out: Arc<LeftOut>,
+    /// Offers and answers for other nodes.
+    pub signals: Arc<SignalOutbox>,
+    /// Is called with offers and answers from other nodes, and their age in milliseconds.
+    pub deliver: D,
+}
+
+/// What a link through an engine shares.
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "there is no such link")
+)]
+pub(super) struct Shared<S> {
+    pub(super) node: NodeId,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) swarms: S,
+    pub(super) outbox: Arc<Outbox>,
+}
+
 impl Link {
     /// Links the swarms of a daemon with those of others, on background threads; returns
     /// `None` if no link is configured, or the daemons of this machine have no directory to
@@ -70,7 +96,13 @@ impl Link {
         let members = Members::new(state.clone(), clock, left_out.clone());
         let outbox = Arc::new(Outbox::new(config.max_outbox_bytes.as_usize()));
         let others = if !config.url.is_empty() {
-            let handle = engine::start(membership, members, outbox.clone(), workers)?;
+            let shared = Shared {
+                node: NodeId(secret()?),
+                kinds: Kind::ADDRESSES.to_vec(),
+                swarms: members,
+                outbox: outbox.clone(),
+            };
+            let handle = engine::start(membership, shared, workers)?;
             Others::Engine(handle)
         } else if config.local
             && let Some(directory) = socket_directory()
@@ -88,6 +120,37 @@ impl Link {
             left_out,
             others,
         }))
+    }
+
+    /// Links the swarm of a WebTorrent tracker with those of others, through an engine: the
+    /// configuration has a URL.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn of_web_torrent<S, D>(
+        membership: Membership<'_>,
+        web_torrent: WebTorrent<S, D>,
+        workers: &mut Workers,
+    ) -> anyhow::Result<Self>
+    where
+        S: SharedSwarms<Walk: Send> + Send + Sync + 'static,
+        D: FnMut(&SignalBatch<'_>, u64) + Send + 'static,
+    {
+        let outbox = Arc::new(Outbox::new(membership.config.max_outbox_bytes.as_usize()));
+        let shared = Shared {
+            node: web_torrent.node,
+            kinds: vec![Kind::WebTorrent],
+            swarms: web_torrent.swarm,
+            outbox: outbox.clone(),
+        };
+        let mut handle = engine::start(membership, shared, workers)?;
+        handle.start_signals(web_torrent.signals, web_torrent.deliver, workers)?;
+        Ok(Self {
+            outbox,
+            left_out: web_torrent.left_out,
+            others: Others::Engine(handle),
+        })
     }
 
     /// The outbox, into which workers put changes.

@@ -98,6 +98,27 @@ pub const CLUSTER_METRICS: &[Metric] = &[
     REJECTED_PEERS,
 ];
 
+const SIGNALS_SENT: Metric = Metric::counter(
+    "cluster_signal_batches_sent_total",
+    "Messages with offers and answers that other daemons have received",
+);
+const SIGNALS_LOST: Metric = Metric::counter(
+    "cluster_signal_batches_lost_total",
+    "Messages with offers and answers that could not be sent, or that nobody received",
+);
+
+/// The metrics of offers and answers for other nodes.
+pub const SIGNAL_METRICS: &[Metric] = &[SIGNALS_SENT, SIGNALS_LOST];
+
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "there is no such link")
+)]
+pub(super) fn add_signals(sent: u64, lost: u64, metrics: &mut Metrics) {
+    metrics.add(&SIGNALS_SENT, &[], sent);
+    metrics.add(&SIGNALS_LOST, &[], lost);
+}
+
 pub(super) fn add_counts(counts: &LinkCounts, metrics: &mut Metrics) {
     for (metric, value) in [
         (RECORDS_RECEIVED, counts.records_in()),

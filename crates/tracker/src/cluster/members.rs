@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use aquatic_bittorrent::InfoHash;
 use aquatic_cluster::local::{MAX_BLOCK_LENGTH, Swarms};
-use aquatic_cluster::{Batch, RecordIter, Records};
+use aquatic_cluster::{
+    Batch, Held, Kind, NodeId, PeerChange, Record, RecordIter, Records, SharedSwarms,
+};
 use aquatic_service::access_list::AccessList;
 use aquatic_service::clock::Clock;
-use aquatic_swarm::snapshot::{DamagedBlock, Restored, SnapshotWalk, restore_where};
+use aquatic_swarm::snapshot::{
+    DamagedBlock, Restored, SnapshotWalk, restore_where, visit_downloads, visit_peers,
+};
 use aquatic_swarm::{
     Applied, Families, LockedShard, MAX_LIFETIME_SECONDS, Swarm, answer_in_rounds,
 };
@@ -33,11 +38,11 @@ pub struct Members<C> {
 
 /// Numbers of peers of others that were not stored.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
+pub struct LeftOut {
     /// Because the access list forbids their torrent.
-    pub(super) forbidden: AtomicU64,
+    pub forbidden: AtomicU64,
     /// Because a limit was reached.
-    pub(super) limited: AtomicU64,
+    pub limited: AtomicU64,
 }
 
 /// An iteration over all torrents, first those of IPv4.
@@ -176,69 +181,85 @@ impl<C> Swarms for Members<C> {
         match batch.records() {
             Records::Ipv4(records) => self.apply_all(ipv4, records, lifetime),
             Records::Ipv6(records) => self.apply_all(ipv6, records, lifetime),
+            // No link of these swarms reads such batches.
+            Records::WebTorrent(_) => {}
         }
     }
 }
 
-#[cfg(feature = "redis")]
-mod shared {
-    //! What only a link through Redis or Valkey needs.
+impl<C> SharedSwarms for Members<C> {
+    type Walk = Walk;
 
-    use aquatic_bittorrent::{InfoHash, PeerChange};
-    use aquatic_cluster::engine::{Held, SharedSwarms};
-    use aquatic_cluster::{Kind, Record};
-    use aquatic_swarm::Families;
-    use aquatic_swarm::snapshot::{visit_downloads, visit_peers};
+    fn begin(&self) -> Walk {
+        Swarms::begin(self)
+    }
 
-    use super::{IPV4, IPV6, Members};
-
-    impl<C> SharedSwarms for Members<C> {
-        fn held(&self, block: &[u8], held: &mut Held) {
-            let Held { downloads, .. } = held;
-            let visited = match block.split_first() {
-                Some((&IPV4, block)) => visit_downloads::<6>(block, |info_hash, count| {
-                    downloads.push((Kind::Ipv4, *info_hash, count));
-                }),
-                Some((&IPV6, block)) => visit_downloads::<18>(block, |info_hash, count| {
-                    downloads.push((Kind::Ipv6, *info_hash, count));
-                }),
-                _ => Ok(()),
-            };
-            debug_assert!(visited.is_ok(), "a block that was made here");
-            let visited = match block.split_first() {
-                Some((&IPV4, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
-                    held.ipv4.push((record(info_hash, peer, is_seeder), left));
-                }),
-                Some((&IPV6, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
-                    held.ipv6.push((record(info_hash, peer, is_seeder), left));
-                }),
-                _ => Ok(()),
-            };
-            debug_assert!(visited.is_ok(), "a block that was made here");
+    fn next_held(&self, walk: &mut Walk, held: &mut Held) -> bool {
+        let mut block = Vec::with_capacity(MAX_BLOCK_LENGTH);
+        if !self.next_block(walk, &mut block) {
+            return false;
         }
+        let Held { downloads, .. } = held;
+        let visited = match block.split_first() {
+            Some((&IPV4, block)) => visit_downloads::<6>(block, |info_hash, count| {
+                downloads.push((Kind::Ipv4, *info_hash, count));
+            }),
+            Some((&IPV6, block)) => visit_downloads::<18>(block, |info_hash, count| {
+                downloads.push((Kind::Ipv6, *info_hash, count));
+            }),
+            _ => Ok(()),
+        };
+        debug_assert!(visited.is_ok(), "a block that was made here");
+        let visited = match block.split_first() {
+            Some((&IPV4, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
+                held.ipv4.push((record(info_hash, peer, is_seeder), left));
+            }),
+            Some((&IPV6, block)) => visit_peers(block, |info_hash, peer, is_seeder, left| {
+                held.ipv6.push((record(info_hash, peer, is_seeder), left));
+            }),
+            _ => Ok(()),
+        };
+        debug_assert!(visited.is_ok(), "a block that was made here");
+        true
+    }
 
-        fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64) {
-            if !self.state.access_list.allows(info_hash) {
-                return;
-            }
-            let downloads = u32::try_from(downloads).unwrap_or(u32::MAX);
-            let Families { ipv4, ipv6, .. } = &self.state.swarms;
-            match kind {
-                Kind::Ipv4 => ipv4.lock(info_hash).restore_downloads(downloads),
-                Kind::Ipv6 => ipv6.lock(info_hash).restore_downloads(downloads),
-            }
+    fn apply(&self, batch: &Batch<'_>, now_milliseconds: u64) {
+        Swarms::apply(self, batch, now_milliseconds);
+    }
+
+    fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64) {
+        if !self.state.access_list.allows(info_hash) {
+            return;
+        }
+        let downloads = u32::try_from(downloads).unwrap_or(u32::MAX);
+        let Families { ipv4, ipv6, .. } = &self.state.swarms;
+        match kind {
+            Kind::Ipv4 => ipv4.lock(info_hash).restore_downloads(downloads),
+            Kind::Ipv6 => ipv6.lock(info_hash).restore_downloads(downloads),
+            // No link of these swarms reads them.
+            Kind::WebTorrent => {}
         }
     }
 
-    fn record<const S: usize>(info_hash: &InfoHash, peer: &[u8; S], is_seeder: bool) -> Record<S> {
-        Record {
-            info_hash: *info_hash,
-            peer: *peer,
-            change: match is_seeder {
-                true => PeerChange::Seeder,
-                false => PeerChange::Leecher,
-            },
-        }
+    // Peers with an address do not depend on the node to which they announced.
+
+    fn node_has_started(&self, _: NodeId) {}
+
+    fn node_has_ended(&self, _: NodeId) {}
+
+    fn remove_ended_peers(&self) -> bool {
+        false
+    }
+}
+
+fn record<const S: usize>(info_hash: &InfoHash, peer: &[u8; S], is_seeder: bool) -> Record<S> {
+    Record {
+        info_hash: *info_hash,
+        peer: *peer,
+        change: match is_seeder {
+            true => PeerChange::Seeder,
+            false => PeerChange::Leecher,
+        },
     }
 }
 
@@ -300,7 +321,7 @@ mod tests {
     }
 
     fn apply(members: &Members<()>, bytes: &[u8], now: u64) {
-        members.apply(&Batch::parse(bytes).unwrap(), now);
+        Swarms::apply(members, &Batch::parse(bytes).unwrap(), now);
     }
 
     /// Torrents, peers and seeders, of IPv4 and of IPv6.
@@ -392,7 +413,7 @@ mod tests {
         drop(torrent);
 
         let to = members(10_000);
-        let mut walk = from.begin();
+        let mut walk = Swarms::begin(&from);
         let mut block = Vec::new();
         let mut blocks = 0;
         while from.next_block(&mut walk, &mut block) {
@@ -407,11 +428,8 @@ mod tests {
         assert_eq!((scraped.seeders, scraped.completed), (1, 1));
     }
 
-    #[cfg(feature = "redis")]
     #[test]
     fn blocks_contain_peers_and_downloads() {
-        use aquatic_cluster::engine::{Held, SharedSwarms as _};
-
         let members = members(100);
         let records = [
             (info_hash(1), PeerChange::Completed),
@@ -423,11 +441,8 @@ mod tests {
         apply(&members, &batch::<6>(&records, 0), 0);
         apply(&members, &batch::<18>(&records[..2], 0), 0);
         let mut held = Held::default();
-        let (mut walk, mut block) = (members.begin(), Vec::new());
-        while members.next_block(&mut walk, &mut block) {
-            members.held(&block, &mut held);
-            block.clear();
-        }
+        let mut walk = SharedSwarms::begin(&members);
+        while members.next_held(&mut walk, &mut held) {}
         assert_eq!((held.ipv4.len(), held.ipv6.len()), (2, 2));
         held.downloads.sort_unstable();
         let downloads = [(Kind::Ipv4, 1), (Kind::Ipv4, 3), (Kind::Ipv6, 1)];
@@ -447,7 +462,6 @@ mod tests {
             damaged,
             Err(BlockError::Torrents(DamagedBlock::Truncated(0)))
         );
-        assert_eq!(Kind::ALL.len(), 2, "a new kind needs a block of its own");
         assert_eq!(totals(&members), [[0; 3]; 2]);
     }
 }

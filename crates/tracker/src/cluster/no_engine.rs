@@ -4,14 +4,13 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aquatic_cluster::Outbox;
+use aquatic_cluster::{SignalBatch, SignalOutbox};
 use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 
-use super::Members;
-use super::link::Membership;
+use super::link::{Membership, Shared};
 
 /// Does not exist.
 pub(super) struct Handle(Infallible);
@@ -39,16 +38,20 @@ pub fn destination(_: &ClusterConfig) -> Option<Destination> {
 
 const UNSUPPORTED: &str = "this build does not support it (cargo feature `redis`)";
 
-pub(super) fn start<C>(
-    _: Membership<'_>,
-    _: Members<C>,
-    _: Arc<Outbox>,
-    _: &mut Workers,
-) -> anyhow::Result<Handle> {
+pub(super) fn start<S>(_: Membership<'_>, _: Shared<S>, _: &mut Workers) -> anyhow::Result<Handle> {
     Err(Diagnostic::error("cluster.url", UNSUPPORTED).into())
 }
 
 impl Handle {
+    pub(super) fn start_signals(
+        &mut self,
+        _: Arc<SignalOutbox>,
+        _: impl FnMut(&SignalBatch<'_>, u64),
+        _: &mut Workers,
+    ) -> anyhow::Result<()> {
+        match self.0 {}
+    }
+
     pub(super) fn status_text(&self) -> String {
         match self.0 {}
     }

@@ -1,4 +1,8 @@
 //! Offers that were relayed and can be answered.
+//!
+//! An offer is remembered with its receiver. If that is connected to another node, it is
+//! remembered with its sender here, and with its receiver there: an answer that comes from
+//! another node is for an offer that was really sent there, and is relayed once.
 
 use std::collections::VecDeque;
 
@@ -89,7 +93,7 @@ impl PendingOffers {
     }
 }
 
-/// All offers are valid for the same time, so the oldest are at the front.
+/// All offers are valid for about the same time, so the oldest are at the front.
 fn forget_expired(offers: &mut VecDeque<PendingOffer>, now: u32) -> ForgottenOffers {
     let before = offers.len();
     while offers.front().is_some_and(|it| it.valid_until <= now) {

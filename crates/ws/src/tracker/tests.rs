@@ -92,16 +92,16 @@ impl Fixture {
         let pending = &mut self.pending;
         let handled = self.tracker.handle(now, session, pending, &text, &mut out);
         for relayed in handled.relays {
-            let Envelope { to, offer } = relayed.envelope;
+            let Envelope { to, kind } = relayed.envelope;
             let mut frame = Vec::new();
             relayed.write(&mut frame);
             let message = (to.0, decoded(&frame));
-            match offer {
-                Some(offer) => {
+            match kind {
+                RelayKind::Offer(offer) => {
                     self.pending.add(to.connection(), offer, self.now);
                     self.offers.push(message);
                 }
-                None => self.answers.push(message),
+                _ => self.answers.push(message),
             }
         }
         let outcome = handled.outcome;

@@ -26,6 +26,7 @@ fn chromium_gets_a_file_from_node(scheme: Scheme) {
         seeder: Client::Node,
         leecher: Client::Chromium,
         families: Families::Both,
+        is_cluster: false,
     }) else {
         return;
     };
@@ -57,6 +58,7 @@ fn node_gets_a_file_from_chromium(scheme: Scheme) {
         seeder: Client::Chromium,
         leecher: Client::Node,
         families: Families::Both,
+        is_cluster: false,
     }) else {
         return;
     };
@@ -73,10 +75,39 @@ fn node_gets_a_file_where_there_is_only_ipv6() {
         seeder: Client::Node,
         leecher: Client::Node,
         families: Families::Ipv6Only,
+        is_cluster: false,
     }) else {
         return;
     };
     let (_seeder, leecher) = test.run();
+    test.await_scrape("complete", 2);
+    leecher.signal(Signal::SIGTERM);
+    test.await_scrape("complete", 1);
+}
+
+#[test]
+fn two_browsers_at_two_nodes_of_a_cluster_transfer_a_file() {
+    across_nodes(Client::Chromium, Client::Chromium);
+}
+
+#[test]
+fn two_nodes_of_a_cluster_serve_clients_in_node() {
+    across_nodes(Client::Node, Client::Node);
+}
+
+fn across_nodes(seeder: Client, leecher: Client) {
+    let Some(test) = Transfer::prepare(Plan {
+        scheme: Scheme::Ws,
+        event_loop: "glommio",
+        seeder,
+        leecher,
+        families: Families::Both,
+        is_cluster: true,
+    }) else {
+        return;
+    };
+    let (_seeder, leecher) = test.run();
+    // Asked of the seeder's node.
     test.await_scrape("complete", 2);
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("complete", 1);

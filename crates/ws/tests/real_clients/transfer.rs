@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use aquatic_test_harness::network::{self, Families, Host};
 use aquatic_test_harness::transfer::{make_certificate, payload};
-use aquatic_test_harness::{Daemon, Network, Process, Setup, tools};
+use aquatic_test_harness::{Daemon, Network, Process, Setup, eventually, tools};
 
 /// Port of the tracker, on a host that has nothing else.
 const TRACKER_PORT: u16 = 3000;
+
+/// Port of another node of a cluster, on the same host.
+const OTHER_PORT: u16 = 3001;
 
 /// How long a client may take to say something: a browser has to start, and
 /// offers take seconds to be made.
@@ -26,6 +29,9 @@ const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
 /// which it has no connection after 25 s, as happens when the machine is busy, and
 /// makes another offer with its next announce only.
 const ANNOUNCE_INTERVAL_SECONDS: u32 = 15;
+
+/// What a cluster needs.
+const ENGINE: &str = "redis-server";
 
 const TRACKER: usize = 0;
 const SEEDER: usize = 1;
@@ -54,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) seeder: Client,
     pub(crate) leecher: Client,
     pub(crate) families: Families,
+    /// Whether the leecher asks another node of a cluster than the seeder.
+    pub(crate) is_cluster: bool,
 }
 
 /// A network with a running tracker.
@@ -62,7 +70,16 @@ pub(crate) struct Transfer {
     plan: Plan,
     network: Network,
     _tracker: Daemon,
+    _cluster: Option<Cluster>,
     files: Setup,
+}
+
+/// What a cluster has besides one tracker.
+#[derive(Debug)]
+struct Cluster {
+    _engine: Process,
+    _tracker: Daemon,
+    _files: Setup,
 }
 
 impl Transfer {
@@ -73,10 +90,13 @@ impl Transfer {
         if !clients_are_there() || uses_chromium && !tools::needs(&["/usr/bin/chromium"]) {
             return None;
         }
+        if plan.is_cluster && !tools::needs(&[ENGINE]) {
+            return None;
+        }
         let files = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
         let network = Network::new(3, plan.families);
         let host = network.host(TRACKER);
-        let mut config = config_for_all_addresses();
+        let mut config = config_for_all_addresses(TRACKER_PORT);
         config += &format!("event_loop = '{}'\n", plan.event_loop);
         if plan.scheme == Scheme::Wss {
             make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
@@ -84,7 +104,19 @@ impl Transfer {
                 tls_certificate_path = 'cert.pem'\n\
                 tls_private_key_path = 'key.pem'\n";
         }
-        config += &format!("[protocol]\npeer_announce_interval = {ANNOUNCE_INTERVAL_SECONDS}\n");
+        config += &interval();
+        let cluster = plan.is_cluster.then(|| {
+            let engine = start_engine(&files);
+            config += &member(&files, "one");
+            let other = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
+            let config = config_for_all_addresses(OTHER_PORT) + &interval();
+            let tracker = other.start_on(host, &(config + &member(&files, "two")));
+            Cluster {
+                _engine: engine,
+                _tracker: tracker,
+                _files: other,
+            }
+        });
         let tracker = files.start_on(host, &config);
         for directory in ["seeder", "leecher"] {
             fs::create_dir(files.path(directory)).expect("make a directory");
@@ -94,6 +126,7 @@ impl Transfer {
             plan,
             network,
             _tracker: tracker,
+            _cluster: cluster,
             files,
         })
     }
@@ -104,6 +137,9 @@ impl Transfer {
     pub(crate) fn run(&self) -> (Process, Process) {
         let seeder = self.start(self.plan.seeder, SEEDER, "seed");
         seeder.wait_for_line("seeding", CLIENT_PATIENCE);
+        if self.plan.is_cluster {
+            self.ask_other_node();
+        }
         let leecher = self.start(self.plan.leecher, LEECHER, "leech");
         leecher.wait_for_line("done", TRANSFER_PATIENCE);
         let original = fs::read(self.files.path("seeder/payload.bin")).expect("the payload");
@@ -115,6 +151,24 @@ impl Transfer {
             thread::sleep(Duration::from_millis(100));
         }
         (seeder, leecher)
+    }
+
+    /// Replaces the URL in the torrent file, by one of the same length.
+    #[track_caller]
+    fn ask_other_node(&self) {
+        let path = self.files.path("payload.torrent");
+        let mut torrent = fs::read(&path).expect("a torrent file");
+        let [from, to] = [TRACKER_PORT, OTHER_PORT].map(|port| format!(":{port}/announce"));
+        let mut count = 0;
+        for start in 0..torrent.len().saturating_sub(from.len()) {
+            let place = &mut torrent[start..start + from.len()];
+            if place == from.as_bytes() {
+                place.copy_from_slice(to.as_bytes());
+                count += 1;
+            }
+        }
+        assert!(count > 0, "no URL");
+        fs::write(path, torrent).expect("written");
     }
 
     fn start(&self, client: Client, host: usize, role: &str) -> Process {
@@ -178,7 +232,7 @@ pub(crate) fn refuse_an_announce() {
     let network = Network::new(2, Families::Both);
     let refused = "a".repeat(40);
     files.write("denied", &refused);
-    let mut config = config_for_all_addresses();
+    let mut config = config_for_all_addresses(TRACKER_PORT);
     config += "[access_list]\nmode = 'deny'\npath = 'denied'\n";
     let _tracker = files.start_on(network.host(TRACKER), &config);
     let address = SocketAddr::from((network.host(TRACKER).ipv4, TRACKER_PORT));
@@ -206,8 +260,31 @@ pub(crate) fn refuse_an_announce() {
     }
 }
 
-fn config_for_all_addresses() -> String {
-    format!("[network]\naddress = [\"0.0.0.0:{TRACKER_PORT}\", \"[::]:{TRACKER_PORT}\"]\n")
+fn config_for_all_addresses(port: u16) -> String {
+    format!("[network]\naddress = [\"0.0.0.0:{port}\", \"[::]:{port}\"]\n")
+}
+
+fn interval() -> String {
+    format!("[protocol]\npeer_announce_interval = {ANNOUNCE_INTERVAL_SECONDS}\n")
+}
+
+/// What makes a tracker a node of the cluster whose engine is in this directory.
+fn member(files: &Setup, name: &str) -> String {
+    let socket = files.path("engine.sock");
+    let url = format!("redis+unix://{}", socket.display());
+    format!("[cluster]\nurl = '{url}'\nnode = '{name}'\n")
+}
+
+/// A redis-server on a socket in the directory of a tracker.
+fn start_engine(files: &Setup) -> Process {
+    let mut command = Command::new(tools::find(ENGINE).expect("it is there"));
+    command.args(["--port", "0", "--save", ""]);
+    command.arg("--dir").arg(files.directory());
+    let socket = files.path("engine.sock");
+    command.arg("--unixsocket").arg(&socket);
+    let process = Process::start(ENGINE, &mut command);
+    eventually("the engine's socket", || socket.exists().then_some(()));
+    process
 }
 
 /// Whether what all tests need is installed; see [`tools::needs`].

@@ -107,9 +107,9 @@ impl Node {
 
     pub(super) fn flush(&mut self, now: u64, random: &mut fastrand::Rng) {
         let mut batch = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Kind::ADDRESSES {
             while let Some(taken) = self.outbox.take(kind, now, &mut batch) {
-                let sequence = &mut self.sequence[kind as usize - 1];
+                let sequence = &mut self.sequence[kind.index()];
                 *sequence += 1;
                 Header {
                     kind,

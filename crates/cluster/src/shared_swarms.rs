@@ -30,8 +30,8 @@ pub trait SharedSwarms {
     /// Another node has ended, and so have the WebTorrent peers that are connected to it.
     fn node_has_ended(&self, node: NodeId);
 
-    /// Removes some WebTorrent peers of nodes that have ended; returns whether more may be left. It takes
-    /// some milliseconds.
+    /// Removes some WebTorrent peers of nodes that have ended; returns whether more may be
+    /// left. It takes some milliseconds.
     fn remove_ended_peers(&self) -> bool;
 }
 

@@ -1,7 +1,6 @@
 //! A node without a swarm, in this process, which publishes records of a population, as
 //! fast as a real one would. It uses the link that daemons use.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -9,11 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aquatic_bittorrent::InfoHash;
-use aquatic_cluster::engine::{
-    EngineHandle, EngineLink, EngineSettings, Held, SharedSwarms, Stopper,
-};
-use aquatic_cluster::local::Swarms;
-use aquatic_cluster::{Batch, Kind, NodeId, Outbox, Record, Records};
+use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Stopper};
+use aquatic_cluster::{Batch, Held, Kind, NodeId, Outbox, Record, Records, SharedSwarms};
 
 use super::engine::Engine;
 use super::node::{MAX_PEER_AGE_SECONDS, wait_until};
@@ -98,7 +94,7 @@ impl StandIn {
             node,
             max_peer_age_seconds: MAX_PEER_AGE_SECONDS,
             max_stream_bytes: 1_000_000_000,
-            kinds: Kind::ALL.to_vec(),
+            kinds: vec![Kind::Ipv4, Kind::Ipv6],
             connection_id_key: None,
             clock: milliseconds,
         };
@@ -248,18 +244,13 @@ impl Others {
     }
 }
 
-impl Swarms for Others {
+impl SharedSwarms for Others {
     type Walk = ();
-    type BlockError = Infallible;
 
     fn begin(&self) {}
 
-    fn next_block(&self, _walk: &mut (), _block: &mut Vec<u8>) -> bool {
+    fn next_held(&self, _walk: &mut (), _held: &mut Held) -> bool {
         false
-    }
-
-    fn restore(&self, _block: &[u8]) -> Result<(), Infallible> {
-        Ok(())
     }
 
     fn apply(&self, batch: &Batch<'_>, _now_milliseconds: u64) {
@@ -274,12 +265,16 @@ impl Swarms for Others {
             self.collected().extend(records);
         }
     }
-}
-
-impl SharedSwarms for Others {
-    fn held(&self, _block: &[u8], _held: &mut Held) {}
 
     fn restore_downloads(&self, _kind: Kind, _info_hash: &InfoHash, _downloads: u64) {}
+
+    fn node_has_started(&self, _node: NodeId) {}
+
+    fn node_has_ended(&self, _node: NodeId) {}
+
+    fn remove_ended_peers(&self) -> bool {
+        false
+    }
 }
 
 fn milliseconds() -> u64 {

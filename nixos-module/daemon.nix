@@ -292,12 +292,8 @@ in
     }
     // lib.optionalAttrs sharesPeers {
       cluster =
-        lib.mapAttrs (_: lib.mkDefault) (
-          removeAttrs aquatic.cluster [
-            "engine"
-            "passwordFile"
-          ]
-        )
+        # Those that the daemon has.
+        lib.mapAttrs (_: lib.mkDefault) (builtins.intersectAttrs settingsOptions.cluster aquatic.cluster)
         // {
           password_file = lib.mkIf (passwordFile != null) (
             lib.mkDefault "/run/credentials/${unit}.service/${passwordName}"

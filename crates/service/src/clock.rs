@@ -108,6 +108,14 @@ impl Clock {
         }
     }
 
+    /// As [`now`](Self::now), with a suspension of the machine that nobody has counted yet:
+    /// for those who compare it with a clock that does. It takes two more readings of a
+    /// clock.
+    pub fn now_after_suspension(&self) -> Now {
+        self.count_suspension();
+        self.now()
+    }
+
     /// Advances the clock by the time for which the machine was suspended since the last
     /// call. The main thread calls this at least once per second.
     pub fn count_suspension(&self) {

@@ -264,6 +264,18 @@ impl Tracker {
         }
     }
 
+    /// Waits until there is a metric with this name.
+    ///
+    /// # Panics
+    /// When there never is.
+    #[track_caller]
+    pub fn await_there(&self, name: &str) {
+        let name = format!("{}_{name}", self.place.setup.name().replace('-', "_"));
+        eventually(&format!("there is {name}"), || {
+            self.samples().sum(&name, &[]).map(drop)
+        });
+    }
+
     /// How many requests were rejected for this reason.
     ///
     /// # Panics

@@ -19,6 +19,10 @@ const GROUP_SECONDS: u16 = 10;
 /// Number of peers and torrents that are read at a time. With fewer, batches would not be full.
 const PEERS_PER_STEP: usize = 100_000;
 
+/// Maximum number of blocks of the swarms that a step walks through. Those of a node whose
+/// peers are nearly all connected to others have hardly any.
+const BLOCKS_PER_STEP: usize = 64;
+
 /// Minimum time between the first two refills, in milliseconds; it doubles with each further
 /// one. An engine that is too small for the streams seems to lose them again and again.
 const MIN_INTERVAL_MILLISECONDS: u64 = 30_000;
@@ -97,7 +101,10 @@ impl<S: SharedSwarms> Refill<S> {
         let received = shared.in_flight().batches_received();
         self.held.clear();
         let mut is_complete = false;
-        while !is_complete && self.held.len() < PEERS_PER_STEP {
+        for _ in 0..BLOCKS_PER_STEP {
+            if is_complete || self.held.len() >= PEERS_PER_STEP {
+                break;
+            }
             is_complete = !self.swarms.next_held(walk, &mut self.held);
         }
         if is_complete {

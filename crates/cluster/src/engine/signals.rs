@@ -22,6 +22,10 @@ use crate::signal_outbox::SignalOutbox;
 /// Maximum time until a thread checks whether it has to stop.
 const WAIT: Duration = Duration::from_millis(250);
 
+/// Number of bytes after which a reply is awaited before more is sent, so that a slow
+/// connection delays what waits and does not lose it.
+const BYTES_AT_ONCE: usize = 1 << 18;
+
 /// How long to wait if there is nothing to do.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -124,29 +128,34 @@ impl SignalSender {
             clock_offset.store(engine.clock_offset(), Relaxed);
         }
         let batches = self.outbox.take(WAIT);
-        let count = batches.len();
-        let mut commands = Vec::new();
-        for (node, mut bytes) in batches {
-            signal::write_header(&mut bytes, settings.node, engine.now());
-            cmd("PUBLISH")
-                .arg(settings.channel(node))
-                .arg(bytes)
-                .write_packed_command(&mut commands);
-        }
-        if count == 0 {
-            return Ok(());
-        }
-        let replies = engine.query_all(&commands, count).inspect_err(|_| {
-            // They may have been received, but this node does not know.
-            status.add_signals_lost(count);
-        })?;
-        for reply in replies {
-            match reply {
-                Value::Int(1..) => status.add_signals_sent(),
-                // No node receives this channel.
-                Value::Int(_) => status.add_signals_lost(1),
-                Value::ServerError(error) => return Err((&error).into()),
-                _ => return Err(EngineError::unexpected_reply("PUBLISH")),
+        let mut left = batches.len();
+        let mut batches = batches.into_iter();
+        while left > 0 {
+            let mut commands = Vec::new();
+            let mut count = 0;
+            while commands.len() < BYTES_AT_ONCE
+                && let Some((node, mut bytes)) = batches.next()
+            {
+                signal::write_header(&mut bytes, settings.node, engine.now());
+                cmd("PUBLISH")
+                    .arg(settings.channel(node))
+                    .arg(bytes)
+                    .write_packed_command(&mut commands);
+                count += 1;
+            }
+            let replies = engine.query_all(&commands, count).inspect_err(|_| {
+                // They may have been received, but this node does not know.
+                status.add_signals_lost(left);
+            })?;
+            left -= count;
+            for reply in replies {
+                match reply {
+                    Value::Int(1..) => status.add_signals_sent(),
+                    // No node receives this channel.
+                    Value::Int(_) => status.add_signals_lost(1),
+                    Value::ServerError(error) => return Err((&error).into()),
+                    _ => return Err(EngineError::unexpected_reply("PUBLISH")),
+                }
             }
         }
         Ok(())

@@ -196,6 +196,12 @@ impl Machine {
             fs::create_dir_all(machine.path(directory)).unwrap();
         }
         fs::write(machine.path("var/lib/moderation/denied"), "").unwrap();
+        for daemon in ["http", "udp", "ws"] {
+            let credentials = format!("run/credentials/aquatic-{daemon}.service");
+            fs::create_dir_all(machine.path(&credentials)).unwrap();
+            let password = format!("{credentials}/cluster-password");
+            fs::write(machine.path(&password), "secret").unwrap();
+        }
         let acme = machine.path("var/lib/acme/tracker.example.org");
         fs::create_dir_all(&acme).unwrap();
         fs::write(acme.join("fullchain.pem"), certificates::EC_CERTIFICATE).unwrap();

@@ -139,9 +139,11 @@ fn the_manual_describes_all_metrics() {
     place.set("access_list.mode", "\"deny\"");
     place.set_path("access_list.path", "list");
     place.set_path("snapshot.path", "snapshot");
+    place.set("snapshot.interval_seconds", "1");
     place.set("metrics.peer_clients", "true");
     place.set("metrics.peer_id_prefixes", "true");
     let tracker = place.start().restart();
     tracker.client().announce('a', 1, "");
+    tracker.await_there("snapshot_bytes");
     tracker.compare_with_manual(|name| name.contains("_cluster_"));
 }

@@ -129,7 +129,7 @@ fn files_are_the_same_before_and_after_a_change_of_the_root() {
     );
     let metrics = http::get(metrics.ipv4(), "/metrics").body;
     assert!(
-        metrics.contains("\naquatic_test_resident_memory_bytes "),
+        metrics.contains("\nprocess_resident_memory_bytes "),
         "{metrics}"
     );
     daemon.stop();

@@ -82,7 +82,7 @@ impl<C> Members<C> {
         lifetime_seconds: u16,
     ) {
         let list = self.state.access_list.current();
-        let now_seconds = self.clock.now().monotonic_seconds;
+        let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
         let mut forbidden = 0;
         let mut limited = 0;
         loop {
@@ -124,7 +124,7 @@ impl<C> Members<C> {
         list: &AccessList,
         block: &[u8],
     ) -> Result<Restored, DamagedBlock> {
-        let now = self.clock.now().monotonic_seconds;
+        let now = self.clock.now_after_suspension().monotonic_seconds;
         let is_allowed = |info_hash: &_| list.allows(info_hash);
         restore_where(swarm, block, now, MAX_LIFETIME_SECONDS, is_allowed)
     }
@@ -145,7 +145,7 @@ impl<C> Swarms for Members<C> {
 
     fn next_block(&self, walk: &mut Walk, block: &mut Vec<u8>) -> bool {
         let Families { ipv4, ipv6, .. } = &self.state.swarms;
-        let now = self.clock.now().monotonic_seconds;
+        let now = self.clock.now_after_suspension().monotonic_seconds;
         if let Some(walk_ipv4) = &mut walk.ipv4 {
             block.push(IPV4);
             if walk_ipv4.next_block(ipv4, now, block) {

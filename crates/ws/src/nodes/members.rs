@@ -68,7 +68,7 @@ impl Members {
     fn apply_all(&self, mut records: RecordIter<'_, 20>, node: Address, lifetime_seconds: u16) {
         let swarm = self.swarm();
         let list = self.state.shared.access_list.current();
-        let now_seconds = self.clock.now().monotonic_seconds;
+        let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
         let mut forbidden = 0;
         let mut limited = 0;
         loop {
@@ -120,7 +120,7 @@ impl SharedSwarms for Members {
 
     fn next_held(&self, walk: &mut SnapshotWalk, held: &mut Held) -> bool {
         let mut block = Vec::with_capacity(MAX_BLOCK_LENGTH);
-        let now = self.clock.now().monotonic_seconds;
+        let now = self.clock.now_after_suspension().monotonic_seconds;
         if !walk.next_block(self.swarm(), now, &mut block) {
             return false;
         }
@@ -173,7 +173,7 @@ impl SharedSwarms for Members {
         let Some(sweep) = &mut *search else {
             return false;
         };
-        let now = self.clock.now().monotonic_seconds;
+        let now = self.clock.now_after_suspension().monotonic_seconds;
         let is_alive = self.nodes.is_alive();
         let keeps = |record: &[u8; 28]| is_alive(Address::in_record(record));
         if sweep.step_where(self.swarm(), now, TORRENTS_PER_STEP, |_| true, keeps) {

@@ -157,8 +157,14 @@ impl Transfer {
     #[track_caller]
     fn ask_other_node(&self) {
         let path = self.files.path("payload.torrent");
-        let mut torrent = fs::read(&path).expect("a torrent file");
         let [from, to] = [TRACKER_PORT, OTHER_PORT].map(|port| format!(":{port}/announce"));
+        // A browser announces before it hands over the file.
+        let mut torrent = eventually("a torrent file", || {
+            let torrent = fs::read(&path).ok()?;
+            let is_whole = torrent.ends_with(b"e")
+                && torrent.windows(from.len()).any(|it| it == from.as_bytes());
+            is_whole.then_some(torrent)
+        });
         let mut count = 0;
         for start in 0..torrent.len().saturating_sub(from.len()) {
             let place = &mut torrent[start..start + from.len()];

@@ -44,10 +44,15 @@ const REQUESTS: RequestMetrics = RequestMetrics {
     ],
 };
 
-const OFFERS: Metric =
-    Metric::counter("offers_total", "Offers to relay, by result").labelled(&["result"]);
+const OFFERS: Metric = Metric::counter(
+    "offers_total",
+    "Offers to relay, by result, which for peers of other nodes is sent_to_node or \
+     node_unreachable",
+)
+.labelled(&["result"]);
 const ANSWERS: Metric =
-    Metric::counter("answers_total", "Answers to relay, by result").labelled(&["result"]);
+    Metric::counter("answers_total", "Answers to relay, by result, as of offers")
+        .labelled(&["result"]);
 const FORGOTTEN: Metric = Metric::counter(
     "forgotten_offers_total",
     "Relayed offers that can no longer be answered, by reason",

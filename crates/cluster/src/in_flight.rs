@@ -40,6 +40,8 @@ pub struct InFlight {
     received: u64,
     /// For each hash, the value of `received` when a record was last applied.
     touched: Box<[u64]>,
+    /// The greatest of these.
+    last_touched: u64,
     /// Own batches: sequence number, and how many had been received before their first
     /// record.
     own: [VecDeque<(u64, u64)>; Kind::ALL.len()],
@@ -64,6 +66,7 @@ impl InFlight {
             sequences,
             received: 0,
             touched: vec![0; slots.max(1)].into(),
+            last_touched: 0,
             own: Default::default(),
             received_before_own: None,
         }
@@ -115,6 +118,14 @@ impl InFlight {
         self.received
     }
 
+    /// Whether any record of the batch that was received last can be due. None is, if since
+    /// it was made no record was applied, as is usual while other nodes publish nothing:
+    /// then [`is_due`](Self::is_due) need not be asked.
+    pub fn may_be_due(&self) -> bool {
+        self.received_before_own
+            .is_none_or(|before| self.last_touched >= before)
+    }
+
     /// Whether the next record of the batch that was received last is to be applied.
     #[inline]
     pub fn is_due<const S: usize>(&mut self, record: &Record<S>) -> bool {
@@ -123,6 +134,7 @@ impl InFlight {
         let is_due = before.is_none_or(|before| self.touched[slot] >= before);
         if is_due {
             self.touched[slot] = self.received;
+            self.last_touched = self.received;
         }
         is_due
     }

@@ -243,7 +243,12 @@ impl Run {
 
     fn due<const S: usize>(&mut self, records: RecordIter<'_, S>) -> Vec<bool> {
         records
-            .map(|record| self.in_flight.is_due(&record))
+            .map(|record| {
+                let may_be_due = self.in_flight.may_be_due();
+                let is_due = self.in_flight.is_due(&record);
+                assert!(may_be_due || !is_due, "a batch would be passed over");
+                is_due
+            })
             .collect()
     }
 

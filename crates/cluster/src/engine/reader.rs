@@ -306,6 +306,9 @@ impl<S: SharedSwarms> Reader<S> {
         shared
             .outbox
             .set_batches_received(in_flight.batches_received());
+        if !in_flight.may_be_due() {
+            return;
+        }
         // Own downloads were counted when they happened.
         let is_counted = is_own || entry.id <= counted_up_to;
         let batch = if is_counted {

@@ -226,6 +226,9 @@ impl Node {
         let clock = self.clock(now);
         let remaining = u64::from(header.remaining_seconds(clock)) * 1000;
         let is_own = self.own_ids.contains(&header.node);
+        if !self.in_flight.may_be_due() {
+            return;
+        }
         for record in records {
             if !self.in_flight.is_due(&record) {
                 continue;

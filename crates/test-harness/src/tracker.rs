@@ -119,6 +119,20 @@ impl Place {
         self.set(key, &format!("\"{}\"", path.display()));
     }
 
+    /// The same place with everything that is needed for all metrics, except a cluster.
+    #[must_use]
+    pub fn with_all_metrics(mut self) -> Self {
+        self.setup.write("list", "");
+        self.set_path("access_list.path", "list");
+        self.set_path("snapshot.path", "snapshot");
+        self.with(&[
+            ("access_list.mode", "\"deny\""),
+            ("snapshot.interval_seconds", "1"),
+            ("metrics.peer_clients", "true"),
+            ("metrics.peer_id_prefixes", "true"),
+        ])
+    }
+
     /// The same place with some settings.
     #[must_use]
     pub fn with(mut self, settings: &[(&str, &str)]) -> Self {

@@ -20,7 +20,7 @@ mod model;
 pub use engine::{check_config, check_files, destination};
 pub use link::{Link, Membership, WebTorrent, note};
 pub use link_metrics::{CLUSTER_METRICS, SIGNAL_METRICS};
-pub use members::{LeftOut, Members};
+pub use members::{LeftOut, Members, apply_in_groups};
 
 /// Maximum number of changes that are put into the outbox at once: those of a group of
 /// announces.

@@ -148,14 +148,23 @@ impl SignalSender {
                 status.add_signals_lost(left);
             })?;
             left -= count;
+            let mut error = None;
             for reply in replies {
-                match reply {
-                    Value::Int(1..) => status.add_signals_sent(),
-                    // No node receives this channel.
-                    Value::Int(_) => status.add_signals_lost(1),
-                    Value::ServerError(error) => return Err((&error).into()),
-                    _ => return Err(EngineError::unexpected_reply("PUBLISH")),
+                if let Value::Int(1..) = reply {
+                    status.add_signals_sent();
+                    continue;
                 }
+                status.add_signals_lost(1);
+                match reply {
+                    // No node receives this channel.
+                    Value::Int(_) => {}
+                    Value::ServerError(reason) => error = Some((&reason).into()),
+                    _ => error = Some(EngineError::unexpected_reply("PUBLISH")),
+                }
+            }
+            if let Some(error) = error {
+                status.add_signals_lost(left);
+                return Err(error);
             }
         }
         Ok(())

@@ -134,14 +134,7 @@ fn metrics_name_what_was_asked_for() {
 
 #[test]
 fn the_manual_describes_all_metrics() {
-    let mut place = new_place(TLS);
-    place.setup.write("list", "");
-    place.set("access_list.mode", "\"deny\"");
-    place.set_path("access_list.path", "list");
-    place.set_path("snapshot.path", "snapshot");
-    place.set("snapshot.interval_seconds", "1");
-    place.set("metrics.peer_clients", "true");
-    place.set("metrics.peer_id_prefixes", "true");
+    let place = new_place(TLS).with_all_metrics();
     let tracker = place.start().restart();
     tracker.client().announce('a', 1, "");
     tracker.await_there("snapshot_bytes");

@@ -14,7 +14,7 @@ use aquatic_swarm::snapshot::{
     DamagedBlock, Restored, SnapshotWalk, restore_where, visit_downloads, visit_peers,
 };
 use aquatic_swarm::{
-    Applied, Families, LockedShard, MAX_LIFETIME_SECONDS, Swarm, answer_in_rounds,
+    Applied, Families, LimitReached, LockedShard, MAX_LIFETIME_SECONDS, Swarm, answer_in_rounds,
 };
 use arrayvec::ArrayVec;
 
@@ -78,44 +78,19 @@ impl<C> Members<C> {
     fn apply_all<const S: usize, const N: usize>(
         &self,
         swarm: &Swarm<S, S, N>,
-        mut records: RecordIter<'_, S>,
+        records: RecordIter<'_, S>,
         lifetime_seconds: u16,
     ) {
-        let list = self.state.access_list.current();
         let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
-        let mut forbidden = 0;
-        let mut limited = 0;
-        loop {
-            let group: ArrayVec<_, GROUP> = records.by_ref().take(GROUP).collect();
-            if group.is_empty() {
-                break;
-            }
-            let mut waiting: [_; GROUP] = std::array::from_fn(|place| {
-                let record = group.get(place)?;
-                let is_allowed = list.allows(&record.info_hash);
-                forbidden += u64::from(!is_allowed);
-                is_allowed.then_some(record)
-            });
-            answer_in_rounds(
-                &mut waiting,
-                |record| swarm.lock(&record.info_hash),
-                |record| swarm.try_lock(&record.info_hash),
-                |one, other| one.info_hash == other.info_hash,
-                LockedShard::locate,
-                |_, record, shard| {
-                    let applied = Applied {
-                        record: record.peer,
-                        change: record.change,
-                        now_seconds,
-                        lifetime_seconds,
-                    };
-                    limited += u64::from(shard.apply(&applied).is_err());
-                },
-                || {},
-            );
-        }
-        self.left_out.forbidden.fetch_add(forbidden, Relaxed);
-        self.left_out.limited.fetch_add(limited, Relaxed);
+        let list = self.state.access_list.current();
+        apply_in_groups(swarm, &list, records, &self.left_out, |record, torrent| {
+            torrent.apply(&Applied {
+                record: record.peer,
+                change: record.change,
+                now_seconds,
+                lifetime_seconds,
+            })
+        });
     }
 
     fn restore_in<const S: usize, const N: usize>(
@@ -250,6 +225,43 @@ impl<C> SharedSwarms for Members<C> {
     fn remove_ended_peers(&self) -> bool {
         false
     }
+}
+
+/// Applies records of peers in groups, looking up the torrents of each together, except
+/// those that the access list forbids. `apply` stores one, while its torrent is locked;
+/// those that a limit forbids are counted.
+pub fn apply_in_groups<const P: usize, const S: usize, const K: usize, const N: usize>(
+    swarm: &Swarm<S, K, N>,
+    list: &AccessList,
+    mut records: RecordIter<'_, P>,
+    left_out: &LeftOut,
+    mut apply: impl FnMut(&Record<P>, &mut LockedShard<'_, S, K, N>) -> Result<(), LimitReached>,
+) {
+    let mut forbidden = 0;
+    let mut limited = 0;
+    loop {
+        let group: ArrayVec<_, GROUP> = records.by_ref().take(GROUP).collect();
+        if group.is_empty() {
+            break;
+        }
+        let mut waiting: [_; GROUP] = std::array::from_fn(|place| {
+            let record = group.get(place)?;
+            let is_allowed = list.allows(&record.info_hash);
+            forbidden += u64::from(!is_allowed);
+            is_allowed.then_some(record)
+        });
+        answer_in_rounds(
+            &mut waiting,
+            |record| swarm.lock(&record.info_hash),
+            |record| swarm.try_lock(&record.info_hash),
+            |one, other| one.info_hash == other.info_hash,
+            LockedShard::locate,
+            |_, record, torrent| limited += u64::from(apply(record, torrent).is_err()),
+            || {},
+        );
+    }
+    left_out.forbidden.fetch_add(forbidden, Relaxed);
+    left_out.limited.fetch_add(limited, Relaxed);
 }
 
 fn record<const S: usize>(info_hash: &InfoHash, peer: &[u8; S], is_seeder: bool) -> Record<S> {

@@ -1,7 +1,6 @@
 //! The swarm of this node, as the link with other nodes sees it.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::{InfoHash, PeerChange, PeerId};
@@ -9,15 +8,11 @@ use aquatic_cluster::local::MAX_BLOCK_LENGTH;
 use aquatic_cluster::{Batch, Held, Kind, NodeId, Record, RecordIter, Records, SharedSwarms};
 use aquatic_service::clock::Clock;
 use aquatic_swarm::snapshot::{SnapshotWalk, visit_downloads, visit_peers};
-use aquatic_swarm::{Applied, LockedShard, Sweep, WebSwarm, answer_in_rounds};
-use aquatic_tracker::cluster::LeftOut;
-use arrayvec::ArrayVec;
+use aquatic_swarm::{Applied, Sweep, WebSwarm};
+use aquatic_tracker::cluster::{LeftOut, apply_in_groups};
 
 use super::Nodes;
 use crate::tracker::{Address, State, record};
-
-/// How many records are looked up together, as with announces over UDP.
-const GROUP: usize = 8;
 
 /// Torrents that are searched at a time for peers of nodes that are gone: some milliseconds.
 const TORRENTS_PER_STEP: usize = 16_384;
@@ -65,49 +60,28 @@ impl Members {
         self.search.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_all(&self, mut records: RecordIter<'_, 20>, node: Address, lifetime_seconds: u16) {
-        let swarm = self.swarm();
+    fn apply_all(&self, records: RecordIter<'_, 20>, node: Address, lifetime_seconds: u16) {
         let list = self.state.shared.access_list.current();
         let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
-        let mut forbidden = 0;
-        let mut limited = 0;
-        loop {
-            let group: ArrayVec<_, GROUP> = records.by_ref().take(GROUP).collect();
-            if group.is_empty() {
-                break;
-            }
-            let mut waiting: [_; GROUP] = std::array::from_fn(|place| {
-                let record = group.get(place)?;
-                let is_allowed = list.allows(&record.info_hash);
-                forbidden += u64::from(!is_allowed);
-                is_allowed.then_some(record)
-            });
-            answer_in_rounds(
-                &mut waiting,
-                |record| swarm.lock(&record.info_hash),
-                |record| swarm.try_lock(&record.info_hash),
-                |one, other| one.info_hash == other.info_hash,
-                LockedShard::locate,
-                |_, change, torrent| {
-                    let record = record(&PeerId(change.peer), node);
-                    let known = torrent.record(&record);
-                    let is_here = |known| Address::in_record(known).node().is_none();
-                    if known.as_ref().is_some_and(is_here) {
-                        return;
-                    }
-                    let applied = Applied {
-                        record,
-                        change: change.change,
-                        now_seconds,
-                        lifetime_seconds,
-                    };
-                    limited += u64::from(torrent.apply(&applied).is_err());
-                },
-                || {},
-            );
-        }
-        self.left_out.forbidden.fetch_add(forbidden, Relaxed);
-        self.left_out.limited.fetch_add(limited, Relaxed);
+        let is_here = |known: &_| Address::in_record(known).node().is_none();
+        apply_in_groups(
+            self.swarm(),
+            &list,
+            records,
+            &self.left_out,
+            |change, torrent| {
+                let record = record(&PeerId(change.peer), node);
+                if torrent.record(&record).as_ref().is_some_and(is_here) {
+                    return Ok(());
+                }
+                torrent.apply(&Applied {
+                    record,
+                    change: change.change,
+                    now_seconds,
+                    lifetime_seconds,
+                })
+            },
+        );
     }
 }
 
@@ -198,6 +172,8 @@ fn held_record(info_hash: &InfoHash, record: &[u8; 28], is_seeder: bool) -> Reco
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
     use aquatic_bittorrent::AnnounceEvent;
     use aquatic_cluster::{Header, batch};
     use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};

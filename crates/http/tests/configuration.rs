@@ -140,7 +140,7 @@ fn metrics_warnings(head: usize) -> Vec<String> {
     ]
     .into_iter()
     .zip(head + 1..)
-    .map(|((key, fate), line)| format!("http.toml:{line}:1: metrics.{key}: {fate}"))
+    .map(|((key, what), line)| format!("http.toml:{line}:1: metrics.{key}: {what}"))
     .collect()
 }
 

@@ -162,7 +162,7 @@ fn statistics_warnings(head: usize) -> Vec<String> {
     ]
     .into_iter()
     .zip(head + 1..)
-    .map(|((key, fate), line)| format!("udp.toml:{line}:1: statistics.{key}: {fate}"))
+    .map(|((key, what), line)| format!("udp.toml:{line}:1: statistics.{key}: {what}"))
     .collect()
 }
 

@@ -168,8 +168,8 @@ fn releases_0_9_and_2026() {
             "{families}"
         );
         assert_eq!(warnings.len(), old.len(), "{lines:#?}");
-        for (warning, (key, fate)) in warnings.iter().zip(old) {
-            assert!(warning.ends_with(&format!(": {key}: {fate}")), "{warning}");
+        for (warning, (key, what)) in warnings.iter().zip(old) {
+            assert!(warning.ends_with(&format!(": {key}: {what}")), "{warning}");
         }
         assert!(file.settings(Settings::new).is_ok());
         assert_migrates(&file);

@@ -25,14 +25,14 @@ pub(crate) struct Incoming {
     pub(crate) counts: Arc<IncomingCounts>,
 }
 
-/// What became of offers and answers from other nodes.
+/// How many offers and answers from other nodes had which outcome.
 #[derive(Default)]
-pub(crate) struct IncomingCounts([Counter; Fate::COUNT]);
+pub(crate) struct IncomingCounts([Counter; Outcome::COUNT]);
 
-/// What became of an offer or an answer from another node.
+/// The outcome of an offer or an answer from another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// A worker has it for its receiver.
     Accepted,
     /// Its receiver is not connected to this node.
@@ -56,10 +56,10 @@ impl Incoming {
         for signal in batch.signals() {
             let passed_on = match node {
                 Some(node) => self.pass_on(&signal, node, age_milliseconds),
-                None => Err(Fate::UnknownNode),
+                None => Err(Outcome::UnknownNode),
             };
-            let fate = passed_on.err().unwrap_or(Fate::Accepted);
-            self.counts.0[fate as usize].add(1);
+            let outcome = passed_on.err().unwrap_or(Outcome::Accepted);
+            self.counts.0[outcome as usize].add(1);
         }
     }
 
@@ -68,21 +68,21 @@ impl Incoming {
         signal: &Signal<'_>,
         node: Address,
         age_milliseconds: u64,
-    ) -> Result<(), Fate> {
+    ) -> Result<(), Outcome> {
         let Signal {
             info_hash,
             from,
             offer_id,
             ..
         } = *signal;
-        let valid_until = self.valid_until(age_milliseconds).ok_or(Fate::Expired)?;
+        let valid_until = self.valid_until(age_milliseconds).ok_or(Outcome::Expired)?;
         if !self.state.shared.access_list.allows(&info_hash) {
-            return Err(Fate::Forbidden);
+            return Err(Outcome::Forbidden);
         }
-        let description = self.description(signal).ok_or(Fate::Invalid)?;
-        let to = self.receiver(signal).ok_or(Fate::ReceiverGone)?;
-        let inboxes = self.inboxes.get().ok_or(Fate::ReceiverGone)?;
-        let inbox = inboxes.get(to.worker()).ok_or(Fate::ReceiverGone)?;
+        let description = self.description(signal).ok_or(Outcome::Invalid)?;
+        let to = self.receiver(signal).ok_or(Outcome::ReceiverGone)?;
+        let inboxes = self.inboxes.get().ok_or(Outcome::ReceiverGone)?;
+        let inbox = inboxes.get(to.worker()).ok_or(Outcome::ReceiverGone)?;
         let offer_id = OfferId(offer_id);
         let name = self.state.offer_name(info_hash, from, offer_id);
         let kind = match signal.kind {
@@ -111,7 +111,7 @@ impl Incoming {
         };
         inbox
             .put(Envelope { to, kind }, |out| write_text(out, write))
-            .map_err(|InboxFull| Fate::FullInbox)
+            .map_err(|InboxFull| Outcome::FullInbox)
     }
 
     /// Until when an offer of this age can be answered, in seconds on the clock of this
@@ -151,9 +151,9 @@ pub(crate) const METRICS: &[Metric] = &[RECEIVED];
 
 impl IncomingCounts {
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) {
-        for &fate in Fate::VARIANTS {
-            let value = self.0[fate as usize].value();
-            metrics.add(&RECEIVED, &[fate.into()], value);
+        for &outcome in Outcome::VARIANTS {
+            let value = self.0[outcome as usize].value();
+            metrics.add(&RECEIVED, &[outcome.into()], value);
         }
     }
 }
@@ -215,18 +215,19 @@ mod tests {
     }
 
     /// Receives a signal; returns what became of it.
-    fn receive(incoming: &Incoming, node: NodeId, signal: Signal<'_>, age: u64) -> Fate {
+    fn receive(incoming: &Incoming, node: NodeId, signal: Signal<'_>, age: u64) -> Outcome {
         let mut bytes = signal::start();
         signal.write(&mut bytes);
         signal::write_header(&mut bytes, node, 0);
-        let before = Fate::VARIANTS
+        let before = Outcome::VARIANTS
             .iter()
             .map(|it| incoming.counts.0[*it as usize].value());
         let before: Vec<u64> = before.collect();
         incoming.receive(&SignalBatch::parse(&bytes).unwrap(), age);
-        let mut counted = Fate::VARIANTS.iter().zip(before);
-        let changed =
-            |(fate, before): &(&Fate, u64)| incoming.counts.0[**fate as usize].value() > *before;
+        let mut counted = Outcome::VARIANTS.iter().zip(before);
+        let changed = |(outcome, before): &(&Outcome, u64)| {
+            incoming.counts.0[**outcome as usize].value() > *before
+        };
         *counted.find(changed).unwrap().0
     }
 
@@ -240,9 +241,9 @@ mod tests {
         };
         assert_eq!(
             receive(&incoming, NODE, offer(HERE, json), 5_000),
-            Fate::Accepted
+            Outcome::Accepted
         );
-        assert_eq!(receive(&incoming, NODE, answer, 0), Fate::Accepted);
+        assert_eq!(receive(&incoming, NODE, answer, 0), Outcome::Accepted);
         let mut batch = Batch::new();
         incoming.inboxes.get().unwrap()[0].take(&mut batch);
         let node = incoming.nodes.address(NODE).unwrap();
@@ -275,25 +276,25 @@ mod tests {
         let good = offer(HERE, json);
         assert_eq!(
             receive(&incoming, NodeId([4; 8]), good, 0),
-            Fate::UnknownNode
+            Outcome::UnknownNode
         );
-        assert_eq!(receive(&incoming, NODE, good, MAX_AGE), Fate::Expired);
-        assert_eq!(receive(&incoming, NODE, good, u64::MAX), Fate::Expired);
+        assert_eq!(receive(&incoming, NODE, good, MAX_AGE), Outcome::Expired);
+        assert_eq!(receive(&incoming, NODE, good, u64::MAX), Outcome::Expired);
         assert_eq!(
             receive(&incoming, NODE, good, MAX_AGE - 1_000),
-            Fate::Accepted
+            Outcome::Accepted
         );
         for wrong in [&b"{"[..], b"[]", b"\xff", b"", &[b' '; 1_001]] {
             assert_eq!(
                 receive(&incoming, NODE, offer(HERE, wrong), 0),
-                Fate::Invalid
+                Outcome::Invalid
             );
         }
         // It is connected to the node that has sent this, or to none.
         for peer in [THERE, PeerId([5; 20])] {
             assert_eq!(
                 receive(&incoming, NODE, offer(peer, json), 0),
-                Fate::ReceiverGone
+                Outcome::ReceiverGone
             );
         }
     }

@@ -27,12 +27,12 @@ pub(crate) struct Incoming {
 
 /// How many offers and answers from other nodes had which outcome.
 #[derive(Default)]
-pub(crate) struct IncomingCounts([Counter; Outcome::COUNT]);
+pub(crate) struct IncomingCounts([Counter; SignalResult::COUNT]);
 
 /// The outcome of an offer or an answer from another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Outcome {
+pub(crate) enum SignalResult {
     /// A worker has it for its receiver.
     Accepted,
     /// Its receiver is not connected to this node.
@@ -56,9 +56,9 @@ impl Incoming {
         for signal in batch.signals() {
             let passed_on = match node {
                 Some(node) => self.pass_on(&signal, node, age_milliseconds),
-                None => Err(Outcome::UnknownNode),
+                None => Err(SignalResult::UnknownNode),
             };
-            let outcome = passed_on.err().unwrap_or(Outcome::Accepted);
+            let outcome = passed_on.err().unwrap_or(SignalResult::Accepted);
             self.counts.0[outcome as usize].add(1);
         }
     }
@@ -68,21 +68,23 @@ impl Incoming {
         signal: &Signal<'_>,
         node: Address,
         age_milliseconds: u64,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), SignalResult> {
         let Signal {
             info_hash,
             from,
             offer_id,
             ..
         } = *signal;
-        let valid_until = self.valid_until(age_milliseconds).ok_or(Outcome::Expired)?;
+        let valid_until = self
+            .valid_until(age_milliseconds)
+            .ok_or(SignalResult::Expired)?;
         if !self.state.shared.access_list.allows(&info_hash) {
-            return Err(Outcome::Forbidden);
+            return Err(SignalResult::Forbidden);
         }
-        let description = self.description(signal).ok_or(Outcome::Invalid)?;
-        let to = self.receiver(signal).ok_or(Outcome::ReceiverGone)?;
-        let inboxes = self.inboxes.get().ok_or(Outcome::ReceiverGone)?;
-        let inbox = inboxes.get(to.worker()).ok_or(Outcome::ReceiverGone)?;
+        let description = self.description(signal).ok_or(SignalResult::Invalid)?;
+        let to = self.receiver(signal).ok_or(SignalResult::ReceiverGone)?;
+        let inboxes = self.inboxes.get().ok_or(SignalResult::ReceiverGone)?;
+        let inbox = inboxes.get(to.worker()).ok_or(SignalResult::ReceiverGone)?;
         let offer_id = OfferId(offer_id);
         let name = self.state.offer_name(info_hash, from, offer_id);
         let kind = match signal.kind {
@@ -111,7 +113,7 @@ impl Incoming {
         };
         inbox
             .put(Envelope { to, kind }, |out| write_text(out, write))
-            .map_err(|InboxFull| Outcome::FullInbox)
+            .map_err(|InboxFull| SignalResult::FullInbox)
     }
 
     /// Until when an offer of this age can be answered, in seconds on the clock of this
@@ -151,7 +153,7 @@ pub(crate) const METRICS: &[Metric] = &[RECEIVED];
 
 impl IncomingCounts {
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) {
-        for &outcome in Outcome::VARIANTS {
+        for &outcome in SignalResult::VARIANTS {
             let value = self.0[outcome as usize].value();
             metrics.add(&RECEIVED, &[outcome.into()], value);
         }
@@ -215,17 +217,17 @@ mod tests {
     }
 
     /// Receives a signal; returns what became of it.
-    fn receive(incoming: &Incoming, node: NodeId, signal: Signal<'_>, age: u64) -> Outcome {
+    fn receive(incoming: &Incoming, node: NodeId, signal: Signal<'_>, age: u64) -> SignalResult {
         let mut bytes = signal::start();
         signal.write(&mut bytes);
         signal::write_header(&mut bytes, node, 0);
-        let before = Outcome::VARIANTS
+        let before = SignalResult::VARIANTS
             .iter()
             .map(|it| incoming.counts.0[*it as usize].value());
         let before: Vec<u64> = before.collect();
         incoming.receive(&SignalBatch::parse(&bytes).unwrap(), age);
-        let mut counted = Outcome::VARIANTS.iter().zip(before);
-        let changed = |(outcome, before): &(&Outcome, u64)| {
+        let mut counted = SignalResult::VARIANTS.iter().zip(before);
+        let changed = |(outcome, before): &(&SignalResult, u64)| {
             incoming.counts.0[**outcome as usize].value() > *before
         };
         *counted.find(changed).unwrap().0
@@ -241,9 +243,9 @@ mod tests {
         };
         assert_eq!(
             receive(&incoming, NODE, offer(HERE, json), 5_000),
-            Outcome::Accepted
+            SignalResult::Accepted
         );
-        assert_eq!(receive(&incoming, NODE, answer, 0), Outcome::Accepted);
+        assert_eq!(receive(&incoming, NODE, answer, 0), SignalResult::Accepted);
         let mut batch = Batch::new();
         incoming.inboxes.get().unwrap()[0].take(&mut batch);
         let node = incoming.nodes.address(NODE).unwrap();
@@ -276,25 +278,31 @@ mod tests {
         let good = offer(HERE, json);
         assert_eq!(
             receive(&incoming, NodeId([4; 8]), good, 0),
-            Outcome::UnknownNode
+            SignalResult::UnknownNode
         );
-        assert_eq!(receive(&incoming, NODE, good, MAX_AGE), Outcome::Expired);
-        assert_eq!(receive(&incoming, NODE, good, u64::MAX), Outcome::Expired);
+        assert_eq!(
+            receive(&incoming, NODE, good, MAX_AGE),
+            SignalResult::Expired
+        );
+        assert_eq!(
+            receive(&incoming, NODE, good, u64::MAX),
+            SignalResult::Expired
+        );
         assert_eq!(
             receive(&incoming, NODE, good, MAX_AGE - 1_000),
-            Outcome::Accepted
+            SignalResult::Accepted
         );
         for wrong in [&b"{"[..], b"[]", b"\xff", b"", &[b' '; 1_001]] {
             assert_eq!(
                 receive(&incoming, NODE, offer(HERE, wrong), 0),
-                Outcome::Invalid
+                SignalResult::Invalid
             );
         }
         // It is connected to the node that has sent this, or to none.
         for peer in [THERE, PeerId([5; 20])] {
             assert_eq!(
                 receive(&incoming, NODE, offer(peer, json), 0),
-                Outcome::ReceiverGone
+                SignalResult::ReceiverGone
             );
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics};
+use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
@@ -57,6 +57,7 @@ impl Daemon for HttpDaemon {
         tracker::CLIENT_METRICS,
         cluster::CLUSTER_METRICS,
     ];
+    const PLOTS: &'static [Plot] = tracker::PLOTS;
 
     type Config = Config;
     type Settings = Settings;

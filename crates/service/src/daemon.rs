@@ -124,6 +124,9 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// The definitions of all metrics that [`add_metrics`](Self::add_metrics) may add.
     const METRICS: &'static [&'static [metrics::Metric]];
 
+    /// What the status page plots of the last hour.
+    const PLOTS: &'static [metrics::Plot];
+
     /// Adds all metrics for `/metrics` and `/stats.json`. Called on a thread of the metrics
     /// server; must not hold a lock for long.
     fn add_metrics(&self, metrics: &mut metrics::Metrics);

@@ -4,6 +4,7 @@
 //! * [`Metric`]: the definition of a metric, for the page and its reference.
 //! * [`Metrics`]: a list of metrics with their values, in all formats.
 //! * [`Counter`], [`DurationHistogram`]: what workers count in.
+//! * [`Plot`]: what is plotted of the last hour, which `history` keeps.
 //! * `server`: a small HTTP server for a loopback address.
 //! * `process`: metrics that every daemon has.
 
@@ -11,6 +12,7 @@ mod counter;
 mod definition;
 mod exposition;
 mod histogram;
+mod history;
 pub(crate) mod process;
 pub(crate) mod server;
 
@@ -18,4 +20,5 @@ pub use counter::Counter;
 pub use definition::{Kind, Metric};
 pub use exposition::{Metrics, TextFormat, Value};
 pub use histogram::{DurationHistogram, Durations};
-pub use process::METRICS as OF_EVERY_DAEMON;
+pub use history::Plot;
+pub use process::{METRICS as OF_EVERY_DAEMON, RESIDENT_MEMORY};

@@ -19,6 +19,7 @@ mod model;
 
 pub use engine::{check_config, check_files, destination};
 pub use link::{Link, Membership, WebTorrent, note};
+pub(crate) use link_metrics::LAG;
 pub use link_metrics::{CLUSTER_METRICS, SIGNAL_METRICS};
 pub use members::{LeftOut, Members, apply_in_groups};
 

@@ -10,6 +10,7 @@
 //! * [`snapshot`]: what is kept over a restart.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
+//! * [`PLOTS`]: what the status page shows.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ mod clients;
 pub mod cluster;
 mod housekeeping;
 mod limits;
+mod overview;
 mod reject;
 mod requests;
 pub mod snapshot;
@@ -28,6 +30,7 @@ mod totals;
 pub use clients::{CLIENT_METRICS, CLIENT_METRICS_WITH_PEERS, ClientCounts, Clients};
 pub use housekeeping::{HOUSEKEEPING_METRICS, Housekeeping};
 pub use limits::swarm_limits;
+pub use overview::PLOTS;
 pub use reject::{RejectReason, reject_with_page};
 pub use requests::{
     FAMILIES, Outcome, REQUEST_METRICS, RequestCounters, RequestKind, RequestMetrics,

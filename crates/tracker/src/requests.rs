@@ -59,12 +59,12 @@ pub struct RequestMetrics {
     pub reasons: &'static [RejectReason],
 }
 
-const REQUESTS: Metric = Metric::counter(
+pub(crate) const REQUESTS: Metric = Metric::counter(
     "requests_total",
     "Requests, and messages over WebSocket, by address family and kind",
 )
 .labelled(&["family", "kind"]);
-const REJECTED: Metric = Metric::counter(
+pub(crate) const REJECTED: Metric = Metric::counter(
     "rejected_requests_total",
     "Requests that were answered with an error or not at all, by address family and reason",
 )

@@ -3,11 +3,11 @@
 use aquatic_service::metrics::{Metric, Metrics};
 use aquatic_swarm::Swarms;
 
-const TORRENTS: Metric =
+pub(crate) const TORRENTS: Metric =
     Metric::gauge("torrents", "Torrents with peers, by address family").labelled(FAMILY);
-const PEERS: Metric =
+pub(crate) const PEERS: Metric =
     Metric::gauge("peers", "Peers in all torrents, by address family").labelled(FAMILY);
-const SEEDERS: Metric = Metric::gauge(
+pub(crate) const SEEDERS: Metric = Metric::gauge(
     "seeders",
     "Peers with nothing left to download, by address family",
 )

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics};
+use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Start, secret};
@@ -64,6 +64,7 @@ impl Daemon for UdpDaemon {
         tracker::CLIENT_METRICS,
         cluster::CLUSTER_METRICS,
     ];
+    const PLOTS: &'static [Plot] = tracker::PLOTS;
 
     type Config = Config;
     type Settings = Settings;

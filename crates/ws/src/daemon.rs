@@ -9,7 +9,7 @@ use aquatic_cluster::{NodeId, SignalBatch};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics};
+use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
 use aquatic_service::workers::Workers;
@@ -74,6 +74,7 @@ impl Daemon for WsDaemon {
         aquatic_stream::METRICS,
         tracker::CLIENT_METRICS_WITH_PEERS,
     ];
+    const PLOTS: &'static [Plot] = tracker::PLOTS;
 
     type Config = Config;
     type Settings = Settings;

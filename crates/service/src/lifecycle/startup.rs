@@ -159,6 +159,7 @@ fn serve_metrics<D: Daemon>(
         daemon: D::NAME,
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| daemon.add_metrics(metrics)),
+        plots: D::PLOTS,
         degraded: Box::new(move || other.degraded()),
     };
     server::spawn(listener, source).context("cannot start the metrics server")?;

@@ -102,6 +102,11 @@ impl Metric {
         self
     }
 
+    /// The name without the daemon's prefix.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The name on the page of this daemon: `aquatic_udp_torrents`.
     pub fn name_in(&self, daemon: &str) -> String {
         if self.is_of_any_process {

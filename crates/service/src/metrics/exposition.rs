@@ -130,6 +130,20 @@ impl Metrics {
         }
     }
 
+    /// The values of a metric, each with its labels, in the order in which they were added;
+    /// none of a histogram.
+    pub(crate) fn values(&self, metric: &Metric) -> impl Iterator<Item = (&[String], f64)> {
+        let families = self.families.iter();
+        let samples = families
+            .filter(|family| family.metric == *metric)
+            .flat_map(|family| &family.samples);
+        samples.filter_map(|sample| match sample.value {
+            Value::Integer(value) => Some((&*sample.labels, value as f64)),
+            Value::Float(value) => Some((&*sample.labels, value)),
+            Value::Durations(_) => None,
+        })
+    }
+
     /// All metrics in a text format.
     pub fn to_text(&self, format: TextFormat) -> String {
         let mut text = String::new();

@@ -28,7 +28,8 @@ const CPU: Metric = Metric::counter(
     "Processor time that the process has used, in user and system mode",
 )
 .of_any_process();
-const RESIDENT_MEMORY: Metric = Metric::gauge(
+/// Memory that is in use.
+pub const RESIDENT_MEMORY: Metric = Metric::gauge(
     "process_resident_memory_bytes",
     "Resident memory of the process",
 )
@@ -262,10 +263,7 @@ impl Process {
         if let Some(seconds) = cpu_seconds() {
             metrics.add(&CPU, &[], seconds);
         }
-        if let Some([all, resident]) = self.memory_bytes() {
-            metrics.add(&VIRTUAL_MEMORY, &[], all);
-            metrics.add(&RESIDENT_MEMORY, &[], resident);
-        }
+        self.add_memory_metrics(metrics);
         if let Some(count) = open_file_descriptors() {
             metrics.add(&OPEN_FDS, &[], count);
         }
@@ -279,6 +277,14 @@ impl Process {
         self.add_access_list_metrics(metrics);
         self.add_reload_metrics(metrics);
         self.add_snapshot_metrics(metrics);
+    }
+
+    /// Adds the memory of the process; the others are not plotted.
+    pub(crate) fn add_memory_metrics(&self, metrics: &mut Metrics) {
+        if let Some([all, resident]) = self.memory_bytes() {
+            metrics.add(&VIRTUAL_MEMORY, &[], all);
+            metrics.add(&RESIDENT_MEMORY, &[], resident);
+        }
     }
 
     fn add_access_list_metrics(&self, metrics: &mut Metrics) {

@@ -4,7 +4,8 @@
 //! per connection and only supports `GET` and `HEAD`. One thread polls all connections,
 //! whose number is bounded. Each has a deadline, and when there is no room for another one,
 //! the least important one is closed, usually one that is idle. So silent clients cannot
-//! exclude others.
+//! exclude others. Between requests, the thread takes the samples for the plots of the status
+//! page.
 
 use std::io;
 use std::net::TcpListener;
@@ -18,8 +19,10 @@ use aquatic_http1::{Framing, Head, HttpFault, Method, Reply, Status, write_fault
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::history::{self, History};
 use super::process::Process;
-use super::{Metrics, TextFormat};
+use super::{Metrics, Plot, TextFormat};
+use crate::clock;
 
 mod connection;
 
@@ -47,6 +50,8 @@ pub(crate) struct Source {
     pub(crate) process: Arc<Process>,
     /// Adds metrics of the daemon.
     pub(crate) add_metrics: Box<dyn Fn(&mut Metrics) + Send + Sync>,
+    /// What is plotted of the last hour.
+    pub(crate) plots: &'static [Plot],
     /// What does not work although clients are served.
     pub(crate) degraded: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
@@ -54,12 +59,7 @@ pub(crate) struct Source {
 /// Starts the thread of the server; it runs as long as the process.
 pub(crate) fn spawn(listener: TcpListener, source: Source) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let mut server = Server {
-        listener,
-        source,
-        connections: Vec::new(),
-        accept_after: None,
-    };
+    let mut server = Server::new(listener, source);
     thread::Builder::new()
         .name("metrics".to_owned())
         .spawn(move || {
@@ -73,6 +73,8 @@ pub(crate) fn spawn(listener: TcpListener, source: Source) -> io::Result<()> {
 struct Server {
     listener: TcpListener,
     source: Source,
+    history: History,
+    next_sample: Instant,
     /// In the order in which they were accepted.
     connections: Vec<Connection>,
     /// End of the pause after accepting has failed.
@@ -80,6 +82,17 @@ struct Server {
 }
 
 impl Server {
+    fn new(listener: TcpListener, source: Source) -> Self {
+        Self {
+            listener,
+            history: History::new(source.plots),
+            next_sample: Instant::now(),
+            source,
+            connections: Vec::new(),
+            accept_after: None,
+        }
+    }
+
     /// Waits for events, and handles them: a bounded number of reads and writes per
     /// connection, and of new connections.
     fn turn(&mut self) {
@@ -97,6 +110,29 @@ impl Server {
         if may_accept {
             self.accept(now);
         }
+        if now >= self.next_sample {
+            self.sample();
+        }
+    }
+
+    /// Takes a sample of what is plotted.
+    fn sample(&mut self) {
+        let Self {
+            source, history, ..
+        } = self;
+        let now = clock::boot_milliseconds();
+        let sampled = panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut metrics = Metrics::new(source.daemon);
+            source.process.add_memory_metrics(&mut metrics);
+            (source.add_metrics)(&mut metrics);
+            history.sample(now, &metrics);
+        }));
+        // A panic is logged where it happens.
+        let pause = match sampled {
+            Ok(()) => self.history.due_in(now),
+            Err(_) => history::INTERVAL,
+        };
+        self.next_sample = Instant::now() + pause;
     }
 
     /// Returns which connections have events, and whether there are new ones.
@@ -104,15 +140,11 @@ impl Server {
         let now = Instant::now();
         let pause = self.accept_after.filter(|after| now < *after);
         let deadlines = self.connections.iter().map(Connection::deadline);
-        let next = deadlines.chain(pause).min();
-        let timeout = match next {
-            // One millisecond more, because poll(2) has whole milliseconds.
-            Some(next) => PollTimeout::try_from(
-                next.saturating_duration_since(now) + Duration::from_millis(1),
-            )
-            .unwrap_or(PollTimeout::MAX),
-            None => PollTimeout::NONE,
-        };
+        let next = deadlines.chain(pause).fold(self.next_sample, Instant::min);
+        // One millisecond more, because poll(2) has whole milliseconds.
+        let timeout =
+            PollTimeout::try_from(next.saturating_duration_since(now) + Duration::from_millis(1))
+                .unwrap_or(PollTimeout::MAX);
         let mut polled: Vec<PollFd<'_>> = self
             .connections
             .iter()

@@ -19,7 +19,7 @@ use aquatic_service::config::{
     PrivilegesConfig, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::destination::{Destination, Place};
-use aquatic_service::metrics::Metric;
+use aquatic_service::metrics::{Metric, Plot};
 use aquatic_service::reload::{Apply, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
@@ -112,6 +112,7 @@ impl Daemon for TestDaemon {
     const ABOUT: &'static str = "Sends datagrams back.";
     const SNAPSHOT_VERSION: u32 = 1;
     const METRICS: &'static [&'static [Metric]] = &[&[STARTED, LIST_CHANGES]];
+    const PLOTS: &'static [Plot] = &[];
 
     type Config = TestConfig;
     type Settings = TestSettings;

@@ -68,7 +68,7 @@ pub(super) const STREAM_BYTES: Metric = Metric::gauge(
     "cluster_stream_bytes",
     "Memory that the shared data takes in the engine",
 );
-pub(super) const LAG: Metric = Metric::gauge(
+pub(crate) const LAG: Metric = Metric::gauge(
     "cluster_lag_seconds",
     "Age of the last change that was received, 0 if there are no more",
 );

@@ -15,6 +15,7 @@ fn source(process: &Arc<Process>, help: &'static str) -> Source {
         daemon: "aquatic-test",
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| metrics.add(&Metric::gauge("peers", help), &[], 3u64)),
+        plots: &[],
         degraded: Box::new(|| None),
     }
 }
@@ -166,12 +167,7 @@ fn those_who_do_not_read_are_bounded() {
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     let help: &'static str = "x".repeat(ANSWER).leak();
-    let mut server = Server {
-        listener,
-        source: source(&process(), help),
-        connections: Vec::new(),
-        accept_after: None,
-    };
+    let mut server = Server::new(listener, source(&process(), help));
     let mut slow = Vec::new();
     for _ in 0..2 * MAX_CONNECTIONS {
         let mut connection = TcpStream::connect(address).unwrap();

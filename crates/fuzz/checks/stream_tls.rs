@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRange, AddressRanges, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption,
-    Next, Peer, Progress, Protocol, Settings, tls_config,
+    AddressRange, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next, Peer,
+    Progress, Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
 use aquatic_test_harness::records::Records;
@@ -172,7 +172,7 @@ impl World {
                 ..ConnectionLimits::default()
             },
             proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
-            reverse_proxies: AddressRanges::default(),
+            reverse_proxy: None,
         };
         let setup = Setup {
             settings,

@@ -95,7 +95,7 @@ struct Client {
 impl World {
     fn new() -> Self {
         let mut config = Config::default();
-        config.network.max_unsent_bytes = Bytes::of::<{ MAX_UNSENT as u64 }>();
+        config.network.own.max_unsent_bytes = Bytes::of::<{ MAX_UNSENT as u64 }>();
         config.network.max_connections_per_ip = ZeroOr::ZERO;
         config.limits.max_torrents_per_connection = Count::of::<{ model::MAX_TORRENTS as u64 }>();
         config.protocol.max_offers = Count::of::<3>();

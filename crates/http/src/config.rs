@@ -4,19 +4,14 @@
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
 //! [`Settings`].
 
-use std::path::PathBuf;
-
-use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig,
-    Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig,
-    SnapshotConfig, Workers,
+    self, AccessListConfig, AnnounceInterval, CleaningInterval, ClusterConfig, Diagnostic,
+    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
+    Workers,
 };
-use aquatic_stream::config::{
-    AddressHeaderFormat, Backlog, EventLoopConfig, MaxConnections, MaxConnectionsPerIp, Timeout,
-    TrustedProxies, loopback,
-};
+use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
@@ -57,91 +52,34 @@ pub struct Config {
 }
 
 /// Listening sockets and client connections.
+pub type NetworkConfig = aquatic_stream::config::NetworkConfig<HttpKeys>;
+
+/// The keys of the section `network` that only this daemon has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// IP address and port to listen on, or a list of them. `0.0.0.0` means all
-    /// IPv4 addresses of the machine, and `[::]` all IPv6 addresses; IPv6
-    /// sockets never accept IPv4 traffic. Each worker has one socket per
-    /// address. The socket unit of a packaged service takes its addresses from
-    /// here, too. With a socket unit of your own, the addresses in the unit are
-    /// used instead of these.
-    pub address: Addresses,
-    /// Event loop that handles connections.
-    pub event_loop: EventLoopConfig,
-    /// Maximum number of connections waiting to be accepted, per socket. The
-    /// kernel may allow fewer (sysctl net.core.somaxconn).
-    pub tcp_backlog: Backlog,
-    /// Whether to use TLS. If true, the tracker serves https://, and not
-    /// http://.
-    pub enable_tls: bool,
-    /// PEM file with the server certificate, followed by any intermediate
-    /// certificates. Reloaded on SIGHUP and SIGUSR1.
-    pub tls_certificate_path: PathBuf,
-    /// PEM file with the private key of the certificate (PKCS#8, PKCS#1 or
-    /// SEC1). Reloaded on SIGHUP and SIGUSR1.
-    pub tls_private_key_path: PathBuf,
+#[serde(default)]
+pub struct HttpKeys {
     /// Whether a connection may be used for several requests (HTTP keep-alive).
     pub keep_alive: bool,
-    /// Maximum number of open connections.
-    pub max_connections: MaxConnections,
-    /// Maximum number of open connections from one IPv4 address, or from one
-    /// IPv6 /64 network. The default leaves room for hundreds of households
-    /// behind one carrier-grade NAT address, and keeps a single source from
-    /// using up max_connections. Trusted proxies are exempt. Raise it for a
-    /// proxy that does not pass on the addresses of its clients, and for load
-    /// tests. 0: no limit.
-    pub max_connections_per_ip: MaxConnectionsPerIp,
-    /// Time limit for the TLS handshake and the PROXY protocol header of a new
-    /// connection, in seconds.
-    pub handshake_timeout: Timeout,
-    /// Time limit for receiving a request, from its first byte to its last, in
-    /// seconds. The first request of a connection also has to begin within this
-    /// time.
-    pub message_timeout: Timeout,
-    /// Time limit for a client to receive a reply, in seconds.
-    pub write_timeout: Timeout,
-    /// Whether the tracker runs behind a reverse proxy that passes on the
-    /// client's address in a header.
-    pub runs_behind_reverse_proxy: bool,
-    /// Name of the header that contains the client's address: X-Forwarded-For,
-    /// X-Real-IP, Forwarded, or another header with the syntax of
-    /// X-Forwarded-For. Case-insensitive.
-    pub reverse_proxy_ip_header_name: String,
-    /// Which address in that header is the client's.
-    pub reverse_proxy_ip_header_format: AddressHeaderFormat,
-    /// Whether every connection begins with a PROXY protocol header (version 1
-    /// or 2), as HAProxy sends it.
-    pub proxy_protocol: bool,
-    /// Trusted proxies: IP addresses, or networks such as 10.0.0.0/8. Address
-    /// headers from other sources are ignored; with proxy_protocol, connections
-    /// from other sources are rejected.
-    pub trusted_proxies: TrustedProxies,
 }
 
-impl Default for NetworkConfig {
+impl Default for HttpKeys {
     fn default() -> Self {
-        Self {
-            address: Addresses::all(3000),
-            event_loop: EventLoopConfig::Auto,
-            tcp_backlog: Count::of::<1024>(),
-            enable_tls: false,
-            tls_certificate_path: PathBuf::new(),
-            tls_private_key_path: PathBuf::new(),
-            keep_alive: true,
-            max_connections: Count::of::<50_000>(),
-            max_connections_per_ip: ZeroOr::of::<1_000>(),
-            handshake_timeout: Seconds::of::<10>(),
-            message_timeout: Seconds::of::<10>(),
-            write_timeout: Seconds::of::<10>(),
-            runs_behind_reverse_proxy: false,
-            reverse_proxy_ip_header_name: "X-Forwarded-For".to_owned(),
-            reverse_proxy_ip_header_format: AddressHeaderFormat::LastAddress,
-            proxy_protocol: false,
-            trusted_proxies: loopback(),
-        }
+        Self { keep_alive: true }
     }
+}
+
+impl ProtocolKeys for HttpKeys {
+    const PORT: u16 = 3000;
+    const ENABLE_TLS: &'static str =
+        "Whether to use TLS. If true, the tracker serves https://, and not\nhttp://.";
+    const HANDSHAKE_TIMEOUT: &'static str = "\
+Time limit for the TLS handshake and the PROXY protocol header of a new
+connection, in seconds.";
+    const MESSAGE_TIMEOUT: &'static str = "\
+Time limit for receiving a request, from its first byte to its last, in
+seconds. The first request of a connection also has to begin within this
+time.";
 }
 
 /// Contents of replies to clients.

@@ -40,8 +40,8 @@ impl Http {
         Self {
             tracker,
             clock,
-            keep_alive: settings.config.network.keep_alive,
-            reverse_proxy: settings.reverse_proxy.clone(),
+            keep_alive: settings.config.network.own.keep_alive,
+            reverse_proxy: settings.connections.reverse_proxy.clone(),
             counters,
             number,
         }

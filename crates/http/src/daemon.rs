@@ -10,7 +10,7 @@ use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
+use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
@@ -110,11 +110,7 @@ impl Daemon for HttpDaemon {
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
         let config = &settings.config;
-        let request = TcpRequest {
-            addresses: config.network.address.as_slice(),
-            workers: config.socket_workers.non_zero(),
-            backlog: config.network.tcp_backlog.non_zero(),
-        };
+        let request = config.network.sockets(config.socket_workers);
         sockets::tcp(request, inherited)
     }
 

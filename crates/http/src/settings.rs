@@ -1,10 +1,8 @@
 //! The settings of `aquatic-http`: its configuration, and what follows from it.
 
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_announce_times};
-use aquatic_service::sockets::{Listening, Transport};
+use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
-use aquatic_stream::ReverseProxy;
-use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 use aquatic_tracker::cluster::check_config;
 
 use crate::config::Config;
@@ -23,9 +21,6 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Settings of connections.
     pub connections: aquatic_stream::Settings,
-    /// The trusted proxies, and the header in which they pass on the client's address;
-    /// `None` without a reverse proxy.
-    pub reverse_proxy: Option<ReverseProxy>,
 }
 
 impl Settings {
@@ -38,20 +33,9 @@ impl Settings {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
         let network = &config.network;
-        let proxies = ProxyKeys {
-            is_behind: network.runs_behind_reverse_proxy,
-            header_name: &network.reverse_proxy_ip_header_name,
-            header_format: network.reverse_proxy_ip_header_format,
-            proxy_protocol: network.proxy_protocol,
-            trusted: &network.trusted_proxies,
-        }
-        .check(&mut checks);
-        let tls = tls_files(
-            network.enable_tls,
-            &network.tls_certificate_path,
-            &network.tls_private_key_path,
-            &mut checks,
-        );
+        let connections =
+            network.settings(config.cleaning.max_connection_idle.duration(), &mut checks);
+        let tls = network.tls_files(&mut checks);
         check_announce_times(
             config.protocol.peer_announce_interval,
             config.cleaning.max_peer_age,
@@ -71,38 +55,13 @@ impl Settings {
             config: config.clone(),
             process,
             tls,
-            connections: connections(config, &proxies),
-            reverse_proxy: proxies.reverse,
+            connections,
         })
     }
 }
 
 /// The sockets that a configuration asks for.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
-    let backlog = config.network.tcp_backlog.non_zero();
-    Listening::new(
-        &config.network.address,
-        config.socket_workers.non_zero(),
-        Transport::Tcp { backlog },
-        &config.metrics,
-        checks,
-    )
-}
-
-fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
-    aquatic_stream::Settings {
-        event_loop: network.event_loop.into(),
-        limits: aquatic_stream::ConnectionLimits {
-            max_connections: network.max_connections.non_zero(),
-            max_connections_per_ip: network.max_connections_per_ip.non_zero(),
-            handshake_timeout: network.handshake_timeout.duration(),
-            message_timeout: network.message_timeout.duration(),
-            idle_timeout: config.cleaning.max_connection_idle.duration(),
-            write_timeout: network.write_timeout.duration(),
-            max_unsent_bytes: None,
-        },
-        proxy_protocol: proxies.proxy_protocol.clone(),
-        reverse_proxies: proxies.reverse_addresses(),
-    }
+    network.listening(config.socket_workers, &config.metrics, checks)
 }

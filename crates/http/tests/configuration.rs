@@ -94,7 +94,7 @@ fn default_settings() {
     assert_eq!(settings.config.network.address.as_slice().len(), 2);
     assert_eq!(settings.connections.event_loop, EventLoop::Auto);
     assert!(settings.connections.proxy_protocol.is_none());
-    assert!(settings.reverse_proxy.is_none());
+    assert!(settings.connections.reverse_proxy.is_none());
     assert_eq!(settings.tls, None);
     assert_eq!(settings.process.advice, []);
 }
@@ -226,7 +226,7 @@ max_connection_idle = 16
     assert_eq!(config.network.address.as_slice(), addresses);
     assert_eq!(config.network.tcp_backlog, Count::of::<4>());
     assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
-    assert!(!config.network.keep_alive);
+    assert!(!config.network.own.keep_alive);
     let connections = settings.connections;
     assert_eq!(connections.event_loop, EventLoop::Glommio);
     assert_eq!(connections.limits.max_connections, number(5));
@@ -235,7 +235,7 @@ max_connection_idle = 16
     assert_eq!(connections.limits.message_timeout, seconds(8));
     assert_eq!(connections.limits.write_timeout, seconds(9));
     assert_eq!(connections.limits.idle_timeout, seconds(16));
-    let proxy = settings.reverse_proxy.unwrap();
+    let proxy = connections.reverse_proxy.unwrap();
     assert_eq!(proxy.header.name(), "X-Real-IP");
     assert!(proxy.trusted.contains([192, 0, 2, 77].into()));
     assert!(!proxy.trusted.contains([127, 0, 0, 1].into()));

@@ -60,8 +60,10 @@ pub use texts::Texts;
 /// The configuration of a program, as written by its users.
 ///
 /// Implementors have `#[serde(default, deny_unknown_fields)]` on the struct and on the
-/// struct of every section, and no optional keys: an empty string or a zero disables
-/// something, so that the default file shows every key.
+/// struct of every section; only `default` on those with a flattened field, which serde
+/// does not support otherwise, as unknown keys were found before. There are no optional
+/// keys: an empty string or a zero disables something, so that the default file shows
+/// every key.
 pub trait Config: Serialize + DeserializeOwned + Default + 'static {
     /// The default configuration with comments, generated from this struct by
     /// `cargo xtask generate`.

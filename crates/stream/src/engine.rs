@@ -192,11 +192,12 @@ impl<P: Protocol> Engine<P> {
         let worker = &mut self.worker;
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let shared = &worker.shared;
+        let proxy = shared.settings.reverse_proxy.as_ref();
         let permit = match &shared.settings.proxy_protocol {
             _ if self.connections.is_full() => Err(Refusal::TooMany),
             Some(proxies) if !proxies.contains(source.ip()) => Err(Refusal::NotTrusted),
             Some(_) => shared.admission.admit(None),
-            None if shared.settings.reverse_proxies.contains(source.ip()) => {
+            None if proxy.is_some_and(|proxy| proxy.trusted.contains(source.ip())) => {
                 shared.admission.admit(None)
             }
             None => shared.admission.admit(Some(source.ip())),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::AddressRanges;
+use crate::{AddressRanges, ReverseProxy};
 
 /// How a daemon's connections are treated.
 #[derive(Debug, Clone)]
@@ -16,11 +16,11 @@ pub struct Settings {
     /// or 2; connections from elsewhere are refused. `None` when there is no
     /// such proxy.
     pub proxy_protocol: Option<AddressRanges>,
-    /// Proxies that name their client within the protocol: for their connections there
-    /// is no
+    /// Proxies that name their client within the protocol, and how: for their connections
+    /// there is no
     /// [`max_connections_per_ip`](ConnectionLimits::max_connections_per_ip) until the
     /// protocol [counts](crate::Exchange::count_client) them for a client.
-    pub reverse_proxies: AddressRanges,
+    pub reverse_proxy: Option<ReverseProxy>,
 }
 
 /// What drives the connections of a worker.

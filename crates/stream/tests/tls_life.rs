@@ -14,8 +14,8 @@ use aquatic_service::reload::Reload as _;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRanges, CertificateRotation, ConnectionId, ConnectionLimits, EventLoop, Exchange,
-    Interruption, Next, Peer, Progress, Protocol, Settings, tls_config,
+    CertificateRotation, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next,
+    Peer, Progress, Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{
     AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1,
@@ -172,7 +172,7 @@ impl Day {
                 ..ConnectionLimits::default()
             },
             proxy_protocol: None,
-            reverse_proxies: AddressRanges::default(),
+            reverse_proxy: None,
         };
         let setup = Setup {
             settings,

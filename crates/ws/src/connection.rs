@@ -82,8 +82,8 @@ impl Ws {
             relay,
             clock,
             size_limits: settings.size_limits,
-            allowed_origins: settings.config.network.allowed_origins.clone(),
-            reverse_proxy: settings.reverse_proxy.clone(),
+            allowed_origins: settings.config.network.own.allowed_origins.clone(),
+            reverse_proxy: settings.connections.reverse_proxy.clone(),
             counters,
             number,
         }

@@ -11,7 +11,7 @@ use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
-use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening, TcpRequest};
+use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::workers::Workers;
 use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
@@ -123,11 +123,7 @@ impl Daemon for WsDaemon {
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
         let config = &settings.config;
-        let request = TcpRequest {
-            addresses: config.network.address.as_slice(),
-            workers: config.socket_workers.non_zero(),
-            backlog: config.network.tcp_backlog.non_zero(),
-        };
+        let request = config.network.sockets(config.socket_workers);
         let mut sockets = sockets::tcp(request, inherited)?;
         // More than a machine has cores; addresses of connections have no more bits for it.
         sockets.truncate(MAX_WORKERS);

@@ -1,14 +1,12 @@
 //! The settings of `aquatic-ws`: its configuration, and what follows from it.
 
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_unlisted_times};
-use aquatic_service::sockets::{Listening, Transport};
+use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
-use aquatic_stream::ReverseProxy;
-use aquatic_stream::config::{Proxies, ProxyKeys, tls_files};
 use aquatic_tracker::cluster::check_config;
 use aquatic_ws_protocol::SizeLimits;
 
-use crate::config::{Config, NetworkConfig};
+use crate::config::{Config, WsKeys};
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-ws";
@@ -24,9 +22,6 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Settings of connections.
     pub connections: aquatic_stream::Settings,
-    /// The trusted proxies, and the header in which they pass on the client's address;
-    /// `None` without a reverse proxy.
-    pub reverse_proxy: Option<ReverseProxy>,
     /// Maximum sizes of frames and messages; that of frames is not larger.
     pub size_limits: SizeLimits,
 }
@@ -41,21 +36,12 @@ impl Settings {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
         let network = &config.network;
-        let proxies = ProxyKeys {
-            is_behind: network.runs_behind_reverse_proxy,
-            header_name: &network.reverse_proxy_ip_header_name,
-            header_format: network.reverse_proxy_ip_header_format,
-            proxy_protocol: network.proxy_protocol,
-            trusted: &network.trusted_proxies,
-        }
-        .check(&mut checks);
-        let tls = tls_files(
-            network.enable_tls,
-            &network.tls_certificate_path,
-            &network.tls_private_key_path,
-            &mut checks,
-        );
-        let size_limits = size_limits(network, &mut checks);
+        // After the first half of the time, a ping is sent.
+        let idle_timeout = config.cleaning.max_connection_idle.duration() / 2;
+        let mut connections = network.settings(idle_timeout, &mut checks);
+        connections.limits.max_unsent_bytes = Some(network.own.max_unsent_bytes.non_zero());
+        let tls = network.tls_files(&mut checks);
+        let size_limits = size_limits(&network.own, &mut checks);
         check_unlisted_times(
             config.protocol.peer_announce_interval,
             config.cleaning.max_peer_age,
@@ -75,8 +61,7 @@ impl Settings {
             config: config.clone(),
             process,
             tls,
-            connections: connections(config, &proxies),
-            reverse_proxy: proxies.reverse,
+            connections,
             size_limits,
         })
     }
@@ -84,33 +69,8 @@ impl Settings {
 
 /// The sockets that a configuration asks for.
 pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
-    let backlog = config.network.tcp_backlog.non_zero();
-    Listening::new(
-        &config.network.address,
-        config.socket_workers.non_zero(),
-        Transport::Tcp { backlog },
-        &config.metrics,
-        checks,
-    )
-}
-
-fn connections(config: &Config, proxies: &Proxies) -> aquatic_stream::Settings {
     let network = &config.network;
-    aquatic_stream::Settings {
-        event_loop: network.event_loop.into(),
-        limits: aquatic_stream::ConnectionLimits {
-            max_connections: network.max_connections.non_zero(),
-            max_connections_per_ip: network.max_connections_per_ip.non_zero(),
-            handshake_timeout: network.handshake_timeout.duration(),
-            message_timeout: network.message_timeout.duration(),
-            // After the first half of the time, a ping is sent.
-            idle_timeout: config.cleaning.max_connection_idle.duration() / 2,
-            write_timeout: network.write_timeout.duration(),
-            max_unsent_bytes: Some(network.max_unsent_bytes.non_zero()),
-        },
-        proxy_protocol: proxies.proxy_protocol.clone(),
-        reverse_proxies: proxies.reverse_addresses(),
-    }
+    network.listening(config.socket_workers, &config.metrics, checks)
 }
 
 fn check_cluster(config: &Config, checks: &mut Checks) {
@@ -124,9 +84,9 @@ fn check_cluster(config: &Config, checks: &mut Checks) {
     }
 }
 
-fn size_limits(network: &NetworkConfig, checks: &mut Checks) -> SizeLimits {
-    let message = network.websocket_max_message_size;
-    let frame = network.websocket_max_frame_size;
+fn size_limits(keys: &WsKeys, checks: &mut Checks) -> SizeLimits {
+    let message = keys.websocket_max_message_size;
+    let frame = keys.websocket_max_frame_size;
     if frame < message {
         checks.advise(
             "network.websocket_max_frame_size",

@@ -94,7 +94,7 @@ fn release_0_2() {
     expected.network.enable_tls = true;
     expected.network.tls_certificate_path = "./cert.pem".into();
     expected.network.tls_private_key_path = "./key.pem".into();
-    expected.network.websocket_max_frame_size = Bytes::of::<16_384>();
+    expected.network.own.websocket_max_frame_size = Bytes::of::<16_384>();
     expected.cleaning.max_peer_age = Seconds::of::<1_800>();
     expected.cleaning.max_connection_idle = Seconds::of::<300>();
     expected.privileges.chroot_path = ".".into();
@@ -132,7 +132,7 @@ fn releases_0_9_and_2026() {
             ..Config::default()
         };
         expected.network.address = Addresses::new(&["0.0.0.0:3000"]).unwrap();
-        expected.network.websocket_max_frame_size = Bytes::of::<16_384>();
+        expected.network.own.websocket_max_frame_size = Bytes::of::<16_384>();
         expected.privileges.chroot_path = ".".into();
         expected.access_list.path = "./access-list.txt".into();
         assert_eq!(file.config, expected);
@@ -224,7 +224,7 @@ close_after_tls_update_grace_period = 19
     assert_eq!(config.network.address.as_slice(), addresses);
     assert_eq!(config.network.tcp_backlog, Count::of::<4>());
     assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
-    let origins = &config.network.allowed_origins;
+    let origins = &config.network.own.allowed_origins;
     assert!(origins[0].is(b"https://example.org") && origins[1].is(b"HTTP://localhost:8080"));
     assert!(!origins[0].is(b"https://example.com") && origins.len() == 2);
     assert_eq!(settings.size_limits.message, 50_000);
@@ -268,6 +268,7 @@ proxy_protocol = true
 trusted_proxies = []
 max_connections = 0
 websocket_max_message_size = 10
+max_unsent_bytes = 99999999999999999999
 [protocol]
 max_offers = 0
 [cleaning]
@@ -282,8 +283,10 @@ max_connection_idle = 1
         "network.trusted_proxies: at least one address is required",
         "ws.toml:7:19: network.max_connections: 0 is out of range",
         "ws.toml:8:30: network.websocket_max_message_size: 10 is out of range",
-        "ws.toml:10:14: protocol.max_offers: 0 is out of range",
-        "ws.toml:12:23: cleaning.max_connection_idle: 1 is out of range",
+        "ws.toml:9:20: network.max_unsent_bytes: 99999999999999999999 is out of range: it must be \
+         from 16384 to 268435456 bytes",
+        "ws.toml:11:14: protocol.max_offers: 0 is out of range",
+        "ws.toml:13:23: cleaning.max_connection_idle: 1 is out of range",
     ] {
         assert!(
             faults.iter().any(|line| line.contains(fault)),

@@ -69,7 +69,7 @@ fn alone<C: Config>(path: &str, value: &Value<'_>) -> Result<C, toml::de::Error>
     read(value.clone()).map_err(|error| match DeValue::parse(LEAST_NUMBER) {
         // A number that does not fit into any integer type is rejected before the key's
         // type can report its range, so the range is obtained with a smaller number.
-        Ok(least) if is_number && !error.message().contains("expected") => {
+        Ok(least) if is_number && !error.message().contains(WHOLE_NUMBER) => {
             let least = Spanned::new(value.span(), least.into_inner());
             read(least).err().unwrap_or(error)
         }

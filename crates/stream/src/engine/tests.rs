@@ -11,9 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
-use crate::{
-    AddressRange, AddressRanges, ConnectionLimits, EventLoop, Exchange, Next, Progress, tls_config,
-};
+use crate::{AddressRange, ConnectionLimits, EventLoop, Exchange, Next, Progress, tls_config};
 
 mod dripping;
 mod hostile_tls;
@@ -139,7 +137,7 @@ fn engine_of<P: Protocol>(
             event_loop: EventLoop::Mio,
             limits,
             proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
-            reverse_proxies: AddressRanges::default(),
+            reverse_proxy: None,
         },
         tls,
         rotation: None,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatic_stream::AddressRange;
+use aquatic_stream::{AddressHeader, AddressRange, ReverseProxy};
 
 use crate::client::Client;
 use crate::server::{KINDS, Kind, Server};
@@ -227,7 +227,10 @@ fn connections_of_a_reverse_proxy_are_not_capped() {
         let proxy: AddressRange = "127.0.0.1".parse().unwrap();
         let server = Server::with(kind, |wishes| {
             wishes.settings.limits.max_connections_per_ip = NonZeroUsize::new(1);
-            wishes.settings.reverse_proxies = [proxy].into_iter().collect();
+            wishes.settings.reverse_proxy = Some(ReverseProxy {
+                header: AddressHeader::new("X-Forwarded-For"),
+                trusted: [proxy].into_iter().collect(),
+            });
         });
         let mut first = server.client();
         let mut second = server.client();

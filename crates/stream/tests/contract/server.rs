@@ -11,8 +11,8 @@ use aquatic_service::sockets::{self, Inherited, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    AddressRanges, CertificateRotation, ConnectionLimits, EventLoop, Plan, Protocol, Running,
-    Settings, WorkerWaker, start, tls_config,
+    CertificateRotation, ConnectionLimits, EventLoop, Plan, Protocol, Running, Settings,
+    WorkerWaker, start, tls_config,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ impl Server {
                 event_loop: kind.event_loop,
                 limits: ConnectionLimits::default(),
                 proxy_protocol: None,
-                reverse_proxies: AddressRanges::default(),
+                reverse_proxy: None,
             },
             workers: 1,
             address: "127.0.0.1:0".parse().unwrap(),

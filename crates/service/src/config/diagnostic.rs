@@ -77,7 +77,7 @@ pub struct Diagnostic {
     pub position: Option<Position>,
     /// The key with its section, if there is one: `network.address`.
     pub key: Option<String>,
-    /// What is wrong, and how to correct it.
+    /// What is wrong, and how to correct it, in one line.
     pub message: String,
 }
 
@@ -108,7 +108,8 @@ impl Diagnostic {
             severity,
             position: None,
             key,
-            message: message.to_string(),
+            // It may quote the file, where texts can have several lines.
+            message: message.to_string().replace(['\n', '\r'], " "),
         }
     }
 

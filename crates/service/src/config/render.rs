@@ -69,8 +69,7 @@ fn note(told: &Diagnostic) -> String {
     if let Some(key) = &told.key {
         words.push_str(&format!(" {key}:"));
     }
-    // A line break would end the comment.
-    let all = format!("{words} {}", told.message.replace(['\n', '\r'], " "));
+    let all = format!("{words} {}", told.message);
     let mut lines = String::new();
     let mut line = "#".to_owned();
     for word in all.split(' ') {

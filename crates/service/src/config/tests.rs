@@ -217,6 +217,18 @@ peer_clients = 0x10
 }
 
 #[test]
+fn quoted_values_do_not_break_the_line_of_a_message() {
+    let text = "[network]\naddress = [a, \"\"\"\n1\r\n2\"\"\", b]\n";
+    let faults = parse::<Sample>(text, Path::new("f")).unwrap_err();
+    let Diagnostic { message, .. } = &faults.list[0];
+    assert!(
+        message.starts_with("put each string in quotes"),
+        "{message:?}"
+    );
+    assert!(!message.contains(['\n', '\r']), "{message:?}");
+}
+
+#[test]
 fn numbers_out_of_range_are_shown_as_written() {
     assert_eq!(
         faults("workers = -1\nnetwork.buffer = 0xffff_ffff_ffff_ffff_ffff\n"),

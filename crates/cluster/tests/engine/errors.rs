@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatic_cluster::engine::{ACL_RULES, EngineError, EngineLink, EngineSettings, check};
-use aquatic_cluster::{Batch, Header, Kind, NodeId, Outbox, PeerChange, batch};
+use aquatic_cluster::{Batch, Header, Kind, NodeId, Outbox, PeerChange, batch, signal};
 use aquatic_test_harness::certificates;
 use aquatic_test_harness::ports::Port;
 use aquatic_test_harness::waiting::eventually;
@@ -382,6 +382,37 @@ fn entries_of_others_are_left_out() {
     let two = Node::start(&server.url(), "two");
     two.wait_for(10);
     assert_eq!(one.link.status().error(), None);
+}
+
+#[test]
+fn messages_of_others_are_left_out() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let [one, two] = ["one", "two"].map(|name| Node::start(&server.url(), name));
+    one.offer_until_received(&two, "first");
+    let channels: Vec<String> = server.say("PUBSUB CHANNELS aquatic:test:*");
+    assert_eq!(channels.len(), 2, "{channels:?}");
+    let mut empty = signal::start();
+    signal::write_header(&mut empty, NodeId([9; 8]), 0);
+    let truncated = [&*empty, b"\x01"].concat();
+    let mut newer = empty;
+    newer[0] = 2;
+    let long = vec![1; 2_000_000];
+    let messages: [&[u8]; 5] = [b"", b"what", &long, &newer, &truncated];
+    for channel in &channels {
+        for message in messages {
+            let received: u64 = server.ask(redis::cmd("PUBLISH").arg(channel).arg(message));
+            assert_eq!(received, 1);
+        }
+    }
+    for node in [&one, &two] {
+        eventually("they are refused", || {
+            (node.link.status().counts().refused() == 5).then_some(())
+        });
+    }
+    one.offer_until_received(&two, "second");
+    assert_eq!(two.link.status().error(), None);
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn sentinels_say_who_took_over() {
     let two = start("two");
     one.change(0..100, PeerChange::Leecher);
     two.wait_for(100);
+    one.offer_until_received(&two, "before");
     primary.kill();
     one.change(100..200, PeerChange::Leecher);
     two.change(0..10, PeerChange::Stopped);
@@ -105,6 +106,9 @@ fn sentinels_say_who_took_over() {
     let new = start("three");
     new.wait_for(190);
     wait_until_equal(&[&one, &new]);
+    for (from, to) in [(&one, &two), (&two, &one), (&one, &new)] {
+        from.offer_until_received(to, "after");
+    }
 }
 
 #[test]
@@ -166,6 +170,7 @@ fn clusters_say_who_has_our_keys() {
     two.wait_for(100);
     let length: u64 = servers[0].say("XLEN {aquatic}:test:ipv4");
     assert!(length > 0);
+    one.offer_until_received(&two, "before");
 
     servers[0].kill();
     one.wait_for_error("");
@@ -175,4 +180,6 @@ fn clusters_say_who_has_our_keys() {
     two.change(0..10, PeerChange::Stopped);
     one.wait_for(190);
     wait_until_equal(&[&one, &two]);
+    one.offer_until_received(&two, "after");
+    two.offer_until_received(&one, "after");
 }

@@ -90,6 +90,8 @@ fn good_reply(command: &str) -> &'static str {
         "GET" => "$16\r\n0123456789abcdef\r\n",
         "SET" | "WATCH" | "UNWATCH" => "+OK\r\n",
         "HMGET" => "*1\r\n$-1\r\n",
+        "PUBLISH" => ":1\r\n",
+        "SUBSCRIBE" => "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n",
         other => panic!("what is the answer to {other}?"),
     }
 }

@@ -12,13 +12,26 @@ use crate::fake::Fake;
 use crate::node::Node;
 
 /// Every command that a node sends.
-const COMMANDS: [&str; 13] = [
-    "PING", "INFO", "TIME", "XTRIM", "XRANGE", "XREAD", "XINFO", "XADD", "HSCAN", "GET", "MEMORY",
-    "MULTI", "EXEC",
+const COMMANDS: [&str; 15] = [
+    "PING",
+    "INFO",
+    "TIME",
+    "XTRIM",
+    "XRANGE",
+    "XREAD",
+    "XINFO",
+    "XADD",
+    "HSCAN",
+    "GET",
+    "MEMORY",
+    "MULTI",
+    "EXEC",
+    "PUBLISH",
+    "SUBSCRIBE",
 ];
 
 /// Replies of every type, of which each is wrong for most commands.
-const REPLIES: [&str; 26] = [
+const REPLIES: [&str; 29] = [
     "+OK\r\n",
     "+QUEUED\r\n",
     "-ERR what\r\n",
@@ -42,6 +55,10 @@ const REPLIES: [&str; 26] = [
     "%9223372036854775807\r\n",
     "|9223372036854775806\r\n",
     ">2\r\n$7\r\nmessage\r\n:1\r\n",
+    // What a subscriber might get: from another channel, without a message, in two types.
+    "*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\ny\r\n",
+    "*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
+    "*3\r\n$7\r\nmessage\r\n:1\r\n*0\r\n",
     "=9223372036854775807\r\n",
     "_\r\n",
     "what\r\n",
@@ -57,7 +74,10 @@ fn endure(
     let node = Node::start(&fake.url(), "one");
     node.change(0..10, PeerChange::Leecher);
     node.change(0..2, PeerChange::Completed);
-    thread::sleep(Duration::from_millis(700));
+    for _ in 0..7 {
+        thread::sleep(Duration::from_millis(100));
+        node.offer(&node, "an offer");
+    }
     let begin = Instant::now();
     node.stop();
     let time = begin.elapsed();
@@ -106,7 +126,15 @@ fn replies_that_never_end_are_given_up() {
             stream.write_all(&[b'x'; 1 << 12])?;
         }
     };
-    for command in ["PING", "TIME", "XADD", "XREAD", "XRANGE"] {
+    for command in [
+        "PING",
+        "TIME",
+        "XADD",
+        "XREAD",
+        "XRANGE",
+        "PUBLISH",
+        "SUBSCRIBE",
+    ] {
         let nodes = [
             thread::spawn(move || endure(command, drip)),
             thread::spawn(move || endure(command, push)),

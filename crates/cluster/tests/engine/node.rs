@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Position, Stopper};
 use aquatic_cluster::{
     Batch, Held, Kind, NodeId, Outbox, PeerChange, Record, RecordIter, Records, SharedSwarms,
+    Signal, SignalBatch, SignalKind, SignalOutbox,
 };
 use aquatic_test_harness::waiting::eventually;
 
@@ -33,6 +34,10 @@ pub(crate) struct Node {
     pub(crate) members: Arc<Members>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) link: EngineHandle,
+    id: NodeId,
+    signals: Arc<SignalOutbox>,
+    /// Descriptions of the signals that were received.
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
     stopper: Option<Stopper>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -74,6 +79,7 @@ impl Node {
         position: Option<Position>,
     ) -> Self {
         let outbox = Arc::new(Outbox::new(64 << 20));
+        let id = settings.node;
         let link = EngineLink::new(settings, outbox.clone(), members.clone(), position);
         let EngineLink {
             mut publisher,
@@ -81,16 +87,58 @@ impl Node {
             stopper,
             handle,
         } = link;
+        let signals = Arc::<SignalOutbox>::default();
+        let received = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        let deliver = {
+            let received = received.clone();
+            move |batch: &SignalBatch<'_>, _: u64| {
+                let descriptions = batch.signals().map(|it| it.description.to_vec());
+                received.lock().expect("no panic").extend(descriptions);
+            }
+        };
+        let (mut sender, mut receiver) = handle.signals(signals.clone(), deliver);
         Self {
             members,
             outbox,
             link: handle,
+            id,
+            signals,
+            received,
             stopper: Some(stopper),
             threads: vec![
                 thread::spawn(move || publisher.run(|| {})),
                 thread::spawn(move || reader.run(|| {})),
+                thread::spawn(move || sender.run(|| {})),
+                thread::spawn(move || receiver.run(|| {})),
             ],
         }
+    }
+
+    /// Sends an offer to another node; it is lost if there is no connection.
+    pub(crate) fn offer(&self, to: &Node, description: &str) {
+        let signal = Signal {
+            kind: SignalKind::Offer,
+            info_hash: InfoHash([1; 20]),
+            to: PeerId([2; 20]),
+            from: PeerId([3; 20]),
+            offer_id: [4; 20],
+            description: description.as_bytes(),
+        };
+        // Without a connection, it is not even queued.
+        let _ = self.signals.put(to.id, &signal);
+    }
+
+    /// Sends offers to another node until one arrives there.
+    #[track_caller]
+    pub(crate) fn offer_until_received(&self, to: &Node, description: &str) {
+        eventually("an offer is received", || {
+            self.offer(to, description);
+            let received = to.received.lock().expect("no panic");
+            received
+                .iter()
+                .any(|it| it == description.as_bytes())
+                .then_some(())
+        });
     }
 
     /// Clients announce, or stop; of each kind of peer.

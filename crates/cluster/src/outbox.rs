@@ -127,6 +127,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the oldest batch of this kind gets no more records: there is another one.
+    pub fn has_full(&self, kind: Kind) -> bool {
+        self.lock().queue(kind).len() > 1
+    }
+
     /// Number of queued batches, full or not.
     pub fn batches_waiting(&self) -> usize {
         self.lock().len()

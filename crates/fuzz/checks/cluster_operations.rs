@@ -33,6 +33,8 @@ pub(crate) fn check(bytes: &[u8]) {
         let [ipv4, ipv6] = &run.waiting;
         assert_eq!(run.outbox.batches_waiting(), ipv4.len() + ipv6.len());
         assert!(run.outbox.batches_waiting() <= space);
+        assert_eq!(run.outbox.has_full(Kind::Ipv4), ipv4.len() > 1);
+        assert_eq!(run.outbox.has_full(Kind::Ipv6), ipv6.len() > 1);
         assert_eq!(run.outbox.dropped(), run.dropped);
     }
 }

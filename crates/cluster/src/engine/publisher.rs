@@ -87,7 +87,7 @@ impl<S: SharedSwarms> Publisher<S> {
             engine.renew_deadline();
             let until = self.now().saturating_add(TURN_MILLISECONDS);
             // After an error, it is too late to try again.
-            let _ = self.flush(&mut engine, until).and_then(|_| {
+            let _ = self.flush(&mut engine, true, until).and_then(|_| {
                 self.push_heartbeat(&engine, 0);
                 self.send(&mut engine, until)
             });
@@ -189,17 +189,11 @@ impl<S: SharedSwarms> Publisher<S> {
             self.heartbeat_at = now.saturating_add(HEARTBEAT_MILLISECONDS);
             self.push_heartbeat(engine, self.shared.settings.max_peer_age_seconds);
         }
-        let kinds = self.shared.settings.kinds.len();
-        let is_any_full = self.shared.outbox.batches_waiting() > kinds;
-        let has_downloads = self.refill.downloads().is_some();
-        let is_due = now >= self.flush_at || is_any_full || has_downloads;
-        let is_published = match is_due {
-            true => {
-                self.flush_at = now.saturating_add(FLUSH_MILLISECONDS);
-                self.flush(engine, until)?
-            }
-            false => self.send(engine, until)?,
-        };
+        let is_due = now >= self.flush_at || self.refill.downloads().is_some();
+        if is_due {
+            self.flush_at = now.saturating_add(FLUSH_MILLISECONDS);
+        }
+        let is_published = self.flush(engine, is_due, until)?;
         while is_published
             && self.now() < until
             && let Some((kind, counts)) = self.refill.downloads()
@@ -251,13 +245,18 @@ impl<S: SharedSwarms> Publisher<S> {
         self.refill.batches = found;
     }
 
-    /// Sends the batches that are in the outbox now, until the time `until`; returns whether
-    /// none of them are left.
-    fn flush(&mut self, engine: &mut Engine, until: u64) -> Result<bool, EngineError> {
+    /// Sends the batches that are in the outbox now, or only the full ones, until the time
+    /// `until`; returns whether none of them are left.
+    fn flush(
+        &mut self,
+        engine: &mut Engine,
+        with_open: bool,
+        until: u64,
+    ) -> Result<bool, EngineError> {
         let count = self.shared.outbox.batches_waiting();
         for _ in 0..count.div_ceil(WINDOW) {
             for kind in self.shared.settings.kinds.clone() {
-                self.take(kind, engine);
+                self.take(kind, with_open, engine);
             }
             if !self.send(engine, until)? {
                 return Ok(false);
@@ -266,9 +265,13 @@ impl<S: SharedSwarms> Publisher<S> {
         self.send(engine, until)
     }
 
-    /// Moves batches of a kind from the outbox to the queue.
-    fn take(&mut self, kind: Kind, engine: &Engine) {
+    /// Moves batches of a kind from the outbox to the queue, those that are not full only if
+    /// `with_open`.
+    fn take(&mut self, kind: Kind, with_open: bool, engine: &Engine) {
         for _ in 0..WINDOW {
+            if !with_open && !self.shared.outbox.has_full(kind) {
+                break;
+            }
             let mut bytes = Vec::new();
             let Some(taken) = self.shared.outbox.take(kind, self.now(), &mut bytes) else {
                 break;

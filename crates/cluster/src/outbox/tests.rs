@@ -58,7 +58,9 @@ fn what_is_left_is_taken_in_order() {
     let outbox = opened(10);
     fill(&outbox, 0..FULL as u32 + 5);
     outbox.append(&[record::<18>(7)]);
+    assert!(outbox.has_full(Kind::Ipv4) && !outbox.has_full(Kind::Ipv6));
     let (first, _) = take(&outbox, 0).unwrap();
+    assert!(!outbox.has_full(Kind::Ipv4));
     let (second, _) = take(&outbox, 0).unwrap();
     assert_eq!((first.len(), second.len()), (FULL, 5));
     assert!(first.into_iter().chain(second).eq(0..FULL as u32 + 5));

@@ -90,13 +90,13 @@ impl Daemon for HttpDaemon {
             })
             .map_err(tls::LoadError::at_key)?;
         }
-        cluster::check_files(&settings.config.cluster, path_now)?;
+        cluster::check_files(&settings.config.cluster.engine, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
-        let cluster = settings.config.cluster.files();
+        let cluster = settings.config.cluster.engine.files();
         tls.flat_map(tls::Files::by_key).chain(cluster).collect()
     }
 
@@ -105,7 +105,7 @@ impl Daemon for HttpDaemon {
     }
 
     fn destination(config: &Config) -> Option<Destination> {
-        cluster::destination(&config.cluster)
+        cluster::destination(&config.cluster.engine)
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
@@ -137,7 +137,8 @@ impl Daemon for HttpDaemon {
             config: config.clone(),
         });
         let membership = Membership {
-            config: &config.cluster,
+            local: config.cluster.local,
+            engine: &config.cluster.engine,
             name: NAME,
             max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
             connection_id_key: None,

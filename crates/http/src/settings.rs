@@ -49,7 +49,7 @@ impl Settings {
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),
         };
-        check_config(&config.cluster, &mut checks);
+        check_config(&config.cluster.engine, &mut checks);
         process.check(&mut checks);
         checks.finish(Self {
             config: config.clone(),

@@ -51,9 +51,8 @@ pub use sections::{
     SnapshotInterval, SnapshotSettings, Workers,
 };
 pub use swarm_sections::{
-    AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig, MaxPeersPerIp,
-    MaxPeersPerTorrent, MaxTorrents, OutboxBytes, PeerAge, StreamBytes, check_announce_times,
-    check_unlisted_times,
+    AnnounceInterval, CleaningInterval, ClusterConfig, EngineConfig, LimitsConfig, MaxPeersPerIp,
+    MaxPeersPerTorrent, MaxTorrents, PeerAge, check_announce_times, check_unlisted_times,
 };
 pub use texts::Texts;
 

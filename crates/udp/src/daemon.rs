@@ -93,11 +93,14 @@ impl Daemon for UdpDaemon {
     }
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
-        Ok(cluster::check_files(&settings.config.cluster, path_now)?)
+        Ok(cluster::check_files(
+            &settings.config.cluster.engine,
+            path_now,
+        )?)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        settings.config.cluster.files()
+        settings.config.cluster.engine.files()
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
@@ -113,7 +116,7 @@ impl Daemon for UdpDaemon {
     }
 
     fn destination(config: &Config) -> Option<Destination> {
-        cluster::destination(&config.cluster)
+        cluster::destination(&config.cluster.engine)
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
@@ -150,7 +153,8 @@ impl Daemon for UdpDaemon {
         });
 
         let membership = Membership {
-            config: &config.cluster,
+            local: config.cluster.local,
+            engine: &config.cluster.engine,
             name: NAME,
             max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
             connection_id_key: Some(connection_id_key.to_bytes()),

@@ -4,14 +4,12 @@
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
 //! [`Settings`].
 
-use std::path::PathBuf;
-
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, AnnounceInterval, CleaningInterval, Diagnostic, LogLevel,
-    MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, OldKey, OutboxBytes, PeerAge,
-    PrivilegesConfig, SnapshotConfig, StreamBytes, Texts, Workers,
+    self, AccessListConfig, AnnounceInterval, CleaningInterval, Diagnostic, EngineConfig, LogLevel,
+    MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, OldKey, PeerAge,
+    PrivilegesConfig, SnapshotConfig, Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -50,8 +48,9 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Expiry of peers, offers and connections.
     pub cleaning: CleaningConfig,
-    /// One swarm for several aquatic-ws, also on several machines.
-    pub cluster: ClusterConfig,
+    /// One swarm for several aquatic-ws, also on several machines. Offers and answers are
+    /// relayed between them, too. aquatic-cluster(7) describes it.
+    pub cluster: EngineConfig,
     /// Dropping of privileges when started as root, once the sockets are open.
     /// Not needed under systemd, which starts the service as an unprivileged
     /// user.
@@ -212,91 +211,6 @@ impl Default for CleaningConfig {
             max_offer_age: Seconds::of::<120>(),
             max_connection_idle: Seconds::of::<180>(),
             close_after_tls_update_grace_period: Seconds::of::<{ 60 * 60 * 60 }>(),
-        }
-    }
-}
-
-/// One swarm for several aquatic-ws, also on several machines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct ClusterConfig {
-    /// URL of a Redis (6.2 or later) or Valkey server through which this daemon shares its
-    /// peers with other aquatic-ws, and through which their offers and answers are relayed:
-    /// `redis://host:6379`, `rediss://` with TLS, `redis+unix:///path`,
-    /// `redis+sentinel://host:26379,host:26379/name`, or
-    /// `redis+cluster://host:6379,host:6379`. Empty: none. aquatic-cluster(7) describes it.
-    pub url: String,
-    /// User name at that server. Empty: `default`.
-    pub username: String,
-    /// Path of the file with the password for that server. Empty: no password.
-    pub password_file: PathBuf,
-    /// Path of a file with certificates in PEM format, one of which has signed the
-    /// server's. Empty: those that the system trusts.
-    pub tls_ca_path: PathBuf,
-    /// Name of the cluster. Only daemons with the same name share their peers. Letters,
-    /// digits, `-`, `_` and `.`.
-    pub namespace: String,
-    /// Name of this daemon, different from all others in the cluster. Empty: the host name
-    /// and the name of the daemon.
-    pub node: String,
-    /// Maximum size of the shared data in the server, in bytes. It needs about 42 bytes for
-    /// each announce within cleaning.max_peer_age.
-    pub max_stream_bytes: StreamBytes,
-    /// Maximum size of changes that wait to be sent, in bytes. Beyond it, the oldest are
-    /// dropped.
-    pub max_outbox_bytes: OutboxBytes,
-}
-
-impl ClusterConfig {
-    /// The same as in the configuration of daemons that can also be linked on their host.
-    pub fn shared(&self) -> config::ClusterConfig {
-        let Self {
-            url,
-            username,
-            password_file,
-            tls_ca_path,
-            namespace,
-            node,
-            max_stream_bytes,
-            max_outbox_bytes,
-        } = self.clone();
-        config::ClusterConfig {
-            local: false,
-            url,
-            username,
-            password_file,
-            tls_ca_path,
-            namespace,
-            node,
-            max_stream_bytes,
-            max_outbox_bytes,
-        }
-    }
-}
-
-impl Default for ClusterConfig {
-    fn default() -> Self {
-        let config::ClusterConfig {
-            local: _,
-            url,
-            username,
-            password_file,
-            tls_ca_path,
-            namespace,
-            node,
-            max_stream_bytes,
-            max_outbox_bytes,
-        } = config::ClusterConfig::default();
-        Self {
-            url,
-            username,
-            password_file,
-            tls_ca_path,
-            namespace,
-            node,
-            max_stream_bytes,
-            max_outbox_bytes,
         }
     }
 }

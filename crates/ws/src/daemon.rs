@@ -103,13 +103,13 @@ impl Daemon for WsDaemon {
             })
             .map_err(tls::LoadError::at_key)?;
         }
-        cluster::check_files(&settings.config.cluster.shared(), path_now)?;
+        cluster::check_files(&settings.config.cluster, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
-        let cluster = settings.config.cluster.shared().files();
+        let cluster = settings.config.cluster.files();
         tls.flat_map(tls::Files::by_key).chain(cluster).collect()
     }
 
@@ -118,7 +118,7 @@ impl Daemon for WsDaemon {
     }
 
     fn destination(config: &Config) -> Option<Destination> {
-        cluster::destination(&config.cluster.shared())
+        cluster::destination(&config.cluster)
     }
 
     fn open(settings: &Settings, inherited: &mut Inherited) -> anyhow::Result<Self::Sockets> {
@@ -267,8 +267,8 @@ impl Cluster {
         clock: &Clock,
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
-        let config = settings.config.cluster.shared();
-        if config.url.is_empty() {
+        let engine = &settings.config.cluster;
+        if !engine.is_enabled() {
             return Ok(None);
         }
         let node = NodeId(secret()?);
@@ -284,7 +284,8 @@ impl Cluster {
         };
         let (inboxes, counts) = (incoming.inboxes.clone(), incoming.counts.clone());
         let membership = Membership {
-            config: &config,
+            local: false,
+            engine,
             name: NAME,
             max_peer_age_seconds: settings.config.cleaning.max_peer_age.as_u16(),
             connection_id_key: None,

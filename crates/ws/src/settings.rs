@@ -74,8 +74,8 @@ pub fn listening(config: &Config, checks: &mut Checks) -> Listening {
 }
 
 fn check_cluster(config: &Config, checks: &mut Checks) {
-    check_config(&config.cluster.shared(), checks);
-    if !config.cluster.url.is_empty() && config.protocol.separate_families {
+    check_config(&config.cluster, checks);
+    if config.cluster.is_enabled() && config.protocol.separate_families {
         checks.fail(
             "protocol.separate_families",
             "it cannot be combined with cluster.url: nodes of a cluster do not tell each other \

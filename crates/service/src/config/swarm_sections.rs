@@ -25,9 +25,9 @@ pub type CleaningInterval = Seconds<1, 3_600>;
 const LISTED_ANNOUNCE_INTERVAL: AnnounceInterval = Seconds::of::<300>();
 
 /// Size of the streams in an engine: from a mebibyte to a tebibyte.
-pub type StreamBytes = Bytes<0x10_0000, 0x100_0000_0000>;
+pub(super) type StreamBytes = Bytes<0x10_0000, 0x100_0000_0000>;
 /// Size of an outbox: from a mebibyte to a tebibyte.
-pub type OutboxBytes = Bytes<0x10_0000, 0x100_0000_0000>;
+pub(super) type OutboxBytes = Bytes<0x10_0000, 0x100_0000_0000>;
 
 /// Limits on memory use. Announces that exceed a limit are answered with an
 /// error.
@@ -59,10 +59,10 @@ impl Default for LimitsConfig {
     }
 }
 
-/// One swarm for several daemons.
+/// One swarm for several daemons, of one machine or of many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ClusterConfig {
     /// Whether aquatic-udp and aquatic-http on this machine share their peers, so that a
     /// peer that announces to one of them is found by those that ask the other. They have
@@ -71,6 +71,16 @@ pub struct ClusterConfig {
     /// privileges.chroot_path if that is set. Has no effect if a URL is set, through which
     /// they share their peers, too. aquatic-cluster(7) describes it.
     pub local: bool,
+    /// The server through which daemons of many machines share their peers.
+    #[serde(flatten)]
+    pub engine: EngineConfig,
+}
+
+/// The Redis or Valkey server through which daemons share their peers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
     /// URL of a Redis (6.2 or later) or Valkey server through which this daemon shares its
     /// peers with others, also on other machines: `redis://host:6379`, `rediss://` with
     /// TLS, `redis+unix:///path`, `redis+sentinel://host:26379,host:26379/name`, or
@@ -90,17 +100,25 @@ pub struct ClusterConfig {
     /// and the name of the daemon.
     pub node: String,
     /// Maximum size of the shared data in the server, in bytes. It needs about 28 bytes for
-    /// each announce within cleaning.max_peer_age.
+    /// each announce within cleaning.max_peer_age, and 42 bytes for those of aquatic-ws.
     pub max_stream_bytes: StreamBytes,
     /// Maximum size of changes that wait to be sent, in bytes. Beyond it, the oldest are
-    /// dropped. 20,000 announces per second are 32 MB per minute.
+    /// dropped. 20,000 announces per second are 32 MB per minute, and those of aquatic-ws
+    /// 49 MB.
     pub max_outbox_bytes: OutboxBytes,
 }
 
 impl ClusterConfig {
     /// Whether other daemons may have the same swarm.
     pub fn is_enabled(&self) -> bool {
-        self.local || !self.url.is_empty()
+        self.local || self.engine.is_enabled()
+    }
+}
+
+impl EngineConfig {
+    /// Whether there is a server.
+    pub fn is_enabled(&self) -> bool {
+        !self.url.is_empty()
     }
 
     /// The files that are read, each under its key.
@@ -109,7 +127,7 @@ impl ClusterConfig {
             ("cluster.password_file", &self.password_file),
             ("cluster.tls_ca_path", &self.tls_ca_path),
         ];
-        let is_read = |path: &PathBuf| !self.url.is_empty() && !path.as_os_str().is_empty();
+        let is_read = |path: &PathBuf| self.is_enabled() && !path.as_os_str().is_empty();
         let read = files.into_iter().filter(|(_, path)| is_read(path));
         read.map(|(key, path)| (key, path.clone())).collect()
     }
@@ -119,6 +137,14 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             local: true,
+            engine: EngineConfig::default(),
+        }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
             url: String::new(),
             username: String::new(),
             password_file: PathBuf::new(),

@@ -10,7 +10,7 @@ use aquatic_cluster::engine::{
 };
 use aquatic_cluster::{Kind, NodeId, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock;
-use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::config::{Checks, Diagnostic, EngineConfig};
 use aquatic_service::destination::{self, Destination};
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
@@ -43,8 +43,8 @@ pub(super) struct Handle {
 }
 
 /// Checks what can be checked without a connection to the engine.
-pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
-    if !config.url.is_empty()
+pub fn check_config(config: &EngineConfig, checks: &mut Checks) {
+    if config.is_enabled()
         && let Err(error) = config.url.parse::<EngineUrl>()
     {
         checks.fail("cluster.url", error);
@@ -66,11 +66,11 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
         ("cluster.tls_ca_path", is_given(&config.tls_ca_path)),
     ];
     for (key, _) in given.iter().filter(|(_, is_given)| *is_given) {
-        if config.url.is_empty() {
+        if !config.is_enabled() {
             checks.advise(*key, "it has no effect without cluster.url");
         }
     }
-    if !config.url.is_empty() && !config.username.is_empty() && !is_given(&config.password_file) {
+    if config.is_enabled() && !config.username.is_empty() && !is_given(&config.password_file) {
         checks.advise(
             "cluster.username",
             "it has no effect without cluster.password_file",
@@ -91,10 +91,10 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
 ///
 /// If a file cannot be read, or its contents cannot be used.
 pub fn check_files(
-    config: &ClusterConfig,
+    config: &EngineConfig,
     path_now: &dyn Fn(&Path) -> PathBuf,
 ) -> Result<(), Diagnostic> {
-    if config.url.is_empty() {
+    if !config.is_enabled() {
         return Ok(());
     }
     let existing = |path: &Path| {
@@ -110,7 +110,7 @@ pub fn check_files(
 }
 
 /// Where a daemon connects to.
-pub fn destination(config: &ClusterConfig) -> Option<Destination> {
+pub fn destination(config: &EngineConfig) -> Option<Destination> {
     let url: EngineUrl = config.url.parse().ok()?;
     let place = match url.place() {
         Place::Server(server) => destination::Place::Host(server.host.clone()),
@@ -136,13 +136,13 @@ pub(super) fn start<S: SharedSwarms<Walk: Send> + Send + Sync + 'static>(
 ) -> anyhow::Result<Handle> {
     let settings = settings(&membership, shared.node, shared.kinds)?;
     match check(&settings) {
-        Ok(()) => log::info!("the swarm is shared through {}", membership.config.url),
+        Ok(()) => log::info!("the swarm is shared through {}", membership.engine.url),
         Err(EngineError::Refused(reason)) => {
             return Err(Diagnostic::error("cluster.url", reason).into());
         }
         Err(error) => log::warn!(
             "peers are not shared with other nodes until {} can be used: {error}",
-            membership.config.url
+            membership.engine.url
         ),
     }
     let position = membership
@@ -169,7 +169,7 @@ pub(super) fn start<S: SharedSwarms<Walk: Send> + Send + Sync + 'static>(
     )?;
     Ok(Handle {
         link: handle,
-        hint: destination::hint(membership.name, &membership.config.url),
+        hint: destination::hint(membership.name, &membership.engine.url),
         has_signals: false,
     })
 }
@@ -179,7 +179,7 @@ fn settings(
     node: NodeId,
     kinds: Vec<Kind>,
 ) -> anyhow::Result<EngineSettings> {
-    let config = membership.config;
+    let config = membership.engine;
     let url: EngineUrl = config
         .url
         .parse()
@@ -214,7 +214,7 @@ struct Credentials {
 
 impl Credentials {
     fn read(
-        config: &ClusterConfig,
+        config: &EngineConfig,
         path_now: &dyn Fn(&Path) -> PathBuf,
     ) -> Result<Self, Diagnostic> {
         const PASSWORD: &str = "cluster.password_file";
@@ -330,7 +330,7 @@ impl Handle {
 mod tests {
     use super::*;
 
-    fn errors(config: &ClusterConfig) -> Vec<String> {
+    fn errors(config: &EngineConfig) -> Vec<String> {
         let mut checks = Checks::new();
         check_config(config, &mut checks);
         match checks.finish(()) {
@@ -341,10 +341,10 @@ mod tests {
 
     #[test]
     fn errors_are_reported_under_their_keys() {
-        assert_eq!(errors(&ClusterConfig::default()), [""; 0]);
-        let with_url = |url: &str| ClusterConfig {
+        assert_eq!(errors(&EngineConfig::default()), [""; 0]);
+        let with_url = |url: &str| EngineConfig {
             url: url.to_owned(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         };
         for url in [
             "redis://engine:6379/1",
@@ -360,10 +360,10 @@ mod tests {
             assert!(found[0].starts_with("cluster.url: "), "{found:?}");
             assert!(!found[0].contains("secret"), "{found:?}");
         }
-        let found = errors(&ClusterConfig {
+        let found = errors(&EngineConfig {
             namespace: "two words".to_owned(),
             node: "a/b".to_owned(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         });
         assert!(found[0].starts_with("cluster.namespace: "), "{found:?}");
         assert!(found[1].starts_with("cluster.node: "), "{found:?}");
@@ -385,14 +385,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "\n").unwrap();
-        let with = |password_file: &Path, tls_ca_path: &Path| ClusterConfig {
+        let with = |password_file: &Path, tls_ca_path: &Path| EngineConfig {
             url: "rediss://engine".to_owned(),
             password_file: password_file.to_owned(),
             tls_ca_path: tls_ca_path.to_owned(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         };
         let none = Path::new("");
-        let error = |config: &ClusterConfig| {
+        let error = |config: &EngineConfig| {
             let checked = check_files(config, &Path::to_owned);
             checked.unwrap_err().to_string()
         };
@@ -410,33 +410,33 @@ mod tests {
 
     #[test]
     fn keys_without_effect_are_reported() {
-        let advice = |config: &ClusterConfig| {
+        let advice = |config: &EngineConfig| {
             let mut checks = Checks::new();
             check_config(config, &mut checks);
             let advice = checks.take_advice();
             advice.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let found = advice(&ClusterConfig {
+        let found = advice(&EngineConfig {
             username: "aquatic".to_owned(),
             password_file: "/etc/password".into(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         });
         assert!(found[0].starts_with("cluster.username: "), "{found:?}");
         assert!(found[1].starts_with("cluster.password_file: "), "{found:?}");
-        let found = advice(&ClusterConfig {
+        let found = advice(&EngineConfig {
             url: "redis://engine".to_owned(),
             username: "aquatic".to_owned(),
             tls_ca_path: "/etc/ca".into(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         });
         assert!(found[0].starts_with("cluster.username: "), "{found:?}");
         assert!(found[1].starts_with("cluster.tls_ca_path: "), "{found:?}");
-        let found = advice(&ClusterConfig {
+        let found = advice(&EngineConfig {
             url: "rediss://engine".to_owned(),
             username: "aquatic".to_owned(),
             password_file: "/etc/password".into(),
             tls_ca_path: "/etc/ca".into(),
-            ..ClusterConfig::default()
+            ..EngineConfig::default()
         });
         assert_eq!(found, [""; 0]);
     }
@@ -445,9 +445,9 @@ mod tests {
     fn a_daemon_connects_where_the_url_says() {
         use destination::Place::*;
         let place_of = |url: &str| {
-            let config = ClusterConfig {
+            let config = EngineConfig {
                 url: url.to_owned(),
-                ..ClusterConfig::default()
+                ..EngineConfig::default()
             };
             destination(&config).map(|it| it.place)
         };

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus};
 use aquatic_cluster::{Kind, NodeId, Outbox, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock::{self, Clock};
-use aquatic_service::config::{ClusterConfig, PrivilegesConfig};
+use aquatic_service::config::{ClusterConfig, EngineConfig, PrivilegesConfig};
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 use aquatic_service::{runtime_directory, secret};
@@ -36,8 +36,10 @@ enum Others {
 
 /// Settings of a link.
 pub struct Membership<'a> {
-    /// The configuration.
-    pub config: &'a ClusterConfig,
+    /// Whether to be linked with the daemons of this machine, if there is no server.
+    pub local: bool,
+    /// The server through which to be linked with others.
+    pub engine: &'a EngineConfig,
     /// The name of the daemon.
     pub name: &'static str,
     /// Maximum age of a peer in seconds: after this time without an announce, the daemon
@@ -91,11 +93,11 @@ impl Link {
         clock: Clock,
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
-        let config = membership.config;
+        let engine = membership.engine;
         let left_out = Arc::new(LeftOut::default());
         let members = Members::new(state.clone(), clock, left_out.clone());
-        let outbox = Arc::new(Outbox::new(config.max_outbox_bytes.as_usize()));
-        let others = if !config.url.is_empty() {
+        let outbox = Arc::new(Outbox::new(engine.max_outbox_bytes.as_usize()));
+        let others = if engine.is_enabled() {
             let shared = Shared {
                 node: NodeId(secret()?),
                 kinds: Kind::ADDRESSES.to_vec(),
@@ -104,7 +106,7 @@ impl Link {
             };
             let handle = engine::start(membership, shared, workers)?;
             Others::Engine(handle)
-        } else if config.local
+        } else if membership.local
             && let Some(directory) = socket_directory()
         {
             let local = start_local(&membership, directory, members, outbox.clone(), workers)?;
@@ -137,7 +139,7 @@ impl Link {
         S: SharedSwarms<Walk: Send> + Send + Sync + 'static,
         D: FnMut(&SignalBatch<'_>, u64) + Send + 'static,
     {
-        let outbox = Arc::new(Outbox::new(membership.config.max_outbox_bytes.as_usize()));
+        let outbox = Arc::new(Outbox::new(membership.engine.max_outbox_bytes.as_usize()));
         let shared = Shared {
             node: web_torrent.node,
             kinds: vec![Kind::WebTorrent],
@@ -254,7 +256,7 @@ pub(super) fn drop_once<T: Send + 'static>(value: T) -> impl Fn() + Send + Sync 
 pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<String> {
     let root = privileges
         .chroot()
-        .filter(|_| config.local && config.url.is_empty())?;
+        .filter(|_| config.local && !config.engine.is_enabled())?;
     Some(format!(
         "cluster.local: sockets are below {}, so peers are only shared with daemons that have \
          the same privileges.chroot_path",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aquatic_cluster::{SignalBatch, SignalOutbox};
-use aquatic_service::config::{Checks, ClusterConfig, Diagnostic};
+use aquatic_service::config::{Checks, Diagnostic, EngineConfig};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
@@ -16,8 +16,8 @@ use super::link::{Membership, Shared};
 pub(super) struct Handle(Infallible);
 
 /// Rejects a URL, which this build does not support.
-pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
-    if !config.url.is_empty() {
+pub fn check_config(config: &EngineConfig, checks: &mut Checks) {
+    if config.is_enabled() {
         checks.fail("cluster.url", UNSUPPORTED);
     }
 }
@@ -27,12 +27,12 @@ pub fn check_config(config: &ClusterConfig, checks: &mut Checks) {
 /// # Errors
 ///
 /// None.
-pub fn check_files(_: &ClusterConfig, _: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
+pub fn check_files(_: &EngineConfig, _: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
     Ok(())
 }
 
 /// There is none.
-pub fn destination(_: &ClusterConfig) -> Option<Destination> {
+pub fn destination(_: &EngineConfig) -> Option<Destination> {
     None
 }
 

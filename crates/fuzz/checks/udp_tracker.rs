@@ -121,6 +121,7 @@ struct Run {
 struct Tracked {
     state: Arc<State>,
     tracker: Tracker,
+    config: Config,
 }
 
 /// What must be known.
@@ -357,10 +358,10 @@ impl Tracked {
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), limits),
             access_list: Arc::new(Handle::new(nobody)),
-            config,
         });
         Self {
             tracker: tracker(&state),
+            config,
             state,
         }
     }
@@ -377,7 +378,7 @@ impl Tracked {
                 reply,
             })
             .collect();
-        let outcomes = self.tracker.handle_batch(now, &mut batch);
+        let outcomes = self.tracker.handle_batch(now, &self.config, &mut batch);
         let replies = batch.iter().zip(outcomes).map(|(datagram, outcome)| {
             let outcome = outcome.expect("each has an outcome");
             let length = outcome.reply_length.map_or(0, |length| length.get());
@@ -411,7 +412,6 @@ impl Tracked {
         let other = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
-            config: self.state.config.clone(),
         });
         self.tracker = tracker(&other);
         let state = std::mem::replace(&mut self.state, other);
@@ -426,7 +426,12 @@ impl Tracked {
 fn tracker(state: &Arc<State>) -> Tracker {
     let key = ConnectionIdKey::from_bytes([4; 16]);
     let keys = Arc::new(ConnectionIdKeys::new(key));
-    Tracker::new(Arc::clone(state), keys, fastrand::Rng::with_seed(5), None)
+    Tracker::new(
+        Arc::clone(state),
+        keys,
+        fastrand::Rng::with_seed(5),
+        Arc::default(),
+    )
 }
 
 impl Sent {

@@ -7,11 +7,10 @@ use aquatic_http_protocol::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Misplaced, Reading, Resource,
     Scheme, Status, write_failure, write_fault, write_page,
 };
+use aquatic_service::View;
 use aquatic_service::clock::Clock;
 use aquatic_service::metrics::DurationHistogram;
-use aquatic_stream::{
-    ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, ReverseProxy,
-};
+use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 
 use crate::counters::Counters;
 use crate::settings::Settings;
@@ -22,8 +21,7 @@ use crate::tracker::{Outcome, RejectReason, RequestKind, Tracker};
 pub struct Http {
     tracker: Tracker,
     clock: Clock,
-    keep_alive: bool,
-    reverse_proxy: Option<ReverseProxy>,
+    settings: View<Settings>,
     counters: Arc<[Counters]>,
     number: usize,
 }
@@ -33,15 +31,14 @@ impl Http {
     pub(crate) fn new(
         tracker: Tracker,
         clock: Clock,
-        settings: &Settings,
+        settings: View<Settings>,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
         Self {
             tracker,
             clock,
-            keep_alive: settings.config.network.own.keep_alive,
-            reverse_proxy: settings.connections.reverse_proxy.clone(),
+            settings,
             counters,
             number,
         }
@@ -50,7 +47,8 @@ impl Http {
     /// The scheme of URLs for connections like this one; `None` behind a proxy without TLS,
     /// as it is unknown whether the proxy's clients use TLS.
     fn scheme(&self, peer: &Peer) -> Option<Scheme> {
-        let is_proxied = self.reverse_proxy.is_some() || peer.address != peer.transport;
+        let is_proxied =
+            self.settings.connections.reverse_proxy.is_some() || peer.address != peer.transport;
         match peer.is_tls {
             true => Some(Scheme::Https),
             false if is_proxied => None,
@@ -77,15 +75,22 @@ impl Http {
             other => {
                 let source = peer.address.ip();
                 let resource = self.with_scheme(other, peer);
-                return self.tracker.handle(now, source, resource, framing, output);
+                let config = &self.settings.config;
+                return self
+                    .tracker
+                    .handle(now, config, source, resource, framing, output);
             }
         };
-        let source = match &self.reverse_proxy {
+        let source = match &self.settings.connections.reverse_proxy {
             None => Ok(peer.address.ip()),
             Some(proxy) => proxy.client(peer, head.value(proxy.header.name())),
         };
         match source {
-            Ok(source) => self.tracker.handle(now, source, resource, framing, output),
+            Ok(source) => {
+                let config = &self.settings.config;
+                self.tracker
+                    .handle(now, config, source, resource, framing, output)
+            }
             Err(fault) => {
                 write_failure(output, framing, &fault.to_string(), None);
                 Outcome::rejected(kind, RejectReason::ProxyHeader)
@@ -136,7 +141,9 @@ impl Protocol for Http {
             Reading::Incomplete => Progress::INCOMPLETE,
             Reading::Complete { head, length } => {
                 let begun = self.durations().begin();
-                let framing = Framing::of(&head, self.keep_alive && !exchange.is_draining);
+                self.settings.refresh();
+                let keep_alive = self.settings.config.network.own.keep_alive;
+                let framing = Framing::of(&head, keep_alive && !exchange.is_draining);
                 let answering = Answering {
                     now: self.clock.at(exchange.now),
                     peer: exchange.peer,

@@ -11,7 +11,7 @@ use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
-use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
+use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
@@ -33,6 +33,7 @@ const KINDS: Kinds = Kinds {
 
 /// `aquatic-http`.
 pub struct HttpDaemon {
+    settings: Replaceable<Settings>,
     state: Arc<State>,
     clock: Clock,
     link: Option<Link>,
@@ -119,6 +120,8 @@ impl Daemon for HttpDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let shared = Replaceable::new(settings);
+        let settings = shared.latest();
         let config = &settings.config;
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
@@ -134,7 +137,6 @@ impl Daemon for HttpDaemon {
         let state = Arc::new(State {
             swarms: restored.swarms,
             access_list: start.access_list,
-            config: config.clone(),
         });
         let membership = Membership {
             local: config.cluster.local,
@@ -165,8 +167,7 @@ impl Daemon for HttpDaemon {
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
-        let mut clients =
-            Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes);
+        let mut clients = Clients::default();
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
@@ -180,7 +181,7 @@ impl Daemon for HttpDaemon {
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
                     .with_outbox(link.as_ref().map(Link::outbox)),
                 clock.clone(),
-                &settings,
+                shared.view(),
                 counters.clone(),
                 number,
             ))
@@ -188,6 +189,7 @@ impl Daemon for HttpDaemon {
         log::info!("{listening}");
 
         Ok(Arc::new(Self {
+            settings: shared,
             state,
             clock,
             link,
@@ -222,7 +224,8 @@ impl Daemon for HttpDaemon {
         if let Some(certificate) = &self.certificate {
             certificate.add_metrics(metrics);
         }
-        self.clients.add_metrics(metrics);
+        let settings = self.settings.latest();
+        self.clients.add_metrics(&settings.config.metrics, metrics);
         if let Some(link) = &self.link {
             link.add_metrics(metrics);
         }

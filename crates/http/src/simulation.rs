@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aquatic_service::Replaceable;
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
 use aquatic_swarm::{Families, HashKey};
@@ -21,7 +22,6 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     Arc::new(State {
         swarms: Families::new(HashKey::new(secret), limits),
         access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
-        config: config.clone(),
     })
 }
 
@@ -29,9 +29,9 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
 pub fn worker(settings: &Settings, state: &Arc<State>, clock: &Clock, seed: u64) -> Http {
     let random = fastrand::Rng::with_seed(seed);
     Http::new(
-        Tracker::new(state.clone(), random, None),
+        Tracker::new(state.clone(), random, Arc::default()),
         clock.clone(),
-        settings,
+        Replaceable::new(settings.clone()).view(),
         [Counters::default()].into(),
         0,
     )

@@ -17,13 +17,13 @@ pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use crate::config::Config;
 
 /// The state that the workers of a tracker share.
-pub type State = aquatic_tracker::State<Families, Config>;
+pub type State = aquatic_tracker::State<Families>;
 
 /// Answers requests, for one worker.
 pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
-    clients: Option<Arc<ClientCounts>>,
+    clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
     /// Torrents of the current scrape; a field to reuse its memory.
@@ -32,12 +32,8 @@ pub struct Tracker {
 
 impl Tracker {
     /// Creates the tracker of a worker; `random` chooses peers. Counts client software in
-    /// `clients` if given.
-    pub fn new(
-        state: Arc<State>,
-        random: fastrand::Rng,
-        clients: Option<Arc<ClientCounts>>,
-    ) -> Self {
+    /// `clients`.
+    pub fn new(state: Arc<State>, random: fastrand::Rng, clients: Arc<ClientCounts>) -> Self {
         Self {
             state,
             random,
@@ -54,20 +50,26 @@ impl Tracker {
         self
     }
 
-    /// Appends the reply to a request of the client at `source`.
+    /// Appends the reply to a request of the client at `source`, as configured.
     #[inline]
     pub fn handle(
         &mut self,
         now: Now,
+        config: &Config,
         source: IpAddr,
         resource: Resource<'_>,
         framing: Framing,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let source = source.to_canonical();
+        let asked = Asked {
+            now,
+            config,
+            source: source.to_canonical(),
+            framing,
+        };
         match resource {
-            Resource::Announce(query) => self.announce(now, source, query, framing, out),
-            Resource::Scrape(query) => self.scrape(source, query, framing, out),
+            Resource::Announce(query) => self.announce(asked, query, out),
+            Resource::Scrape(query) => self.scrape(asked, query, out),
             Resource::Misplaced(request) => misplaced(request, framing, out),
             Resource::Index => page(framing, INDEX, out),
             Resource::Health => page(framing, "ok\n", out),
@@ -82,15 +84,9 @@ impl Tracker {
     }
 
     #[inline]
-    fn announce(
-        &mut self,
-        now: Now,
-        source: IpAddr,
-        query: &[u8],
-        framing: Framing,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
+    fn announce(&mut self, asked: Asked<'_>, query: &[u8], out: &mut Vec<u8>) -> Outcome {
         let kind = RequestKind::Announce;
+        let framing = asked.framing;
         let request = match AnnounceRequest::parse(query) {
             Ok(request) => request,
             Err(fault) => return reject_query(kind, fault, framing, out),
@@ -98,9 +94,7 @@ impl Tracker {
         if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
             return reject(kind, reason, framing, out);
         }
-        if let Some(clients) = &self.clients {
-            clients.count(&request.peer_id);
-        }
+        self.clients.count(&asked.config.metrics, &request.peer_id);
 
         let [high, low] = request.port.to_be_bytes();
         let Self {
@@ -110,58 +104,37 @@ impl Tracker {
             ..
         } = self;
         let joined = Joined {
-            now,
-            source,
+            asked,
             request: &request,
-            config: &state.config,
             outbox: outbox.as_deref(),
         };
-        match source {
+        match asked.source {
             IpAddr::V4(address) => {
                 let [a, b, c, d] = address.octets();
                 let record = [a, b, c, d, high, low];
                 let swarm = &state.swarms.ipv4;
-                joined.answer(
-                    swarm,
-                    record,
-                    |slices| Peers::Ipv4(slices),
-                    random,
-                    framing,
-                    out,
-                )
+                joined.answer(swarm, record, |slices| Peers::Ipv4(slices), random, out)
             }
             IpAddr::V6(address) => {
                 let mut record = [0; 18];
                 record[..16].copy_from_slice(&address.octets());
                 record[16..].copy_from_slice(&[high, low]);
                 let swarm = &state.swarms.ipv6;
-                joined.answer(
-                    swarm,
-                    record,
-                    |slices| Peers::Ipv6(slices),
-                    random,
-                    framing,
-                    out,
-                )
+                joined.answer(swarm, record, |slices| Peers::Ipv6(slices), random, out)
             }
         }
     }
 
     /// If there are too many torrents, the reply has the first ones.
-    fn scrape(
-        &mut self,
-        source: IpAddr,
-        query: &[u8],
-        framing: Framing,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
+    fn scrape(&mut self, asked: Asked<'_>, query: &[u8], out: &mut Vec<u8>) -> Outcome {
         let kind = RequestKind::Scrape;
+        let framing = asked.framing;
         let request = match ScrapeRequest::parse(query) {
             Ok(request) => request,
             Err(fault) => return reject_query(kind, fault, framing, out),
         };
         let Self { state, scraped, .. } = self;
-        let max = state.config.protocol.max_scrape_torrents.as_usize();
+        let max = asked.config.protocol.max_scrape_torrents.as_usize();
         scraped.clear();
         scraped.extend(request.info_hashes().take(max));
         if let Err(reason) = state.check_scrape(scraped.iter().copied()) {
@@ -176,7 +149,7 @@ impl Tracker {
                 seeders,
                 leechers,
                 completed,
-            } = state.scrape(source, info_hash);
+            } = state.scrape(asked.source, info_hash);
             reply.append(info_hash, seeders, completed, leechers);
         }
         reply.finish();
@@ -223,12 +196,19 @@ fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
     Outcome::served(RequestKind::Page)
 }
 
+/// Who asks, when, and what the configuration says about it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    now: Now,
+    config: &'a Config,
+    source: IpAddr,
+    framing: Framing,
+}
+
 /// An announce, and what is needed to answer it.
 struct Joined<'a> {
-    now: Now,
-    source: IpAddr,
+    asked: Asked<'a>,
     request: &'a AnnounceRequest,
-    config: &'a Config,
     outbox: Option<&'a Outbox>,
 }
 
@@ -241,12 +221,12 @@ impl Joined<'_> {
         record: [u8; S],
         peers_of: impl for<'p> FnOnce(&'p [&'p [[u8; S]]]) -> Peers<'p>,
         random: &mut fastrand::Rng,
-        framing: Framing,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let Self {
-            request, config, ..
-        } = self;
+        let Self { asked, request, .. } = self;
+        let Asked {
+            config, framing, ..
+        } = *asked;
         let max = config.protocol.max_response_peers.as_usize();
         let wanted = request.peers_wanted;
         let announce = Announce {
@@ -254,7 +234,7 @@ impl Joined<'_> {
             is_seeder: request.is_seeder(),
             event: request.event,
             wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
-            now_seconds: self.now.monotonic_seconds,
+            now_seconds: asked.now.monotonic_seconds,
             lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
         let changes = Changes::new(self.outbox);
@@ -279,7 +259,7 @@ impl Joined<'_> {
             leechers,
             interval_seconds: config.protocol.peer_announce_interval.as_u32(),
             min_interval_seconds: config.protocol.min_interval().as_u32(),
-            external_ip: self.source,
+            external_ip: asked.source,
             peers: peers_of(peers.slices()),
             is_compact: request.is_compact,
         };

@@ -10,6 +10,7 @@
 //! * [`access_list`]: allow list or deny list of torrents, with reload.
 //! * [`reload`]: other files that are reloaded on a signal; `tls`: certificates, with the
 //!   feature of that name.
+//! * [`Replaceable`], [`View`]: settings that a reload replaces while workers use them.
 //! * [`snapshot`]: the file that preserves state across restarts.
 //! * [`metrics`]: metrics over HTTP.
 //! * [`files`]: files that are read and written while the service runs.
@@ -39,6 +40,7 @@ mod neighbours;
 mod notify;
 mod privileges;
 pub mod reload;
+mod replaceable;
 pub mod resource_limits;
 pub mod runtime_directory;
 mod secrets;
@@ -54,4 +56,5 @@ pub use daemon::{Daemon, Start};
 pub use generator::{Wanted, wanted_by};
 pub use host_name::host_name;
 pub use lifecycle::{EXIT_CONFIGURATION, program, run};
+pub use replaceable::{Replaceable, View};
 pub use secrets::secret;

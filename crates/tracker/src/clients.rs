@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
+use aquatic_service::config::MetricsConfig;
 use aquatic_service::metrics::{Metric, Metrics};
 
 const ANNOUNCES: Metric = Metric::counter(
@@ -35,20 +36,19 @@ pub const CLIENT_METRICS_WITH_PEERS: &[Metric] = &[ANNOUNCES, PEERS, PREFIX_ANNO
 /// "other".
 const MAX_NAMES: usize = 1_000;
 
-/// What is counted, and the counts of all workers.
+/// The counts of all workers.
+#[derive(Default)]
 pub struct Clients {
-    by_client: bool,
-    by_prefix: bool,
-    with_peers: bool,
     workers: Vec<Arc<ClientCounts>>,
 }
 
 /// Counts of one worker.
+#[derive(Default)]
 pub struct ClientCounts {
-    clients: Option<Mutex<Tally<Option<Client>>>>,
-    prefixes: Option<Mutex<Tally<PeerIdPrefix>>>,
+    clients: Mutex<Tally<Option<Client>>>,
+    prefixes: Mutex<Tally<PeerIdPrefix>>,
     /// Current peers, if the daemon knows when they leave.
-    peers: Option<Mutex<Tally<Option<Client>>>>,
+    peers: Mutex<Tally<Option<Client>>>,
 }
 
 /// Occurrences of a bounded number of names.
@@ -58,42 +58,15 @@ struct Tally<T> {
 }
 
 impl Clients {
-    /// Counts announces by client software and version, by the start of the peer
-    /// id, by both or by none.
-    pub fn new(by_client: bool, by_prefix: bool) -> Self {
-        Self {
-            by_client,
-            by_prefix,
-            with_peers: false,
-            workers: Vec::new(),
-        }
-    }
-
-    /// As [`new`](Self::new), for a daemon that knows when peers leave: with
-    /// `by_client`, current peers are counted, too.
-    pub fn with_peers(by_client: bool, by_prefix: bool) -> Self {
-        Self {
-            with_peers: by_client,
-            ..Self::new(by_client, by_prefix)
-        }
-    }
-
-    /// The counters of a further worker; `None` if nothing is to be counted.
-    pub fn add_worker(&mut self) -> Option<Arc<ClientCounts>> {
-        if !self.by_client && !self.by_prefix {
-            return None;
-        }
-        let counts = Arc::new(ClientCounts {
-            clients: self.by_client.then(Mutex::default),
-            prefixes: self.by_prefix.then(Mutex::default),
-            peers: self.with_peers.then(Mutex::default),
-        });
+    /// The counters of a further worker.
+    pub fn add_worker(&mut self) -> Arc<ClientCounts> {
+        let counts = Arc::<ClientCounts>::default();
         self.workers.push(Arc::clone(&counts));
-        Some(counts)
+        counts
     }
 
-    /// Adds the counts of all workers.
-    pub fn add_metrics(&self, metrics: &mut Metrics) {
+    /// Adds the counts of all workers, as far as the configuration asks for them.
+    pub fn add_metrics(&self, config: &MetricsConfig, metrics: &mut Metrics) {
         let mut clients = BTreeMap::<String, u64>::new();
         let mut prefixes = BTreeMap::<String, u64>::new();
         let mut peers = BTreeMap::<String, u64>::new();
@@ -102,14 +75,12 @@ impl Clients {
             None => "unknown".to_owned(),
         };
         for worker in &self.workers {
-            if let Some(tally) = &worker.clients {
-                locked(tally).add_to(&mut clients, name);
+            if config.peer_clients {
+                locked(&worker.clients).add_to(&mut clients, name);
+                locked(&worker.peers).add_to(&mut peers, name);
             }
-            if let Some(tally) = &worker.peers {
-                locked(tally).add_to(&mut peers, name);
-            }
-            if let Some(tally) = &worker.prefixes {
-                locked(tally).add_to(&mut prefixes, ToString::to_string);
+            if config.peer_id_prefixes {
+                locked(&worker.prefixes).add_to(&mut prefixes, ToString::to_string);
             }
         }
         for (client, count) in clients {
@@ -127,26 +98,30 @@ impl Clients {
 impl ClientCounts {
     /// Counts a new peer.
     pub fn peer_came(&self, peer_id: &PeerId) {
-        if let Some(peers) = &self.peers {
-            locked(peers).add(Client::identify(peer_id));
-        }
+        locked(&self.peers).add(Client::identify(peer_id));
     }
 
-    /// Counts a peer that has left.
+    /// Counts a peer that has left, and whose coming was counted.
     pub fn peer_went(&self, peer_id: &PeerId) {
-        if let Some(peers) = &self.peers {
-            locked(peers).remove(&Client::identify(peer_id));
-        }
+        locked(&self.peers).remove(&Client::identify(peer_id));
     }
 
-    /// Counts one announce.
-    pub fn count(&self, peer_id: &PeerId) {
+    /// Number of peers that came and did not leave.
+    pub fn peers(&self) -> u64 {
+        let peers = locked(&self.peers);
+        peers.counts.values().sum::<u64>() + peers.other
+    }
+
+    /// Counts one announce by client software and version, by the start of the peer id, by
+    /// both or by none.
+    #[inline]
+    pub fn count(&self, config: &MetricsConfig, peer_id: &PeerId) {
         // Nothing else locks this but the metrics page.
-        if let Some(clients) = &self.clients {
-            locked(clients).add(Client::identify(peer_id));
+        if config.peer_clients {
+            locked(&self.clients).add(Client::identify(peer_id));
         }
-        if let Some(prefixes) = &self.prefixes {
-            locked(prefixes).add(peer_id_prefix(peer_id));
+        if config.peer_id_prefixes {
+            locked(&self.prefixes).add(peer_id_prefix(peer_id));
         }
     }
 }
@@ -208,21 +183,29 @@ mod tests {
         PeerId(bytes)
     }
 
-    fn text(clients: &Clients) -> String {
+    fn config(peer_clients: bool, peer_id_prefixes: bool) -> MetricsConfig {
+        MetricsConfig {
+            peer_clients,
+            peer_id_prefixes,
+            ..MetricsConfig::default()
+        }
+    }
+
+    fn text(clients: &Clients, config: &MetricsConfig) -> String {
         let mut metrics = Metrics::new("aquatic-test");
-        clients.add_metrics(&mut metrics);
+        clients.add_metrics(config, &mut metrics);
         metrics.to_text(TextFormat::Prometheus)
     }
 
     #[test]
     fn counts_over_all_workers() {
-        let mut clients = Clients::new(true, true);
+        let mut clients = Clients::default();
+        let config = config(true, true);
         for _ in 0..2 {
-            let worker = clients.add_worker().unwrap();
-            worker.count(&peer_id(b"-TR4060-"));
-            worker.peer_came(&peer_id(b"-TR4060-"));
+            let worker = clients.add_worker();
+            worker.count(&config, &peer_id(b"-TR4060-"));
         }
-        let text = text(&clients);
+        let text = text(&clients, &config);
         let line = r#"aquatic_test_client_announces_total{client="Transmission 4.0.6"} 2"#;
         assert!(text.contains(line), "{text}");
         let line = r#"aquatic_test_peer_id_prefix_announces_total{prefix="-TR4060-"} 2"#;
@@ -232,21 +215,29 @@ mod tests {
 
     #[test]
     fn nothing_is_counted_that_nobody_wants_to_know() {
-        assert!(Clients::new(false, false).add_worker().is_none());
-        assert!(Clients::with_peers(false, false).add_worker().is_none());
+        let mut clients = Clients::default();
+        let (both, none) = (config(true, true), config(false, false));
+        let worker = clients.add_worker();
+        worker.count(&none, &peer_id(b"-TR4060-"));
+        assert_eq!(text(&clients, &both), text(&Clients::default(), &none));
+        worker.count(&both, &peer_id(b"-TR4060-"));
+        assert_eq!(text(&clients, &none), text(&Clients::default(), &none));
+        let text = text(&clients, &config(true, false));
+        assert!(text.contains("client_announces_total{"), "{text}");
+        assert!(!text.contains("prefix"), "{text}");
     }
 
     #[test]
     fn peers_come_and_go() {
-        let mut clients = Clients::with_peers(true, false);
-        let counts = clients.add_worker().unwrap();
+        let mut clients = Clients::default();
+        let counts = clients.add_worker();
         for _ in 0..3 {
             counts.peer_came(&peer_id(b"-WW0208-"));
         }
         counts.peer_came(&peer_id(b"-TR4060-"));
         counts.peer_went(&peer_id(b"-TR4060-"));
         counts.peer_went(&peer_id(b"-WW0208-"));
-        let text = text(&clients);
+        let text = text(&clients, &config(true, false));
         let lines: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with("aquatic_test_client_peers{"))
@@ -260,12 +251,13 @@ mod tests {
 
     #[test]
     fn invented_names_are_bounded() {
-        let mut clients = Clients::new(false, true);
-        let counts = clients.add_worker().unwrap();
+        let mut clients = Clients::default();
+        let config = config(false, true);
+        let counts = clients.add_worker();
         for number in 0..MAX_NAMES + 500 {
-            counts.count(&peer_id(format!("{number:08}").as_bytes()));
+            counts.count(&config, &peer_id(format!("{number:08}").as_bytes()));
         }
-        let text = text(&clients);
+        let text = text(&clients, &config);
         assert!(text.contains(r#"{prefix="other"} 500"#), "{text}");
         assert_eq!(
             text.lines().filter(|line| line.ends_with("} 1")).count(),

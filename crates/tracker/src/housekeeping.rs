@@ -59,7 +59,7 @@ impl Housekeeping {
 
     /// Does a step if one is due; returns the time until the next one. Peers also become
     /// older while the machine is suspended. Warns if the maximum of torrents is reached.
-    pub fn tick<S: Swarms, C>(&self, state: &State<S, C>, clock: &Clock, now: Instant) -> Duration {
+    pub fn tick<S: Swarms>(&self, state: &State<S>, clock: &Clock, now: Instant) -> Duration {
         clock.count_suspension();
         let mut inner = self.locked();
         if inner.full_warning.is_due(state.swarms.usage().live(), now) {
@@ -147,11 +147,10 @@ mod tests {
     }
 
     /// Torrents with one peer each.
-    fn state(list: AccessList) -> State<WebSwarms, ()> {
+    fn state(list: AccessList) -> State<WebSwarms> {
         let state = State {
             swarms: WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), false),
             access_list: Arc::new(Handle::new(list)),
-            config: (),
         };
         let swarm: &Swarm<28, 20, 1> = state.swarms.all().next().unwrap();
         let mut random = fastrand::Rng::with_seed(1);
@@ -178,11 +177,7 @@ mod tests {
     }
 
     /// Ticks until no step is urgent; returns how long that takes.
-    fn calm_down(
-        housekeeping: &Housekeeping,
-        state: &State<WebSwarms, ()>,
-        clock: &Clock,
-    ) -> Duration {
+    fn calm_down(housekeeping: &Housekeeping, state: &State<WebSwarms>, clock: &Clock) -> Duration {
         let start = Instant::now();
         let mut passed = Duration::ZERO;
         while housekeeping.tick(state, clock, start + passed) < Duration::from_millis(100) {

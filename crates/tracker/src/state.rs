@@ -9,17 +9,15 @@ use aquatic_swarm::{Scraped, Swarms};
 
 use crate::RejectReason;
 
-/// Torrents and peers, and what is configured about requests.
-pub struct State<S, C> {
+/// Torrents and peers, and which torrents are served.
+pub struct State<S> {
     /// Torrents and their peers.
     pub swarms: S,
     /// Which torrents are served; a reload replaces it.
     pub access_list: Arc<access_list::Handle>,
-    /// The configuration of the daemon.
-    pub config: C,
 }
 
-impl<S: Swarms, C> State<S, C> {
+impl<S: Swarms> State<S> {
     /// Whether a torrent may be announced.
     ///
     /// # Errors
@@ -96,12 +94,11 @@ mod tests {
     const ALLOWED: InfoHash = InfoHash([0x11; 20]);
     const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
 
-    fn state() -> State<Families, ()> {
+    fn state() -> State<Families> {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Deny(list))),
-            config: (),
         }
     }
 

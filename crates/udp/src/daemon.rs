@@ -13,7 +13,7 @@ use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
-use aquatic_service::{Daemon, Start, secret};
+use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -39,6 +39,7 @@ const CONNECTION_ID_KEY: u8 = 1;
 
 /// `aquatic-udp`.
 pub struct UdpDaemon {
+    settings: Replaceable<Settings>,
     state: Arc<State>,
     clock: Clock,
     link: Option<Link>,
@@ -130,10 +131,11 @@ impl Daemon for UdpDaemon {
     }
 
     fn start(
-        Settings { config, .. }: Settings,
+        settings: Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let config = &settings.config;
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
@@ -149,7 +151,6 @@ impl Daemon for UdpDaemon {
         let state = Arc::new(State {
             swarms: restored.swarms,
             access_list: start.access_list,
-            config: config.clone(),
         });
 
         let membership = Membership {
@@ -172,7 +173,7 @@ impl Daemon for UdpDaemon {
             link,
             keys: Arc::new(ConnectionIdKeys::new(connection_id_key)),
             counters: sockets.iter().map(|_| Counters::default()).collect(),
-            clients: Clients::new(config.metrics.peer_clients, config.metrics.peer_id_prefixes),
+            clients: Clients::default(),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
                 .context("cannot monitor datagrams dropped by the kernel")?,
             housekeeping: Housekeeping::new(
@@ -181,6 +182,7 @@ impl Daemon for UdpDaemon {
             ),
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             listening,
+            settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
             let sockets = sockets.into_iter().map(|bound| bound.socket).collect();
@@ -208,7 +210,8 @@ impl Daemon for UdpDaemon {
         tracker::add_swarm_metrics(&self.state.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
-        self.clients.add_metrics(metrics);
+        let settings = self.settings.latest();
+        self.clients.add_metrics(&settings.config.metrics, metrics);
         if let Some(link) = &self.link {
             link.add_metrics(metrics);
         }
@@ -243,9 +246,9 @@ impl UdpDaemon {
             self.clients.add_worker(),
         )
         .with_outbox(self.link.as_ref().map(Link::outbox));
+        let (settings, clock) = (self.settings.view(), self.clock.clone());
         let counters = self.counters.clone();
-        let (worker, waker) =
-            UdpWorker::new(sockets, tracker, self.clock.clone(), counters, number)?;
+        let (worker, waker) = UdpWorker::new(sockets, tracker, settings, clock, counters, number)?;
         let wake = move || {
             // It fails only if the worker has ended, and needs no waking.
             let _ = waker.wake();

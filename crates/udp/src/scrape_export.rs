@@ -119,13 +119,11 @@ mod tests {
     use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
-    use crate::config::Config;
 
     fn state() -> State {
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
-            config: Config::default(),
         }
     }
 

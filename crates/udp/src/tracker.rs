@@ -27,7 +27,7 @@ pub use outcome::Outcome;
 use waiting::{Numbered, Waiting, announce_all};
 
 /// The state that all workers share.
-pub type State = aquatic_tracker::State<Families, Config>;
+pub type State = aquatic_tracker::State<Families>;
 
 /// Maximum number of announces that are looked up together. More would make an announce
 /// slightly cheaper, but lock more shards at a time.
@@ -48,20 +48,19 @@ pub struct Tracker {
     state: Arc<State>,
     keys: Arc<ConnectionIdKeys>,
     random: fastrand::Rng,
-    clients: Option<Arc<ClientCounts>>,
+    clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
 }
 
 impl Tracker {
-    /// Uses the torrents of `state`, and accepts connection ids that were made with
-    /// `connection_id_key`; `random` chooses peers. Counts client software in `clients` if
-    /// given.
+    /// Uses the torrents of `state`, and accepts connection ids that were made with `keys`;
+    /// `random` chooses peers. Counts client software in `clients`.
     pub fn new(
         state: Arc<State>,
         keys: Arc<ConnectionIdKeys>,
         random: fastrand::Rng,
-        clients: Option<Arc<ClientCounts>>,
+        clients: Arc<ClientCounts>,
     ) -> Self {
         Self {
             state,
@@ -79,7 +78,7 @@ impl Tracker {
         self
     }
 
-    /// Replies to a batch of datagrams; returns an outcome for each.
+    /// Replies to a batch of datagrams as configured; returns an outcome for each.
     ///
     /// Announces of a torrent are answered in their order, after all other requests of the
     /// batch: scrapes do not include announces of the same batch.
@@ -89,12 +88,12 @@ impl Tracker {
     /// time. Groups are made of all announces of the batch, so that they are full whatever
     /// requests are between them.
     #[inline]
-    pub fn handle_batch(&mut self, now: Now, batch: &mut Batch<'_>) -> Outcomes {
+    pub fn handle_batch(&mut self, now: Now, config: &Config, batch: &mut Batch<'_>) -> Outcomes {
         let mut outcomes = [None; BATCH];
         let mut ipv4 = ArrayVec::<_, BATCH>::new();
         let mut ipv6 = ArrayVec::<_, BATCH>::new();
         for (number, datagram) in batch.iter_mut().enumerate() {
-            match self.begin(now, datagram) {
+            match self.begin(now, config, datagram) {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
@@ -106,7 +105,7 @@ impl Tracker {
             outbox,
             ..
         } = self;
-        let interval = state.config.protocol.peer_announce_interval.as_u32();
+        let interval = config.protocol.peer_announce_interval.as_u32();
         let State { swarms, .. } = &**state;
         let outbox = outbox.as_deref();
         announce_all(
@@ -132,48 +131,51 @@ impl Tracker {
 
     /// Answers a request that is not an announce; prepares one that is.
     #[inline]
-    fn begin(&self, now: Now, datagram: &mut Datagram<'_>) -> Begun {
+    fn begin(&self, now: Now, config: &Config, datagram: &mut Datagram<'_>) -> Begun {
         let source = datagram.source;
         if source.port() == 0 {
             let outcome = Outcome::silence(RequestKind::Other, RejectReason::SourcePortZero);
             return Begun::Answered(outcome);
         }
-        let address = source.ip().to_canonical();
+        let asked = Asked {
+            now,
+            config,
+            address: source.ip().to_canonical(),
+        };
         // A reply that does not fit would be a mistake in the check of the settings, and
         // must not end the worker.
-        self.answer(now, address, datagram.bytes, datagram.reply)
+        self.answer(asked, datagram.bytes, datagram.reply)
             .unwrap_or(Begun::Answered(Outcome::TOO_LONG))
     }
 
     #[inline]
     fn answer(
         &self,
-        now: Now,
-        address: IpAddr,
+        asked: Asked<'_>,
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
         let outcome = match Request::parse(datagram) {
             Ok(Request::Announce(request)) => {
-                if self.is_connected(now, address, request.connection_id) {
-                    return self.prepare(now, address, &request, reply);
+                if self.is_connected(asked, request.connection_id) {
+                    return self.prepare(asked, &request, reply);
                 }
                 Outcome::silence(RequestKind::Announce, RejectReason::BadConnectionId)
             }
             Ok(Request::Connect(request)) => {
                 let key = self.keys.current();
-                let id = key.connection_id(now.epoch_seconds, address);
+                let id = key.connection_id(asked.now.epoch_seconds, asked.address);
                 let length = write_connect(reply, request.transaction_id, id)?;
                 Outcome::served(RequestKind::Connect, length)
             }
             Ok(Request::Scrape(request)) => {
-                if self.is_connected(now, address, request.connection_id) {
-                    self.scrape(address, &request, reply)?
+                if self.is_connected(asked, request.connection_id) {
+                    self.scrape(asked, &request, reply)?
                 } else {
                     Outcome::silence(RequestKind::Scrape, RejectReason::BadConnectionId)
                 }
             }
-            Err(error) => self.reject_malformed(now, address, error, reply)?,
+            Err(error) => self.reject_malformed(asked, error, reply)?,
         };
         Ok(Begun::Answered(outcome))
     }
@@ -181,12 +183,12 @@ impl Tracker {
     /// Only connect requests are answered without a valid connection id: otherwise replies
     /// could be sent to addresses that requested nothing.
     #[inline]
-    fn is_connected(&self, now: Now, address: IpAddr, id: ConnectionId) -> bool {
+    fn is_connected(&self, asked: Asked<'_>, id: ConnectionId) -> bool {
         self.keys.is_valid(
             id,
-            now.epoch_seconds,
-            address,
-            self.state.config.cleaning.max_connection_age.as_u32(),
+            asked.now.epoch_seconds,
+            asked.address,
+            asked.config.cleaning.max_connection_age.as_u32(),
         )
     }
 
@@ -194,8 +196,7 @@ impl Tracker {
     #[inline]
     fn prepare(
         &self,
-        now: Now,
-        address: IpAddr,
+        asked: Asked<'_>,
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
@@ -204,11 +205,13 @@ impl Tracker {
             let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
             return Ok(Begun::Answered(outcome));
         }
-        if let Some(clients) = &self.clients {
-            clients.count(&request.peer_id);
-        }
+        let Asked {
+            now,
+            config,
+            address,
+        } = asked;
+        self.clients.count(&config.metrics, &request.peer_id);
 
-        let config = &self.state.config;
         let [high, low] = request.port.to_be_bytes();
         Ok(match address {
             IpAddr::V4(address) => {
@@ -228,12 +231,12 @@ impl Tracker {
     /// If there are too many torrents, the reply has the first ones.
     fn scrape(
         &self,
-        address: IpAddr,
+        asked: Asked<'_>,
         request: &ScrapeRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Outcome, BufferTooSmall> {
         let transaction_id = request.transaction_id;
-        let max = self.state.config.protocol.max_scrape_torrents.as_usize();
+        let max = asked.config.protocol.max_scrape_torrents.as_usize();
         let first = || request.info_hashes().take(max);
         if let Err(reason) = self.state.check_scrape(first()) {
             return Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply);
@@ -241,7 +244,7 @@ impl Tracker {
 
         let mut writer = ScrapeWriter::new(reply, transaction_id)?;
         for info_hash in first() {
-            let scraped = self.state.scrape(address, &info_hash);
+            let scraped = self.state.scrape(asked.address, &info_hash);
             writer.append(TorrentStatistics {
                 seeders: scraped.seeders,
                 completed: scraped.completed,
@@ -255,8 +258,7 @@ impl Tracker {
     #[cold]
     fn reject_malformed(
         &self,
-        now: Now,
-        address: IpAddr,
+        asked: Asked<'_>,
         error: RequestError,
         reply: &mut [u8],
     ) -> Result<Outcome, BufferTooSmall> {
@@ -278,7 +280,7 @@ impl Tracker {
             }
             RequestFault::UnknownAction(_) => RequestKind::Other,
         };
-        if !self.is_connected(now, address, connection_id) {
+        if !self.is_connected(asked, connection_id) {
             return Ok(Outcome::silence(kind, RejectReason::BadConnectionId));
         }
         let length = write_error(reply, transaction_id, &fault.to_string())?;
@@ -287,6 +289,14 @@ impl Tracker {
             ..Outcome::served(kind, length)
         })
     }
+}
+
+/// Who asks, when, and what the configuration says about it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    now: Now,
+    config: &'a Config,
+    address: IpAddr,
 }
 
 /// What [`Tracker::begin`] did.

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aquatic_datagrams::{BATCH, DatagramIo, SocketIo, tell_local_address};
-use aquatic_service::clock::Clock;
+use aquatic_service::View;
+use aquatic_service::clock::{Clock, Now};
 use aquatic_service::workers::{Context, HEARTBEAT_INTERVAL};
 use aquatic_udp_protocol::{INFO_HASH_LENGTH, SCRAPE_REQUEST_HEADER_LENGTH};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::config::MAX_SCRAPE_TORRENTS;
+use crate::config::{Config, MAX_SCRAPE_TORRENTS};
 use crate::counters::Counters;
+use crate::settings::Settings;
 use crate::tracker::{Batch, MAX_REPLY_LENGTH, RejectReason, Tracker};
 
 /// The token of the waker; sockets have tokens from 0 on.
@@ -43,6 +45,7 @@ pub(crate) struct UdpWorker {
     poll: Poll,
     sockets: Vec<Socket>,
     tracker: Tracker,
+    settings: View<Settings>,
     clock: Clock,
     counters: Arc<[Counters]>,
     number: usize,
@@ -63,6 +66,7 @@ impl UdpWorker {
     pub(crate) fn new(
         sockets: Vec<UdpSocket>,
         tracker: Tracker,
+        settings: View<Settings>,
         clock: Clock,
         counters: Arc<[Counters]>,
         number: usize,
@@ -93,6 +97,7 @@ impl UdpWorker {
             poll,
             sockets,
             tracker,
+            settings,
             clock,
             counters,
             number,
@@ -144,6 +149,7 @@ impl UdpWorker {
     /// datagrams.
     fn answer_ready(&mut self, io: &mut Io) -> anyhow::Result<()> {
         let counters = &self.counters[self.number];
+        self.settings.refresh();
         for Socket { socket, is_ready } in &mut self.sockets {
             for _ in 0..BATCHES_PER_TURN {
                 if !*is_ready {
@@ -155,7 +161,8 @@ impl UdpWorker {
                 *is_ready = count == BATCH;
                 if count > 0 {
                     let begun = counters.requests.durations.begin();
-                    answer(&mut self.tracker, &self.clock, io, counters);
+                    let (now, config) = (self.clock.now(), &self.settings.config);
+                    answer(&mut self.tracker, now, config, io, counters);
                     counters.count_sent(io.send_replies(socket));
                     counters.requests.durations.end(begun, count);
                 }
@@ -166,9 +173,15 @@ impl UdpWorker {
 }
 
 /// Answers the datagrams of a batch.
-fn answer(tracker: &mut Tracker, clock: &Clock, io: &mut impl DatagramIo, counters: &Counters) {
+fn answer(
+    tracker: &mut Tracker,
+    now: Now,
+    config: &Config,
+    io: &mut impl DatagramIo,
+    counters: &Counters,
+) {
     let mut batch: Batch<'_> = io.datagrams().collect();
-    let outcomes = tracker.handle_batch(clock.now(), &mut batch);
+    let outcomes = tracker.handle_batch(now, config, &mut batch);
     for (datagram, outcome) in batch.iter().zip(&outcomes) {
         if let Some(outcome) = outcome {
             counters.count(datagram.source.ip(), datagram.bytes.len(), outcome);

@@ -4,22 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aquatic_service::View;
 use aquatic_service::clock::Clock;
-use aquatic_service::config::Texts;
 use aquatic_stream::{
-    ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol, ReverseProxy,
+    ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol,
     TooManyConnections,
 };
 use aquatic_tracker::reject_with_page;
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, Framing, Head, HeaderBuffer, HttpFault, MAX_FRAME_HEADER,
-    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, SizeLimits,
-    Status, Upgrade, write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
+    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, Status, Upgrade,
+    write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
     write_upgrade_fault,
 };
 
 use crate::counters::Counters;
-use crate::origin::Origin;
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::tracker::{Address, Outcome, RejectReason, RequestKind, Session, Tracker};
@@ -29,10 +28,7 @@ pub struct Ws {
     tracker: Tracker,
     relay: Relay,
     clock: Clock,
-    size_limits: SizeLimits,
-    /// None for all.
-    allowed_origins: Texts<Origin>,
-    reverse_proxy: Option<ReverseProxy>,
+    settings: View<Settings>,
     counters: Arc<[Counters]>,
     number: usize,
 }
@@ -73,7 +69,7 @@ impl Ws {
         tracker: Tracker,
         relay: Relay,
         clock: Clock,
-        settings: &Settings,
+        settings: View<Settings>,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
@@ -81,9 +77,7 @@ impl Ws {
             tracker,
             relay,
             clock,
-            size_limits: settings.size_limits,
-            allowed_origins: settings.config.network.own.allowed_origins.clone(),
-            reverse_proxy: settings.connections.reverse_proxy.clone(),
+            settings,
             counters,
             number,
         }
@@ -138,7 +132,7 @@ impl Ws {
 
     /// The address of the client of a new connection.
     fn client(&self, peer: &Peer, head: &Head<'_>) -> Result<IpAddr, RejectedClient> {
-        let Some(proxy) = &self.reverse_proxy else {
+        let Some(proxy) = &self.settings.connections.reverse_proxy else {
             return Ok(peer.address.ip());
         };
         let client = proxy.client(peer, head.value(proxy.header.name()));
@@ -151,7 +145,7 @@ impl Ws {
 
     /// Counts a connection of a proxy among those of the proxy's client.
     fn admit(&self, client: IpAddr, exchange: &mut Exchange<'_>) -> Result<IpAddr, RejectedClient> {
-        let proxy = self.reverse_proxy.as_ref();
+        let proxy = self.settings.connections.reverse_proxy.as_ref();
         if proxy.is_some_and(|proxy| proxy.speaks_through(exchange.peer)) {
             let counted = exchange.count_client(client);
             let reason = RejectReason::MaxConnectionsPerIp;
@@ -200,8 +194,9 @@ impl Ws {
         let Some(origin) = upgrade.origin else {
             return true;
         };
-        let mut allowed = self.allowed_origins.iter();
-        self.allowed_origins.is_empty() || allowed.any(|one| one.is(origin))
+        // None for all.
+        let allowed = &self.settings.config.network.own.allowed_origins;
+        allowed.is_empty() || allowed.iter().any(|one| one.is(origin))
     }
 
     /// Processes a frame.
@@ -217,7 +212,7 @@ impl Ws {
             was_pinged,
         } = websocket;
         *was_pinged = false;
-        let limits = self.size_limits;
+        let limits = self.settings.size_limits;
         let (event, length) = match reader.read(exchange.input, Sender::Client, limits) {
             Ok(Received::Incomplete) => return Progress::INCOMPLETE,
             Ok(Received::Frame { event, length }) => (event, length),
@@ -243,11 +238,12 @@ impl Ws {
         if let Some(text) = text {
             let now = self.clock.at(exchange.now);
             let pending = &mut self.relay.pending;
+            let config = &self.settings.config;
             let durations = &self.counters[self.number].requests.durations;
             let begun = durations.begin();
             let handled = self
                 .tracker
-                .handle(now, session, pending, text, exchange.output);
+                .handle(now, config, session, pending, text, exchange.output);
             let outcome = handled.outcome;
             let seconds = now.monotonic_seconds;
             self.relay.send(handled.relays, exchange.others, seconds);
@@ -310,7 +306,7 @@ impl Protocol for Ws {
     fn max_input_bytes(&self) -> usize {
         // One more byte than a frame may have, so that a longer frame is noticed and
         // rejected with a reason.
-        let frame = self.size_limits.frame + MAX_FRAME_HEADER + 1;
+        let frame = self.settings.size_limits.frame + MAX_FRAME_HEADER + 1;
         frame.max(MAX_REQUEST_LENGTH)
     }
 
@@ -332,6 +328,7 @@ impl Protocol for Ws {
 
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
+        self.settings.refresh();
         match connection {
             Connection::Open(websocket) => self.process_frame(websocket, exchange),
             Connection::New => self.begin(connection, exchange),

@@ -13,7 +13,7 @@ use aquatic_service::metrics::{Metric, Metrics, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::workers::Workers;
-use aquatic_service::{Daemon, Start, resource_limits, secret, tls};
+use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{CertificateRotation, Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
@@ -38,6 +38,7 @@ const KINDS: Kinds = Kinds {
 
 /// `aquatic-ws`.
 pub struct WsDaemon {
+    settings: Replaceable<Settings>,
     state: Arc<State>,
     clock: Clock,
     cluster: Option<Cluster>,
@@ -135,6 +136,8 @@ impl Daemon for WsDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let shared = Replaceable::new(settings);
+        let settings = shared.latest();
         let config = &settings.config;
         let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
@@ -146,13 +149,8 @@ impl Daemon for WsDaemon {
             |_| Ok(()),
         )?;
         let clock = restored.clock;
-        let state = Arc::new(State::new(
-            restored.swarms,
-            config.clone(),
-            limits.max_peers_per_ip,
-            start.access_list,
-        ));
-        let cluster = Cluster::start(&settings, &state, &clock, start.workers)?;
+        let state = Arc::new(State::new(restored.swarms, start.access_list));
+        let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
         let certificate = match &settings.tls {
             Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
             None => None,
@@ -176,8 +174,7 @@ impl Daemon for WsDaemon {
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
-        let mut clients =
-            Clients::with_peers(config.metrics.peer_clients, config.metrics.peer_id_prefixes);
+        let mut clients = Clients::default();
         let mut inboxes = None;
         let plan = Plan {
             name: "ws",
@@ -196,7 +193,7 @@ impl Daemon for WsDaemon {
                     .with_outbox(cluster.map(|it| it.link.outbox())),
                 Relay::new(number, inboxes.clone(), nodes, counters.clone()),
                 clock.clone(),
-                &settings,
+                shared.view(),
                 counters.clone(),
                 number,
             ))
@@ -204,6 +201,7 @@ impl Daemon for WsDaemon {
         log::info!("{listening}");
 
         Ok(Arc::new(Self {
+            settings: shared,
             state,
             clock,
             cluster,
@@ -238,7 +236,8 @@ impl Daemon for WsDaemon {
         if let Some(certificate) = &self.certificate {
             certificate.add_metrics(metrics);
         }
-        self.clients.add_metrics(metrics);
+        let settings = self.settings.latest();
+        self.clients.add_metrics(&settings.config.metrics, metrics);
         if let Some(cluster) = &self.cluster {
             cluster.link.add_metrics(metrics);
             cluster.incoming.add_metrics(metrics);
@@ -262,11 +261,12 @@ impl Daemon for WsDaemon {
 impl Cluster {
     /// Links the swarm with those of other nodes, if there is a URL.
     fn start(
-        settings: &Settings,
+        shared: &Replaceable<Settings>,
         state: &Arc<State>,
         clock: &Clock,
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
+        let settings = shared.latest();
         let engine = &settings.config.cluster;
         if !engine.is_enabled() {
             return Ok(None);
@@ -274,12 +274,12 @@ impl Cluster {
         let node = NodeId(secret()?);
         let nodes = Arc::new(Nodes::default());
         let left_out = Arc::new(LeftOut::default());
-        let incoming = Incoming {
+        let mut incoming = Incoming {
             state: state.clone(),
             nodes: nodes.clone(),
             inboxes: Arc::default(),
             clock: clock.clone(),
-            max_description: settings.size_limits.message,
+            settings: shared.view(),
             counts: Arc::default(),
         };
         let (inboxes, counts) = (incoming.inboxes.clone(), incoming.counts.clone());

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aquatic_service::Replaceable;
 use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
 use aquatic_stream::WorkerWaker;
@@ -21,12 +22,8 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let config = &settings.config;
     let limits = daemon::limits_of(config);
     let swarms = WebSwarms::new(hash_key, limits, config.protocol.separate_families);
-    Arc::new(State::new(
-        swarms,
-        config.clone(),
-        limits.max_peers_per_ip,
-        Arc::new(access_list::Handle::new(AccessList::Off)),
-    ))
+    let list = access_list::Handle::new(AccessList::Off);
+    Arc::new(State::new(swarms, Arc::new(list)))
 }
 
 /// The protocols of a tracker's workers, one for each waker. `seed` determines which peers
@@ -40,14 +37,15 @@ pub fn workers(
 ) -> Vec<Ws> {
     let counters: Arc<[Counters]> = wakers.iter().map(|_| Counters::default()).collect();
     let inboxes = relay::inboxes(wakers);
+    let shared = Replaceable::new(settings.clone());
     (0..wakers.len())
         .map(|number| {
             let random = fastrand::Rng::with_seed(seed.wrapping_add(number as u64));
             Ws::new(
-                Tracker::new(state.clone(), random, None),
+                Tracker::new(state.clone(), random, Arc::default()),
                 Relay::new(number, inboxes.clone(), None, counters.clone()),
                 clock.clone(),
-                settings,
+                shared.view(),
                 counters.clone(),
                 number,
             )

@@ -2,7 +2,7 @@
 //! with the swarm, without I/O.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange, PeerId};
@@ -30,14 +30,15 @@ use relays::OfferNames;
 pub use relays::{
     Address, Envelope, MAX_WORKERS, OfferName, Offers, PendingOffer, RelayKind, Relayed, Relays,
 };
+use session::Counted;
 pub use session::Session;
 
 /// The state that all workers share.
 pub struct State {
     /// The state that all trackers have.
-    pub shared: aquatic_tracker::State<WebSwarms, Config>,
-    /// Number of peers per address, if that is limited.
-    peers_per_address: Option<PeersPerAddress>,
+    pub shared: aquatic_tracker::State<WebSwarms>,
+    /// Number of peers per address, of connections for which they are counted.
+    peers_per_address: PeersPerAddress,
     offer_names: OfferNames,
 }
 
@@ -54,7 +55,7 @@ pub struct Handled<'t, 'm> {
 pub struct Tracker {
     state: Arc<State>,
     random: fastrand::Rng,
-    clients: Option<Arc<ClientCounts>>,
+    clients: Arc<ClientCounts>,
     outbox: Option<Arc<Outbox>>,
     /// The records of the peers that get the offers of the current announce; a field to
     /// reuse its memory.
@@ -73,20 +74,14 @@ const LEFT_AT_ONCE: usize = 64;
 const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
-    /// Creates the state, with empty swarms.
-    pub fn new(
-        swarms: WebSwarms,
-        config: Config,
-        max_peers_per_ip: Option<NonZeroU32>,
-        access_list: Arc<access_list::Handle>,
-    ) -> Self {
+    /// Creates the state.
+    pub fn new(swarms: WebSwarms, access_list: Arc<access_list::Handle>) -> Self {
         Self {
             shared: aquatic_tracker::State {
                 swarms,
                 access_list,
-                config,
             },
-            peers_per_address: max_peers_per_ip.map(PeersPerAddress::new),
+            peers_per_address: PeersPerAddress::default(),
             offer_names: OfferNames::default(),
         }
     }
@@ -99,12 +94,8 @@ impl State {
 
 impl Tracker {
     /// Creates the tracker of a worker; `random` chooses peers. Counts client software in
-    /// `clients` if given.
-    pub fn new(
-        state: Arc<State>,
-        random: fastrand::Rng,
-        clients: Option<Arc<ClientCounts>>,
-    ) -> Self {
+    /// `clients`.
+    pub fn new(state: Arc<State>, random: fastrand::Rng, clients: Arc<ClientCounts>) -> Self {
         Self {
             state,
             random,
@@ -121,12 +112,13 @@ impl Tracker {
         self
     }
 
-    /// Appends the frame with the reply to a message of the connection of `session`, and
-    /// returns the messages to relay to other connections. `pending` has the offers that
-    /// the worker's connections can answer.
+    /// Appends the frame with the reply to a message of the connection of `session`, as
+    /// configured, and returns the messages to relay to other connections. `pending` has the
+    /// offers that the worker's connections can answer.
     pub fn handle<'t, 'm>(
         &'t mut self,
         now: Now,
+        config: &Config,
         session: &mut Session,
         pending: &mut PendingOffers,
         message: &'m str,
@@ -135,13 +127,13 @@ impl Tracker {
         if !self.leaving.is_empty() {
             self.forget_left(LEFT_PER_MESSAGE);
         }
-        let protocol = &self.state.shared.config.protocol;
+        let protocol = &config.protocol;
         let max = MaxItems {
             offers: protocol.max_offers.as_usize(),
             scrape_torrents: protocol.max_scrape_torrents.as_usize(),
         };
         match Request::parse(message, max) {
-            Ok(Request::Announce(announce)) => self.announce(now, session, announce, out),
+            Ok(Request::Announce(announce)) => self.announce(now, config, session, announce, out),
             Ok(Request::Answer(answer)) => self.answer(now, session, pending, &answer, out),
             Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),
             Err(fault) => reject_malformed(&fault, out),
@@ -188,17 +180,43 @@ impl Tracker {
             changes.append();
         }
         drop(torrent);
-        if let Some(counts) = &self.state.peers_per_address {
-            counts.remove(session.source(), info_hash, peer_id);
+        self.uncount(session.counted(), session.source(), info_hash, peer_id);
+    }
+
+    /// A peer of a connection has left; it was counted like this.
+    fn uncount(&self, counted: Counted, source: IpAddr, info_hash: &InfoHash, peer_id: &PeerId) {
+        if counted.by_address {
+            let counts = &self.state.peers_per_address;
+            counts.remove(source, info_hash, peer_id);
         }
-        if let Some(clients) = &self.clients {
-            clients.peer_went(peer_id);
+        if counted.by_client {
+            self.clients.peer_went(peer_id);
         }
+    }
+
+    /// Counts the peers of a connection as configured now, and not as before a reload.
+    #[cold]
+    fn recount(&self, session: &mut Session, wanted: Counted) {
+        let before = session.counted();
+        let added = wanted.without(before);
+        for (info_hash, peer_id) in session.torrents() {
+            let source = session.source();
+            self.uncount(before.without(wanted), source, info_hash, peer_id);
+            if added.by_address {
+                let counts = &self.state.peers_per_address;
+                counts.add_known(source, info_hash, peer_id);
+            }
+            if added.by_client {
+                self.clients.peer_came(peer_id);
+            }
+        }
+        session.set_counted(wanted);
     }
 
     fn announce<'t, 'm>(
         &'t mut self,
         now: Now,
+        config: &Config,
         session: &mut Session,
         request: Announce<'m>,
         out: &mut Vec<u8>,
@@ -209,8 +227,11 @@ impl Tracker {
         let reject = |reason: RejectReason, out: &mut Vec<u8>| {
             reject(RequestKind::Announce, reason, info_hash, out)
         };
+        let wanted = Counted::by(config);
+        if session.counted() != wanted {
+            self.recount(session, wanted);
+        }
         let state = &*self.state;
-        let config = &state.shared.config;
         if let Err(reason) = state.shared.check_torrent(&info_hash) {
             return reject(reason, out);
         }
@@ -224,23 +245,25 @@ impl Tracker {
         if is_new && session.torrents().len() >= max_torrents {
             return reject(RejectReason::MaxTorrentsPerConnection, out);
         }
-        let counted = state.peers_per_address.as_ref().filter(|_| is_new);
-        if let Some(counts) = counted
-            && counts.add(session.source(), &info_hash, &peer_id).is_err()
+        let max_per_ip = config.limits.max_peers_per_ip.non_zero();
+        let counts = &state.peers_per_address;
+        let counted = max_per_ip.filter(|_| is_new);
+        if let Some(max) = counted
+            && counts
+                .add(session.source(), &info_hash, &peer_id, max)
+                .is_err()
         {
             return reject(RejectReason::MaxPeersPerIp, out);
         }
-        if let Some(clients) = &self.clients {
-            clients.count(&peer_id);
-        }
+        self.clients.count(&config.metrics, &peer_id);
 
-        let wanted = request.wanted.map_or(usize::MAX, |wanted| wanted as usize);
+        let offers_wanted = request.wanted.map_or(usize::MAX, |wanted| wanted as usize);
         let max_offers = config.protocol.max_offers.as_usize();
         let announce = swarm::Announce {
             record: record(&peer_id, session.address()),
             is_seeder: request.is_seeder(),
             event: request.event,
-            wanted: wanted.min(request.offers.len()).min(max_offers),
+            wanted: offers_wanted.min(request.offers.len()).min(max_offers),
             now_seconds: now.monotonic_seconds,
             lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
         };
@@ -251,7 +274,7 @@ impl Tracker {
             let announced = match torrent.announce(&announce, &mut self.random) {
                 Ok(announced) => announced,
                 Err(reached) => {
-                    if let Some(counts) = counted {
+                    if counted.is_some() {
                         counts.remove(session.source(), &info_hash, &peer_id);
                     }
                     return reject(reached.into(), out);
@@ -273,19 +296,13 @@ impl Tracker {
         };
         if is_stopped {
             session.forget(&info_hash);
-            if let Some(counts) = &state.peers_per_address
-                && known.is_some()
-            {
-                counts.remove(session.source(), &info_hash, &peer_id);
+            if known.is_some() {
+                self.uncount(wanted, session.source(), &info_hash, &peer_id);
             }
         } else if known.is_none() {
             session.remember(info_hash, peer_id);
-        }
-        if let Some(clients) = &self.clients {
-            match (known, is_stopped) {
-                (None, false) => clients.peer_came(&peer_id),
-                (Some(_), true) => clients.peer_went(&peer_id),
-                _ => {}
+            if wanted.by_client {
+                self.clients.peer_came(&peer_id);
             }
         }
         write_text(out, |out| reply.write(out));

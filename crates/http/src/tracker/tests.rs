@@ -9,6 +9,7 @@ use super::*;
 
 struct Fixture {
     tracker: Tracker,
+    config: Config,
     seconds: u32,
 }
 
@@ -18,11 +19,11 @@ fn fixture_with(limits: SwarmLimits, list: AccessList) -> Fixture {
     let state = State {
         swarms: Families::new(HashKey::new([1; 16]), limits),
         access_list: Arc::new(Handle::new(list)),
-        config,
     };
     let random = fastrand::Rng::with_seed(1);
     Fixture {
-        tracker: Tracker::new(Arc::new(state), random, None),
+        tracker: Tracker::new(Arc::new(state), random, Arc::default()),
+        config,
         seconds: 0,
     }
 }
@@ -49,7 +50,7 @@ impl Fixture {
         let resource = Resource::of(&head);
         let outcome = self
             .tracker
-            .handle(now, source, resource, framing, &mut out);
+            .handle(now, &self.config, source, resource, framing, &mut out);
         (outcome, out)
     }
 

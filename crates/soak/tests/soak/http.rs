@@ -59,7 +59,7 @@ impl Run {
     fn new(plan: &Plan) -> Self {
         let settings = Settings::new(&Config::default()).expect("the default");
         let world = World::new(plan);
-        let state = new_state(&settings, &world.list);
+        let state = new_state(&world.list);
         let network = new_network(&settings, &state, &world.calendar, 1);
         Self {
             world,
@@ -177,7 +177,7 @@ impl Run {
         if is_stop {
             self.model.stop(torrent, source);
         } else {
-            let lifetime = u64::from(self.state.config.cleaning.max_peer_age.as_u16());
+            let lifetime = u64::from(self.settings.config.cleaning.max_peer_age.as_u16());
             self.model
                 .announce(torrent, source, is_seeder, now + lifetime);
         }
@@ -256,8 +256,8 @@ impl Tracker for Run {
         let saved = life::save(&self.state.swarms.ipv4, now);
         calendar.leap(away);
 
-        let state = new_state(&self.settings, &self.world.list);
-        let lifetime = state.config.cleaning.max_peer_age.as_u16();
+        let state = new_state(&self.world.list);
+        let lifetime = self.settings.config.cleaning.max_peer_age.as_u16();
         let with_peers = away <= u64::from(lifetime);
         let now = calendar.now().monotonic_seconds;
         counted(|| life::load(&state.swarms.ipv4, &saved, now, lifetime, with_peers));
@@ -280,17 +280,16 @@ impl Tracker for Run {
 
     /// Without a word.
     fn leave(&mut self) -> u64 {
-        u64::from(self.state.config.cleaning.max_peer_age.as_u16())
+        u64::from(self.settings.config.cleaning.max_peer_age.as_u16())
     }
 }
 
-fn new_state(settings: &Settings, list: &List) -> Arc<State> {
+fn new_state(list: &List) -> Arc<State> {
     let key = HashKey::new([3; 16]);
     counted(|| {
         Arc::new(State {
             swarms: Families::new(key, SwarmLimits::default()),
             access_list: list.handle.clone(),
-            config: settings.config.clone(),
         })
     })
 }

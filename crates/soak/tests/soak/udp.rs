@@ -48,6 +48,7 @@ const EVENT: Range<usize> = 80..84;
 struct Run {
     world: World,
     state: Arc<State>,
+    config: Config,
     tracker: Tracker,
     /// Peers of IPv4, and of IPv6.
     models: [Model<SocketAddr>; 2],
@@ -84,10 +85,14 @@ fn udp() {
     assert!(run.answered > plan.seconds() / 4);
 }
 
-fn new_state(lifetime: PeerAge, limit: Option<usize>, list: &List) -> Arc<State> {
+fn config(lifetime: PeerAge) -> Config {
     let mut config = Config::default();
     config.protocol.max_response_peers = Number::of::<{ MAX_PEERS as u64 }>();
     config.cleaning.max_peer_age = lifetime;
+    config
+}
+
+fn new_state(limit: Option<usize>, list: &List) -> Arc<State> {
     let limits = SwarmLimits {
         max_torrents: limit.and_then(NonZeroUsize::new),
         max_peers_per_torrent: NonZeroU32::new(1_000_000),
@@ -98,22 +103,22 @@ fn new_state(lifetime: PeerAge, limit: Option<usize>, list: &List) -> Arc<State>
     Arc::new(State {
         swarms: Families::new(hash_key, limits),
         access_list: list.handle.clone(),
-        config,
     })
 }
 
 fn new_tracker(state: &Arc<State>, random: fastrand::Rng) -> Tracker {
     let key = ConnectionIdKey::from_bytes([7; 16]);
     let keys = Arc::new(ConnectionIdKeys::new(key));
-    Tracker::new(state.clone(), keys, random, None)
+    Tracker::new(state.clone(), keys, random, Arc::default())
 }
 
 impl Run {
     fn new(plan: &Plan) -> Self {
         let world = World::new(plan);
-        let state = counted(|| new_state(LIFETIMES[1], None, &world.list));
+        let state = counted(|| new_state(None, &world.list));
         Self {
             world,
+            config: config(LIFETIMES[1]),
             tracker: new_tracker(&state, plan.random(1)),
             state,
             models: [Model::new(CLEANING_INTERVAL), Model::new(CLEANING_INTERVAL)],
@@ -171,7 +176,7 @@ impl Run {
                 reply,
             })
             .collect();
-        let outcomes = counted(|| self.tracker.handle_batch(now, &mut batch));
+        let outcomes = counted(|| self.tracker.handle_batch(now, &self.config, &mut batch));
         let outcomes = outcomes.into_iter().take(batch.len());
         outcomes.map(|it| it.expect("every datagram")).collect()
     }
@@ -325,7 +330,7 @@ impl Run {
             What::Announce { is_seeder, .. } => {
                 let others = leechers + if is_seeder { 0 } else { seeders };
                 assert_eq!(peers.len(), others.min(MAX_PEERS), "{torrent}");
-                let lifetime = self.state.config.cleaning.max_peer_age;
+                let lifetime = self.config.cleaning.max_peer_age;
                 let deadline = calendar.seconds() + lifetime.as_u64();
                 model.announce(torrent, source, is_seeder, deadline);
             }
@@ -402,7 +407,8 @@ impl month::Tracker for Run {
         let now = calendar.now().monotonic_seconds;
         let random = random.fork();
         counted(|| {
-            self.state = new_state(lifetime, limit, list);
+            self.config = config(lifetime);
+            self.state = new_state(limit, list);
             self.tracker = new_tracker(&self.state, random);
             let swarms = &self.state.swarms;
             life::load(&swarms.ipv4, &saved.0, now, lifetime.as_u16(), with_peers);

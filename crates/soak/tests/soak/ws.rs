@@ -241,7 +241,7 @@ impl Run {
         if is_stop {
             self.model.stop(torrent, number);
         } else if !self.world.list.forbids(torrent) {
-            let lifetime = u64::from(self.state.shared.config.cleaning.max_peer_age.as_u16());
+            let lifetime = u64::from(self.settings.config.cleaning.max_peer_age.as_u16());
             self.model
                 .announce(torrent, number, is_seeder, now + lifetime);
         }
@@ -478,7 +478,7 @@ fn new_state(settings: &Settings, list: &List) -> Arc<State> {
     let list = list.handle.clone();
     counted(|| {
         let swarms = WebSwarms::new(key, limits, apart);
-        Arc::new(State::new(swarms, settings.config.clone(), None, list))
+        Arc::new(State::new(swarms, list))
     })
 }
 

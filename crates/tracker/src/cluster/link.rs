@@ -87,9 +87,9 @@ impl Link {
     ///
     /// If a file cannot be read, the engine reports an error that an operator has to correct,
     /// or the system has no further threads, descriptors or random numbers.
-    pub fn start<C: Send + Sync + 'static>(
+    pub fn start(
         membership: Membership<'_>,
-        state: &Arc<State<Families, C>>,
+        state: &Arc<State<Families>>,
         clock: Clock,
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
@@ -204,10 +204,10 @@ impl Link {
     }
 }
 
-fn start_local<C: Send + Sync + 'static>(
+fn start_local(
     membership: &Membership<'_>,
     directory: PathBuf,
-    members: Members<C>,
+    members: Members,
     outbox: Arc<Outbox>,
     workers: &mut Workers,
 ) -> anyhow::Result<Option<Arc<LocalStatus>>> {

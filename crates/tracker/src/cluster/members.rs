@@ -30,8 +30,8 @@ const IPV6: u8 = 6;
 /// The swarms of a daemon, for a link that reads them and applies the changes of others.
 ///
 /// The access list and the limits of the daemon also hold for the peers of others.
-pub struct Members<C> {
-    state: Arc<State<Families, C>>,
+pub struct Members {
+    state: Arc<State<Families>>,
     clock: Clock,
     left_out: Arc<LeftOut>,
 }
@@ -62,12 +62,8 @@ pub enum BlockError {
     Torrents(#[from] DamagedBlock),
 }
 
-impl<C> Members<C> {
-    pub(super) fn new(
-        state: Arc<State<Families, C>>,
-        clock: Clock,
-        left_out: Arc<LeftOut>,
-    ) -> Self {
+impl Members {
+    pub(super) fn new(state: Arc<State<Families>>, clock: Clock, left_out: Arc<LeftOut>) -> Self {
         Self {
             state,
             clock,
@@ -105,7 +101,7 @@ impl<C> Members<C> {
     }
 }
 
-impl<C> Swarms for Members<C> {
+impl Swarms for Members {
     type Walk = Walk;
     type BlockError = BlockError;
 
@@ -162,7 +158,7 @@ impl<C> Swarms for Members<C> {
     }
 }
 
-impl<C> SharedSwarms for Members<C> {
+impl SharedSwarms for Members {
     type Walk = Walk;
 
     fn begin(&self) -> Walk {
@@ -289,7 +285,7 @@ mod tests {
     const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
     const AGE_SECONDS: u16 = 600;
 
-    fn members(max_torrents: usize) -> Members<()> {
+    fn members(max_torrents: usize) -> Members {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
         let limits = SwarmLimits {
             max_torrents: NonZeroUsize::new(max_torrents),
@@ -298,7 +294,6 @@ mod tests {
         let state = State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
             access_list: Arc::new(Handle::new(AccessList::Deny(list))),
-            config: (),
         };
         Members::new(Arc::new(state), Clock::start(), Arc::default())
     }
@@ -332,12 +327,12 @@ mod tests {
         bytes
     }
 
-    fn apply(members: &Members<()>, bytes: &[u8], now: u64) {
+    fn apply(members: &Members, bytes: &[u8], now: u64) {
         Swarms::apply(members, &Batch::parse(bytes).unwrap(), now);
     }
 
     /// Torrents, peers and seeders, of IPv4 and of IPv6.
-    fn totals(members: &Members<()>) -> [[usize; 3]; 2] {
+    fn totals(members: &Members) -> [[usize; 3]; 2] {
         let Families { ipv4, ipv6, .. } = &members.state.swarms;
         [ipv4.totals(), ipv6.totals()].map(|it| [it.torrents, it.peers, it.seeders])
     }

@@ -26,6 +26,7 @@ const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
 /// A tracker and the last reply.
 struct Fixture {
     tracker: Tracker,
+    config: Config,
     reply: [u8; MAX_REPLY_LENGTH],
 }
 
@@ -39,12 +40,12 @@ impl Fixture {
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
             access_list: Arc::new(Handle::new(list)),
-            config,
         });
         let key = ConnectionIdKey::from_bytes([2; 16]);
         let keys = Arc::new(ConnectionIdKeys::new(key));
         Self {
-            tracker: Tracker::new(state, keys, fastrand::Rng::with_seed(3), None),
+            tracker: Tracker::new(state, keys, fastrand::Rng::with_seed(3), Arc::default()),
+            config,
             reply: [0; MAX_REPLY_LENGTH],
         }
     }
@@ -57,7 +58,7 @@ impl Fixture {
             bytes: datagram,
             reply: &mut self.reply,
         });
-        let outcomes = self.tracker.handle_batch(now, &mut batch);
+        let outcomes = self.tracker.handle_batch(now, &self.config, &mut batch);
         assert_eq!(outcomes[1..], [None; BATCH - 1]);
         outcomes[0].unwrap()
     }
@@ -132,7 +133,10 @@ fn a_reply_that_does_not_fit_is_our_own_mistake() {
             bytes: &request,
             reply: &mut reply,
         });
-        let outcome = fixture.tracker.handle_batch(NOW, &mut batch)[0].unwrap();
+        let outcome = fixture
+            .tracker
+            .handle_batch(NOW, &fixture.config, &mut batch)[0]
+            .unwrap();
         assert_eq!(outcome.rejected, Some(RejectReason::ReplyTooLong));
         assert_eq!(outcome.reply_length, None);
     }
@@ -287,7 +291,9 @@ fn a_group_is_answered_in_its_order() {
             reply,
         })
         .collect();
-    let outcomes = fixture.tracker.handle_batch(NOW, &mut batch);
+    let outcomes = fixture
+        .tracker
+        .handle_batch(NOW, &fixture.config, &mut batch);
 
     let leechers: Vec<u32> = batch
         .iter()

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use aquatic_cluster::{Signal, SignalBatch, SignalKind};
+use aquatic_service::View;
 use aquatic_service::clock::Clock;
 use aquatic_service::metrics::{Counter, Metric, Metrics};
 use aquatic_stream::InboxFull;
@@ -11,6 +12,7 @@ use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::Nodes;
 use crate::relay::Inboxes;
+use crate::settings::Settings;
 use crate::tracker::{Address, Envelope, PendingOffer, RelayKind, State, record};
 
 /// Passes offers and answers from other nodes to the workers of this one.
@@ -20,8 +22,7 @@ pub(crate) struct Incoming {
     /// Known when the workers have started.
     pub(crate) inboxes: Arc<OnceLock<Inboxes>>,
     pub(crate) clock: Clock,
-    /// The longest session description, in bytes.
-    pub(crate) max_description: usize,
+    pub(crate) settings: View<Settings>,
     pub(crate) counts: Arc<IncomingCounts>,
 }
 
@@ -51,7 +52,8 @@ pub(crate) enum SignalResult {
 
 impl Incoming {
     /// Passes on the signals of a batch that is so old.
-    pub(crate) fn receive(&self, batch: &SignalBatch<'_>, age_milliseconds: u64) {
+    pub(crate) fn receive(&mut self, batch: &SignalBatch<'_>, age_milliseconds: u64) {
+        self.settings.refresh();
         let node = self.nodes.address(batch.node);
         for signal in batch.signals() {
             let passed_on = match node {
@@ -119,7 +121,7 @@ impl Incoming {
     /// Until when an offer of this age can be answered, in seconds on the clock of this
     /// node; `None` if it is too old.
     fn valid_until(&self, age_milliseconds: u64) -> Option<u32> {
-        let max_age = self.state.shared.config.cleaning.max_offer_age.as_u32();
+        let max_age = self.settings.config.cleaning.max_offer_age.as_u32();
         let age = u32::try_from(age_milliseconds.div_ceil(1_000)).ok()?;
         let left = max_age.checked_sub(age).filter(|left| *left > 0)?;
         Some(self.clock.now().monotonic_seconds.saturating_add(left))
@@ -127,7 +129,7 @@ impl Incoming {
 
     /// The session description, if it is one.
     fn description<'a>(&self, signal: &Signal<'a>) -> Option<SessionDescription<'a>> {
-        let is_short = signal.description.len() <= self.max_description;
+        let is_short = signal.description.len() <= self.settings.size_limits.message;
         let json = str::from_utf8(signal.description).ok();
         json.filter(|_| is_short).and_then(SessionDescription::new)
     }
@@ -164,11 +166,11 @@ impl IncomingCounts {
 mod tests {
     use aquatic_bittorrent::{InfoHash, PeerChange, PeerId};
     use aquatic_cluster::{NodeId, signal};
+    use aquatic_service::Replaceable;
     use aquatic_stream::{Batch, WorkerWaker, simulation::noop_waker};
     use aquatic_swarm::Applied;
 
     use super::*;
-    use crate::settings::Settings;
     use crate::{relay, simulation};
 
     const NODE: NodeId = NodeId([2; 8]);
@@ -179,7 +181,8 @@ mod tests {
     const MAX_AGE: u64 = 120_000;
 
     fn incoming() -> Incoming {
-        let settings = Settings::new(&Default::default()).unwrap();
+        let mut settings = Settings::new(&Default::default()).unwrap();
+        settings.size_limits.message = 1_000;
         let state = simulation::state(&settings, [7; 16]);
         let nodes = Arc::new(Nodes::default());
         nodes.add(NODE);
@@ -200,7 +203,7 @@ mod tests {
             nodes,
             inboxes: Arc::new(OnceLock::from(relay::inboxes(&wakers))),
             clock,
-            max_description: 1_000,
+            settings: Replaceable::new(settings).view(),
             counts: Arc::default(),
         }
     }
@@ -217,7 +220,12 @@ mod tests {
     }
 
     /// Receives a signal; returns what became of it.
-    fn receive(incoming: &Incoming, node: NodeId, signal: Signal<'_>, age: u64) -> SignalResult {
+    fn receive(
+        incoming: &mut Incoming,
+        node: NodeId,
+        signal: Signal<'_>,
+        age: u64,
+    ) -> SignalResult {
         let mut bytes = signal::start();
         signal.write(&mut bytes);
         signal::write_header(&mut bytes, node, 0);
@@ -235,17 +243,20 @@ mod tests {
 
     #[test]
     fn offers_and_answers_reach_the_worker_of_their_receiver() {
-        let incoming = incoming();
+        let mut incoming = incoming();
         let json = br#"{"sdp":"x"}"#;
         let answer = Signal {
             kind: SignalKind::Answer,
             ..offer(HERE, json)
         };
         assert_eq!(
-            receive(&incoming, NODE, offer(HERE, json), 5_000),
+            receive(&mut incoming, NODE, offer(HERE, json), 5_000),
             SignalResult::Accepted
         );
-        assert_eq!(receive(&incoming, NODE, answer, 0), SignalResult::Accepted);
+        assert_eq!(
+            receive(&mut incoming, NODE, answer, 0),
+            SignalResult::Accepted
+        );
         let mut batch = Batch::new();
         incoming.inboxes.get().unwrap()[0].take(&mut batch);
         let node = incoming.nodes.address(NODE).unwrap();
@@ -273,35 +284,35 @@ mod tests {
 
     #[test]
     fn what_cannot_be_passed_on_is_counted() {
-        let incoming = incoming();
+        let mut incoming = incoming();
         let json = b"{}";
         let good = offer(HERE, json);
         assert_eq!(
-            receive(&incoming, NodeId([4; 8]), good, 0),
+            receive(&mut incoming, NodeId([4; 8]), good, 0),
             SignalResult::UnknownNode
         );
         assert_eq!(
-            receive(&incoming, NODE, good, MAX_AGE),
+            receive(&mut incoming, NODE, good, MAX_AGE),
             SignalResult::Expired
         );
         assert_eq!(
-            receive(&incoming, NODE, good, u64::MAX),
+            receive(&mut incoming, NODE, good, u64::MAX),
             SignalResult::Expired
         );
         assert_eq!(
-            receive(&incoming, NODE, good, MAX_AGE - 1_000),
+            receive(&mut incoming, NODE, good, MAX_AGE - 1_000),
             SignalResult::Accepted
         );
         for wrong in [&b"{"[..], b"[]", b"\xff", b"", &[b' '; 1_001]] {
             assert_eq!(
-                receive(&incoming, NODE, offer(HERE, wrong), 0),
+                receive(&mut incoming, NODE, offer(HERE, wrong), 0),
                 SignalResult::Invalid
             );
         }
         // It is connected to the node that has sent this, or to none.
         for peer in [THERE, PeerId([5; 20])] {
             assert_eq!(
-                receive(&incoming, NODE, offer(peer, json), 0),
+                receive(&mut incoming, NODE, offer(peer, json), 0),
                 SignalResult::ReceiverGone
             );
         }

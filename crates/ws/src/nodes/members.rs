@@ -180,7 +180,6 @@ mod tests {
     use aquatic_swarm::{Announce, HashKey, Scraped, SwarmLimits, WebSwarms};
 
     use super::*;
-    use crate::config::Config;
 
     const OWN: NodeId = NodeId([1; 8]);
     const OTHER: NodeId = NodeId([2; 8]);
@@ -193,7 +192,7 @@ mod tests {
         let limits = SwarmLimits::default();
         let swarms = WebSwarms::new(HashKey::new([1; 16]), limits, false);
         let list = Arc::new(Handle::new(AccessList::Deny(list)));
-        let state = State::new(swarms, Config::default(), None, list);
+        let state = State::new(swarms, list);
         let nodes = Arc::new(Nodes::default());
         let members = Members::new(Arc::new(state), nodes, OWN, Clock::start(), Arc::default());
         members.node_has_started(OTHER);

@@ -16,6 +16,7 @@ use aquatic_swarm::snapshot::{SnapshotWalk, visit_peers};
 use serde_json::json;
 
 use super::*;
+use crate::config::Config;
 use crate::settings::Settings;
 use crate::simulation;
 use crate::tracker::{Address, PendingOffers, Session, Tracker};
@@ -103,7 +104,8 @@ impl Node {
                 clock.clone(),
                 Arc::default(),
             ),
-            tracker: Tracker::new(swarms.clone(), random, None).with_outbox(Some(outbox.clone())),
+            tracker: Tracker::new(swarms.clone(), random, Arc::default())
+                .with_outbox(Some(outbox.clone())),
             nodes,
             swarms,
             outbox,
@@ -347,6 +349,7 @@ impl Run {
         let text = message.to_string();
         tracker.handle(
             now,
+            &Config::default(),
             &mut client.session,
             &mut pending,
             &text,

@@ -1,4 +1,4 @@
-//! Number of peers per source address, if that is limited.
+//! Number of peers per source address, while that is limited.
 //!
 //! The swarm cannot count them, because WebTorrent peers have no address there. A peer is
 //! counted from its first announce over a connection until it stops there or the connection
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::{InfoHash, PeerId, source_network};
@@ -27,7 +27,6 @@ type Peers = HashMap<Name, u32>;
 /// The peers of all addresses, in parts with their own locks.
 pub(super) struct PeersPerAddress {
     parts: Box<[Mutex<HashMap<IpAddr, Peers>>]>,
-    max: NonZeroU32,
     names: RandomState,
 }
 
@@ -35,21 +34,23 @@ pub(super) struct PeersPerAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooManyPeers;
 
-impl PeersPerAddress {
-    pub(super) fn new(max: NonZeroU32) -> Self {
+impl Default for PeersPerAddress {
+    fn default() -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-            max,
             names: RandomState::new(),
         }
     }
+}
 
+impl PeersPerAddress {
     /// Counts a peer of a connection, unless its address has the maximum of peers.
     pub(super) fn add(
         &self,
         source: IpAddr,
         info_hash: &InfoHash,
         peer_id: &PeerId,
+        max: NonZeroUsize,
     ) -> Result<(), TooManyPeers> {
         let name = self.name(info_hash, peer_id);
         let address = source_network(source);
@@ -59,12 +60,18 @@ impl PeersPerAddress {
         match peers.entry(name) {
             Entry::Occupied(mut entry) => *entry.get_mut() += 1,
             // The first peer of an address is always below the maximum.
-            Entry::Vacant(_) if count >= self.max.get() as usize => return Err(TooManyPeers),
+            Entry::Vacant(_) if count >= max.get() => return Err(TooManyPeers),
             Entry::Vacant(entry) => {
                 entry.insert(1);
             }
         }
         Ok(())
+    }
+
+    /// Counts a peer of a connection that was not counted before.
+    pub(super) fn add_known(&self, source: IpAddr, info_hash: &InfoHash, peer_id: &PeerId) {
+        // No address has that many.
+        let _ = self.add(source, info_hash, peer_id, NonZeroUsize::MAX);
     }
 
     /// Uncounts a peer of a connection.
@@ -84,6 +91,12 @@ impl PeersPerAddress {
         if peers.is_empty() {
             part.remove(&address);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let is_empty = |part: &Mutex<HashMap<_, _>>| part.lock().unwrap().is_empty();
+        self.parts.iter().all(is_empty)
     }
 
     fn name(&self, info_hash: &InfoHash, peer_id: &PeerId) -> Name {
@@ -111,9 +124,10 @@ mod tests {
 
     #[test]
     fn counts_up_to_the_maximum_and_back() {
-        let counts = PeersPerAddress::new(NonZeroU32::new(2).unwrap());
+        let counts = PeersPerAddress::default();
+        let max = NonZeroUsize::new(2).unwrap();
         let one: IpAddr = [192, 0, 2, 1].into();
-        let add = |source, number| counts.add(source, &HASH, &peer(number));
+        let add = |source, number| counts.add(source, &HASH, &peer(number), max);
         assert_eq!(add(one, 1), Ok(()));
         assert_eq!(add(one, 2), Ok(()));
         assert_eq!(add(one, 3), Err(TooManyPeers));
@@ -137,17 +151,17 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_who_has_left() {
-        let counts = PeersPerAddress::new(NonZeroU32::MIN);
+        let counts = PeersPerAddress::default();
+        let max = NonZeroUsize::MIN;
         for number in 0..=u8::MAX {
             let source: IpAddr = [10, 0, 0, number].into();
-            counts.add(source, &HASH, &peer(1)).unwrap();
-            let rejected = counts.add(source, &HASH, &peer(2));
+            counts.add(source, &HASH, &peer(1), max).unwrap();
+            let rejected = counts.add(source, &HASH, &peer(2), max);
             assert_eq!(rejected, Err(TooManyPeers));
             counts.remove(source, &HASH, &peer(2));
             counts.remove(source, &HASH, &peer(1));
             counts.remove(source, &HASH, &peer(1));
         }
-        let is_empty = |part: &Mutex<HashMap<_, _>>| part.lock().unwrap().is_empty();
-        assert!(counts.parts.iter().all(is_empty));
+        assert!(counts.is_empty());
     }
 }

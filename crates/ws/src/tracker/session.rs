@@ -5,14 +5,48 @@ use std::net::IpAddr;
 use aquatic_bittorrent::{InfoHash, PeerId};
 
 use super::Address;
+use crate::config::Config;
 
 /// The torrents that were announced over a connection, each with its peer id.
 #[derive(Debug)]
 pub struct Session {
     source: IpAddr,
     address: Address,
+    counted: Counted,
     /// Sorted by info hash.
     torrents: Vec<(InfoHash, PeerId)>,
+}
+
+/// How the peers of a connection are counted, in addition to the metrics of swarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// For `limits.max_peers_per_ip`.
+    pub(super) by_address: bool,
+    /// For `metrics.peer_clients`.
+    pub(super) by_client: bool,
+}
+
+impl Counted {
+    const NOT: Self = Self {
+        by_address: false,
+        by_client: false,
+    };
+
+    /// As configured.
+    pub(super) fn by(config: &Config) -> Self {
+        Self {
+            by_address: config.limits.max_peers_per_ip.non_zero().is_some(),
+            by_client: config.metrics.peer_clients,
+        }
+    }
+
+    /// What `other` does not include.
+    pub(super) fn without(self, other: Self) -> Self {
+        Self {
+            by_address: self.by_address && !other.by_address,
+            by_client: self.by_client && !other.by_client,
+        }
+    }
 }
 
 impl Session {
@@ -21,6 +55,7 @@ impl Session {
         Self {
             source,
             address,
+            counted: Counted::NOT,
             torrents: Vec::new(),
         }
     }
@@ -33,6 +68,16 @@ impl Session {
     /// The address of the connection, for relaying.
     pub fn address(&self) -> Address {
         self.address
+    }
+
+    /// How its peers are counted.
+    pub(super) fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// Its peers are counted like this from now on.
+    pub(super) fn set_counted(&mut self, counted: Counted) {
+        self.counted = counted;
     }
 
     /// The torrents that were announced and not stopped.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use aquatic_service::access_list::AccessList;
-use aquatic_service::config::numbers::{Count, Seconds};
+use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
 use aquatic_swarm::{HashKey, Swarms as _};
 
 use super::*;
@@ -37,6 +37,7 @@ fn decoded(frame: &[u8]) -> Value {
 
 struct Fixture {
     tracker: Tracker,
+    config: Config,
     sessions: BTreeMap<u64, Session>,
     /// Offers that can be answered, as if relayed messages arrived at once.
     pending: PendingOffers,
@@ -59,10 +60,11 @@ impl Fixture {
         let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
         let swarms = WebSwarms::new(key, limits, are_families_apart);
-        let state = State::new(swarms, config, limits.max_peers_per_ip, list);
+        let state = State::new(swarms, list);
         let random = fastrand::Rng::with_seed(1);
         Self {
-            tracker: Tracker::new(Arc::new(state), random, None),
+            tracker: Tracker::new(Arc::new(state), random, Arc::default()),
+            config,
             sessions: BTreeMap::new(),
             pending: PendingOffers::new(),
             offers: Vec::new(),
@@ -90,7 +92,9 @@ impl Fixture {
         let mut out = Vec::new();
         let text = message.to_string();
         let pending = &mut self.pending;
-        let handled = self.tracker.handle(now, session, pending, &text, &mut out);
+        let handled = self
+            .tracker
+            .handle(now, &self.config, session, pending, &text, &mut out);
         for relayed in handled.relays {
             let Envelope { to, kind } = relayed.envelope;
             let mut frame = Vec::new();
@@ -317,10 +321,10 @@ fn who_has_left_gets_no_answer() {
 fn peers_of_an_address_are_bounded() {
     let limits = swarm::SwarmLimits {
         max_peers_per_torrent: NonZeroU32::new(3),
-        max_peers_per_ip: NonZeroU32::new(2),
         ..swarm::SwarmLimits::default()
     };
     let mut fixture = Fixture::limited(config(), false, limits);
+    fixture.config.limits.max_peers_per_ip = ZeroOr::of::<2>();
     let rejected = |fixture: &mut Fixture, connection, peer, expected| {
         let (outcome, _) = fixture.say(connection, &announce(peer, json!({})));
         assert_eq!(outcome.rejected, Some(expected));
@@ -555,12 +559,8 @@ fn who_leaves_many_torrents_holds_nobody_up() {
     const TORRENTS: usize = 5_000;
     let mut config = config();
     config.limits.max_torrents_per_connection = Count::of::<{ TORRENTS as u64 }>();
-    let one = NonZeroU32::MIN.saturating_add(TORRENTS as u32);
-    let limits = swarm::SwarmLimits {
-        max_peers_per_ip: Some(one),
-        ..swarm::SwarmLimits::default()
-    };
-    let mut fixture = Fixture::limited(config, false, limits);
+    config.limits.max_peers_per_ip = ZeroOr::of::<{ TORRENTS as u64 + 1 }>();
+    let mut fixture = Fixture::limited(config, false, swarm::SwarmLimits::default());
     let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});
     let peers = |fixture: &Fixture| {
         let totals = fixture.tracker.state.shared.swarms.totals();
@@ -594,4 +594,48 @@ fn who_leaves_many_torrents_holds_nobody_up() {
     let (outcome, _) = fixture.say(3, &announce('r', on(TORRENTS)));
     let rejected = Outcome::rejected(RequestKind::Announce, RejectReason::MaxPeersPerIp);
     assert_eq!(outcome, rejected);
+}
+
+#[test]
+fn peers_are_counted_from_their_next_announce_when_a_limit_is_introduced() {
+    let mut fixture = Fixture::new();
+    let on = |torrent: usize| json!({"info_hash": format!("{torrent:020}")});
+    for torrent in 0..2 {
+        fixture.announce(0, 'p', on(torrent));
+    }
+    fixture.config.limits.max_peers_per_ip = ZeroOr::of::<2>();
+    let announce_third = |fixture: &mut Fixture| {
+        let (outcome, _) = fixture.say(0, &announce('p', on(2)));
+        outcome.rejected
+    };
+    let reason = Some(RejectReason::MaxPeersPerIp);
+    assert_eq!(announce_third(&mut fixture), reason);
+    // A lower limit removes nobody, and a higher one has room.
+    fixture.config.limits.max_peers_per_ip = ZeroOr::of::<1>();
+    fixture.announce(0, 'p', on(0));
+    assert_eq!(announce_third(&mut fixture), reason);
+    fixture.config.limits.max_peers_per_ip = ZeroOr::of::<3>();
+    assert_eq!(announce_third(&mut fixture), None);
+    // Without a limit, nothing is kept.
+    fixture.config.limits.max_peers_per_ip = ZeroOr::ZERO;
+    fixture.announce(0, 'p', on(0));
+    assert!(fixture.tracker.state.peers_per_address.is_empty());
+}
+
+#[test]
+fn clients_are_counted_from_their_next_announce_when_that_is_wanted() {
+    let mut fixture = Fixture::new();
+    let text = |fixture: &Fixture| fixture.tracker.clients.peers();
+    fixture.announce(0, 'p', json!({}));
+    fixture.announce(1, 'q', json!({}));
+    assert_eq!(text(&fixture), 0);
+    fixture.config.metrics.peer_clients = true;
+    fixture.announce(0, 'p', json!({}));
+    assert_eq!(text(&fixture), 1);
+    let session = fixture.sessions.remove(&1).unwrap();
+    fixture.tracker.closed(session);
+    assert_eq!(text(&fixture), 1, "it was not counted");
+    fixture.config.metrics.peer_clients = false;
+    fixture.announce(0, 'p', json!({}));
+    assert_eq!(text(&fixture), 0);
 }

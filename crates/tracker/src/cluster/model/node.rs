@@ -31,7 +31,7 @@ pub(super) struct Connection {
 pub(super) struct Node {
     pub(super) id: u8,
     pub(super) age: u16,
-    pub(super) state: Arc<State<Families, ()>>,
+    pub(super) state: Arc<State<Families>>,
     pub(super) outbox: Outbox,
     sequence: [u64; 2],
     sweeps: [Sweep; 2],
@@ -56,7 +56,6 @@ impl Node {
             state: Arc::new(State {
                 swarms: Families::new(HashKey::new([id; 16]), limits),
                 access_list: Arc::new(Handle::new(AccessList::Off)),
-                config: (),
             }),
             outbox: Outbox::new(1 << 20),
             sequence: [0; 2],
@@ -66,7 +65,7 @@ impl Node {
         }
     }
 
-    pub(super) fn members(&self, now: u64) -> Members<()> {
+    pub(super) fn members(&self, now: u64) -> Members {
         let start = Instant::now() - Duration::from_millis(now);
         Members::new(self.state.clone(), Clock::started_at(start), Arc::default())
     }

@@ -2,19 +2,15 @@
 //!
 //! The doc comments of keys are user documentation: they become comments in the default
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
-//! [`Settings`].
+//! [`Settings`](crate::settings::Settings).
 
 use aquatic_service::config::numbers::{Count, Seconds};
-use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, AnnounceInterval, CleaningInterval, ClusterConfig, Diagnostic,
-    LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig, SnapshotConfig,
-    Workers,
+    AccessListConfig, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig, LogLevel,
+    MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
-
-use crate::settings::Settings;
 
 /// Configuration of aquatic-http, a BitTorrent tracker over HTTP and HTTPS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,99 +140,3 @@ impl Default for CleaningConfig {
         }
     }
 }
-
-impl config::Config for Config {
-    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
-
-    const OLD_KEYS: &'static [&'static [OldKey]] = &[
-        old_keys::WORKERS,
-        old_keys::EVENT_LOOP,
-        old_keys::CPU_PINNING,
-        old_keys::ADDRESSES,
-        old_keys::TLS,
-        METRICS,
-        CLEANING,
-        MEANINGS,
-        RENAMED,
-    ];
-
-    fn invalid(&self) -> Vec<Diagnostic> {
-        Settings::new(self).err().unwrap_or_default()
-    }
-}
-
-/// The metrics endpoint had a switch, and metrics were collected at intervals.
-const METRICS: &[OldKey] = &[
-    OldKey::Merged {
-        keys: &[
-            "metrics.run_prometheus_endpoint",
-            "metrics.prometheus_endpoint_address",
-        ],
-        to: "metrics.address",
-        merge: metrics_address,
-    },
-    OldKey::Dropped {
-        key: "metrics.torrent_count_update_interval",
-        reason: "torrents are counted when metrics are requested",
-    },
-];
-
-fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
-    old_keys::endpoint(found, "metrics")
-}
-
-/// Keys whose meaning has changed.
-const MEANINGS: &[OldKey] = &[
-    OldKey::Changed {
-        key: "network.runs_behind_reverse_proxy",
-        tell: |found| {
-            let is_on = found.is_true("network.runs_behind_reverse_proxy");
-            (is_on && !found.has("network.trusted_proxies")).then_some(
-                "earlier releases trusted the header from any source; now it is only trusted from \
-                 trusted_proxies, by default the addresses of this machine",
-            )
-        },
-    },
-    OldKey::Default {
-        key: "socket_workers",
-        was: "1",
-    },
-    OldKey::Default {
-        key: "log_level",
-        was: "\"warn\"",
-    },
-    OldKey::Default {
-        key: "network.address",
-        was: "\"0.0.0.0:3000\"",
-    },
-    OldKey::Default {
-        key: "protocol.peer_announce_interval",
-        was: "120",
-    },
-    OldKey::Default {
-        key: "cleaning.torrent_cleaning_interval",
-        was: "30",
-    },
-];
-
-/// Keys that have another name in the other daemons.
-const RENAMED: &[OldKey] = &[
-    OldKey::Renamed {
-        key: "network.request_timeout",
-        to: "network.message_timeout",
-    },
-    OldKey::Renamed {
-        key: "network.reply_timeout",
-        to: "network.write_timeout",
-    },
-    OldKey::Renamed {
-        key: "protocol.max_peers",
-        to: "protocol.max_response_peers",
-    },
-];
-
-/// Connections have their own deadlines.
-const CLEANING: &[OldKey] = &[OldKey::Dropped {
-    key: "cleaning.connection_cleaning_interval",
-    reason: "connections are closed at their own deadlines",
-}];

@@ -4,6 +4,7 @@
 //!
 //! * [`HttpDaemon`]: the daemon, which `service` runs.
 //! * [`config`], [`settings`]: the configuration as written, and as validated.
+//! * `old_keys`: how configurations of earlier releases are read.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
 //! * [`tracker`]: replies to requests, without I/O.
 //! * `counters`: metrics.
@@ -15,6 +16,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+mod old_keys;
 pub mod settings;
 pub mod simulation;
 pub mod tracker;

@@ -1,11 +1,14 @@
 //! The settings of `aquatic-http`: its configuration, and what follows from it.
 
-use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_announce_times};
+use aquatic_service::config::{
+    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times,
+};
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
 
 use crate::config::Config;
+use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-http";
@@ -21,6 +24,15 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Settings of connections.
     pub connections: aquatic_stream::Settings,
+}
+
+impl config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+    const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
+
+    fn invalid(&self) -> Vec<Diagnostic> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 impl Settings {

@@ -2,25 +2,21 @@
 //!
 //! The doc comments of keys are user documentation: they become comments in the default
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
-//! [`Settings`].
+//! [`Settings`](crate::settings::Settings).
 
 use std::path::PathBuf;
 
 use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
-use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig,
-    Diagnostic, LimitsConfig, LogLevel, MetricsConfig, OldKey, PeerAge, PrivilegesConfig,
-    SnapshotConfig, Workers,
+    AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig,
+    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD,
     MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH, SCRAPE_TORRENT_LENGTH,
 };
 use serde::{Deserialize, Serialize};
-
-use crate::settings::Settings;
 
 /// Maximum number of torrents in a scrape, so that the reply fits over IPv6 too.
 pub const MAX_SCRAPE_TORRENTS: usize =
@@ -189,97 +185,3 @@ impl Default for ScrapeExportsConfig {
         }
     }
 }
-
-impl config::Config for Config {
-    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
-
-    const OLD_KEYS: &'static [&'static [OldKey]] = &[
-        old_keys::WORKERS,
-        old_keys::EVENT_LOOP,
-        old_keys::CPU_PINNING,
-        old_keys::ADDRESSES,
-        STATISTICS,
-        CLEANING,
-        DEFAULTS,
-    ];
-
-    fn invalid(&self) -> Vec<Diagnostic> {
-        Settings::new(self).err().unwrap_or_default()
-    }
-}
-
-/// `[statistics]` became `[metrics]`, the name in the other daemons.
-const STATISTICS: &[OldKey] = &[
-    OldKey::Dropped {
-        key: "statistics.interval",
-        reason: "metrics are counted when they are requested",
-    },
-    OldKey::Dropped {
-        key: "statistics.torrent_peer_histograms",
-        reason: "there are no histograms of peers per torrent",
-    },
-    OldKey::Dropped {
-        key: "statistics.print_to_stdout",
-        reason: USE_METRICS,
-    },
-    OldKey::Dropped {
-        key: "statistics.write_html_to_file",
-        reason: USE_METRICS,
-    },
-    OldKey::Dropped {
-        key: "statistics.html_file_path",
-        reason: USE_METRICS,
-    },
-    OldKey::Moved {
-        key: "statistics.peer_clients",
-        to: "metrics.peer_clients",
-    },
-    OldKey::Moved {
-        key: "statistics.prometheus_peer_id_prefixes",
-        to: "metrics.peer_id_prefixes",
-    },
-    OldKey::Merged {
-        keys: &[
-            "statistics.run_prometheus_endpoint",
-            "statistics.prometheus_endpoint_address",
-        ],
-        to: "metrics.address",
-        merge: statistics_address,
-    },
-];
-
-fn statistics_address(found: &mut Found<'_, '_>) -> Merged {
-    old_keys::endpoint(found, "statistics")
-}
-
-/// Former defaults, which were in effect for keys that a file did not contain.
-const DEFAULTS: &[OldKey] = &[
-    OldKey::Default {
-        key: "socket_workers",
-        was: "1",
-    },
-    OldKey::Default {
-        key: "log_level",
-        was: "\"error\"",
-    },
-    OldKey::Default {
-        key: "network.address",
-        was: "\"0.0.0.0:3000\"",
-    },
-    OldKey::Default {
-        key: "network.socket_recv_buffer_size",
-        was: "524288 in release 0.2",
-    },
-    OldKey::Default {
-        key: "protocol.max_response_peers",
-        was: "50 in release 0.2",
-    },
-];
-
-/// Connection ids are checked when they are used.
-const CLEANING: &[OldKey] = &[OldKey::Dropped {
-    key: "cleaning.connection_cleaning_interval",
-    reason: "connection ids take no memory, so there is nothing to clean",
-}];
-
-const USE_METRICS: &str = "statistics are served over HTTP; set metrics.address";

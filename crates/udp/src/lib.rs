@@ -4,6 +4,7 @@
 //!
 //! * [`UdpDaemon`]: the daemon, which `service` runs.
 //! * [`config`], [`settings`]: the configuration as written, and as validated.
+//! * `old_keys`: how configurations of earlier releases are read.
 //! * `worker`: the event loop of a worker, with its own sockets.
 //! * [`tracker`]: replies to requests, without I/O.
 //! * `scrape_export`: a file with the counts of all torrents.
@@ -14,6 +15,7 @@
 pub mod config;
 mod counters;
 mod daemon;
+mod old_keys;
 mod scrape_export;
 pub mod settings;
 pub mod tracker;

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
-use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_announce_times};
+use aquatic_service::config::{
+    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times,
+};
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_tracker::cluster::check_config;
 
 use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
+use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-udp";
@@ -19,6 +22,15 @@ pub struct Settings {
     pub config: Config,
     /// Settings of the `service` crate.
     pub process: ProcessSettings,
+}
+
+impl config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+    const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
+
+    fn invalid(&self) -> Vec<Diagnostic> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 impl Settings {

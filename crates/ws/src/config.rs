@@ -2,20 +2,18 @@
 //!
 //! The doc comments of keys are user documentation: they become comments in the default
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
-//! [`Settings`].
+//! [`Settings`](crate::settings::Settings).
 
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
-use aquatic_service::config::old_keys::{self, Found, Merged};
 use aquatic_service::config::{
-    self, AccessListConfig, AnnounceInterval, CleaningInterval, Diagnostic, EngineConfig, LogLevel,
-    MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, OldKey, PeerAge,
-    PrivilegesConfig, SnapshotConfig, Texts, Workers,
+    AccessListConfig, AnnounceInterval, CleaningInterval, EngineConfig, LogLevel, MaxPeersPerIp,
+    MaxPeersPerTorrent, MaxTorrents, MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig,
+    Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
 
 use crate::origin::Origin;
-use crate::settings::Settings;
 
 /// Bytes of a message: at least one offer, at most far more than any client sends.
 pub type MessageLength = Bytes<4_096, { 16 << 20 }>;
@@ -214,93 +212,3 @@ impl Default for CleaningConfig {
         }
     }
 }
-
-impl config::Config for Config {
-    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
-
-    const OLD_KEYS: &'static [&'static [OldKey]] = &[
-        old_keys::WORKERS,
-        old_keys::EVENT_LOOP,
-        old_keys::CPU_PINNING,
-        old_keys::ADDRESSES,
-        NETWORK,
-        old_keys::TLS,
-        METRICS,
-        CLEANING,
-        MEANINGS,
-    ];
-
-    fn invalid(&self) -> Vec<Diagnostic> {
-        Settings::new(self).err().unwrap_or_default()
-    }
-}
-
-const NETWORK: &[OldKey] = &[
-    OldKey::Dropped {
-        key: "network.websocket_write_buffer_size",
-        reason: "data is written immediately; network.max_unsent_bytes limits what is queued for a \
-                 client",
-    },
-    OldKey::Dropped {
-        key: "network.enable_http_health_checks",
-        reason: "/health is always enabled",
-    },
-];
-
-/// The metrics endpoint had a switch, and metrics were collected at intervals.
-const METRICS: &[OldKey] = &[
-    OldKey::Merged {
-        keys: &[
-            "metrics.run_prometheus_endpoint",
-            "metrics.prometheus_endpoint_address",
-        ],
-        to: "metrics.address",
-        merge: metrics_address,
-    },
-    OldKey::Dropped {
-        key: "metrics.torrent_count_update_interval",
-        reason: "torrents are counted when metrics are requested",
-    },
-];
-
-fn metrics_address(found: &mut Found<'_, '_>) -> Merged {
-    old_keys::endpoint(found, "metrics")
-}
-
-/// Keys whose meaning has changed.
-const MEANINGS: &[OldKey] = &[
-    OldKey::Default {
-        key: "socket_workers",
-        was: "1",
-    },
-    OldKey::Default {
-        key: "log_level",
-        was: "\"warn\"",
-    },
-    OldKey::Default {
-        key: "network.address",
-        was: "\"0.0.0.0:3000\"",
-    },
-    OldKey::Default {
-        key: "network.websocket_max_frame_size",
-        was: "16384",
-    },
-    OldKey::Default {
-        key: "protocol.separate_families",
-        was: "always true",
-    },
-    OldKey::Default {
-        key: "cleaning.max_peer_age",
-        was: "1800 in release 0.2",
-    },
-    OldKey::Default {
-        key: "cleaning.max_connection_idle",
-        was: "300 in release 0.2",
-    },
-];
-
-/// Connections have their own deadlines.
-const CLEANING: &[OldKey] = &[OldKey::Dropped {
-    key: "cleaning.connection_cleaning_interval",
-    reason: "connections are closed at their own deadlines",
-}];

@@ -4,6 +4,7 @@
 //!
 //! * [`WsDaemon`]: the daemon, which `service` runs.
 //! * [`config`], [`settings`]: the configuration as written, and as validated.
+//! * `old_keys`: how configurations of earlier releases are read.
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
 //! * `nodes`: peers that are connected to other nodes of a cluster.
@@ -18,6 +19,7 @@ mod connection;
 mod counters;
 mod daemon;
 mod nodes;
+mod old_keys;
 mod origin;
 mod relay;
 pub mod settings;

@@ -1,12 +1,15 @@
 //! The settings of `aquatic-ws`: its configuration, and what follows from it.
 
-use aquatic_service::config::{Checks, Diagnostic, ProcessSettings, check_unlisted_times};
+use aquatic_service::config::{
+    self, Checks, Diagnostic, OldKey, ProcessSettings, check_unlisted_times,
+};
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
 use aquatic_ws_protocol::SizeLimits;
 
 use crate::config::{Config, WsKeys};
+use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-ws";
@@ -24,6 +27,15 @@ pub struct Settings {
     pub connections: aquatic_stream::Settings,
     /// Maximum sizes of frames and messages; that of frames is not larger.
     pub size_limits: SizeLimits,
+}
+
+impl config::Config for Config {
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+    const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
+
+    fn invalid(&self) -> Vec<Diagnostic> {
+        Settings::new(self).err().unwrap_or_default()
+    }
 }
 
 impl Settings {

@@ -16,7 +16,7 @@ mod addresses;
 mod shared;
 
 pub use addresses::ADDRESSES;
-pub use shared::{CPU_PINNING, EVENT_LOOP, TLS, WORKERS, endpoint};
+pub use shared::{CONNECTION_CLEANING, CPU_PINNING, EVENT_LOOP, METRICS, TLS, WORKERS, endpoint};
 
 /// How a key of earlier releases is handled. Keys are written with their section:
 /// `network.use_ipv4`.

@@ -83,6 +83,28 @@ pub const TLS: &[OldKey] = &[OldKey::Implied {
     },
 }];
 
+/// The metrics endpoint had a switch, and metrics were collected at intervals.
+pub const METRICS: &[OldKey] = &[
+    OldKey::Merged {
+        keys: &[
+            "metrics.run_prometheus_endpoint",
+            "metrics.prometheus_endpoint_address",
+        ],
+        to: "metrics.address",
+        merge: |found| endpoint(found, "metrics"),
+    },
+    OldKey::Dropped {
+        key: "metrics.torrent_count_update_interval",
+        reason: "torrents are counted when metrics are requested",
+    },
+];
+
+/// Connections have their own deadlines.
+pub const CONNECTION_CLEANING: &[OldKey] = &[OldKey::Dropped {
+    key: "cleaning.connection_cleaning_interval",
+    reason: "connections are closed at their own deadlines",
+}];
+
 /// Makes `metrics.address` from the switch and the address for Prometheus in `section`.
 pub fn endpoint(found: &mut Found<'_, '_>, section: &str) -> Merged {
     const OLD_DEFAULT: &str = "0.0.0.0:9000";

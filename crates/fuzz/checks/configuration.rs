@@ -1,9 +1,14 @@
 //! What must hold for every file that a daemon is given as its configuration.
 
+use std::ffi::OsString;
 use std::path::Path;
 
-use aquatic_service::config::{self, Checks, Diagnostic, Error};
+use aquatic_service::config::{self, Checks, Diagnostic, Diagnostics, Environment, Error, Layer};
 use aquatic_service::{Daemon, wanted_by};
+
+/// Separates the parts of the input: a file, drop-ins, and variables, which begin as theirs
+/// do. No TOML contains it.
+const SEPARATOR: char = '\u{c}';
 
 /// Panics when something that must hold does not.
 pub(crate) fn check<D: Daemon>(bytes: &[u8])
@@ -11,57 +16,104 @@ where
     D::Config: PartialEq,
 {
     let text = String::from_utf8_lossy(bytes);
+    let (variables, files): (Vec<&str>, Vec<&str>) = text
+        .split(SEPARATOR)
+        .partition(|part| part.starts_with("AQUATIC_"));
+    let variables = variables.iter().map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (name.to_owned(), OsString::from(value))
+    });
+    let environment = Environment::new(D::NAME, variables);
     // There is none of this name, and so none of other daemons beside it.
     let path = Path::new("no-such-directory/file.toml");
-    let for_sockets = wanted_by::<D>(&text, path);
-    let loaded = match config::parse::<D::Config>(&text, path) {
+    let layer = |(number, text): (usize, &&str)| match number {
+        0 => Layer::file(*text),
+        _ => Layer::drop_in(&path.with_file_name(number.to_string()), *text),
+    };
+    let layers: Vec<_> = files.iter().enumerate().map(layer).collect();
+
+    let for_sockets = wanted_by::<D>(&layers, path);
+    let without_variables =
+        config::combine::<D::Config>(Some(path), &layers, &Environment::default());
+    if without_variables.is_err()
+        && let Ok(wanted) = &for_sockets
+    {
+        assert!(!wanted.faults.list.is_empty());
+    }
+    let loaded = match config::combine::<D::Config>(Some(path), &layers, &environment) {
         Ok(loaded) => loaded,
         Err(faults) => {
             assert!(faults.list.iter().all(is_placed), "{faults}");
             assert!(!faults.list.is_empty());
-            if let Ok(wanted) = for_sockets {
-                assert!(!wanted.faults.list.is_empty(), "{faults}");
-            }
             return;
         }
     };
 
-    let migrated = loaded.migrated_toml();
-    for text in [&migrated, &loaded.effective_toml()] {
-        let again = config::parse::<D::Config>(text, path).expect("it is in today's form");
+    let effective = loaded.effective_toml();
+    let mut texts = vec![effective.clone()];
+    if layers.len() == 1 {
+        texts.push(loaded.migrated_toml());
+    }
+    for text in texts {
+        let again = parsed::<D>(config::parse(&text, path));
         assert_eq!(again.warnings().lines(), [""; 0], "{text}");
         assert!(again.config == loaded.config, "{text}");
         assert_eq!(again.migrated_toml(), *text);
     }
+    // It changes nothing above the others, nor below them.
+    let mut above = layers.clone();
+    above.push(Layer::drop_in(path, effective.clone()));
+    let again = parsed::<D>(config::combine(Some(path), &above, &environment));
+    assert!(again.config == loaded.config, "{effective}");
 
     match loaded.settings(D::settings) {
         Ok(_) => {
-            let wanted = for_sockets.expect("what the daemon takes");
-            assert!(wanted.faults.list.is_empty(), "{}", wanted.faults);
-            let mut checks = Checks::new();
-            assert_eq!(wanted.listening, D::listening(&loaded.config, &mut checks));
-            checks.finish(()).expect("they were checked before");
-            assert_eq!(wanted.destination, D::destination(&loaded.config));
+            if without_variables.is_ok_and(|files| files.config == loaded.config) {
+                let wanted = for_sockets.expect("what the daemon takes");
+                assert!(wanted.faults.list.is_empty(), "{}", wanted.faults);
+                let mut checks = Checks::new();
+                assert_eq!(wanted.listening, D::listening(&loaded.config, &mut checks));
+                checks.finish(()).expect("they were checked before");
+                assert_eq!(wanted.destination, D::destination(&loaded.config));
+            }
         }
         Err(Error::Faulty(faults)) => {
             assert!(!faults.list.is_empty());
             assert!(faults.list.iter().all(|fault| fault.key.is_some()));
         }
-        Err(error @ Error::Read { .. }) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
+}
+
+/// What is in today's form.
+fn parsed<D: Daemon>(
+    result: Result<config::Loaded<D::Config>, Diagnostics>,
+) -> config::Loaded<D::Config> {
+    result.unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 /// Whether a fault has a position by which it can be found.
 fn is_placed(fault: &Diagnostic) -> bool {
     let is_missing = fault.message.contains(" (the file does not set ");
-    (fault.position.is_some() || is_missing)
+    (fault.position.is_some() || fault.source.is_some() || is_missing)
         && !fault.message.is_empty()
         && !fault.message.contains('\n')
 }
 
+/// Up to three files with some edits: a file and its drop-ins.
+#[allow(dead_code, reason = "the fuzzer has edits of its own")]
+pub(crate) fn edited_layers(files: &[&str], random: &mut impl FnMut(usize) -> usize) -> String {
+    let mut layers = Vec::new();
+    for _ in 0..=random(3) {
+        let file = files[random(files.len())];
+        layers.push(edited(file, random));
+    }
+    layers.join(&SEPARATOR.to_string())
+}
+
 /// A file with some edits, as people make them by mistake: `random` numbers choose.
 #[allow(dead_code, reason = "the fuzzer has edits of its own")]
-pub(crate) fn edited(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
+fn edited(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
     const VALUES: [&str; 14] = [
         "-1",
         "0",

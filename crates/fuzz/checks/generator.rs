@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aquatic_service::config::Layer;
 use aquatic_service::{Daemon, Wanted, wanted_by};
 
 /// Panics when sockets would be opened at an address that nobody asked for, or the sandbox
@@ -12,7 +13,7 @@ pub(crate) fn check<D: Daemon>(bytes: &[u8]) {
         "socket_workers = 3\n[network]\naddress = \"127.0.0.1:7777\"\n[access_list]\n{mistake}"
     );
     let path = Path::new("no-such-directory/file.toml");
-    let wanted = wanted_by::<D>(&file, path);
+    let wanted = wanted_by::<D>(&[Layer::file(file)], path);
     if let Ok(Wanted {
         listening,
         destination,

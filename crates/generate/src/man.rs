@@ -178,11 +178,17 @@ fn render(page: &Page<'_>) -> anyhow::Result<String> {
         .replace("@NAME@", name)
         .replace("@DAEMON@", page.daemon)
         .replace("@TITLE@", &name.to_uppercase())
-        .replace("@PREFIX@", &name.replace('-', "_"));
+        .replace("@PREFIX@", &name.replace('-', "_"))
+        .replace("@VARIABLES@", &variables(name));
     if let Some(line) = text.lines().find(|line| has_name(line)) {
         bail!("nothing replaces a name in: {line}");
     }
     Ok(text)
+}
+
+/// What the names of variables begin with that only one program reads.
+fn variables(name: &str) -> String {
+    format!("{}__", name.replace('-', "_").to_uppercase())
 }
 
 fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()> {

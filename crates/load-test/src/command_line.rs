@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use aquatic_service::cli::{Action, ConfigArguments};
-use aquatic_service::config::{self, Diagnostic, Loaded};
+use aquatic_service::config::{self, Diagnostic, Loaded, Sources};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::config::{Config, Duration, ProcessId, Workers};
@@ -129,7 +129,7 @@ where
         return print(<Config<T::Transport, T::Requests> as config::Config>::DEFAULT_TOML);
     }
     let mut loaded: Loaded<Config<T::Transport, T::Requests>> =
-        config::load(arguments.config.config.as_deref())?;
+        config::load(&Sources::file(arguments.config.config.as_deref()))?;
     for warning in loaded.warnings().lines() {
         eprintln!("{warning}");
     }

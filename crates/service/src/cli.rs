@@ -60,7 +60,7 @@ pub struct ConfigArguments {
     #[arg(short, long, group = "what")]
     pub print_config: bool,
 
-    /// Print the configuration in effect: FILE, with defaults for missing keys
+    /// Print the configuration in effect, with defaults for missing keys
     #[arg(short = 'P', long, group = "what")]
     pub print_effective_config: bool,
 }
@@ -125,7 +125,9 @@ fn after_help(program: &Program) -> String {
     format!(
         "Without FILE, the defaults are used: {port} on all IPv4 and IPv6 addresses of this \
          machine, all torrents, no metrics, and no snapshot file. There is no default FILE; the \
-         packaged service uses /etc/aquatic/{name}.toml.\n\nManual: man {name}, man {name}.toml"
+         packaged service uses /etc/aquatic/{name}.toml.\n\nFiles FILE.d/*.toml override keys of \
+         FILE, and variables such as AQUATIC_NETWORK__ADDRESS override both.\n\nManual: man \
+         {name}, man {name}.toml"
     )
 }
 

@@ -1,11 +1,13 @@
 //! Configuration files: TOML, with one struct per program.
 //!
 //! A program describes its configuration as a serde struct that implements [`Config`]; its
-//! doc comments are the documentation. [`load()`] reads a file, translates keys of earlier
-//! releases, and reports all errors in it at once, each with its line. The configuration as
-//! written (`…Config`) is then validated and becomes what the program uses (`…Settings`).
+//! doc comments are the documentation. [`load()`] reads a file, the drop-ins beside it and
+//! environment variables, translates keys of earlier releases, and reports all errors at
+//! once, each with its line. The configuration as written (`…Config`) is then validated and
+//! becomes what the program uses (`…Settings`).
 //!
-//! * [`load`](mod@load): reads a file as a [`Config`].
+//! * [`load`](mod@load): reads a [`Config`] from its [`Sources`].
+//! * [`Layer`], [`Environment`]: the texts and variables that are merged.
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`addresses`]: sections and types that all programs share.
 //! * [`process_settings`]: the settings for this crate itself.
@@ -25,10 +27,13 @@ mod swarm_sections;
 
 mod diagnostic;
 mod document;
+mod environment;
+mod merged;
 mod neighbour;
 mod recover;
 mod render;
 mod schema_check;
+mod sources;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -39,9 +44,9 @@ use serde::de::DeserializeOwned;
 
 pub use addresses::{Addresses, MetricsAddress};
 pub use checks::Checks;
-pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
-pub(crate) use load::read_leniently;
-pub use load::{Error, Loaded, load, parse};
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Source};
+pub use environment::Environment;
+pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
 pub use process_settings::ProcessSettings;
@@ -50,6 +55,7 @@ pub use sections::{
     AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
     SnapshotInterval, SnapshotSettings, Workers,
 };
+pub use sources::{Layer, Sources};
 pub use swarm_sections::{
     AnnounceInterval, CleaningInterval, ClusterConfig, EngineConfig, LimitsConfig, MaxPeersPerIp,
     MaxPeersPerTorrent, MaxTorrents, PeerAge, check_announce_times, check_unlisted_times,

@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// Environment variable that is set by units whose sandbox follows the configuration: the
 /// URL that the service has access to, empty if there is none.
-const VARIABLE: &str = "AQUATIC_CLUSTER_URL";
+pub(crate) const VARIABLE: &str = "AQUATIC_CLUSTER_URL";
+
+/// The key of the server in the configuration.
+pub(crate) const KEY: &str = "cluster.url";
 
 /// The list of groups.
 const GROUPS: &str = "/etc/group";

@@ -20,8 +20,8 @@ use anyhow::{Context, bail};
 
 use crate::Daemon;
 use crate::cli::{EXIT_FAILURE, EXIT_USAGE};
-use crate::config::{self, Checks, Diagnostics, Recovered};
-use crate::destination::Destination;
+use crate::config::{self, Checks, Diagnostic, Diagnostics, Layer, Loaded, Recovered, Sources};
+use crate::destination::{self, Destination};
 use crate::neighbours::{self, Claims, Conflict};
 use crate::sockets::{self, Listening, METRICS_NAME, Request};
 
@@ -104,12 +104,12 @@ struct Units {
 impl Units {
     /// Writes the units for the configuration.
     fn generate<D: Daemon>(&self) -> anyhow::Result<()> {
-        let text = config::read_leniently(&self.file)?;
+        let layers = Sources::files(&self.file).read_leniently()?;
         let Wanted {
             listening,
             destination,
             faults,
-        } = wanted_by::<D>(&text, &self.file).map_err(|faults| faults.for_service(D::NAME))?;
+        } = wanted_by::<D>(&layers, &self.file).map_err(|faults| faults.for_service(D::NAME))?;
         if !faults.list.is_empty() {
             say::<D>(&format!(
                 "{}.socket has its addresses, but the service will not start until this is \
@@ -233,20 +233,20 @@ pub struct Wanted {
     pub faults: Diagnostics,
 }
 
-/// What a configuration file wants of systemd.
+/// What a configuration file at `path` wants of systemd, with its drop-ins: `layers`.
 ///
 /// # Errors
 ///
 /// What is wrong with the addresses or the number of sockets, or which other daemon
 /// claims an address, too.
-pub fn wanted_by<D: Daemon>(text: &str, path: &Path) -> Result<Wanted, Diagnostics> {
+pub fn wanted_by<D: Daemon>(layers: &[Layer], path: &Path) -> Result<Wanted, Diagnostics> {
     let check = |config: &D::Config| {
         let mut checks = Checks::new();
         let listening = D::listening(config, &mut checks);
         checks.finish(listening).err().unwrap_or_default()
     };
     let Recovered { loaded, mut faults } =
-        config::recover::<D::Config>(text, path, D::SOCKET_KEYS, check)?;
+        config::recover::<D::Config>(layers, path, D::SOCKET_KEYS, check)?;
     let mut listening = D::listening(&loaded.config, &mut Checks::new());
 
     let conflicts = neighbours::conflicts(D::NAME, path, &Claims::of(&listening));
@@ -261,10 +261,7 @@ pub fn wanted_by<D: Daemon>(text: &str, path: &Path) -> Result<Wanted, Diagnosti
     }
     let conflicts = conflicts.into_iter().map(|one| one.error).collect();
     faults.extend(loaded.located(conflicts).list);
-    let faults = Diagnostics {
-        path: Some(path.to_path_buf()),
-        list: faults,
-    };
+    let faults = Diagnostics::new(Some(path), faults);
     if is_refused {
         return Err(faults);
     }
@@ -273,6 +270,21 @@ pub fn wanted_by<D: Daemon>(text: &str, path: &Path) -> Result<Wanted, Diagnosti
         destination: D::destination(&loaded.config),
         faults,
     })
+}
+
+/// Advice about values that environment variables set, but that systemd takes from the files:
+/// a generator does not have the environment of the service.
+pub(crate) fn unseen<D: Daemon>(loaded: &Loaded<D::Config>) -> Diagnostics {
+    let keys = D::SOCKET_KEYS
+        .iter()
+        .chain(&[METRICS_KEY, destination::KEY]);
+    let set = keys.filter(|key| loaded.variable(key).is_some());
+    let advice = |key: &&str| {
+        let text = "systemd opens the sockets, and permits access to a server, as configured in \
+                    the files; it does not know this variable, so set the key in a file";
+        Diagnostic::advice(*key, text)
+    };
+    loaded.located(set.map(advice).collect())
 }
 
 /// The lines of the section `[Socket]` for a daemon.

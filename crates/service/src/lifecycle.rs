@@ -19,12 +19,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
-use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded};
+use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded, Sources};
 use crate::files::Identity;
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
-use crate::sockets::{NoSockets, Transport};
+use crate::sockets::{NoSockets, SOCKET_UNIT, Transport};
 use crate::{Daemon, destination, generator, logging};
 
 mod attempts;
@@ -95,7 +95,9 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.action == Action::PrintDefault {
         return print(D::Config::DEFAULT_TOML);
     }
-    let loaded = load::<D>(arguments)?;
+    let sources = Sources::of_daemon(D::NAME, arguments.config.as_deref());
+    let loaded: Loaded<D::Config> = config::load(&sources)?;
+    loaded.warnings().log();
     let settings = loaded.settings(D::settings)?;
     match arguments.action {
         Action::Check => {
@@ -104,18 +106,35 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
                 return Err(conflicts.into());
             }
             loaded.located(D::process(&settings).advice.clone()).log();
+            let is_packaged = sources.path().is_some_and(neighbours::is_packaged);
+            if is_packaged || env::var_os(SOCKET_UNIT).is_some() {
+                generator::unseen::<D>(&loaded).log();
+            }
             let subject = check::Subject {
                 settings: &settings,
                 listening: &D::listening(&loaded.config, &mut Checks::new()),
-                path: loaded.path.as_deref(),
+                sources: &sources,
             };
             check::check::<D>(&subject).map_err(|error| located(&loaded, error))
         }
-        Action::Migrate => print(&loaded.migrated_toml()),
+        Action::Migrate => migrate::<D>(&sources, &loaded),
         Action::PrintDefault | Action::PrintEffective | Action::Run => {
             print(&loaded.effective_toml())
         }
     }
+}
+
+/// Prints the configuration file alone in the current format: with the values of its drop-ins
+/// they would no longer be needed, but still override it.
+fn migrate<D: Daemon>(sources: &Sources, all: &Loaded<D::Config>) -> anyhow::Result<()> {
+    let file: Loaded<D::Config> = config::load(&Sources::file(sources.path()))?;
+    for drop_in in all.outdated_drop_ins() {
+        log::warn!(
+            "only the file of -c is converted: in {}, rename the keys above yourself",
+            drop_in.display()
+        );
+    }
+    print(&file.migrated_toml())
 }
 
 /// Serves; when it cannot, the service manager is sent the reason.
@@ -127,10 +146,11 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
     if decision == Decision::Stop {
         return Ok(());
     }
-    let mut watched: Vec<_> = arguments.config.iter().cloned().collect();
+    let sources = Sources::of_daemon(D::NAME, arguments.config.as_deref());
+    let mut watched = sources.paths();
     let mut ready = None;
     let serve = || {
-        let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
+        let loaded: Loaded<D::Config> = config::load(&sources)?;
         let settings = loaded.settings(D::settings)?;
         // Not before, so that a file with errors does not fill the log with warnings.
         loaded.warnings().log();
@@ -141,9 +161,16 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         loaded.located(process.advice.clone()).log();
         // The sockets may well be open already, so this is no reason not to serve.
         conflicts::<D>(&loaded, &settings).log();
+        if env::var_os(SOCKET_UNIT).is_some() {
+            generator::unseen::<D>(&loaded).log();
+        }
         let destination = D::destination(&loaded.config);
         destination::warn_of_difference(D::NAME, destination.as_ref());
-        let configuration = loaded.path.as_deref().map(Identity::of);
+        let configuration = sources
+            .paths()
+            .iter()
+            .map(|path| Identity::of(path))
+            .collect();
         let supervisor = startup::start::<D>(settings, configuration, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
@@ -170,12 +197,6 @@ fn for_service<D: Daemon>(error: anyhow::Error) -> anyhow::Error {
         Ok(error) => error.into(),
         Err(error) => error,
     }
-}
-
-fn load<D: Daemon>(arguments: &Arguments) -> anyhow::Result<Loaded<D::Config>> {
-    let loaded: Loaded<D::Config> = config::load(arguments.config.as_deref())?;
-    loaded.warnings().log();
-    Ok(loaded)
 }
 
 /// What other daemons with a configuration beside this one claim as well.

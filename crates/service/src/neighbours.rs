@@ -83,6 +83,11 @@ impl Claims {
     }
 }
 
+/// The names of all daemons.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    DAEMONS.iter().map(|daemon| daemon.name)
+}
+
 /// The conflicts of `claims`, those of the daemon `name` with the configuration at `path`,
 /// with other daemons whose configurations are in the same directory.
 pub(crate) fn conflicts(name: &str, path: &Path, claims: &Claims) -> Vec<Conflict> {

@@ -1,8 +1,9 @@
 //! Errors, warnings and advice about a configuration, with their positions.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Maximum number of diagnostics that are reported for one configuration.
 const MAX_TOLD: usize = 100;
@@ -44,6 +45,24 @@ impl fmt::Display for Position {
     }
 }
 
+/// What sets a value, besides the configuration file itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A file that is merged over the configuration file.
+    DropIn(PathBuf),
+    /// An environment variable, by its name.
+    Variable(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DropIn(path) => path.display().fmt(f),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
 /// The severity of a [`Diagnostic`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -72,8 +91,10 @@ impl From<Severity> for log::Level {
 pub struct Diagnostic {
     /// The severity.
     pub severity: Severity,
-    /// The position; `None` if the file does not contain the key, or the position is not
-    /// known yet.
+    /// What sets the value; `None` for the configuration file.
+    pub source: Option<Source>,
+    /// The position there; `None` if no file contains the key, or the position is not known
+    /// yet.
     pub position: Option<Position>,
     /// The key with its section, if there is one: `network.address`.
     pub key: Option<String>,
@@ -106,6 +127,7 @@ impl Diagnostic {
     fn new(severity: Severity, key: Option<String>, message: impl fmt::Display) -> Self {
         Self {
             severity,
+            source: None,
             position: None,
             key,
             // It may quote the file, where texts can have several lines.
@@ -119,10 +141,32 @@ impl Diagnostic {
         self.key.as_ref() == Some(key) || self.message.contains(key.as_str())
     }
 
+    /// Orders by source and position.
+    pub(super) fn compare_places(&self, other: &Self) -> Ordering {
+        // The order of the variants of `Source` is that in which they apply.
+        let places = self.source.cmp(&other.source);
+        places.then(self.position.cmp(&other.position))
+    }
+
     /// Adds the position of a byte in the file's text.
     pub(super) fn at(mut self, text: &str, offset: usize) -> Self {
         self.position = Some(Position::of(text, offset));
         self
+    }
+
+    /// Adds what sets the value. The text of a variable was made from its value, so positions
+    /// there mean nothing to its user.
+    pub(super) fn set_in(mut self, source: Option<&Source>) -> Self {
+        if matches!(source, Some(Source::Variable(_))) {
+            self.position = None;
+        }
+        self.source = source.cloned();
+        self
+    }
+
+    /// Whether the place of the value is known.
+    pub(super) fn is_placed(&self) -> bool {
+        self.source.is_some() || self.position.is_some()
     }
 }
 
@@ -148,6 +192,15 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
+    /// Those about the configuration in the file at `path`; sorts them.
+    pub(crate) fn new(path: Option<&Path>, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by(Diagnostic::compare_places);
+        Self {
+            path: path.map(Path::to_path_buf),
+            list,
+        }
+    }
+
     /// One line per diagnostic, like those of compilers: `file:line:column: key: message`.
     /// If there are too many, only the first ones are included.
     pub fn lines(&self) -> Vec<String> {
@@ -186,9 +239,10 @@ impl Diagnostics {
     }
 
     fn line(&self, one: &Diagnostic) -> String {
-        let mut line = match &self.path {
-            Some(path) => path.display().to_string(),
-            None => "default configuration".to_owned(),
+        let mut line = match (&one.source, &self.path) {
+            (Some(source), _) => source.to_string(),
+            (None, Some(path)) => path.display().to_string(),
+            (None, None) => "default configuration".to_owned(),
         };
         if let Some(position) = one.position {
             line.push_str(&format!(":{position}"));

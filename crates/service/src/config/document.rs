@@ -75,6 +75,25 @@ pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, 
     removed
 }
 
+/// Puts values above those of a table: sections are merged, other values replaced.
+pub(super) fn merge<'i>(table: &mut Table<'i>, over: Table<'i>) {
+    for (key, value) in over {
+        let name: &str = key.get_ref();
+        let below = table.get_mut(name).map(Spanned::get_mut);
+        match (below, value.get_ref()) {
+            (Some(DeValue::Table(below)), DeValue::Table(_)) => {
+                if let DeValue::Table(value) = value.into_inner() {
+                    merge(below, value);
+                }
+            }
+            _ => {
+                table.remove(name);
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
 /// Inserts a value, and creates its section if necessary. If a key that should be a section
 /// has another value, that remains, and the type check reports it.
 pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>, value: Value<'i>) {

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::addresses::parse_address;
-use super::diagnostic::Position;
 use super::document::{self, Table};
-use super::load::read_leniently;
-use super::old_keys::{self, Found, Merged, OldKey};
+use super::merged::Merged;
+use super::old_keys::{self, Found, OldKey};
+use super::sources::{Layer, Sources};
 
 /// The claims of a configuration file.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ const OLD_KEYS: &[&[OldKey]] = &[
                 "statistics.prometheus_endpoint_address",
             ],
             to: "metrics.address",
-            merge: |found: &mut Found<'_, '_>| -> Merged {
+            merge: |found: &mut Found<'_, '_>| -> old_keys::Merged {
                 old_keys::endpoint(found, "statistics")
             },
         },
@@ -49,37 +49,41 @@ const OLD_KEYS: &[&[OldKey]] = &[
                 "metrics.prometheus_endpoint_address",
             ],
             to: "metrics.address",
-            merge: |found: &mut Found<'_, '_>| -> Merged { old_keys::endpoint(found, "metrics") },
+            merge: |found: &mut Found<'_, '_>| -> old_keys::Merged {
+                old_keys::endpoint(found, "metrics")
+            },
         },
     ],
 ];
 
 impl NeighbourFile {
-    /// Reads the valid parts of the file at `path`; `None` if it does not exist. If it has
-    /// no addresses, its daemon listens on `port`.
+    /// Reads the valid parts of the file at `path` and its drop-ins; `None` if one cannot be
+    /// read. If they have no addresses, their daemon listens on `port`.
     pub(crate) fn read(path: &Path, port: u16) -> Option<Self> {
-        let text = read_leniently(path).ok()?;
-        Self::parse(&text, path, port)
+        let layers = Sources::files(path).read_leniently().ok()?;
+        Self::parse(&layers, path, port)
     }
 
-    fn parse(text: &str, path: &Path, port: u16) -> Option<Self> {
-        let (mut table, _) = document::parse(text).ok()?;
-        // Errors in this file are only reported by its own daemon.
+    fn parse(layers: &[Layer], path: &Path, port: u16) -> Option<Self> {
         let known = ["network", "metrics"]
             .map(|section| (section.to_owned(), toml::Table::new().into()))
             .into_iter()
             .collect();
-        let _ = old_keys::translate(text, &mut table, &known, OLD_KEYS);
-        let place = |key: &str| match document::find(&table, key) {
-            Some((_, value)) => {
-                let position = Position::of(text, value.span().start);
-                format!("{}:{position}", path.display())
-            }
+        let mut merged = Merged::default();
+        for layer in layers {
+            // Errors in these files are only reported by their own daemon.
+            let (mut table, _) = document::parse(&layer.text).ok()?;
+            let translation = old_keys::translate(&layer.text, &mut table, &known, OLD_KEYS);
+            merged.merge(layer, table, &translation.renamed);
+        }
+        let place = |key: &str| match merged.origins.get(key) {
+            Some(origin) => origin.place(path),
             None => format!("the defaults of {}", path.display()),
         };
+        let table = &merged.table;
 
-        let served = match document::find(&table, "network.address") {
-            Some(_) => texts(&table, "network.address"),
+        let served = match document::find(table, "network.address") {
+            Some(_) => texts(table, "network.address"),
             None => vec![format!("0.0.0.0:{port}"), format!("[::]:{port}")],
         };
         let parse = |text: &String| parse_address(text, "", "").ok();
@@ -87,17 +91,17 @@ impl NeighbourFile {
             value,
             place: place("network.address"),
         });
-        let metrics = texts(&table, "metrics.address");
+        let metrics = texts(table, "metrics.address");
         let metrics = metrics.first().and_then(parse).map(|value| Placed {
             value,
             place: place("metrics.address"),
         });
-        let is_exporting = document::find(&table, "scrape_exports.enable_scrape_exports")
+        let is_exporting = document::find(table, "scrape_exports.enable_scrape_exports")
             .is_some_and(|(_, value)| value.get_ref().as_bool() == Some(true));
         let files = ["snapshot.path", "scrape_exports.path"]
             .into_iter()
             .filter(|key| is_exporting || *key == "snapshot.path")
-            .flat_map(|key| texts(&table, key).into_iter().map(move |text| (key, text)))
+            .flat_map(|key| texts(table, key).into_iter().map(move |text| (key, text)))
             .filter(|(_, text)| !text.is_empty())
             .map(|(key, text)| Placed {
                 value: PathBuf::from(text),

@@ -98,7 +98,16 @@ pub struct Found<'f, 'i> {
     faults: &'f mut Vec<Diagnostic>,
 }
 
-impl Found<'_, '_> {
+impl<'i> Found<'_, 'i> {
+    /// Looks at the values of a table that has no wrong types.
+    pub(super) fn in_valid<T>(table: &Table<'i>, look: impl FnOnce(&Found<'_, 'i>) -> T) -> T {
+        look(&Found {
+            text: "",
+            table,
+            faults: &mut Vec::new(),
+        })
+    }
+
     /// Whether the key is in the file.
     pub fn has(&self, key: &str) -> bool {
         document::find(self.table, key).is_some()
@@ -159,18 +168,30 @@ pub(super) struct Change {
     pub(super) today: Option<String>,
 }
 
+impl Change {
+    /// That of a current key.
+    pub(super) fn of(key: &str, told: Diagnostic) -> Self {
+        Self {
+            told,
+            today: Some(key.to_owned()),
+        }
+    }
+}
+
 /// The result of translating a file.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     /// The changes, in the order of lines.
     pub(super) changes: Vec<Change>,
+    /// Whether it has a key of a release before 1.0.
+    pub(super) is_of_earlier_release: bool,
     /// Errors of former keys with the wrong type.
     pub(super) faults: Vec<Diagnostic>,
     /// Maps current keys to those in the file.
     pub(super) renamed: BTreeMap<String, String>,
 }
 
-/// Translates all former keys of `table`, which was parsed from `text`. `known` has the
+/// Translates the former keys of `table`, which was parsed from `text`. `known` has the
 /// current sections.
 pub(super) fn translate(
     text: &str,
@@ -197,13 +218,10 @@ pub(super) fn translate(
             | OldKey::Default { .. } => {}
         }
     }
-    translation.tell_defaults(table, known, tables);
+    translation.is_of_earlier_release = !translation.changes.is_empty();
     for old in tables.iter().copied().flatten() {
-        match old {
-            OldKey::Renamed { key, to } => translation.move_key(text, table, key, to),
-            OldKey::Implied { key, imply } => translation.imply(text, table, key, *imply),
-            OldKey::Changed { key, tell } => translation.tell(text, table, key, *tell),
-            _ => {}
+        if let OldKey::Renamed { key, to } = old {
+            translation.move_key(text, table, key, to);
         }
     }
     let all = tables.iter().copied().flatten();
@@ -212,9 +230,6 @@ pub(super) fn translate(
             translation.remove_section(text, table, section);
         }
     }
-    translation
-        .changes
-        .sort_by_key(|change| change.told.position);
     translation
 }
 
@@ -247,80 +262,6 @@ impl Translation {
             told: Diagnostic::warning(key, message).at(text, place.start),
             today: today.map(str::to_owned),
         });
-    }
-
-    fn imply(
-        &mut self,
-        text: &str,
-        table: &mut Table<'_>,
-        key: &str,
-        imply: fn(&Found<'_, '_>) -> Option<(&'static str, &'static str)>,
-    ) {
-        if document::find(table, key).is_some() {
-            return;
-        }
-        let found = Found {
-            text,
-            table,
-            faults: &mut self.faults,
-        };
-        let Some((because, message)) = imply(&found) else {
-            return;
-        };
-        let Some((name, _)) = document::find(table, because) else {
-            return;
-        };
-        let place = name.span();
-        self.warn(text, place.clone(), key, Some(key), message.to_owned());
-        document::insert(table, key, place.clone(), document::boolean(true, &place));
-    }
-
-    fn tell(
-        &mut self,
-        text: &str,
-        table: &Table<'_>,
-        key: &str,
-        tell: fn(&Found<'_, '_>) -> Option<&'static str>,
-    ) {
-        let Some((name, _)) = document::find(table, key) else {
-            return;
-        };
-        let found = Found {
-            text,
-            table,
-            faults: &mut self.faults,
-        };
-        if let Some(message) = tell(&found) {
-            self.warn(text, name.span(), key, Some(key), message.to_owned());
-        }
-    }
-
-    /// Adds warnings about changed defaults, if anything else shows that the file was
-    /// written for an earlier release.
-    fn tell_defaults(&mut self, table: &Table<'_>, known: &toml::Table, tables: &[&[OldKey]]) {
-        if self.changes.is_empty() {
-            return;
-        }
-        for old in tables.iter().copied().flatten() {
-            let OldKey::Default { key, was } = *old else {
-                continue;
-            };
-            let is_told = |change: &Change| change.today.as_deref() == Some(key);
-            if document::find(table, key).is_some() || self.changes.iter().any(is_told) {
-                continue;
-            }
-            let (first, rest) = key.split_once('.').unwrap_or((key, ""));
-            let default = match (known.get(first), rest) {
-                (Some(toml::Value::Table(section)), rest) => section.get(rest),
-                (value, _) => value,
-            };
-            let default = default.map(toml::Value::to_string).unwrap_or_default();
-            let message = format!("not set: the default was {was}, and is now {default}");
-            self.changes.push(Change {
-                told: Diagnostic::warning(key, message),
-                today: Some(key.to_owned()),
-            });
-        }
     }
 
     /// Removes the rest of a section that no longer exists.

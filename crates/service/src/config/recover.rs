@@ -6,12 +6,13 @@
 
 use std::path::Path;
 
-use super::document;
-use super::load::{Loaded, without_faults};
-use super::old_keys::{self, OldKey};
-use super::{Config, Diagnostic, Diagnostics, schema_check, syntax};
+use super::load::Loaded;
+use super::merged::{AfterSyntaxErrors, Merged};
+use super::old_keys::OldKey;
+use super::sources::Layer;
+use super::{Config, Diagnostic, Diagnostics};
 
-/// The valid parts of a file, and its errors.
+/// The valid parts of files, and their errors.
 #[derive(Debug)]
 pub(crate) struct Recovered<C> {
     /// The valid values, with defaults for the others.
@@ -20,66 +21,69 @@ pub(crate) struct Recovered<C> {
     pub(crate) faults: Vec<Diagnostic>,
 }
 
-/// Reads the valid values from `text`. The `essential` keys, and keys of earlier releases
-/// that become them, must be valid. `check` finds invalid values among them.
+/// Reads the valid values from `layers`; `path` is that of the configuration file. The
+/// `essential` keys, and keys of earlier releases that become them, must be valid. `check`
+/// finds invalid values among them.
 ///
 /// # Errors
 ///
 /// Errors in essential keys, or that could hide one: a missing key may be the one that
 /// cannot be parsed.
 pub(crate) fn recover<C: Config>(
-    text: &str,
+    layers: &[Layer],
     path: &Path,
     essential: &[&str],
     check: impl Fn(&C) -> Vec<Diagnostic>,
 ) -> Result<Recovered<C>, Diagnostics> {
-    let faulty = |list| Diagnostics {
-        path: Some(path.to_path_buf()),
-        list,
-    };
+    let faulty = |list| Diagnostics::new(Some(path), list);
     let known = toml::Table::try_from(C::default())
         .map_err(|error| faulty(vec![Diagnostic::without_key(error)]))?;
 
-    let (mut table, errors) = document::parse(text).map_err(|error| faulty(vec![error]))?;
-    let mut faults = syntax::faults(text, &table, &known, &errors);
-    let mut is_certain = errors.is_empty();
-    let translation = old_keys::translate(text, &mut table, &known, C::OLD_KEYS);
-    faults.extend(translation.faults);
-    let mut others = schema_check::check::<C>(text, &table, &known, &translation.renamed);
-    // The parser recovers something from a value with a syntax error, which was not meant.
-    let is_explained = |other: &Diagnostic| faults.iter().any(|fault| fault.key == other.key);
-    others.retain(|other| !is_explained(other));
-    faults.extend(others);
-    is_certain &= !faults.iter().any(|fault| may_be_misspelled(fault, &known));
+    let mut merged = Merged::default();
+    // The addresses are the most important, so they must not be missed.
+    let mut is_hidden = false;
+    for layer in layers {
+        let before = merged.faults.len();
+        let is_well_formed = merged.add::<C>(layer, &known, AfterSyntaxErrors::Continue);
+        let is_doubtful = |fault: &Diagnostic| may_be_misspelled(fault, &known);
+        let is_certain = is_well_formed && !merged.faults[before..].iter().any(is_doubtful);
+        let origin = essential.first().and_then(|key| merged.origins.get(*key));
+        if origin.is_some_and(|origin| origin.source == layer.source) {
+            is_hidden = false;
+        } else if !is_certain {
+            is_hidden = !essential.is_empty();
+        }
+    }
+    merged.complete(&known, C::OLD_KEYS);
 
-    let fatal = |fault: &Diagnostic| {
+    let is_fatal = |fault: &Diagnostic| {
         let key = fault.key.as_deref();
         key.is_some_and(|key| leads_to::<C>(key, essential))
     };
-    // The addresses are the most important, so they must not be missed.
-    let is_unset = |key: &&str| document::find(&table, key).is_none();
-    let is_hidden = !is_certain && essential.first().is_some_and(is_unset);
-    if is_hidden || faults.iter().any(fatal) {
-        faults.sort_by_key(|fault| fault.position);
-        return Err(faulty(faults));
+    if is_hidden || merged.faults.iter().any(is_fatal) {
+        return Err(faulty(merged.faults));
     }
-    let rest = |faults: &[Diagnostic]| {
-        without_faults::<C>(text, path, table.clone(), &translation.renamed, faults)
-            .map_err(|error| faulty(vec![error]))
+    let rest = |merged: &Merged<'_>| {
+        let loaded = merged.loaded::<C>(Some(path));
+        loaded.map_err(|error| faulty(vec![error]))
     };
-    let mut loaded = rest(&faults)?;
+    let mut loaded = rest(&merged)?;
     let together = loaded.located(check(&loaded.config)).list;
     if !together.is_empty() {
-        let is_fatal = together.iter().any(fatal);
-        faults.extend(together);
-        if is_fatal {
-            faults.sort_by_key(|fault| fault.position);
-            return Err(faulty(faults));
+        for key in together.iter().filter_map(|fault| fault.key.as_deref()) {
+            merged.remove(key);
         }
-        loaded = rest(&faults)?;
+        let has_fatal = together.iter().any(is_fatal);
+        merged.faults.extend(together);
+        if has_fatal {
+            return Err(faulty(merged.faults));
+        }
+        loaded = rest(&merged)?;
     }
-    faults.sort_by_key(|fault| fault.position);
-    Ok(Recovered { loaded, faults })
+    Ok(Recovered {
+        loaded,
+        faults: faulty(merged.faults).list,
+    })
 }
 
 /// Whether this is about an unknown key that may be a misspelled essential key: any key,

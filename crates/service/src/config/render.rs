@@ -44,13 +44,27 @@ pub(super) fn with_changes<C: Config>(config: &C, changes: &[Change]) -> String 
     text
 }
 
+/// Like [`with_comments`], with a comment above each key that has a place in `places`.
+pub(super) fn with_places<C: Config>(config: &C, places: &[(String, String)]) -> String {
+    let text = with_comments(config);
+    let Ok(mut document) = text.parse::<DocumentMut>() else {
+        return text;
+    };
+    for (key, place) in places {
+        annotate(document.as_table_mut(), key, &format!("# Set in {place}\n"));
+    }
+    document.to_string()
+}
+
 /// Writes a comment above a key; returns whether the key exists.
 fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
     if let Some((section, key)) = path.split_once('.') {
         let section = table.get_mut(section).and_then(Item::as_table_mut);
         return section.is_some_and(|section| annotate(section, key, note));
     }
-    let Some(mut key) = table.key_mut(path) else {
+    // A section has no comment of its own.
+    let is_value = table.get(path).is_some_and(Item::is_value);
+    let Some(mut key) = table.key_mut(path).filter(|_| is_value) else {
         return false;
     };
     let decor = key.leaf_decor_mut();

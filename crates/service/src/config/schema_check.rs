@@ -257,7 +257,7 @@ fn describe_type(name: &str) -> &'static str {
 }
 
 /// The known name that is most similar, if any is similar enough.
-fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if name.len() > MAX_NAME_BYTES {
         return None;
     }
@@ -269,7 +269,8 @@ fn closest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n s
         .map(|(_, other)| other)
 }
 
-fn join(path: &str, name: &str) -> String {
+/// The full name of a key.
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {

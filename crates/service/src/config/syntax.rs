@@ -260,17 +260,8 @@ fn stray(text: &str, offset: usize, error: &toml::de::Error) -> Diagnostic {
     fault.at(text, offset)
 }
 
-/// An error in a file that could be parsed.
-pub(super) fn fault(text: &str, error: &toml::de::Error) -> Diagnostic {
-    let fault = Diagnostic::without_key(message(error));
-    match error.span() {
-        Some(span) => fault.at(text, span.start),
-        None => fault,
-    }
-}
-
 /// The parser's message.
-fn message(error: &toml::de::Error) -> String {
+pub(super) fn message(error: &toml::de::Error) -> String {
     error.message().trim().replace('\n', ", ")
 }
 

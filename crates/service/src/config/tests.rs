@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::numbers::{Bytes, Count};
 use super::old_keys::{self, OldKey};
 use super::{
-    AccessListConfig, Addresses, Checks, Config, Diagnostic, Error, Loaded, LogLevel,
-    MetricsConfig, load, parse,
+    AccessListConfig, Addresses, Checks, Config, Diagnostic, Error, Layer, Loaded, LogLevel,
+    MetricsConfig, Sources, load, parse,
 };
 
 mod form;
+mod layers;
 mod recovery;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -124,7 +125,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn without_a_file_the_defaults_are_in_effect() {
-    let loaded = load::<Sample>(None).unwrap();
+    let loaded = load::<Sample>(&Sources::default()).unwrap();
     assert_eq!(loaded.config, Sample::default());
     assert_eq!(loaded.effective_toml(), Sample::DEFAULT_TOML);
     assert_eq!(self::loaded("").config, Sample::default());
@@ -134,7 +135,7 @@ fn without_a_file_the_defaults_are_in_effect() {
 fn a_file_that_cannot_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.toml");
-    let error = load::<Sample>(Some(&missing)).unwrap_err();
+    let error = load::<Sample>(&Sources::file(Some(&missing))).unwrap_err();
     assert!(matches!(error, Error::Read { .. }));
     let expected = format!("cannot read the configuration file {}", missing.display());
     assert_eq!(error.to_string(), expected);
@@ -142,7 +143,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let reason = |content: &[u8]| {
         let file = directory.path().join("file.toml");
         std::fs::write(&file, content).unwrap();
-        let error = load::<Sample>(Some(&file)).unwrap_err();
+        let error = load::<Sample>(&Sources::file(Some(&file))).unwrap_err();
         std::error::Error::source(&error).unwrap().to_string()
     };
     let large = vec![b'\n'; (1 << 20) + 1];
@@ -289,7 +290,7 @@ fn faults_of_values_get_the_line_of_their_key() {
     let faults = faults("[access_list]\nmode = 'deny'\npath = 1\n");
     assert_eq!(faults.len(), 1, "{faults:?}");
 
-    let defaults = load::<Sample>(None).unwrap();
+    let defaults = load::<Sample>(&Sources::default()).unwrap();
     let fail = |_: &Sample| {
         let mut checks = Checks::new();
         checks.fail("workers", "no");

@@ -13,7 +13,7 @@ use nix::unistd::{self, User};
 
 use super::named_files;
 use crate::access_list::{self, AccessList};
-use crate::config::{Diagnostic, ProcessSettings};
+use crate::config::{Diagnostic, ProcessSettings, Sources};
 use crate::files::{self, Identity};
 use crate::privileges::Target;
 use crate::sockets::{self, ADDRESS, Listening, SOCKET_UNIT};
@@ -28,8 +28,8 @@ pub(super) struct Subject<'a, D: Daemon> {
     pub(super) settings: &'a D::Settings,
     /// What they say about sockets.
     pub(super) listening: &'a Listening,
-    /// The file that they come from, if any.
-    pub(super) path: Option<&'a Path>,
+    /// What they come from.
+    pub(super) sources: &'a Sources,
 }
 
 /// Checks settings that are valid in themselves against this machine.
@@ -50,9 +50,13 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         addresses(subject.listening)?;
     }
     // After a chroot, this path is not valid any more.
-    let configuration = subject.path.map(Identity::of);
+    let configuration = subject.sources.paths();
+    let identities = configuration
+        .iter()
+        .map(|path| Identity::of(path))
+        .collect();
     let mut target = Target::find(&process.privileges)?;
-    let is_packaged = subject.path.is_some_and(neighbours::is_packaged);
+    let is_packaged = subject.sources.path().is_some_and(neighbours::is_packaged);
     if is_packaged
         && !target.is_change()
         && target.is_reachable()
@@ -75,9 +79,17 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
         );
         root = process.privileges.chroot().map(Path::to_owned);
     }
-    if let Some(path) = subject.path.filter(|_| is_packaged && target.is_change()) {
-        let readable = File::open(path);
-        readable.with_context(|| format!("the service cannot read {}", path.display()))?;
+    if is_packaged && target.is_change() {
+        for path in &configuration {
+            match File::open(path) {
+                // There need not be any drop-ins.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                readable => drop(
+                    readable
+                        .with_context(|| format!("the service cannot read {}", path.display()))?,
+                ),
+            }
+        }
     }
     let path_now = |path: &Path| match &root {
         Some(root) => outside(root, path),
@@ -90,7 +102,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     if !list.is_off() && list.is_empty() {
         log::warn!("the access list is empty");
     }
-    let read = named_files::read::<D>(settings, configuration, path_now);
+    let read = named_files::read::<D>(settings, identities, path_now);
     let written = named_files::written::<D>(settings, path_now);
     named_files::check(&read, &written)?;
     writable(&written)?;

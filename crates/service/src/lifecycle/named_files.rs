@@ -17,13 +17,13 @@ pub(super) struct Read {
 /// `path_now` maps paths to what they are before a chroot.
 pub(super) fn read<D: Daemon>(
     settings: &D::Settings,
-    configuration: Option<Identity>,
+    configuration: Vec<Identity>,
     path_now: impl Fn(&Path) -> PathBuf,
 ) -> Vec<Read> {
     let mut named = D::read_files(settings);
     let list = D::process(settings).access_list.file();
     named.extend(list.map(|path| (access_list::KEY, path.to_owned())));
-    let configuration = configuration.map(|identity| Read {
+    let configuration = configuration.into_iter().map(|identity| Read {
         said: "the configuration itself".to_owned(),
         identity,
     });
@@ -31,7 +31,7 @@ pub(super) fn read<D: Daemon>(
         said: format!("also the file of {key}"),
         identity: Identity::of(&path_now(path)),
     });
-    configuration.into_iter().chain(named).collect()
+    configuration.chain(named).collect()
 }
 
 /// The files that a daemon writes, each under its key, where they are now.

@@ -22,11 +22,11 @@ use crate::sockets::{self, Inherited};
 use crate::workers::Workers;
 use crate::{Daemon, Start, clock, logging, reload, snapshot};
 
-/// Starts a daemon; the returned supervisor only needs to be run. `configuration` is the
-/// file that the settings come from.
+/// Starts a daemon; the returned supervisor only needs to be run. `configuration` has
+/// the files that the settings come from.
 pub(super) fn start<D: Daemon>(
     settings: D::Settings,
-    configuration: Option<Identity>,
+    configuration: Vec<Identity>,
     caught: Caught,
     notifier: &mut Notifier,
 ) -> anyhow::Result<Supervisor<'_, D>> {

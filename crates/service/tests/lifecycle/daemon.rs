@@ -67,7 +67,10 @@ impl Default for NetworkConfig {
 
 impl Config for TestConfig {
     const DEFAULT_TOML: &'static str = "# The default.\n";
-    const OLD_KEYS: &'static [&'static [OldKey]] = &[];
+    const OLD_KEYS: &'static [&'static [OldKey]] = &[&[OldKey::Dropped {
+        key: "network.port",
+        reason: "it is part of the address",
+    }]];
 }
 
 pub(crate) struct TestSettings {

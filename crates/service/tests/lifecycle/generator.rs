@@ -43,12 +43,12 @@ fn generate(setup: &Setup, arguments: &[&str]) -> Finished {
     Process::start("generator", &mut command).wait(Duration::from_secs(20))
 }
 
-fn generate_from(setup: &Setup, config: &str) -> Finished {
+pub(crate) fn generate_from(setup: &Setup, config: &str) -> Finished {
     setup.write("config.toml", config);
     generate(setup, &["normal", "early", "late", "config.toml"])
 }
 
-fn drop_in(setup: &Setup) -> String {
+pub(crate) fn drop_in(setup: &Setup) -> String {
     let path = setup.path("normal/aquatic-test.socket.d/50-addresses.conf");
     fs::read_to_string(path).expect("it was written")
 }

@@ -16,6 +16,7 @@ mod ends;
 mod files;
 mod generator;
 mod hardened;
+mod layers;
 mod notifications;
 mod privileges;
 mod sockets;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ends::TESTS,
         files::TESTS,
         generator::TESTS,
+        layers::TESTS,
         privileges::TESTS,
         sockets::TESTS,
     ];

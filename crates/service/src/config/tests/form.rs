@@ -119,7 +119,9 @@ fn keys_of_very_many_names_are_refused_before_they_fill_the_stack() {
     ] {
         let expected = format!("f:{place}: a key of more than 32 names");
         assert_eq!(faults(&text), [expected]);
-        let recovered = recover::<Sample>(&text, Path::new("f"), &[], |_| Vec::new());
+        let layers = [Layer::file(&text)];
+        let essential = ["network.address"];
+        let recovered = recover::<Sample>(&layers, Path::new("f"), &essential, |_| Vec::new());
         assert!(recovered.is_err());
     }
     // Dots of texts and comments are none of keys.

@@ -14,7 +14,8 @@ fn recovered(text: &str) -> Option<(Vec<String>, u64)> {
         }
         checks.finish(()).err().unwrap_or_default()
     };
-    let recovered = recover::<Sample>(text, Path::new("f"), &essential, check).ok()?;
+    let recovered =
+        recover::<Sample>(&[Layer::file(text)], Path::new("f"), &essential, check).ok()?;
     assert!(!recovered.faults.is_empty(), "{text}");
     let config = recovered.loaded.config;
     let addresses = config.network.address.as_slice();
@@ -61,7 +62,9 @@ fn addresses_are_read_whatever_else_is_wrong() {
 fn a_value_with_a_syntax_error_has_no_other_error() {
     let text = "[network]\naddress = '127.0.0.1:1'\nbuffer = x y\n";
     let essential = ["network.address"];
-    let recovered = recover::<Sample>(text, Path::new("f"), &essential, |_| Vec::new());
+    let recovered = recover::<Sample>(&[Layer::file(text)], Path::new("f"), &essential, |_| {
+        Vec::new()
+    });
     let told: Vec<_> = recovered
         .unwrap()
         .faults

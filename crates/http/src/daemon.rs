@@ -40,7 +40,6 @@ pub struct HttpDaemon {
     counters: Arc<[Counters]>,
     clients: Clients,
     running: Running,
-    certificate: Option<Arc<tls::Handle>>,
     housekeeping: Housekeeping,
     listening: String,
 }
@@ -85,11 +84,7 @@ impl Daemon for HttpDaemon {
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         if let Some(files) = &settings.tls {
-            tls::check(&tls::Files {
-                certificate: path_now(&files.certificate),
-                key: path_now(&files.key),
-            })
-            .map_err(tls::LoadError::at_key)?;
+            tls::check(files, path_now)?;
         }
         cluster::check_files(&settings.config.cluster.engine, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
@@ -147,23 +142,16 @@ impl Daemon for HttpDaemon {
             position: restored.cluster_position,
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
-        let certificate = match &settings.tls {
-            Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
-            None => None,
-        };
-        let tls = match &certificate {
-            Some(handle) => {
-                start.reloads.push(handle.clone());
-                Some(aquatic_stream::tls_config(handle.clone())?)
-            }
-            None => None,
-        };
-
-        let scheme = if settings.tls.is_some() {
+        let certificate = settings.tls.clone().map(tls::Handle::new);
+        let certificate = certificate.transpose()?.map(Arc::new);
+        let scheme = if certificate.is_some() {
             "https"
         } else {
             "http"
         };
+        if let Some(certificate) = certificate.clone() {
+            start.reloads.push(certificate);
+        }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
@@ -171,8 +159,8 @@ impl Daemon for HttpDaemon {
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
-            tls,
-            rotation: None,
+            certificate,
+            grace: None,
             sockets,
             workers: start.workers,
         };
@@ -196,7 +184,6 @@ impl Daemon for HttpDaemon {
             counters,
             clients,
             running,
-            certificate,
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
                 config.limits.max_torrents,
@@ -206,9 +193,7 @@ impl Daemon for HttpDaemon {
     }
 
     fn tick(&self, now: Instant) -> Duration {
-        if let Some(certificate) = &self.certificate {
-            certificate.watch();
-        }
+        self.running.watch_certificate();
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
@@ -221,9 +206,6 @@ impl Daemon for HttpDaemon {
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, metrics);
         self.running.add_metrics(metrics);
-        if let Some(certificate) = &self.certificate {
-            certificate.add_metrics(metrics);
-        }
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
         if let Some(link) = &self.link {

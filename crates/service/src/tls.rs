@@ -197,12 +197,17 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
 }
 
 /// Does the same as [`load`], and warns if the certificate has expired, or expires soon.
+/// `path_now` returns the current path of a file, as in [`Daemon::check`](crate::Daemon::check).
 ///
 /// # Errors
 ///
 /// See [`load`].
-pub fn check(files: &Files) -> Result<(), LoadError> {
-    let certified = load(files)?;
+pub fn check(files: &Files, path_now: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
+    let files = &Files {
+        certificate: path_now(&files.certificate),
+        key: path_now(&files.key),
+    };
+    let certified = load(files).map_err(LoadError::at_key)?;
     expiry::Watch::default().begin(&files.certificate, Expiry::of(&certified));
     Ok(())
 }
@@ -210,7 +215,7 @@ pub fn check(files: &Files) -> Result<(), LoadError> {
 impl LoadError {
     /// The error as a diagnostic of its configuration key, which is the same in all daemons
     /// that support TLS.
-    pub fn at_key(self) -> Diagnostic {
+    fn at_key(self) -> Diagnostic {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
             Self::NoCertificate(_)

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::sockets::BoundTcp;
+use aquatic_service::tls::Handle;
 use aquatic_service::workers::Workers;
-use rustls::ServerConfig;
 
 use crate::admission::Admission;
 use crate::counters::{self, Counters};
 use crate::descriptors::{self, Demand};
 use crate::engine::{Engine, Shared};
-use crate::{CertificateRotation, EventLoop, Protocol, Settings, WorkerWaker};
+use crate::{CertificateRotation, EventLoop, Protocol, Settings, WorkerWaker, tls_config};
 
 mod accepting;
 mod choice;
@@ -40,11 +40,10 @@ pub struct Plan<'a> {
     pub name: &'a str,
     /// The settings of the connections.
     pub settings: Settings,
-    /// The configuration of TLS; `None` for connections without.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// When connections are closed because the certificate was replaced; `None` for
-    /// never.
-    pub rotation: Option<CertificateRotation>,
+    /// The certificate; `None` for connections without TLS.
+    pub certificate: Option<Arc<Handle>>,
+    /// How long after it was replaced connections may stay open; `None` for any time.
+    pub grace: Option<Duration>,
     /// The listening sockets of each worker, which do not block.
     pub sockets: Vec<Vec<BoundTcp>>,
     /// Where the workers are started.
@@ -53,13 +52,25 @@ pub struct Plan<'a> {
 
 /// Workers that serve connections.
 pub struct Running {
+    certificate: Option<Arc<Handle>>,
     counters: Arc<[Counters]>,
 }
 
 impl Running {
-    /// Adds metrics about connections, handshakes and bytes.
+    /// Warns once a day about a certificate that has expired, or expires soon. To be called
+    /// periodically.
+    pub fn watch_certificate(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.watch();
+        }
+    }
+
+    /// Adds metrics about connections, handshakes, bytes and the certificate.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         counters::add_metrics(&self.counters, metrics);
+        if let Some(certificate) = &self.certificate {
+            certificate.add_metrics(metrics);
+        }
     }
 }
 
@@ -87,8 +98,11 @@ pub fn start<P: Protocol>(
     let shared = Arc::new(Shared {
         admission: Admission::new(&settings.limits),
         settings,
-        tls: plan.tls,
-        rotation: plan.rotation,
+        tls: plan.certificate.clone().map(tls_config).transpose()?,
+        rotation: plan
+            .grace
+            .zip(plan.certificate.clone())
+            .map(|(grace, handle)| CertificateRotation { handle, grace }),
         counters: Arc::clone(&counters),
     });
     let mut starting = Vec::with_capacity(plan.sockets.len());
@@ -134,7 +148,10 @@ pub fn start<P: Protocol>(
     while let Ok(result) = starts.recv_timeout(MAX_START_TIME) {
         result?;
     }
-    Ok(Running { counters })
+    Ok(Running {
+        certificate: plan.certificate,
+        counters,
+    })
 }
 
 /// The parts of a worker's event loop.

@@ -14,7 +14,7 @@ use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::workers::Workers;
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
-use aquatic_stream::{CertificateRotation, Plan, Running, config};
+use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -45,7 +45,6 @@ pub struct WsDaemon {
     counters: Arc<[Counters]>,
     clients: Clients,
     running: Running,
-    certificate: Option<Arc<tls::Handle>>,
     housekeeping: Housekeeping,
     listening: String,
 }
@@ -98,11 +97,7 @@ impl Daemon for WsDaemon {
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         if let Some(files) = &settings.tls {
-            tls::check(&tls::Files {
-                certificate: path_now(&files.certificate),
-                key: path_now(&files.key),
-            })
-            .map_err(tls::LoadError::at_key)?;
+            tls::check(files, path_now)?;
         }
         cluster::check_files(&settings.config.cluster, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
@@ -151,26 +146,12 @@ impl Daemon for WsDaemon {
         let clock = restored.clock;
         let state = Arc::new(State::new(restored.swarms, start.access_list));
         let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
-        let certificate = match &settings.tls {
-            Some(files) => Some(Arc::new(tls::Handle::new(files.clone())?)),
-            None => None,
-        };
-        let (tls, rotation) = match certificate.clone() {
-            Some(handle) => {
-                start.reloads.push(handle.clone());
-                let rotation = CertificateRotation {
-                    handle: handle.clone(),
-                    grace: config
-                        .cleaning
-                        .close_after_tls_update_grace_period
-                        .duration(),
-                };
-                (Some(aquatic_stream::tls_config(handle)?), Some(rotation))
-            }
-            None => (None, None),
-        };
-
-        let scheme = if tls.is_some() { "wss" } else { "ws" };
+        let certificate = settings.tls.clone().map(tls::Handle::new);
+        let certificate = certificate.transpose()?.map(Arc::new);
+        let scheme = if certificate.is_some() { "wss" } else { "ws" };
+        if let Some(certificate) = certificate.clone() {
+            start.reloads.push(certificate);
+        }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let listening = tracker::listening(scheme, addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
@@ -179,8 +160,13 @@ impl Daemon for WsDaemon {
         let plan = Plan {
             name: "ws",
             settings: settings.connections.clone(),
-            tls,
-            rotation,
+            certificate,
+            grace: Some(
+                config
+                    .cleaning
+                    .close_after_tls_update_grace_period
+                    .duration(),
+            ),
             sockets,
             workers: start.workers,
         };
@@ -208,7 +194,6 @@ impl Daemon for WsDaemon {
             counters,
             clients,
             running,
-            certificate,
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
                 config.limits.max_torrents,
@@ -218,9 +203,7 @@ impl Daemon for WsDaemon {
     }
 
     fn tick(&self, now: Instant) -> Duration {
-        if let Some(certificate) = &self.certificate {
-            certificate.watch();
-        }
+        self.running.watch_certificate();
         self.housekeeping.tick(&self.state.shared, &self.clock, now)
     }
 
@@ -233,9 +216,6 @@ impl Daemon for WsDaemon {
         self.housekeeping.add_metrics(metrics);
         counters::add_metrics(&self.counters, metrics);
         self.running.add_metrics(metrics);
-        if let Some(certificate) = &self.certificate {
-            certificate.add_metrics(metrics);
-        }
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
         if let Some(cluster) = &self.cluster {

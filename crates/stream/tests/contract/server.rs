@@ -11,8 +11,7 @@ use aquatic_service::sockets::{self, Inherited, TcpRequest};
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Standalone;
 use aquatic_stream::{
-    CertificateRotation, ConnectionLimits, EventLoop, Plan, Protocol, Running, Settings,
-    WorkerWaker, start, tls_config,
+    ConnectionLimits, EventLoop, Plan, Protocol, Running, Settings, WorkerWaker, start,
 };
 use aquatic_test_harness::certificates::{EC_CERTIFICATE, EC_KEY_SEC1};
 use tempfile::TempDir;
@@ -108,16 +107,8 @@ impl Server {
             Plan {
                 name: "words",
                 settings: wishes.settings,
-                tls: tls
-                    .as_ref()
-                    .map(|tls| tls_config(Arc::clone(&tls.handle)).unwrap()),
-                rotation: wishes
-                    .grace
-                    .zip(tls.as_ref())
-                    .map(|(grace, tls)| CertificateRotation {
-                        handle: Arc::clone(&tls.handle),
-                        grace,
-                    }),
+                certificate: tls.as_ref().map(|tls| tls.handle.clone()),
+                grace: wishes.grace,
                 sockets,
                 workers: workers.workers(),
             },

@@ -38,8 +38,8 @@ pub struct Config {
     pub privileges: PrivilegesConfig,
     /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
-    /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
-    /// and /health.
+    /// Status page and metrics over HTTP: / for people, /metrics in the
+    /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,
     /// One swarm for several trackers, of this machine or of many.
     pub cluster: ClusterConfig,

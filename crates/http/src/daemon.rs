@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics, Plot};
+use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
@@ -16,7 +16,7 @@ use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Housekeeping};
+use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
 
 use crate::config::Config;
 use crate::connection::Http;
@@ -41,7 +41,7 @@ pub struct HttpDaemon {
     clients: Clients,
     running: Running,
     housekeeping: Housekeeping,
-    listening: String,
+    endpoint: Endpoint,
 }
 
 impl Daemon for HttpDaemon {
@@ -153,7 +153,7 @@ impl Daemon for HttpDaemon {
             start.reloads.push(certificate);
         }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
-        let listening = tracker::listening(scheme, addresses, sockets.len());
+        let endpoint = Endpoint::new(scheme, "/announce", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients = Clients::default();
         let plan = Plan {
@@ -174,7 +174,7 @@ impl Daemon for HttpDaemon {
                 number,
             ))
         })?;
-        log::info!("{listening}");
+        log::info!("{endpoint}");
 
         Ok(Arc::new(Self {
             settings: shared,
@@ -188,7 +188,7 @@ impl Daemon for HttpDaemon {
                 config.cleaning.torrent_cleaning_interval.duration(),
                 config.limits.max_torrents,
             ),
-            listening,
+            endpoint,
         }))
     }
 
@@ -213,8 +213,22 @@ impl Daemon for HttpDaemon {
         }
     }
 
+    fn overview(&self, host: &str) -> Overview {
+        let settings = self.settings.latest();
+        let parts = OverviewParts {
+            endpoint: &self.endpoint,
+            link: self.link.as_ref(),
+            clients: &self.clients,
+            config: &settings.config.metrics,
+        };
+        Overview {
+            certificates: self.certificate.iter().map(|it| it.overview()).collect(),
+            ..parts.overview(host)
+        }
+    }
+
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
+        tracker::status(&self.endpoint, &self.state.swarms, self.link.as_ref())
     }
 
     fn degraded(&self) -> Option<String> {

@@ -131,6 +131,11 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// server; must not hold a lock for long.
     fn add_metrics(&self, metrics: &mut metrics::Metrics);
 
+    /// What the status page shows of the daemon in particular. `host` is a name or an
+    /// address of this machine, for URLs of a daemon that listens on all of them. Called on
+    /// a thread of the metrics server; must not hold a lock for long.
+    fn overview(&self, host: &str) -> metrics::Overview;
+
     /// The status line for `systemctl status`. Should not change much every second.
     fn status(&self) -> String;
 

@@ -12,7 +12,7 @@
 //!   feature of that name.
 //! * [`Replaceable`], [`View`]: settings that a reload replaces while workers use them.
 //! * [`snapshot`]: the file that preserves state across restarts.
-//! * [`metrics`]: metrics over HTTP.
+//! * [`metrics`]: metrics and the status page over HTTP. [`html`]: pages for people.
 //! * [`files`]: files that are read and written while the service runs.
 //! * [`clock`]: the time. [`secret`]: unpredictable random numbers.
 //! * [`resource_limits`]: limits of the process.
@@ -33,6 +33,7 @@ pub mod destination;
 pub mod files;
 mod generator;
 mod host_name;
+pub mod html;
 mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -14,7 +15,7 @@ use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
 use crate::config::Diagnostic;
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::{self, Metric, Metrics};
 use crate::reload::{Apply, Reload};
 use crate::{files, reload};
 
@@ -283,6 +284,17 @@ impl Handle {
     pub fn watch(&self) {
         let expiry = || Expiry::of(&self.present.load().certified);
         self.watch.go_on(&self.files.certificate, expiry);
+    }
+
+    /// The certificate, for the status page.
+    pub fn overview(&self) -> metrics::Certificate {
+        let path = &self.files.certificate;
+        let expiry = Expiry::of(&self.present.load().certified);
+        metrics::Certificate {
+            path: path.clone(),
+            expires_at: expiry.map(Expiry::epoch_seconds),
+            warning: expiry.and_then(|expiry| expiry.warning(path, SystemTime::now())),
+        }
     }
 
     /// Adds the expiry time of the certificate.

@@ -1,5 +1,6 @@
 //! Announces and peers by client software, which is optional.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::Hash;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aquatic_bittorrent::PeerId;
 use aquatic_bittorrent::client::{Client, PeerIdPrefix, peer_id_prefix};
 use aquatic_service::config::MetricsConfig;
-use aquatic_service::metrics::{Metric, Metrics};
+use aquatic_service::metrics::{Metric, Metrics, Table};
 
 const ANNOUNCES: Metric = Metric::counter(
     "client_announces_total",
@@ -35,6 +36,9 @@ pub const CLIENT_METRICS_WITH_PEERS: &[Metric] = &[ANNOUNCES, PEERS, PREFIX_ANNO
 /// Maximum number of distinct names; peer ids can be invented, so further ones count as
 /// "other".
 const MAX_NAMES: usize = 1_000;
+
+/// Maximum number of clients that the status page lists.
+const TABLE_ROWS: usize = 30;
 
 /// The counts of all workers.
 #[derive(Default)]
@@ -67,31 +71,81 @@ impl Clients {
 
     /// Adds the counts of all workers, as far as the configuration asks for them.
     pub fn add_metrics(&self, config: &MetricsConfig, metrics: &mut Metrics) {
-        let mut clients = BTreeMap::<String, u64>::new();
-        let mut prefixes = BTreeMap::<String, u64>::new();
-        let mut peers = BTreeMap::<String, u64>::new();
-        let name = |client: &Option<Client>| match client {
-            Some(client) => client.to_string(),
-            None => "unknown".to_owned(),
+        if config.peer_clients {
+            for (client, count) in self.sum(|worker| &worker.clients, name) {
+                metrics.add(&ANNOUNCES, &[&client], count);
+            }
+            for (client, count) in self.sum(|worker| &worker.peers, name) {
+                metrics.add(&PEERS, &[&client], count);
+            }
+        }
+        if config.peer_id_prefixes {
+            for (prefix, count) in self.sum(|worker| &worker.prefixes, ToString::to_string) {
+                metrics.add(&PREFIX_ANNOUNCES, &[&prefix], count);
+            }
+        }
+    }
+
+    /// The most frequent clients, for the status page; `None` if they are not counted.
+    pub(crate) fn table(&self, config: &MetricsConfig) -> Option<Table> {
+        if !config.peer_clients {
+            return None;
+        }
+        let peers = self.sum(|worker| &worker.peers, name);
+        let mut clients: Vec<(String, u64)> = self
+            .sum(|worker| &worker.clients, name)
+            .into_iter()
+            .collect();
+        clients.sort_by_key(|(_, announces)| Reverse(*announces));
+        let count = clients.len();
+        let caption = match count {
+            0 => "No client has announced yet.".to_owned(),
+            _ if count > TABLE_ROWS => format!(
+                "Announces since the start, by client software as identified by the peer id: the \
+                 {TABLE_ROWS} most frequent of {count}."
+            ),
+            _ => "Announces since the start, by client software as identified by the peer id."
+                .to_owned(),
         };
+        clients.truncate(TABLE_ROWS);
+        // Only some daemons know how many peers there are.
+        let columns: &[&str] = match peers.is_empty() {
+            true => &["Client", "Announces"],
+            false => &["Client", "Announces", "Peers"],
+        };
+        let row = |(client, announces): (String, u64)| {
+            let peers = peers.get(&client).copied().unwrap_or(0).to_string();
+            let mut row = vec![client, announces.to_string(), peers];
+            row.truncate(columns.len());
+            row
+        };
+        Some(Table {
+            title: "Client software",
+            caption,
+            columns,
+            rows: clients.into_iter().map(row).collect(),
+            is_code: false,
+        })
+    }
+
+    /// The sums over all workers, by name.
+    fn sum<T: Hash + Eq>(
+        &self,
+        tally: impl Fn(&ClientCounts) -> &Mutex<Tally<T>>,
+        name: impl Fn(&T) -> String,
+    ) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
         for worker in &self.workers {
-            if config.peer_clients {
-                locked(&worker.clients).add_to(&mut clients, name);
-                locked(&worker.peers).add_to(&mut peers, name);
-            }
-            if config.peer_id_prefixes {
-                locked(&worker.prefixes).add_to(&mut prefixes, ToString::to_string);
-            }
+            locked(tally(worker)).add_to(&mut sums, &name);
         }
-        for (client, count) in clients {
-            metrics.add(&ANNOUNCES, &[&client], count);
-        }
-        for (client, count) in peers {
-            metrics.add(&PEERS, &[&client], count);
-        }
-        for (prefix, count) in prefixes {
-            metrics.add(&PREFIX_ANNOUNCES, &[&prefix], count);
-        }
+        sums
+    }
+}
+
+fn name(client: &Option<Client>) -> String {
+    match client {
+        Some(client) => client.to_string(),
+        None => "unknown".to_owned(),
     }
 }
 
@@ -247,6 +301,29 @@ mod tests {
             lines[0].contains("WebTorrent") && lines[0].ends_with(" 2"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_status_page_lists_the_most_frequent() {
+        let mut clients = Clients::default();
+        let config = config(true, false);
+        let counts = clients.add_worker();
+        for number in 0..99 {
+            for _ in 0..=number {
+                counts.count(&config, &peer_id(format!("-TR4{number:02}0-").as_bytes()));
+            }
+        }
+        let table = clients.table(&config).unwrap();
+        assert_eq!(table.columns, ["Client", "Announces"]);
+        counts.peer_came(&peer_id(b"-TR4980-"));
+        let table = clients.table(&config).unwrap();
+        assert_eq!(table.rows.len(), TABLE_ROWS);
+        assert_eq!(table.rows[0][1..], ["99", "1"]);
+        assert_eq!(table.rows[1][1..], ["98", "0"]);
+        assert!(table.caption.contains("30 most frequent of "));
+        let table = Clients::default().table(&config).unwrap();
+        assert_eq!(table.rows.len(), 0);
+        assert!(clients.table(&MetricsConfig::default()).is_none());
     }
 
     #[test]

@@ -10,13 +10,14 @@
 //! * [`snapshot`]: what is kept over a restart.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
-//! * [`PLOTS`]: what the status page shows.
+//! * [`PLOTS`], [`OverviewParts`]: what the status page shows. [`Endpoint`]: announce URLs.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
 
 mod clients;
 pub mod cluster;
+mod endpoint;
 mod housekeeping;
 mod limits;
 mod overview;
@@ -28,13 +29,14 @@ mod status;
 mod totals;
 
 pub use clients::{CLIENT_METRICS, CLIENT_METRICS_WITH_PEERS, ClientCounts, Clients};
+pub use endpoint::Endpoint;
 pub use housekeeping::{HOUSEKEEPING_METRICS, Housekeeping};
 pub use limits::swarm_limits;
-pub use overview::PLOTS;
+pub use overview::{OverviewParts, PLOTS};
 pub use reject::{RejectReason, reject_with_page};
 pub use requests::{
     FAMILIES, Outcome, REQUEST_METRICS, RequestCounters, RequestKind, RequestMetrics,
 };
 pub use state::{State, random};
-pub use status::{listening, status};
+pub use status::status;
 pub use totals::{SWARM_METRICS, add_swarm_metrics};

@@ -1,10 +1,12 @@
 //! What the status page shows of a tracker.
 
-use aquatic_service::metrics::{Plot, RESIDENT_MEMORY};
+use aquatic_service::config::MetricsConfig;
+use aquatic_service::metrics::{Overview, Plot, RESIDENT_MEMORY};
 
-use crate::cluster::LAG;
+use crate::cluster::{LAG, Link};
 use crate::requests::{REJECTED, REQUESTS};
 use crate::totals::{PEERS, SEEDERS, TORRENTS};
+use crate::{Clients, Endpoint};
 
 /// What is plotted of the last hour.
 pub const PLOTS: &[Plot] = &[
@@ -39,3 +41,34 @@ pub const PLOTS: &[Plot] = &[
         by: None,
     },
 ];
+
+/// What the status page is made of.
+pub struct OverviewParts<'a> {
+    /// Where the daemon listens.
+    pub endpoint: &'a Endpoint,
+    /// The link with others that have the same swarm.
+    pub link: Option<&'a Link>,
+    /// The counts of client software.
+    pub clients: &'a Clients,
+    /// What is configured to be shown.
+    pub config: &'a MetricsConfig,
+}
+
+impl OverviewParts<'_> {
+    /// What the status page shows besides plots, except certificates. `host` is a name or an
+    /// address of this machine.
+    pub fn overview(&self, host: &str) -> Overview {
+        let (urls, urls_note) = self.endpoint.urls(host);
+        let linked = |link: &Link| {
+            let text = link.text();
+            text.unwrap_or_else(|| "no other daemon has the same swarm at present".to_owned())
+        };
+        Overview {
+            urls,
+            urls_note,
+            certificates: Vec::new(),
+            links: self.link.map(linked),
+            tables: self.clients.table(self.config).into_iter().collect(),
+        }
+    }
+}

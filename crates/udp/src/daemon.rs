@@ -10,14 +10,14 @@ use anyhow::Context as _;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics, Plot};
+use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Housekeeping};
+use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
 use aquatic_udp_protocol::ConnectionIdKey;
 
 use crate::config::Config;
@@ -50,7 +50,7 @@ pub struct UdpDaemon {
     housekeeping: Housekeeping,
     /// Used by the main thread alone.
     export: Mutex<Option<ScrapeExport>>,
-    listening: String,
+    endpoint: Endpoint,
 }
 
 impl Daemon for UdpDaemon {
@@ -164,8 +164,8 @@ impl Daemon for UdpDaemon {
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
 
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
-        let listening = tracker::listening("udp", addresses, sockets.len());
-        log::info!("{listening}");
+        let endpoint = Endpoint::new("udp", "", addresses, sockets.len());
+        log::info!("{endpoint}");
         let now = Instant::now();
         let mut daemon = Self {
             state,
@@ -181,7 +181,7 @@ impl Daemon for UdpDaemon {
                 config.limits.max_torrents,
             ),
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
-            listening,
+            endpoint,
             settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -217,8 +217,19 @@ impl Daemon for UdpDaemon {
         }
     }
 
+    fn overview(&self, host: &str) -> Overview {
+        let settings = self.settings.latest();
+        let parts = OverviewParts {
+            endpoint: &self.endpoint,
+            link: self.link.as_ref(),
+            clients: &self.clients,
+            config: &settings.config.metrics,
+        };
+        parts.overview(host)
+    }
+
     fn status(&self) -> String {
-        tracker::status(&self.listening, &self.state.swarms, self.link.as_ref())
+        tracker::status(&self.endpoint, &self.state.swarms, self.link.as_ref())
     }
 
     fn degraded(&self) -> Option<String> {

@@ -55,8 +55,8 @@ pub struct Config {
     pub privileges: PrivilegesConfig,
     /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
-    /// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json
-    /// and /health.
+    /// Status page and metrics over HTTP: / for people, /metrics in the
+    /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,
     /// Snapshot file, which preserves the download counts of torrents across
     /// restarts. Peers are not saved, because they exist only as long as their

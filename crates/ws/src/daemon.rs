@@ -9,7 +9,7 @@ use aquatic_cluster::{NodeId, SignalBatch};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
-use aquatic_service::metrics::{Metric, Metrics, Plot};
+use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::workers::Workers;
@@ -18,7 +18,7 @@ use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Housekeeping};
+use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
 
 use crate::config::Config;
 use crate::connection::Ws;
@@ -46,7 +46,7 @@ pub struct WsDaemon {
     clients: Clients,
     running: Running,
     housekeeping: Housekeeping,
-    listening: String,
+    endpoint: Endpoint,
 }
 
 /// What a daemon has in a cluster.
@@ -153,7 +153,7 @@ impl Daemon for WsDaemon {
             start.reloads.push(certificate);
         }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
-        let listening = tracker::listening(scheme, addresses, sockets.len());
+        let endpoint = Endpoint::new(scheme, "", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients = Clients::default();
         let mut inboxes = None;
@@ -184,7 +184,7 @@ impl Daemon for WsDaemon {
                 number,
             ))
         })?;
-        log::info!("{listening}");
+        log::info!("{endpoint}");
 
         Ok(Arc::new(Self {
             settings: shared,
@@ -198,7 +198,7 @@ impl Daemon for WsDaemon {
                 config.cleaning.torrent_cleaning_interval.duration(),
                 config.limits.max_torrents,
             ),
-            listening,
+            endpoint,
         }))
     }
 
@@ -224,9 +224,23 @@ impl Daemon for WsDaemon {
         }
     }
 
+    fn overview(&self, host: &str) -> Overview {
+        let settings = self.settings.latest();
+        let parts = OverviewParts {
+            endpoint: &self.endpoint,
+            link: self.cluster.as_ref().map(|it| &it.link),
+            clients: &self.clients,
+            config: &settings.config.metrics,
+        };
+        Overview {
+            certificates: self.certificate.iter().map(|it| it.overview()).collect(),
+            ..parts.overview(host)
+        }
+    }
+
     fn status(&self) -> String {
         let link = self.cluster.as_ref().map(|it| &it.link);
-        tracker::status(&self.listening, &self.state.shared.swarms, link)
+        tracker::status(&self.endpoint, &self.state.shared.swarms, link)
     }
 
     fn degraded(&self) -> Option<String> {

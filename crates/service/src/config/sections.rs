@@ -145,18 +145,19 @@ impl AccessListConfig {
     }
 }
 
-/// Metrics over HTTP: /metrics in the Prometheus text format, /stats.json and
-/// /health.
+/// Status page and metrics over HTTP: / for people, /metrics in the Prometheus
+/// text format, /stats.json and /health.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
-    /// IP address and port to serve metrics on, such as `127.0.0.1:9000` or
-    /// `[::1]:9000`. Anyone who can reach it can read the metrics, so use a
-    /// loopback address. Empty: disabled.
+    /// IP address and port to serve the status page and metrics on, such as
+    /// `127.0.0.1:9000` or `[::1]:9000`. Anyone who can reach it can read them,
+    /// so use a loopback address. Empty: disabled.
     pub address: MetricsAddress,
     /// Whether to count announces per client software, as identified by the
-    /// peer id. Adds a small cost to each announce.
+    /// peer id, for metrics and the status page. Adds a small cost to each
+    /// announce.
     pub peer_clients: bool,
     /// Whether to also count announces per peer id prefix, which shows client
     /// software that is not recognized.

@@ -154,15 +154,16 @@ fn serve_metrics<D: Daemon>(
             address.port()
         );
     }
-    let (daemon, other) = (Arc::clone(daemon), Arc::clone(daemon));
+    let [daemon, overview, degraded] = [daemon, daemon, daemon].map(Arc::clone);
     let source = server::Source {
         daemon: D::NAME,
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| daemon.add_metrics(metrics)),
         plots: D::PLOTS,
-        degraded: Box::new(move || other.degraded()),
+        overview: Box::new(move |host| overview.overview(host)),
+        degraded: Box::new(move || degraded.degraded()),
     };
     server::spawn(listener, source).context("cannot start the metrics server")?;
-    log::info!("metrics on http://{address}/metrics");
+    log::info!("status page and metrics on http://{address}/");
     Ok(())
 }

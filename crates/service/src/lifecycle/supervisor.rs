@@ -340,7 +340,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     fn reload_failed(&mut self, item: usize, reason: &str) {
         let what = self.items[item].what();
         log::error!("reload failed, keeping the current {what}: {reason}");
-        self.process.reload_failed(what);
+        self.process.reload_failed(what, reason);
         self.failures.push(reason.to_owned());
     }
 

@@ -82,6 +82,11 @@ impl History {
         }
     }
 
+    /// The samples of each plot.
+    pub(crate) fn plots(&self) -> &[PlotHistory] {
+        &self.plots
+    }
+
     /// Takes a sample, unless there is one for this interval. `now` is in milliseconds since
     /// boot.
     pub(crate) fn sample(&mut self, now: u64, metrics: &Metrics) {

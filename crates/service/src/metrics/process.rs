@@ -128,23 +128,33 @@ pub(crate) struct Process {
 struct Reloads {
     /// Number of failed reloads of each item, by label.
     failures: BTreeMap<String, u64>,
-    /// Whether any item failed in the reload that is under way.
-    has_failed: bool,
-    /// Whether any item failed in the last one that has ended.
-    has_last_failed: bool,
+    /// What has failed in the reload that is under way.
+    current: Vec<String>,
+    last: LastReload,
     /// The end of the last one in which none failed, or the start of the process, in
     /// seconds since the Unix epoch.
     succeeded_at: u64,
 }
 
+/// What has become of the last reload.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct LastReload {
+    /// In seconds since 1970; `None` if there was none yet.
+    pub(crate) ended_at: Option<u64>,
+    /// Why items were not reloaded.
+    pub(crate) failures: Vec<String>,
+    /// Keys that were changed, and take effect when the daemon is restarted.
+    pub(crate) needs_restart: Vec<String>,
+}
+
 #[derive(Default, Clone)]
-struct SnapshotMetrics {
-    taken_at: Option<u64>,
-    bytes: Option<u64>,
-    duration: Option<Duration>,
+pub(crate) struct SnapshotMetrics {
+    pub(crate) taken_at: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) duration: Option<Duration>,
     failures: u64,
     /// Why snapshots cannot be written at present.
-    unsaved: Option<String>,
+    pub(crate) unsaved: Option<String>,
 }
 
 impl Process {
@@ -162,8 +172,8 @@ impl Process {
             snapshot: Mutex::default(),
             reloads: Mutex::new(Reloads {
                 failures: BTreeMap::new(),
-                has_failed: false,
-                has_last_failed: false,
+                current: Vec::new(),
+                last: LastReload::default(),
                 succeeded_at: seconds_since_epoch(),
             }),
         }
@@ -175,9 +185,9 @@ impl Process {
     }
 
     /// A reload of this item has failed, and its previous state remains.
-    pub(crate) fn reload_failed(&self, what: &str) {
+    pub(crate) fn reload_failed(&self, what: &str, reason: &str) {
         let mut reloads = self.reloads();
-        reloads.has_failed = true;
+        reloads.current.push(reason.to_owned());
         if let Some(count) = reloads.failures.get_mut(&label(what)) {
             *count += 1;
         }
@@ -186,10 +196,20 @@ impl Process {
     /// A reload has ended.
     pub(crate) fn reload_ended(&self) {
         let mut reloads = self.reloads();
-        reloads.has_last_failed = mem::take(&mut reloads.has_failed);
-        if !reloads.has_last_failed {
-            reloads.succeeded_at = seconds_since_epoch();
+        let now = seconds_since_epoch();
+        reloads.last = LastReload {
+            ended_at: Some(now),
+            failures: mem::take(&mut reloads.current),
+            needs_restart: Vec::new(),
+        };
+        if reloads.last.failures.is_empty() {
+            reloads.succeeded_at = now;
         }
+    }
+
+    /// What has become of the last reload.
+    pub(crate) fn last_reload(&self) -> LastReload {
+        self.reloads().last.clone()
     }
 
     /// Reports an iteration of the main thread, and the workers that are stuck.
@@ -256,6 +276,31 @@ impl Process {
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 
+    /// When it was started, in seconds since 1970.
+    pub(crate) fn started_at(&self) -> u64 {
+        self.started_at
+    }
+
+    /// How long it has been running.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Number of workers.
+    pub(crate) fn workers(&self) -> u64 {
+        self.worker_count.load(Ordering::Relaxed)
+    }
+
+    /// The access list.
+    pub(crate) fn access_list(&self) -> &access_list::Handle {
+        &self.access_list
+    }
+
+    /// What is known of snapshots.
+    pub(crate) fn snapshot(&self) -> SnapshotMetrics {
+        self.with_snapshot(|metrics| metrics.clone())
+    }
+
     /// Adds the metrics of the process.
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) {
         metrics.add(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1u64);
@@ -270,7 +315,7 @@ impl Process {
         if let Ok((maximum, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
             metrics.add(&MAX_FDS, &[], maximum);
         }
-        metrics.add(&WORKERS, &[], self.worker_count.load(Ordering::Relaxed));
+        metrics.add(&WORKERS, &[], self.workers());
         let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.add(&WORKERS_STUCK, &[], stuck.len());
         drop(stuck);
@@ -304,7 +349,7 @@ impl Process {
         metrics.add(
             &LAST_RELOAD_SUCCESSFUL,
             &[],
-            u64::from(!reloads.has_last_failed),
+            u64::from(reloads.last.failures.is_empty()),
         );
         metrics.add(&LAST_RELOAD_SUCCESS, &[], reloads.succeeded_at);
         for (what, &count) in &reloads.failures {
@@ -313,7 +358,7 @@ impl Process {
     }
 
     fn add_snapshot_metrics(&self, metrics: &mut Metrics) {
-        let snapshot = self.with_snapshot(|metrics| metrics.clone());
+        let snapshot = self.snapshot();
         if let Some(taken_at) = snapshot.taken_at {
             metrics.add(&SNAPSHOT_TIMESTAMP, &[], taken_at);
         }
@@ -403,8 +448,8 @@ mod tests {
         process.snapshot_failed("disk on fire");
         process.is_reloadable("access list");
         process.is_reloadable("TLS certificate");
-        process.reload_failed("TLS certificate");
-        process.reload_failed("something else");
+        process.reload_failed("TLS certificate", "expired");
+        process.reload_failed("something else", "");
         let mut metrics = Metrics::new("x");
         process.add_metrics(&mut metrics);
         let json = metrics.to_json();
@@ -447,7 +492,7 @@ mod tests {
             metrics.to_json()["x_last_reload_successful"] == 1
         };
         assert!(is_successful());
-        process.reload_failed("access list");
+        process.reload_failed("access list", "line 1");
         process.reload_ended();
         assert!(!is_successful());
         process.reload_ended();

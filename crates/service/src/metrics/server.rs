@@ -1,4 +1,4 @@
-//! A small HTTP server for metrics.
+//! A small HTTP server for the status page and metrics.
 //!
 //! It is meant for a scraper and an operator on the same machine, so it answers one request
 //! per connection and only supports `GET` and `HEAD`. One thread polls all connections,
@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::history::{self, History};
 use super::process::Process;
-use super::{Metrics, Plot, TextFormat};
+use super::{Metrics, Overview, Plot, TextFormat, page};
 use crate::clock;
 
 mod connection;
@@ -52,8 +52,20 @@ pub(crate) struct Source {
     pub(crate) add_metrics: Box<dyn Fn(&mut Metrics) + Send + Sync>,
     /// What is plotted of the last hour.
     pub(crate) plots: &'static [Plot],
+    /// What the status page shows of the daemon; its argument is a name or an address of
+    /// this machine.
+    pub(crate) overview: Box<dyn Fn(&str) -> Overview + Send + Sync>,
     /// What does not work although clients are served.
     pub(crate) degraded: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl Source {
+    /// What does not work although clients are served.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
+        let unsaved = self.process.unsaved();
+        let unsaved = unsaved.map(|reason| format!("snapshots cannot be written: {reason}"));
+        unsaved.into_iter().chain((self.degraded)())
+    }
 }
 
 /// Starts the thread of the server; it runs as long as the process.
@@ -98,12 +110,12 @@ impl Server {
     fn turn(&mut self) {
         let (ready, may_accept) = self.wait();
         let now = Instant::now();
-        let source = &self.source;
+        let (source, history) = (&self.source, &self.history);
         let mut ready = ready.into_iter();
         self.connections.retain_mut(|connection| {
             // Connections without an event may have reached their deadline.
             let is_ready = ready.next().unwrap_or(false);
-            let goes_on = !is_ready || drive(connection, source, now) == Progress::Open;
+            let goes_on = !is_ready || drive(connection, source, history, now) == Progress::Open;
             goes_on && !connection.is_late(now)
         });
         self.bound_unsent();
@@ -178,7 +190,8 @@ impl Server {
             match accepted {
                 Ok(mut connection) => {
                     // Usually the request has already arrived.
-                    if drive(&mut connection, &self.source, now) == Progress::Open {
+                    let (source, history) = (&self.source, &self.history);
+                    if drive(&mut connection, source, history, now) == Progress::Open {
                         if self.connections.len() >= MAX_CONNECTIONS {
                             self.make_room();
                         }
@@ -219,10 +232,16 @@ impl Server {
     }
 }
 
-fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress {
+fn drive(
+    connection: &mut Connection,
+    source: &Source,
+    history: &History,
+    now: Instant,
+) -> Progress {
+    let answer = |request: Result<&Head<'_>, HttpFault>| answer(request, source, history);
     // Errors of a client only end its connection, and a panic is logged where it happens:
     // the next client is served.
-    let driven = AssertUnwindSafe(|| connection.drive(now, |request| answer(request, source)));
+    let driven = AssertUnwindSafe(|| connection.drive(now, answer));
     match panic::catch_unwind(driven) {
         Ok(Ok(progress)) => progress,
         Ok(Err(_)) | Err(_) => Progress::Closed,
@@ -230,18 +249,18 @@ fn drive(connection: &mut Connection, source: &Source, now: Instant) -> Progress
 }
 
 /// The bytes of a reply, after which the connection is closed.
-fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source) -> Vec<u8> {
+fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source, history: &History) -> Vec<u8> {
     let mut bytes = Vec::new();
     match request {
         Ok(head) => {
-            let page = Page::at(head, source);
-            let headers = format!(
-                "Content-Type: {}\r\nCache-Control: no-store\r\n",
-                page.content_type
-            );
-            let framing = Framing::of(head, false);
-            let mut reply = Reply::begin(&mut bytes, framing, page.status, &headers);
-            reply.body().extend_from_slice(page.text.as_bytes());
+            let Page {
+                status,
+                headers,
+                text,
+            } = Page::at(head, source, history);
+            let headers = headers + "Cache-Control: no-store\r\n";
+            let mut reply = Reply::begin(&mut bytes, Framing::of(head, false), status, &headers);
+            reply.body().extend_from_slice(text.as_bytes());
             reply.finish();
         }
         Err(fault) => write_fault(&mut bytes, fault),
@@ -250,42 +269,50 @@ fn answer(request: Result<&Head<'_>, HttpFault>, source: &Source) -> Vec<u8> {
 }
 
 /// The content of a reply.
-struct Page {
-    status: Status,
-    content_type: &'static str,
-    text: String,
+pub(super) struct Page {
+    pub(super) status: Status,
+    /// Its type, and others that depend on it, each with its line end.
+    pub(super) headers: String,
+    pub(super) text: String,
 }
 
 impl Page {
-    fn text(status: Status, text: impl Into<String>) -> Self {
+    pub(super) fn text(status: Status, text: impl Into<String>) -> Self {
+        Self::of_type("text/plain; charset=utf-8", status, text)
+    }
+
+    fn of_type(content_type: &str, status: Status, text: impl Into<String>) -> Self {
         Self {
             status,
-            content_type: "text/plain; charset=utf-8",
+            headers: format!("Content-Type: {content_type}\r\nX-Content-Type-Options: nosniff\r\n"),
             text: text.into(),
         }
     }
 
-    fn at(head: &Head<'_>, source: &Source) -> Self {
-        match head.target.path {
-            b"/metrics" | b"/stats.json" | b"/health" if head.method == Method::Other => {
+    fn at(head: &Head<'_>, source: &Source, history: &History) -> Self {
+        let path = match head.target.path {
+            b"" => b"/",
+            path => path,
+        };
+        match path {
+            b"/" | b"/metrics" | b"/stats.json" | b"/health" if head.method == Method::Other => {
                 Self::text(Status::MethodNotAllowed, "only GET and HEAD\n")
             }
+            b"/" => page::status_page(head.host, source, history),
             b"/metrics" => {
                 let format = wanted(head);
-                Self {
-                    content_type: match format {
-                        TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-                        TextFormat::OpenMetrics => {
-                            "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                        }
-                    },
-                    ..Self::text(Status::Ok, collect(source).to_text(format))
-                }
+                let content_type = match format {
+                    TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+                    TextFormat::OpenMetrics => {
+                        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                    }
+                };
+                Self::of_type(content_type, Status::Ok, collect(source).to_text(format))
             }
-            b"/stats.json" => Self {
-                content_type: "application/json",
-                ..Self::text(Status::Ok, format!("{:#}\n", collect(source).to_json()))
-            },
+            b"/stats.json" => {
+                let json = format!("{:#}\n", collect(source).to_json());
+                Self::of_type("application/json", Status::Ok, json)
+            }
             b"/health" => match source.process.ailment() {
                 // Clients of the tracker are not affected, so this is no reason to restart
                 // the service or to redirect its clients.
@@ -294,7 +321,7 @@ impl Page {
             },
             _ => Self::text(
                 Status::NotFound,
-                "there are /metrics, /stats.json and /health\n",
+                "there are /, /metrics, /stats.json and /health\n",
             ),
         }
     }
@@ -312,9 +339,7 @@ fn wanted(head: &Head<'_>) -> TextFormat {
 
 /// What is said of a daemon that serves its clients, but may have troubles of its own.
 fn healthy(source: &Source) -> String {
-    let unsaved = source.process.unsaved();
-    let unsaved = unsaved.map(|reason| format!("snapshots cannot be written: {reason}"));
-    let troubles: Vec<String> = unsaved.into_iter().chain((source.degraded)()).collect();
+    let troubles: Vec<String> = source.troubles().collect();
     if troubles.is_empty() {
         "ok\n".to_owned()
     } else {

@@ -19,7 +19,7 @@ use aquatic_service::config::{
     PrivilegesConfig, ProcessSettings, SnapshotConfig,
 };
 use aquatic_service::destination::{Destination, Place};
-use aquatic_service::metrics::{Metric, Plot};
+use aquatic_service::metrics::{Metric, Overview, Plot};
 use aquatic_service::reload::{Apply, Reload};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
@@ -246,6 +246,10 @@ impl Daemon for TestDaemon {
         metrics.add(&STARTED, &[], self.starts);
         let list_changes = self.list_changes.load(Ordering::Relaxed);
         metrics.add(&LIST_CHANGES, &[], list_changes);
+    }
+
+    fn overview(&self, _: &str) -> Overview {
+        Overview::default()
     }
 
     fn status(&self) -> String {

@@ -1,6 +1,6 @@
 //! Metrics about the running tracker.
 
-use aquatic_test_harness::http;
+use aquatic_test_harness::{Signal, http};
 
 use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, COMPLETED, hash};
@@ -131,6 +131,55 @@ fn pages_have_their_forms() {
 
     assert_eq!(http::get(address, "/health").status, 200);
     assert_eq!(http::get(address, "/nothing").status, 404);
+}
+
+#[test]
+fn the_status_page_shows_how_the_tracker_is() {
+    let mut place = new_place().with(&[
+        ("metrics.peer_clients", "true"),
+        ("access_list.mode", "\"deny\""),
+    ]);
+    place.setup.write("list", "11".repeat(20));
+    place.set_path("access_list.path", "list");
+    let mut tracker = place.start();
+    tracker.client().announce(&Announce {
+        peer_id: *b"-TR4060-abcdefghijkl",
+        ..Announce::leecher(hash(1), 1001)
+    });
+    let address = tracker.place.metrics.ipv4();
+    let page = http::get(address, "/");
+    assert_eq!(page.status, 200);
+    assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.field("x-frame-options"), Some("DENY"));
+    assert_eq!(page.field("x-content-type-options"), Some("nosniff"));
+    let policy = page.field("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none';"), "{policy}");
+    for part in [
+        tracker.ipv4().to_string(),
+        tracker.ipv6().to_string(),
+        "Healthy".to_owned(),
+        "Transmission 4.0.6".to_owned(),
+        "torrents on the list are not served".to_owned(),
+        "none since the start".to_owned(),
+    ] {
+        assert!(page.body.contains(&part), "{part}\n{}", page.body);
+    }
+
+    // A list that cannot be read is named as long as it is so.
+    tracker
+        .place
+        .setup
+        .write("list", "<script>alert(1)</script>");
+    tracker.daemon.reload(Signal::SIGHUP);
+    let page = http::get(address, "/").body;
+    assert!(page.contains("Healthy, with problems"), "{page}");
+    assert!(page.contains("the last reload failed"), "{page}");
+    assert!(!page.contains("<script>alert"), "{page}");
+    tracker.place.setup.write("list", "");
+    tracker.daemon.reload(Signal::SIGHUP);
+    let page = http::get(address, "/").body;
+    assert!(page.contains("everything was reloaded"), "{page}");
+    assert!(!page.contains("with problems"), "{page}");
 }
 
 #[test]

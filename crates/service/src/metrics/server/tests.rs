@@ -16,6 +16,7 @@ fn source(process: &Arc<Process>, help: &'static str) -> Source {
         process: Arc::clone(process),
         add_metrics: Box::new(move |metrics| metrics.add(&Metric::gauge("peers", help), &[], 3u64)),
         plots: &[],
+        overview: Box::new(|_| Overview::default()),
         degraded: Box::new(|| None),
     }
 }
@@ -58,6 +59,13 @@ fn serves_each_form() {
     assert!(text.contains("Content-Type: application/openmetrics-text; version=1.0.0"));
     assert!(text.ends_with("\n# EOF\n"), "{text}");
 
+    let text = ask(address, "GET / HTTP/1.1");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html"),
+        "{text}"
+    );
+    assert!(text.ends_with("</html>"), "{text}");
+
     let text = ask(address, "GET /stats.json?pretty HTTP/1.0");
     let body = text.split("\r\n\r\n").nth(1).unwrap();
     let json: serde_json::Value = serde_json::from_str(body).unwrap();
@@ -89,7 +97,8 @@ fn a_head_request_gets_the_length_only() {
 #[test]
 fn refuses_what_it_does_not_know() {
     let (address, _) = start();
-    assert!(ask(address, "GET / HTTP/1.1").starts_with("HTTP/1.1 404 "));
+    assert!(ask(address, "GET /x HTTP/1.1").starts_with("HTTP/1.1 404 "));
+    assert!(ask(address, "POST / HTTP/1.1").starts_with("HTTP/1.1 405 "));
     let text = ask(address, "POST /metrics HTTP/1.1");
     assert!(text.starts_with("HTTP/1.1 405 "), "{text}");
     assert!(text.contains("\r\nAllow: GET, HEAD\r\n"), "{text}");

@@ -222,7 +222,7 @@ impl Daemon for HttpDaemon {
             config: &settings.config.metrics,
         };
         Overview {
-            certificates: self.certificate.iter().map(|it| it.overview()).collect(),
+            certificates: self.running.certificates(),
             ..parts.overview(host)
         }
     }

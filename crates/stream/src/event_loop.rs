@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aquatic_service::metrics::Metrics;
+use aquatic_service::metrics::{Certificate, Metrics};
 use aquatic_service::sockets::BoundTcp;
 use aquatic_service::tls::Handle;
 use aquatic_service::workers::Workers;
@@ -63,6 +63,11 @@ impl Running {
         if let Some(certificate) = &self.certificate {
             certificate.watch();
         }
+    }
+
+    /// The certificates, for the status page.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.certificate.iter().map(|it| it.overview()).collect()
     }
 
     /// Adds metrics about connections, handshakes, bytes and the certificate.

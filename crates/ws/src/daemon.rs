@@ -233,7 +233,7 @@ impl Daemon for WsDaemon {
             config: &settings.config.metrics,
         };
         Overview {
-            certificates: self.certificate.iter().map(|it| it.overview()).collect(),
+            certificates: self.running.certificates(),
             ..parts.overview(host)
         }
     }

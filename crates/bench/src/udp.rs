@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use aquatic_bittorrent::IPV4_PEER_LENGTH;
 use aquatic_load_test::numbers::{Count, Microseconds, Seconds, ZeroOr};
 use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig};
 use aquatic_load_test::{Latency, Report};
-use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH};
+use aquatic_udp_protocol::ANNOUNCE_REPLY_HEADER_LENGTH;
 
 use crate::load;
 use crate::machine::Cores;

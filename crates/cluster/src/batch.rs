@@ -12,6 +12,9 @@
 //!
 //! Numbers are big-endian.
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+use strum::{EnumCount, FromRepr, VariantArray};
+
 use crate::record::{Record, change_of};
 
 /// The version of the layout, the first byte of each batch.
@@ -30,7 +33,9 @@ pub const MAX_BATCH_LENGTH: usize = 32_600;
 pub struct NodeId(pub [u8; 8]);
 
 /// How a peer is identified: by its address, or in WebTorrent by its peer id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, FromRepr, VariantArray,
+)]
 #[repr(u8)]
 pub enum Kind {
     /// 4 bytes of address, 2 of port.
@@ -69,9 +74,9 @@ pub struct Batch<'a> {
 #[derive(Debug, Clone)]
 pub enum Records<'a> {
     /// Records of IPv4 peers.
-    Ipv4(RecordIter<'a, 6>),
+    Ipv4(RecordIter<'a, IPV4_PEER_LENGTH>),
     /// Records of IPv6 peers.
-    Ipv6(RecordIter<'a, 18>),
+    Ipv6(RecordIter<'a, IPV6_PEER_LENGTH>),
     /// Records of WebTorrent peers.
     WebTorrent(RecordIter<'a, 20>),
 }
@@ -109,13 +114,10 @@ pub enum BatchError {
 }
 
 impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::WebTorrent];
-
     /// The kinds of a node whose peers have addresses.
     pub const ADDRESSES: [Self; 2] = [Self::Ipv4, Self::Ipv6];
 
-    /// The place of this kind in arrays with one item for each of [`ALL`](Self::ALL).
+    /// The place of this kind in arrays with one item for each kind.
     #[inline]
     pub const fn index(self) -> usize {
         self as usize - 1
@@ -125,8 +127,8 @@ impl Kind {
     #[inline]
     pub const fn record_length(self) -> usize {
         match self {
-            Self::Ipv4 => Record::<6>::LENGTH,
-            Self::Ipv6 => Record::<18>::LENGTH,
+            Self::Ipv4 => Record::<IPV4_PEER_LENGTH>::LENGTH,
+            Self::Ipv6 => Record::<IPV6_PEER_LENGTH>::LENGTH,
             Self::WebTorrent => Record::<20>::LENGTH,
         }
     }
@@ -134,15 +136,6 @@ impl Kind {
     /// Maximum number of records in a batch.
     pub const fn max_records(self) -> usize {
         (MAX_BATCH_LENGTH - HEADER_LENGTH) / self.record_length()
-    }
-
-    fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Ipv4),
-            2 => Some(Self::Ipv6),
-            3 => Some(Self::WebTorrent),
-            _ => None,
-        }
     }
 }
 
@@ -193,7 +186,7 @@ impl Header {
             unreachable!("24 bytes are three times 8");
         };
         let header = Self {
-            kind: Kind::from_byte(kind).ok_or(BatchError::Kind(kind))?,
+            kind: Kind::from_repr(kind).ok_or(BatchError::Kind(kind))?,
             max_peer_age_seconds: u16::from_be_bytes([age_1, age_2]),
             node: NodeId(node),
             sequence: u64::from_be_bytes(sequence),

@@ -18,6 +18,8 @@
 
 use std::collections::VecDeque;
 
+use strum::EnumCount;
+
 use crate::batch::{Header, Kind, NodeId};
 use crate::record::Record;
 use crate::sequences::{Arrival, Sequences};
@@ -44,7 +46,7 @@ pub struct InFlight {
     last_touched: u64,
     /// Own batches: sequence number, and how many had been received before their first
     /// record.
-    own: [VecDeque<(u64, u64)>; Kind::ALL.len()],
+    own: [VecDeque<(u64, u64)>; Kind::COUNT],
     /// For the batch that was received last, if it is an own one.
     received_before_own: Option<u64>,
 }

@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use strum::{EnumCount, VariantArray};
+
 use crate::batch::{self, HEADER_LENGTH, Kind, MAX_BATCH_LENGTH};
 use crate::record::Record;
 
@@ -44,7 +46,7 @@ pub struct Outbox {
 struct Queues {
     is_open: bool,
     /// By [`Kind::index`].
-    of_kinds: [VecDeque<Waiting>; Kind::ALL.len()],
+    of_kinds: [VecDeque<Waiting>; Kind::COUNT],
     spare: Vec<Vec<u8>>,
 }
 
@@ -190,8 +192,9 @@ impl Outbox {
     fn drop_oldest(&self, queues: &mut Queues, kind: Kind) {
         let has_half = queues.queue(kind).len() >= self.max_batches / 2;
         let longest = || {
-            Kind::ALL
-                .into_iter()
+            Kind::VARIANTS
+                .iter()
+                .copied()
                 .max_by_key(|it| queues.of_kinds[it.index()].len())
         };
         let kind = if has_half {

@@ -1,6 +1,6 @@
 //! What the link through an engine needs of the swarms of its node.
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, InfoHash};
 
 use crate::batch::{Batch, Kind, NodeId};
 use crate::record::Record;
@@ -40,9 +40,9 @@ pub trait SharedSwarms {
 #[derive(Debug, Default)]
 pub struct Held {
     /// IPv4 peers.
-    pub ipv4: Vec<(Record<6>, u16)>,
+    pub ipv4: Vec<(Record<IPV4_PEER_LENGTH>, u16)>,
     /// IPv6 peers.
-    pub ipv6: Vec<(Record<18>, u16)>,
+    pub ipv6: Vec<(Record<IPV6_PEER_LENGTH>, u16)>,
     /// WebTorrent peers that are connected to this node.
     pub web_torrent: Vec<(Record<20>, u16)>,
     /// Torrents that were downloaded by peers of a kind, and how often.

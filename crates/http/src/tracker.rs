@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{InfoHash, ipv4_peer, ipv6_peer};
 use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
     ScrapeReply, ScrapeRequest, Status, write_failure, write_page,
@@ -96,7 +96,6 @@ impl Tracker {
         }
         self.clients.count(&asked.config.metrics, &request.peer_id);
 
-        let [high, low] = request.port.to_be_bytes();
         let Self {
             state,
             random,
@@ -110,15 +109,12 @@ impl Tracker {
         };
         match asked.source {
             IpAddr::V4(address) => {
-                let [a, b, c, d] = address.octets();
-                let record = [a, b, c, d, high, low];
+                let record = ipv4_peer(address, request.port);
                 let swarm = &state.swarms.ipv4;
                 joined.answer(swarm, record, |slices| Peers::Ipv4(slices), random, out)
             }
             IpAddr::V6(address) => {
-                let mut record = [0; 18];
-                record[..16].copy_from_slice(&address.octets());
-                record[16..].copy_from_slice(&[high, low]);
+                let record = ipv6_peer(address, request.port);
                 let swarm = &state.swarms.ipv6;
                 joined.answer(swarm, record, |slices| Peers::Ipv6(slices), random, out)
             }

@@ -1,6 +1,7 @@
 //! The target of a request.
 
 use memchr::memchr;
+use strum::{EnumString, IntoStaticStr};
 
 /// The parsed target of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub struct Origin<'a> {
 }
 
 /// The scheme of a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(ascii_case_insensitive, serialize_all = "lowercase")]
 pub enum Scheme {
     /// Without TLS.
     Http,
@@ -35,16 +37,11 @@ impl Scheme {
     /// The scheme's name in URLs.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
+        self.into()
     }
 
     pub(crate) fn named(name: &[u8]) -> Option<Self> {
-        [Self::Http, Self::Https]
-            .into_iter()
-            .find(|scheme| name.eq_ignore_ascii_case(scheme.name().as_bytes()))
+        str::from_utf8(name).ok()?.parse().ok()
     }
 }
 

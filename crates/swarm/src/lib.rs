@@ -47,6 +47,8 @@ mod torrent;
 mod totals;
 mod walk;
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+
 pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
 pub use group::answer_in_rounds;
@@ -65,10 +67,10 @@ pub use walk::TorrentWalk;
 /// Peers in the format of BEP 23: 4 bytes of address, 2 of port, big-endian.
 ///
 /// Four fit into the 64 bytes of a torrent.
-pub type Ipv4Swarm = Swarm<6, 6, 4>;
+pub type Ipv4Swarm = Swarm<IPV4_PEER_LENGTH, IPV4_PEER_LENGTH, 4>;
 
 /// Peers in the format of BEP 7: 16 bytes of address, 2 of port, big-endian.
-pub type Ipv6Swarm = Swarm<18, 18, 1>;
+pub type Ipv6Swarm = Swarm<IPV6_PEER_LENGTH, IPV6_PEER_LENGTH, 1>;
 
 /// Peers of WebTorrent: 20 bytes of peer id, which are the key, and 8 that identify the
 /// connection that owns the peer.

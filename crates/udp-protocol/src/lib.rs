@@ -44,10 +44,6 @@ pub const REPLY_HEADER_LENGTH: usize = 8;
 pub const SCRAPE_TORRENT_LENGTH: usize = 12;
 /// Length of an info hash in a scrape request.
 pub const INFO_HASH_LENGTH: usize = 20;
-/// Length of one IPv4 peer: address and port, both big-endian.
-pub const IPV4_PEER_LENGTH: usize = 6;
-/// Length of one IPv6 peer: address and port, both big-endian.
-pub const IPV6_PEER_LENGTH: usize = 18;
 
 /// Maximum length of a datagram over IPv4 that fits an Ethernet frame: 1500, less the
 /// headers of IPv4 and UDP.

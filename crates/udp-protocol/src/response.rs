@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+
 use crate::wire::field;
 use crate::{
-    ANNOUNCE_REPLY_HEADER_LENGTH, CONNECT_LENGTH, ConnectionId, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH,
-    REPLY_HEADER_LENGTH, SCRAPE_TORRENT_LENGTH, TorrentStatistics, TransactionId, action,
+    ANNOUNCE_REPLY_HEADER_LENGTH, CONNECT_LENGTH, ConnectionId, REPLY_HEADER_LENGTH,
+    SCRAPE_TORRENT_LENGTH, TorrentStatistics, TransactionId, action,
 };
 
 /// The address family of the socket that received a response, which determines the length

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
 use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
@@ -13,8 +14,8 @@ use aquatic_service::config::{
     LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
-    ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, MAX_IPV4_PAYLOAD,
-    MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH, SCRAPE_TORRENT_LENGTH,
+    ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
+    SCRAPE_TORRENT_LENGTH,
 };
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, ipv4_peer, ipv6_peer};
 pub use aquatic_datagrams::{BATCH, Datagram};
 use aquatic_service::clock::Now;
 use aquatic_swarm::Families;
@@ -10,9 +11,8 @@ use aquatic_tracker::ClientCounts;
 use aquatic_tracker::cluster::Outbox;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
-    AnnounceRequest, BufferTooSmall, ConnectionId, IPV4_PEER_LENGTH, IPV6_PEER_LENGTH,
-    MAX_IPV4_PAYLOAD, Request, RequestError, RequestFault, ScrapeRequest, ScrapeWriter,
-    TorrentStatistics, write_connect, write_error,
+    AnnounceRequest, BufferTooSmall, ConnectionId, MAX_IPV4_PAYLOAD, Request, RequestError,
+    RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, write_connect, write_error,
 };
 use arrayvec::ArrayVec;
 
@@ -212,17 +212,13 @@ impl Tracker {
         } = asked;
         self.clients.count(&config.metrics, &request.peer_id);
 
-        let [high, low] = request.port.to_be_bytes();
         Ok(match address {
             IpAddr::V4(address) => {
-                let [a, b, c, d] = address.octets();
-                let record = [a, b, c, d, high, low];
+                let record = ipv4_peer(address, request.port);
                 Begun::Ipv4(Waiting::new(record, config, now, request))
             }
             IpAddr::V6(address) => {
-                let mut record = [0; IPV6_PEER_LENGTH];
-                record[..16].copy_from_slice(&address.octets());
-                record[16..].copy_from_slice(&[high, low]);
+                let record = ipv6_peer(address, request.port);
                 Begun::Ipv6(Waiting::new(record, config, now, request))
             }
         })

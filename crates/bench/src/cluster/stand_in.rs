@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, InfoHash};
 use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Stopper};
 use aquatic_cluster::{Batch, Held, Kind, NodeId, Outbox, Record, Records, SharedSwarms};
 
@@ -26,7 +26,7 @@ const MAX_OUTBOX_BYTES: usize = 128 << 20;
 /// The records of all peers of a population, in random order, again and again.
 #[derive(Debug)]
 pub(super) struct Population {
-    records: Vec<Record<6>>,
+    records: Vec<Record<IPV4_PEER_LENGTH>>,
     next: AtomicUsize,
 }
 
@@ -44,12 +44,12 @@ pub(super) struct StandIn {
 struct Others {
     own: NodeId,
     records: AtomicU64,
-    collected: Mutex<Vec<Record<6>>>,
+    collected: Mutex<Vec<Record<IPV4_PEER_LENGTH>>>,
     is_collecting: AtomicBool,
 }
 
 impl Population {
-    fn new(mut records: Vec<Record<6>>) -> Self {
+    fn new(mut records: Vec<Record<IPV4_PEER_LENGTH>>) -> Self {
         fastrand::Rng::with_seed(1).shuffle(&mut records);
         Self {
             records,
@@ -62,7 +62,7 @@ impl Population {
     }
 
     /// The next records, at least one and as many as workers append at once, or `most`.
-    fn next(&self, most: usize) -> &[Record<6>] {
+    fn next(&self, most: usize) -> &[Record<IPV4_PEER_LENGTH>] {
         let start = self.next.load(Relaxed) % self.records.len();
         let end = self.records.len().min(start + most.clamp(1, GROUP));
         self.next.store(end, Relaxed);
@@ -237,7 +237,7 @@ impl Drop for StandIn {
 }
 
 impl Others {
-    fn collected(&self) -> std::sync::MutexGuard<'_, Vec<Record<6>>> {
+    fn collected(&self) -> std::sync::MutexGuard<'_, Vec<Record<IPV4_PEER_LENGTH>>> {
         self.collected
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

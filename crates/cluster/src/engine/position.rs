@@ -1,5 +1,7 @@
 //! The position of a node in the streams, for its snapshot.
 
+use strum::EnumCount;
+
 use super::stream::EntryId;
 use crate::batch::{Kind, NodeId};
 use crate::sequences::Sequences;
@@ -7,7 +9,7 @@ use crate::sequences::Sequences;
 const VERSION: u8 = 2;
 
 /// The last entry of each stream that was applied.
-pub(super) type Ids = [EntryId; Kind::ALL.len()];
+pub(super) type Ids = [EntryId; Kind::COUNT];
 
 /// The last entry that a node has applied of each stream, and the last sequence number of
 /// each node. With it and a copy of the swarms, the next process can continue from there.
@@ -68,7 +70,7 @@ impl Position {
             let node = NodeId(number(&mut rest)?.to_be_bytes());
             let (&kind, after) = rest.split_first()?;
             rest = after;
-            let kind = Kind::ALL.into_iter().find(|it| *it as u8 == kind)?;
+            let kind = Kind::from_repr(kind)?;
             sequences.push((node, kind, number(&mut rest)?));
         }
         Some(Self { ids, sequences })
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         /// Of a position without nodes.
-        const LENGTH: usize = 1 + 16 * Kind::ALL.len();
+        const LENGTH: usize = 1 + 16 * Kind::COUNT;
         let id = |milliseconds, number| EntryId {
             milliseconds,
             number,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use aquatic_bittorrent::InfoHash;
 use redis::{Value, cmd};
+use strum::EnumCount;
 
 use super::Shared;
 use super::connection::Engine;
@@ -37,7 +38,7 @@ const PAGE: usize = 64;
 pub(super) struct SendQueue {
     shared: Arc<Shared>,
     /// The last sequence number of each kind.
-    sequences: [u64; Kind::ALL.len()],
+    sequences: [u64; Kind::COUNT],
     /// The last entry of each stream that is known to have been added; none if it is 0-0.
     last_ids: Ids,
     /// When the last entry for WebTorrent peers was added, on the engine's clock.

@@ -3,15 +3,17 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+
 use crate::bencode::{write_integer, write_text, write_text_length};
 
 /// Slices of peers in wire form: address and port, both big-endian.
 #[derive(Debug, Clone, Copy)]
 pub enum Peers<'a> {
     /// 6 bytes each (BEP 23).
-    Ipv4(&'a [&'a [[u8; 6]]]),
+    Ipv4(&'a [&'a [[u8; IPV4_PEER_LENGTH]]]),
     /// 18 bytes each (BEP 7).
-    Ipv6(&'a [&'a [[u8; 18]]]),
+    Ipv6(&'a [&'a [[u8; IPV6_PEER_LENGTH]]]),
 }
 
 impl Peers<'_> {

@@ -12,8 +12,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use aquatic_bittorrent::IPV4_PEER_LENGTH;
 use aquatic_load_test::bare;
-use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, IPV4_PEER_LENGTH, MIN_ANNOUNCE_LENGTH};
+use aquatic_udp_protocol::{ANNOUNCE_REPLY_HEADER_LENGTH, MIN_ANNOUNCE_LENGTH};
 
 fn main() -> ExitCode {
     bare::main_with_more("aquatic-udp-echo", " [REPLY-BYTES]", |address, more| {

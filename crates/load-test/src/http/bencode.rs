@@ -1,5 +1,7 @@
 //! Checks the body of a reply, which is bencoded (BEP 3).
 
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+
 /// The parts of a tracker's reply that are checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reply<'a> {
@@ -34,8 +36,8 @@ pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
             (b"interval", Token::Integer) => reply.has_interval = true,
             (b"files", Token::Dictionary) => reply.has_files = true,
             // Compact peers (BEP 23, BEP 7).
-            (b"peers", Token::Text(peers)) => reply.peers += peers.len() / IPV4_PEER_BYTES,
-            (b"peers6", Token::Text(peers)) => reply.peers += peers.len() / IPV6_PEER_BYTES,
+            (b"peers", Token::Text(peers)) => reply.peers += peers.len() / IPV4_PEER_LENGTH,
+            (b"peers6", Token::Text(peers)) => reply.peers += peers.len() / IPV6_PEER_LENGTH,
             (b"peers", Token::List) => reply.peers += elements,
             _ => {}
         }
@@ -44,9 +46,6 @@ pub(crate) fn parse(body: &[u8]) -> Option<Reply<'_>> {
 }
 
 const END_OF_LINE: &[u8] = b"\r\n";
-
-const IPV4_PEER_BYTES: usize = 6;
-const IPV6_PEER_BYTES: usize = 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'a> {

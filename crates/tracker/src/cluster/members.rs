@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, InfoHash};
 use aquatic_cluster::local::{MAX_BLOCK_LENGTH, Swarms};
 use aquatic_cluster::{
     Batch, Held, Kind, NodeId, PeerChange, Record, RecordIter, Records, SharedSwarms,
@@ -172,12 +172,16 @@ impl SharedSwarms for Members {
         }
         let Held { downloads, .. } = held;
         let visited = match block.split_first() {
-            Some((&IPV4, block)) => visit_downloads::<6>(block, |info_hash, count| {
-                downloads.push((Kind::Ipv4, *info_hash, count));
-            }),
-            Some((&IPV6, block)) => visit_downloads::<18>(block, |info_hash, count| {
-                downloads.push((Kind::Ipv6, *info_hash, count));
-            }),
+            Some((&IPV4, block)) => {
+                visit_downloads::<IPV4_PEER_LENGTH>(block, |info_hash, count| {
+                    downloads.push((Kind::Ipv4, *info_hash, count));
+                })
+            }
+            Some((&IPV6, block)) => {
+                visit_downloads::<IPV6_PEER_LENGTH>(block, |info_hash, count| {
+                    downloads.push((Kind::Ipv6, *info_hash, count));
+                })
+            }
             _ => Ok(()),
         };
         debug_assert!(visited.is_ok(), "a block that was made here");

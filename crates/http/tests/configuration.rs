@@ -11,34 +11,22 @@ use aquatic_http::HttpDaemon;
 use aquatic_http::config::Config;
 use aquatic_http::settings::Settings;
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
-use aquatic_service::config::{self, Addresses, Config as _, Error, Loaded, LogLevel};
+use aquatic_service::config::{Addresses, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
-use aquatic_test_harness::corpora::replay;
 
-#[path = "../../fuzz/checks/configuration.rs"]
-mod configuration;
-#[path = "../../fuzz/checks/generator.rs"]
-mod generator;
+#[path = "../../service/tests/of_daemons/configuration.rs"]
+mod of_daemons;
 
 fn loaded(text: &str) -> Loaded<Config> {
-    config::parse(text, Path::new("http.toml")).unwrap()
+    of_daemons::loaded::<HttpDaemon>(text)
 }
 
 fn settings(text: &str) -> Settings {
-    loaded(text).settings(Settings::new).unwrap()
+    of_daemons::settings::<HttpDaemon>(text)
 }
 
-/// What is wrong with the values of a file.
-fn refused(text: &str) -> Vec<String> {
-    let refused = config::parse::<Config>(text, Path::new("http.toml"))
-        .map_err(Error::from)
-        .and_then(|loaded| loaded.settings(Settings::new));
-    refused
-        .unwrap_err()
-        .to_string()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+fn errors(text: &str) -> Vec<String> {
+    of_daemons::errors::<HttpDaemon>(text)
 }
 
 /// The configuration that an old sample stands for, where it is not the default.
@@ -56,35 +44,13 @@ fn sample(address: &[&str]) -> Config {
     config
 }
 
-/// `--migrate-config` of an old file gives a file of today.
-fn assert_migrates(old: &Loaded<Config>) {
-    let text = old.migrated_toml();
-    let migrated = loaded(&text);
-    assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
-    assert_eq!(migrated.config, old.config);
-    assert_eq!(migrated.migrated_toml(), text);
-    // It contains all warnings.
-    let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
-    let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
-    for warning in old.warnings().lines() {
-        let words: Vec<&str> = warning.split(' ').skip(1).collect();
-        assert!(
-            comments.windows(words.len()).any(|part| part == words),
-            "{warning}\n{text}"
-        );
-    }
-}
-
 const MAX_PEERS: &str = "protocol.max_peers: renamed to protocol.max_response_peers";
 const WORKERS: &str = "ignored: there is only one kind of worker, whose number is socket_workers";
 const CONNECTIONS: &str = "ignored: connections are closed at their own deadlines";
 
 #[test]
 fn the_default_file_is_the_default_configuration() {
-    let file = loaded(Config::DEFAULT_TOML);
-    assert_eq!(file.warnings().lines(), Vec::<String>::new());
-    assert_eq!(file.config, Config::default());
-    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+    of_daemons::check_default_file::<HttpDaemon>();
 }
 
 #[test]
@@ -125,7 +91,7 @@ fn release_0_2() {
     );
     // It knew no connections in the clear.
     assert!(file.settings(Settings::new).unwrap().tls.is_some());
-    assert_migrates(&file);
+    of_daemons::check_migration::<HttpDaemon>(&file);
 }
 
 /// The warnings about `[metrics]` of releases 0.9 and 2026, with the line of
@@ -158,7 +124,7 @@ fn release_0_9() {
     expected.extend(metrics_warnings(38));
     assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
-    assert_migrates(&file);
+    of_daemons::check_migration::<HttpDaemon>(&file);
 }
 
 #[test]
@@ -179,7 +145,7 @@ fn release_2026() {
     expected.extend(metrics_warnings(41));
     assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
-    assert_migrates(&file);
+    of_daemons::check_migration::<HttpDaemon>(&file);
 }
 
 #[test]
@@ -267,7 +233,7 @@ fn the_least_interval_is_no_longer_than_the_usual_one() {
 
 #[test]
 fn everything_that_is_wrong_is_said_with_its_line() {
-    let faults = refused(
+    let faults = errors(
         "\
 [network]
 enable_tls = true
@@ -300,9 +266,9 @@ min_announce_interval = 0
 }
 
 #[test]
-fn proxies_that_nobody_is_are_refused() {
+fn proxies_that_nobody_is_are_errors() {
     for key in ["runs_behind_reverse_proxy", "proxy_protocol"] {
-        let faults = refused(&format!("[network]\n{key} = true\ntrusted_proxies = []\n"));
+        let faults = errors(&format!("[network]\n{key} = true\ntrusted_proxies = []\n"));
         assert!(
             faults
                 .iter()
@@ -371,10 +337,10 @@ fn keys_of_release_1_0_that_have_another_name() {
             &format!("http.toml:5:1: {MAX_PEERS}"),
         ]
     );
-    assert_migrates(&file);
+    of_daemons::check_migration::<HttpDaemon>(&file);
 
     assert_eq!(
-        refused("[network]\nreply_timeout = 601\n"),
+        errors("[network]\nreply_timeout = 601\n"),
         [
             "http.toml:2:17: network.write_timeout: 601 is out of range: it must be from 1 to 600 \
              seconds (translated from network.reply_timeout)"
@@ -399,15 +365,11 @@ fn a_number_has_one_range_however_far_it_is_off() {
         "99999999999999999999",
     ] {
         let text = format!("[protocol]\npeer_announce_interval = {value}\n");
-        let said = match config::parse::<Config>(&text, Path::new("http.toml")) {
-            Ok(file) => file.settings(Settings::new).unwrap_err().to_string(),
-            Err(faults) => faults.to_string(),
-        };
         let expected = format!(
             "http.toml:2:26: protocol.peer_announce_interval: {value} is out of range: it must be \
              from 1 to 10800 seconds"
         );
-        assert_eq!(said, expected);
+        assert_eq!(errors(&text), [expected]);
     }
 }
 
@@ -415,7 +377,7 @@ fn a_number_has_one_range_however_far_it_is_off() {
 fn metrics_have_a_port_of_their_own() {
     let text = "[network]\naddress = '0.0.0.0:3000'\n[metrics]\naddress = '127.0.0.1:3000'\n";
     assert_eq!(
-        refused(text),
+        errors(text),
         [
             "http.toml:4:11: metrics.address: 127.0.0.1:3000 is already used by 0.0.0.0:3000 of \
              network.address; choose another port"
@@ -425,28 +387,14 @@ fn metrics_have_a_port_of_their_own() {
 
 #[test]
 fn files_that_were_found_by_fuzzing() {
-    replay("configuration", configuration::check::<HttpDaemon>);
-    replay("generator", generator::check::<HttpDaemon>);
+    of_daemons::check_corpora::<HttpDaemon>();
 }
 
 #[test]
 fn edits_that_people_make_by_mistake() {
-    // Always the same ones: a linear congruential generator (Knuth, MMIX).
-    let mut state = 1_u64;
-    let mut random = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) as usize) % below.max(1)
-    };
-    let files = [
-        Config::DEFAULT_TOML,
+    of_daemons::check_edits::<HttpDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),
         include_str!("compat/2026.toml"),
-    ];
-    for _ in 0..3_000 {
-        let file = configuration::edited_layers(&files, &mut random);
-        configuration::check::<HttpDaemon>(file.as_bytes());
-    }
+    ]);
 }

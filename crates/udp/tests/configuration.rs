@@ -7,38 +7,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use aquatic_service::config::numbers::{Count, Number, ZeroOr};
-use aquatic_service::config::{
-    self, AccessListMode, Addresses, Config as _, Error, Loaded, LogLevel,
-};
-use aquatic_test_harness::corpora::replay;
+use aquatic_service::config::{AccessListMode, Addresses, Loaded, LogLevel};
 use aquatic_udp::UdpDaemon;
 use aquatic_udp::config::Config;
 use aquatic_udp::settings::Settings;
 
-#[path = "../../fuzz/checks/configuration.rs"]
-mod configuration;
-#[path = "../../fuzz/checks/generator.rs"]
-mod generator;
+#[path = "../../service/tests/of_daemons/configuration.rs"]
+mod of_daemons;
 
 fn loaded(text: &str) -> Loaded<Config> {
-    config::parse(text, Path::new("udp.toml")).unwrap()
+    of_daemons::loaded::<UdpDaemon>(text)
 }
 
 fn settings(text: &str) -> Settings {
-    loaded(text).settings(Settings::new).unwrap()
+    of_daemons::settings::<UdpDaemon>(text)
 }
 
-/// What is wrong with the values of a file.
-fn refused(text: &str) -> Vec<String> {
-    let refused = config::parse::<Config>(text, Path::new("udp.toml"))
-        .map_err(Error::from)
-        .and_then(|loaded| loaded.settings(Settings::new));
-    refused
-        .unwrap_err()
-        .to_string()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+fn errors(text: &str) -> Vec<String> {
+    of_daemons::errors::<UdpDaemon>(text)
 }
 
 /// The configuration that an old sample stands for, where it is not the default.
@@ -54,31 +40,9 @@ fn sample(address: &[&str]) -> Config {
     config
 }
 
-/// `--migrate-config` of an old file gives a file of today.
-fn assert_migrates(old: &Loaded<Config>) {
-    let text = old.migrated_toml();
-    let migrated = loaded(&text);
-    assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
-    assert_eq!(migrated.config, old.config);
-    assert_eq!(migrated.migrated_toml(), text);
-    // It contains all warnings.
-    let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
-    let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
-    for warning in old.warnings().lines() {
-        let words: Vec<&str> = warning.split(' ').skip(1).collect();
-        assert!(
-            comments.windows(words.len()).any(|part| part == words),
-            "{warning}\n{text}"
-        );
-    }
-}
-
 #[test]
 fn the_default_file_is_the_default_configuration() {
-    let file = loaded(Config::DEFAULT_TOML);
-    assert_eq!(file.warnings().lines(), Vec::<String>::new());
-    assert_eq!(file.config, Config::default());
-    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+    of_daemons::check_default_file::<UdpDaemon>();
 }
 
 #[test]
@@ -132,7 +96,7 @@ fn release_0_2() {
         ]
     );
     assert!(file.settings(Settings::new).is_ok());
-    assert_migrates(&file);
+    of_daemons::check_migration::<UdpDaemon>(&file);
 }
 
 /// The warnings about `[statistics]` of releases 0.9 and 2026, with the line of
@@ -182,7 +146,7 @@ fn release_0_9() {
     expected.extend(statistics_warnings(16));
     assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
-    assert_migrates(&file);
+    of_daemons::check_migration::<UdpDaemon>(&file);
 }
 
 #[test]
@@ -205,7 +169,7 @@ fn release_2026() {
     expected.extend(statistics_warnings(19));
     assert_eq!(file.warnings().lines(), expected);
     assert!(file.settings(Settings::new).is_ok());
-    assert_migrates(&file);
+    of_daemons::check_migration::<UdpDaemon>(&file);
 }
 
 #[test]
@@ -300,7 +264,7 @@ fn replies_have_to_fit_into_a_datagram() {
     };
     assert_eq!(max_peers(format!("{ipv4}242")), 242);
     assert_eq!(
-        refused(&format!("{ipv4}243")),
+        errors(&format!("{ipv4}243")),
         [
             "udp.toml:2:31: protocol.max_response_peers: 243 is out of range: it must be from \
              1 to 242 (79 when an IPv6 address is served)"
@@ -310,7 +274,7 @@ fn replies_have_to_fit_into_a_datagram() {
     let ipv6 = "network.address = ['0.0.0.0:3000', '[::1]:3000']\nprotocol.max_response_peers = ";
     assert_eq!(max_peers(format!("{ipv6}79")), 79);
     assert_eq!(
-        refused(&format!("{ipv6}80")),
+        errors(&format!("{ipv6}80")),
         [
             "udp.toml:2:31: protocol.max_response_peers: 80 is out of range: a reply to an IPv6 \
              client has room for 79 peers, so it must be from 1 to 79 unless all of \
@@ -318,7 +282,7 @@ fn replies_have_to_fit_into_a_datagram() {
         ]
     );
     assert_eq!(
-        refused("protocol.max_scrape_torrents = 121"),
+        errors("protocol.max_scrape_torrents = 121"),
         [
             "udp.toml:1:32: protocol.max_scrape_torrents: 121 is out of range: \
           it must be from 1 to 120"
@@ -328,7 +292,7 @@ fn replies_have_to_fit_into_a_datagram() {
 
 #[test]
 fn all_wrong_values_are_reported_by_line() {
-    let lines = refused(
+    let lines = errors(
         "\
 [cleaning]
 max_peer_age = 0
@@ -399,28 +363,14 @@ fn values_that_work_but_are_not_meant_give_advice() {
 
 #[test]
 fn files_that_were_found_by_fuzzing() {
-    replay("configuration", configuration::check::<UdpDaemon>);
-    replay("generator", generator::check::<UdpDaemon>);
+    of_daemons::check_corpora::<UdpDaemon>();
 }
 
 #[test]
 fn edits_that_people_make_by_mistake() {
-    // Always the same ones: a linear congruential generator (Knuth, MMIX).
-    let mut state = 1_u64;
-    let mut random = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) as usize) % below.max(1)
-    };
-    let files = [
-        Config::DEFAULT_TOML,
+    of_daemons::check_edits::<UdpDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),
         include_str!("compat/2026.toml"),
-    ];
-    for _ in 0..3_000 {
-        let file = configuration::edited_layers(&files, &mut random);
-        configuration::check::<UdpDaemon>(file.as_bytes());
-    }
+    ]);
 }

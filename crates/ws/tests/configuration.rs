@@ -8,56 +8,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
-use aquatic_service::config::{self, Addresses, Config as _, Error, Loaded, LogLevel};
+use aquatic_service::config::{Addresses, Loaded, LogLevel};
 use aquatic_stream::EventLoop;
-use aquatic_test_harness::corpora::replay;
 use aquatic_ws::WsDaemon;
 use aquatic_ws::config::Config;
 use aquatic_ws::settings::Settings;
 
-#[path = "../../fuzz/checks/configuration.rs"]
-mod configuration;
-#[path = "../../fuzz/checks/generator.rs"]
-mod generator;
+#[path = "../../service/tests/of_daemons/configuration.rs"]
+mod of_daemons;
 
 fn loaded(text: &str) -> Loaded<Config> {
-    config::parse(text, Path::new("ws.toml")).unwrap()
+    of_daemons::loaded::<WsDaemon>(text)
 }
 
 fn settings(text: &str) -> Settings {
-    loaded(text).settings(Settings::new).unwrap()
+    of_daemons::settings::<WsDaemon>(text)
 }
 
-/// What is wrong with the values of a file.
-fn refused(text: &str) -> Vec<String> {
-    let refused = config::parse::<Config>(text, Path::new("ws.toml"))
-        .map_err(Error::from)
-        .and_then(|loaded| loaded.settings(Settings::new));
-    refused
-        .unwrap_err()
-        .to_string()
-        .lines()
-        .map(str::to_owned)
-        .collect()
-}
-
-/// `--migrate-config` of an old file gives a file of today.
-fn assert_migrates(old: &Loaded<Config>) {
-    let text = old.migrated_toml();
-    let migrated = loaded(&text);
-    assert_eq!(migrated.warnings().lines(), Vec::<String>::new());
-    assert_eq!(migrated.config, old.config);
-    assert_eq!(migrated.migrated_toml(), text);
-    // It contains all warnings.
-    let comments = text.lines().filter_map(|line| line.strip_prefix('#'));
-    let comments: Vec<&str> = comments.flat_map(str::split_whitespace).collect();
-    for warning in old.warnings().lines() {
-        let words: Vec<&str> = warning.split(' ').skip(1).collect();
-        assert!(
-            comments.windows(words.len()).any(|part| part == words),
-            "{warning}\n{text}"
-        );
-    }
+fn errors(text: &str) -> Vec<String> {
+    of_daemons::errors::<WsDaemon>(text)
 }
 
 const WORKERS: &str = "ignored: there is only one kind of worker, whose number is socket_workers";
@@ -65,10 +34,7 @@ const CONNECTIONS: &str = "ignored: connections are closed at their own deadline
 
 #[test]
 fn the_default_file_is_the_default_configuration() {
-    let file = loaded(Config::DEFAULT_TOML);
-    assert_eq!(file.warnings().lines(), Vec::<String>::new());
-    assert_eq!(file.config, Config::default());
-    assert_eq!(file.effective_toml(), Config::DEFAULT_TOML);
+    of_daemons::check_default_file::<WsDaemon>();
 }
 
 #[test]
@@ -116,7 +82,7 @@ fn release_0_2() {
     );
     // It knew no connections in the clear.
     assert!(file.settings(Settings::new).unwrap().tls.is_some());
-    assert_migrates(&file);
+    of_daemons::check_migration::<WsDaemon>(&file);
 }
 
 #[test]
@@ -172,7 +138,7 @@ fn releases_0_9_and_2026() {
             assert!(warning.ends_with(&format!(": {key}: {what}")), "{warning}");
         }
         assert!(file.settings(Settings::new).is_ok());
-        assert_migrates(&file);
+        of_daemons::check_migration::<WsDaemon>(&file);
     }
 }
 
@@ -258,7 +224,7 @@ close_after_tls_update_grace_period = 19
 
 #[test]
 fn everything_that_is_wrong_is_said_with_its_line() {
-    let faults = refused(
+    let faults = errors(
         "\
 [network]
 enable_tls = true
@@ -297,30 +263,16 @@ max_connection_idle = 1
 
 #[test]
 fn files_that_were_found_by_fuzzing() {
-    replay("configuration", configuration::check::<WsDaemon>);
-    replay("generator", generator::check::<WsDaemon>);
+    of_daemons::check_corpora::<WsDaemon>();
 }
 
 #[test]
 fn edits_that_people_make_by_mistake() {
-    // Always the same ones: a linear congruential generator (Knuth, MMIX).
-    let mut state = 1_u64;
-    let mut random = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) as usize) % below.max(1)
-    };
-    let files = [
-        Config::DEFAULT_TOML,
+    of_daemons::check_edits::<WsDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),
         include_str!("compat/2026.toml"),
-    ];
-    for _ in 0..3_000 {
-        let file = configuration::edited_layers(&files, &mut random);
-        configuration::check::<WsDaemon>(file.as_bytes());
-    }
+    ]);
 }
 
 #[test]
@@ -328,9 +280,9 @@ fn a_cluster_has_one_swarm_for_all_families() {
     let cluster = "[cluster]\nurl = 'redis://engine.example'\n";
     let url = &settings(cluster).config.cluster.url;
     assert_eq!(url, "redis://engine.example");
-    let refused = refused(&format!("[protocol]\nseparate_families = true\n{cluster}"));
-    let [line] = &refused[..] else {
-        panic!("{refused:?}");
+    let errors = errors(&format!("[protocol]\nseparate_families = true\n{cluster}"));
+    let [line] = &errors[..] else {
+        panic!("{errors:?}");
     };
     assert!(line.contains("protocol.separate_families"), "{line}");
     settings("[protocol]\nseparate_families = true\n");

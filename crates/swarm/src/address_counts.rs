@@ -26,26 +26,28 @@ type Counts = HashTable<(Address, u32)>;
 /// them is held.
 pub(crate) struct AddressCounts {
     parts: Box<[Mutex<Counts>]>,
-    max: NonZeroU32,
     key: HashKey,
 }
 
 impl AddressCounts {
-    pub(crate) fn new(max: NonZeroU32, key: HashKey) -> Self {
+    pub(crate) fn new(key: HashKey) -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-            max,
             key,
         }
     }
 
-    /// Counts a new peer, unless its address has the maximum.
-    pub(crate) fn add<const S: usize>(&self, record: &[u8; S]) -> Result<(), LimitReached> {
+    /// Counts a new peer, unless its address has the maximum, if there is one.
+    pub(crate) fn add<const S: usize>(
+        &self,
+        record: &[u8; S],
+        max: Option<NonZeroU32>,
+    ) -> Result<(), LimitReached> {
         let address = address(record);
         let hash = self.key.hash::<8>(&address);
         let mut part = self.part(hash);
         if let Some((_, count)) = part.find_mut(hash, |(other, _)| *other == address) {
-            if *count >= self.max.get() {
+            if max.is_some_and(|max| *count >= max.get()) {
                 return Err(LimitReached::PeersPerIp);
             }
             *count += 1;
@@ -94,15 +96,16 @@ mod tests {
 
     #[test]
     fn counts_up_to_the_maximum_and_back() {
-        let counts = AddressCounts::new(NonZeroU32::new(2).unwrap(), HashKey::new([1; 16]));
+        let counts = AddressCounts::new(HashKey::new([1; 16]));
+        let max = NonZeroU32::new(2);
         let one = [127, 0, 0, 1, 0, 80];
         let other = [127, 0, 0, 2, 0, 80];
-        assert_eq!(counts.add(&one), Ok(()));
-        assert_eq!(counts.add(&one), Ok(()));
-        assert_eq!(counts.add(&one), Err(LimitReached::PeersPerIp));
-        assert_eq!(counts.add(&other), Ok(()));
+        assert_eq!(counts.add(&one, max), Ok(()));
+        assert_eq!(counts.add(&one, max), Ok(()));
+        assert_eq!(counts.add(&one, max), Err(LimitReached::PeersPerIp));
+        assert_eq!(counts.add(&other, max), Ok(()));
         counts.remove(&one);
-        assert_eq!(counts.add(&one), Ok(()));
+        assert_eq!(counts.add(&one, max), Ok(()));
         counts.remove(&one);
         counts.remove(&one);
         counts.remove(&other);
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn memory_is_given_back() {
-        let counts = AddressCounts::new(NonZeroU32::MIN, HashKey::new([2; 16]));
+        let counts = AddressCounts::new(HashKey::new([2; 16]));
+        let max = Some(NonZeroU32::MIN);
         let record = |number: u32| {
             let [a, b, c, d] = number.to_be_bytes();
             [a, b, c, d, 0, 80]
@@ -127,7 +131,7 @@ mod tests {
             parts.map(|part| part.lock().unwrap().capacity()).sum()
         };
         for number in 0..200_000 {
-            assert_eq!(counts.add(&record(number)), Ok(()));
+            assert_eq!(counts.add(&record(number), max), Ok(()));
         }
         assert!(places() >= 200_000);
         for number in 2_000..200_000 {
@@ -135,7 +139,10 @@ mod tests {
         }
         assert!(places() < 80_000, "{} places for 2,000", places());
         for number in 0..2_000 {
-            assert_eq!(counts.add(&record(number)), Err(LimitReached::PeersPerIp));
+            assert_eq!(
+                counts.add(&record(number), max),
+                Err(LimitReached::PeersPerIp)
+            );
             counts.remove(&record(number));
         }
         assert!(

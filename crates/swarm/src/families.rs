@@ -15,6 +15,9 @@ pub trait Swarms {
     /// Number of torrents in all swarms.
     fn usage(&self) -> &Usage;
 
+    /// Changes the limits of all swarms, as [`Swarm::set_limits`] does.
+    fn set_limits(&self, limits: SwarmLimits);
+
     /// Number of shards of each swarm.
     fn shard_count(&self) -> usize;
 
@@ -92,6 +95,11 @@ impl Swarms for Families {
         &self.usage
     }
 
+    fn set_limits(&self, limits: SwarmLimits) {
+        self.ipv4.set_limits(limits);
+        self.ipv6.set_limits(limits);
+    }
+
     fn shard_count(&self) -> usize {
         self.ipv4.shard_count()
     }
@@ -165,10 +173,7 @@ impl WebSwarms {
     /// Creates empty swarms. [`SwarmLimits::max_torrents`] applies to all together, and
     /// [`SwarmLimits::max_peers_per_ip`] has no effect, because peers have no address here.
     pub fn new(key: HashKey, limits: SwarmLimits, are_families_apart: bool) -> Self {
-        let limits = SwarmLimits {
-            max_peers_per_ip: None,
-            ..limits
-        };
+        let limits = without_addresses(limits);
         let usage = Arc::new(Usage::default());
         Self {
             first: Swarm::new(key, limits, usage.clone()),
@@ -195,6 +200,12 @@ impl WebSwarms {
 impl Swarms for WebSwarms {
     fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    fn set_limits(&self, limits: SwarmLimits) {
+        for swarm in self.all() {
+            swarm.set_limits(without_addresses(limits));
+        }
     }
 
     fn shard_count(&self) -> usize {
@@ -252,5 +263,13 @@ impl Swarms for WebSwarms {
             Some(swarm) => snapshot::restore(swarm, block, now, lifetime, false),
             None => Ok(Restored::default()),
         }
+    }
+}
+
+/// The limits of swarms whose records have no address.
+fn without_addresses(limits: SwarmLimits) -> SwarmLimits {
+    SwarmLimits {
+        max_peers_per_ip: None,
+        ..limits
     }
 }

@@ -1,7 +1,7 @@
 //! What bounds a swarm's memory, and its changes.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// The limits of a swarm; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +39,66 @@ impl SwarmLimits {
     }
 }
 
+/// The limits of a swarm that is in use, which can be changed; 0 is no limit.
+#[derive(Debug)]
+pub(crate) struct CurrentLimits {
+    max_torrents: AtomicUsize,
+    max_peers_per_torrent: AtomicU32,
+    max_peers_per_ip: AtomicU32,
+    refresh_below_seconds: AtomicU16,
+}
+
+impl CurrentLimits {
+    pub(crate) fn new(limits: SwarmLimits) -> Self {
+        let this = Self {
+            max_torrents: AtomicUsize::new(0),
+            max_peers_per_torrent: AtomicU32::new(0),
+            max_peers_per_ip: AtomicU32::new(0),
+            refresh_below_seconds: AtomicU16::new(0),
+        };
+        this.set(limits);
+        this
+    }
+
+    pub(crate) fn set(&self, limits: SwarmLimits) {
+        let SwarmLimits {
+            max_torrents,
+            max_peers_per_torrent,
+            max_peers_per_ip,
+            refresh_below_seconds,
+        } = limits;
+        let or_zero = |max: Option<NonZeroU32>| max.map_or(0, NonZeroU32::get);
+        let torrents = max_torrents.map_or(0, NonZeroUsize::get);
+        let seconds = refresh_below_seconds.map_or(0, NonZeroU16::get);
+        self.max_torrents.store(torrents, Relaxed);
+        self.max_peers_per_torrent
+            .store(or_zero(max_peers_per_torrent), Relaxed);
+        self.max_peers_per_ip
+            .store(or_zero(max_peers_per_ip), Relaxed);
+        self.refresh_below_seconds.store(seconds, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn max_torrents(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.max_torrents.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn max_peers_per_torrent(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.max_peers_per_torrent.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn max_peers_per_ip(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.max_peers_per_ip.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn refresh_below_seconds(&self) -> Option<NonZeroU16> {
+        NonZeroU16::new(self.refresh_below_seconds.load(Relaxed))
+    }
+}
+
 /// Why an announce was rejected: the limit that it would have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitReached {
@@ -69,8 +129,8 @@ impl Usage {
     }
 
     /// Takes a place for a torrent with peers, unless all are taken.
-    pub(crate) fn try_add_live(&self, limits: &SwarmLimits) -> Result<(), LimitReached> {
-        if add_below(&self.live, limits.max_torrents) {
+    pub(crate) fn try_add_live(&self, limits: &CurrentLimits) -> Result<(), LimitReached> {
+        if add_below(&self.live, limits.max_torrents()) {
             Ok(())
         } else {
             Err(LimitReached::Torrents)

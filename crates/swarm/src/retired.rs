@@ -6,6 +6,7 @@
 //! claimed (see [`Downloads`]) never displace real ones.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aquatic_bittorrent::InfoHash;
@@ -28,7 +29,8 @@ const CANDIDATES: usize = 16;
 /// them is held.
 pub(crate) struct Retired {
     parts: Box<[Mutex<Part>]>,
-    places: usize,
+    /// Places of each part.
+    places: AtomicUsize,
 }
 
 /// Some of the torrents, behind one lock.
@@ -54,10 +56,20 @@ impl Retired {
         let wanted = (max / MIN_PLACES).clamp(1, max_parts);
         // The largest power of two that is not larger.
         let parts = 1 << wanted.ilog2();
-        Self {
+        let this = Self {
             parts: (0..parts).map(|_| Mutex::new(Part::new())).collect(),
-            places: (max / parts).min(MAX_SLOTS),
-        }
+            places: AtomicUsize::new(0),
+        };
+        this.set_max_torrents(max_torrents);
+        this
+    }
+
+    /// Changes the number of places, in the same number of parts. If there are fewer than
+    /// before, torrents stay until others replace them.
+    pub(crate) fn set_max_torrents(&self, max_torrents: Option<NonZeroUsize>) {
+        let max = max_torrents.map_or(usize::MAX, NonZeroUsize::get);
+        let places = (max / self.parts.len()).clamp(1, MAX_SLOTS);
+        self.places.store(places, Relaxed);
     }
 
     pub(crate) fn part_count(&self) -> usize {
@@ -101,7 +113,7 @@ impl Retired {
             part.torrents[slot].downloads.merge(torrent.downloads);
             return;
         }
-        if part.torrents.len() >= self.places {
+        if part.torrents.len() >= self.places.load(Relaxed) {
             let Some(slot) = part.least_candidate() else {
                 return;
             };
@@ -231,7 +243,7 @@ mod tests {
             let mut count = 0;
             for number in 0..self.retired.part_count() {
                 let part = self.retired.lock_part(number);
-                assert!(part.torrents.len() <= self.retired.places);
+                assert!(part.torrents.len() <= self.retired.places.load(Relaxed));
                 count += part.torrents.len();
                 for (slot, torrent) in part.torrents.iter().enumerate() {
                     let hash = self.key.hash::<20>(&torrent.info_hash.0);

@@ -6,7 +6,7 @@ use crate::address_counts::AddressCounts;
 use crate::deadline::Term;
 use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
-use crate::limits::{LimitReached, SwarmLimits, Usage};
+use crate::limits::{CurrentLimits, LimitReached, Usage};
 use crate::peers::{Peers, View};
 use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
@@ -86,9 +86,10 @@ struct Stored {
 /// What all shards of a swarm share.
 pub(crate) struct Rules<'a> {
     pub(crate) key: &'a HashKey,
-    pub(crate) limits: &'a SwarmLimits,
+    pub(crate) limits: &'a CurrentLimits,
     pub(crate) usage: &'a Usage,
-    pub(crate) addresses: Option<&'a AddressCounts>,
+    /// The peers of shards that [count](Shard::count_addresses) them.
+    pub(crate) addresses: &'a AddressCounts,
     pub(crate) retired: &'a Retired,
     /// The shortest time, in seconds, for which any node with the same swarm keeps peers.
     pub(crate) shortest_lifetime: u16,
@@ -99,7 +100,7 @@ impl Rules<'_> {
     /// nothing.
     #[inline]
     fn fresh_until(&self, now: u32) -> u32 {
-        match self.limits.refresh_below_seconds {
+        match self.limits.refresh_below_seconds() {
             Some(seconds) => now.saturating_add(u32::from(seconds.get())),
             None => u32::MAX,
         }
@@ -116,19 +117,23 @@ pub(crate) struct Shard<const S: usize, const K: usize, const N: usize> {
     /// Number of downloads that were counted here, including those of torrents that were
     /// removed.
     pub(crate) downloads: u64,
+    /// Whether its peers are counted by address.
+    counts_addresses: bool,
 }
 
 /// Maximum number of torrents in a shard.
 pub(crate) const MAX_TORRENTS: usize = MAX_SLOTS;
 
 impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
-    pub(crate) const fn new() -> Self {
+    /// An empty shard, whose peers are counted by address or not.
+    pub(crate) const fn new(counts_addresses: bool) -> Self {
         Self {
             index: SlotIndex::new(),
             torrents: Torrents::new(),
             peers: 0,
             seeders: 0,
             downloads: 0,
+            counts_addresses,
         }
     }
 
@@ -305,12 +310,13 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             torrent.peers.set_role(position, is_seeder, rules.key)
         } else {
             if known.is_some() {
-                let max = rules.limits.max_peers_per_torrent;
+                let max = rules.limits.max_peers_per_torrent();
                 if max.is_some_and(|max| torrent.peers.len() >= max.get() as usize) {
                     return Err(LimitReached::PeersPerTorrent);
                 }
-                if let Some(addresses) = rules.addresses {
-                    addresses.add(&record)?;
+                if self.counts_addresses {
+                    let max = rules.limits.max_peers_per_ip();
+                    rules.addresses.add(&record, max)?;
                 }
             }
             self.peers += 1;
@@ -428,8 +434,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     pub(crate) fn remove_at(&mut self, slot: usize, position: usize, rules: &Rules<'_>) {
         let peers = &mut self.torrents.at_mut(slot).peers;
         let view = peers.view();
-        if let Some(addresses) = rules.addresses {
-            addresses.remove(&view.records[position]);
+        if self.counts_addresses {
+            rules.addresses.remove(&view.records[position]);
         }
         self.seeders -= usize::from(position < view.seeders);
         self.peers -= 1;
@@ -474,6 +480,27 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         }
     }
 
+    /// Counts all peers by address if there is a limit for that by now, or no longer if there
+    /// is none. Only if that has changed, this takes longer than a moment: a millisecond for
+    /// some ten thousand peers.
+    pub(crate) fn count_addresses(&mut self, rules: &Rules<'_>) {
+        let is_limited = rules.limits.max_peers_per_ip().is_some();
+        if is_limited == self.counts_addresses {
+            return;
+        }
+        for slot in 0..self.torrents.len() {
+            for record in self.torrents.at(slot).peers.view().records {
+                if is_limited {
+                    // Without a maximum, it does not fail.
+                    let _ = rules.addresses.add(record, None);
+                } else {
+                    rules.addresses.remove(record);
+                }
+            }
+        }
+        self.counts_addresses = is_limited;
+    }
+
     /// Creates a torrent for its first peer; returns its slot.
     fn create(
         &mut self,
@@ -487,8 +514,8 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             return Err(LimitReached::Torrents);
         }
         rules.usage.try_add_live(rules.limits)?;
-        if let Some(addresses) = rules.addresses
-            && let Err(reached) = addresses.add(first)
+        if self.counts_addresses
+            && let Err(reached) = rules.addresses.add(first, rules.limits.max_peers_per_ip())
         {
             rules.usage.remove_live();
             return Err(reached);

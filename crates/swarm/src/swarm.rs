@@ -9,7 +9,7 @@ use aquatic_bittorrent::InfoHash;
 use crate::address_counts::AddressCounts;
 use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
-use crate::limits::{LimitReached, SwarmLimits, Usage};
+use crate::limits::{CurrentLimits, LimitReached, SwarmLimits, Usage};
 use crate::retired::Retired;
 use crate::shard::{self, Announce, Announced, Applied, Rules, Shard};
 use crate::torrent::Scraped;
@@ -23,9 +23,9 @@ const MIN_SHARDS: usize = 1024;
 pub struct Swarm<const S: usize, const K: usize, const N: usize> {
     shards: Box<[ShardCell<S, K, N>]>,
     key: HashKey,
-    limits: SwarmLimits,
+    limits: CurrentLimits,
     usage: Arc<Usage>,
-    addresses: Option<AddressCounts>,
+    addresses: AddressCounts,
     retired: Retired,
     /// The shortest time for which other nodes keep peers; see [`Rules`].
     shortest_lifetime: AtomicU16,
@@ -57,19 +57,29 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         // chance does not fill one.
         let wanted = limits.max_torrents.map_or(0, NonZeroUsize::get) / (shard::MAX_TORRENTS / 2);
         let count = wanted.next_power_of_two().max(MIN_SHARDS);
+        let counts_addresses = limits.max_peers_per_ip.is_some();
         Self {
             shards: (0..count)
-                .map(|_| ShardCell(Mutex::new(Shard::new())))
+                .map(|_| ShardCell(Mutex::new(Shard::new(counts_addresses))))
                 .collect(),
             key,
-            addresses: limits
-                .max_peers_per_ip
-                .map(|max| AddressCounts::new(max, key)),
+            addresses: AddressCounts::new(key),
             retired: Retired::new(limits.max_torrents, count),
-            limits,
+            limits: CurrentLimits::new(limits),
             usage,
             shortest_lifetime: AtomicU16::new(u16::MAX),
         }
+    }
+
+    /// Changes the limits. A lower limit removes nothing: it rejects what is new. When
+    /// [`SwarmLimits::max_peers_per_ip`] is introduced, peers are counted from the next
+    /// [`Sweep`](crate::Sweep) on.
+    ///
+    /// The number of shards stays that of the limits at the beginning, which allow for 33
+    /// million torrents at least.
+    pub fn set_limits(&self, limits: SwarmLimits) {
+        self.limits.set(limits);
+        self.retired.set_max_torrents(limits.max_torrents);
     }
 
     /// Locks the shard of the torrent, whether or not the torrent exists.
@@ -159,7 +169,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             key: &self.key,
             limits: &self.limits,
             usage: &self.usage,
-            addresses: self.addresses.as_ref(),
+            addresses: &self.addresses,
             retired: &self.retired,
             shortest_lifetime: self.shortest_lifetime.load(Relaxed),
         }

@@ -76,6 +76,7 @@ impl Sweep {
             let mut seen = 1;
             if self.shard < swarm.shard_count() {
                 let mut shard = swarm.lock_number(self.shard);
+                shard.count_addresses(&rules);
                 seen = self
                     .batch(&mut shard, &rules, now, batch, (&allows, &keeps))
                     .max(1);

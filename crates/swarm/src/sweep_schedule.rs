@@ -44,6 +44,11 @@ impl SweepSchedule {
         }
     }
 
+    /// Changes the interval, from the next step on.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Begins a fast walk, because torrents may have become forbidden.
     pub fn hurry(&mut self) {
         for walk in &mut self.walks {

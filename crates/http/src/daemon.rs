@@ -9,6 +9,7 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
+use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
@@ -149,9 +150,6 @@ impl Daemon for HttpDaemon {
         } else {
             "http"
         };
-        if let Some(certificate) = certificate.clone() {
-            start.reloads.push(certificate);
-        }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let endpoint = Endpoint::new(scheme, "/announce", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
@@ -160,7 +158,6 @@ impl Daemon for HttpDaemon {
             name: "http",
             settings: settings.connections.clone(),
             certificate,
-            grace: None,
             sockets,
             workers: start.workers,
         };
@@ -186,7 +183,7 @@ impl Daemon for HttpDaemon {
             running,
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
-                config.limits.max_torrents,
+                &limits,
             ),
             endpoint,
         }))
@@ -195,6 +192,18 @@ impl Daemon for HttpDaemon {
     fn tick(&self, now: Instant) -> Duration {
         self.running.watch_certificate();
         self.housekeeping.tick(&self.state, &self.clock, now)
+    }
+
+    const RELOADED: &'static [&'static str] = &[tls::WHAT];
+
+    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+        let connections = settings.connections.clone();
+        let apply = self.running.reload(connections, settings.tls.as_ref())?;
+        let daemon = self.clone();
+        Ok(Box::new(move || {
+            apply();
+            daemon.apply(settings);
+        }))
     }
 
     fn access_list_changed(&self) {
@@ -238,5 +247,17 @@ impl Daemon for HttpDaemon {
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
         let link = self.link.as_ref();
         snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)
+    }
+}
+
+impl HttpDaemon {
+    fn apply(&self, settings: Settings) {
+        let config = &settings.config;
+        let interval = config.protocol.peer_announce_interval;
+        let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
+        let interval = config.cleaning.torrent_cleaning_interval.duration();
+        self.housekeeping
+            .reconfigure(interval, limits, &self.state.swarms);
+        self.settings.replace(settings);
     }
 }

@@ -29,6 +29,11 @@ pub struct Settings {
 impl config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("../default.toml");
     const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
+    const NEED_RESTART: &'static [&'static [&'static str]] = &[
+        config::sections::NEED_RESTART,
+        config::swarm_sections::NEED_RESTART,
+        aquatic_stream::config::NEED_RESTART,
+    ];
 
     fn invalid(&self) -> Vec<Diagnostic> {
         Settings::new(self).err().unwrap_or_default()

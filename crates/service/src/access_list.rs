@@ -10,7 +10,7 @@
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use aquatic_bittorrent::{InfoHash, ParseInfoHashError};
@@ -105,9 +105,9 @@ impl AccessList {
 /// The list that workers use, and that the main thread can replace.
 pub struct Handle {
     current: ArcSwap<AccessList>,
-    /// Whether the list is off. This does not change while the process runs, so checking it
-    /// costs one predictable branch.
-    is_off: bool,
+    /// Whether the list is off. This rarely changes, so checking it costs one predictable
+    /// branch.
+    is_off: AtomicBool,
     loaded_at: AtomicU64,
 }
 
@@ -115,7 +115,7 @@ impl Handle {
     /// Starts with this list.
     pub fn new(list: AccessList) -> Self {
         Self {
-            is_off: list.is_off(),
+            is_off: AtomicBool::new(list.is_off()),
             current: ArcSwap::from_pointee(list),
             loaded_at: AtomicU64::new(seconds_since_epoch()),
         }
@@ -124,13 +124,13 @@ impl Handle {
     /// Whether the torrent is served according to the current list.
     #[inline]
     pub fn allows(&self, info_hash: &InfoHash) -> bool {
-        self.is_off || self.current.load().allows(info_hash)
+        self.is_off() || self.current.load().allows(info_hash)
     }
 
-    /// Whether all torrents are served, as long as the process runs.
+    /// Whether all torrents are served.
     #[inline]
     pub fn is_off(&self) -> bool {
-        self.is_off
+        self.is_off.load(Ordering::Relaxed)
     }
 
     /// The current list, to check several info hashes.
@@ -146,7 +146,10 @@ impl Handle {
 
     /// Replaces the list; returns the former one.
     pub fn replace(&self, list: AccessList) -> Arc<AccessList> {
+        let is_off = list.is_off();
         let former = self.current.swap(Arc::new(list));
+        // Afterwards: until then, a list that is turned on is not consulted.
+        self.is_off.store(is_off, Ordering::Relaxed);
         self.loaded_at
             .store(seconds_since_epoch(), Ordering::Relaxed);
         former

@@ -14,6 +14,7 @@
 //! * [`Texts`]: lists of texts that are parsed.
 //! * [`numbers`]: numbers with their range and unit in their type.
 //! * [`checks`]: collects errors that involve several keys.
+//! * [`needs_restart`]: which keys a reload does not take over.
 //! * [`Diagnostic`]: an error, warning or advice, with its position.
 
 pub mod addresses;
@@ -23,8 +24,9 @@ pub mod numbers;
 pub mod old_keys;
 pub mod process_settings;
 pub mod sections;
-mod swarm_sections;
+pub mod swarm_sections;
 
+mod changes;
 mod diagnostic;
 mod document;
 mod environment;
@@ -43,6 +45,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use addresses::{Addresses, MetricsAddress};
+pub use changes::needs_restart;
+pub(crate) use changes::{Changes, take_over};
 pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Source};
 pub use environment::Environment;
@@ -77,6 +81,12 @@ pub trait Config: Serialize + DeserializeOwned + Default + 'static {
     /// How keys of earlier releases become current ones. Tables are applied in this order;
     /// [`old_keys`] has those that programs share.
     const OLD_KEYS: &'static [&'static [OldKey]];
+
+    /// Keys and sections, such as `network.address`, whose values take effect at a restart
+    /// only. A reload takes all others over, so a daemon has to look at them in the settings
+    /// of its last reload. [`NEED_RESTART`](sections::NEED_RESTART) has those that daemons
+    /// share.
+    const NEED_RESTART: &'static [&'static [&'static str]];
 
     /// All errors that involve several keys, as reported by [`Loaded::settings`].
     fn invalid(&self) -> Vec<Diagnostic> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Diagnostic, ProcessSettings};
 use crate::destination::Destination;
-use crate::reload::Reload;
+use crate::reload::{Apply, Failure};
 use crate::{access_list, metrics, snapshot, sockets, workers};
 
 /// A daemon.
@@ -117,6 +117,19 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// [`HEARTBEAT_INTERVAL`](workers::HEARTBEAT_INTERVAL).
     fn tick(&self, now: Instant) -> Duration;
 
+    /// What [`reload`](Self::reload) reads: the values of [`Failure::what`].
+    const RELOADED: &'static [&'static str] = &[];
+
+    /// Reads what the settings name besides the access list, such as certificates, and
+    /// returns a function that puts all of it and the settings into effect. Called at a
+    /// reload, on a thread of its own, with settings in which keys that
+    /// [need a restart](config::Config::NEED_RESTART) have their values of the start.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be used; nothing must have been changed.
+    fn reload(self: &Arc<Self>, settings: Self::Settings) -> Result<Apply, Failure>;
+
     /// The access list was replaced: torrents that are no longer allowed should be removed,
     /// now or during the next ticks.
     fn access_list_changed(&self);
@@ -159,8 +172,6 @@ pub struct Start<'a> {
     pub access_list: Arc<access_list::Handle>,
     /// The snapshot to restore from.
     pub snapshot: &'a mut snapshot::Source,
-    /// Items to reload in addition to the access list can be added here.
-    pub reloads: &'a mut Vec<Arc<dyn Reload>>,
     /// Workers are started with this.
     pub workers: &'a mut workers::Workers,
 }

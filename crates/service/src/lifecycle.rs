@@ -20,7 +20,6 @@ use std::time::Instant;
 
 use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
 use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded, Sources};
-use crate::files::Identity;
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
@@ -166,12 +165,9 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         }
         let destination = D::destination(&loaded.config);
         destination::warn_of_difference(D::NAME, destination.as_ref());
-        let configuration = sources
-            .paths()
-            .iter()
-            .map(|path| Identity::of(path))
-            .collect();
-        let supervisor = startup::start::<D>(settings, configuration, caught, &mut notifier)
+        let config = toml::Table::try_from(&loaded.config)?;
+        let sources = sources.clone();
+        let supervisor = startup::start::<D>(settings, sources, config, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
         supervisor.run()

@@ -1,8 +1,9 @@
-//! Items that are reloaded on SIGHUP or SIGUSR1.
+//! Reloads, on SIGHUP or SIGUSR1: the configuration and the files that it names are read
+//! again, and take effect together, or not at all.
 //!
-//! Reading a file may block on a disk or a file server, so each item is read on a thread
-//! of its own, for at most [`PATIENCE`]. The main thread, which is not blocked meanwhile,
-//! then puts the result into effect.
+//! Reading a file may block on a disk or a file server, so everything is read on a thread of
+//! its own, for at most [`PATIENCE`]. The main thread, which is not blocked meanwhile, then
+//! puts the result into effect.
 
 use std::sync::mpsc;
 use std::thread;
@@ -10,37 +11,33 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// How long reading one item may take. A list of 64 million lines from a slow disk takes
+/// How long reading everything may take. A list of 64 million lines from a slow disk takes
 /// less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts what was read into effect: quickly, and infallibly.
 pub type Apply = Box<dyn FnOnce() + Send>;
 
-/// An item that a daemon registers in [`Start`](crate::Start) to be reloaded.
-pub trait Reload: Send + Sync {
-    /// What it is, such as `TLS certificate`.
-    fn what(&self) -> &str;
+/// Why a reload failed, and changed nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What could not be read or used, such as `TLS certificate`.
+    pub what: &'static str,
+    /// The reason.
+    pub error: anyhow::Error,
+}
 
-    /// Reads it again, on a thread of its own, and returns a function that puts it into
-    /// effect. The service drops that if it has stopped waiting by then.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it; the previous state stays in effect.
-    fn read(&self) -> anyhow::Result<Apply>;
-
-    /// Reads it again and puts it into effect.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    fn reload(&self) -> anyhow::Result<()> {
-        self.read().map(|apply| apply())
+impl Failure {
+    /// `what` could not be read or used.
+    pub fn of(what: &'static str, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            what,
+            error: error.into(),
+        }
     }
 }
 
-/// Reads an item for the first time, with the same timeout, so that a start that hangs
+/// Reads something for the first time, with the same timeout, so that a start that hangs
 /// ends with a reason.
 ///
 /// # Errors

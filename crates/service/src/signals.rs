@@ -22,7 +22,7 @@ const HANDLED: [c_int; 5] = [SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ];
 /// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// SIGUSR1 or SIGHUP: reload access list and TLS certificate.
+    /// SIGUSR1 or SIGHUP: reload.
     Reload,
     /// SIGTERM or SIGINT: drain and exit.
     Stop,

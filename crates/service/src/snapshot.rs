@@ -157,16 +157,38 @@ impl Source {
 ///
 /// Why it would be rejected.
 pub(crate) fn inspect(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<()> {
+    match fault(path, daemon, newest)? {
+        None | Some((_, ReadError::Damaged(_) | ReadError::Newer { .. })) => Ok(()),
+        Some((path, error)) => Err(refusal(&path, daemon, error)),
+    }
+}
+
+/// Checks whether a running daemon may replace the file: whether there is none, or one that
+/// its start would read. Only a start sets files aside.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn require_replaceable(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<()> {
+    match fault(path, daemon, newest)? {
+        None => Ok(()),
+        Some((path, error)) => Err(refusal(&path, daemon, error)),
+    }
+}
+
+/// Why the beginning of a snapshot is not one of this daemon, if there is a file.
+fn fault(path: &Path, daemon: &str, newest: u32) -> anyhow::Result<Option<(PathBuf, ReadError)>> {
     let Some((path, mut file)) = open(path)? else {
-        return Ok(());
+        return Ok(None);
     };
-    let found = match BlockReader::new(&mut file, newest) {
-        Ok(reader) if reader.daemon() == daemon => return Ok(()),
-        Ok(reader) => reader.daemon().to_owned(),
-        Err(ReadError::Damaged(_) | ReadError::Newer { .. }) => return Ok(()),
-        Err(error) => return Err(refusal(&path, daemon, error)),
+    let error = match BlockReader::new(&mut file, newest) {
+        Ok(reader) if reader.daemon() == daemon => return Ok(None),
+        Ok(reader) => ReadError::OtherDaemon {
+            found: reader.daemon().to_owned(),
+        },
+        Err(error) => error,
     };
-    Err(refusal(&path, daemon, ReadError::OtherDaemon { found }))
+    Ok(Some((path, error)))
 }
 
 /// Opens a snapshot; returns its path too. `None` if it does not exist or is empty.

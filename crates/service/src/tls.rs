@@ -16,7 +16,7 @@ use rustls_pemfile::Item;
 
 use crate::config::Diagnostic;
 use crate::metrics::{self, Metric, Metrics};
-use crate::reload::{Apply, Reload};
+use crate::reload::{Apply, Failure};
 use crate::{files, reload};
 
 mod expiry;
@@ -33,7 +33,7 @@ const EXPIRY: Metric = Metric::gauge(
 pub const METRICS: &[Metric] = &[EXPIRY];
 
 /// The name in messages about reloads.
-const WHAT: &str = "TLS certificate";
+pub const WHAT: &str = "TLS certificate";
 
 /// The configuration keys of the files.
 const CERTIFICATE_PATH: &str = "network.tls_certificate_path";
@@ -238,13 +238,14 @@ impl LoadError {
 /// The certificate for new handshakes, which the main thread rotates. Established
 /// connections keep the one that they were opened with.
 pub struct Handle {
-    files: Files,
     present: Arc<ArcSwap<Numbered>>,
     watch: Arc<expiry::Watch>,
 }
 
 /// A certificate, and the number of rotations before it.
 struct Numbered {
+    /// Where it was read.
+    files: Files,
     certified: Arc<CertifiedKey>,
     number: u64,
 }
@@ -263,14 +264,11 @@ impl Handle {
         let watch = Arc::new(expiry::Watch::default());
         watch.begin(&files.certificate, Expiry::of(&loaded));
         let present = Arc::new(ArcSwap::from_pointee(Numbered {
+            files,
             certified: Arc::new(loaded),
             number: 0,
         }));
-        Ok(Self {
-            files,
-            present,
-            watch,
-        })
+        Ok(Self { present, watch })
     }
 
     /// The current certificate with its key, and the number of rotations before it.
@@ -282,14 +280,16 @@ impl Handle {
     /// Warns once a day if the certificate has expired, or expires soon. To be called
     /// periodically: most calls only check the time.
     pub fn watch(&self) {
-        let expiry = || Expiry::of(&self.present.load().certified);
-        self.watch.go_on(&self.files.certificate, expiry);
+        let present = self.present.load();
+        let expiry = || Expiry::of(&present.certified);
+        self.watch.go_on(&present.files.certificate, expiry);
     }
 
     /// The certificate, for the status page.
     pub fn overview(&self) -> metrics::Certificate {
-        let path = &self.files.certificate;
-        let expiry = Expiry::of(&self.present.load().certified);
+        let present = self.present.load();
+        let path = &present.files.certificate;
+        let expiry = Expiry::of(&present.certified);
         metrics::Certificate {
             path: path.clone(),
             expires_at: expiry.map(Expiry::epoch_seconds),
@@ -309,27 +309,41 @@ impl Handle {
     pub fn rotations(&self) -> u64 {
         self.present.load().number
     }
-}
 
-impl Reload for Handle {
-    fn what(&self) -> &str {
-        WHAT
-    }
-
-    fn read(&self) -> anyhow::Result<Apply> {
-        let loaded = load(&self.files)?;
+    /// Reads certificate and key again, from files that may be others, and returns a
+    /// function that puts them into effect for new handshakes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`], with the configuration key.
+    pub fn read(&self, files: &Files) -> Result<Apply, Failure> {
+        let loaded = load(files).map_err(|error| Failure::of(WHAT, error.at_key()))?;
         let handle = Arc::clone(&self.present);
         let watch = Arc::clone(&self.watch);
-        let certificate = self.files.certificate.clone();
+        let files = files.clone();
         Ok(Box::new(move || {
             let present = handle.load();
             let is_another = loaded.cert != present.certified.cert;
-            watch.begin(&certificate, Expiry::of(&loaded));
+            watch.begin(&files.certificate, Expiry::of(&loaded));
+            log::info!("reloaded the {WHAT}");
             handle.store(Arc::new(Numbered {
+                files,
                 certified: Arc::new(loaded),
                 number: present.number + u64::from(is_another),
             }));
         }))
+    }
+
+    /// Reads the files again, and puts them into effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn reload(&self) -> anyhow::Result<()> {
+        let files = self.present.load().files.clone();
+        let apply = self.read(&files).map_err(|failure| failure.error)?;
+        apply();
+        Ok(())
     }
 }
 
@@ -344,7 +358,7 @@ impl fmt::Debug for Handle {
         // The key must not be logged.
         formatter
             .debug_struct("Handle")
-            .field("files", &self.files)
+            .field("files", &self.present.load().files)
             .finish_non_exhaustive()
     }
 }

@@ -17,13 +17,14 @@ const SHARDS: usize = 16;
 /// The counts that all workers share.
 pub(crate) struct Admission {
     open: AtomicUsize,
-    max: NonZeroUsize,
-    /// `None` when addresses have no limit and are not counted.
-    per_address: Option<PerAddress>,
+    max: AtomicUsize,
+    per_address: PerAddress,
 }
 
+/// Connections that were opened without a limit for addresses are not counted.
 struct PerAddress {
-    max: NonZeroUsize,
+    /// 0 for no limit.
+    max: AtomicUsize,
     /// Whether it was logged that one has reached its limit.
     has_warned: AtomicBool,
     shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
@@ -38,21 +39,33 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new(limits: &ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self {
+        let this = Self {
             open: AtomicUsize::new(0),
-            max: limits.max_connections,
-            per_address: limits.max_connections_per_ip.map(|max| PerAddress {
-                max,
+            max: AtomicUsize::new(0),
+            per_address: PerAddress {
+                max: AtomicUsize::new(0),
                 has_warned: AtomicBool::new(false),
                 shards: Default::default(),
-            }),
-        })
+            },
+        };
+        this.set_limits(limits);
+        Arc::new(this)
+    }
+
+    /// Changes the limits. Open connections stay open, also if they are too many.
+    pub(crate) fn set_limits(&self, limits: &ConnectionLimits) {
+        self.max.store(limits.max_connections.get(), Relaxed);
+        let per_ip = limits.max_connections_per_ip;
+        let max = per_ip.map_or(0, NonZeroUsize::get);
+        if self.per_address.max.swap(max, Relaxed) != max {
+            self.per_address.has_warned.store(false, Relaxed);
+        }
     }
 
     /// Admits a connection. `address` is `None` for those without a limit for their
     /// address: those of proxies, whose client may be counted later.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, Refusal> {
-        if self.open.fetch_add(1, Relaxed) >= self.max.get() {
+        if self.open.fetch_add(1, Relaxed) >= self.max.load(Relaxed) {
             self.open.fetch_sub(1, Relaxed);
             return Err(Refusal::TooMany);
         }
@@ -71,19 +84,19 @@ impl Permit {
     /// Counts the connection under this address, and no longer under another.
     pub(crate) fn count(&mut self, address: IpAddr) -> Result<(), Refusal> {
         self.uncount();
-        let Some(per_address) = &self.admission.per_address else {
+        let per_address = &self.admission.per_address;
+        let Some(max) = NonZeroUsize::new(per_address.max.load(Relaxed)) else {
             return Ok(());
         };
         let group = source_network(address);
         let mut counts = per_address.shard(group);
         let count = counts.entry(group).or_insert(0);
         // An entry that is new has a count of 0, which is below every limit.
-        if *count >= per_address.max.get() {
+        if *count >= max.get() {
             if !per_address.has_warned.swap(true, Relaxed) {
                 log::warn!(
-                    "{address} has reached network.max_connections_per_ip, {}; further connections \
-                     are refused and counted (logged once)",
-                    per_address.max
+                    "{address} has reached network.max_connections_per_ip, {max}; further \
+                     connections are refused and counted (logged once)"
                 );
             }
             return Err(Refusal::TooManyFromAddress);
@@ -94,8 +107,8 @@ impl Permit {
     }
 
     fn uncount(&mut self) {
-        if let (Some(group), Some(per_address)) = (self.counted.take(), &self.admission.per_address)
-        {
+        if let Some(group) = self.counted.take() {
+            let per_address = &self.admission.per_address;
             let mut counts = per_address.shard(group);
             if let Some(count) = counts.get_mut(&group) {
                 *count -= 1;
@@ -170,12 +183,42 @@ mod tests {
 
         // Refused connections do not count.
         assert_eq!(admission.open.load(Relaxed), 4);
-        let per_address = admission.per_address.as_ref().unwrap();
-        let entries: usize = per_address
+        let entries: usize = admission
+            .per_address
             .shards
             .iter()
             .map(|shard| shard.lock().unwrap().len())
             .sum();
         assert_eq!(entries, 4);
+    }
+
+    #[test]
+    fn limits_can_be_changed() {
+        let admission = admission(2, None);
+        let limits = |max: usize, per_ip: Option<usize>| ConnectionLimits {
+            max_connections: max.try_into().unwrap(),
+            max_connections_per_ip: per_ip.map(|max| max.try_into().unwrap()),
+            ..ConnectionLimits::default()
+        };
+        let address = || ip("192.0.2.1");
+        let first = admission.admit(address()).unwrap();
+        let second = admission.admit(address()).unwrap();
+        admission.set_limits(&limits(1, None));
+        assert_eq!(admission.admit(None).err(), Some(Refusal::TooMany));
+        // What was opened before there was a limit does not count.
+        admission.set_limits(&limits(9, Some(1)));
+        let third = admission.admit(address()).unwrap();
+        let refused = Some(Refusal::TooManyFromAddress);
+        assert_eq!(admission.admit(address()).err(), refused);
+        drop(first);
+        assert_eq!(admission.admit(address()).err(), refused);
+        drop(third);
+        let third = admission.admit(address()).unwrap();
+        admission.set_limits(&limits(9, None));
+        let fourth = admission.admit(address()).unwrap();
+        drop((second, third, fourth));
+        assert_eq!(admission.open.load(Relaxed), 0);
+        let mut shards = admission.per_address.shards.iter();
+        assert!(shards.all(|shard| shard.lock().unwrap().is_empty()));
     }
 }

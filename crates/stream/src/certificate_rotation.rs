@@ -10,22 +10,13 @@ use aquatic_service::tls::Handle;
 /// grace period, the last ones count as one.
 const MAX_PENDING_ROTATIONS: usize = 16;
 
-/// Closes connections some time after the certificate was replaced.
-#[derive(Debug, Clone)]
-pub struct CertificateRotation {
-    /// The certificate, and how often it was replaced.
-    pub handle: Arc<Handle>,
-    /// How long after that an older connection may stay open.
-    pub grace: Duration,
-}
-
 /// Which connections of one worker are to be closed.
 ///
 /// A certificate has a number: how many there were before it. A connection is older than
 /// a rotation if its handshake presented a certificate with a lower number, whenever it
 /// was accepted.
 pub(crate) struct OutdatedCertificates {
-    rotation: Option<CertificateRotation>,
+    handle: Option<Arc<Handle>>,
     /// The number of the current certificate.
     present: u64,
     /// When grace periods end, and the certificate before which all are outdated then.
@@ -34,29 +25,31 @@ pub(crate) struct OutdatedCertificates {
 }
 
 impl OutdatedCertificates {
-    pub(crate) fn new(rotation: Option<CertificateRotation>) -> Self {
+    /// Watches the certificate, if there is one.
+    pub(crate) fn new(handle: Option<Arc<Handle>>) -> Self {
         Self {
-            present: rotation.as_ref().map_or(0, |it| it.handle.rotations()),
-            rotation,
+            present: handle.as_ref().map_or(0, |handle| handle.rotations()),
+            handle,
             pending: VecDeque::new(),
             outdated_before: 0,
         }
     }
 
-    /// Notices that the certificate was replaced, and that grace periods have ended.
-    /// Returns whether more certificates are outdated than before.
-    pub(crate) fn advance(&mut self, now: Instant) -> bool {
-        let Some(rotation) = &self.rotation else {
+    /// Notices that the certificate was replaced, after which older connections may stay open
+    /// for `grace`, and that grace periods have ended. Returns whether more certificates are
+    /// outdated than before.
+    pub(crate) fn advance(&mut self, now: Instant, grace: Duration) -> bool {
+        let Some(handle) = &self.handle else {
             return false;
         };
-        let number = rotation.handle.rotations();
+        let number = handle.rotations();
         if number != self.present {
             self.present = number;
             if self.pending.len() == MAX_PENDING_ROTATIONS {
                 self.pending.pop_back();
             }
             // A grace period beyond the range of the clock never ends.
-            if let Some(due) = now.checked_add(rotation.grace) {
+            if let Some(due) = now.checked_add(grace) {
                 self.pending.push_back((due, number));
             }
         }

@@ -19,6 +19,13 @@ use crate::{
 /// Descriptors that a daemon has open beside its connections, about.
 const OTHER_DESCRIPTORS: u64 = 100;
 
+/// What needs a restart in the section `network`.
+pub const NEED_RESTART: &[&str] = &[
+    "network.event_loop",
+    "network.tcp_backlog",
+    "network.enable_tls",
+];
+
 /// Connections that wait to be accepted on a socket. The kernel takes an `int`.
 pub type Backlog = Count<1, 0x7fff_ffff>;
 /// Open connections.
@@ -221,6 +228,7 @@ impl<P: ProtocolKeys> NetworkConfig<P> {
                 idle_timeout,
                 write_timeout: self.write_timeout.duration(),
                 max_unsent_bytes: None,
+                certificate_grace: Duration::MAX,
             },
             reverse_proxy: self
                 .runs_behind_reverse_proxy

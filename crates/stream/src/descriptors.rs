@@ -50,37 +50,53 @@ impl Demand {
     }
 }
 
-/// Raises the soft limit of open files as far as `wanted` connections need it and the hard
-/// limit allows. Returns how many connections may be open at once: `wanted`, or fewer with
-/// a warning.
-///
-/// # Errors
-///
-/// When the limit is too low to serve at all.
-pub(crate) fn admitted(demand: &Demand, wanted: NonZeroUsize) -> anyhow::Result<NonZeroUsize> {
-    let open = resource_limits::open_files().unwrap_or(USUALLY_OPEN + demand.listeners as u64);
-    let fixed = open + demand.files();
-    let needed = fixed + RESERVED_FILES + wanted.get() as u64;
-    let Some(limit) = resource_limits::allow_open_files(needed) else {
-        return Ok(wanted);
-    };
-    let Some(max) = left_for_connections(limit, fixed) else {
-        bail!(
-            "no connections can be accepted: at least {} open files are needed, and {needed} for \
-             network.max_connections, but the limit is {limit}; raise it with LimitNOFILE= or \
-             `ulimit -n {needed}`",
-            fixed + LEAST_FREE
-        );
-    };
-    if max >= wanted {
-        return Ok(wanted);
+/// The descriptors of a running daemon.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Descriptors {
+    /// Those that are in use apart from connections.
+    fixed: u64,
+}
+
+impl Descriptors {
+    /// Counts those that are open at the start, and that will be.
+    pub(crate) fn at_start(demand: &Demand) -> Self {
+        let open = resource_limits::open_files().unwrap_or(USUALLY_OPEN + demand.listeners as u64);
+        Self {
+            fixed: open + demand.files(),
+        }
     }
-    log::warn!(
-        "at most {max} connections will be accepted, not {wanted} as set by \
-         network.max_connections: these may need {needed} open files, but the limit is {limit}; \
-         raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
-    );
-    Ok(max)
+
+    /// Raises the soft limit of open files as far as `wanted` connections need it and the
+    /// hard limit allows. Returns how many connections may be open at once: `wanted`, or
+    /// fewer with a warning.
+    ///
+    /// # Errors
+    ///
+    /// When the limit is too low to serve at all.
+    pub(crate) fn admitted(&self, wanted: NonZeroUsize) -> anyhow::Result<NonZeroUsize> {
+        let fixed = self.fixed;
+        let needed = fixed + RESERVED_FILES + wanted.get() as u64;
+        let Some(limit) = resource_limits::allow_open_files(needed) else {
+            return Ok(wanted);
+        };
+        let Some(max) = left_for_connections(limit, fixed) else {
+            bail!(
+                "no connections can be accepted: at least {} open files are needed, and {needed} for \
+                 network.max_connections, but the limit is {limit}; raise it with LimitNOFILE= or \
+                 `ulimit -n {needed}`",
+                fixed + LEAST_FREE
+            );
+        };
+        if max >= wanted {
+            return Ok(wanted);
+        }
+        log::warn!(
+            "at most {max} connections will be accepted, not {wanted} as set by \
+             network.max_connections: these may need {needed} open files, but the limit is {limit}; \
+             raise it with LimitNOFILE= or `ulimit -n {needed}`, or lower network.max_connections"
+        );
+        Ok(max)
+    }
 }
 
 /// How many connections may be open, with `fixed` descriptors in use by others.

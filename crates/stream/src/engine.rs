@@ -13,10 +13,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aquatic_service::tls::Handle;
+use aquatic_service::{Replaceable, View};
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
-use crate::certificate_rotation::{CertificateRotation, OutdatedCertificates};
+use crate::certificate_rotation::OutdatedCertificates;
 use crate::connection::{Connection, Stage, Timeouts};
 use crate::counters::{CloseReason, Counters, Refusal};
 use crate::deadlines::Wheel;
@@ -92,11 +94,20 @@ pub enum LoopAction {
 
 /// What the workers' engines share.
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Replaceable<Settings>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) rotation: Option<CertificateRotation>,
+    pub(crate) rotation: Option<Arc<Handle>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) counters: Arc<[Counters]>,
+}
+
+impl Shared {
+    /// Replaces the settings: engines take them over when they [advance](Engine::advance).
+    /// The event loop, and whether TLS is used, stay.
+    pub(crate) fn reload(&self, settings: Settings) {
+        self.admission.set_limits(&settings.limits);
+        self.settings.replace(settings);
+    }
 }
 
 /// All connections of a worker.
@@ -112,6 +123,8 @@ pub(crate) struct Engine<P: Protocol> {
 struct Worker<P> {
     protocol: P,
     shared: Arc<Shared>,
+    /// As of the beginning of the turn.
+    settings: View<Settings>,
     /// The number of this worker, the index of its counters.
     number: usize,
     timeouts: Timeouts,
@@ -146,14 +159,15 @@ impl<P> Worker<P> {
 impl<P: Protocol> Engine<P> {
     /// No connections yet, of `protocol` and of the worker `number`.
     pub(crate) fn new(protocol: P, shared: Arc<Shared>, number: usize, now: Instant) -> Self {
-        let max_unsent = shared.settings.limits.max_unsent_bytes;
+        let settings = shared.settings.view();
         Self {
             scanned_slots: None,
             connections: Table::new(),
             worker: Worker {
                 certificates: OutdatedCertificates::new(shared.rotation.clone()),
-                outputs: Outputs::new(max_unsent.map_or(usize::MAX, NonZeroUsize::get)),
-                timeouts: Timeouts::new(&shared.settings.limits),
+                outputs: Outputs::new(max_output_bytes(&settings)),
+                timeouts: Timeouts::new(&settings.limits),
+                settings,
                 protocol,
                 shared,
                 number,
@@ -170,10 +184,18 @@ impl<P: Protocol> Engine<P> {
         }
     }
 
-    /// Sets the current time; to be called whenever the loop has waited.
+    /// Sets the current time, and takes over settings that a reload has replaced; to be called
+    /// whenever the loop has waited. Deadlines that are set already stay as they are.
     pub(crate) fn advance(&mut self, now: Instant) {
-        self.worker.now = now;
-        if self.worker.wheel.advance(now) && self.worker.certificates.advance(now) {
+        let worker = &mut self.worker;
+        worker.now = now;
+        if worker.settings.refresh() {
+            worker.timeouts = Timeouts::new(&worker.settings.limits);
+            let max_bytes = max_output_bytes(&worker.settings);
+            worker.outputs.set_max_bytes(max_bytes);
+        }
+        let grace = worker.settings.limits.certificate_grace;
+        if worker.wheel.advance(now) && worker.certificates.advance(now, grace) {
             self.scanned_slots = Some(0);
         }
     }
@@ -191,9 +213,9 @@ impl<P: Protocol> Engine<P> {
     pub(crate) fn open(&mut self, source: SocketAddr) -> Result<ConnectionId, Refusal> {
         let worker = &mut self.worker;
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let shared = &worker.shared;
-        let proxy = shared.settings.reverse_proxy.as_ref();
-        let permit = match &shared.settings.proxy_protocol {
+        let (shared, settings) = (&worker.shared, &worker.settings);
+        let proxy = settings.reverse_proxy.as_ref();
+        let permit = match &settings.proxy_protocol {
             _ if self.connections.is_full() => Err(Refusal::TooMany),
             Some(proxies) if !proxies.contains(source.ip()) => Err(Refusal::NotTrusted),
             Some(_) => shared.admission.admit(None),
@@ -209,7 +231,7 @@ impl<P: Protocol> Engine<P> {
             transport: source,
             is_tls: shared.tls.is_some(),
         };
-        let stage = if shared.settings.proxy_protocol.is_some() {
+        let stage = if settings.proxy_protocol.is_some() {
             Stage::ProxyHeader
         } else {
             Stage::Handshake
@@ -342,7 +364,7 @@ impl<P: Protocol> Engine<P> {
     /// The process is about to end: connections finish what they have begun.
     /// All are to be driven now.
     pub(crate) fn drain(&mut self) {
-        let message = self.worker.shared.settings.limits.message_timeout;
+        let message = self.worker.settings.limits.message_timeout;
         let time = MAX_DRAIN_TIME.min(message.saturating_add(MAX_LAST_ANSWER_TIME));
         let by = self.worker.now + time;
         self.worker.drained_by.get_or_insert(by);
@@ -392,6 +414,12 @@ impl<P: Protocol> Drop for Engine<P> {
             }
         }
     }
+}
+
+/// Maximum number of bytes that are collected for a connection.
+fn max_output_bytes(settings: &Settings) -> usize {
+    let max = settings.limits.max_unsent_bytes;
+    max.map_or(usize::MAX, NonZeroUsize::get)
 }
 
 /// A TLS session for a connection.

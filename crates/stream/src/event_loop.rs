@@ -5,16 +5,18 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aquatic_service::Replaceable;
 use aquatic_service::metrics::{Certificate, Metrics};
+use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::sockets::BoundTcp;
-use aquatic_service::tls::Handle;
+use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Workers;
 
 use crate::admission::Admission;
 use crate::counters::{self, Counters};
-use crate::descriptors::{self, Demand};
+use crate::descriptors::{Demand, Descriptors};
 use crate::engine::{Engine, Shared};
-use crate::{CertificateRotation, EventLoop, Protocol, Settings, WorkerWaker, tls_config};
+use crate::{EventLoop, Protocol, Settings, WorkerWaker, tls_config};
 
 mod accepting;
 mod choice;
@@ -42,8 +44,6 @@ pub struct Plan<'a> {
     pub settings: Settings,
     /// The certificate; `None` for connections without TLS.
     pub certificate: Option<Arc<Handle>>,
-    /// How long after it was replaced connections may stay open; `None` for any time.
-    pub grace: Option<Duration>,
     /// The listening sockets of each worker, which do not block.
     pub sockets: Vec<Vec<BoundTcp>>,
     /// Where the workers are started.
@@ -53,7 +53,8 @@ pub struct Plan<'a> {
 /// Workers that serve connections.
 pub struct Running {
     certificate: Option<Arc<Handle>>,
-    counters: Arc<[Counters]>,
+    shared: Arc<Shared>,
+    descriptors: Descriptors,
 }
 
 impl Running {
@@ -72,10 +73,33 @@ impl Running {
 
     /// Adds metrics about connections, handshakes, bytes and the certificate.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
-        counters::add_metrics(&self.counters, metrics);
+        counters::add_metrics(&self.shared.counters, metrics);
         if let Some(certificate) = &self.certificate {
             certificate.add_metrics(metrics);
         }
+    }
+
+    /// Reads the certificate again, if there is one, and returns a function that puts it and
+    /// the settings into effect. Open connections stay open, and deadlines that are set
+    /// already stay as they are. The event loop, and whether TLS is used, cannot be changed.
+    ///
+    /// # Errors
+    ///
+    /// If the certificate cannot be used.
+    pub fn reload(&self, mut settings: Settings, files: Option<&Files>) -> Result<Apply, Failure> {
+        let certificate = self.certificate.as_ref().zip(files);
+        let certificate = certificate.map(|(handle, files)| handle.read(files));
+        let certificate = certificate.transpose()?;
+        let (shared, descriptors) = (Arc::clone(&self.shared), self.descriptors);
+        Ok(Box::new(move || {
+            let max = &mut settings.limits.max_connections;
+            // The start has succeeded with the same number of other descriptors.
+            *max = descriptors.admitted(*max).unwrap_or(*max);
+            shared.reload(settings);
+            if let Some(apply) = certificate {
+                apply();
+            }
+        }))
     }
 }
 
@@ -97,18 +121,16 @@ pub fn start<P: Protocol>(
         listeners: plan.sockets.iter().map(Vec::len).sum(),
     };
     let max = &mut settings.limits.max_connections;
-    *max = descriptors::admitted(&demand, *max)?;
+    let descriptors = Descriptors::at_start(&demand);
+    *max = descriptors.admitted(*max)?;
     let event_loop = choice::choose(settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
         admission: Admission::new(&settings.limits),
-        settings,
+        settings: Replaceable::new(settings),
         tls: plan.certificate.clone().map(tls_config).transpose()?,
-        rotation: plan
-            .grace
-            .zip(plan.certificate.clone())
-            .map(|(grace, handle)| CertificateRotation { handle, grace }),
-        counters: Arc::clone(&counters),
+        rotation: plan.certificate.clone(),
+        counters,
     });
     let mut starting = Vec::with_capacity(plan.sockets.len());
     let mut wakers = Vec::with_capacity(plan.sockets.len());
@@ -155,7 +177,8 @@ pub fn start<P: Protocol>(
     }
     Ok(Running {
         certificate: plan.certificate,
-        counters,
+        shared,
+        descriptors,
     })
 }
 

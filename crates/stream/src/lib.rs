@@ -16,7 +16,7 @@
 //!   header of HTTP.
 //! * `engine`, `connection`, `backlog`, `tls`, `deadlines`, `admission`, `table`:
 //!   the connections of a worker, without I/O.
-//! * [`tls_config()`], [`CertificateRotation`]: TLS.
+//! * [`tls_config()`]: TLS. `certificate_rotation`: connections with old certificates.
 //! * [`start`], `event_loop`, `descriptors`: what drives them.
 //! * [`simulation`]: what drives them in tests.
 
@@ -52,7 +52,6 @@ mod tls_config;
 
 pub use address_header::{AddressHeader, AddressHeaderFault};
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
-pub use certificate_rotation::CertificateRotation;
 pub use connection_map::ConnectionMap;
 pub use counters::METRICS;
 pub use event_loop::{Plan, Running, check_event_loop, start};

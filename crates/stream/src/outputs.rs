@@ -51,6 +51,11 @@ impl Outputs {
         }
     }
 
+    /// Changes the maximum.
+    pub(crate) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
     /// Where to append what is to be sent to a connection of this worker. It is
     /// sent at the end of the turn, in one piece with everything else.
     ///

@@ -58,6 +58,9 @@ pub struct ConnectionLimits {
     /// clients get only what they ask for, as nothing is read from a client while
     /// something is unsent.
     pub max_unsent_bytes: Option<NonZeroUsize>,
+    /// How long a connection may stay open after its certificate was replaced, if that is
+    /// watched.
+    pub certificate_grace: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -72,6 +75,7 @@ impl Default for ConnectionLimits {
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             max_unsent_bytes: None,
+            certificate_grace: Duration::MAX,
         }
     }
 }

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aquatic_service::Replaceable;
+use aquatic_service::tls::Handle;
 use rustls::ServerConfig;
 
 use crate::admission::Admission;
 use crate::counters::{CloseReason, Counters};
 use crate::engine::{Engine, Shared};
 pub use crate::engine::{LoopAction, Transport};
-use crate::{CertificateRotation, ConnectionId, Protocol, Settings, WorkerWaker};
+use crate::{ConnectionId, Protocol, Settings, WorkerWaker};
 
 /// The settings of the connections.
 pub struct Setup {
@@ -19,13 +21,14 @@ pub struct Setup {
     pub settings: Settings,
     /// The configuration of TLS; `None` for connections without.
     pub tls: Option<Arc<ServerConfig>>,
-    /// When connections are closed because the certificate was replaced.
-    pub rotation: Option<CertificateRotation>,
+    /// The certificate, if connections are closed some time after it was replaced.
+    pub rotation: Option<Arc<Handle>>,
 }
 
 /// Connections of one worker.
 pub struct Simulation<P: Protocol> {
     engine: Engine<P>,
+    shared: Arc<Shared>,
     counters: Arc<[Counters]>,
 }
 
@@ -52,17 +55,24 @@ impl<P: Protocol> Simulation<P> {
     /// No connections, at this time.
     pub fn new(protocol: P, setup: Setup, now: Instant) -> Self {
         let counters: Arc<[Counters]> = [Counters::default()].into();
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             admission: Admission::new(&setup.settings.limits),
-            settings: setup.settings,
+            settings: Replaceable::new(setup.settings),
             tls: setup.tls,
             rotation: setup.rotation,
             counters: Arc::clone(&counters),
-        };
+        });
         Self {
-            engine: Engine::new(protocol, Arc::new(shared), 0, now),
+            engine: Engine::new(protocol, Arc::clone(&shared), 0, now),
+            shared,
             counters,
         }
+    }
+
+    /// Replaces the settings, as a reload does; they take effect with the next
+    /// [`advance`](Self::advance).
+    pub fn reload(&self, settings: Settings) {
+        self.shared.reload(settings);
     }
 
     /// Adds a connection, to be driven at once; `None` if it is refused.

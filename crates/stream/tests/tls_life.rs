@@ -10,12 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aquatic_service::reload::Reload as _;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    CertificateRotation, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next,
-    Peer, Progress, Protocol, Settings, tls_config,
+    ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next, Peer, Progress,
+    Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{
     AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1, RSA_CERTIFICATE, RSA_KEY_PKCS1,
@@ -169,6 +168,7 @@ impl Day {
             event_loop: EventLoop::Mio,
             limits: ConnectionLimits {
                 idle_timeout: Duration::from_secs(900),
+                certificate_grace: GRACE,
                 ..ConnectionLimits::default()
             },
             proxy_protocol: None,
@@ -177,10 +177,7 @@ impl Day {
         let setup = Setup {
             settings,
             tls: Some(tls_config(Arc::clone(&handle)).unwrap()),
-            rotation: Some(CertificateRotation {
-                handle: Arc::clone(&handle),
-                grace: GRACE,
-            }),
+            rotation: Some(Arc::clone(&handle)),
         };
         Self {
             simulation: Simulation::new(Lines, setup, start),

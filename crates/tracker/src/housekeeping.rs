@@ -1,13 +1,14 @@
 //! The periodic task of the main thread: removing expired peers and forbidden torrents.
 
+use std::mem;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::Clock;
-use aquatic_service::config::MaxTorrents;
 use aquatic_service::metrics::{Metric, Metrics};
-use aquatic_swarm::Swarms;
+use aquatic_swarm::{SwarmLimits, Swarms};
 
 use crate::State;
 
@@ -32,28 +33,45 @@ pub struct Housekeeping {
 struct Inner {
     sweeps: aquatic_swarm::SweepSchedule,
     next_step: Instant,
+    /// Whether there is a limit of peers per address, for which they are counted.
+    counts_addresses: bool,
     full_warning: FullWarning,
 }
 
 /// Decides when to warn that the maximum of torrents is reached.
 struct FullWarning {
-    max_torrents: usize,
+    /// `None` if there is no maximum.
+    max_torrents: Option<NonZeroUsize>,
     last: Option<Instant>,
 }
 
 impl Housekeeping {
     /// Removes a peer at most `interval` after it has expired. The first sweep is fast,
     /// because the access list may have changed since the snapshot was written.
-    pub fn new(interval: Duration, max_torrents: MaxTorrents) -> Self {
+    pub fn new(interval: Duration, limits: &SwarmLimits) -> Self {
         let mut sweeps = aquatic_swarm::SweepSchedule::new(interval);
         sweeps.hurry();
         Self {
             inner: Mutex::new(Inner {
                 sweeps,
                 next_step: Instant::now(),
-                full_warning: FullWarning::new(max_torrents),
+                counts_addresses: limits.max_peers_per_ip.is_some(),
+                full_warning: FullWarning::new(limits.max_torrents),
             }),
             longest_step_nanoseconds: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the interval and the limits of the swarms. If peers are to be counted by
+    /// address now, or no longer, a fast sweep does that.
+    pub fn reconfigure(&self, interval: Duration, limits: SwarmLimits, swarms: &impl Swarms) {
+        swarms.set_limits(limits);
+        let mut inner = self.locked();
+        inner.sweeps.set_interval(interval);
+        inner.full_warning.max_torrents = limits.max_torrents;
+        let counts_addresses = limits.max_peers_per_ip.is_some();
+        if counts_addresses != mem::replace(&mut inner.counts_addresses, counts_addresses) {
+            inner.hurry();
         }
     }
 
@@ -82,9 +100,7 @@ impl Housekeeping {
 
     /// Has torrents that have become forbidden removed within seconds.
     pub fn hurry(&self) {
-        let mut inner = self.locked();
-        inner.sweeps.hurry();
-        inner.next_step = Instant::now();
+        self.locked().hurry();
     }
 
     /// Adds the duration of the longest step.
@@ -98,10 +114,17 @@ impl Housekeeping {
     }
 }
 
+impl Inner {
+    fn hurry(&mut self) {
+        self.sweeps.hurry();
+        self.next_step = Instant::now();
+    }
+}
+
 impl FullWarning {
-    fn new(max_torrents: MaxTorrents) -> Self {
+    fn new(max_torrents: Option<NonZeroUsize>) -> Self {
         Self {
-            max_torrents: max_torrents.non_zero().get(),
+            max_torrents,
             last: None,
         }
     }
@@ -109,7 +132,8 @@ impl FullWarning {
     /// Whether to warn now of `live` torrents. The caller then does so.
     fn is_due(&mut self, live: usize, now: Instant) -> bool {
         let is_recent = |last| now.saturating_duration_since(last) < FULL_WARNING_INTERVAL;
-        let is_due = live >= self.max_torrents && !self.last.is_some_and(is_recent);
+        let is_full = self.max_torrents.is_some_and(|max| live >= max.get());
+        let is_due = is_full && !self.last.is_some_and(is_recent);
         if is_due {
             self.last = Some(now);
         }
@@ -121,7 +145,7 @@ impl FullWarning {
             "the tracker has reached limits.max_torrents, {}: announces of further torrents are \
              rejected and counted; limits.max_peers_per_ip limits what a single address can take \
              (logged at most once per hour)",
-            self.max_torrents
+            self.max_torrents.map_or(0, NonZeroUsize::get)
         );
     }
 }
@@ -133,8 +157,9 @@ mod tests {
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash};
     use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
-    use aquatic_service::config::numbers::Count;
-    use aquatic_swarm::{Announce, HashKey, Swarm, SwarmLimits, WebSwarms};
+    use std::num::NonZeroU32;
+
+    use aquatic_swarm::{Announce, Families, HashKey, LimitReached, Swarm, WebSwarms};
 
     use super::*;
 
@@ -177,7 +202,11 @@ mod tests {
     }
 
     /// Ticks until no step is urgent; returns how long that takes.
-    fn calm_down(housekeeping: &Housekeeping, state: &State<WebSwarms>, clock: &Clock) -> Duration {
+    fn calm_down(
+        housekeeping: &Housekeeping,
+        state: &State<impl Swarms>,
+        clock: &Clock,
+    ) -> Duration {
         let start = Instant::now();
         let mut passed = Duration::ZERO;
         while housekeeping.tick(state, clock, start + passed) < Duration::from_millis(100) {
@@ -190,12 +219,12 @@ mod tests {
     #[test]
     fn what_is_forbidden_goes_soon_after_a_start_and_after_a_reload() {
         let clock = Clock::start();
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), &SwarmLimits::default());
         let restored = state(list());
         assert!(calm_down(&housekeeping, &restored, &clock) < Duration::from_secs(1));
         assert_eq!(restored.swarms.usage().live(), 1);
 
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), &SwarmLimits::default());
         let state = state(AccessList::Deny(InfoHashSet::default()));
         calm_down(&housekeeping, &state, &clock);
         assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
@@ -207,7 +236,7 @@ mod tests {
 
     #[test]
     fn peers_expire_while_the_machine_is_suspended() {
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), &SwarmLimits::default());
         let state = state(AccessList::Off);
         let clock = Clock::start();
         calm_down(&housekeeping, &state, &clock);
@@ -220,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_full_tracker_is_warned_of_now_and_then() {
-        let mut warning = FullWarning::new(Count::of::<7>());
+        let mut warning = FullWarning::new(NonZeroUsize::new(7));
         let start = Instant::now();
         let mut is_due = |live, seconds| warning.is_due(live, start + Duration::from_secs(seconds));
         assert!(!is_due(0, 0));
@@ -239,7 +268,7 @@ mod tests {
     fn steps_are_done_when_they_are_due() {
         let state = state(AccessList::Off);
         let clock = Clock::start();
-        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), Count::of::<1_000_000>());
+        let housekeeping = Housekeeping::new(Duration::from_secs(3_600), &SwarmLimits::default());
         let now = Instant::now() + calm_down(&housekeeping, &state, &clock);
         let has_stepped = |at| {
             housekeeping.longest_step_nanoseconds.store(0, Relaxed);
@@ -251,5 +280,51 @@ mod tests {
         assert!(!has_stepped(now));
         housekeeping.hurry();
         assert!(has_stepped(Instant::now()));
+    }
+
+    #[test]
+    fn a_limit_that_is_introduced_counts_who_is_there() {
+        let limits = SwarmLimits::default();
+        let interval = Duration::from_secs(3_600);
+        let housekeeping = Housekeeping::new(interval, &limits);
+        let state = State {
+            swarms: Families::new(HashKey::new([1; 16]), limits),
+            access_list: Arc::new(Handle::new(AccessList::Off)),
+        };
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut announce = |torrent: u32, port: u8| {
+            let announce = Announce {
+                record: [192, 0, 2, 1, 0, port],
+                is_seeder: false,
+                event: AnnounceEvent::None,
+                wanted: 0,
+                now_seconds: 0,
+                lifetime_seconds: 600,
+            };
+            let mut torrent = state.swarms.ipv4.lock(&info_hash(torrent));
+            torrent.announce(&announce, &mut random).map(drop)
+        };
+        for torrent in 0..3 {
+            announce(torrent, 1).unwrap();
+        }
+        let clock = Clock::start();
+        calm_down(&housekeeping, &state, &clock);
+        let limited = |max| SwarmLimits {
+            max_peers_per_ip: NonZeroU32::new(max),
+            ..limits
+        };
+        housekeeping.reconfigure(interval, limited(3), &state.swarms);
+        assert!(calm_down(&housekeeping, &state, &clock) < Duration::from_secs(5));
+        let refused = Err(LimitReached::PeersPerIp);
+        assert_eq!(announce(3, 1), refused);
+        assert_eq!(announce(0, 2), refused);
+        // Who is there may stay, also when there are too many.
+        housekeeping.reconfigure(interval, limited(1), &state.swarms);
+        assert_eq!(announce(0, 1), Ok(()));
+        housekeeping.reconfigure(interval, limited(4), &state.swarms);
+        assert_eq!(announce(3, 1), Ok(()));
+        assert_eq!(announce(4, 1), refused);
+        housekeeping.reconfigure(interval, limits, &state.swarms);
+        assert_eq!(announce(4, 1), Ok(()));
     }
 }

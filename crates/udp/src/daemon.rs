@@ -11,6 +11,7 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
+use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Replaceable, Start, secret};
@@ -49,7 +50,7 @@ pub struct UdpDaemon {
     kernel_drops: KernelDrops,
     housekeeping: Housekeeping,
     /// Used by the main thread alone.
-    export: Mutex<Option<ScrapeExport>>,
+    export: Mutex<ScrapeExport>,
     endpoint: Endpoint,
 }
 
@@ -178,7 +179,7 @@ impl Daemon for UdpDaemon {
                 .context("cannot monitor datagrams dropped by the kernel")?,
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
-                config.limits.max_torrents,
+                &limits,
             ),
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             endpoint,
@@ -193,13 +194,17 @@ impl Daemon for UdpDaemon {
 
     fn tick(&self, now: Instant) -> Duration {
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(export) = &mut *export {
-            export.run_if_due(&self.state, now);
-        }
+        export.run_if_due(&self.state, now);
+        drop(export);
         if let Some(key) = self.link.as_ref().and_then(Link::connection_id_key) {
             self.keys.share(key);
         }
         self.housekeeping.tick(&self.state, &self.clock, now)
+    }
+
+    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+        let daemon = self.clone();
+        Ok(Box::new(move || daemon.apply(settings)))
     }
 
     fn access_list_changed(&self) {
@@ -244,6 +249,19 @@ impl Daemon for UdpDaemon {
 }
 
 impl UdpDaemon {
+    fn apply(&self, settings: Settings) {
+        let config = &settings.config;
+        let interval = config.protocol.peer_announce_interval;
+        let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
+        let interval = config.cleaning.torrent_cleaning_interval.duration();
+        self.housekeeping
+            .reconfigure(interval, limits, &self.state.swarms);
+        let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
+        export.reconfigure(&config.scrape_exports, Instant::now());
+        drop(export);
+        self.settings.replace(settings);
+    }
+
     fn start_worker(
         &mut self,
         number: usize,

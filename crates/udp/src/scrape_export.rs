@@ -20,27 +20,37 @@ const MODE: u32 = 0o666;
 /// When the file is to be written next.
 pub(crate) struct ScrapeExport {
     config: ScrapeExportsConfig,
-    due: Instant,
+    /// `None` if no file is configured.
+    due: Option<Instant>,
     is_running: Arc<AtomicBool>,
 }
 
 impl ScrapeExport {
-    /// Writes for the first time after one interval; `None` if no file is configured.
-    pub(crate) fn new(config: &ScrapeExportsConfig, now: Instant) -> Option<Self> {
-        config.enable_scrape_exports.then(|| Self {
-            due: now + config.frequency.duration(),
+    /// Writes for the first time after one interval.
+    pub(crate) fn new(config: &ScrapeExportsConfig, now: Instant) -> Self {
+        Self {
+            due: next(config, now),
             config: config.clone(),
             is_running: Arc::default(),
-        })
+        }
+    }
+
+    /// Changes the configuration. If that changes anything, the next export is one interval
+    /// later.
+    pub(crate) fn reconfigure(&mut self, config: &ScrapeExportsConfig, now: Instant) {
+        if self.config != *config {
+            self.due = next(config, now);
+            self.config.clone_from(config);
+        }
     }
 
     /// Writes the file on a separate thread if it is due, unless the previous one is still
     /// being written.
     pub(crate) fn run_if_due(&mut self, state: &Arc<State>, now: Instant) {
-        if now < self.due || self.is_running.swap(true, Relaxed) {
+        if self.due.is_none_or(|due| now < due) || self.is_running.swap(true, Relaxed) {
             return;
         }
-        self.due = now + self.config.frequency.duration();
+        self.due = next(&self.config, now);
         let state = state.clone();
         let path = self.config.path.clone();
         let is_running = self.is_running.clone();
@@ -65,6 +75,12 @@ impl ScrapeExport {
             self.is_running.store(false, Relaxed);
         }
     }
+}
+
+/// When the export is due that follows one at `now`.
+fn next(config: &ScrapeExportsConfig, now: Instant) -> Option<Instant> {
+    let interval = config.frequency.duration();
+    config.enable_scrape_exports.then(|| now + interval)
 }
 
 /// Replaces the file at `path`; returns its number of lines without the first.
@@ -156,10 +172,13 @@ mod tests {
             path: path.clone(),
             ..ScrapeExportsConfig::default()
         };
-        assert!(ScrapeExport::new(&config, start).is_none());
+        let mut export = ScrapeExport::new(&config, start);
+        assert!(export.due.is_none());
         config.enable_scrape_exports = true;
         let interval = config.frequency.duration();
-        let mut export = ScrapeExport::new(&config, start).unwrap();
+        export.reconfigure(&config, start);
+        // The same configuration delays nothing.
+        export.reconfigure(&config, start + interval / 2);
         export.run_if_due(&state, start + interval - Duration::from_secs(1));
         assert!(!export.is_running.load(Relaxed));
         assert_eq!(fs::read_to_string(&path).unwrap(), "of yesterday");

@@ -10,6 +10,7 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
+use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::snapshot::BlockWriter;
 use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::workers::Workers;
@@ -149,9 +150,6 @@ impl Daemon for WsDaemon {
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);
         let scheme = if certificate.is_some() { "wss" } else { "ws" };
-        if let Some(certificate) = certificate.clone() {
-            start.reloads.push(certificate);
-        }
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let endpoint = Endpoint::new(scheme, "", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
@@ -161,12 +159,6 @@ impl Daemon for WsDaemon {
             name: "ws",
             settings: settings.connections.clone(),
             certificate,
-            grace: Some(
-                config
-                    .cleaning
-                    .close_after_tls_update_grace_period
-                    .duration(),
-            ),
             sockets,
             workers: start.workers,
         };
@@ -196,7 +188,7 @@ impl Daemon for WsDaemon {
             running,
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
-                config.limits.max_torrents,
+                &limits,
             ),
             endpoint,
         }))
@@ -205,6 +197,18 @@ impl Daemon for WsDaemon {
     fn tick(&self, now: Instant) -> Duration {
         self.running.watch_certificate();
         self.housekeeping.tick(&self.state.shared, &self.clock, now)
+    }
+
+    const RELOADED: &'static [&'static str] = &[tls::WHAT];
+
+    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+        let connections = settings.connections.clone();
+        let apply = self.running.reload(connections, settings.tls.as_ref())?;
+        let daemon = self.clone();
+        Ok(Box::new(move || {
+            apply();
+            daemon.apply(settings);
+        }))
     }
 
     fn access_list_changed(&self) {
@@ -249,6 +253,17 @@ impl Daemon for WsDaemon {
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
         snapshot::write(&self.state.shared.swarms, &self.clock, None, &KINDS, out)
+    }
+}
+
+impl WsDaemon {
+    fn apply(&self, settings: Settings) {
+        let config = &settings.config;
+        let limits = limits_of(config);
+        let interval = config.cleaning.torrent_cleaning_interval.duration();
+        self.housekeeping
+            .reconfigure(interval, limits, &self.state.shared.swarms);
+        self.settings.replace(settings);
     }
 }
 

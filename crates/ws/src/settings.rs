@@ -32,6 +32,12 @@ pub struct Settings {
 impl config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("../default.toml");
     const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
+    const NEED_RESTART: &'static [&'static [&'static str]] = &[
+        config::sections::NEED_RESTART,
+        config::swarm_sections::NEED_RESTART,
+        aquatic_stream::config::NEED_RESTART,
+        &["protocol.separate_families"],
+    ];
 
     fn invalid(&self) -> Vec<Diagnostic> {
         Settings::new(self).err().unwrap_or_default()
@@ -52,6 +58,8 @@ impl Settings {
         let idle_timeout = config.cleaning.max_connection_idle.duration() / 2;
         let mut connections = network.settings(idle_timeout, &mut checks);
         connections.limits.max_unsent_bytes = Some(network.own.max_unsent_bytes.non_zero());
+        let grace = config.cleaning.close_after_tls_update_grace_period;
+        connections.limits.certificate_grace = grace.duration();
         let tls = network.tls_files(&mut checks);
         let size_limits = size_limits(&network.own, &mut checks);
         check_unlisted_times(

@@ -20,6 +20,7 @@ pub type Config = crate::config::Config<TransportConfig, RequestsConfig>;
 impl config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("../../http-default.toml");
     const OLD_KEYS: &'static [&'static [config::OldKey]] = &[];
+    const NEED_RESTART: &'static [&'static [&'static str]] = &[];
 }
 
 /// Kinds and contents of requests.

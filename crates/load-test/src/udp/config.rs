@@ -21,6 +21,7 @@ pub type Config = crate::config::Config<TransportConfig, RequestsConfig>;
 impl config::Config for Config {
     const DEFAULT_TOML: &'static str = include_str!("../../udp-default.toml");
     const OLD_KEYS: &'static [&'static [config::OldKey]] = &[];
+    const NEED_RESTART: &'static [&'static [&'static str]] = &[];
 }
 
 /// Transport of requests.

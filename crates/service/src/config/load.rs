@@ -135,6 +135,17 @@ fn is_known(known: &toml::Table, path: &str) -> bool {
 }
 
 impl<C: Config> Loaded<C> {
+    /// A configuration that was not read from a file.
+    pub(crate) fn of(config: C) -> Self {
+        Self {
+            config,
+            path: None,
+            changes: Vec::new(),
+            text: C::DEFAULT_TOML.to_owned(),
+            origins: Origins::new(),
+        }
+    }
+
     /// Converts the configuration to settings; errors get the position of their key.
     ///
     /// # Errors

@@ -14,6 +14,15 @@ use super::addresses::MetricsAddress;
 use super::checks::Checks;
 use super::numbers::{Count, Seconds, ZeroOr};
 
+/// What needs a restart in all daemons: sockets and threads are opened, and privileges
+/// dropped, when a process starts.
+pub const NEED_RESTART: &[&str] = &[
+    "socket_workers",
+    "network.address",
+    "privileges",
+    "metrics.address",
+];
+
 /// Number of workers; 0 for one per CPU core.
 pub type Workers = ZeroOr<Count<1, 1024>>;
 

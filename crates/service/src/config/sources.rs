@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::Source;
 use super::environment::Environment;
 use super::load::Error;
-use crate::files;
+use crate::files::{self, Identity};
 
 /// Maximum length of a file in bytes. The default file has a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -75,6 +75,11 @@ impl Sources {
             paths.push(directory);
         }
         paths
+    }
+
+    /// What the files are, whatever their paths.
+    pub(crate) fn identities(&self) -> Vec<Identity> {
+        self.paths().iter().map(|path| Identity::of(path)).collect()
     }
 
     /// Reads all files, in the order in which they apply.

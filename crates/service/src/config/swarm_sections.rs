@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::checks::Checks;
 use super::numbers::{Bytes, Count, Seconds, ZeroOr};
 
+/// What needs a restart of what links the swarms of daemons.
+pub const NEED_RESTART: &[&str] = &["cluster"];
+
 /// Maximum number of torrents.
 pub type MaxTorrents = Count<1, 1_000_000_000>;
 /// Maximum number of peers of a torrent.

@@ -78,6 +78,7 @@ peer_clients = false
 peer_id_prefixes = false
 "#;
 
+    const NEED_RESTART: &'static [&'static [&'static str]] = &[];
     const OLD_KEYS: &'static [&'static [OldKey]] = &[
         old_keys::WORKERS,
         old_keys::EVENT_LOOP,

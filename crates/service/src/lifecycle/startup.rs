@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use toml::Table;
 
 use super::named_files;
-use super::supervisor::{self, Event, Supervisor, SupervisorParts};
+use super::supervisor::{self, Event, InEffect, Supervisor, SupervisorParts};
 use crate::access_list::{self, AccessList, Handle};
-use crate::config::{AccessListConfig, Diagnostic};
-use crate::files::Identity;
+use crate::config::{AccessListConfig, Diagnostic, Sources};
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
 use crate::notify::{self, Notifier};
@@ -22,15 +22,18 @@ use crate::sockets::{self, Inherited};
 use crate::workers::Workers;
 use crate::{Daemon, Start, clock, logging, reload, snapshot};
 
-/// Starts a daemon; the returned supervisor only needs to be run. `configuration` has
-/// the files that the settings come from.
+/// Starts a daemon; the returned supervisor only needs to be run. `sources` are what the
+/// settings come from, and `config` their content.
 pub(super) fn start<D: Daemon>(
     settings: D::Settings,
-    configuration: Vec<Identity>,
+    sources: Sources,
+    config: Table,
     caught: Caught,
     notifier: &mut Notifier,
 ) -> anyhow::Result<Supervisor<'_, D>> {
     let begun = Instant::now();
+    // After a chroot, their paths lead elsewhere.
+    let configuration = sources.identities();
     let mut process_settings = D::process(&settings).clone();
     let target = Target::find(&process_settings.privileges)?;
 
@@ -77,32 +80,39 @@ pub(super) fn start<D: Daemon>(
         // Nobody listens any more only when the process is ending.
         let _ = ended.send(Event::WorkerEnded { index, end });
     });
-    let mut reloads = Vec::new();
     let daemon = D::start(
         settings,
         sockets,
         Start {
             access_list: Arc::clone(&access_list),
             snapshot: &mut source,
-            reloads: &mut reloads,
             workers: &mut workers,
         },
     )?;
-    if !access_list.is_off() {
-        process.is_reloadable(access_list::WHAT);
+    for what in [supervisor::WHAT, access_list::WHAT]
+        .iter()
+        .chain(D::RELOADED)
+    {
+        process.is_reloadable(what);
     }
-    for one in &reloads {
-        process.is_reloadable(one.what());
-    }
+    let mut in_effect = InEffect {
+        sources,
+        config,
+        snapshot: None,
+        has_dropped: process_settings.privileges.drop_privileges,
+    };
+    let mut kept_snapshot = None;
     if let Some(taken_at) = source.taken_at() {
         process.snapshot_restored(taken_at);
     }
     if let Some(reason) = source.keep() {
         process.cannot_save(reason);
-        process_settings.snapshot = None;
+        kept_snapshot = process_settings.snapshot.take().map(|one| one.path);
     } else if let Some(reason) = &unwritable {
         process.cannot_save(reason);
     }
+    let snapshot = process_settings.snapshot.as_ref();
+    in_effect.snapshot = snapshot.map(|one| one.path.clone());
     let caught_one = sender.clone();
     caught
         .forward(move |signal| caught_one.send(Event::Signal(signal)).is_ok())
@@ -121,7 +131,8 @@ pub(super) fn start<D: Daemon>(
         daemon,
         settings: process_settings,
         access_list,
-        reloads,
+        in_effect,
+        kept_snapshot,
         process,
         workers,
         sender,

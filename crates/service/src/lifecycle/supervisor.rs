@@ -13,11 +13,12 @@ use anyhow::{anyhow, bail};
 
 use super::Daemon;
 use crate::access_list;
-use crate::config::ProcessSettings;
+use crate::config::{Changes, ProcessSettings};
 use crate::metrics::process::Process;
 use crate::notify::Notifier;
-use crate::reload::{PATIENCE, Reload};
+use crate::reload::{Failure, PATIENCE};
 use crate::signals::Signal;
+use crate::snapshot;
 use crate::workers::{End as WorkerEnd, HEARTBEAT_INTERVAL, Workers};
 
 mod course;
@@ -28,9 +29,9 @@ mod snapshots;
 mod watchdog;
 
 use course::{Course, End, Happening, Order};
-use events::Content;
+use events::Fresh;
 pub(super) use events::{Event, channel};
-use reading::Item;
+pub(super) use reading::{InEffect, WHAT};
 use rounds::{MAX_GIVEN_UP, Step};
 use watchdog::Watchdog;
 
@@ -52,7 +53,9 @@ pub(super) struct SupervisorParts<'a, D> {
     pub(super) daemon: Arc<D>,
     pub(super) settings: ProcessSettings,
     pub(super) access_list: Arc<access_list::Handle>,
-    pub(super) reloads: Vec<Arc<dyn Reload>>,
+    pub(super) in_effect: InEffect,
+    /// The snapshot file at the start, if it must not be replaced.
+    pub(super) kept_snapshot: Option<PathBuf>,
     pub(super) process: Arc<Process>,
     pub(super) workers: Workers,
     pub(super) sender: SyncSender<Event>,
@@ -65,8 +68,8 @@ pub(super) struct SupervisorParts<'a, D> {
 pub(super) struct Supervisor<'a, D> {
     daemon: Arc<D>,
     access_list: Arc<access_list::Handle>,
-    /// What a reload reads.
-    items: Vec<Item>,
+    in_effect: InEffect,
+    kept_snapshot: Option<PathBuf>,
     process: Arc<Process>,
     workers: Workers,
     sender: SyncSender<Event>,
@@ -75,10 +78,8 @@ pub(super) struct Supervisor<'a, D> {
     watchdog: Option<Watchdog>,
     course: Course,
     snapshot_path: Option<PathBuf>,
-    /// Failures of the current reload.
-    failures: Vec<String>,
-    /// The failure of the last reload, if it failed.
-    failed_reload: Option<String>,
+    /// What the status line says of the last reload, unless it succeeded.
+    reload_status: Option<String>,
     /// Names of workers that were reported as stuck.
     reported_stuck: Vec<String>,
     next_tick: Instant,
@@ -89,17 +90,13 @@ pub(super) struct Supervisor<'a, D> {
 impl<'a, D: Daemon> Supervisor<'a, D> {
     pub(super) fn new(parts: SupervisorParts<'a, D>) -> Self {
         let now = Instant::now();
-        let mut items = Vec::new();
-        if !parts.access_list.is_off() {
-            items.push(Item::List(parts.settings.access_list));
-        }
-        items.extend(parts.reloads.into_iter().map(Item::Other));
         let interval = parts.settings.snapshot.as_ref().map(|one| one.interval);
         Self {
             daemon: parts.daemon,
             access_list: parts.access_list,
-            course: Course::new(items.len(), interval, now),
-            items,
+            course: Course::new(interval, now),
+            in_effect: parts.in_effect,
+            kept_snapshot: parts.kept_snapshot,
             process: parts.process,
             workers: parts.workers,
             sender: parts.sender,
@@ -107,8 +104,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             notifier: parts.notifier,
             watchdog: parts.watchdog_limit.map(|limit| Watchdog::new(limit, now)),
             snapshot_path: parts.settings.snapshot.map(|one| one.path),
-            failures: Vec::new(),
-            failed_reload: None,
+            reload_status: None,
             reported_stuck: Vec::new(),
             next_tick: now,
             next_check: now,
@@ -232,16 +228,12 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             Event::SnapshotEnded(result) => {
                 Happening::SnapshotEnded(snapshots::ended(result, &self.process))
             }
-            Event::Read {
-                item,
-                ticket,
-                result,
-            } => {
-                // Otherwise it was given up, and said so.
-                if self.course.is_awaited(item, ticket) {
-                    self.take(item, result);
+            Event::Read { ticket, result } => {
+                // What comes too late is dropped.
+                if self.course.is_awaited(ticket) {
+                    self.take(result);
                 }
-                Happening::Read { item, ticket }
+                Happening::Read { ticket }
             }
         }
     }
@@ -292,67 +284,101 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
 
     fn reload(&mut self, step: Step) -> Option<Happening> {
         match step {
-            Step::Begin => {
-                self.notifier.reloading();
-                self.failures.clear();
-            }
-            Step::Read { item, ticket } => {
+            Step::Begin => self.notifier.reloading(),
+            Step::Read { ticket } => {
                 let sender = self.sender.clone();
-                if let Err(reason) = self.items[item].start(item, ticket, sender) {
-                    self.reload_failed(item, &reason);
-                    return Some(Happening::Read { item, ticket });
+                let started = reading::start(&self.daemon, &self.in_effect, ticket, sender);
+                if let Err(failure) = started {
+                    self.reload_failed(&failure);
+                    return Some(Happening::Read { ticket });
                 }
             }
-            Step::TooLate { item } => {
-                let what = self.items[item].what();
+            Step::TooLate => {
                 let seconds = PATIENCE.as_secs();
-                let reason = format!("reading the {what} took longer than {seconds} seconds");
-                self.reload_failed(item, &reason);
+                let error = anyhow!("reading the files took longer than {seconds} seconds");
+                self.reload_failed(&Failure::of(WHAT, error));
             }
-            Step::Refuse { item } => {
-                let what = self.items[item].what();
-                let reason = format!(
-                    "{MAX_GIVEN_UP} earlier attempts to read the {what} are \
-                                      still stuck"
-                );
-                self.reload_failed(item, &reason);
+            Step::Refuse => {
+                let error =
+                    anyhow!("{MAX_GIVEN_UP} earlier attempts to read the files are still stuck");
+                self.reload_failed(&Failure::of(WHAT, error));
             }
-            Step::Done => self.reloaded(),
+            Step::Done => {
+                self.process.reload_ended();
+                let status = self.status();
+                self.notifier.ready(&status);
+            }
         }
         None
     }
 
     /// Puts into effect what was read.
-    fn take(&mut self, item: usize, result: Result<Content, String>) {
-        match result {
-            Ok(Content::List(list)) => {
-                reading::replace(&self.access_list, list);
-                self.daemon.access_list_changed();
-            }
-            Ok(Content::Other(apply)) => {
-                apply();
-                log::info!("reloaded the {}", self.items[item].what());
-            }
-            Err(reason) => self.reload_failed(item, &reason),
+    fn take(&mut self, result: Result<Box<Fresh>, Failure>) {
+        let fresh = match result {
+            Ok(fresh) => *fresh,
+            Err(failure) => return self.reload_failed(&failure),
+        };
+        log::set_max_level(fresh.process.log_level.into());
+        fresh.warnings.log();
+        fresh.advice.log();
+        (fresh.apply)();
+        if reading::replace(&self.access_list, fresh.access_list) {
+            self.daemon.access_list_changed();
         }
+        self.take_snapshot_settings(fresh.process, fresh.unwritable);
+        self.in_effect.config = fresh.config;
+
+        let Changes {
+            taken_over,
+            need_restart,
+        } = fresh.changes;
+        if let Some(reason) = fresh.out_of_reach {
+            let reason = format!(
+                "{reason}, so changes of the configuration need a restart: privileges were dropped"
+            );
+            log::warn!("reloaded access list and certificates only: {reason}");
+            self.reload_status = Some(reason);
+            return;
+        }
+        match taken_over.as_slice() {
+            [] => log::info!("reloaded"),
+            keys => log::info!("reloaded: {} changed", keys.join(", ")),
+        }
+        let keys = need_restart.join(", ");
+        if !need_restart.is_empty() {
+            log::warn!("not reloaded, restart needed: {keys} changed");
+        }
+        self.reload_status = None;
+        self.process.needs_restart(need_restart);
     }
 
-    fn reload_failed(&mut self, item: usize, reason: &str) {
-        let what = self.items[item].what();
-        log::error!("reload failed, keeping the current {what}: {reason}");
-        self.process.reload_failed(what, reason);
-        self.failures.push(reason.to_owned());
+    /// Changes where and how often snapshots are written. `unwritable` is why they cannot be
+    /// written at a new place.
+    fn take_snapshot_settings(&mut self, process: ProcessSettings, unwritable: Option<String>) {
+        let is_kept = |path: &PathBuf| self.kept_snapshot.as_ref() == Some(path);
+        let snapshot = process.snapshot.filter(|one| !is_kept(&one.path));
+        let interval = snapshot.as_ref().map(|one| one.interval);
+        self.course.set_snapshot_interval(interval, Instant::now());
+        let path = snapshot.map(|one| one.path);
+        if path == self.snapshot_path {
+            return;
+        }
+        match &unwritable {
+            Some(reason) => {
+                log::warn!("snapshots cannot be written: {}: {reason}", snapshot::KEY);
+                self.process.cannot_save(reason);
+            }
+            None => self.process.can_save(),
+        }
+        self.in_effect.snapshot.clone_from(&path);
+        self.snapshot_path = path;
     }
 
-    fn reloaded(&mut self) {
-        if self.items.is_empty() {
-            log::info!("reloaded: there is no access list");
-        }
-        self.process.reload_ended();
-        self.failed_reload = (!self.failures.is_empty())
-            .then(|| format!("reload failed: {}", self.failures.join("; ")));
-        let status = self.status();
-        self.notifier.ready(&status);
+    fn reload_failed(&mut self, Failure { what, error }: &Failure) {
+        log::error!("reload failed, and nothing was changed: {error:#}");
+        let reason = format!("{error:#}");
+        self.process.reload_failed(what, &reason);
+        self.reload_status = Some(format!("reload failed: {reason}"));
     }
 
     fn status(&self) -> String {
@@ -360,9 +386,13 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         if let Some(unsaved) = self.process.unsaved() {
             status.push_str(&format!("; snapshots cannot be written: {unsaved}"));
         }
-        match (&self.failed_reload, self.reported_stuck.as_slice()) {
+        let keys = self.process.last_reload().needs_restart;
+        if !keys.is_empty() {
+            status.push_str(&format!("; restart needed for {}", keys.join(", ")));
+        }
+        match (&self.reload_status, self.reported_stuck.as_slice()) {
             (None, []) => status,
-            (Some(failure), []) => format!("{status}; {failure}"),
+            (Some(reload), []) => format!("{status}; {reload}"),
             (_, stuck) => format!("{status}; stuck: {}", stuck.join(", ")),
         }
     }

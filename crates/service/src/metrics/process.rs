@@ -56,7 +56,7 @@ const ACCESS_LIST_TIMESTAMP: Metric = Metric::gauge(
 );
 const LAST_RELOAD_SUCCESSFUL: Metric = Metric::gauge(
     "last_reload_successful",
-    "1 if the last reload succeeded, or none was requested yet; 0 if any part of it failed",
+    "1 if the last reload succeeded, or none was requested yet; 0 if it failed",
 );
 const LAST_RELOAD_SUCCESS: Metric = Metric::gauge(
     "last_reload_success_timestamp_seconds",
@@ -64,9 +64,14 @@ const LAST_RELOAD_SUCCESS: Metric = Metric::gauge(
 );
 const RELOAD_FAILURES: Metric = Metric::counter(
     "reload_failures_total",
-    "Failed reloads, after which the previous state stayed in effect, by what was reloaded",
+    "Failed reloads, which changed nothing, by what could not be read or used",
 )
 .labelled(&["what"]);
+const NEED_RESTART: Metric = Metric::gauge(
+    "restart_needed_keys",
+    "Keys of the configuration that have changed and need a restart to take effect, as of the \
+     last reload",
+);
 const SNAPSHOT_TIMESTAMP: Metric = Metric::gauge(
     "snapshot_timestamp_seconds",
     "When the last snapshot was begun, in seconds since the Unix epoch",
@@ -101,6 +106,7 @@ pub const METRICS: &[Metric] = &[
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
     RELOAD_FAILURES,
+    NEED_RESTART,
     SNAPSHOT_TIMESTAMP,
     SNAPSHOT_BYTES,
     SNAPSHOT_DURATION,
@@ -179,18 +185,21 @@ impl Process {
         }
     }
 
-    /// Registers an item that reloads read. Failures of other items are not counted.
+    /// Registers what a reload reads, so that no failures of it are counted as 0.
     pub(crate) fn is_reloadable(&self, what: &str) {
         self.reloads().failures.insert(label(what), 0);
     }
 
-    /// A reload of this item has failed, and its previous state remains.
+    /// A reload has failed because of this.
     pub(crate) fn reload_failed(&self, what: &str, reason: &str) {
         let mut reloads = self.reloads();
         reloads.current.push(reason.to_owned());
-        if let Some(count) = reloads.failures.get_mut(&label(what)) {
-            *count += 1;
-        }
+        *reloads.failures.entry(label(what)).or_default() += 1;
+    }
+
+    /// A reload has read that these keys differ from those in effect, and need a restart.
+    pub(crate) fn needs_restart(&self, keys: Vec<String>) {
+        self.reloads().last.needs_restart = keys;
     }
 
     /// A reload has ended.
@@ -200,7 +209,7 @@ impl Process {
         reloads.last = LastReload {
             ended_at: Some(now),
             failures: mem::take(&mut reloads.current),
-            needs_restart: Vec::new(),
+            needs_restart: mem::take(&mut reloads.last.needs_restart),
         };
         if reloads.last.failures.is_empty() {
             reloads.succeeded_at = now;
@@ -247,6 +256,11 @@ impl Process {
     /// Snapshots cannot be written, as a check before the first one has shown.
     pub(crate) fn cannot_save(&self, reason: &str) {
         self.with_snapshot(|metrics| metrics.unsaved = Some(reason.to_owned()));
+    }
+
+    /// Snapshots can be written at another place, or are disabled.
+    pub(crate) fn can_save(&self) {
+        self.with_snapshot(|metrics| metrics.unsaved = None);
     }
 
     /// Why snapshots cannot be written at present; `None` if they can, or are disabled.
@@ -352,6 +366,7 @@ impl Process {
             u64::from(reloads.last.failures.is_empty()),
         );
         metrics.add(&LAST_RELOAD_SUCCESS, &[], reloads.succeeded_at);
+        metrics.add(&NEED_RESTART, &[], reloads.last.needs_restart.len());
         for (what, &count) in &reloads.failures {
             metrics.add(&RELOAD_FAILURES, &[what], count);
         }
@@ -449,7 +464,6 @@ mod tests {
         process.is_reloadable("access list");
         process.is_reloadable("TLS certificate");
         process.reload_failed("TLS certificate", "expired");
-        process.reload_failed("something else", "");
         let mut metrics = Metrics::new("x");
         process.add_metrics(&mut metrics);
         let json = metrics.to_json();

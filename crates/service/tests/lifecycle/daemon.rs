@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use aquatic_service::clock::Clock;
 use aquatic_service::config::numbers::Count;
 use aquatic_service::config::{
     AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, ProcessSettings, SnapshotConfig,
+    PrivilegesConfig, ProcessSettings, SnapshotConfig, sections,
 };
 use aquatic_service::destination::{Destination, Place};
 use aquatic_service::metrics::{Metric, Overview, Plot};
-use aquatic_service::reload::{Apply, Reload};
+use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
 use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,8 @@ struct NetworkConfig {
     log_path: PathBuf,
     /// A host that it would connect to, as `test://host`.
     url: String,
+    /// The beginning of its status line; not with more than four workers.
+    greeting: String,
 }
 
 impl Default for NetworkConfig {
@@ -61,6 +63,7 @@ impl Default for NetworkConfig {
             badge_path: PathBuf::new(),
             log_path: PathBuf::new(),
             url: String::new(),
+            greeting: String::new(),
         }
     }
 }
@@ -71,10 +74,13 @@ impl Config for TestConfig {
         key: "network.port",
         reason: "it is part of the address",
     }]];
+    const NEED_RESTART: &'static [&'static [&'static str]] =
+        &[sections::NEED_RESTART, &["network.workers"]];
 }
 
 pub(crate) struct TestSettings {
     process: ProcessSettings,
+    greeting: String,
     addresses: Vec<SocketAddr>,
     workers: NonZeroUsize,
     badge: Option<Badge>,
@@ -85,19 +91,15 @@ pub(crate) struct TestSettings {
 #[derive(Clone)]
 struct Badge(PathBuf);
 
-impl Reload for Badge {
-    fn what(&self) -> &str {
-        "badge"
-    }
-
-    fn read(&self) -> anyhow::Result<Apply> {
+impl Badge {
+    fn read(&self) -> anyhow::Result<()> {
         // As a file server that does not answer.
         while Path::new("hang").exists() {
             thread::sleep(Duration::from_millis(10));
         }
         let text = fs::read_to_string(&self.0).context("cannot read the badge")?;
         ensure!(text == "good", "the badge says \"{text}\"");
-        Ok(Box::new(|| ()))
+        Ok(())
     }
 }
 
@@ -108,6 +110,7 @@ pub(crate) struct TestDaemon {
     starts: u64,
     access_list: Arc<access_list::Handle>,
     list_changes: AtomicU64,
+    greeting: Mutex<String>,
 }
 
 impl Daemon for TestDaemon {
@@ -133,8 +136,12 @@ impl Daemon for TestDaemon {
             advice: Vec::new(),
         };
         process.check(&mut checks);
+        if !config.network.greeting.is_empty() && config.network.workers.as_u64() > 4 {
+            checks.fail("network.greeting", "so many workers must be silent");
+        }
         let settings = TestSettings {
             process,
+            greeting: config.network.greeting.clone(),
             workers: listening.workers.unwrap_or(NonZeroUsize::MIN),
             addresses: listening.addresses,
             badge: Some(config.network.badge_path.clone())
@@ -181,7 +188,7 @@ impl Daemon for TestDaemon {
 
     fn check(settings: &TestSettings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
         match &settings.badge {
-            Some(Badge(path)) => Badge(path_now(path)).reload(),
+            Some(Badge(path)) => Badge(path_now(path)).read(),
             None => Ok(()),
         }
     }
@@ -216,9 +223,8 @@ impl Daemon for TestDaemon {
             }
             Ok(starts)
         })?;
-        if let Some(badge) = settings.badge {
-            badge.reload()?;
-            start.reloads.push(Arc::new(badge));
+        if let Some(badge) = &settings.badge {
+            badge.read()?;
         }
         for (index, sockets) in sockets.into_iter().enumerate() {
             start.workers.spawn(
@@ -231,11 +237,24 @@ impl Daemon for TestDaemon {
             starts: restored.unwrap_or(0) + 1,
             access_list: start.access_list,
             list_changes: AtomicU64::new(0),
+            greeting: Mutex::new(settings.greeting),
         }))
     }
 
     fn tick(&self, _: Instant) -> Duration {
         Duration::from_secs(3600)
+    }
+
+    const RELOADED: &'static [&'static str] = &["badge"];
+
+    fn reload(self: &Arc<Self>, settings: TestSettings) -> Result<Apply, Failure> {
+        if let Some(badge) = &settings.badge {
+            badge.read().map_err(|error| Failure::of("badge", error))?;
+        }
+        let daemon = Arc::clone(self);
+        Ok(Box::new(move || {
+            *daemon.greeting.lock().expect("no panic") = settings.greeting;
+        }))
     }
 
     fn access_list_changed(&self) {
@@ -254,7 +273,8 @@ impl Daemon for TestDaemon {
 
     fn status(&self) -> String {
         format!(
-            "start {}, {} listed",
+            "{}start {}, {} listed",
+            self.greeting.lock().expect("no panic"),
             self.starts,
             self.access_list.current().len()
         )

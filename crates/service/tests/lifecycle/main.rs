@@ -19,6 +19,7 @@ mod hardened;
 mod layers;
 mod notifications;
 mod privileges;
+mod reloads;
 mod sockets;
 
 /// Set in the environment of the daemon.
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         generator::TESTS,
         layers::TESTS,
         privileges::TESTS,
+        reloads::TESTS,
         sockets::TESTS,
     ];
     let trials = trials

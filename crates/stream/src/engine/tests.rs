@@ -133,12 +133,12 @@ fn engine_of<P: Protocol>(
     };
     let shared = Shared {
         admission: Admission::new(&limits),
-        settings: Settings {
+        settings: Replaceable::new(Settings {
             event_loop: EventLoop::Mio,
             limits,
             proxy_protocol: is_proxied.then(|| [loopback].into_iter().collect()),
             reverse_proxy: None,
-        },
+        }),
         tls,
         rotation: None,
         counters: [Counters::default()].into(),

@@ -47,8 +47,6 @@ pub(crate) struct Wishes {
     pub(crate) settings: Settings,
     pub(crate) workers: usize,
     pub(crate) address: SocketAddr,
-    /// How long a connection may stay when the certificate was exchanged.
-    pub(crate) grace: Option<Duration>,
 }
 
 /// A server that ends when dropped.
@@ -91,7 +89,6 @@ impl Server {
             },
             workers: 1,
             address: "127.0.0.1:0".parse().unwrap(),
-            grace: None,
         };
         change(&mut wishes);
         let tls = kind.is_tls.then(Tls::new);
@@ -108,7 +105,6 @@ impl Server {
                 name: "words",
                 settings: wishes.settings,
                 certificate: tls.as_ref().map(|tls| tls.handle.clone()),
-                grace: wishes.grace,
                 sockets,
                 workers: workers.workers(),
             },

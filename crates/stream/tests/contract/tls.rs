@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aquatic_service::reload::Reload;
 use aquatic_test_harness::certificates::{RSA_CERTIFICATE, RSA_KEY_PKCS1};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
@@ -163,7 +162,7 @@ fn connections_with_an_old_certificate_are_closed_after_a_while() {
     for kind in kinds() {
         let grace = Duration::from_millis(500);
         let server = Server::with(kind, |wishes| {
-            wishes.grace = Some(grace);
+            wishes.settings.limits.certificate_grace = grace;
             wishes.settings.limits.idle_timeout = Duration::from_secs(1);
         });
         let mut old = server.client();
@@ -197,7 +196,7 @@ fn only_connections_with_the_old_certificate_are_closed_silent_or_not() {
     for kind in kinds() {
         let grace = Duration::from_secs(1);
         let server = Server::with(kind, |wishes| {
-            wishes.grace = Some(grace);
+            wishes.settings.limits.certificate_grace = grace;
             wishes.settings.limits.idle_timeout = Duration::from_secs(3_600);
             wishes.settings.limits.message_timeout = Duration::from_secs(3_600);
         });

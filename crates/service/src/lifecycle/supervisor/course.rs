@@ -38,10 +38,8 @@ pub(super) enum Happening {
     WorkerFailed(String),
     /// All workers have ended.
     WorkersGone,
-    /// The item with this ticket was read, successfully or not.
+    /// The attempt with this ticket has ended, successfully or not.
     Read {
-        /// Which, by its number.
-        item: usize,
         /// Of [`Step::Read`].
         ticket: u64,
     },
@@ -96,17 +94,25 @@ enum Stage {
 }
 
 impl Course {
-    /// Starts serving; a reload reads `items` items.
-    pub(super) fn new(items: usize, snapshot_interval: Option<Duration>, now: Instant) -> Self {
+    /// Starts serving.
+    pub(super) fn new(snapshot_interval: Option<Duration>, now: Instant) -> Self {
         Self {
             stage: Stage::Serving,
             failure: None,
             stop_asked: None,
             is_late: false,
-            rounds: Rounds::new(items),
+            rounds: Rounds::default(),
             snapshot_interval,
             next_snapshot: snapshot_interval.map(|interval| now + interval),
             is_snapshot_running: false,
+        }
+    }
+
+    /// Changes how often snapshots are written.
+    pub(super) fn set_snapshot_interval(&mut self, interval: Option<Duration>, now: Instant) {
+        if interval != self.snapshot_interval {
+            self.snapshot_interval = interval;
+            self.next_snapshot = interval.map(|interval| now + interval);
         }
     }
 
@@ -134,8 +140,8 @@ impl Course {
 
     /// Whether the result with this ticket is still awaited. To be called before
     /// [`Happening::Read`] is passed in.
-    pub(super) fn is_awaited(&self, item: usize, ticket: u64) -> bool {
-        self.is_serving() && self.rounds.is_awaited(item, ticket)
+    pub(super) fn is_awaited(&self, ticket: u64) -> bool {
+        self.is_serving() && self.rounds.is_awaited(ticket)
     }
 
     /// What to do, in this order, after an event.
@@ -147,8 +153,8 @@ impl Course {
             Happening::Reload if self.is_serving() => {
                 orders.extend(self.rounds.ask(now).into_iter().map(Order::Reload));
             }
-            Happening::Read { item, ticket } => {
-                let steps = self.rounds.ended(item, ticket, now);
+            Happening::Read { ticket } => {
+                let steps = self.rounds.ended(ticket, now);
                 if self.is_serving() {
                     orders.extend(steps.into_iter().map(Order::Reload));
                 }

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::access_list::AccessList;
-use crate::reload::Apply;
+use crate::config::{Changes, Diagnostics, ProcessSettings};
+use crate::reload::{Apply, Failure};
 use crate::signals::Signal;
 use crate::snapshot::Written;
 use crate::workers::End;
@@ -24,23 +25,35 @@ pub(in crate::lifecycle) enum Event {
     },
     /// The thread that writes a snapshot has finished.
     SnapshotEnded(Result<Written, String>),
-    /// A thread that reloads an item has finished.
+    /// The thread that reads everything for a reload has finished.
     Read {
-        /// The index of the item.
-        item: usize,
         /// The attempt.
         ticket: u64,
-        /// The content, or the error.
-        result: Result<Content, String>,
+        /// What it has read, or why that failed.
+        result: Result<Box<Fresh>, Failure>,
     },
 }
 
-/// The content of a reloaded item.
-pub(in crate::lifecycle) enum Content {
-    /// An access list.
-    List(AccessList),
-    /// Another item.
-    Other(Apply),
+/// What a reload has read and found in order.
+pub(in crate::lifecycle) struct Fresh {
+    /// The configuration that it leads to.
+    pub(super) config: toml::Table,
+    /// How that differs from the one in effect.
+    pub(super) changes: Changes,
+    /// Why the file could not be read, so that the configuration stays as it is.
+    pub(super) out_of_reach: Option<String>,
+    /// Warnings about keys of earlier releases.
+    pub(super) warnings: Diagnostics,
+    /// Advice about values.
+    pub(super) advice: Diagnostics,
+    /// The settings for this crate.
+    pub(super) process: ProcessSettings,
+    /// Why the snapshot cannot be written, if it is a new one.
+    pub(super) unwritable: Option<String>,
+    /// The access list.
+    pub(super) access_list: AccessList,
+    /// Puts the settings of the daemon into effect.
+    pub(super) apply: Apply,
 }
 
 /// Creates the queue of events for the main thread.

@@ -1,12 +1,12 @@
-//! Reloads: rounds in which every item is read again, each on a thread of its own.
-//! Signals that arrive during a round cause one further round.
+//! Reloads: rounds in which everything is read again, on a thread of its own. Signals that
+//! arrive during a round cause one further round.
 
 use std::time::Instant;
 
 use crate::reload::PATIENCE;
 
-/// Maximum number of abandoned threads per item. Whatever they wait for does not
-/// respond, so there is no use in more of them.
+/// Maximum number of abandoned threads. Whatever they wait for does not respond, so there
+/// is no use in more of them.
 pub(super) const MAX_GIVEN_UP: usize = 4;
 
 /// A step of a reload.
@@ -14,70 +14,45 @@ pub(super) const MAX_GIVEN_UP: usize = 4;
 pub(super) enum Step {
     /// A round begins.
     Begin,
-    /// Read this item on a thread. Its end has to be reported, also when it cannot be
-    /// started.
+    /// Read on a thread. Its end has to be reported, also when it cannot be started.
     Read {
-        /// Which, by its number.
-        item: usize,
         /// Tells this attempt from others.
         ticket: u64,
     },
-    /// This item was not read within [`PATIENCE`].
-    TooLate {
-        /// Which, by its number.
-        item: usize,
-    },
-    /// This item is not read, because [`MAX_GIVEN_UP`] attempts have not ended yet.
-    Refuse {
-        /// Which, by its number.
-        item: usize,
-    },
+    /// Reading took longer than [`PATIENCE`].
+    TooLate,
+    /// Nothing is read, because [`MAX_GIVEN_UP`] attempts have not ended yet.
+    Refuse,
     /// The round is over.
     Done,
 }
 
-/// The items that are being read.
+/// The attempts to read.
+#[derive(Default)]
 pub(super) struct Rounds {
-    items: Vec<Item>,
-    /// Of the current round.
-    deadline: Option<Instant>,
+    /// The current round's attempt, and when it is given up.
+    awaited: Option<(u64, Instant)>,
     /// Whether a signal came during the round.
     is_asked_again: bool,
     last_ticket: u64,
-}
-
-#[derive(Default)]
-struct Item {
-    /// The ticket of the current round's attempt.
-    awaited: Option<u64>,
     /// Abandoned attempts that have not ended.
     given_up: usize,
 }
 
 impl Rounds {
-    pub(super) fn new(items: usize) -> Self {
-        Self {
-            items: (0..items).map(|_| Item::default()).collect(),
-            deadline: None,
-            is_asked_again: false,
-            last_ticket: 0,
-        }
-    }
-
     /// When the round is over at the latest.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.deadline
+        self.awaited.map(|(_, deadline)| deadline)
     }
 
     /// Whether this attempt was not abandoned.
-    pub(super) fn is_awaited(&self, item: usize, ticket: u64) -> bool {
-        let item = self.items.get(item);
-        item.is_some_and(|item| item.awaited == Some(ticket))
+    pub(super) fn is_awaited(&self, ticket: u64) -> bool {
+        self.awaited.is_some_and(|(awaited, _)| awaited == ticket)
     }
 
     /// A signal requests a round.
     pub(super) fn ask(&mut self, now: Instant) -> Vec<Step> {
-        if self.deadline.is_some() {
+        if self.awaited.is_some() {
             self.is_asked_again = true;
             return Vec::new();
         }
@@ -85,63 +60,40 @@ impl Rounds {
     }
 
     /// An attempt has ended, successfully or not.
-    pub(super) fn ended(&mut self, item: usize, ticket: u64, now: Instant) -> Vec<Step> {
-        let is_awaited = self.is_awaited(item, ticket);
-        if let Some(item) = self.items.get_mut(item) {
-            if is_awaited {
-                item.awaited = None;
-            } else {
-                item.given_up = item.given_up.saturating_sub(1);
-            }
+    pub(super) fn ended(&mut self, ticket: u64, now: Instant) -> Vec<Step> {
+        if !self.is_awaited(ticket) {
+            self.given_up = self.given_up.saturating_sub(1);
+            return Vec::new();
         }
         self.finish(now)
     }
 
-    /// Abandons attempts that take too long.
+    /// Abandons an attempt that takes too long.
     pub(super) fn time(&mut self, now: Instant) -> Vec<Step> {
-        if self.deadline.is_none_or(|deadline| now < deadline) {
+        if self.next().is_none_or(|deadline| now < deadline) {
             return Vec::new();
         }
-        let mut steps = Vec::new();
-        for (number, item) in self.items.iter_mut().enumerate() {
-            if item.awaited.take().is_some() {
-                item.given_up += 1;
-                steps.push(Step::TooLate { item: number });
-            }
-        }
+        self.given_up += 1;
+        let mut steps = vec![Step::TooLate];
         steps.extend(self.finish(now));
         steps
     }
 
     fn begin(&mut self, now: Instant) -> Vec<Step> {
         self.is_asked_again = false;
-        self.deadline = Some(now + PATIENCE);
-        let mut steps = vec![Step::Begin];
-        for (number, item) in self.items.iter_mut().enumerate() {
-            if item.given_up >= MAX_GIVEN_UP {
-                steps.push(Step::Refuse { item: number });
-                continue;
-            }
-            self.last_ticket += 1;
-            item.awaited = Some(self.last_ticket);
-            steps.push(Step::Read {
-                item: number,
-                ticket: self.last_ticket,
-            });
+        if self.given_up >= MAX_GIVEN_UP {
+            return vec![Step::Begin, Step::Refuse, Step::Done];
         }
-        steps.extend(self.finish(now));
-        steps
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        self.awaited = Some((ticket, now + PATIENCE));
+        vec![Step::Begin, Step::Read { ticket }]
     }
 
-    /// Ends the round when nothing is awaited any more.
+    /// Ends the round, and begins another if one was requested meanwhile.
     fn finish(&mut self, now: Instant) -> Vec<Step> {
-        if self.deadline.is_none() || self.items.iter().any(|item| item.awaited.is_some()) {
-            return Vec::new();
-        }
-        self.deadline = None;
+        self.awaited = None;
         let mut steps = vec![Step::Done];
-        // Nothing was awaited in a round that began at once, so that one cannot
-        // have been asked for again meanwhile: this goes one level deep.
         if self.is_asked_again {
             steps.extend(self.begin(now));
         }

@@ -106,7 +106,7 @@ impl<P: Protocol> Drive<'_, P> {
         buffers.wire.clear(SPARE_OUTPUT_BYTES);
         let sent = result?;
         self.worker.counters().sent_bytes.add(sent as u64);
-        match self.worker.shared.settings.limits.max_unsent_bytes {
+        match self.worker.settings.limits.max_unsent_bytes {
             Some(max) if self.connection.unsent.len() > max.get() => Err(CloseReason::FullOutput),
             _ => Ok(()),
         }

@@ -9,8 +9,8 @@ use crate::reload::PATIENCE;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn course(items: usize, now: Instant) -> Course {
-    Course::new(items, Some(300 * SECOND), now)
+fn course(now: Instant) -> Course {
+    Course::new(Some(300 * SECOND), now)
 }
 
 fn is_end(orders: &[Order]) -> Option<&End> {
@@ -23,7 +23,7 @@ fn is_end(orders: &[Order]) -> Option<&End> {
 #[test]
 fn two_signals_at_once_are_one() {
     let start = Instant::now();
-    let mut course = course(0, start);
+    let mut course = course(start);
     assert_eq!(course.step(start, Happening::Stop), [Order::Drain]);
     let soon = start + Duration::from_millis(1_999);
     assert_eq!(course.step(soon, Happening::Stop), []);
@@ -42,7 +42,7 @@ fn two_signals_at_once_are_one() {
 #[test]
 fn a_later_signal_ends_at_once() {
     let start = Instant::now();
-    let mut course = course(0, start);
+    let mut course = course(start);
     course.step(start, Happening::Stop);
     let orders = course.step(start + REPEATS_WITHIN, Happening::Stop);
     let unsaved = is_end(&orders).unwrap().unsaved.as_ref().unwrap();
@@ -52,7 +52,7 @@ fn a_later_signal_ends_at_once() {
 #[test]
 fn the_first_signal_after_a_failure_is_no_second_one() {
     let start = Instant::now();
-    let mut course = course(0, start);
+    let mut course = course(start);
     let failed = Happening::WorkerFailed("x".to_owned());
     assert_eq!(course.step(start, failed), [Order::Drain]);
     assert_eq!(course.step(start + 5 * SECOND, Happening::Stop), []);
@@ -72,7 +72,7 @@ fn the_first_signal_after_a_failure_is_no_second_one() {
 #[test]
 fn the_last_snapshot_is_begun_when_the_workers_are_gone() {
     let start = Instant::now();
-    let mut course = course(0, start);
+    let mut course = course(start);
     let due = start + 300 * SECOND;
     assert_eq!(course.step(due, Happening::Time), [Order::Snapshot]);
     course.step(due, Happening::Stop);
@@ -87,41 +87,38 @@ fn the_last_snapshot_is_begun_when_the_workers_are_gone() {
 #[test]
 fn signals_during_a_reload_are_one_reload_more() {
     let start = Instant::now();
-    let mut course = course(1, start);
-    let read = |ticket| Order::Reload(Step::Read { item: 0, ticket });
+    let mut course = course(start);
+    let read = |ticket| Order::Reload(Step::Read { ticket });
     let begin = || Order::Reload(Step::Begin);
     let orders = course.step(start, Happening::Reload);
     assert_eq!(orders, [begin(), read(1)]);
     for _ in 0..5 {
         assert_eq!(course.step(start, Happening::Reload), []);
     }
-    let done = Happening::Read { item: 0, ticket: 1 };
+    let done = Happening::Read { ticket: 1 };
     let orders = course.step(start, done);
     assert_eq!(orders, [Order::Reload(Step::Done), begin(), read(2)]);
-    let done = Happening::Read { item: 0, ticket: 2 };
+    let done = Happening::Read { ticket: 2 };
     assert_eq!(course.step(start, done), [Order::Reload(Step::Done)]);
 }
 
 #[test]
 fn what_hangs_is_given_up_and_not_tried_for_ever() {
     let mut now = Instant::now();
-    let mut course = course(1, now);
+    let mut course = course(now);
     for ticket in 1..=MAX_GIVEN_UP as u64 {
         course.step(now, Happening::Reload);
-        assert!(course.is_awaited(0, ticket));
+        assert!(course.is_awaited(ticket));
         now += PATIENCE;
         let orders = course.step(now, Happening::Time);
-        let late = [Step::TooLate { item: 0 }, Step::Done].map(Order::Reload);
+        let late = [Step::TooLate, Step::Done].map(Order::Reload);
         assert!(orders.starts_with(&late), "{orders:?}");
-        assert!(
-            !course.is_awaited(0, ticket),
-            "what comes now comes too late"
-        );
+        assert!(!course.is_awaited(ticket), "what comes now comes too late");
     }
     let orders = course.step(now, Happening::Reload);
-    let refused = [Step::Begin, Step::Refuse { item: 0 }, Step::Done].map(Order::Reload);
+    let refused = [Step::Begin, Step::Refuse, Step::Done].map(Order::Reload);
     assert_eq!(orders, refused);
-    course.step(now, Happening::Read { item: 0, ticket: 1 });
+    course.step(now, Happening::Read { ticket: 1 });
     let orders = course.step(now, Happening::Reload);
     assert!(matches!(orders[1], Order::Reload(Step::Read { .. })));
 }
@@ -131,9 +128,8 @@ struct World {
     random: u64,
     now: Instant,
     course: Course,
-    items: usize,
     /// Reads under way: when they end, if ever.
-    reads: BTreeMap<u64, (usize, Option<Instant>)>,
+    reads: BTreeMap<u64, Option<Instant>>,
     snapshot: Option<Option<Instant>>,
     workers_end: Option<Instant>,
     in_reload_since: Option<Instant>,
@@ -146,13 +142,11 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let now = Instant::now();
-        let items = (seed % 4) as usize;
         let interval = (!seed.is_multiple_of(5)).then_some(300 * SECOND);
         Self {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             now,
-            course: Course::new(items, interval, now),
-            items,
+            course: Course::new(interval, now),
             reads: BTreeMap::new(),
             snapshot: None,
             workers_end: None,
@@ -195,14 +189,13 @@ impl World {
                 self.in_reload_since = Some(self.now);
                 self.asked_to_reload = false;
             }
-            Order::Reload(Step::Read { item, ticket }) => {
-                let hanging = self.reads.values().filter(|(other, _)| *other == item);
-                assert!(item < self.items && hanging.count() <= MAX_GIVEN_UP);
+            Order::Reload(Step::Read { ticket }) => {
+                assert!(self.reads.len() <= MAX_GIVEN_UP);
                 let end = self.duration().map(|duration| self.now + duration);
-                assert!(self.reads.insert(ticket, (item, end)).is_none());
+                assert!(self.reads.insert(ticket, end).is_none());
             }
-            Order::Reload(Step::TooLate { item } | Step::Refuse { item }) => {
-                assert!(item < self.items && self.in_reload_since.is_some());
+            Order::Reload(Step::TooLate | Step::Refuse) => {
+                assert!(self.in_reload_since.is_some());
             }
             Order::Reload(Step::Done) => {
                 let since = self.in_reload_since.take().expect("a reload was begun");
@@ -233,7 +226,7 @@ impl World {
             1 => SECOND * self.below(100) as u32,
             _ => Duration::ZERO,
         };
-        let reads = self.reads.values().filter_map(|(_, end)| *end);
+        let reads = self.reads.values().filter_map(|end| *end);
         let next = reads
             .chain(self.snapshot.flatten())
             .chain(self.workers_end)
@@ -243,10 +236,14 @@ impl World {
         self.now = next.map_or(target, |next| next.max(self.now).min(target));
 
         let is_over = |end: &Option<Instant>| end.is_some_and(|end| end <= self.now);
-        let read = self.reads.iter().find(|(_, (_, end))| is_over(end));
-        if let Some((&ticket, &(item, _))) = read {
+        let read = self.reads.iter().find(|(_, end)| is_over(end));
+        if let Some((&ticket, _)) = read {
             self.reads.remove(&ticket);
-            self.tell(Happening::Read { item, ticket });
+            if self.course.is_awaited(ticket) && self.below(4) == 0 {
+                let interval = (self.below(3) > 0).then(|| SECOND * (1 + self.below(900)) as u32);
+                self.course.set_snapshot_interval(interval, self.now);
+            }
+            self.tell(Happening::Read { ticket });
         } else if self.snapshot.as_ref().is_some_and(is_over) {
             self.snapshot = None;
             let failed = self.below(4) == 0;

@@ -8,12 +8,14 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use aquatic_doctor::run;
+
 fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
     match Path::new(&called).file_name().and_then(OsStr::to_str) {
-        Some("aquatic-udp") => aquatic_service::run::<aquatic_udp::UdpDaemon>(),
-        Some("aquatic-http") => aquatic_service::run::<aquatic_http::HttpDaemon>(),
-        Some("aquatic-ws") => aquatic_service::run::<aquatic_ws::WsDaemon>(),
+        Some("aquatic-udp") => run::<aquatic_udp::UdpDaemon>(),
+        Some("aquatic-http") => run::<aquatic_http::HttpDaemon>(),
+        Some("aquatic-ws") => run::<aquatic_ws::WsDaemon>(),
         _ => {
             eprintln!("call this aquatic-udp, aquatic-http or aquatic-ws");
             ExitCode::FAILURE

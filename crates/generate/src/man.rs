@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `@include PART` | a part that several pages share |
 //! | `@options` | the options of the program, from its command line |
+//! | `@options NAME` | those of a subcommand |
 //! | `@keys` | the keys of the configuration, from its struct |
 //! | `@metrics` | all metrics, from their definitions |
 //! | `@configurations` | references to the pages of all configurations, for more to follow |
@@ -49,6 +50,7 @@ const PARTS: &[(&str, &str)] = &[
     ("behind-tls", include_str!("man/parts/behind-tls")),
     ("check", include_str!("man/parts/check")),
     ("connections", include_str!("man/parts/connections")),
+    ("doctor", include_str!("man/parts/doctor")),
     ("environment", include_str!("man/parts/environment")),
     ("exit-status", include_str!("man/parts/exit-status")),
     ("files", include_str!("man/parts/files")),
@@ -204,6 +206,12 @@ fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()
                 let command = page.command.as_ref().context("there is no command line")?;
                 mdoc::options(text, command);
             }
+            (Some("@options"), Some(name)) => {
+                let command = page.command.as_ref().context("there is no command line")?;
+                let command = command.find_subcommand(name);
+                let command = command.with_context(|| format!("there is no subcommand {name}"))?;
+                mdoc::options(text, command);
+            }
             (Some("@keys"), None) => {
                 let reference = page.reference.context("there are no keys")?;
                 mdoc::keys(text, reference)?;
@@ -279,7 +287,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_is_an_error() {
-        for template in ["@OTHER@\n", "@options\n", "@keys\n", "@include nothing\n"] {
+        for template in [
+            "@OTHER@\n",
+            "@options\n",
+            "@options doctor\n",
+            "@keys\n",
+            "@include nothing\n",
+        ] {
             assert!(rendered(template).is_err(), "{template}");
         }
     }

@@ -16,6 +16,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+mod doctor;
 mod old_keys;
 pub mod settings;
 pub mod simulation;

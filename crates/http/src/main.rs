@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aquatic_service::run::<aquatic_http::HttpDaemon>()
+    aquatic_doctor::run::<aquatic_http::HttpDaemon>()
 }

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// The exit code for all failures except invalid command lines.
 pub const EXIT_FAILURE: u8 = 1;
@@ -34,7 +35,7 @@ pub struct Arguments {
 }
 
 /// What a program should do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Run the service.
     Run,
@@ -46,6 +47,20 @@ pub enum Action {
     Check,
     /// Print the configuration file in the current format.
     Migrate,
+    /// Examine everything between a client and the tracker.
+    Doctor(DoctorArguments),
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct DoctorArguments {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Also announce to URL, the announce URL in torrents
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
 }
 
 /// Options about the configuration that every program has. Programs other than daemons
@@ -53,7 +68,7 @@ pub enum Action {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ConfigArguments {
     /// Read the configuration from FILE
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
     /// Print the default configuration, with comments
@@ -96,7 +111,21 @@ where
 {
     let matches = command(program).try_get_matches_from(arguments)?;
     let options = DaemonArguments::from_arg_matches(&matches)?;
-    let action = if options.check_config {
+    let action = if let Some(Command::Doctor(doctor)) = options.command {
+        let asked = [
+            "check_config",
+            "migrate_config",
+            "print_config",
+            "print_effective_config",
+        ]
+        .into_iter()
+        .find(|id| matches.get_flag(id));
+        if let Some(id) = asked {
+            let text = format!("--{} cannot be used with doctor", id.replace('_', "-"));
+            return Err(command(program).error(ErrorKind::ArgumentConflict, text));
+        }
+        Action::Doctor(doctor)
+    } else if options.check_config {
         Action::Check
     } else if options.migrate_config {
         Action::Migrate
@@ -116,6 +145,7 @@ pub fn command(program: &Program) -> clap::Command {
         .bin_name(program.name)
         .about(program.about)
         .version(program.version)
+        .disable_help_subcommand(true)
         .after_help(after_help(program))
 }
 
@@ -143,12 +173,27 @@ struct DaemonArguments {
     /// Convert FILE of an earlier release to the current format, and print it
     #[arg(long, group = "what", requires = "config")]
     migrate_config: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
 }
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Examine everything between a client and the tracker, and say what to do
+    #[command(after_help = AFTER_DOCTOR_HELP)]
+    Doctor(DoctorArguments),
+}
+
+/// The end of the output of `doctor --help`.
+const AFTER_DOCTOR_HELP: &str = "\
+Nothing is changed, except that a torrent with a random info hash is announced and left \
+again. Without -c FILE, the configuration of the installed service is examined. Run it as \
+root to see everything. It exits with 0 if nothing is wrong, with 1 after warnings, and with \
+2 if something is wrong.";
 
 #[cfg(test)]
 mod tests {
-    use clap::error::ErrorKind;
-
     use super::*;
 
     const PROGRAM: Program = Program {
@@ -191,8 +236,20 @@ mod tests {
         assert_eq!(parsed(&["--check-config"]), (None, Action::Check));
         assert_eq!(
             parsed(&["--migrate-config", "-c", "f"]),
-            (file, Action::Migrate)
+            (file.clone(), Action::Migrate)
         );
+        let examine = |json, url: Option<&str>| {
+            let url = url.map(str::to_owned);
+            Action::Doctor(DoctorArguments { json, url })
+        };
+        assert_eq!(parsed(&["doctor"]), (None, examine(false, None)));
+        let both = (file, examine(true, Some("udp://h:1")));
+        for arguments in [
+            &["-c", "f", "doctor", "--json", "--url", "udp://h:1"],
+            &["doctor", "-c", "f", "--json", "--url=udp://h:1"][..],
+        ] {
+            assert_eq!(parsed(arguments), both, "{arguments:?}");
+        }
     }
 
     #[test]
@@ -205,6 +262,11 @@ mod tests {
             &["-c", "a", "-c", "b"],
             &["--no-such-option"],
             &["file"],
+            &["help"],
+            &["-p", "doctor"],
+            &["--check-config", "doctor"],
+            &["doctor", "--url"],
+            &["--json"],
         ] {
             let error = parse(arguments).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{arguments:?}");

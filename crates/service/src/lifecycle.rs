@@ -8,6 +8,8 @@
 //! | 75 | no sockets were inherited from the socket unit, which has to be restarted |
 //! | 78 | the configuration is invalid, or a file or user that it refers to |
 //!
+//! `doctor` has exit codes of its own.
+//!
 //! The reason is always the last error in the log, and the last status line sent to
 //! the service manager.
 
@@ -18,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::cli::{self, Action, Arguments, EXIT_FAILURE, Program};
+use crate::cli::{self, Action, Arguments, DoctorArguments, EXIT_FAILURE, Program};
 use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded, Sources};
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
@@ -43,13 +45,17 @@ pub const EXIT_CONFIGURATION: u8 = 78;
 const EXIT_NO_SOCKETS: u8 = 75;
 
 /// Runs a daemon: the body of its `main`. When started under its name with the suffix
-/// `-generator`, the program is a systemd generator instead.
-pub fn run<D: Daemon>() -> ExitCode {
+/// `-generator`, the program is a systemd generator instead. `doctor` is called for the
+/// subcommand of that name.
+pub fn run<D: Daemon>(doctor: fn(&Arguments, &DoctorArguments) -> ExitCode) -> ExitCode {
     let mut words = env::args_os();
     if generator::is_meant::<D>(words.next().as_deref()) {
         return generator::run::<D>(words);
     }
     let arguments = cli::parse(&program::<D>());
+    if let Action::Doctor(options) = &arguments.action {
+        return doctor(&arguments, options);
+    }
     let is_service = arguments.action == Action::Run;
     let result = logging::init(D::NAME, log::LevelFilter::Info, is_service).and_then(|()| {
         if is_service {
@@ -117,7 +123,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             check::check::<D>(&subject).map_err(|error| located(&loaded, error))
         }
         Action::Migrate => migrate::<D>(&sources, &loaded),
-        Action::PrintDefault | Action::PrintEffective | Action::Run => {
+        Action::PrintDefault | Action::PrintEffective | Action::Run | Action::Doctor(_) => {
             print(&loaded.effective_toml())
         }
     }

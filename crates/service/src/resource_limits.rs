@@ -29,7 +29,26 @@ struct Pair {
 
 /// How many bytes of memory the process may lock; `None` if that is unknown.
 pub fn locked_memory_bytes() -> Option<Limit> {
-    from_proc("Max locked memory").map(|pair| pair.soft)
+    from_proc(LOCKED_MEMORY).map(|pair| pair.soft)
+}
+
+/// The limits in effect of some process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many files it may open.
+    pub open_files: Limit,
+    /// How many bytes of memory it may lock.
+    pub locked_memory_bytes: Limit,
+}
+
+impl Limits {
+    /// Parses the file `limits` of a process in `/proc`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self {
+            open_files: parse(text, OPEN_FILES)?.soft,
+            locked_memory_bytes: parse(text, LOCKED_MEMORY)?.soft,
+        })
+    }
 }
 
 /// The largest receive buffer that a process without privileges gets for a
@@ -138,6 +157,7 @@ fn receive_buffer_text(wanted_bytes: u64) -> Option<String> {
 }
 
 const OPEN_FILES: &str = "Max open files";
+const LOCKED_MEMORY: &str = "Max locked memory";
 
 /// From `/proc` or, if that is missing, as in a chroot, from the kernel: a chroot is not
 /// combined with system call filters.
@@ -190,7 +210,12 @@ mod tests {
             soft: Limit::Unlimited,
             hard: Limit::Unlimited,
         };
-        assert_eq!(parse(text, "Max locked memory"), Some(memory));
+        assert_eq!(parse(text, LOCKED_MEMORY), Some(memory));
+        let both = Limits {
+            open_files: files.soft,
+            locked_memory_bytes: memory.soft,
+        };
+        assert_eq!(Limits::parse(text), Some(both));
         assert_eq!(parse(text, "Max other"), None);
         assert!(Limit::At(u64::MAX) < Limit::Unlimited);
 

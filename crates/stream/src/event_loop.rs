@@ -29,6 +29,9 @@ mod mio;
 
 pub use choice::check_event_loop;
 
+/// The limit of locked memory that glommio requires.
+pub(crate) const MEMLOCK_BYTES: u64 = 512 << 10;
+
 /// How often connections are driven when the process is about to end.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 

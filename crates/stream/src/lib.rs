@@ -35,6 +35,7 @@ mod connection_map;
 mod counters;
 mod deadlines;
 mod descriptors;
+pub mod doctor;
 mod engine;
 mod event_loop;
 mod inbox;

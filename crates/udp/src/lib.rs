@@ -15,6 +15,7 @@
 pub mod config;
 mod counters;
 mod daemon;
+mod doctor;
 mod old_keys;
 mod scrape_export;
 pub mod settings;

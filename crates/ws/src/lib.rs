@@ -18,6 +18,7 @@ pub mod config;
 mod connection;
 mod counters;
 mod daemon;
+mod doctor;
 mod nodes;
 mod old_keys;
 mod origin;

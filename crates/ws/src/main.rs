@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aquatic_service::run::<aquatic_ws::WsDaemon>()
+    aquatic_doctor::run::<aquatic_ws::WsDaemon>()
 }

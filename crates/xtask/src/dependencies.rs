@@ -24,10 +24,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_bittorrent", &[]),
     ("aquatic_cluster", &["aquatic_bittorrent"]),
     ("aquatic_datagrams", &[]),
+    ("aquatic_doctor", &["aquatic_service"]),
     (
         "aquatic_http",
         &[
             "aquatic_bittorrent",
+            "aquatic_doctor",
             "aquatic_http_protocol",
             "aquatic_service",
             "aquatic_stream",
@@ -51,7 +53,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aquatic_service", &["aquatic_bittorrent", "aquatic_http1"]),
-    ("aquatic_stream", &["aquatic_bittorrent", "aquatic_service"]),
+    (
+        "aquatic_stream",
+        &["aquatic_bittorrent", "aquatic_doctor", "aquatic_service"],
+    ),
     ("aquatic_swarm", &["aquatic_bittorrent"]),
     (SYSTEM_TESTS, &[TEST_HARNESS]),
     ("aquatic_test_harness", &[]),
@@ -70,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "aquatic_bittorrent",
             "aquatic_datagrams",
+            "aquatic_doctor",
             "aquatic_service",
             "aquatic_swarm",
             "aquatic_tracker",
@@ -82,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "aquatic_bittorrent",
             "aquatic_cluster",
+            "aquatic_doctor",
             "aquatic_service",
             "aquatic_stream",
             "aquatic_swarm",

@@ -67,7 +67,7 @@ impl Sources {
     }
 
     /// The files that exist now, and the directory in which others may appear.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+    pub fn paths(&self) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = self.file.iter().cloned().collect();
         if let Some(directory) = self.directory() {
             // If it cannot be read, a change of the directory itself will help.

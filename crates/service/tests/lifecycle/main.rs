@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         return clocks::tell(&mark);
     }
     if env::var_os(DAEMON).is_some() {
-        return aquatic_service::run::<daemon::TestDaemon>();
+        return aquatic_service::run::<daemon::TestDaemon>(|_, _| ExitCode::SUCCESS);
     }
     let trials = [
         notifications::TESTS,

@@ -8,9 +8,7 @@ use anyhow::{anyhow, bail};
 use aquatic_service::resource_limits::{self, Limit};
 
 use crate::descriptors::GLOMMIO_FILES;
-
-/// The limit of locked memory that glommio requires.
-const MEMLOCK_BYTES: u64 = 512 << 10;
+use crate::event_loop::MEMLOCK_BYTES;
 
 /// Checks that the event loop works on this system, for this process.
 ///

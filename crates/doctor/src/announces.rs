@@ -1,0 +1,517 @@
+//! Whole announces, and the name that clients know the tracker by.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+
+use aquatic_service::config::AccessListMode;
+
+use crate::connection::Connection;
+use crate::finding::Finding;
+use crate::machine;
+use crate::sockets::has_ipv6;
+use crate::subject::Subject;
+use crate::{Scheme, Url};
+
+/// To how many of its addresses a name is announced.
+const MAX_ADDRESSES: usize = 4;
+
+/// Maximum length of the reply about health.
+const MAX_HEALTH: usize = 16 << 10;
+
+/// Where to announce, and what.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The announce URL.
+    pub url: Url,
+    /// One of the addresses of its host.
+    pub address: SocketAddr,
+    /// Whether any certificate will do.
+    pub trusts_anyone: bool,
+    /// A torrent that nobody has.
+    pub info_hash: [u8; 20],
+    /// The peers to announce, one after the other.
+    pub peers: [Peer; 2],
+}
+
+/// A peer that exists only for the announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: [u8; 20],
+    /// Its port, at which nobody listens.
+    pub port: u16,
+}
+
+/// How a tracker has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It has accepted the announces.
+    Accepted {
+        /// The address from which they were sent.
+        local: IpAddr,
+        /// The address under which it has passed on the first peer to the second one.
+        seen: Seen,
+    },
+    /// Its access list forbids the torrent.
+    Forbidden,
+}
+
+/// The address under which a tracker knows a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// This one.
+    As(IpAddr),
+    /// The first peer was not in the reply to the second one.
+    NotListed,
+    /// The protocol does not tell.
+    Untold,
+}
+
+impl Target {
+    fn new(url: Url, address: SocketAddr, trusts_anyone: bool) -> Result<Self, String> {
+        let mut random = [0; 20 + 2 * 12 + 4];
+        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        let (info_hash, rest) = random.split_at(20);
+        let peer = |index: usize| {
+            let mut id = *b"-AD0100-            ";
+            id[8..].copy_from_slice(&rest[index * 12..index * 12 + 12]);
+            let random = &rest[24 + index * 2..];
+            // Even or odd, so that they differ, and in the upper half.
+            let port = u16::from_be_bytes([random[0] | 0x80, random[1] & 0xfe]);
+            Peer {
+                id,
+                port: port + u16::from(index == 1),
+            }
+        };
+        Ok(Self {
+            url,
+            address,
+            trusts_anyone,
+            info_hash: info_hash.try_into().unwrap_or_default(),
+            peers: [peer(0), peer(1)],
+        })
+    }
+}
+
+/// Announces to the addresses of the configuration, from this machine.
+pub(crate) fn examine_here(subject: &Subject) -> Vec<Finding> {
+    let Some(configured) = &subject.configured else {
+        return Vec::new();
+    };
+    if configured.particulars.is_behind_proxy {
+        return vec![Finding::unchecked(
+            "only proxies can announce to this tracker; see the public announce, with --url",
+        )];
+    }
+    let scheme = match (&configured.particulars.tls, subject.schemes) {
+        (Some(_), [_, with_tls, ..]) => *with_tls,
+        (_, [plain, ..]) => *plain,
+        (_, []) => return Vec::new(),
+    };
+    let addresses = configured.listening.addresses.iter();
+    addresses
+        .filter(|address| address.is_ipv4() || has_ipv6())
+        .map(|address| announce_here(subject, scheme, *address))
+        .collect()
+}
+
+fn announce_here(subject: &Subject, scheme: Scheme, mut address: SocketAddr) -> Finding {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let url = Url {
+        scheme,
+        host: address.ip().to_string(),
+        port: address.port(),
+        path: default_path(scheme).to_owned(),
+    };
+    let shown = url.to_string();
+    let answer = Target::new(url, address, true).and_then(|target| (subject.announce)(&target));
+    match answer {
+        Ok(answer) => accepted(subject, &shown, answer),
+        Err(reason) => Finding::wrong(
+            format!("{shown} does not answer from this machine: {reason}"),
+            format!(
+                "see what it logs: journalctl -u {}; if nothing listens, start it",
+                subject.name
+            ),
+        ),
+    }
+}
+
+/// The path of announces, if the URL has none.
+fn default_path(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http | Scheme::Https => "/announce",
+        Scheme::Udp | Scheme::Ws | Scheme::Wss => "/",
+    }
+}
+
+fn accepted(subject: &Subject, to: &str, answer: Answer) -> Finding {
+    let mode = subject.configured.as_ref().map(|it| it.access_list);
+    match answer {
+        Answer::Accepted { .. } => Finding::ok(format!("{to} has answered whole announces")),
+        Answer::Forbidden if mode == Some(AccessListMode::Allow) => Finding::ok(format!(
+            "{to} has answered, and refused a random torrent, as its allow list says"
+        )),
+        Answer::Forbidden => Finding::warning(
+            format!("{to} has refused a random torrent because of an access list"),
+            "no allow list is configured here: is this the right configuration, or the right URL?",
+        ),
+    }
+}
+
+/// Compares the addresses of the URL's host with those of the machine.
+pub(crate) fn examine_names(subject: &Subject) -> Vec<Finding> {
+    let Some(url) = &subject.url else {
+        return vec![Finding::unchecked(
+            "the public name is not known: use --url with the announce URL in torrents",
+        )];
+    };
+    let has_public_ipv6 = machine::addresses()
+        .iter()
+        .any(|it| is_public(*it) && it.is_ipv6());
+    let serves_ipv6 = subject.configured.as_ref().is_some_and(|configured| {
+        configured
+            .listening
+            .addresses
+            .iter()
+            .any(SocketAddr::is_ipv6)
+    });
+    match resolve(url) {
+        Ok(found) => {
+            let found: BTreeSet<_> = found.iter().map(SocketAddr::ip).collect();
+            let needs_ipv6 = has_public_ipv6 && serves_ipv6 && url.address().is_none();
+            judge_names(&url.host, &found, &machine::addresses(), needs_ipv6)
+        }
+        Err(reason) => vec![Finding::wrong(
+            format!("{} cannot be resolved: {reason}", url.host),
+            "add an A and an AAAA record with the public addresses of this machine to the zone",
+        )],
+    }
+}
+
+/// The addresses of the URL's host.
+fn resolve(url: &Url) -> Result<Vec<SocketAddr>, String> {
+    let found = (url.host.as_str(), url.port).to_socket_addrs();
+    let found: BTreeSet<_> = found.map_err(|error| error.to_string())?.collect();
+    Ok(found.into_iter().collect())
+}
+
+/// Whether the address may be used on the Internet; roughly, as for what a warning says.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(it) => !(it.is_private() || it.is_loopback() || it.is_link_local()),
+        IpAddr::V6(it) => it.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+fn judge_names(
+    host: &str,
+    found: &BTreeSet<IpAddr>,
+    own: &BTreeSet<IpAddr>,
+    needs_ipv6: bool,
+) -> Vec<Finding> {
+    let words = |addresses: &mut dyn Iterator<Item = IpAddr>| {
+        let words: Vec<_> = addresses.map(|it| it.to_string()).collect();
+        words.join(" and ")
+    };
+    let mut findings = Vec::new();
+    let local = words(&mut found.iter().copied().filter(IpAddr::is_loopback));
+    let others = words(
+        &mut found
+            .iter()
+            .copied()
+            .filter(|it| !it.is_loopback() && !own.contains(it)),
+    );
+    if !local.is_empty() {
+        findings.push(Finding::warning(
+            format!("{host} is {local} on this machine, so what clients see was not examined"),
+            "if /etc/hosts says so, run this on another machine, too, with --url",
+        ));
+    }
+    if !others.is_empty() {
+        let public = own.iter().copied().filter(|it| is_public(*it));
+        let public = words(&mut public.take(MAX_ADDRESSES));
+        let have = if public.is_empty() {
+            "which has no public address, so it is probably behind NAT".to_owned()
+        } else {
+            format!("which has {public}")
+        };
+        findings.push(Finding::warning(
+            format!("{host} is {others}, which is not an address of this machine, {have}"),
+            "right if a router forwards the port to this machine, or a proxy is there; otherwise \
+             correct the A and AAAA records",
+        ));
+    }
+    if needs_ipv6 && !found.iter().any(IpAddr::is_ipv6) {
+        findings.push(Finding::warning(
+            format!("{host} has no AAAA record, so clients do not use IPv6"),
+            "add an AAAA record with the IPv6 address of this machine",
+        ));
+    }
+    if findings.is_empty() {
+        let all = words(&mut found.iter().copied());
+        findings.push(Finding::ok(format!("{host} is {all}: this machine")));
+    }
+    findings
+}
+
+/// Announces to the public URL.
+pub(crate) fn examine_url(subject: &Subject) -> Vec<Finding> {
+    let Some(url) = &subject.url else {
+        return vec![Finding::unchecked(
+            "use --url with the announce URL in torrents",
+        )];
+    };
+    let mut url = url.clone();
+    if url.path == "/" {
+        default_path(url.scheme).clone_into(&mut url.path);
+    }
+    // That it cannot be resolved has been said.
+    let addresses = resolve(&url).unwrap_or_default();
+    let own = machine::addresses();
+    let mut findings = Vec::new();
+    for address in addresses.into_iter().take(MAX_ADDRESSES) {
+        let to = format!("{url} at {}", address.ip());
+        let answer =
+            Target::new(url.clone(), address, false).and_then(|target| (subject.announce)(&target));
+        match answer {
+            Ok(answer) => {
+                findings.push(accepted(subject, &to, answer));
+                if let Answer::Accepted { local, seen } = answer {
+                    findings.push(judge_address(seen, local, address.ip(), &own));
+                }
+            }
+            Err(reason) => {
+                let advice = advice(&reason, subject);
+                findings.push(Finding::wrong(
+                    format!("{to} does not work: {reason}"),
+                    advice,
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// What to do about an announce that failed.
+fn advice(reason: &str, subject: &Subject) -> String {
+    let is_behind_proxy = subject
+        .configured
+        .as_ref()
+        .is_some_and(|it| it.particulars.is_behind_proxy);
+    if reason.contains("header") && is_behind_proxy {
+        "let the proxy send the address of its client in the header of \
+         network.reverse_proxy_ip_header_name; in nginx: proxy_set_header X-Forwarded-For \
+         $proxy_add_x_forwarded_for;"
+            .to_owned()
+    } else if reason.contains("no answer") || reason.contains("refused") {
+        "see the findings about sockets, firewall and DNS; behind NAT, forward the port, and ask \
+         from outside, because some routers do not forward what comes from inside"
+            .to_owned()
+    } else if reason.contains("certificate") {
+        "see the finding about the certificate; behind a proxy, that of the proxy counts".to_owned()
+    } else {
+        "compare the URL with the configuration of the tracker, and of the proxy, if there is one"
+            .to_owned()
+    }
+}
+
+/// Judges the address under which the tracker knows us, who have connected from `local` to
+/// `to`.
+fn judge_address(seen: Seen, local: IpAddr, to: IpAddr, own: &BTreeSet<IpAddr>) -> Finding {
+    const PROXY: &str = "let the proxy send the client's address (in nginx: proxy_set_header \
+                         X-Forwarded-For $proxy_add_x_forwarded_for;), and set \
+                         network.runs_behind_reverse_proxy = true and network.trusted_proxies";
+    match seen {
+        // A router sends what comes back to itself under the public address.
+        Seen::As(address) if address == local || address == to => Finding::ok(format!(
+            "the tracker knows this client as {address}, which is right"
+        )),
+        Seen::As(address) if address.is_loopback() || own.contains(&address) => Finding::wrong(
+            format!(
+                "the tracker takes this client, which is {local}, for {address}, so a proxy does \
+                 not say where its clients are, or is not believed, and all peers are useless"
+            ),
+            PROXY,
+        ),
+        Seen::As(address) => Finding::warning(
+            format!("the tracker knows this client, which is {local}, as {address}"),
+            format!("right if {address} is the address of your router; if it is a proxy: {PROXY}"),
+        ),
+        Seen::NotListed => Finding::warning(
+            "the second announce did not list the peer of the first one",
+            "if the URL leads to several trackers, let them share one swarm: man aquatic-cluster",
+        ),
+        Seen::Untold => Finding::unchecked(
+            "WebTorrent does not tell under which address the tracker knows a client",
+        ),
+    }
+}
+
+/// Asks the running tracker for its own opinion, if it has an address for metrics.
+pub(crate) fn examine_health(subject: &Subject) -> Vec<Finding> {
+    let metrics = subject
+        .configured
+        .as_ref()
+        .and_then(|it| it.listening.metrics);
+    let Some(mut address) = metrics else {
+        return Vec::new();
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    vec![match ask_for_health(address) {
+        Ok((200, text)) => Finding::ok(format!("the tracker says: {text}")),
+        Ok((_, text)) => Finding::warning(
+            format!("the tracker says: {text}"),
+            format!("see what it logs: journalctl -u {}", subject.name),
+        ),
+        Err(reason) => Finding::warning(
+            format!("the metrics at {address} cannot be read: {reason}"),
+            format!(
+                "after a change of metrics.address: {}",
+                subject.how_to_reopen()
+            ),
+        ),
+    }]
+}
+
+/// The status and the text of `/health`.
+fn ask_for_health(address: SocketAddr) -> Result<(u16, String), String> {
+    let url = Url {
+        scheme: Scheme::Http,
+        host: address.ip().to_string(),
+        port: address.port(),
+        path: "/health".to_owned(),
+    };
+    let request = format!(
+        "GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        url.authority()
+    );
+    let mut connection = Connection::open(&Target::new(url, address, true)?)?;
+    connection.send(request.as_bytes())?;
+    let mut reply = Vec::new();
+    connection.read_until(&mut reply, MAX_HEALTH, |_| false)?;
+    let reply = String::from_utf8_lossy(&reply);
+    let parts = reply.split_once("\r\n\r\n");
+    let (head, body) = parts.ok_or("the answer is not HTTP")?;
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok((
+        status.ok_or("the answer is not HTTP")?,
+        body.trim().to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::State;
+    use crate::subject;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+        addresses.iter().map(|it| ip(it)).collect()
+    }
+
+    #[test]
+    fn targets_are_random() {
+        let target = || {
+            let url = Url::parse("udp://127.0.0.1:1").unwrap();
+            Target::new(url, "127.0.0.1:1".parse().unwrap(), false).unwrap()
+        };
+        let (one, other) = (target(), target());
+        assert_ne!(one.info_hash, other.info_hash);
+        for Target { peers, .. } in [one, other] {
+            assert_ne!(peers[0].port, peers[1].port);
+            assert_ne!(peers[0].id, peers[1].id);
+            assert!(peers[0].port >= 0x8000 && peers[1].port >= 0x8000);
+        }
+    }
+
+    #[test]
+    fn names_are_compared_with_the_machine() {
+        let own = set(&["127.0.0.1", "203.0.113.5", "2001:db8::5"]);
+        for (found, needs_ipv6, expected) in [
+            (&["203.0.113.5", "2001:db8::5"][..], true, State::Ok),
+            (&["203.0.113.5"], false, State::Ok),
+            (&["203.0.113.5"], true, State::Warning),
+            (&["203.0.113.5", "203.0.113.6"], false, State::Warning),
+            (&["127.0.1.1"], false, State::Warning),
+        ] {
+            let findings = judge_names("t.example", &set(found), &own, needs_ipv6);
+            assert_eq!(findings[0].state, expected, "{findings:?}");
+        }
+        let private = set(&["192.168.1.2", "127.0.0.1"]);
+        let behind_nat = &judge_names("t.example", &set(&["203.0.113.5"]), &private, false)[0];
+        assert!(
+            behind_nat.what.contains("behind NAT"),
+            "{}",
+            behind_nat.what
+        );
+    }
+
+    #[test]
+    fn addresses_of_clients_are_judged() {
+        let own = set(&["127.0.0.1", "203.0.113.5", "10.0.0.5"]);
+        let state =
+            |seen, local: &str, to: &str| judge_address(seen, ip(local), ip(to), &own).state;
+        let seen = |address: &str| Seen::As(ip(address));
+        assert_eq!(
+            state(seen("203.0.113.5"), "203.0.113.5", "203.0.113.5"),
+            State::Ok
+        );
+        assert_eq!(
+            state(seen("127.0.0.1"), "127.0.0.1", "127.0.0.1"),
+            State::Ok
+        );
+        // NAT that sends what comes from inside back under the public address.
+        assert_eq!(
+            state(seen("198.51.100.1"), "10.0.0.5", "198.51.100.1"),
+            State::Ok
+        );
+        assert_eq!(
+            state(seen("127.0.0.1"), "203.0.113.5", "203.0.113.5"),
+            State::Wrong
+        );
+        assert_eq!(
+            state(seen("10.0.0.5"), "203.0.113.5", "203.0.113.5"),
+            State::Wrong
+        );
+        assert_eq!(
+            state(seen("10.0.0.1"), "10.0.0.5", "198.51.100.1"),
+            State::Warning
+        );
+        assert_eq!(
+            state(Seen::NotListed, "10.0.0.5", "10.0.0.5"),
+            State::Warning
+        );
+        assert_eq!(
+            state(Seen::Untold, "10.0.0.5", "10.0.0.5"),
+            State::Unchecked
+        );
+    }
+
+    #[test]
+    fn a_refusal_by_the_allow_list_is_right() {
+        let mut subject = subject::sample();
+        assert_eq!(
+            accepted(&subject, "", Answer::Forbidden).state,
+            State::Warning
+        );
+        if let Some(configured) = &mut subject.configured {
+            configured.access_list = AccessListMode::Allow;
+        }
+        assert_eq!(accepted(&subject, "", Answer::Forbidden).state, State::Ok);
+    }
+}

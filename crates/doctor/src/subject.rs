@@ -1,0 +1,187 @@
+//! What is examined: the facts that several checks need.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use aquatic_service::Daemon;
+use aquatic_service::cli::{Arguments, DoctorArguments};
+use aquatic_service::config::{self, AccessListMode, Checks, Sources};
+use aquatic_service::sockets::Listening;
+
+use crate::announces::{Answer, Target};
+use crate::units::{self, Units};
+use crate::{Scheme, Url};
+
+/// Where packages install configurations.
+const PACKAGED: &str = "/etc/aquatic";
+
+/// A daemon that can be examined.
+pub trait Patient: Daemon {
+    /// The schemes of its announce URLs: the second one, if any, within TLS.
+    const SCHEMES: &'static [Scheme];
+
+    /// What checks need to know of the settings, besides what every daemon has.
+    fn particulars(settings: &Self::Settings) -> Particulars;
+
+    /// Announces a torrent with a random info hash twice, as two peers, and leaves it again.
+    ///
+    /// # Errors
+    ///
+    /// Why there was no answer that a client would understand, in words.
+    fn announce(target: &Target) -> Result<Answer, String>;
+}
+
+/// What checks need to know of a daemon's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Particulars {
+    /// The files of certificate and key, if TLS is enabled.
+    pub tls: Option<[PathBuf; 2]>,
+    /// The number of files that the process may have to open, if it depends on the settings.
+    pub open_files: Option<u64>,
+    /// Whether it works on this system for this process to use io_uring, with the reason if
+    /// not; `None` if it is not used.
+    pub io_uring: Option<Result<(), String>>,
+    /// The number of bytes of memory that the process must be able to lock.
+    pub locked_memory_bytes: Option<u64>,
+    /// Whether clients come through a proxy, which names them.
+    pub is_behind_proxy: bool,
+}
+
+/// What is examined.
+pub(crate) struct Subject {
+    /// The name of the daemon.
+    pub(crate) name: &'static str,
+    /// This program.
+    pub(crate) program: PathBuf,
+    /// The configuration file; `None` for the defaults.
+    pub(crate) file: Option<PathBuf>,
+    /// The file, the drop-ins beside it, and their directory.
+    pub(crate) sources: Vec<PathBuf>,
+    /// What it says; `None` if it is invalid.
+    pub(crate) configured: Option<Configured>,
+    /// The announce URL in torrents.
+    pub(crate) url: Option<Url>,
+    pub(crate) schemes: &'static [Scheme],
+    pub(crate) announce: fn(&Target) -> Result<Answer, String>,
+    /// The units of the daemon, or why they are unknown.
+    pub(crate) units: Result<Units, String>,
+}
+
+/// The content of a valid configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Configured {
+    pub(crate) listening: Listening,
+    pub(crate) access_list: AccessListMode,
+    /// The files that are read at the start and on reload, without the configuration.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) particulars: Particulars,
+}
+
+impl Subject {
+    /// Gathers the facts.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is not one of this daemon.
+    pub(crate) fn new<D: Patient>(
+        arguments: &Arguments,
+        options: &DoctorArguments,
+    ) -> Result<Self, String> {
+        let url = options.url.as_deref().map(Url::parse).transpose()?;
+        if let Some(url) = &url
+            && !D::SCHEMES.contains(&url.scheme)
+        {
+            let names: Vec<_> = D::SCHEMES.iter().map(|scheme| scheme.name()).collect();
+            return Err(format!(
+                "{url} is not an announce URL of {}, which begins with {}://",
+                D::NAME,
+                names.join(":// or ")
+            ));
+        }
+        let units = units::gather(D::NAME);
+        let file = arguments.config.clone().or_else(|| {
+            let of_unit = units.as_ref().ok().and_then(Units::configuration);
+            of_unit.or_else(|| {
+                let packaged = Path::new(PACKAGED).join(format!("{}.toml", D::NAME));
+                packaged.exists().then_some(packaged)
+            })
+        });
+        let sources = Sources::of_daemon(D::NAME, file.as_deref());
+        Ok(Self {
+            name: D::NAME,
+            program: env::current_exe().unwrap_or_else(|_| D::NAME.into()),
+            configured: configured::<D>(&sources),
+            file,
+            sources: sources.paths(),
+            url,
+            schemes: D::SCHEMES,
+            announce: D::announce,
+            units,
+        })
+    }
+
+    /// Whether the examined configuration is that of the unit.
+    pub(crate) fn has_unit(&self) -> bool {
+        let of_unit = self.units.as_ref().ok().and_then(Units::configuration);
+        let (Some(ours), Some(theirs)) = (&self.file, of_unit) else {
+            return false;
+        };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(ours) == real(&theirs)
+    }
+
+    /// The command that opens the sockets of the configuration.
+    pub(crate) fn how_to_reopen(&self) -> String {
+        let name = self.name;
+        if self.has_unit() {
+            format!("systemctl daemon-reload && systemctl restart {name}.socket")
+        } else {
+            format!("restart {name}")
+        }
+    }
+}
+
+fn configured<D: Patient>(sources: &Sources) -> Option<Configured> {
+    // The errors are those of --check-config.
+    let loaded: config::Loaded<D::Config> = config::load(sources).ok()?;
+    let settings = loaded.settings(D::settings).ok()?;
+    let process = D::process(&settings);
+    let list = process.access_list.file().map(Path::to_owned);
+    let others = D::read_files(&settings).into_iter().map(|(_, path)| path);
+    Some(Configured {
+        listening: D::listening(&loaded.config, &mut Checks::new()),
+        access_list: process.access_list.mode,
+        files: list.into_iter().chain(others).collect(),
+        particulars: D::particulars(&settings),
+    })
+}
+
+/// A subject for tests: a UDP tracker that listens nowhere, without a unit.
+#[cfg(test)]
+pub(crate) fn sample() -> Subject {
+    use aquatic_service::sockets::Transport;
+
+    Subject {
+        name: "aquatic-udp",
+        program: "aquatic-udp".into(),
+        file: None,
+        sources: Vec::new(),
+        configured: Some(Configured {
+            listening: Listening {
+                addresses: Vec::new(),
+                workers: None,
+                transport: Transport::Udp {
+                    receive_buffer_bytes: None,
+                },
+                metrics: None,
+            },
+            access_list: AccessListMode::Off,
+            files: Vec::new(),
+            particulars: Particulars::default(),
+        }),
+        url: None,
+        schemes: &[Scheme::Udp],
+        announce: |_| Err("nobody".to_owned()),
+        units: Err("there is no systemd".to_owned()),
+    }
+}

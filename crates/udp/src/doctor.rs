@@ -1,0 +1,186 @@
+//! What `doctor` announces, and needs to know of the settings.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
+use aquatic_doctor::{Answer, Particulars, Patient, Peer, Scheme, Seen, Target};
+use aquatic_tracker::RejectReason;
+use aquatic_udp_protocol::{
+    AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, Response, TransactionId, UrlData,
+};
+
+use crate::UdpDaemon;
+use crate::settings::Settings;
+
+/// How long to wait for a reply, and how often to ask. BEP 15 waits 15 seconds at first,
+/// for networks that are slower than those in which operators wait.
+const PATIENCE: Duration = Duration::from_millis(1200);
+const ATTEMPTS: u8 = 3;
+
+/// Longer than any reply.
+const MAX_REPLY: usize = 2048;
+
+/// Longer than an announce without options.
+const MAX_REQUEST: usize = 128;
+
+impl Patient for UdpDaemon {
+    const SCHEMES: &'static [Scheme] = &[Scheme::Udp];
+
+    fn particulars(_: &Settings) -> Particulars {
+        Particulars::default()
+    }
+
+    fn announce(target: &Target) -> Result<Answer, String> {
+        let dialogue = Dialogue::begin(target.address).map_err(|error| error.to_string())?;
+        let [first, second] = target.peers;
+        let answer = dialogue.announce_both(target, first, second);
+        // Also after a refusal of the second peer. That a reply is lost does no harm.
+        for peer in [first, second] {
+            let _ = dialogue.announce(target, peer, AnnounceEvent::Stopped);
+        }
+        answer
+    }
+}
+
+/// A socket that is connected to the tracker.
+struct Dialogue {
+    socket: UdpSocket,
+    family: AddressFamily,
+    local: IpAddr,
+}
+
+/// The peers of a reply, or the message of an error.
+type Reply = Result<Vec<SocketAddr>, String>;
+
+impl Dialogue {
+    fn begin(tracker: SocketAddr) -> io::Result<Self> {
+        let (any, family): (IpAddr, _) = match tracker {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), AddressFamily::Ipv4),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), AddressFamily::Ipv6),
+        };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(tracker)?;
+        Ok(Self {
+            local: socket.local_addr()?.ip(),
+            socket,
+            family,
+        })
+    }
+
+    fn announce_both(&self, target: &Target, first: Peer, second: Peer) -> Result<Answer, String> {
+        if let Err(message) = self.announce(target, first, AnnounceEvent::Started)? {
+            return if message == RejectReason::Forbidden.text() {
+                Ok(Answer::Forbidden)
+            } else {
+                Err(format!("it refused an announce: {message}"))
+            };
+        }
+        let peers = self.announce(target, second, AnnounceEvent::Started)?;
+        let peers = peers.map_err(|message| format!("it refused a second announce: {message}"))?;
+        let seen = peers.iter().find(|peer| peer.port() == first.port);
+        Ok(Answer::Accepted {
+            local: self.local,
+            seen: seen.map_or(Seen::NotListed, |peer| Seen::As(peer.ip())),
+        })
+    }
+
+    /// Announces once, with a connection id of its own.
+    fn announce(&self, target: &Target, peer: Peer, event: AnnounceEvent) -> Result<Reply, String> {
+        let transaction_id = TransactionId(fastrand::u32(..).to_be_bytes());
+        let connect = ConnectRequest { transaction_id }.to_bytes();
+        let connection_id = self.exchange(&connect, transaction_id, |response| match response {
+            Response::Connect(response) => Ok(Ok(response.connection_id)),
+            Response::Error(error) => Ok(Err(text(error.message))),
+            _ => Err("it answers a connect request with something else".to_owned()),
+        })?;
+        match connection_id {
+            Ok(connection_id) => self.announce_with(connection_id, target, peer, event),
+            Err(message) => Ok(Err(message)),
+        }
+    }
+
+    fn announce_with(
+        &self,
+        connection_id: ConnectionId,
+        target: &Target,
+        peer: Peer,
+        event: AnnounceEvent,
+    ) -> Result<Reply, String> {
+        let transaction_id = TransactionId(fastrand::u32(..).to_be_bytes());
+        let request = AnnounceRequest {
+            connection_id,
+            transaction_id,
+            info_hash: InfoHash(target.info_hash),
+            peer_id: PeerId(peer.id),
+            downloaded: 0,
+            left: 1,
+            uploaded: 0,
+            event,
+            key: fastrand::u32(..),
+            peers_wanted: None,
+            port: peer.port,
+            url_data: UrlData::from_options(&[]),
+        };
+        let mut bytes = [0; MAX_REQUEST];
+        let length = request
+            .write(&mut bytes)
+            .map_err(|error| error.to_string())?;
+        self.exchange(
+            &bytes[..length],
+            transaction_id,
+            |response| match response {
+                Response::Announce(response) => Ok(Ok(response.peers.addresses().collect())),
+                Response::Error(error) => Ok(Err(text(error.message))),
+                _ => Err("it answers an announce with something else".to_owned()),
+            },
+        )
+    }
+
+    /// Sends a request until it is answered.
+    fn exchange<T>(
+        &self,
+        request: &[u8],
+        transaction_id: TransactionId,
+        read: impl Fn(Response<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        for _ in 0..ATTEMPTS {
+            let fault = |error: io::Error| match error.kind() {
+                // An ICMP message has said so.
+                io::ErrorKind::ConnectionRefused => {
+                    "the port is refused: nothing listens".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            self.socket.send(request).map_err(fault)?;
+            let end = Instant::now() + PATIENCE;
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                self.socket.set_read_timeout(Some(left)).map_err(fault)?;
+                let mut reply = [0; MAX_REPLY];
+                let length = match self.socket.recv(&mut reply) {
+                    Ok(length) => length,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(fault(error)),
+                };
+                let response = Response::parse(&reply[..length], self.family);
+                let response = response.map_err(|error| error.to_string())?;
+                // A reply to an earlier attempt is one to this request, others are not.
+                if response.transaction_id() == transaction_id {
+                    return read(response);
+                }
+            }
+        }
+        let seconds = PATIENCE.as_secs_f32() * f32::from(ATTEMPTS);
+        Err(format!("no answer within {seconds:.0} seconds"))
+    }
+}
+
+fn text(message: &[u8]) -> String {
+    String::from_utf8_lossy(message).into_owned()
+}

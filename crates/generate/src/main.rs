@@ -138,8 +138,9 @@ impl Generated {
         let common = format!("packaging/common/{name}");
         self.add(format!("{common}.service"), Ok(daemon.service()))?;
         self.add(format!("{common}.socket"), Ok(daemon.socket()))?;
-        let configuration = daemon.configuration(&reference);
-        self.add(format!("{common}.toml"), configuration)?;
+        self.add(format!("{common}.toml"), Ok(daemon.configuration()))?;
+        let path = format!("packaging/common/reference/{name}.toml");
+        self.add(path, daemon.all_keys(&reference))?;
         for (end, text) in daemon.debian() {
             self.add(format!("packaging/deb/{name}.{end}"), Ok(text))?;
         }

@@ -1,6 +1,6 @@
 //! What packages install for each daemon: its units, which are the same but for
-//! names, and its configuration, which is the default one with paths that a
-//! service may write to. And what tools that build packages are told of it.
+//! names, its configuration, which sets paths that a service may write to, and the
+//! reference of all keys. And what tools that build packages are told of it.
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub(super) struct Packaged {
 
 /// Files for debhelper, by the ends of their names.
 const DEBIAN: &[(&str, &str)] = &[
+    ("dirs", include_str!("packaged/deb/dirs")),
     ("docs", include_str!("packaged/deb/docs")),
     ("install", include_str!("packaged/deb/install")),
     ("links", include_str!("packaged/deb/links")),
@@ -30,6 +31,7 @@ const DEBIAN: &[(&str, &str)] = &[
         include_str!("packaged/deb/lintian-overrides"),
     ),
     ("manpages", include_str!("packaged/deb/manpages")),
+    ("postinst", include_str!("packaged/deb/postinst")),
     ("postrm", include_str!("packaged/deb/postrm")),
     ("prerm", include_str!("packaged/deb/prerm")),
 ];
@@ -45,13 +47,26 @@ impl Packaged {
         self.fill(include_str!("packaged/daemon.socket"))
     }
 
-    /// The configuration file, of what [`Self::reference`] makes.
+    /// The configuration file: only what differs from the defaults of the daemon.
+    pub(super) fn configuration(&self) -> String {
+        let mut text = self.fill(include_str!("packaged/configuration"));
+        for (key, file) in &self.listed.state_files {
+            let (section, key) = key.split_once('.').unwrap_or(("", key));
+            text.push_str(&format!(
+                "\n[{section}]\n{key} = \"/var/lib/{}/{file}\"\n",
+                self.name
+            ));
+        }
+        text
+    }
+
+    /// The file with all keys, of what [`Self::reference`] makes.
     ///
     /// # Errors
     ///
     /// A default is nothing that TOML can say.
-    pub(super) fn configuration(&self, reference: &Reference) -> anyhow::Result<String> {
-        let head = self.fill(include_str!("packaged/head-of-configuration"));
+    pub(super) fn all_keys(&self, reference: &Reference) -> anyhow::Result<String> {
+        let head = self.fill(include_str!("packaged/head-of-reference"));
         default_toml::render_below(head.trim_end(), reference)
     }
 
@@ -257,7 +272,7 @@ mod tests {
         let daemons = ["http", "udp", "ws"].map(packaged);
         let mut texts = vec![control(&daemons), neighbours(&daemons), spec(&daemons)];
         for daemon in &daemons {
-            texts.extend([daemon.service(), daemon.socket()]);
+            texts.extend([daemon.service(), daemon.socket(), daemon.configuration()]);
             texts.extend(daemon.debian().map(|(_, text)| text));
         }
         for text in texts {
@@ -270,8 +285,8 @@ mod tests {
     #[test]
     fn daemons_without_tls_have_no_certificates() {
         let udp = packaged("udp");
-        let configuration = udp.configuration(&udp_keys()).unwrap();
-        for text in [udp.service(), configuration] {
+        let all_keys = udp.all_keys(&udp_keys()).unwrap();
+        for text in [udp.service(), udp.configuration(), all_keys] {
             // Of its own; an engine may have some.
             let of_engine = ["tls_ca_path", "with certificates in PEM format"];
             let mut lines = text.lines().filter(|line| line.contains("certificate"));

@@ -207,12 +207,20 @@ impl Container {
         self.start(Command::new("nsenter").arg(format!("--mount={mounts}")));
     }
 
-    /// Boots a release and installs packages with apt.
+    /// Boots a release, installs packages with apt, and puts all keys into their
+    /// configurations, for tests that [replace](Self::replace) some.
     #[track_caller]
     pub(crate) fn with(environment: &Environment, packages: &str) -> Self {
         let container = Self::boot(environment);
         container.apt(&format!("install {packages}"));
+        container.take_all_keys();
         container
+    }
+
+    /// Copies the references over the configurations.
+    #[track_caller]
+    pub(crate) fn take_all_keys(&self) {
+        self.succeed("cp /usr/share/doc/aquatic-*/aquatic-*.toml /etc/aquatic/");
     }
 
     /// Runs apt-get with these arguments, after it has read the repository.
@@ -338,10 +346,16 @@ impl Container {
     /// Copies packages of the next version inside, as `/next/*.deb`.
     #[track_caller]
     pub(crate) fn copy_next(&self, environment: &Environment, packages: &[&str]) {
-        fs::create_dir(self.outside("/next")).expect("a directory");
-        for package in environment.next_packages(packages) {
+        self.copy("/next", &environment.next_packages(packages));
+    }
+
+    /// Copies packages inside, as `*.deb` in a new directory.
+    #[track_caller]
+    pub(crate) fn copy(&self, directory: &str, packages: &[PathBuf]) {
+        fs::create_dir(self.outside(directory)).expect("a directory");
+        for package in packages {
             let name = package.file_name().expect("it has a name");
-            let target = self.outside("/next").join(name);
+            let target = self.outside(directory).join(name);
             fs::copy(package.join("package.deb"), target).expect("a copy");
         }
     }

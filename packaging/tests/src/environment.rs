@@ -18,6 +18,9 @@ pub(crate) const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 /// same.
 const NEXT: &str = "+next";
 
+/// What is appended to the version of packages that are older.
+const FIRST: &str = "~first";
+
 /// The directory of root file systems, `bookworm.tar` and so on.
 const ROOTS: &str = "AQUATIC_TEST_ROOTS";
 
@@ -94,14 +97,25 @@ impl Environment {
 
     /// The same packages with a higher version.
     pub(crate) fn next_packages(&self, names: &[&str]) -> Vec<PathBuf> {
+        self.rewritten(names, NEXT, |tree| {
+            change_configuration(&tree.join("usr/share/aquatic"));
+        })
+    }
+
+    /// The same packages as release 1.0 had them, with a lower version: the configuration
+    /// has all keys, and belongs to dpkg.
+    pub(crate) fn first_packages(&self, names: &[&str]) -> Vec<PathBuf> {
+        self.rewritten(names, FIRST, give_configuration_to_dpkg)
+    }
+
+    fn rewritten(&self, names: &[&str], suffix: &str, change: fn(&Path)) -> Vec<PathBuf> {
         let repack = |package: PathBuf| {
-            let next = self.roots.join("next").join(file_name(&package).replacen(
-                '_',
-                &format!("{NEXT}_"),
-                1,
-            ));
-            once(&next, &package, |next| rewrite(&package, next));
-            next
+            let name = file_name(&package).replacen('_', &format!("{suffix}_"), 1);
+            let target = self.roots.join("rewritten").join(name);
+            once(&target, &package, |target| {
+                rewrite(&package, target, suffix, change);
+            });
+            target
         };
         self.packages(names).into_iter().map(repack).collect()
     }
@@ -115,9 +129,9 @@ fn directory(variable: &str) -> PathBuf {
     fs::canonicalize(directory).expect("the directory exists")
 }
 
-/// Writes a package with a higher version, which also depends on the higher
-/// versions of its siblings.
-fn rewrite(package: &Path, next: &Path) {
+/// Writes a package with `suffix` behind its version, which also depends on such versions
+/// of its siblings.
+fn rewrite(package: &Path, target: &Path, suffix: &str, change: fn(&Path)) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let tree = scratch.path().join("tree");
     succeed(Command::new("dpkg-deb").arg("-R").arg(package).arg(&tree));
@@ -127,16 +141,16 @@ fn rewrite(package: &Path, next: &Path) {
         .lines()
         .find_map(|line| line.strip_prefix("Version: "))
         .expect("a package has a version");
-    let higher = format!("{version}{NEXT}");
+    let other = format!("{version}{suffix}");
     let text = text
         .replace(
             &format!("Version: {version}\n"),
-            &format!("Version: {higher}\n"),
+            &format!("Version: {other}\n"),
         )
-        .replace(&format!("= {version})"), &format!("= {higher})"));
+        .replace(&format!("= {version})"), &format!("= {other})"));
     fs::write(&control, text).expect("it can be written");
-    change_configuration(&tree.join("etc/aquatic"));
-    let file = next.join("package.deb");
+    change(&tree);
+    let file = target.join("package.deb");
     let mut build = Command::new("dpkg-deb");
     build.args(["-Znone", "--root-owner-group", "-b"]).arg(tree);
     succeed(build.arg(&file));
@@ -144,14 +158,39 @@ fn rewrite(package: &Path, next: &Path) {
 
 /// A comment more in each configuration file, so that it is not the same.
 fn change_configuration(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries {
-        let path = entry.expect("it can be listed").path();
+    for path in files(directory) {
         let text = fs::read_to_string(&path).expect("a configuration is text");
         fs::write(path, text + "\n# The next version.\n").expect("it can be written");
     }
+}
+
+/// Installs the file of all keys as a conffile.
+fn give_configuration_to_dpkg(tree: &Path) {
+    for path in files(&tree.join("usr/share/aquatic")) {
+        fs::remove_file(&path).expect("it can be removed");
+        let name = file_name(&path);
+        let package = name.trim_end_matches(".toml");
+        let reference = tree.join(format!("usr/share/doc/{package}/{name}"));
+        fs::rename(reference, tree.join("etc/aquatic").join(&name)).expect("it is there");
+        let list = format!("/etc/aquatic/{name}\n");
+        fs::write(tree.join("DEBIAN/conffiles"), list).expect("it can be written");
+        fs::remove_dir(tree.join(format!("etc/aquatic/{name}.d"))).expect("it is there");
+        // Only what debhelper adds.
+        let script = tree.join("DEBIAN/postinst");
+        let text = fs::read_to_string(&script).expect("there is a script");
+        let added = text
+            .find("# Automatically added")
+            .expect("debhelper adds something");
+        let text = format!("#!/bin/sh\nset -e\n{}", &text[added..]);
+        fs::write(script, text).expect("it can be written");
+    }
+}
+
+/// The files in a directory; none if there is no directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let path = |entry: std::io::Result<fs::DirEntry>| entry.expect("it can be listed").path();
+    entries.map(path).collect()
 }
 
 /// Makes a directory with what `fill` puts into it, unless it was made from this

@@ -93,6 +93,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares removal::an_operators_files_survive_every_purge),
         scenario!(Shares removal::a_directory_that_cannot_be_removed_stops_no_purge),
         scenario!(Shares upgrade::a_changed_configuration_is_kept),
+        scenario!(Shares upgrade::nobody_is_asked_about_the_first_configuration),
         scenario!(Shares upgrade::what_an_operator_has_stopped_stays_stopped),
         scenario!(Shares upgrade::a_faulty_configuration_stops_no_upgrade),
         scenario!(Shares rpm::packages_are_installed_upgraded_and_removed),

@@ -207,7 +207,7 @@ fn daemons() -> Vec<(String, Vec<Key>)> {
 
 /// The keys of a daemon with what their comments say.
 fn keys(daemon: &str) -> Vec<Key> {
-    let path = nix::root().join(format!("packaging/common/aquatic-{daemon}.toml"));
+    let path = nix::root().join(format!("packaging/common/reference/aquatic-{daemon}.toml"));
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut keys = Vec::new();

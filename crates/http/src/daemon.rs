@@ -48,6 +48,9 @@ pub struct HttpDaemon {
 impl Daemon for HttpDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "BitTorrent tracker over HTTP and HTTPS (BEP 3, 7, 23, 48)";
+    const USAGE: &'static str =
+        "Add one of them to the trackers of a torrent, in its properties in qBittorrent,
+Transmission or another client. Clients with the same torrent then find each other.";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
     const METRICS: &'static [&'static [Metric]] = &[
         tracker::SWARM_METRICS,

@@ -21,6 +21,8 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One sentence for `--help`.
     const ABOUT: &'static str;
+    /// How to use announce URLs, for people who start it on a terminal.
+    const USAGE: &'static str;
     /// The version of the snapshots that it writes, and the highest version that it can
     /// read: it must be incremented when the content of the blocks changes.
     const SNAPSHOT_VERSION: u32;

@@ -30,6 +30,7 @@ use crate::{Daemon, destination, generator, logging};
 
 mod attempts;
 mod check;
+mod first_steps;
 mod named_files;
 mod startup;
 mod supervisor;
@@ -176,6 +177,8 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         let supervisor = startup::start::<D>(settings, sources, config, caught, &mut notifier)
             .map_err(|error| located(&loaded, error))?;
         ready = Some(Instant::now());
+        let listening = D::listening(&loaded.config, &mut Checks::new());
+        first_steps::tell(supervisor.daemon(), &listening);
         supervisor.run()
     };
     let result = serve().map_err(for_service::<D>);

@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -23,6 +23,14 @@ use queue::{Queue, Queued};
 
 /// The priority of errors, as syslog(3), the kernel and the journal count.
 pub(crate) const PRIORITY_ERROR: u8 = 3;
+
+/// The target of records that are written as they are, for people at a terminal.
+pub(crate) const PLAIN: &str = "plain";
+
+/// Whether the log is written to a terminal.
+pub(crate) fn is_for_people() -> bool {
+    !connected_to_journal() && io::stderr().is_terminal()
+}
 
 /// Installs the logger: for the journal if standard error is connected to it
 /// (`JOURNAL_STREAM`), otherwise for standard error. Panics are logged as well, with their
@@ -141,6 +149,9 @@ impl Log for StandardError {
 
 /// A record as a line: `WARN  message (key=value)`.
 fn line(record: &Record<'_>, priorities: bool) -> String {
+    if record.target() == PLAIN {
+        return format!("{}\n", record.args());
+    }
     let prefix = if priorities {
         let priority = match record.level() {
             Level::Error => PRIORITY_ERROR,

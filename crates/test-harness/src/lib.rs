@@ -9,6 +9,7 @@
 //!
 //! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
 //! - [`daemon`]: a running daemon and what it said to its service manager.
+//! - [`terminal`]: a daemon that is started on a terminal.
 //! - [`tracker`]: a daemon with ports of its own, and its metrics.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
@@ -50,6 +51,7 @@ pub mod prometheus;
 #[cfg(feature = "tls")]
 pub mod records;
 pub mod setup;
+pub mod terminal;
 pub mod tools;
 pub mod tracker;
 pub mod transfer;

@@ -14,6 +14,7 @@ use crate::daemon::Daemon;
 use crate::network::Host;
 use crate::notify::NotifySocket;
 use crate::process::{Finished, Process};
+use crate::terminal::Terminal;
 use crate::tools;
 use crate::waiting::PATIENCE;
 
@@ -210,6 +211,20 @@ impl Setup {
             process.wait_for_line(&format!("Listening on {socket}"), PATIENCE);
         }
         Daemon::new(process, notify)
+    }
+
+    /// Starts the daemon with this config, and its standard error on a terminal.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_terminal(&self, config: &str) -> Terminal {
+        let path = self.write("config.toml", config);
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(path);
+        self.prepare(&mut command);
+        Terminal::start(&mut command)
     }
 
     /// Runs the binary with these arguments until it ends by itself.

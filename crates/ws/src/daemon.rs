@@ -62,6 +62,8 @@ struct Cluster {
 impl Daemon for WsDaemon {
     const NAME: &'static str = NAME;
     const ABOUT: &'static str = "WebTorrent tracker over WebSocket, in the clear and with TLS";
+    const USAGE: &'static str = "Browsers use them through WebTorrent, in a page that contains:
+  client.add(torrent, { announce: [\"URL\"] })";
     const SNAPSHOT_VERSION: u32 = snapshot::VERSION;
     const METRICS: &'static [&'static [Metric]] = &[
         tracker::SWARM_METRICS,

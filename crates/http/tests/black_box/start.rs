@@ -6,7 +6,7 @@ use std::process::Command;
 
 use aquatic_test_harness::privileges::assert_powerless;
 use aquatic_test_harness::setup::SocketKind;
-use aquatic_test_harness::{PATIENCE, Port, tools};
+use aquatic_test_harness::{PATIENCE, Port, Setup, tools};
 
 use crate::tracker::{HttpTracker as _, KINDS, Kind, PLAIN, new_place};
 
@@ -28,6 +28,23 @@ fn inherited_sockets_are_served_and_the_first_connection_is_answered() {
             tracker.daemon.stop();
         }
     }
+}
+
+#[test]
+fn people_at_a_terminal_are_told_the_first_steps() {
+    let setup = Setup::new(env!("CARGO_BIN_EXE_aquatic-http"));
+    let port = Port::reserve();
+    let config = format!("[network]\naddress = '0.0.0.0:{}'\n", port.number());
+    let mut terminal = setup.start_on_terminal(&config);
+    let shown = terminal.wait_for("To stop: Ctrl-C");
+    let url = format!(
+        "  http://127.0.0.1:{}/announce    on this machine\r\n",
+        port.number()
+    );
+    assert!(shown.contains(&url), "{shown}");
+    let page = "For a status page: AQUATIC_METRICS__ADDRESS=127.0.0.1:9000 ";
+    assert!(shown.contains(page), "{shown}");
+    assert!(terminal.interrupt().success());
 }
 
 #[test]

@@ -112,6 +112,11 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         }
     }
 
+    /// The daemon that serves.
+    pub(super) fn daemon(&self) -> &D {
+        &self.daemon
+    }
+
     /// Serves until a signal asks for the end or a worker fails.
     ///
     /// # Errors

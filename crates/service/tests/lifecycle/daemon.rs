@@ -116,6 +116,7 @@ pub(crate) struct TestDaemon {
 impl Daemon for TestDaemon {
     const NAME: &'static str = "aquatic-test";
     const ABOUT: &'static str = "Sends datagrams back.";
+    const USAGE: &'static str = "Send it some.";
     const SNAPSHOT_VERSION: u32 = 1;
     const METRICS: &'static [&'static [Metric]] = &[&[STARTED, LIST_CHANGES]];
     const PLOTS: &'static [Plot] = &[];

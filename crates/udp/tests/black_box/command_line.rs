@@ -1,6 +1,6 @@
 //! Arguments, configuration files, and what is said about bad ones.
 
-use aquatic_test_harness::Setup;
+use aquatic_test_harness::{Port, Setup};
 
 use crate::tracker::{PROGRAM, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
@@ -21,6 +21,28 @@ fn the_default_configuration_can_be_printed_and_loaded() {
     let effective = setup.run(&["-P", "-c", "empty.toml"]);
     assert_eq!(effective.status.code(), Some(0), "{}", effective.stderr);
     assert_eq!(value(&effective.stdout), value(&printed.stdout));
+}
+
+#[test]
+fn people_at_a_terminal_are_told_the_first_steps() {
+    let setup = Setup::new(PROGRAM);
+    let [port, metrics] = [Port::reserve(), Port::reserve()];
+    let config = format!(
+        "[network]\naddress = '0.0.0.0:{}'\n[metrics]\naddress = '{}'\n",
+        port.number(),
+        metrics.ipv4()
+    );
+    let mut terminal = setup.start_on_terminal(&config);
+    let shown = terminal.wait_for("To stop: Ctrl-C");
+    let url = format!("  udp://127.0.0.1:{}    on this machine\r\n", port.number());
+    assert!(shown.contains(&url), "{shown}");
+    let page = format!("Status page: http://{}/\r\n", metrics.ipv4());
+    assert!(shown.contains(&page), "{shown}");
+    assert!(terminal.interrupt().success());
+
+    // A log has no use for them.
+    let logged = setup.start(&config).stop().stderr;
+    assert!(!logged.contains("URLs"), "{logged}");
 }
 
 #[test]

@@ -1,10 +1,26 @@
 //! Beside the messages: access list, snapshot, metrics, churn.
 
-use aquatic_test_harness::{Signal, http};
+use aquatic_test_harness::{Port, Setup, Signal, http};
 use serde_json::json;
 
 use crate::tracker::{KINDS, PLAIN, TLS, Tracker, WsTracker as _, new_place};
 use crate::wire::{announce, name, offers};
+
+#[test]
+fn people_at_a_terminal_are_told_the_first_steps() {
+    let setup = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
+    let port = Port::reserve();
+    let config = format!("[network]\naddress = '0.0.0.0:{}'\n", port.number());
+    let mut terminal = setup.start_on_terminal(&config);
+    let shown = terminal.wait_for("To stop: Ctrl-C");
+    let url = format!("  ws://127.0.0.1:{}    on this machine\r\n", port.number());
+    assert!(shown.contains(&url), "{shown}");
+    assert!(
+        shown.contains("client.add(torrent, { announce: ["),
+        "{shown}"
+    );
+    assert!(terminal.interrupt().success());
+}
 
 #[test]
 fn the_access_list_can_be_exchanged() {

@@ -1,0 +1,92 @@
+//! A daemon that is started on a terminal, as people do.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::openpty;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use crate::waiting::{PATIENCE, eventually};
+
+/// A running daemon, and the terminal that its standard error is. Dropping it kills the
+/// daemon, by its process id.
+#[derive(Debug)]
+pub struct Terminal {
+    child: Child,
+    screen: File,
+    shown: String,
+}
+
+impl Terminal {
+    /// Starts a command.
+    ///
+    /// # Panics
+    /// When there is no terminal, or the command cannot be started.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let pair = openpty(None, None).expect("there is a terminal");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(pair.slave))
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
+        // The command keeps its end open, too.
+        command.stderr(Stdio::null());
+        Self {
+            child,
+            screen: File::from(pair.master),
+            shown: String::new(),
+        }
+    }
+
+    /// Waits until this is shown; returns all that was.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> &str {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.shown.contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut screen = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut screen, timeout).expect("the terminal can be polled");
+            assert!(ready > 0, "{text:?} was not shown:\n{}", self.shown);
+            let mut bytes = [0; 4096];
+            let length = self.screen.read(&mut bytes);
+            let length = length.unwrap_or_else(|error| {
+                panic!("{error}, and {text:?} was not shown:\n{}", self.shown)
+            });
+            self.shown
+                .push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        &self.shown
+    }
+
+    /// Interrupts the daemon, and waits for its end.
+    ///
+    /// # Panics
+    /// When it goes on.
+    #[track_caller]
+    pub fn interrupt(&mut self) -> ExitStatus {
+        let process = Pid::from_raw(self.child.id().try_into().expect("a process id"));
+        signal::kill(process, Signal::SIGINT).expect("it runs");
+        eventually("it ends", || {
+            self.child.try_wait().expect("it can be waited for")
+        })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -181,7 +181,8 @@ fn render(page: &Page<'_>) -> anyhow::Result<String> {
         .replace("@DAEMON@", page.daemon)
         .replace("@TITLE@", &name.to_uppercase())
         .replace("@PREFIX@", &name.replace('-', "_"))
-        .replace("@VARIABLES@", &variables(name));
+        .replace("@VARIABLES@", &variables(name))
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
     if let Some(line) = text.lines().find(|line| has_name(line)) {
         bail!("nothing replaces a name in: {line}");
     }

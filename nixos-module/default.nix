@@ -45,6 +45,7 @@ in
 {
   imports = [
     ./cluster.nix
+    ./monitoring.nix
   ]
   ++ lib.mapAttrsToList (name: daemon: import ./daemon.nix { inherit name daemon; }) daemons;
 

@@ -45,6 +45,10 @@ let
       _: certificate: certificate.reloadServices
     ) config.security.acme.certs;
     packages = map (package: package.name) config.environment.systemPackages;
+    inherit (config.services) grafana;
+    prometheus = config.services.prometheus // {
+      ruleFiles = map builtins.readFile config.services.prometheus.ruleFiles;
+    };
     redis = config.services.redis // {
       package = config.services.redis.package.name;
     };

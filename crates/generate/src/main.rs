@@ -13,6 +13,7 @@ mod daemons;
 mod default_toml;
 mod man;
 mod metrics;
+mod monitoring;
 mod nix_options;
 mod packaged;
 mod reference;
@@ -172,6 +173,10 @@ impl Generated {
             let page = man::shared(template, &self.list, &self.metrics);
             self.add(format!("man/{name}"), page)?;
         }
+        let rules = monitoring::rules(&self.metrics);
+        self.add("packaging/monitoring/aquatic-rules.yml", rules)?;
+        let dashboard = monitoring::dashboard(&self.metrics);
+        self.add("packaging/monitoring/aquatic-dashboard.json", dashboard)?;
         let settings = nix_options::render(&self.settings);
         self.add("nixos-module/settings.json", settings)?;
         let control = packaged::control(&self.daemons);

@@ -82,6 +82,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "makes certificates",
     },
     Package {
+        name: "prometheus",
+        requirements: &[Program("prometheus"), Program("promtool")],
+        purpose: "reads metrics, and checks rules and queries",
+    },
+    Package {
         name: "python3",
         requirements: &[Program(PYTHON)],
         purpose: "runs libtorrent",

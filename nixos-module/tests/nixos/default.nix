@@ -114,7 +114,24 @@ in
         }
       );
     };
+    services.grafana = {
+      enable = boolean;
+      provision = {
+        enable = boolean;
+        dashboards.settings.providers = listOf types.anything;
+        datasources.settings.datasources = listOf types.anything;
+      };
+    };
     services.nginx = anything;
+    services.prometheus = {
+      enable = boolean;
+      port = mkOption {
+        type = types.port;
+        default = 9090;
+      };
+      ruleFiles = listOf types.path;
+      scrapeConfigs = listOf types.anything;
+    };
     services.redis = {
       package = mkOption {
         type = types.package;

@@ -6,6 +6,7 @@ mod failover;
 mod limits;
 mod load;
 mod meeting;
+mod monitoring;
 mod pair;
 mod peers;
 mod real_clients;

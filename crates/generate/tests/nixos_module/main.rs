@@ -18,6 +18,7 @@ mod cluster;
 mod examples;
 mod flake;
 mod machines;
+mod monitoring;
 mod nix;
 mod options;
 mod outcome;

@@ -103,7 +103,7 @@ impl Metric {
     }
 
     /// The name without the daemon's prefix.
-    pub(crate) const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         self.name
     }
 

@@ -1,10 +1,10 @@
-//! Simulated time, in which the machine is also suspended.
+//! Simulated time, including times in which the machine is suspended.
 
 use std::time::{Duration, Instant};
 
 use aquatic_service::clock::{Clock, Now};
 
-/// Seconds of a day.
+/// Seconds per day.
 pub const DAY: u64 = 86_400;
 
 /// Simulated time since the start of the run.
@@ -13,7 +13,7 @@ pub struct Calendar {
     clock: Clock,
     start: Instant,
     seconds: u64,
-    /// When the machine slept, or the tracker was down, and for how long.
+    /// When the machine was suspended or the tracker was not running, and for how long.
     gaps: Vec<(u64, u64)>,
 }
 
@@ -24,19 +24,19 @@ impl Default for Calendar {
 }
 
 impl Calendar {
-    /// A run begins.
+    /// The calendar at the start of a run.
     #[must_use]
     pub fn new() -> Self {
         Self {
             clock: Clock::start(),
-            // Only differences to it are ever looked at.
+            // Only differences from it are used.
             start: Instant::now(),
             seconds: 0,
             gaps: Vec::new(),
         }
     }
 
-    /// The clock that the tracker is given.
+    /// The clock for the tracker.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock.clone()
@@ -48,7 +48,7 @@ impl Calendar {
         self.seconds
     }
 
-    /// What the system's clock says.
+    /// The time of the system's clock.
     #[must_use]
     pub fn instant(&self) -> Instant {
         self.start + Duration::from_secs(self.seconds)
@@ -60,18 +60,18 @@ impl Calendar {
         self.clock.at(self.instant())
     }
 
-    /// A second passes.
+    /// Advances by a second.
     pub fn pass(&mut self) {
         self.seconds += 1;
     }
 
-    /// So many seconds pass in which nothing happens at all.
+    /// Advances by a number of seconds in which the tracker does not run.
     pub fn leap(&mut self, seconds: u64) {
         self.gaps.push((self.seconds, seconds));
         self.seconds += seconds;
     }
 
-    /// For how many seconds since `then`, in seconds, something could be done.
+    /// The number of seconds since `then` (in seconds) in which the tracker was running.
     #[must_use]
     pub fn awake_since(&self, then: u64) -> u64 {
         let asleep: u64 = self

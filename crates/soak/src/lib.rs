@@ -1,19 +1,19 @@
-//! What the trackers go through in a month, in one process, within a minute: time
-//! and network are simulated, randomness comes from a seed, and what is answered is
-//! compared with a plain model.
+//! A simulated month of the trackers, in one process, within a minute: time and network
+//! are simulated, randomness comes from a seed, and replies are compared with a simple
+//! model.
 //!
-//! * [`calendar`]: simulated time, in which the machine is also suspended.
-//! * [`model`]: who must be known, and who may still be.
-//! * [`plan`]: seed and length of a run, and how to repeat one that failed.
-//! * [`memory`]: what the trackers have allocated.
-//! * [`life`]: what a tracker goes through beside its requests: housekeeping,
-//!   reloads, snapshots.
-//! * [`month`]: how a month passes, which is the same for all.
+//! * [`calendar`]: simulated time, with times in which the machine is suspended.
+//! * [`model`]: the peers that a tracker must have, and those that it may have.
+//! * [`plan`]: seed and length of a run, and how to repeat a failed one.
+//! * [`memory`]: memory that the trackers have allocated.
+//! * [`life`]: events apart from requests: housekeeping, reloads, restarts.
+
+//! * [`month`]: the course of a month, which is the same for all trackers.
 //! * [`network`]: connections in memory.
-//! * [`universe`]: which torrents and peers there are.
+//! * [`universe`]: the torrents.
 //!
-//! The tests drive the trackers: `udp` by groups of datagrams, `http` and `ws` by
-//! the connections of `stream` over a transport in memory.
+//! The tests drive the trackers: `udp` with groups of datagrams, `http` and `ws` with
+//! connections of `stream` over a transport in memory.
 
 pub mod calendar;
 pub mod life;

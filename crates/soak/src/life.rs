@@ -1,4 +1,4 @@
-//! What a tracker goes through beside its requests.
+//! Events in the life of a tracker, apart from requests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,30 +15,30 @@ use tempfile::TempDir;
 use crate::calendar::{Calendar, DAY};
 use crate::universe::info_hash;
 
-/// Seconds between two walks of the housekeeping.
+/// Interval of housekeeping in seconds.
 pub const CLEANING_INTERVAL: u64 = 120;
 
-/// What happens to a tracker at a time.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Nothing but requests.
+    /// None.
     Nothing,
-    /// The machine is suspended for so many seconds.
+    /// The machine is suspended for this number of seconds.
     Suspend(u64),
-    /// The tracker is away for so many seconds, and restored from its snapshot.
+    /// The tracker is stopped for this number of seconds, and restored from its snapshot.
     Restart(u64),
-    /// Another access list is loaded.
+    /// The access list is replaced.
     Reload,
-    /// Everything is compared with the model.
+    /// The tracker is compared with the model.
     Compare,
 }
 
-/// What happens at this second. Everything has its times, and a random length.
+/// The event at this second. Each kind has its times, and a random length.
 pub fn event(seconds: u64, random: &mut fastrand::Rng) -> Event {
     let is_time = |every: u64, offset: u64| seconds % every == offset;
     if is_time(2 * DAY, DAY / 2 + 17) {
-        // Shorter than peers are kept, much longer, and beyond where 16 bits of
-        // seconds wrap around, by halves and whole.
+        // Shorter than the lifetime of peers, much longer, and longer than half of
+        // and all of the range of 16 bits of seconds.
         const HOURS: [u64; 7] = [1, 3, 10, 14, 18, 20, 48];
         Event::Suspend(random.choice(HOURS).unwrap_or(1) * 3_600 + random.u64(0..3_600))
     } else if is_time(DAY + 3_600, DAY / 3) {
@@ -53,15 +53,15 @@ pub fn event(seconds: u64, random: &mut fastrand::Rng) -> Event {
     }
 }
 
-/// The housekeeping of a tracker, as its main thread does it.
+/// The housekeeping of a tracker, as in its main thread.
 pub struct PeriodicTasks {
     sweeps: SweepSchedule,
-    /// In milliseconds since the start of the run.
+    /// Milliseconds since the start of the run.
     next: u64,
 }
 
 impl PeriodicTasks {
-    /// As after a start.
+    /// The housekeeping after a start.
     #[must_use]
     pub fn new(calendar: &Calendar) -> Self {
         let mut sweeps = SweepSchedule::new(Duration::from_secs(CLEANING_INTERVAL));
@@ -72,8 +72,8 @@ impl PeriodicTasks {
         }
     }
 
-    /// Does what is due. After the machine was suspended, that is one step, as the
-    /// next one is counted from it.
+    /// Does what is due. After a suspension this is one step, because the time of the next
+    /// one counts from it.
     pub fn run(&mut self, calendar: &Calendar, swarms: &impl Swarms, list: &Handle) {
         let now = calendar.seconds() * 1_000;
         if self.next + 1_000 < now {
@@ -88,29 +88,29 @@ impl PeriodicTasks {
         }
     }
 
-    /// What has become forbidden is forgotten soon.
+    /// Torrents that are now forbidden are to be removed soon.
     pub fn hurry(&mut self) {
         self.sweeps.hurry();
     }
 }
 
-/// An access list, in a file as it has to be.
+/// An access list in a file.
 pub struct List {
-    /// What the tracker asks.
+    /// The list that the tracker uses.
     pub handle: Arc<Handle>,
     directory: TempDir,
-    /// Torrents are forbidden whose number leaves this rest.
+    /// Torrents are forbidden if their number modulo [`FORBIDDEN`] is this.
     rest: u64,
 }
 
-/// One torrent of so many is forbidden.
+/// One of this number of torrents is forbidden.
 const FORBIDDEN: u64 = 50;
 
 impl List {
-    /// Forbids some.
+    /// Forbids some torrents.
     ///
     /// # Panics
-    /// When there is no place for a file.
+    /// If the file cannot be created.
     #[must_use]
     pub fn new() -> Self {
         let none = InfoHashSet::parse(&b""[..]).expect("an empty list");
@@ -123,10 +123,10 @@ impl List {
         list
     }
 
-    /// Forbids others.
+    /// Forbids other torrents.
     ///
     /// # Panics
-    /// When it cannot be loaded.
+    /// If it cannot be loaded.
     pub fn reload(&mut self, seconds: u64) {
         self.rest = (self.rest + 1) % FORBIDDEN;
         self.load(seconds);
@@ -139,7 +139,7 @@ impl List {
     }
 
     fn load(&self, seconds: u64) {
-        // All that are asked for until the next reload, and more.
+        // All torrents that are requested until the next reload, and more.
         let newest = 60_000 + seconds / 10;
         let lines: String = (0..newest)
             .filter(|torrent| self.forbids(*torrent))
@@ -182,10 +182,10 @@ pub fn save<const S: usize, const K: usize, const N: usize>(
     }
 }
 
-/// Restores what [`save`] has saved.
+/// Restores the blocks that [`save`] returned.
 ///
 /// # Panics
-/// When it is damaged.
+/// If they are damaged.
 pub fn load<const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
     blocks: &[Vec<u8>],
@@ -200,10 +200,10 @@ pub fn load<const S: usize, const K: usize, const N: usize>(
     total
 }
 
-/// Asserts that the tables of torrents are not larger than what they hold.
+/// Asserts that the tables of torrents are not too large for their contents.
 ///
 /// # Panics
-/// When they are.
+/// If they are.
 pub fn assert_small<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) {
     let torrents = swarm.totals().torrents;
     let most = torrents * PLACES_PER_TORRENT + 7 * swarm.shard_count();

@@ -1,7 +1,7 @@
-//! What the trackers have allocated, apart from what the tests themselves have.
+//! Memory that the trackers have allocated, without that of the tests.
 //!
-//! Each test is a thread, and a tracker runs in the thread of its test, so counts
-//! are those of the thread while [`counted`] runs.
+//! Each test is a thread, and a tracker runs in the thread of its test, so allocations of
+//! the thread count while [`counted`] runs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,31 +12,31 @@ thread_local! {
     static BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts.
+/// The system's allocator, with a counter.
 #[derive(Debug)]
 pub struct Counting;
 
 fn add(bytes: isize) {
-    // A thread that ends allocates no longer for any tracker.
+    // A thread that is ending does not allocate for a tracker.
     let is_counted = IS_COUNTED.try_with(Cell::get).unwrap_or(false);
     if is_counted {
         let _ = BYTES.try_with(|total| total.set(total.get() + bytes));
     }
 }
 
-/// The size of what is allocated; none is larger than `isize::MAX`.
+/// The size of an allocation, which is at most `isize::MAX`.
 fn size(layout: Layout) -> isize {
     layout.size() as isize
 }
 
-// SAFETY: every call is passed on as it is to the system's allocator, which keeps
-// the contract; counting touches nothing but numbers of the thread, whose storage
-// takes no allocation.
+// SAFETY: every call is passed on unchanged to the system's allocator, which obeys the
+// contract; counting only changes numbers in thread-local storage, which needs no
+// allocation.
 #[allow(unsafe_code, reason = "an allocator can only be made so")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         add(size(layout));
-        // SAFETY: the caller keeps the contract of this function, which is the same.
+        // SAFETY: the caller obeys the contract of this function, which is the same.
         unsafe { System.alloc(layout) }
     }
 
@@ -56,7 +56,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Does something of which all that it allocates and frees counts.
+/// Runs a function whose allocations count.
 pub fn counted<T>(action: impl FnOnce() -> T) -> T {
     let before = IS_COUNTED.replace(true);
     let value = action();
@@ -64,7 +64,7 @@ pub fn counted<T>(action: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Does something within [`counted`] that is the test's own.
+/// Within [`counted`], runs a function of the test, whose allocations do not count.
 pub fn uncounted<T>(action: impl FnOnce() -> T) -> T {
     let before = IS_COUNTED.replace(false);
     let value = action();
@@ -72,18 +72,18 @@ pub fn uncounted<T>(action: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Bytes that are allocated now, of what counts in this thread.
+/// Bytes that are allocated by this thread and count.
 #[must_use]
 pub fn bytes() -> isize {
     BYTES.get()
 }
 
-/// The most memory of each day.
+/// The maximum of each day.
 #[derive(Debug, Default)]
 pub struct Days(Vec<isize>);
 
 impl Days {
-    /// Notes what is used on a day, counted from zero.
+    /// Records what is used on a day, counted from zero.
     pub fn note(&mut self, day: u64) {
         let day = usize::try_from(day).unwrap_or(usize::MAX);
         while self.0.len() <= day {
@@ -92,11 +92,11 @@ impl Days {
         self.0[day] = self.0[day].max(bytes());
     }
 
-    /// Asserts that nothing grows: what the last third of the days needed is not
-    /// much more than what the first one did. A run of a few days says nothing.
+    /// Asserts that memory does not grow: the last third of the days needed little more than
+    /// the first. A run of a few days is too short to tell.
     ///
     /// # Panics
-    /// When something grows.
+    /// If it grows.
     pub fn assert_steady(&self) {
         let third = self.0.len() / 3;
         if third < 4 {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_counted_counts() {
+    fn only_counted_allocations_count() {
         let before = bytes();
         let kept = counted(|| vec![0_u8; 1_000]);
         let other = vec![0_u8; 5_000];
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_noticed() {
+    fn growth_is_detected() {
         Days(vec![9, 10, 9, 10, 9, 10, 9, 10, 9, 10, 9, 12]).assert_steady();
         let growing = Days((1_i32..=30).map(|it| it as isize).collect());
         assert!(std::panic::catch_unwind(|| growing.assert_steady()).is_err());

@@ -1,43 +1,43 @@
-//! Who must be known to the tracker, and who may still be.
+//! A model of which peers the tracker must have, and which it may still have.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use crate::calendar::Calendar;
 
-/// A peer, as the model knows it.
+/// A peer in the model.
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     /// When the peer expires, in seconds of the calendar.
     deadline: u64,
     is_seeder: bool,
-    /// Whether the tracker must know it: it may have been refused, or left out.
+    /// Whether the tracker must have it. It may have been rejected, or left out.
     is_certain: bool,
 }
 
-/// The peers of all torrents of one family, by numbers that the test has given.
+/// The peers of one address family, by the test's numbers of torrent and peer.
 #[derive(Debug)]
 pub struct Model<P> {
     torrents: BTreeMap<u64, BTreeMap<P, Peer>>,
-    /// For how long a peer may still be there after its time, in seconds in which
-    /// the tracker could work.
+    /// For how long an expired peer may still be stored, in seconds in which the
+    /// tracker was running.
     grace: u64,
 }
 
-/// How many peers there are at least and at most.
+/// Bounds of a number of peers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// Those that must be there.
+    /// The peers that must be stored.
     pub least: usize,
-    /// Those besides that may be there.
+    /// Further peers that may be stored.
     pub most: usize,
 }
 
 impl Bounds {
-    /// Asserts that a number is within them.
+    /// Asserts that a number is within the bounds.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not within the bounds.
     #[track_caller]
     pub fn assert(&self, number: usize, what: &dyn Debug) {
         assert!(
@@ -50,7 +50,7 @@ impl Bounds {
     /// that sent the request.
     ///
     /// # Panics
-    /// When it is not within them.
+    /// If it is not within the bounds.
     #[track_caller]
     pub fn assert_about(&self, number: usize, what: &dyn Debug) {
         let bounds = Self {
@@ -64,16 +64,16 @@ impl Bounds {
 /// The counts of a torrent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Peers that have everything.
+    /// Seeders.
     pub seeders: Bounds,
-    /// Peers that do not.
+    /// Leechers.
     pub leechers: Bounds,
 }
 
 impl<P: Ord + Copy + Debug> Model<P> {
-    /// Nobody is there. `interval` is that of the housekeeping: an expired peer may
-    /// be overlooked by a walk that has just passed its torrent, and the next one
-    /// may be longer if there are more torrents.
+    /// An empty model. `interval` is that of the housekeeping: a peer may expire just after a
+    /// sweep has passed its torrent, and the next sweep may take longer if there are more
+    /// torrents.
     #[must_use]
     pub fn new(interval: u64) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         }
     }
 
-    /// A peer announces, to be kept until `deadline`.
+    /// A peer announces, and is stored until `deadline`.
     pub fn announce(&mut self, torrent: u64, peer: P, is_seeder: bool, deadline: u64) {
         let peers = self.torrents.entry(torrent).or_default();
         peers.insert(
@@ -95,7 +95,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         );
     }
 
-    /// A peer leaves.
+    /// A peer stops.
     pub fn stop(&mut self, torrent: u64, peer: P) {
         if let Some(peers) = self.torrents.get_mut(&torrent) {
             peers.remove(&peer);
@@ -105,32 +105,32 @@ impl<P: Ord + Copy + Debug> Model<P> {
         }
     }
 
-    /// A torrent is forbidden.
+    /// A torrent is forbidden by the access list.
     pub fn remove(&mut self, is_gone: impl Fn(u64) -> bool) {
         self.torrents.retain(|torrent, _| !is_gone(*torrent));
     }
 
-    /// Nobody is there any more.
+    /// All peers are removed.
     pub fn clear(&mut self) {
         self.torrents.clear();
     }
 
-    /// All peers are restored after so many seconds: they have the time left that
-    /// they had, but are kept until `latest` at the latest.
+    /// All peers are restored after this number of seconds. Each has as much time left as
+    /// before, but is stored until `latest` at the latest.
     pub fn restore(&mut self, away: u64, latest: u64) {
         for peer in self.torrents.values_mut().flat_map(BTreeMap::values_mut) {
             peer.deadline = (peer.deadline + away).min(latest);
         }
     }
 
-    /// Every peer that is there may be, but need not.
+    /// Each peer may be stored, but does not have to be.
     pub fn doubt(&mut self) {
         for peer in self.torrents.values_mut().flat_map(BTreeMap::values_mut) {
             peer.is_certain = false;
         }
     }
 
-    /// Forgets who cannot be there any more.
+    /// Removes the peers that can no longer be stored.
     pub fn tidy(&mut self, calendar: &Calendar) {
         let grace = self.grace;
         self.torrents.retain(|_, peers| {
@@ -139,7 +139,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         });
     }
 
-    /// Whether a tracker may say that this peer is there.
+    /// Whether a tracker may return this peer.
     #[must_use]
     pub fn may_have(&self, torrent: u64, peer: &P, calendar: &Calendar) -> bool {
         let peers = self.torrents.get(&torrent);
@@ -147,7 +147,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         peer.is_some_and(|peer| peer.may_be_there(calendar, self.grace))
     }
 
-    /// Whether a peer that has not stopped was ever announced as a seeder.
+    /// Whether a peer that has not stopped has announced as a seeder.
     #[must_use]
     pub fn is_seeder(&self, torrent: u64, peer: &P) -> bool {
         let peers = self.torrents.get(&torrent);
@@ -156,7 +156,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
             .is_some_and(|peer| peer.is_seeder)
     }
 
-    /// The counts of a torrent, without one peer.
+    /// The counts of a torrent, except one peer.
     #[must_use]
     pub fn counts(&self, torrent: u64, without: Option<&P>, calendar: &Calendar) -> Counts {
         let mut counts = Counts::default();
@@ -168,7 +168,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         counts
     }
 
-    /// How many peers there are in all torrents.
+    /// The number of peers in all torrents.
     #[must_use]
     pub fn peers(&self, calendar: &Calendar) -> Bounds {
         let mut counts = Counts::default();
@@ -181,7 +181,7 @@ impl<P: Ord + Copy + Debug> Model<P> {
         }
     }
 
-    /// A random peer, if there is one: `(torrent, peer)`.
+    /// A random peer as `(torrent, peer)`, if there is any.
     #[must_use]
     pub fn any(&self, near: u64) -> Option<(u64, P)> {
         let (torrent, peers) = self
@@ -213,7 +213,7 @@ impl Peer {
             &mut counts.leechers
         };
         bounds.most += 1;
-        // A second may pass between what the model says and what is asked.
+        // A second may pass between the model's answer and the request.
         bounds.least += usize::from(self.is_certain && self.deadline > calendar.seconds() + 1);
     }
 }
@@ -237,7 +237,7 @@ mod tests {
             calendar.pass();
         }
         assert_eq!(counts(&model, &calendar), (0, 1));
-        // Nobody could have looked meanwhile.
+        // The tracker was not running meanwhile.
         calendar.leap(10_000);
         assert_eq!(counts(&model, &calendar), (0, 1));
         for _ in 0..61 {

@@ -1,4 +1,4 @@
-//! How a month passes, which is the same for all trackers.
+//! The course of a month, which is the same for all trackers.
 
 use aquatic_swarm::Swarms;
 
@@ -8,54 +8,54 @@ use crate::memory::{self, counted};
 use crate::plan::Plan;
 use crate::universe;
 
-/// Bytes that an idle tracker may have allocated beyond what an unused one has:
-/// for the downloads of torrents that have no peers.
+/// Bytes that an idle tracker may have allocated in addition to those of an unused one:
+/// for the download counts of torrents without peers.
 const MAX_IDLE_BYTES: isize = 16 << 20;
 
-/// Seconds after a reload until nobody knows what has become forbidden.
+/// Seconds after a reload in which forbidden torrents are removed.
 const SECONDS_OF_HURRY: u64 = 10;
 
-/// What every tracker has around it.
+/// The environment of a tracker.
 pub struct World {
-    /// The time.
+    /// The simulated time.
     pub calendar: Calendar,
-    /// What happens by chance.
+    /// The random numbers.
     pub random: fastrand::Rng,
-    /// What is forbidden.
+    /// The access list.
     pub list: List,
     periodic_tasks: PeriodicTasks,
 }
 
-/// A tracker that goes through a month, with its clients and their model.
+/// A tracker, with its clients and their model.
 pub trait Tracker {
-    /// What is around it.
+    /// The environment.
     fn world(&mut self) -> &mut World;
 
-    /// What it stores.
+    /// Its swarms.
     fn swarms(&self) -> &impl Swarms;
 
-    /// Clients do what they do in a second.
+    /// The clients send the requests of a second.
     fn serve(&mut self, is_crowded: bool);
 
-    /// It does what it does in a second by itself, the
-    /// [housekeeping](World::keep_house) included.
+    /// The tracker does its own work of a second, including
+    /// [housekeeping](World::keep_house).
     fn work(&mut self);
 
-    /// The access list was replaced, so the model forgets forbidden torrents.
+    /// The access list was replaced: forbidden torrents are removed from the model.
     fn forget_forbidden(&mut self);
 
-    /// It is stopped, and started again after `away` seconds.
+    /// The tracker is stopped, and started again after `away` seconds.
     fn restart(&mut self, away: u64);
 
     /// Everything is compared with the model.
     fn compare(&mut self);
 
-    /// All clients leave; returns for how many seconds they may still be known.
+    /// All clients disconnect; returns for how many seconds they may still be stored.
     fn leave(&mut self) -> u64;
 }
 
 impl World {
-    /// As a month begins.
+    /// The environment at the beginning of a month.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let calendar = Calendar::new();
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// Does what of the housekeeping is due.
+    /// Does the part of the housekeeping that is due.
     pub fn keep_house(&mut self, swarms: &impl Swarms) {
         counted(|| {
             self.periodic_tasks
@@ -75,17 +75,16 @@ impl World {
         });
     }
 
-    /// The housekeeping begins anew, as after a start.
+    /// The housekeeping starts again, as after a start of the daemon.
     pub fn start_periodic_tasks(&mut self) {
         self.periodic_tasks = PeriodicTasks::new(&self.calendar);
     }
 }
 
-/// Has a tracker, which nobody has used yet, go through a month, until all that have
-/// used it are forgotten.
+/// Runs an unused tracker for a month, and then until it has removed all peers.
 ///
 /// # Panics
-/// When it differs from its model, keeps anybody, or needs more and more memory.
+/// If it differs from its model, keeps a peer, or its memory grows.
 pub fn pass(tracker: &mut impl Tracker, plan: &Plan) {
     let unused = memory::bytes();
     let mut days = memory::Days::default();
@@ -109,14 +108,14 @@ pub fn pass(tracker: &mut impl Tracker, plan: &Plan) {
     println!("memory: {days}");
 }
 
-/// What happens at this second beside requests.
+/// The event at this second.
 fn happen(tracker: &mut impl Tracker) -> Event {
     let World {
         calendar, random, ..
     } = tracker.world();
     let event = life::event(calendar.seconds(), random);
     if !matches!(event, Event::Nothing | Event::Compare) {
-        // Seen when the run fails.
+        // Printed when the run fails.
         println!("at {} s: {event:?}", calendar.seconds());
     }
     match event {
@@ -140,7 +139,7 @@ fn happen(tracker: &mut impl Tracker) -> Event {
     event
 }
 
-/// So many seconds pass in which no client says anything.
+/// A number of seconds pass without requests.
 fn work_for(tracker: &mut impl Tracker, seconds: u64) {
     for _ in 0..seconds {
         tracker.world().calendar.pass();

@@ -11,19 +11,19 @@ use aquatic_stream::{ConnectionId, Protocol};
 
 use crate::memory::{counted, uncounted};
 
-/// How often a connection may be driven without a pause before the test calls it
-/// endless.
+/// Maximum number of times that a connection may be driven in a row; beyond that, the
+/// loop is considered endless.
 const MAX_TURNS: usize = 10_000;
 
-/// What lies between a client and its connection.
+/// The data in transit between a client and its connection.
 #[derive(Debug, Default)]
 pub struct Link {
     to_server: Vec<u8>,
-    /// What the client has received, and did not take out.
+    /// What the client has received and not yet taken.
     pub received: Vec<u8>,
-    /// Whether the client sends no more.
+    /// Whether the client has closed its sending side.
     is_ended: bool,
-    /// Bytes that may lie unread before the client.
+    /// Maximum number of bytes that the client has not read.
     room: usize,
 }
 
@@ -45,7 +45,7 @@ impl Transport for Link {
         if count == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // What a client keeps is not the tracker's.
+        // The client's memory is not part of the tracker's.
         uncounted(|| self.received.extend_from_slice(&from[..count]));
         Ok(count)
     }
@@ -59,7 +59,7 @@ impl Transport for Link {
 pub struct Network<P: Protocol> {
     simulation: Simulation<P>,
     links: BTreeMap<u64, Link>,
-    /// Connections whose client may have received something.
+    /// Connections whose client may have received data.
     touched: Vec<u64>,
     is_draining: bool,
 }
@@ -96,7 +96,7 @@ impl<P: Protocol> Network<P> {
         }
     }
 
-    /// The client sends no more.
+    /// The client closes its sending side.
     pub fn end(&mut self, id: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.is_ended = true;
@@ -104,44 +104,44 @@ impl<P: Protocol> Network<P> {
         }
     }
 
-    /// The client reads no more.
+    /// The client stops reading.
     pub fn stall(&mut self, id: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.room = 0;
         }
     }
 
-    /// Takes out what the client has received; `None` if the connection was closed.
+    /// Takes what the client has received; `None` if the connection was closed.
     pub fn take(&mut self, id: u64) -> Option<Vec<u8>> {
         let link = self.links.get_mut(&id)?;
         Some(std::mem::take(&mut link.received))
     }
 
-    /// Connections over which something may have come since this was asked last.
+    /// Connections on which data may have arrived since the last call.
     pub fn take_touched(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.touched)
     }
 
-    /// Whether the server has not closed the connection.
+    /// Whether the connection is open on the server's side.
     #[must_use]
     pub fn is_open(&self, id: u64) -> bool {
         self.links.contains_key(&id)
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     #[must_use]
     pub fn len(&self) -> usize {
         assert_eq!(self.simulation.len(), self.links.len());
         self.links.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no connections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Has the worker process its deadlines, and the messages of other workers.
+    /// Lets the worker process its deadlines, and the messages of other workers.
     pub fn turn(&mut self, now: Instant) {
         counted(|| {
             self.simulation.advance(now);
@@ -159,15 +159,14 @@ impl<P: Protocol> Network<P> {
         self.send_collected();
     }
 
-    /// Tells the worker that the process is about to end; connections have this
-    /// time to finish.
+    /// Starts the shutdown of the worker; connections have this time to finish.
     pub fn drain(&mut self) {
         self.simulation.drain();
         self.is_draining = true;
         self.drive_all();
     }
 
-    /// Whether nothing is left to finish, or no time.
+    /// Whether all connections are finished, or the time is over.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.simulation.is_drained()
@@ -199,7 +198,7 @@ impl<P: Protocol> Network<P> {
         self.send_collected();
     }
 
-    /// Has what was collected for connections sent to their clients.
+    /// Sends the output that was collected for connections to their clients.
     fn send_collected(&mut self) {
         let mut turns = 0;
         while let Some(id) = self.simulation.next_collected() {

@@ -5,15 +5,15 @@ use std::thread;
 
 use crate::calendar::DAY;
 
-/// The variables that change a run.
+/// The environment variables that change a run.
 const SEED: &str = "AQUATIC_SOAK_SEED";
 const DAYS: &str = "AQUATIC_SOAK_DAYS";
 
-/// Without them, a month from the same seed each time.
+/// The defaults: a month, always with the same seed.
 const DEFAULT_SEED: u64 = 11;
 const DEFAULT_DAYS: u64 = 30;
 
-/// What a run is made from.
+/// The parameters of a run.
 #[derive(Debug)]
 pub struct Plan {
     name: &'static str,
@@ -22,10 +22,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// That of the test with this name. Says how to repeat it should it fail.
+    /// The plan of the test with this name. Prints how to repeat it if it fails.
     ///
     /// # Panics
-    /// When a variable of the environment is no number.
+    /// If an environment variable is not a number.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         let number = |name: &str, default| match env::var(name) {
@@ -41,13 +41,13 @@ impl Plan {
         }
     }
 
-    /// Simulated seconds.
+    /// The duration in simulated seconds.
     #[must_use]
     pub fn seconds(&self) -> u64 {
         self.days * DAY
     }
 
-    /// Randomness of its own for each of several `uses`.
+    /// Random numbers for each of several `uses`.
     #[must_use]
     pub fn random(&self, uses: u64) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed.wrapping_mul(1_000).wrapping_add(uses))

@@ -1,42 +1,42 @@
-//! Which torrents there are, and when they are asked for.
+//! The torrents, and when clients request them.
 
 use aquatic_bittorrent::InfoHash;
 
 use crate::calendar::DAY;
 
-/// Torrents that are known at the same time.
+/// Number of torrents that exist at the same time.
 const TORRENTS: u64 = 40_000;
 
-/// Torrents that become known in a day, while as many are forgotten.
+/// Number of torrents that are added, and removed, per day.
 const NEW_TORRENTS_A_DAY: u64 = 4_000;
 
-/// Interval and duration of crowds, when all clients come at once.
+/// Interval and duration of load peaks, in which all clients send requests.
 const CROWD_EVERY: u64 = 3 * DAY;
 const CROWD_SECONDS: u64 = 1_200;
 
-/// A random torrent for a request at this time: some are popular, most are not, and
-/// popularity changes daily.
+/// A random torrent for a request at this time: a few are popular, and which ones changes
+/// daily.
 pub fn torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
     let newest = TORRENTS + seconds * NEW_TORRENTS_A_DAY / DAY;
     let skewed = random.f64().powi(3);
     newest - (skewed * TORRENTS as f64) as u64
 }
 
-/// Any torrent, each as likely as the other.
+/// A random torrent; all are equally likely.
 pub fn rare_torrent(seconds: u64, random: &mut fastrand::Rng) -> u64 {
     random.u64(0..TORRENTS) + seconds * NEW_TORRENTS_A_DAY / DAY
 }
 
-/// Whether a crowd comes at this time.
+/// Whether there is a load peak at this time.
 #[must_use]
 pub fn is_crowded(seconds: u64) -> bool {
     (seconds + CROWD_EVERY / 2) % CROWD_EVERY < CROWD_SECONDS
 }
 
-/// The name of a torrent.
+/// The info hash of a torrent.
 #[must_use]
 pub fn info_hash(torrent: u64) -> InfoHash {
-    // Spread over the shards, as real ones are.
+    // Distributed over the shards, like real ones.
     let mut bytes = [0; 20];
     let spread = torrent.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bytes[..8].copy_from_slice(&spread.to_be_bytes());
@@ -44,7 +44,7 @@ pub fn info_hash(torrent: u64) -> InfoHash {
     InfoHash(bytes)
 }
 
-/// The torrent with this name, if it is one of ours.
+/// The torrent with this info hash, if there is one.
 #[must_use]
 pub fn torrent_of(info_hash: &InfoHash) -> Option<u64> {
     let bytes = info_hash.0[8..16].try_into().ok()?;

@@ -1,4 +1,4 @@
-//! The HTTP tracker: connections that are kept, cut, stalled and silent.
+//! The HTTP tracker: persistent, closed, stalled and idle connections.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use aquatic_soak::universe;
 use aquatic_stream::simulation::Setup;
 use aquatic_swarm::{Families, HashKey, SwarmLimits, Swarms};
 
-/// Connections of clients that behave, at most.
+/// Maximum number of connections of well-behaved clients.
 const MAX_KEPT: usize = 50;
 
-/// Seconds after which a connection on which nothing has come is closed at the
-/// latest, and one with half a request, and one that was used and is kept.
+/// Seconds after which a connection must be closed: without any data, with an incomplete
+/// request, and when idle after a request.
 const MAX_SILENCE_SECONDS: u64 = 13;
 const MAX_KEPT_SECONDS: u64 = 400;
 
-/// A connection that is used again and again.
+/// A persistent connection.
 struct Kept {
     id: u64,
     source: SocketAddr,
@@ -40,7 +40,7 @@ struct Run {
     network: Network<Http>,
     model: Model<SocketAddr>,
     kept: Vec<Kept>,
-    /// Connections that must be closed soon, and since when.
+    /// Connections that must be closed soon, and the time from which that counts.
     doomed: Vec<(u64, u64)>,
     answered: u64,
 }
@@ -79,7 +79,7 @@ impl Run {
         SocketAddrV4::new(ip, 1_000 + (client % 7) as u16).into()
     }
 
-    /// A client that does something else than it should.
+    /// A client that misbehaves.
     fn be_hostile(&mut self) {
         let source = self.source();
         let Some(id) = self.network.connect(source) else {
@@ -104,7 +104,7 @@ impl Run {
                 self.network.end(id);
             }
             _ => {
-                // Asks and asks, and reads nothing.
+                // Sends requests without reading replies.
                 self.network.stall(id);
                 let page = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
                 self.network.send(id, &page);
@@ -113,7 +113,7 @@ impl Run {
         self.doomed.push((id, self.world.calendar.seconds()));
     }
 
-    /// A client that announces, over a connection of before or a new one.
+    /// A client announces, over an existing or a new connection.
     fn ask(&mut self, is_crowded: bool) {
         let number = self.world.random.usize(..MAX_KEPT);
         let now = self.world.calendar.seconds();
@@ -165,7 +165,7 @@ impl Run {
             .model
             .counts(torrent, Some(&source), &self.world.calendar);
         let asked = (now, torrent, source);
-        // An announce counts who makes it, or does not; a stop never does.
+        // The counts in a reply may include the peer that announces, unless it stops.
         counts.seeders.assert_about(reply.seeders, &asked);
         counts.leechers.assert_about(reply.leechers, &asked);
         for peer in &reply.peers {
@@ -211,7 +211,7 @@ impl Tracker for Run {
         self.network.turn(self.world.calendar.instant());
         self.world.keep_house(&self.state.swarms);
         let (network, calendar) = (&self.network, &self.world.calendar);
-        // Before it is closed, it may be told so, and have some time to read that.
+        // Before it is closed, an error may be sent, and there is some time to read it.
         self.doomed.retain(|(id, since)| {
             let is_open = network.is_open(*id);
             let age = calendar.awake_since(*since);
@@ -243,7 +243,7 @@ impl Tracker for Run {
         assert_eq!(self.network.len(), self.kept.len() + self.doomed.len());
     }
 
-    /// In good order, with a snapshot.
+    /// Restarts with a snapshot.
     fn restart(&mut self, away: u64) {
         let calendar = &mut self.world.calendar;
         self.network.drain();
@@ -278,7 +278,7 @@ impl Tracker for Run {
         }
     }
 
-    /// Without a word.
+    /// They do not send `stopped`, so the tracker keeps their peers.
     fn leave(&mut self) -> u64 {
         u64::from(self.settings.config.cleaning.max_peer_age.as_u16())
     }
@@ -322,7 +322,7 @@ fn announce(torrent: u64, source: SocketAddr, more: &str) -> String {
     )
 }
 
-/// The answer to an announce.
+/// The reply to an announce.
 struct Reply {
     seeders: usize,
     leechers: usize,
@@ -355,7 +355,7 @@ impl Reply {
     }
 }
 
-/// Where the bytes behind `what` begin.
+/// The position after `what`.
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     let place = bytes.windows(what.len()).position(|it| it == what)?;
     Some(place + what.len())

@@ -25,16 +25,17 @@ use aquatic_udp_protocol::{
     ScrapeRequest, TransactionId, UrlData,
 };
 
-/// Clients of each family.
+/// Number of clients per address family.
 const CLIENTS: u32 = 60_000;
 
-/// Peers in a reply, at most.
+/// Maximum number of peers in a reply.
 const MAX_PEERS: usize = 30;
 
-/// Torrents that there may be while there is a limit: fewer than come in a crowd.
+/// Maximum number of torrents while there is a limit: fewer than are requested in a load
+/// /// peak.
 const MAX_TORRENTS: usize = 12_000;
 
-/// For how many seconds peers are kept, which a restart may change.
+/// Possible lifetimes of peers in seconds; a restart may choose another one.
 const LIFETIMES: [PeerAge; 4] = [
     Seconds::of::<1_200>(),
     Seconds::of::<1_800>(),
@@ -50,13 +51,13 @@ struct Run {
     state: Arc<State>,
     config: Config,
     tracker: Tracker,
-    /// Peers of IPv4, and of IPv6.
+    /// IPv4 peers, and IPv6 peers.
     models: [Model<SocketAddr>; 2],
     replies: Vec<[u8; MAX_REPLY_LENGTH]>,
     answered: u64,
 }
 
-/// What one client asks for.
+/// A request of a client.
 struct Wish {
     source: SocketAddr,
     torrent: u64,
@@ -81,7 +82,7 @@ fn udp() {
     let mut run = Run::new(&plan);
     month::pass(&mut run, &plan);
     println!("{} datagrams were answered", run.answered);
-    // The machine sleeps at times.
+    // The machine is suspended at times.
     assert!(run.answered > plan.seconds() / 4);
 }
 
@@ -150,7 +151,7 @@ impl Run {
         match random.u8(0..20) {
             0 => wish(torrent, source, What::Scrape),
             1 => wish(torrent, source, What::Damaged),
-            // Of a known peer.
+            // By a known peer.
             2 | 3 => match self.models[family(source)].any(torrent) {
                 Some((torrent, source)) => wish(torrent, source, What::Stop),
                 None => wish(torrent, source, What::Scrape),
@@ -163,7 +164,7 @@ impl Run {
         }
     }
 
-    /// Answers datagrams in a batch.
+    /// Answers a batch of datagrams.
     fn send(&mut self, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Outcome> {
         let now = self.world.calendar.now();
         let mut batch: Batch<'_> = datagrams
@@ -181,7 +182,7 @@ impl Run {
         outcomes.map(|it| it.expect("every datagram")).collect()
     }
 
-    /// Has up to a group of clients connect, and ask for what they wish.
+    /// Lets up to a group of clients connect and send their requests.
     fn grant(&mut self, wishes: &[Wish]) {
         let connect = ConnectRequest {
             transaction_id: TransactionId([1; 4]),
@@ -253,7 +254,7 @@ impl Run {
         };
         bytes.truncate(length.unwrap());
         if wish.what == What::Damaged {
-            // Its event is to stop, so that nobody new is there afterwards.
+            // Its event is `stopped`, so it adds no peer.
             for _ in 0..self.world.random.usize(1..4) {
                 let place = self.world.random.usize(..96);
                 if !EVENT.contains(&place) {
@@ -268,7 +269,7 @@ impl Run {
         bytes
     }
 
-    /// Compares an answer with the model, and tells it what has happened.
+    /// Compares a reply with the model, and updates the model.
     fn check(&mut self, wish: &Wish, outcome: &Outcome, number: usize) {
         let Wish {
             source,
@@ -287,7 +288,7 @@ impl Run {
             (_, Some(Response::Error(_))) => match outcome.rejected {
                 Some(RejectReason::Forbidden) => assert!(self.world.list.forbids(torrent)),
                 Some(RejectReason::MaxTorrents) => {
-                    // Others of the group may have taken their torrents along since.
+                    // Other requests of the group may have removed torrents since.
                     let live = self.state.swarms.usage.live();
                     assert!(live + GROUP >= MAX_TORRENTS, "{live}");
                 }
@@ -388,7 +389,7 @@ impl month::Tracker for Run {
         assert_same_when_restored(&swarms.ipv6, now);
     }
 
-    /// With another configuration.
+    /// Restarts with another configuration.
     fn restart(&mut self, away: u64) {
         let World {
             calendar,
@@ -428,13 +429,13 @@ impl month::Tracker for Run {
         }
     }
 
-    /// Without a word.
+    /// They do not send `stopped`, so the tracker keeps their peers.
     fn leave(&mut self) -> u64 {
         LIFETIMES[3].as_u64()
     }
 }
 
-/// Which of the models.
+/// The address family of a model.
 fn family(address: SocketAddr) -> usize {
     usize::from(address.is_ipv6())
 }
@@ -448,8 +449,8 @@ fn parse<'a>(outcome: &Outcome, reply: &'a [u8], source: SocketAddr) -> Option<R
     Some(Response::parse(&reply[..length], family).expect("a reply"))
 }
 
-/// Asserts that a snapshot holds everything, those included who have expired and were
-/// not forgotten yet.
+/// Asserts that a snapshot contains all peers, including those that have expired and were
+/// not removed yet.
 fn assert_same_when_restored<const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
     now: u32,

@@ -21,16 +21,16 @@ use aquatic_ws::simulation::Ws;
 use aquatic_ws::tracker::State;
 use serde_json::{Value, json};
 
-/// Workers of the tracker.
+/// Number of workers.
 const WORKERS: usize = 2;
 
-/// Connections of clients that behave, at most.
+/// Maximum number of connections of well-behaved clients.
 const MAX_CLIENTS: usize = 80;
 
-/// Torrents of which most clients are, so that they meet.
+/// Number of torrents that most clients use, so that they get offers of each other.
 const POPULAR: u64 = 40;
 
-/// Seconds after which a connection with half a message is closed at the latest.
+/// Seconds after which a connection with an incomplete message must be closed.
 const MAX_SILENCE_SECONDS: u64 = 26;
 
 /// RFC 6455, 5.2.
@@ -38,7 +38,7 @@ const TEXT: u8 = 1;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// A client with its connection.
+/// A client and its connection.
 struct Client {
     worker: usize,
     id: u64,
@@ -65,13 +65,13 @@ struct Run {
     model: Model<u64>,
     clients: Vec<Client>,
     offers: BTreeMap<u64, Offer>,
-    /// Connections that must be closed soon, and since when.
+    /// Connections that must be closed soon, and the time from which that counts.
     doomed: Vec<(usize, u64, u64)>,
     next_number: u64,
     counts: Counts,
 }
 
-/// What has happened, to see that something does.
+/// Counts of events, to check that they occur.
 #[derive(Debug, Default)]
 struct Counts {
     announced: u64,
@@ -113,7 +113,7 @@ impl Run {
         }
     }
 
-    /// All workers have their turn.
+    /// Drives all workers.
     fn turn(&mut self) {
         for network in &mut self.networks {
             network.turn(self.world.calendar.instant());
@@ -127,7 +127,7 @@ impl Run {
         Some((worker, id))
     }
 
-    /// A client that does something else than it should.
+    /// A client that misbehaves.
     fn be_hostile(&mut self) {
         let Some((worker, id)) = self.connect() else {
             return;
@@ -150,7 +150,7 @@ impl Run {
                 network.send(id, &frame[..random.usize(1..frame.len())]);
             }
             _ => {
-                // The first of several fragments, and then no more.
+                // The first fragment of a message, without the others.
                 let mut frame = frame(TEXT, b"{\"action\":");
                 frame[0] &= 0x7f;
                 network.send(id, &frame);
@@ -160,7 +160,7 @@ impl Run {
             .push((worker, id, self.world.calendar.seconds()));
     }
 
-    /// The client closes its connection, without a word.
+    /// The client closes its connection without a close frame.
     fn disconnect(&mut self, client: &Client) {
         let network = &mut self.networks[client.worker];
         network.end(client.id);
@@ -170,7 +170,7 @@ impl Run {
         }
     }
 
-    /// A client, of before or a new one, announces or stops.
+    /// An existing or a new client announces or stops.
     fn announce(&mut self, is_crowded: bool) {
         let place = self
             .world
@@ -263,15 +263,15 @@ impl Run {
         before.leechers.assert_about(leechers, &asked);
     }
 
-    /// Reads what has come, and returns the answer to what a client has asked.
+    /// Reads what has arrived, and returns the reply to a client's request.
     fn read_for(&mut self, number: u64) -> Option<Value> {
         let mut replies = self.read();
         let place = replies.iter().position(|(client, _)| *client == number)?;
         Some(replies.swap_remove(place).1)
     }
 
-    /// Reads what has come for clients, who answer offers and pings, until nothing
-    /// more comes. Returns the answers to what they have asked.
+    /// Reads what has arrived for clients, which answer offers and pings, until nothing more
+    /// arrives. Returns the replies to their requests.
     fn read(&mut self) -> Vec<(u64, Value)> {
         let mut replies = Vec::new();
         loop {
@@ -417,12 +417,12 @@ impl Tracker for Run {
         }
         let open: usize = self.networks.iter().map(Network::len).sum();
         assert_eq!(open, self.clients.len() + self.doomed.len());
-        // Nobody answers what is so old.
+        // Offers of that age are not answered.
         let oldest = self.next_number.saturating_sub(5_000);
         self.offers = self.offers.split_off(&oldest);
     }
 
-    /// Without peers.
+    /// Restarts without peers.
     fn restart(&mut self, away: u64) {
         for network in &mut self.networks {
             network.drain();
@@ -460,7 +460,7 @@ impl Tracker for Run {
         self.model.clear();
     }
 
-    /// Connections end, those of clients that do not answer a ping, too.
+    /// Connections end, also because clients do not answer a ping.
     fn leave(&mut self) -> u64 {
         for client in std::mem::take(&mut self.clients) {
             self.disconnect(&client);
@@ -514,7 +514,7 @@ fn peer_id(number: u64) -> String {
     format!("{number:020}")
 }
 
-/// An info hash as JSON has it: each byte a character.
+/// An info hash in JSON, with one character per byte.
 fn hash(torrent: u64) -> String {
     universe::info_hash(torrent)
         .0
@@ -524,7 +524,7 @@ fn hash(torrent: u64) -> String {
         .collect()
 }
 
-/// The bytes of a client's frame of up to 65,535 bytes.
+/// A client's frame with a payload of up to 65,535 bytes.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
     match payload.len() {
@@ -540,7 +540,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Takes a frame of the tracker out of what has come: opcode and payload.
+/// Takes a frame from what has arrived from the tracker: opcode and payload.
 fn take_frame(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     let (start, length) = match *received.as_slice() {
         [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),

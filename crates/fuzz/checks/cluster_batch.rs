@@ -1,8 +1,8 @@
-//! What must hold for every batch that another node may send.
+//! Invariants for every batch that another node may send.
 
 use aquatic_cluster::{Batch, BatchError, Kind, RecordIter, Records, batch};
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let batch = match Batch::parse(bytes) {
         Ok(batch) => batch,
@@ -13,7 +13,7 @@ pub(crate) fn check(bytes: &[u8]) {
     assert!(header.remaining_seconds(header.closed_at_milliseconds) == header.max_peer_age_seconds);
     assert!(header.remaining_seconds(u64::MAX) <= header.max_peer_age_seconds);
 
-    // What was read is written again as it was.
+    // A parsed batch is written with the same bytes.
     let mut again = Vec::new();
     batch::start(&mut again);
     match batch.records() {
@@ -35,7 +35,7 @@ fn write<const S: usize>(records: RecordIter<'_, S>, expected: usize, batch: &mu
     assert_eq!(count, expected);
 }
 
-/// Errors are about what is there.
+/// Errors are about parts of the input.
 fn expect(error: BatchError, bytes: &[u8]) {
     assert!(!error.to_string().is_empty());
     match error {

@@ -12,7 +12,7 @@ use aquatic_cluster::{
     Records, Sequences, batch,
 };
 
-/// More happens in no input: what is found by then is found.
+/// Maximum number of operations: more would find nothing new.
 const MAX_OPERATIONS: usize = 200;
 
 /// Bounds of the outbox, in batches.
@@ -20,7 +20,7 @@ const SPACES: [usize; 3] = [4, 5, 8];
 
 const OWN: NodeId = NodeId([1; 8]);
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let mut input = bytes.iter().copied();
     let space = SPACES[usize::from(input.next().unwrap_or(0)) % SPACES.len()];
@@ -39,10 +39,10 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
-/// Records that wait together, and when they were closed.
+/// Records that wait in one batch, and when that was closed.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Peer, and when the record was made.
+    /// The peer, and when the record was made.
     records: Vec<(u8, u64)>,
     closed_at: Option<u64>,
 }
@@ -53,14 +53,14 @@ struct Run {
     outbox: Outbox,
     in_flight: InFlight,
     sequences: [u64; 2],
-    /// Taken and not read back: the batch, and when its records were made.
+    /// Batches that were taken and not read back, and when their records were made.
     stream: VecDeque<(Vec<u8>, Vec<u64>)>,
     // The model.
     is_open: bool,
     waiting: [VecDeque<Waiting>; 2],
     dropped: u64,
     last: BTreeMap<(NodeId, Kind), u64>,
-    /// When a record was last applied, of all that were read.
+    /// When the last of all records that were read was applied.
     applied: BTreeMap<(Kind, u8), u64>,
     time: u64,
 }
@@ -176,14 +176,14 @@ impl Run {
         self.stream.push_back((bytes, made));
     }
 
-    /// The oldest own batch comes back.
+    /// The oldest own batch is read back.
     fn read_own(&mut self) {
         if let Some((bytes, made)) = self.stream.pop_front() {
             self.read(&bytes, Some(&made));
         }
     }
 
-    /// An own batch comes back twice.
+    /// An own batch is read back twice.
     fn repeat_own(&mut self) {
         if let Some((bytes, made)) = self.stream.pop_front() {
             self.read(&bytes, Some(&made));
@@ -208,7 +208,7 @@ impl Run {
         self.read(&bytes, None);
     }
 
-    /// Reads a batch, of which is known when its records were made if it is an own one.
+    /// Reads a batch. If it is an own one, it is known when its records were made.
     fn read(&mut self, bytes: &[u8], made: Option<&[u64]>) {
         let batch = Batch::parse(bytes).expect("it was made here");
         let header = batch.header();

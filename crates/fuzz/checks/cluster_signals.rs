@@ -1,15 +1,15 @@
-//! What must hold for every signal batch that another node may send.
+//! Invariants for every batch of signals that another node may send.
 
 use aquatic_cluster::{SignalBatch, SignalError, signal};
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let batch = match SignalBatch::parse(bytes) {
         Ok(batch) => batch,
         Err(error) => return expect(error, bytes),
     };
     assert!(bytes.len() <= signal::MAX_SIGNAL_BATCH_LENGTH);
-    // What was read is written again as it was.
+    // A parsed batch is written with the same bytes.
     let mut again = signal::start();
     for signal in batch.signals() {
         let before = again.len();
@@ -20,7 +20,7 @@ pub(crate) fn check(bytes: &[u8]) {
     assert_eq!(again, bytes);
 }
 
-/// Errors are about what is there.
+/// Errors are about parts of the input.
 fn expect(error: SignalError, bytes: &[u8]) {
     assert!(!error.to_string().is_empty());
     match error {

@@ -1,4 +1,4 @@
-//! What must hold for every file that a daemon is given as its configuration.
+//! Invariants for every configuration file.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use aquatic_service::config::{self, Checks, Diagnostic, Diagnostics, Environment, Error, Layer};
 use aquatic_service::{Daemon, wanted_by};
 
-/// Separates the parts of the input: a file, drop-ins, and variables, which begin as theirs
-/// do. No TOML contains it.
+/// Separates the parts of the input: a file, drop-ins, and variables, which begin with the
+/// prefix of variables. TOML cannot contain it.
 const SEPARATOR: char = '\u{c}';
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check<D: Daemon>(bytes: &[u8])
 where
     D::Config: PartialEq,
@@ -24,7 +24,7 @@ where
         (name.to_owned(), OsString::from(value))
     });
     let environment = Environment::new(D::NAME, variables);
-    // There is none of this name, and so none of other daemons beside it.
+    // There is no such file, and so no files of other daemons beside it.
     let path = Path::new("no-such-directory/file.toml");
     let layer = |(number, text): (usize, &&str)| match number {
         0 => Layer::file(*text),
@@ -85,14 +85,14 @@ where
     }
 }
 
-/// What is in today's form.
+/// A file in the current form.
 fn parsed<D: Daemon>(
     result: Result<config::Loaded<D::Config>, Diagnostics>,
 ) -> config::Loaded<D::Config> {
     result.unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// Whether a fault has a position by which it can be found.
+/// Whether an error has a position.
 fn is_placed(fault: &Diagnostic) -> bool {
     let is_missing = fault.message.contains(" (the file does not set ");
     (fault.position.is_some() || fault.source.is_some() || is_missing)
@@ -111,7 +111,7 @@ pub(crate) fn edited_layers(files: &[&str], random: &mut impl FnMut(usize) -> us
     layers.join(&SEPARATOR.to_string())
 }
 
-/// A file with some edits, as people make them by mistake: `random` numbers choose.
+/// A file with some mistakes of an editing person, chosen by `random` numbers.
 #[allow(dead_code, reason = "the fuzzer has edits of its own")]
 fn edited(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
     const VALUES: [&str; 14] = [
@@ -148,7 +148,7 @@ fn edited(text: &str, random: &mut impl FnMut(usize) -> usize) -> String {
             3 => drop(lines.remove(at)),
             4 => lines.truncate(at + 1),
             5 => {
-                // In the middle of a line, too.
+                // Also in the middle of a line.
                 let end = line.char_indices().nth(random(line.len() + 1));
                 lines[at].truncate(end.map_or(line.len(), |(index, _)| index));
             }

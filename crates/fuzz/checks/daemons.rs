@@ -1,6 +1,6 @@
-//! All daemons, for targets whose check is the same for each.
+//! All daemons, for targets with the same check for each.
 
-/// Does a check for each daemon, which is the parameter of its type.
+/// Runs a check for each daemon, which is its type parameter.
 macro_rules! check_each_daemon {
     ($($check:ident)::+, $bytes:expr) => {
         $($check)::+::<aquatic_http::HttpDaemon>($bytes);

@@ -1,12 +1,12 @@
-//! What must hold for what systemd gets, whatever stands below the addresses.
+//! Invariants of the generated units, for any configuration.
 
 use std::path::Path;
 
 use aquatic_service::config::Layer;
 use aquatic_service::{Daemon, Wanted, wanted_by};
 
-/// Panics when sockets would be opened at an address that nobody asked for, or the sandbox
-/// for a server that nobody named.
+/// Panics if units have a socket at an address that the configuration does not contain, or
+/// open the sandbox for a server that it does not contain.
 pub(crate) fn check<D: Daemon>(bytes: &[u8]) {
     let mistake = String::from_utf8_lossy(bytes);
     let file = format!(

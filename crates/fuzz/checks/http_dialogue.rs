@@ -1,6 +1,5 @@
-//! What must hold for all bytes on a connection of the HTTP tracker, from its
-//! first to its end: how they are cut makes no difference, and each request gets
-//! one reply.
+//! Invariants for any bytes on a connection of the HTTP tracker: where they are split makes
+//! no difference, and each request gets one reply.
 
 use std::io;
 use std::time::Instant;
@@ -12,10 +11,10 @@ use aquatic_http_protocol::{Framing, HeaderBuffer, Reading};
 use aquatic_service::clock::Clock;
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 
-/// How often a connection may be driven for each piece: far more than it takes.
+/// How often a connection may be driven for each piece: far more than necessary.
 const MAX_DRIVES: usize = 10_000;
 
-/// Panics when something that must hold does not. The first byte says how long
+/// Panics if an invariant does not hold. The first byte says how long
 /// pieces are, the second whether a proxy speaks, the others are what is sent.
 pub(crate) fn check(input: &[u8]) {
     let [length, flags, bytes @ ..] = input else {
@@ -50,7 +49,7 @@ fn config(is_proxied: bool) -> Config {
     config
 }
 
-/// What is answered to bytes that come in these pieces.
+/// The output for bytes that arrive in these pieces.
 fn converse(
     protocol: simulation::Http,
     settings: &Settings,
@@ -83,7 +82,7 @@ fn converse(
     wire.left
 }
 
-/// A network that takes everything, and brings what is there.
+/// A network that accepts everything, and delivers what was sent.
 #[derive(Default)]
 struct Wire {
     arriving: Vec<u8>,
@@ -111,7 +110,7 @@ impl Transport for Wire {
     }
 }
 
-/// There is one reply for each request, and for what is none, and then no more.
+/// There is one reply for each request, and one for invalid bytes, which is the last.
 fn check_replies(mut requests: &[u8], mut replies: &[u8]) {
     loop {
         let mut headers = HeaderBuffer::new();
@@ -132,7 +131,7 @@ fn check_replies(mut requests: &[u8], mut replies: &[u8]) {
     assert!(replies.is_empty(), "{}", replies.escape_ascii());
 }
 
-/// What comes behind the first reply, which has the length that it says.
+/// The rest after the first reply, whose length is as announced.
 fn after_reply(replies: &[u8], is_head: bool, is_last: bool) -> &[u8] {
     const END: &[u8] = b"\r\n\r\n";
     let end = replies.windows(END.len()).position(|four| four == END);

@@ -1,13 +1,13 @@
-//! What must hold for all bytes on a connection over which HTTP is spoken.
+//! Invariants for any bytes on a connection with HTTP.
 
 use aquatic_http1::{
     Framing, Head, HeaderBuffer, MAX_REQUEST_LENGTH, Method, Reading, Status, write_fault,
     write_page,
 };
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
-    // One request after the other, as long as there are any.
+    // Reads one request after the other.
     let mut rest = bytes;
     loop {
         let mut headers = HeaderBuffer::new();
@@ -33,9 +33,9 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
-/// The first bytes say the same as all, or that they are not enough.
+/// A prefix of the input is incomplete, or gives the same result as all of it.
 fn check_pieces(bytes: &[u8], whole: Reading<'_>) {
-    // Not at every byte, which would take too long; but the fuzzer chooses.
+    // Not after every byte, which would take too long: the fuzzer chooses where.
     let step = bytes.len() / 16 + 1;
     for end in (0..bytes.len()).step_by(step) {
         let mut headers = HeaderBuffer::new();

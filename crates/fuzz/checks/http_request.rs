@@ -1,10 +1,10 @@
-//! What must hold for all requests to the HTTP tracker.
+//! Invariants for all requests to the HTTP tracker.
 
 use aquatic_http_protocol::{
     AnnounceRequest, Framing, Head, HeaderBuffer, Reading, Resource, ScrapeRequest, write_failure,
 };
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let mut headers = HeaderBuffer::new();
     if let Reading::Complete { head, .. } = Reading::of(bytes, &mut headers) {

@@ -1,8 +1,8 @@
-//! What must hold for all values of headers that name a client's address.
+//! Invariants for all values of headers with a client's address.
 
 use aquatic_stream::AddressHeader;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(value: &[u8]) {
     for name in ["X-Forwarded-For", "Forwarded"] {
         let header = AddressHeader::new(name);
@@ -10,12 +10,12 @@ pub(crate) fn check(value: &[u8]) {
             assert_eq!(address, address.to_canonical());
         }
     }
-    // What the last proxy appends is what counts, whatever is there before it.
+    // The last value, which the nearest proxy has added, counts.
     let list = AddressHeader::new("X-Forwarded-For");
     let appended = [value, b", 192.0.2.1"].concat();
     let expected = [192, 0, 2, 1].into();
     assert_eq!(list.address(Some(&appended)), Ok(expected));
-    // Except if it is within quotes: then no address is used.
+    // If it is within quotes, no address is used.
     let forwarded = AddressHeader::new("Forwarded");
     let appended = [value, b", for=192.0.2.1;by=_proxy"].concat();
     let address = forwarded.address(Some(&appended));

@@ -1,8 +1,8 @@
-//! What must hold for all bytes that a proxy may send first.
+//! Invariants for any bytes that a proxy may send first.
 
 use aquatic_stream::proxy_header::{MAX_HEADER_BYTES, parse};
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let whole = parse(bytes);
     match whole {
@@ -11,7 +11,7 @@ pub(crate) fn check(bytes: &[u8]) {
             if let Some(source) = header.source {
                 assert_eq!(source.ip(), source.ip().to_canonical());
             }
-            // What follows a header changes nothing about it.
+            // Bytes after a header do not change the result.
             assert_eq!(parse(&bytes[..header.length]), whole);
             for end in 0..header.length {
                 assert_eq!(parse(&bytes[..end]), Ok(None));
@@ -19,7 +19,7 @@ pub(crate) fn check(bytes: &[u8]) {
         }
         Ok(None) => assert!(bytes.len() < MAX_HEADER_BYTES),
         Err(_) => {
-            // No more bytes make it right.
+            // More bytes do not make it valid.
             assert_eq!(parse(&[bytes, b"\r\n"].concat()), whole);
         }
     }

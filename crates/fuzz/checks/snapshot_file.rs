@@ -1,4 +1,4 @@
-//! What must hold for every file that is taken for a snapshot.
+//! Invariants for every file that is read as a snapshot.
 
 use aquatic_service::snapshot::{BlockReader, BlockWriter};
 
@@ -8,15 +8,15 @@ const VERSION: u32 = 1;
 /// The kinds and payloads of a snapshot's blocks.
 type Blocks = Vec<(u8, Vec<u8>)>;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
-    // Checksums keep random bytes out, so that most inputs end here.
+    // Random bytes have wrong checksums, so most inputs are rejected here.
     if let Some((daemon, taken_at, blocks)) = read(bytes) {
         let written = write(&daemon, taken_at, &blocks);
         assert_eq!(read(&written), Some((daemon, taken_at, blocks)));
     }
 
-    // The input as blocks of a good snapshot, which is then damaged.
+    // The input as the blocks of a valid snapshot, which is then damaged.
     let kinds = bytes.first().map_or(1, |byte| byte % 4);
     let blocks: Blocks = bytes
         .chunks(64)

@@ -1,4 +1,4 @@
-//! What must hold for every block of torrents in a snapshot.
+//! Invariants for every block of torrents in a snapshot.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use aquatic_swarm::{HashKey, Swarm, SwarmLimits, SwarmTotals, Sweep, TorrentWalk
 const NOW: u32 = 1_000;
 const LIFETIME_SECONDS: u16 = 1_800;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(block: &[u8]) {
     check_records::<6, 6, 4>(block);
     check_records::<18, 18, 1>(block);
@@ -17,7 +17,7 @@ pub(crate) fn check(block: &[u8]) {
 
 fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
     let first = empty::<S, K, N>();
-    // Damage keeps what was read before it.
+    // What was read before an error is kept.
     let restored = restore(&first, block, NOW, LIFETIME_SECONDS, true);
     let totals = first.totals();
     assert!(totals.peers * S <= block.len(), "peers come from bytes");
@@ -27,7 +27,7 @@ fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
         assert_eq!(dropped, 0, "there are no caps");
     }
 
-    // What is stored can be written and read again.
+    // The result can be written and read again.
     let second = empty::<S, K, N>();
     let mut walk = SnapshotWalk::new();
     let mut written = Vec::new();
@@ -37,7 +37,7 @@ fn check_records<const S: usize, const K: usize, const N: usize>(block: &[u8]) {
     }
     assert_eq!(contents(&second), contents(&first));
 
-    // Nobody has more time left than a peer that has just announced.
+    // No peer has more time left than one that has just announced.
     let end = NOW + u32::from(LIFETIME_SECONDS);
     let mut sweep = Sweep::new();
     while !sweep.step(&second, end, 1_000, |_| true) {}
@@ -53,7 +53,7 @@ fn empty<const S: usize, const K: usize, const N: usize>() -> Swarm<S, K, N> {
     Swarm::new(key, SwarmLimits::default(), Arc::new(Usage::default()))
 }
 
-/// Totals, and the counts of every torrent in order of its info hash.
+/// Totals, and the counts of all torrents, sorted by info hash.
 type Contents = (SwarmTotals, Vec<([u8; 20], [u32; 3])>);
 
 fn contents<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) -> Contents {

@@ -1,6 +1,5 @@
-//! What must hold for a connection with TLS, whatever happens to the bytes of its
-//! client: they are cut, damaged, put in another order, and forged with the right
-//! keys; the network blocks; time passes.
+//! Invariants for a connection with TLS whose client's bytes are split, damaged, reordered,
+//! and forged with the right keys, while the network blocks and time passes.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -22,11 +21,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, ContentType, RootCertStore, ServerConfig};
 
-/// The longest line.
+/// Maximum length of a line.
 const MAX_LINE_BYTES: usize = 300;
 
-/// More than one connection may keep: what is read at once, a message of a
-/// handshake, and answers to all of it, twice.
+/// More than a connection may keep: twice the sum of one read, a handshake message, and the
+/// replies to both.
 const MAX_KEPT: usize = 1 << 20;
 
 /// Longer than all deadlines together.
@@ -34,17 +33,18 @@ const LIFE: Duration = Duration::from_secs(120);
 
 const PROXY: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.9 7000 443\r\n";
 
-/// What was sent is repeated up to so many bytes: each time can double it.
+/// Maximum number of bytes up to which sent bytes are repeated: each repetition can double
+/// them.
 const MAX_SENT: usize = 1 << 17;
 
 /// Maximum number of key updates of a client: rustls closes connections with more than 32
 /// in a row.
 const MAX_ROTATIONS: usize = 30;
 
-/// Steps of one script.
+/// Maximum number of steps in a script.
 const MAX_STEPS: usize = 300;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(script: &[u8]) {
     let mut script = script.iter().copied();
     let mut world = World::new(script.next().unwrap_or(0));
@@ -58,7 +58,7 @@ pub(crate) fn check(script: &[u8]) {
     world.end();
 }
 
-/// Answers each line with itself, and remembers all of them.
+/// A server that echoes each line, and records all of them.
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Protocol for Lines {
@@ -89,12 +89,12 @@ impl Protocol for Lines {
     }
 }
 
-/// The network between the two.
+/// The network between client and server.
 struct Network {
     arriving: VecDeque<u8>,
     is_ended: bool,
     left: Vec<u8>,
-    /// How many bytes it takes from the server.
+    /// How many bytes it accepts from the server.
     room: usize,
     read: u64,
     written: u64,
@@ -130,11 +130,11 @@ impl Transport for Network {
     }
 }
 
-/// Who writes the client's records.
+/// The writer of the client's records.
 enum Client {
     Library(Box<ClientConnection>),
     Forger(Records),
-    /// The library has given up.
+    /// The library has closed the connection.
     Dead,
 }
 
@@ -143,16 +143,16 @@ struct World {
     id: Option<ConnectionId>,
     network: Network,
     client: Client,
-    /// What the client has sent and the network not brought.
+    /// What the client has sent and the network has not delivered.
     sent: Vec<u8>,
-    /// What was said with the right keys, and what the server has heard of it.
+    /// Data that was sent with the right keys, and the part that the server has received.
     said: Vec<u8>,
     heard: Arc<Mutex<Vec<u8>>>,
     /// The data that the client has received.
     told: Vec<u8>,
-    /// Whether nothing happened that could keep what is said from being heard.
+    /// Whether nothing has prevented the data from being received.
     is_clean: bool,
-    /// How often the client has renewed its keys.
+    /// Number of key updates of the client.
     rotations: usize,
     now: Instant,
 }
@@ -216,7 +216,7 @@ impl World {
 
     fn step(&mut self, step: u8, argument: usize, script: &mut impl Iterator<Item = u8>) {
         let length = self.sent.len();
-        // A place among what was sent, near its end as often as at its start.
+        // A position in the sent bytes, as often near the end as at the start.
         let place = argument * (length + 1) / 256;
         match step % 16 {
             0 | 1 => self.say(argument),
@@ -259,7 +259,7 @@ impl World {
         line.push(b'\n');
         match &mut self.client {
             Client::Library(client) => {
-                // Before the handshake is done, nothing is said.
+                // No data is sent before the end of the handshake.
                 let is_said = !client.is_handshaking() && client.writer().write_all(&line).is_ok();
                 if is_said {
                     self.said.extend_from_slice(&line);
@@ -274,7 +274,7 @@ impl World {
         }
     }
 
-    /// A record of any kind, with the right keys once there are some.
+    /// A record of any type, with the right keys if there are any yet.
     fn forge(&mut self, kind: ContentType, payload: &[u8]) {
         self.exchange();
         self.client = match std::mem::replace(&mut self.client, Client::Dead) {
@@ -297,7 +297,7 @@ impl World {
             && !client.is_handshaking()
             && self.rotations < MAX_ROTATIONS
         {
-            // TLS 1.2 has no way to.
+            // TLS 1.2 has no key update.
             let _ = client.refresh_traffic_keys();
             self.rotations += 1;
         }
@@ -309,9 +309,8 @@ impl World {
             if let Client::Library(client) = &mut self.client {
                 client.send_close_notify();
                 if client.is_handshaking() {
-                    // The library takes nothing more then: it asserts that it sends no
-                    // alert after its last word, and a hello that was damaged on its way
-                    // has it send one.
+                    // The library gets no more input then: it asserts that it sends no
+                    // alert after closing, and a damaged hello would make it send one.
                     while client.wants_write() {
                         client.write_tls(&mut self.sent).unwrap();
                     }
@@ -324,7 +323,7 @@ impl World {
         }
     }
 
-    /// Brings bytes of the client to the server.
+    /// Delivers bytes of the client to the server.
     fn deliver(&mut self, count: usize) {
         if !self.network.is_ended {
             self.network.arriving.extend(self.sent.drain(..count));
@@ -349,7 +348,7 @@ impl World {
         panic!("there is always more to do");
     }
 
-    /// Lets the client read what came, and write what it has to.
+    /// Lets the client read what has arrived, and write its replies.
     fn exchange(&mut self) {
         let mut left = std::mem::take(&mut self.network.left);
         let is_dead = match &mut self.client {
@@ -360,7 +359,7 @@ impl World {
                     is_dead = !matches!(client.read_tls(&mut left), Ok(1..))
                         || client.process_new_packets().is_err();
                     let mut plain = Vec::new();
-                    // It fails at the end of the data, which the received data show.
+                    // It fails at the end of the data, which is visible in the received data.
                     let _ = client.reader().read_to_end(&mut plain);
                     self.told.extend(plain);
                 }
@@ -411,7 +410,7 @@ impl World {
     fn end(&mut self) {
         if self.is_clean && self.id.is_some() {
             self.network.room = usize::MAX;
-            // A handshake takes as many flights at most.
+            // A handshake has at most this number of flights.
             for _ in 0..6 {
                 self.deliver(self.sent.len());
                 self.exchange();
@@ -430,7 +429,7 @@ impl World {
             "the connection outlives its deadlines"
         );
         assert_eq!(self.simulation.counts().closed, 1);
-        // Its address may have another one.
+        // Another connection from its address may be opened.
         assert!(
             self.simulation
                 .open("127.0.0.1:6".parse().unwrap())
@@ -439,7 +438,7 @@ impl World {
     }
 }
 
-/// That of the server, and those of clients of TLS 1.2 and 1.3.
+/// The configuration of the server, and those of clients with TLS 1.2 and 1.3.
 fn configurations() -> &'static (Arc<ServerConfig>, [Arc<ClientConfig>; 2]) {
     static CONFIGURATIONS: OnceLock<(Arc<ServerConfig>, [Arc<ClientConfig>; 2])> = OnceLock::new();
 

@@ -1,10 +1,9 @@
-//! A swarm beside a model so plain that it must be right, on any history.
+//! Compares a swarm with a simple model after any sequence of operations.
 //!
-//! Bytes are read as operations: announces of one or many peers to one or many
-//! torrents, departures, waits of up to months, sweeps whole or in steps,
-//! restarts through a snapshot, connections that end, what was announced to another
-//! that keeps the same swarm. All torrents fall to one shard, so that its tables are
-//! full.
+//! The input is a list of operations: announces of one or many peers to one or many
+//! torrents, peers that stop, waits of up to months, sweeps whole or in steps, restarts
+//! through a snapshot, connections that end, and announces to another node with the same
+//! swarm. All torrents are in one shard, so that its tables are full.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
@@ -22,25 +21,26 @@ mod contents;
 
 use contents::Contents;
 
-/// How many torrents there can be: dozens of buckets of their shard's table.
+/// Number of torrents: dozens of buckets of their shard's table.
 const TORRENTS: u16 = 600;
 
-/// The highest number of a peer: several tables of an index, and several
-/// segments with an epoch of their own.
+/// Number of peers: several tables of an index, and several segments with an epoch of
+/// their own.
 const MAX_PEER: u16 = 9_999;
 
-/// The most operations of one history.
+/// Maximum number of operations.
 const MAX_OPERATIONS: usize = 2_000;
 
-/// The most peers or torrents that one operation is about.
+/// Maximum number of peers or torrents in one operation.
 const MAX_RANGE: u16 = 1_500;
 
-/// Everything is compared after so many operations; what was touched, always.
+/// Number of operations after which everything is compared; what has changed is compared
+/// always.
 const OPERATIONS_PER_COMPARISON: usize = 32;
 
 const LIFETIMES: [u16; 4] = [1, 120, 1_800, MAX_LIFETIME_SECONDS];
 
-/// How long others keep their peers; nothing is left of what came too late.
+/// How long other nodes keep their peers; changes that arrive later have no effect.
 const LIFETIMES_OF_OTHERS: [u16; 4] = [0, 120, 1_800, MAX_LIFETIME_SECONDS];
 
 const CHANGES: [PeerChange; 4] = [
@@ -50,7 +50,7 @@ const CHANGES: [PeerChange; 4] = [
     PeerChange::Stopped,
 ];
 
-/// Panics when something that must hold does not, for any kind of peers.
+/// Panics if an invariant does not hold, for any kind of peers.
 pub(crate) fn check(bytes: &[u8]) {
     check_ipv4(bytes);
     check_ipv6(bytes);
@@ -69,7 +69,7 @@ pub(crate) fn check_web(bytes: &[u8]) {
     Pair::<28, 20, 1>::check(bytes);
 }
 
-/// A peer as the model keeps it.
+/// A peer in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ModelPeer {
     owner: u8,
@@ -95,7 +95,7 @@ struct Pair<const S: usize, const K: usize, const N: usize> {
     now: u32,
 }
 
-/// The operations that bytes stand for.
+/// The operations of an input.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -111,7 +111,7 @@ impl Input<'_> {
         u16::from_le_bytes([self.byte(), self.byte()]) % below
     }
 
-    /// Few torrents most of the time, so that they have many peers.
+    /// A torrent: mostly one of a few, so that these have many peers.
     fn torrent(&mut self) -> u16 {
         match self.byte() {
             few @ 0..=191 => u16::from(few % 6),
@@ -119,7 +119,7 @@ impl Input<'_> {
         }
     }
 
-    /// Few peers most of the time, so that they are met again.
+    /// A peer: mostly one of a few, so that these announce again.
     fn peer(&mut self) -> u16 {
         match self.byte() {
             few @ 0..=191 => u16::from(few),
@@ -160,7 +160,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let limits = SwarmLimits {
             max_torrents: NonZeroUsize::new(if has(0) { 70 } else { 0 }),
             max_peers_per_torrent: NonZeroU32::new(if has(1) { 90 } else { 0 }),
-            // Not for WebTorrent, whose records hold no address.
+            // Not for WebTorrent, whose records have no address.
             max_peers_per_ip: NonZeroU32::new(if has(2) && K == S { 40 } else { 0 }),
             refresh_below_seconds: NonZeroU16::new(if has(6) { 900 } else { 0 }),
         };
@@ -242,7 +242,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         wanted: usize,
     ) {
         if self.limits.max_torrents.is_some() {
-            // Its place may have gone to another before it is here again.
+            // Its slot may have been taken by another before it announces again.
             self.compare_counts(torrent);
         }
         let expected = self.model_announce(torrent, peer, owner, is_seeder, event);
@@ -379,7 +379,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         }))
     }
 
-    /// Another, who keeps its peers for another time, tells what was announced there.
+    /// Another node, which has another lifetime of peers, sends its announces.
     fn apply(&mut self, torrent: u16, peer: u16, owner: u8, change: PeerChange, lifetime: u16) {
         if self.limits.max_torrents.is_some() {
             self.compare_counts(torrent);
@@ -428,7 +428,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         let Some(model) = self.torrents.get_mut(&torrent) else {
             return false;
         };
-        // An address has no owner.
+        // A peer with an address has no owner.
         let is_there = |there: &ModelPeer| there.owner == owner || K == S;
         if !model.peers.get(&peer).is_some_and(is_there) {
             return false;
@@ -449,7 +449,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         self.compare();
     }
 
-    /// A part of a sweep, during which others announce.
+    /// A part of a sweep, during which peers announce.
     fn sweep_some(&mut self, torrents: usize) {
         let before = self.swarm.totals().peers;
         self.sweep.step(&self.swarm, self.now, torrents, |_| true);
@@ -468,12 +468,12 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         contents.compare(self);
     }
 
-    /// Goes through a snapshot into another swarm, at another time.
+    /// Restores a snapshot in another swarm, at another time.
     fn restart(&mut self, away: u32, with_peers: bool) {
         let usage = Arc::new(Usage::default());
         let after = Swarm::<S, K, N>::new(key(), self.limits, usage.clone());
         let new_now = (self.now / 2).saturating_add(away);
-        // Sometimes so small that torrents are split.
+        // Sometimes blocks are so small that torrents are split.
         let max_block_bytes = if away > 1 << 7 {
             MIN_BLOCK_BYTES
         } else {
@@ -503,7 +503,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         self.compare();
     }
 
-    /// Compares one torrent's counts, and follows the swarm where it may forget.
+    /// Compares one torrent's counts, and removes from the model what the swarm may have removed.
     fn compare_counts(&mut self, torrent: u16) {
         let scraped = self.swarm.lock(&info_hash(torrent)).scrape();
         let Some(model) = self.torrents.get_mut(&torrent) else {
@@ -515,7 +515,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         assert_eq!(scraped.leechers as usize, model.peers.len() - seeders);
         let is_retired = model.peers.is_empty();
         if is_retired && scraped.completed == 0 && self.limits.max_torrents.is_some() {
-            // Its place went to another.
+            // Its slot was taken by another.
             model.downloads = 0;
         }
 
@@ -531,7 +531,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             .retain(|_, model| !model.peers.is_empty() || model.downloads > 0);
         Contents::of(&self.swarm, self.now).compare(self);
 
-        // Memory.
+        // The memory is bounded, too.
         let most = self.live() * PLACES_PER_TORRENT + 7 * self.swarm.shard_count();
         assert!(self.swarm.places() <= most);
         let max = self
@@ -541,7 +541,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         assert!(self.usage.live() <= max && self.usage.retired() <= max);
     }
 
-    /// Everything goes, and nothing is left behind.
+    /// Removes everything, after which nothing is left.
     fn end(&mut self) {
         self.now = u32::MAX;
         self.sweep_all(None);

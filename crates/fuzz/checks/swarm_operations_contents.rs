@@ -1,4 +1,4 @@
-//! What a swarm has, as its snapshot tells.
+//! The contents of a swarm, according to its snapshot.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{Pair, peer_of, record, torrent_of};
 /// The record, whether it is a seeder, and the seconds it has left.
 type StoredPeer<const S: usize> = ([u8; S], bool, u16);
 
-/// What a swarm has, as its snapshot tells.
+/// The contents of a swarm.
 pub(super) struct Contents<const S: usize, const K: usize> {
     /// By torrent, then by peer.
     pub(super) peers: BTreeMap<u16, BTreeMap<u16, StoredPeer<S>>>,

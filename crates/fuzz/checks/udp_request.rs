@@ -1,4 +1,4 @@
-//! What must hold for every datagram from a client.
+//! Invariants for every datagram from a client.
 
 use aquatic_udp_protocol::{
     ConnectionIdKey, MIN_ANNOUNCE_LENGTH, Request, RequestError, TransactionId, write_error,
@@ -7,7 +7,7 @@ use aquatic_udp_protocol::{
 /// Larger than any datagram.
 const BUFFER_LENGTH: usize = 1 << 16;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(datagram: &[u8]) {
     let mut buffer = [0; BUFFER_LENGTH];
     let datagram = &datagram[..datagram.len().min(BUFFER_LENGTH)];
@@ -19,7 +19,7 @@ pub(crate) fn check(datagram: &[u8]) {
             let url_data_length: usize = request.url_data.pieces().map(<[u8]>::len).sum();
             assert!(url_data_length <= datagram.len() - MIN_ANNOUNCE_LENGTH);
 
-            // What was read is written so that it reads the same.
+            // A parsed request is written so that it is parsed as the same request.
             let length = request.write(&mut buffer).expect("the buffer is large");
             assert_eq!(length, datagram.len());
             let again = Request::parse(&buffer[..length]);
@@ -39,7 +39,7 @@ pub(crate) fn check(datagram: &[u8]) {
             transaction_id: TransactionId(transaction_id),
             fault,
         }) => {
-            // The answer starts as the request's sender expects it.
+            // The reply begins as the sender of the request expects.
             let text = fault.to_string();
             let length = write_error(&mut buffer, TransactionId(transaction_id), &text)
                 .expect("the buffer is large");
@@ -50,8 +50,7 @@ pub(crate) fn check(datagram: &[u8]) {
     }
 }
 
-/// No input can know a key that it was not given an id of, and an input that
-/// guesses one in 2³² is welcome to be found.
+/// No input contains a valid connection id, unless it guesses one of 2³².
 fn refuse_made_up(connection_id: aquatic_udp_protocol::ConnectionId) {
     let key = ConnectionIdKey::from_bytes(*b"a key of nobody.");
     let [a, b, c, d, ..] = connection_id.0;

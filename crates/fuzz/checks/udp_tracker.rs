@@ -1,16 +1,15 @@
-//! What must hold for every sequence of batches of datagrams.
+//! Invariants for any sequence of batches of datagrams.
 //!
-//! The input is read as a sequence of what happens to a tracker: batches of
-//! datagrams from several clients, time that passes, sweeps, other access lists. A
-//! plain model knows what has to come of each datagram. A second tracker gets the
-//! same datagrams one by one, and has to say the same.
+//! The input is a sequence of operations: batches of datagrams from several clients, time
+//! that passes, sweeps, other access lists. A simple model knows the outcome of each
+//! datagram. A second tracker gets the same datagrams one by one, and must reply the same.
 //!
-//! * Nothing but a connect request is answered without a connection id that was
-//!   given to that address, and is neither too old nor from the future.
+//! * Only connect requests are answered without a connection id that was given to that
+//!   address, and is neither too old nor from the future.
 //! * A reply has the transaction id of its request, and no more bytes than the
 //!   configuration allows; without a connection id, no more than the request.
-//! * Counts are those of the model, and peers are peers of the torrent, none of
-//!   them twice, as many as there are and as may be.
+//! * Counts are those of the model. Peers are those of the torrent, without duplicates, and
+//!   as many as exist and are allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -32,15 +31,15 @@ use aquatic_udp_protocol::{AddressFamily, ConnectionIdKey, Peers, Response};
 #[path = "udp_tracker_model.rs"]
 mod model;
 
-/// More happens in no input: what is found by then is found.
+/// Maximum number of operations: more would find nothing new.
 const MAX_EVENTS: usize = 300;
 
-/// Torrents, clients of each family, and ports of each client.
+/// Numbers of torrents, of clients of each family, and of ports of each client.
 const TORRENTS: u8 = 6;
 const CLIENTS: u8 = 3;
 const PORTS: u8 = 6;
 
-/// Datagrams of a batch, so that announces take several groups.
+/// Number of datagrams in a batch, so that announces take several groups.
 const MAX_DATAGRAMS: usize = 20;
 
 const MAX_RESPONSE_PEERS: usize = 5;
@@ -50,10 +49,10 @@ const CONNECTION_LIFETIME_SECONDS: u32 = 120;
 const MAX_SECONDS_IN_FUTURE: u32 = 60;
 const ANNOUNCE_INTERVAL_SECONDS: u32 = 900;
 
-/// With the cap on peers of a torrent, when there is one.
+/// The maximum number of peers per torrent, if there is one.
 const MAX_PEERS_PER_TORRENT: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
-/// Bytes of an error, of which the longest text has 47.
+/// Length of an error; the longest text has 47 bytes.
 const MAX_ERROR_BYTES: usize = 64;
 
 const PROTOCOL_ID: [u8; 8] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80];
@@ -63,7 +62,7 @@ const SCRAPE: u32 = 2;
 const COMPLETED: u32 = 1;
 const STOPPED: u32 = 3;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let mut input = Input(bytes);
     let has_cap = input.byte().is_some_and(|byte| byte % 2 == 1);
@@ -108,27 +107,27 @@ impl<'a> Input<'a> {
 
 /// Two trackers and the model.
 struct Run {
-    /// Answers batches.
+    /// The tracker that gets batches.
     batched: Tracked,
-    /// Answers one by one.
+    /// The tracker that gets single datagrams.
     single: Tracked,
     model: Model,
     now: Now,
     transaction: u32,
 }
 
-/// A tracker whose access list can be exchanged.
+/// A tracker whose access list can be replaced.
 struct Tracked {
     state: Arc<State>,
     tracker: Tracker,
     config: Config,
 }
 
-/// What must be known.
+/// The model.
 struct Model {
-    /// Of IPv4, and of IPv6.
+    /// The swarms of IPv4 and IPv6.
     torrents: [BTreeMap<u8, Torrent>; 2],
-    /// Connection ids, to whom they were given, and when.
+    /// Connection ids, their addresses, and when they were given.
     issued: Vec<([u8; 8], IpAddr, u32)>,
     forbidden: BTreeSet<u8>,
     has_cap: bool,
@@ -147,7 +146,7 @@ struct Peer {
     until: u32,
 }
 
-/// A datagram, and what the model has to know of it.
+/// A datagram, and what the model needs to know about it.
 struct Sent {
     source: SocketAddr,
     bytes: Vec<u8>,
@@ -158,7 +157,7 @@ enum Asks {
     Connect,
     Announce(Announce),
     Scrape(Vec<u8>),
-    /// Too short, or of no known kind: whatever the bytes say.
+    /// Too short, or of an unknown kind.
     Nonsense,
 }
 
@@ -185,7 +184,7 @@ impl Run {
             },
             now: Now {
                 monotonic_seconds: 5,
-                // A clock that was never set.
+                // A time near zero.
                 epoch_seconds: 30,
             },
             transaction: 0,
@@ -237,13 +236,13 @@ impl Run {
         }
     }
 
-    /// Sends a batch to one tracker, and the same one by one to the other.
+    /// Sends a batch to one tracker, and the same datagrams one by one to the other.
     fn batch(&mut self, input: &mut Input<'_>) {
         let count = 1 + input.below(MAX_DATAGRAMS as u8);
         let sent: Vec<Sent> = (0..count).map(|_| self.compose(input)).collect();
         let replies = self.batched.answer(self.now, &sent);
 
-        // Announces of a batch are answered after all else of it, IPv4 first.
+        // Announces of a batch are answered after its other requests, IPv4 first.
         let mut order: Vec<usize> = (0..sent.len()).collect();
         order.sort_by_key(|&index| sent[index].rank());
         for index in order {
@@ -276,7 +275,7 @@ impl Run {
                 let announce = Announce::new(input);
                 let mut bytes = head(id, ANNOUNCE);
                 bytes.extend(announce.body());
-                // BEP 41: whatever follows is options.
+                // BEP 41: the rest are options.
                 let options = usize::from(input.below(4));
                 bytes.extend_from_slice(input.take(options));
                 (bytes, Asks::Announce(announce))
@@ -289,7 +288,7 @@ impl Run {
                 (bytes, Asks::Scrape(torrents))
             }
             6 => {
-                // A known action that is cut off, or an unknown one.
+                // A truncated request of a known action, or an unknown action.
                 let action = u32::from(input.below(6));
                 let length = usize::from(input.below(82));
                 let mut bytes = head(id, action);
@@ -311,7 +310,7 @@ impl Run {
         }
     }
 
-    /// One that was given to this client, to another, long ago, or to nobody.
+    /// A connection id that was given to this client, to another, long ago, or never.
     fn connection_id(&self, input: &mut Input<'_>, source: SocketAddr) -> [u8; 8] {
         let issued = &self.model.issued;
         let own = || {
@@ -408,7 +407,7 @@ impl Tracked {
         } else {
             AccessList::Deny(list)
         };
-        // Nobody else has the state, so that it can be given another handle.
+        // This is the only reference, so the handle can be replaced.
         let other = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), SwarmLimits::default()),
             access_list: Arc::new(Handle::new(AccessList::Off)),
@@ -422,7 +421,7 @@ impl Tracked {
     }
 }
 
-/// A tracker whose random choices are always the same.
+/// A tracker with a fixed seed.
 fn tracker(state: &Arc<State>) -> Tracker {
     let key = ConnectionIdKey::from_bytes([4; 16]);
     let keys = Arc::new(ConnectionIdKeys::new(key));
@@ -435,7 +434,7 @@ fn tracker(state: &Arc<State>) -> Tracker {
 }
 
 impl Sent {
-    /// In which order it is answered, among others of its group.
+    /// Its position in the order of replies.
     fn rank(&self) -> usize {
         match self.asks {
             Asks::Announce(_) => 1 + family(self.source),
@@ -455,7 +454,7 @@ impl Announce {
         }
     }
 
-    /// What follows the header (BEP 15).
+    /// The rest after the header (BEP 15).
     fn body(&self) -> Vec<u8> {
         let mut body = info_hash(self.torrent).0.to_vec();
         body.extend([7; 20]);
@@ -464,20 +463,20 @@ impl Announce {
             body.extend(count.to_be_bytes());
         }
         body.extend(self.event.to_be_bytes());
-        // An address that nobody must believe.
+        // An address in the request, which must be ignored.
         body.extend([192, 0, 2, 1, 0, 0, 0, 9]);
         body.extend(self.wanted.to_be_bytes());
         body.extend(self.port.to_be_bytes());
         body
     }
 
-    /// The peer as others are sent it.
+    /// The peer in the form in which it is sent to others.
     fn peer(&self, source: SocketAddr) -> SocketAddr {
         (source.ip().to_canonical(), self.port).into()
     }
 }
 
-/// The same but for which peers were chosen.
+/// Whether replies are equal except for the selection of peers.
 fn assert_alike(left: &Reply, right: &Reply) {
     assert_eq!(left.0, right.0);
     let is_announce = left.0.kind == RequestKind::Announce && left.0.rejected.is_none();
@@ -485,8 +484,8 @@ fn assert_alike(left: &Reply, right: &Reply) {
     assert_eq!(left.1[..compared], right.1[..compared]);
 }
 
-/// Where a datagram comes from: one of a few clients of either family, of which
-/// some are IPv4 in the form of IPv6, or have port 0.
+/// The source of a datagram: one of a few clients of each family. Some are IPv4-mapped, or
+/// have port 0.
 fn source(input: &mut Input<'_>) -> SocketAddr {
     let byte = input.byte().unwrap_or(0);
     let client = 1 + (byte >> 2) % CLIENTS;

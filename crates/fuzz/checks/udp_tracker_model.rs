@@ -1,9 +1,9 @@
-//! What has to come of each datagram, and what the model makes of it.
+//! The expected outcome of each datagram, and its effect on the model.
 
 use super::*;
 
 impl Model {
-    /// What must hold for a reply, all but its peers.
+    /// Invariants of a reply, except its peers.
     pub(super) fn expect(&self, now: Now, sent: &Sent, reply: &Reply) {
         let (outcome, bytes) = reply;
         let is_connected = self.is_connected(now, sent);
@@ -38,8 +38,8 @@ impl Model {
             }
             Asks::Nonsense => {
                 assert_eq!(outcome.rejected, Some(RejectReason::Malformed));
-                // A datagram with a connection id is answered, but for one that
-                // would ask for another.
+                // A datagram with a connection id is answered, unless it is a
+                // connect request.
                 let is_connect = sent.bytes[8..12] == CONNECT.to_be_bytes();
                 assert_eq!(bytes.is_empty(), is_connect);
                 assert!(bytes.len() <= MAX_ERROR_BYTES);
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// What must hold for the counts and the peers in a reply to an announce.
+    /// Invariants of the counts and peers in a reply to an announce.
     pub(super) fn expect_peers(&self, sent: &Sent, (outcome, bytes): &Reply) {
         let (Asks::Announce(announce), None) = (&sent.asks, outcome.rejected) else {
             return;
@@ -136,7 +136,7 @@ impl Model {
         assert_eq!(found.len(), wanted.min(possible.len()));
     }
 
-    /// Remembers what has come of a datagram.
+    /// Applies the outcome of a datagram to the model.
     pub(super) fn note(&mut self, now: Now, sent: &Sent, (outcome, bytes): &Reply) {
         let address = sent.source.ip().to_canonical();
         match &sent.asks {

@@ -1,7 +1,7 @@
 //! Invariants for any behaviour of several clients of the WebTorrent tracker over time:
 //! each message gets one reply, each offer is relayed to one other peer and answered once
-//! and in time, no peer hears of closed connections, peers that do not announce again
-//! expire, and counts are those of a simple model.
+//! and in time, no offer is sent on behalf of closed connections, peers that do not announce
+//! again expire, and counts are those of a simple model.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,34 +29,34 @@ mod model;
 
 use model::{Expected, Model};
 
-/// Connections of one input, those that are closed included: more than that
-/// tells nothing new.
+/// Maximum number of connections of one input, including closed ones: more would show
+/// nothing new.
 const MAX_CONNECTIONS: usize = 24;
 
-/// Offers of one input: fewer than a receiver remembers.
+/// Maximum number of offers of one input: fewer than a receiver remembers.
 const MAX_OFFERS: usize = 200;
 
-/// Steps of one input.
+/// Maximum number of steps of one input.
 const MAX_STEPS: usize = 300;
 
-/// How often a connection may be driven in a row: far more than it takes.
+/// How often a connection may be driven in a row: far more than necessary.
 const MAX_DRIVES: usize = 10_000;
 
-/// Torrents and empty shards of a sweep: more than there are.
+/// Torrents and empty shards of a sweep: more than exist.
 const WHOLE_SWEEP: usize = 1 << 20;
 
-/// Workers, on one thread.
+/// Number of workers, on one thread.
 const WORKERS: usize = 2;
 
-/// What a worker keeps for all of them: what clients do not read, parts of
-/// messages, and what all share.
+/// Maximum memory of a worker: output that clients do not read, incomplete messages, and
+/// shared buffers.
 const MAX_KEPT: usize = MAX_CONNECTIONS * (MAX_UNSENT + (96 << 10)) + (4 << 20);
 const MAX_UNSENT: usize = 16 << 10;
 
 const NONCE: [u8; 16] = *b"the sample nonce";
 const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 
-/// Panics when something that must hold does not. Each three bytes are a step:
+/// Panics if an invariant does not hold. Each three bytes are a step:
 /// what happens, to which client, and how.
 pub(crate) fn check(input: &[u8]) {
     let mut world = World::new();
@@ -78,7 +78,7 @@ struct World {
     model: Model,
 }
 
-/// A client, whose number is its place among all there ever were.
+/// A client. Its number is its position among all clients, including disconnected ones.
 struct Client {
     worker: usize,
     id: ConnectionId,
@@ -86,9 +86,9 @@ struct Client {
     reader: MessageReader,
     is_upgraded: bool,
     is_closed: bool,
-    /// It has sent what no client should, so anything but service is right.
+    /// It has sent invalid data, so any reply is right, except that it is served.
     is_odd: bool,
-    /// Replies that are to come, in their order.
+    /// Expected replies, in order.
     expected: VecDeque<Expected>,
 }
 
@@ -101,7 +101,7 @@ impl World {
         config.protocol.max_offers = Count::of::<3>();
         let settings = Settings::new(&config).expect("settings");
         let state = simulation::state(&settings, [7; 16]);
-        // Their seconds end at the same time.
+        // Seconds of both clocks begin at the same time.
         let clock = Clock::start();
         let now = Instant::now();
         let wakers: Vec<_> = (0..WORKERS).map(|_| noop_waker()).collect();
@@ -182,7 +182,7 @@ impl World {
         let mut request = Vec::new();
         client::write_upgrade_request(&mut request, "tracker.test", "/", NONCE);
         if how == 255 {
-            // It never says anything.
+            // It never sends anything.
             self.drive(number);
         } else if how.is_multiple_of(2) {
             self.send(number, &request);
@@ -226,7 +226,7 @@ impl World {
         self.ask(number, &request, Some(expected));
     }
 
-    /// Answers an offer that was received, or one that there is not.
+    /// Answers an offer that was received, or one that does not exist.
     fn answer(&mut self, number: usize, how: u8) {
         let received = &self.model.received[&number];
         let place = usize::from(how / 2).checked_rem(received.len());
@@ -238,8 +238,8 @@ impl World {
         self.answer_offer(number, offer, how);
     }
 
-    /// Answers an offer in the last second in which that can be done, or in the
-    /// first one in which it cannot.
+    /// Answers an offer in the last second in which this is possible, or in the first one in
+    /// which it is too late.
     fn answer_in_time(&mut self, number: usize, how: u8) {
         let received = &self.model.received[&number];
         let Some(place) = usize::from(how / 2).checked_rem(received.len()) else {
@@ -291,7 +291,7 @@ impl World {
         self.send(number, &frame);
     }
 
-    /// A message that is none gets an error.
+    /// An invalid message gets an error.
     fn babble(&mut self, number: usize, how: u8) {
         let mut frame = Vec::new();
         let text = "x".repeat(usize::from(how) * 16);
@@ -307,7 +307,7 @@ impl World {
         self.send(number, &frame);
     }
 
-    /// A frame with any header, whose payload is no message; or a part of one.
+    /// A frame, or a part of one, with any header and an invalid payload.
     fn say_odd(&mut self, number: usize, how: u8) {
         if self.clients[number].wire.is_blocked {
             return;
@@ -321,7 +321,7 @@ impl World {
         self.send(number, &frame);
     }
 
-    /// A client leaves, with a close frame or without a word.
+    /// A client disconnects, with or without a close frame.
     fn leave(&mut self, number: usize, how: u8) {
         if how.is_multiple_of(2) && !self.clients[number].wire.is_blocked {
             let mut frame = Vec::new();
@@ -337,7 +337,7 @@ impl World {
         }
     }
 
-    /// A client stops to read, or goes on.
+    /// A client stops reading, or continues.
     fn block(&mut self, number: usize) {
         let client = &mut self.clients[number];
         client.wire.is_blocked = !client.wire.is_blocked && !client.is_odd;
@@ -345,7 +345,7 @@ impl World {
     }
 
     fn advance(&mut self, seconds: u64) {
-        // The tracker's clock moves as it does in a loop, a second at a time.
+        // The tracker's clock advances as in an event loop, by a second at a time.
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
             for worker in 0..WORKERS {
@@ -360,7 +360,7 @@ impl World {
         }
     }
 
-    /// Forgets peers that have not come again, all that there are.
+    /// Removes all peers that have not announced again.
     fn sweep(&mut self) {
         let now = self.clock.at(self.now).monotonic_seconds;
         let mut sweep = Sweep::default();
@@ -401,7 +401,7 @@ impl World {
         self.read(number);
     }
 
-    /// Delivers what connections have for each other.
+    /// Delivers messages between connections.
     fn settle(&mut self) {
         for worker in 0..WORKERS {
             self.workers[worker].woken();
@@ -426,7 +426,7 @@ impl World {
         self.model.closed(number);
     }
 
-    /// Looks at what a client has been sent.
+    /// Checks what a client has received.
     fn read(&mut self, number: usize) {
         let mut left = std::mem::take(&mut self.clients[number].wire.left);
         let mut rest = left.as_mut_slice();
@@ -447,7 +447,7 @@ impl World {
                     .reader
                     .read(rest, Sender::Server, SizeLimits::of_message(1 << 20))
             else {
-                // A client that does not read is cut off anywhere.
+                // A client that does not read is disconnected at any point.
                 assert!(client.is_closed, "no whole frame");
                 return;
             };
@@ -537,7 +537,7 @@ impl World {
     }
 }
 
-/// A network that brings what is there, and takes everything or nothing.
+/// A network that delivers what was sent, and accepts everything or nothing.
 #[derive(Default)]
 struct Wire {
     arriving: VecDeque<u8>,

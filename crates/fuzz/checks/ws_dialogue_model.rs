@@ -1,4 +1,4 @@
-//! A tracker of a few maps, to compare with.
+//! A model of the tracker, which consists of a few maps.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,10 @@ use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_ws_protocol::OfferId;
 use aquatic_ws_protocol::client::Reply;
 
-/// Torrents that a connection may announce.
+/// Maximum number of torrents of a connection.
 pub(super) const MAX_TORRENTS: usize = 3;
 
-/// Seconds for which an offer can be answered, and a peer is kept after its
-/// announce, by default.
+/// Default seconds in which an offer can be answered, and after which a peer expires.
 const OFFER_SECONDS: u64 = 120;
 const PEER_SECONDS: u64 = 180;
 
@@ -25,14 +24,14 @@ pub(super) fn peer_id(peer: u8) -> PeerId {
     PeerId([b'p' + peer; 20])
 }
 
-/// What a scrape counts.
+/// The counts in a scrape reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
     pub(super) seeders: u32,
     pub(super) leechers: u32,
 }
 
-/// A reply that is to come.
+/// An expected reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Announce { torrent: u8, others: Counts },
@@ -62,7 +61,7 @@ impl Expected {
     }
 }
 
-/// An offer, from when it was sent.
+/// An offer that was sent.
 #[derive(Debug)]
 pub(super) struct SentOffer {
     sender: usize,
@@ -71,41 +70,41 @@ pub(super) struct SentOffer {
     /// Whether the tracker had to relay it.
     is_served: bool,
     receiver: Option<usize>,
-    /// Whether it cannot be answered any more.
+    /// Whether it can no longer be answered.
     is_taken: bool,
-    /// Whether an answer is on its way.
+    /// Whether an answer was sent and not received yet.
     is_answered: bool,
     has_answer: bool,
 }
 
 impl SentOffer {
-    /// The first second in which it cannot be answered any more.
+    /// The first second in which it can no longer be answered.
     pub(super) fn end(&self) -> u64 {
         self.at + OFFER_SECONDS
     }
 }
 
-/// A peer that is there.
+/// A stored peer.
 struct Owner {
     connection: usize,
     is_seeder: bool,
-    /// When it announced last.
+    /// The time of its last announce.
     at: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Model {
-    /// Who owns each peer.
+    /// The owner of each peer.
     owners: BTreeMap<Peer, Owner>,
-    /// As whom each connection has announced a torrent.
+    /// The peer ids with which each connection has announced torrents.
     pub(super) announced: BTreeMap<(usize, u8), u8>,
     pub(super) offers: BTreeMap<OfferId, SentOffer>,
-    /// Offers that each connection has received, also when they are answered.
+    /// Offers that each connection has received, including answered ones.
     pub(super) received: Received,
     closed: Vec<usize>,
 }
 
-/// As a map in which every connection has a list.
+/// A map in which every connection has a list.
 #[derive(Default)]
 pub(super) struct Received(BTreeMap<usize, Vec<OfferId>>);
 
@@ -173,7 +172,7 @@ impl Model {
         Expected::Announce { torrent, others }
     }
 
-    /// An offer that goes with an announce.
+    /// An offer in an announce.
     pub(super) fn new_offer(
         &mut self,
         sender: usize,
@@ -196,7 +195,7 @@ impl Model {
         id
     }
 
-    /// One that nobody has sent.
+    /// An offer that was never sent.
     pub(super) fn unknown_offer(&self) -> OfferId {
         OfferId([0xff; 20])
     }
@@ -265,12 +264,12 @@ impl Model {
             .retain(|_, owner| owner.connection != connection);
     }
 
-    /// Peers that have not come again are gone.
+    /// Peers that have not announced again have expired.
     pub(super) fn sweep(&mut self, at: u64) {
         self.owners.retain(|_, owner| at < owner.at + PEER_SECONDS);
     }
 
-    /// Every answer has come to the peer that offered, if it was there.
+    /// Every answer was received by the peer that sent the offer, if it was connected.
     pub(super) fn check_answers(&self) {
         for offer in self.offers.values() {
             let is_gone = self.closed.contains(&offer.sender);

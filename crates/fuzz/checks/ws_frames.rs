@@ -1,5 +1,5 @@
-//! What must hold for all bytes on a connection of the WebSocket tracker: the
-//! handshake, then frames.
+//! Invariants for any bytes on a connection of the WebSocket tracker: the handshake, then
+//! frames.
 
 use aquatic_ws_protocol::client::{UpgradeReading, write_text};
 use aquatic_ws_protocol::{
@@ -8,7 +8,7 @@ use aquatic_ws_protocol::{
     write_upgrade_fault,
 };
 
-/// Longer than most inputs of the fuzzer, but not than all.
+/// Longer than most inputs of the fuzzer, but not all.
 const MAX_MESSAGE_BYTES: usize = 1024;
 const MAX_FRAME_BYTES: usize = 900;
 
@@ -17,7 +17,7 @@ const LIMITS: SizeLimits = SizeLimits {
     message: MAX_MESSAGE_BYTES,
 };
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let mut headers = HeaderBuffer::new();
     if let Reading::Complete { head, length } = Reading::of(bytes, &mut headers) {
@@ -38,7 +38,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let _ = UpgradeReading::of(bytes, [0; 16]);
 }
 
-/// Reads one frame after the other, as they are and byte by byte.
+/// Reads one frame after the other, whole and byte by byte.
 fn check_frames(bytes: &[u8], sender: Sender) {
     let mut reader = MessageReader::new();
     let mut in_pieces = MessageReader::new();
@@ -76,7 +76,7 @@ fn check_frames(bytes: &[u8], sender: Sender) {
     }
 }
 
-/// A frame that comes in pieces says the same as a whole one.
+/// A frame that arrives in pieces gives the same result as a whole one.
 fn check_pieces(
     reader: &mut MessageReader,
     bytes: &[u8],
@@ -91,7 +91,7 @@ fn check_pieces(
     for count in 0..end {
         match reader.read(&mut arrived[..count], sender, LIMITS) {
             Ok(Received::Incomplete) => assert_eq!(arrived, bytes[..end]),
-            // A fault may be seen before all is there, but a frame may not.
+            // An error may be found before the frame is complete.
             Err(fault) => {
                 assert_eq!(whole, &Err(fault));
                 return;
@@ -102,7 +102,7 @@ fn check_pieces(
     assert_eq!(&reader.read(&mut arrived, sender, LIMITS), whole);
 }
 
-/// What came in a frame can be sent in one.
+/// The payload of a frame can be sent in a frame.
 fn check_event(event: &Event<'_>) {
     let mut out = Vec::new();
     match event {

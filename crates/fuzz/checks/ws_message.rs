@@ -1,4 +1,4 @@
-//! What must hold for all messages of WebTorrent.
+//! Invariants for all messages of WebTorrent.
 
 use aquatic_ws_protocol::client::{Reply, write_request};
 use aquatic_ws_protocol::{Failure, MaxItems, Rejected, Request, RequestFault};
@@ -8,10 +8,10 @@ const MAX: MaxItems = MaxItems {
     scrape_torrents: 10,
 };
 
-/// More than every refusal has: two values of the message, and the reason.
+/// More than the length of any error: two values of the message, and the reason.
 const MAX_FAILURE_BYTES: usize = 1_200;
 
-/// Panics when something that must hold does not.
+/// Panics if an invariant does not hold.
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(message) = str::from_utf8(bytes) else {
         return;
@@ -20,11 +20,11 @@ pub(crate) fn check(bytes: &[u8]) {
         Ok(request) => check_request(&request, message),
         Err(fault) => check_fault(&fault),
     }
-    // What another tracker says is of no use to a load test, but no harm.
+    // The load test ignores what it cannot use from other trackers.
     let _ = Reply::parse(message);
 }
 
-/// What is read can be written, and says the same.
+/// A parsed message can be written, and is parsed as the same.
 fn check_request(request: &Request<'_>, message: &str) {
     match request {
         Request::Announce(announce) => {
@@ -48,7 +48,7 @@ fn check_relayed(json: &str, message: &str) {
     assert!(message.contains(json));
 }
 
-/// A client can read why not, and of what.
+/// A client can read the reason, and which request was rejected.
 fn check_fault(fault: &RequestFault) {
     let reason = fault.to_string();
     let failure = Failure {

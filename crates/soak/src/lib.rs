@@ -7,7 +7,6 @@
 //! * [`plan`]: seed and length of a run, and how to repeat a failed one.
 //! * [`memory`]: memory that the trackers have allocated.
 //! * [`life`]: events apart from requests: housekeeping, reloads, restarts.
-
 //! * [`month`]: the course of a month, which is the same for all trackers.
 //! * [`network`]: connections in memory.
 //! * [`universe`]: the torrents.

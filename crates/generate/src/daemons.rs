@@ -1,36 +1,35 @@
-//! What is said of each daemon that its types do not say: by the list of daemons, and
-//! in manual pages.
+//! Data about each daemon that is not in its types: the list of daemons, and texts of manual
+//! pages.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use serde::Deserialize;
 
-/// The list of daemons, `packaging/daemons.toml`, by what follows `aquatic-` in their
-/// names.
+/// The list of daemons, `packaging/daemons.toml`, by their names without `aquatic-`.
 pub(super) type List = BTreeMap<String, Listed>;
 
-/// A daemon in the list, which says more about its fields.
+/// A daemon in the list, which documents the fields.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Listed {
-    /// What it is, in one line.
+    /// A description in one line.
     pub title: String,
-    /// What it listens on.
+    /// Its transport.
     pub transport: Transport,
-    /// The port that it serves by default.
+    /// Its default port.
     pub port: u16,
-    /// Whether it has certificates.
+    /// Whether it supports TLS.
     pub has_tls: bool,
-    /// Whether it keeps one swarm with all others of which this is said.
+    /// Whether it shares its peers with the other daemons that have this.
     pub shares_peers: bool,
-    /// Files that it writes, by key, below its state directory, besides the
-    /// snapshot, which goes there by itself.
+    /// Files that it writes below its state directory, by key, in addition to the
+    /// snapshot, which is there by default.
     pub state_files: BTreeMap<String, String>,
-    /// What package managers say of it.
+    /// Its description in packages.
     pub description: String,
 }
 
-/// What a daemon listens on.
+/// The transport of a daemon.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Transport {
@@ -42,18 +41,18 @@ pub(super) enum Transport {
 ///
 /// # Errors
 ///
-/// It has a mistake.
+/// If it is invalid.
 pub(super) fn list() -> anyhow::Result<List> {
     toml::from_str(include_str!("../../../packaging/daemons.toml"))
         .context("packaging/daemons.toml")
 }
 
-/// What the manual pages of a daemon say.
+/// Texts in the manual pages of a daemon.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About {
     /// The template of its page.
     pub page: &'static str,
-    /// Names in templates, between two signs, and what replaces them.
+    /// Names in templates, and their replacements.
     pub words: &'static [(&'static str, &'static str)],
 }
 
@@ -139,8 +138,8 @@ pub(super) const WS: About = About {
     ],
 };
 
-/// What a restart costs where clients are not connected all the time.
+/// The effect of a restart on clients without persistent connections.
 const NO_REQUEST_LOST: &str = ", and no request is lost";
 
-/// What the state of daemons without connections is for.
+/// The purpose of the state of daemons without persistent connections.
 const NO_PEER_FORGOTTEN: &str = ", so that peers survive a restart";

@@ -11,7 +11,7 @@ use super::reference::{Choice, Key, Kind, Reference};
 ///
 /// # Errors
 ///
-/// A default is nothing that TOML can say.
+/// If a default cannot be written as TOML.
 pub(super) fn render(reference: &Reference) -> anyhow::Result<String> {
     let head = format!(
         "{}\n\nAll keys are here with their defaults; a file needs only those that it changes.",
@@ -35,7 +35,7 @@ pub(super) fn render_below(head: &str, reference: &Reference) -> anyhow::Result<
             writeln!(text, "[{}]", section.name)?;
         }
         for (index, key) in section.keys.iter().enumerate() {
-            // The first key stands close to the head of its section.
+            // No blank line between the head of a section and its first key.
             if index > 0 || section.name.is_empty() {
                 text.push('\n');
             }
@@ -58,7 +58,7 @@ fn render_key(text: &mut String, key: &Key) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line for each choice, what they mean in one column.
+/// A line for each choice, with descriptions aligned.
 fn render_choices(text: &mut String, choices: &[Choice]) -> anyhow::Result<()> {
     let widest = choices.iter().map(|choice| choice.value.len() + 2).max();
     for choice in choices {
@@ -69,7 +69,7 @@ fn render_choices(text: &mut String, choices: &[Choice]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Literals are marked for rustdoc, and for manual pages, but not in plain text.
+/// Literals are marked for rustdoc and manual pages, but not in configuration files.
 fn comment(text: &mut String, description: &str) {
     for line in description.replace('`', "").lines() {
         text.push_str(if line.is_empty() { "#" } else { "# " });

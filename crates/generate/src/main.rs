@@ -3,9 +3,9 @@
 //!
 //! A config struct is walked once into a [`reference::Reference`]: its sections
 //! and keys with their documentation, types, ranges and defaults. Each kind of
-//! file is one function from that to a text. Units, manual pages and what tools that
-//! build packages read are made of templates, with what [`daemons`] says of each
-//! daemon.
+//! file is made from that by one function. Units, manual pages and the input of tools
+//! that build packages are made from templates, with data about each daemon from
+//! [`daemons`].
 
 #![forbid(unsafe_code)]
 
@@ -42,12 +42,12 @@ use reference::Reference;
 
 /// A file that is generated.
 struct File {
-    /// Below the root of the repository.
+    /// The path below the root of the repository.
     path: String,
     content: Content,
 }
 
-/// What is there.
+/// The content of a file.
 #[derive(PartialEq)]
 enum Content {
     Text(String),
@@ -55,7 +55,7 @@ enum Content {
     LinkTo(PathBuf),
 }
 
-/// All of them.
+/// All generated files.
 fn files() -> anyhow::Result<Vec<File>> {
     let mut all = Generated {
         list: daemons::list()?,
@@ -93,8 +93,7 @@ impl Generated {
         Ok(())
     }
 
-    /// Adds what there is for each daemon, and its load test with the configuration
-    /// `C`.
+    /// Adds the files for a daemon, and for its load test with the configuration `C`.
     fn daemon<D: Daemon, T: LoadTest, C>(&mut self, about: &About) -> anyhow::Result<()>
     where
         D::Config: JsonSchema,
@@ -130,7 +129,7 @@ impl Generated {
         )
     }
 
-    /// Adds what packages install of a daemon.
+    /// Adds the files that packages install for a daemon.
     fn packaged(&mut self, daemon: Packaged, reference: Reference) -> anyhow::Result<()> {
         let Packaged {
             name, short_name, ..
@@ -156,7 +155,7 @@ impl Generated {
         Ok(())
     }
 
-    /// Adds what is about all daemons.
+    /// Adds the files about all daemons.
     fn of_all(&mut self) -> anyhow::Result<()> {
         for name in self.list.keys() {
             ensure!(
@@ -209,7 +208,7 @@ fn main() -> ExitCode {
 ///
 /// # Errors
 ///
-/// A file cannot be made, read or written, or, with `check`, is stale.
+/// If a file cannot be made, read or written, or is stale (with `check`).
 fn run(check: bool) -> anyhow::Result<()> {
     let mut stale = Vec::new();
     for File { path, content } in files()? {
@@ -230,7 +229,7 @@ fn run(check: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is in place of a file; none when it cannot be read.
+/// The current content of a file; `None` if it cannot be read.
 fn current(file: &Path) -> Option<Content> {
     match fs::read_link(file) {
         Ok(target) => Some(Content::LinkTo(target)),
@@ -238,7 +237,7 @@ fn current(file: &Path) -> Option<Content> {
     }
 }
 
-/// Takes the place of a file, and not of what it is a link to.
+/// Replaces a file; if it is a link, replaces the link.
 fn write(file: &Path, content: &Content) -> io::Result<()> {
     if file.is_symlink() || file.exists() {
         fs::remove_file(file)?;

@@ -1,9 +1,9 @@
-//! Manual pages: templates in mdoc(7), with slots for what is derived.
+//! Manual pages: templates in mdoc(7), with slots for generated text.
 //!
 //! A template in `man/pages` is a page of the root's `man`, or one for each daemon.
 //! Lines that begin with `@` are slots, a word of the form `@NAME@` is a name:
 //!
-//! | slot | what takes its place |
+//! | slot | replaced by |
 //! |---|---|
 //! | `@include PART` | a part that several pages share |
 //! | `@options` | the options of the program, from its command line |
@@ -30,11 +30,11 @@ use super::reference::Reference;
 struct Page<'a> {
     /// Its template.
     template: &'static str,
-    /// What it is about: replaces `@NAME@`.
+    /// Its subject: replaces `@NAME@`.
     name: &'a str,
     /// The daemon of its subject: replaces `@DAEMON@`.
     daemon: &'a str,
-    /// What replaces other names.
+    /// Replacements of other names.
     words: &'a [(&'a str, &'a str)],
     /// The options of the program.
     command: Option<clap::Command>,
@@ -124,7 +124,7 @@ pub(super) fn load_test<T: LoadTest>(
     })
 }
 
-/// Pages that are about no single program, by the names of their files.
+/// Pages that are not about a single program, by file name.
 pub(super) const SHARED: &[(&str, &str)] = &[
     (
         "aquatic-access-list.5",
@@ -140,7 +140,7 @@ pub(super) const SHARED: &[(&str, &str)] = &[
     ),
 ];
 
-/// One of the pages of [`SHARED`], of its template.
+/// One of the pages of [`SHARED`].
 ///
 /// # Errors
 ///
@@ -166,8 +166,7 @@ pub(super) fn shared(
 ///
 /// # Errors
 ///
-/// The template has a slot for what there is not, or a name that nothing
-/// replaces.
+/// If the template has a slot or a name for which there is no replacement.
 fn render(page: &Page<'_>) -> anyhow::Result<String> {
     let mut text =
         String::from(".\\\" Made by `cargo xtask generate` of crates/generate/src/man/.\n");
@@ -189,7 +188,7 @@ fn render(page: &Page<'_>) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// What the names of variables begin with that only one program reads.
+/// The prefixes of environment variables of single programs.
 fn variables(name: &str) -> String {
     format!("{}__", name.replace('-', "_").to_uppercase())
 }
@@ -238,9 +237,9 @@ fn fill(page: &Page<'_>, template: &str, text: &mut String) -> anyhow::Result<()
     Ok(())
 }
 
-/// Whether there is a word of capitals between two signs, as a name has it.
+/// Whether there is a word in capitals between two signs, as in `@NAME@`.
 fn has_name(line: &str) -> bool {
-    // What stands before the first sign and after the last is between none.
+    // Text before the first sign and after the last is not between two.
     let mut between: Vec<_> = line.split('@').skip(1).collect();
     between.pop();
     between
@@ -265,7 +264,7 @@ mod tests {
             metrics: &[],
         };
         let text = render(&page)?;
-        // Without the line that says where it comes from.
+        // Without the line with the source file.
         Ok(text.split_once('\n').unwrap().1.to_owned())
     }
 

@@ -1,15 +1,15 @@
-//! What the NixOS module makes its options of: every key of every daemon.
+//! The source of the options of the NixOS module: every key of every daemon.
 
 use std::collections::BTreeMap;
 
 use super::reference::Reference;
 
-/// Writes configurations as JSON, by the names of their daemons. Which type of
-/// option a key has, `nixos-module/settings.nix` says.
+/// Writes configurations as JSON, by the names of their daemons.
+/// `nixos-module/settings.nix` makes options from it.
 ///
 /// # Errors
 ///
-/// A section lies in another one.
+/// If there is a section within a section.
 pub(super) fn render(daemons: &BTreeMap<&str, Reference>) -> anyhow::Result<String> {
     for section in daemons.values().flat_map(|it| &it.sections) {
         anyhow::ensure!(

@@ -1,6 +1,6 @@
-//! What packages install for each daemon: its units, which are the same but for
-//! names, its configuration, which sets paths that a service may write to, and the
-//! reference of all keys. And what tools that build packages are told of it.
+//! What packages install for each daemon: its units, which differ only in names, and its
+//! configuration, which only sets paths that the service may write to. Also a file with all
+//! keys, and the files for tools that build packages.
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -12,15 +12,15 @@ use super::reference::Reference;
 /// A daemon, as packages install it.
 #[derive(Debug)]
 pub(super) struct Packaged {
-    /// Its binary, and what everything else is named after.
+    /// The name of its binary, after which everything else is named.
     pub name: &'static str,
     /// Its name without `aquatic-`.
     pub short_name: &'static str,
-    /// What the list of daemons says of it.
+    /// Its entry in the list of daemons.
     pub listed: Listed,
 }
 
-/// Files for debhelper, by the ends of their names.
+/// Files for debhelper, by the end of the name.
 const DEBIAN: &[(&str, &str)] = &[
     ("dirs", include_str!("packaged/deb/dirs")),
     ("docs", include_str!("packaged/deb/docs")),
@@ -60,11 +60,11 @@ impl Packaged {
         text
     }
 
-    /// The file with all keys, of what [`Self::reference`] makes.
+    /// The file with all keys, made from [`Self::reference`].
     ///
     /// # Errors
     ///
-    /// A default is nothing that TOML can say.
+    /// If a default cannot be written as TOML.
     pub(super) fn all_keys(&self, reference: &Reference) -> anyhow::Result<String> {
         let head = self.fill(include_str!("packaged/head-of-reference"));
         default_toml::render_below(head.trim_end(), reference)
@@ -74,7 +74,7 @@ impl Packaged {
     ///
     /// # Errors
     ///
-    /// It has no such key.
+    /// If there is no such key.
     pub(super) fn reference(&self, mut reference: Reference) -> anyhow::Result<Reference> {
         self.compare(&mut reference)?;
         for (key, file) in &self.listed.state_files {
@@ -84,7 +84,7 @@ impl Packaged {
         Ok(reference)
     }
 
-    /// Compares what the list says with the configuration.
+    /// Compares the list with the configuration.
     fn compare(&self, reference: &mut Reference) -> anyhow::Result<()> {
         let end = format!(":{}", self.listed.port);
         let addresses = default_of(reference, "network.address")?;
@@ -142,7 +142,7 @@ impl Packaged {
             .replace("@INDENTED_DESCRIPTION@", &self.indented_description())
     }
 
-    /// The description as `control` has it: a blank line is a dot.
+    /// The description in the form of `control`, with a dot for a blank line.
     fn indented_description(&self) -> String {
         let lines = self.listed.description.lines().map(|line| match line {
             "" => " .".to_owned(),
@@ -152,20 +152,20 @@ impl Packaged {
     }
 }
 
-/// What the unit of a daemon that shares its peers says of the directory for that.
+/// The directive for the shared directory, in units of daemons that share their peers.
 const SHARED_DIRECTORY: &str = "\
 # The second directory has the sockets over which daemons share their peers. All units
 # have to preserve it: otherwise whichever stops would remove the sockets of the others.
 ";
 
-/// What the scripts of a package of such a daemon do after its removal.
+/// What package scripts do after the removal of such a daemon.
 const REMOVE_SOCKET: &str = "    \
     # Those of other daemons stay, and so does the directory then.
     rm -f /run/aquatic/@NAME@.sock
     rmdir /run/aquatic 2> /dev/null || true
 ";
 
-/// What generated files begin with.
+/// The first lines of generated files.
 const MADE: &str = "Made by `cargo xtask generate` from packaging/daemons.toml.";
 
 /// Debian's `control`.
@@ -231,13 +231,13 @@ pub(super) fn sharing_peers(daemons: &[Packaged]) -> String {
     )
 }
 
-/// What is said of each daemon, joined.
+/// A text for each daemon, joined.
 fn of_each(daemons: &[Packaged], between: &str, say: impl Fn(&Packaged) -> String) -> String {
     let said: Vec<_> = daemons.iter().map(say).collect();
     said.join(between)
 }
 
-/// The value that a key has in the file.
+/// The value of a key in a file.
 fn default_of<'r>(reference: &'r mut Reference, full: &str) -> anyhow::Result<&'r mut Value> {
     let (section, key) = full.split_once('.').unwrap_or(("", full));
     reference

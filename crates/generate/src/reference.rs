@@ -1,4 +1,4 @@
-//! What a config struct holds, from its JSON schema and its default.
+//! A description of a config struct, made from its JSON schema and its default.
 
 use anyhow::{Context, bail};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub(super) struct Reference {
     /// What the configuration is for.
     pub description: String,
-    /// The keys before the first section have a section without a name.
+    /// The sections; keys before the first one are in a section without a name.
     pub sections: Vec<Section>,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Reference {
 pub(super) struct Section {
     /// As in the file, `network`; empty for the top of the file.
     pub name: String,
-    /// What it is about.
+    /// Its description.
     pub description: String,
     /// Its own keys.
     pub keys: Vec<Key>,
@@ -32,14 +32,14 @@ pub(super) struct Key {
     pub name: String,
     /// What it does. Lines are as in the doc comment.
     pub description: String,
-    /// What it can be.
+    /// The type of its value.
     #[serde(flatten)]
     pub kind: Kind,
-    /// What it is when the file does not set it.
+    /// Its default.
     pub default: Value,
 }
 
-/// What a key can be.
+/// The type of a value.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "type", content = "values")]
 pub(super) enum Kind {
@@ -51,7 +51,7 @@ pub(super) enum Kind {
         minimum: i64,
         /// The maximum, if there is one.
         maximum: Option<i64>,
-        /// The numbers that it can be and their unit, as a sentence.
+        /// The range and unit, as a sentence.
         #[serde(skip)]
         range: Option<String>,
     },
@@ -59,16 +59,16 @@ pub(super) enum Kind {
     Number,
     /// A text.
     Text,
-    /// One of some texts.
+    /// One of several texts.
     Choice(Vec<Choice>),
     /// A list of texts.
     Texts {
-        /// Whether one text may stand for a list of one.
+        /// Whether a single text may be used instead of a list.
         or_one: bool,
     },
 }
 
-/// A text that a key can be.
+/// One of several texts.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Choice {
     /// The text.
@@ -82,8 +82,8 @@ impl Reference {
     ///
     /// # Errors
     ///
-    /// The struct has something that is not foreseen here, or a key that its
-    /// default does not have.
+    /// If the struct has a type that is not supported here, or a key that its default does not
+    /// have.
     pub(super) fn of<C: JsonSchema + Serialize + Default>() -> anyhow::Result<Self> {
         let schema = schemars::schema_for!(C).to_value();
         let defaults = serde_json::to_value(C::default())?;
@@ -105,7 +105,7 @@ struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    /// Adds a section, then those in it.
+    /// Adds a section, then the sections within it.
     fn section(
         &mut self,
         name: String,
@@ -162,7 +162,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// The doc comment of a field, or else of its type.
+/// The doc comment of a field, or of its type.
 fn documented(property: &Value, resolved: &Value) -> Option<String> {
     [property, resolved]
         .into_iter()
@@ -177,7 +177,7 @@ fn description(schema: &Value) -> String {
 
 fn kind(schema: &Value) -> anyhow::Result<Kind> {
     if let Some(choices) = schema.get("oneOf").or(schema.get("enum")) {
-        let choices = choices.as_array().context("choices are no list")?;
+        let choices = choices.as_array().context("choices are not a list")?;
         return choices
             .iter()
             .map(choice)
@@ -216,7 +216,7 @@ fn sentence(text: &str) -> String {
 fn choice(schema: &Value) -> anyhow::Result<Choice> {
     let value = schema.get("const").unwrap_or(schema);
     Ok(Choice {
-        value: value.as_str().context("a choice is no text")?.to_owned(),
+        value: value.as_str().context("a choice is not a text")?.to_owned(),
         description: description(schema),
     })
 }

@@ -13,11 +13,11 @@ use crate::commands::{cargo_command, run_package, succeed};
 use crate::requirements::has_program;
 use crate::{dependencies, root, source, units};
 
-/// What a step has found.
+/// The result of a step.
 enum Finding {
-    /// Everything is as it should be.
+    /// No errors.
     Good,
-    /// It could not be checked here, and why.
+    /// The reason why it could not be checked here.
     NotChecked(String),
 }
 
@@ -89,7 +89,7 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// Runs all steps and says how each went.
+/// Runs all steps, and reports the result of each.
 ///
 /// # Errors
 ///
@@ -183,7 +183,7 @@ fn without_features() -> anyhow::Result<()> {
 
 fn documentation() -> anyhow::Result<Finding> {
     let mut command = cargo_command();
-    // For those who work on it, so with what is private, and links to it.
+    // For developers, so private items and links to them are included.
     command.args(["doc", "--workspace", "--no-deps", "--all-features"]);
     command.args(["--document-private-items", "--keep-going"]);
     command.env(
@@ -196,8 +196,8 @@ fn documentation() -> anyhow::Result<Finding> {
 
 const FUZZ_MANIFEST: &str = "crates/fuzz/Cargo.toml";
 
-/// Running the fuzz targets takes a nightly compiler, but compiling does not,
-/// so that a change elsewhere that breaks them is noticed.
+/// Fuzz targets are compiled, for which no nightly compiler is needed, so that a change
+/// that breaks them is noticed.
 fn fuzz_targets() -> anyhow::Result<Finding> {
     cargo(&[
         "clippy",
@@ -235,8 +235,7 @@ fn units() -> anyhow::Result<Finding> {
     good(units::check())
 }
 
-/// The formatter for Nix, a crate of another name, is not worth its installation
-/// where nobody writes Nix.
+/// The formatter for Nix is optional: it is only needed by those who write Nix.
 fn nix_files() -> anyhow::Result<Finding> {
     if !has_program("nixfmt") {
         return Ok(Finding::NotChecked(

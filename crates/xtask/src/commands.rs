@@ -1,4 +1,4 @@
-//! Programs that tasks run, most of all cargo.
+//! Programs that tasks run, mostly cargo.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -16,8 +16,8 @@ pub(crate) fn cargo_command() -> Command {
     command
 }
 
-/// Compiles a package, which takes longer than this one, and runs its program: with
-/// the profile of tests, so that what they need has to be compiled only once.
+/// Compiles a package, which takes longer than this one, and runs its program: with the
+/// profile of tests, so that their common dependencies are compiled only once.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub(crate) fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Resu
     succeed(command.args(arguments))
 }
 
-/// What cargo says of the packages of a workspace, whose manifest is this one.
+/// Cargo's metadata of the packages of a workspace with this manifest.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Which crate may know which, and why each foreign one is there.
+//! Which crates may use which, and whether each external dependency has a reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +9,8 @@ use cargo_metadata::DependencyKind;
 use crate::commands::metadata;
 use crate::root;
 
-/// Which crates of ours each crate may use, and no other. A protocol never sees
-/// the swarm, and nothing pure sees the process edge.
+/// The crates of this workspace that each crate may use. A protocol does not depend on the
+/// swarm, and no pure crate on `service`.
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "aquatic_bench",
@@ -103,21 +103,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aquatic_xtask", &[]),
 ];
 
-/// Crates that may use any other, and that none may use: they generate from daemons, or
-/// drive them.
+/// Crates that may use any other, and that no other may use: generators, benchmarks and
+/// tests of several daemons.
 const UNRESTRICTED: &[&str] = &["aquatic_cluster_tests", "aquatic_generate", "aquatic_soak"];
 
-/// Tests of packages, which are beside the crates.
+/// The tests of packages, which are not in `crates`.
 const SYSTEM_TESTS: &str = "aquatic_system_tests";
 
-/// What tests may use besides.
+/// The crate that all tests may use.
 const TEST_HARNESS: &str = "aquatic_test_harness";
 
 /// Checks what the crates of the workspace use against [`ALLOWED`] and [`UNRESTRICTED`].
 ///
 /// # Errors
 ///
-/// A crate uses what it may not, or is in neither table.
+/// If a crate uses one that is not allowed, or is in neither table.
 pub(crate) fn check_direction() -> anyhow::Result<()> {
     let packages = metadata("Cargo.toml")?.packages;
     let present: BTreeSet<&str> = packages.iter().map(|it| it.name.as_str()).collect();
@@ -140,11 +140,11 @@ pub(crate) fn check_direction() -> anyhow::Result<()> {
     fail_with(messages)
 }
 
-/// Checks that a comment above each foreign dependency says what it is for.
+/// Checks that there is a comment with the reason above each external dependency.
 ///
 /// # Errors
 ///
-/// One has no comment.
+/// If one has no comment.
 pub(crate) fn check_reasons() -> anyhow::Result<()> {
     let path = root().join("Cargo.toml");
     let manifest =
@@ -161,7 +161,7 @@ pub(crate) fn check_reasons() -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// One comes before, or is missing.
+/// If one comes before, or is missing.
 pub(crate) fn check_code_map() -> anyhow::Result<()> {
     let path = root().join("ARCHITECTURE.md");
     let text =
@@ -190,7 +190,7 @@ pub(crate) fn check_code_map() -> anyhow::Result<()> {
     fail_with(messages)
 }
 
-/// The place of a crate's row in the code map.
+/// The position of a crate's row in the code map.
 fn row_of(text: &str, package: &str) -> Option<usize> {
     let name = package.strip_prefix("aquatic_")?.replace('_', "-");
     text.find(&format!("\n| `{name}` | "))
@@ -211,8 +211,7 @@ fn may_use(user: &str, used: &str, kind: DependencyKind) -> bool {
         || (used == TEST_HARNESS && kind == DependencyKind::Development)
 }
 
-/// The foreign dependencies in the manifest of a workspace that have no comment
-/// above them.
+/// The external dependencies in the manifest of a workspace without a comment above them.
 fn without_reason(manifest: &str) -> impl Iterator<Item = &str> {
     let above = std::iter::once("").chain(manifest.lines());
     above
@@ -224,7 +223,7 @@ fn without_reason(manifest: &str) -> impl Iterator<Item = &str> {
             let (name, _) = line.split_once('=')?;
             let name = name.trim();
             let ours = name.starts_with("aquatic_");
-            // A line that continues a value over several lines is no name.
+            // A line that continues a value is not a name.
             let is_name = !line.starts_with([' ', '#', ']', '}']);
             (is_name && !ours && !above.starts_with('#')).then_some(name)
         })

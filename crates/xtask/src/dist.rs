@@ -1,8 +1,8 @@
 //! Packages for distributions, below `target/dist`.
 //!
-//! A package is built from a copy of the working tree with the sources of all
-//! libraries beside it, without the network. The copy and what cargo builds in
-//! it stay, so that the next build compiles what has changed, and nothing else.
+//! Packages are built from a copy of the working tree and the sources of all libraries,
+//! without a network. The copy and cargo's build directory are kept, so that the next build
+//! only compiles what has changed.
 
 pub(crate) mod deb;
 pub(crate) mod rpm;
@@ -33,7 +33,7 @@ pub(crate) enum Distribution {
 ///
 /// # Errors
 ///
-/// A program is missing or fails, or what it has made is not as it should be.
+/// If a program is missing or fails, or its output is invalid.
 pub(crate) fn run(distribution: &Distribution) -> anyhow::Result<()> {
     match distribution {
         Distribution::Deb(arguments) => deb::run(arguments),
@@ -46,14 +46,13 @@ fn directory() -> PathBuf {
     root().join("target/dist")
 }
 
-/// Where packages are built. It is the same place for all kinds of packages, so
-/// that what cargo has compiled for one serves the other, too.
+/// The directory in which packages are built: the same one for all kinds of packages, so
+/// that cargo's output is shared.
 fn build_directory() -> PathBuf {
     directory().join("build")
 }
 
-/// Waits until nobody else builds packages, and keeps others waiting until what
-/// it returns is dropped.
+/// Locks the building of packages until the returned value is dropped.
 fn lock() -> anyhow::Result<fs::File> {
     fs::create_dir_all(directory())?;
     let file = fs::File::create(directory().join("lock"))?;
@@ -71,7 +70,7 @@ fn tree_in(build: &Path) -> PathBuf {
     build.join(format!("aquatic-{VERSION}"))
 }
 
-/// Makes sure that programs are there; each comes with its package of Debian.
+/// Checks that programs are installed; each is listed with its Debian package.
 fn demand(programs: &[(&str, &str)]) -> anyhow::Result<()> {
     let missing: Vec<_> = programs
         .iter()
@@ -87,8 +86,8 @@ fn demand(programs: &[(&str, &str)]) -> anyhow::Result<()> {
 /// The version of everything, in the root `Cargo.toml`.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// `PATH` with the toolchain that runs this first: a build runs with a home
-/// directory of its own, in which rustup would look for toolchains in vain.
+/// `PATH`, beginning with the toolchain that runs this: a build has a separate home
+/// directory, in which rustup would find no toolchain.
 fn toolchain_path() -> anyhow::Result<std::ffi::OsString> {
     let cargo = env::var_os("CARGO").context("is to be run by cargo: `cargo xtask dist`")?;
     let toolchain = Path::new(&cargo).parent().map(Path::to_path_buf);
@@ -98,11 +97,11 @@ fn toolchain_path() -> anyhow::Result<std::ffi::OsString> {
     Ok(env::join_paths(all.chain(administrators))?)
 }
 
-/// What a command prints.
+/// The output of a command.
 ///
 /// # Errors
 ///
-/// It cannot be started or fails; the error has what it said.
+/// If it cannot be started or fails; the error contains its messages.
 fn output(command: &mut Command) -> anyhow::Result<String> {
     let name = command.get_program().display().to_string();
     let output = command
@@ -115,7 +114,7 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{name} prints no text"))
 }
 
-/// Files of a directory, in order; none when there is no directory.
+/// The files of a directory, sorted; none if there is no directory.
 fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     if !directory.exists() {
         return Ok(Vec::new());

@@ -1,9 +1,8 @@
 //! Runs the fuzz targets for some time each, from their committed corpora.
 //!
-//! Built without a sanitizer: what they drive is safe code, whose faults are
-//! panics, endless loops and memory without bound, and libFuzzer notices all three
-//! by itself. So a stable compiler is enough, the build is smaller, and twice as
-//! many inputs are tried.
+//! They are built without a sanitizer: they test safe code, whose possible faults are panics,
+//! endless loops and unbounded memory, and libFuzzer detects all three by itself. So a
+//! stable compiler is enough, the build is smaller, and twice as many inputs are tried.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,23 +26,23 @@ use report::Report;
 /// The package of the fuzz targets, outside the workspace.
 const PACKAGE: &str = "crates/fuzz";
 
-/// Where targets are built, and what they find is collected.
+/// The directory for builds and findings.
 const BUILD: &str = "target/fuzz";
 
-/// Memory of a target, at most, in MiB: what one input can make grow is far less.
+/// Maximum memory of a target in MiB: far more than a single input needs.
 const MAX_MEMORY_MIB: u32 = 1024;
 
-/// Seconds after which an input counts as one that hangs. Inputs take less than a
+/// Seconds after which an input counts as a hang. Inputs take less than a
 /// millisecond, and machines that run tests can be busy.
 const MAX_INPUT_SECONDS: u32 = 20;
 
-/// How much longer than asked for a target may run, to read its corpus and to end.
+/// Additional time for a target to read its corpus and to end.
 const GRACE: Duration = Duration::from_secs(90);
 
 /// The pause between two checks whether a target has ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Lines that are shown of what a failed target has written.
+/// Number of lines of a failed target's output that are shown.
 const SHOWN_LINES: usize = 60;
 
 #[derive(clap::Args)]
@@ -54,7 +53,7 @@ pub(crate) struct Arguments {
     /// How many targets run at the same time; as many as there are cores otherwise
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// List the targets, and run none
+    /// List the targets, without running them
     #[arg(long)]
     list: bool,
     /// Which targets; all otherwise

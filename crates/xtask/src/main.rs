@@ -1,7 +1,7 @@
-//! `cargo xtask`: the tasks of this repository. It is compiled in seconds; tasks
-//! for which our own crates are needed are packages that it has cargo run.
+//! `cargo xtask`: the tasks of this repository. It is compiled in seconds:
+//! tasks that need our own crates are separate packages, which it runs with cargo.
 //!
-//! * [`check`]: everything that can be said about the code without running it.
+//! * [`check`]: checks of the code without running it.
 //! * [`dist`]: packages for distributions.
 //! * [`fuzz`]: the fuzz targets, for some time each.
 //! * [`mod@test`]: all tests, and what they need from the system.
@@ -50,7 +50,7 @@ enum Task {
     Test(test::Arguments),
 }
 
-/// The arguments of a task that is a program of its own, which knows them.
+/// The arguments of a task that is a separate program, which parses them.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 struct Rest {

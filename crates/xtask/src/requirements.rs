@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use crate::commands::succeed;
 use crate::root;
 
-/// What a test needs.
+/// A requirement of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Requirement {
     /// A program.
@@ -19,17 +19,16 @@ pub(crate) enum Requirement {
     Library(&'static str),
     /// A module of Python 3.
     PythonModule(&'static str),
-    /// What npm installs, once it is there itself: WebTorrent clients.
+    /// WebTorrent clients, which npm installs.
     NodeClients,
 }
 
 use Requirement::{Library, NodeClients, Program, PythonModule};
 
-/// The interpreter that has Debian's modules; one that comes before it in PATH
-/// does not.
+/// The interpreter with Debian's modules; another one may come before it in PATH.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Packages of Debian, what the tests need of each, and for what.
+/// Debian packages, what the tests use of each, and for what.
 pub(crate) const PACKAGES: &[Package] = &[
     Package {
         name: "aria2",
@@ -137,7 +136,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     },
 ];
 
-/// Packages of Debian that the tests of our own packages need, and for what.
+/// Debian packages that the tests of our own packages need, and for what.
 pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
     Package {
         name: "apt-utils",
@@ -224,7 +223,7 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// Whether the system has everything that the tests need of it.
+    /// Whether the system has everything of it that the tests need.
     pub(crate) fn is_there(&self) -> bool {
         self.requirements.iter().all(|it| it.is_there())
     }
@@ -246,10 +245,10 @@ impl Requirement {
     }
 }
 
-/// Where the WebTorrent clients are named that npm installs.
+/// The directory with the list of WebTorrent clients for npm.
 const NODE_CLIENTS: &str = "crates/ws/tests/clients";
 
-/// Whether npm has installed them, as they are named now.
+/// Whether npm has installed the current list.
 fn has_node_clients() -> bool {
     let changed_at = |name| {
         let path = root().join(NODE_CLIENTS).join(name);
@@ -269,16 +268,16 @@ fn install_node_clients() -> anyhow::Result<()> {
     succeed(npm.current_dir(root().join(NODE_CLIENTS)))
 }
 
-/// Packages of a list that the system lacks.
+/// The packages of a list that are missing.
 pub(crate) fn missing(needed: &[Package]) -> Vec<&Package> {
     needed.iter().filter(|it| !it.is_there()).collect()
 }
 
-/// Installs packages with apt-get, and what npm is there for with npm.
+/// Installs packages with apt-get, and WebTorrent clients with npm.
 ///
 /// # Errors
 ///
-/// The system has no apt-get, this user may not use it, or one of them fails.
+/// If there is no apt-get, this user may not use it, or one of them fails.
 pub(crate) fn install(packages: &[&Package]) -> anyhow::Result<()> {
     let lacks_package = |it: &&Package| {
         let mut others = it.requirements.iter().filter(|it| **it != NodeClients);
@@ -308,7 +307,7 @@ fn install_from_debian(names: &[&str]) -> anyhow::Result<()> {
     )
 }
 
-/// `apt-get` as root, which asks nothing.
+/// `apt-get` as root, without questions.
 fn apt_get() -> anyhow::Result<Command> {
     let mut command = if is_root()? {
         Command::new("env")

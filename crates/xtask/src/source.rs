@@ -1,4 +1,4 @@
-//! What a compiler does not notice in source files.
+//! Checks of source files that a compiler does not do.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,10 @@ use anyhow::{Context, bail};
 
 use crate::root;
 
-/// Lines of the longest file. A file should be shorter; one that is longer has
-/// more than one subject.
+/// Maximum number of lines of a file. A longer file has more than one subject.
 const MAX_LINES: usize = 650;
 
-/// What marks unfinished work, put together so that this file does not match.
+/// Marks of unfinished work, concatenated so that this file does not match.
 const UNFINISHED: [&str; 5] = [
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -42,7 +41,7 @@ fn check_directory(directory: &Path, messages: &mut Vec<String>) -> anyhow::Resu
         let entry = entry?;
         let path = entry.path();
         if entry.file_type()?.is_dir() {
-            // What is built is not source.
+            // Build output is not source.
             if entry.file_name() != "target" {
                 check_directory(&path, messages)?;
             }
@@ -60,7 +59,7 @@ fn check_directory(directory: &Path, messages: &mut Vec<String>) -> anyhow::Resu
     Ok(())
 }
 
-/// What is wrong with a file, each to be read after its name.
+/// The errors in a file, each as the rest of a sentence after its name.
 fn problems(text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let lines = text.lines().count();

@@ -1,4 +1,4 @@
-//! Runs all tests, and says what they need from the system.
+//! Runs all tests, and reports what they need from the system.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -141,7 +141,7 @@ struct Totals {
     passed: usize,
     failed: usize,
     ignored: usize,
-    /// Passed because they said that they cannot run here.
+    /// Passed, but reported that they cannot run here.
     skipped: usize,
 }
 
@@ -162,7 +162,7 @@ impl fmt::Display for Totals {
             ignored,
             skipped,
         } = self;
-        // A skipped test has returned early, which its runner takes for passed.
+        // A skipped test has returned early, which counts as passed for its runner.
         let passed = passed.saturating_sub(*skipped);
         write!(
             f,
@@ -173,7 +173,7 @@ impl fmt::Display for Totals {
 
 fn count(output: impl Read, mut show: impl FnMut(&str)) -> Totals {
     let mut totals = Totals::default();
-    // Tests may print what is not UTF-8.
+    // The output of tests may not be UTF-8.
     for line in BufReader::new(output).split(b'\n') {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line);
@@ -183,7 +183,7 @@ fn count(output: impl Read, mut show: impl FnMut(&str)) -> Totals {
     totals
 }
 
-/// What one line of output adds: `test result: ok. 3 passed; 0 failed; …` from
+/// The change by one line of output: `test result: ok. 3 passed; 0 failed; …` from
 /// the test runner, or `skipped NAME: REASON` from the harness.
 fn totals_in(line: &str) -> Totals {
     let mut totals = Totals::default();

@@ -9,16 +9,16 @@ use anyhow::Context;
 use crate::commands::succeed;
 use crate::root;
 
-/// The exposure that `systemd-analyze security` may find, in tenths: from 0 of
-/// 10, which nothing can abuse, to 10.
+/// Maximum exposure according to `systemd-analyze security`, in tenths of a point. The scale
+/// is from 0, the safest, to 10.
 const MAX_EXPOSURE: u8 = 10;
 
-/// Checks that systemd knows everything that the units say, and finds them
-/// confined. Needs `systemd-analyze`.
+/// Checks that systemd knows all directives of the units, and that their exposure is low.
+/// Needs `systemd-analyze`.
 ///
 /// # Errors
 ///
-/// It finds a fault, or too much exposure.
+/// If it finds an error, or too much exposure.
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut units = Vec::new();
     for entry in fs::read_dir(root().join("packaging/common"))? {
@@ -44,8 +44,8 @@ pub(crate) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has systemd read copies of units, as they are on a machine where their
-/// programs are installed and a generator has given addresses to sockets.
+/// Lets systemd check copies of units, as on a machine where their programs are installed
+/// and a generator has added addresses to sockets.
 fn verify(units: &[&Path]) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let mut copies = Vec::new();
@@ -62,7 +62,7 @@ fn verify(units: &[&Path]) -> anyhow::Result<()> {
         }
         copies.push(copy);
     }
-    // Without the last option, what systemd does not know is only mentioned.
+    // Without the last option, unknown directives are only warnings.
     succeed(
         Command::new("systemd-analyze")
             .args(["verify", "--man=no", "--recursive-errors=yes"])

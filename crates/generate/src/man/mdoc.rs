@@ -12,7 +12,7 @@ use super::super::reference::{Key, Kind, Reference};
 
 /// Writes a list of the options of a program, in the order of `--help`.
 pub(super) fn options(text: &mut String, command: &Command) {
-    // Adds those that clap knows by itself.
+    // Adds clap's own options.
     let mut command = command.clone();
     command.build();
     text.push_str(".Bl -tag -width Ds\n");
@@ -28,7 +28,7 @@ pub(super) fn options(text: &mut String, command: &Command) {
             forms.push(format!("Fl {short}{value}"));
         }
         if let Some(long) = argument.get_long() {
-            // Words of a long option begin with hyphens of their own.
+            // The name of a long option begins with hyphens itself.
             forms.push(format!("Fl \\-{}{value}", long.replace('-', "\\-")));
         }
         let _ = writeln!(text, ".It {}", forms.join(" , "));
@@ -38,8 +38,8 @@ pub(super) fn options(text: &mut String, command: &Command) {
     text.push_str(".El\n");
 }
 
-/// Writes a list of metrics, each with its kind and labels, and with its daemons if those
-/// are not all.
+/// Writes a list of metrics with their types and labels, and their daemons if not all have
+/// them.
 pub(super) fn metrics(text: &mut String, all: &[Described], number_of_daemons: usize) {
     text.push_str(".Bl -tag -width Ds\n");
     for Described { metric, daemons } in all {
@@ -68,7 +68,7 @@ pub(super) fn metrics(text: &mut String, all: &[Described], number_of_daemons: u
 ///
 /// # Errors
 ///
-/// A default is nothing that TOML can say.
+/// If a default cannot be written as TOML.
 pub(super) fn keys(text: &mut String, reference: &Reference) -> anyhow::Result<()> {
     for section in &reference.sections {
         if section.name.is_empty() {
@@ -106,7 +106,7 @@ fn key_entry(text: &mut String, key: &Key) -> anyhow::Result<()> {
         }
         Kind::Choice(choices) => {
             let widest = choices.iter().map(|choice| choice.value.len()).max();
-            // With the quotation marks and a gap.
+            // With quotation marks and a space.
             let width = "x".repeat(widest.unwrap_or(0) + 4);
             let _ = writeln!(text, ".Bl -tag -width {width} -compact");
             for choice in choices {
@@ -121,7 +121,7 @@ fn key_entry(text: &mut String, key: &Key) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes documentation: literals as such, a sentence a line.
+/// Writes documentation: literals with a macro, one sentence per line.
 fn paragraphs(text: &mut String, description: &str) {
     for (index, paragraph) in description.split("\n\n").enumerate() {
         if index > 0 {
@@ -132,8 +132,8 @@ fn paragraphs(text: &mut String, description: &str) {
                 let _ = write!(text, "\n.Ql {}", quoted(piece));
                 continue;
             }
-            // What follows a literal without a space is punctuation, which mdoc
-            // wants as an argument of its own.
+            // Text directly after a literal is punctuation, which must be a separate argument in
+            // mdoc.
             let mut piece = piece;
             if index > 0 {
                 let end = piece.find(' ').unwrap_or(piece.len());
@@ -146,7 +146,7 @@ fn paragraphs(text: &mut String, description: &str) {
             let piece = escaped(piece.trim_end());
             let piece = piece.replace(". ", ".\n").replace(": ", ":\n");
             for line in piece.lines() {
-                // No macro begins by chance.
+                // Prevents text from being read as a macro.
                 let guard = if line.starts_with(['.', '\'']) {
                     "\\&"
                 } else {

@@ -1,11 +1,10 @@
-//! What becomes of options of clusters.
+//! The effects of options of clusters.
 
 use serde_json::{Value, json};
 
 use crate::nix;
 
-/// What becomes of definitions below `services.aquatic`, with a daemon over UDP and one over
-/// HTTP.
+/// Evaluates definitions below `services.aquatic`, with a daemon over UDP and one over HTTP.
 fn outcome(lib: &str, definitions: &str) -> Result<Value, String> {
     nix::outcome(
         lib,

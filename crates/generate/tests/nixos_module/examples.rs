@@ -1,5 +1,5 @@
-//! The examples of the documentation, and the appliance: the daemons accept what
-//! comes of them, and so does systemd.
+//! The examples of the documentation, and the appliance: daemons and systemd accept the
+//! results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::nix;
 use crate::programs::{in_this_system, program, succeeded};
 
-/// The most that systemd may find exposed of a service, in tenths of its points.
+/// The maximum exposure of a service according to systemd, in tenths of a point.
 const MAX_EXPOSURE: &str = "10";
 
-/// A configuration and what becomes of it.
+/// A configuration and its result.
 struct Example {
     name: String,
     outcome: Value,
@@ -78,7 +78,7 @@ fn daemons_accept_them() {
     for Example { name, outcome } in examples() {
         let machine = Machine::with(&outcome);
         for (path, script) in outcome["scripts"].as_object().expect("a set") {
-            // As Nix would, when it builds the system.
+            // As Nix does when it builds the system.
             let source = machine.path("build-input.toml");
             let text = outcome["etc"][path].as_str().expect("a file");
             fs::write(&source, text).unwrap();
@@ -98,7 +98,7 @@ fn daemons_accept_them() {
                 text
             );
 
-            // As the service would, on its machine.
+            // As the service does on its machine.
             let daemon = Path::new(path).file_stem().unwrap().to_str().unwrap();
             let checked = Command::new(program(daemon))
                 .arg("-c")
@@ -181,8 +181,8 @@ fn systemd_accepts_their_units() {
     }
 }
 
-/// A directory that stands for the root of a machine, with the files that
-/// configurations speak of.
+/// A directory that represents the root of a machine, with the files that configurations
+/// name.
 struct Machine {
     root: tempfile::TempDir,
 }
@@ -208,7 +208,7 @@ impl Machine {
         fs::write(acme.join("key.pem"), certificates::EC_KEY_PKCS8).unwrap();
         for (path, text) in outcome["etc"].as_object().expect("a set") {
             let text = text.as_str().expect("a file");
-            // Whatever begins at the root of the file system begins here.
+            // Absolute paths begin here.
             let text = text.replace("\"/", &format!("\"{}/", machine.root.path().display()));
             fs::write(machine.path("etc").join(path), text).unwrap();
         }

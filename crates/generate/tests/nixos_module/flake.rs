@@ -32,7 +32,7 @@ fn every_output_can_be_evaluated() {
         &directory.path().join("nixpkgs"),
     );
 
-    // Whatever can be checked is, but the virtual machines.
+    // Everything is checked except the virtual machines.
     let checked = run(directory.path(), &["flake", "check", "--no-build"], "");
     assert!(checked.is_ok(), "{checked:?}");
     let outputs = [
@@ -53,7 +53,7 @@ fn every_output_can_be_evaluated() {
             "builtins.mapAttrs (_: package: { inherit (package.meta) homepage changelog; \
              tests = builtins.mapAttrs (_: test: test.drvPath) package.tests; })",
         ),
-        // By two of a host's modules.
+        // Imported by two of a host's modules.
         (
             "nixosModules.default",
             &format!(
@@ -72,7 +72,7 @@ fn every_output_can_be_evaluated() {
         .unwrap_or_else(|error| panic!("{output}: {error}"));
         assert!(result.contains("aquatic"), "{result}");
     }
-    // Too old a compiler is named before anything is compiled.
+    // If the compiler is too old, this is reported before anything is compiled.
     let nixpkgs = directory.path().join("nixpkgs/flake.nix");
     let text = fs::read_to_string(&nixpkgs).unwrap();
     fs::write(&nixpkgs, text.replace("\"1.92.0\"", "\"1.91.1\"")).unwrap();
@@ -87,7 +87,7 @@ fn every_output_can_be_evaluated() {
         "{error}"
     );
     fs::write(&nixpkgs, text).unwrap();
-    // A mistake does not go unnoticed.
+    // An error is reported.
     let appliance = source.join("nixos-module/appliance.nix");
     let text = fs::read_to_string(&appliance).unwrap();
     fs::write(&appliance, text.replace("socket_workers", "socket_wrokers")).unwrap();
@@ -98,8 +98,8 @@ fn every_output_can_be_evaluated() {
     );
 }
 
-/// Runs a command of Nix on an output of the flake, with no network and a store
-/// of its own.
+/// Runs a Nix command on an output of the flake, without a network and with a separate
+/// store.
 fn run(directory: &Path, command: &[&str], output: &str) -> Result<String, String> {
     let (first, rest) = command.split_first().expect("a command");
     let (subcommand, rest) = match *first {

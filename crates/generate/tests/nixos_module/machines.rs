@@ -1,4 +1,4 @@
-//! What the tests on virtual machines write, which nobody runs without KVM.
+//! The configurations of the tests on virtual machines, which need KVM.
 
 use std::fs;
 use std::process::Command;

@@ -1,16 +1,16 @@
-//! The NixOS module, without NixOS: what it makes of configurations, and what
-//! daemons and systemd say to that.
+//! Tests of the NixOS module, without NixOS: evaluates configurations, and checks the result
+//! with daemons and systemd.
 //!
 //! - [`nix`]: evaluating the module.
 //! - [`options`]: every option and its type, and errors that name it.
-//! - [`outcome`]: what becomes of a configuration, and of a change of it.
-//! - [`cluster`]: what becomes of options of clusters.
-//! - [`examples`]: those of the documentation, and the appliance.
-//! - [`switch`]: what NixOS does to units when it switches to another configuration.
-//! - [`machines`]: what tests on virtual machines write.
-//! - [`units`]: next to those of the packages for other distributions.
+//! - [`outcome`]: the results of configurations, and of changes to them.
+//! - [`cluster`]: the effects of options of clusters.
+//! - [`examples`]: the examples of the documentation, and the appliance.
+//! - [`switch`]: how NixOS changes units when it switches to another configuration.
+//! - [`machines`]: the configurations of tests on virtual machines.
+//! - [`units`]: compared with those of the packages for other distributions.
 //! - [`flake`]: the flake, with a stand-in for nixpkgs.
-//! - [`programs`]: those of this system, and the daemons that are tested.
+//! - [`programs`]: programs of this system, and the daemons under test.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

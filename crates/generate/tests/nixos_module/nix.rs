@@ -35,7 +35,7 @@ pub(crate) fn libs() -> Vec<String> {
 /// Releases of NixOS that the module is for.
 pub(crate) const RELEASES: [&str; 4] = ["24.11", "25.05", "25.11", "26.05"];
 
-/// What a configuration is evaluated on.
+/// The environment for evaluating a configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct System<'a> {
     /// The lib, as Nix.
@@ -56,7 +56,7 @@ impl<'a> System<'a> {
         }
     }
 
-    /// What becomes of a configuration, which is an expression: see
+    /// Evaluates a configuration, which is an expression: see
     /// `nixos-module/tests/evaluate.nix`.
     pub(crate) fn outcome(self, configuration: &str) -> Result<Value, String> {
         let Self {
@@ -74,7 +74,7 @@ impl<'a> System<'a> {
     }
 }
 
-/// What becomes of a configuration on the oldest release.
+/// Evaluates a configuration on the oldest release.
 pub(crate) fn outcome(lib: &str, configuration: &str) -> Result<Value, String> {
     System::new(lib).outcome(configuration)
 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::nix;
 
-/// The key whose default differs, as systemd opens the sockets, so that their
-/// number has to be known.
+/// The key whose default differs: systemd opens the sockets, so their number must be known.
 const WORKERS: &str = "socket_workers";
 
 /// A key, as the configuration in packages describes it.
@@ -166,7 +165,7 @@ fn errors_name_the_option() {
             ("udp.openFirewal", "true"),
             ("tcp", "{ }"),
             ("cluster.uri", "\"redis://10.0.0.1\""),
-            // What each daemon has for itself.
+            // Keys of single daemons.
             ("cluster.node", "\"one\""),
             // Wrong types of each kind.
             ("http.settings.network.keep_alive", "\"yes\""),
@@ -205,7 +204,7 @@ fn daemons() -> Vec<(String, Vec<Key>)> {
         .collect()
 }
 
-/// The keys of a daemon with what their comments say.
+/// The keys of a daemon, with their comments.
 fn keys(daemon: &str) -> Vec<Key> {
     let path = nix::root().join(format!("packaging/common/reference/aquatic-{daemon}.toml"));
     let text =
@@ -217,7 +216,7 @@ fn keys(daemon: &str) -> Vec<Key> {
         if let Some(name) = line.strip_prefix('[') {
             section = format!("{}.", name.trim_end_matches(']'));
         } else if let Some(indented) = line.strip_prefix('#') {
-            // "0, or from 4 to 8 bytes.": the module leaves what is between to the daemon.
+            // "0, or from 4 to 8 bytes.": values in between are left to the daemon.
             let comment = indented.trim_start_matches(' ');
             let or_zero = comment.strip_prefix("0, or from ");
             if let Some((least, most)) = comment
@@ -248,7 +247,7 @@ fn keys(daemon: &str) -> Vec<Key> {
     keys
 }
 
-/// Values as Nix, and whether the key should take them.
+/// Values as Nix, and whether the key should accept them.
 fn values(key: &Key) -> Vec<(String, bool)> {
     let mut values = Vec::new();
     let mut add = |value: &str, is_right| values.push((value.to_owned(), is_right));
@@ -276,7 +275,7 @@ fn values(key: &Key) -> Vec<(String, bool)> {
             add("\"text\"", true);
             add("3", false);
             add("[ \"text\" ]", false);
-            // What it leads to would end up in the store.
+            // Its contents would be copied to the store.
             add("/etc/key.pem", false);
         }
         Value::String(_) => {

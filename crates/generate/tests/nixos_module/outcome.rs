@@ -1,4 +1,4 @@
-//! What becomes of a configuration, and of a change of it.
+//! The results of configurations, and of changes to them.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::nix;
 
-/// Evaluating the module may not take longer than this; it takes a tenth of it.
+/// Maximum time to evaluate the module, ten times of what is usual.
 const MAX_EVALUATION_TIME: Duration = Duration::from_secs(1);
 
-/// What becomes of definitions below `services.aquatic`, besides `enable`.
+/// Evaluates definitions below `services.aquatic`, with `enable`.
 fn outcome(lib: &str, definitions: &str) -> Value {
     nix::outcome(lib, &configuration(definitions))
         .unwrap_or_else(|error| panic!("{definitions}: {error}"))
@@ -204,7 +204,7 @@ fn every_release_has_what_the_module_sets() {
             assert!(!text.contains("PATH="), "{release}: a path with tools");
         }
         assert!(services.iter().all(|units| *units == services[0]));
-        // An option that some of them lack is none of the oldest.
+        // An option that some of them lack is not an option of the oldest.
         let error = nix::outcome(
             &lib,
             "{ systemd.services.x = { enableDefaultPath = false; serviceConfig.ExecStart = \"/x\"; }; }",
@@ -339,7 +339,7 @@ fn assertions_say_what_is_wrong() {
             error.contains("`services.aquatic.udp.settings.access_list.mode'"),
             "{error}"
         );
-        // What a host allows is allowed, however it says so.
+        // An exception of the host is respected, in any form.
         let forced =
             |value: &str| format!("{{ _type = \"override\"; priority = 50; content = {value}; }}");
         for allowed in [
@@ -367,9 +367,9 @@ fn assertions_say_what_is_wrong() {
             &lib,
             "udp.settings.scrape_exports.path = \"/var/www/export\";",
         );
-        // By themselves, they run side by side.
+        // By default, they do not share peers.
         outcome(&lib, "http.enable = true; ws.enable = true;");
-        // Nothing to run is no error, but hardly meant.
+        // A configuration without daemons is valid, but probably a mistake.
         let outcome = outcome(&lib, "udp.enable = false;");
         let warning = outcome["warnings"][0].as_str().unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Programs of this system, and the daemons that are tested.
+//! Programs of this system, and the daemons under test.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use aquatic_test_harness::tools;
 
-/// Where a program is: a daemon is one of those that are tested.
+/// The path of a program. For a daemon, that of the one under test.
 pub(crate) fn program(name: &str) -> PathBuf {
     if !name.starts_with("aquatic-") {
         return tools::find(name).unwrap_or_else(|| panic!("no program {name}"));
@@ -16,7 +16,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let directory = this.parent().and_then(Path::parent);
     let path = directory.expect("a directory of programs").join(name);
     if !path.exists() {
-        // All of them are built where the tests of the whole workspace run.
+        // All of them are built if the tests of the whole workspace run.
         let package = if name.ends_with("-load-test") {
             "aquatic_load_test".to_owned()
         } else {
@@ -37,10 +37,10 @@ pub(crate) fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Where NixOS has programs: in the store, and those of the running system.
+/// The paths of programs on NixOS: in the store, and of the running system.
 const PLACES: [&str; 2] = ["/nix/store/", "/run/current-system/sw/"];
 
-/// A text with programs of this system in place of those of NixOS.
+/// A text with paths of this system instead of those of NixOS.
 pub(crate) fn in_this_system(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
@@ -60,7 +60,7 @@ pub(crate) fn in_this_system(text: &str) -> String {
     result + rest
 }
 
-/// Fails the test, with what the program said, if it failed.
+/// Fails the test with the output of the program if it failed.
 #[track_caller]
 pub(crate) fn succeeded(output: &Output, what: &str) {
     assert!(

@@ -1,4 +1,4 @@
-//! What NixOS does to units when it switches to another configuration.
+//! How NixOS changes units when it switches to another configuration.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use aquatic_test_harness::tools;
 use crate::nix::{self, System};
 
 const SERVICE: &str = "aquatic-udp.service";
-/// What opens the sockets again.
+/// The unit that opens the sockets again.
 const HELPER: &str = "aquatic-udp-sockets.service";
 
 /// Definitions of the daemon over UDP. Each differs from the first in one thing.
@@ -23,7 +23,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     ("metrics", "settings.metrics.address = \"127.0.0.1:9\";"),
 ];
 
-/// Those that need other sockets for the tracker.
+/// Those that need other sockets.
 const OTHER_SOCKETS: &[&str] = &["address", "workers"];
 
 #[track_caller]
@@ -53,7 +53,7 @@ fn a_change_does_as_much_as_it_must() {
         for (name, definitions) in CONFIGURATIONS {
             let after = units(system, definitions);
             let mut plan = nixos_switch::plan(&before, &after);
-            // What is started runs, or is new.
+            // Only running or new units are started.
             plan.start.clear();
             let (reload, restart): (&[&str], &[&str]) = match *name {
                 "first" => (&[], &[]),
@@ -84,7 +84,7 @@ fn sockets_are_opened_again_whatever_else_changes() {
     }
     for lib in nix::libs() {
         let first = System::new(&lib);
-        // Everything in the store is elsewhere, and the release may be another one.
+        // All store paths are different, and the release may be another one.
         let systems = [
             first,
             System {
@@ -121,7 +121,7 @@ fn sockets_are_opened_again_whatever_else_changes() {
     }
 }
 
-/// A machine for the script: its files, and a systemctl that notes what it is told.
+/// A machine for the script: its files, and a systemctl that records its arguments.
 struct Machine {
     root: tempfile::TempDir,
     script: String,
@@ -147,7 +147,7 @@ impl Machine {
         machine
     }
 
-    /// Whether systemctl succeeds, which is also whether sockets are active.
+    /// Whether systemctl succeeds, and also whether sockets are active.
     fn systemctl(&self, succeeds: bool) {
         let path = self.root.path().join("bin/systemctl");
         let log = self.root.path().join("log");
@@ -157,8 +157,8 @@ impl Machine {
         fs::set_permissions(path, mode).unwrap();
     }
 
-    /// Runs the script when these sockets are wanted; returns whether it succeeds, and
-    /// what systemctl was told.
+    /// Runs the script with these sockets configured; returns whether it succeeds, and the
+    /// arguments of systemctl.
     fn run(&self, sockets: &str, metrics: &str) -> (bool, String) {
         let path = |path: &str| self.root.path().join(path);
         fs::write(
@@ -188,13 +188,13 @@ fn only_sockets_that_differ_are_opened_again() {
     assert_eq!(machine.run("a\\b", "none"), (true, String::new()));
     assert_eq!(machine.run("c", "none"), (true, restart.to_owned()));
     assert_eq!(machine.run("c", "none"), (true, String::new()));
-    // Metrics come and go without the tracker.
+    // Metrics can be enabled and disabled without affecting the tracker.
     assert_eq!(machine.run("c", "m"), (true, String::new()));
     let stop = "stop aquatic-udp-metrics.socket\n";
     assert_eq!(machine.run("c", "n"), (true, stop.to_owned()));
     assert_eq!(machine.run("c", "none"), (true, String::new()));
     assert_eq!(machine.run("d", "m"), (true, restart.to_owned()));
-    // What could not be opened is tried again, with the former sockets, too.
+    // Sockets that could not be opened are tried again, also with the former configuration.
     machine.systemctl(false);
     assert_eq!(machine.run("e", "m"), (false, restart.to_owned()));
     let (is_done, log) = machine.run("d", "m");

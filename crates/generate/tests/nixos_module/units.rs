@@ -1,5 +1,5 @@
-//! The units next to those of the packages for other distributions, of which
-//! they differ in nothing but paths.
+//! Compares the units with those of the packages for other distributions, which differ only
+//! in paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -36,7 +36,7 @@ fn they_are_those_of_the_packages() {
             &format!("{{ services.aquatic = {{ enable = true; {enabled} }}; }}"),
         )
         .unwrap();
-        // What is packaged is what the module has, too.
+        // The module has the same daemons as the packages.
         let packaged: Vec<_> = fs::read_dir(nix::root().join("packaging/common"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -77,7 +77,7 @@ fn they_are_those_of_the_packages() {
                         variables.sort();
                     }
                 }
-                // These the other distributions have from generators.
+                // Other distributions get these from generators.
                 ours.retain(|(_, directive), _| {
                     !["Backlog", "ListenDatagram", "ListenStream", "ReceiveBuffer"]
                         .contains(&directive.as_str())
@@ -171,7 +171,7 @@ fn access_is_that_of_the_generators() {
                 ("Service", "SupplementaryGroups"),
             ] {
                 let mut expected = words_of(&theirs, section, directive);
-                // What the unit has without the drop-in.
+                // The values without the drop-in.
                 match directive {
                     "After" => {
                         expected
@@ -196,7 +196,7 @@ fn access_is_that_of_the_generators() {
     }
 }
 
-/// What the generator of a daemon makes of the configuration that was made for it.
+/// The output of a daemon's generator for the configuration that was made for it.
 fn generated(daemon: &str, outcome: &Value) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let generator = directory.path().join(format!("{daemon}-generator"));
@@ -222,7 +222,7 @@ fn compare_with_generator(name: &str, outcome: &Value) {
     let drop_in = units.join(format!("{daemon}.socket.d/50-addresses.conf"));
     let ours = unit(outcome, &format!("{daemon}.socket"));
     let mut theirs = generated_unit(&drop_in);
-    // A unit that is no longer there is stopped by the switch itself.
+    // A removed unit is stopped by the switch itself.
     theirs.retain(|(_, directive), _| directive != "Conflicts");
     assert!(theirs.len() > 1, "{theirs:?}");
     for (directive, values) in &theirs {
@@ -290,7 +290,7 @@ fn parse(text: &str) -> Unit {
     unit
 }
 
-/// A value without its paths, and spelled in one way.
+/// A value without paths, in a normal form.
 fn plain(value: &str) -> String {
     let words = value.split(' ').map(|word| match word {
         "yes" => "true",

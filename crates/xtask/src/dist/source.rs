@@ -1,5 +1,4 @@
-//! What packages are built from: a copy of the working tree, and the sources of
-//! all libraries.
+//! The source of packages: a copy of the working tree, and the sources of all libraries.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};

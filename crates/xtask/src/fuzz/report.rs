@@ -1,4 +1,4 @@
-//! What a fuzz target says of itself.
+//! The output of a fuzz target.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ pub(super) struct Report {
     pub(super) runs: u64,
     /// Branches that some input has reached.
     pub(super) covered: u64,
-    /// Branches, with how often an input reaches them: what guides the search.
+    /// Branches together with how often an input reaches them, which guides the search.
     pub(super) features: u64,
-    /// Inputs that were found and reach something that no other does.
+    /// Inputs of the corpus, each of which reaches something that no other does.
     pub(super) found: u64,
-    /// Most memory used, in MiB.
+    /// Maximum memory, in MiB.
     pub(super) memory_mib: u64,
-    /// File with the input that must not be.
+    /// The file with the input that failed.
     pub(super) artifact: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Report {
     }
 }
 
-/// The number that a text begins with, after spaces.
+/// The number at the beginning of a text, after spaces.
 fn number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! What the tests of the packages need: the packages, and the root file systems
-//! of the releases that they are tested on.
+//! The prerequisites of the tests of packages: the packages, and root file systems of the
+//! releases on which they are tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::{requirements, root};
 /// A release of Debian.
 struct Release {
     name: &'static str,
-    /// The engine of clusters that it has, as a package and service; not started.
+    /// The Redis or Valkey of the release, as a package and service, which is not started.
     engine: &'static str,
 }
 
@@ -32,25 +32,25 @@ const RELEASES: [Release; 2] = [
     },
 ];
 
-/// What a root file system has, besides the packages that every system has and the engine.
+/// The packages of a root file system, in addition to those of every system and the engine.
 const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db";
 
-/// Builds what is needed, unless it is there, and runs the tests with these
-/// arguments, such as a part of their names.
+/// Builds what is missing, and runs the tests with these arguments, such as a part of their
+/// names.
 pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
     if !requirements::is_root()? {
         bail!("the tests of the packages boot containers, for which they must be root");
     }
     let roots = root().join("target/system");
     fs::create_dir_all(&roots).with_context(|| roots.display().to_string())?;
-    // What is downloaded comes while the packages are compiled.
+    // Downloads run while the packages are compiled.
     let (packages, archives) = thread::scope(|scope| {
         let archives = scope.spawn(|| {
             RELEASES
                 .iter()
                 .try_for_each(|release| make_root(&roots, release))
         });
-        // As they are published, but sooner.
+        // The profile of releases, but compiled faster.
         let packages = packages("system-test");
         let archives = archives.join();
         (packages, archives)
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
 
     let mut command = cargo_command();
     command.args(["run", "--quiet", "--package=aquatic_system_tests", "--"]);
-    // They mostly wait.
+    // Tests mostly wait, so they run in parallel.
     command.arg("--test-threads=3").args(arguments);
     command.env("AQUATIC_TEST_ROOTS", &roots);
     command.env("AQUATIC_TEST_REPOSITORY", packages.debian);

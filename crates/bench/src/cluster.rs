@@ -1,14 +1,14 @@
-//! What is measured for several daemons with one swarm.
+//! The measurements of several daemons with one swarm.
 //!
-//! The node that is measured has the core of servers, as have other nodes that it is
-//! measured with, one at a time. On the core of the load test are the load test itself, the
-//! engine, an `aquatic-http` that is linked and that nobody asks, and this program, which
-//! [stands in](stand_in) for another node.
+//! The measured node runs on the core of servers, and so do other nodes that are measured
+//! with it, one at a time. On the core of the load test are the load test itself, the
+//! engine, a linked `aquatic-http` without requests, and this program, which plays
+//! [another node](stand_in).
 //!
 //! * [`traffic`]: what requests cost a node, alone and with others, and what records cost
 //!   its threads.
-//! * [`visible`]: how long it takes until others know what a node was told.
-//! * [`joining`]: nodes that come, and nodes that are killed.
+//! * [`visible`]: the time until an announce to one node is visible at another.
+//! * [`joining`]: nodes that join, and nodes that are killed.
 
 use std::fs;
 use std::process;
@@ -38,18 +38,18 @@ use stand_in::{Population, StandIn};
 use traffic::{Nodes, ThroughEngine};
 use visible::Observer;
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     warm_up_seconds: u32,
     torrents: u32,
     peers: u32,
-    /// While it is measured how soon others know of a torrent.
+    /// Duration of the measurement of [`visible`].
     announces_per_second: u32,
     /// Before a node is killed.
     requests_before_kill_per_second: u32,
-    /// Of the clients whose node is killed. They have two clients each, and all announce in
-    /// less than a second.
+    /// Torrents of the clients whose node is killed. They have two clients each, and all
+    /// announce in less than a second.
     torrents_of_killed: u32,
 }
 
@@ -77,7 +77,7 @@ const VISIBLE_ENGINE: u8 = 2;
 /// One more for each node that is killed.
 const KILLED: u8 = 3;
 
-/// What all measurements need.
+/// The environment of all measurements.
 struct Bench {
     programs: Programs,
     scale: Scale,
@@ -85,18 +85,18 @@ struct Bench {
     runs: usize,
 }
 
-/// What is measured with an engine only.
+/// The measurements that need an engine.
 struct OverEngine {
     visible: Visible,
     joining: Joining,
     killing: Killing,
 }
 
-/// Measures everything; this takes minutes, unless it is to be quick.
+/// Measures everything, which takes minutes unless `quick` is set.
 ///
 /// # Errors
 ///
-/// A daemon, the engine or the load test fails, or does not do what was meant.
+/// If a daemon, the engine or the load test fails, or does something else than intended.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Cluster> {
     let bench = Bench {
         programs: Programs::build(&conditions.profile, &["aquatic_udp", "aquatic_http"])?,
@@ -104,7 +104,7 @@ pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Clu
         seconds: conditions.seconds,
         runs: conditions.runs,
     };
-    // This program is busy, and threads and processes that it starts are where it is.
+    // This program is busy, and its threads and child processes run on the same core.
     Cores::Load.pin(process::id())?;
     let results = bench.measure(conditions);
     Cores::Both.pin(process::id())?;
@@ -147,7 +147,7 @@ impl Bench {
         let observer = Observer::http(http.address)?;
         let local = visible::measure(self, "the local link", udp, observer, VISIBLE_LOCAL)?;
         let population = nodes.through_engine.map(|it| it.population);
-        // Their memory and their core are not shared with what comes now.
+        // They are stopped, so that they do not affect the next measurements.
         drop((nodes.alone, nodes.linked, engine));
 
         let over_engine = match (&installed, &population) {
@@ -176,7 +176,7 @@ impl Bench {
         })
     }
 
-    /// A node with all peers, and one that stands in for others.
+    /// A node with all peers, and one played by this program.
     fn through_engine(&self, engine: &Engine, name: &str) -> anyhow::Result<ThroughEngine> {
         let stand_in = StandIn::start(engine)?;
         let node = start_udp(&self.programs, Sharing::Engine(engine, "measured"))?;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use crate::server::Addresses;
 
-/// An event loop, and what shows the least that a server costs with it.
+/// An event loop, and the bare server to which daemons with it are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventLoop {
-    /// As the configuration calls it.
+    /// Its name in configurations.
     pub(crate) name: &'static str,
     pub(crate) bare_name: &'static str,
-    /// How the name of the bare server ends.
+    /// The suffix of the bare server's name.
     bare_suffix: &'static str,
 }
 
@@ -20,13 +20,13 @@ impl EventLoop {
         format!("aquatic-{protocol}-bare-{}", self.bare_suffix)
     }
 
-    /// With connections of this kind, as a row is called.
+    /// The label of a row with connections of this kind.
     pub(crate) fn over(self, tls: bool) -> String {
         format!("{}, {}", self.name, if tls { "TLS" } else { "plain" })
     }
 
-    /// Configuration of a daemon with one worker that refuses no connection and forgets
-    /// nobody while it is measured; `protocol` is what that section says.
+    /// Configuration of a daemon with one worker, without limits on connections, and without
+    /// expiry during the measurement; `protocol` is the content of that section.
     pub(crate) fn daemon_config(self, addresses: Addresses, tls: bool, protocol: &str) -> String {
         let encryption = if tls { encryption() } else { String::new() };
         format!(

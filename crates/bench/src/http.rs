@@ -1,4 +1,4 @@
-//! What is measured for `aquatic-http`.
+//! The measurements of `aquatic-http`.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::results::{Conditions, Http, IdleHttp, Row, WithAndWithout};
 use crate::rows::{self, Label, Sample, median};
 use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     warm_up_seconds: u32,
@@ -40,11 +40,11 @@ const QUICK: Scale = Scale {
     idle_connections: 500,
 };
 
-/// Measures everything; this takes minutes, unless it is to be quick.
+/// Measures everything, which takes minutes unless `quick` is set.
 ///
 /// # Errors
 ///
-/// A server or the load test fails, or does not do what was meant.
+/// If a server or the load test fails, or does something else than intended.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Http> {
     let bench = Bench {
         programs: Programs::build(&conditions.profile, &["aquatic_http"])?,
@@ -76,7 +76,7 @@ struct Bench {
     runs: usize,
 }
 
-/// What connections are like.
+/// Kinds of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Plain,
@@ -113,13 +113,13 @@ impl Case {
         })
     }
 
-    /// Whether so many handshakes begin at once that it takes seconds until
-    /// they are spread over time.
+    /// Whether many handshakes begin at once, so that it takes seconds until they are spread
+    /// evenly.
     fn is_slow_to_start(self) -> bool {
         self.wire != Wire::Plain && !self.keep_alive && self.connections > FEW_CONNECTIONS
     }
 
-    /// Otherwise something else was measured.
+    /// Checks that connections were as intended.
     fn ensure_handshakes(self, full: u64, resumed: u64) -> anyhow::Result<()> {
         // A few sessions are lost when many connections share a store.
         ensure!(
@@ -152,7 +152,7 @@ impl fmt::Display for Case {
 struct Contest {
     case: Case,
     event_loop: EventLoop,
-    /// On the floor, not on the daemon.
+    /// On the bare server instead of the daemon.
     is_bare: bool,
 }
 
@@ -208,7 +208,7 @@ struct Servers {
 }
 
 impl Bench {
-    /// Enough for a full reply to each of them.
+    /// Enough peers for full replies.
     fn peers(&self) -> u32 {
         self.scale.torrents * PEERS_PER_TORRENT
     }
@@ -270,7 +270,7 @@ impl Bench {
         Ok(servers)
     }
 
-    /// Memory of idle connections, and how long others wait because of them.
+    /// Memory of idle connections, and the latency of requests over others.
     fn idle(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<IdleHttp> {
         let count = self.scale.idle_connections;
         let name = event_loop.over(tls);
@@ -285,7 +285,7 @@ impl Bench {
             Config {
                 network: NetworkConfig {
                     requests_per_second: ZeroOr::of::<IDLE_REQUESTS_PER_SECOND>(),
-                    // Its own wake-ups are not to be measured.
+                    // Its wake-ups for metrics are not to be measured.
                     spin_microseconds: Microseconds::of::<1_000>(),
                     ..config.network
                 },
@@ -294,7 +294,7 @@ impl Bench {
                     ..config.transport
                 },
                 population: PopulationConfig {
-                    // Almost nothing, so that memory is that of connections.
+                    // Almost empty, so that the memory is that of connections.
                     torrents: Count::of::<10>(),
                     peers: Count::nearest(10 * PEERS_PER_TORRENT),
                     ..config.population
@@ -308,7 +308,7 @@ impl Bench {
         for _ in 0..self.runs {
             without.push(self.load(&daemon, &config(0))?.all.latency);
             let report = self.load(&daemon, &config(count))?;
-            // Later, the memory of the first round may be used again.
+            // Later rounds may reuse the memory of the first.
             let process = rows::process(&report)?;
             memory.get_or_insert(
                 process
@@ -369,7 +369,7 @@ impl Bench {
             population: PopulationConfig {
                 torrents: Count::nearest(self.scale.torrents),
                 peers: Count::nearest(self.peers()),
-                // Seeders are sent leechers only.
+                // Seeders only get leechers.
                 seeder_fraction: 0.1,
                 ..PopulationConfig::default()
             },
@@ -401,13 +401,13 @@ fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> Stri
     event_loop.daemon_config(addresses, tls, "max_response_peers = 30")
 }
 
-/// Few enough that their handshakes begin within a moment.
+/// Few enough for their handshakes to begin at about the same time.
 const FEW_CONNECTIONS: usize = 64;
 
-/// Enough that nearly every reply has 30.
+/// Enough for nearly every reply to have 30.
 const PEERS_PER_TORRENT: u32 = 40;
 
-/// Few enough that nobody has to wait for the processor.
+/// Few enough to never wait for the CPU.
 const IDLE_REQUESTS_PER_SECOND: u64 = 5_000;
 
 #[cfg(test)]

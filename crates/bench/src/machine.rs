@@ -1,4 +1,4 @@
-//! The cores to run on, and what the page says of the machine.
+//! The cores to run on, and a description of the machine.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,7 @@ impl Cores {
     pub(crate) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("taskset");
         command.args(["-c", self.list()]).arg(program);
-        // Servers must not find other trackers of the machine there.
+        // Servers must not find other trackers of this machine.
         command.env_remove("XDG_RUNTIME_DIR");
         command
     }
@@ -42,7 +42,7 @@ impl Cores {
     ///
     /// # Errors
     ///
-    /// There is no such process, or no program `taskset`.
+    /// If there is no such process, or no program `taskset`.
     pub(crate) fn pin(self, pid: u32) -> anyhow::Result<()> {
         let status = Command::new("taskset")
             .args(["-a", "-c", "-p", self.list(), &pid.to_string()])
@@ -84,7 +84,7 @@ fn value_of(text: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// The numbers of a kernel release, without what a builder appended.
+/// The numbers of a kernel release, without suffixes.
 fn release(text: &str) -> String {
     let numbers = text.trim().split(['-', '+']).next();
     numbers.unwrap_or_default().to_owned()

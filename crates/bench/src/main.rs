@@ -1,20 +1,20 @@
-//! `cargo xtask bench`: what a tracker costs, next to the least that it could.
+//! `cargo xtask bench`: measures trackers, and compares them with bare servers.
 //!
 //! Servers run on one core and the load test on the other. All measurements are
 //! interleaved, so that a machine that gets slower does so for all rows. The
 //! results in a row are medians.
 //!
-//! * [`udp`], [`http`], [`ws`]: what is measured for each daemon, and in which order.
-//! * [`swarm`]: torrents and peers alone, in process.
+//! * [`udp`], [`http`], [`ws`]: the measurements of each daemon.
+//! * [`swarm`]: torrents and peers without a daemon.
 //! * [`cluster`]: several daemons with one swarm.
-//! * [`rows`]: measures loads, interleaved, and makes rows of tables.
-//! * [`server`]: starts and stops the processes that are measured.
-//! * [`threads`]: what a thread of one costs.
+//! * [`rows`]: interleaved measurements of loads, as rows of tables.
+//! * [`server`]: starts and stops the measured processes.
+//! * [`threads`]: CPU time of their threads.
 //! * [`load`]: runs the load test against them.
-//! * [`machine`]: cores, and what the page says of the machine.
-//! * [`event_loops`]: those of daemons over TCP, and their certificate.
-//! * [`results`]: what was measured, as docs/benchmarks.json has it.
-//! * [`page`], [`plot`]: docs/benchmarks.md, of that and of `templates`.
+//! * [`machine`]: cores, and a description of the machine.
+//! * [`event_loops`]: event loops of daemons over TCP, and their certificate.
+//! * [`results`]: the results, in the form of docs/benchmarks.json.
+//! * [`page`], [`plot`]: docs/benchmarks.md, from results and `templates`.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ use clap::{Parser, ValueEnum as _};
 use machine::Machine;
 use results::{Conditions, Results};
 
-/// Measure a daemon, next to the least that it could cost
+/// Measure daemons, and compare them with bare servers
 #[derive(Debug, Clone, Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Arguments {
@@ -50,26 +50,23 @@ struct Arguments {
     #[arg(value_enum)]
     daemons: Vec<Daemon>,
 
-    /// Measure each row so long, in seconds
+    /// Duration of each measurement of a row, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     seconds: u32,
 
-    /// Measure each row so often, and take the median
+    /// Number of measurements of each row, of which the median is taken
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     runs: usize,
 
-    /// Only see whether everything works, with few torrents; the numbers mean
-    /// nothing
+    /// Only check that everything works, with few torrents; the numbers are meaningless
     #[arg(long, conflicts_with = "write")]
     quick: bool,
 
-    /// Write what was measured to docs/benchmarks.json, and the page and the
-    /// pictures beside it
+    /// Write the results to docs/benchmarks.json, and the page and pictures beside it
     #[arg(long)]
     write: bool,
 
-    /// Measure nothing, and write the page and the pictures of what is in
-    /// docs/benchmarks.json
+    /// Measure nothing, and write the page and pictures from docs/benchmarks.json
     #[arg(long, conflicts_with_all = ["daemons", "quick", "write"])]
     page: bool,
 
@@ -102,7 +99,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures, prints the tables, and writes them when asked to.
+/// Measures, prints the tables, and writes them if requested.
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.page {
         return page::write(&Results::read()?);

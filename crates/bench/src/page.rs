@@ -1,4 +1,4 @@
-//! The page of all benchmarks, docs/benchmarks.md, of templates and results.
+//! The page of all benchmarks, docs/benchmarks.md, from templates and results.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use crate::plot;
 use crate::results::{Results, Row};
 
-/// The tables of a section each, and what they share.
+/// The templates of tables, one per section, and what they share.
 const TEMPLATES: [(&str, &str); 7] = [
     ("benchmarks.md", include_str!("../templates/benchmarks.md")),
     ("cluster.md", include_str!("../templates/cluster.md")),
@@ -21,7 +21,7 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("ws.md", include_str!("../templates/ws.md")),
 ];
 
-/// The tables of what was measured.
+/// The tables of the results.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub(crate) fn write(results: &Results) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files in docs that are made of results, with their content.
+/// The files in docs that are made from results, with their content.
 fn files(results: &Results) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut files = vec![("benchmarks.md", render("benchmarks.md", results)?)];
     if let Some(traffic) = results.udp.as_ref().and_then(|udp| udp.traffic.first()) {

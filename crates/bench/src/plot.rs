@@ -9,7 +9,7 @@ use crate::results::Capacity;
 ///
 /// # Errors
 ///
-/// The library cannot draw them.
+/// If the library cannot draw them.
 pub(crate) fn bars(bars: &[(&str, f64)], line: Option<f64>) -> anyhow::Result<String> {
     let mut picture = String::new();
     draw(bars, line, &mut picture).context("cannot draw")?;
@@ -69,11 +69,11 @@ fn draw(bars: &[(&str, f64)], line: Option<f64>, picture: &mut String) -> anyhow
     Ok(())
 }
 
-/// Draws what nodes serve in all, for each load.
+/// Draws the total capacity of nodes, for each load.
 ///
 /// # Errors
 ///
-/// The library cannot draw them.
+/// If the library cannot draw them.
 pub(crate) fn capacities(capacities: &[Capacity]) -> anyhow::Result<String> {
     let mut picture = String::new();
     draw_capacities(capacities, &mut picture).context("cannot draw")?;
@@ -125,14 +125,14 @@ fn draw_capacities(capacities: &[Capacity], picture: &mut String) -> anyhow::Res
     Ok(())
 }
 
-/// A piece of a line beside its name.
+/// A piece of a line in the legend.
 fn key((x, y): (i32, i32), color: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 20, y)], color.stroke_width(2))
 }
 
 const SIZE: (u32, u32) = (900, 380);
 
-/// The most nodes in the picture.
+/// The maximum number of nodes in the picture.
 const MAX_NODES: u32 = 32;
 
 const LINES: [RGBColor; 3] = [

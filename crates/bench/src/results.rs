@@ -1,5 +1,5 @@
-//! What was measured, as docs/benchmarks.json has it. What follows from it is
-//! worked out by the templates of the page.
+//! The results, in the form of docs/benchmarks.json. The templates of the page compute what
+//! follows from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 
-/// Everything that was measured, whenever that was.
+/// All results, which may be from different runs.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) udp: Option<Udp>,
@@ -25,11 +25,11 @@ impl Results {
         crate::root().join("docs/benchmarks.json")
     }
 
-    /// Those that are committed.
+    /// The committed results.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not what is written now.
+    /// If the file cannot be read, or has another format.
     pub(crate) fn read() -> anyhow::Result<Self> {
         let path = Self::path();
         let text = fs::read_to_string(&path);
@@ -37,7 +37,7 @@ impl Results {
         serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// These, and `others` where there are none.
+    /// These results, and `others` where these have none.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             udp: self.udp.or(others.udp),
@@ -66,35 +66,35 @@ pub(crate) struct Conditions {
     pub(crate) machine: Machine,
     /// The profile of Cargo.toml.
     pub(crate) profile: String,
-    /// How long each row was measured each time.
+    /// Duration of each measurement of a row.
     pub(crate) seconds: u32,
-    /// How often it was measured; what a row has are the medians.
+    /// Number of measurements of each row, which contains the medians.
     pub(crate) runs: usize,
 }
 
 /// A load on a server, over any protocol.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// What was requested.
+    /// The requests.
     pub(crate) load: String,
-    /// What answered.
+    /// The server.
     pub(crate) server: String,
-    /// The name of its bar, where the picture has one.
+    /// The name of its bar, if it has one in the picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bar: Option<String>,
-    /// User and system time of the server over replies.
+    /// User and system time of the server per reply.
     pub(crate) cpu_microseconds: Spread,
-    /// The same over replies to announces.
+    /// The same per reply to an announce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_microseconds_per_announce: Option<f64>,
-    /// How many times the CPU time per reply of other rows that is.
+    /// The ratio to the CPU time per reply of other rows.
     pub(crate) ratios: BTreeMap<String, f64>,
     pub(crate) replies_per_second: f64,
     pub(crate) p50_microseconds: f64,
     pub(crate) p99_microseconds: f64,
     /// Cores that the server kept busy.
     pub(crate) busy_cores: f64,
-    /// Requests without a reply, in all measurements together.
+    /// Requests without a reply, in all measurements.
     pub(crate) lost: u64,
 }
 
@@ -106,11 +106,11 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-/// What was measured of `aquatic-udp`.
+/// The results of `aquatic-udp`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Udp {
     pub(crate) conditions: Conditions,
-    /// Torrents of two peers, as most have, and so few that replies are nearly full.
+    /// Torrents with two peers, like most, and fewer ones with replies that are nearly full.
     pub(crate) traffic: Vec<Traffic>,
     /// One worker and two.
     pub(crate) workers: Vec<Row>,
@@ -126,8 +126,7 @@ pub(crate) struct Traffic {
     pub(crate) peers: u32,
     /// Peers in a reply to an announce, on average.
     pub(crate) peers_per_announce: f64,
-    /// Bytes with which the echo server answers an announce: as many as the daemon
-    /// does on average.
+    /// Length of the echo server's reply to an announce: the mean length of the daemon's.
     pub(crate) reply_bytes: usize,
     /// The first is that of the echo server.
     pub(crate) rows: Vec<Row>,
@@ -139,7 +138,7 @@ pub(crate) struct Memory {
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
     pub(crate) whole_bytes: u64,
-    /// Beyond that of the empty daemon.
+    /// In addition to that of the empty daemon.
     pub(crate) grown_bytes: u64,
 }
 
@@ -147,15 +146,15 @@ pub(crate) struct Memory {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Expiry {
     pub(crate) torrents: u32,
-    /// Time in which all torrents are gone through once.
+    /// Time in which all torrents are checked once.
     pub(crate) cycle_seconds: u32,
     pub(crate) rows: Vec<Waiting>,
-    /// The longest time for which the daemon forgot peers in one go.
+    /// The longest time for which the daemon removed peers without a pause.
     pub(crate) longest_step_seconds: f64,
-    /// From when the first peer could expire until none was left, or until the
-    /// measurement was given up.
+    /// From the first possible expiry until no peer was left, or until the measurement was
+    /// stopped.
     pub(crate) watched_seconds: u64,
-    /// Torrents that were left then.
+    /// Number of torrents that were left then.
     pub(crate) torrents_left: u64,
 }
 
@@ -168,7 +167,7 @@ pub(crate) struct Waiting {
     pub(crate) max_microseconds: f64,
 }
 
-/// What a snapshot takes.
+/// Size and times of a snapshot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     pub(crate) torrents: u32,
@@ -180,14 +179,14 @@ pub(crate) struct Snapshot {
     pub(crate) start_seconds: WithAndWithout,
 }
 
-/// A value, and the one that it would be without what it is about.
+/// A value, and its baseline.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WithAndWithout {
     pub(crate) with: f64,
     pub(crate) without: f64,
 }
 
-/// What was measured of `aquatic-http`.
+/// The results of `aquatic-http`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Http {
     pub(crate) conditions: Conditions,
@@ -198,7 +197,7 @@ pub(crate) struct Http {
     pub(crate) idle: Vec<IdleHttp>,
 }
 
-/// What connections cost that do nothing.
+/// The cost of idle connections.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IdleHttp {
     pub(crate) server: String,
@@ -208,49 +207,49 @@ pub(crate) struct IdleHttp {
     pub(crate) p99_microseconds: WithAndWithout,
 }
 
-/// What was measured of `aquatic-ws`.
+/// The results of `aquatic-ws`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ws {
     pub(crate) conditions: Conditions,
     pub(crate) connections: usize,
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
-    /// Offers in an announce that has some.
+    /// Offers in an announce with offers.
     pub(crate) offers: usize,
     /// Bytes of the description in an offer or an answer.
     pub(crate) description_bytes: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) idle_connections: usize,
     pub(crate) idle: Vec<IdleWs>,
-    /// Connections that come and go, how many of them are open at the same time.
+    /// Memory after connections were closed, of which a number was open at the same time.
     pub(crate) passing_at_once: usize,
     pub(crate) passing: Vec<Passing>,
 }
 
-/// What connections cost that do nothing.
+/// The cost of idle connections.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct IdleWs {
     pub(crate) server: String,
-    /// By how many torrents each has announced.
+    /// By number of torrents that each has announced.
     pub(crate) bytes_per_connection: BTreeMap<u32, f64>,
 }
 
-/// What is left of connections that have come and gone.
+/// Memory after connections were closed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Passing {
     pub(crate) server: String,
     pub(crate) connections: u64,
     /// Memory of the daemon before any connection.
     pub(crate) empty_bytes: u64,
-    /// After as many as are open at the same time.
+    /// After the number that is open at the same time.
     pub(crate) some_bytes: u64,
     pub(crate) all_bytes: u64,
 }
 
-/// What was measured of torrents and peers alone.
+/// The results of the swarm without a daemon.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Swarm {
-    /// Known disturbances of the measurement, as a remark by the person who measured.
+    /// Known disturbances of the measurement, noted by the person who measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) remark: Option<String>,
     pub(crate) machine: Machine,
@@ -258,7 +257,7 @@ pub(crate) struct Swarm {
     pub(crate) torrents: u64,
     pub(crate) peers: u64,
     pub(crate) bytes: u64,
-    /// An announce, one by one.
+    /// An announce, processed alone.
     pub(crate) one_by_one_nanoseconds: f64,
     /// An announce, in groups of eight.
     pub(crate) in_groups_nanoseconds: f64,
@@ -270,16 +269,16 @@ pub(crate) struct Swarm {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OneTorrent {
     pub(crate) peers: u64,
-    /// An announce in a new one.
+    /// An announce in a new torrent.
     pub(crate) new_nanoseconds: f64,
-    /// The same after ten times as many peers have come and gone.
+    /// The same after ten times as many peers were added and removed.
     pub(crate) old_nanoseconds: f64,
     pub(crate) longest_microseconds: f64,
     /// The longest insertion into one general table.
     pub(crate) table_microseconds: f64,
 }
 
-/// Look-ups in a swarm of so many torrents, of which some come and go.
+/// Lookups in a swarm with this number of torrents, some of which are replaced.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Steady {
     pub(crate) torrents: u64,
@@ -289,21 +288,21 @@ pub(crate) struct Steady {
     pub(crate) new_absent_nanoseconds: f64,
     pub(crate) old_absent_nanoseconds: f64,
     pub(crate) longest_microseconds: f64,
-    /// Places in tables over torrents.
+    /// Slots of tables per torrent.
     pub(crate) places: f64,
 }
 
-/// What was measured of several daemons with one swarm.
+/// The results of several daemons with one swarm.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cluster {
     pub(crate) conditions: Conditions,
-    /// Through what they shared it, `Redis 7.0.15`; none if none was installed.
+    /// The engine, such as `Redis 7.0.15`; none if none was installed.
     pub(crate) engine: Option<String>,
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
     /// One node under load, alone and with others.
     pub(crate) rows: Vec<Row>,
-    /// What follows for many nodes, for each load; nothing without an engine.
+    /// Extrapolation to many nodes, for each load; empty without an engine.
     pub(crate) capacities: Vec<Capacity>,
     pub(crate) per_record: Vec<PerRecord>,
     pub(crate) visible: Vec<Visible>,
@@ -311,26 +310,26 @@ pub(crate) struct Cluster {
     pub(crate) killing: Option<Killing>,
 }
 
-/// What many nodes serve, all equally busy with one load.
+/// The capacity of many nodes with equal load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Capacity {
     pub(crate) load: String,
-    /// CPU time per reply of a node that shares its swarm with nobody else yet, relative to
-    /// one that is alone.
+    /// CPU time per reply of a node that is the only one of its cluster, relative to one
+    /// without a cluster.
     pub(crate) shared: f64,
-    /// What each other node adds to that.
+    /// The addition by each other node.
     pub(crate) another: f64,
 }
 
 impl Capacity {
-    /// Requests that so many nodes serve, relative to one that is alone.
+    /// Capacity of this number of nodes, relative to one without a cluster.
     pub(crate) fn served(&self, nodes: u32) -> f64 {
         let nodes = f64::from(nodes);
         nodes / (self.shared + self.another * (nodes - 1.0))
     }
 }
 
-/// What a thread spends on a change of a peer.
+/// CPU time of a thread per change of a peer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PerRecord {
     pub(crate) what: String,
@@ -342,9 +341,9 @@ pub(crate) struct PerRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Visible {
     pub(crate) over: String,
-    /// Other announces, at the same node.
+    /// Rate of other announces to the same node.
     pub(crate) announces_per_second: u32,
-    /// Torrents that were looked for.
+    /// Torrents that were looked up.
     pub(crate) samples: usize,
     pub(crate) p50_milliseconds: f64,
     pub(crate) p99_milliseconds: f64,
@@ -360,21 +359,21 @@ pub(crate) struct Joining {
     pub(crate) complete_seconds: Spread,
     /// Until it answered.
     pub(crate) ready_seconds: f64,
-    /// How much it was asked from then on.
+    /// Rate of requests to it from then on.
     pub(crate) requests_per_second: u32,
     pub(crate) p50_milliseconds: f64,
-    /// The longest time without an answer, of all times that one joined.
+    /// The longest time without a reply, over all measurements.
     pub(crate) longest_milliseconds: f64,
 }
 
-/// A node that is killed while clients ask it.
+/// A node that is killed while it serves clients.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Killing {
     pub(crate) requests_per_second: u32,
-    /// Of two clients each.
+    /// Number of torrents, with two clients each.
     pub(crate) torrents: u32,
-    /// Until another node had answered somebody of each torrent with the other one.
+    /// Time until another node had sent a peer of each torrent to the other one.
     pub(crate) seconds: Spread,
-    /// Torrents of which it knew nobody when it was asked first, at most.
+    /// Maximum number of torrents of which it had no other peer at the first announce.
     pub(crate) unknown: usize,
 }

@@ -29,11 +29,11 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// What a load test has found.
+    /// The sample from the report of a load test.
     ///
     /// # Errors
     ///
-    /// It did not know the server's process.
+    /// If it did not know the server's process.
     pub(crate) fn of(report: &Report) -> anyhow::Result<Self> {
         Ok(Self {
             process: process(report)?,
@@ -44,8 +44,8 @@ impl Sample {
         })
     }
 
-    /// The same for loads in which announces have more messages for consequence than
-    /// their replies: the latency is that of announces.
+    /// The same for loads in which announces cause other messages than their replies: the
+    /// latency is that of announces.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Sample {
     }
 }
 
-/// What the server's process needed.
+/// CPU time of the server's process.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ pub(crate) fn process(report: &Report) -> anyhow::Result<ProcessUse> {
     report.server.context("a report about no process")
 }
 
-/// Measures each of these so many times.
+/// Measures each of these a number of times.
 ///
 /// # Errors
 ///
@@ -97,8 +97,8 @@ pub(crate) fn measure<C>(
         .collect())
 }
 
-/// Adds to each row how many times as much CPU time per reply it has as another one,
-/// if there is one that `is_compared` with it: its first argument is of the row.
+/// Adds to each row the ratio of its CPU time per reply to that of the row with which it
+/// `is_compared`, if any. The first argument of that is the label of the row.
 pub(crate) fn compare<C>(
     rows: &mut [Row],
     contests: &[C],
@@ -139,7 +139,7 @@ fn row(label: Label, samples: &[Sample]) -> Row {
     }
 }
 
-/// The middle value, and how far others are from it.
+/// The median, and the range of the others.
 pub(crate) fn spread(values: Vec<f64>) -> Spread {
     Spread {
         least: values.iter().copied().fold(f64::INFINITY, f64::min),
@@ -148,7 +148,7 @@ pub(crate) fn spread(values: Vec<f64>) -> Spread {
     }
 }
 
-/// The middle value, or the mean of the two; 0 when there are none.
+/// The median; 0 if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

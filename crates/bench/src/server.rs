@@ -1,4 +1,4 @@
-//! The processes that are measured.
+//! The measured processes.
 
 use std::env;
 use std::fs;
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::machine::Cores;
 
-/// The programs that were built, and where they keep their files.
+/// The built programs, and a directory for their files.
 #[derive(Debug)]
 pub(crate) struct Programs {
     directory: PathBuf,
@@ -49,7 +49,7 @@ impl Programs {
             .and_then(Path::parent)
             .context("this program is not in a target directory")?;
         Ok(Self {
-            // Cargo puts these two profiles under another name.
+            // Cargo names the directories of these profiles differently.
             directory: target.join(match profile {
                 "dev" | "test" => "debug",
                 other => other,
@@ -63,7 +63,7 @@ impl Programs {
         self.directory.join(name)
     }
 
-    /// A directory for files that nobody needs afterwards.
+    /// A temporary directory.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
@@ -75,7 +75,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
     metrics_address: SocketAddr,
-    /// From the start of the process to its being ready.
+    /// From the start of the process until it was ready.
     pub(crate) start_time: Duration,
     /// Memory when it was ready, before any request.
     pub(crate) empty_bytes: u64,
@@ -88,7 +88,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) cores: Cores,
     pub(crate) addresses: Addresses,
     pub(crate) config: &'a str,
-    /// Where it finds other daemons, if it is to be linked with some.
+    /// The runtime directory for links with other daemons, if it is to be linked.
     pub(crate) runtime_directory: Option<&'a Path>,
 }
 
@@ -104,7 +104,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// If it does not start.
     pub(crate) fn daemon(programs: &Programs, launch: &Launch<'_>) -> anyhow::Result<Self> {
         let Launch {
             name,
@@ -122,7 +122,7 @@ impl Server {
         let path = file("config");
         fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
 
-        // The daemon says that it is ready as it would to systemd.
+        // The daemon reports that it is ready, as to systemd.
         let notify = file("notify");
         let ready = listen_for_ready(&notify)?;
 
@@ -151,11 +151,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server that answers and does nothing else.
+    /// Starts a bare server.
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// If it does not start.
     pub(crate) fn bare(
         programs: &Programs,
         name: &str,
@@ -201,7 +201,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The daemon does not answer, or has no such metric.
+    /// If the daemon does not answer, or has no such metric.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut stream = TcpStream::connect(self.metrics_address)
             .with_context(|| format!("cannot connect to {}", self.metrics_address))?;
@@ -222,7 +222,7 @@ impl Server {
         Ok(time)
     }
 
-    /// Kills the daemon, which gets no time for anything.
+    /// Kills the daemon.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -258,8 +258,8 @@ impl Drop for Server {
     }
 }
 
-/// Takes the place of systemd: says when a daemon is ready, and goes on reading
-/// what it says until it stops, so that it never has to wait.
+/// Takes the place of systemd: reports when a daemon is ready, and reads its notifications
+/// until it stops, so that it never has to wait.
 fn listen_for_ready(path: &Path) -> anyhow::Result<Receiver<()>> {
     let socket = UnixDatagram::bind(path)
         .with_context(|| format!("cannot bind a socket to {}", path.display()))?;
@@ -271,7 +271,7 @@ fn listen_for_ready(path: &Path) -> anyhow::Result<Receiver<()>> {
             while let Ok(length) = socket.recv(&mut message) {
                 let text = String::from_utf8_lossy(&message[..length]);
                 if text.lines().any(|line| line == "READY=1") {
-                    // Nobody listens when it is ready once more after a reload.
+                    // After a reload, it is ready again, and the receiver is gone.
                     sender.send(()).ok();
                 }
                 if text.lines().any(|line| line == "STOPPING=1") {
@@ -313,10 +313,10 @@ pub(crate) fn free_tcp_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// How long anything may take.
+/// Maximum time to wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to see whether a process has ended.
+/// How often to check whether a process has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is measured of the swarm, in process.
+//! The measurements of the swarm, in one process.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use crate::results::{OneTorrent, Steady, Swarm};
 ///
 /// # Errors
 ///
-/// It fails, or does not report what it should.
+/// If it fails, or lacks a result.
 pub(crate) fn measure(profile: &str, quick: bool) -> anyhow::Result<Swarm> {
     let mut command = crate::cargo_command();
     command
@@ -30,7 +30,7 @@ pub(crate) fn measure(profile: &str, quick: bool) -> anyhow::Result<Swarm> {
     Report::parse(&text)?.swarm(profile)
 }
 
-/// What the benchmark prints: lines of a name and values.
+/// The output of the benchmark: lines with a name and values.
 struct Report<'a>(Vec<(&'a str, Vec<f64>)>);
 
 impl<'a> Report<'a> {
@@ -45,7 +45,7 @@ impl<'a> Report<'a> {
         Ok(Self(lines))
     }
 
-    /// The values of all lines with this name, of which there are `COUNT` each.
+    /// The values of all lines with this name, `COUNT` per line.
     fn all<const COUNT: usize>(&self, name: &str) -> anyhow::Result<Vec<[f64; COUNT]>> {
         let lines = self.0.iter().filter(|(other, _)| *other == name);
         let values: Result<Vec<_>, _> = lines
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
     }
 
     fn swarm(&self, profile: &str) -> anyhow::Result<Swarm> {
-        // Whole numbers are exact up to 2^53.
+        // Integers are exact up to 2^53.
         let [torrents, peers, bytes] = self.one("memory")?.map(|value| value as u64);
         let [one_by_one_nanoseconds] = self.one("one_by_one")?;
         let [in_groups_nanoseconds] = self.one("in_groups")?;

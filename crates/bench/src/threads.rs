@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 ///
 /// # Errors
 ///
-/// There is no such thread, or the kernel does not count its time.
+/// If there is no such thread, or the kernel does not count its time.
 pub(crate) fn cpu_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/task");
     let threads = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
@@ -50,7 +50,7 @@ mod tests {
         });
         let mut most = Duration::ZERO;
         for _ in 0..20 {
-            // Before its start and after its end, nobody has this name.
+            // Before its start and after its end, no thread has this name.
             most = most.max(cpu_time(process::id(), "busy").unwrap_or_default());
             thread::sleep(Duration::from_millis(10));
         }

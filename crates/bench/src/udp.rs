@@ -1,4 +1,4 @@
-//! What is measured for `aquatic-udp`.
+//! The measurements of `aquatic-udp`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,18 +25,18 @@ pub(crate) mod requests;
 use daemon::{Daemon, Options};
 use requests::{ANNOUNCES, ANNOUNCES_NAME, MIXED, MIXED_NAME, Shares, load_config};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     warm_up_seconds: u32,
     torrents: u32,
     peers: u32,
-    /// Peers of the one torrent of which the memory is measured.
+    /// Number of peers of the torrent whose memory is measured.
     peers_of_one_torrent: u32,
-    /// After this time without an announce, peers expire in the measurement of
-    /// expiry. Filling has to take less than half of it.
+    /// Lifetime of peers in the measurement of expiry. Filling has to take less than half of
+    /// it.
     peer_age_seconds: u32,
-    /// Time in which all torrents are checked for expired peers.
+    /// Time in which all torrents are checked for expired peers once.
     cleaning_seconds: u32,
 }
 
@@ -58,11 +58,11 @@ const QUICK: Scale = Scale {
     cleaning_seconds: 1,
 };
 
-/// Measures everything; this takes minutes, unless it is to be quick.
+/// Measures everything, which takes minutes unless `quick` is set.
 ///
 /// # Errors
 ///
-/// A server or the load test fails, or does not do what was meant.
+/// If a server or the load test fails, or does something else than intended.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Udp> {
     let bench = Bench {
         programs: Programs::build(&conditions.profile, &["aquatic_udp"])?,
@@ -120,8 +120,8 @@ struct Contest<'a> {
     load_workers: usize,
 }
 
-/// What the daemon is asked for where torrents have two peers, and whether at the
-/// socket that is bound to every address, and so has to say from which one it replies.
+/// Requests to the daemon if torrents have two peers, and whether they are sent to the socket
+/// that is bound to all addresses, and so has to set the source address of replies.
 fn loads_of_small_torrents() -> [(&'static str, Shares, bool); 6] {
     [
         (MIXED_NAME, MIXED, false),
@@ -156,7 +156,7 @@ impl Bench {
             fill: true,
             duration_seconds: Seconds::of::<1>(),
             warm_up_seconds: Seconds::of::<0>(),
-            // What follows the filling leaves the peers alone.
+            // Later measurements do not change the peers.
             ..load_config(torrents, peers, Shares(1, 0, 0))
         };
         let server = &daemon.server;
@@ -175,7 +175,7 @@ impl Bench {
         })
     }
 
-    /// Torrents of so many peers that replies are nearly full.
+    /// Torrents with enough peers for replies that are nearly full.
     fn full_replies(&self) -> anyhow::Result<Traffic> {
         let torrents = self.scale.torrents / CROWD;
         let daemon = self.daemon(&Options::default())?;
@@ -216,7 +216,7 @@ impl Bench {
             load_workers: 1,
         };
         let mixed = contest((MIXED_NAME, MIXED, false));
-        // How long replies are is known by having looked at some.
+        // The length of replies is measured first.
         let peers_per_announce = self.measure(&mixed)?.peers_per_announce;
         let reply_bytes = reply_bytes(peers_per_announce);
         let echo = Server::bare(
@@ -250,8 +250,8 @@ impl Bench {
         })
     }
 
-    /// One worker and two, on both cores, interleaved; and how long a daemon takes
-    /// to stop that writes no snapshot.
+    /// One worker and two, on both cores, interleaved; and how long a daemon without snapshots
+    /// takes to stop.
     fn shared(&self, one: &Daemon) -> anyhow::Result<(Vec<Row>, Duration)> {
         let two = self.daemon(&Options {
             workers: 2,
@@ -336,8 +336,7 @@ impl Bench {
         })
     }
 
-    /// Fills a daemon and keeps sending a few requests until it has forgotten
-    /// everything.
+    /// Fills a daemon, and sends a few requests until all peers have expired.
     fn expiry(&self) -> anyhow::Result<Expiry> {
         let scale = self.scale;
         let age = Duration::from_secs(scale.peer_age_seconds.into());
@@ -348,7 +347,7 @@ impl Bench {
         })?;
 
         let started = Instant::now();
-        // A peer a torrent: as little other work as possible for each.
+        // One peer per torrent, so that there is little other work.
         self.fill(&daemon, scale.torrents, scale.torrents)?;
         let filled_after = started.elapsed();
         ensure!(
@@ -366,9 +365,9 @@ impl Bench {
 
         let all_expired = filled_after + age + Duration::from_secs(scale.cleaning_seconds.into());
         let left = all_expired.saturating_sub(started.elapsed()) + SLACK;
-        // Far below u32::MAX: the sum of times that are settings.
+        // Far below u32::MAX: a sum of configured times.
         let mut while_all_expired = self.probe(&daemon, left.as_secs() as u32)?;
-        // The daemon may take its time, but not for ever.
+        // The daemon has some time, which is limited.
         let mut left = daemon.torrents()?;
         while left > u64::from(PROBE_TORRENTS) && started.elapsed() < all_expired * 2 {
             while_all_expired = worst(while_all_expired, self.probe(&daemon, 1)?);
@@ -402,12 +401,12 @@ impl Bench {
             warm_up_seconds: Seconds::of::<0>(),
             network: NetworkConfig {
                 requests_per_second: ZeroOr::of::<PROBE_REQUESTS_PER_SECOND>(),
-                // Its own wake-ups are not to be measured.
+                // Its wake-ups for metrics are not to be measured.
                 spin_microseconds: Microseconds::of::<1_000>(),
                 ..config.network
             },
             population: PopulationConfig {
-                // Other torrents than those that expire.
+                // These torrents do not expire.
                 seed: 1,
                 ..config.population
             },
@@ -419,7 +418,7 @@ impl Bench {
     }
 }
 
-/// The longer of each two.
+/// The longer one of each pair.
 fn worst(one: Latency, other: Latency) -> Latency {
     Latency {
         p50_microseconds: one.p50_microseconds.max(other.p50_microseconds),
@@ -430,21 +429,20 @@ fn worst(one: Latency, other: Latency) -> Latency {
     }
 }
 
-/// Bytes of a reply with so many peers over IPv4, on average (BEP 15: 20 and 6 for
-/// each).
+/// Mean length of a reply with this number of IPv4 peers (BEP 15: 20 bytes, and 6 per peer).
 fn reply_bytes(peers: f64) -> usize {
     // Far below the largest datagram.
     ANNOUNCE_REPLY_HEADER_LENGTH + (IPV4_PEER_LENGTH as f64 * peers).round() as usize
 }
 
-/// By how much there are fewer torrents for the same peers, where replies are to be
-/// full: then each torrent has 40 peers, of which a leecher gets 30, as many as it
-/// wants, and a seeder the 20 leechers.
+/// The factor by which there are fewer torrents with the same number of peers if replies are
+/// to be full: each torrent then has 40 peers, of which a leecher gets the 30 that it asks
+/// for, and a seeder the 20 leechers.
 const CROWD: u32 = 20;
 
 const PROBE_TORRENTS: u32 = 100;
 
-/// Often enough to meet every pause of a millisecond.
+/// Often enough to notice every pause of a millisecond.
 const PROBE_REQUESTS_PER_SECOND: u64 = 5_000;
 
 /// Expiry is counted in whole seconds.

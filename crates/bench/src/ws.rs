@@ -1,4 +1,4 @@
-//! What is measured for `aquatic-ws`.
+//! The measurements of `aquatic-ws`.
 
 use std::fmt;
 use std::thread;
@@ -19,16 +19,16 @@ use crate::results::{Conditions, IdleWs, Passing, Row, Ws};
 use crate::rows::{self, Label, Sample};
 use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address};
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     warm_up_seconds: u32,
     torrents: u32,
     connections: usize,
     idle_connections: usize,
-    /// Connections that come and go.
+    /// Number of connections that are opened and closed.
     passing_connections: u64,
-    /// Those of them that are open at the same time.
+    /// Number of them that are open at the same time.
     passing_at_once: usize,
 }
 
@@ -50,11 +50,11 @@ const QUICK: Scale = Scale {
     passing_at_once: 100,
 };
 
-/// Measures everything; this takes minutes, unless it is to be quick.
+/// Measures everything, which takes minutes unless `quick` is set.
 ///
 /// # Errors
 ///
-/// A server or the load test fails, or does not do what was meant.
+/// If a server or the load test fails, or does something else than intended.
 pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Ws> {
     let bench = Bench {
         programs: Programs::build(&conditions.profile, &["aquatic_ws"])?,
@@ -92,12 +92,12 @@ struct Bench {
     runs: usize,
 }
 
-/// What answers.
+/// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 enum Served {
-    /// A server that answers a message with one as long.
+    /// An echo server.
     Echo,
-    /// A server that sends what a tracker sends.
+    /// A bare server that sends what a tracker sends.
     Relay,
     Daemon,
 }
@@ -189,7 +189,7 @@ impl Contest {
         }
     }
 
-    /// Otherwise there would be less work than was meant.
+    /// Checks that there was as much work as intended.
     fn ensure_all_relayed(self, report: &Report) -> anyhow::Result<()> {
         if self.contender.served == Served::Echo {
             return Ok(());
@@ -293,7 +293,7 @@ impl Bench {
         })
     }
 
-    /// Memory after many connections.
+    /// Memory after many connections were closed.
     fn passing(&self, event_loop: EventLoop, tls: bool) -> anyhow::Result<Passing> {
         let server = event_loop.over(tls);
         let many = self.scale.passing_connections;
@@ -420,20 +420,19 @@ fn daemon_config(addresses: Addresses, event_loop: EventLoop, tls: bool) -> Stri
     event_loop.daemon_config(addresses, tls, &format!("max_offers = {OFFERS}"))
 }
 
-/// Offers in an announce that has some: as many as bittorrent-tracker of npm
-/// makes at most.
+/// Offers in an announce with offers: the maximum of npm's bittorrent-tracker.
 const OFFERS: usize = 10;
 
-/// About what browsers make.
+/// About the length in browsers.
 const DESCRIPTION_BYTES: usize = 700;
 
-/// Enough that nearly every offer finds a peer.
+/// Enough for nearly every offer to find a peer.
 const PEERS_PER_TORRENT: u32 = 40;
 
 /// Connections besides idle ones: at least one for each source address.
 const IDLE_BESIDES: usize = 8;
 
-/// After this time, the daemon has noticed what was closed.
+/// Time after which the daemon has noticed closed connections.
 const UNTIL_CLOSED: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A client over UDP that asks much at a time.
+//! A client over UDP that sends many requests at a time.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use aquatic_udp_protocol::{
     TransactionId, UrlData,
 };
 
-/// Torrents in a scrape, at most: as many as `aquatic-udp` answers by default.
+/// Maximum number of torrents in a scrape: the default limit of `aquatic-udp`.
 pub(super) const MAX_SCRAPE_TORRENTS: usize = 70;
 
 /// How long a reply may take.
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest request: a scrape of that many torrents.
 const MAX_REQUEST_BYTES: usize = 16 + 20 * MAX_SCRAPE_TORRENTS;
 
-/// The longest reply that anything here gets.
+/// The longest reply to a request here.
 const MAX_REPLY_BYTES: usize = 2_048;
 
 /// A socket of a client, with a connection id.
@@ -34,7 +34,7 @@ pub(super) struct Client {
 pub(super) struct Announced {
     /// The number of the request.
     pub(super) number: u32,
-    /// How many peers it lists.
+    /// Number of peers in it.
     pub(super) peers: usize,
 }
 
@@ -43,7 +43,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The tracker does not answer.
+    /// If the tracker does not answer.
     pub(super) fn connect(tracker: SocketAddr) -> anyhow::Result<Self> {
         let mut client = Self {
             socket: socket(tracker)?,
@@ -62,11 +62,11 @@ impl Client {
         Ok(client)
     }
 
-    /// The same client, asking another tracker with the connection id that it has.
+    /// The same client with another tracker, and the same connection id.
     ///
     /// # Errors
     ///
-    /// There is no socket for it.
+    /// If there is no socket for it.
     pub(super) fn at(&self, tracker: SocketAddr) -> anyhow::Result<Self> {
         Ok(Self {
             socket: socket(tracker)?,
@@ -78,7 +78,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The system does not send it.
+    /// If the system does not send it.
     pub(super) fn announce(
         &self,
         number: u32,
@@ -111,7 +111,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The reply is not one to an announce.
+    /// If the reply is not one to an announce.
     pub(super) fn announced(&self, is_awaited: bool) -> anyhow::Result<Option<Announced>> {
         self.socket.set_nonblocking(!is_awaited)?;
         let mut reply = [0; MAX_REPLY_BYTES];
@@ -133,7 +133,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The tracker does not answer.
+    /// If the tracker does not answer.
     pub(super) fn have_seeders(&self, torrents: &[InfoHash]) -> anyhow::Result<Vec<bool>> {
         let info_hashes: Vec<[u8; 20]> = torrents.iter().map(|it| it.0).collect();
         let request = ScrapeRequest {
@@ -168,7 +168,7 @@ fn socket(tracker: SocketAddr) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// `None` if nothing was received because there is nothing, or nobody.
+/// `None` if nothing has arrived, or the tracker is not running.
 fn unless_silent(received: io::Result<usize>) -> anyhow::Result<Option<usize>> {
     use io::ErrorKind::{ConnectionRefused, WouldBlock};
     match received {
@@ -178,10 +178,10 @@ fn unless_silent(received: io::Result<usize>) -> anyhow::Result<Option<usize>> {
     }
 }
 
-/// An info hash that no load test uses: of a kind of measurement, and a number.
+/// An info hash that no load test uses, made of a kind of measurement and a number.
 pub(super) fn info_hash(kind: u8, number: u32) -> InfoHash {
     let mut bytes = [kind; 20];
-    // Where torrents are looked for must not depend on the number's order.
+    // Torrents are spread over the shards, whatever their numbers.
     let scrambled = (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bytes[..8].copy_from_slice(&scrambled.to_be_bytes());
     bytes[8..12].copy_from_slice(&number.to_be_bytes());

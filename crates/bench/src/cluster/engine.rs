@@ -1,4 +1,4 @@
-//! Redis or Valkey, whichever is installed.
+//! An installed Redis or Valkey.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::machine::Cores;
 use crate::server::Programs;
 
-/// The programs that are looked for, in this order.
+/// The programs that are searched for, in this order.
 const PROGRAMS: [&str; 2] = ["valkey-server", "redis-server"];
 
 /// How long an engine may take to start.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Installed {
     program: &'static str,
-    /// With its version: `Valkey 8.1.1`.
+    /// Name and version: `Valkey 8.1.1`.
     pub(super) name: String,
 }
 
@@ -52,7 +52,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// If it does not start.
     pub(super) fn start(installed: &Installed, programs: &Programs) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir_in(programs.scratch())?;
         let socket = directory.path().join("engine.sock");
@@ -82,7 +82,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// As in a configuration.
+    /// The URL for configurations.
     pub(super) fn url(&self) -> String {
         format!("redis+unix://{}", self.socket.display())
     }
@@ -96,7 +96,7 @@ impl Drop for Engine {
     }
 }
 
-/// Name and version in what an engine says of itself, `Redis server v=7.0.15 sha=…`.
+/// Name and version from an engine's output, `Redis server v=7.0.15 sha=…`.
 fn name_and_version(text: &str) -> Option<String> {
     let name = text.split_whitespace().next()?;
     let version = text

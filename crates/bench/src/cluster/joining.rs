@@ -1,4 +1,4 @@
-//! Nodes that come, and nodes that are killed.
+//! Nodes that join, and nodes that are killed.
 
 use std::collections::{HashSet, VecDeque};
 use std::thread;
@@ -18,13 +18,13 @@ use crate::rows::{median, spread};
 use crate::server::Server;
 use crate::udp::requests::{MIXED, load_config};
 
-/// Torrents of which a node is asked while it reads the stream.
+/// Number of torrents in requests to a node while it reads the stream.
 const PROBE_TORRENTS: u32 = 100;
 
-/// Often enough to meet every pause of a millisecond.
+/// Often enough to notice every pause of a millisecond.
 const PROBE_REQUESTS_PER_SECOND: u32 = 5_000;
 
-/// For how long it is asked, in seconds: longer than it may take to be complete.
+/// Duration of these requests in seconds: longer than it may take to have all peers.
 const PROBE_SECONDS: u32 = 3;
 
 /// Clients whose replies are awaited together.
@@ -39,26 +39,26 @@ pub(super) struct Joined {
     pub(super) times: Times,
 }
 
-/// How it went when a node joined.
+/// The results of a node that joined.
 pub(super) struct Times {
     seconds: f64,
     ready_seconds: f64,
     latency: Latency,
 }
 
-/// How it went when a node was killed.
+/// The results of a node that was killed.
 pub(super) struct Killed {
     seconds: f64,
-    /// Torrents of which the other node knew no other peer at first.
+    /// Number of torrents of which the other node had no other peer at first.
     unknown: usize,
 }
 
-/// Starts a node where all peers are in the stream, and waits until it has them; it is
-/// asked meanwhile.
+/// Starts a node while all peers are in the stream, and waits until it has them. Meanwhile it
+/// gets requests.
 ///
 /// # Errors
 ///
-/// It does not get all, or does not answer.
+/// If it does not get all, or does not answer.
 pub(super) fn join(bench: &Bench, engine: &Engine, name: &str) -> anyhow::Result<Joined> {
     let config = load_config(PROBE_TORRENTS, PROBE_TORRENTS, MIXED);
     let config = Config {
@@ -100,11 +100,11 @@ pub(super) fn join(bench: &Bench, engine: &Engine, name: &str) -> anyhow::Result
 /// Clients announce to a node, two of each torrent; it is killed, and all of them announce
 /// to the other one, with the connection id that they have.
 ///
-/// It is killed when all have announced once, so it takes what was not sent yet with it.
+/// It is killed when all have announced once, so changes that were not sent yet are lost.
 ///
 /// # Errors
 ///
-/// A torrent is not served by the other node.
+/// If a torrent is not served by the other node.
 pub(super) fn kill(
     bench: &Bench,
     victim: Server,
@@ -130,7 +130,7 @@ pub(super) fn kill(
         while client.announced(false)?.is_some() {
             unanswered -= 1;
         }
-        // No buffer overflows where the node gets little time.
+        // Pauses, so that no buffer overflows if the node gets little CPU time.
         if unanswered >= WINDOW {
             await_reply()?;
             unanswered -= 1;
@@ -179,7 +179,7 @@ fn fail_over(client: &Client, kind: u8, torrents: u32) -> anyhow::Result<usize> 
     Ok(unknown.len())
 }
 
-/// The announce of a client, of whom the first of each torrent is a seeder.
+/// The announce of a client; the first client of each torrent is a seeder.
 fn announce(client: &Client, kind: u8, number: u32) -> anyhow::Result<()> {
     let is_seeder = number.is_multiple_of(2);
     let port = if is_seeder { 1 } else { 2 };

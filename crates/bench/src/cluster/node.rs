@@ -1,4 +1,4 @@
-//! Daemons with one swarm, as they are measured.
+//! The measured daemons with one swarm.
 
 use std::path::Path;
 use std::thread;
@@ -16,13 +16,13 @@ use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address, free_
 /// others, as if each client had waited for its interval.
 pub(super) const MAX_PEER_AGE_SECONDS: u16 = 10_800;
 
-/// How often to look whether something has happened.
+/// Interval of checks whether something has happened.
 const LOOK_AROUND: Duration = Duration::from_millis(10);
 
 /// With whom a daemon shares its swarm.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sharing<'a> {
-    /// With nobody.
+    /// With none.
     Alone,
     /// With other daemons of this machine, which have the same runtime directory.
     Local(&'a Path),
@@ -34,7 +34,7 @@ pub(super) enum Sharing<'a> {
 ///
 /// # Errors
 ///
-/// It does not start.
+/// If it does not start.
 pub(super) fn start_udp(programs: &Programs, sharing: Sharing<'_>) -> anyhow::Result<Server> {
     let addresses = Addresses {
         service: free_udp_address()?,
@@ -58,7 +58,7 @@ pub(super) fn start_udp(programs: &Programs, sharing: Sharing<'_>) -> anyhow::Re
 ///
 /// # Errors
 ///
-/// It does not start.
+/// If it does not start.
 pub(super) fn start_http(programs: &Programs, directory: &Path) -> anyhow::Result<Server> {
     let addresses = Addresses {
         service: free_tcp_address()?,
@@ -79,16 +79,16 @@ pub(super) fn start_http(programs: &Programs, directory: &Path) -> anyhow::Resul
 ///
 /// # Errors
 ///
-/// The daemon does not answer, or that takes too long.
+/// If the daemon does not answer, or this takes too long.
 pub(super) fn wait_for_metric(server: &Server, name: &str, least: f64) -> anyhow::Result<()> {
     wait_until(name, || Ok(server.metric(name)? >= least))
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 ///
 /// # Errors
 ///
-/// Looking fails, or it takes too long.
+/// If checking it fails, or it takes too long.
 pub(super) fn wait_until(
     what: &str,
     mut is_so: impl FnMut() -> anyhow::Result<bool>,
@@ -127,7 +127,7 @@ fn udp_config(addresses: Addresses, sharing: Sharing<'_>) -> String {
     )
 }
 
-/// How long anything may take.
+/// Maximum time to wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -14,16 +14,17 @@ use aquatic_cluster::{Batch, Held, Kind, NodeId, Outbox, Record, Records, Shared
 use super::engine::Engine;
 use super::node::{MAX_PEER_AGE_SECONDS, wait_until};
 
-/// Records that workers append at once, like the announces that they answer together.
+/// Number of records that workers append at once: as many as the announces that they look
+/// up together.
 const GROUP: usize = 8;
 
-/// How often it publishes what is due.
+/// Interval at which records are published.
 const STEP: Duration = Duration::from_millis(2);
 
-/// Memory for what waits to be sent.
+/// Memory for records that wait to be sent.
 const MAX_OUTBOX_BYTES: usize = 128 << 20;
 
-/// The records of all peers of a population, in random order, again and again.
+/// The records of all peers of a population, in random order, repeated.
 #[derive(Debug)]
 pub(super) struct Population {
     records: Vec<Record<IPV4_PEER_LENGTH>>,
@@ -35,12 +36,12 @@ pub(super) struct StandIn {
     others: Arc<Others>,
     outbox: Arc<Outbox>,
     link: EngineHandle,
-    /// Ends the threads when it is dropped.
+    /// Stops the threads when dropped.
     stopper: Option<Stopper>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the link of the node is told of other nodes.
+/// What the link reports about other nodes.
 struct Others {
     own: NodeId,
     records: AtomicU64,
@@ -75,7 +76,7 @@ impl StandIn {
     ///
     /// # Errors
     ///
-    /// It cannot use the engine.
+    /// If it cannot use the engine.
     pub(super) fn start(engine: &Engine) -> anyhow::Result<Self> {
         let node = NodeId(*b"stand-in");
         let others = Arc::new(Others {
@@ -119,11 +120,11 @@ impl StandIn {
         Ok(stand_in)
     }
 
-    /// Keeps what other nodes publish during some work, which is so many records.
+    /// Collects this number of records that other nodes publish during some work.
     ///
     /// # Errors
     ///
-    /// The work fails, or fewer records come.
+    /// If the work fails, or fewer records arrive.
     pub(super) fn collect(
         &self,
         count: usize,
@@ -144,7 +145,7 @@ impl StandIn {
     ///
     /// # Errors
     ///
-    /// More had to be published than can be.
+    /// If records cannot be published as fast.
     pub(super) fn follow<T>(
         &self,
         population: &Population,
@@ -156,11 +157,11 @@ impl StandIn {
         })
     }
 
-    /// Publishes so many records a second during some work. Returns how many.
+    /// Publishes this number of records per second during some work. Returns how many.
     ///
     /// # Errors
     ///
-    /// More had to be published than can be.
+    /// If records cannot be published as fast.
     pub(super) fn publish_at<T>(
         &self,
         records_per_second: u32,
@@ -177,7 +178,7 @@ impl StandIn {
     ///
     /// # Errors
     ///
-    /// The engine does not take it.
+    /// If the engine does not accept it.
     pub(super) fn publish_all(&self, population: &Population) -> anyhow::Result<()> {
         let before = self.link.status().counts().records_out();
         self.publish(population, population.len() as u64);
@@ -214,7 +215,7 @@ impl StandIn {
         Ok((result, published))
     }
 
-    /// Appends so many records to the outbox; returns how many.
+    /// Appends about this number of records to the outbox; returns how many.
     fn publish(&self, population: &Population, count: u64) -> u64 {
         let mut left = count;
         while left > 0 {
@@ -230,7 +231,7 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         drop(self.stopper.take());
         for thread in self.threads.drain(..) {
-            // Whatever has become of it, it is gone.
+            // It has ended, whatever its result.
             thread.join().ok();
         }
     }
@@ -254,7 +255,7 @@ impl SharedSwarms for Others {
     }
 
     fn apply(&self, batch: &Batch<'_>, _now_milliseconds: u64) {
-        // Own ones come back where others have changed the same peer.
+        // Own records are applied again if others have changed the same peer.
         if batch.header().node == self.own {
             return;
         }

@@ -1,4 +1,4 @@
-//! What requests cost a node, and what records cost its threads.
+//! CPU time of a node for requests, and of its threads for records.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use crate::server::Server;
 use crate::threads;
 use crate::udp::requests::{ANNOUNCES, ANNOUNCES_NAME, MIXED, MIXED_NAME, Shares};
 
-/// The nodes that are measured, all with the same torrents and peers.
+/// The measured nodes, all with the same torrents and peers.
 pub(super) struct Nodes {
     pub(super) alone: Server,
-    /// An `aquatic-udp`, and an `aquatic-http` that nobody asks.
+    /// An `aquatic-udp`, and an `aquatic-http` without requests.
     pub(super) linked: [Server; 2],
     pub(super) through_engine: Option<ThroughEngine>,
 }
 
 /// A node that shares its swarm through an engine.
 pub(super) struct ThroughEngine {
-    /// As its rows are called.
+    /// The label of its rows.
     pub(super) engine_name: String,
     pub(super) node: Server,
     /// The other node.
@@ -29,14 +29,14 @@ pub(super) struct ThroughEngine {
     pub(super) population: Population,
 }
 
-/// What was measured of them.
+/// The results of these nodes.
 pub(super) struct Traffic {
     pub(super) rows: Vec<Row>,
     pub(super) capacities: Vec<Capacity>,
     pub(super) per_record: Vec<PerRecord>,
 }
 
-/// What is compared.
+/// The compared cases.
 struct Contest<'a> {
     setup: Setup,
     label: Label,
@@ -49,23 +49,23 @@ enum Setup {
     Alone,
     Local,
     Engine,
-    /// Another node publishes as much.
+    /// Another node publishes as many records.
     AnotherAsBusy,
 }
 
-/// What a thread does with records.
+/// The work of a thread with records.
 struct Job<'a> {
     what: &'static str,
     setup: Setup,
     server: &'a Server,
     thread: &'static str,
-    /// The metric that counts its records, and one that counts those that are not meant.
+    /// The metric that counts its records, and one of records to subtract.
     counted: &'static str,
     not_counted: Option<&'static str>,
     spent: Spent,
 }
 
-/// What a thread has spent on how many records, in how much time.
+/// CPU time, records and duration of a thread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spent {
     cpu: Duration,
@@ -80,7 +80,7 @@ const HTTP_RECEIVED: &str = "aquatic_http_cluster_records_received_total";
 /// Records of another node for a node that is otherwise idle.
 const IDLE_RECORDS_PER_SECOND: u32 = 200_000;
 
-/// Measures all rows, interleaved; meanwhile also what threads spend on records.
+/// Measures all rows, interleaved, and the CPU time of threads meanwhile.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ pub(super) fn measure(bench: &Bench, nodes: &Nodes) -> anyhow::Result<Traffic> {
     })
 }
 
-/// What follows for many nodes.
+/// Extrapolation to many nodes.
 fn capacities(contests: &[Contest<'_>], rows: &[Row]) -> Vec<Capacity> {
     let cpu = |setup, load: &str| {
         let mut found = contests.iter().zip(rows);
@@ -137,7 +137,7 @@ fn capacities(contests: &[Contest<'_>], rows: &[Row]) -> Vec<Capacity> {
     let capacity = |load: &str| {
         let alone = cpu(Setup::Alone, load)?;
         let shared = cpu(Setup::Engine, load)? / alone;
-        // Where nothing else is quiet, it may seem to cost less than nothing.
+        // On a busy machine, the difference may be negative.
         let another = (cpu(Setup::AnotherAsBusy, load)? / alone - shared).max(0.0);
         Some(Capacity {
             load: load.to_owned(),
@@ -233,7 +233,7 @@ fn jobs(nodes: &Nodes) -> Vec<Job<'_>> {
     jobs
 }
 
-/// What reading costs a node that nobody asks.
+/// The cost of reading for a node without requests.
 fn idle(bench: &Bench, others: &ThroughEngine) -> anyhow::Result<PerRecord> {
     let mut job = Job::new(
         "reading and applying those of another node, engine, on an idle node",
@@ -242,7 +242,7 @@ fn idle(bench: &Bench, others: &ThroughEngine) -> anyhow::Result<PerRecord> {
         "cluster-in",
         UDP_RECEIVED,
     );
-    // What is still under way from before is to be counted nowhere.
+    // Records that are still in transit are not counted.
     let own = others.node.metric(UDP_SENT)?;
     node::wait_for_metric(&others.node, UDP_RECEIVED, own)?;
     thread::sleep(Duration::from_millis(500));

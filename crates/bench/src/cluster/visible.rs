@@ -1,4 +1,4 @@
-//! How long it takes until what one node was told is in the replies of another.
+//! The time until an announce to one node is in the replies of another.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write as _};
@@ -17,26 +17,26 @@ use crate::results::Visible;
 use crate::server::Server;
 use crate::udp::requests::ANNOUNCES;
 
-/// How often on average a torrent is announced that nobody else has. The times between
-/// them are from half of this to one and a half, so that they never keep step with anything.
+/// Mean interval at which a new torrent is announced. Intervals are from half of this to one
+/// and a half, so that they are not synchronized with anything.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often the other node is asked for those that it did not know yet.
+/// Interval at which the other node is asked for torrents that it does not have yet.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
-/// Until the load is there.
+/// Time until the load is constant.
 const LEAD: Duration = Duration::from_millis(500);
 
-/// Torrents in a scrape over HTTP, at most, so that the request is one packet.
+/// Maximum number of torrents in a scrape over HTTP, so that the request is one packet.
 const MAX_HTTP_SCRAPE_TORRENTS: usize = 16;
 
-/// How long a torrent may take.
+/// Maximum time for a torrent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The port of whoever announces.
+/// The port of the peers that announce.
 const PORT: u16 = 1;
 
-/// Who asks the other node.
+/// The client of the other node.
 pub(super) enum Observer {
     Udp(Client),
     Http(BufReader<TcpStream>),
@@ -46,7 +46,7 @@ pub(super) enum Observer {
 ///
 /// # Errors
 ///
-/// A node does not answer, or a torrent does not become visible.
+/// If a node does not answer, or a torrent does not become visible.
 pub(super) fn measure(
     bench: &Bench,
     over: &str,
@@ -87,7 +87,7 @@ pub(super) fn measure(
     })
 }
 
-/// How long each torrent took, at least one.
+/// The times of all torrents, at least one.
 fn watch(
     bench: &Bench,
     client: &Client,
@@ -149,7 +149,7 @@ impl Observer {
         Ok(Self::Http(BufReader::new(stream)))
     }
 
-    /// For how many torrents it can ask at once.
+    /// Number of torrents that it can ask for at once.
     fn most(&self) -> usize {
         match self {
             Self::Udp(_) => MAX_SCRAPE_TORRENTS,
@@ -157,7 +157,7 @@ impl Observer {
         }
     }
 
-    /// Whether the node knows seeders of each of these torrents.
+    /// Whether the node has seeders of each of these torrents.
     fn ask(&mut self, torrents: &[InfoHash]) -> anyhow::Result<Vec<bool>> {
         if torrents.is_empty() {
             return Ok(Vec::new());
@@ -186,7 +186,7 @@ fn escaped(info_hash: &InfoHash) -> String {
     bytes.map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// The body of a reply over HTTP, of which the length is said.
+/// The body of a reply over HTTP with a content length.
 fn read_body(stream: &mut impl BufRead) -> anyhow::Result<Vec<u8>> {
     let mut length = 0;
     loop {

@@ -1,4 +1,4 @@
-//! `aquatic-udp` as it is measured.
+//! The measured `aquatic-udp`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::machine::Cores;
 use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address, free_udp_address};
 
-/// How the daemon differs from one to another measurement.
+/// The settings that differ between measurements.
 pub(super) struct Options<'a> {
     pub(super) cores: Cores,
     pub(super) workers: usize,
@@ -31,7 +31,7 @@ impl Default for Options<'_> {
 /// A running daemon.
 pub(super) struct Daemon {
     pub(super) server: Server,
-    /// That of a socket that is bound to every address.
+    /// The address of the socket that is bound to all addresses.
     pub(super) any_address: SocketAddr,
 }
 
@@ -40,7 +40,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// If it does not start.
     pub(super) fn start(programs: &Programs, options: &Options<'_>) -> anyhow::Result<Self> {
         let addresses = Addresses {
             service: free_udp_address()?,
@@ -61,13 +61,13 @@ impl Daemon {
         })
     }
 
-    /// Torrents of which it knows.
+    /// The number of its torrents.
     ///
     /// # Errors
     ///
-    /// It does not answer.
+    /// If it does not answer.
     pub(super) fn torrents(&self) -> anyhow::Result<u64> {
-        // Whole numbers are exact up to 2^53.
+        // Integers are exact up to 2^53.
         Ok(self.server.metric("aquatic_udp_torrents")? as u64)
     }
 }

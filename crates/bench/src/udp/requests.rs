@@ -1,4 +1,4 @@
-//! What is requested over UDP.
+//! Requests over UDP.
 
 use aquatic_load_test::numbers::{Count, Milliseconds, ZeroOr};
 use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig, RequestsConfig};
@@ -12,7 +12,7 @@ pub(crate) const MIXED_NAME: &str = "50 % connect, 50 % announce";
 pub(crate) const ANNOUNCES: Shares = Shares(0, 1, 0);
 pub(crate) const ANNOUNCES_NAME: &str = "announce only";
 
-/// The load of all measurements; they change what is theirs.
+/// The load of all measurements, which change parts of it.
 pub(crate) fn load_config(torrents: u32, peers: u32, shares: Shares) -> Config {
     Config {
         network: NetworkConfig {

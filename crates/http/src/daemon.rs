@@ -17,7 +17,9 @@ use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
+use aquatic_tracker::{
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+};
 
 use crate::config::Config;
 use crate::connection::Http;
@@ -43,6 +45,7 @@ pub struct HttpDaemon {
     running: Running,
     housekeeping: Housekeeping,
     endpoint: Endpoint,
+    largest: LargestTorrents,
 }
 
 impl Daemon for HttpDaemon {
@@ -189,11 +192,18 @@ Transmission or another client. Clients with the same torrent then find each oth
                 &limits,
             ),
             endpoint,
+            largest: LargestTorrents::default(),
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
         self.running.watch_certificate();
+        let settings = self.settings.latest();
+        let state = self.state.clone();
+        self.largest
+            .run_if_due(&settings.config.metrics, now, move |count| {
+                tracker::largest_torrents(&state.swarms, count)
+            });
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
@@ -231,6 +241,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             endpoint: &self.endpoint,
             link: self.link.as_ref(),
             clients: &self.clients,
+            largest: &self.largest,
             config: &settings.config.metrics,
         };
         Overview {

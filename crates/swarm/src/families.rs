@@ -7,7 +7,8 @@ use aquatic_bittorrent::InfoHash;
 
 use crate::snapshot::{self, DamagedBlock, Restored};
 use crate::{
-    HashKey, Ipv4Swarm, Ipv6Swarm, Scraped, Swarm, SwarmLimits, SwarmTotals, Sweep, Usage, WebSwarm,
+    HashKey, Ipv4Swarm, Ipv6Swarm, Scraped, Swarm, SwarmLimits, SwarmTotals, Sweep, TorrentWalk,
+    Usage, WebSwarm,
 };
 
 /// The swarms of a tracker: one for each address family, or one for both.
@@ -35,8 +36,21 @@ pub trait Swarms {
         keep: impl Fn(&InfoHash) -> bool,
     ) -> bool;
 
+    /// Does a [step](TorrentWalk::step) of a walk over the first or the second swarm. If
+    /// there is no second one, its walk is always complete.
+    fn walk(
+        &self,
+        number: usize,
+        walk: &mut TorrentWalk,
+        visit: impl FnMut(&InfoHash, Scraped),
+    ) -> bool;
+
     /// The counts of a torrent for a client at this address.
     fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped;
+
+    /// The counts of a torrent in all swarms together. A peer that announces over IPv4 and
+    /// IPv6 counts twice.
+    fn counts(&self, info_hash: &InfoHash) -> Scraped;
 
     /// Calls `write` with blocks of what the first or the second swarm keeps over a
     /// restart; not at all if there is no second one.
@@ -121,6 +135,24 @@ impl Swarms for Families {
         } else {
             sweep.step(&self.ipv6, now, torrents, keep)
         }
+    }
+
+    fn walk(
+        &self,
+        number: usize,
+        walk: &mut TorrentWalk,
+        visit: impl FnMut(&InfoHash, Scraped),
+    ) -> bool {
+        if number == 0 {
+            walk.step(&self.ipv4, visit)
+        } else {
+            walk.step(&self.ipv6, visit)
+        }
+    }
+
+    fn counts(&self, info_hash: &InfoHash) -> Scraped {
+        let ipv4 = self.ipv4.lock(info_hash).scrape();
+        ipv4.plus(self.ipv6.lock(info_hash).scrape())
     }
 
     fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
@@ -232,6 +264,21 @@ impl Swarms for WebSwarms {
             (_, Some(ipv6)) => sweep.step(ipv6, now, torrents, keep),
             (_, None) => true,
         }
+    }
+
+    fn walk(
+        &self,
+        number: usize,
+        walk: &mut TorrentWalk,
+        visit: impl FnMut(&InfoHash, Scraped),
+    ) -> bool {
+        let swarm = self.all().nth(number);
+        swarm.is_some_and(|swarm| walk.step(swarm, visit))
+    }
+
+    fn counts(&self, info_hash: &InfoHash) -> Scraped {
+        let counts = self.all().map(|swarm| swarm.lock(info_hash).scrape());
+        counts.fold(Scraped::default(), Scraped::plus)
     }
 
     fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {

@@ -18,6 +18,17 @@ pub struct Scraped {
     pub completed: u32,
 }
 
+impl Scraped {
+    /// The sums of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            seeders: self.seeders.saturating_add(other.seeders),
+            leechers: self.leechers.saturating_add(other.leechers),
+            completed: self.completed.saturating_add(other.completed),
+        }
+    }
+}
+
 /// A torrent that has peers. With few IPv4 peers it is one cache line.
 #[repr(align(64))]
 pub(crate) struct Torrent<const S: usize, const K: usize, const N: usize> {

@@ -11,6 +11,7 @@
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
 //! * [`PLOTS`], [`OverviewParts`]: what the status page shows. [`Endpoint`]: announce URLs.
+//!   [`LargestTorrents`]: the torrents with the most peers.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ mod clients;
 pub mod cluster;
 mod endpoint;
 mod housekeeping;
+mod largest;
 mod limits;
 mod overview;
 mod reject;
@@ -31,6 +33,7 @@ mod totals;
 pub use clients::{CLIENT_METRICS, CLIENT_METRICS_WITH_PEERS, ClientCounts, Clients};
 pub use endpoint::Endpoint;
 pub use housekeeping::{HOUSEKEEPING_METRICS, Housekeeping};
+pub use largest::{LargestTorrents, largest_torrents};
 pub use limits::swarm_limits;
 pub use overview::{OverviewParts, PLOTS};
 pub use reject::{RejectReason, reject_with_page};

@@ -6,7 +6,7 @@ use aquatic_service::metrics::{Overview, Plot, RESIDENT_MEMORY};
 use crate::cluster::{LAG, Link};
 use crate::requests::{REJECTED, REQUESTS};
 use crate::totals::{PEERS, SEEDERS, TORRENTS};
-use crate::{Clients, Endpoint};
+use crate::{Clients, Endpoint, LargestTorrents};
 
 /// What is plotted of the last hour.
 pub const PLOTS: &[Plot] = &[
@@ -50,6 +50,8 @@ pub struct OverviewParts<'a> {
     pub link: Option<&'a Link>,
     /// The counts of client software.
     pub clients: &'a Clients,
+    /// The largest torrents.
+    pub largest: &'a LargestTorrents,
     /// What is configured to be shown.
     pub config: &'a MetricsConfig,
 }
@@ -68,7 +70,13 @@ impl OverviewParts<'_> {
             urls_note,
             certificates: Vec::new(),
             links: self.link.map(linked),
-            tables: self.clients.table(self.config).into_iter().collect(),
+            tables: [
+                self.largest.table(self.config),
+                self.clients.table(self.config),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         }
     }
 }

@@ -18,7 +18,9 @@ use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
+use aquatic_tracker::{
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+};
 use aquatic_udp_protocol::ConnectionIdKey;
 
 use crate::config::Config;
@@ -52,6 +54,7 @@ pub struct UdpDaemon {
     /// Used by the main thread alone.
     export: Mutex<ScrapeExport>,
     endpoint: Endpoint,
+    largest: LargestTorrents,
 }
 
 impl Daemon for UdpDaemon {
@@ -186,6 +189,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             ),
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             endpoint,
+            largest: LargestTorrents::default(),
             settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -202,6 +206,12 @@ Transmission or another client. Clients with the same torrent then find each oth
         if let Some(key) = self.link.as_ref().and_then(Link::connection_id_key) {
             self.keys.share(key);
         }
+        let settings = self.settings.latest();
+        let state = self.state.clone();
+        self.largest
+            .run_if_due(&settings.config.metrics, now, move |count| {
+                tracker::largest_torrents(&state.swarms, count)
+            });
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
@@ -231,6 +241,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             endpoint: &self.endpoint,
             link: self.link.as_ref(),
             clients: &self.clients,
+            largest: &self.largest,
             config: &settings.config.metrics,
         };
         parts.overview(host)

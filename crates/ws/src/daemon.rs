@@ -19,7 +19,9 @@ use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
 use aquatic_tracker::snapshot::{self, Kinds};
-use aquatic_tracker::{self as tracker, Clients, Endpoint, Housekeeping, OverviewParts};
+use aquatic_tracker::{
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+};
 
 use crate::config::Config;
 use crate::connection::Ws;
@@ -48,6 +50,7 @@ pub struct WsDaemon {
     running: Running,
     housekeeping: Housekeeping,
     endpoint: Endpoint,
+    largest: LargestTorrents,
 }
 
 /// What a daemon has in a cluster.
@@ -193,11 +196,18 @@ impl Daemon for WsDaemon {
                 &limits,
             ),
             endpoint,
+            largest: LargestTorrents::default(),
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
         self.running.watch_certificate();
+        let settings = self.settings.latest();
+        let state = self.state.clone();
+        self.largest
+            .run_if_due(&settings.config.metrics, now, move |count| {
+                tracker::largest_torrents(&state.shared.swarms, count)
+            });
         self.housekeeping.tick(&self.state.shared, &self.clock, now)
     }
 
@@ -236,6 +246,7 @@ impl Daemon for WsDaemon {
             endpoint: &self.endpoint,
             link: self.cluster.as_ref().map(|it| &it.link),
             clients: &self.clients,
+            largest: &self.largest,
             config: &settings.config.metrics,
         };
         Overview {

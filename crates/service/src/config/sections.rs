@@ -29,6 +29,9 @@ pub type Workers = ZeroOr<Count<1, 1024>>;
 /// Time between snapshots: up to a day.
 pub type SnapshotInterval = Seconds<1, 86_400>;
 
+/// Torrents on the status page; 0 for none.
+pub type LargestTorrents = ZeroOr<Count<1, 1_000>>;
+
 /// Log verbosity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -156,7 +159,7 @@ impl AccessListConfig {
 
 /// Status page and metrics over HTTP: / for people, /metrics in the Prometheus
 /// text format, /stats.json and /health.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
@@ -171,6 +174,22 @@ pub struct MetricsConfig {
     /// Whether to also count announces per peer id prefix, which shows client
     /// software that is not recognized.
     pub peer_id_prefixes: bool,
+    /// Number of torrents that the status page lists: those with the most peers,
+    /// with info hash, seeders, leechers and downloads, counted once a minute.
+    /// Info hashes reveal what clients share, so none are listed by default. 0:
+    /// none.
+    pub largest_torrents: LargestTorrents,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            address: MetricsAddress::default(),
+            peer_clients: false,
+            peer_id_prefixes: false,
+            largest_torrents: ZeroOr::ZERO,
+        }
+    }
 }
 
 impl MetricsConfig {

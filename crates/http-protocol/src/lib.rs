@@ -25,5 +25,5 @@ pub use aquatic_http1::{
 };
 pub use query::{QueryFault, write_escaped};
 pub use reply::{AnnounceReply, Peers, ScrapeReply, write_failure};
-pub use resource::{Misplaced, Purpose, Resource};
+pub use resource::{Misplaced, Purpose, Resource, Site};
 pub use scrape::{InfoHashes, ScrapeRequest};

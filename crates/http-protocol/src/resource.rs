@@ -15,7 +15,7 @@ pub enum Resource<'a> {
     /// URL in a torrent is wrong: `/?info_hash=`, `/announce/`, `/KEY/announce`.
     Misplaced(Misplaced<'a>),
     /// `/`, a page for humans.
-    Index,
+    Index(Site<'a>),
     /// `/health`, a page for health checks.
     Health,
     /// Another path.
@@ -29,6 +29,13 @@ pub enum Resource<'a> {
 pub struct Misplaced<'a> {
     /// What the request was meant to be.
     pub purpose: Purpose,
+    /// Where it was sent to.
+    pub site: Site<'a>,
+}
+
+/// The server that a request was sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site<'a> {
     /// See [`Head::scheme`].
     pub scheme: Option<Scheme>,
     /// See [`Head::host`].
@@ -88,7 +95,7 @@ impl<'a> Resource<'a> {
             (_, b"/announce") => Self::Announce(target.query),
             (_, b"/scrape") => Self::Scrape(target.query),
             (_, b"/health") => Self::Health,
-            (_, b"/" | b"") => Self::misplaced(head).unwrap_or(Self::Index),
+            (_, b"/" | b"") => Self::misplaced(head).unwrap_or_else(|| Self::Index(Site::of(head))),
             _ => Self::misplaced(head).unwrap_or(Self::Unknown),
         }
     }
@@ -98,9 +105,18 @@ impl<'a> Resource<'a> {
         let purpose = Purpose::guess(&head.target)?;
         Some(Self::Misplaced(Misplaced {
             purpose,
+            site: Site::of(head),
+        }))
+    }
+}
+
+impl<'a> Site<'a> {
+    #[cold]
+    fn of(head: &Head<'a>) -> Self {
+        Self {
             scheme: head.scheme(),
             host: head.host,
-        }))
+        }
     }
 }
 
@@ -113,9 +129,23 @@ mod tests {
     fn misplaced(purpose: Purpose) -> Resource<'static> {
         Resource::Misplaced(Misplaced {
             purpose,
-            scheme: None,
-            host: Some("x"),
+            site: site(None, "x"),
         })
+    }
+
+    fn site(scheme: Option<Scheme>, host: &str) -> Site<'_> {
+        Site {
+            scheme,
+            host: Some(host),
+        }
+    }
+
+    fn index() -> Resource<'static> {
+        Resource::Index(site(None, "x"))
+    }
+
+    fn index_of(host: &str) -> Resource<'_> {
+        Resource::Index(site(Some(Scheme::Http), host))
     }
 
     fn check(request: &str, resource: Resource<'_>) {
@@ -133,11 +163,11 @@ mod tests {
             ("/announce?a=b?c", Resource::Announce(b"a=b?c")),
             ("/announce", Resource::Announce(b"")),
             ("/scrape?", Resource::Scrape(b"")),
-            ("/", Resource::Index),
-            ("/?x", Resource::Index),
+            ("/", index()),
+            ("/?x", index()),
             ("/health", Resource::Health),
             ("/health?x", Resource::Health),
-            ("/?info_hashes=x", Resource::Index),
+            ("/?info_hashes=x", index()),
             ("/?info_hash=x", misplaced(Purpose::Announce)),
             ("/?a&info%5fhash", misplaced(Purpose::Announce)),
             ("/tracker?info_hash=x", misplaced(Purpose::Announce)),
@@ -159,9 +189,15 @@ mod tests {
             ("/health?info_hash=x", Resource::Health),
             ("http://tracker.test:3000/scrape?x", Resource::Scrape(b"x")),
             ("HTTPS://[::1]:3000/announce", Resource::Announce(b"")),
-            ("http://tracker.test", Resource::Index),
-            ("http://tracker.test?x", Resource::Index),
-            ("http://", Resource::Index),
+            ("http://tracker.test", index_of("tracker.test")),
+            ("http://tracker.test?x", index_of("tracker.test")),
+            (
+                "http://",
+                Resource::Index(Site {
+                    scheme: Some(Scheme::Http),
+                    host: None,
+                }),
+            ),
             ("ftp://tracker.test/x", Resource::Unknown),
         ] {
             for method in ["GET", "HEAD"] {
@@ -179,8 +215,7 @@ mod tests {
             "GET HTTPS://a:3000/announce.php",
             Resource::Misplaced(Misplaced {
                 purpose: Purpose::Announce,
-                scheme: Some(Scheme::Https),
-                host: Some("a:3000"),
+                site: site(Some(Scheme::Https), "a:3000"),
             }),
         );
     }

@@ -7,7 +7,7 @@
 use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::{
     AccessListConfig, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig, LogLevel,
-    MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
+    MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct Config {
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,
+    /// The page for people at /, with the announce URL to copy.
+    pub page: PageConfig,
     /// One swarm for several trackers, of this machine or of many.
     pub cluster: ClusterConfig,
     /// Snapshot file, which preserves torrents and peers across restarts.
@@ -67,6 +69,12 @@ impl Default for HttpKeys {
 
 impl ProtocolKeys for HttpKeys {
     const PORT: u16 = 3000;
+    const SCHEMES: [&'static str; 2] = ["http", "https"];
+    const PUBLIC_URL: &'static str = "\
+URL under which clients reach the tracker, as it stands in torrents, such as
+https://tracker.example.org/announce. Shown by the page for people and the
+status page. Empty: they show the host that they were requested from, or the
+addresses above.";
     const ENABLE_TLS: &'static str =
         "Whether to use TLS. If true, the tracker serves https://, and not\nhttp://.";
     const HANDSHAKE_TIMEOUT: &'static str = "\

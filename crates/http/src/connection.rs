@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_http_protocol::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Misplaced, Reading, Resource,
-    Scheme, Status, write_failure, write_fault, write_page,
+    Scheme, Site, Status, write_failure, write_fault, write_page,
 };
 use aquatic_service::View;
 use aquatic_service::clock::Clock;
@@ -75,10 +75,9 @@ impl Http {
             other => {
                 let source = peer.address.ip();
                 let resource = self.with_scheme(other, peer);
-                let config = &self.settings.config;
                 return self
                     .tracker
-                    .handle(now, config, source, resource, framing, output);
+                    .handle(now, &self.settings, source, resource, framing, output);
             }
         };
         let source = match &self.settings.connections.reverse_proxy {
@@ -87,9 +86,8 @@ impl Http {
         };
         match source {
             Ok(source) => {
-                let config = &self.settings.config;
                 self.tracker
-                    .handle(now, config, source, resource, framing, output)
+                    .handle(now, &self.settings, source, resource, framing, output)
             }
             Err(fault) => {
                 write_failure(output, framing, &fault.to_string(), None);
@@ -98,12 +96,18 @@ impl Http {
         }
     }
 
-    /// Adds a scheme to a misplaced request that has none: that of the connection.
+    /// Adds a scheme to a request that has none, if its reply contains a URL: that of the
+    /// connection.
     fn with_scheme<'a>(&self, resource: Resource<'a>, peer: &Peer) -> Resource<'a> {
+        let with_scheme = |site: Site<'a>| Site {
+            scheme: site.scheme.or_else(|| self.scheme(peer)),
+            ..site
+        };
         match resource {
-            Resource::Misplaced(misplaced) => Resource::Misplaced(Misplaced {
-                scheme: misplaced.scheme.or_else(|| self.scheme(peer)),
-                ..misplaced
+            Resource::Index(site) => Resource::Index(with_scheme(site)),
+            Resource::Misplaced(Misplaced { purpose, site }) => Resource::Misplaced(Misplaced {
+                purpose,
+                site: with_scheme(site),
             }),
             other => other,
         }

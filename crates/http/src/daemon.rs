@@ -239,6 +239,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let settings = self.settings.latest();
         let parts = OverviewParts {
             endpoint: &self.endpoint,
+            public_url: &settings.config.network.public_url,
             link: self.link.as_ref(),
             clients: &self.clients,
             largest: &self.largest,

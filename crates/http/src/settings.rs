@@ -6,12 +6,16 @@ use aquatic_service::config::{
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
+use aquatic_tracker::{FrontPage, FrontPageParts};
 
 use crate::config::Config;
 use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-http";
+
+/// What the page for people says before the URL.
+const ABOUT: &str = "A BitTorrent tracker. Add this URL to the trackers of a torrent:";
 
 /// The validated settings of the daemon.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Settings of connections.
     pub connections: aquatic_stream::Settings,
+    /// The page for people.
+    pub front_page: FrontPage,
 }
 
 impl config::Config for Config {
@@ -68,11 +74,21 @@ impl Settings {
         };
         check_config(&config.cluster.engine, &mut checks);
         process.check(&mut checks);
+        let front_page = FrontPage::new(
+            FrontPageParts {
+                daemon: NAME,
+                about: ABOUT,
+                config: &config.page,
+                public_url: &config.network.public_url,
+            },
+            &mut checks,
+        );
         checks.finish(Self {
             config: config.clone(),
             process,
             tls,
             connections,
+            front_page,
         })
     }
 }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use aquatic_bittorrent::{InfoHash, ipv4_peer, ipv6_peer};
 use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
-    ScrapeReply, ScrapeRequest, Status, write_failure, write_page,
+    Scheme, ScrapeReply, ScrapeRequest, Site, Status, write_failure, write_page,
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
 use aquatic_tracker::cluster::{Changes, Outbox};
-use aquatic_tracker::{ClientCounts, reject_with_page};
+use aquatic_tracker::{ClientCounts, FrontPage, RecentTotals, RequestedAt, reject_with_page};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 use crate::config::Config;
+use crate::settings::Settings;
 
 /// The state that the workers of a tracker share.
 pub type State = aquatic_tracker::State<Families>;
@@ -28,6 +29,8 @@ pub struct Tracker {
     outbox: Option<Arc<Outbox>>,
     /// Torrents of the current scrape; a field to reuse its memory.
     scraped: Vec<InfoHash>,
+    /// For the page for people.
+    totals: RecentTotals,
 }
 
 impl Tracker {
@@ -40,6 +43,7 @@ impl Tracker {
             clients,
             outbox: None,
             scraped: Vec::new(),
+            totals: RecentTotals::default(),
         }
     }
 
@@ -55,7 +59,7 @@ impl Tracker {
     pub fn handle(
         &mut self,
         now: Now,
-        config: &Config,
+        settings: &Settings,
         source: IpAddr,
         resource: Resource<'_>,
         framing: Framing,
@@ -63,7 +67,7 @@ impl Tracker {
     ) -> Outcome {
         let asked = Asked {
             now,
-            config,
+            config: &settings.config,
             source: source.to_canonical(),
             framing,
         };
@@ -71,8 +75,11 @@ impl Tracker {
             Resource::Announce(query) => self.announce(asked, query, out),
             Resource::Scrape(query) => self.scrape(asked, query, out),
             Resource::Misplaced(request) => misplaced(request, framing, out),
-            Resource::Index => page(framing, INDEX, out),
-            Resource::Health => page(framing, "ok\n", out),
+            Resource::Index(site) => self.front_page(asked, &settings.front_page, site, out),
+            Resource::Health => {
+                write_page(out, framing, Status::Ok, "ok\n");
+                Outcome::served(RequestKind::Page)
+            }
             Resource::Unknown => {
                 reject_with_page(out, framing, Status::NotFound, RejectReason::UnknownPath)
             }
@@ -81,6 +88,26 @@ impl Tracker {
                 reject_with_page(out, framing, status, RejectReason::OtherMethod)
             }
         }
+    }
+
+    #[cold]
+    fn front_page(
+        &mut self,
+        asked: Asked<'_>,
+        page: &FrontPage,
+        site: Site<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let requested_at = RequestedAt {
+            scheme: site.scheme.unwrap_or(Scheme::Http).name(),
+            host: site.host,
+            path: Purpose::Announce.path(),
+        };
+        let now = asked.now.monotonic_seconds;
+        page.write(out, asked.framing, requested_at, || {
+            self.totals.text(&self.state.swarms, now)
+        });
+        Outcome::served(RequestKind::Page)
     }
 
     #[inline]
@@ -153,16 +180,6 @@ impl Tracker {
     }
 }
 
-/// The page for users.
-const INDEX: &str = concat!(
-    "aquatic-http ",
-    env!("CARGO_PKG_VERSION"),
-    ", a BitTorrent tracker\n\n\
-     /announce  to announce torrents\n\
-     /scrape    to count the peers of torrents\n\
-     /health    to watch the tracker\n"
-);
-
 /// Rejects a request with a wrong URL. The failure reason, which clients show to their
 /// users, contains the right URL, with the host from the request, which only has valid
 /// characters and a bounded length.
@@ -170,8 +187,7 @@ const INDEX: &str = concat!(
 fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
     let Misplaced {
         purpose,
-        scheme,
-        host,
+        site: Site { scheme, host },
     } = request;
     let scheme = scheme
         .zip(host)
@@ -185,11 +201,6 @@ fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Out
     let reason = format!("wrong URL: {whose} {scheme}{host}{path}");
     write_failure(out, framing, &reason, None);
     Outcome::rejected(kind, RejectReason::WrongUrl)
-}
-
-fn page(framing: Framing, text: &str, out: &mut Vec<u8>) -> Outcome {
-    write_page(out, framing, Status::Ok, text);
-    Outcome::served(RequestKind::Page)
 }
 
 /// Who asks, when, and what the configuration says about it.

@@ -32,6 +32,7 @@ mod document;
 mod environment;
 mod merged;
 mod neighbour;
+mod people;
 mod recover;
 mod render;
 mod schema_check;
@@ -53,11 +54,12 @@ pub use environment::Environment;
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
+pub use people::{Line, PublicUrl};
 pub use process_settings::ProcessSettings;
 pub(crate) use recover::{Recovered, recover};
 pub use sections::{
-    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PrivilegesConfig, SnapshotConfig,
-    SnapshotInterval, SnapshotSettings, Workers,
+    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PageConfig, PrivilegesConfig,
+    SnapshotConfig, SnapshotInterval, SnapshotSettings, Workers,
 };
 pub use sources::{Layer, Sources};
 pub use swarm_sections::{

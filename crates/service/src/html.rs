@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, HtmlEscape, UndefinedBehavior};
 use serde::Serialize;
 
 /// A style sheet or a script that is part of a page.
@@ -21,7 +21,7 @@ pub struct Inline {
 /// The style sheet of all pages.
 pub const BASE_STYLE: Inline = Inline {
     text: include_str!("html/base.css"),
-    sha256: "45w5hBOj/fr0SiQJk2R30ttF9eBalOwGeRPNjw/Rwys=",
+    sha256: "awrYGr3AC10mhN1+TssTEMLiengmp8cHuJqIpYO1864=",
 };
 
 /// Fills a template in. Values are escaped, unless the template says that they are safe.
@@ -34,6 +34,11 @@ pub fn render(template: &str, values: impl Serialize) -> Result<String, minijinj
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // What is escaped depends on the end of the name.
     environment.render_named_str("page.html", template, Serde(values))
+}
+
+/// A text as part of a page: in an element, or in an attribute.
+pub fn escape(text: &str) -> String {
+    HtmlEscape(text).to_string()
 }
 
 /// The headers of a reply with a page that has these styles and scripts, each with its line

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
-use aquatic_service::config::{Addresses, Checks, MetricsConfig, Texts, Workers};
+use aquatic_service::config::{Addresses, Checks, MetricsConfig, PublicUrl, Texts, Workers};
 use aquatic_service::sockets::{Listening, TcpRequest, Transport};
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,10 @@ pub enum AddressHeaderFormat {
 pub trait ProtocolKeys: Default {
     /// The default port.
     const PORT: u16;
+    /// The schemes of announce URLs, without and with TLS.
+    const SCHEMES: [&'static str; 2];
+    /// Documentation of [`NetworkConfig::public_url`].
+    const PUBLIC_URL: &'static str;
     /// Documentation of [`NetworkConfig::enable_tls`].
     const ENABLE_TLS: &'static str;
     /// Documentation of [`NetworkConfig::handshake_timeout`].
@@ -96,6 +100,9 @@ pub struct NetworkConfig<P: ProtocolKeys> {
     /// here, too. With a socket unit of your own, the addresses in the unit are
     /// used instead of these.
     pub address: Addresses,
+    /// URL under which clients reach the tracker.
+    #[cfg_attr(feature = "schema", schemars(description = P::PUBLIC_URL))]
+    pub public_url: PublicUrl,
     /// Event loop that handles connections.
     pub event_loop: EventLoopConfig,
     /// Maximum number of connections waiting to be accepted, per socket. The
@@ -153,6 +160,7 @@ impl<P: ProtocolKeys> Default for NetworkConfig<P> {
     fn default() -> Self {
         Self {
             address: Addresses::all(P::PORT),
+            public_url: PublicUrl::default(),
             event_loop: EventLoopConfig::Auto,
             tcp_backlog: Count::of::<1024>(),
             enable_tls: false,
@@ -210,6 +218,7 @@ impl<P: ProtocolKeys> NetworkConfig<P> {
 
     /// The settings of connections, which are closed after `idle_timeout` without a message.
     pub fn settings(&self, idle_timeout: Duration, checks: &mut Checks) -> Settings {
+        self.public_url.check(&P::SCHEMES, checks);
         let trusted: AddressRanges = self.trusted_proxies.iter().copied().collect();
         if self.proxy_protocol && trusted.is_empty() {
             checks.fail(

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use aquatic_service::config::PublicUrl;
+
 /// Where a daemon listens.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -35,8 +37,11 @@ impl Endpoint {
     }
 
     /// The announce URLs, with `host` in place of all addresses of the machine, and what to
-    /// know about them.
-    pub fn urls(&self, host: &str) -> (Vec<String>, Option<String>) {
+    /// know about them. `public`, if there is one, is the only one.
+    pub fn urls(&self, public: &PublicUrl, host: &str) -> (Vec<String>, Option<String>) {
+        if let Some(public) = public.get() {
+            return (vec![public.to_owned()], None);
+        }
         let Self { scheme, path, .. } = self;
         let mut urls: Vec<String> = Vec::new();
         for address in &self.addresses {
@@ -53,7 +58,8 @@ impl Endpoint {
         let note = listens_on_all.then(|| {
             format!(
                 "The tracker listens on all addresses of this machine: any of its names and \
-                 addresses can be used in place of {host}."
+                 addresses can be used in place of {host}. The key network.public_url sets what \
+                 is shown here."
             )
         });
         (urls, note)
@@ -93,11 +99,20 @@ mod tests {
     }
 
     #[test]
+    fn the_public_url_is_the_only_one() {
+        let public = "https://public.test/announce".parse().unwrap();
+        let (urls, note) = endpoint(&["0.0.0.0:3000", "[::]:3000"]).urls(&public, "x");
+        assert_eq!(urls, ["https://public.test/announce"]);
+        assert_eq!(note, None);
+    }
+
+    #[test]
     fn urls_have_a_host_that_clients_can_use() {
-        let (urls, note) = endpoint(&["0.0.0.0:3000", "[::]:3000"]).urls("tracker.test");
+        let none = PublicUrl::default();
+        let (urls, note) = endpoint(&["0.0.0.0:3000", "[::]:3000"]).urls(&none, "tracker.test");
         assert_eq!(urls, ["http://tracker.test:3000/announce"]);
         assert!(note.unwrap().contains("in place of tracker.test."));
-        let (urls, note) = endpoint(&["192.0.2.1:80", "[2001:db8::1]:80"]).urls("x");
+        let (urls, note) = endpoint(&["192.0.2.1:80", "[2001:db8::1]:80"]).urls(&none, "x");
         assert_eq!(
             urls,
             [

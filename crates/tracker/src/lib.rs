@@ -12,6 +12,7 @@
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
 //! * [`PLOTS`], [`OverviewParts`]: what the status page shows. [`Endpoint`]: announce URLs.
 //!   [`LargestTorrents`]: the torrents with the most peers.
+//! * [`FrontPage`]: the page for people of trackers over HTTP and WebSocket.
 //! * [`status()`]: the line of `systemctl status`.
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 mod clients;
 pub mod cluster;
 mod endpoint;
+mod front_page;
 mod housekeeping;
 mod largest;
 mod limits;
@@ -32,6 +34,7 @@ mod totals;
 
 pub use clients::{CLIENT_METRICS, CLIENT_METRICS_WITH_PEERS, ClientCounts, Clients};
 pub use endpoint::Endpoint;
+pub use front_page::{FrontPage, FrontPageParts, RecentTotals, RequestedAt};
 pub use housekeeping::{HOUSEKEEPING_METRICS, Housekeeping};
 pub use largest::{LargestTorrents, largest_torrents};
 pub use limits::swarm_limits;

@@ -1,6 +1,6 @@
 //! What the status page shows of a tracker.
 
-use aquatic_service::config::MetricsConfig;
+use aquatic_service::config::{MetricsConfig, PublicUrl};
 use aquatic_service::metrics::{Overview, Plot, RESIDENT_MEMORY};
 
 use crate::cluster::{LAG, Link};
@@ -46,6 +46,8 @@ pub const PLOTS: &[Plot] = &[
 pub struct OverviewParts<'a> {
     /// Where the daemon listens.
     pub endpoint: &'a Endpoint,
+    /// The URL that the configuration has for clients.
+    pub public_url: &'a PublicUrl,
     /// The link with others that have the same swarm.
     pub link: Option<&'a Link>,
     /// The counts of client software.
@@ -60,7 +62,7 @@ impl OverviewParts<'_> {
     /// What the status page shows besides plots, except certificates. `host` is a name or an
     /// address of this machine.
     pub fn overview(&self, host: &str) -> Overview {
-        let (urls, urls_note) = self.endpoint.urls(host);
+        let (urls, urls_note) = self.endpoint.urls(self.public_url, host);
         let linked = |link: &Link| {
             let text = link.text();
             text.unwrap_or_else(|| "no other daemon has the same swarm at present".to_owned())

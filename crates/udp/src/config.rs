@@ -11,7 +11,7 @@ use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig,
-    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
+    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
@@ -97,6 +97,10 @@ pub struct NetworkConfig {
     /// socket unit of your own, the addresses in the unit are used instead of
     /// these.
     pub address: Addresses,
+    /// URL under which clients reach the tracker, as it stands in torrents, such
+    /// as udp://tracker.example.org:3000. Shown by the status page. Empty: it
+    /// shows the host that it was requested from, or the addresses above.
+    pub public_url: PublicUrl,
     /// Size of the kernel's receive buffer for each socket, in bytes. It holds
     /// requests that arrive while a worker is busy. The kernel may grant less
     /// (sysctl net.core.rmem_max). 0: the system's default.
@@ -107,6 +111,7 @@ impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
             address: Addresses::all(3000),
+            public_url: PublicUrl::default(),
             socket_recv_buffer_size: ZeroOr::of::<8_000_000>(),
         }
     }

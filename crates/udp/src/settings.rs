@@ -54,6 +54,7 @@ impl Settings {
             &mut checks,
         );
         check_scrape_exports(&config.scrape_exports, &mut checks);
+        config.network.public_url.check(&["udp"], &mut checks);
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),

@@ -24,8 +24,8 @@ mod request;
 mod text;
 
 pub use aquatic_http1::{
-    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Status, write_fault,
-    write_page,
+    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Scheme, Status,
+    write_fault, write_page,
 };
 pub use frame::{
     CloseCode, Event, FrameFault, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, MessageReader, Received,

@@ -7,8 +7,8 @@
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, AnnounceInterval, CleaningInterval, EngineConfig, LogLevel, MaxPeersPerIp,
-    MaxPeersPerTorrent, MaxTorrents, MetricsConfig, PeerAge, PrivilegesConfig, SnapshotConfig,
-    Texts, Workers,
+    MaxPeersPerTorrent, MaxTorrents, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig,
+    SnapshotConfig, Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,8 @@ pub struct Config {
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,
+    /// The page for people at /, with the announce URL to copy.
+    pub page: PageConfig,
     /// Snapshot file, which preserves the download counts of torrents across
     /// restarts. Peers are not saved, because they exist only as long as their
     /// connections.
@@ -105,6 +107,12 @@ impl Default for WsKeys {
 
 impl ProtocolKeys for WsKeys {
     const PORT: u16 = 3001;
+    const SCHEMES: [&'static str; 2] = ["ws", "wss"];
+    const PUBLIC_URL: &'static str = "\
+URL under which clients reach the tracker, as it stands in torrents, such as
+wss://tracker.example.org. Shown by the page for people and the status page.
+Empty: they show the host that they were requested from, or the addresses
+above.";
     const ENABLE_TLS: &'static str = "\
 Whether to use TLS. If true, the tracker serves wss://, and not ws://.
 Pages loaded over https:// can only use wss://.";

@@ -10,11 +10,11 @@ use aquatic_stream::{
     ConnectionId, Exchange, Interruption, Next, Outputs, Peer, Progress, Protocol,
     TooManyConnections,
 };
-use aquatic_tracker::reject_with_page;
+use aquatic_tracker::{RecentTotals, RequestedAt, reject_with_page};
 use aquatic_ws_protocol::{
     CloseCode, Event, FrameFault, Framing, Head, HeaderBuffer, HttpFault, MAX_FRAME_HEADER,
-    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Sender, Status, Upgrade,
-    write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
+    MAX_REQUEST_LENGTH, MessageReader, Page, Reading, Received, Resource, Scheme, Sender, Status,
+    Upgrade, write_close, write_fault, write_page, write_ping, write_pong, write_upgrade,
     write_upgrade_fault,
 };
 
@@ -31,6 +31,8 @@ pub struct Ws {
     settings: View<Settings>,
     counters: Arc<[Counters]>,
     number: usize,
+    /// For the page for people.
+    totals: RecentTotals,
 }
 
 /// The state of a connection.
@@ -53,15 +55,6 @@ pub struct WebSocket {
 /// a millisecond.
 const LEFT_PER_TURN: usize = 1024;
 
-/// The page for users.
-const INDEX: &str = concat!(
-    "aquatic-ws ",
-    env!("CARGO_PKG_VERSION"),
-    ", a WebTorrent tracker\n\n\
-     /          over WebSocket, to announce and scrape torrents\n\
-     /health    to watch the tracker\n"
-);
-
 impl Ws {
     /// Answers by `tracker`, relays by `relay`, and counts in `counters` under
     /// `number`.
@@ -80,6 +73,7 @@ impl Ws {
             settings,
             counters,
             number,
+            totals: RecentTotals::default(),
         }
     }
 
@@ -108,8 +102,13 @@ impl Ws {
                         self.upgrade(connection, exchange, accept, client)
                     }
                     resource => {
-                        let framing = Framing::of(&head, false);
-                        let outcome = answer_request(resource, framing, exchange.output);
+                        let answering = Answering {
+                            head: &head,
+                            now: self.clock.at(exchange.now).monotonic_seconds,
+                            is_tls: exchange.peer.is_tls,
+                            output: exchange.output,
+                        };
+                        let outcome = self.answer_request(resource, answering);
                         self.count(exchange.peer.transport.ip(), outcome);
                         Next::Close
                     }
@@ -121,6 +120,63 @@ impl Ws {
                 Progress::FAULT
             }
         }
+    }
+
+    /// Answers a request that does not lead to frames.
+    fn answer_request(&mut self, resource: Resource<'_>, answering: Answering<'_>) -> Outcome {
+        let framing = Framing::of(answering.head, false);
+        let (status, reason) = match resource {
+            Resource::BadUpgrade(fault) => {
+                write_upgrade_fault(answering.output, fault);
+                return Outcome::rejected(RequestKind::Other, RejectReason::Upgrade);
+            }
+            Resource::Page(Page::Index) => {
+                self.write_front_page(answering);
+                return Outcome::served(RequestKind::Page);
+            }
+            Resource::Page(Page::Health) => {
+                write_page(answering.output, framing, Status::Ok, "ok\n");
+                return Outcome::served(RequestKind::Page);
+            }
+            Resource::Upgrade(_) => (Status::Forbidden, RejectReason::Origin),
+            Resource::Page(Page::Tracker) => (Status::UpgradeRequired, RejectReason::NotWebSocket),
+            Resource::Page(Page::Unknown) => (Status::NotFound, RejectReason::UnknownPath),
+            Resource::Page(Page::OtherMethod) => {
+                (Status::MethodNotAllowed, RejectReason::OtherMethod)
+            }
+        };
+        reject_with_page(answering.output, framing, status, reason)
+    }
+
+    #[cold]
+    fn write_front_page(&mut self, answering: Answering<'_>) {
+        let Answering {
+            head,
+            now,
+            is_tls,
+            output,
+        } = answering;
+        let is_tls = match head.scheme() {
+            Some(scheme) => scheme == Scheme::Https,
+            None => is_tls,
+        };
+        let requested_at = RequestedAt {
+            scheme: if is_tls { "wss" } else { "ws" },
+            host: head.host,
+            path: "",
+        };
+        let Self {
+            settings,
+            totals,
+            tracker,
+            ..
+        } = self;
+        let framing = Framing::of(head, false);
+        settings
+            .front_page
+            .write(output, framing, requested_at, || {
+                totals.text(tracker.swarms(), now)
+            });
     }
 
     /// Answers bytes that are not a valid or complete request.
@@ -269,33 +325,20 @@ impl Ws {
     }
 }
 
+/// What is needed to answer a request that does not lead to frames.
+struct Answering<'a> {
+    head: &'a Head<'a>,
+    /// In seconds, as of [`Clock`].
+    now: u32,
+    is_tls: bool,
+    output: &'a mut Vec<u8>,
+}
+
 /// Why a client's connection is not upgraded.
 struct RejectedClient {
     reason: RejectReason,
     status: Status,
     text: String,
-}
-
-/// Answers a request that does not lead to frames.
-fn answer_request(resource: Resource<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    let (status, reason) = match resource {
-        Resource::BadUpgrade(fault) => {
-            write_upgrade_fault(out, fault);
-            return Outcome::rejected(RequestKind::Other, RejectReason::Upgrade);
-        }
-        Resource::Page(Page::Index) => return page(out, framing, INDEX),
-        Resource::Page(Page::Health) => return page(out, framing, "ok\n"),
-        Resource::Upgrade(_) => (Status::Forbidden, RejectReason::Origin),
-        Resource::Page(Page::Tracker) => (Status::UpgradeRequired, RejectReason::NotWebSocket),
-        Resource::Page(Page::Unknown) => (Status::NotFound, RejectReason::UnknownPath),
-        Resource::Page(Page::OtherMethod) => (Status::MethodNotAllowed, RejectReason::OtherMethod),
-    };
-    reject_with_page(out, framing, status, reason)
-}
-
-fn page(out: &mut Vec<u8>, framing: Framing, text: &str) -> Outcome {
-    write_page(out, framing, Status::Ok, text);
-    Outcome::served(RequestKind::Page)
 }
 
 impl Protocol for Ws {

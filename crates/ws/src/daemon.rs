@@ -244,6 +244,7 @@ impl Daemon for WsDaemon {
         let settings = self.settings.latest();
         let parts = OverviewParts {
             endpoint: &self.endpoint,
+            public_url: &settings.config.network.public_url,
             link: self.cluster.as_ref().map(|it| &it.link),
             clients: &self.clients,
             largest: &self.largest,

@@ -6,6 +6,7 @@ use aquatic_service::config::{
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
+use aquatic_tracker::{FrontPage, FrontPageParts};
 use aquatic_ws_protocol::SizeLimits;
 
 use crate::config::{Config, WsKeys};
@@ -13,6 +14,10 @@ use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
 pub const NAME: &str = "aquatic-ws";
+
+/// What the page for people says before the URL.
+const ABOUT: &str = "A WebTorrent tracker: it lets browsers share torrents. Add this URL to the trackers of a \
+     torrent:";
 
 /// The validated settings of the daemon.
 #[derive(Debug, Clone)]
@@ -25,6 +30,8 @@ pub struct Settings {
     pub tls: Option<tls::Files>,
     /// Settings of connections.
     pub connections: aquatic_stream::Settings,
+    /// The page for people.
+    pub front_page: FrontPage,
     /// Maximum sizes of frames and messages; that of frames is not larger.
     pub size_limits: SizeLimits,
 }
@@ -77,11 +84,21 @@ impl Settings {
             advice: Vec::new(),
         };
         process.check(&mut checks);
+        let front_page = FrontPage::new(
+            FrontPageParts {
+                daemon: NAME,
+                about: ABOUT,
+                config: &config.page,
+                public_url: &config.network.public_url,
+            },
+            &mut checks,
+        );
         checks.finish(Self {
             config: config.clone(),
             process,
             tls,
             connections,
+            front_page,
             size_limits,
         })
     }

@@ -93,6 +93,11 @@ impl State {
 }
 
 impl Tracker {
+    /// The swarms of all workers.
+    pub(crate) fn swarms(&self) -> &WebSwarms {
+        &self.state.shared.swarms
+    }
+
     /// Creates the tracker of a worker; `random` chooses peers. Counts client software in
     /// `clients`.
     pub fn new(state: Arc<State>, random: fastrand::Rng, clients: Arc<ClientCounts>) -> Self {

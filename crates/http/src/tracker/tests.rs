@@ -9,7 +9,7 @@ use super::*;
 
 struct Fixture {
     tracker: Tracker,
-    config: Config,
+    settings: Settings,
     seconds: u32,
 }
 
@@ -23,7 +23,7 @@ fn fixture_with(limits: SwarmLimits, list: AccessList) -> Fixture {
     let random = fastrand::Rng::with_seed(1);
     Fixture {
         tracker: Tracker::new(Arc::new(state), random, Arc::default()),
-        config,
+        settings: Settings::new(&config).unwrap(),
         seconds: 0,
     }
 }
@@ -50,7 +50,7 @@ impl Fixture {
         let resource = Resource::of(&head);
         let outcome = self
             .tracker
-            .handle(now, &self.config, source, resource, framing, &mut out);
+            .handle(now, &self.settings, source, resource, framing, &mut out);
         (outcome, out)
     }
 

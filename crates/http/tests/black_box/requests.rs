@@ -41,8 +41,9 @@ fn pages_and_head() {
         let mut client = tracker.client();
         let index = client.get("/");
         assert_eq!(index.status, 200);
-        assert!(index.text().contains("/announce"), "{}", index.text());
-        assert_eq!(index.header("Content-Type"), Some("text/plain"));
+        assert!(index.text().contains("announce</code>"), "{}", index.text());
+        let content_type = index.header("Content-Type");
+        assert_eq!(content_type, Some("text/html; charset=utf-8"));
         assert_eq!(client.get("/health").text(), "ok\\n");
         let head = client.head("/");
         assert_eq!(head.head, index.head);
@@ -54,6 +55,43 @@ fn pages_and_head() {
         assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
         assert_eq!(client.get("/health").status, 200);
     }
+}
+
+#[test]
+fn the_page_for_people_has_the_url_to_copy() {
+    let settings = [
+        ("page.name", "\"A <b>tracker</b>\""),
+        ("page.contact", "\"admin@tracker.test\""),
+        ("page.totals", "true"),
+    ];
+    for kind in KINDS {
+        let tracker = Tracker::with(kind, &settings);
+        let mut client = tracker.client();
+        client.announce('a', 1, "");
+        client.send("GET / HTTP/1.1\r\nHost: tracker.test:8080\r\n\r\n");
+        let page = client.reply().text().replace("&#x2f;", "/");
+        let scheme = if kind.is_tls { "https" } else { "http" };
+        for part in [
+            format!(">{scheme}://tracker.test:8080/announce<"),
+            "<h1>A &lt;b&gt;tracker&lt;/b&gt;</h1>".to_owned(),
+            "mailto:admin@tracker.test".to_owned(),
+            "Torrents: 1, peers: 1, seeders: 0".to_owned(),
+        ] {
+            assert!(page.contains(&part), "{part}\n{page}");
+        }
+        // A proxy says how it was reached.
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
+        let page = client.reply().text().replace("&#x2f;", "/");
+        assert!(page.contains(">https://a/announce<"), "{page}");
+        // This is no host, so it does not get that far.
+        client.send("GET / HTTP/1.1\r\nHost: <script>\r\n\r\n");
+        assert_eq!(client.reply().status, 400);
+    }
+    let url = ("network.public_url", "\"https://public.test/announce\"");
+    let tracker = Tracker::with(PLAIN, &[url]);
+    let page = tracker.client().get("/").text().replace("&#x2f;", "/");
+    assert!(page.contains(">https://public.test/announce<"), "{page}");
+    assert!(!page.contains("Torrents: "), "{page}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::addresses::MetricsAddress;
 use super::checks::Checks;
 use super::numbers::{Count, Seconds, ZeroOr};
+use super::people::Line;
 
 /// What needs a restart in all daemons: sockets and threads are opened, and privileges
 /// dropped, when a process starts.
@@ -207,6 +208,20 @@ impl MetricsConfig {
         }
         Some(address)
     }
+}
+
+/// The page for people at `/`, with the announce URL to copy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct PageConfig {
+    /// Name of the tracker on the page. Empty: the name of the daemon.
+    pub name: Line,
+    /// How to reach its operator: an e-mail address or a URL, which becomes a
+    /// link, or any text. Empty: the page names no contact.
+    pub contact: Line,
+    /// Whether the page shows how many torrents, peers and seeders there are.
+    pub totals: bool,
 }
 
 /// Snapshot file, which preserves torrents and peers across restarts.

@@ -28,7 +28,7 @@ use plot::PlotView;
 
 const STYLE: Inline = Inline {
     text: include_str!("page/status.css"),
-    sha256: "9iHcwUEBV3DjRCU+28RtNrf2N8+E2UYvovdHLHOq5T4=",
+    sha256: "8JpMnx9T0XN++6stIlJZ+YeH0CR7N2dBKe35WNLx2Nw=",
 };
 
 const SCRIPT: Inline = Inline {

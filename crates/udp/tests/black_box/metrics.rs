@@ -1,6 +1,6 @@
 //! Metrics about the running tracker.
 
-use aquatic_test_harness::{Signal, http};
+use aquatic_test_harness::{Signal, eventually, http};
 
 use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, COMPLETED, hash};
@@ -243,4 +243,47 @@ fn the_manual_describes_all_metrics() {
     tracker.client().announce(&Announce::leecher(hash(1), 1001));
     tracker.await_there("snapshot_bytes");
     tracker.compare_with_manual(|name| name.contains("_cluster_"));
+}
+
+#[test]
+fn the_status_page_lists_the_largest_torrents_when_asked_for() {
+    let tracker = Tracker::with(&[
+        ("metrics.largest_torrents", "1"),
+        ("network.public_url", "\"udp://tracker.test:3000\""),
+    ]);
+    let address = tracker.place.metrics.ipv4();
+    eventually("a first list", || {
+        let page = http::get(address, "/").body;
+        page.contains("There are no torrents with peers.")
+            .then_some(())
+    });
+    let page = http::get(address, "/").body;
+    assert!(page.contains("tracker.test:3000</code>"), "{page}");
+
+    let mut place = new_place().with(&[("metrics.largest_torrents", "1")]);
+    place.set_path("snapshot.path", "snapshot");
+    let tracker = place.start();
+    let mut client = tracker.client();
+    for port in 1001..=1003 {
+        client.announce(&Announce::leecher(hash(1), port));
+    }
+    client.announce(&Announce::seeder(hash(2), 1001));
+    let tracker = tracker.restart();
+    let address = tracker.place.metrics.ipv4();
+    let row = "<td>0</td><td>3</td><td>0</td>";
+    eventually("the largest torrent", || {
+        http::get(address, "/").body.contains(row).then_some(())
+    });
+    let page = http::get(address, "/").body;
+    assert!(
+        page.contains(&format!("<code>{}</code>", "01".repeat(20))),
+        "{page}"
+    );
+    assert!(!page.contains(&"02".repeat(20)), "{page}");
+
+    // By default, info hashes are not shown.
+    let tracker = Tracker::start();
+    tracker.client().announce(&Announce::leecher(hash(1), 1001));
+    let page = http::get(tracker.place.metrics.ipv4(), "/").body;
+    assert!(!page.contains("Largest torrents"), "{page}");
 }

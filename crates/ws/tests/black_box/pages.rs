@@ -47,6 +47,31 @@ fn pages_are_served() {
 }
 
 #[test]
+fn the_page_for_people_has_the_url_to_copy() {
+    for kind in KINDS {
+        let settings = [
+            ("page.name", "\"<script>\""),
+            ("page.contact", "\"https://tracker.test/about\""),
+            ("page.totals", "true"),
+        ];
+        let tracker = Tracker::with(kind, &settings);
+        let page = get(&mut tracker.raw(), "/").replace("&#x2f;", "/");
+        let scheme = if kind.is_tls { "wss" } else { "ws" };
+        for part in [
+            "\r\nContent-Type: text/html; charset=utf-8\r\n",
+            "\r\nContent-Security-Policy: default-src 'none';",
+            &format!(">{scheme}://tracker.test<"),
+            "<h1>&lt;script&gt;</h1>",
+            "href=\"https://tracker.test/about\"",
+            "Torrents: 0, peers: 0",
+        ] {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
+        assert!(!page.contains("<script"), "{page}");
+    }
+}
+
+#[test]
 fn bad_requests_are_told_so() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);

@@ -22,7 +22,7 @@
 //! - [`certificates`]: for servers of TLS, and the authority that signed them.
 //! - [`privileges`]: what a process may still do.
 //! - [`odd_machines`]: daemons where something is missing.
-//! - [`clients`]: BitTorrent clients.
+//! - [`clients`]: BitTorrent clients. [`browser`]: pages in headless Chromium.
 //! - [`transfer`]: a file that goes from one client to another, by a tracker.
 //! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
@@ -31,6 +31,7 @@
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod certificates;
 pub mod clients;
 #[cfg(feature = "tls")]

@@ -19,7 +19,7 @@ pub(crate) enum Requirement {
     Library(&'static str),
     /// A module of Python 3.
     PythonModule(&'static str),
-    /// WebTorrent clients, which npm installs.
+    /// WebTorrent clients, and what drives a browser, which npm installs.
     NodeClients,
 }
 
@@ -68,12 +68,12 @@ pub(crate) const PACKAGES: &[Package] = &[
     Package {
         name: "nodejs",
         requirements: &[Program("node")],
-        purpose: "runs WebTorrent clients",
+        purpose: "runs WebTorrent clients and drives the browser",
     },
     Package {
         name: "npm",
         requirements: &[Program("npm"), NodeClients],
-        purpose: "installs WebTorrent clients",
+        purpose: "installs WebTorrent clients and what drives the browser",
     },
     Package {
         name: "openssl",
@@ -245,8 +245,8 @@ impl Requirement {
     }
 }
 
-/// The directory with the list of WebTorrent clients for npm.
-const NODE_CLIENTS: &str = "crates/ws/tests/clients";
+/// The directory with the list of packages for npm.
+const NODE_CLIENTS: &str = "crates/test-harness/node";
 
 /// Whether npm has installed the current list.
 fn has_node_clients() -> bool {

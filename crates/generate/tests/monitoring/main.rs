@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aquatic_test_harness::tools;
+use aquatic_test_harness::{browser, tools};
 
 const PROMTOOL: &str = "promtool";
 
@@ -48,11 +48,8 @@ fn alerts_fire_when_something_is_wrong_and_not_otherwise() {
 /// an error of the compiler.
 #[test]
 fn the_dashboard_has_the_schema_of_grafana() {
-    let packages = root().join("crates/ws/tests/clients/node_modules");
-    let mut look = Command::new("test");
-    look.arg("-d").arg(packages.join("@grafana/schema"));
-    let what = "packages of npm (`npm ci --ignore-scripts` in crates/ws/tests/clients)";
-    if !tools::needs(&["node"]) || !tools::needs_success(what, &mut look) {
+    let packages = browser::scripts().join("node_modules");
+    if !browser::can_run_scripts(&[]) {
         return;
     }
     let dashboard = root().join("packaging/monitoring/aquatic-dashboard.json");

@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatic_test_harness::network::{self, Families, Host};
 use aquatic_test_harness::transfer::{make_certificate, payload};
-use aquatic_test_harness::{Daemon, Network, Process, Setup, eventually, tools};
+use aquatic_test_harness::{Daemon, Network, Process, Setup, browser, eventually, tools};
 
 /// Port of the tracker, on a host that has nothing else.
 const TRACKER_PORT: u16 = 3000;
@@ -296,26 +296,15 @@ fn start_engine(files: &Setup) -> Process {
 /// Whether what all tests need is installed; see [`tools::needs`].
 #[track_caller]
 fn clients_are_there() -> bool {
-    let installed = directory().join("node_modules/.package-lock.json");
-    let mut look = Command::new("test");
-    look.arg("-f").arg(installed);
-    let programs = network::PROGRAMS.iter().chain(&["node", "openssl"]);
+    let programs = network::PROGRAMS.iter().chain(&["openssl"]);
     let programs: Vec<&str> = programs.copied().collect();
-    tools::needs(&programs)
-        && tools::needs_success(
-            "packages of npm (`npm ci --ignore-scripts` in crates/ws/tests/clients)",
-            &mut look,
-        )
+    browser::can_run_scripts(&programs)
 }
 
 /// A script that runs on `host`, and leaves its traces in `home`.
 fn script(host: &Host, name: &str, home: &Path) -> Command {
     let mut command = host.command("node");
-    command.arg(directory().join(name));
+    command.arg(browser::scripts().join(name));
     command.env("HOME", home).current_dir(home);
     command
-}
-
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }

@@ -76,6 +76,7 @@ path = ""
 address = ""
 peer_clients = false
 peer_id_prefixes = false
+largest_torrents = 0
 "#;
 
     const NEED_RESTART: &'static [&'static [&'static str]] = &[];

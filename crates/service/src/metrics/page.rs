@@ -28,7 +28,7 @@ use plot::PlotView;
 
 const STYLE: Inline = Inline {
     text: include_str!("page/status.css"),
-    sha256: "8JpMnx9T0XN++6stIlJZ+YeH0CR7N2dBKe35WNLx2Nw=",
+    sha256: "LnxcS/aP+M/HWEnhOnNrKc2RrAWVUQCbz5lLgl79Dp0=",
 };
 
 const SCRIPT: Inline = Inline {

@@ -5,6 +5,7 @@
 //! results in a row are medians.
 //!
 //! * [`udp`], [`http`], [`ws`]: the measurements of each daemon.
+//! * [`others`]: other trackers, next to aquatic-udp.
 //! * [`swarm`]: torrents and peers without a daemon.
 //! * [`cluster`]: several daemons with one swarm.
 //! * [`rows`]: interleaved measurements of loads, as rows of tables.
@@ -23,6 +24,7 @@ mod event_loops;
 mod http;
 mod load;
 mod machine;
+mod others;
 mod page;
 mod plot;
 mod results;
@@ -87,6 +89,8 @@ enum Daemon {
     Swarm,
     /// aquatic-udp with others that have the same swarm
     Cluster,
+    /// Other trackers that are installed, next to aquatic-udp
+    Others,
 }
 
 fn main() -> ExitCode {
@@ -140,6 +144,7 @@ fn measure(daemon: Daemon, arguments: &Arguments) -> anyhow::Result<Results> {
         Daemon::Http => results.http = Some(http::measure(conditions, quick)?),
         Daemon::Ws => results.ws = Some(ws::measure(conditions, quick)?),
         Daemon::Cluster => results.cluster = Some(cluster::measure(conditions, quick)?),
+        Daemon::Others => results.others = others::measure(conditions, quick)?,
         Daemon::Swarm => results.swarm = Some(swarm::measure(&arguments.profile, quick)?),
     }
     Ok(results)

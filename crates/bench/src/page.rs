@@ -7,14 +7,19 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
-use crate::plot;
+use crate::plot::{self, Bar};
 use crate::results::{Results, Row};
 
+/// Titles of pictures.
+const PER_REPLY: &str = "Microseconds of processor time per reply";
+const PER_MESSAGE: &str = "Microseconds of processor time per message";
+
 /// The templates of tables, one per section, and what they share.
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("benchmarks.md", include_str!("../templates/benchmarks.md")),
     ("cluster.md", include_str!("../templates/cluster.md")),
     ("http.md", include_str!("../templates/http.md")),
+    ("others.md", include_str!("../templates/others.md")),
     ("rows.md", include_str!("../templates/rows.md")),
     ("swarm.md", include_str!("../templates/swarm.md")),
     ("udp.md", include_str!("../templates/udp.md")),
@@ -28,6 +33,7 @@ const TEMPLATES: [(&str, &str); 7] = [
 /// A template is wrong.
 pub(crate) fn tables(results: &Results) -> anyhow::Result<String> {
     let sections = [
+        ("others.md", results.others.is_some()),
         ("udp.md", results.udp.is_some()),
         ("http.md", results.http.is_some()),
         ("ws.md", results.ws.is_some()),
@@ -56,15 +62,28 @@ pub(crate) fn write(results: &Results) -> anyhow::Result<()> {
 /// The files in docs that are made from results, with their content.
 fn files(results: &Results) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut files = vec![("benchmarks.md", render("benchmarks.md", results)?)];
+    if let Some(others) = &results.others {
+        files.push((
+            "other-trackers.svg",
+            picture(PER_REPLY, &others.rows, None)?,
+        ));
+    }
     if let Some(traffic) = results.udp.as_ref().and_then(|udp| udp.traffic.first()) {
         let floor = traffic.rows.first().map(|row| row.cpu_microseconds.median);
-        files.push(("udp-cpu-per-reply.svg", picture(&traffic.rows, floor)?));
+        let picture = picture(PER_REPLY, &traffic.rows, floor)?;
+        files.push(("udp-cpu-per-reply.svg", picture));
     }
     if let Some(http) = &results.http {
-        files.push(("http-cpu-per-reply.svg", picture(&http.rows, None)?));
+        files.push((
+            "http-cpu-per-reply.svg",
+            picture(PER_REPLY, &http.rows, None)?,
+        ));
     }
     if let Some(ws) = &results.ws {
-        files.push(("ws-cpu-per-message.svg", picture(&ws.rows, None)?));
+        files.push((
+            "ws-cpu-per-message.svg",
+            picture(PER_MESSAGE, &ws.rows, None)?,
+        ));
     }
     let capacities = results.cluster.as_ref().map(|it| &it.capacities[..]);
     if let Some(capacities @ [_, ..]) = capacities {
@@ -73,12 +92,18 @@ fn files(results: &Results) -> anyhow::Result<Vec<(&'static str, String)>> {
     Ok(files)
 }
 
-fn picture(rows: &[Row], line: Option<f64>) -> anyhow::Result<String> {
-    let bars: Vec<(&str, f64)> = rows
+fn picture(title: &str, rows: &[Row], line: Option<f64>) -> anyhow::Result<String> {
+    let bars: Vec<Bar<'_>> = rows
         .iter()
-        .filter_map(|row| Some((row.bar.as_deref()?, row.cpu_microseconds.median)))
+        .filter_map(|row| {
+            Some(Bar {
+                name: row.bar.as_deref()?,
+                value: row.cpu_microseconds.median,
+                server: &row.server,
+            })
+        })
         .collect();
-    plot::bars(&bars, line)
+    plot::bars(title, &bars, line)
 }
 
 fn render(template: &str, results: &Results) -> anyhow::Result<String> {

@@ -5,68 +5,97 @@ use plotters::prelude::*;
 
 use crate::results::Capacity;
 
-/// Draws a bar for each of these names and values, and a line at one value.
+/// A bar of a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Bar<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: f64,
+    /// The server that it is about, which gives it its colour.
+    pub(crate) server: &'a str,
+}
+
+/// Draws horizontal bars, from top to bottom, and a line at one value.
 ///
 /// # Errors
 ///
 /// If the library cannot draw them.
-pub(crate) fn bars(bars: &[(&str, f64)], line: Option<f64>) -> anyhow::Result<String> {
+pub(crate) fn bars(title: &str, bars: &[Bar<'_>], line: Option<f64>) -> anyhow::Result<String> {
     let mut picture = String::new();
-    draw(bars, line, &mut picture).context("cannot draw")?;
+    draw(title, bars, line, &mut picture).context("cannot draw")?;
     Ok(picture)
 }
 
-fn draw(bars: &[(&str, f64)], line: Option<f64>, picture: &mut String) -> anyhow::Result<()> {
-    let values = bars.iter().map(|(_, value)| *value);
+fn draw(
+    title: &str,
+    bars: &[Bar<'_>],
+    line: Option<f64>,
+    picture: &mut String,
+) -> anyhow::Result<()> {
+    let values = bars.iter().map(|bar| bar.value);
     let highest = values.chain(line).fold(0.0, f64::max);
-    let backend = SVGBackend::with_string(picture, SIZE).into_drawing_area();
+    // A picture has 32 lines at most.
+    let height = TITLE_HEIGHT + BAR_HEIGHT * bars.len() as u32;
+    let backend = SVGBackend::with_string(picture, (SIZE.0, height)).into_drawing_area();
     backend.fill(&WHITE)?;
 
     let mut chart = ChartBuilder::on(&backend)
-        .caption("Microseconds of CPU per reply", ("sans-serif", 20))
+        .caption(title, ("sans-serif", 20))
         .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(48)
+        .x_label_area_size(30)
+        .y_label_area_size(NAME_WIDTH)
         // Segments include the end of the range.
         .build_cartesian_2d(
+            0.0..highest * 1.1,
             (0..bars.len().saturating_sub(1)).into_segmented(),
-            0.0..highest * 1.15,
         )?;
+    // Axes begin at the bottom.
+    let from_top = |index: usize| bars.len() - 1 - index;
     chart
         .configure_mesh()
-        .disable_x_mesh()
+        .disable_y_mesh()
+        .x_max_light_lines(0)
         .label_style(("sans-serif", 14))
-        .x_label_formatter(&|place| match place {
-            SegmentValue::CenterOf(index) => bars
-                .get(*index)
-                .map_or_else(String::new, |bar| bar.0.to_owned()),
+        .y_labels(bars.len() + 1)
+        .y_label_formatter(&|place| match place {
+            SegmentValue::CenterOf(index) if *index < bars.len() => {
+                bars[from_top(*index)].name.to_owned()
+            }
             _ => String::new(),
         })
         .draw()?;
 
-    chart.draw_series(bars.iter().enumerate().map(|(index, (_, value))| {
+    chart.draw_series(bars.iter().enumerate().map(|(index, bar)| {
+        let index = from_top(index);
         let corners = [
-            (SegmentValue::Exact(index), 0.0),
-            (SegmentValue::Exact(index + 1), *value),
+            (0.0, SegmentValue::Exact(index)),
+            (bar.value, SegmentValue::Exact(index + 1)),
         ];
-        let mut bar = Rectangle::new(corners, BAR.filled());
-        bar.set_margin(0, 0, 36, 36);
-        bar
+        let mut rectangle = Rectangle::new(corners, color(bar.server).filled());
+        rectangle.set_margin(5, 5, 0, 0);
+        rectangle
     }))?;
-    chart.draw_series(bars.iter().enumerate().map(|(index, (_, value))| {
-        let place = (SegmentValue::CenterOf(index), value + highest * 0.06);
-        Text::new(format!("{value:.2}"), place, ("sans-serif", 14))
+    chart.draw_series(bars.iter().enumerate().map(|(index, bar)| {
+        let place = (bar.value, SegmentValue::CenterOf(from_top(index)));
+        let digits = if bar.value < 10.0 { 2 } else { 1 };
+        let value = format!("{:.digits$}", bar.value);
+        EmptyElement::at(place) + Text::new(value, (6, -6), ("sans-serif", 14))
     }))?;
 
     if let Some(line) = line {
         let ends = [
-            (SegmentValue::Exact(0), line),
-            (SegmentValue::Exact(bars.len()), line),
+            (line, SegmentValue::Exact(0)),
+            (line, SegmentValue::Exact(bars.len())),
         ];
         chart.draw_series([PathElement::new(ends, RED.stroke_width(2))])?;
     }
     backend.present()?;
     Ok(())
+}
+
+/// The colour of a server in all pictures.
+fn color(server: &str) -> RGBColor {
+    let known = COLORS.iter().find(|(name, _)| server.starts_with(name));
+    known.map_or(BLACK, |(_, color)| *color)
 }
 
 /// Draws the total capacity of nodes, for each load.
@@ -141,7 +170,20 @@ const LINES: [RGBColor; 3] = [
     RGBColor(190, 80, 50),
 ];
 
-const BAR: RGBColor = RGBColor(70, 130, 180);
+/// Servers, by the beginnings of their names.
+const COLORS: [(&str, RGBColor); 4] = [
+    ("aquatic", RGBColor(70, 130, 180)),
+    ("bare", RGBColor(150, 150, 150)),
+    ("bittorrent-tracker", RGBColor(190, 80, 50)),
+    ("opentracker", RGBColor(210, 160, 60)),
+];
+
+/// Height of the title, the axis and the margins of bars, and of a bar.
+const TITLE_HEIGHT: u32 = 84;
+const BAR_HEIGHT: u32 = 32;
+
+/// Width of the names of bars.
+const NAME_WIDTH: u32 = 270;
 
 #[cfg(test)]
 mod tests {
@@ -149,11 +191,22 @@ mod tests {
 
     #[test]
     fn names_and_values_are_in_the_picture() {
-        let picture = bars(&[("first", 2.5), ("second", 1.25)], Some(1.5)).unwrap();
-        for text in ["first", "second", "2.50", "1.25"] {
+        let [first, second] = [
+            ("first", 2.5, "aquatic-udp"),
+            ("second", 12.54, "bare echo"),
+        ]
+        .map(|(name, value, server)| Bar {
+            name,
+            value,
+            server,
+        });
+        let picture = bars("Times", &[first, second], Some(1.5)).unwrap();
+        for text in ["Times", "first", "second", "2.50", "12.5", "#4682B4"] {
             assert!(picture.contains(text), "{text} is missing");
         }
+        assert!(picture.find("first") < picture.find("second"));
     }
+
     #[test]
     fn nodes_serve_less_the_more_they_are_told() {
         let capacity = Capacity {

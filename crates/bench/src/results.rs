@@ -13,6 +13,7 @@ use crate::machine::Machine;
 /// All results, which may be from different runs.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
+    pub(crate) others: Option<Others>,
     pub(crate) udp: Option<Udp>,
     pub(crate) http: Option<Http>,
     pub(crate) ws: Option<Ws>,
@@ -40,6 +41,7 @@ impl Results {
     /// These results, and `others` where these have none.
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
+            others: self.others.or(others.others),
             udp: self.udp.or(others.udp),
             http: self.http.or(others.http),
             ws: self.ws.or(others.ws),
@@ -104,6 +106,27 @@ pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,
     pub(crate) most: f64,
+}
+
+/// The results of other trackers, next to `aquatic-udp`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Others {
+    pub(crate) conditions: Conditions,
+    pub(crate) torrents: u32,
+    pub(crate) peers: u32,
+    /// Those of aquatic first.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) memory: Vec<TrackerMemory>,
+}
+
+/// Resident memory of a tracker that knows all peers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TrackerMemory {
+    pub(crate) server: String,
+    pub(crate) version: String,
+    pub(crate) bytes: u64,
+    /// Times as much as that of aquatic.
+    pub(crate) ratio: f64,
 }
 
 /// The results of `aquatic-udp`.

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZero;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,15 +162,23 @@ impl Server {
         address: SocketAddr,
         arguments: &[String],
     ) -> anyhow::Result<Self> {
-        let program = programs.path(name);
+        let mut command = Cores::Server.command(&programs.path(name));
+        command.arg(address.to_string()).args(arguments);
+        Self::other(command, address)
+    }
+
+    /// Starts a server that is none of ours.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) fn other(mut command: Command, address: SocketAddr) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let child = Cores::Server
-            .command(&program)
-            .arg(address.to_string())
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
-            .with_context(|| format!("cannot start {} (or taskset)", program.display()))?;
+            .with_context(|| format!("cannot start {command:?}"))?;
         // The load test waits until it answers.
         let mut server = Self {
             child,

@@ -19,7 +19,7 @@ use crate::results::{
 use crate::rows::{self, Label, Sample};
 use crate::server::{Programs, Server, free_udp_address};
 
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod requests;
 
 use daemon::{Daemon, Options};

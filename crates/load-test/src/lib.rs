@@ -43,4 +43,5 @@ pub mod ws;
 /// Values of a configuration.
 pub use aquatic_service::config::numbers;
 pub use latency::Latency;
+pub use population::info_hash;
 pub use report::{Connections, Fill, ProcessUse, Report, Requests};

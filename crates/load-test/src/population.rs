@@ -98,14 +98,19 @@ impl Population {
     }
 
     fn info_hash(&self, torrent: u32) -> InfoHash {
-        let first = scramble(self.seed ^ TORRENT_DOMAIN ^ u64::from(torrent));
-        let second = scramble(first);
-        let mut bytes = [0; 20];
-        bytes[..8].copy_from_slice(&first.to_be_bytes());
-        bytes[8..16].copy_from_slice(&second.to_be_bytes());
-        bytes[16..].copy_from_slice(&torrent.to_be_bytes());
-        InfoHash(bytes)
+        info_hash(self.seed, torrent)
     }
+}
+
+/// The info hash of a torrent of a load test: `torrent` counts from 0.
+pub fn info_hash(seed: u64, torrent: u32) -> InfoHash {
+    let first = scramble(seed ^ TORRENT_DOMAIN ^ u64::from(torrent));
+    let second = scramble(first);
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    bytes[8..16].copy_from_slice(&second.to_be_bytes());
+    bytes[16..].copy_from_slice(&torrent.to_be_bytes());
+    InfoHash(bytes)
 }
 
 /// Chooses a torrent for every peer; the probability of the torrent of rank n is

@@ -7,12 +7,12 @@ use crate::machine::Cores;
 use crate::server::{Addresses, Launch, Programs, Server, free_tcp_address, free_udp_address};
 
 /// The settings that differ between measurements.
-pub(super) struct Options<'a> {
-    pub(super) cores: Cores,
-    pub(super) workers: usize,
-    pub(super) max_peer_age_seconds: u32,
-    pub(super) cleaning_seconds: u32,
-    pub(super) snapshot: Option<&'a Path>,
+pub(crate) struct Options<'a> {
+    pub(crate) cores: Cores,
+    pub(crate) workers: usize,
+    pub(crate) max_peer_age_seconds: u32,
+    pub(crate) cleaning_seconds: u32,
+    pub(crate) snapshot: Option<&'a Path>,
 }
 
 impl Default for Options<'_> {
@@ -29,10 +29,10 @@ impl Default for Options<'_> {
 }
 
 /// A running daemon.
-pub(super) struct Daemon {
-    pub(super) server: Server,
+pub(crate) struct Daemon {
+    pub(crate) server: Server,
     /// The address of the socket that is bound to all addresses.
-    pub(super) any_address: SocketAddr,
+    pub(crate) any_address: SocketAddr,
 }
 
 impl Daemon {
@@ -41,7 +41,7 @@ impl Daemon {
     /// # Errors
     ///
     /// If it does not start.
-    pub(super) fn start(programs: &Programs, options: &Options<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn start(programs: &Programs, options: &Options<'_>) -> anyhow::Result<Self> {
         let addresses = Addresses {
             service: free_udp_address()?,
             metrics: free_tcp_address()?,
@@ -66,7 +66,7 @@ impl Daemon {
     /// # Errors
     ///
     /// If it does not answer.
-    pub(super) fn torrents(&self) -> anyhow::Result<u64> {
+    pub(crate) fn torrents(&self) -> anyhow::Result<u64> {
         // Integers are exact up to 2^53.
         Ok(self.server.metric("aquatic_udp_torrents")? as u64)
     }

@@ -104,6 +104,16 @@ let
       '';
   configFile = if aquatic.checkConfig then checkedConfig else uncheckedConfig;
 
+  # The settings that take effect at a restart only; others do at a reload.
+  settingsOfStart = map (
+    section:
+    let
+      settings = if section.name == "" then cfg.settings else cfg.settings.${section.name};
+      keys = map (key: key.name) (lib.filter (key: key.needs_restart) section.keys);
+    in
+    lib.genAttrs keys (key: settings.${key})
+  ) (lib.importJSON ./settings.json).${name}.sections;
+
   # The addresses.
   addresses = import ./addresses.nix { inherit lib; };
   withoutPort = lib.filter (address: addresses.parse address == null) network.address;
@@ -176,7 +186,7 @@ in
       default = { };
       description = ''
         Configuration of ${unit}. Every key of its configuration file is an
-        option. The file ends up in the store, which is world-readable: give paths
+        option. A change reloads the service, or restarts it if the key needs that. The file ends up in the store, which is world-readable: give paths
         of files as strings.
       '';
     };
@@ -351,8 +361,8 @@ in
       path = lib.mkForce [ ];
       # The sockets stay open during a restart, so that no request is lost.
       stopIfChanged = false;
-      restartTriggers = [ configFile ];
-      reloadTriggers = lib.optional isDeclared listFile;
+      restartTriggers = [ (builtins.toJSON settingsOfStart) ];
+      reloadTriggers = [ configFile ] ++ lib.optional isDeclared listFile;
       inherit (service) environment unitConfig;
       serviceConfig =
         service.serviceConfig

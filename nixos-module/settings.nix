@@ -32,7 +32,8 @@ let
         { value, description }:
         "- `\"${value}\"`: ${builtins.replaceStrings [ "\n" ] [ " " ] description}\n"
       ) key.values
-    );
+    )
+    + lib.optionalString key.needs_restart "\n\nA change restarts the service; other changes reload it.";
 
   optionOf =
     key:

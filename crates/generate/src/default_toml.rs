@@ -54,6 +54,9 @@ fn render_key(text: &mut String, key: &Key) -> anyhow::Result<()> {
         Kind::Choice(choices) => render_choices(text, choices)?,
         _ => {}
     }
+    if key.needs_restart {
+        writeln!(text, "# A change needs a restart.")?;
+    }
     writeln!(text, "{} = {}", key.name, value(&key.default)?)?;
     Ok(())
 }
@@ -97,6 +100,7 @@ mod tests {
             description: format!("About `{name}`,\nin two lines."),
             kind,
             default,
+            needs_restart: name == "address",
         }
     }
 
@@ -151,6 +155,7 @@ level = "off"
 [network]
 # About address,
 # in two lines.
+# A change needs a restart.
 address = ["[::]:3000"]
 
 # About number,

@@ -31,6 +31,7 @@ use aquatic_load_test::http::{self, HttpLoadTest};
 use aquatic_load_test::udp::{self, UdpLoadTest};
 use aquatic_load_test::ws::{self, WsLoadTest};
 use aquatic_service::Daemon;
+use aquatic_service::config::needs_restart;
 use clap::Parser;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -104,7 +105,8 @@ impl Generated {
         let short_name = name.strip_prefix("aquatic-").context("another name")?;
         let listed = self.list.get(short_name).cloned();
         let listed = listed.with_context(|| format!("no {short_name} in the list of daemons"))?;
-        let reference = Reference::of::<D::Config>()?;
+        let mut reference = Reference::of::<D::Config>()?;
+        reference.note_restarts(needs_restart::<D::Config>);
         let load_reference = Reference::of::<C>()?;
 
         let path = format!("crates/{short_name}/default.toml");

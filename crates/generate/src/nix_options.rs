@@ -75,10 +75,12 @@ mod tests {
                 description: "About it.".to_owned(),
                 kind,
                 default: json!(3),
+                needs_restart: true,
             };
             expected["name"] = json!("key");
             expected["description"] = json!("About it.");
             expected["default"] = json!(3);
+            expected["needs_restart"] = json!(true);
             let section = rendered("network", vec![key]).unwrap();
             assert_eq!(section["name"], "network");
             assert_eq!(section["keys"], json!([expected]));

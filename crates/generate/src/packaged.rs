@@ -108,18 +108,10 @@ impl Packaged {
     }
 
     fn fill(&self, template: &str) -> String {
-        let [checked, reloaded, unchanged] = if self.listed.has_tls {
-            [
-                "configuration, the access list or a certificate",
-                "Access list and certificates are",
-                "addresses and workers",
-            ]
+        let checked = if self.listed.has_tls {
+            "configuration, the access list or a certificate"
         } else {
-            [
-                "configuration or the access list",
-                "The access list is",
-                "addresses, workers and receive buffers",
-            ]
+            "configuration or the access list"
         };
         let [shared_directory, runtime_directories, remove_socket] = if self.listed.shares_peers {
             [SHARED_DIRECTORY, "@NAME@ aquatic", REMOVE_SOCKET]
@@ -131,8 +123,6 @@ impl Packaged {
             .replace("@RUNTIME_DIRECTORIES@", runtime_directories)
             .replace("@REMOVE_SOCKET@", remove_socket)
             .replace("@CHECKED@", checked)
-            .replace("@RELOADED@", reloaded)
-            .replace("@UNCHANGED@", unchanged)
             .replace("@MADE@", MADE)
             .replace("@NAME@", self.name)
             .replace("@UNDERSCORED@", &self.name.replace('-', "_"))

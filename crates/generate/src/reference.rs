@@ -37,6 +37,8 @@ pub(super) struct Key {
     pub kind: Kind,
     /// Its default.
     pub default: Value,
+    /// Whether a change takes effect at a restart only.
+    pub needs_restart: bool,
 }
 
 /// The type of a value.
@@ -99,6 +101,21 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// Notes which keys need a restart, by their names with sections.
+    pub(super) fn note_restarts(&mut self, needs_restart: impl Fn(&str) -> bool) {
+        for section in &mut self.sections {
+            for key in &mut section.keys {
+                let full = match section.name.as_str() {
+                    "" => key.name.clone(),
+                    name => format!("{name}.{}", key.name),
+                };
+                key.needs_restart = needs_restart(&full);
+            }
+        }
+    }
+}
+
 struct Walk<'s> {
     definitions: Option<&'s Map<String, Value>>,
     sections: Vec<Section>,
@@ -137,6 +154,7 @@ impl<'s> Walk<'s> {
                 description,
                 kind: kind(resolved).with_context(|| full)?,
                 default: default.clone(),
+                needs_restart: false,
             });
         }
         self.sections.push(Section {

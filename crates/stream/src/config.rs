@@ -112,10 +112,10 @@ pub struct NetworkConfig<P: ProtocolKeys> {
     #[cfg_attr(feature = "schema", schemars(description = P::ENABLE_TLS))]
     pub enable_tls: bool,
     /// PEM file with the server certificate, followed by any intermediate
-    /// certificates. Reloaded on SIGHUP and SIGUSR1.
+    /// certificates. A reload reads it again.
     pub tls_certificate_path: PathBuf,
     /// PEM file with the private key of the certificate (PKCS#8, PKCS#1 or
-    /// SEC1). Reloaded on SIGHUP and SIGUSR1.
+    /// SEC1). A reload reads it again.
     pub tls_private_key_path: PathBuf,
     /// The keys that only this protocol has.
     #[serde(flatten)]

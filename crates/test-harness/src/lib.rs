@@ -51,6 +51,7 @@ pub mod process;
 pub mod prometheus;
 #[cfg(feature = "tls")]
 pub mod records;
+mod reloads;
 pub mod setup;
 pub mod terminal;
 pub mod tools;

@@ -118,6 +118,9 @@ fn key_entry(text: &mut String, key: &Key) -> anyhow::Result<()> {
         }
         _ => {}
     }
+    if key.needs_restart {
+        text.push_str("A change needs a restart.\n");
+    }
     Ok(())
 }
 
@@ -206,6 +209,7 @@ mod tests {
             description: "First. About `it`, here.\n\n.dots".to_owned(),
             kind,
             default,
+            needs_restart: name == "count",
         };
         let choice = Choice {
             value: "off".to_owned(),
@@ -235,6 +239,7 @@ mod tests {
             format!(
                 ".Ss [network]\nSockets.\n.Bl -tag -width Ds\n\
                  .It Ic count No = \"3\"\n{description}From 0 to 9 bytes.\n\
+                 A change needs a restart.\n\
                  .It Ic mode No = \"\\(dqoff\\(dq\"\n{description}\
                  .Bl -tag -width xxxxxxx -compact\n.It Li \"\\(dqoff\\(dq\"\nNothing.\n.El\n.El\n"
             )

@@ -57,8 +57,8 @@ fn a_change_does_as_much_as_it_must() {
             plan.start.clear();
             let (reload, restart): (&[&str], &[&str]) = match *name {
                 "first" => (&[], &[]),
-                "list" => (&[SERVICE], &[]),
-                "settings" | "cluster" => (&[], &[SERVICE]),
+                "list" | "settings" => (&[SERVICE], &[]),
+                "cluster" => (&[], &[SERVICE]),
                 _ => (&[HELPER], &[SERVICE]),
             };
             let expected = Plan {

@@ -14,6 +14,7 @@ mod faults;
 mod generated_sockets;
 mod odd_machines;
 mod proxies;
+mod reload;
 mod requests;
 mod service;
 mod start;

@@ -137,7 +137,7 @@ pub struct AccessListConfig {
     pub mode: AccessListMode,
     /// File with one info hash per line: 40 hexadecimal digits, or 64 for a
     /// version 2 torrent. Blank lines and comments starting with # are allowed.
-    /// Reloaded on SIGHUP and SIGUSR1. Required unless the mode is "off".
+    /// A reload reads it again. Required unless the mode is "off".
     pub path: PathBuf,
 }
 

@@ -21,6 +21,7 @@ mod malformed;
 mod metrics;
 mod odd_machines;
 mod privileges;
+mod reload;
 mod scrape;
 mod service;
 mod snapshot;

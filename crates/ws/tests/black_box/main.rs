@@ -16,6 +16,7 @@ mod odd_machines;
 mod pages;
 mod proxies;
 mod relaying;
+mod reload;
 mod service;
 mod tracker;
 mod wire;

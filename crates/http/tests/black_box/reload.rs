@@ -1,0 +1,146 @@
+//! Reloads of the configuration while clients are served.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker, new_place};
+
+/// What needs a restart.
+const NEED_RESTART: &[&str] = &[
+    "socket_workers",
+    "network.address",
+    "network.event_loop",
+    "network.tcp_backlog",
+    "network.enable_tls",
+    "privileges.",
+    "metrics.address",
+    "cluster.",
+];
+
+#[test]
+fn changed_keys_take_effect() {
+    for kind in KINDS {
+        let mut tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        for port in 1..4 {
+            client.announce('a', port, "&left=0");
+        }
+        tracker.reload_with(&[
+            ("protocol.peer_announce_interval", "1000"),
+            ("protocol.min_announce_interval", "400"),
+            ("protocol.max_response_peers", "1"),
+            ("limits.max_torrents", "1"),
+        ]);
+        // Over the same connection.
+        let body = client.announce('a', 9, "");
+        assert!(
+            body.contains("8:intervali1000e12:min intervali400e"),
+            "{body}"
+        );
+        assert!(body.contains("5:peers6:"), "{body}");
+        assert!(client.announce('b', 1, "").contains("failure reason"));
+        assert_eq!(tracker.rejected("max_torrents"), 1.0);
+
+        tracker.reload_with(&[
+            ("network.keep_alive", "false"),
+            ("network.max_connections_per_ip", "1"),
+        ]);
+        let reply = client.get("/health");
+        assert_eq!(reply.header("Connection"), Some("close"));
+        client.expect_end();
+    }
+}
+
+#[test]
+fn proxies_can_be_introduced() {
+    let mut tracker = Tracker::start(PLAIN);
+    let header = "X-Real-IP: 192.0.2.7\r\n";
+    let target = format!(
+        "/announce?info_hash={}&peer_id={}&port=1",
+        "a".repeat(20),
+        "p".repeat(20)
+    );
+    let mut client = tracker.client();
+    let external = |text: &str| text.contains("external ip4:\\xc0\\x00\\x02\\x07");
+    assert!(!external(&client.get_with(&target, header).text()));
+    tracker.reload_with(&[
+        ("network.runs_behind_reverse_proxy", "true"),
+        ("network.reverse_proxy_ip_header_name", "\"X-Real-IP\""),
+    ]);
+    assert!(external(&client.get_with(&target, header).text()));
+    tracker.reload_with(&[("network.trusted_proxies", "[\"192.0.2.1\"]")]);
+    assert!(!external(&client.get_with(&target, header).text()));
+}
+
+/// Every request is answered while each key is changed.
+#[test]
+fn each_key_is_taken_over_or_needs_a_restart() {
+    let mut place = new_place(PLAIN);
+    place.setup.write("list", "");
+    place.set_path("access_list.path", "list");
+    let others = aquatic_test_harness::certificates::EC_CERTIFICATE;
+    place.setup.write("cert.pem", others);
+    place
+        .setup
+        .write("key.pem", aquatic_test_harness::certificates::EC_KEY_SEC1);
+    place.set("network.enable_tls", "false");
+    place.set_path("network.tls_certificate_path", "cert.pem");
+    place.set_path("network.tls_private_key_path", "key.pem");
+    let other = format!("\"{}\"", place.setup.path("other").display());
+    let other = Some(other.as_str());
+    let mut tracker = place.start();
+    let values = [
+        ("socket_workers", Some("2")),
+        ("log_level", Some("\"debug\"")),
+        (
+            "network.public_url",
+            Some("\"https://tracker.example.org/announce\""),
+        ),
+        ("page.name", Some("\"Other\"")),
+        ("page.contact", Some("\"https://example.org\"")),
+        ("network.address", Some("\"127.0.0.1:1\"")),
+        ("network.event_loop", Some("\"auto\"")),
+        ("network.tls_certificate_path", other),
+        ("network.tls_private_key_path", other),
+        (
+            "network.reverse_proxy_ip_header_name",
+            Some("\"X-Real-IP\""),
+        ),
+        ("network.reverse_proxy_ip_header_format", None),
+        // Requests need a header then, which these do not have.
+        ("network.runs_behind_reverse_proxy", None),
+        ("network.proxy_protocol", None),
+        ("network.trusted_proxies", Some("[\"192.0.2.1\"]")),
+        ("metrics.address", Some("\"127.0.0.1:1\"")),
+        ("access_list.mode", Some("\"deny\"")),
+        ("access_list.path", other),
+        ("privileges.chroot_path", other),
+        ("privileges.user", Some("\"somebody\"")),
+        ("privileges.group", Some("\"somebody\"")),
+        ("snapshot.path", other),
+        ("cluster.url", Some("\"redis://127.0.0.1:1\"")),
+        ("cluster.username", Some("\"somebody\"")),
+        ("cluster.password_file", other),
+        ("cluster.tls_ca_path", other),
+        ("cluster.namespace", Some("\"other\"")),
+        ("cluster.node", Some("\"other\"")),
+    ];
+    let is_over = AtomicBool::new(false);
+    let address = tracker.ipv4();
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut asked = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                let mut client = crate::wire::Client::connect(address, false);
+                let body = client.announce('a', 1, "");
+                assert!(body.starts_with("d8:complete"), "{body}");
+                asked += 1;
+            }
+            asked
+        });
+        tracker.reload_each_key(NEED_RESTART, &values);
+        is_over.store(true, Ordering::Relaxed);
+        let asked = asking.join().unwrap();
+        assert!(asked > 100, "{asked}");
+    });
+}

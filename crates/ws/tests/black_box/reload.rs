@@ -1,0 +1,125 @@
+//! Reloads of the configuration while clients are served.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _, new_place};
+use crate::wire::{Client, announce};
+
+/// What needs a restart.
+const NEED_RESTART: &[&str] = &[
+    "socket_workers",
+    "network.address",
+    "network.event_loop",
+    "network.tcp_backlog",
+    "network.enable_tls",
+    "protocol.separate_families",
+    "privileges.",
+    "metrics.address",
+    "cluster.",
+];
+
+#[test]
+fn changed_keys_take_effect_on_open_connections() {
+    for kind in KINDS {
+        let mut tracker = Tracker::start(kind);
+        let mut client = tracker.client();
+        let reply = client.announce('a', 'p', json!({}));
+        assert_eq!(reply["interval"], 120);
+        tracker.reload_with(&[
+            ("protocol.peer_announce_interval", "100"),
+            ("limits.max_torrents_per_connection", "1"),
+        ]);
+        let reply = client.announce('a', 'p', json!({}));
+        assert_eq!(reply["interval"], 100);
+        let refused = client.ask(&announce('b', 'p', json!({})));
+        assert!(refused["failure reason"].is_string(), "{refused}");
+
+        tracker.reload_with(&[
+            ("limits.max_torrents_per_connection", "9"),
+            ("limits.max_peers_per_ip", "1"),
+            ("metrics.peer_clients", "true"),
+        ]);
+        // From its next announce on, the peer that is there counts.
+        client.announce('a', 'p', json!({}));
+        let refused = client.ask(&announce('b', 'p', json!({})));
+        assert!(refused["failure reason"].is_string(), "{refused}");
+        assert_eq!(tracker.rejected("max_peers_per_ip"), 1.0);
+        tracker.await_metric("client_peers", &[], 1.0);
+
+        tracker.reload_with(&[("network.websocket_max_message_size", "4096")]);
+        let long = json!({"more": "x".repeat(5_000)});
+        client.say(&announce('a', 'p', long));
+        client.expect_close(1009);
+    }
+}
+
+/// Every request is answered while each key is changed, over one connection.
+#[test]
+fn each_key_is_taken_over_or_needs_a_restart() {
+    let mut place = new_place(PLAIN);
+    place.setup.write("list", "");
+    place.set_path("access_list.path", "list");
+    let certificate = aquatic_test_harness::certificates::EC_CERTIFICATE;
+    place.setup.write("cert.pem", certificate);
+    place
+        .setup
+        .write("key.pem", aquatic_test_harness::certificates::EC_KEY_SEC1);
+    place.set("network.enable_tls", "false");
+    place.set_path("network.tls_certificate_path", "cert.pem");
+    place.set_path("network.tls_private_key_path", "key.pem");
+    let other = format!("\"{}\"", place.setup.path("other").display());
+    let other = Some(other.as_str());
+    let mut tracker = place.start();
+    let values = [
+        ("socket_workers", Some("2")),
+        ("log_level", Some("\"debug\"")),
+        ("network.public_url", Some("\"wss://tracker.example.org\"")),
+        ("page.name", Some("\"Other\"")),
+        ("page.contact", Some("\"https://example.org\"")),
+        ("network.address", Some("\"127.0.0.1:1\"")),
+        ("network.event_loop", Some("\"auto\"")),
+        ("network.tls_certificate_path", other),
+        ("network.tls_private_key_path", other),
+        ("network.allowed_origins", Some("[\"https://example.org\"]")),
+        (
+            "network.reverse_proxy_ip_header_name",
+            Some("\"X-Real-IP\""),
+        ),
+        ("network.reverse_proxy_ip_header_format", None),
+        ("network.trusted_proxies", Some("[\"192.0.2.1\"]")),
+        ("metrics.address", Some("\"127.0.0.1:1\"")),
+        ("access_list.mode", Some("\"deny\"")),
+        ("access_list.path", other),
+        ("privileges.chroot_path", other),
+        ("privileges.user", Some("\"somebody\"")),
+        ("privileges.group", Some("\"somebody\"")),
+        ("snapshot.path", other),
+        ("cluster.url", Some("\"redis://127.0.0.1:1\"")),
+        ("cluster.username", Some("\"somebody\"")),
+        ("cluster.password_file", other),
+        ("cluster.tls_ca_path", other),
+        ("cluster.namespace", Some("\"other\"")),
+        ("cluster.node", Some("\"other\"")),
+    ];
+    let is_over = AtomicBool::new(false);
+    let address = tracker.ipv4();
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = Client::connect(address, false);
+            client.upgrade();
+            let mut asked = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                client.announce('a', 'p', json!({}));
+                asked += 1;
+            }
+            asked
+        });
+        tracker.reload_each_key(NEED_RESTART, &values);
+        is_over.store(true, Ordering::Relaxed);
+        let asked = asking.join().unwrap();
+        assert!(asked > 100, "{asked}");
+    });
+}

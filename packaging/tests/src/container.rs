@@ -1,9 +1,9 @@
 //! A release of Debian with its own systemd as its first process, and a client
 //! on another host.
 //!
-//! The root file system is shared, with what is written in memory above it. All
-//! mounts are in a namespace of the container's own, and the hosts' network
-//! namespaces are, too: however a test ends, the kernel takes everything away.
+//! The root file system is shared, with an overlay in memory. All mounts and the hosts'
+//! network namespaces belong to a namespace of the container, so the kernel removes everything
+//! when a test ends in any way.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -23,12 +23,12 @@ use tempfile::TempDir;
 
 use crate::environment::Environment;
 
-/// How long a step may take on a busy machine.
+/// Maximum time of a step on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Mounts the root file system, unless it is, and becomes the container. The
-/// arguments are a directory, the file system to read, and the arguments of
-/// systemd-nspawn; the cgroups to join are in the environment.
+/// Mounts the root file system, unless it is mounted, and becomes the container. The
+/// arguments are a directory, the file system to read, and the arguments of systemd-nspawn;
+/// the cgroups to join are in the environment.
 const BOOT: &str = r#"
 set -e
 place=$1 lower=$2
@@ -45,7 +45,7 @@ fi
 exec systemd-nspawn --directory="$place/root" "$@"
 "#;
 
-/// Which host of a network is that of the client.
+/// The number of the client's host in a network.
 const CLIENT: usize = 1;
 
 /// A booted container. Dropping it ends everything in it.
@@ -56,9 +56,9 @@ pub(crate) struct Container {
     groups: Vec<PathBuf>,
     nspawn: Option<Process>,
     network: Arc<Network>,
-    /// Which of its hosts it is.
+    /// The number of the host in its network.
     host: usize,
-    /// What systemd-nspawn is told.
+    /// The arguments of systemd-nspawn.
     arguments: Vec<String>,
     /// The root file system of its release.
     lower: PathBuf,
@@ -67,8 +67,7 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Boots a release, with the repository under `/srv/repository` and as the
-    /// only one that apt knows.
+    /// Boots a release, with the repository at `/srv/repository`, which is the only one of apt.
     #[track_caller]
     pub(crate) fn boot(environment: &Environment) -> Self {
         Self::boot_with(environment, &[])
@@ -81,7 +80,7 @@ impl Container {
         Self::boot_at(environment, network, 0, arguments)
     }
 
-    /// Boots two that reach each other, and have one client.
+    /// Boots two that can reach each other, and share a client.
     #[track_caller]
     pub(crate) fn boot_two(environment: &Environment) -> [Self; 2] {
         let network = Arc::new(Network::new(3, Families::Both));
@@ -182,21 +181,21 @@ impl Container {
             .iter()
             .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID=")?.parse().ok());
         let (Some(_), Some(leader)) = (ready, leader) else {
-            // Its output comes with the panic.
+            // Its output is part of the panic message.
             panic!("{} did not boot", self.release);
         };
         self.leader = leader;
         self.nspawn = Some(nspawn);
     }
 
-    /// Shuts it down and boots again: the files stay, and nothing else.
+    /// Shuts it down and boots again: only the files are kept.
     #[track_caller]
     pub(crate) fn reboot(&mut self) {
         let nspawn = self.nspawn.take().expect("it runs");
-        // What is mounted stays as long as this is open.
+        // Mounts exist as long as this is open.
         let mounts = fs::File::open(format!("/proc/{}/ns/mnt", nspawn.id()));
         let mounts = mounts.expect("it has a namespace");
-        // Its own end may cut the order short.
+        // The command may be interrupted by the shutdown.
         let _ = self.run("systemctl --no-block poweroff");
         let ended = nspawn.wait(PATIENCE);
         assert!(ended.status.success(), "{}", ended.stderr);
@@ -336,8 +335,8 @@ impl Container {
             .unwrap_or_else(|| panic!("{unit} has no process {inside}"))
     }
 
-    /// A resource limit of the container's first process: the soft one, and the
-    /// hard one, beyond which nothing inside can go.
+    /// A resource limit of the container's first process: the soft one, and the hard one, which
+    /// no process inside can exceed.
     pub(crate) fn limit(&self, name: &str) -> (u64, u64) {
         let limits = fs::read_to_string(format!("/proc/{}/limits", self.leader));
         limit_in(&limits.expect("the container runs"), name)
@@ -375,7 +374,7 @@ impl Container {
         self.write(path, text.replace(from, to));
     }
 
-    /// Where a file inside is, as seen from outside.
+    /// The path of a file inside, as seen from outside.
     pub(crate) fn outside(&self, path: &str) -> PathBuf {
         let relative = path.trim_start_matches('/');
         PathBuf::from(format!("/proc/{}/root", self.leader)).join(relative)
@@ -396,7 +395,7 @@ impl Container {
         self.network.host(self.host).add_address(address);
     }
 
-    /// Takes IPv6 away from it, as far as a network namespace can be without.
+    /// Disables IPv6, as far as this is possible in a network namespace.
     pub(crate) fn disable_ipv6(&self) {
         let mut command = self.network.host(self.host).command("sh");
         command.args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"]);
@@ -418,13 +417,13 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if let Some(nspawn) = self.nspawn.take() {
-            // The first process takes all others with it. It outlives
-            // systemd-nspawn when only that is killed.
+            // With the first process, all others end. It would survive
+            // systemd-nspawn if only that was killed.
             let leader = i32::try_from(self.leader).expect("process ids are small");
             let _ = kill(Pid::from_raw(leader), Signal::SIGKILL);
             let _ = nspawn.wait(PATIENCE);
         }
-        // A directory that cannot be removed does no harm.
+        // It does not matter if the directory cannot be removed.
         let propagated = Path::new("/run/systemd/nspawn/propagate").join(&self.name);
         let _ = fs::remove_dir(propagated);
         for group in &self.groups {
@@ -455,7 +454,7 @@ pub(crate) fn limit_in(limits: &str, name: &str) -> (u64, u64) {
     (next(), next())
 }
 
-/// The cgroups of a container: without its own, it would share with others.
+/// The cgroups of a container: without these, it would share those of others.
 fn groups(name: &str) -> Vec<PathBuf> {
     let top = Path::new("/sys/fs/cgroup");
     let hierarchies = if top.join("cgroup.procs").exists() {

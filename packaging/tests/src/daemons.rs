@@ -16,7 +16,7 @@ pub(crate) struct Daemon {
     pub(crate) has_tls: bool,
 }
 
-/// What a daemon listens on.
+/// The transport of a daemon.
 #[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
@@ -30,13 +30,13 @@ impl Daemon {
         format!("/etc/aquatic/{}.toml", self.name)
     }
 
-    /// What its other names begin with, as in `udp-0` of its threads.
+    /// The prefix of other names, such as `udp-0` of a thread.
     pub(crate) fn short_name(&self) -> &str {
         self.name.trim_start_matches("aquatic-")
     }
 }
 
-/// All of them, by name.
+/// All daemons, by name.
 pub(crate) fn all() -> &'static [Daemon] {
     static ALL: LazyLock<Vec<Daemon>> = LazyLock::new(|| {
         let list: BTreeMap<String, Daemon> =
@@ -50,19 +50,19 @@ pub(crate) fn all() -> &'static [Daemon] {
     &ALL
 }
 
-/// Those that serve connections, and so answer `/health`.
+/// The daemons that serve connections, and so answer `/health`.
 pub(crate) fn with_connections() -> impl DoubleEndedIterator<Item = &'static Daemon> {
     all()
         .iter()
         .filter(|daemon| daemon.transport == Transport::Tcp)
 }
 
-/// Those that have certificates.
+/// The daemons with TLS.
 pub(crate) fn with_tls() -> impl Iterator<Item = &'static Daemon> {
     all().iter().filter(|daemon| daemon.has_tls)
 }
 
-/// Names, with a space between two, as apt and systemctl take them.
+/// Names separated by spaces, for apt and systemctl.
 pub(crate) fn names(daemons: impl IntoIterator<Item = &'static Daemon>) -> String {
     let names: Vec<_> = daemons.into_iter().map(|it| it.name.as_str()).collect();
     names.join(" ")

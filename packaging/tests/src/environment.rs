@@ -1,4 +1,4 @@
-//! Where packages and root file systems are.
+//! The packages and root file systems.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,8 +14,7 @@ use crate::container::PATIENCE;
 /// The releases of Debian that packages are for.
 pub(crate) const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 
-/// What is appended to the version of packages that are newer and otherwise the
-/// same.
+/// The suffix of the version of packages that are newer and otherwise the same.
 const NEXT: &str = "+next";
 
 /// What is appended to the version of packages that are older.
@@ -30,7 +29,7 @@ const REPOSITORY: &str = "AQUATIC_TEST_REPOSITORY";
 /// The directory of RPM packages, and that of the next release.
 const RPM_REPOSITORIES: [&str; 2] = ["AQUATIC_TEST_RPM", "AQUATIC_TEST_RPM_NEXT"];
 
-/// What tests of one release need.
+/// The environment of the tests of a release.
 pub(crate) struct Environment {
     /// Name of the release.
     pub(crate) release: &'static str,
@@ -40,7 +39,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Of the variables that `cargo xtask test --system` sets.
+    /// The environment from the variables that `cargo xtask test --system` sets.
     #[track_caller]
     pub(crate) fn of(release: &'static str) -> Self {
         Self {
@@ -156,7 +155,7 @@ fn rewrite(package: &Path, target: &Path, suffix: &str, change: fn(&Path)) {
     succeed(build.arg(&file));
 }
 
-/// A comment more in each configuration file, so that it is not the same.
+/// An additional comment in each configuration file, so that it differs.
 fn change_configuration(directory: &Path) {
     for path in files(directory) {
         let text = fs::read_to_string(&path).expect("a configuration is text");
@@ -193,13 +192,13 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     entries.map(path).collect()
 }
 
-/// Makes a directory with what `fill` puts into it, unless it was made from this
-/// version of `source` before.
+/// Makes a directory and lets `fill` fill it, unless it was made from this version of `source`
+/// before.
 fn once(target: &Path, source: &Path, fill: impl FnOnce(&Path)) {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    // Unpacking keeps the time of the root directory, so it has a witness.
+    // Unpacking sets the time of the root directory, so another file records it.
     let witness = target.with_extension("made");
     if target.exists() && modified(&witness) > modified(source) {
         return;

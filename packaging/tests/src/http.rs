@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, setns};
 /// How long a client waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks over a connection of its own; returns the body.
+/// Sends a request over a separate connection; returns the body.
 #[track_caller]
 pub(crate) fn get(host: &Host, server: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     host.run(|| Ok(ask(&mut connect(server)?, path, true)?))
@@ -40,42 +40,42 @@ pub(crate) fn info_hash(torrent: u16) -> [u8; 20] {
     info_hash
 }
 
-/// Clients that ask again and again, each of whose requests has to be answered.
+/// Clients that send requests repeatedly, all of which have to be answered.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Report>>,
 }
 
-/// What became of requests.
+/// The results of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) answered: usize,
-    /// Connections that were closed instead of an answer after those before,
-    /// which every client of HTTP copes with by another connection.
+    /// Persistent connections that were closed instead of a reply, after which every HTTP client
+    /// opens another one.
     pub(crate) reconnects: usize,
     pub(crate) failures: Vec<String>,
-    /// Whether all clients went on until they were stopped.
+    /// Whether all clients continued until they were stopped.
     pub(crate) ran_to_the_end: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no reply.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The connection was closed before a byte of it.
+    /// The connection was closed before its first byte.
     Closed,
-    /// Anything else, such as a part of one.
+    /// Anything else, such as an incomplete reply.
     Other(io::Error),
 }
 
 impl Load {
-    /// Clients with a connection for each request, and as many that keep theirs.
+    /// Number of clients with a connection per request, and of clients with persistent ones.
     pub(crate) const CLIENTS: usize = 3;
-    /// Asks this long at most, also when nobody stops it.
+    /// Maximum duration, if it is not stopped.
     const LONGEST: Duration = Duration::from_secs(60);
     /// The pause of a client between two requests.
     const PAUSE: Duration = Duration::from_millis(2);
 
-    /// Begins to ask.
+    /// Starts the clients.
     #[track_caller]
     pub(crate) fn start(host: &Host, server: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -95,8 +95,8 @@ impl Load {
         Self { stop, clients }
     }
 
-    /// Ends it; returns what the clients with a connection for each request saw,
-    /// and what the others did.
+    /// Stops it; returns the results of the clients with a connection per request, and of the
+    /// others.
     pub(crate) fn stop(self) -> (Report, Report) {
         self.stop.store(true, Ordering::Relaxed);
         let mut reports: Vec<_> = self
@@ -168,7 +168,7 @@ fn over_one_connection(server: SocketAddr, number: usize, stop: &AtomicBool) -> 
     report
 }
 
-/// Asks again and again; returns whether that was not for too long.
+/// Sends requests repeatedly; returns whether it was stopped in time.
 fn until_stopped(stop: &AtomicBool, mut ask: impl FnMut()) -> bool {
     let begin = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -188,7 +188,7 @@ pub(crate) fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Asks for `path` and reads the answer, whose length is given.
+/// Requests `path` and reads the reply, which has a content length.
 pub(crate) fn ask(
     stream: &mut (impl io::Read + io::Write),
     path: &str,
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// The answer of a server that sends this and closes the connection.
+    /// The result if a server sends this and closes the connection.
     fn answer(sent: &'static [u8]) -> Result<Vec<u8>, Fault> {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();

@@ -1,14 +1,14 @@
-//! Tests of the packages as an operator has them: installed by apt from a signed
-//! repository, and run by the systemd of the release in a container of its own.
+//! Tests of the packages as an operator uses them: installed by apt from a signed repository,
+//! and run by the systemd of a release in a separate container.
 //!
 //! `cargo xtask test --system` builds the packages and the root file systems of
 //! the containers, and runs this. Everything that a container sends stays in
 //! network namespaces that end with it. Needs root.
 //!
-//! - [`daemons`]: what there is to install.
-//! - [`environment`]: where packages and root file systems are.
+//! - [`daemons`]: the daemons.
+//! - [`environment`]: the packages and root file systems.
 //! - [`container`]: a release with its systemd, and a client on another host.
-//! - [`udp`], [`http`], [`websocket`] and [`tls`]: what clients send.
+//! - [`udp`], [`http`], [`websocket`] and [`tls`]: clients.
 //! - [`names`]: a name server.
 //! - [`scenarios`]: the tests.
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ use libtest_mimic::{Arguments, Trial};
 use environment::{Environment, RELEASES};
 use scenarios::{Kind, Scenario};
 
-/// Tests that measure need the machine for themselves.
+/// Tests with measurements run alone.
 static MACHINE: RwLock<()> = RwLock::new(());
 
 fn main() -> ExitCode {

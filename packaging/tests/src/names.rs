@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aquatic_test_harness::network::Host;
 
-/// How often it looks whether it is to end.
+/// How often it checks whether it is to end.
 const TURN: Duration = Duration::from_millis(100);
 
 /// The length of a header.
@@ -21,7 +21,7 @@ pub(crate) struct NameServer {
 }
 
 impl NameServer {
-    /// Says that every name has this address of IPv4, and none of IPv6.
+    /// Resolves every name to this IPv4 address, and to no IPv6 address.
     #[track_caller]
     pub(crate) fn start(host: &Host, address: Ipv4Addr) -> Self {
         let port = SocketAddr::from((host.ipv4, 53));
@@ -36,7 +36,7 @@ impl NameServer {
                     continue;
                 };
                 if let Some(answer) = answer(&buffer[..length], address) {
-                    // Who gets no answer asks again.
+                    // A client without a reply asks again.
                     let _ = socket.send_to(&answer, client);
                 }
             }

@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Environment),
 }
 
-/// How a test goes along with others.
+/// Whether a test can run with others.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Runs beside others.

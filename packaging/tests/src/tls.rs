@@ -33,7 +33,7 @@ pub(crate) fn connect(host: &Host, server: SocketAddr) -> Session {
     StreamOwned::new(session, stream)
 }
 
-/// The certificate that a server shows to who connects now.
+/// The certificate that a server presents to new connections.
 #[track_caller]
 pub(crate) fn certificate(host: &Host, server: SocketAddr) -> Vec<u8> {
     let session = connect(host, server);

@@ -13,17 +13,17 @@ use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 /// Time after which a request without an answer is repeated.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Sockets that the load is spread over, and by the kernel over workers.
+/// Number of sockets of the load, which the kernel distributes over workers.
 const LOAD_SOCKETS: usize = 8;
 
-/// Room for all answers that come at once when a tracker is back.
+/// Receive buffer for all replies that arrive at once after a restart of a tracker.
 const LOAD_BUFFER_BYTES: usize = 32 << 20;
 
 /// A client with a connection id.
 pub(crate) struct Client {
     socket: UdpSocket,
     connection_id: [u8; 8],
-    /// The last one's number: a request that was repeated may be answered twice.
+    /// The number of the last request: a repeated request may be answered twice.
     transaction: u32,
 }
 
@@ -64,7 +64,7 @@ impl Client {
         None
     }
 
-    /// Announces a seeder; an error is what the tracker says.
+    /// Announces a seeder; the error is the tracker's message.
     #[track_caller]
     pub(crate) fn announce(&mut self, hash: [u8; 20], port: u16) -> Result<(), String> {
         let connection_id = self.connection_id;
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// What the tracker knows about these torrents.
+    /// The tracker's counts of these torrents.
     #[track_caller]
     pub(crate) fn scrape(&mut self, hashes: &[[u8; 20]]) -> Vec<Scraped> {
         let connection_id = self.connection_id;
@@ -104,11 +104,11 @@ impl Client {
             .expect("the tracker answers")
     }
 
-    /// Asks once.
+    /// Sends a request once.
     fn ask(&mut self, request: impl Fn(u32) -> Vec<u8>) -> Option<Vec<u8>> {
         self.transaction += 1;
         let transaction = self.transaction.to_be_bytes();
-        // A port that nobody listens on is told of by the next call.
+        // A closed port is reported by the next call.
         self.socket.send(&request(self.transaction)).ok()?;
         let mut buffer = [0; 2048];
         loop {
@@ -135,36 +135,36 @@ pub(crate) fn hash(number: u16) -> [u8; 20] {
     hash
 }
 
-/// A steady stream of announces, each of which has to be answered.
+/// A constant load of announces, each of which has to be answered.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Report>,
 }
 
-/// What became of a load.
+/// The results of a load.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) sent: usize,
     pub(crate) answered: usize,
     /// Answers that were errors.
     pub(crate) errors: usize,
-    /// The longest time in which no answer came.
+    /// The longest time without a reply.
     pub(crate) longest_silence: Duration,
-    /// How long was sent.
+    /// How long requests were sent.
     pub(crate) took: Duration,
-    /// Whether it was sent until it was stopped.
+    /// Whether requests were sent until it was stopped.
     pub(crate) ran_to_the_end: bool,
 }
 
 impl Load {
-    /// Torrents that the load is about.
+    /// Number of torrents.
     pub(crate) const TORRENTS: u16 = 50;
-    /// Peers of each, announced again and again.
+    /// Number of peers of each, which are announced repeatedly.
     pub(crate) const PEERS: u16 = 20;
-    /// Sends this long at most, also when nobody stops it.
+    /// Maximum duration, if it is not stopped.
     const LONGEST: Duration = Duration::from_secs(60);
 
-    /// Begins to send.
+    /// Starts to send.
     #[track_caller]
     pub(crate) fn start(host: &Host, tracker: SocketAddr, per_second: usize) -> Self {
         let connection_id = Client::connect(host, tracker).connection_id;
@@ -183,7 +183,7 @@ impl Load {
         Self { stop, thread }
     }
 
-    /// Ends it, after the answers that are still under way.
+    /// Stops it, after the outstanding replies.
     pub(crate) fn stop(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the load does not panic")
@@ -223,7 +223,7 @@ fn send(
                     hash(torrent as u16),
                     1000 + peer as u16,
                 );
-                // A full queue of this machine is not the tracker's loss.
+                // If the queue of this machine is full, the tracker has not lost the datagram.
                 if sockets[number % sockets.len()].send(&request).is_err() {
                     break;
                 }

@@ -10,7 +10,7 @@ pub(crate) struct Client<S> {
 }
 
 impl<S: Read + Write> Client<S> {
-    /// Makes WebSocket of a connection.
+    /// Upgrades a connection to WebSocket.
     #[track_caller]
     pub(crate) fn upgrade(mut stream: S) -> Self {
         let request = "GET / HTTP/1.1\r\nHost: tracker\r\nConnection: Upgrade\r\n\
@@ -29,8 +29,8 @@ impl<S: Read + Write> Client<S> {
         Self { stream }
     }
 
-    /// Announces a seeder, a letter, of a torrent, another one; returns how many
-    /// there are besides.
+    /// Announces a seeder of a torrent, both named by a letter; returns the number of other
+    /// seeders.
     #[track_caller]
     pub(crate) fn announce(&mut self, torrent: char, peer: char) -> u64 {
         let message = json!({
@@ -46,11 +46,11 @@ impl<S: Read + Write> Client<S> {
     }
 
     fn say(&mut self, message: &Value) {
-        /// Any would do.
+        /// An arbitrary key.
         const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
         let text = message.to_string();
         let length = u8::try_from(text.len()).expect("a short message");
-        // A whole text, masked, whose length is in two bytes when above 125.
+        // A complete text frame, masked, with a length of two bytes if it is above 125.
         let mut frame = match length {
             0..126 => vec![0x81, 0x80 | length],
             126.. => vec![0x81, 0x80 | 126, 0, length],

@@ -1,4 +1,4 @@
-//! The address stands in the configuration file, and nowhere else.
+//! The address is set in the configuration file, and nowhere else.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const FILE: &str = "/etc/aquatic/aquatic-udp.toml";
 const ADDRESSES: &str = "address = [\"0.0.0.0:3000\", \"[::]:3000\"]";
 const MEND: &str = "systemctl daemon-reload && systemctl restart aquatic-udp.socket";
 
-/// No answer in this time is none.
+/// Time after which there is considered to be no reply.
 const SILENCE: Duration = Duration::from_millis(500);
 
 fn serves(container: &Container, port: u16) -> bool {
@@ -28,7 +28,7 @@ pub(super) fn they_change_where_the_file_says(environment: &Environment) {
     );
     container.replace(FILE, "socket_workers = 0", "socket_workers = 3");
     container.succeed(MEND);
-    // A port for which the service itself has no right, too.
+    // Also a port that the service itself may not bind.
     assert!(serves(&container, 4000) && serves(&container, 80));
     assert!(!serves(&container, 3000));
     let sockets = container.succeed("ss --udp --listening --numeric --no-header 'sport = :4000'");
@@ -41,8 +41,7 @@ pub(super) fn a_boot_serves_where_the_file_says(environment: &Environment) {
     let mut container = Container::with(environment, "aquatic-udp aquatic-http");
     let mut client = Client::connect(container.client(), container.address(3000));
     client.announce(hash(1), 1001).expect("it is served");
-    // Of this one, nothing but the socket is left to be started at boot, and the
-    // socket wants its service.
+    // Only the socket of this one is enabled at boot, and it wants its service.
     container.succeed("systemctl --no-reload disable aquatic-http.service");
     for daemon in ["udp", "http"] {
         let file = format!("/etc/aquatic/aquatic-{daemon}.toml");
@@ -62,7 +61,7 @@ pub(super) fn a_boot_serves_where_the_file_says(environment: &Environment) {
     assert_eq!(container.failed_units(), "");
     let log = container.log("aquatic-udp");
     assert!(!log.contains("to apply the configuration"), "{log}");
-    // Who was there before is still.
+    // Earlier peers still exist.
     assert_eq!(client.scrape(&[hash(1)])[0].seeders, 1);
 }
 
@@ -72,7 +71,7 @@ pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environ
     // The running service is left alone.
     container.succeed("systemctl daemon-reload");
     assert!(serves(&container, 3000));
-    // As on a busy machine: the journal reads what is said when who said it is gone.
+    // As on a busy machine: the journal reads messages when their process has ended.
     container.succeed("systemctl kill --signal=STOP systemd-journald");
     container.fail("systemctl restart aquatic-udp.socket");
     container.succeed("systemctl kill --signal=CONT systemd-journald");
@@ -83,10 +82,10 @@ pub(super) fn a_faulty_file_binds_nothing_and_is_explained(environment: &Environ
         container.wait_for_log("aquatic-udp.socket", said);
     }
 
-    // By whatever name it is started.
+    // Whatever unit is started.
     container.fail("systemctl start aquatic-udp");
 
-    // Mended, but not yet read again.
+    // Corrected, but not reloaded yet.
     container.replace(FILE, "address = \"0.0.0.0\"", ADDRESSES);
     container.fail("systemctl restart aquatic-udp.socket");
     container.wait_for_log("aquatic-udp.socket", "run systemctl daemon-reload");
@@ -107,8 +106,8 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
         &format!("`{MEND}` to apply the configuration"),
     );
 
-    // Half of the right one, as when an upgrade of something else reads the units again:
-    // the service gets no sockets, and has them opened as the file says.
+    // Only half of the command, as when an upgrade of another package reloads units: the
+    // service gets no sockets, and has them opened at the configured addresses.
     container.succeed("systemctl daemon-reload");
     container.fail("systemctl restart aquatic-udp");
     container.wait_for_log(
@@ -122,7 +121,7 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
     });
     assert_eq!(container.failed_units(), "");
 
-    // The same, when it is not asked for by anybody.
+    // The same without requests.
     container.replace(FILE, "0.0.0.0:4000", "0.0.0.0:5000");
     container.succeed("systemctl daemon-reload");
     container.succeed("systemctl kill --signal=KILL --kill-whom=main aquatic-udp");
@@ -136,7 +135,7 @@ pub(super) fn sockets_that_are_not_those_of_the_file_are_explained(environment: 
 
 pub(super) fn metrics_are_served(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
-    // A public address, so that the client can ask.
+    // A public address, so that the client can reach it.
     let metrics = "# cost\naddress = \"0.0.0.0:9000\"";
     let text = std::fs::read_to_string(container.outside(FILE)).expect("the file can be read");
     let section = text.find("[metrics]").expect("there are metrics");
@@ -151,7 +150,7 @@ pub(super) fn metrics_are_served(environment: &Environment) {
     container.wait_for("metrics are served", || ask().is_ok());
     assert!(serves(&container, 3000));
 
-    // The address is taken away where it was given.
+    // The address is removed where it was added.
     container.write(FILE, text);
     container.succeed(MEND);
     container.succeed("systemctl stop aquatic-udp-metrics.socket; systemctl start aquatic-udp");

@@ -13,7 +13,7 @@ pub(super) const UDP: &str = "aquatic-udp";
 pub(super) const HTTP: &str = "aquatic-http";
 const BOTH: [(&str, &str); 2] = [(UDP, HTTP), (HTTP, UDP)];
 
-/// What a service says of itself with another one linked.
+/// The status of a service that is linked with another one.
 const LINKED: &str = "; linked with ";
 
 pub(super) fn daemons_of_a_host_keep_one_swarm(environment: &Environment) {
@@ -30,7 +30,7 @@ pub(super) fn daemons_of_a_host_keep_one_swarm(environment: &Environment) {
     );
 
     for (one, other) in BOTH {
-        // Its state goes over the restart, and the link comes back.
+        // Its state is kept over the restart, and the link is established again.
         let socket = of_socket(&container, other);
         container.succeed(&format!("systemctl restart {one}"));
         wait_until_linked(&container);
@@ -47,7 +47,7 @@ pub(super) fn daemons_of_a_host_keep_one_swarm(environment: &Environment) {
         assert_eq!(of_socket(&container, other), socket, "{one} was stopped");
         container.succeed(&format!("test ! -e /run/aquatic/{one}.sock"));
 
-        // Now the other one is the first to be there.
+        // Now the other one starts first.
         container.succeed(&format!("systemctl start {one}"));
         wait_until_linked(&container);
         torrents.are_shared();
@@ -71,7 +71,7 @@ pub(super) fn a_daemon_can_be_left_out(environment: &Environment) {
     );
     container.apt("-o Dpkg::Options::=--force-confold install aquatic-udp aquatic-http");
     let mut torrents = Torrents::of(&container);
-    // It has looked for the other one, which is not there.
+    // It has searched for the other one, which is not running.
     container.wait_for_log(UDP, "/run/aquatic/aquatic-udp.sock");
     let torrent = torrents.announce_over_udp();
     container.succeed("sleep 2");
@@ -88,7 +88,7 @@ pub(super) fn a_daemon_can_be_left_out(environment: &Environment) {
     );
     container.succeed("systemctl restart aquatic-http");
     wait_until_linked(&container);
-    // What was there before, too.
+    // Also what was announced before.
     container.wait_for("the peer is known", || torrents.is_known_over_http(torrent));
     torrents.are_shared();
 }
@@ -133,7 +133,7 @@ pub(super) fn a_removed_directory_is_there_after_a_restart(environment: &Environ
                 .any(|line| line.contains(&said) && line.contains("cannot"))
         });
     }
-    // Each by itself goes on, and says it once.
+    // Each continues alone, and logs it once.
     torrents.announce_over_udp();
     container.succeed("sleep 3");
     for (unit, _) in BOTH {
@@ -146,7 +146,7 @@ pub(super) fn a_removed_directory_is_there_after_a_restart(environment: &Environ
     torrents.are_shared();
 }
 
-/// Waits until each service says that it is linked with the other.
+/// Waits until each service reports that it is linked with the other.
 #[track_caller]
 pub(super) fn wait_until_linked(container: &Container) {
     for (unit, other) in BOTH {
@@ -162,7 +162,7 @@ pub(super) fn is_linked(container: &Container, unit: &str) -> bool {
     container.property(unit, "StatusText").contains(LINKED)
 }
 
-/// What tells the socket of a daemon from another one at its path.
+/// The identity of the socket at a path.
 #[track_caller]
 fn of_socket(container: &Container, daemon: &str) -> String {
     container.succeed(&format!("stat -c '%i %W' /run/aquatic/{daemon}.sock"))
@@ -181,9 +181,9 @@ fn kill_service(container: &Container, unit: &str) {
     });
 }
 
-/// Torrents that nobody has announced yet.
+/// Torrents without announces so far.
 pub(super) struct Torrents<'c> {
-    /// The one that is asked over HTTP.
+    /// The one that gets requests over HTTP.
     container: &'c Container,
     udp: Client,
     last: u16,
@@ -195,7 +195,7 @@ impl<'c> Torrents<'c> {
         Self::of_two(container, container)
     }
 
-    /// Of two containers, of which one is asked over UDP and the other over HTTP.
+    /// Two containers, one of which gets requests over UDP and the other over HTTP.
     #[track_caller]
     pub(super) fn of_two(over_udp: &Container, over_http: &'c Container) -> Self {
         Self {
@@ -205,7 +205,7 @@ impl<'c> Torrents<'c> {
         }
     }
 
-    /// A peer that announces over one of the protocols is soon known over the other.
+    /// A peer that announces over one of the protocols is soon returned over the other.
     #[track_caller]
     pub(super) fn are_shared(&mut self) {
         let torrent = self.announce_over_udp();

@@ -1,5 +1,5 @@
-//! One swarm over several hosts, through the Redis or Valkey of the release: what a packaged
-//! service is permitted for that, and what it says if it is not enough.
+//! One swarm over several hosts, through the Redis or Valkey of the release: the permissions of
+//! packaged services, and their messages if these are not sufficient.
 
 use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_PKCS8};
 
@@ -12,7 +12,7 @@ use crate::scenarios::cluster::{self, HTTP, Torrents, UDP};
 pub(super) const APPLY: &str =
     "systemctl daemon-reload && systemctl restart aquatic-udp aquatic-http";
 
-/// What a service without a drop-in is permitted.
+/// The permissions of a service without a drop-in.
 pub(super) const CLOSED: Access<'_> = Access {
     private_network: "yes",
     families: "AF_UNIX",
@@ -21,8 +21,7 @@ pub(super) const CLOSED: Access<'_> = Access {
     groups: "",
 };
 
-/// The most that systemd may find exposed of a service that has access to the network, of
-/// ten.
+/// Maximum exposure, according to systemd, of a service with access to the network, of ten.
 const MAX_EXPOSURE: f32 = 1.3;
 
 /// A server in a container.
@@ -32,7 +31,7 @@ pub(super) struct Engine<'c> {
     pub(super) name: &'static str,
 }
 
-/// What a service is permitted, as systemd shows it.
+/// The permissions of a service according to systemd.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Access<'a> {
     private_network: &'a str,
@@ -43,7 +42,7 @@ pub(super) struct Access<'a> {
 }
 
 impl<'c> Engine<'c> {
-    /// What the release calls it.
+    /// The name of its service in the release.
     pub(super) fn name(release: &str) -> &'static str {
         match release {
             "bookworm" => "redis",
@@ -63,7 +62,7 @@ impl<'c> Engine<'c> {
         engine
     }
 
-    /// Restarts it with other lines; what it had is gone.
+    /// Restarts it with other lines, without its data.
     #[track_caller]
     fn configure(&self, lines: &str) {
         let name = self.name;
@@ -103,7 +102,7 @@ fn write(container: &Container, unit: &str, lines: &str) {
     );
 }
 
-/// Has all daemons of a host share their peers in this way.
+/// Lets all daemons of a host share their peers in this way.
 #[track_caller]
 fn join(container: &Container, lines: &str) {
     for unit in [UDP, HTTP] {
@@ -133,7 +132,7 @@ pub(super) fn wait_until_connected(container: &Container, others: usize) {
 
 #[track_caller]
 pub(super) fn assert_access(container: &Container, unit: &str, expected: &Access<'_>) {
-    // systemd has them in an order of its own.
+    // systemd has its own order.
     let of = |property: &str| {
         let shown = container.property(unit, property);
         let mut words: Vec<_> = shown.split_whitespace().collect();
@@ -206,10 +205,11 @@ user aquatic on >secret ~{aquatic}:* &aquatic:* +xadd +xread +xtrim +xinfo +xlen
     };
     let mut torrents = Torrents::of_two(&first, &second);
     torrents.are_shared();
-    // Clients may come from anywhere, whatever the service itself may connect to.
+    // Clients may connect from any address, whatever the service itself may connect to.
     second.succeed("systemctl reload aquatic-udp aquatic-http");
 
-    // Away: each goes on by itself, says so, and tells the other what was missed.
+    // While it is stopped, each daemon continues alone, reports it, and sends the missing
+    // changes later.
     first.succeed(&format!("systemctl stop {}", engine.service()));
     for container in [&first, &second] {
         wait_for_status(container, UDP, "cut off from other nodes: ");
@@ -225,7 +225,7 @@ user aquatic on >secret ~{aquatic}:* &aquatic:* +xadd +xread +xtrim +xinfo +xlen
     });
     torrents.are_shared();
 
-    // Empty, and with another password.
+    // It restarts empty, and with another password.
     engine.configure("bind * -::*\nrequirepass another\nuser aquatic on >changed ~* &* +@all");
     wait_for_status(
         &second,
@@ -298,7 +298,7 @@ pub(super) fn access_is_that_of_the_url(environment: &Environment) {
         ("engine.example".to_owned(), any),
     ] {
         write(&second, UDP, &format!("url = \"redis://{host}\""));
-        // Half of what has to be done is found out.
+        // The operator has done only half of what is necessary.
         second.succeed("systemctl restart aquatic-udp");
         wait_for_status(&second, UDP, &format!("before `{apply}`"));
         second.wait_for_log(UDP, &format!("run `{apply}` to apply the configuration"));
@@ -312,7 +312,7 @@ pub(super) fn access_is_that_of_the_url(environment: &Environment) {
         assert!(exposure <= MAX_EXPOSURE, "{rating}");
     }
 
-    // Without it again.
+    // Without a cluster again.
     write(&second, UDP, "");
     second.succeed("systemctl restart aquatic-udp");
     second.wait_for_log(
@@ -331,7 +331,7 @@ pub(super) fn access_is_that_of_the_url(environment: &Environment) {
 
 pub(super) fn an_engine_of_the_host_is_started_before(environment: &Environment) {
     let mut container = Container::with(environment, "aquatic-udp aquatic-http");
-    // As the installers of Debian write it.
+    // In the form that Debian's installer writes.
     container.write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
     let (service, socket_url, name) = {
         let engine = Engine::start(&container, environment.release, "unixsocketperm 700");
@@ -390,7 +390,7 @@ tls-ca-cert-file {directory}/authority.pem"
     wait_until_connected(&container, 1);
     Torrents::of(&container).are_shared();
 
-    // At boot, nobody looks for an engine that is not there yet.
+    // At boot, no message about an engine that has not started yet.
     container.succeed(&format!("systemctl --quiet enable {service}"));
     container.reboot();
     wait_until_connected(&container, 1);
@@ -399,7 +399,7 @@ tls-ca-cert-file {directory}/authority.pem"
     assert!(!log.contains("can be used"), "{log}");
     assert_eq!(container.failed_units(), "");
 
-    // An engine that is not used any more.
+    // An engine that is no longer used.
     write(&container, UDP, "");
     write(&container, HTTP, "");
     container.succeed(APPLY);

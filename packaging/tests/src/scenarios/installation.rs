@@ -1,4 +1,4 @@
-//! What an operator has after `apt install`.
+//! The state after `apt install`.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Scraped, hash};
 
-/// From the beginning of `apt-get install` to the first answer.
+/// From the start of `apt-get install` to the first reply.
 const LONGEST: Duration = Duration::from_secs(3);
 
 pub(super) fn an_installed_tracker_serves_within_three_seconds(environment: &Environment) {
@@ -99,7 +99,7 @@ pub(super) fn the_service_is_confined_as_promised(environment: &Environment) {
             ("Max open files", "LimitNOFILE", 1 << 20),
         ] {
             assert_eq!(container.property(daemon, directive), wanted.to_string());
-            // No container can have more than the machine it is on.
+            // A container cannot have more than its machine.
             let most = container.limit(name).1;
             let soft = limit_in(&read("limits"), name).0;
             assert_eq!(soft, wanted.min(most), "{name}");
@@ -123,7 +123,7 @@ pub(super) fn units_are_in_order(environment: &Environment) {
         container.succeed(&format!(
             "systemd-analyze security --threshold=10 {daemon}.service"
         ));
-        // What systemd does not know, it says when it reads a unit.
+        // systemd logs unknown directives when it reads a unit.
         let said = container.succeed("journalctl --no-pager --quiet --output=cat _PID=1");
         let about = |line: &&str| line.contains("/aquatic-") || line.contains("nknown");
         assert_eq!(said.lines().find(about), None);

@@ -1,4 +1,4 @@
-//! Nothing is lost while a tracker is away.
+//! No requests are lost while a tracker restarts.
 
 use std::thread;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use crate::environment::Environment;
 use crate::http;
 use crate::udp::{Client, Load, Report, hash};
 
-/// Datagrams a second.
+/// Datagrams per second.
 const RATE: usize = 10_000;
 
-/// The part of it that must have been sent: a busy machine is late at times.
+/// The part of it that must have been sent: a busy machine is slower at times.
 const REACHED: f64 = 0.9;
 
-/// Torrents with peers that say nothing while the tracker is away.
+/// Number of torrents with peers that send nothing during the restart.
 const SILENT_TORRENTS: std::ops::Range<u16> = 100..110;
 
-/// Peers of each.
+/// Number of peers of each.
 const SILENT_PEERS: u16 = 50;
 
 /// How long the load runs before and after.
@@ -47,7 +47,7 @@ fn under_load(container: &Container, disturb: impl FnOnce()) -> Report {
         report.longest_silence.as_millis()
     );
 
-    // The connection id from before is good still.
+    // The connection id from before is still valid.
     let loud: Vec<_> = (0..Load::TORRENTS).map(hash).collect();
     let seeders = |torrents: Vec<crate::udp::Scraped>| {
         torrents
@@ -71,7 +71,7 @@ fn assert_nothing_lost(report: &Report) {
     assert_eq!(report.errors, 0, "{report:?}");
 }
 
-/// Installs the next version of a daemon, which takes another process.
+/// Installs the next version of a daemon, which starts another process.
 #[track_caller]
 fn upgrade(container: &Container, daemon: &str) {
     let process = container.property(daemon, "MainPID");
@@ -126,7 +126,7 @@ pub(super) fn an_upgrade_answers_every_request_over_http(environment: &Environme
     every_request_is_answered(&container, 1, || upgrade(&container, "aquatic-http"));
 }
 
-/// Lets clients ask while `disturb` ends the service so many times.
+/// Lets clients send requests while `disturb` stops the service a number of times.
 #[track_caller]
 fn every_request_is_answered(container: &Container, ends: usize, disturb: impl FnOnce()) {
     let tracker = container.address(3000);
@@ -154,8 +154,8 @@ fn every_request_is_answered(container: &Container, ends: usize, disturb: impl F
         assert!(report.answered > 100, "{report:?}");
         assert_eq!(report.failures, Vec::<String>::new());
     }
-    // At each end, a client may find its connection closed, and another one that it
-    // got at the last moment.
+    // At each stop, a client may find its connection closed, and also a new one that it opened at
+    // the last moment.
     assert!(
         kept.reconnects <= 2 * ends * http::Load::CLIENTS,
         "{kept:?}"

@@ -1,5 +1,4 @@
-//! What an operator's mistakes, and odd machines, do to a tracker and what they do
-//! not.
+//! The effects of an operator's mistakes, and of unusual machines, on a tracker.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::udp::{Client, hash};
 
 const FILE: &str = "/etc/aquatic/aquatic-udp.toml";
 
-/// No answer in this time is none.
+/// Time after which there is considered to be no reply.
 const SILENCE: Duration = Duration::from_millis(500);
 
 fn serves_udp(container: &Container) -> bool {
@@ -49,7 +48,7 @@ pub(super) fn two_trackers_on_one_port_are_refused(environment: &Environment) {
         assert!(said.contains(&other.file()), "{said}");
     }
 
-    // One of the two files is mended.
+    // One of the two files is corrected.
     container.replace(&second.file(), &addresses(443), &addresses(second.port));
     container.succeed("systemctl daemon-reload");
     for daemon in [first, second] {
@@ -60,7 +59,7 @@ pub(super) fn two_trackers_on_one_port_are_refused(environment: &Environment) {
         container.wait_for(&format!("{port} is served"), || ask().is_ok());
     }
 
-    // What a removed package has left behind claims nothing.
+    // Files of a removed package do not claim an address.
     container.apt(&format!("remove {}", first.name));
     container.replace(&second.file(), &addresses(second.port), &addresses(443));
     container.succeed(&format!(
@@ -79,7 +78,7 @@ pub(super) fn a_mistake_elsewhere_keeps_the_sockets(environment: &Environment) {
     ] {
         container.replace(FILE, right, wrong);
         container.succeed("systemctl daemon-reload");
-        // The socket is opened again, too, and where the file says.
+        // The socket is opened again, too, at the configured address.
         container.succeed("systemctl restart aquatic-udp.socket");
         let sockets = container.succeed("ss --udp --listening --numeric --no-header");
         assert!(sockets.contains("0.0.0.0:3000"), "{sockets}");
@@ -159,10 +158,10 @@ pub(super) fn a_list_that_says_nothing_stops_nobody(environment: &Environment) {
     container.succeed("systemctl restart aquatic-udp");
     let before = container.property("aquatic-udp", "MainPID");
 
-    // Who opens it for reading waits for somebody who writes.
+    // Opening it for reading blocks until there is a writer.
     container.succeed(&format!("rm {list} && mkfifo {list}"));
     container.fail("timeout 30 systemctl reload aquatic-udp");
-    // Not even the signal by itself does it.
+    // Not even the signal alone.
     container.succeed("systemctl kill --signal=USR1 --kill-whom=main aquatic-udp");
     for _ in 0..3 {
         Client::connect(container.client(), container.address(3000));

@@ -24,8 +24,8 @@ pub(super) fn finds_nothing(environment: &Environment) {
             fs::copy(package.join("package.deb"), &copy).expect("a copy");
             copy
         });
-    // What is upgraded is found by apt. piuparts kills processes that have files
-    // open which it sees, so these must not be those that other tests install.
+    // The packages to upgrade are found by apt. piuparts kills processes with open files in its
+    // sight, which must not be those of other tests.
     let repository = scratch.path().join("repository");
     let mut copy = Command::new("cp");
     copy.arg("--recursive")
@@ -46,13 +46,12 @@ pub(super) fn finds_nothing(environment: &Environment) {
             "--existing-chroot={}",
             environment.root().display()
         ))
-        // Where debconf looks for questions of packages that apt installs; it may
-        // leave the directory behind.
+        // The directory in which debconf searches for questions of packages; it may remain.
         .arg("--ignore=/var/cache/debconf/tmp.ci/")
         .args(next);
     let finished = Process::start("piuparts", &mut command).wait(PATIENCE * 3);
     assert!(finished.status.success(), "{}", finished.stdout);
-    // What it cannot test, it only mentions.
+    // Skipped tests are only mentioned.
     for passed in [
         "PASS: Installation and purging test.",
         "PASS: Installation, upgrade and purging tests.",

@@ -1,4 +1,4 @@
-//! Trackers that die or hang.
+//! Trackers that crash or hang.
 
 use std::fs;
 use std::thread;
@@ -24,7 +24,7 @@ pub(super) fn a_killed_tracker_comes_back(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp");
     let process = container.main_process("aquatic-udp");
     kill(pid(process), Signal::SIGKILL).expect("it runs");
-    // By itself: a packet would have it started, too.
+    // It restarts by itself; a packet would start it, too.
     container.wait_for("the service is active", || {
         container.property("aquatic-udp", "NRestarts") == "1"
             && container.property("aquatic-udp", "ActiveState") == "active"
@@ -70,8 +70,7 @@ pub(super) fn stuck_workers_are_noticed_by_the_watchdog(environment: &Environmen
     }
 }
 
-/// Stops one thread of a daemon, as a bug would, and lets go of it when it is
-/// killed.
+/// Stops one thread of a daemon, as a bug would, and releases it when it is killed.
 #[track_caller]
 fn stop_a_worker(container: &Container, daemon: &Daemon) {
     let mut worker = None;
@@ -87,7 +86,7 @@ fn stop_a_worker(container: &Container, daemon: &Daemon) {
         ptrace::seize(worker, ptrace::Options::empty()).expect("root may trace");
         ptrace::interrupt(worker).expect("a traced thread can be stopped");
         let flags = Some(WaitPidFlag::__WALL);
-        // First that it has stopped, then that it is gone.
+        // First its stop is reported, then its end.
         while waitpid(worker, flags).is_ok_and(|status| status.pid().is_some()) {
             if !fs::exists(format!("/proc/{worker}/stat")).unwrap_or(false) {
                 break;
@@ -111,14 +110,14 @@ fn a_worker(process: u32, daemon: &Daemon) -> Option<u32> {
         .next()
 }
 
-/// How long a service fails: longer than what systemd gives up after by default,
-/// and than what the units once did.
+/// How long a service fails: longer than the time after which systemd gives up by default,
+/// and than earlier units did.
 const OUTAGE: Duration = Duration::from_secs(12);
 
-/// What the journal may get of it in that time, from systemd and the service.
+/// Maximum number of lines in the journal in that time, from systemd and the service.
 const MAX_LINES: usize = 10;
 
-/// Datagrams a second that wait for a service: no more than fit its sockets.
+/// Datagrams per second to the waiting service: no more than fit into its sockets.
 const SOME: usize = 20;
 
 pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment) {
@@ -142,7 +141,7 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
     }
     thread::scope(|scope| {
         let ask = |port| http::get(container.client(), container.address(port), "/health");
-        // Whatever arrives asks systemd for the service.
+        // Any packet makes systemd start the service.
         let waiting: Vec<_> = daemons::with_connections()
             .map(|daemon| scope.spawn(move || ask(daemon.port)))
             .collect();
@@ -152,7 +151,7 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
             let lines = container.succeed(&format!(
                 "journalctl --quiet --no-pager --output=cat --since={begun} --unit={unit}"
             ));
-            // How the one that ran was stopped is not of the outage.
+            // The stop of the running one is not part of the outage.
             let (_, outage) = lines.split_once("Stopped ").expect("it was stopped");
             let count = outage.lines().count() - 1;
             println!("{unit}: {count} lines in the journal");
@@ -174,8 +173,8 @@ pub(super) fn a_service_that_fails_for_long_comes_back(environment: &Environment
     let report = load.stop();
     assert!(report.ran_to_the_end, "{report:?}");
     assert_eq!(report.answered, report.sent, "{report:?}");
-    // Nobody has closed them: they are the same. What waited for the service to be
-    // in order was not told so by anybody but the file.
+    // They were not closed: they are the same. The waiting service noticed only by the changed
+    // file that it could start.
     assert_eq!(sockets(), before);
     assert_eq!(container.failed_units(), "");
 }

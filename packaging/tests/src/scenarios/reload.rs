@@ -37,7 +37,7 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
         outcome.is_err()
     });
 
-    // A bad file makes the reload fail, and nothing else.
+    // With an invalid file, the reload fails, and nothing else changes.
     container.write(list, "nonsense\n");
     container.fail("systemctl reload aquatic-udp");
     container.wait_for_log("aquatic-udp", "line 1: ");
@@ -63,7 +63,7 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
 
 pub(super) fn certificates_rotate_under_open_connections(environment: &Environment) {
     let container = Container::with(environment, &daemons::names(daemons::with_tls()));
-    // Where a client of an authority would keep them, for one group to read.
+    // The directory in which an ACME client keeps them, readable by a group.
     container.succeed("install --directory --mode=750 --group=aquatic /etc/tracker-certificates");
     let put = |certificate: &str, key: &str| {
         for (name, text) in [("cert.pem", certificate), ("key.pem", key)] {
@@ -124,7 +124,7 @@ pub(super) fn certificates_rotate_under_open_connections(environment: &Environme
     });
     assert_eq!(ask(), answer);
     let later = tls::connect(container.client(), container.address(3001));
-    // Whoever is connected still is a peer still.
+    // Clients that are still connected are still peers.
     assert_eq!(websocket::Client::upgrade(later).announce('a', 'q'), 1);
     ws.announce('a', 'p');
     assert_eq!(processes(), before);

@@ -1,4 +1,4 @@
-//! Removals and purges, as Debian's policy wants them.
+//! Removals and purges, as required by Debian's policy.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
     let new: Vec<_> = after
         .lines()
         .filter(|line| !before.lines().any(|other| other == *line))
-        // Left by adding a user, which stays, so that its number is not used again.
+        // From adding the user, which remains, so that its id is not reused.
         .filter(|line| {
             !matches!(
                 *line,
@@ -59,7 +59,7 @@ pub(super) fn what_remains_is_what_policy_wants(environment: &Environment) {
 pub(super) fn failed_trackers_leave_nothing_behind(environment: &Environment) {
     for verb in ["remove", "purge"] {
         let container = Container::with(environment, "aquatic-udp aquatic-http");
-        // One that fails by its configuration, and one whose socket does.
+        // One fails because of its configuration, and one because of its socket.
         container.write("/etc/aquatic/aquatic-udp.toml", "nonsense");
         container.fail("systemctl restart aquatic-udp");
         container.replace(
@@ -82,7 +82,7 @@ pub(super) fn failed_trackers_leave_nothing_behind(environment: &Environment) {
 
 pub(super) fn a_directory_that_cannot_be_removed_stops_no_purge(environment: &Environment) {
     let container = Container::with(environment, "aquatic-udp aquatic-http");
-    // File systems of their own, of which one is read-only.
+    // Separate file systems, one of which is read-only.
     container.succeed(
         "systemctl stop aquatic-udp.socket aquatic-udp aquatic-http.socket aquatic-http
          mount -t tmpfs tmpfs /var/lib/aquatic-udp
@@ -114,13 +114,13 @@ pub(super) fn an_operators_files_survive_every_purge(environment: &Environment) 
     for path in ["/etc/aquatic/aquatic-udp.toml", "/var/lib/aquatic-udp"] {
         assert!(!container.outside(path).exists(), "{path}");
     }
-    // The other one has noticed nothing, and starts again.
+    // The other one is not affected, and starts again.
     container.succeed("systemctl restart aquatic-http");
     let path = http::announce(1, 1001);
     let body = http::get(container.client(), container.address(3000), &path);
     assert!(body.expect("an answer").starts_with(b"d8:complete"));
 
-    // Nor does it belong to a package when there is none left.
+    // The user does not belong to a package if none is left.
     purged("'aquatic*'");
     let left = container
         .succeed("find /etc/aquatic -mindepth 1; dpkg --list 'aquatic*' | grep ^.[^n] || true");

@@ -1,6 +1,5 @@
-//! The RPM packages, by dnf. There is no RPM distribution's root file system, so
-//! one of Debian takes its place: a package without files says that it has what
-//! the packages require.
+//! The RPM packages, installed by dnf. There is no root file system of an RPM distribution, so
+//! one of Debian is used: a package without files provides what the packages require.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +24,7 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
 
     dnf.run(&dnf.first, "install aquatic");
     container.take_all_keys();
-    // Unlike Debian's, they leave it to the operator what runs.
+    // Unlike Debian's, they do not start services.
     assert_eq!(container.property("aquatic-udp", "ActiveState"), "inactive");
     for daemon in daemons::all() {
         let name = daemon.name.as_str();
@@ -68,7 +67,7 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
         container.property("aquatic-udp", "ActiveState") == "active"
     });
     assert_ne!(container.property("aquatic-udp", "MainPID"), process);
-    // The connection id and the peer from before are good still.
+    // The connection id and the peer from before are still valid.
     let [one] = [Scraped {
         seeders: 1,
         leechers: 0,
@@ -95,7 +94,7 @@ pub(super) fn packages_are_installed_upgraded_and_removed(environment: &Environm
     assert_eq!(left, "");
 }
 
-/// dnf of this machine, at work in a container.
+/// This machine's dnf, which installs in a container.
 struct Dnf<'c> {
     container: &'c Container,
     first: PathBuf,
@@ -104,7 +103,7 @@ struct Dnf<'c> {
 }
 
 impl<'c> Dnf<'c> {
-    /// Makes the package that has what all others require.
+    /// Makes the package that provides what all others require.
     #[track_caller]
     fn new(container: &'c Container, environment: &Environment) -> Self {
         let [first, next] = environment.rpm_repositories();
@@ -148,7 +147,7 @@ impl<'c> Dnf<'c> {
     /// a directory of this machine's file system.
     #[track_caller]
     fn run(&self, repository: &Path, what: &str) {
-        // No repository of this machine, nor an answer from before.
+        // No repositories or caches of this machine.
         self.container.succeed(&format!(
             "exec unshare --mount sh -ec '
              mount --rbind / /srv/machine/mnt
@@ -160,7 +159,7 @@ impl<'c> Dnf<'c> {
     }
 }
 
-/// What a command prints, which must succeed.
+/// The output of a command, which must succeed.
 #[track_caller]
 fn output(command: &mut Command) -> String {
     let name = format!("{command:?}");

@@ -1,4 +1,4 @@
-//! Upgrades, of whatever an operator has made of the packages.
+//! Upgrades of packages with changes by an operator.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ const UPGRADE: &str = "install /next/*.deb";
 const UPGRADE_ATTENDED: &str = "unset DEBIAN_FRONTEND; apt-get update --quiet=2 && \
                                 apt-get --yes install /next/*.deb < /dev/null 2>&1";
 
-/// How long a tracker that cannot start may hold an upgrade up: the longest pause
-/// between its starts, and some time for apt.
+/// How long a tracker that cannot start may delay an upgrade: the longest pause between
+/// starts, and some time for apt.
 const LONGEST_UPGRADE: Duration = Duration::from_secs(90);
 
 /// The configuration file.

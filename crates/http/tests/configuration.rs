@@ -220,7 +220,7 @@ max_connection_idle = 16
 }
 
 #[test]
-fn the_least_interval_is_no_longer_than_the_usual_one() {
+fn the_minimum_interval_is_at_most_the_interval() {
     let protocol = settings("protocol.peer_announce_interval = 120")
         .config
         .protocol;
@@ -232,7 +232,7 @@ fn the_least_interval_is_no_longer_than_the_usual_one() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_with_its_line() {
+fn all_errors_are_reported_with_their_line() {
     let faults = errors(
         "\
 [network]
@@ -266,7 +266,7 @@ min_announce_interval = 0
 }
 
 #[test]
-fn proxies_that_nobody_is_are_errors() {
+fn an_empty_list_of_proxies_is_an_error() {
     for key in ["runs_behind_reverse_proxy", "proxy_protocol"] {
         let faults = errors(&format!("[network]\n{key} = true\ntrusted_proxies = []\n"));
         assert!(
@@ -279,7 +279,7 @@ fn proxies_that_nobody_is_are_errors() {
 }
 
 #[test]
-fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
+fn tls_is_enabled_by_a_certificate_unless_the_file_disables_it() {
     let is_on = |text: &str| {
         let file = loaded(&format!("[network]\n{text}"));
         (
@@ -298,7 +298,7 @@ fn encryption_is_on_for_files_that_name_a_certificate_and_say_nothing_else() {
 }
 
 #[test]
-fn what_means_something_else_now_is_told() {
+fn keys_with_another_meaning_are_reported() {
     let behind_proxy = "[network]\nruns_behind_reverse_proxy = true\n";
     let told = loaded(behind_proxy).warnings().lines();
     let begin = "http.toml:2:1: network.runs_behind_reverse_proxy: earlier releases trusted";
@@ -355,7 +355,7 @@ fn keys_of_release_1_0_that_have_another_name() {
 }
 
 #[test]
-fn a_number_has_one_range_however_far_it_is_off() {
+fn a_number_is_reported_with_its_range_however_far_off_it_is() {
     for value in [
         "0",
         "-1",
@@ -386,12 +386,12 @@ fn metrics_have_a_port_of_their_own() {
 }
 
 #[test]
-fn files_that_were_found_by_fuzzing() {
+fn files_found_by_fuzzing() {
     of_daemons::check_corpora::<HttpDaemon>();
 }
 
 #[test]
-fn edits_that_people_make_by_mistake() {
+fn files_with_mistakes() {
     of_daemons::check_edits::<HttpDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_are_described() {
         let message = |texts: &[&str]| resolved(texts, "127.0.0.1:1", 2).unwrap_err();
 
         assert!(message(&["localhost"]).contains("\"localhost\" is not an IP address"));

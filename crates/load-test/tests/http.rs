@@ -334,7 +334,7 @@ fn keeps_to_the_rate_that_was_asked_for() {
 }
 
 #[test]
-fn says_at_once_when_nobody_listens() {
+fn a_closed_port_is_reported_at_once() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
     // Bound, and not listening, so that nobody else does.

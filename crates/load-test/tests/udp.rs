@@ -232,7 +232,7 @@ fn keeps_to_the_rate_that_was_asked_for() {
 }
 
 #[test]
-fn says_when_nobody_answers() {
+fn a_tracker_without_replies_is_reported() {
     // Bound, so that nobody else answers, and never read.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let tracker = Tracker::start("127.0.0.1:0", None, false);
@@ -244,7 +244,7 @@ fn says_when_nobody_answers() {
 
 /// The bare server that trackers are compared with.
 #[test]
-fn the_echo_answers_with_as_many_bytes_as_it_is_told() {
+fn the_echo_answers_with_the_configured_number_of_bytes() {
     const ANNOUNCES: usize = 300;
     for (told, expected) in [(Some("47"), 47), (Some("20"), 20), (None, 200)] {
         let port = Port::reserve();

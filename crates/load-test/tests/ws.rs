@@ -478,7 +478,7 @@ fn few_torrents_have_most_peers() {
 }
 
 #[test]
-fn connections_come_and_go() {
+fn connections_are_opened_and_closed() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
     config.requests.announces_per_connection = ZeroOr::of::<2>();
@@ -505,7 +505,7 @@ fn replies_to_answers_are_no_faults() {
 }
 
 #[test]
-fn who_comes_again_is_not_waited_for() {
+fn peers_that_announce_again_are_not_waited_for() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Other);
     let mut config = config(&tracker);
     config.fill = true;
@@ -557,7 +557,7 @@ fn what_is_never_answered_is_lost() {
 }
 
 #[test]
-fn says_when_it_is_no_websocket() {
+fn a_server_without_websocket_is_reported() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Page);
     let mut config = config(&tracker);
     config.network.timeout_milliseconds = Milliseconds::of::<50>();

@@ -332,7 +332,7 @@ path = ''
 }
 
 #[test]
-fn values_that_work_but_are_not_meant_give_advice() {
+fn probable_mistakes_give_advice() {
     let advice = |text: &str| {
         let file = loaded(text);
         let settings = file.settings(Settings::new).unwrap();
@@ -362,12 +362,12 @@ fn values_that_work_but_are_not_meant_give_advice() {
 }
 
 #[test]
-fn files_that_were_found_by_fuzzing() {
+fn files_found_by_fuzzing() {
     of_daemons::check_corpora::<UdpDaemon>();
 }
 
 #[test]
-fn edits_that_people_make_by_mistake() {
+fn files_with_mistakes() {
     of_daemons::check_edits::<UdpDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_comes_back_has_another_number() {
+    fn a_node_that_returns_has_another_number() {
         let nodes = Nodes::default();
         let [one, two] = [NodeId([1; 8]), NodeId([2; 8])];
         nodes.add(one);

@@ -223,7 +223,7 @@ close_after_tls_update_grace_period = 19
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_with_its_line() {
+fn all_errors_are_reported_with_their_line() {
     let faults = errors(
         "\
 [network]
@@ -262,12 +262,12 @@ max_connection_idle = 1
 }
 
 #[test]
-fn files_that_were_found_by_fuzzing() {
+fn files_found_by_fuzzing() {
     of_daemons::check_corpora::<WsDaemon>();
 }
 
 #[test]
-fn edits_that_people_make_by_mistake() {
+fn files_with_mistakes() {
     of_daemons::check_edits::<WsDaemon>([
         include_str!("compat/0.2.toml"),
         include_str!("compat/0.9.toml"),

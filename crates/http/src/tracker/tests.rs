@@ -206,7 +206,7 @@ fn scrapes_are_sorted_and_bounded() {
 }
 
 #[test]
-fn says_why_it_rejects() {
+fn rejections_have_a_reason() {
     let mut fixture = fixture();
     let hash_and_id = "info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl";
     for (target, kind, reason, message) in [
@@ -308,7 +308,7 @@ fn the_access_list_is_for_announce_and_scrape() {
 }
 
 #[test]
-fn limits_are_said() {
+fn exceeded_limits_are_reported() {
     let one = std::num::NonZeroU32::new(1);
     let limits = SwarmLimits {
         max_torrents: std::num::NonZeroUsize::new(2),

@@ -74,7 +74,7 @@ fn requests_in_a_row_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_request_may_come_in_pieces() {
+fn a_request_may_arrive_in_pieces() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let mut client = tracker.client();
@@ -96,7 +96,7 @@ fn a_request_may_come_in_pieces() {
 }
 
 #[test]
-fn slow_requests_are_told_so_and_others_are_served() {
+fn slow_requests_get_an_error_and_others_are_served() {
     for kind in KINDS {
         let tracker = Tracker::with(kind, &[("network.message_timeout", "1")]);
         let mut slow = tracker.client();

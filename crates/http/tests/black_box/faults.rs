@@ -8,7 +8,7 @@ use crate::tracker::{HttpTracker as _, KINDS, PLAIN, TLS, Tracker};
 use crate::wire::Client;
 
 #[test]
-fn what_is_no_http_is_told_so() {
+fn other_protocols_than_http_get_an_error() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         for (bytes, status, reason) in [
@@ -71,7 +71,7 @@ fn what_is_no_http_is_told_so() {
 }
 
 #[test]
-fn who_is_still_sending_is_told() {
+fn a_client_that_is_still_sending_gets_an_error() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let start = "GET / HTTP/1.1\r\nHost: x\r\n";
@@ -132,7 +132,7 @@ fn half_a_handshake_is_not_waited_for() {
 }
 
 #[test]
-fn who_goes_on_listening_is_answered() {
+fn a_client_that_only_reads_is_answered() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
         let tracker = Tracker::start(kind);
         // It has sent everything, says so, and waits.
@@ -148,7 +148,7 @@ fn who_goes_on_listening_is_answered() {
 }
 
 #[test]
-fn clients_that_go_away_hurt_nobody() {
+fn clients_that_disconnect_do_not_affect_others() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         for bytes in [&b""[..], b"GET", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"] {
@@ -163,7 +163,7 @@ fn clients_that_go_away_hurt_nobody() {
 }
 
 #[test]
-fn who_does_not_read_is_waited_for_only_so_long() {
+fn a_client_that_does_not_read_is_disconnected() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
         let tracker = Tracker::with(kind, &[("network.write_timeout", "1")]);
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
@@ -214,7 +214,7 @@ fn a_request_that_is_cut_short_gets_its_answer() {
 }
 
 #[test]
-fn who_asks_nothing_from_the_start_is_not_waited_for() {
+fn a_client_without_a_request_is_disconnected() {
     for kind in KINDS {
         let settings = [
             ("network.message_timeout", "1"),

@@ -56,7 +56,7 @@ fn metrics_at_an_address_of_a_former_configuration_are_warned_of() {
 }
 
 #[test]
-fn metrics_that_nobody_asks_for_any_more_are_not_served() {
+fn metrics_are_not_served_after_they_were_disabled() {
     if !tools::needs(&["systemd-socket-activate"]) {
         return;
     }

@@ -95,7 +95,7 @@ fn the_page_for_people_has_the_url_to_copy() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_and_counted() {
+fn rejections_are_reported_and_counted() {
     let tracker = Tracker::start(PLAIN);
     let mut client = tracker.client();
     let bad_hash = announce('a', 1, "").replace("aaa", "");

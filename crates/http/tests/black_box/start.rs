@@ -31,7 +31,7 @@ fn inherited_sockets_are_served_and_the_first_connection_is_answered() {
 }
 
 #[test]
-fn people_at_a_terminal_are_told_the_first_steps() {
+fn first_steps_are_printed_at_a_terminal() {
     let setup = Setup::new(env!("CARGO_BIN_EXE_aquatic-http"));
     let port = Port::reserve();
     let config = format!("[network]\naddress = '0.0.0.0:{}'\n", port.number());
@@ -104,7 +104,7 @@ fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn too_little_memory_to_lock_is_said_with_the_remedy() {
+fn too_little_locked_memory_is_reported_with_a_remedy() {
     if !tools::needs(&["prlimit"]) {
         return;
     }
@@ -115,7 +115,7 @@ fn too_little_memory_to_lock_is_said_with_the_remedy() {
 }
 
 #[test]
-fn the_check_alarms_nobody_about_limits_that_a_unit_sets() {
+fn the_check_does_not_warn_of_limits_that_a_unit_sets() {
     if !tools::needs(&["prlimit"]) {
         return;
     }
@@ -159,7 +159,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 ";
 
 #[test]
-fn a_kernel_without_io_uring_is_said_with_the_remedy() {
+fn a_kernel_without_io_uring_is_reported_with_a_remedy() {
     if !tools::needs(&["python3"]) {
         return;
     }

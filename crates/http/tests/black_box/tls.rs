@@ -11,7 +11,7 @@ use aquatic_test_harness::{Signal, eventually, tools};
 use crate::tracker::{HttpTracker as _, KINDS, TLS, Tracker, new_place};
 
 #[test]
-fn keys_come_in_three_forms() {
+fn keys_have_three_formats() {
     for (certificate, key) in [
         (None, EC_KEY_SEC1),
         (Some(RSA_CERTIFICATE), RSA_KEY_PKCS1),
@@ -88,7 +88,7 @@ fn an_expired_certificate_is_warned_of() {
 }
 
 #[test]
-fn a_reload_exchanges_the_certificate_and_drops_nobody() {
+fn a_reload_replaces_the_certificate_and_keeps_connections() {
     let failures = ("reload_failures_total", &[("what", "tls_certificate")]);
     for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
         let mut tracker = Tracker::start(kind);

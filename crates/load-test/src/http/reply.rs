@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_may_come_in_pieces() {
+    fn a_reply_may_arrive_in_pieces() {
         for length in 0..REPLY.len() {
             assert_eq!(parse(&REPLY[..length], false), Received::Part);
             assert_eq!(parse(&REPLY[..length], true), Received::Malformed);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_says_whether_it_keeps_the_connection() {
+    fn the_reply_contains_whether_the_connection_is_kept() {
         let keeps = |head: &str| {
             let bytes = format!("{head}\r\nContent-Length: 0\r\n\r\n").into_bytes();
             whole(&bytes, false).keeps_open

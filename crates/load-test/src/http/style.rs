@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_what_is_not_there() {
+    fn absent_values_are_not_sent() {
         let announce = Announce {
             event: AnnounceEvent::None,
             peers_wanted: None,

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_is_forgotten_too_soon_is_spoken_of() {
+    fn a_peer_that_expires_too_soon_gives_advice() {
         fn advice<const INTERVAL: u64, const AGE: u64>() -> Vec<String> {
             let mut checks = Checks::new();
             check_announce_times(Seconds::of::<INTERVAL>(), Seconds::of::<AGE>(), &mut checks);

@@ -32,7 +32,7 @@ const CLIENTS: u32 = 60_000;
 const MAX_PEERS: usize = 30;
 
 /// Maximum number of torrents while there is a limit: fewer than are requested in a load
-/// /// peak.
+/// peak.
 const MAX_TORRENTS: usize = 12_000;
 
 /// Possible lifetimes of peers in seconds; a restart may choose another one.

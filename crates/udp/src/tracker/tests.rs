@@ -178,7 +178,7 @@ fn mapped_addresses_are_ipv4() {
 }
 
 #[test]
-fn nobody_is_answered_without_a_valid_connection_id() {
+fn there_is_no_reply_without_a_valid_connection_id() {
     let mut fixture = Fixture::new(SwarmLimits::default());
     let id = fixture.connection_id("10.0.0.1:5");
     let silent = |outcome: Outcome| {
@@ -212,7 +212,7 @@ fn nobody_is_answered_without_a_valid_connection_id() {
 }
 
 #[test]
-fn rejections_say_why() {
+fn rejections_have_a_reason() {
     let mut fixture = Fixture::new(SwarmLimits {
         max_torrents: NonZeroUsize::new(1),
         max_peers_per_torrent: NonZeroU32::new(1),

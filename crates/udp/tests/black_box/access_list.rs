@@ -78,7 +78,7 @@ fn a_list_is_read_as_operators_write_it() {
 }
 
 #[test]
-fn a_reload_takes_effect_and_removes_what_has_become_forbidden() {
+fn a_reload_takes_effect_and_removes_forbidden_torrents() {
     for signal in [Signal::SIGUSR1, Signal::SIGHUP] {
         let mut tracker = tracker("allow", &(line(1) + &line(2)));
         let mut client = tracker.client();

@@ -164,7 +164,7 @@ fn each_address_of_an_interface_answers_itself() {
 }
 
 #[test]
-fn who_asks_by_broadcast_is_answered_from_an_address_of_the_tracker() {
+fn requests_by_broadcast_are_answered_from_an_address_of_the_tracker() {
     let Some(hosts) = Hosts::start() else {
         return;
     };
@@ -184,7 +184,7 @@ fn who_asks_by_broadcast_is_answered_from_an_address_of_the_tracker() {
 }
 
 #[test]
-fn an_address_that_has_gone_takes_no_other_reply_with_it() {
+fn a_removed_address_does_not_affect_other_replies() {
     let Some(hosts) = Hosts::start() else {
         return;
     };

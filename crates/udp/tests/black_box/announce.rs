@@ -10,7 +10,7 @@ fn local(port: u16) -> SocketAddr {
 }
 
 #[test]
-fn peers_are_told_about_each_other_but_not_about_themselves() {
+fn peers_get_each_other_but_not_themselves() {
     let tracker = Tracker::start();
     let mut client = tracker.client();
     let first = client.announce(&Announce::seeder(hash(1), 1001));
@@ -116,7 +116,7 @@ fn seeders_are_not_sent_other_seeders() {
 }
 
 #[test]
-fn a_stopped_peer_is_removed_and_told_nothing() {
+fn a_stopped_peer_is_removed_and_gets_no_peers() {
     let tracker = Tracker::start();
     let mut client = tracker.client();
     client.announce(&Announce::leecher(hash(1), 1001));
@@ -210,7 +210,7 @@ fn ipv4_and_ipv6_are_swarms_apart() {
 }
 
 #[test]
-fn the_largest_replies_arrive_whole() {
+fn the_largest_replies_are_complete() {
     // The most that the path takes: 1472 bytes over IPv4, 1452 over IPv6.
     for (is_ipv6, peers, length) in [(false, 242, 1472), (true, 79, 1452)] {
         let mut place = new_place();

@@ -24,7 +24,7 @@ fn the_default_configuration_can_be_printed_and_loaded() {
 }
 
 #[test]
-fn people_at_a_terminal_are_told_the_first_steps() {
+fn first_steps_are_printed_at_a_terminal() {
     let setup = Setup::new(PROGRAM);
     let [port, metrics] = [Port::reserve(), Port::reserve()];
     let config = format!(
@@ -136,7 +136,7 @@ fn a_bad_configuration_names_the_key_the_line_and_what_would_be_right() {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let setup = Setup::new(PROGRAM);
     let config = "[protocol]\nmax_response_peers = 0\nmax_scrape_torrents = 0\n";
     setup.write("bad.toml", config);

@@ -97,7 +97,7 @@ fn a_connection_id_ends() {
 }
 
 #[test]
-fn errors_carry_the_transaction_id_and_say_what_is_wrong() {
+fn errors_have_the_transaction_id_and_a_reason() {
     let tracker = Tracker::start();
     let mut client = tracker.client();
     let id = client.connection_id;

@@ -97,7 +97,7 @@ fn every_reason_is_there_from_the_start() {
 }
 
 #[test]
-fn memory_and_the_age_of_files_are_told() {
+fn memory_and_the_age_of_files_are_reported() {
     let mut place = new_place();
     place.setup.write("list", "");
     place.set("access_list.mode", "\"deny\"");

@@ -90,7 +90,7 @@ fn files_are_read_and_written_as_the_new_user_inside_the_new_root() {
 }
 
 #[test]
-fn a_user_who_is_not_there_is_an_error() {
+fn an_unknown_user_is_an_error() {
     if !tools::needs_root() {
         return;
     }

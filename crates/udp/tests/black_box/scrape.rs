@@ -65,7 +65,7 @@ fn a_scrape_of_too_many_is_answered_for_the_first_of_them() {
 }
 
 #[test]
-fn the_largest_scrape_is_answered_whole() {
+fn the_largest_scrape_is_answered_completely() {
     let tracker = Tracker::with(&[("protocol.max_scrape_torrents", "120")]);
     for mut client in [tracker.client(), tracker.client_ipv6()] {
         // More than Ethernet takes, to be put together by the kernel.

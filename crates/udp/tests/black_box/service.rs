@@ -80,7 +80,7 @@ fn several_workers_share_one_swarm() {
 }
 
 #[test]
-fn there_is_a_worker_for_each_core_unless_told_otherwise() {
+fn there_is_a_worker_per_core_by_default() {
     let tracker = Tracker::with(&[("socket_workers", "0")]);
     let cores = std::thread::available_parallelism().unwrap().get();
     tracker.await_metric("workers", &[], cores as f64);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_who_has_left() {
+    fn nothing_is_kept_of_removed_peers() {
         let counts = PeersPerAddress::default();
         let max = NonZeroUsize::MIN;
         for number in 0..=u8::MAX {

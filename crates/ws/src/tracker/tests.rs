@@ -282,7 +282,7 @@ fn an_offer_is_answered_once_and_in_time() {
 }
 
 #[test]
-fn who_has_left_gets_no_answer() {
+fn a_closed_connection_gets_no_answer() {
     let mut fixture = Fixture::new();
     fixture.announce(0, 'p', json!({}));
     let rejected = |fixture: &mut Fixture| {
@@ -555,7 +555,7 @@ proptest! {
 }
 
 #[test]
-fn who_leaves_many_torrents_holds_nobody_up() {
+fn leaving_many_torrents_does_not_delay_others() {
     const TORRENTS: usize = 5_000;
     let mut config = config();
     config.limits.max_torrents_per_connection = Count::of::<{ TORRENTS as u64 }>();

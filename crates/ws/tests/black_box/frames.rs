@@ -47,7 +47,7 @@ fn text_bytes_and_fragments_are_messages() {
 }
 
 #[test]
-fn who_ends_behind_a_message_is_answered() {
+fn a_message_at_the_end_of_input_is_answered() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
         let tracker = Tracker::start(kind);
         let mut client = tracker.client();
@@ -61,7 +61,7 @@ fn who_ends_behind_a_message_is_answered() {
 }
 
 #[test]
-fn frames_may_come_with_the_request() {
+fn frames_may_arrive_with_the_upgrade_request() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let mut client = tracker.raw();

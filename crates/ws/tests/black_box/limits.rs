@@ -39,7 +39,7 @@ fn receivers_that_never_read_are_cut_off() {
 }
 
 #[test]
-fn who_does_not_read_replies_is_not_served_on() {
+fn clients_that_do_not_read_replies_are_not_served_further() {
     for kind in KINDS {
         let tracker = Tracker::with(kind, &[("network.write_timeout", "1")]);
         let mut client = tracker.client();
@@ -58,7 +58,7 @@ fn who_does_not_read_replies_is_not_served_on() {
 }
 
 #[test]
-fn peers_of_who_had_many_torrents_are_gone_soon() {
+fn many_peers_of_a_closed_connection_are_removed_soon() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let mut client = tracker.client();

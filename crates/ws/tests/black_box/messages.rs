@@ -54,7 +54,7 @@ fn info_hashes_are_bytes() {
 }
 
 #[test]
-fn malformed_messages_get_an_error_that_names_what_is_known() {
+fn malformed_messages_get_an_error_with_their_valid_fields() {
     let tracker = Tracker::start(PLAIN);
     let mut client = tracker.client();
     for text in [

@@ -72,7 +72,7 @@ fn the_page_for_people_has_the_url_to_copy() {
 }
 
 #[test]
-fn bad_requests_are_told_so() {
+fn malformed_requests_get_an_error() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -118,7 +118,7 @@ fn bad_requests_are_told_so() {
 }
 
 #[test]
-fn who_speaks_no_tls_is_told_so() {
+fn clients_without_tls_get_an_error() {
     for event_loop in ["mio", "glommio"] {
         let tracker = Tracker::start(Kind::new(event_loop, true));
         let mut client = Client::connect(tracker.ipv4(), false);
@@ -174,7 +174,7 @@ fn handshakes_that_never_finish_are_cut_off() {
 }
 
 #[test]
-fn connections_are_told_that_the_tracker_stops() {
+fn connections_get_a_close_frame_when_the_tracker_stops() {
     for kind in KINDS {
         let tracker = Tracker::start(kind);
         let mut client = tracker.client();

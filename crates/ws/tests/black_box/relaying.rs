@@ -109,7 +109,7 @@ fn the_newer_connection_owns_a_peer() {
 }
 
 #[test]
-fn an_answer_to_who_has_gone_is_an_error() {
+fn an_answer_to_a_closed_connection_is_an_error() {
     let tracker = Tracker::with(PLAIN, &[("socket_workers", "2")]);
     let mut first = tracker.client();
     first.announce('a', 'p', json!({}));
@@ -172,7 +172,7 @@ fn families_can_be_kept_apart() {
 }
 
 #[test]
-fn many_offers_for_one_arrive_whole() {
+fn many_offers_to_one_connection_are_complete() {
     // What many have for one is sent together; here it only has to arrive whole
     // and in order.
     let tracker = Tracker::start(TLS);

@@ -7,7 +7,7 @@ use crate::tracker::{KINDS, PLAIN, TLS, Tracker, WsTracker as _, new_place};
 use crate::wire::{announce, name, offers};
 
 #[test]
-fn people_at_a_terminal_are_told_the_first_steps() {
+fn first_steps_are_printed_at_a_terminal() {
     let setup = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
     let port = Port::reserve();
     let config = format!("[network]\naddress = '0.0.0.0:{}'\n", port.number());

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_little_memory_to_lock_is_said_with_the_remedy() {
+    fn too_little_locked_memory_is_reported_with_a_remedy() {
         assert!(check_memlock(None).is_ok());
         assert!(check_memlock(Some(Limit::Unlimited)).is_ok());
         assert!(check_memlock(Some(Limit::At(MEMLOCK_BYTES))).is_ok());

@@ -45,6 +45,8 @@ impl Unit {
     /// The lowest round number that is not less than `value`, for the top of a plot, so that
     /// its half is a round number as well.
     pub(super) fn round_up(self, value: f64) -> f64 {
+        // Any number will do for a line at the bottom.
+        let value = if value == 0.0 { 1.0 } else { value };
         let scale = match self {
             Self::Bytes => bytes_scale(value).0,
             _ => 1.0,
@@ -196,7 +198,7 @@ mod tests {
             (Unit::Count, 4.0, 4.0),
             (Unit::Count, 81.0, 100.0),
             (Unit::Count, 1_000_001.0, 2_000_000.0),
-            (Unit::PerSecond, 0.0, 0.001),
+            (Unit::PerSecond, 0.0, 1.0),
             (Unit::PerSecond, 0.3, 0.4),
             (Unit::PerSecond, 9.0, 10.0),
             (Unit::Bytes, 1_572_864.0, 2_097_152.0),

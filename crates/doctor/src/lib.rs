@@ -11,8 +11,7 @@
 //! * [`limits`], [`machine`]: limits of the process, IPv6, time.
 //! * [`firewall`]: rules for the port, for several programs that manage them.
 //! * `certificate`: chain, name and expiry, with the feature `tls`.
-//! * [`announces`], with [`Url`] and [`Connection`]: the name of the tracker, and whole
-//!   announces.
+//! * [`names`]: DNS. [`announces`], with [`Url`] and [`Connection`]: whole announces.
 //! * `finding`, `report`: the table, and JSON.
 #![forbid(unsafe_code)]
 
@@ -26,6 +25,7 @@ mod finding;
 mod firewall;
 mod limits;
 mod machine;
+mod names;
 mod processes;
 mod report;
 mod socket_table;
@@ -75,7 +75,7 @@ fn checks() -> Vec<Check> {
         ("certificate", certificate::examine),
         ("health", announces::examine_health),
         ("announce", announces::examine_here),
-        ("DNS", announces::examine_names),
+        ("DNS", names::examine),
         ("public announce", announces::examine_url),
     ]
 }

@@ -1,12 +1,13 @@
-//! The units of the daemon: whether they run, and what was edited but not applied.
+//! The units of the daemon: whether they run, and what was [`edited`] but not applied.
+
+mod edited;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aquatic_service::sockets::{Listening, Transport};
+use aquatic_service::sockets::Transport;
 
 use crate::command;
 use crate::finding::Finding;
@@ -14,8 +15,8 @@ use crate::subject::Subject;
 
 /// The properties that are needed (org.freedesktop.systemd1(5)).
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,Result,\
-                          NeedDaemonReload,StateChangeTimestamp,ExecStart,Listen,StatusText,\
-                          ReloadResult";
+                          NeedDaemonReload,StateChangeTimestamp,ActiveEnterTimestamp,ExecStart,\
+                          Listen,StatusText,ReloadResult,DropInPaths";
 
 /// The properties of a unit. Some occur several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,9 +35,9 @@ impl Unit {
         self.value("LoadState") == "loaded"
     }
 
-    /// When it was started, stopped or reloaded last.
-    fn last_change(&self) -> Option<SystemTime> {
-        let seconds = self.value("StateChangeTimestamp").strip_prefix('@')?;
+    /// A time in seconds.
+    fn time(&self, name: &str) -> Option<SystemTime> {
+        let seconds = self.value(name).strip_prefix('@')?;
         Some(UNIX_EPOCH + Duration::from_secs(seconds.parse().ok()?))
     }
 }
@@ -126,14 +127,7 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
         return vec![Finding::unchecked(reason)];
     }
     let mut findings = state(subject.name, units);
-    if let Some(configured) = &subject.configured {
-        findings.extend(other_addresses(subject.name, units, &configured.listening));
-        let files = subject.sources.iter().chain(&configured.files);
-        let files: Vec<_> = files
-            .filter_map(|path| Some((changed(path)?, path.clone())))
-            .collect();
-        findings.extend(edited(subject.name, units, &files));
-    }
+    findings.extend(edited::findings(subject, units));
     if findings.is_empty() {
         findings.push(Finding::ok(format!(
             "{}.service is running what was configured",
@@ -141,10 +135,6 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
         )));
     }
     findings
-}
-
-fn changed(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).ok()?.modified().ok()
 }
 
 /// What is wrong with the state of the units.
@@ -192,12 +182,6 @@ fn state(name: &str, units: &Units) -> Vec<Finding> {
                 format!("systemctl enable {id}"),
             ));
         }
-        if unit.value("NeedDaemonReload") == "yes" {
-            findings.push(Finding::warning(
-                format!("the unit {id} was edited but not applied"),
-                format!("systemctl daemon-reload && systemctl restart {id}"),
-            ));
-        }
     }
     if !matches!(service.value("ReloadResult"), "" | "success") {
         findings.push(Finding::warning(
@@ -213,59 +197,6 @@ fn said(service: &Unit) -> String {
         "" => String::new(),
         text => format!(": {text}"),
     }
-}
-
-/// Whether the addresses of the configuration are not those of the socket unit.
-fn other_addresses(name: &str, units: &Units, listening: &Listening) -> Option<Finding> {
-    if !units.socket.is_loaded() {
-        return None;
-    }
-    let mut of_unit = units.addresses(listening.transport);
-    let configured: BTreeSet<_> = listening.addresses.iter().copied().collect();
-    if let Some(metrics) = listening.metrics {
-        of_unit.remove(&metrics);
-    }
-    if of_unit.is_empty() || of_unit == configured {
-        return None;
-    }
-    let words = |addresses: &BTreeSet<SocketAddr>| {
-        let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        words.join(" and ")
-    };
-    Some(Finding::warning(
-        format!(
-            "network.address was edited but not applied: it is {}, but {name}.socket has {}",
-            words(&configured),
-            words(&of_unit)
-        ),
-        format!("systemctl daemon-reload && systemctl restart {name}.socket"),
-    ))
-}
-
-/// Which files were changed after the service had read them.
-fn edited(name: &str, units: &Units, files: &[(SystemTime, PathBuf)]) -> Vec<Finding> {
-    let service = &units.service;
-    let (Some(read), "active") = (service.last_change(), service.value("ActiveState")) else {
-        return Vec::new();
-    };
-    // The time of the unit has no fraction of a second.
-    let read = read + Duration::from_secs(1);
-    let later = files.iter().filter(|(changed, _)| *changed > read);
-    later
-        .map(|(_, path)| {
-            Finding::warning(
-                format!(
-                    "{} was edited but not applied: it is newer than the last start or reload of \
-                     {name}.service",
-                    path.display()
-                ),
-                format!(
-                    "systemctl reload {name}; what a reload does not apply needs systemctl \
-                     restart {name}"
-                ),
-            )
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -284,6 +215,8 @@ SubState=running
 UnitFileState=enabled
 NeedDaemonReload=no
 StateChangeTimestamp=@1000
+ActiveEnterTimestamp=@1000
+DropInPaths=/run/generated.conf /etc/a.conf
 
 Id=aquatic-udp.socket
 LoadState=loaded
@@ -297,7 +230,7 @@ Listen=[::]:3000 (Datagram)
 Listen=127.0.0.1:9000 (Stream)
 ";
 
-    fn units(changes: &[(&str, &str)]) -> Units {
+    pub(super) fn units(changes: &[(&str, &str)]) -> Units {
         let mut text = SHOWN.to_owned();
         for (from, to) in changes {
             assert!(text.contains(from), "{from}");
@@ -351,11 +284,6 @@ Listen=127.0.0.1:9000 (Stream)
                 "disabled",
             ),
             (
-                ("NeedDaemonReload=no", "NeedDaemonReload=yes"),
-                State::Warning,
-                "edited",
-            ),
-            (
                 ("Result=success", "Result=success\nReloadResult=exit-code"),
                 State::Warning,
                 "reload",
@@ -365,45 +293,5 @@ Listen=127.0.0.1:9000 (Stream)
             assert_eq!(found[0].0, state, "{found:?}");
             assert!(found[0].1.contains(text), "{found:?}");
         }
-    }
-
-    #[test]
-    fn addresses_that_were_not_applied_are_found() {
-        let mut listening = Listening {
-            addresses: vec![
-                "0.0.0.0:3000".parse().unwrap(),
-                "[::]:3000".parse().unwrap(),
-            ],
-            workers: None,
-            transport: Transport::Udp {
-                receive_buffer_bytes: None,
-            },
-            metrics: Some("127.0.0.1:9000".parse().unwrap()),
-        };
-        let units = units(&[]);
-        assert_eq!(other_addresses("aquatic-udp", &units, &listening), None);
-        listening.addresses[0].set_port(6969);
-        let finding = other_addresses("aquatic-udp", &units, &listening).unwrap();
-        assert!(
-            finding.what.contains("edited but not applied"),
-            "{}",
-            finding.what
-        );
-        assert!(finding.what.contains("0.0.0.0:6969"), "{}", finding.what);
-    }
-
-    #[test]
-    fn files_that_are_newer_than_the_last_reload_are_found() {
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let files = [
-            (at(999), "old".into()),
-            (at(1000), "same".into()),
-            (at(1002), "new".into()),
-        ];
-        let found = edited("aquatic-udp", &units(&[]), &files);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].what.starts_with("new was edited but not applied"));
-        let stopped = units(&[("ActiveState=active", "ActiveState=failed")]);
-        assert_eq!(edited("aquatic-udp", &stopped, &files), []);
     }
 }

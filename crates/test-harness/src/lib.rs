@@ -11,6 +11,7 @@
 //! - [`daemon`]: a running daemon and what it said to its service manager.
 //! - [`terminal`]: a daemon that is started on a terminal.
 //! - [`tracker`]: a daemon with ports of its own, and its metrics.
+//! - [`doctor`]: what `doctor` of a daemon has found.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
 //! - [`ports`]: port numbers that no other test uses at the same time.
@@ -38,6 +39,7 @@ pub mod clients;
 pub mod connection;
 pub mod corpora;
 pub mod daemon;
+pub mod doctor;
 pub mod http;
 pub mod manual;
 pub mod network;

@@ -61,6 +61,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "full disks and read-only ones, in namespaces",
     },
     Package {
+        name: "nftables",
+        requirements: &[Program("nft")],
+        purpose: "a firewall that closes the port of a tracker",
+    },
+    Package {
         name: "nix-bin",
         requirements: &[Program("nix"), Program("nix-instantiate")],
         purpose: "evaluates the NixOS module",

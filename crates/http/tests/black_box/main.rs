@@ -10,6 +10,7 @@
 )]
 
 mod connections;
+mod doctor;
 mod faults;
 mod generated_sockets;
 mod odd_machines;

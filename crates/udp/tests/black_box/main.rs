@@ -15,6 +15,7 @@ mod activation;
 mod addresses;
 mod announce;
 mod command_line;
+mod doctor;
 mod journal;
 mod limits;
 mod malformed;

@@ -1,0 +1,82 @@
+//! What `doctor` of a daemon has found.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::network::Host;
+use crate::process::Finished;
+use crate::{PATIENCE, Process, Setup};
+
+/// The output of `doctor --json`.
+#[derive(Debug)]
+pub struct Examination {
+    /// Its exit code.
+    pub code: Option<i32>,
+    report: Value,
+}
+
+impl Examination {
+    /// Examines a daemon whose configuration has this text.
+    ///
+    /// # Panics
+    /// When the output is not JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn of(setup: &Setup, config: &str, more: &[&str]) -> Self {
+        setup.write("doctor.toml", config);
+        let arguments = [&["doctor", "--json", "-c", "doctor.toml"], more].concat();
+        Self::from(&setup.run(&arguments))
+    }
+
+    /// The same on a host of a test network.
+    ///
+    /// # Panics
+    /// When the output is not JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn on(host: &Host, program: &str, setup: &Setup, config: &str, more: &[&str]) -> Self {
+        let path = setup.write("doctor.toml", config);
+        let mut command: Command = host.command(program);
+        command
+            .args(["doctor", "--json", "-c"])
+            .arg(path)
+            .args(more);
+        let finished = Process::start("doctor", &mut command).wait(PATIENCE);
+        Self::from(&finished)
+    }
+
+    /// Asserts that a check has a finding in this state that says something.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[track_caller]
+    pub fn expect(&self, check: &str, state: &str, text: &str) {
+        let findings = self.report["findings"].as_array();
+        let is_there = findings.into_iter().flatten().any(|finding| {
+            let has = |key: &str, text: &str| {
+                let value = finding[key].as_str();
+                value.is_some_and(|value| value.contains(text))
+            };
+            finding["check"] == check && finding["state"] == state && has("what", text)
+        });
+        assert!(
+            is_there,
+            "{check} should be {state} and say {text:?}: {:#}",
+            self.report
+        );
+    }
+}
+
+impl From<&Finished> for Examination {
+    #[track_caller]
+    fn from(finished: &Finished) -> Self {
+        let Ok(report) = serde_json::from_str(&finished.stdout) else {
+            panic!("not JSON: {}{}", finished.stdout, finished.stderr);
+        };
+        Self {
+            code: finished.status.code(),
+            report,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `doctor` of trackers with which something is wrong, and of those that are well.
+
+use std::net::UdpSocket;
+use std::process::Command;
+
+use aquatic_test_harness::doctor::Examination;
+use aquatic_test_harness::network::{self, Families, Network};
+use aquatic_test_harness::{PATIENCE, Process, tools};
+
+use crate::tracker::{PROGRAM, Place, Tracker, UdpTracker as _, new_place};
+use crate::wire::{Announce, hash};
+
+fn examine(place: &Place, more: &[&str]) -> Examination {
+    Examination::of(&place.setup, &place.config(), more)
+}
+
+fn url(place: &Place) -> String {
+    format!("udp://{}/announce", place.port.ipv4())
+}
+
+#[test]
+fn a_tracker_that_is_well_has_nothing_wrong() {
+    let tracker = Tracker::start();
+    let found = examine(&tracker.place, &["--url", &url(&tracker.place)]);
+    // Whether the rest of the machine is well is another matter.
+    assert_ne!(found.code, Some(2), "{found:?}");
+    found.expect("configuration", "ok", "is valid");
+    found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
+    found.expect("socket", "ok", &tracker.place.port.ipv6().to_string());
+    found.expect("health", "ok", "ok");
+    found.expect("announce", "ok", "has answered whole announces");
+    found.expect("public announce", "ok", "has answered whole announces");
+    found.expect("public announce", "ok", "which is right");
+    // Nobody is left behind.
+    let torrents = tracker.samples().sum("aquatic_udp_peers", &[]);
+    assert_eq!(torrents, Some(0.0));
+    tracker.client().announce(&Announce::seeder(hash(1), 1001));
+}
+
+#[test]
+fn nothing_listens() {
+    let place = new_place();
+    let found = examine(&place, &["--url", &url(&place)]);
+    assert_eq!(found.code, Some(2));
+    found.expect("socket", "wrong", "nothing listens on 127.0.0.1");
+    found.expect("announce", "wrong", "nothing listens");
+    found.expect("public announce", "wrong", "nothing listens");
+}
+
+#[test]
+fn somebody_else_listens() {
+    let place = new_place();
+    let _other = UdpSocket::bind(place.port.ipv4()).unwrap();
+    let found = examine(&place, &[]);
+    assert_eq!(found.code, Some(2));
+    found.expect("socket", "wrong", "is served by black_box");
+    found.expect("announce", "wrong", "no answer");
+}
+
+#[test]
+fn the_configuration_is_faulty() {
+    let place = new_place().with(&[("protocol.max_response_peers", "0")]);
+    let found = examine(&place, &[]);
+    assert_eq!(found.code, Some(2));
+    found.expect("configuration", "wrong", "max_response_peers");
+}
+
+#[test]
+fn the_receive_buffer_is_smaller_than_configured() {
+    if !tools::needs(&["setpriv", "ss"]) {
+        return;
+    }
+    let place = new_place().with(&[("network.socket_recv_buffer_size", "2000000000")]);
+    let unprivileged = [
+        "setpriv",
+        "--bounding-set=-net_admin",
+        "--inh-caps=-net_admin",
+    ];
+    let mut daemon = place
+        .setup
+        .start_unready_through(&unprivileged, &place.config());
+    daemon.wait_until_ready();
+    let found = examine(&place, &[]);
+    found.expect(
+        "receive buffer",
+        "warning",
+        "not of the configured 2000000000",
+    );
+    assert_eq!(found.code, Some(1), "{found:?}");
+}
+
+#[test]
+fn an_allow_list_may_refuse() {
+    let mut place = new_place();
+    place.setup.write("list", "");
+    place.set_path("access_list.path", "list");
+    place.set("access_list.mode", "\"allow\"");
+    let tracker = place.start();
+    let found = examine(&tracker.place, &[]);
+    found.expect("announce", "ok", "as its allow list says");
+    // An empty list is warned of.
+    found.expect("configuration", "warning", "the access list is empty");
+    assert_eq!(found.code, Some(1), "{found:?}");
+}
+
+#[test]
+fn urls_of_others_are_refused() {
+    let place = new_place();
+    place.setup.write("config.toml", place.config());
+    for url in [
+        "https://localhost/announce",
+        "udp://localhost",
+        "localhost:1",
+    ] {
+        let finished = place
+            .setup
+            .run(&["doctor", "-c", "config.toml", "--url", url]);
+        assert_eq!(finished.status.code(), Some(2));
+        assert!(
+            finished.stderr.contains("announce URL"),
+            "{}",
+            finished.stderr
+        );
+        assert_eq!(finished.stdout, "");
+    }
+}
+
+#[test]
+fn the_table_says_what_to_do() {
+    let place = new_place();
+    place.setup.write("config.toml", place.config());
+    let finished = place.setup.run(&["doctor", "-c", "config.toml"]);
+    assert_eq!(finished.status.code(), Some(2));
+    let text = finished.stdout;
+    assert!(text.contains("wrong      socket "), "{text}");
+    assert!(text.contains("-> start aquatic-udp"), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+/// A tracker on a machine of its own, which it serves at all addresses.
+fn on_a_machine(examine: impl FnOnce(&dyn Fn(&str), &dyn Fn() -> Examination)) {
+    if !tools::needs_root() || !tools::needs(&network::PROGRAMS) {
+        return;
+    }
+    let network = Network::new(1, Families::Both);
+    let host = network.host(0);
+    let mut place = new_place();
+    let port = place.port.number();
+    let both = format!("[\"0.0.0.0:{port}\", \"[::]:{port}\"]");
+    place.set("network.address", &both);
+    let _daemon = place.setup.start_on(host, &place.config());
+    let url = format!("udp://{}:{port}", host.ipv4);
+    let shell = |script: &str| {
+        let mut command: Command = host.command("sh");
+        command.args(["-c", &script.replace("PORT", &port.to_string())]);
+        let finished = Process::start("sh", &mut command).wait(PATIENCE);
+        assert!(finished.status.success(), "{}", finished.stderr);
+    };
+    examine(&shell, &|| {
+        let config = place.config();
+        Examination::on(host, PROGRAM, &place.setup, &config, &["--url", &url])
+    });
+}
+
+#[test]
+fn a_firewall_closes_the_port() {
+    if !tools::needs(&["nft"]) {
+        return;
+    }
+    on_a_machine(|shell, examine| {
+        let found = examine();
+        found.expect("firewall", "ok", "over IPv4 is open");
+        found.expect("DNS", "ok", "this machine");
+        found.expect("public announce", "ok", "which is right");
+
+        shell(
+            "nft add table inet house && nft 'add chain inet house entry { type filter hook \
+             input priority 0; policy drop; }' && nft add rule inet house entry iifname lo \
+             accept && nft add rule inet house entry tcp dport PORT accept",
+        );
+        let found = examine();
+        assert_eq!(found.code, Some(2));
+        for version in ["IPv4", "IPv6"] {
+            let text =
+                format!("over {version} is closed by nftables, in the chain inet house entry");
+            found.expect("firewall", "wrong", &text);
+        }
+
+        shell("nft add rule inet house entry ip saddr 10.0.0.0/8 udp dport PORT accept");
+        let found = examine();
+        found.expect("firewall", "warning", "over IPv4 may be closed by nftables");
+        found.expect("firewall", "wrong", "over IPv6 is closed by nftables");
+
+        shell("nft add rule inet house entry udp dport '{ 53, PORT }' accept");
+        let found = examine();
+        found.expect("firewall", "ok", "over IPv4 is open");
+        found.expect("firewall", "ok", "over IPv6 is open");
+    });
+}
+
+#[test]
+fn the_machine_has_no_ipv6() {
+    on_a_machine(|shell, examine| {
+        shell("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+        let found = examine();
+        found.expect("IPv6", "warning", "this machine has no IPv6");
+        found.expect("announce", "ok", "udp://127.0.0.1");
+        assert_eq!(found.code, Some(1), "{found:?}");
+    });
+}

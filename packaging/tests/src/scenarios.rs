@@ -4,6 +4,7 @@ use crate::environment::Environment;
 
 mod addresses;
 mod cluster;
+mod doctor;
 mod engine;
 mod installation;
 mod load;
@@ -63,6 +64,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario!(Shares mistakes::without_ipv6_the_rest_is_served),
         scenario!(Shares mistakes::what_cannot_be_saved_is_served),
         scenario!(Shares mistakes::a_list_that_says_nothing_stops_nobody),
+        scenario!(Shares doctor::what_was_not_applied_is_named),
+        scenario!(Shares doctor::what_does_not_run_is_named),
+        scenario!(Shares doctor::what_the_machine_lacks_is_named),
         scenario!(Shares reload::the_access_list_is_read_again),
         scenario!(Shares reload::certificates_rotate_under_open_connections),
         scenario!(Shares recovery::a_killed_tracker_comes_back),

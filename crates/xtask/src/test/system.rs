@@ -33,7 +33,7 @@ const RELEASES: [Release; 2] = [
 ];
 
 /// The packages of a root file system, in addition to those of every system and the engine.
-const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db";
+const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db,nftables";
 
 /// Builds what is missing, and runs the tests with these arguments, such as a part of their
 /// names.

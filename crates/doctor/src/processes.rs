@@ -17,9 +17,15 @@ pub(crate) struct Process {
 const MAX_NAME: usize = 15;
 
 impl Process {
-    /// Whether it is the program of this name.
+    /// Whether it is the program of this name. Before it is executed, systemd's process for
+    /// it has the end of that name, in parentheses.
     pub(crate) fn is(&self, name: &str) -> bool {
+        let nascent = self
+            .name
+            .strip_prefix('(')
+            .and_then(|it| it.strip_suffix(')'));
         self.name == name.get(..MAX_NAME).unwrap_or(name)
+            || nascent.is_some_and(|end| !end.is_empty() && name.ends_with(end))
     }
 }
 
@@ -99,6 +105,21 @@ mod tests {
     use std::process;
 
     use super::*;
+
+    #[test]
+    fn programs_are_recognized() {
+        let is = |process: &str, name| {
+            let process = Process {
+                id: 1,
+                name: process.to_owned(),
+            };
+            process.is(name)
+        };
+        assert!(is("aquatic-udp", "aquatic-udp") && is("(atic-udp)", "aquatic-udp"));
+        assert!(is("a-name-of-15-by", "a-name-of-15-bytes"));
+        assert!(!is("aquatic-ws", "aquatic-udp") && !is("()", "aquatic-udp"));
+        assert!(!is("(quatic-ws)", "aquatic-udp"));
+    }
 
     #[test]
     fn this_process_holds_its_socket() {

@@ -157,9 +157,15 @@ fn state(name: &str, units: &Units) -> Vec<Finding> {
             ),
             format!("see why: journalctl -u {name} -n 30; then systemctl restart {name}"),
         )),
+        ("activating", _) if service.value("SubState").starts_with("start") => {
+            findings.push(Finding::warning(
+                format!("{name}.service is being started{}", said(service)),
+                "ask again in a few seconds",
+            ));
+        }
         ("activating", _) => findings.push(Finding::wrong(
             format!(
-                "{name}.service is being started, or waits to be started again ({}){}",
+                "{name}.service waits to be started again ({}){}",
                 service.value("SubState"),
                 said(service)
             ),
@@ -264,9 +270,20 @@ Listen=127.0.0.1:9000 (Stream)
                 "has failed",
             ),
             (
-                ("ActiveState=active", "ActiveState=activating"),
+                (
+                    "ActiveState=active\nSubState=running",
+                    "ActiveState=activating\nSubState=auto-restart",
+                ),
                 State::Wrong,
-                "being started",
+                "waits to be started again",
+            ),
+            (
+                (
+                    "ActiveState=active\nSubState=running",
+                    "ActiveState=activating\nSubState=start",
+                ),
+                State::Warning,
+                "is being started",
             ),
             (
                 ("ActiveState=active", "ActiveState=inactive"),

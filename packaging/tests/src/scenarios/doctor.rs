@@ -47,6 +47,14 @@ fn drop_in(container: &Container, unit: &str, text: &str) {
     container.write(&format!("{directory}/test.conf"), text);
 }
 
+/// Opens the sockets of the configuration, and waits until the service runs.
+fn reopen(container: &Container) {
+    container.succeed("systemctl daemon-reload && systemctl restart aquatic-udp.socket");
+    container.wait_for("it runs", || {
+        container.property(SERVICE, "ActiveState") == "active"
+    });
+}
+
 pub(super) fn what_was_not_applied_is_named(environment: &Environment) {
     let container = installed(environment);
 
@@ -75,20 +83,20 @@ pub(super) fn what_was_not_applied_is_named(environment: &Environment) {
     );
     found.expect("unit", "warning", "test.toml was edited but not applied");
     found.expect("socket", "wrong", "nothing listens on 0.0.0.0:6969");
-    container.succeed("systemctl daemon-reload && systemctl restart aquatic-udp.socket");
+    reopen(&container);
     let found = examine(&container);
     found.expect("unit", "ok", "is running what was configured");
     found.expect("socket", "ok", "listens on 0.0.0.0:6969");
     found.expect("public announce", "wrong", "nothing listens");
 
     container.write(KEYS, "");
-    container.succeed("systemctl daemon-reload && systemctl restart aquatic-udp.socket");
+    reopen(&container);
     drop_in(
         &container,
         SOCKET,
         "[Socket]\nReceiveBuffer=\nReceiveBuffer=100K\n",
     );
-    container.succeed("systemctl daemon-reload && systemctl restart aquatic-udp.socket");
+    reopen(&container);
     let found = examine(&container);
     found.expect("receive buffer", "warning", "not of the configured 8000000");
 }

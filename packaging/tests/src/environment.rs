@@ -20,6 +20,10 @@ const NEXT: &str = "+next";
 /// What is appended to the version of packages that are older.
 const FIRST: &str = "~first";
 
+/// Writes the checksums of a package's files, except conffiles.
+const SUMS: &str = "find . -path ./DEBIAN -prune -o -path ./etc -prune -o -type f -printf '%P\\0' \
+                    | xargs --null --no-run-if-empty md5sum > DEBIAN/md5sums";
+
 /// The directory of root file systems, `bookworm.tar` and so on.
 const ROOTS: &str = "AQUATIC_TEST_ROOTS";
 
@@ -149,6 +153,10 @@ fn rewrite(package: &Path, target: &Path, suffix: &str, change: fn(&Path)) {
         .replace(&format!("= {version})"), &format!("= {other})"));
     fs::write(&control, text).expect("it can be written");
     change(&tree);
+    // debsums compares files with them.
+    let mut sums = Command::new("sh");
+    sums.args(["-c", SUMS]).current_dir(&tree);
+    succeed(&mut sums);
     let file = target.join("package.deb");
     let mut build = Command::new("dpkg-deb");
     build.args(["-Znone", "--root-owner-group", "-b"]).arg(tree);

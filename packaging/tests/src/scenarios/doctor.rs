@@ -21,6 +21,8 @@ fn examine(container: &Container) -> Examination {
 
 fn installed(environment: &Environment) -> Container {
     let container = Container::with(environment, "aquatic-udp");
+    // The container has the configuration with all keys, since it was installed.
+    reopen(&container);
     let found = examine(&container);
     found.expect(
         "configuration",

@@ -200,7 +200,8 @@ impl Bench {
 
     /// The package of npm that the tests of aquatic-ws use.
     fn bittorrent_tracker(&self) -> anyhow::Result<Option<Other>> {
-        let package = crate::root().join("crates/ws/tests/clients/node_modules/bittorrent-tracker");
+        let package =
+            crate::root().join("crates/test-harness/node/node_modules/bittorrent-tracker");
         let Some(node) = find("node").filter(|_| package.exists()) else {
             eprintln!("bittorrent-tracker is not installed");
             return Ok(None);

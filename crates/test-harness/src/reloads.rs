@@ -1,5 +1,9 @@
 //! Reloads of a tracker's configuration.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use crate::tracker::Tracker;
 use crate::{Signal, waiting::eventually};
 
@@ -20,12 +24,40 @@ impl Tracker {
     /// Reloads once with another value of each key, and again with the former one, and
     /// checks that the tracker takes it over, or says that it needs a restart if the key
     /// begins with one of `need_restart`. `values` are those of keys for which another value
-    /// does not follow from the default, or that are left out (`None`).
+    /// does not follow from the default, or that are left out (`None`). Meanwhile, `ask` is
+    /// called again and again, which fails if a request is not answered.
     ///
     /// # Panics
     /// When it does not.
     #[track_caller]
-    pub fn reload_each_key(&mut self, need_restart: &[&str], values: &[(&str, Option<&str>)]) {
+    pub fn reload_each_key(
+        &mut self,
+        need_restart: &[&str],
+        values: &[(&str, Option<&str>)],
+        mut ask: impl FnMut() + Send,
+    ) {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut asked = 0_u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    ask();
+                    asked += 1;
+                }
+                asked
+            });
+            let change = AssertUnwindSafe(|| self.change_each_key(need_restart, values));
+            let changed = panic::catch_unwind(change);
+            is_over.store(true, Ordering::Relaxed);
+            if let Err(failure) = changed {
+                panic::resume_unwind(failure);
+            }
+            let asked = asking.join().expect("all are answered");
+            assert!(asked > 100, "{asked}");
+        });
+    }
+
+    fn change_each_key(&mut self, need_restart: &[&str], values: &[(&str, Option<&str>)]) {
         let before = self.place.config();
         let mut section = String::new();
         for line in self.place.setup.run(&["-p"]).stdout.lines() {

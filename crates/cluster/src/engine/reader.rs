@@ -45,6 +45,10 @@ const TAKEOVER_MILLISECONDS: u64 = 5_000;
 /// How long after the first time the numbers of downloads are read again, in milliseconds.
 const REREAD_MILLISECONDS: u64 = 60_000;
 
+/// Maximum number of times that numbers of downloads are read because there were other
+/// changes at the same time.
+const MAX_READS: usize = 3;
+
 /// Minimum time between two log messages about lost data, in milliseconds.
 const REPORT_MILLISECONDS: u64 = 60_000;
 
@@ -176,12 +180,22 @@ impl<S: SharedSwarms> Reader<S> {
         let Some(due_at) = self.read_downloads_at.filter(|at| now >= *at) else {
             return Ok(());
         };
-        // Entries that are in the streams by now are contained in what is read.
-        for cursor in &mut self.cursors {
-            cursor.counted_up_to = last_id(engine, &cursor.key)?;
-        }
-        for kind in self.shared.settings.kinds.clone() {
-            downloads::read(kind, &self.shared, &*self.swarms, engine)?;
+        // What is added while numbers are read may be contained in them, and would be counted
+        // again. Numbers that are read once more are not counted twice.
+        for _ in 0..MAX_READS {
+            for cursor in &mut self.cursors {
+                cursor.counted_up_to = last_id(engine, &cursor.key)?;
+            }
+            for kind in self.shared.settings.kinds.clone() {
+                downloads::read(kind, &self.shared, &*self.swarms, engine)?;
+            }
+            let mut is_any_longer = false;
+            for cursor in &self.cursors {
+                is_any_longer |= last_id(engine, &cursor.key)? != cursor.counted_up_to;
+            }
+            if !is_any_longer {
+                break;
+            }
         }
         self.read_downloads_at = (due_at == 0).then(|| now.saturating_add(REREAD_MILLISECONDS));
         Ok(())

@@ -38,8 +38,9 @@ pub type ResponsePeers = Number<PeersOfReply, 1, { MAX_RESPONSE_PEERS_IPV4 as u6
 /// Time for which a connection id is valid: up to an hour.
 pub type ConnectionAge = Seconds<1, 3600>;
 
-/// The unit of [`ResponsePeers`]. With an IPv6 address, [`Settings`] has a lower maximum,
-/// which the error for values above both maximums should mention.
+/// The unit of [`ResponsePeers`]. With an IPv6 address,
+/// [`Settings`](crate::settings::Settings) has a lower maximum, which the error for values
+/// above both maximums should mention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeersOfReply;
 

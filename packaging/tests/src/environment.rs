@@ -165,7 +165,7 @@ fn rewrite(package: &Path, target: &Path, suffix: &str, change: fn(&Path)) {
 
 /// An additional comment in each configuration file, so that it differs.
 fn change_configuration(directory: &Path) {
-    for path in files(directory) {
+    for path in configurations(directory) {
         let text = fs::read_to_string(&path).expect("a configuration is text");
         fs::write(path, text + "\n# The next version.\n").expect("it can be written");
     }
@@ -173,7 +173,7 @@ fn change_configuration(directory: &Path) {
 
 /// Installs the file of all keys as a conffile.
 fn give_configuration_to_dpkg(tree: &Path) {
-    for path in files(&tree.join("usr/share/aquatic")) {
+    for path in configurations(&tree.join("usr/share/aquatic")) {
         fs::remove_file(&path).expect("it can be removed");
         let name = file_name(&path);
         let package = name.trim_end_matches(".toml");
@@ -193,11 +193,13 @@ fn give_configuration_to_dpkg(tree: &Path) {
     }
 }
 
-/// The files in a directory; none if there is no directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
+/// The configuration files in a directory; none if there is no directory.
+fn configurations(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    let path = |entry: std::io::Result<fs::DirEntry>| entry.expect("it can be listed").path();
-    entries.map(path).collect()
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect()
 }
 
 /// Makes a directory and lets `fill` fill it, unless it was made from this version of `source`

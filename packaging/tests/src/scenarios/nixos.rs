@@ -338,11 +338,22 @@ pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {
     });
     assert_eq!(process(), before);
 
-    // Other settings: another process, and nothing is lost meanwhile.
+    // Settings that can be reloaded: the process stays, too.
     let settings = "udp.settings.protocol.max_response_peers = 40;";
     let third = Host::with(&(denied(&[607, 608]) + settings));
-    let load = Load::start(container.client(), container.address(3000), 5_000);
     switch(&container, &second, &third);
+    let journal = container.succeed("journalctl --unit=aquatic-udp --no-pager");
+    assert!(
+        journal.contains("reloaded: protocol.max_response_peers changed"),
+        "{journal}"
+    );
+    assert_eq!(process(), before);
+
+    // Settings that need a restart: another process, and nothing is lost meanwhile.
+    let settings = format!("{settings} udp.settings.cluster.local = false;");
+    let fourth = Host::with(&(denied(&[607, 608]) + &settings));
+    let load = Load::start(container.client(), container.address(3000), 5_000);
+    switch(&container, &third, &fourth);
     let report = load.stop();
     assert_ne!(process(), before);
     assert!(report.sent > 100 && report.ran_to_the_end, "{report:?}");
@@ -352,19 +363,17 @@ pub(super) fn a_switch_does_as_much_as_it_must(environment: &Environment) {
 
     // Another nixpkgs: the same.
     let before = process();
-    let updated = Host::of(GENERATIONS[1], &(denied(&[607, 608]) + settings));
+    let updated = Host::of(GENERATIONS[1], &(denied(&[607, 608]) + &settings));
     let load = Load::start(container.client(), container.address(3000), 5_000);
-    switch(&container, &third, &updated);
+    switch(&container, &fourth, &updated);
     let report = load.stop();
     assert_ne!(process(), before);
     assert!(report.sent > 100 && report.ran_to_the_end, "{report:?}");
     assert_eq!(report.answered, report.sent, "{report:?}");
-    let third = updated;
-
     // Another address and another number of workers: other sockets.
     let address = "udp.settings = { network.address = \"0.0.0.0:4000\"; socket_workers = 2; };";
-    let fourth = Host::with(&(denied(&[607, 608]) + address));
-    switch(&container, &third, &fourth);
+    let moved = Host::with(&(denied(&[607, 608]) + address));
+    switch(&container, &updated, &moved);
     let mut client = Client::connect(container.client(), container.address(4000));
     assert_eq!(client.scrape(&[hash(500)])[0].seeders, 1);
     let sockets = container.succeed("ss --udp --listening --numeric --no-header");

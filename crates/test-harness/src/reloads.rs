@@ -7,6 +7,35 @@ use std::thread;
 use crate::tracker::Tracker;
 use crate::{Signal, waiting::eventually};
 
+/// What needs a restart in all trackers.
+const NEED_RESTART: &[&str] = &[
+    "socket_workers",
+    "network.address",
+    "privileges.",
+    "metrics.address",
+    "cluster.",
+];
+
+/// Other values of keys that several trackers have, where none follows from the default.
+const OTHER_VALUES: &[(&str, &str)] = &[
+    ("socket_workers", "2"),
+    ("log_level", "\"debug\""),
+    ("network.address", "\"127.0.0.1:1\""),
+    ("network.event_loop", "\"mio\""),
+    ("network.reverse_proxy_ip_header_name", "\"X-Real-IP\""),
+    ("network.trusted_proxies", "[\"192.0.2.1\"]"),
+    ("page.name", "\"Other\""),
+    ("page.contact", "\"https://example.org\""),
+    ("metrics.address", "\"127.0.0.1:1\""),
+    ("access_list.mode", "\"deny\""),
+    ("privileges.user", "\"somebody\""),
+    ("privileges.group", "\"somebody\""),
+    ("cluster.url", "\"redis://127.0.0.1:1\""),
+    ("cluster.username", "\"somebody\""),
+    ("cluster.namespace", "\"other\""),
+    ("cluster.node", "\"other\""),
+];
+
 impl Tracker {
     /// Changes these keys in the configuration file, and reloads.
     ///
@@ -23,9 +52,10 @@ impl Tracker {
 
     /// Reloads once with another value of each key, and again with the former one, and
     /// checks that the tracker takes it over, or says that it needs a restart if the key
-    /// begins with one of `need_restart`. `values` are those of keys for which another value
-    /// does not follow from the default, or that are left out (`None`). Meanwhile, `ask` is
-    /// called again and again, which fails if a request is not answered.
+    /// begins with one of `need_restart`, or is one of those in all trackers. `values` are
+    /// those of keys that only this tracker has and for which another value does not follow
+    /// from the default, or that are left out (`None`). Meanwhile, `ask` is called again and
+    /// again, which fails if a request is not answered.
     ///
     /// # Panics
     /// When it does not.
@@ -72,10 +102,17 @@ impl Tracker {
                 continue;
             }
             let key = format!("{section}{name}");
-            let value = match values.iter().find(|(other, _)| *other == key) {
-                Some((_, None)) => continue,
-                Some((_, Some(value))) => (*value).to_owned(),
-                None => another(default).unwrap_or_else(|| panic!("another value of {key}")),
+            let special = values.iter().find(|(other, _)| *other == key);
+            let common = OTHER_VALUES.iter().find(|(other, _)| *other == key);
+            let value = match (special, common) {
+                (Some((_, None)), _) => continue,
+                (Some((_, Some(value))), _) | (None, Some((_, value))) => (*value).to_owned(),
+                (None, None) if is_path(name) => {
+                    format!("\"{}\"", self.place.setup.path("other").display())
+                }
+                (None, None) => {
+                    another(default).unwrap_or_else(|| panic!("another value of {key}"))
+                }
             };
             let is_set = |line: &&str| line.starts_with(&format!("{key} = "));
             let rest: Vec<&str> = before.lines().filter(|line| !is_set(line)).collect();
@@ -84,7 +121,8 @@ impl Tracker {
             let seen = self.daemon.log().len();
             self.place.setup.write("config.toml", changed);
             self.daemon.reload(Signal::SIGUSR1);
-            let is_listed = need_restart.iter().any(|listed| key.starts_with(listed));
+            let mut listed = NEED_RESTART.iter().chain(need_restart);
+            let is_listed = listed.any(|listed| key.starts_with(listed));
             let outcome = if is_listed {
                 format!("restart needed: {key} changed")
             } else {
@@ -97,6 +135,11 @@ impl Tracker {
             self.daemon.reload(Signal::SIGUSR1);
         }
     }
+}
+
+/// Whether a key of this name has the path of a file.
+fn is_path(name: &str) -> bool {
+    name == "path" || name.ends_with("_path") || name.ends_with("_file")
 }
 
 /// Another value than this one.

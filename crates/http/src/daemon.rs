@@ -240,15 +240,13 @@ Transmission or another client. Clients with the same torrent then find each oth
         let parts = OverviewParts {
             endpoint: &self.endpoint,
             public_url: &settings.config.network.public_url,
+            certificates: self.running.certificates(),
             link: self.link.as_ref(),
             clients: &self.clients,
             largest: &self.largest,
             config: &settings.config.metrics,
         };
-        Overview {
-            certificates: self.running.certificates(),
-            ..parts.overview(host)
-        }
+        parts.overview(host)
     }
 
     fn status(&self) -> String {

@@ -55,7 +55,6 @@ pub struct Plan<'a> {
 
 /// Workers that serve connections.
 pub struct Running {
-    certificate: Option<Arc<Handle>>,
     shared: Arc<Shared>,
     descriptors: Descriptors,
 }
@@ -64,20 +63,24 @@ impl Running {
     /// Warns once a day about a certificate that has expired, or expires soon. To be called
     /// periodically.
     pub fn watch_certificate(&self) {
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = &self.shared.rotation {
             certificate.watch();
         }
     }
 
     /// The certificates, for the status page.
     pub fn certificates(&self) -> Vec<Certificate> {
-        self.certificate.iter().map(|it| it.overview()).collect()
+        self.shared
+            .rotation
+            .iter()
+            .map(|it| it.overview())
+            .collect()
     }
 
     /// Adds metrics about connections, handshakes, bytes and the certificate.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         counters::add_metrics(&self.shared.counters, metrics);
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = &self.shared.rotation {
             certificate.add_metrics(metrics);
         }
     }
@@ -90,7 +93,7 @@ impl Running {
     ///
     /// If the certificate cannot be used.
     pub fn reload(&self, mut settings: Settings, files: Option<&Files>) -> Result<Apply, Failure> {
-        let certificate = self.certificate.as_ref().zip(files);
+        let certificate = self.shared.rotation.as_ref().zip(files);
         let certificate = certificate.map(|(handle, files)| handle.read(files));
         let certificate = certificate.transpose()?;
         let (shared, descriptors) = (Arc::clone(&self.shared), self.descriptors);
@@ -132,7 +135,7 @@ pub fn start<P: Protocol>(
         admission: Admission::new(&settings.limits),
         settings: Replaceable::new(settings),
         tls: plan.certificate.clone().map(tls_config).transpose()?,
-        rotation: plan.certificate.clone(),
+        rotation: plan.certificate,
         counters,
     });
     let mut starting = Vec::with_capacity(plan.sockets.len());
@@ -179,7 +182,6 @@ pub fn start<P: Protocol>(
         result?;
     }
     Ok(Running {
-        certificate: plan.certificate,
         shared,
         descriptors,
     })

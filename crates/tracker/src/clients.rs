@@ -56,6 +56,7 @@ pub struct ClientCounts {
 }
 
 /// Occurrences of a bounded number of names.
+#[derive(Clone)]
 struct Tally<T> {
     counts: HashMap<T, u64>,
     other: u64,
@@ -129,14 +130,16 @@ impl Clients {
     }
 
     /// The sums over all workers, by name.
-    fn sum<T: Hash + Eq>(
+    fn sum<T: Hash + Eq + Clone>(
         &self,
         tally: impl Fn(&ClientCounts) -> &Mutex<Tally<T>>,
         name: impl Fn(&T) -> String,
     ) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for worker in &self.workers {
-            locked(tally(worker)).add_to(&mut sums, &name);
+            // Announces wait for this lock: it is held for a copy only.
+            let tally = locked(tally(worker)).clone();
+            tally.add_to(&mut sums, &name);
         }
         sums
     }
@@ -170,7 +173,7 @@ impl ClientCounts {
     /// both or by none.
     #[inline]
     pub fn count(&self, config: &MetricsConfig, peer_id: &PeerId) {
-        // Nothing else locks this but the metrics page.
+        // Nothing else locks these but what reads metrics, for a moment.
         if config.peer_clients {
             locked(&self.clients).add(Client::identify(peer_id));
         }

@@ -1,7 +1,7 @@
 //! What the status page shows of a tracker.
 
 use aquatic_service::config::{MetricsConfig, PublicUrl};
-use aquatic_service::metrics::{Overview, Plot, RESIDENT_MEMORY};
+use aquatic_service::metrics::{Certificate, Overview, Plot, RESIDENT_MEMORY};
 
 use crate::cluster::{LAG, Link};
 use crate::requests::{REJECTED, REQUESTS};
@@ -48,6 +48,8 @@ pub struct OverviewParts<'a> {
     pub endpoint: &'a Endpoint,
     /// The URL that the configuration has for clients.
     pub public_url: &'a PublicUrl,
+    /// Those of its connections.
+    pub certificates: Vec<Certificate>,
     /// The link with others that have the same swarm.
     pub link: Option<&'a Link>,
     /// The counts of client software.
@@ -59,9 +61,9 @@ pub struct OverviewParts<'a> {
 }
 
 impl OverviewParts<'_> {
-    /// What the status page shows besides plots, except certificates. `host` is a name or an
+    /// What the status page shows besides plots. `host` is a name or an
     /// address of this machine.
-    pub fn overview(&self, host: &str) -> Overview {
+    pub fn overview(self, host: &str) -> Overview {
         let (urls, urls_note) = self.endpoint.urls(self.public_url, host);
         let linked = |link: &Link| {
             let text = link.text();
@@ -70,7 +72,7 @@ impl OverviewParts<'_> {
         Overview {
             urls,
             urls_note,
-            certificates: Vec::new(),
+            certificates: self.certificates,
             links: self.link.map(linked),
             tables: [
                 self.largest.table(self.config),

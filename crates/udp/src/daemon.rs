@@ -240,6 +240,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let parts = OverviewParts {
             endpoint: &self.endpoint,
             public_url: &settings.config.network.public_url,
+            certificates: Vec::new(),
             link: self.link.as_ref(),
             clients: &self.clients,
             largest: &self.largest,

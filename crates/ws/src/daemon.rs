@@ -245,15 +245,13 @@ impl Daemon for WsDaemon {
         let parts = OverviewParts {
             endpoint: &self.endpoint,
             public_url: &settings.config.network.public_url,
+            certificates: self.running.certificates(),
             link: self.cluster.as_ref().map(|it| &it.link),
             clients: &self.clients,
             largest: &self.largest,
             config: &settings.config.metrics,
         };
-        Overview {
-            certificates: self.running.certificates(),
-            ..parts.overview(host)
-        }
+        parts.overview(host)
     }
 
     fn status(&self) -> String {

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, schema_check};
 
 /// The keys whose values differ from those in effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,11 +33,7 @@ pub(crate) fn take_over<C: Config>(in_effect: &Table, new: &mut Table) -> Change
 
 fn compare<C: Config>(path: &str, in_effect: &Table, new: &mut Table, changes: &mut Changes) {
     for (name, value) in new {
-        let key = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
+        let key = schema_check::join(path, name);
         match (in_effect.get(name), value) {
             (Some(Value::Table(in_effect)), Value::Table(new)) => {
                 compare::<C>(&key, in_effect, new, changes);

@@ -14,7 +14,7 @@ use nix::unistd::{self, User};
 use super::named_files;
 use crate::access_list::{self, AccessList};
 use crate::config::{Diagnostic, ProcessSettings, Sources};
-use crate::files::{self, Identity};
+use crate::files;
 use crate::privileges::Target;
 use crate::sockets::{self, ADDRESS, Listening, SOCKET_UNIT};
 use crate::{Daemon, neighbours, snapshot};
@@ -51,10 +51,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     }
     // After a chroot, this path is not valid any more.
     let configuration = subject.sources.paths();
-    let identities = configuration
-        .iter()
-        .map(|path| Identity::of(path))
-        .collect();
+    let identities = subject.sources.identities();
     let mut target = Target::find(&process.privileges)?;
     let is_packaged = subject.sources.path().is_some_and(neighbours::is_packaged);
     if is_packaged

@@ -13,8 +13,8 @@ use crate::{Daemon, logging};
 /// Maximum number of addresses that are listed.
 const MAX_ADDRESSES: usize = 8;
 
-/// Stands for an address of the machine in a URL.
-const HOST: &str = "HOST";
+/// Stands for an address of the machine in a URL. No other URL contains it.
+const HOST: &str = "<HOST>";
 
 /// Tells them, unless nobody is there.
 pub(super) fn tell<D: Daemon>(daemon: &D, listening: &Listening) {
@@ -170,7 +170,7 @@ mod tests {
             urls(&[of.to_owned()], &hosts)
         };
         assert_eq!(
-            listed(&["0.0.0.0:1", "[::]:1"], "udp://HOST:1"),
+            listed(&["0.0.0.0:1", "[::]:1"], "udp://<HOST>:1"),
             [
                 "udp://192.0.2.1:1",
                 "udp://[2001:db8::1]:1",
@@ -179,7 +179,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            listed(&["[::]:1"], "http://HOST:1/announce"),
+            listed(&["[::]:1"], "http://<HOST>:1/announce"),
             [
                 "http://[2001:db8::1]:1/announce",
                 "http://[::1]:1/announce    on this machine"
@@ -190,8 +190,8 @@ mod tests {
             ["ws://192.0.2.1:1"]
         );
         assert_eq!(
-            listed(&["0.0.0.0:1"], "https://HOST:1/announce"),
-            ["https://HOST:1/announce, with a name in the certificate as HOST"]
+            listed(&["0.0.0.0:1"], "https://<HOST>:1/announce"),
+            ["https://<HOST>:1/announce, with a name in the certificate as <HOST>"]
         );
     }
 

@@ -95,24 +95,25 @@ pub(super) fn start<D: Daemon>(
     {
         process.is_reloadable(what);
     }
-    let mut in_effect = InEffect {
+    let in_effect = InEffect {
         sources,
         config,
-        snapshot: None,
+        snapshot: process_settings
+            .snapshot
+            .as_ref()
+            .map(|one| one.path.clone()),
         has_dropped: process_settings.privileges.drop_privileges,
     };
-    let mut kept_snapshot = None;
     if let Some(taken_at) = source.taken_at() {
         process.snapshot_restored(taken_at);
     }
     if let Some(reason) = source.keep() {
         process.cannot_save(reason);
-        kept_snapshot = process_settings.snapshot.take().map(|one| one.path);
+        // No snapshot is taken as long as this path is configured.
+        process_settings.snapshot = None;
     } else if let Some(reason) = &unwritable {
         process.cannot_save(reason);
     }
-    let snapshot = process_settings.snapshot.as_ref();
-    in_effect.snapshot = snapshot.map(|one| one.path.clone());
     let caught_one = sender.clone();
     caught
         .forward(move |signal| caught_one.send(Event::Signal(signal)).is_ok())
@@ -132,7 +133,6 @@ pub(super) fn start<D: Daemon>(
         settings: process_settings,
         access_list,
         in_effect,
-        kept_snapshot,
         process,
         workers,
         sender,

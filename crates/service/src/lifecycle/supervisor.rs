@@ -54,8 +54,6 @@ pub(super) struct SupervisorParts<'a, D> {
     pub(super) settings: ProcessSettings,
     pub(super) access_list: Arc<access_list::Handle>,
     pub(super) in_effect: InEffect,
-    /// The snapshot file at the start, if it must not be replaced.
-    pub(super) kept_snapshot: Option<PathBuf>,
     pub(super) process: Arc<Process>,
     pub(super) workers: Workers,
     pub(super) sender: SyncSender<Event>,
@@ -69,7 +67,6 @@ pub(super) struct Supervisor<'a, D> {
     daemon: Arc<D>,
     access_list: Arc<access_list::Handle>,
     in_effect: InEffect,
-    kept_snapshot: Option<PathBuf>,
     process: Arc<Process>,
     workers: Workers,
     sender: SyncSender<Event>,
@@ -96,7 +93,6 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             access_list: parts.access_list,
             course: Course::new(interval, now),
             in_effect: parts.in_effect,
-            kept_snapshot: parts.kept_snapshot,
             process: parts.process,
             workers: parts.workers,
             sender: parts.sender,
@@ -300,12 +296,17 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             }
             Step::TooLate => {
                 let seconds = PATIENCE.as_secs();
-                let error = anyhow!("reading the files took longer than {seconds} seconds");
+                let error = anyhow!(
+                    "reading the configuration and the files that it names took longer than \
+                     {seconds} seconds: does their file system answer?"
+                );
                 self.reload_failed(&Failure::of(WHAT, error));
             }
             Step::Refuse => {
-                let error =
-                    anyhow!("{MAX_GIVEN_UP} earlier attempts to read the files are still stuck");
+                let error = anyhow!(
+                    "{MAX_GIVEN_UP} earlier attempts to read the configuration and the files that \
+                     it names are still stuck: restart the service when their file system answers"
+                );
                 self.reload_failed(&Failure::of(WHAT, error));
             }
             Step::Done => {
@@ -342,6 +343,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
                 "{reason}, so changes of the configuration need a restart: privileges were dropped"
             );
             log::warn!("reloaded access list and certificates only: {reason}");
+            self.process.reload_was_partial(&reason);
             self.reload_status = Some(reason);
             return;
         }
@@ -360,12 +362,15 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
     /// Changes where and how often snapshots are written. `unwritable` is why they cannot be
     /// written at a new place.
     fn take_snapshot_settings(&mut self, process: ProcessSettings, unwritable: Option<String>) {
-        let is_kept = |path: &PathBuf| self.kept_snapshot.as_ref() == Some(path);
-        let snapshot = process.snapshot.filter(|one| !is_kept(&one.path));
-        let interval = snapshot.as_ref().map(|one| one.interval);
+        let path = process.snapshot.as_ref().map(|one| one.path.clone());
+        let is_moved = path != self.in_effect.snapshot;
+        // The file at the start may be one that must not be replaced.
+        if !is_moved && self.snapshot_path.is_none() {
+            return;
+        }
+        let interval = process.snapshot.map(|one| one.interval);
         self.course.set_snapshot_interval(interval, Instant::now());
-        let path = snapshot.map(|one| one.path);
-        if path == self.snapshot_path {
+        if !is_moved {
             return;
         }
         match &unwritable {

@@ -136,6 +136,8 @@ struct Reloads {
     failures: BTreeMap<String, u64>,
     /// What has failed in the reload that is under way.
     current: Vec<String>,
+    /// Why it leaves out the configuration.
+    partial: Option<String>,
     last: LastReload,
     /// The end of the last one in which none failed, or the start of the process, in
     /// seconds since the Unix epoch.
@@ -149,6 +151,8 @@ pub(crate) struct LastReload {
     pub(crate) ended_at: Option<u64>,
     /// Why items were not reloaded.
     pub(crate) failures: Vec<String>,
+    /// Why the configuration was not reloaded, although the rest was.
+    pub(crate) partial: Option<String>,
     /// Keys that were changed, and take effect when the daemon is restarted.
     pub(crate) needs_restart: Vec<String>,
 }
@@ -179,6 +183,7 @@ impl Process {
             reloads: Mutex::new(Reloads {
                 failures: BTreeMap::new(),
                 current: Vec::new(),
+                partial: None,
                 last: LastReload::default(),
                 succeeded_at: seconds_since_epoch(),
             }),
@@ -202,6 +207,11 @@ impl Process {
         self.reloads().last.needs_restart = keys;
     }
 
+    /// A reload has taken over everything except the configuration.
+    pub(crate) fn reload_was_partial(&self, reason: &str) {
+        self.reloads().partial = Some(reason.to_owned());
+    }
+
     /// A reload has ended.
     pub(crate) fn reload_ended(&self) {
         let mut reloads = self.reloads();
@@ -209,6 +219,7 @@ impl Process {
         reloads.last = LastReload {
             ended_at: Some(now),
             failures: mem::take(&mut reloads.current),
+            partial: reloads.partial.take(),
             needs_restart: mem::take(&mut reloads.last.needs_restart),
         };
         if reloads.last.failures.is_empty() {

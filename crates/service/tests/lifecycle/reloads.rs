@@ -18,6 +18,7 @@ crate::tests!(
     values_that_only_go_together_need_a_restart,
     the_access_list_comes_and_goes,
     snapshots_move,
+    a_snapshot_that_is_kept_prevents_no_reload,
     a_file_that_is_no_snapshot_is_not_replaced,
     a_file_that_cannot_be_read_changes_nothing,
     a_file_out_of_reach_leaves_the_configuration,
@@ -192,6 +193,34 @@ fn snapshots_move() {
     daemon.stop();
     let after = fs::read(&second).expect("the snapshot");
     assert!(before == after, "snapshots were disabled");
+}
+
+fn a_snapshot_that_is_kept_prevents_no_reload() {
+    let place = Place::new();
+    let damaged = "AQUASNAP\0\0\0\0 damage";
+    let path = place.setup.write("snapshot", damaged);
+    // Nothing can be renamed to a directory that is not empty, so it cannot be set aside.
+    for end in ["damaged", "damaged.2", "damaged.3", "damaged.4"] {
+        let directory = place.setup.path(&format!("snapshot.{end}"));
+        fs::create_dir_all(directory.join("x")).expect("a directory");
+    }
+    let section = format!(
+        "[snapshot]\npath = '{}'\ninterval_seconds = 1",
+        path.display()
+    );
+    let mut daemon = place.setup.start(&place.config("", &section));
+    let status = place.reload(&mut daemon, &place.config("greeting = 'Hello! '", &section));
+    assert!(status.starts_with("STATUS=Hello! "), "{status}");
+    assert!(status.contains("snapshots cannot be written"), "{status}");
+    assert_eq!(fs::read(&path).expect("the file"), damaged.as_bytes());
+    // Without snapshots, there is nothing to complain of.
+    let status = place.reload(&mut daemon, &place.config("", ""));
+    assert!(!status.contains("snapshots"), "{status}");
+    // It is still not replaced if it is configured again.
+    let status = place.reload(&mut daemon, &place.config("", &section));
+    assert!(status.contains("reload failed: "), "{status}");
+    daemon.stop();
+    assert_eq!(fs::read(&path).expect("the file"), damaged.as_bytes());
 }
 
 fn a_file_that_is_no_snapshot_is_not_replaced() {

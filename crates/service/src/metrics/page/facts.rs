@@ -79,13 +79,14 @@ fn of_reload(process: &Process, now: u64) -> Group {
         Some(ended_at) => {
             facts.push(Fact::at("Last reload", ended_at, now));
             let result = match last.failures.is_empty() {
-                true => "everything was reloaded",
+                true if last.partial.is_some() => "access list and certificates only",
+                true => "succeeded",
                 false => "failed, and the previous state is still in effect",
             };
             facts.push(Fact::new("Result", result));
         }
     }
-    let reasons = last.failures.into_iter();
+    let reasons = last.failures.into_iter().chain(last.partial);
     facts.extend(reasons.map(|reason| Fact::new("Reason", reason)));
     if !last.needs_restart.is_empty() {
         let keys = last.needs_restart.join(", ");

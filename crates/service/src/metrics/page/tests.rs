@@ -112,7 +112,7 @@ fn says_how_the_daemon_is() {
     assert!(text.contains("<p class=\"state fair\">Healthy, with problems</p>"));
     assert!(text.contains("<li>the last reload failed: line 7 is wrong</li>"));
     source.process.reload_ended();
-    assert!(show().contains("everything was reloaded"));
+    assert!(show().contains("succeeded"));
 
     let stuck = vec![("udp-1".to_owned(), std::time::Duration::from_secs(9))];
     source.process.turn(std::time::Instant::now(), 3, stuck);

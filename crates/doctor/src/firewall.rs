@@ -3,11 +3,12 @@
 //! This is a heuristic: conditions that are not understood make the result uncertain, which
 //! is said, and firewalls of routers and providers are not visible from here.
 //!
-//! * `managers`: firewalld and ufw, which are asked themselves.
-//! * `nftables`, `iptables`: all rules, compared with a packet by `rules`.
+//! * `firewalld`: is asked itself.
+//! * `nftables`, `iptables`: all rules, those of ufw included, compared with a packet by
+//!   `rules`.
 
+mod firewalld;
 mod iptables;
-mod managers;
 mod nftables;
 mod rules;
 
@@ -18,22 +19,31 @@ use aquatic_service::sockets::Transport;
 use crate::command::{self, Failure};
 use crate::finding::Finding;
 use crate::subject::Subject;
-use managers::Ufw;
+use firewalld::Zones;
 use rules::{Fate, Packet, Protocol};
 
 /// What the programs of firewalls have said; `None` where there is none.
 #[derive(Debug, Default)]
 struct Facts {
     /// `firewall-cmd --list-all-zones`, if firewalld is running.
-    firewalld: Option<String>,
-    /// `ufw status verbose`.
-    ufw: Option<String>,
+    zones: Option<String>,
+    /// `firewall-cmd --get-active-policies`, if it has these.
+    policies: Option<String>,
     /// `iptables-save` and `ip6tables-save`, of each variant.
     iptables: [Vec<String>; 2],
     /// `nft -j list ruleset`.
     nftables: Option<String>,
-    /// What could not be examined.
-    failures: BTreeSet<String>,
+    failures: Vec<ProgramFailure>,
+}
+
+/// What could not be examined.
+#[derive(Debug)]
+struct ProgramFailure {
+    program: String,
+    /// The program with what it says.
+    text: String,
+    /// Whether nft shows the same rules.
+    is_of_nftables: bool,
 }
 
 /// Checks the firewall for each port and IP version.
@@ -70,27 +80,39 @@ fn gather() -> Facts {
             let line = output.complaint();
             // As firewall-cmd says it, which has no other way to tell.
             if !line.contains("not running") {
-                facts.failures.insert(format!("{program}: {line}"));
+                facts.failures.push(ProgramFailure {
+                    program: program.to_owned(),
+                    text: format!("{program}: {line}"),
+                    is_of_nftables: iptables::is_of_nftables(&output.stderr),
+                });
             }
             None
         }
         Err(Failure::Missing) => None,
         Err(failure) => {
-            facts.failures.insert(failure.text(program));
+            facts.failures.push(ProgramFailure {
+                program: program.to_owned(),
+                text: failure.text(program),
+                is_of_nftables: false,
+            });
             None
         }
     };
-    let firewalld = ask("firewall-cmd", &["--list-all-zones"]);
-    let ufw = ask("ufw", &["status", "verbose"]);
+    let zones = ask("firewall-cmd", &["--list-all-zones"]);
     let nftables = ask("nft", &["--json", "list", "ruleset"]);
     let iptables = [
         ["iptables-save", "iptables-legacy-save"],
         ["ip6tables-save", "ip6tables-legacy-save"],
     ]
     .map(|variants| variants.iter().filter_map(|it| ask(it, &[])).collect());
+    // Releases that have no policies refuse the option, which is no failure.
+    let policies = zones.as_ref().and_then(|_| {
+        let output = command::run("firewall-cmd", &["--get-active-policies"]).ok()?;
+        output.is_success.then_some(output.stdout)
+    });
     Facts {
-        firewalld,
-        ufw,
+        zones,
+        policies,
         iptables,
         nftables,
         ..facts
@@ -106,6 +128,8 @@ enum Opinion {
         by: String,
         advice: String,
     },
+    /// It cannot be determined here: why, and how to find out.
+    Unknown(String),
 }
 
 fn judge(facts: &Facts, packet: &Packet) -> Finding {
@@ -118,6 +142,7 @@ fn judge(facts: &Facts, packet: &Packet) -> Finding {
     let opinions = opinions(facts, packet);
     let mut names = Vec::new();
     let mut uncertain = None;
+    let mut unknown = Vec::new();
     for (name, opinion) in opinions {
         match opinion {
             Opinion::Open => names.push(name),
@@ -127,6 +152,7 @@ fn judge(facts: &Facts, packet: &Packet) -> Finding {
                 advice,
             } => return Finding::wrong(format!("{port} is closed by {by}"), advice),
             Opinion::Closed { by, advice, .. } => uncertain = Some((by, advice)),
+            Opinion::Unknown(why) => unknown.push(why),
         }
     }
     if let Some((by, advice)) = uncertain {
@@ -138,10 +164,19 @@ fn judge(facts: &Facts, packet: &Packet) -> Finding {
             format!("if clients cannot connect: {advice}"),
         );
     }
-    let failures: Vec<_> = facts.failures.iter().map(String::as_str).collect();
-    let failures = failures.join("; ");
-    if names.is_empty() && !failures.is_empty() {
-        return Finding::unchecked(format!("{port}: {failures} (root can see all rules)"));
+    let of_other_version = if packet.is_ipv6 {
+        "iptables"
+    } else {
+        "ip6tables"
+    };
+    for failure in &facts.failures {
+        let is_seen = failure.is_of_nftables && facts.nftables.is_some();
+        if !is_seen && !failure.program.starts_with(of_other_version) {
+            unknown.push(format!("{} (root can see all rules)", failure.text));
+        }
+    }
+    if !unknown.is_empty() {
+        return Finding::unchecked(format!("{port}: {}", unknown.join("; ")));
     }
     let seen = if names.is_empty() {
         "there are no rules".to_owned()
@@ -158,56 +193,37 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
     let mut opinions = Vec::new();
     let protocol = packet.protocol.name();
     let port = packet.port;
-    if let Some(text) = &facts.firewalld {
-        let zones = managers::firewalld_zones(text, packet);
-        let closed = zones.into_iter().find(|(_, is_open)| !is_open);
-        let opinion = closed.map_or(Opinion::Open, |(zone, _)| Opinion::Closed {
-            is_certain: true,
-            by: format!("firewalld, in the zone {zone}"),
-            advice: format!(
-                "firewall-cmd --permanent --zone={zone} --add-port={port}/{protocol} && \
-                 firewall-cmd --reload"
-            ),
-        });
-        opinions.push(("firewalld", opinion));
-    }
-    let ufw = facts.ufw.as_ref().map(|text| managers::ufw(text, packet));
-    let advice_of_ufw = format!("ufw allow {port}/{protocol}");
-    match ufw {
-        None | Some(Ufw::Inactive) => {}
-        Some(Ufw::Open) => opinions.push(("ufw", Opinion::Open)),
-        Some(other) => opinions.push((
-            "ufw",
-            Opinion::Closed {
-                is_certain: other == Ufw::Closed,
-                by: "ufw".to_owned(),
-                advice: advice_of_ufw,
-            },
-        )),
+    if let Some(zones) = &facts.zones {
+        let zones = firewalld::judge(zones, facts.policies.as_deref(), packet);
+        opinions.push(("firewalld", of_zones(zones, packet)));
     }
     let saved = &facts.iptables[usize::from(packet.is_ipv6)];
+    let program = if packet.is_ipv6 {
+        "ip6tables"
+    } else {
+        "iptables"
+    };
     for text in saved {
         let chains = iptables::parse(text, packet);
         if chains.is_empty() {
             continue;
         }
-        let program = if packet.is_ipv6 {
-            "ip6tables"
+        let advice = if iptables::is_of_ufw(&chains) {
+            format!("ufw allow {port}/{protocol}")
         } else {
-            "iptables"
+            format!(
+                "{program} -I INPUT -p {protocol} --dport {port} -j ACCEPT, and the same where \
+                 your rules are kept"
+            )
         };
-        let advice = format!(
-            "{program} -I INPUT -p {protocol} --dport {port} -j ACCEPT, and the same where your \
-             rules are kept"
-        );
         opinions.push((program, opinion(program, rules::fate(&chains), advice)));
     }
     if let Some(text) = &facts.nftables {
         let except = nftables::Except {
-            firewalld: facts.firewalld.is_some(),
-            iptables: !saved.is_empty(),
+            firewalld: facts.zones.is_some(),
+            iptables: saved.iter().flat_map(|it| iptables::tables(it)).collect(),
         };
-        let chains = nftables::parse(text, packet, except).unwrap_or_default();
+        let chains = nftables::parse(text, packet, &except).unwrap_or_default();
         if !chains.is_empty() {
             let fate = rules::fate(&chains);
             let chain = match &fate {
@@ -232,6 +248,31 @@ fn opinion(name: &str, fate: Fate, advice: String) -> Opinion {
             by: format!("{name}, in the chain {chain}"),
             advice,
         },
+    }
+}
+
+fn of_zones(zones: Zones, packet: &Packet) -> Opinion {
+    let open = |zone: &str| {
+        let (port, protocol) = (packet.port, packet.protocol.name());
+        format!(
+            "firewall-cmd --permanent --zone={zone} --add-port={port}/{protocol} && firewall-cmd \
+             --reload"
+        )
+    };
+    match zones {
+        Zones::Open => Opinion::Open,
+        Zones::Closed(zone) => Opinion::Closed {
+            is_certain: true,
+            advice: open(&zone),
+            by: format!("firewalld, in the zone {zone}"),
+        },
+        Zones::Unknown { why, zone } => {
+            let mut text = format!("{why}: see firewall-cmd --list-all-zones");
+            if let Some(zone) = zone {
+                text += &format!(", and if clients cannot connect: {}", open(&zone));
+            }
+            Opinion::Unknown(text)
+        }
     }
 }
 
@@ -265,12 +306,13 @@ mod tests {
             iptables: [vec![CLOSED.to_owned()], Vec::new()],
             ..Facts::default()
         };
+        let ufw = CLOSED.replace("COMMIT", ":ufw-user-input - [0:0]\nCOMMIT");
         let ufw = Facts {
-            ufw: Some("Status: active\nDefault: deny (incoming)\n".to_owned()),
+            iptables: [vec![ufw], Vec::new()],
             ..Facts::default()
         };
         let firewalld = Facts {
-            firewalld: Some("public (active)\n  target: default\n  ports: \n".to_owned()),
+            zones: Some("public (active)\n  target: default\n  ports: \n".to_owned()),
             ..Facts::default()
         };
         let nftables = Facts {
@@ -286,7 +328,7 @@ mod tests {
                 "iptables, in the chain INPUT",
                 "-p udp --dport 3000",
             ),
-            (ufw, "ufw", "ufw allow 3000/udp"),
+            (ufw, "iptables, in the chain INPUT", "ufw allow 3000/udp"),
             (
                 firewalld,
                 "zone public",
@@ -310,11 +352,46 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_cannot_be_read_are_not_judged() {
+    fn zones_that_are_not_understood_are_not_judged() {
+        let zone = "public (active)\n  target: default\n  services: tracker\n";
         let facts = Facts {
-            failures: BTreeSet::from(["nft: Operation not permitted".to_owned()]),
+            zones: Some(zone.to_owned()),
             ..Facts::default()
         };
+        let finding = judge(&facts, &UDP);
+        assert_eq!(finding.state, State::Unchecked);
+        let open = "--zone=public --add-port=3000/udp";
+        assert!(finding.what.contains(open), "{}", finding.what);
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_are_not_judged() {
+        let failed = |program: &str, saved: &[&str]| Facts {
+            iptables: [
+                saved.iter().map(|it| (*it).to_owned()).collect(),
+                Vec::new(),
+            ],
+            failures: vec![ProgramFailure {
+                program: program.to_owned(),
+                text: format!("{program}: Operation not permitted"),
+                is_of_nftables: program == "iptables-save",
+            }],
+            ..Facts::default()
+        };
+        let open = CLOSED.replace("DROP", "ACCEPT");
+        for saved in [&[][..], &[open.as_str()]] {
+            let facts = failed("nft", saved);
+            assert_eq!(judge(&facts, &UDP).state, State::Unchecked);
+        }
+        let facts = failed("nft", &[CLOSED]);
+        assert_eq!(judge(&facts, &UDP).state, State::Wrong);
+        // The packet is of IPv4.
+        let facts = failed("ip6tables-save", &[]);
+        assert_eq!(judge(&facts, &UDP).state, State::Ok);
+        // It cannot show all that nft can.
+        let mut facts = failed("iptables-save", &[]);
         assert_eq!(judge(&facts, &UDP).state, State::Unchecked);
+        facts.nftables = Some(r#"{"nftables":[]}"#.to_owned());
+        assert_eq!(judge(&facts, &UDP).state, State::Ok);
     }
 }

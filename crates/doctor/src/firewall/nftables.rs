@@ -1,5 +1,7 @@
 //! Rules in the JSON of `nft -j list ruleset` (libnftables-json(5)).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::rules::{Chain, Chains, Packet, Rule, Truth, Verdict};
@@ -20,19 +22,17 @@ const HOOKS: [&str; 2] = ["prerouting", "input"];
 /// The table of firewalld, which is asked itself.
 const FIREWALLD: &str = "firewalld";
 
-/// Tables of iptables-nft, which iptables-save shows in a form that is complete.
-const OF_IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
-
 /// Which tables are left out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(crate) struct Except {
     pub(crate) firewalld: bool,
-    pub(crate) iptables: bool,
+    /// Those that iptables-save has shown, in a form that is easier to understand.
+    pub(crate) iptables: BTreeSet<String>,
 }
 
 /// Parses all tables, and compares their rules with a packet. Chains are named
 /// `FAMILY TABLE CHAIN`. `None` if it is not such JSON.
-pub(crate) fn parse(text: &str, packet: &Packet, except: Except) -> Option<Chains> {
+pub(crate) fn parse(text: &str, packet: &Packet, except: &Except) -> Option<Chains> {
     let ruleset: Value = serde_json::from_str(text).ok()?;
     let mut chains = Chains::new();
     for object in ruleset.get("nftables")?.as_array()? {
@@ -61,11 +61,11 @@ fn text_of<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// The full name of a chain, unless its table is left out.
-fn name(object: &Value, key: &str, packet: &Packet, except: Except) -> Option<String> {
+fn name(object: &Value, key: &str, packet: &Packet, except: &Except) -> Option<String> {
     let (family, table) = (text_of(object, "family"), text_of(object, "table"));
     let is_left_out = !sees(family, packet)
         || (except.firewalld && table == FIREWALLD)
-        || (except.iptables && family != "inet" && OF_IPTABLES.contains(&table));
+        || (family != "inet" && except.iptables.contains(table));
     (!is_left_out).then(|| format!("{family} {table} {}", text_of(object, key)))
 }
 
@@ -274,11 +274,6 @@ mod tests {
         is_ipv6: false,
     };
 
-    const ALL: Except = Except {
-        firewalld: false,
-        iptables: false,
-    };
-
     /// As nft(8) prints it, with the policy `drop` and these rules.
     fn ruleset(rules: &[&str]) -> String {
         let rules: String = rules
@@ -307,7 +302,7 @@ mod tests {
     }
 
     fn fate_with(rules: &[&str], packet: &Packet) -> Fate {
-        fate(&parse(&ruleset(rules), packet, ALL).unwrap())
+        fate(&parse(&ruleset(rules), packet, &Except::default()).unwrap())
     }
 
     fn dropped(is_certain: bool) -> Fate {
@@ -365,12 +360,14 @@ mod tests {
         let text = ruleset(&[]).replace("\"inet\"", "\"ip\"");
         let except = Except {
             firewalld: true,
-            iptables: true,
+            iptables: BTreeSet::from(["filter".to_owned()]),
         };
-        assert!(parse(&text, &UDP, except).unwrap().is_empty());
+        assert!(parse(&text, &UDP, &except).unwrap().is_empty());
+        let all = Except::default();
+        assert!(!parse(&text, &UDP, &all).unwrap().is_empty());
         let text = ruleset(&[]).replace("\"filter\",", "\"firewalld\",");
-        assert!(fate(&parse(&text, &UDP, except).unwrap()) == Fate::Accepted);
-        assert!(parse("no JSON", &UDP, ALL).is_none());
-        assert!(parse("{}", &UDP, ALL).is_none());
+        assert!(parse(&text, &UDP, &except).unwrap().is_empty());
+        assert!(parse("no JSON", &UDP, &all).is_none());
+        assert!(parse("{}", &UDP, &all).is_none());
     }
 }

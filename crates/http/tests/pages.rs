@@ -1,6 +1,6 @@
 //! The page for people and the status page in a browser.
 
-use aquatic_test_harness::browser;
+use aquatic_test_harness::browser::{self, Updates};
 use aquatic_test_harness::tracker::{PLAIN, Place, TLS};
 
 /// The binary under test.
@@ -18,13 +18,21 @@ fn the_pages_are_fine_in_a_browser() {
             ("page.totals", "true"),
         ])
         .start();
-    browser::inspect("page-http", &format!("https://{}/", tracker.ipv4()));
+    browser::inspect(
+        "page-http",
+        &format!("https://{}/", tracker.ipv4()),
+        Updates::Never,
+    );
     let status = format!("http://{}/", tracker.place.metrics.ipv4());
-    browser::inspect("status-http", &status);
+    browser::inspect("status-http", &status, Updates::Live);
 }
 
 #[test]
 fn the_page_for_people_is_fine_by_default() {
     let tracker = Place::of_kind(PROGRAM, PLAIN).start();
-    browser::inspect("page-http-default", &format!("http://{}/", tracker.ipv4()));
+    browser::inspect(
+        "page-http-default",
+        &format!("http://{}/", tracker.ipv4()),
+        Updates::Never,
+    );
 }

@@ -2,17 +2,19 @@
 // desktops and phones, with JavaScript and without, and with axe-core for those who use
 // assistive technology.
 //
-// Usage: node inspect_page.js URL [DIRECTORY]
+// Usage: node inspect_page.js [--live] URL [DIRECTORY]
 //
 // Writes a line for each fault, and exits with 1 if there is any. Screenshots go to
-// DIRECTORY.
+// DIRECTORY. With --live, the page has to update itself, and without, it must not.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { chromium } from 'playwright-core'
 
-const [url, directory] = process.argv.slice(2)
+const LIVE = '--live'
+const isLive = process.argv.includes(LIVE)
+const [url, directory] = process.argv.slice(2).filter((argument) => argument !== LIVE)
 const origin = new URL(url).origin
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -87,8 +89,9 @@ async function use () {
   const { context, page } = await open(where, { viewport: VIEWPORTS.desktop })
   await page.clock.install()
   await page.goto(url)
-  const live = page.locator('#live')
-  if (await live.count() > 0) {
+  const hasSwitch = await page.locator('#live').count() === 1
+  if (hasSwitch !== isLive) fault(where, `#live is ${hasSwitch ? '' : 'not '}there`)
+  if (isLive) {
     const reached = []
     for (let count = 0; count < 60 && !reached.includes('live'); count += 1) {
       await page.keyboard.press('Tab')

@@ -39,6 +39,15 @@ pub fn can_run_scripts(programs: &[&str]) -> bool {
         )
 }
 
+/// What a page does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Updates {
+    /// It updates itself, unless its reader does not want that.
+    Live,
+    /// It stays as it is.
+    Never,
+}
+
 /// Looks at a page in light and dark colours, on a desktop and a phone, with JavaScript and
 /// without, and with axe-core; `name` is that of its screenshots. Does nothing when a program
 /// is missing, and that is allowed.
@@ -46,13 +55,17 @@ pub fn can_run_scripts(programs: &[&str]) -> bool {
 /// # Panics
 /// When the page has a fault.
 #[track_caller]
-pub fn inspect(name: &str, url: &str) {
+pub fn inspect(name: &str, url: &str, updates: Updates) {
     if !can_run_scripts(&["/usr/bin/chromium"]) {
         return;
     }
     let home = tempfile::tempdir().expect("a directory for the browser");
     let mut command = Command::new("node");
-    command.arg(scripts().join("inspect_page.js")).arg(url);
+    command.arg(scripts().join("inspect_page.js"));
+    if updates == Updates::Live {
+        command.arg("--live");
+    }
+    command.arg(url);
     command.env("HOME", home.path()).current_dir(home.path());
     if let Some(directory) = env::var_os(SCREENSHOTS) {
         let directory = Path::new(&directory).join(name);

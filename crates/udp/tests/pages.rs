@@ -6,8 +6,9 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
+use aquatic_test_harness::browser::{self, Updates};
 use aquatic_test_harness::tracker::Place;
-use aquatic_test_harness::{PATIENCE, Signal, browser, eventually, http};
+use aquatic_test_harness::{PATIENCE, Signal, eventually, http};
 
 /// What others put on the page.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -39,7 +40,7 @@ fn the_status_page_is_fine_in_a_browser() {
         let parts = ["onerror", "Transmission", "<td>20</td>", "Written in"];
         parts.iter().all(|part| page.contains(part)).then_some(())
     });
-    browser::inspect("status-udp", &format!("http://{address}/"));
+    browser::inspect("status-udp", &format!("http://{address}/"), Updates::Live);
 }
 
 /// A leecher announces a torrent.

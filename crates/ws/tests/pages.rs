@@ -1,6 +1,6 @@
 //! The page for people and the status page in a browser.
 
-use aquatic_test_harness::browser;
+use aquatic_test_harness::browser::{self, Updates};
 use aquatic_test_harness::tracker::{PLAIN, Place};
 
 #[test]
@@ -11,7 +11,11 @@ fn the_pages_are_fine_in_a_browser() {
             ("metrics.peer_clients", "true"),
         ])
         .start();
-    browser::inspect("page-ws", &format!("http://{}/", tracker.ipv4()));
+    browser::inspect(
+        "page-ws",
+        &format!("http://{}/", tracker.ipv4()),
+        Updates::Never,
+    );
     let status = format!("http://{}/", tracker.place.metrics.ipv4());
-    browser::inspect("status-ws", &status);
+    browser::inspect("status-ws", &status, Updates::Live);
 }

@@ -1,15 +1,19 @@
 //! Whole announces, and what the tracker says of itself.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread;
 
 use aquatic_service::config::AccessListMode;
+use aquatic_service::interfaces;
+use aquatic_service::sockets::has_ipv6;
 
 use crate::connection::Connection;
 use crate::finding::Finding;
-use crate::machine;
+use crate::machine::local;
 use crate::names::resolve;
-use crate::sockets::has_ipv6;
 use crate::subject::Subject;
 use crate::{Scheme, Url};
 
@@ -43,16 +47,21 @@ pub struct Peer {
     pub port: u16,
 }
 
+/// What a peer announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It has come.
+    Started,
+    /// It leaves.
+    Stopped,
+}
+
 /// How a tracker has answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// It has accepted the announces.
-    Accepted {
-        /// The address from which they were sent.
-        local: IpAddr,
-        /// The address under which it has passed on the first peer to the second one.
-        seen: Seen,
-    },
+    /// It has accepted the announces, and passed on the first peer to the second one under
+    /// this address.
+    Accepted(Seen),
     /// Its access list forbids the torrent.
     Forbidden,
 }
@@ -66,6 +75,73 @@ pub enum Seen {
     NotListed,
     /// The protocol does not tell.
     Untold,
+}
+
+/// Why there was no answer that a client would understand, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing came back, or that nobody listens.
+    Unreachable(String),
+    /// The tracker has refused an announce.
+    Refused(String),
+    /// The tracker has refused an announce because the header in which a proxy names its
+    /// client is missing or wrong.
+    ProxyHeader(String),
+    /// Clients do not accept the certificate.
+    Certificate(String),
+    /// Something else.
+    Other(String),
+}
+
+impl From<String> for Trouble {
+    fn from(reason: String) -> Self {
+        Self::Other(reason)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unreachable(reason)
+        | Self::Refused(reason)
+        | Self::ProxyHeader(reason)
+        | Self::Certificate(reason)
+        | Self::Other(reason)) = self;
+        formatter.write_str(reason)
+    }
+}
+
+/// Lets both peers of a target announce themselves, one after the other. Those that were
+/// accepted leave again, also after a refusal of the second one. `announce` returns the peers
+/// of the reply, or the reason of a refusal, which is `forbidden` if it is the access list's.
+///
+/// # Errors
+///
+/// Why there was no answer that a client would understand.
+pub fn announce_both(
+    target: &Target,
+    forbidden: &str,
+    mut announce: impl FnMut(Peer, Event) -> Result<Result<Vec<SocketAddr>, String>, Trouble>,
+) -> Result<Answer, Trouble> {
+    let [first, second] = target.peers;
+    let peers = match announce(first, Event::Started)? {
+        Ok(_) => {
+            let peers = announce(second, Event::Started);
+            // That a reply is lost does no harm.
+            let _ = announce(first, Event::Stopped);
+            if let Ok(Ok(_)) = peers {
+                let _ = announce(second, Event::Stopped);
+            }
+            peers?
+        }
+        Err(reason) if reason == forbidden => return Ok(Answer::Forbidden),
+        refused => refused,
+    };
+    let refused = |reason| Trouble::Refused(format!("it refused an announce: {reason}"));
+    let peers = peers.map_err(refused)?;
+    let seen = peers.iter().find(|peer| peer.port() == first.port);
+    Ok(Answer::Accepted(
+        seen.map_or(Seen::NotListed, |peer| Seen::As(peer.ip())),
+    ))
 }
 
 impl Target {
@@ -110,19 +186,36 @@ pub(crate) fn examine_here(subject: &Subject) -> Vec<Finding> {
         (_, []) => return Vec::new(),
     };
     let addresses = configured.listening.addresses.iter();
-    addresses
-        .filter(|address| address.is_ipv4() || has_ipv6())
-        .map(|address| announce_here(subject, scheme, *address))
-        .collect()
+    let addresses = addresses.filter(|address| address.is_ipv4() || has_ipv6());
+    at_the_same_time(addresses.copied(), |address| {
+        vec![announce_here(subject, scheme, address)]
+    })
 }
 
-fn announce_here(subject: &Subject, scheme: Scheme, mut address: SocketAddr) -> Finding {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+/// What is found at each address. None waits for another one that does not answer.
+fn at_the_same_time(
+    addresses: impl Iterator<Item = SocketAddr>,
+    examine: impl Fn(SocketAddr) -> Vec<Finding> + Sync,
+) -> Vec<Finding> {
+    let examine = &examine;
+    thread::scope(|scope| {
+        let running: Vec<_> = addresses
+            .map(|address| scope.spawn(move || examine(address)))
+            .collect();
+        let findings = running.into_iter().map(|it| {
+            let failed = |_| vec![Finding::failed()];
+            it.join().unwrap_or_else(failed)
         });
-    }
+        findings.flatten().collect()
+    })
+}
+
+fn announce(subject: &Subject, target: Result<Target, String>) -> Result<Answer, Trouble> {
+    (subject.announce)(&target?)
+}
+
+fn announce_here(subject: &Subject, scheme: Scheme, address: SocketAddr) -> Finding {
+    let address = local(address);
     let url = Url {
         scheme,
         host: address.ip().to_string(),
@@ -130,8 +223,7 @@ fn announce_here(subject: &Subject, scheme: Scheme, mut address: SocketAddr) -> 
         path: default_path(scheme).to_owned(),
     };
     let shown = url.to_string();
-    let answer = Target::new(url, address, true).and_then(|target| (subject.announce)(&target));
-    match answer {
+    match announce(subject, Target::new(url, address, true)) {
         Ok(answer) => accepted(subject, &shown, answer),
         Err(reason) => Finding::wrong(
             format!("{shown} does not answer from this machine: {reason}"),
@@ -154,10 +246,14 @@ fn default_path(scheme: Scheme) -> &'static str {
 fn accepted(subject: &Subject, to: &str, answer: Answer) -> Finding {
     let mode = subject.configured.as_ref().map(|it| it.access_list);
     match answer {
-        Answer::Accepted { .. } => Finding::ok(format!("{to} has answered whole announces")),
+        Answer::Accepted(_) => Finding::ok(format!("{to} has answered whole announces")),
         Answer::Forbidden if mode == Some(AccessListMode::Allow) => Finding::ok(format!(
             "{to} has answered, and refused a random torrent, as its allow list says"
         )),
+        Answer::Forbidden if subject.is_elsewhere => Finding::warning(
+            format!("{to} has refused a random torrent because of an access list"),
+            "right if it has an allow list",
+        ),
         Answer::Forbidden => Finding::warning(
             format!("{to} has refused a random torrent because of an access list"),
             "no allow list is configured here: is this the right configuration, or the right URL?",
@@ -178,51 +274,71 @@ pub(crate) fn examine_url(subject: &Subject) -> Vec<Finding> {
     }
     // That it cannot be resolved has been said.
     let addresses = resolve(&url).unwrap_or_default();
-    let own = machine::addresses();
-    let mut findings = Vec::new();
-    for address in addresses.into_iter().take(MAX_ADDRESSES) {
+    let own = interfaces::addresses().into_iter().collect();
+    let has_ipv4 = addresses.iter().any(SocketAddr::is_ipv4);
+    let addresses = addresses.into_iter().take(MAX_ADDRESSES);
+    at_the_same_time(addresses, |address| {
         let to = format!("{url} at {}", address.ip());
-        let answer =
-            Target::new(url.clone(), address, false).and_then(|target| (subject.announce)(&target));
-        match answer {
+        let own_address = local_address(address);
+        if address.is_ipv6() && own_address.is_err() {
+            let reason = format!("this machine has no IPv6, so {to} is not examined");
+            return vec![if has_ipv4 {
+                Finding::unchecked(reason)
+            } else {
+                Finding::warning(reason, "ask on a machine that has IPv6")
+            }];
+        }
+        match announce(subject, Target::new(url.clone(), address, false)) {
             Ok(answer) => {
-                findings.push(accepted(subject, &to, answer));
-                if let Answer::Accepted { local, seen } = answer {
+                let mut findings = vec![accepted(subject, &to, answer)];
+                if let Answer::Accepted(seen) = answer
+                    && let Ok(local) = own_address
+                {
                     findings.push(judge_address(seen, local, address.ip(), &own));
                 }
+                findings
             }
-            Err(reason) => {
-                let advice = advice(&reason, subject);
-                findings.push(Finding::wrong(
-                    format!("{to} does not work: {reason}"),
-                    advice,
-                ));
-            }
+            Err(trouble) => vec![Finding::wrong(
+                format!("{to} does not work: {trouble}"),
+                advice(&trouble),
+            )],
         }
-    }
-    findings
+    })
+}
+
+/// The address from which this machine sends to another one; nothing is sent.
+fn local_address(to: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// What to do about an announce that failed.
-fn advice(reason: &str, subject: &Subject) -> String {
-    let is_behind_proxy = subject
-        .configured
-        .as_ref()
-        .is_some_and(|it| it.particulars.is_behind_proxy);
-    if reason.contains("header") && is_behind_proxy {
-        "let the proxy send the address of its client in the header of \
-         network.reverse_proxy_ip_header_name; in nginx: proxy_set_header X-Forwarded-For \
-         $proxy_add_x_forwarded_for;"
-            .to_owned()
-    } else if reason.contains("no answer") || reason.contains("refused") {
-        "see the findings about sockets, firewall and DNS; behind NAT, forward the port, and ask \
-         from outside, because some routers do not forward what comes from inside"
-            .to_owned()
-    } else if reason.contains("certificate") {
-        "see the finding about the certificate; behind a proxy, that of the proxy counts".to_owned()
-    } else {
-        "compare the URL with the configuration of the tracker, and of the proxy, if there is one"
-            .to_owned()
+fn advice(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::ProxyHeader(_) => {
+            "let the proxy send the address of its client in the header of \
+             network.reverse_proxy_ip_header_name; in nginx: proxy_set_header X-Forwarded-For \
+             $proxy_add_x_forwarded_for;"
+        }
+        Trouble::Unreachable(_) => {
+            "see the findings about sockets, firewall and DNS; behind NAT, forward the port, and \
+             ask from outside, because some routers do not forward what comes from inside"
+        }
+        Trouble::Refused(_) => {
+            "the tracker is there, and says why: compare this with its limits and access lists"
+        }
+        Trouble::Certificate(_) => {
+            "see the finding about the certificate; behind a proxy, that of the proxy counts"
+        }
+        Trouble::Other(_) => {
+            "compare the URL with the configuration of the tracker, and of the proxy, if there is \
+             one"
+        }
     }
 }
 
@@ -264,21 +380,11 @@ pub(crate) fn examine_health(subject: &Subject) -> Vec<Finding> {
         .configured
         .as_ref()
         .and_then(|it| it.listening.metrics);
-    let Some(mut address) = metrics else {
+    let Some(address) = metrics.map(local) else {
         return Vec::new();
     };
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
     vec![match ask_for_health(address) {
-        Ok((200, text)) => Finding::ok(format!("the tracker says: {text}")),
-        Ok((_, text)) => Finding::warning(
-            format!("the tracker says: {text}"),
-            format!("see what it logs: journalctl -u {}", subject.name),
-        ),
+        Ok((status, text)) => judge_health(status, &text, subject.name),
         Err(reason) => Finding::warning(
             format!("the metrics at {address} cannot be read: {reason}"),
             format!(
@@ -287,6 +393,17 @@ pub(crate) fn examine_health(subject: &Subject) -> Vec<Finding> {
             ),
         ),
     }]
+}
+
+/// Judges the reply, which is "ok", "ok, but" with what does not work, or not of status 200.
+fn judge_health(status: u16, text: &str, name: &str) -> Finding {
+    let what = format!("the tracker says: {text}");
+    let advice = format!("see what it logs: journalctl -u {name}");
+    match (status, text) {
+        (200, "ok") => Finding::ok(what),
+        (200, _) => Finding::warning(what, advice),
+        _ => Finding::wrong(what, advice),
+    }
 }
 
 /// The status and the text of `/health`.
@@ -301,7 +418,8 @@ fn ask_for_health(address: SocketAddr) -> Result<(u16, String), String> {
         "GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         url.authority()
     );
-    let mut connection = Connection::open(&Target::new(url, address, true)?)?;
+    let target = Target::new(url, address, true)?;
+    let mut connection = Connection::open(&target).map_err(|trouble| trouble.to_string())?;
     connection.send(request.as_bytes())?;
     let mut reply = Vec::new();
     connection.read_until(&mut reply, MAX_HEALTH, |_| false)?;
@@ -383,6 +501,80 @@ mod tests {
             state(Seen::Untold, "10.0.0.5", "10.0.0.5"),
             State::Unchecked
         );
+    }
+
+    #[test]
+    fn the_health_that_a_tracker_tells_is_judged() {
+        let state = |status, text| judge_health(status, text, "aquatic-udp").state;
+        assert_eq!(state(200, "ok"), State::Ok);
+        assert_eq!(
+            state(200, "ok, but snapshots cannot be written"),
+            State::Warning
+        );
+        assert_eq!(state(503, "a worker does not respond"), State::Wrong);
+    }
+
+    #[test]
+    fn exactly_those_who_were_accepted_leave() {
+        let url = Url::parse("udp://127.0.0.1:1").unwrap();
+        let target = Target::new(url, "127.0.0.1:1".parse().unwrap(), false).unwrap();
+        let [first, second] = target.peers;
+        let silence = || Err(Trouble::Unreachable("no answer".to_owned()));
+        let refusal = |reason: &str| Ok(Err(reason.to_owned()));
+        let told = [SocketAddr::new(ip("192.0.2.1"), first.port)];
+        let accepted = || Ok(Ok(told.to_vec()));
+        type Reply = Result<Result<Vec<SocketAddr>, String>, Trouble>;
+        // The replies to both, and those who leave.
+        let cases: [([Reply; 2], &[Peer]); 5] = [
+            ([silence(), accepted()], &[]),
+            ([refusal("forbidden"), accepted()], &[]),
+            ([accepted(), silence()], &[first]),
+            ([accepted(), refusal("full")], &[first]),
+            ([accepted(), accepted()], &[first, second]),
+        ];
+        let results = cases.map(|([to_first, to_second], expected)| {
+            let mut left = Vec::new();
+            let result = announce_both(&target, "forbidden", |peer, event| {
+                if event == Event::Stopped {
+                    left.push(peer);
+                    return silence();
+                }
+                assert_eq!(left, []);
+                if peer == first {
+                    to_first.clone()
+                } else {
+                    to_second.clone()
+                }
+            });
+            assert_eq!(left, expected, "{result:?}");
+            result
+        });
+        let refused = Trouble::Refused("it refused an announce: full".to_owned());
+        let unreachable = Trouble::Unreachable("no answer".to_owned());
+        assert_eq!(
+            results,
+            [
+                Err(unreachable.clone()),
+                Ok(Answer::Forbidden),
+                Err(unreachable),
+                Err(refused),
+                Ok(Answer::Accepted(Seen::As(ip("192.0.2.1")))),
+            ]
+        );
+    }
+
+    #[test]
+    fn advice_depends_on_the_kind_of_trouble() {
+        let about = |kind: fn(String) -> Trouble, reason: &str| advice(&kind(reason.to_owned()));
+        assert!(about(Trouble::Unreachable, "timed out").contains("firewall"));
+        let limit = "it refused an announce: no answer to a header without a certificate";
+        for kind in [Trouble::Refused, Trouble::Other] {
+            let advice = about(kind, limit);
+            assert!(!advice.contains("firewall"), "{advice}");
+            assert!(!advice.contains("the certificate"), "{advice}");
+        }
+        assert!(about(Trouble::Certificate, "expired").contains("certificate"));
+        assert!(about(Trouble::ProxyHeader, "none").contains("proxy_set_header"));
     }
 
     #[test]

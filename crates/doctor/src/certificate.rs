@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,7 +16,8 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::finding::Finding;
+use crate::announces::Trouble;
+use crate::finding::{Finding, State};
 use crate::subject::Subject;
 
 /// A name that no certificate has (RFC 6761, 6.4): to verify all but the name.
@@ -51,32 +53,31 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
     };
     let host = subject.url.as_ref().map(|url| url.host.as_str());
     let now = SystemTime::now();
-    let mut findings = vec![judge_chain(&path, &certified.cert, host, roots())];
-    if let Some(warning) = Expiry::of(&certified).and_then(|it| it.warning(&files.certificate, now))
-    {
-        let is_over = warning.contains(" expired ");
-        // It is expired already; the chain's finding says so, too.
-        findings.retain(|_| !is_over);
-        findings.push(if is_over {
-            Finding::wrong(warning, RENEW)
-        } else {
-            Finding::warning(warning, RENEW)
-        });
-    } else if let Some(expiry) = Expiry::of(&certified) {
-        let days = days_left(expiry, now);
-        let notice = NOTICE.as_secs() / 86_400;
-        findings.push(Finding::ok(format!(
-            "it expires in {days} days; below {notice} days there is a warning"
-        )));
+    let expiry = Expiry::of(&certified).map(|it| judge_expiry(it, &files.certificate, now));
+    match expiry {
+        // The chain's finding would say the same.
+        Some(over) if over.state == State::Wrong => vec![over],
+        other => [judge_chain(&path, &certified.cert, host, roots())]
+            .into_iter()
+            .chain(other)
+            .collect(),
     }
-    findings
 }
 
-fn days_left(expiry: Expiry, now: SystemTime) -> u64 {
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    expiry.epoch_seconds().saturating_sub(now.as_secs()) / 86_400
+fn judge_expiry(expiry: Expiry, certificate: &Path, now: SystemTime) -> Finding {
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH);
+    let now_seconds = since_epoch.unwrap_or_default().as_secs();
+    match expiry.warning(certificate, now) {
+        Some(warning) if expiry.epoch_seconds() <= now_seconds => Finding::wrong(warning, RENEW),
+        Some(warning) => Finding::warning(warning, RENEW),
+        None => {
+            let days = expiry.epoch_seconds().saturating_sub(now_seconds) / 86_400;
+            let notice = NOTICE.as_secs() / 86_400;
+            Finding::ok(format!(
+                "it expires in {days} days; below {notice} days there is a warning"
+            ))
+        }
+    }
 }
 
 /// Judges a chain as clients do, whose trusted authorities are those of this machine.
@@ -97,7 +98,8 @@ fn judge_chain(
             "clients accept the certificate in {path} for its names, which --url would check"
         )),
         (Ok(Err(error)), host) => {
-            let (reason, advice) = cause(&error, host.unwrap_or("its host"));
+            let is_self_issued = chain.first().is_some_and(|it| tls::is_self_issued(it));
+            let (reason, advice) = cause(&error, host.unwrap_or("its host"), is_self_issued);
             Finding::wrong(
                 format!("clients refuse the certificate in {path}: {reason}"),
                 advice,
@@ -168,18 +170,21 @@ pub(crate) fn client(host: &str, trusts_anyone: bool) -> Result<ClientConnection
     session.map_err(|error| error.to_string())
 }
 
-/// Why a handshake failed, in words.
-pub(crate) fn explain(error: &io::Error, host: &str) -> String {
+/// Why a handshake failed.
+pub(crate) fn explain(error: &io::Error, host: &str) -> Trouble {
     let tls = error
         .get_ref()
         .and_then(|it| it.downcast_ref::<rustls::Error>());
     match tls {
         Some(error @ rustls::Error::InvalidCertificate(_)) => {
-            let (reason, advice) = cause(error, host);
-            format!("clients refuse the certificate: {reason}: {advice}")
+            // The certificate is not known here.
+            let (reason, advice) = cause(error, host, false);
+            Trouble::Certificate(format!(
+                "clients refuse the certificate: {reason}: {advice}"
+            ))
         }
-        Some(error) => format!("the TLS handshake failed: {error}"),
-        None => format!("the TLS handshake failed: {error}"),
+        Some(error) => Trouble::Other(format!("the TLS handshake failed: {error}")),
+        None => Trouble::Other(format!("the TLS handshake failed: {error}")),
     }
 }
 
@@ -193,7 +198,7 @@ fn is_wrong_name(error: &rustls::Error) -> bool {
 }
 
 /// Why a certificate is refused, and what to do.
-fn cause(error: &rustls::Error, host: &str) -> (String, String) {
+fn cause(error: &rustls::Error, host: &str, is_self_issued: bool) -> (String, String) {
     use CertificateError as Fault;
 
     if is_wrong_name(error) {
@@ -213,12 +218,21 @@ fn cause(error: &rustls::Error, host: &str) -> (String, String) {
             format!("it is not valid yet ({error})"),
             "set the clock of this machine".to_owned(),
         ),
+        // Those that programs make by default are also marked as authorities, so they are
+        // refused as servers.
+        Fault::UnknownIssuer | Fault::Other(_) if is_self_issued => (
+            "it is self-signed".to_owned(),
+            format!(
+                "get one for {host} from an authority that clients trust, for example with \
+                 certbot; no client has this one, unless you put it there"
+            ),
+        ),
         Fault::UnknownIssuer => (
-            "it is signed by an authority that this machine does not trust, or intermediate \
-             certificates are missing"
+            "it is signed by an authority that this machine does not trust, or by itself, or \
+             intermediate certificates are missing"
                 .to_owned(),
             "put the intermediate certificates into the file, after the server's own \
-             (fullchain.pem of certbot has them)"
+             (fullchain.pem of certbot has them); replace a self-signed one"
                 .to_owned(),
         ),
         _ => (error.to_string(), "replace it".to_owned()),
@@ -273,11 +287,11 @@ mod tests {
         AUTHORITY, EC_CERTIFICATE, EC_CERTIFICATE_EXPIRED, EC_KEY_PKCS8,
     };
 
-    use super::*;
-    use crate::finding::State;
+    use std::time::{Duration, UNIX_EPOCH};
 
-    /// The certificates of a file.
-    fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
+    use super::*;
+
+    fn load(pem: &str) -> rustls::sign::CertifiedKey {
         let directory = tempfile::tempdir().unwrap();
         let files = tls::Files {
             certificate: directory.path().join("cert.pem"),
@@ -285,7 +299,24 @@ mod tests {
         };
         std::fs::write(&files.certificate, pem).unwrap();
         std::fs::write(&files.key, EC_KEY_PKCS8).unwrap();
-        tls::load(&files).unwrap().cert.clone()
+        tls::load(&files).unwrap()
+    }
+
+    /// The certificates of a file.
+    fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
+        load(pem).cert.clone()
+    }
+
+    #[test]
+    fn expiry_is_judged_by_the_time_alone() {
+        let expiry = Expiry::of(&load(EC_CERTIFICATE)).unwrap();
+        let end = UNIX_EPOCH + Duration::from_secs(expiry.epoch_seconds());
+        let day = Duration::from_hours(24);
+        let state = |now| judge_expiry(expiry, Path::new("the expired one/cert.pem"), now).state;
+        assert_eq!(state(end - 15 * day), State::Ok);
+        assert_eq!(state(end - day), State::Warning);
+        assert_eq!(state(end), State::Wrong);
+        assert_eq!(state(end + day), State::Wrong);
     }
 
     fn authority(pem: &str) -> Result<RootCertStore, String> {
@@ -316,6 +347,30 @@ mod tests {
             assert_eq!(state, State::Wrong);
             assert!(what.contains("authority"), "{what}");
         }
+    }
+
+    #[test]
+    fn self_signed_certificates_need_an_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("authority.pem");
+        std::fs::write(&path, AUTHORITY).unwrap();
+        let itself = rustls_native_certs::load_certs_from_paths(Some(&path), None).certs;
+        let roots = authority(EC_CERTIFICATE_EXPIRED);
+        let finding = judge_chain("cert.pem", &itself, Some("t.example"), roots);
+        assert_eq!(finding.state, State::Wrong);
+        assert!(finding.what.contains("self-signed"), "{}", finding.what);
+        let advice = finding.advice.unwrap();
+        assert!(
+            advice.contains("from an authority that clients trust"),
+            "{advice}"
+        );
+        let (reason, advice) = cause(
+            &rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer),
+            "t.example",
+            tls::is_self_issued(&chain(EC_CERTIFICATE)[0]),
+        );
+        assert!(reason.contains("intermediate"), "{reason}");
+        assert!(advice.contains("fullchain.pem"), "{advice}");
     }
 
     #[test]

@@ -2,14 +2,24 @@
 //!
 //! The check is a process of its own, because it becomes the user of the service.
 
+use std::env;
 use std::process::Command;
+
+use aquatic_service::config::Environment;
 
 use crate::command::{self, Output};
 use crate::finding::Finding;
 use crate::subject::Subject;
+use crate::units::Variable;
 
 /// Checks the configuration.
 pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
+    if subject.is_elsewhere {
+        return vec![Finding::unchecked(
+            "this machine has no configuration, and no tracker at the default addresses, so only \
+             the URL is examined",
+        )];
+    }
     let mut command = Command::new(&subject.program);
     command.arg("--check-config");
     let what = match &subject.file {
@@ -19,10 +29,32 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
         }
         None => "the default configuration".to_owned(),
     };
-    match command::run_within(command, command::PATIENCE) {
-        Ok(output) => judge(&what, &output),
-        Err(failure) => vec![Finding::unchecked(failure.text("--check-config"))],
+    let mut findings = Vec::new();
+    if let Some(variables) = &subject.variables {
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(Environment::may_set_key) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(variables.iter().cloned());
+        findings.extend(overridden(subject.name, variables));
     }
+    match command::run_within(command, command::PATIENCE) {
+        Ok(output) => findings.extend(judge(&what, &output)),
+        Err(failure) => findings.push(Finding::unchecked(failure.text("--check-config"))),
+    }
+    findings
+}
+
+/// Says which variables of the unit override keys of the file.
+fn overridden(name: &str, variables: &[Variable]) -> Option<Finding> {
+    let names: Vec<_> = variables.iter().map(|(name, _)| name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        Finding::ok(format!(
+            "the environment of {name}.service sets {}, which is examined with the file",
+            names.join(" and ")
+        ))
+    })
 }
 
 /// Judges the output of the check, of which each line begins with its level.

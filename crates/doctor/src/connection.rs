@@ -1,17 +1,16 @@
 //! Connections of a client, plain or within TLS.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::announces::Target;
+use crate::announces::{Target, Trouble};
 
 /// How long connecting, and each read or write, may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A connection to a tracker.
 pub struct Connection {
-    local: IpAddr,
     stream: Stream,
 }
 
@@ -27,28 +26,28 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Why that was not possible, in words.
-    pub fn open(target: &Target) -> Result<Self, String> {
+    /// Why that was not possible.
+    pub fn open(target: &Target) -> Result<Self, Trouble> {
         let address = target.address;
         let connect = || {
             let tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
             tcp.set_read_timeout(Some(PATIENCE))?;
             tcp.set_write_timeout(Some(PATIENCE))?;
-            let local = tcp.local_addr()?.ip();
-            io::Result::Ok((tcp, local))
+            io::Result::Ok(tcp)
         };
-        let (tcp, local) =
-            connect().map_err(|error| format!("cannot connect to TCP {address}: {error}"))?;
+        let tcp = connect().map_err(|error| {
+            Trouble::Unreachable(format!("cannot connect to TCP {address}: {error}"))
+        })?;
         let stream = if target.url.scheme.is_tls() {
             Self::begin_tls(tcp, target)?
         } else {
             Stream::Plain(tcp)
         };
-        Ok(Self { local, stream })
+        Ok(Self { stream })
     }
 
     #[cfg(feature = "tls")]
-    fn begin_tls(tcp: TcpStream, target: &Target) -> Result<Stream, String> {
+    fn begin_tls(tcp: TcpStream, target: &Target) -> Result<Stream, Trouble> {
         let session = crate::certificate::client(&target.url.host, target.trusts_anyone)?;
         let mut stream = rustls::StreamOwned::new(session, tcp);
         while stream.conn.is_handshaking() {
@@ -59,14 +58,8 @@ impl Connection {
     }
 
     #[cfg(not(feature = "tls"))]
-    fn begin_tls(_: TcpStream, _: &Target) -> Result<Stream, String> {
-        Err("this program does not speak TLS".to_owned())
-    }
-
-    /// The address from which the connection comes.
-    #[must_use]
-    pub fn local_address(&self) -> IpAddr {
-        self.local
+    fn begin_tls(_: TcpStream, _: &Target) -> Result<Stream, Trouble> {
+        Err(Trouble::Other("this program does not speak TLS".to_owned()))
     }
 
     /// Reads until `is_complete` says so of all bytes, or the other side closes.

@@ -64,6 +64,11 @@ impl Finding {
         Self::new(State::Wrong, what, Some(advice.into()))
     }
 
+    /// The check has panicked.
+    pub(crate) fn failed() -> Self {
+        Self::warning("the check itself failed", "please report this")
+    }
+
     fn new(state: State, what: impl Into<String>, advice: Option<String>) -> Self {
         Self {
             state,

@@ -45,38 +45,60 @@ use aquatic_service::cli::{Arguments, DoctorArguments, EXIT_USAGE};
 use finding::Finding;
 use subject::Subject;
 
-pub use announces::{Answer, Peer, Seen, Target};
+pub use announces::{Answer, Event, Peer, Seen, Target, Trouble, announce_both};
 pub use connection::Connection;
 pub use subject::{Particulars, Patient};
 pub use url::{Scheme, Url};
 
 /// How long all checks may take, which run at the same time. The longest one announces to
-/// several addresses, each with a deadline of its own.
+/// several addresses at the same time, and gives up after a request without an answer.
 const DEADLINE: Duration = Duration::from_secs(25);
 
-/// A check: its name in the output, and the function.
-type Check = (&'static str, fn(&Subject) -> Vec<Finding>);
+/// A check: its name in the output, the function, and what a client that waits as long would
+/// say.
+type Check = (&'static str, fn(&Subject) -> Vec<Finding>, Late);
+
+/// What it means that a check has no result in time.
+#[derive(Clone, Copy)]
+enum Late {
+    /// This machine is slow, or a program hangs.
+    Machine,
+    /// The network or the tracker is slow, for clients as well.
+    Tracker,
+}
+
+impl Late {
+    fn finding(self, deadline: Duration) -> Finding {
+        let text = format!("no result within {} seconds", deadline.as_secs());
+        match self {
+            Self::Machine => Finding::warning(text, "see what keeps this machine busy; ask again"),
+            Self::Tracker => Finding::wrong(text, "see whether the network loses packets"),
+        }
+    }
+}
 
 /// All checks, in the order of the output.
 fn checks() -> Vec<Check> {
+    use Late::{Machine, Tracker};
+
     vec![
-        ("configuration", configuration::examine),
-        ("unit", units::examine),
-        ("socket", sockets::examine),
-        ("drops", sockets::examine_drops),
-        ("receive buffer", sockets::examine_buffers),
-        ("descriptors", limits::examine_descriptors),
-        ("locked memory", limits::examine_locked_memory),
-        ("io_uring", limits::examine_io_uring),
-        ("firewall", firewall::examine),
-        ("IPv6", machine::examine_ipv6),
-        ("time", machine::examine_time),
+        ("configuration", configuration::examine, Machine),
+        ("unit", units::examine, Machine),
+        ("socket", sockets::examine, Machine),
+        ("drops", sockets::examine_drops, Machine),
+        ("receive buffer", sockets::examine_buffers, Machine),
+        ("descriptors", limits::examine_descriptors, Machine),
+        ("locked memory", limits::examine_locked_memory, Machine),
+        ("io_uring", limits::examine_io_uring, Machine),
+        ("firewall", firewall::examine, Machine),
+        ("IPv6", machine::examine_ipv6, Machine),
+        ("time", machine::examine_time, Machine),
         #[cfg(feature = "tls")]
-        ("certificate", certificate::examine),
-        ("health", announces::examine_health),
-        ("announce", announces::examine_here),
-        ("DNS", names::examine),
-        ("public announce", announces::examine_url),
+        ("certificate", certificate::examine, Machine),
+        ("health", announces::examine_health, Tracker),
+        ("announce", announces::examine_here, Tracker),
+        ("DNS", names::examine, Tracker),
+        ("public announce", announces::examine_url, Tracker),
     ]
 }
 
@@ -108,26 +130,21 @@ fn run_checks(
     let end = Instant::now() + deadline;
     let running: Vec<_> = checks
         .into_iter()
-        .map(|(name, examine)| {
+        .map(|(name, examine, late)| {
             let (sender, findings) = mpsc::channel();
             let subject = Arc::clone(subject);
             // If it cannot be started, its channel is closed, which is reported below.
             let _ = thread::Builder::new().spawn(move || sender.send(examine(&subject)));
-            (name, findings)
+            (name, findings, late)
         })
         .collect();
     let mut all = Vec::new();
-    for (name, findings) in running {
+    for (name, findings, late) in running {
         let left = end.saturating_duration_since(Instant::now());
         let findings = match findings.recv_timeout(left) {
             Ok(findings) => findings,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                let text = format!("no result within {} seconds", deadline.as_secs());
-                vec![Finding::unchecked(text)]
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                vec![Finding::unchecked("the check itself failed")]
-            }
+            Err(mpsc::RecvTimeoutError::Timeout) => vec![late.finding(deadline)],
+            Err(mpsc::RecvTimeoutError::Disconnected) => vec![Finding::failed()],
         };
         all.extend(findings.into_iter().map(|finding| (name, finding)));
     }
@@ -139,29 +156,43 @@ mod tests {
     use super::*;
     use crate::finding::State;
 
-    #[test]
-    fn checks_that_hang_or_fail_are_left_behind() {
-        let checks: Vec<Check> = vec![
-            ("good", |_| vec![Finding::ok("it is")]),
-            ("hangs", |_| {
-                loop {
-                    thread::park();
-                }
-            }),
-            ("fails", |_| panic!("this one is to fail")),
-            ("later", |_| vec![Finding::ok("it is, too")]),
-        ];
+    fn states(checks: Vec<Check>, deadline: Duration) -> Vec<(&'static str, State)> {
         let subject = Arc::new(subject::sample());
-        let all = run_checks(checks, &subject, Duration::from_millis(200));
-        let states: Vec<_> = all.iter().map(|(name, it)| (*name, it.state)).collect();
+        let all = run_checks(checks, &subject, deadline);
+        all.iter().map(|(name, it)| (*name, it.state)).collect()
+    }
+
+    #[test]
+    fn checks_that_hang_are_left_behind() {
+        fn hang(_: &Subject) -> Vec<Finding> {
+            loop {
+                thread::park();
+            }
+        }
+        let checks: Vec<Check> = vec![
+            ("hangs", hang, Late::Machine),
+            ("has no answer", hang, Late::Tracker),
+            ("good", |_| vec![Finding::ok("it is")], Late::Tracker),
+        ];
         assert_eq!(
-            states,
+            states(checks, Duration::from_millis(200)),
             [
-                ("good", State::Ok),
-                ("hangs", State::Unchecked),
-                ("fails", State::Unchecked),
-                ("later", State::Ok)
+                ("hangs", State::Warning),
+                ("has no answer", State::Wrong),
+                ("good", State::Ok)
             ]
+        );
+    }
+
+    #[test]
+    fn checks_that_fail_are_named() {
+        let checks: Vec<Check> = vec![
+            ("fails", |_| panic!("this one is to fail"), Late::Tracker),
+            ("good", |_| vec![Finding::ok("it is")], Late::Tracker),
+        ];
+        assert_eq!(
+            states(checks, Duration::from_secs(60)),
+            [("fails", State::Warning), ("good", State::Ok)]
         );
     }
 }

@@ -10,7 +10,8 @@ use crate::subject::Subject;
 
 /// The limits of the running daemon, with its process id.
 fn of_running(subject: &Subject) -> Option<(u32, Limits)> {
-    let process = daemon_processes(subject).pop_first()?;
+    let listening = &subject.configured.as_ref()?.listening;
+    let process = daemon_processes(subject.name, listening).pop_first()?;
     let text = fs::read_to_string(format!("/proc/{}/limits", process.id)).ok()?;
     Some((process.id, Limits::parse(&text)?))
 }

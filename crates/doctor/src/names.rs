@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
+use aquatic_service::interfaces;
+
 use crate::Url;
 use crate::finding::Finding;
-use crate::machine;
+use crate::machine::public_ipv6;
 use crate::subject::Subject;
 
 /// How many of the machine's addresses are shown.
@@ -18,9 +20,8 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
             "the public name is not known: use --url with the announce URL in torrents",
         )];
     };
-    let has_public_ipv6 = machine::addresses()
-        .iter()
-        .any(|it| is_public(*it) && it.is_ipv6());
+    let own: BTreeSet<_> = interfaces::addresses().into_iter().collect();
+    let has_public_ipv6 = own.iter().copied().any(|it| public_ipv6(it).is_some());
     let serves_ipv6 = subject.configured.as_ref().is_some_and(|configured| {
         configured
             .listening
@@ -31,12 +32,16 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
     match resolve(url) {
         Ok(found) => {
             let found: BTreeSet<_> = found.iter().map(SocketAddr::ip).collect();
+            if subject.is_elsewhere {
+                let all = words(found);
+                return vec![Finding::ok(format!("{} is {all}", url.host))];
+            }
             let needs_ipv6 = has_public_ipv6 && serves_ipv6 && url.address().is_none();
-            judge_names(&url.host, &found, &machine::addresses(), needs_ipv6)
+            judge_names(&url.host, &found, &own, needs_ipv6)
         }
         Err(reason) => vec![Finding::wrong(
             format!("{} cannot be resolved: {reason}", url.host),
-            "add an A and an AAAA record with the public addresses of this machine to the zone",
+            "add an A and an AAAA record with the public addresses of the tracker to the zone",
         )],
     }
 }
@@ -52,8 +57,13 @@ pub(crate) fn resolve(url: &Url) -> Result<Vec<SocketAddr>, String> {
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(it) => !(it.is_private() || it.is_loopback() || it.is_link_local()),
-        IpAddr::V6(it) => it.segments()[0] & 0xe000 == 0x2000,
+        IpAddr::V6(_) => public_ipv6(address).is_some(),
     }
+}
+
+fn words(addresses: impl IntoIterator<Item = IpAddr>) -> String {
+    let words: Vec<_> = addresses.into_iter().map(|it| it.to_string()).collect();
+    words.join(" and ")
 }
 
 fn judge_names(
@@ -62,14 +72,10 @@ fn judge_names(
     own: &BTreeSet<IpAddr>,
     needs_ipv6: bool,
 ) -> Vec<Finding> {
-    let words = |addresses: &mut dyn Iterator<Item = IpAddr>| {
-        let words: Vec<_> = addresses.map(|it| it.to_string()).collect();
-        words.join(" and ")
-    };
     let mut findings = Vec::new();
-    let local = words(&mut found.iter().copied().filter(IpAddr::is_loopback));
+    let local = words(found.iter().copied().filter(IpAddr::is_loopback));
     let others = words(
-        &mut found
+        found
             .iter()
             .copied()
             .filter(|it| !it.is_loopback() && !own.contains(it)),
@@ -82,7 +88,7 @@ fn judge_names(
     }
     if !others.is_empty() {
         let public = own.iter().copied().filter(|it| is_public(*it));
-        let public = words(&mut public.take(MAX_SHOWN));
+        let public = words(public.take(MAX_SHOWN));
         let have = if public.is_empty() {
             "which has no public address, so it is probably behind NAT".to_owned()
         } else {
@@ -101,7 +107,7 @@ fn judge_names(
         ));
     }
     if findings.is_empty() {
-        let all = words(&mut found.iter().copied());
+        let all = words(found.iter().copied());
         findings.push(Finding::ok(format!("{host} is {all}: this machine")));
     }
     findings

@@ -1,12 +1,11 @@
 //! The sockets of the configuration: who listens, dropped datagrams, receive buffers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use aquatic_service::resource_limits;
-use aquatic_service::sockets::{Listening, Transport};
+use aquatic_service::sockets::{Listening, Transport, has_ipv6};
 
 use crate::command;
 use crate::finding::Finding;
@@ -86,21 +85,12 @@ fn judge(subject: &Subject, address: SocketAddr, entries: &[Entry], holders: &Ho
     }
 }
 
-/// Whether the kernel has IPv6, and it is not disabled.
-pub(crate) fn has_ipv6() -> bool {
-    fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| !text.trim().is_empty())
-}
-
-/// The daemon's processes that listen on an address of the configuration.
-pub(crate) fn daemon_processes(subject: &Subject) -> BTreeSet<Process> {
-    let Some(configured) = &subject.configured else {
-        return BTreeSet::new();
-    };
-    let listening = &configured.listening;
+/// The processes of this name that listen on an address of the configuration.
+pub(crate) fn daemon_processes(name: &str, listening: &Listening) -> BTreeSet<Process> {
     let inodes: BTreeSet<_> = of(listening).iter().map(|entry| entry.inode).collect();
     let holders = Holders::find(Path::new("/proc"), &inodes);
     let mut who = holders.of(inodes);
-    who.retain(|process| process.is(subject.name));
+    who.retain(|process| process.is(name));
     who
 }
 

@@ -8,8 +8,9 @@ use aquatic_service::cli::{Arguments, DoctorArguments};
 use aquatic_service::config::{self, AccessListMode, Checks, Sources};
 use aquatic_service::sockets::Listening;
 
-use crate::announces::{Answer, Target};
-use crate::units::{self, Units};
+use crate::announces::{Answer, Target, Trouble};
+use crate::sockets::daemon_processes;
+use crate::units::{self, Units, Variable};
 use crate::{Scheme, Url};
 
 /// Where packages install configurations.
@@ -27,8 +28,8 @@ pub trait Patient: Daemon {
     ///
     /// # Errors
     ///
-    /// Why there was no answer that a client would understand, in words.
-    fn announce(target: &Target) -> Result<Answer, String>;
+    /// Why there was no answer that a client would understand.
+    fn announce(target: &Target) -> Result<Answer, Trouble>;
 }
 
 /// What checks need to know of a daemon's settings.
@@ -57,12 +58,18 @@ pub(crate) struct Subject {
     pub(crate) file: Option<PathBuf>,
     /// The file, the drop-ins beside it, and their directory.
     pub(crate) sources: Vec<PathBuf>,
-    /// What it says; `None` if it is invalid.
+    /// The environment variables of the unit that may set keys, if the configuration is
+    /// that of the unit; else, those of this process apply.
+    pub(crate) variables: Option<Vec<Variable>>,
+    /// What it says; `None` if it is invalid, or [`Self::is_elsewhere`].
     pub(crate) configured: Option<Configured>,
+    /// Whether the tracker runs on another machine: there is a URL to examine, but no
+    /// configuration, no unit, and no tracker at the default addresses here.
+    pub(crate) is_elsewhere: bool,
     /// The announce URL in torrents.
     pub(crate) url: Option<Url>,
     pub(crate) schemes: &'static [Scheme],
-    pub(crate) announce: fn(&Target) -> Result<Answer, String>,
+    pub(crate) announce: fn(&Target) -> Result<Answer, Trouble>,
     /// The units of the daemon, or why they are unknown.
     pub(crate) units: Result<Units, String>,
 }
@@ -106,11 +113,25 @@ impl Subject {
                 packaged.exists().then_some(packaged)
             })
         });
-        let sources = Sources::of_daemon(D::NAME, file.as_deref());
+        let of_unit = units.as_ref().ok().filter(|it| is_of(it, file.as_deref()));
+        let variables = of_unit.map(Units::variables);
+        let mut sources = Sources::of_daemon(D::NAME, file.as_deref());
+        if let Some(variables) = &variables {
+            sources = sources.with_variables(D::NAME, variables.iter().cloned());
+        }
+        let configured = configured::<D>(&sources);
+        let runs_here = || {
+            let listening = configured.as_ref().map(|it| &it.listening);
+            listening.is_some_and(|it| !daemon_processes(D::NAME, it).is_empty())
+        };
+        let is_elsewhere =
+            url.is_some() && units.is_err() && sources.are_defaults() && !runs_here();
         Ok(Self {
             name: D::NAME,
             program: env::current_exe().unwrap_or_else(|_| D::NAME.into()),
-            configured: configured::<D>(&sources),
+            configured: configured.filter(|_| !is_elsewhere),
+            variables,
+            is_elsewhere,
             file,
             sources: sources.paths(),
             url,
@@ -122,12 +143,8 @@ impl Subject {
 
     /// Whether the examined configuration is that of the unit.
     pub(crate) fn has_unit(&self) -> bool {
-        let of_unit = self.units.as_ref().ok().and_then(Units::configuration);
-        let (Some(ours), Some(theirs)) = (&self.file, of_unit) else {
-            return false;
-        };
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        real(ours) == real(&theirs)
+        let units = self.units.as_ref();
+        units.is_ok_and(|it| is_of(it, self.file.as_deref()))
     }
 
     /// The command that opens the sockets of the configuration.
@@ -139,6 +156,15 @@ impl Subject {
             format!("restart {name}")
         }
     }
+}
+
+/// Whether the file is the configuration of the unit.
+fn is_of(units: &Units, file: Option<&Path>) -> bool {
+    let (Some(ours), Some(theirs)) = (file, units.configuration()) else {
+        return false;
+    };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(ours) == real(&theirs)
 }
 
 fn configured<D: Patient>(sources: &Sources) -> Option<Configured> {
@@ -166,6 +192,7 @@ pub(crate) fn sample() -> Subject {
         program: "aquatic-udp".into(),
         file: None,
         sources: Vec::new(),
+        variables: None,
         configured: Some(Configured {
             listening: Listening {
                 addresses: Vec::new(),
@@ -179,9 +206,10 @@ pub(crate) fn sample() -> Subject {
             files: Vec::new(),
             particulars: Particulars::default(),
         }),
+        is_elsewhere: false,
         url: None,
         schemes: &[Scheme::Udp],
-        announce: |_| Err("nobody".to_owned()),
+        announce: |_| Err(Trouble::Unreachable("nobody".to_owned())),
         units: Err("there is no systemd".to_owned()),
     }
 }

@@ -1,10 +1,12 @@
-//! The units of the daemon: whether they run, and what was [`edited`] but not applied.
+//! The units of the daemon: whether they run, what was [`edited`] but not applied, and the
+//! [`environment`] of the service.
 
 mod edited;
+mod environment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aquatic_service::sockets::Transport;
@@ -12,11 +14,13 @@ use aquatic_service::sockets::Transport;
 use crate::command;
 use crate::finding::Finding;
 use crate::subject::Subject;
+pub(crate) use environment::Variable;
 
 /// The properties that are needed (org.freedesktop.systemd1(5)).
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,UnitFileState,Result,\
                           NeedDaemonReload,StateChangeTimestamp,ActiveEnterTimestamp,ExecStart,\
-                          Listen,StatusText,ReloadResult,DropInPaths";
+                          Listen,StatusText,ReloadResult,DropInPaths,MainPID,\
+                          Environment,EnvironmentFiles";
 
 /// The properties of a unit. Some occur several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +100,11 @@ impl Units {
         let mut words = words.split(" ; ").next()?.split_whitespace();
         words.find(|word| *word == "-c" || *word == "--config")?;
         words.next().map(PathBuf::from)
+    }
+
+    /// The environment variables of the service that may set keys.
+    pub(crate) fn variables(&self) -> Vec<Variable> {
+        environment::of(&self.service, Path::new("/proc"))
     }
 
     /// The addresses of the socket unit for a transport; metrics are among them.

@@ -1,8 +1,11 @@
 //! What `doctor` announces, and needs to know of the settings.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use aquatic_doctor::{Answer, Connection, Particulars, Patient, Peer, Scheme, Seen, Target};
+use aquatic_doctor::{
+    Answer, Connection, Event, Particulars, Patient, Peer, Scheme, Target, Trouble,
+};
+use aquatic_stream::doctor::is_about_address_header;
 use aquatic_tracker::RejectReason;
 
 use crate::HttpDaemon;
@@ -25,48 +28,23 @@ impl Patient for HttpDaemon {
         }
     }
 
-    fn announce(target: &Target) -> Result<Answer, String> {
-        let [first, second] = target.peers;
-        let answer = announce_both(target, first, second);
-        // Also after a refusal of the second peer. That a reply is lost does no harm.
-        if matches!(answer, Ok(Answer::Accepted { .. })) {
-            for peer in [first, second] {
-                let _ = announce(target, peer, "stopped");
-            }
-        }
-        answer
+    fn announce(target: &Target) -> Result<Answer, Trouble> {
+        let forbidden = RejectReason::Forbidden.text();
+        aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+            announce(target, peer, event)
+        })
     }
 }
 
-fn announce_both(target: &Target, first: Peer, second: Peer) -> Result<Answer, String> {
-    if let (_, Reply::Failure(reason)) = announce(target, first, "started")? {
-        return if reason == RejectReason::Forbidden.text() {
-            Ok(Answer::Forbidden)
-        } else {
-            Err(format!("it refused an announce: {reason}"))
-        };
-    }
-    match announce(target, second, "started")? {
-        (_, Reply::Failure(reason)) => Err(format!("it refused a second announce: {reason}")),
-        (local, Reply::Peers(peers)) => {
-            let seen = peers.iter().find(|peer| peer.port() == first.port);
-            Ok(Answer::Accepted {
-                local,
-                seen: seen.map_or(Seen::NotListed, |peer| Seen::As(peer.ip())),
-            })
-        }
-    }
-}
+/// The peers of a reply, or the reason of a failure.
+type Reply = Result<Vec<SocketAddr>, String>;
 
-/// What a tracker has answered.
-#[derive(Debug, PartialEq, Eq)]
-enum Reply {
-    Peers(Vec<SocketAddr>),
-    Failure(String),
-}
-
-/// Announces over a connection of its own; returns the address from which it came, too.
-fn announce(target: &Target, peer: Peer, event: &str) -> Result<(IpAddr, Reply), String> {
+/// Announces over a connection of its own.
+fn announce(target: &Target, peer: Peer, event: Event) -> Result<Reply, Trouble> {
+    let event = match event {
+        Event::Started => "started",
+        Event::Stopped => "stopped",
+    };
     let url = &target.url;
     let separator = if url.path.contains('?') { '&' } else { '?' };
     let request = format!(
@@ -83,7 +61,13 @@ fn announce(target: &Target, peer: Peer, event: &str) -> Result<(IpAddr, Reply),
     connection.send(request.as_bytes())?;
     let mut bytes = Vec::new();
     connection.read_until(&mut bytes, MAX_REPLY, |_| false)?;
-    Ok((connection.local_address(), parse(&bytes)?))
+    match parse(&bytes)? {
+        Err(reason) if is_about_address_header(&reason) => {
+            let reason = format!("it refused an announce: {reason}");
+            Err(Trouble::ProxyHeader(reason))
+        }
+        reply => Ok(reply),
+    }
 }
 
 /// Every byte as `%xx`.
@@ -110,7 +94,7 @@ fn parse(bytes: &[u8]) -> Result<Reply, String> {
     let joined = is_chunked.then(|| joined(body));
     let body = joined.as_deref().unwrap_or(body);
     if let Some(reason) = string_of(body, "failure reason") {
-        return Ok(Reply::Failure(String::from_utf8_lossy(reason).into_owned()));
+        return Ok(Err(String::from_utf8_lossy(reason).into_owned()));
     }
     let ipv4 = string_of(body, "peers");
     let ipv6 = string_of(body, "peers6");
@@ -133,7 +117,7 @@ fn parse(bytes: &[u8]) -> Result<Reply, String> {
         let port = u16::from_be_bytes([peer[16], peer[17]]);
         SocketAddr::new(Ipv6Addr::from(address).into(), port)
     });
-    Ok(Reply::Peers(ipv4.chain(ipv6).collect()))
+    Ok(Ok(ipv4.chain(ipv6).collect()))
 }
 
 /// The content of chunks (RFC 9112, 7.1), up to the first that is damaged.
@@ -176,7 +160,7 @@ mod tests {
     #[test]
     fn replies_are_parsed() {
         let body = b"d8:completei0e10:incompletei2e8:intervali1800e5:peers6:\x7f\0\0\x01\x0b\xb8e";
-        let expected = Reply::Peers(vec!["127.0.0.1:3000".parse().unwrap()]);
+        let expected = Ok(vec!["127.0.0.1:3000".parse().unwrap()]);
         assert_eq!(parse(&reply("", body)).unwrap(), expected);
         let middle = body.len() / 2;
         let mut chunked = format!("{middle:x}\r\n").into_bytes();
@@ -187,10 +171,10 @@ mod tests {
         let chunked = reply("Transfer-Encoding: chunked\r\n", &chunked);
         assert_eq!(parse(&chunked).unwrap(), expected);
         let ipv6 = b"d6:peers618:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x0b\xb8e";
-        let expected = Reply::Peers(vec!["[::1]:3000".parse().unwrap()]);
+        let expected = Ok(vec!["[::1]:3000".parse().unwrap()]);
         assert_eq!(parse(&reply("", ipv6)).unwrap(), expected);
         let failure = reply("", b"d14:failure reason2:noe");
-        assert_eq!(parse(&failure).unwrap(), Reply::Failure("no".to_owned()));
+        assert_eq!(parse(&failure).unwrap(), Err("no".to_owned()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod boot;
 mod suspension;
 
 use boot::BootId;
+pub(crate) use boot::VARIABLE as BOOT_ID;
 pub(crate) use boot::current as current_boot;
 use suspension::Suspension;
 

@@ -14,6 +14,7 @@
 //! * [`snapshot`]: the file that preserves state across restarts.
 //! * [`metrics`]: metrics and the status page over HTTP. [`html`]: pages for people.
 //! * [`files`]: files that are read and written while the service runs.
+//! * [`interfaces`]: the addresses of this machine.
 //! * [`clock`]: the time. [`secret`]: unpredictable random numbers.
 //! * [`resource_limits`]: limits of the process.
 //! * [`destination`]: the server that the daemon connects to, and the sandbox.
@@ -34,6 +35,7 @@ pub mod files;
 mod generator;
 mod host_name;
 pub mod html;
+pub mod interfaces;
 mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -28,6 +28,7 @@ mod metrics;
 mod tcp;
 mod unit;
 
+pub use families::has_ipv6;
 pub(crate) use families::{left_out, servable};
 pub use inherited::{Inherited, InheritedSocket};
 pub use listening::{Listening, Transport};

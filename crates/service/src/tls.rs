@@ -23,6 +23,7 @@ mod expiry;
 mod validity;
 
 pub use expiry::{Expiry, NOTICE};
+pub use validity::is_self_issued;
 
 const EXPIRY: Metric = Metric::gauge(
     "tls_certificate_expiry_timestamp_seconds",

@@ -1,10 +1,10 @@
-//! What `doctor` needs to know of the settings of connections.
+//! What `doctor` needs to know of connections.
 
 use aquatic_doctor::Particulars;
 
 use crate::config::descriptors;
 use crate::event_loop::{MEMLOCK_BYTES, check_event_loop};
-use crate::{EventLoop, Settings};
+use crate::{AddressHeaderFault, EventLoop, Settings};
 
 /// All that is known here: not the files of the certificate.
 pub fn particulars(settings: &Settings) -> Particulars {
@@ -17,4 +17,10 @@ pub fn particulars(settings: &Settings) -> Particulars {
         locked_memory_bytes: is_glommio.then_some(MEMLOCK_BYTES),
         is_behind_proxy: settings.proxy_protocol.is_some() || settings.reverse_proxy.is_some(),
     }
+}
+
+/// Whether a tracker says this of a request whose proxy does not name its client.
+pub fn is_about_address_header(reason: &str) -> bool {
+    let faults = [AddressHeaderFault::Missing, AddressHeaderFault::NoAddress];
+    faults.iter().any(|fault| fault.to_string() == reason)
 }

@@ -1,5 +1,6 @@
 //! What `doctor` of a daemon has found.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
@@ -52,19 +53,47 @@ impl Examination {
     /// When it has none.
     #[track_caller]
     pub fn expect(&self, check: &str, state: &str, text: &str) {
-        let findings = self.report["findings"].as_array();
-        let is_there = findings.into_iter().flatten().any(|finding| {
-            let has = |key: &str, text: &str| {
-                let value = finding[key].as_str();
-                value.is_some_and(|value| value.contains(text))
-            };
-            finding["check"] == check && finding["state"] == state && has("what", text)
+        self.expect_text("what", check, state, text);
+    }
+
+    /// Asserts that the advice of a check's finding in this state contains something.
+    ///
+    /// # Panics
+    /// When none does.
+    #[track_caller]
+    pub fn expect_advice(&self, check: &str, state: &str, text: &str) {
+        self.expect_text("advice", check, state, text);
+    }
+
+    #[track_caller]
+    fn expect_text(&self, key: &str, check: &str, state: &str, text: &str) {
+        let is_there = self.findings().any(|finding| {
+            let value = finding[key].as_str();
+            let has = value.is_some_and(|value| value.contains(text));
+            finding["check"] == check && finding["state"] == state && has
         });
         assert!(
             is_there,
-            "{check} should be {state} and say {text:?}: {:#}",
+            "{check} should be {state}, and its {key} {text:?}: {:#}",
             self.report
         );
+    }
+
+    /// The checks that have found something wrong, without repetitions.
+    ///
+    /// # Panics
+    /// When the report has no findings.
+    #[must_use]
+    #[track_caller]
+    pub fn wrong(&self) -> BTreeSet<&str> {
+        let wrong = self.findings().filter(|it| it["state"] == "wrong");
+        wrong.filter_map(|it| it["check"].as_str()).collect()
+    }
+
+    #[track_caller]
+    fn findings(&self) -> impl Iterator<Item = &Value> {
+        let findings = self.report["findings"].as_array();
+        findings.expect("a report has findings").iter()
     }
 }
 

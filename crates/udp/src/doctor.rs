@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
-use aquatic_doctor::{Answer, Particulars, Patient, Peer, Scheme, Seen, Target};
+use aquatic_doctor::{Answer, Event, Particulars, Patient, Peer, Scheme, Target, Trouble};
 use aquatic_tracker::RejectReason;
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, Response, TransactionId, UrlData,
@@ -32,15 +32,13 @@ impl Patient for UdpDaemon {
         Particulars::default()
     }
 
-    fn announce(target: &Target) -> Result<Answer, String> {
-        let dialogue = Dialogue::begin(target.address).map_err(|error| error.to_string())?;
-        let [first, second] = target.peers;
-        let answer = dialogue.announce_both(target, first, second);
-        // Also after a refusal of the second peer. That a reply is lost does no harm.
-        for peer in [first, second] {
-            let _ = dialogue.announce(target, peer, AnnounceEvent::Stopped);
-        }
-        answer
+    fn announce(target: &Target) -> Result<Answer, Trouble> {
+        let dialogue = Dialogue::begin(target.address)
+            .map_err(|error| Trouble::Unreachable(error.to_string()))?;
+        let forbidden = RejectReason::Forbidden.text();
+        aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+            dialogue.announce(target, peer, event)
+        })
     }
 }
 
@@ -48,7 +46,6 @@ impl Patient for UdpDaemon {
 struct Dialogue {
     socket: UdpSocket,
     family: AddressFamily,
-    local: IpAddr,
 }
 
 /// The peers of a reply, or the message of an error.
@@ -62,38 +59,19 @@ impl Dialogue {
         };
         let socket = UdpSocket::bind((any, 0))?;
         socket.connect(tracker)?;
-        Ok(Self {
-            local: socket.local_addr()?.ip(),
-            socket,
-            family,
-        })
-    }
-
-    fn announce_both(&self, target: &Target, first: Peer, second: Peer) -> Result<Answer, String> {
-        if let Err(message) = self.announce(target, first, AnnounceEvent::Started)? {
-            return if message == RejectReason::Forbidden.text() {
-                Ok(Answer::Forbidden)
-            } else {
-                Err(format!("it refused an announce: {message}"))
-            };
-        }
-        let peers = self.announce(target, second, AnnounceEvent::Started)?;
-        let peers = peers.map_err(|message| format!("it refused a second announce: {message}"))?;
-        let seen = peers.iter().find(|peer| peer.port() == first.port);
-        Ok(Answer::Accepted {
-            local: self.local,
-            seen: seen.map_or(Seen::NotListed, |peer| Seen::As(peer.ip())),
-        })
+        Ok(Self { socket, family })
     }
 
     /// Announces once, with a connection id of its own.
-    fn announce(&self, target: &Target, peer: Peer, event: AnnounceEvent) -> Result<Reply, String> {
+    fn announce(&self, target: &Target, peer: Peer, event: Event) -> Result<Reply, Trouble> {
         let transaction_id = TransactionId(fastrand::u32(..).to_be_bytes());
         let connect = ConnectRequest { transaction_id }.to_bytes();
         let connection_id = self.exchange(&connect, transaction_id, |response| match response {
             Response::Connect(response) => Ok(Ok(response.connection_id)),
             Response::Error(error) => Ok(Err(text(error.message))),
-            _ => Err("it answers a connect request with something else".to_owned()),
+            _ => Err("it answers a connect request with something else"
+                .to_owned()
+                .into()),
         })?;
         match connection_id {
             Ok(connection_id) => self.announce_with(connection_id, target, peer, event),
@@ -106,8 +84,8 @@ impl Dialogue {
         connection_id: ConnectionId,
         target: &Target,
         peer: Peer,
-        event: AnnounceEvent,
-    ) -> Result<Reply, String> {
+        event: Event,
+    ) -> Result<Reply, Trouble> {
         let transaction_id = TransactionId(fastrand::u32(..).to_be_bytes());
         let request = AnnounceRequest {
             connection_id,
@@ -117,7 +95,10 @@ impl Dialogue {
             downloaded: 0,
             left: 1,
             uploaded: 0,
-            event,
+            event: match event {
+                Event::Started => AnnounceEvent::Started,
+                Event::Stopped => AnnounceEvent::Stopped,
+            },
             key: fastrand::u32(..),
             peers_wanted: None,
             port: peer.port,
@@ -133,7 +114,9 @@ impl Dialogue {
             |response| match response {
                 Response::Announce(response) => Ok(Ok(response.peers.addresses().collect())),
                 Response::Error(error) => Ok(Err(text(error.message))),
-                _ => Err("it answers an announce with something else".to_owned()),
+                _ => Err("it answers an announce with something else"
+                    .to_owned()
+                    .into()),
             },
         )
     }
@@ -143,15 +126,15 @@ impl Dialogue {
         &self,
         request: &[u8],
         transaction_id: TransactionId,
-        read: impl Fn(Response<'_>) -> Result<T, String>,
-    ) -> Result<T, String> {
+        read: impl Fn(Response<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
         for _ in 0..ATTEMPTS {
             let fault = |error: io::Error| match error.kind() {
                 // An ICMP message has said so.
                 io::ErrorKind::ConnectionRefused => {
-                    "the port is refused: nothing listens".to_owned()
+                    Trouble::Unreachable("the port is refused: nothing listens".to_owned())
                 }
-                _ => error.to_string(),
+                _ => Trouble::Unreachable(error.to_string()),
             };
             self.socket.send(request).map_err(fault)?;
             let end = Instant::now() + PATIENCE;
@@ -177,7 +160,8 @@ impl Dialogue {
             }
         }
         let seconds = PATIENCE.as_secs_f32() * f32::from(ATTEMPTS);
-        Err(format!("no answer within {seconds:.0} seconds"))
+        let reason = format!("no answer within {seconds:.0} seconds");
+        Err(Trouble::Unreachable(reason))
     }
 }
 

@@ -1,7 +1,12 @@
 //! What `doctor` announces, and needs to know of the settings.
 
+use std::collections::BTreeMap;
+
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
-use aquatic_doctor::{Answer, Connection, Particulars, Patient, Peer, Scheme, Seen, Target};
+use aquatic_doctor::{
+    Answer, Connection, Particulars, Patient, Peer, Scheme, Seen, Target, Trouble,
+};
+use aquatic_stream::doctor::is_about_address_header;
 use aquatic_tracker::RejectReason;
 use aquatic_ws_protocol::client::{self, Reply, UpgradeReading};
 use aquatic_ws_protocol::{
@@ -30,29 +35,27 @@ impl Patient for WsDaemon {
     }
 
     /// Both peers stay connected until they have left, as peers of WebTorrent do.
-    fn announce(target: &Target) -> Result<Answer, String> {
-        let mut connections = Vec::new();
-        for peer in target.peers {
-            let mut connection = Dialogue::begin(target)?;
-            match connection.announce(target, peer, AnnounceEvent::Started)? {
-                Ok(()) => connections.push((connection, peer)),
-                Err(reason) if reason == RejectReason::Forbidden.text() => {
-                    return Ok(Answer::Forbidden);
+    fn announce(target: &Target) -> Result<Answer, Trouble> {
+        let mut dialogues = BTreeMap::new();
+        let forbidden = RejectReason::Forbidden.text();
+        let answer = aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+            let (mut dialogue, event) = match (event, dialogues.remove(&peer.port)) {
+                (aquatic_doctor::Event::Stopped, Some(dialogue)) => {
+                    (dialogue, AnnounceEvent::Stopped)
                 }
-                Err(reason) => return Err(format!("it refused an announce: {reason}")),
+                _ => (Dialogue::begin(target)?, AnnounceEvent::Started),
+            };
+            let reply = dialogue.announce(target, peer, event)?;
+            if event == AnnounceEvent::Started {
+                dialogues.insert(peer.port, dialogue);
+            } else {
+                dialogue.end();
             }
-        }
-        let local = connections
-            .last()
-            .map(|(it, _)| it.connection.local_address());
-        for (mut connection, peer) in connections {
-            // The end of the connection has the same effect.
-            let _ = connection.announce(target, peer, AnnounceEvent::Stopped);
-            connection.end();
-        }
-        Ok(Answer::Accepted {
-            local: local.ok_or("there is no peer to announce")?,
-            seen: Seen::Untold,
+            Ok(reply.map(|()| Vec::new()))
+        })?;
+        Ok(match answer {
+            Answer::Accepted(_) => Answer::Accepted(Seen::Untold),
+            Answer::Forbidden => Answer::Forbidden,
         })
     }
 }
@@ -66,7 +69,7 @@ struct Dialogue {
 }
 
 impl Dialogue {
-    fn begin(target: &Target) -> Result<Self, String> {
+    fn begin(target: &Target) -> Result<Self, Trouble> {
         let mut connection = Connection::open(target)?;
         let nonce = fastrand::u128(..).to_be_bytes();
         let mut request = Vec::new();
@@ -90,15 +93,22 @@ impl Dialogue {
                 let reply = String::from_utf8_lossy(&input).into_owned();
                 let body = reply.split_once("\r\n\r\n").map_or("", |(_, body)| body);
                 let line = body.lines().next().unwrap_or_default();
-                Err(format!(
+                let kind = if is_about_address_header(line) {
+                    Trouble::ProxyHeader
+                } else {
+                    Trouble::Other
+                };
+                Err(kind(format!(
                     "it does not upgrade the connection to WebSocket: status {status}, {line:?}"
-                ))
+                )))
             }
             UpgradeReading::Incomplete if input.is_empty() => {
-                Err("it closed the connection without an answer".to_owned())
+                Err("it closed the connection without an answer"
+                    .to_owned()
+                    .into())
             }
             UpgradeReading::Incomplete | UpgradeReading::Malformed => {
-                Err("the answer is not one of a WebSocket".to_owned())
+                Err("the answer is not one of a WebSocket".to_owned().into())
             }
         }
     }

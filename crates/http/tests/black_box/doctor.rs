@@ -1,5 +1,6 @@
 //! `doctor` of trackers with which something is wrong, and of those that are well.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,15 +12,15 @@ use aquatic_test_harness::doctor::Examination;
 use aquatic_test_harness::network::{self, Families, Network};
 use aquatic_test_harness::tools;
 
-use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Place, TLS, Tracker, new_place};
+use crate::tracker::{KINDS, Kind, PLAIN, Place, TLS, new_place};
 
 fn examine(place: &Place, more: &[&str]) -> Examination {
     Examination::of(&place.setup, &place.config(), more)
 }
 
-/// A place with TLS whose certificates this machine trusts.
-fn trusted() -> Place {
-    let mut place = new_place(TLS);
+/// A place whose certificates this machine trusts.
+fn trusted(kind: Kind) -> Place {
+    let mut place = new_place(kind);
     let authority = place.setup.write("authority.pem", AUTHORITY);
     place.setup.set_environment("SSL_CERT_FILE", authority);
     place
@@ -28,17 +29,22 @@ fn trusted() -> Place {
 #[test]
 fn trackers_that_are_well_have_nothing_wrong() {
     for kind in KINDS {
-        let tracker = Tracker::start(kind);
+        let tracker = trusted(kind).start();
         let found = examine(&tracker.place, &[]);
+        assert_eq!(found.wrong(), BTreeSet::new(), "{found:?}");
         found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
+        found.expect("health", "ok", "the tracker says: ok");
         found.expect("announce", "ok", "has answered whole announces");
-        assert_eq!(tracker.samples().sum("aquatic_http_peers", &[]), Some(0.0));
+        // Two peers came and went at each of both addresses.
+        let announces = tracker.metric("requests_total", &[("kind", "announce")]);
+        assert_eq!(announces, 8.0);
+        assert_eq!(tracker.metric("peers", &[]), 0.0);
     }
 }
 
 #[test]
 fn whole_announces_go_through_tls() {
-    let tracker = trusted().start();
+    let tracker = trusted(TLS).start();
     let url = format!("https://localhost:{}/announce", tracker.place.port.number());
     let found = examine(&tracker.place, &["--url", &url]);
     found.expect("certificate", "ok", "for localhost");
@@ -48,7 +54,7 @@ fn whole_announces_go_through_tls() {
 
 #[test]
 fn the_certificate_has_expired() {
-    let place = trusted();
+    let place = trusted(TLS);
     place.setup.write("cert.pem", EC_CERTIFICATE_EXPIRED);
     let tracker = place.start();
     let url = format!("https://localhost:{}", tracker.place.port.number());
@@ -60,7 +66,7 @@ fn the_certificate_has_expired() {
 
 #[test]
 fn the_certificate_has_another_name() {
-    let mut place = trusted();
+    let mut place = trusted(TLS);
     let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), place.port.number()));
     place.set("network.address", &format!("\"{address}\""));
     let tracker = place.start();
@@ -73,7 +79,7 @@ fn the_certificate_has_another_name() {
 
 #[test]
 fn nobody_trusts_the_certificate() {
-    let place = trusted();
+    let place = trusted(TLS);
     place.setup.write("authority.pem", EC_CERTIFICATE_EXPIRED);
     let found = examine(&place, &[]);
     found.expect("certificate", "wrong", "signed by an authority");
@@ -188,6 +194,7 @@ fn a_proxy_does_not_send_the_header() {
             "wrong",
             "the header of the reverse proxy",
         );
+        found.expect_advice("public announce", "wrong", "in nginx: proxy_set_header");
     });
 }
 

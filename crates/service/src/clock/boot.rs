@@ -12,7 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 pub(super) type BootId = [u8; 16];
 
 /// Contains the boot id in units that hide the kernel's: `%b` of systemd.unit(5).
-const VARIABLE: &str = "AQUATIC_BOOT_ID";
+pub(crate) const VARIABLE: &str = "AQUATIC_BOOT_ID";
 
 /// The kernel's boot id, see random(4).
 const ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -18,14 +18,18 @@ use super::document;
 use super::old_keys::OldKey;
 use super::schema_check::{closest, join};
 use super::sources::Layer;
-use crate::destination;
-use crate::neighbours;
+use crate::clock::BOOT_ID;
+use crate::sockets::SOCKET_UNIT;
+use crate::{destination, neighbours};
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "AQUATIC_";
 
 /// What separates a section from its keys.
 const SEPARATOR: &str = "__";
+
+/// Variables that packaged units set, which are about the unit.
+const OF_UNITS: [&str; 3] = [SOCKET_UNIT, BOOT_ID, destination::VARIABLE];
 
 /// Maximum distance from a key at which a name without a separator is taken for a mistake.
 const MAX_MISTAKES: usize = 2;
@@ -60,6 +64,18 @@ impl Environment {
         let mut variables: Vec<_> = variables.into_iter().filter_map(ours).collect();
         variables.sort();
         Self { program, variables }
+    }
+
+    /// Whether the variable of this name is not ignored from the outset.
+    #[must_use]
+    pub fn may_set_key(name: &str) -> bool {
+        name.starts_with(PREFIX) && !OF_UNITS.contains(&name)
+    }
+
+    /// Whether one of them sets a key of a section, if its name is right.
+    pub(super) fn has_keys(&self) -> bool {
+        let mut names = self.variables.iter().map(|(name, _)| name);
+        names.any(|name| name.contains(SEPARATOR))
     }
 
     /// The texts of all variables, in the order in which they apply, and errors. `known` has
@@ -106,8 +122,7 @@ impl Environment {
     /// The message about a variable that is none of a key; `None` if it is not meant to be.
     /// `name` is that of the key, in `rest` of the variable.
     fn unknown(&self, rest: &str, name: &str, keys: &[Key<'_>]) -> Option<String> {
-        let is_of_unit = destination::VARIABLE.strip_prefix(PREFIX) == Some(rest);
-        if is_of_unit {
+        if !Self::may_set_key(&format!("{PREFIX}{rest}")) {
             return None;
         }
         let lower = name.to_lowercase();

@@ -61,9 +61,27 @@ impl Sources {
         }
     }
 
+    /// The same with other environment variables.
+    #[must_use]
+    pub fn with_variables(
+        self,
+        name: &'static str,
+        variables: impl IntoIterator<Item = (String, OsString)>,
+    ) -> Self {
+        Self {
+            environment: Environment::new(name, variables),
+            ..self
+        }
+    }
+
     /// The configuration file; `None` for the defaults.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// Whether nobody has configured addresses: there is neither a file nor a variable.
+    pub fn are_defaults(&self) -> bool {
+        self.file.is_none() && !self.environment.has_keys()
     }
 
     /// The files that exist now, and the directory in which others may appear.

@@ -4,11 +4,8 @@ use std::env;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
-
 use crate::sockets::Listening;
-use crate::{Daemon, logging};
+use crate::{Daemon, interfaces, logging};
 
 /// Maximum number of addresses that are listed.
 const MAX_ADDRESSES: usize = 8;
@@ -127,18 +124,8 @@ fn hosts(own: &[IpAddr], bound: &[SocketAddr]) -> Vec<IpAddr> {
 
 /// The addresses of this machine that others can use.
 fn own_addresses() -> Vec<IpAddr> {
-    // Without them, nothing can be listed.
-    let Ok(interfaces) = getifaddrs() else {
-        return Vec::new();
-    };
-    let address = |interface: nix::ifaddrs::InterfaceAddress| {
-        let is_up = interface.flags.contains(InterfaceFlags::IFF_UP);
-        let address = interface.address.filter(|_| is_up)?;
-        let ipv4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
-        let ipv6 = || address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip()));
-        ipv4.or_else(ipv6).filter(|it| !is_link_local(*it))
-    };
-    let mut addresses: Vec<IpAddr> = interfaces.filter_map(address).collect();
+    let mut addresses = interfaces::addresses();
+    addresses.retain(|address| !is_link_local(*address));
     // A container may have no interface that is up.
     if addresses.is_empty() {
         addresses.push(Ipv4Addr::LOCALHOST.into());

@@ -20,11 +20,17 @@ const IPV6_ADDRESSES: &str = "/proc/self/net/if_inet6";
 pub(super) fn is_missing(error: &io::Error, address: SocketAddr) -> bool {
     match error.raw_os_error() {
         Some(libc::EAFNOSUPPORT) => true,
-        Some(libc::EADDRNOTAVAIL) => {
-            address.is_ipv6() && fs::read(IPV6_ADDRESSES).is_ok_and(|list| list.is_empty())
-        }
+        Some(libc::EADDRNOTAVAIL) => address.is_ipv6() && !has_ipv6(),
         _ => false,
     }
+}
+
+/// Whether the kernel has IPv6, and it is not disabled: an interface has an address. Without
+/// `/proc`, it is assumed to be so.
+#[must_use]
+pub fn has_ipv6() -> bool {
+    let is_disabled = fs::read(IPV6_ADDRESSES).is_ok_and(|list| list.is_empty());
+    !is_disabled && !has_kernel_no_ipv6()
 }
 
 /// Whether the kernel has no IPv6 at all, which can also be determined by a service that

@@ -1,8 +1,7 @@
-//! Expiry date of a certificate.
+//! Expiry date of a certificate, and whether it is self-signed.
 //!
-//! This is the only part of a certificate (RFC 5280, 4.1) that is needed, and only for a
-//! warning. So the few elements before it are skipped, instead of using a library for all
-//! of X.509.
+//! This is all that is needed of a certificate (RFC 5280, 4.1), and only for warnings. So
+//! the few elements before are skipped, instead of using a library for all of X.509.
 
 /// DER tags (X.690) of the elements before the date.
 const SEQUENCE: u8 = 0x30;
@@ -14,20 +13,39 @@ const VERSION: u8 = 0xa0;
 /// The expiry time of a DER certificate, in seconds since 1970; `None` if it cannot be
 /// parsed, or is earlier.
 pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
+    let issuer = any_element(from_issuer(certificate)?)?;
+    let (validity, _) = element(issuer.rest, SEQUENCE)?;
+    let not_before = any_element(validity)?;
+    let not_after = any_element(not_before.rest)?;
+    epoch_seconds(not_after.tag, not_after.content)
+}
+
+/// Whether a DER certificate names itself as its issuer (RFC 5280, 6.1: "self-issued"), as
+/// those do that are signed with their own key. False if it cannot be parsed.
+#[must_use]
+pub fn is_self_issued(certificate: &[u8]) -> bool {
+    let names = || {
+        let issuer = any_element(from_issuer(certificate)?)?;
+        let validity = any_element(issuer.rest)?;
+        let subject = any_element(validity.rest)?;
+        Some((issuer.content, subject.content))
+    };
+    names().is_some_and(|(issuer, subject)| issuer == subject)
+}
+
+/// The elements of a certificate from the issuer on: issuer, validity, subject.
+fn from_issuer(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (to_be_signed, _) = element(certificate, SEQUENCE)?;
     let mut rest = to_be_signed;
     if rest.first() == Some(&VERSION) {
         rest = any_element(rest)?.rest;
     }
-    // serialNumber, signature, issuer.
-    for _ in 0..3 {
+    // serialNumber, signature.
+    for _ in 0..2 {
         rest = any_element(rest)?.rest;
     }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let not_before = any_element(validity)?;
-    let not_after = any_element(not_before.rest)?;
-    epoch_seconds(not_after.tag, not_after.content)
+    Some(rest)
 }
 
 struct Element<'a> {

@@ -1,11 +1,14 @@
 //! `doctor` of trackers with which something is wrong, and of those that are well.
 
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use aquatic_test_harness::doctor::Examination;
 use aquatic_test_harness::network::{self, Families, Network};
-use aquatic_test_harness::{PATIENCE, Process, tools};
+use aquatic_test_harness::{PATIENCE, Port, Process, Setup, tools};
 
 use crate::tracker::{PROGRAM, Place, Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
@@ -31,10 +34,54 @@ fn a_tracker_that_is_well_has_nothing_wrong() {
     found.expect("announce", "ok", "has answered whole announces");
     found.expect("public announce", "ok", "has answered whole announces");
     found.expect("public announce", "ok", "which is right");
-    // Nobody is left behind.
-    let torrents = tracker.samples().sum("aquatic_udp_peers", &[]);
-    assert_eq!(torrents, Some(0.0));
+    // Two peers came and went at each of both addresses, and through the URL.
+    let announces = tracker.metric("requests_total", &[("kind", "announce")]);
+    assert_eq!(announces, 12.0);
+    assert_eq!(tracker.metric("peers", &[]), 0.0);
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
+}
+
+#[test]
+fn a_tracker_elsewhere_is_examined_through_its_url() {
+    let tracker = Tracker::start();
+    let url = url(&tracker.place);
+    let setup = &tracker.place.setup;
+    let found = Examination::from(&setup.run(&["doctor", "--json", "--url", &url]));
+    assert_eq!(found.code, Some(0), "{found:?}");
+    found.expect("configuration", "unchecked", "only the URL is examined");
+    found.expect("DNS", "ok", "127.0.0.1 is 127.0.0.1");
+    found.expect("public announce", "ok", "has answered whole announces");
+}
+
+/// A shell that has the services of systemd, but not the variables of this one.
+#[test]
+fn variables_of_the_service_override_its_file() {
+    let mut place = new_place();
+    let overriding = Port::reserve().ipv4();
+    let variable = "AQUATIC_UDP__NETWORK__ADDRESS";
+    place
+        .setup
+        .set_environment(variable, overriding.to_string());
+    let tracker = place.start();
+
+    let mut shell = Setup::new(PROGRAM);
+    let unit = format!(
+        "#!/bin/sh\ncat <<'END'\nId=aquatic-udp.service\nLoadState=loaded\nActiveState=active\n\
+         SubState=running\nMainPID={}\nExecStart={{ path={PROGRAM} ; argv[]={PROGRAM} -c {} ; \
+         ignore_errors=no }}\nEND\n",
+        tracker.daemon.id(),
+        tracker.place.setup.path("config.toml").display(),
+    );
+    let systemctl = shell.write("systemctl", unit);
+    fs::set_permissions(systemctl, Permissions::from_mode(0o755)).unwrap();
+    let mut path = shell.directory().as_os_str().to_owned();
+    path.push(":/usr/bin:/bin");
+    shell.set_environment("PATH", path);
+    let found = Examination::from(&shell.run(&["doctor", "--json"]));
+    assert_eq!(found.wrong(), BTreeSet::new(), "{found:?}");
+    found.expect("configuration", "ok", variable);
+    found.expect("socket", "ok", &format!("listens on {overriding}"));
+    found.expect("announce", "ok", &format!("udp://{overriding}"));
 }
 
 #[test]
@@ -50,11 +97,17 @@ fn nothing_listens() {
 #[test]
 fn somebody_else_listens() {
     let place = new_place();
-    let _other = UdpSocket::bind(place.port.ipv4()).unwrap();
-    let found = examine(&place, &[]);
+    let other = UdpSocket::bind(place.port.ipv4()).unwrap();
+    let found = examine(&place, &["--url", &url(&place)]);
     assert_eq!(found.code, Some(2));
     found.expect("socket", "wrong", "is served by black_box");
     found.expect("announce", "wrong", "no answer");
+    found.expect("public announce", "wrong", "no answer");
+    // Each announce has tried to connect three times; nobody has to leave.
+    other.set_nonblocking(true).unwrap();
+    let mut request = [0; 100];
+    let requests = std::iter::from_fn(|| other.recv(&mut request).ok());
+    assert_eq!(requests.collect::<Vec<_>>(), [16; 6]);
 }
 
 #[test]
@@ -195,6 +248,39 @@ fn a_firewall_closes_the_port() {
         let found = examine();
         found.expect("firewall", "ok", "over IPv4 is open");
         found.expect("firewall", "ok", "over IPv6 is open");
+    });
+}
+
+/// iptables-save shows such a table not at all, or as one that accepts everything.
+#[test]
+fn nftables_closes_the_port_in_a_table_of_iptables() {
+    if !tools::needs(&["nft", "iptables-save"]) {
+        return;
+    }
+    on_a_machine(|shell, examine| {
+        for (chain, hook) in [
+            ("input", "input"),
+            ("INPUT", "input"),
+            ("early", "prerouting"),
+        ] {
+            for rule in ["iifname lo accept", "meta mark set 0 iifname lo accept"] {
+                shell(&format!(
+                    "nft add table ip filter && nft 'add chain ip filter {chain} {{ type filter \
+                     hook {hook} priority 0; policy drop; }}' && nft add rule ip filter {chain} \
+                     {rule}",
+                ));
+                let found = examine();
+                assert_eq!(found.code, Some(2), "{chain}, {rule}: {found:?}");
+                found.expect("firewall", "wrong", "over IPv4 is closed by");
+                found.expect("firewall", "ok", "over IPv6 is open");
+                shell(&format!(
+                    "nft add rule ip filter {chain} udp dport PORT accept"
+                ));
+                let found = examine();
+                found.expect("firewall", "ok", "over IPv4 is open");
+                shell("nft delete table ip filter");
+            }
+        }
     });
 }
 

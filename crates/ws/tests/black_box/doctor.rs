@@ -1,31 +1,43 @@
 //! `doctor` of trackers with which something is wrong, and of those that are well.
 
+use std::collections::BTreeSet;
+
 use aquatic_test_harness::certificates::AUTHORITY;
 use aquatic_test_harness::doctor::Examination;
 
-use crate::tracker::{KINDS, PLAIN, Place, TLS, Tracker, WsTracker as _, new_place};
+use crate::tracker::{KINDS, Kind, PLAIN, Place, TLS, Tracker, WsTracker as _, new_place};
 
 fn examine(place: &Place, more: &[&str]) -> Examination {
     Examination::of(&place.setup, &place.config(), more)
 }
 
+/// A place whose certificates this machine trusts.
+fn trusted(kind: Kind) -> Place {
+    let mut place = new_place(kind);
+    let authority = place.setup.write("authority.pem", AUTHORITY);
+    place.setup.set_environment("SSL_CERT_FILE", authority);
+    place
+}
+
 #[test]
 fn trackers_that_are_well_have_nothing_wrong() {
     for kind in KINDS {
-        let tracker = Tracker::start(kind);
+        let tracker = trusted(kind).start();
         let found = examine(&tracker.place, &[]);
+        assert_eq!(found.wrong(), BTreeSet::new(), "{found:?}");
         found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
+        found.expect("health", "ok", "the tracker says: ok");
         found.expect("announce", "ok", "has answered whole announces");
+        // Two peers came and went at each of both addresses.
+        let announces = tracker.metric("requests_total", &[("kind", "announce")]);
+        assert_eq!(announces, 8.0);
         tracker.await_metric("peers", &[], 0.0);
     }
 }
 
 #[test]
 fn whole_announces_go_through_tls() {
-    let mut place = new_place(TLS);
-    let authority = place.setup.write("authority.pem", AUTHORITY);
-    place.setup.set_environment("SSL_CERT_FILE", authority);
-    let tracker = place.start();
+    let tracker = trusted(TLS).start();
     let url = format!("wss://localhost:{}", tracker.place.port.number());
     let found = examine(&tracker.place, &["--url", &url]);
     found.expect("certificate", "ok", "for localhost");
@@ -41,6 +53,7 @@ fn the_proxy_does_not_send_its_header() {
     assert_eq!(found.code, Some(2));
     found.expect("announce", "unchecked", "only proxies");
     found.expect("public announce", "wrong", "header");
+    found.expect_advice("public announce", "wrong", "in nginx: proxy_set_header");
 }
 
 #[test]

@@ -10,10 +10,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use cargo_metadata::Target;
 
 use crate::commands::{cargo_command, metadata, succeed};
@@ -44,6 +47,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Number of lines of a failed target's output that are shown.
 const SHOWN_LINES: usize = 60;
+
+/// Number of bytes of an input that is shown.
+const MAX_SHOWN_INPUT: usize = 16_384;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -79,23 +85,63 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let programs = root().join(BUILD).join(&host).join("release");
     let jobs = arguments.jobs.map_or_else(cores, NonZeroUsize::get);
     let next = AtomicUsize::new(0);
-    let failures = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs.min(chosen.len()) {
             scope.spawn(|| {
                 while let Some(target) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = fuzz(target, &programs, arguments.seconds) {
-                        failures.fetch_add(1, Ordering::Relaxed);
                         println!("{target:<26} FAILED: {error:#}");
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.push(recap(target, read_report(target), &error));
                     }
                 }
             });
         }
     });
-    match failures.into_inner() {
-        0 => Ok(()),
-        failures => bail!("{failures} of {} fuzz targets failed", chosen.len()),
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    if failures.is_empty() {
+        return Ok(());
     }
+    // Again at the end, where the log of a CI service is shown first.
+    println!("=== failures\n{}", failures.join("\n"));
+    bail!("{} of {} fuzz targets failed", failures.len(), chosen.len());
+}
+
+/// What a target wrote; nothing if it has not run.
+fn read_report(target: &str) -> Report {
+    let text = fs::read(log_of(target)).unwrap_or_default();
+    Report::parse(&String::from_utf8_lossy(&text))
+}
+
+/// The file with the output of a target.
+fn log_of(target: &str) -> PathBuf {
+    root().join(BUILD).join(format!("{target}.log"))
+}
+
+/// Why a target failed, in short, and what is needed to repeat it elsewhere: its input.
+fn recap(target: &str, report: Report, error: &anyhow::Error) -> String {
+    let reason = report
+        .reason
+        .unwrap_or_else(|| error.root_cause().to_string());
+    let Some(artifact) = report.artifact else {
+        return format!("{target}: {reason}");
+    };
+    let input = match fs::read(&artifact) {
+        Ok(input) => describe(&input),
+        Err(error) => format!("{artifact}: {error}"),
+    };
+    format!("{target}: {reason}\n{target}: input, {input}")
+}
+
+/// An input as text, unless it is too long.
+fn describe(input: &[u8]) -> String {
+    if input.len() > MAX_SHOWN_INPUT {
+        return format!("of {} bytes, too long to be shown", input.len());
+    }
+    format!("for `base64 --decode`: {}", BASE64.encode(input))
 }
 
 fn cores() -> usize {
@@ -187,11 +233,11 @@ fn fuzz(target: &str, programs: &Path, seconds: u32) -> anyhow::Result<()> {
     for directory in [&artifacts, &found] {
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
+    let log = log_of(target);
+    let output = File::create(&log).with_context(|| log.display().to_string())?;
     if !committed.is_dir() {
         bail!("it has no corpus: {} is missing", committed.display());
     }
-    let log = work.join(format!("{target}.log"));
-    let output = File::create(&log).with_context(|| log.display().to_string())?;
 
     let mut command = Command::new(programs.join(target));
     command
@@ -315,6 +361,27 @@ mod tests {
             message.contains("cp /a/crash-1 crates/fuzz/corpus/x/"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_failure_can_be_repeated_from_its_recap() {
+        let input = tempfile::NamedTempFile::new().unwrap();
+        fs::write(input.path(), b"\x00GET /\xff").unwrap();
+        let error = anyhow!("it ended with 77").context("more than anyone wants to read again");
+        let crash = Report {
+            reason: Some("head.rs:9:5: no".to_owned()),
+            ..report(5, 7, input.path().to_str())
+        };
+        assert_eq!(
+            recap("x", crash, &error),
+            "x: head.rs:9:5: no\nx: input, for `base64 --decode`: AEdFVCAv/w=="
+        );
+        assert_eq!(
+            recap("x", report(0, 0, None), &error),
+            "x: it ended with 77"
+        );
+        let long = vec![0; MAX_SHOWN_INPUT + 1];
+        assert_eq!(describe(&long), "of 16385 bytes, too long to be shown");
     }
 
     #[test]

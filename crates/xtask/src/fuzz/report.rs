@@ -17,13 +17,18 @@ pub(super) struct Report {
     pub(super) memory_mib: u64,
     /// The file with the input that failed.
     pub(super) artifact: Option<String>,
+    /// The first panic, on one line; or else what libFuzzer says is wrong with the input.
+    pub(super) reason: Option<String>,
 }
 
 impl Report {
     /// Reads lines such as `#8192 pulse  cov: 213 ft: 480 corp: 70/2048b …`,
     /// `stat::number_of_executed_units: 81920` and `Test unit written to FILE`.
     pub(super) fn parse(text: &str) -> Self {
-        let mut report = Self::default();
+        let mut report = Self {
+            reason: panic_in(text).or_else(|| complaint_in(text)),
+            ..Self::default()
+        };
         for line in text.lines() {
             if let Some(rest) = line.split_once(" cov: ").map(|(_, rest)| rest) {
                 report.covered = number(rest).unwrap_or(report.covered);
@@ -47,6 +52,33 @@ impl Report {
         }
         report
     }
+}
+
+/// The place and the message of the first panic. They are several lines: `thread
+/// '<unnamed>' panicked at FILE:LINE:COLUMN:`, the message, and then a hint about
+/// backtraces, a backtrace, or what libFuzzer adds.
+fn panic_in(text: &str) -> Option<String> {
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !(line.starts_with("thread '") && line.contains(" panicked at ")));
+    let (_, place) = lines.next()?.split_once(" panicked at ")?;
+    let is_message = |line: &&str| {
+        let ends = ["note: ", "stack backtrace:", "=="];
+        !ends.iter().any(|end| line.starts_with(end))
+    };
+    let message = lines.take_while(is_message).map(str::trim);
+    let words: Vec<_> = std::iter::once(place)
+        .chain(message.filter(|line| !line.is_empty()))
+        .collect();
+    Some(words.join(" "))
+}
+
+/// What libFuzzer says of an input that takes too long or too much memory:
+/// `==123== ERROR: libFuzzer: timeout after 21 seconds`.
+fn complaint_in(text: &str) -> Option<String> {
+    text.lines()
+        .find_map(|line| line.split_once("ERROR: libFuzzer: "))
+        .map(|(_, complaint)| complaint.to_owned())
 }
 
 /// The number at the beginning of a text, after spaces.
@@ -98,6 +130,7 @@ stat::peak_rss_mb:              70
             found: 14,
             memory_mib: 70,
             artifact: None,
+            reason: None,
         };
         assert_eq!(report, expected);
     }
@@ -111,5 +144,31 @@ Base64: AA==
         let report = Report::parse(text);
         assert_eq!(report.artifact.as_deref(), Some("/a/crash-0123"));
         assert_eq!(report.runs, 0);
+    }
+
+    #[test]
+    fn reads_why_it_failed() {
+        let panic = "\
+#2\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 0 rss: 30Mb
+
+thread '<unnamed>' (77) panicked at crates/http1/src/head.rs:9:5:
+assertion `left == right` failed
+  left: 1
+ right: 2
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+==77== ERROR: libFuzzer: deadly signal
+";
+        assert_eq!(
+            Report::parse(panic).reason.as_deref(),
+            Some(
+                "crates/http1/src/head.rs:9:5: \
+                 assertion `left == right` failed left: 1 right: 2"
+            )
+        );
+        let slow = "==5== ERROR: libFuzzer: timeout after 21 seconds\n";
+        assert_eq!(
+            Report::parse(slow).reason.as_deref(),
+            Some("timeout after 21 seconds")
+        );
     }
 }

@@ -28,18 +28,25 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds the packages of daemons, and the load tests.
+    /// Builds the packages of daemons, and the load tests. With the profile of tests, all
+    /// packages are built with the features that they have in tests of the whole workspace,
+    /// so that nothing is compiled again.
     ///
     /// # Errors
     ///
     /// Cargo fails.
     pub(crate) fn build(profile: &str, packages: &[&str]) -> anyhow::Result<Self> {
-        let packages = packages.iter().chain(&["aquatic_load_test"]);
-        let status = crate::cargo_command()
-            .args(["build", "--profile", profile])
-            .args(packages.flat_map(|package| ["--package", package]))
-            .status()
-            .context("cannot start cargo")?;
+        let mut command = crate::cargo_command();
+        command.args(["build", "--profile", profile]);
+        if profile == "test" {
+            command.args(["--workspace", "--all-features", "--bins"]);
+            // With a benchmark, cargo counts the features of dependencies of tests, too.
+            command.args(["--bench", "swarm"]);
+        } else {
+            let packages = packages.iter().chain(&["aquatic_load_test"]);
+            command.args(packages.flat_map(|package| ["--package", package]));
+        }
+        let status = command.status().context("cannot start cargo")?;
         ensure!(status.success(), "cargo build has failed");
 
         // This program is target/PROFILE/NAME itself.

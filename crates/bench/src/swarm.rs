@@ -15,9 +15,13 @@ use crate::results::{OneTorrent, Steady, Swarm};
 /// If it fails, or lacks a result.
 pub(crate) fn measure(profile: &str, quick: bool) -> anyhow::Result<Swarm> {
     let mut command = crate::cargo_command();
-    command
-        .args(["bench", "--package", "aquatic_swarm", "--bench", "swarm"])
-        .args(["--profile", profile]);
+    command.args(["bench", "--bench", "swarm", "--profile", profile]);
+    if profile == "test" {
+        // As `Programs::build` does.
+        command.args(["--workspace", "--all-features"]);
+    } else {
+        command.args(["--package", "aquatic_swarm"]);
+    }
     if quick {
         command.args(["--", "--quick"]);
     }

@@ -16,17 +16,30 @@ pub(crate) fn cargo_command() -> Command {
     command
 }
 
-/// Compiles a package, which takes longer than this one, and runs its program: with the
-/// profile of tests, so that their common dependencies are compiled only once.
+/// Compiles the program of a package, which takes longer than this one, and runs it.
 ///
 /// # Errors
 ///
 /// It cannot be compiled, or fails.
 pub(crate) fn run_package(package: &str, arguments: &[OsString]) -> anyhow::Result<()> {
+    succeed(program_of(package)?.args(arguments))
+}
+
+/// Compiles the program of a package: with the profile of tests, and the features that the
+/// libraries have in tests of the whole workspace, so that they are compiled only once.
+///
+/// # Errors
+///
+/// It cannot be compiled.
+pub(crate) fn program_of(package: &str) -> anyhow::Result<Command> {
     let mut command = cargo_command();
-    command.args(["run", "--quiet", "--profile=test"]);
-    command.args(["--package", package, "--"]);
-    succeed(command.args(arguments))
+    command.args(["build", "--quiet", "--profile=test"]);
+    command.args(["--workspace", "--all-features", "--bin", package]);
+    succeed(&mut command)?;
+    let target = metadata("Cargo.toml")?.target_directory;
+    let mut program = Command::new(target.join("debug").join(package));
+    program.current_dir(root());
+    Ok(program)
 }
 
 /// Cargo's metadata of the packages of a workspace with this manifest.

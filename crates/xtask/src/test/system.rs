@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::{Totals, cargo_command, run_counted};
-use crate::commands::succeed;
+use super::{Totals, run_counted};
+use crate::commands::{program_of, succeed};
 use crate::dist::{deb, rpm};
 use crate::{requirements, root};
 
@@ -58,8 +58,7 @@ pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
     archives.map_err(|_| anyhow!("the thread that makes root file systems failed"))??;
     let packages = packages?;
 
-    let mut command = cargo_command();
-    command.args(["run", "--quiet", "--package=aquatic_system_tests", "--"]);
+    let mut command = program_of("aquatic_system_tests")?;
     // Tests mostly wait, so they run in parallel.
     command.arg("--test-threads=3").args(arguments);
     command.env("AQUATIC_TEST_ROOTS", &roots);

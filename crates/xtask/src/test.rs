@@ -1,7 +1,9 @@
 //! Runs all tests, and reports what they need from the system.
 
+use std::env;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
 use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -16,6 +18,9 @@ mod system;
 /// The variable with which the harness of the tests allows them to be skipped.
 const WITHOUT_CLIENTS: &str = "AQUATIC_TEST_WITHOUT_CLIENTS";
 
+/// The variable that says how many tests of a program run at the same time.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Install what the tests need, with apt-get, as root or through sudo
@@ -24,8 +29,8 @@ pub(crate) struct Arguments {
     /// Skip tests whose programs are missing, and say which
     #[arg(long)]
     without_clients: bool,
-    /// List what the tests need from the system, and run none
-    #[arg(long, conflicts_with = "install")]
+    /// List what the tests need from the system, after --install installed it, and run none
+    #[arg(long)]
     list: bool,
     /// Build the packages, and test them, and nothing else, in containers of
     /// Debian; needs root
@@ -48,14 +53,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         requirements::PACKAGES
     };
-    if arguments.list {
-        list(needed);
-        return Ok(());
-    }
     let mut missing = requirements::missing(needed);
     if arguments.install && !missing.is_empty() {
         requirements::install(&missing)?;
         missing = requirements::missing(needed);
+    }
+    if arguments.list {
+        list(needed);
+        return Ok(());
     }
     if !missing.is_empty() {
         list(needed);
@@ -105,6 +110,11 @@ fn cargo_test(arguments: &Arguments) -> anyhow::Result<(Totals, bool)> {
         command.arg("--workspace");
     }
     command.args(&arguments.cargo_arguments);
+    if env::var_os(TEST_THREADS).is_none() {
+        // Most tests wait for daemons and clients, with a tenth of a core each.
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        command.env(TEST_THREADS, (4 * cores).to_string());
+    }
     if arguments.without_clients {
         command.env(WITHOUT_CLIENTS, "1");
     } else {

@@ -5,6 +5,8 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +74,18 @@ pub(crate) struct Transfer {
     _tracker: Daemon,
     _cluster: Option<Cluster>,
     files: Setup,
+    /// Is dropped after what the browser needs.
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+/// Waits until a browser may run: at most two tests use one at the same time, which keep
+/// two cores busy; with more, connections between the clients time out.
+fn take_turn() -> MutexGuard<'static, ()> {
+    static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len();
+    // A test that has failed has ended, too.
+    TURNS[next].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a cluster has besides one tracker.
@@ -93,6 +107,7 @@ impl Transfer {
         if plan.is_cluster && !tools::needs(&[ENGINE]) {
             return None;
         }
+        let turn = uses_chromium.then(take_turn);
         let files = Setup::new(env!("CARGO_BIN_EXE_aquatic-ws"));
         let network = Network::new(3, plan.families);
         let host = network.host(TRACKER);
@@ -128,6 +143,7 @@ impl Transfer {
             _tracker: tracker,
             _cluster: cluster,
             files,
+            _turn: turn,
         })
     }
 

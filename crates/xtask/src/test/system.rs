@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
 
     let mut command = program_of("aquatic_system_tests")?;
     // Tests mostly wait, so they run in parallel.
-    command.arg("--test-threads=3").args(arguments);
+    command.arg("--test-threads=5").args(arguments);
     command.env("AQUATIC_TEST_ROOTS", &roots);
     command.env("AQUATIC_TEST_REPOSITORY", packages.debian);
     command.env("AQUATIC_TEST_RPM", packages.rpm);

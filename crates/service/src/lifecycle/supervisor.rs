@@ -33,6 +33,7 @@ use events::Fresh;
 pub(super) use events::{Event, channel};
 pub(super) use reading::{InEffect, WHAT};
 use rounds::{MAX_GIVEN_UP, Step};
+use snapshots::Snapshots;
 use watchdog::Watchdog;
 
 /// Maximum interval between two checks of the workers.
@@ -74,6 +75,8 @@ pub(super) struct Supervisor<'a, D> {
     notifier: &'a mut Notifier,
     watchdog: Option<Watchdog>,
     course: Course,
+    snapshots: Snapshots,
+    /// The file that snapshots are written to.
     snapshot_path: Option<PathBuf>,
     /// What the status line says of the last reload, unless it succeeded.
     reload_status: Option<String>,
@@ -99,6 +102,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             events: parts.events,
             notifier: parts.notifier,
             watchdog: parts.watchdog_limit.map(|limit| Watchdog::new(limit, now)),
+            snapshots: Snapshots::default(),
             snapshot_path: parts.settings.snapshot.map(|one| one.path),
             reload_status: None,
             reported_stuck: Vec::new(),
@@ -143,7 +147,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             for order in orders {
                 match order {
                     Order::Reload(step) => further.extend(self.reload(step)),
-                    Order::Snapshot => further.extend(self.snapshot()),
+                    Order::Snapshot { ticket } => further.extend(self.snapshot(ticket)),
                     Order::Drain => {
                         self.notifier.stopping();
                         self.workers.stop();
@@ -178,6 +182,8 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         if now >= self.next_check {
             self.next_check = now + CHECK_INTERVAL;
             self.check_workers(now);
+            let is_awaited = |ticket| self.course.is_snapshot_awaited(ticket);
+            self.snapshots.check(now, is_awaited, &self.process);
         }
         if let Some(watchdog) = &mut self.watchdog
             && watchdog.is_due(now)
@@ -226,8 +232,12 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             }
             Event::Signal(Signal::Reload) => Happening::Reload,
             Event::WorkerEnded { index, end } => self.worker_ended(index, end),
-            Event::SnapshotEnded(result) => {
-                Happening::SnapshotEnded(snapshots::ended(result, &self.process))
+            Event::SnapshotEnded { ticket, result } => {
+                let is_awaited = self.course.is_snapshot_awaited(ticket);
+                let result = self
+                    .snapshots
+                    .ended(ticket, result, is_awaited, &self.process);
+                Happening::SnapshotEnded { ticket, result }
             }
             Event::Read { ticket, result } => {
                 // What comes too late is dropped.
@@ -275,12 +285,13 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         self.process.turn(now, self.workers.len(), stuck);
     }
 
-    fn snapshot(&mut self) -> Option<Happening> {
-        let path = self.snapshot_path.clone()?;
+    fn snapshot(&mut self, ticket: u64) -> Option<Happening> {
+        let path = self.snapshot_path.as_deref()?;
         let sender = self.sender.clone();
-        let reason = snapshots::start(path, &self.daemon, sender).err()?;
-        let failed = snapshots::ended(Err(reason), &self.process);
-        Some(Happening::SnapshotEnded(failed))
+        let started = self.snapshots.start(ticket, path, &self.daemon, sender);
+        let failed = Err(started.err()?);
+        let result = self.snapshots.ended(ticket, failed, true, &self.process);
+        Some(Happening::SnapshotEnded { ticket, result })
     }
 
     fn reload(&mut self, step: Step) -> Option<Happening> {
@@ -373,6 +384,9 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         if !is_moved {
             return;
         }
+        let to_path = |path| self.snapshots.writing_to(path);
+        let running = path.as_deref().and_then(to_path);
+        self.course.replace_running_snapshot(running);
         match &unwritable {
             Some(reason) => {
                 log::warn!("snapshots cannot be written: {}: {reason}", snapshot::KEY);

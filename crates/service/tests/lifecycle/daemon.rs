@@ -282,6 +282,13 @@ impl Daemon for TestDaemon {
     }
 
     fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()> {
+        // As on a disk that does not respond, and has an error in the end.
+        if fs::rename("hang_next_snapshot", "hanging_snapshot").is_ok() {
+            while Path::new("hanging_snapshot").exists() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            return Err(io::Error::other("the disk is broken"));
+        }
         out.write_block(CLOCK, &Clock::start().mark().to_bytes())?;
         out.write_block(STARTS, &self.starts.to_le_bytes())
     }

@@ -19,6 +19,7 @@ crate::tests!(
     the_access_list_comes_and_goes,
     snapshots_move,
     a_snapshot_that_is_kept_prevents_no_reload,
+    snapshots_move_away_from_a_disk_that_hangs,
     a_file_that_is_no_snapshot_is_not_replaced,
     a_file_that_cannot_be_read_changes_nothing,
     a_file_out_of_reach_leaves_the_configuration,
@@ -221,6 +222,37 @@ fn a_snapshot_that_is_kept_prevents_no_reload() {
     assert!(status.contains("reload failed: "), "{status}");
     daemon.stop();
     assert_eq!(fs::read(&path).expect("the file"), damaged.as_bytes());
+}
+
+/// What was begun at an earlier place neither delays the next ones nor says anything of them.
+fn snapshots_move_away_from_a_disk_that_hangs() {
+    let place = Place::new();
+    let snapshot = |name: &str| {
+        let path = place.setup.path(name);
+        let section = format!(
+            "[snapshot]\npath = '{}'\ninterval_seconds = 1",
+            path.display()
+        );
+        place.config("", &section)
+    };
+    place.setup.write("hang_next_snapshot", "");
+    let mut daemon = place.setup.start(&snapshot("first"));
+    let hanging = place.setup.path("hanging_snapshot");
+    eventually("a snapshot that hangs", || hanging.exists().then_some(()));
+    place.reload(&mut daemon, &snapshot("second"));
+    let second = place.setup.path("second");
+    eventually("a snapshot elsewhere", || second.exists().then_some(()));
+    place.reload(&mut daemon, &place.config("", ""));
+    fs::remove_file(hanging).expect("it hangs");
+    let logged = daemon.wait_for_log("the disk is broken");
+    assert!(
+        logged.starts_with("WARN  cannot write snapshot ")
+            && logged.ends_with("; the configuration has another file now"),
+        "{logged}"
+    );
+    assert_eq!(place.metric("snapshot_failing"), "0");
+    assert_eq!(place.metric("snapshot_failures_total"), "0");
+    daemon.stop();
 }
 
 fn a_file_that_is_no_snapshot_is_not_replaced() {

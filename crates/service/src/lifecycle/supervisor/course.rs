@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Snapshots and reloads are started while serving. Each ends by an event, or at its
-//! deadline: there is no wait without one.
+//! deadline: there is no wait without one. A snapshot that is written while serving has none,
+//! because there is no use in a second one to the same file meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -43,8 +44,13 @@ pub(super) enum Happening {
         /// Of [`Step::Read`].
         ticket: u64,
     },
-    /// The snapshot in progress has ended.
-    SnapshotEnded(Result<(), String>),
+    /// The snapshot with this ticket has ended.
+    SnapshotEnded {
+        /// Of [`Order::Snapshot`].
+        ticket: u64,
+        /// Why it was not written.
+        result: Result<(), String>,
+    },
 }
 
 /// What to do.
@@ -53,7 +59,10 @@ pub(super) enum Order {
     /// A step of a reload.
     Reload(Step),
     /// Start a snapshot. Its end has to be reported, also when it cannot be started.
-    Snapshot,
+    Snapshot {
+        /// Tells this snapshot from others.
+        ticket: u64,
+    },
     /// Announce the shutdown, and ask the workers to stop.
     Drain,
     /// Exit.
@@ -82,7 +91,9 @@ pub(super) struct Course {
     /// How often snapshots are written; `None` for never.
     snapshot_interval: Option<Duration>,
     next_snapshot: Option<Instant>,
-    is_snapshot_running: bool,
+    /// The snapshot that is being written to the file in the settings.
+    running_snapshot: Option<u64>,
+    last_snapshot: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +115,21 @@ impl Course {
             rounds: Rounds::default(),
             snapshot_interval,
             next_snapshot: snapshot_interval.map(|interval| now + interval),
-            is_snapshot_running: false,
+            running_snapshot: None,
+            last_snapshot: 0,
         }
+    }
+
+    /// Another file is written from now on. `running` is a snapshot that is being written to
+    /// that one already; those to others are not waited for any more.
+    pub(super) fn replace_running_snapshot(&mut self, running: Option<u64>) {
+        self.running_snapshot = running;
+    }
+
+    /// Whether the result with this ticket is that of the file in the settings. To be called
+    /// before [`Happening::SnapshotEnded`] is passed in.
+    pub(super) fn is_snapshot_awaited(&self, ticket: u64) -> bool {
+        self.running_snapshot == Some(ticket)
     }
 
     /// Changes how often snapshots are written.
@@ -130,7 +154,9 @@ impl Course {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.stage {
             Stage::Serving => {
-                let snapshot = self.next_snapshot.filter(|_| !self.is_snapshot_running);
+                let snapshot = self
+                    .next_snapshot
+                    .filter(|_| self.running_snapshot.is_none());
                 self.rounds.next().into_iter().chain(snapshot).min()
             }
             Stage::Draining { deadline } | Stage::Saving { deadline, .. } => Some(deadline),
@@ -164,8 +190,13 @@ impl Course {
                 self.drain(now, &mut orders);
             }
             Happening::WorkersGone if self.is_draining() => self.save(now, &mut orders),
-            Happening::SnapshotEnded(result) => self.snapshot_ended(result, &mut orders),
-            Happening::Reload | Happening::WorkerFailed(_) | Happening::WorkersGone => (),
+            Happening::SnapshotEnded { ticket, result } if self.is_snapshot_awaited(ticket) => {
+                self.snapshot_ended(result, &mut orders);
+            }
+            Happening::Reload
+            | Happening::WorkerFailed(_)
+            | Happening::WorkersGone
+            | Happening::SnapshotEnded { .. } => (),
         }
         self.check_deadlines(now, &mut orders);
         orders
@@ -197,7 +228,7 @@ impl Course {
         if self.snapshot_interval.is_none() {
             return self.end(None, orders);
         }
-        let is_last = !self.is_snapshot_running;
+        let is_last = self.running_snapshot.is_none();
         self.stage = Stage::Saving {
             deadline: now + SNAPSHOT_PATIENCE,
             is_last,
@@ -208,12 +239,14 @@ impl Course {
     }
 
     fn snapshot(&mut self, orders: &mut Vec<Order>) {
-        self.is_snapshot_running = true;
-        orders.push(Order::Snapshot);
+        self.last_snapshot += 1;
+        let ticket = self.last_snapshot;
+        self.running_snapshot = Some(ticket);
+        orders.push(Order::Snapshot { ticket });
     }
 
     fn snapshot_ended(&mut self, result: Result<(), String>, orders: &mut Vec<Order>) {
-        self.is_snapshot_running = false;
+        self.running_snapshot = None;
         match self.stage {
             Stage::Saving { is_last: true, .. } => {
                 let unsaved = result
@@ -239,7 +272,7 @@ impl Course {
                 orders.extend(self.rounds.time(now).into_iter().map(Order::Reload));
                 if let (Some(interval), Some(next)) = (self.snapshot_interval, self.next_snapshot)
                     && now >= next
-                    && !self.is_snapshot_running
+                    && self.running_snapshot.is_none()
                 {
                     self.next_snapshot = Some(now + interval);
                     self.snapshot(orders);

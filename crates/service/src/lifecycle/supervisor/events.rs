@@ -24,7 +24,12 @@ pub(in crate::lifecycle) enum Event {
         end: End,
     },
     /// The thread that writes a snapshot has finished.
-    SnapshotEnded(Result<Written, String>),
+    SnapshotEnded {
+        /// The snapshot.
+        ticket: u64,
+        /// What was written, or why that failed.
+        result: Result<Written, String>,
+    },
     /// The thread that reads everything for a reload has finished.
     Read {
         /// The attempt.

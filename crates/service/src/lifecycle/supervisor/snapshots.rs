@@ -2,24 +2,138 @@
 //! long, and the main thread has to handle signals and the watchdog. The daemon locks
 //! a bounded part of its state at a time, so that requests do not wait for the disk
 //! either.
+//!
+//! A reload can change the file while one is being written. The old file is then written to
+//! its end, because a thread cannot be stopped, but its result says nothing of the new one.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
+use std::time::Instant;
 
+use super::course::SNAPSHOT_PATIENCE;
 use super::events::Event;
 use crate::Daemon;
 use crate::metrics::process::Process;
 use crate::snapshot::{Written, write_file};
 
-/// Starts a snapshot; its end is sent as an event.
-///
-/// # Errors
-///
-/// When it cannot be started.
-pub(super) fn start<D: Daemon>(
+/// Maximum number of snapshots that are being written to different files. The older ones are
+/// on disks that do not respond.
+const MAX_WRITING: usize = 4;
+
+/// The snapshots that are being written.
+#[derive(Default)]
+pub(super) struct Snapshots {
+    /// At most one for each file.
+    writing: Vec<Writing>,
+}
+
+struct Writing {
+    ticket: u64,
+    path: PathBuf,
+    since: Instant,
+    /// Whether it was reported that it takes long.
+    is_reported: bool,
+}
+
+impl Snapshots {
+    /// Starts a snapshot; its end is sent as an event.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(super) fn start<D: Daemon>(
+        &mut self,
+        ticket: u64,
+        path: &Path,
+        daemon: &Arc<D>,
+        sender: SyncSender<Event>,
+    ) -> Result<(), String> {
+        if self.writing.len() >= MAX_WRITING {
+            return Err(format!(
+                "cannot write snapshot {}: {MAX_WRITING} others are still being written to \
+                 earlier files",
+                path.display()
+            ));
+        }
+        spawn(ticket, path.to_owned(), daemon, sender)?;
+        self.writing.push(Writing {
+            ticket,
+            path: path.to_owned(),
+            since: Instant::now(),
+            is_reported: false,
+        });
+        Ok(())
+    }
+
+    /// The one that is being written to this file.
+    pub(super) fn writing_to(&self, path: &Path) -> Option<u64> {
+        let one = self.writing.iter().find(|one| one.path == path)?;
+        Some(one.ticket)
+    }
+
+    /// A snapshot has ended. If it `is_awaited`, its result is recorded and logged, and
+    /// otherwise only logged. Returns why it was not written.
+    pub(super) fn ended(
+        &mut self,
+        ticket: u64,
+        result: Result<Written, String>,
+        is_awaited: bool,
+        process: &Process,
+    ) -> Result<(), String> {
+        self.writing.retain(|one| one.ticket != ticket);
+        match result {
+            Ok(written) => {
+                if is_awaited && process.snapshot_written(&written) {
+                    log::info!("snapshots can be written again");
+                }
+                log::debug!(
+                    bytes = written.bytes,
+                    milliseconds = written.duration.as_millis() as u64;
+                    "wrote the snapshot"
+                );
+                Ok(())
+            }
+            Err(error) => {
+                if is_awaited {
+                    process.snapshot_failed(&error);
+                    log::error!("{error}");
+                } else {
+                    log::warn!("{error}; the configuration has another file now");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Records and logs if the awaited snapshot takes too long, once for each.
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        is_awaited: impl Fn(u64) -> bool,
+        process: &Process,
+    ) {
+        let is_late = |one: &&mut Writing| {
+            let took = now.saturating_duration_since(one.since);
+            is_awaited(one.ticket) && !one.is_reported && took >= SNAPSHOT_PATIENCE
+        };
+        for one in self.writing.iter_mut().filter(is_late) {
+            one.is_reported = true;
+            let reason = format!(
+                "writing snapshot {} takes longer than {} seconds",
+                one.path.display(),
+                SNAPSHOT_PATIENCE.as_secs()
+            );
+            log::error!("{reason}");
+            process.cannot_save(&reason);
+        }
+    }
+}
+
+fn spawn<D: Daemon>(
+    ticket: u64,
     path: PathBuf,
     daemon: &Arc<D>,
     sender: SyncSender<Event>,
@@ -38,30 +152,8 @@ pub(super) fn start<D: Daemon>(
                 Err(_) => Err("the daemon panicked while it wrote the snapshot".to_owned()),
             };
             // There is no receiver only when the process is exiting.
-            let _ = sender.send(Event::SnapshotEnded(result));
+            let _ = sender.send(Event::SnapshotEnded { ticket, result });
         })
         .map(drop)
         .map_err(|error| format!("cannot start the thread that writes the snapshot: {error}"))
-}
-
-/// Records and logs the result of a snapshot; returns why it was not written.
-pub(super) fn ended(result: Result<Written, String>, process: &Process) -> Result<(), String> {
-    match result {
-        Ok(written) => {
-            if process.snapshot_written(&written) {
-                log::info!("snapshots can be written again");
-            }
-            log::debug!(
-                bytes = written.bytes,
-                milliseconds = written.duration.as_millis() as u64;
-                "wrote the snapshot"
-            );
-            Ok(())
-        }
-        Err(error) => {
-            process.snapshot_failed(&error);
-            log::error!("{error}");
-            Err(error)
-        }
-    }
 }

@@ -9,6 +9,13 @@ use crate::reload::PATIENCE;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The first snapshot, and its success.
+const FIRST: Order = Order::Snapshot { ticket: 1 };
+const WRITTEN: Happening = Happening::SnapshotEnded {
+    ticket: 1,
+    result: Ok(()),
+};
+
 fn course(now: Instant) -> Course {
     Course::new(Some(300 * SECOND), now)
 }
@@ -27,9 +34,9 @@ fn two_signals_at_once_are_one() {
     assert_eq!(course.step(start, Happening::Stop), [Order::Drain]);
     let soon = start + Duration::from_millis(1_999);
     assert_eq!(course.step(soon, Happening::Stop), []);
-    assert_eq!(course.step(soon, Happening::WorkersGone), [Order::Snapshot]);
+    assert_eq!(course.step(soon, Happening::WorkersGone), [FIRST]);
     assert_eq!(course.step(soon, Happening::Stop), []);
-    let orders = course.step(soon, Happening::SnapshotEnded(Ok(())));
+    let orders = course.step(soon, WRITTEN);
     let good = End {
         failure: None,
         is_late: false,
@@ -59,10 +66,13 @@ fn the_first_signal_after_a_failure_is_no_second_one() {
     let orders = course.step(start + DRAIN_PATIENCE, Happening::Time);
     assert_eq!(
         orders,
-        [Order::Snapshot],
+        [FIRST],
         "late workers do not keep it from being saved"
     );
-    let failed = Happening::SnapshotEnded(Err("full".to_owned()));
+    let failed = Happening::SnapshotEnded {
+        ticket: 1,
+        result: Err("full".to_owned()),
+    };
     let orders = course.step(start + DRAIN_PATIENCE, failed);
     let end = is_end(&orders).unwrap();
     assert_eq!(end.failure.as_deref(), Some("x"));
@@ -74,14 +84,60 @@ fn the_last_snapshot_is_begun_when_the_workers_are_gone() {
     let start = Instant::now();
     let mut course = course(start);
     let due = start + 300 * SECOND;
-    assert_eq!(course.step(due, Happening::Time), [Order::Snapshot]);
+    assert_eq!(course.step(due, Happening::Time), [FIRST]);
     course.step(due, Happening::Stop);
     assert_eq!(course.step(due, Happening::WorkersGone), []);
     // The one that was under way is not the last.
-    let orders = course.step(due + SECOND, Happening::SnapshotEnded(Ok(())));
-    assert_eq!(orders, [Order::Snapshot]);
+    let orders = course.step(due + SECOND, WRITTEN);
+    assert_eq!(orders, [Order::Snapshot { ticket: 2 }]);
     let orders = course.step(due + SNAPSHOT_PATIENCE, Happening::Time);
     assert!(is_end(&orders).unwrap().unsaved.is_some());
+}
+
+#[test]
+fn a_snapshot_to_an_earlier_file_is_not_waited_for() {
+    let start = Instant::now();
+    let mut course = course(start);
+    let due = start + 300 * SECOND;
+    assert_eq!(course.step(due, Happening::Time), [FIRST]);
+    let next = due + 300 * SECOND;
+    assert_eq!(course.step(next, Happening::Time), [], "it hangs");
+    course.replace_running_snapshot(None);
+    assert!(!course.is_snapshot_awaited(1));
+    let second = Order::Snapshot { ticket: 2 };
+    assert_eq!(course.step(next, Happening::Time), [second]);
+    assert_eq!(course.step(next, WRITTEN), []);
+    assert!(course.is_snapshot_awaited(2), "it is still being written");
+
+    // The last one is to the file of the settings, too.
+    course.replace_running_snapshot(None);
+    course.step(next, Happening::Stop);
+    let third = Order::Snapshot { ticket: 3 };
+    assert_eq!(course.step(next, Happening::WorkersGone), [third]);
+    let second = Happening::SnapshotEnded {
+        ticket: 2,
+        result: Ok(()),
+    };
+    assert_eq!(course.step(next, second), []);
+    let third = Happening::SnapshotEnded {
+        ticket: 3,
+        result: Ok(()),
+    };
+    assert!(is_end(&course.step(next, third)).is_some());
+}
+
+#[test]
+fn a_snapshot_is_waited_for_when_its_file_is_back() {
+    let start = Instant::now();
+    let mut course = course(start);
+    let due = start + 300 * SECOND;
+    assert_eq!(course.step(due, Happening::Time), [FIRST]);
+    course.replace_running_snapshot(None);
+    course.replace_running_snapshot(Some(1));
+    let next = due + 300 * SECOND;
+    assert_eq!(course.step(next, Happening::Time), []);
+    let second = Order::Snapshot { ticket: 2 };
+    assert_eq!(course.step(next, WRITTEN), [second]);
 }
 
 #[test]
@@ -130,7 +186,10 @@ struct World {
     course: Course,
     /// Reads under way: when they end, if ever.
     reads: BTreeMap<u64, Option<Instant>>,
-    snapshot: Option<Option<Instant>>,
+    /// The snapshot file in the settings.
+    file: u64,
+    /// Snapshots under way: their files, and when they end, if ever.
+    snapshots: BTreeMap<u64, (u64, Option<Instant>)>,
     workers_end: Option<Instant>,
     in_reload_since: Option<Instant>,
     asked_to_reload: bool,
@@ -148,7 +207,8 @@ impl World {
             now,
             course: Course::new(interval, now),
             reads: BTreeMap::new(),
-            snapshot: None,
+            file: 0,
+            snapshots: BTreeMap::new(),
             workers_end: None,
             in_reload_since: None,
             asked_to_reload: false,
@@ -201,13 +261,15 @@ impl World {
                 let since = self.in_reload_since.take().expect("a reload was begun");
                 assert!(self.now.duration_since(since) <= PATIENCE + SECOND);
             }
-            Order::Snapshot => {
-                assert!(self.snapshot.is_none(), "one snapshot at a time");
+            Order::Snapshot { ticket } => {
+                let mut files = self.snapshots.values().map(|(file, _)| *file);
+                assert!(files.all(|file| file != self.file), "one at a time");
                 if self.drained_at.is_some() {
                     self.snapshots_since_drain += 1;
                 }
                 let end = self.duration().map(|duration| self.now + duration);
-                self.snapshot = Some(end);
+                let replaced = self.snapshots.insert(ticket, (self.file, end));
+                assert!(replaced.is_none());
             }
             Order::Drain => {
                 assert!(self.drained_at.is_none());
@@ -228,7 +290,7 @@ impl World {
         };
         let reads = self.reads.values().filter_map(|end| *end);
         let next = reads
-            .chain(self.snapshot.flatten())
+            .chain(self.snapshots.values().filter_map(|(_, end)| *end))
             .chain(self.workers_end)
             .chain(self.course.next())
             .min();
@@ -237,22 +299,28 @@ impl World {
 
         let is_over = |end: &Option<Instant>| end.is_some_and(|end| end <= self.now);
         let read = self.reads.iter().find(|(_, end)| is_over(end));
+        let snapshot = self.snapshots.iter().find(|(_, (_, end))| is_over(end));
         if let Some((&ticket, _)) = read {
             self.reads.remove(&ticket);
             if self.course.is_awaited(ticket) && self.below(4) == 0 {
                 let interval = (self.below(3) > 0).then(|| SECOND * (1 + self.below(900)) as u32);
                 self.course.set_snapshot_interval(interval, self.now);
+                self.file = self.below(3);
+                let mut snapshots = self.snapshots.iter();
+                let running = snapshots.find(|(_, (file, _))| *file == self.file);
+                self.course
+                    .replace_running_snapshot(running.map(|(&ticket, _)| ticket));
             }
             self.tell(Happening::Read { ticket });
-        } else if self.snapshot.as_ref().is_some_and(is_over) {
-            self.snapshot = None;
+        } else if let Some((&ticket, _)) = snapshot {
+            self.snapshots.remove(&ticket);
             let failed = self.below(4) == 0;
             let result = if failed {
                 Err("full".to_owned())
             } else {
                 Ok(())
             };
-            self.tell(Happening::SnapshotEnded(result));
+            self.tell(Happening::SnapshotEnded { ticket, result });
         } else if is_over(&self.workers_end) {
             self.workers_end = None;
             self.tell(Happening::WorkersGone);

@@ -176,11 +176,35 @@ fn line(record: &Record<'_>, priorities: bool) -> String {
     if !fields.0.is_empty() {
         let _ = write!(line, " ({})", fields.0);
     }
+    let mut line = without_controls(line);
     // A record of several lines must not look like several records. For the journal,
     // each line is a record with a priority.
     line = line.replace('\n', &format!("\n{prefix}      "));
     line.push('\n');
     line
+}
+
+/// Replaces what a terminal would obey instead of showing it. Names, keys and values of
+/// files may contain anything.
+fn without_controls(text: String) -> String {
+    let is_obeyed = |char: char| match char {
+        '\n' | '\t' => false,
+        // Those that change the direction of the text after them (Unicode, annex 9).
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        char => char.is_control(),
+    };
+    if !text.contains(is_obeyed) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_obeyed(char) {
+            shown.extend(char.escape_unicode());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }
 
 struct Fields(String);
@@ -220,6 +244,14 @@ mod tests {
         assert_eq!(
             record_line("two\nlines", &[], false),
             "WARN  two\n      lines\n"
+        );
+    }
+
+    #[test]
+    fn terminals_are_not_told_what_to_do() {
+        assert_eq!(
+            record_line("a\u{1b}[31m\r\u{9b}b\u{202e}\tö", &[], false),
+            "WARN  a\\u{1b}[31m\\u{d}\\u{9b}b\\u{202e}\tö\n"
         );
     }
 

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 /// Maximum number of diagnostics that are reported for one configuration.
 const MAX_TOLD: usize = 100;
 
+/// Maximum number of errors of a file that are examined, because each is compared with much
+/// of it. Together with the one that says so, all of them are reported.
+pub(super) const MAX_EXAMINED: usize = MAX_TOLD - 1;
+
 /// Maximum number of diagnostics that a service reports: a start may be tried again and
 /// again.
 const MAX_TOLD_BY_SERVICE: usize = 8;

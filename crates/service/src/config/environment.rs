@@ -13,7 +13,7 @@ use std::ffi::OsString;
 
 use toml::de::DeValue;
 
-use super::diagnostic::{Diagnostic, Source};
+use super::diagnostic::{Diagnostic, MAX_EXAMINED, Source};
 use super::document;
 use super::old_keys::OldKey;
 use super::schema_check::{closest, join};
@@ -46,19 +46,18 @@ pub struct Environment {
 impl Environment {
     /// Those of this process.
     pub(super) fn of(program: &'static str) -> Self {
-        let all = std::env::vars_os();
-        Self::new(
-            program,
-            all.filter_map(|(name, value)| Some((name.into_string().ok()?, value))),
-        )
+        Self::new(program, std::env::vars_os())
     }
 
     /// Those of `variables` that have the prefix.
-    pub fn new(
+    pub fn new<Name: Into<OsString>>(
         program: &'static str,
-        variables: impl IntoIterator<Item = (String, OsString)>,
+        variables: impl IntoIterator<Item = (Name, OsString)>,
     ) -> Self {
-        let ours = |(name, value): (String, OsString)| {
+        let ours = |(name, value): (Name, OsString)| {
+            let name: OsString = name.into();
+            // No key has a name that is not UTF-8, which is reported like other mistakes.
+            let name = name.to_string_lossy();
             Some((name.strip_prefix(PREFIX)?.to_owned(), value))
         };
         let mut variables: Vec<_> = variables.into_iter().filter_map(ours).collect();
@@ -97,6 +96,11 @@ impl Environment {
                 None if neighbours::names().any(is_of) => continue,
                 None => (rest.as_str(), &mut of_all),
             };
+            if faults.len() >= MAX_EXAMINED {
+                let message = "there are more variables with errors than these";
+                faults.push(Diagnostic::without_key(message));
+                break;
+            }
             let source = Source::Variable(format!("{PREFIX}{rest}"));
             let key = keys.iter().find(|key| key.variable == name);
             match (key, value.to_str()) {

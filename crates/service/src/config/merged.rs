@@ -10,7 +10,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::diagnostic::{Position, Source};
+use super::diagnostic::{MAX_EXAMINED, Position, Source};
 use super::document::{self, Table};
 use super::old_keys::{self, Change, Found, OldKey};
 use super::sources::Layer;
@@ -73,8 +73,10 @@ impl<'i> Merged<'i> {
             }
         };
         let is_well_formed = errors.is_empty();
-        let mut faults = syntax::faults(text, &table, known, &errors);
-        if is_well_formed || after == AfterSyntaxErrors::Continue {
+        let mut is_examined = errors.len() <= MAX_EXAMINED;
+        let examined = &errors[..errors.len().min(MAX_EXAMINED)];
+        let mut faults = syntax::faults(text, &table, known, examined);
+        if is_examined && (is_well_formed || after == AfterSyntaxErrors::Continue) {
             let translation = old_keys::translate(text, &mut table, known, C::OLD_KEYS);
             faults.extend(translation.faults);
             let renamed = &translation.renamed;
@@ -85,6 +87,7 @@ impl<'i> Merged<'i> {
                 !is_well_formed && faults.iter().any(|fault| fault.key == other.key)
             };
             others.retain(|other| !is_explained(other));
+            is_examined = others.len() <= MAX_EXAMINED;
             faults.extend(others);
             for key in faults.iter().filter_map(|fault| fault.key.as_deref()) {
                 document::remove(&mut table, key);
@@ -95,7 +98,15 @@ impl<'i> Merged<'i> {
                     told: change.told.set_in(source.as_ref()),
                     ..change
                 }));
-            self.merge(layer, table, renamed);
+            // A value that was not examined may be wrong.
+            if is_examined {
+                self.merge(layer, table, renamed);
+            }
+        }
+        if !is_examined {
+            faults.truncate(MAX_EXAMINED);
+            let message = "there are more errors than these; is this the right file?";
+            faults.push(Diagnostic::without_key(message));
         }
         let placed = |fault: Diagnostic| fault.set_in(source.as_ref());
         self.faults.extend(faults.into_iter().map(placed));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::diagnostic::MAX_EXAMINED;
 use super::document::{self, Table, Value};
 use super::numbers::WHOLE_NUMBER;
 use super::{Config, Diagnostic};
@@ -20,7 +21,8 @@ const LEAST_NUMBER: &str = "-9223372036854775808";
 const MAX_NAME_BYTES: usize = 100;
 
 /// Finds everything in `file` that is not a key of `C` or has the wrong type. `renamed`
-/// maps current keys to those that the file has instead.
+/// maps current keys to those that the file has instead. If the result is longer than
+/// [`MAX_EXAMINED`], there may be more.
 pub(super) fn check<C: Config>(
     text: &str,
     file: &Table<'_>,
@@ -48,7 +50,7 @@ pub(super) fn check<C: Config>(
             };
             // A list may have several errors, one per line.
             faults.extend(
-                message.lines().map(|line| {
+                message.lines().take(MAX_EXAMINED + 1).map(|line| {
                     Diagnostic::error(&path, format!("{line}{origin}")).at(text, offset)
                 }),
             );
@@ -89,6 +91,9 @@ impl<'t, 'i> Checker<'t, 'i> {
     /// Checks one section; `path` is empty for the top level of the file.
     fn section(&mut self, path: &str, section: &'t Table<'i>, known: &'t toml::Table) {
         for (key, value) in section {
+            if self.faults.len() > MAX_EXAMINED {
+                return;
+            }
             let name: &str = key.get_ref();
             let full = join(path, name);
             match (known.get(name), value.get_ref()) {
@@ -171,7 +176,7 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
         .split_once("expected ")
         .map(|(_, expected)| expected);
     // Messages of our own types are already written for users.
-    let is_of_serde = ["invalid ", "unknown variant "]
+    let is_of_serde = ["invalid ", "unknown variant ", "wanted "]
         .iter()
         .any(|begin| message.starts_with(begin));
     match (value, default) {

@@ -20,6 +20,9 @@ pub(super) fn faults(
     known: &toml::Table,
     errors: &[toml::de::Error],
 ) -> Vec<Diagnostic> {
+    if errors.is_empty() {
+        return Vec::new();
+    }
     let mut entries = Vec::new();
     collect(text, "", table, Some(known), &mut entries);
 
@@ -27,13 +30,14 @@ pub(super) fn faults(
     let mut faults = Vec::new();
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
-        let covers = |(_, entry): &(usize, &Entry<'_>)| entry.range.contains(&offset);
+        let line_start = line_of(text, offset).start;
+        let covers = |(_, entry): &(usize, &Entry<'_>)| entry.covers(offset, line_start);
         // The innermost value starts last.
         let entry = entries
             .iter()
             .enumerate()
             .filter(covers)
-            .max_by_key(|(_, entry)| entry.range.start);
+            .max_by_key(|(_, entry)| entry.key_start);
         match entry {
             Some((index, _)) => of_entries.entry(index).or_default().push(error),
             None => faults.push(stray(text, offset, error)),
@@ -53,10 +57,17 @@ pub(super) fn faults(
 /// A key with its value, as parsed.
 struct Entry<'d> {
     path: String,
-    /// From the key to the end of the line on which the value ends.
-    range: Range<usize>,
+    key_start: usize,
     value: Range<usize>,
     default: Option<&'d toml::Value>,
+}
+
+impl Entry<'_> {
+    /// Whether the byte is between the key and the end of the line on which the value ends.
+    /// `line_start` is the beginning of the byte's line.
+    fn covers(&self, offset: usize, line_start: usize) -> bool {
+        self.key_start <= offset && line_start.min(offset) <= self.value.end
+    }
 }
 
 fn collect<'d>(
@@ -84,7 +95,7 @@ fn collect<'d>(
         }
         entries.push(Entry {
             path: full,
-            range: key.span().start..line_end(text, span.end) + 1,
+            key_start: key.span().start,
             value: span,
             default,
         });

@@ -217,6 +217,10 @@ peer_clients = 0x10
             "f:10:16: metrics.peer_clients: must be true or false, not a whole number",
         ]
     );
+    assert_eq!(
+        faults("log_level = ['info']\n"),
+        ["f:1:13: log_level: must be a string in quotes, not a list"]
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn combined(
     let layers: Vec<_> = std::iter::once(Layer::file(file)).chain(drop_ins).collect();
     let variables = variables
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+        .map(|(name, value)| (*name, OsString::from(value)));
     let environment = Environment::new("aquatic-udp", variables);
     combine(Some(Path::new("f")), &layers, &environment)
 }
@@ -258,7 +258,7 @@ fn errors_in_variables_name_them() {
         ]
     );
     let invalid = OsString::from_vec(b"\xff".to_vec());
-    let environment = Environment::new("x", [("AQUATIC_WORKERS".to_owned(), invalid)]);
+    let environment = Environment::new("x", [("AQUATIC_WORKERS", invalid)]);
     let faults = combine::<Sample>(None, &[], &environment).unwrap_err();
     assert_eq!(
         faults.lines(),
@@ -285,6 +285,25 @@ fn variables_that_are_nearly_right_are_errors_and_others_are_not_ours() {
     assert_eq!(
         faults_of_variables(&[("AQUATIC_NO__SUCH_THING", "1")]),
         ["AQUATIC_NO__SUCH_THING: no key has this name (aquatic-udp -p shows all keys)"]
+    );
+    let invalid = OsString::from_vec(b"AQUATIC_NETWORK__ADDRES\xff".to_vec());
+    let environment = Environment::new("x", [(invalid, "1".into())]);
+    assert_eq!(
+        combine::<Sample>(None, &[], &environment).unwrap_err().list[0].message,
+        "no key has this name; did you mean AQUATIC_NETWORK__ADDRESS?"
+    );
+    let names: Vec<_> = (0..1_000)
+        .map(|number| format!("AQUATIC_X__{number}"))
+        .collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    let faults = faults_of_variables(&many);
+    assert_eq!(faults.len(), 100);
+    assert_eq!(
+        faults
+            .iter()
+            .filter(|fault| fault.starts_with("AQUATIC_X__"))
+            .count(),
+        99
     );
     let config = of_variables(&[
         // Units, tests and Kubernetes set such ones.

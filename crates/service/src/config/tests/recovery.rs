@@ -23,6 +23,32 @@ fn recovered(text: &str) -> Option<(Vec<String>, u64)> {
     Some((addresses, config.workers.as_u64()))
 }
 
+/// What is not a configuration at all is not examined for minutes, and nothing is taken from
+/// it.
+#[test]
+fn more_mistakes_than_anyone_reads_are_not_examined() {
+    let right = "workers = 3\n[network]\naddress = '127.0.0.1:1'\n[metrics]\n";
+    for mistake in ["k{}\n", "k{} = 1\n", "k{} = x\n", "= {}\n"] {
+        let mistakes = |count: usize| {
+            let numbers = (0..count).map(|number| mistake.replace("{}", &number.to_string()));
+            format!("{right}{}", numbers.collect::<String>())
+        };
+        let (addresses, _) = recovered(&mistakes(50)).expect("they are examined");
+        assert_eq!(addresses, ["127.0.0.1:1"], "{mistake}");
+
+        let text = mistakes(80_000);
+        assert_eq!(recovered(&text), None, "{mistake}");
+        let faults = faults(&text);
+        assert!(faults[0].contains("is this the right file?"), "{mistake}");
+        assert!((10..=100).contains(&faults.len()), "{}", faults.len());
+    }
+    // All keys are on one line.
+    let inline: String = (0..50_000)
+        .map(|number| format!("k{number} = 1, "))
+        .collect();
+    assert_eq!(faults(&format!("network = {{ {inline} a = x }}")).len(), 1);
+}
+
 #[test]
 fn addresses_are_read_whatever_else_is_wrong() {
     for mistake in [

@@ -48,12 +48,14 @@ pub(super) fn check<C: Config>(
                 Some(old) => format!(" (translated from {old})"),
                 None => String::new(),
             };
-            // A list may have several errors, one per line.
-            faults.extend(
-                message.lines().take(MAX_EXAMINED + 1).map(|line| {
-                    Diagnostic::error(&path, format!("{line}{origin}")).at(text, offset)
-                }),
-            );
+            // A list may have several errors, one per line. The message about another value
+            // may quote one of several lines.
+            let messages: Vec<&str> = match default {
+                toml::Value::Array(_) => message.lines().take(MAX_EXAMINED + 1).collect(),
+                _ => vec![&message],
+            };
+            let fault = |one| Diagnostic::error(&path, format!("{one}{origin}")).at(text, offset);
+            faults.extend(messages.into_iter().map(fault));
         }
     }
     faults.sort_by_key(|fault| fault.position);

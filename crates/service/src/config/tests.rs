@@ -233,6 +233,16 @@ fn quoted_values_do_not_break_the_line_of_a_message() {
         "{message:?}"
     );
     assert!(!message.contains(['\n', '\r']), "{message:?}");
+
+    let text = "log_level = \"\"\"a\n\nb\"\"\"\n";
+    let faults = parse::<Sample>(text, Path::new("f")).unwrap_err();
+    let [Diagnostic { message, .. }] = &faults.list[..] else {
+        panic!("{faults}");
+    };
+    assert!(
+        message.starts_with("\"a  b\" is not one of "),
+        "{message:?}"
+    );
 }
 
 #[test]

@@ -95,7 +95,7 @@ struct Arguments {
     #[arg(long)]
     fill: bool,
 
-    /// Do not print progress lines
+    /// Do not show progress
     #[arg(long)]
     quiet: bool,
 }

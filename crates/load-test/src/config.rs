@@ -49,7 +49,8 @@ pub struct Config<Transport, Requests> {
     /// Whether to announce every peer of the population exactly once before the
     /// measurement, as fast as the tracker replies.
     pub fill: bool,
-    /// Whether to write a line to standard error every second while running.
+    /// Whether to show the progress on standard error: a bar on a terminal,
+    /// otherwise a line every second.
     pub progress: bool,
     /// Source addresses and rate of requests.
     pub network: NetworkConfig,

@@ -13,6 +13,7 @@ use crate::counters::{Count, Counters, Kind};
 use crate::latency::{self, Latencies};
 use crate::population::Population;
 use crate::process::Process;
+use crate::progress::{Position, Progress};
 use crate::report::{Fill, Measured, ProcessUsage, Report};
 use crate::run_settings::RunSettings;
 use crate::tally::Tally;
@@ -140,7 +141,7 @@ impl<'a> Leader<'a> {
             server,
             this_process,
             resident_bytes_before,
-            progress: Progress::new(settings.progress),
+            progress: Progress::new(settings.progress, protocol.requests),
             control: Arc::clone(&control),
         };
         for number in 0..settings.workers {
@@ -229,14 +230,16 @@ impl<'a> Leader<'a> {
     /// Enters a phase and stays there for a time.
     fn work_for(&mut self, phase: Phase, duration: Duration) -> anyhow::Result<()> {
         self.control.set_phase(phase);
-        let end = Instant::now() + duration;
+        let start = Instant::now();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let passed = start.elapsed().min(duration);
+            self.check_workers()?;
+            let position = Position::Time(passed, duration);
+            self.progress.show(phase, position, &self.control.sum());
+            if passed == duration {
                 return Ok(());
             }
-            thread::sleep(left.min(CHECK_INTERVAL));
-            self.check_progress(phase)?;
+            thread::sleep((duration - passed).min(CHECK_INTERVAL));
         }
     }
 
@@ -244,21 +247,24 @@ impl<'a> Leader<'a> {
     fn work_until(&mut self, phase: Phase, counter: Count, goal: u64) -> anyhow::Result<()> {
         self.control.set_phase(phase);
         let patience = PATIENCE.max(self.settings.timeout * TIMEOUTS_OF_PATIENCE);
-        let mut reached = self.control.sum()[counter];
+        let mut reached = 0;
         let mut last_advance = Instant::now();
-        while reached < goal {
-            thread::sleep(SHORT_CHECK_INTERVAL);
-            self.check_progress(phase)?;
-
-            let now_reached = self.control.sum()[counter];
-            if now_reached > reached {
+        loop {
+            let counters = self.control.sum();
+            let position = Position::Count(counters[counter].min(goal), goal);
+            self.progress.show(phase, position, &counters);
+            if counters[counter] >= goal {
+                return Ok(());
+            }
+            if counters[counter] > reached {
+                reached = counters[counter];
                 last_advance = Instant::now();
             } else if last_advance.elapsed() > patience {
                 bail!(self.standstill(phase, reached, goal, patience));
             }
-            reached = now_reached;
+            thread::sleep(SHORT_CHECK_INTERVAL);
+            self.check_workers()?;
         }
-        Ok(())
     }
 
     fn standstill(&self, phase: Phase, reached: u64, goal: u64, patience: Duration) -> String {
@@ -282,14 +288,12 @@ impl<'a> Leader<'a> {
         )
     }
 
-    /// Notices a worker that has failed, and shows progress.
-    fn check_progress(&mut self, phase: Phase) -> anyhow::Result<()> {
+    /// Notices a worker that has failed.
+    fn check_workers(&self) -> anyhow::Result<()> {
         // Workers only end before they are asked to if they fail.
         if self.workers.iter().any(JoinHandle::is_finished) {
             bail!("a worker has failed");
         }
-        self.progress
-            .show(phase, &self.control, self.protocol.requests);
         Ok(())
     }
 
@@ -315,46 +319,6 @@ impl<'a> Leader<'a> {
         }
     }
 }
-
-/// A line on standard error each second.
-struct Progress {
-    enabled: bool,
-    started: Instant,
-    last: Instant,
-    replies: u64,
-}
-
-impl Progress {
-    fn new(enabled: bool) -> Self {
-        let now = Instant::now();
-        Self {
-            enabled,
-            started: now,
-            last: now,
-            replies: 0,
-        }
-    }
-
-    fn show(&mut self, phase: Phase, control: &Control, requests: &[Kind]) {
-        let elapsed = self.last.elapsed();
-        if !self.enabled || elapsed < PROGRESS_INTERVAL {
-            return;
-        }
-        self.last = Instant::now();
-        let counters = control.sum();
-        let replies = counters.all_replies(requests);
-        let per_second = (replies - self.replies) as f64 / elapsed.as_secs_f64();
-        self.replies = replies;
-        eprintln!(
-            "{:4} s  {phase:10}  {per_second:9.0} replies/s  lost {}  error replies {}",
-            self.started.elapsed().as_secs(),
-            counters[Count::Lost],
-            counters[Count::Errors],
-        );
-    }
-}
-
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interval between checks of a phase of a fixed duration.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);

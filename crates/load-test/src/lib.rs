@@ -31,6 +31,7 @@ mod mix;
 mod pace;
 mod population;
 pub mod process;
+mod progress;
 mod report;
 mod run_settings;
 mod share;

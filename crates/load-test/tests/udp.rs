@@ -14,6 +14,7 @@ use aquatic_load_test::udp::{
 };
 use aquatic_service::config::numbers::{Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_service::config::{Config as _, parse};
+use aquatic_test_harness::terminal::Terminal;
 use aquatic_test_harness::{Port, Process, eventually};
 use aquatic_udp_protocol::{
     AnnounceWriter, ConnectionId, MIN_ANNOUNCE_LENGTH, Request, ScrapeWriter, TorrentStatistics,
@@ -267,6 +268,35 @@ fn the_echo_answers_with_the_configured_number_of_bytes() {
         let missing = expected * ANNOUNCES - lengths.iter().sum::<usize>();
         assert!(missing < 6, "{missing} bytes less than {expected} each");
     }
+}
+
+#[test]
+fn progress_is_a_bar_on_a_terminal_and_lines_elsewhere() {
+    let tracker = Tracker::start("127.0.0.1:0", None, false);
+    let command = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aquatic-udp-load-test"));
+        command.args(["--server", &tracker.address.to_string(), "--duration", "2"]);
+        command.args(more);
+        command
+    };
+    let mut terminal = Terminal::start(&mut command(&[]));
+    let shown = terminal.wait_for("1 of 2 s █");
+    assert!(!shown.contains('\n'), "{shown:?}");
+    let shown = terminal.wait_for(" replies/s  lost 0  errors 0");
+    // The line is drawn again each time.
+    assert!(shown.contains("\r"), "{shown:?}");
+    drop(terminal);
+
+    let shown = |more: &[&str]| {
+        let output = command(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let lines = shown(&[]);
+    assert!(lines.contains("measuring  "), "{lines:?}");
+    let are_lines = |line: &str| line.contains(" replies/s  lost 0  error replies 0");
+    assert!(lines.lines().all(are_lines), "{lines:?}");
+    assert_eq!(shown(&["--quiet"]), "");
 }
 
 fn client(server: SocketAddr, patience: Duration) -> UdpSocket {

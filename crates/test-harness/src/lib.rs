@@ -9,7 +9,7 @@
 //!
 //! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
 //! - [`daemon`]: a running daemon and what it said to its service manager.
-//! - [`terminal`]: a daemon that is started on a terminal.
+//! - [`terminal`]: a program that is started on a terminal.
 //! - [`tracker`]: a daemon with ports of its own, and its metrics.
 //! - [`doctor`]: what `doctor` of a daemon has found.
 //! - [`process`]: any child process with its output, ended when dropped.

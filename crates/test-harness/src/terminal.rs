@@ -1,4 +1,4 @@
-//! A daemon that is started on a terminal, as people do.
+//! A program that is started on a terminal, as people do.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 
 use crate::waiting::{PATIENCE, eventually};
 
-/// A running daemon, and the terminal that its standard error is. Dropping it kills the
-/// daemon, by its process id.
+/// A running program, and the terminal that its standard error is. Dropping it kills the
+/// program, by its process id.
 #[derive(Debug)]
 pub struct Terminal {
     child: Child,
@@ -28,7 +28,7 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal, or the command cannot be started.
     #[track_caller]
-    pub(crate) fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         let pair = openpty(None, None).expect("there is a terminal");
         let child = command
             .stdin(Stdio::null())
@@ -69,7 +69,7 @@ impl Terminal {
         &self.shown
     }
 
-    /// Interrupts the daemon, and waits for its end.
+    /// Interrupts the program, and waits for its end.
     ///
     /// # Panics
     /// When it goes on.

@@ -90,9 +90,11 @@ pub(crate) fn run_within(mut command: Command, patience: Duration) -> Result<Out
         let left = end.saturating_duration_since(Instant::now()).max(PAUSE);
         output.and_then(|output| output.recv_timeout(left).ok())
     };
+    // A part of it may say the opposite of the whole.
+    let incomplete = || Failure::Other("its output is endless".to_owned());
     Ok(Output {
         is_success: status.success(),
-        stdout: text(stdout).unwrap_or_default(),
+        stdout: text(stdout).ok_or_else(incomplete)?,
         stderr: text(stderr).unwrap_or_default(),
     })
 }
@@ -113,12 +115,16 @@ fn wait(child: &mut Child, end: Instant) -> Result<ExitStatus, Failure> {
     }
 }
 
-/// Reads all output, so that the program never waits for a reader.
+/// Reads all output, so that the program never waits for a reader. Nothing is sent if it is
+/// too long.
 fn collect(source: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = source.take(MAX_OUTPUT).read_to_end(&mut bytes);
+        let _ = source.take(MAX_OUTPUT + 1).read_to_end(&mut bytes);
+        if bytes.len() as u64 > MAX_OUTPUT {
+            return;
+        }
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver
@@ -138,6 +144,16 @@ mod tests {
     #[test]
     fn missing_programs_are_recognized() {
         assert_eq!(run("no-such-program-here", &[]), Err(Failure::Missing));
+    }
+
+    #[test]
+    fn output_without_an_end_is_not_used() {
+        for script in ["echo part; sleep 3 &", "head -c 34000000 /dev/zero"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let result = run_within(command, Duration::from_secs(2));
+            assert!(matches!(result, Err(Failure::Other(_))), "{script}");
+        }
     }
 
     #[test]

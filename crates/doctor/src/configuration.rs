@@ -41,7 +41,7 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
     }
     match command::run_within(command, command::PATIENCE) {
         Ok(output) => findings.extend(judge(&what, &output)),
-        Err(failure) => findings.push(Finding::unchecked(failure.text("--check-config"))),
+        Err(failure) => findings.push(Finding::unchecked(failure.text(subject.name))),
     }
     findings
 }

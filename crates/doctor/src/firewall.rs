@@ -178,6 +178,14 @@ fn judge(facts: &Facts, packet: &Packet) -> Finding {
     if !unknown.is_empty() {
         return Finding::unchecked(format!("{port}: {}", unknown.join("; ")));
     }
+    let saved = &facts.iptables[usize::from(packet.is_ipv6)];
+    let has_answer = facts.zones.is_some() || facts.nftables.is_some() || !saved.is_empty();
+    if !has_answer {
+        return Finding::unchecked(format!(
+            "{port}: neither nft nor iptables-save is installed, so rules cannot be seen, whoever \
+             has made them"
+        ));
+    }
     let seen = if names.is_empty() {
         "there are no rules".to_owned()
     } else {
@@ -204,6 +212,10 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
         "iptables"
     };
     for text in saved {
+        if !iptables::is_complete(text) {
+            opinions.push((program, not_understood(program)));
+            continue;
+        }
         let chains = iptables::parse(text, packet);
         if chains.is_empty() {
             continue;
@@ -223,7 +235,11 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
             firewalld: facts.zones.is_some(),
             iptables: saved.iter().flat_map(|it| iptables::tables(it)).collect(),
         };
-        let chains = nftables::parse(text, packet, &except).unwrap_or_default();
+        let chains = nftables::parse(text, packet, &except);
+        if chains.is_none() {
+            opinions.push(("nftables", not_understood("nft")));
+        }
+        let chains = chains.unwrap_or_default();
         if !chains.is_empty() {
             let fate = rules::fate(&chains);
             let chain = match &fate {
@@ -238,6 +254,10 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
         }
     }
     opinions
+}
+
+fn not_understood(program: &str) -> Opinion {
+    Opinion::Unknown(format!("what {program} prints is not understood"))
 }
 
 fn opinion(name: &str, fate: Fate, advice: String) -> Opinion {
@@ -291,13 +311,42 @@ mod tests {
 
     #[test]
     fn machines_without_rules_are_open() {
-        let finding = judge(&Facts::default(), &UDP);
+        let without_rules = Facts {
+            iptables: [vec![String::new()], Vec::new()],
+            nftables: Some(r#"{"nftables":[{"metainfo":{}}]}"#.to_owned()),
+            ..Facts::default()
+        };
+        let finding = judge(&without_rules, &UDP);
         assert_eq!(finding.state, State::Ok);
         assert!(
             finding.what.contains("there are no rules"),
             "{}",
             finding.what
         );
+    }
+
+    #[test]
+    fn what_nobody_says_is_not_known() {
+        let nobody = Facts::default();
+        let nft = |text: &str| Facts {
+            nftables: Some(text.to_owned()),
+            ..Facts::default()
+        };
+        let iptables = |text: &str| Facts {
+            iptables: [vec![text.to_owned()], Vec::new()],
+            ..nft(r#"{"nftables":[]}"#)
+        };
+        for facts in [
+            nobody,
+            nft(""),
+            nft("[]"),
+            nft(r#"{"nftables":[{"chain"#),
+            iptables("garbage\n"),
+            iptables("*filter\n:INPUT ACCEPT [0:0]\n"),
+        ] {
+            let finding = judge(&facts, &UDP);
+            assert_eq!(finding.state, State::Unchecked, "{facts:?} {finding:?}");
+        }
     }
 
     #[test]
@@ -386,7 +435,7 @@ mod tests {
         let facts = failed("nft", &[CLOSED]);
         assert_eq!(judge(&facts, &UDP).state, State::Wrong);
         // The packet is of IPv4.
-        let facts = failed("ip6tables-save", &[]);
+        let facts = failed("ip6tables-save", &[""]);
         assert_eq!(judge(&facts, &UDP).state, State::Ok);
         // It cannot show all that nft can.
         let mut facts = failed("iptables-save", &[]);

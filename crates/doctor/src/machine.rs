@@ -89,7 +89,11 @@ pub(crate) fn examine_time(subject: &Subject) -> Vec<Finding> {
         "timedatectl",
         &["show", "--property=NTPSynchronized", "--value"],
     ) {
-        Ok(output) if output.is_success => Ok(output.stdout.trim() == "yes"),
+        Ok(output) if output.is_success => match output.stdout.trim() {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err("timedatectl does not say".to_owned()),
+        },
         Ok(output) => Err(format!("timedatectl: {}", output.complaint())),
         Err(failure) => Err(failure.text("timedatectl")),
     };

@@ -41,7 +41,8 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
         }
         Err(reason) => vec![Finding::wrong(
             format!("{} cannot be resolved: {reason}", url.host),
-            "add an A and an AAAA record with the public addresses of the tracker to the zone",
+            "if this machine can resolve other names, add an A and an AAAA record with the public \
+             addresses of the tracker to the zone; if not, see /etc/resolv.conf",
         )],
     }
 }

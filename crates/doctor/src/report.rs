@@ -4,9 +4,13 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use aquatic_service::logging::without_controls;
 use serde::Serialize;
 
 use crate::finding::{Finding, State, worst};
+
+/// Maximum length of a finding in the table. It may quote a tracker, which may be anyone's.
+const MAX_WHAT: usize = 2_000;
 
 /// Prints all findings. An error is ignored: `doctor | head` has got what it wanted.
 pub(crate) fn print(program: &str, findings: &[(&'static str, Finding)], as_json: bool) {
@@ -82,16 +86,13 @@ fn table(program: &str, findings: &[(&'static str, Finding)], is_colored: bool) 
         } else {
             ("", "")
         };
-        let what = finding
-            .what
-            .trim_end()
-            .replace('\n', &format!("\n{indent}"));
+        let what = shown(&finding.what).replace('\n', &format!("\n{indent}"));
         let _ = writeln!(
             text,
             "{begin}{word:state_width$}{end}  {check:width$}  {what}"
         );
         if let Some(advice) = &finding.advice {
-            let advice = advice.trim_end().replace('\n', &format!("\n{indent}   "));
+            let advice = shown(advice).replace('\n', &format!("\n{indent}   "));
             let _ = writeln!(text, "{indent}-> {advice}");
         }
     }
@@ -108,6 +109,14 @@ fn table(program: &str, findings: &[(&'static str, Finding)], is_colored: bool) 
         count(State::Unchecked)
     );
     text
+}
+
+/// A text that a terminal only shows, of limited length.
+fn shown(text: &str) -> String {
+    let text = text.trim_end();
+    let end = text.floor_char_boundary(MAX_WHAT);
+    let cut = if end < text.len() { "…" } else { "" };
+    without_controls(format!("{}{cut}", &text[..end]))
 }
 
 #[cfg(test)]
@@ -141,6 +150,21 @@ aquatic-udp: 1 wrong, 0 warnings, 1 ok, 1 unchecked
         );
         let colored = table("aquatic-udp", &findings(), true);
         assert!(colored.starts_with("\x1b[32mok       \x1b[0m  time"));
+    }
+
+    #[test]
+    fn trackers_do_not_reach_the_terminal() {
+        let hostile = format!("it said: \u{1b}[2J\rok\u{202e}{}", "é".repeat(100_000));
+        let text = table(
+            "x",
+            &[("announce", Finding::wrong(&hostile, &hostile))],
+            true,
+        );
+        assert!(
+            text.contains("it said: \\u{1b}[2J\\u{d}ok\\u{202e}éé"),
+            "{text}"
+        );
+        assert!(text.len() < 3 * MAX_WHAT, "{}", text.len());
     }
 
     #[test]

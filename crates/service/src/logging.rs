@@ -186,7 +186,7 @@ fn line(record: &Record<'_>, priorities: bool) -> String {
 
 /// Replaces what a terminal would obey instead of showing it. Names, keys and values of
 /// files may contain anything.
-fn without_controls(text: String) -> String {
+pub fn without_controls(text: String) -> String {
     let is_obeyed = |char: char| match char {
         '\n' | '\t' => false,
         // Those that change the direction of the text after them (Unicode, annex 9).

@@ -52,6 +52,18 @@ pub(crate) fn parse(text: &str, packet: &Packet) -> Chains {
     chains
 }
 
+/// Whether the text has the form of iptables-save, and all of it. Nothing is written where
+/// there are no tables.
+pub(crate) fn is_complete(text: &str) -> bool {
+    let begins = text.lines().filter(|line| line.starts_with('*')).count();
+    let ends = text.lines().filter(|line| *line == "COMMIT").count();
+    let has_form = |line: &str| {
+        // Rules with counters begin with a bracket.
+        line.is_empty() || line == "COMMIT" || line.starts_with(['#', '*', ':', '-', '['])
+    };
+    begins == ends && text.lines().all(has_form)
+}
+
 /// The tables of nftables that the text shows completely.
 pub(crate) fn tables(text: &str) -> BTreeSet<String> {
     let comments: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();

@@ -129,6 +129,14 @@ impl Environment {
         if !Self::may_set_key(&format!("{PREFIX}{rest}")) {
             return None;
         }
+        let prefix = rest.strip_suffix(name).unwrap_or("");
+        let section = format!("{name}{SEPARATOR}");
+        if let Some(key) = keys.iter().find(|key| key.variable.starts_with(&section)) {
+            return Some(format!(
+                "is a section, of which each key has a variable, such as {PREFIX}{prefix}{}",
+                key.variable
+            ));
+        }
         let lower = name.to_lowercase();
         let close = if rest.contains(SEPARATOR) {
             let names: Vec<_> = keys.iter().map(|key| key.variable.to_lowercase()).collect();
@@ -147,7 +155,6 @@ impl Environment {
                     .clone(),
             )
         };
-        let prefix = rest.strip_suffix(name).unwrap_or("");
         Some(match close {
             Some(close) => format!("no key has this name; did you mean {PREFIX}{prefix}{close}?"),
             None => format!("no key has this name ({} -p shows all keys)", self.program),

@@ -286,6 +286,12 @@ fn variables_that_are_nearly_right_are_errors_and_others_are_not_ours() {
         faults_of_variables(&[("AQUATIC_NO__SUCH_THING", "1")]),
         ["AQUATIC_NO__SUCH_THING: no key has this name (aquatic-udp -p shows all keys)"]
     );
+    for name in ["AQUATIC_NETWORK", "AQUATIC_UDP__NETWORK"] {
+        let expected = format!(
+            "{name}: is a section, of which each key has a variable, such as {name}__ADDRESS"
+        );
+        assert_eq!(faults_of_variables(&[(name, "{}")]), [expected]);
+    }
     let invalid = OsString::from_vec(b"AQUATIC_NETWORK__ADDRES\xff".to_vec());
     let environment = Environment::new("x", [(invalid, "1".into())]);
     assert_eq!(

@@ -149,6 +149,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
                     Order::Reload(step) => further.extend(self.reload(step)),
                     Order::Snapshot { ticket } => further.extend(self.snapshot(ticket)),
                     Order::Drain => {
+                        self.process.begins_to_stop();
                         self.notifier.stopping();
                         self.workers.stop();
                     }

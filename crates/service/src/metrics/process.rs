@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::mem;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -127,6 +127,7 @@ pub(crate) struct Process {
     /// When the main thread last ran an iteration of its loop, in milliseconds since the
     /// start.
     main_turn: AtomicU64,
+    is_stopping: AtomicBool,
     snapshot: Mutex<SnapshotMetrics>,
     reloads: Mutex<Reloads>,
 }
@@ -179,6 +180,7 @@ impl Process {
             worker_count: AtomicU64::new(0),
             stuck: Mutex::default(),
             main_turn: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
             snapshot: Mutex::default(),
             reloads: Mutex::new(Reloads {
                 failures: BTreeMap::new(),
@@ -279,8 +281,16 @@ impl Process {
         self.with_snapshot(|metrics| metrics.unsaved.clone())
     }
 
+    /// It is stopping: nothing more is known of workers and the main thread.
+    pub(crate) fn begins_to_stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Why the process is unhealthy; `None` if it is healthy.
     pub(crate) fn ailment(&self) -> Option<String> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Some("the service is stopping".to_owned());
+        }
         let now = self.started.elapsed();
         let turn = Duration::from_millis(self.main_turn.load(Ordering::Relaxed));
         let still = now.saturating_sub(turn);
@@ -558,5 +568,7 @@ mod tests {
 
         process.started -= STUCK_AFTER * 2;
         assert!(process.ailment().unwrap().starts_with("the main thread"));
+        process.begins_to_stop();
+        assert_eq!(process.ailment().unwrap(), "the service is stopping");
     }
 }

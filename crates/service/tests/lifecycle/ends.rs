@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread;
 use std::time::Duration;
 
+use aquatic_test_harness::http;
 use aquatic_test_harness::ports::Port;
+use aquatic_test_harness::waiting::eventually;
 use nix::sys::signal::Signal;
 
 /// Longer than any of these ends takes, shorter than the patience with workers.
@@ -18,6 +20,7 @@ crate::tests!(
     a_worker_that_leaves_ends_the_process,
     two_signals_at_once_are_one,
     a_second_signal_ends_at_once,
+    a_slow_end_is_not_taken_for_a_stuck_process,
     a_log_that_nobody_reads_holds_nobody_up,
     a_wrong_command_line_exits_with_2,
     a_wrong_configuration_exits_with_78,
@@ -99,6 +102,29 @@ fn a_second_signal_ends_at_once() {
         "{}",
         finished.stderr
     );
+}
+
+/// Load balancers and operators learn that it is stopping.
+fn a_slow_end_is_not_taken_for_a_stuck_process() {
+    let setup = crate::setup();
+    let (port, metrics) = (Port::reserve(), Port::reserve());
+    let config = format!(
+        "[network]\naddress = '{}'\n[snapshot]\npath = '{}'\n[metrics]\naddress = '{}'\n",
+        port.ipv4(),
+        setup.path("snapshot").display(),
+        metrics.ipv4()
+    );
+    let daemon = setup.start(&config);
+    assert_eq!(http::get(metrics.ipv4(), "/health").status, 200);
+    setup.write("hang_next_snapshot", "");
+    daemon.signal(Signal::SIGTERM);
+    let hanging = setup.path("hanging_snapshot");
+    eventually("the last snapshot", || hanging.exists().then_some(()));
+    let health = http::get(metrics.ipv4(), "/health");
+    assert_eq!(health.status, 503);
+    assert_eq!(health.body, "the service is stopping\n");
+    fs::remove_file(hanging).expect("it hangs");
+    assert_eq!(daemon.wait(SOON).status.code(), Some(1), "nothing is saved");
 }
 
 /// Standard error is a pipe that is full before the daemon starts.

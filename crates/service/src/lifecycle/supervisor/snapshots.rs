@@ -51,21 +51,30 @@ impl Snapshots {
         daemon: &Arc<D>,
         sender: SyncSender<Event>,
     ) -> Result<(), String> {
-        if self.writing.len() >= MAX_WRITING {
-            return Err(format!(
-                "cannot write snapshot {}: {MAX_WRITING} others are still being written to \
-                 earlier files",
-                path.display()
-            ));
-        }
+        self.require_room(path)?;
         spawn(ticket, path.to_owned(), daemon, sender)?;
+        self.add(ticket, path, Instant::now());
+        Ok(())
+    }
+
+    fn require_room(&self, path: &Path) -> Result<(), String> {
+        if self.writing.len() < MAX_WRITING {
+            return Ok(());
+        }
+        Err(format!(
+            "cannot write snapshot {}: {MAX_WRITING} others are still being written to earlier \
+             files",
+            path.display()
+        ))
+    }
+
+    fn add(&mut self, ticket: u64, path: &Path, since: Instant) {
         self.writing.push(Writing {
             ticket,
             path: path.to_owned(),
-            since: Instant::now(),
+            since,
             is_reported: false,
         });
-        Ok(())
     }
 
     /// The one that is being written to this file.
@@ -156,4 +165,77 @@ fn spawn<D: Daemon>(
         })
         .map(drop)
         .map_err(|error| format!("cannot start the thread that writes the snapshot: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access_list::{AccessList, Handle};
+
+    const WRITTEN: Written = Written {
+        bytes: 1,
+        duration: Duration::from_secs(70),
+        taken_at: 1,
+    };
+
+    fn process() -> Process {
+        Process::new(None, Arc::new(Handle::new(AccessList::Off)))
+    }
+
+    #[test]
+    fn a_snapshot_that_takes_long_is_known_until_it_is_written() {
+        let (process, start) = (process(), Instant::now());
+        let mut snapshots = Snapshots::default();
+        snapshots.add(1, Path::new("old"), start);
+        snapshots.add(2, Path::new("new"), start);
+        let is_awaited = |ticket| ticket == 2;
+        let almost = start + SNAPSHOT_PATIENCE - Duration::from_millis(1);
+        snapshots.check(almost, is_awaited, &process);
+        assert_eq!(process.unsaved(), None);
+        snapshots.check(start + SNAPSHOT_PATIENCE, is_awaited, &process);
+        let reason = process.unsaved().expect("it takes long");
+        assert_eq!(reason, "writing snapshot new takes longer than 60 seconds");
+
+        // It is said once for each.
+        process.can_save();
+        snapshots.check(start + 2 * SNAPSHOT_PATIENCE, is_awaited, &process);
+        assert_eq!(process.unsaved(), None);
+        process.cannot_save(&reason);
+        assert_eq!(snapshots.ended(2, Ok(WRITTEN), true, &process), Ok(()));
+        assert_eq!(process.unsaved(), None);
+    }
+
+    #[test]
+    fn an_earlier_file_says_nothing_of_the_current_one() {
+        let process = process();
+        let mut snapshots = Snapshots::default();
+        snapshots.add(1, Path::new("old"), Instant::now());
+        snapshots.add(2, Path::new("new"), Instant::now());
+        let full = || "full".to_owned();
+        let ended = snapshots.ended(1, Err(full()), false, &process);
+        assert_eq!(ended, Err(full()));
+        assert_eq!(process.unsaved(), None);
+        process.cannot_save("read-only");
+        assert_eq!(snapshots.ended(2, Ok(WRITTEN), false, &process), Ok(()));
+        assert_eq!(process.unsaved().as_deref(), Some("read-only"));
+        assert_eq!(process.snapshot().taken_at, None);
+    }
+
+    #[test]
+    fn only_so_many_disks_may_hang() {
+        let mut snapshots = Snapshots::default();
+        for ticket in 1..=MAX_WRITING as u64 {
+            assert_eq!(snapshots.require_room(Path::new("x")), Ok(()));
+            let path = format!("file-{ticket}");
+            snapshots.add(ticket, Path::new(&path), Instant::now());
+            assert_eq!(snapshots.writing_to(Path::new(&path)), Some(ticket));
+        }
+        let reason = snapshots.require_room(Path::new("x")).unwrap_err();
+        assert!(reason.contains("cannot write snapshot x: "), "{reason}");
+        let _ = snapshots.ended(1, Err("failed".to_owned()), false, &process());
+        assert_eq!(snapshots.require_room(Path::new("x")), Ok(()));
+        assert_eq!(snapshots.writing_to(Path::new("file-1")), None);
+    }
 }

@@ -59,6 +59,7 @@ use std::time::Duration;
 use self::connection::Connector;
 use crate::batch::{Kind, NodeId};
 use crate::in_flight::InFlight;
+use crate::max_peer_age::MaxPeerAge;
 use crate::outbox::Outbox;
 use crate::shared_swarms::{Held, SharedSwarms};
 use crate::signal::SignalBatch;
@@ -121,9 +122,8 @@ pub struct EngineSettings {
     pub name: String,
     /// Identifies this run of the process.
     pub node: NodeId,
-    /// Maximum age of a peer in seconds: after this time without an announce, this node
-    /// removes it.
-    pub max_peer_age_seconds: u16,
+    /// The maximum age of peers.
+    pub max_peer_age: MaxPeerAge,
     /// Maximum memory in bytes that all streams together take in the engine.
     pub max_stream_bytes: u64,
     /// The kinds of peers that this node has, at least one.
@@ -209,7 +209,7 @@ impl<S: SharedSwarms> EngineLink<S> {
             InFlight::SLOTS,
         );
         let shared = Arc::new(Shared {
-            retention_seconds: AtomicU64::new(settings.max_peer_age_seconds.into()),
+            retention_seconds: AtomicU64::new(settings.max_peer_age.seconds().into()),
             outbox,
             status: EngineStatus::default(),
             in_flight: Mutex::new(in_flight),

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::batch::{Batch, HEADER_LENGTH, Header, Kind, NodeId};
+use crate::max_peer_age::MaxPeerAge;
 use crate::outbox::Outbox;
 
 mod packet;
@@ -66,9 +67,8 @@ pub struct LocalSettings {
     pub linked: Vec<String>,
     /// Identifies this run of the process.
     pub node: NodeId,
-    /// Maximum age of a peer in seconds: after this time without an announce, this node
-    /// removes it.
-    pub max_peer_age_seconds: u16,
+    /// The maximum age of peers.
+    pub max_peer_age: MaxPeerAge,
     /// Returns milliseconds on a clock that all processes of the host share and that cannot
     /// be set: `CLOCK_BOOTTIME`.
     pub clock: fn() -> u64,
@@ -155,7 +155,7 @@ impl<S: Swarms> LocalLink<S> {
         let hello = Hello {
             name: settings.daemon.clone(),
             node: settings.node,
-            max_peer_age_seconds: settings.max_peer_age_seconds,
+            max_peer_age_seconds: settings.max_peer_age.seconds(),
         };
         let status = Arc::new(LocalStatus::new(settings.linked.clone()));
         let link = Self {
@@ -327,7 +327,7 @@ impl<S: Swarms> LocalLink<S> {
             *sequence += 1;
             let header = Header {
                 kind,
-                max_peer_age_seconds: self.settings.max_peer_age_seconds,
+                max_peer_age_seconds: self.settings.max_peer_age.seconds(),
                 node: self.settings.node,
                 sequence: *sequence,
                 closed_at_milliseconds: taken.closed_at_milliseconds,

@@ -15,7 +15,7 @@ use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::{self, Link, Membership};
+use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -144,7 +144,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             local: config.cluster.local,
             engine: &config.cluster.engine,
             name: NAME,
-            max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
+            max_peer_age: MaxPeerAge::of_seconds(config.cleaning.max_peer_age.as_u16()),
             connection_id_key: None,
             position: restored.cluster_position,
         };
@@ -271,6 +271,9 @@ impl HttpDaemon {
         let interval = config.cleaning.torrent_cleaning_interval.duration();
         self.housekeeping
             .reconfigure(interval, limits, &self.state.swarms);
+        if let Some(link) = &self.link {
+            link.set_max_peer_age(config.cleaning.max_peer_age.as_u16());
+        }
         self.settings.replace(settings);
     }
 }

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 
 use aquatic_bittorrent::{InfoHash, PeerChange};
-pub use aquatic_cluster::Outbox;
 use aquatic_cluster::Record;
+pub use aquatic_cluster::{MaxPeerAge, Outbox};
 use arrayvec::ArrayVec;
 
 mod daemons;

@@ -16,7 +16,7 @@ use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
-use aquatic_tracker::cluster::{self, Link, Membership};
+use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -164,7 +164,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             local: config.cluster.local,
             engine: &config.cluster.engine,
             name: NAME,
-            max_peer_age_seconds: config.cleaning.max_peer_age.as_u16(),
+            max_peer_age: MaxPeerAge::of_seconds(config.cleaning.max_peer_age.as_u16()),
             connection_id_key: Some(connection_id_key.to_bytes()),
             position: restored.cluster_position,
         };
@@ -272,6 +272,9 @@ impl UdpDaemon {
         let interval = config.cleaning.torrent_cleaning_interval.duration();
         self.housekeeping
             .reconfigure(interval, limits, &self.state.swarms);
+        if let Some(link) = &self.link {
+            link.set_max_peer_age(config.cleaning.max_peer_age.as_u16());
+        }
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
         export.reconfigure(&config.scrape_exports, Instant::now());
         drop(export);

@@ -17,7 +17,7 @@ use aquatic_service::workers::Workers;
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
-use aquatic_tracker::cluster::{self, LeftOut, Link, Membership, WebTorrent};
+use aquatic_tracker::cluster::{self, LeftOut, Link, MaxPeerAge, Membership, WebTorrent};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -275,6 +275,10 @@ impl WsDaemon {
         let interval = config.cleaning.torrent_cleaning_interval.duration();
         self.housekeeping
             .reconfigure(interval, limits, &self.state.shared.swarms);
+        if let Some(cluster) = &self.cluster {
+            let max_peer_age = config.cleaning.max_peer_age.as_u16();
+            cluster.link.set_max_peer_age(max_peer_age);
+        }
         self.settings.replace(settings);
     }
 }
@@ -308,7 +312,7 @@ impl Cluster {
             local: false,
             engine,
             name: NAME,
-            max_peer_age_seconds: settings.config.cleaning.max_peer_age.as_u16(),
+            max_peer_age: MaxPeerAge::of_seconds(settings.config.cleaning.max_peer_age.as_u16()),
             connection_id_key: None,
             position: None,
         };

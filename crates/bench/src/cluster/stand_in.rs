@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use aquatic_bittorrent::{IPV4_PEER_LENGTH, InfoHash};
 use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Stopper};
-use aquatic_cluster::{Batch, Held, Kind, NodeId, Outbox, Record, Records, SharedSwarms};
+use aquatic_cluster::{
+    Batch, Held, Kind, MaxPeerAge, NodeId, Outbox, Record, Records, SharedSwarms,
+};
 
 use super::engine::Engine;
 use super::node::{MAX_PEER_AGE_SECONDS, wait_until};
@@ -93,7 +95,7 @@ impl StandIn {
             namespace: "default".to_owned(),
             name: "stand-in".to_owned(),
             node,
-            max_peer_age_seconds: MAX_PEER_AGE_SECONDS,
+            max_peer_age: MaxPeerAge::of_seconds(MAX_PEER_AGE_SECONDS),
             max_stream_bytes: 1_000_000_000,
             kinds: vec![Kind::Ipv4, Kind::Ipv6],
             connection_id_key: None,

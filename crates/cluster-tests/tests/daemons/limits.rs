@@ -1,5 +1,8 @@
 //! The access list and the limits of each hold for what others were told.
 
+use std::thread;
+use std::time::Duration;
+
 use aquatic_test_harness::Signal;
 
 use crate::client::{leecher, seeder};
@@ -94,4 +97,24 @@ fn limits_hold_for_the_peers_of_others() {
     let rejected = pair.http.metric("cluster_rejected_peers_total", &reason);
     // All of `a`, or two of it and those of `b` or `c`.
     assert!([3.0, 4.0].contains(&rejected), "{rejected}");
+}
+
+#[test]
+fn a_reload_changes_how_long_others_keep_peers() {
+    const SHORT: [(&str, &str); 3] = [
+        ("cleaning.max_peer_age", "2"),
+        ("cleaning.torrent_cleaning_interval", "1"),
+        ("protocol.peer_announce_interval", "1"),
+    ];
+    let mut pair = Pair::with(&SHORT, &[("cleaning.torrent_cleaning_interval", "1")]);
+    let [udp, http] = pair.ipv4();
+    udp.announce(seeder('a', 1001));
+    await_counts(http, 'a', [1, 0, 0]);
+    await_counts(http, 'a', [0, 0, 0]);
+
+    pair.udp.reload_with(&[("cleaning.max_peer_age", "600")]);
+    udp.announce(seeder('b', 1001));
+    await_counts(http, 'b', [1, 0, 0]);
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(http.scrape('b').seeders, 1);
 }

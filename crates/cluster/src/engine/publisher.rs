@@ -187,7 +187,7 @@ impl<S: SharedSwarms> Publisher<S> {
         }
         if now >= self.heartbeat_at {
             self.heartbeat_at = now.saturating_add(HEARTBEAT_MILLISECONDS);
-            self.push_heartbeat(engine, self.shared.settings.max_peer_age_seconds);
+            self.push_heartbeat(engine, self.shared.settings.max_peer_age.seconds());
         }
         let is_due = now >= self.flush_at || self.refill.downloads().is_some();
         if is_due {
@@ -300,7 +300,7 @@ impl<S: SharedSwarms> Publisher<S> {
         let settings = &self.shared.settings;
         Header {
             kind,
-            max_peer_age_seconds: settings.max_peer_age_seconds,
+            max_peer_age_seconds: settings.max_peer_age.seconds(),
             node: settings.node,
             sequence: 0,
             closed_at_milliseconds,

@@ -298,7 +298,7 @@ impl<S: SharedSwarms> Reader<S> {
         let status = &self.shared.status;
         status.set_nodes(self.nodes.running());
         status.set_has_duplicate_name(self.nodes.has_duplicate_name());
-        let own = self.shared.settings.max_peer_age_seconds;
+        let own = self.shared.settings.max_peer_age.seconds();
         let longest = own.max(self.nodes.max_peer_age_seconds());
         self.shared
             .retention_seconds

@@ -112,7 +112,7 @@ impl<S: SharedSwarms> Refill<S> {
         }
         let times = Times {
             engine_now,
-            max_peer_age_seconds: shared.settings.max_peer_age_seconds,
+            max_peer_age_seconds: shared.settings.max_peer_age.seconds(),
             received,
         };
         group(Kind::Ipv4, &self.held.ipv4, &times, batches);

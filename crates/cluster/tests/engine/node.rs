@@ -10,8 +10,8 @@ use std::time::Instant;
 use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_cluster::engine::{EngineHandle, EngineLink, EngineSettings, Position, Stopper};
 use aquatic_cluster::{
-    Batch, Held, Kind, NodeId, Outbox, PeerChange, Record, RecordIter, Records, SharedSwarms,
-    Signal, SignalBatch, SignalKind, SignalOutbox,
+    Batch, Held, Kind, MaxPeerAge, NodeId, Outbox, PeerChange, Record, RecordIter, Records,
+    SharedSwarms, Signal, SignalBatch, SignalKind, SignalOutbox,
 };
 use aquatic_test_harness::waiting::eventually;
 
@@ -60,7 +60,7 @@ pub(crate) fn settings(url: &str, name: &str) -> EngineSettings {
         namespace: "test".into(),
         name: name.into(),
         node: NodeId(number.to_be_bytes()),
-        max_peer_age_seconds: MAX_PEER_AGE,
+        max_peer_age: MaxPeerAge::of_seconds(MAX_PEER_AGE),
         max_stream_bytes: 1 << 30,
         kinds: Kind::ADDRESSES.to_vec(),
         connection_id_key: Some(u128::from(number).to_be_bytes()),

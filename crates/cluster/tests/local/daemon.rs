@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus, Stopper, Swarms};
-use aquatic_cluster::{Batch, NodeId, Outbox, PeerChange, Record, RecordIter, Records};
+use aquatic_cluster::{Batch, MaxPeerAge, NodeId, Outbox, PeerChange, Record, RecordIter, Records};
 use aquatic_test_harness::waiting::eventually;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -49,7 +49,7 @@ pub(crate) fn settings(directory: &Path, daemon: &str, linked: &[&str]) -> Local
         daemon: daemon.to_owned(),
         linked: linked.iter().map(|it| (*it).to_owned()).collect(),
         node: NodeId([NODES.fetch_add(1, Ordering::Relaxed); 8]),
-        max_peer_age_seconds: 1200,
+        max_peer_age: MaxPeerAge::of_seconds(1200),
         clock,
     }
 }

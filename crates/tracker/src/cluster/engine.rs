@@ -197,7 +197,7 @@ fn settings(
             config.node.clone()
         },
         node,
-        max_peer_age_seconds: membership.max_peer_age_seconds,
+        max_peer_age: membership.max_peer_age.clone(),
         max_stream_bytes: config.max_stream_bytes.as_u64(),
         kinds,
         connection_id_key: membership.connection_id_key,

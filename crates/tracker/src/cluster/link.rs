@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use aquatic_cluster::local::{LocalLink, LocalSettings, LocalStatus};
-use aquatic_cluster::{Kind, NodeId, Outbox, SharedSwarms, SignalBatch, SignalOutbox};
+use aquatic_cluster::{Kind, MaxPeerAge, NodeId, Outbox, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock::{self, Clock};
 use aquatic_service::config::{ClusterConfig, EngineConfig, PrivilegesConfig};
 use aquatic_service::metrics::Metrics;
@@ -21,6 +21,7 @@ use crate::State;
 
 /// The link of a daemon with others that have the same swarm.
 pub struct Link {
+    max_peer_age: MaxPeerAge,
     outbox: Arc<Outbox>,
     left_out: Arc<LeftOut>,
     others: Others,
@@ -42,9 +43,8 @@ pub struct Membership<'a> {
     pub engine: &'a EngineConfig,
     /// The name of the daemon.
     pub name: &'static str,
-    /// Maximum age of a peer in seconds: after this time without an announce, the daemon
-    /// removes it.
-    pub max_peer_age_seconds: u16,
+    /// The maximum age of peers.
+    pub max_peer_age: MaxPeerAge,
     /// The secret key with which it makes connection ids until it knows that of the cluster;
     /// `None` if it makes none.
     pub connection_id_key: Option<[u8; 16]>,
@@ -94,6 +94,7 @@ impl Link {
         workers: &mut Workers,
     ) -> anyhow::Result<Option<Self>> {
         let engine = membership.engine;
+        let max_peer_age = membership.max_peer_age.clone();
         let left_out = Arc::new(LeftOut::default());
         let members = Members::new(state.clone(), clock, left_out.clone());
         let outbox = Arc::new(Outbox::new(engine.max_outbox_bytes.as_usize()));
@@ -118,6 +119,7 @@ impl Link {
             return Ok(None);
         };
         Ok(Some(Self {
+            max_peer_age,
             outbox,
             left_out,
             others,
@@ -139,6 +141,7 @@ impl Link {
         S: SharedSwarms<Walk: Send> + Send + Sync + 'static,
         D: FnMut(&SignalBatch<'_>, u64) + Send + 'static,
     {
+        let max_peer_age = membership.max_peer_age.clone();
         let outbox = Arc::new(Outbox::new(membership.engine.max_outbox_bytes.as_usize()));
         let shared = Shared {
             node: web_torrent.node,
@@ -149,6 +152,7 @@ impl Link {
         let mut handle = engine::start(membership, shared, workers)?;
         handle.start_signals(web_torrent.signals, web_torrent.deliver, workers)?;
         Ok(Self {
+            max_peer_age,
             outbox,
             left_out: web_torrent.left_out,
             others: Others::Engine(handle),
@@ -158,6 +162,11 @@ impl Link {
     /// The outbox, into which workers put changes.
     pub fn outbox(&self) -> Arc<Outbox> {
         self.outbox.clone()
+    }
+
+    /// Changes the maximum age of peers; others learn it from the next changes.
+    pub fn set_max_peer_age(&self, seconds: u16) {
+        self.max_peer_age.set_seconds(seconds);
     }
 
     /// Which other daemons have the same swarm, for the status line; `None` if there are none.
@@ -218,7 +227,7 @@ fn start_local(
         daemon: name.to_owned(),
         linked: linked.map(|&other| other.to_owned()).collect(),
         node: NodeId(secret()?),
-        max_peer_age_seconds: membership.max_peer_age_seconds,
+        max_peer_age: membership.max_peer_age.clone(),
         clock: clock::boot_milliseconds,
     };
     let (mut link, stopper) = match LocalLink::new(settings, outbox, members) {

@@ -92,10 +92,13 @@ fn parsed<D: Daemon>(
     result.unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// Whether an error has a position.
+/// Whether an error has a position, and a message in one line.
 fn is_placed(fault: &Diagnostic) -> bool {
     let is_missing = fault.message.contains(" (the file does not set ");
-    (fault.position.is_some() || fault.source.is_some() || is_missing)
+    let is_of_all = fault
+        .message
+        .starts_with("there are more errors than these");
+    (fault.position.is_some() || fault.source.is_some() || is_missing || is_of_all)
         && !fault.message.is_empty()
         && !fault.message.contains('\n')
 }

@@ -50,15 +50,15 @@ where
     };
 
     let effective = loaded.effective_toml();
-    let mut texts = vec![effective.clone()];
-    if layers.len() == 1 {
-        texts.push(loaded.migrated_toml());
+    let mut texts = vec![(effective.clone(), &loaded.config)];
+    if let (Ok(file), [_]) = (&without_variables, &layers[..]) {
+        texts.push((file.migrated_toml(), &file.config));
     }
-    for text in texts {
+    for (text, config) in texts {
         let again = parsed::<D>(config::parse(&text, path));
         assert_eq!(again.warnings().lines(), [""; 0], "{text}");
-        assert!(again.config == loaded.config, "{text}");
-        assert_eq!(again.migrated_toml(), *text);
+        assert!(again.config == *config, "{text}");
+        assert_eq!(again.migrated_toml(), text);
     }
     // It changes nothing above the others, nor below them.
     let mut above = layers.clone();

@@ -73,9 +73,7 @@ impl<'i> Merged<'i> {
             }
         };
         let is_well_formed = errors.is_empty();
-        let mut is_examined = errors.len() <= MAX_EXAMINED;
-        let examined = &errors[..errors.len().min(MAX_EXAMINED)];
-        let mut faults = syntax::faults(text, &table, known, examined);
+        let (mut faults, mut is_examined) = syntax::faults(text, &table, known, &errors);
         if is_examined && (is_well_formed || after == AfterSyntaxErrors::Continue) {
             let translation = old_keys::translate(text, &mut table, known, C::OLD_KEYS);
             faults.extend(translation.faults);

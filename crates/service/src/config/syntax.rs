@@ -4,34 +4,39 @@
 //! often causes several. Here all errors of one value become a single one, with the key and
 //! a correction.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use toml::de::DeValue;
 
 use super::Diagnostic;
+use super::diagnostic::MAX_EXAMINED;
 use super::document::Table;
 
 /// The syntax errors in `text`, which was parsed to `table` with these `errors`. `known`
-/// has the current keys with their defaults.
+/// has the current keys with their defaults. Also returns whether these are all: when more
+/// than [`MAX_EXAMINED`] values and lines have errors, others are not examined.
 pub(super) fn faults(
     text: &str,
     table: &Table<'_>,
     known: &toml::Table,
     errors: &[toml::de::Error],
-) -> Vec<Diagnostic> {
+) -> (Vec<Diagnostic>, bool) {
     if errors.is_empty() {
-        return Vec::new();
+        return (Vec::new(), true);
     }
     let mut entries = Vec::new();
     collect(text, "", table, Some(known), &mut entries);
 
     let mut of_entries: BTreeMap<usize, Vec<&toml::de::Error>> = BTreeMap::new();
     let mut faults = Vec::new();
+    let mut stray_line = None;
+    let mut is_complete = true;
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
-        let line_start = line_of(text, offset).start;
-        let covers = |(_, entry): &(usize, &Entry<'_>)| entry.covers(offset, line_start);
+        let line_start = LazyCell::new(|| line_of(text, offset).start);
+        let covers = |(_, entry): &(usize, &Entry<'_>)| entry.covers(offset, &line_start);
         // The innermost value starts last.
         let entry = entries
             .iter()
@@ -40,7 +45,15 @@ pub(super) fn faults(
             .max_by_key(|(_, entry)| entry.key_start);
         match entry {
             Some((index, _)) => of_entries.entry(index).or_default().push(error),
-            None => faults.push(stray(text, offset, error)),
+            None if stray_line == Some(*line_start) => {}
+            None => {
+                stray_line = Some(*line_start);
+                faults.push(stray(text, offset, error));
+            }
+        }
+        if faults.len() + of_entries.len() > MAX_EXAMINED {
+            is_complete = false;
+            break;
         }
     }
     for (index, errors) in of_entries {
@@ -51,7 +64,7 @@ pub(super) fn faults(
     faults.sort_by_key(|fault| fault.position);
     // If several errors on a line do not belong to a value, only the first one is useful.
     faults.dedup_by_key(|fault| fault.position.map(|position| position.line));
-    faults
+    (faults, is_complete)
 }
 
 /// A key with its value, as parsed.
@@ -65,8 +78,8 @@ struct Entry<'d> {
 impl Entry<'_> {
     /// Whether the byte is between the key and the end of the line on which the value ends.
     /// `line_start` is the beginning of the byte's line.
-    fn covers(&self, offset: usize, line_start: usize) -> bool {
-        self.key_start <= offset && line_start.min(offset) <= self.value.end
+    fn covers(&self, offset: usize, line_start: &impl Deref<Target = usize>) -> bool {
+        self.key_start <= offset && (offset <= self.value.end || **line_start <= self.value.end)
     }
 }
 

@@ -42,6 +42,11 @@ fn more_mistakes_than_anyone_reads_are_not_examined() {
         assert!(faults[0].contains("is this the right file?"), "{mistake}");
         assert!((10..=100).contains(&faults.len()), "{}", faults.len());
     }
+    // It causes an error in each of the lines after it.
+    let unclosed = format!("{right}address = ['x'\n{}", "key = 1\n".repeat(1_000));
+    let (addresses, _) = recovered(&unclosed).expect("it is one mistake");
+    assert_eq!(addresses, ["127.0.0.1:1"]);
+    assert_eq!(faults(&unclosed).len(), 1);
     // All keys are on one line.
     let inline: String = (0..50_000)
         .map(|number| format!("k{number} = 1, "))

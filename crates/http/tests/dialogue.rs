@@ -1,5 +1,4 @@
-//! Whole connections: what the fuzzer has found, and as much again by chance,
-//! from seeds that stay the same.
+//! Whole connections: the fuzzer's corpus, and random inputs from fixed seeds.
 
 use aquatic_test_harness::corpora::replay;
 

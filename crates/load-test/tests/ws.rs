@@ -1,4 +1,4 @@
-//! The whole load test against a tracker of a few lines.
+//! Whole load tests against a minimal tracker.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod streams;

@@ -1,5 +1,5 @@
-//! Thousands of connections with TLS to which something happens, the same ones each
-//! time; the fuzzer searches for more of them.
+//! Thousands of simulated connections with TLS and random events, from fixed seeds; the
+//! fuzzer searches for more of them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 #[path = "../../fuzz/checks/stream_tls.rs"]

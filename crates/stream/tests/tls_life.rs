@@ -1,6 +1,6 @@
-//! A day in the life of a worker with TLS: connections come, talk, are silent, renew
-//! their keys, stop to read, leave in every way, and the certificate is exchanged
-//! again and again. The same day each time.
+//! A simulated day of a worker with TLS: connections are opened, used, idle, update their
+//! keys, stop reading, are closed in every way, and the certificate is rotated again and
+//! again. The random numbers have a fixed seed.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 use std::collections::VecDeque;

@@ -1,5 +1,4 @@
-//! Groups of requests that meet: every order in which two workers can take
-//! locks is tried.
+//! Concurrent groups of requests: tries every order in which two workers can take locks.
 
 #![allow(
     clippy::unwrap_used,

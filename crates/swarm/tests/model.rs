@@ -1,4 +1,4 @@
-//! A swarm against a model so plain that it must be right, on random histories.
+//! A swarm, compared with a plain model, under random operations.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Groups of datagrams against a plain model: the inputs that the fuzzer has found,
-//! and others that follow from seeds.
+//! Groups of datagrams, compared with a plain model: the fuzzer's corpus, and random
+//! inputs from fixed seeds.
 
 use aquatic_test_harness::corpora::replay;
 

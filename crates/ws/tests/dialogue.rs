@@ -1,5 +1,4 @@
-//! Clients do what they like: what the fuzzer has found, and as much again by
-//! chance, from seeds that stay the same.
+//! Arbitrary clients: the fuzzer's corpus, and random inputs from fixed seeds.
 
 use aquatic_test_harness::corpora::replay;
 

@@ -1,4 +1,4 @@
-//! Announces and scrapes over UDP and HTTP, made of plain bytes.
+//! A client that announces and scrapes over UDP and HTTP, without the trackers' own code.
 //!
 //! All clients are at a loopback address, so a port says which peer one is.
 

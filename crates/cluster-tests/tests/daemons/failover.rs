@@ -1,4 +1,4 @@
-//! Nodes that are killed and nodes that join while clients ask.
+//! Nodes that are killed, and nodes that join, while clients announce.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The access list and the limits of each hold for what others were told.
+//! Each daemon applies its own access list and limits to the peers that others have.
 
 use std::thread;
 use std::time::Duration;

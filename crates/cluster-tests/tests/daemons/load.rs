@@ -1,4 +1,4 @@
-//! Daemons that keep one swarm under load, and beside processes that mean no good.
+//! Linked daemons under load, and with hostile processes at their sockets.
 
 use std::fs;
 use std::io::Write as _;

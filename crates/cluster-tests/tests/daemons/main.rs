@@ -1,4 +1,4 @@
-//! Daemons that keep one swarm, started as a user would by hand, and asked on the wire.
+//! Black-box tests of linked daemons that are started by hand, without a service manager.
 
 mod client;
 mod engine;

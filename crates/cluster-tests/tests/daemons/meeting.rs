@@ -1,4 +1,4 @@
-//! Where daemons find each other, and what is said when they cannot.
+//! How daemons find each other's sockets, and what they log if they cannot.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -1,4 +1,4 @@
-//! What Prometheus and Grafana make of the daemons.
+//! A Prometheus that scrapes the daemons, and evaluates the queries of the dashboard.
 
 use std::fs;
 use std::net::SocketAddr;

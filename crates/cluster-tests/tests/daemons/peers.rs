@@ -1,4 +1,4 @@
-//! What a peer says to one is known to the other.
+//! An announce to one daemon is visible at the other.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A file goes from a client that asks one to a client that asks the other; see
-//! [`transfer`](aquatic_test_harness::transfer).
+//! Real BitTorrent clients that announce to different trackers of one swarm transfer a
+//! file; see [`transfer`](aquatic_test_harness::transfer).
 
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::clients::Client;

@@ -1,4 +1,4 @@
-//! Daemons that come later, end, and are killed.
+//! Linked daemons that start later, stop, or are killed.
 
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::tracker::{Place, Tracker};

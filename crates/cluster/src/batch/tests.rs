@@ -1,4 +1,4 @@
-//! Batches as bytes, and bytes that are none.
+//! Encoding and decoding of batches, and malformed batches.
 
 use aquatic_bittorrent::InfoHash;
 

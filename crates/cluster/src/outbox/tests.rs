@@ -1,4 +1,4 @@
-//! What becomes of records between workers and a link.
+//! Records on their way from workers to a link.
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Engines that are away, hang, are full, or do not want us.
+//! Engines that are unreachable, hang, have no memory left, or refuse a node.
 
 use std::fs;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Several engines, of which another one takes over.
+//! Failover from one engine to another, with Sentinel and with Cluster.
 
 use std::fs;
 use std::process::Command;

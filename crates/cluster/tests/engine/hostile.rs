@@ -1,4 +1,4 @@
-//! Servers that answer with what no engine would send.
+//! Servers with malformed or unexpected replies.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;

@@ -1,4 +1,4 @@
-//! Streams that are lost.
+//! Streams that an engine has lost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,4 +1,4 @@
-//! A node that has nothing but peers and a link.
+//! A minimal node: a map of peers, and a link.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};

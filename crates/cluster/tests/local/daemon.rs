@@ -1,4 +1,4 @@
-//! A daemon that has nothing but peers and a link.
+//! A minimal daemon: a map of peers, and a link.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

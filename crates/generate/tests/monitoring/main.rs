@@ -1,4 +1,4 @@
-//! What is made for Prometheus and Grafana is what they accept.
+//! Prometheus and Grafana accept the files that are generated for them.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Replies against the bytes that BEP 3, 7, 23, 24, 31 and 48 ask for.
+//! Replies, compared with the bytes that BEP 3, 7, 23, 24, 31 and 48 specify.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is answered, without sockets.
+//! Requests and their replies, without sockets.
 
 use aquatic_http_protocol::{HeaderBuffer, Reading};
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};

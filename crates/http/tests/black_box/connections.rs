@@ -1,4 +1,4 @@
-//! Connections: kept, closed, in pieces, in a row.
+//! Persistent and closed connections, and requests that are split or pipelined.
 
 use std::thread;
 use std::time::Duration;

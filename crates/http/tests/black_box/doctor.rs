@@ -1,4 +1,4 @@
-//! `doctor` of trackers with which something is wrong, and of those that are well.
+//! `doctor`, for healthy trackers and for those with a problem.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! Sockets that systemd opened for what the configuration said at some time.
+//! Sockets that systemd opened for an earlier state of the configuration.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

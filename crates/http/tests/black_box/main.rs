@@ -1,5 +1,4 @@
-//! Black-box tests: they start the binary, speak over loopback connections,
-//! and know nothing of how it is made.
+//! Black-box tests: they start the binary, and use only its connections over loopback.
 //!
 //! Each test has trackers of its own on ports of its own, so all of them run at
 //! the same time. What connections have in common is tested with both event

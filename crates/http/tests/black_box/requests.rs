@@ -1,4 +1,4 @@
-//! Announces, scrapes and pages, in every way to serve them.
+//! Announces, scrapes and pages, with each event loop, in the clear and with TLS.
 
 use crate::tracker::{HttpTracker as _, KINDS, PLAIN, TLS, Tracker};
 use crate::wire::announce;

@@ -1,4 +1,4 @@
-//! Beside the requests: access list, snapshot, several workers, metrics.
+//! Access list, snapshot, several workers, and metrics.
 
 use aquatic_test_harness::{Signal, http};
 

@@ -1,4 +1,4 @@
-//! Certificates, their exchange, and curl.
+//! Certificates and their rotation, and curl.
 
 use std::process::Command;
 

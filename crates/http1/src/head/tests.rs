@@ -1,4 +1,4 @@
-//! Requests as clients send them, and what is none.
+//! Valid requests, and malformed ones.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Replies as they stand on the wire.
+//! Replies as bytes.
 
 use super::*;
 use crate::{HeaderBuffer, Reading};

@@ -1,5 +1,4 @@
-//! What the load tests over TCP have in common: trackers of a few lines, which
-//! serve connections, and reports without a fault.
+//! Shared by the tests over TCP: minimal trackers, and checks of reports.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

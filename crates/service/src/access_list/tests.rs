@@ -1,4 +1,4 @@
-//! Access lists, good and bad, and their reload.
+//! Valid and invalid access lists, and their reload.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Whole files through the loader, with a configuration made for it.
+//! Loading of whole files, with a sample configuration.
 
 use std::path::Path;
 

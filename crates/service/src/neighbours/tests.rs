@@ -1,4 +1,4 @@
-//! Files side by side.
+//! Conflicts between the configuration files of several daemons.
 
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,4 @@
-//! Snapshots that come back, and damage that is noticed.
+//! Writing and reading of snapshots, and detection of damage.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The time, as processes in different surroundings tell it.
+//! Clocks, as processes in other namespaces read them.
 
 use std::env;
 use std::ffi::OsStr;

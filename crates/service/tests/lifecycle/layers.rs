@@ -1,4 +1,4 @@
-//! A configuration of several files and variables, wherever it is read.
+//! Drop-ins and environment variables, in each command that reads the configuration.
 
 use std::fs;
 use std::thread;

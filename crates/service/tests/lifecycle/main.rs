@@ -1,4 +1,4 @@
-//! The life of a process, seen from outside.
+//! The lifecycle of a process, as it is visible from outside.
 //!
 //! This program is both the tests and the daemon they start: with [`DAEMON`] in
 //! its environment it is the daemon.

@@ -1,4 +1,4 @@
-//! Connections whose bytes come and go in any pieces, without a socket.
+//! Connections whose input and output is split arbitrarily, without sockets.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! A client that blocks, in the clear or with TLS.
+//! A blocking client, in the clear or with TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

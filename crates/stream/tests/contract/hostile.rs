@@ -1,5 +1,5 @@
-//! What strangers send where TLS is expected, over sockets. The engine's own tests
-//! know more of it.
+//! Malformed and unexpected input where TLS is expected, over sockets. The tests of the
+//! engine have more of it.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;

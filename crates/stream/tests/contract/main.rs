@@ -1,5 +1,5 @@
-//! What connections do, over sockets: the same tests for every event loop, in
-//! the clear and with TLS.
+//! Connections over sockets: the same tests for every event loop, in the clear and with
+//! TLS.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod chat;

@@ -1,4 +1,4 @@
-//! Bytes in, bytes out.
+//! Messages and replies.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The end of the process: what has begun is finished.
+//! A stop of the process: requests that have begun are answered.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! TLS: versions, resumption, certificates, and those who speak something else.
+//! TLS: versions, resumption, certificates, and clients of other protocols.
 
 use std::fs;
 use std::io::{Read, Write};

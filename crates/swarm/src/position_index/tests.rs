@@ -1,4 +1,4 @@
-//! The index against the records, in torrents that grow, shrink and churn.
+//! The index, compared with the records of torrents that grow, shrink and churn.
 
 use super::*;
 

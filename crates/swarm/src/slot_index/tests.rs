@@ -1,4 +1,4 @@
-//! The index against what it should hold.
+//! The index, compared with a model.
 
 use super::*;
 

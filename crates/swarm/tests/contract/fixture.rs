@@ -1,4 +1,4 @@
-//! A swarm for tests, and what they announce to it.
+//! A swarm for tests, and helpers that announce to it.
 
 use std::sync::Arc;
 

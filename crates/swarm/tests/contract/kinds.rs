@@ -1,4 +1,4 @@
-//! What holds for one kind of peers, or for several together.
+//! Tests of one kind of peers, or of several together.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a swarm promises, for every kind of peer.
+//! The contract of a swarm, for each kind of peers.
 
 #![allow(
     clippy::unwrap_used,

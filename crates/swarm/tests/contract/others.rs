@@ -1,4 +1,4 @@
-//! What was announced to others that keep the same swarm.
+//! Changes from other nodes that keep the same swarm.
 
 use std::num::{NonZeroU16, NonZeroUsize};
 

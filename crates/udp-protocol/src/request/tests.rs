@@ -1,4 +1,4 @@
-//! Requests against the byte layouts of BEP 15.
+//! Requests, compared with the byte layouts of BEP 15.
 
 use proptest::prelude::*;
 

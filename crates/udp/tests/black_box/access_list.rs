@@ -1,4 +1,4 @@
-//! Which torrents are served, and changing that while the tracker runs.
+//! Access lists, and their reload.
 
 use std::fs;
 

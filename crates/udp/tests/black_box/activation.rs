@@ -1,4 +1,4 @@
-//! Sockets that a service manager has bound.
+//! Socket activation.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

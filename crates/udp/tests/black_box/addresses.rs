@@ -1,5 +1,5 @@
-//! Machines with several addresses: a reply comes from the one that was asked.
-//! Clients are connected sockets, which hear nothing from any other.
+//! Machines with several addresses: a reply comes from the one that was asked. Clients
+//! are connected sockets, which receive nothing from another address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 

@@ -1,4 +1,4 @@
-//! Which peers are sent to which clients.
+//! Announces, and the peers in their replies.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Arguments, configuration files, and what is said about bad ones.
+//! Arguments, configuration files, and messages about errors in them.
 
 use aquatic_test_harness::{Port, Setup};
 

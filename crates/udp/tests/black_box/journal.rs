@@ -1,4 +1,4 @@
-//! What the journal gets, from a socket in its place.
+//! Records for the journal, read from a socket in its place.
 
 use std::process::Command;
 

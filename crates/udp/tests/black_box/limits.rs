@@ -1,4 +1,4 @@
-//! Bounds on what the tracker keeps, and what it says when they are reached.
+//! Limits, and replies when they are reached.
 
 use crate::tracker::{Tracker, UdpTracker as _};
 use crate::wire::{Announce, COMPLETED, STOPPED, hash};

@@ -1,5 +1,4 @@
-//! Black-box tests: they start the binary, speak raw datagrams over loopback,
-//! and know nothing of how it is made.
+//! Black-box tests: they start the binary, and use only raw datagrams over loopback.
 //!
 //! Each test has a tracker of its own on ports of its own, so all of them run at
 //! the same time. That something is *not* answered is never waited for: the

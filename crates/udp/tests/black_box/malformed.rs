@@ -1,4 +1,5 @@
-//! Whatever arrives, the tracker neither falls over nor answers strangers.
+//! Malformed datagrams: the tracker goes on, and does not reply without a valid
+//! connection id.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Giving up root's power before the first datagram is read.
+//! Dropping of privileges before the first datagram is read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Counts of torrents.
+//! Scrapes.
 
 use crate::tracker::{Tracker, UdpTracker as _};
 use crate::wire::{self, Announce, COMPLETED, Counts, Hash, SCRAPE, hash};

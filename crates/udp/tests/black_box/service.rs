@@ -1,4 +1,4 @@
-//! Life and death of the process, as its service manager sees it.
+//! The lifecycle of the process, as its service manager sees it.
 
 use std::net::{Ipv4Addr, UdpSocket};
 

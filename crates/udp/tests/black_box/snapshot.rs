@@ -1,4 +1,4 @@
-//! What outlives a restart.
+//! Snapshots: what is kept across restarts.
 
 use std::fs;
 use std::path::PathBuf;

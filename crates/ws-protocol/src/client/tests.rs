@@ -1,4 +1,4 @@
-//! Both sides of a handshake, and what a client makes of bad replies.
+//! Both sides of a handshake, and malformed replies.
 
 use super::*;
 use crate::{Framing, HeaderBuffer, Reading, Resource, Status, write_page, write_upgrade};

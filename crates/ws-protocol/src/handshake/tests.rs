@@ -1,4 +1,4 @@
-//! Requests and answers, as they stand on the wire.
+//! Requests and responses as bytes.
 
 use aquatic_http1::{HeaderBuffer, HttpFault, Reading};
 

@@ -1,4 +1,4 @@
-//! Messages to clients, as they stand on the wire and as clients read them.
+//! Messages to clients: their text, and what clients parse from it.
 
 use proptest::prelude::*;
 

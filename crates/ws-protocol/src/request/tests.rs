@@ -1,4 +1,4 @@
-//! Messages as clients write them, and as they should not.
+//! Valid messages of clients, and malformed ones.
 
 use proptest::collection::vec;
 use proptest::option;

@@ -1,4 +1,4 @@
-//! Those who ask for too much, or do not take what they get.
+//! Clients that exceed limits, or do not read their replies.
 
 use std::time::Duration;
 

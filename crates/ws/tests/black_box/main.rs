@@ -1,5 +1,5 @@
-//! Black-box tests: they start the binary, speak over loopback connections with
-//! frames made by hand, and know nothing of how it is made.
+//! Black-box tests: they start the binary, and use only its connections over loopback,
+//! with frames that they make themselves.
 //!
 //! Each test has trackers of its own on ports of its own, so all of them run at
 //! the same time. What connections have in common is tested with both event

@@ -1,4 +1,4 @@
-//! What is answered to messages.
+//! Replies to messages.
 
 use serde_json::{Value, json};
 

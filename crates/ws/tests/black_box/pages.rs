@@ -1,4 +1,4 @@
-//! What is answered over HTTP, and how a connection becomes WebSocket.
+//! Replies over HTTP, and upgrades to WebSocket.
 
 use std::time::Duration;
 

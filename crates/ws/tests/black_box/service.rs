@@ -1,4 +1,4 @@
-//! Beside the messages: access list, snapshot, metrics, churn.
+//! Access list, snapshot, metrics, and churn.
 
 use aquatic_test_harness::{Port, Setup, Signal, http};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Files that are no TOML.
+//! Files that are not TOML.
 
 use super::super::recover;
 use super::*;

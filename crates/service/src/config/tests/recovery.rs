@@ -1,4 +1,4 @@
-//! What a file says in spite of its mistakes.
+//! Values that are read from files with errors.
 
 use super::super::recover;
 use super::*;

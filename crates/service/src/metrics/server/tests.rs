@@ -1,4 +1,4 @@
-//! Requests, good and hostile.
+//! Valid and hostile requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Messages that come in single bytes while much of them waits.
+//! Messages that arrive byte by byte, while much of them is buffered.
 
 use nix::time::{ClockId, clock_gettime};
 

@@ -1,4 +1,4 @@
-//! What strangers send where TLS is expected. Each of these has ended a daemon
+//! Malformed and unexpected input where TLS is expected. Each of these ended a daemon
 //! once, or could have.
 
 use aquatic_test_harness::records::Records;

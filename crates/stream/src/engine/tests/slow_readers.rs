@@ -1,4 +1,4 @@
-//! Clients that take what is written for them late.
+//! Clients that read slowly.
 
 use super::*;
 

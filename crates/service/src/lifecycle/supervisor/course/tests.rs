@@ -1,5 +1,5 @@
-//! A daemon's life in simulated time: random signals, files that are read slowly or
-//! never, disks that fail or hang, workers that die or do not end.
+//! The lifecycle of a daemon in simulated time: random signals, files that are read
+//! slowly or never, disks that fail or hang, workers that fail or do not end.
 
 use std::collections::BTreeMap;
 

@@ -476,7 +476,7 @@ mod tests {
             state(seen("127.0.0.1"), "127.0.0.1", "127.0.0.1"),
             State::Ok
         );
-        // NAT that sends what comes from inside back under the public address.
+        // NAT returns packets from the inside with the public address as their source.
         assert_eq!(
             state(seen("198.51.100.1"), "10.0.0.5", "198.51.100.1"),
             State::Ok
@@ -524,7 +524,7 @@ mod tests {
         let told = [SocketAddr::new(ip("192.0.2.1"), first.port)];
         let accepted = || Ok(Ok(told.to_vec()));
         type Reply = Result<Result<Vec<SocketAddr>, String>, Trouble>;
-        // The replies to both, and those who leave.
+        // The replies to both announces, and the peers that announce `stopped`.
         let cases: [([Reply; 2], &[Peer]); 5] = [
             ([silence(), accepted()], &[]),
             ([refusal("forbidden"), accepted()], &[]),

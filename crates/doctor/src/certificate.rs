@@ -302,7 +302,7 @@ mod tests {
         tls::load(&files).unwrap()
     }
 
-    /// The certificates of a file.
+    /// The certificates in a PEM file.
     fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
         load(pem).cert.clone()
     }

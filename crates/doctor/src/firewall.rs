@@ -434,10 +434,10 @@ mod tests {
         }
         let facts = failed("nft", &[CLOSED]);
         assert_eq!(judge(&facts, &UDP).state, State::Wrong);
-        // The packet is of IPv4.
+        // `UDP` is an IPv4 packet, so the rules for IPv6 do not matter.
         let facts = failed("ip6tables-save", &[""]);
         assert_eq!(judge(&facts, &UDP).state, State::Ok);
-        // It cannot show all that nft can.
+        // iptables-save cannot show everything that nft shows.
         let mut facts = failed("iptables-save", &[]);
         assert_eq!(judge(&facts, &UDP).state, State::Unchecked);
         facts.nftables = Some(r#"{"nftables":[]}"#.to_owned());

@@ -29,7 +29,7 @@ fn errors(text: &str) -> Vec<String> {
     of_daemons::errors::<HttpDaemon>(text)
 }
 
-/// The configuration that an old sample stands for, where it is not the default.
+/// The configuration that the sample of an earlier release stands for.
 fn sample(address: &[&str]) -> Config {
     let mut config = Config {
         socket_workers: ZeroOr::of::<1>(),
@@ -89,7 +89,7 @@ fn release_0_2() {
             format!("http.toml:20:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
         ]
     );
-    // It knew no connections in the clear.
+    // That release had no unencrypted connections.
     assert!(file.settings(Settings::new).unwrap().tls.is_some());
     of_daemons::check_migration::<HttpDaemon>(&file);
 }
@@ -328,7 +328,7 @@ fn keys_of_release_1_0_that_have_another_name() {
     assert_eq!(file.config.network.message_timeout, Seconds::of::<7>());
     assert_eq!(file.config.network.write_timeout, Seconds::of::<8>());
     assert_eq!(file.config.protocol.max_response_peers, Count::of::<9>());
-    // It does not say what was in effect before that release.
+    // There are no warnings about defaults that changed before release 1.0.
     assert_eq!(
         file.warnings().lines(),
         [

@@ -5,7 +5,7 @@ use aquatic_test_harness::corpora::replay;
 #[path = "../../fuzz/checks/http_dialogue.rs"]
 mod http_dialogue;
 
-/// Connections by chance, and of how many parts each is.
+/// Number of random connections, and of the parts of each.
 const CONNECTIONS: u64 = 2_000;
 const PARTS: usize = 30;
 
@@ -18,7 +18,7 @@ fn what_was_found() {
 fn what_chance_finds() {
     const ANNOUNCE: &str = "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=-XX1234-abcdefghijkl";
     for seed in 0..CONNECTIONS {
-        // Seen when the check fails.
+        // Shown if the check fails.
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut input = vec![random.u8(..), random.u8(..)];

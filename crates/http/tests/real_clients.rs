@@ -14,8 +14,8 @@ const HTTPS: Way = ("https", false);
 const HTTP_BY_GLOMMIO: Way = ("http", true);
 const HTTPS_BY_GLOMMIO: Way = ("https", true);
 
-/// Transmission finds all counts in the reply to its announce, and scrapes only
-/// half an hour later.
+/// A message of Transmission, which gets all counts from the reply to its announce, and
+/// scrapes only half an hour later.
 const COUNTS_IN_ANNOUNCE: &str = "contained scrape info";
 
 #[test]
@@ -34,7 +34,7 @@ fn transmission_gets_a_file_from_libtorrent() {
         leecher.wait_for_line(COUNTS_IN_ANNOUNCE, CLIENT_PATIENCE);
         test.await_scrape("completed", 1);
         test.await_scrape("seeders", 2);
-        // Transmission 3 ends without telling trackers over HTTP.
+        // When it ends, Transmission 3 sends no `stopped` to trackers over HTTP.
         seeder.signal(Signal::SIGTERM);
         test.await_scrape("seeders", 1);
     }
@@ -46,7 +46,7 @@ fn aria2_gets_a_file_from_transmission() {
         let Some(test) = prepare(way, Client::Transmission, Client::Aria2, Families::Both) else {
             return;
         };
-        // aria2 has no scrape.
+        // aria2 does not scrape.
         let (seeder, _leecher) = test.run();
         seeder.wait_for_line(COUNTS_IN_ANNOUNCE, CLIENT_PATIENCE);
         test.await_scrape("completed", 1);

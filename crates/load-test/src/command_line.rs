@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// Applies a command line to other values.
+    /// Applies a command line to a configuration with values that differ from it.
     fn applied(words: &str) -> (String, [usize; 3], [bool; 2]) {
         let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
         let mut config = crate::udp::Config {

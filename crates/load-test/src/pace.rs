@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn keeps_the_rate_of_its_share() {
-        // Two workers, so a request every 20 µs.
+        // There are two workers, so each sends a request every 20 µs.
         let mut pace = Pace::new(rate(100_000), 2);
         let mut sent = 0;
         for now in (0..1_000_000_000).step_by(7_000) {

@@ -36,9 +36,9 @@ enum Manner {
     InPieces,
     /// Refuses announces.
     Refuse,
-    /// Answers with a status.
+    /// Answers with an HTTP error status.
     Status,
-    /// Answers with what is no bencode.
+    /// Answers with bytes that are not bencode.
     Garble,
     /// Closes after every third reply, although the client wants to go on.
     CloseOften,
@@ -46,7 +46,7 @@ enum Manner {
     Silent,
 }
 
-/// Answers each connection on a thread of its own until it is dropped.
+/// Serves each connection on a thread of its own, until the tracker is dropped.
 struct Tracker {
     listener: Listener,
     seen: Arc<Mutex<Seen>>,
@@ -182,7 +182,7 @@ fn test(config: &Config) -> anyhow::Result<Report> {
     run(&Settings::new(config).unwrap())
 }
 
-/// Nothing but replies that serve, with the peers in them.
+/// Asserts that all requests were served, with the expected number of peers.
 fn assert_clean(report: &Report) {
     streams::assert_clean(report);
     assert_eq!(report.peers_per_announce, 2.0, "{report}");
@@ -218,7 +218,7 @@ fn a_connection_a_request() {
     let report = test(&config).unwrap();
 
     assert_clean(&report);
-    // Those that were opened before measuring are not counted.
+    // Connections that were opened before measuring are not counted.
     assert!(report.connect.sent + 8 >= report.all.sent, "{report}");
     assert!(report.connect.latency.p50_microseconds > 0.0);
     assert!(report.all.latency.p50_microseconds >= report.connect.latency.p50_microseconds);
@@ -229,12 +229,13 @@ fn ipv6_and_every_style() {
     let tracker = Tracker::start("[::1]:0", Manner::InPieces);
     let mut config = config(&tracker);
     config.requests.client_style = ClientStyle::Mixed;
-    // A lot of packets each.
+    // Each reply takes many packets.
     config.network.requests_per_second = ZeroOr::of::<500>();
     let report = test(&config).unwrap();
     let faults = report.lost + report.errors + report.unexpected;
     assert_eq!(faults, 0, "{report}");
-    // Two peers of 18 bytes would be six of 6.
+    // The number of peers is not checked: two peers of 18 bytes would count as six of 6
+    // bytes.
     assert!(report.announce.replies > 20, "{report}");
     let seen = tracker.seen.lock().unwrap();
     assert_eq!(seen.user_agents.len(), 5, "{:?}", seen.user_agents);
@@ -273,7 +274,7 @@ fn a_certificate_of_another_name_is_refused() {
     let mut config = config(&tracker);
     config.transport.tls.enable = true;
     config.transport.tls.server_name = "other.test".to_owned();
-    // Nobody looks at it.
+    // Without an authority, the certificate is not verified.
     assert_clean(&test(&config).unwrap());
 
     config.network.timeout_milliseconds = Milliseconds::of::<100>();
@@ -337,7 +338,7 @@ fn keeps_to_the_rate_that_was_asked_for() {
 fn a_closed_port_is_reported_at_once() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);
     let mut config = config(&tracker);
-    // Bound, and not listening, so that nobody else does.
+    // The socket is bound but not listening, so that no other process listens there.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     socket.bind(&any.into()).unwrap();
@@ -347,7 +348,7 @@ fn a_closed_port_is_reported_at_once() {
     let error = format!("{:#}", test(&config).unwrap_err());
     let expected = format!("the tracker at {address} refuses connections; is it running?");
     assert_eq!(error, expected);
-    // With one that says nothing, it is patient for longer.
+    // If nothing answered, the load test would wait for longer.
     assert!(started.elapsed() < Duration::from_secs(4));
 }
 
@@ -357,7 +358,7 @@ fn the_default_file_is_the_default() {
     assert_eq!(loaded.config, Config::default());
 }
 
-/// The tests' trackers end with their connections.
+/// The trackers of these tests stop listening when they are dropped.
 #[test]
 fn no_thread_waits_for_ever() {
     let tracker = Tracker::start("127.0.0.1:0", Manner::Serve);

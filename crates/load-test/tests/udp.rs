@@ -29,7 +29,7 @@ struct Seen {
     first_announces: usize,
 }
 
-/// Answers on a socket of its own until it is dropped.
+/// Answers on a socket of its own, until it is dropped.
 struct Tracker {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -37,8 +37,8 @@ struct Tracker {
 }
 
 impl Tracker {
-    /// `drop_every`: one in so many announces gets no reply. `refuse`: every
-    /// announce gets an error.
+    /// If `drop_every` is set, one in that many announces gets no reply. With `refuse`,
+    /// every announce gets an error.
     fn start(address: &str, drop_every: Option<usize>, refuse: bool) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         socket
@@ -186,7 +186,7 @@ fn fills_and_measures_every_kind_of_request() {
     );
     assert_eq!(report.peers_per_announce, 2.0);
     assert!(report.server.unwrap().cpu_microseconds_per_reply > 0.0);
-    // Scrapes have the weight of the other two together.
+    // Scrapes have the same weight as connects and announces together.
     let share = report.scrape.replies as f64 / report.all.replies as f64;
     assert!((0.45..0.55).contains(&share), "{report}");
 }
@@ -234,7 +234,7 @@ fn keeps_to_the_rate_that_was_asked_for() {
 
 #[test]
 fn a_tracker_without_replies_is_reported() {
-    // Bound, so that nobody else answers, and never read.
+    // The socket is bound, so that no other process answers, and never read.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let tracker = Tracker::start("127.0.0.1:0", None, false);
     let mut config = config(&tracker, "127.0.0.1");
@@ -243,7 +243,7 @@ fn a_tracker_without_replies_is_reported() {
     assert!(error.contains("0 of 1 source addresses"), "{error}");
 }
 
-/// The bare server that trackers are compared with.
+/// Tests the minimal server with which trackers are compared.
 #[test]
 fn the_echo_answers_with_the_configured_number_of_bytes() {
     const ANNOUNCES: usize = 300;
@@ -263,7 +263,7 @@ fn the_echo_answers_with_the_configured_number_of_bytes() {
         let client = client(port.ipv4(), Duration::from_secs(20));
         let lengths = (0..ANNOUNCES).map(|_| ask(&client, MIN_ANNOUNCE_LENGTH).unwrap());
         let lengths: Vec<usize> = lengths.collect();
-        // A header of 20 bytes, and whole peers of 6.
+        // A reply is a header of 20 bytes, and peers of 6 bytes each.
         assert!(lengths.iter().all(|length| (length - 20) % 6 == 0));
         let missing = expected * ANNOUNCES - lengths.iter().sum::<usize>();
         assert!(missing < 6, "{missing} bytes less than {expected} each");
@@ -283,7 +283,7 @@ fn progress_is_a_bar_on_a_terminal_and_lines_elsewhere() {
     let shown = terminal.wait_for("1 of 2 s █");
     assert!(!shown.contains('\n'), "{shown:?}");
     let shown = terminal.wait_for(" replies/s  lost 0  errors 0");
-    // The line is drawn again each time.
+    // Each update overwrites the line.
     assert!(shown.contains("\r"), "{shown:?}");
     drop(terminal);
 

@@ -30,7 +30,7 @@ use streams::{Listener, Stream, assert_clean, authority, over, tls_config};
 struct Seen {
     connections: usize,
     pongs: usize,
-    /// Announces without offers.
+    /// Peers of announces without offers.
     peers: HashSet<(PeerId, InfoHash)>,
     announces: usize,
     answers: usize,
@@ -53,18 +53,18 @@ enum Manner {
     Refuse,
     /// Answers the handshake with a page.
     Page,
-    /// Answers announces with what is no message.
+    /// Answers announces with a text that is not a message.
     Garble,
     /// Closes after every third reply.
     CloseOften,
     /// Never answers announces.
     Silent,
-    /// Replies to answers as to announces, ignores a peer that another connection
-    /// has announced, and takes its time to notice that a connection has ended.
+    /// Replies to answers as to announces, ignores a peer that another connection has
+    /// announced, and notices late that a connection has ended.
     Other,
 }
 
-/// Serves each connection on a thread of its own until it is dropped.
+/// Serves each connection on a thread of its own, until the tracker is dropped.
 struct Tracker {
     listener: Listener,
     swarm: Arc<Mutex<Swarm>>,
@@ -294,7 +294,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the peer is there over another connection.
+    /// Whether another connection has announced the peer.
     fn is_of_another(&self, announce: &aquatic_ws_protocol::Announce<'_>) -> bool {
         let swarm = self.swarm.lock().unwrap();
         let peers = swarm.peers.get(&announce.info_hash);
@@ -377,8 +377,8 @@ fn fills_announces_offers_and_answers() {
     config.workers = Count::of::<2>();
     config.fill = true;
     config.requests.scrape_weight = 20;
-    // Slowly enough for a busy machine: what is under way when measuring ends is
-    // little beside the whole.
+    // Slow enough for a busy machine: few messages are still in flight when measuring
+    // ends.
     config.network.requests_per_second = ZeroOr::of::<200>();
     config.duration_seconds = Seconds::of::<2>();
     let report = test(&config).unwrap();
@@ -392,14 +392,14 @@ fn fills_announces_offers_and_answers() {
     // Every torrent has four peers, so both offers find one.
     let (offer, answer) = (report.offer.unwrap(), report.answer.unwrap());
     assert_eq!(offer.sent, 2 * report.announce.sent);
-    // But for what is under way when measuring ends.
+    // Some messages may still be in flight when measuring ends.
     let nearly_all = |part, whole| assert!(part * 10 >= whole * 8, "{report}");
     nearly_all(offer.replies, offer.sent);
     nearly_all(answer.sent, offer.replies);
     nearly_all(answer.replies, answer.sent);
     assert!(answer.latency.p50_microseconds >= offer.latency.p50_microseconds);
     assert!(offer.latency.p50_microseconds > 1.0, "{report}");
-    // From when the offer left to now, and not from anywhere else.
+    // Latency is measured from the sending of the offer, not from another time.
     assert!(answer.latency.max_microseconds < 10e6, "{report}");
     let sum = report.announce.replies + report.scrape.replies + offer.replies + answer.replies;
     assert_eq!(report.all.replies, sum);
@@ -426,7 +426,7 @@ fn idle_connections_announce_all_of_theirs_and_are_silent() {
     for (peer, _) in &swarm.seen.peers {
         *torrents.entry(peer).or_default() += 1;
     }
-    // Ten for each connection; those that are not idle draw theirs.
+    // Idle connections announce ten torrents each; the others choose theirs at random.
     let full = torrents.values().filter(|&&count| count == 10).count();
     assert!(full >= 32, "{full}");
 }
@@ -449,7 +449,7 @@ fn over_tls() {
 fn ipv6_in_pieces_and_pinged() {
     let tracker = Tracker::start("[::1]:0", Manner::InPieces);
     let mut config = config(&tracker);
-    // A lot of packets each.
+    // Each message takes many packets.
     config.network.requests_per_second = ZeroOr::of::<50>();
     config.requests.description_bytes = Bytes::of::<64>();
     let report = test(&config).unwrap();
@@ -473,7 +473,7 @@ fn few_torrents_have_most_peers() {
     for (_, torrent) in &swarm.seen.peers {
         *sizes.entry(torrent).or_default() += 1;
     }
-    // Peers of a connection that share a torrent are one.
+    // All peers of a connection on the same torrent count as one.
     assert_eq!(sizes.values().max(), Some(&8));
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::{Process, tools};
 
-/// Set to a directory to keep screenshots there.
+/// The environment variable with the directory in which to keep screenshots.
 const SCREENSHOTS: &str = "AQUATIC_TEST_SCREENSHOTS";
 
-/// How long looking at a page may take.
+/// How long the inspection of a page may take.
 const BROWSER_PATIENCE: Duration = Duration::from_secs(180);
 
-/// Where scripts are that Node runs, and the packages that they need.
+/// The directory of the scripts that Node runs, and of the packages that they need.
 #[must_use]
 pub fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("node")
@@ -39,18 +39,18 @@ pub fn can_run_scripts(programs: &[&str]) -> bool {
         )
 }
 
-/// What a page does by itself.
+/// Whether a page updates itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Updates {
-    /// It updates itself, unless its reader does not want that.
+    /// It updates itself, unless the reader turns that off.
     Live,
-    /// It stays as it is.
+    /// It does not update itself.
     Never,
 }
 
-/// Looks at a page in light and dark colours, on a desktop and a phone, with JavaScript and
-/// without, and with axe-core; `name` is that of its screenshots. Does nothing when a program
-/// is missing, and that is allowed.
+/// Inspects a page in light and dark colours, on a desktop and a phone, with and without
+/// JavaScript, and with axe-core; `name` names the directory of its screenshots. Does
+/// nothing when a program is missing and skipping is allowed.
 ///
 /// # Panics
 /// When the page has a fault.

@@ -9,10 +9,10 @@ use std::process::Command;
 use crate::network::Host;
 use crate::{Process, tools};
 
-/// Debian's own Python, because python3-libtorrent is a module of that one.
+/// Debian's own Python, for which Debian's python3-libtorrent is installed.
 pub const PYTHON: &str = "/usr/bin/python3";
 
-/// Programs with which torrents are made and shown.
+/// Programs that make and show torrents.
 pub const TORRENT_TOOLS: [&str; 3] = [PYTHON, "transmission-create", "transmission-show"];
 
 /// Port on which every client waits for peers.
@@ -23,7 +23,7 @@ const PEER_PORT: u16 = 6881;
 pub enum Client {
     /// aria2c.
     Aria2,
-    /// A few lines of Python on libtorrent.
+    /// A short Python script that uses libtorrent.
     Libtorrent,
     /// transmission-daemon.
     Transmission,
@@ -42,9 +42,9 @@ impl Client {
         }
     }
 
-    /// Starts it on `host`, to download `torrent` into `directory` or to seed its files. It
-    /// may keep other files in `scratch`, and only trusts certificates of `authority`, a
-    /// PEM file.
+    /// Starts the client on `host`, to download `torrent` into `directory` or to seed its
+    /// files. It may keep other files in `scratch`, and trusts only certificates of
+    /// `authority`, a PEM file.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -67,7 +67,7 @@ impl Client {
             Self::Transmission => transmission(host, torrent, directory, &own),
         };
         if let Some(authority) = authority {
-            // Of OpenSSL in libtorrent, and of Transmission.
+            // The first is read by OpenSSL in libtorrent, the second by Transmission.
             command.env("SSL_CERT_FILE", authority);
             command.env("CURL_CA_BUNDLE", authority);
             command.env("TR_CURL_SSL_VERIFY", "1");
@@ -77,7 +77,7 @@ impl Client {
                 command.arg(option);
             }
         }
-        // Clients look for their settings at home, and must find none.
+        // Clients look for their settings in the home directory, and must find none.
         command.env("HOME", &own).current_dir(&own);
         Process::start(&format!("{self:?} as {role}"), &mut command)
     }
@@ -94,8 +94,8 @@ fn libtorrent(host: &Host, torrent: &Path, directory: &Path) -> Command {
     let mut command = host.command(PYTHON);
     command.arg(script("libtorrent_client.py"));
     command.arg(torrent).arg(directory);
-    // Not on loopback: libtorrent 2.0 also announces from there, and has sometimes exited
-    // if that fails.
+    // Without the loopback addresses: libtorrent 2.0 would also announce from them, and
+    // has sometimes exited when that failed.
     command.arg(format!(
         "{}:{PEER_PORT},[{}]:{PEER_PORT}",
         host.ipv4, host.ipv6
@@ -119,8 +119,8 @@ fn transmission(host: &Host, torrent: &Path, directory: &Path, own: &Path) -> Co
 
 fn aria2(host: &Host, torrent: &Path, directory: &Path, own: &Path) -> Command {
     let mut command = host.command("aria2c");
-    // aria2 speaks to UDP trackers only where DHT is on. It knows no DHT node
-    // and uses none for a private torrent, so this finds no peer.
+    // aria2 uses UDP trackers only if DHT is enabled. It knows no DHT node, and uses none
+    // for a private torrent, so DHT finds no peer.
     command.arg("--enable-dht=true");
     command.arg(format!("--dht-listen-port={}", PEER_PORT + 1));
     command.arg(format!("--dht-file-path={}", own.join("dht.dat").display()));

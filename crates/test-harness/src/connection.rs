@@ -14,11 +14,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::PATIENCE;
 use crate::certificates::AUTHORITY;
 
-/// A connection, and what has arrived over it.
+/// A connection, and the bytes that have arrived over it.
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    /// What has arrived and was not taken out.
+    /// Bytes that have arrived and were not taken yet.
     pub received: Vec<u8>,
 }
 
@@ -32,7 +32,7 @@ impl Connection {
     /// Connects, with TLS if asked to.
     ///
     /// # Panics
-    /// When nobody accepts.
+    /// When the connection is not accepted.
     #[must_use]
     #[track_caller]
     pub fn new(address: SocketAddr, is_tls: bool) -> Self {
@@ -41,7 +41,8 @@ impl Connection {
             .expect("a timeout above zero is accepted");
         tcp.set_nodelay(true).expect("an option of every socket");
         let stream = if is_tls {
-            // A host of a test network is called as the certificate says.
+            // The certificate has no addresses of test networks, so their hosts get its
+            // name.
             let name = if address.ip().is_loopback() {
                 address.ip().into()
             } else {
@@ -71,7 +72,7 @@ impl Connection {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// When the other side takes no more.
+    /// When the other side accepts no more.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
@@ -85,17 +86,17 @@ impl Connection {
     /// Sends all of `bytes`.
     ///
     /// # Panics
-    /// When the other side takes no more.
+    /// When the other side accepts no more.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes.as_ref())
             .expect("somebody who takes it");
     }
 
-    /// Waits for more and returns how much has come; 0 at the end.
+    /// Waits for more bytes and returns their number; 0 at the end of the connection.
     ///
     /// # Errors
-    /// When nothing comes in time, or the connection was cut.
+    /// When nothing arrives in time, or the connection was reset.
     pub fn read_more(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 1 << 14];
         let count = match &mut self.stream {
@@ -106,10 +107,10 @@ impl Connection {
         Ok(count)
     }
 
-    /// Takes the first bytes out of what has arrived.
+    /// Removes the first `length` bytes that have arrived, and returns them.
     ///
     /// # Panics
-    /// When there are fewer than `length`.
+    /// When fewer have arrived.
     #[must_use]
     #[track_caller]
     pub fn take(&mut self, length: usize) -> Vec<u8> {
@@ -117,17 +118,17 @@ impl Connection {
         mem::replace(&mut self.received, rest)
     }
 
-    /// Reads to the end of the connection, where nothing may be left.
+    /// Reads to the end of the connection, and expects no more bytes.
     ///
     /// # Panics
-    /// When something is, or there is no end.
+    /// When there are more bytes, or the connection stays open.
     #[track_caller]
     pub fn expect_end(&mut self) {
         loop {
             match self.read_more() {
                 Ok(0) => break,
                 Ok(_) => {}
-                // What the other side has not read makes the end abrupt.
+                // The connection is reset if the other side has left bytes unread.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -147,7 +148,7 @@ impl Connection {
     }
 }
 
-/// Trusts the authority of the tests only.
+/// A configuration that trusts only the authority of the tests.
 fn tls_config() -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes());

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-/// Has `check` look at each input in `crates/fuzz/corpus` for this target.
+/// Calls `check` for each input of this target in `crates/fuzz/corpus`.
 ///
 /// # Panics
-/// When there is none, or one cannot be read; and as `check` does.
+/// When there is no input, or one cannot be read; and when `check` panics.
 pub fn replay(target: &str, check: fn(&[u8])) {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     let directory = corpora.join(target);
     let mut count = 0;
     for entry in fs::read_dir(&directory).expect("the corpus") {
         let path = entry.expect("a file").path();
-        // Seen when the check fails.
+        // Shown if the check fails.
         println!("{}", path.display());
         check(&fs::read(&path).expect("a file"));
         count += 1;

@@ -26,13 +26,13 @@ impl Daemon {
         self.process.id()
     }
 
-    /// Standard error so far: the log.
+    /// The log: what was written to standard error so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.stderr()
     }
 
-    /// Whether it still runs.
+    /// Whether the daemon still runs.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
@@ -41,7 +41,7 @@ impl Daemon {
     /// Waits for `READY=1`.
     ///
     /// # Panics
-    /// When it does not come, or the daemon ends.
+    /// When the line does not come in time, or the daemon ends first.
     #[track_caller]
     pub fn wait_until_ready(&mut self) {
         self.wait_for_message("READY=1", 0);
@@ -50,7 +50,7 @@ impl Daemon {
     /// Waits for a line in the log that contains `needle`, and returns it.
     ///
     /// # Panics
-    /// When it does not come, or the daemon ends.
+    /// When the line does not come in time, or the daemon ends first.
     #[track_caller]
     pub fn wait_for_log(&self, needle: &str) -> String {
         self.process.wait_for_line(needle, PATIENCE)
@@ -62,11 +62,11 @@ impl Daemon {
         self.notify.lines()
     }
 
-    /// Waits for a line to the notify socket, after the first `seen` ones, that
-    /// starts with `prefix`, and returns it.
+    /// Waits for a line on the notify socket, after the first `seen` ones, that starts
+    /// with `prefix`, and returns it.
     ///
     /// # Panics
-    /// When it does not come, or the daemon ends.
+    /// When the line does not come in time, or the daemon ends first.
     #[track_caller]
     pub fn wait_for_message(&mut self, prefix: &str, seen: usize) -> String {
         let process = &mut self.process;
@@ -79,17 +79,17 @@ impl Daemon {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the daemon is gone already.
+    /// When the daemon has ended already.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);
     }
 
-    /// Sends a signal that makes the daemon reload, and waits until it says that
-    /// it is ready again, whether it took the new files or kept the old ones.
+    /// Sends a signal that makes the daemon reload, and waits until it reports that it is
+    /// ready again, whether it uses the new files or keeps the old ones.
     ///
     /// # Panics
-    /// When it never says so.
+    /// When it does not report that in time.
     #[track_caller]
     pub fn reload(&mut self, signal: Signal) {
         let seen = self.messages().len();
@@ -98,7 +98,7 @@ impl Daemon {
         self.wait_for_message("READY=1", seen);
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits until the daemon ends.
     ///
     /// # Panics
     /// When the daemon does not end, or not with exit code 0.
@@ -115,7 +115,7 @@ impl Daemon {
         finished
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the daemon ends by itself.
     ///
     /// # Panics
     /// When it still runs after `patience`.

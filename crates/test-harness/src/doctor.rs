@@ -12,7 +12,7 @@ use crate::{PATIENCE, Process, Setup};
 /// The output of `doctor --json`.
 #[derive(Debug)]
 pub struct Examination {
-    /// Its exit code.
+    /// The exit code of `doctor`.
     pub code: Option<i32>,
     report: Value,
 }
@@ -30,7 +30,7 @@ impl Examination {
         Self::from(&setup.run(&arguments))
     }
 
-    /// The same on a host of a test network.
+    /// Examines a daemon on a host of a test network.
     ///
     /// # Panics
     /// When the output is not JSON.
@@ -47,19 +47,19 @@ impl Examination {
         Self::from(&finished)
     }
 
-    /// Asserts that a check has a finding in this state that says something.
+    /// Asserts that a check has a finding in this state whose text contains `text`.
     ///
     /// # Panics
-    /// When it has none.
+    /// When it has no such finding.
     #[track_caller]
     pub fn expect(&self, check: &str, state: &str, text: &str) {
         self.expect_text("what", check, state, text);
     }
 
-    /// Asserts that the advice of a check's finding in this state contains something.
+    /// Asserts that a check has a finding in this state whose advice contains `text`.
     ///
     /// # Panics
-    /// When none does.
+    /// When it has no such finding.
     #[track_caller]
     pub fn expect_advice(&self, check: &str, state: &str, text: &str) {
         self.expect_text("advice", check, state, text);
@@ -79,7 +79,7 @@ impl Examination {
         );
     }
 
-    /// The checks that have found something wrong, without repetitions.
+    /// The names of the checks that have found something wrong.
     ///
     /// # Panics
     /// When the report has no findings.

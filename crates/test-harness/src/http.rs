@@ -5,19 +5,19 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::waiting::PATIENCE;
 
-/// An answer, undecoded but for its status.
+/// A reply of a server.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
     /// Status line and header fields.
     pub head: String,
-    /// Everything after the empty line, chunks joined.
+    /// The body, with its chunks joined.
     pub body: String,
 }
 
 impl Response {
-    /// The value of a header field, its name in any case.
+    /// The value of a header field, whose name may be in any case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
@@ -27,10 +27,10 @@ impl Response {
     }
 }
 
-/// Asks for `path` on a connection of its own.
+/// Requests `path` over a new connection.
 ///
 /// # Panics
-/// When there is no connection, or no complete answer.
+/// When there is no connection, or no complete reply.
 #[must_use]
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> Response {

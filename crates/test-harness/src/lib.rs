@@ -2,32 +2,33 @@
 //! own, awaiting that it is ready, talking to it, ending it, and networks of
 //! several hosts for tests with real BitTorrent clients.
 //!
-//! Everything here panics with a readable message when something goes wrong,
-//! because every failure in here is a failed test. Nothing here knows a protocol,
-//! and of our daemons only the keys that they share: the test names the binary and
-//! writes the rest of the config.
+//! All functions panic with a readable message when something goes wrong, so that the
+//! test fails. None depends on a tracker protocol, or on keys of the configuration that
+//! only one daemon has: the test names the binary and writes the rest of the
+//! configuration.
 //!
 //! - [`setup`]: a directory, a binary and an environment; starts [`daemon::Daemon`]s.
-//! - [`daemon`]: a running daemon and what it said to its service manager.
+//! - [`daemon`]: a running daemon and its messages to its service manager.
 //! - [`terminal`]: a program that is started on a terminal.
 //! - [`tracker`]: a daemon with ports of its own, and its metrics.
-//! - [`doctor`]: what `doctor` of a daemon has found.
+//! - [`doctor`]: the findings of a daemon's `doctor`.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
 //! - [`ports`]: port numbers that no other test uses at the same time.
 //! - [`network`]: hosts in network namespaces behind one bridge.
 //! - [`http`] and [`prometheus`]: reading the metrics page.
-//! - `connection`: bytes over TCP, with TLS or without; a feature, `tls`, because it
-//!   needs rustls.
-//! - `records`: records of TLS that no library sends; with the same feature.
-//! - [`certificates`]: for servers of TLS, and the authority that signed them.
-//! - [`privileges`]: what a process may still do.
-//! - [`odd_machines`]: daemons where something is missing.
+//! - `connection`: bytes over TCP, with or without TLS; requires the feature `tls`,
+//!   because it needs rustls.
+//! - `records`: TLS records that no library sends; requires the same feature.
+//! - [`certificates`]: certificates for TLS servers, and the authority that signed them.
+//! - [`privileges`]: checks that a process has dropped its privileges.
+//! - [`odd_machines`]: daemons on machines that lack something.
 //! - [`clients`]: BitTorrent clients. [`browser`]: pages in headless Chromium.
-//! - [`transfer`]: a file that goes from one client to another, by a tracker.
+//! - [`transfer`]: a file transferred between two clients that find each other through a
+//!   tracker.
 //! - [`corpora`]: inputs that the fuzzer has found.
 //! - [`tools`]: programs that a test needs, and skipping without them.
-//! - [`nix_expressions`]: evaluating what is written in Nix.
+//! - [`nix_expressions`]: evaluates expressions of the language Nix.
 //! - [`nixos_switch`]: what NixOS does when it switches to another configuration.
 //! - [`waiting`]: awaiting a condition until a deadline.
 #![forbid(unsafe_code)]

@@ -14,7 +14,7 @@ pub struct Described {
 /// The metrics of a daemon, by their names on its page.
 ///
 /// # Panics
-/// When the page has another form.
+/// When the page does not have the expected form.
 #[must_use]
 pub fn metrics(daemon: &str) -> BTreeMap<String, Described> {
     parse(include_str!("../../../man/aquatic-metrics.7"), daemon)

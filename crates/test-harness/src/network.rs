@@ -1,10 +1,9 @@
 //! Hosts in network namespaces behind one bridge.
 //!
-//! Every namespace is held open by a process of ours that waits for the end of
-//! its standard input, and has no name: however a test ends, the kernel takes the
-//! namespaces and all their interfaces away, and tests that run at the same time
-//! cannot collide. Root makes the namespaces directly; other users make them
-//! inside a user namespace.
+//! Every namespace is held open by a child process that waits for the end of its standard
+//! input, and has no name: however a test ends, the kernel removes the namespaces and all
+//! their interfaces, and tests that run at the same time cannot collide. Root makes the
+//! namespaces directly; other users make them inside a user namespace.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -20,10 +19,10 @@ use nix::sched::{self, CloneFlags};
 
 use crate::tools;
 
-/// What a test must have to make a [`Network`]; for [`tools::needs`].
+/// Programs that a [`Network`] needs; for [`tools::needs`].
 pub const PROGRAMS: [&str; 3] = ["ip", "nsenter", "unshare"];
 
-/// Interface of a host towards the bridge.
+/// The interface of a host that is connected to the bridge.
 const INTERFACE: &str = "eth0";
 
 /// Hosts that reach each other and nothing else.
@@ -48,7 +47,7 @@ pub struct Host {
 pub enum Families {
     /// IPv4 and IPv6.
     Both,
-    /// IPv6 and nothing else.
+    /// IPv6 only.
     Ipv6Only,
 }
 
@@ -56,7 +55,7 @@ impl Network {
     /// Makes `host_count` hosts.
     ///
     /// # Panics
-    /// When that is not allowed here.
+    /// When this machine does not allow that.
     #[must_use]
     #[track_caller]
     pub fn new(host_count: u8, families: Families) -> Self {
@@ -75,7 +74,7 @@ impl Network {
     /// One of the hosts, counted from zero.
     ///
     /// # Panics
-    /// When there are fewer.
+    /// When there are fewer hosts.
     #[must_use]
     #[track_caller]
     pub fn host(&self, index: usize) -> &Host {
@@ -101,11 +100,11 @@ impl Host {
         if families == Families::Both {
             ip(inside, format!("addr add {}/24 dev {INTERFACE}", host.ipv4));
         }
-        // Without duplicate address detection the address can be used at once.
+        // Without duplicate address detection, the address can be used at once.
         let address = format!("addr add {}/64 dev {INTERFACE} nodad", host.ipv6);
         ip(inside, address);
         ip(inside, format!("link set {INTERFACE} up"));
-        // Clients ask the routing table whether they have the family at all.
+        // Clients use an address family only if the routing table has a route for it.
         if families == Families::Both {
             ip(inside, format!("route add default dev {INTERFACE}"));
         }
@@ -113,7 +112,7 @@ impl Host {
         host
     }
 
-    /// Runs `ip` on this host, whose interface towards the others is `eth0`.
+    /// Runs `ip` on this host, whose interface to the other hosts is `eth0`.
     ///
     /// # Panics
     /// When that fails.
@@ -122,11 +121,11 @@ impl Host {
         ip(&self.namespace, arguments);
     }
 
-    /// The number of its interface towards the others, which link-local addresses
-    /// have as their scope.
+    /// The index of its interface to the other hosts, for the scope of link-local
+    /// addresses.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is no such interface.
     #[must_use]
     #[track_caller]
     pub fn interface_number(&self) -> u32 {
@@ -141,30 +140,30 @@ impl Host {
         self.namespace.path()
     }
 
-    /// Does something on this host, in a thread of its own: a socket that is made
-    /// there stays there. Needs root.
+    /// Runs `action` on this host, in a thread of its own. A socket that it makes stays
+    /// on this host. Needs root.
     ///
     /// # Panics
-    /// When that is not allowed, and when `action` does.
+    /// When that is not allowed, and when `action` panics.
     #[track_caller]
     pub fn run<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         self.namespace.run(action)
     }
 
-    /// Gives the host one more address, such as `10.77.0.100/24`, which can be used
-    /// at once.
+    /// Adds an address to the host, such as `10.77.0.100/24`, which can be used at once.
     ///
     /// # Panics
-    /// When that is no address.
+    /// When the address cannot be added.
     #[track_caller]
     pub fn add_address(&self, address: &str) {
-        // IPv4 knows no detection of duplicates.
+        // IPv4 has no duplicate address detection.
         let nodad = if address.contains(':') { " nodad" } else { "" };
         let arguments = format!("addr add {address} dev {INTERFACE}{nodad}");
         ip(&self.namespace, arguments);
     }
 
-    /// A command that runs `program` on this host. Its process id is the program's.
+    /// A command that runs `program` on this host. The process id of the command is that
+    /// of the program.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.namespace.command(program)
@@ -180,7 +179,7 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// One with mounts of its own, too. Needs root.
+    /// A network namespace that also has its own mounts. Needs root.
     pub(crate) fn with_mounts() -> Self {
         let mut command = Command::new("unshare");
         command.arg("--mount");
@@ -198,7 +197,7 @@ impl Namespace {
         Self::hold(command, in_user_namespace)
     }
 
-    /// Another one, under the same user namespace as `other`.
+    /// Another network namespace, under the same user namespace as `other`.
     fn inside(other: &Self) -> Self {
         Self::hold(other.command("unshare"), other.in_user_namespace)
     }
@@ -234,8 +233,8 @@ impl Namespace {
         PathBuf::from(format!("/proc/{}/ns/net", self.id()))
     }
 
-    /// The words before a program that is to run in it. The process id is the
-    /// program's.
+    /// The words of a command line that precede a program to run it in the namespace. The
+    /// process id of the command is that of the program.
     pub(crate) fn entering(&self) -> Vec<String> {
         let target = format!("--target={}", self.id());
         let mut words = vec!["nsenter".to_owned(), target, "--net".to_owned()];
@@ -277,7 +276,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Fails only when it has ended already, which is what is wanted.
+        // Fails only if the process has ended already.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::tools;
 
-/// Settings of Nix that depend on no machine: nothing is built, and what is
-/// only tried out in Debian's version is on.
+/// Settings of Nix that are the same on all machines: no users for builds, as nothing is
+/// built, and the features that are experimental in Debian's version.
 pub const CONFIG: &str = "build-users-group =\nexperimental-features = nix-command flakes";
 
 /// Whether Nix is installed; see [`tools::needs`].
@@ -20,7 +20,7 @@ pub fn can_be_evaluated() -> bool {
 /// The value of an expression.
 ///
 /// # Errors
-/// What Nix says instead.
+/// The error output of Nix, when the evaluation fails.
 ///
 /// # Panics
 /// When Nix cannot be run.

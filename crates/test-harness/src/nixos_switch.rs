@@ -1,28 +1,27 @@
 //! What NixOS does with units when it switches from one configuration to another.
 //!
-//! The rules are those of switch-to-configuration-ng in nixpkgs, as far as they are
-//! about services and sockets. Its order is: stop, make systemd read the units
-//! again, reload, restart, start.
+//! The rules are those of switch-to-configuration-ng in nixpkgs for services and sockets.
+//! Its order is: stop, make systemd read the units again, reload, restart, start.
 
 use std::collections::BTreeMap;
 
-/// Units by name, as they are in `/etc/systemd/system`.
+/// The text of each unit in `/etc/systemd/system`, by name.
 pub type Units = BTreeMap<String, String>;
 
-/// The units that each step of a switch is for.
+/// The units that each step of a switch affects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// To be stopped while systemd knows the former configuration.
+    /// Units to stop before systemd reads the new configuration.
     pub stop: Vec<String>,
-    /// To be reloaded.
+    /// Units to reload.
     pub reload: Vec<String>,
-    /// To be restarted in one step.
+    /// Units to restart in one step.
     pub restart: Vec<String>,
-    /// To be started at last: what was stopped, and what targets want.
+    /// Units to start at the end: those that were stopped, and those that targets want.
     pub start: Vec<String>,
 }
 
-/// Keys of `[Unit]` that make no difference.
+/// Keys of `[Unit]` for which a switch does not restart a unit.
 const IGNORED: &[&str] = &[
     "X-Reload-Triggers",
     "Description",
@@ -39,7 +38,7 @@ const IGNORED: &[&str] = &[
     "SourcePath",
 ];
 
-/// What a switch does where all units of the former configuration are active.
+/// The plan of a switch, if all units of the former configuration are active.
 #[must_use]
 pub fn plan(from: &Units, to: &Units) -> Plan {
     let mut plan = Plan::default();
@@ -64,7 +63,7 @@ pub fn plan(from: &Units, to: &Units) -> Plan {
 }
 
 impl Plan {
-    /// A unit that is not the same any longer.
+    /// Adds a unit that has changed.
     fn replace(&mut self, name: &str, after: &Unit, from: &Units, to: &Units) {
         let is_set = |key: &str, default: bool| {
             let value = after.get("Service").and_then(|section| section.get(key));
@@ -74,7 +73,7 @@ impl Plan {
             })
         };
         let Some(base) = name.strip_suffix(".service") else {
-            // Sockets are left alone.
+            // Sockets are not restarted.
             return;
         };
         if is_set("X-ReloadIfChanged", false) {
@@ -101,7 +100,7 @@ enum Difference {
     Restart,
 }
 
-/// By section and key.
+/// The values of a unit, by section and key.
 type Unit = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 fn difference(before: &Unit, after: &Unit) -> Difference {
@@ -118,7 +117,7 @@ fn difference(before: &Unit, after: &Unit) -> Difference {
             if section != "Unit" || !IGNORED.contains(&key.as_str()) {
                 return Difference::Restart;
             }
-            // A trigger that is taken away triggers nothing.
+            // The removal of a trigger causes no reload.
             if key == "X-Reload-Triggers" && after.contains_key(key) {
                 result = Difference::Reload;
             }
@@ -134,7 +133,7 @@ fn parse(text: &str) -> Unit {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
         } else if let Some((key, value)) = line.split_once('=') {
-            // What is to be installed is no matter of a switch.
+            // A switch ignores the section `[Install]`.
             if section != "Install" && !key.starts_with(['#', ';']) {
                 let keys = unit.entry(section.to_owned()).or_default();
                 keys.entry(key.to_owned())

@@ -7,11 +7,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Longest message that is read. Real ones are some hundred bytes.
+/// Longest message that is read. Real messages have some hundred bytes.
 const MESSAGE_BYTES: usize = 8192;
 
-/// How long one read waits before the caller checks whether the daemon has ended, or the
-/// time for the message.
+/// How long one read waits before the caller checks whether the daemon has ended or the
+/// time for the message is over.
 const READ_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A bound notify socket.
@@ -23,15 +23,15 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Binds one at `path`, writable for every user, as systemd's own is: the
-    /// daemon may have given up its privileges before it writes.
+    /// Binds a socket at `path`, writable for every user, like systemd's own: the daemon
+    /// may have dropped its privileges before it writes.
     ///
     /// # Panics
     /// When it cannot be bound.
     #[must_use]
     #[track_caller]
     pub fn bind(path: &Path) -> Self {
-        // A former daemon of the same test may have used the name.
+        // An earlier daemon of the same test may have used the path.
         let _ = fs::remove_file(path);
         let socket = UnixDatagram::bind(path)
             .unwrap_or_else(|error| panic!("bind notify socket {}: {error}", path.display()));
@@ -47,7 +47,7 @@ impl NotifySocket {
         }
     }
 
-    /// What belongs into the daemon's `NOTIFY_SOCKET`.
+    /// The value for the daemon's `NOTIFY_SOCKET`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -60,8 +60,8 @@ impl NotifySocket {
         &self.lines
     }
 
-    /// Waits until a line beyond the first `seen` ones starts with `prefix`, and
-    /// returns it. None when `patience` ran out or `is_alive` said no.
+    /// Waits until a line after the first `seen` ones starts with `prefix`, and returns
+    /// it. Returns `None` when `patience` is over or `is_alive` returned false.
     #[must_use]
     pub fn wait_for(
         &mut self,
@@ -84,7 +84,7 @@ impl NotifySocket {
         }
     }
 
-    /// Reads one message; false when none came within a turn.
+    /// Reads one message; returns false if none came within `READ_TIMEOUT`.
     fn receive(&mut self) -> bool {
         let mut buffer = [0; MESSAGE_BYTES];
         match self.socket.recv(&mut buffer) {
@@ -93,7 +93,7 @@ impl NotifySocket {
                 self.lines.extend(message.lines().map(str::to_owned));
                 true
             }
-            // A machine that was stopped for a while interrupts the read.
+            // The read is interrupted if the machine was stopped for a while.
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
             {

@@ -21,21 +21,20 @@ pub use machine::{Machine, Start, end, the_error};
 /// A daemon under test.
 #[derive(Debug)]
 pub struct Subject {
-    /// The ways in which it serves.
+    /// The kinds of trackers to test.
     pub kinds: &'static [Kind],
     /// Whether clients connect over TCP.
     pub has_connections: bool,
     /// Whether peers survive a restart.
     pub keeps_peers: bool,
-    /// What it is started with.
+    /// Creates the files and settings for a daemon.
     pub new_place: fn(Kind) -> Place,
-    /// Has a client announce at this address, with TLS or without, and panics
-    /// unless it is answered from there.
+    /// Announces to this address, with or without TLS, and panics unless the reply comes
+    /// from there.
     pub announce: fn(SocketAddr, bool),
 }
 
-/// Makes a test for each of these machines, with a
-/// [`Subject`].
+/// Generates a test for each of these machines, with a [`Subject`].
 #[macro_export]
 macro_rules! on_odd_machines {
     ($subject:expr) => {
@@ -65,13 +64,13 @@ macro_rules! on_odd_machines {
     };
 }
 
-/// The library that makes a process see another time than the machine.
+/// The library that changes the time that a process sees.
 const FAKE_TIME: [&str; 2] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
 
-/// Lines that a daemon may log while something is wrong for seconds.
+/// Maximum number of lines that a daemon may log about a problem that lasts for seconds.
 const MAX_LOG_LINES: usize = 60;
 
 impl Subject {
@@ -82,7 +81,7 @@ impl Subject {
         machine.run(|| (self.announce)(address, place.is_tls));
     }
 
-    /// Announces, then ends the daemon, which has to end well.
+    /// Announces, then ends the daemon, which has to exit with code 0.
     #[track_caller]
     fn is_served_to_the_end(&self, machine: &Machine, place: &Place, daemon: Daemon) {
         self.is_served(machine, place);
@@ -105,7 +104,7 @@ impl Subject {
     }
 }
 
-/// Clients on another host are answered from each of the addresses that they ask.
+/// A reply to a client on another host comes from the address that the client asked.
 pub fn several_addresses(subject: &Subject) {
     if !tools::needs_root() || !tools::needs(&network::PROGRAMS) {
         return;
@@ -158,8 +157,8 @@ pub fn ipv6_switched_off(subject: &Subject) {
     }
 }
 
-/// Becomes the program that its arguments say, for which socket(2) knows no IPv6,
-/// as with a kernel that was started with `ipv6.disable=1`.
+/// Executes the program given by its arguments, for which socket(2) supports no IPv6, as
+/// on a kernel that was started with `ipv6.disable=1`.
 const WITHOUT_IPV6: &str = "
 import ctypes, os, struct, sys
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
@@ -178,8 +177,8 @@ assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0
 os.execvp(sys.argv[1], sys.argv[1:])
 ";
 
-/// The kernel has no IPv6 at all: the addresses that are there by default are
-/// served as far as they can be, and an IPv6 address that stands alone is refused.
+/// The kernel has no IPv6: with the default addresses, IPv4 is served; with an IPv6
+/// address alone, the start fails.
 pub fn no_ipv6(subject: &Subject) {
     for mut place in subject.places() {
         let Some(machine) = Machine::new(&["/usr/bin/python3"]) else {
@@ -204,7 +203,7 @@ pub fn no_ipv6(subject: &Subject) {
     }
 }
 
-/// 64 KiB of memory may be locked, and root may not lock more either.
+/// At most 64 KiB of memory may be locked, even by root.
 pub fn little_locked_memory(subject: &Subject) {
     for kind in subject.kinds {
         let Some(machine) = Machine::new(&["prlimit", "setpriv"]) else {
@@ -221,7 +220,7 @@ pub fn little_locked_memory(subject: &Subject) {
         match machine.try_start(&place) {
             Start::Serves(daemon) => subject.is_served_to_the_end(&machine, &place, daemon),
             Start::Refuses(reason) => {
-                // Only what was asked for by name may need so much.
+                // Only an event loop that was configured explicitly may need so much.
                 assert_eq!(kind.event_loop, "glommio", "{reason}");
                 assert!(reason.contains("LimitMEMLOCK="), "{reason}");
             }
@@ -229,13 +228,13 @@ pub fn little_locked_memory(subject: &Subject) {
     }
 }
 
-/// 64 descriptors: clients that take all they can get shut nobody out for longer than
-/// they stay, and the service can be watched, saved and reloaded meanwhile.
+/// 64 descriptors: clients that open as many connections as possible keep others out only
+/// while they are connected, and meanwhile metrics, snapshots and reloads work.
 pub fn few_descriptors(subject: &Subject) {
     with_few_descriptors(subject, |_| ());
 }
 
-/// The same where there is no `/proc`, as in a directory that a daemon was confined to.
+/// The same without `/proc`, as in a changed root directory.
 pub fn few_descriptors_without_proc(subject: &Subject) {
     with_few_descriptors(subject, |machine| {
         machine.shell("mount -t tmpfs tmpfs \"$1\"", "/proc".as_ref());
@@ -275,7 +274,8 @@ fn with_few_descriptors(subject: &Subject, prepare: impl Fn(&Machine)) {
             let lines = daemon.log().lines().count();
             assert!(lines < MAX_LOG_LINES, "{}", daemon.log());
             drop(silent);
-            // Until it has seen that they are gone, it refuses others.
+            // The tracker refuses clients until it has noticed that the others have
+            // disconnected.
             eventually("the tracker has seen the ends", || {
                 let page = machine.run(|| http::get(metrics, "/metrics"));
                 page.body.contains("_connections 0\n").then_some(())
@@ -287,8 +287,8 @@ fn with_few_descriptors(subject: &Subject, prepare: impl Fn(&Machine)) {
     }
 }
 
-/// 16 descriptors: nothing is served, or what can be; not first the one and then the
-/// other.
+/// 16 descriptors: the daemon either refuses to start, or serves; it does not become
+/// ready and then fail.
 pub fn hardly_any_descriptors(subject: &Subject) {
     for place in subject.places() {
         let Some(machine) = Machine::new(&["prlimit"]) else {
@@ -308,8 +308,8 @@ pub fn hardly_any_descriptors(subject: &Subject) {
     }
 }
 
-/// There is no space for the snapshot: the service continues, reports that, recovers as
-/// soon as there is space, and stops.
+/// There is no space for the snapshot: the daemon continues, reports the problem,
+/// recovers as soon as there is space, and can be stopped.
 pub fn full_disk(subject: &Subject) {
     const FILL: &str = "head -c 1M /dev/zero > \"$1/filler\" || true";
     for place in subject.places_with_state() {
@@ -340,7 +340,7 @@ pub fn full_disk(subject: &Subject) {
         );
         assert!(log.lines().count() < MAX_LOG_LINES, "{log}");
 
-        // The snapshot that could be written is whole.
+        // The snapshot that was written while there was space is complete.
         let daemon = machine.start(&place);
         daemon.wait_for_log("restored the snapshot");
         machine.shell("rm \"$1/filler\"", &state);
@@ -370,7 +370,7 @@ pub fn full_disk_under_the_log(subject: &Subject) {
     }
 }
 
-/// What was saved can be read, and nothing can be saved.
+/// The snapshot can be read, but not written.
 pub fn read_only_state(subject: &Subject) {
     const READ_ONLY: &str = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"";
     for place in subject.places_with_state() {
@@ -390,7 +390,7 @@ pub fn read_only_state(subject: &Subject) {
     }
 }
 
-/// One processor core, and as many workers as that makes.
+/// One processor core, with the default number of workers and with more.
 pub fn one_core(subject: &Subject) {
     for mut place in subject.places() {
         let Some(machine) = Machine::new(&["taskset"]) else {
@@ -405,8 +405,8 @@ pub fn one_core(subject: &Subject) {
     }
 }
 
-/// The machine's clock is wrong by decades at the start, is set right, and then
-/// wrong again the other way.
+/// The machine's clock is decades behind at the start, is corrected, is set decades
+/// ahead, and is corrected again.
 pub fn wrong_clock(subject: &Subject) {
     for place in subject.places_with_state() {
         let Some(machine) = Machine::new(&[]) else {
@@ -433,12 +433,12 @@ pub fn wrong_clock(subject: &Subject) {
             let metrics = place.metrics.ipv4();
             let health = machine.run(|| http::get(metrics, "/health"));
             assert_eq!(health.status, 200, "{time}: {}", health.body);
-            // Past a turn of the housekeeping.
+            // Housekeeping runs at least once in this time.
             std::thread::sleep(Duration::from_millis(1_200));
         }
         subject.is_served_to_the_end(&machine, &place, daemon);
 
-        // What it has saved is not too old, nor too new.
+        // The age of the saved snapshot is valid.
         let daemon = machine.start(&place);
         daemon.wait_for_log("restored the snapshot");
         let metrics = place.metrics.ipv4();

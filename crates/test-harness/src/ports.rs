@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below this are well-known services; above the range are ephemeral ports.
+/// Below this number are well-known services; above the range are ephemeral ports.
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
 
@@ -28,13 +28,13 @@ impl Port {
     /// Reserves a port.
     ///
     /// # Panics
-    /// When there is none, which means that something is very wrong.
+    /// When no port is free.
     #[must_use]
     #[track_caller]
     pub fn reserve() -> Self {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
-        // Test processes that run at the same time start looking in different
-        // places, so that they seldom meet.
+        // Test processes that run at the same time start with different numbers, so that
+        // they rarely try the same one.
         let start = process::id().wrapping_mul(101);
         for _ in 0..COUNT {
             let step = TAKEN.fetch_add(1, Ordering::Relaxed);
@@ -77,8 +77,8 @@ fn reservation(number: u16) -> Option<UnixDatagram> {
     UnixDatagram::bind_addr(&address).ok()
 }
 
-/// Whether a service that is no test of ours uses the port. Binding without any
-/// reuse option fails if so.
+/// Whether no other service uses the port. Binding without any reuse option fails if one
+/// does.
 fn is_free(number: u16) -> bool {
     let everywhere = [
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)),

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-/// The number of `nobody` and of `nogroup` on every Linux system.
+/// The user ID of `nobody` and the group ID of `nogroup`.
 const NOBODY: u32 = 65534;
 
-/// Asserts that every thread of a process is nobody's, and has no power left and
-/// no way to get any. Returns how many threads there are.
+/// Asserts that every thread of a process runs as `nobody`, has no capabilities, and
+/// cannot gain any. Returns the number of threads.
 ///
 /// # Panics
-/// When one has power left, or the process is gone.
+/// When a thread has privileges, or the process has ended.
 #[track_caller]
 pub fn assert_powerless(process_id: u32) -> usize {
     let tasks = fs::read_dir(format!("/proc/{process_id}/task")).expect("read the threads");

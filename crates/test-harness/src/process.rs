@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-/// The pause between two checks whether the process has ended.
+/// The pause between two checks of whether the process has ended.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// A running child. Dropping it kills it, by its process id, and reaps it; when
-/// the test is failing, its output is printed first.
+/// A running child process. Dropping this kills and reaps the process; if the test fails,
+/// its output is printed first.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -58,7 +58,7 @@ impl Process {
     /// Messages contain `name`.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the process cannot be started.
     #[must_use]
     #[track_caller]
     pub fn start(name: &str, command: &mut Command) -> Self {
@@ -91,13 +91,13 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has written to standard error so far.
+    /// What the process has written to standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.output.lock().stderr.clone()
     }
 
-    /// What it has written to standard output so far.
+    /// What the process has written to standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.output.lock().stdout.clone()
@@ -106,7 +106,8 @@ impl Process {
     /// Waits for a line that contains `needle` in either output stream, and returns it.
     ///
     /// # Panics
-    /// When `patience` runs out first, or the process closes its output without it.
+    /// When `patience` is over first, or the process closes its output without such a
+    /// line.
     #[track_caller]
     pub fn wait_for_line(&self, needle: &str, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
@@ -142,20 +143,20 @@ impl Process {
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the process is gone already.
+    /// When the process has ended already.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         signal::kill(self.pid(), signal)
             .unwrap_or_else(|error| panic!("send {signal} to {}: {error}", self.name));
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the process ends by itself.
     ///
     /// # Panics
     /// When it still runs after `patience`.
@@ -177,7 +178,8 @@ impl Process {
             thread::sleep(PAUSE);
         };
         for reader in self.readers.drain(..) {
-            // A reader cannot panic; if it did, its half of the output is missing.
+            // A reader does not panic; if it did, its part of the output would be
+            // missing.
             let _ = reader.join();
         }
         let text = self.output.lock();
@@ -195,7 +197,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails only when it has ended already, which is what is wanted.
+        // Fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {

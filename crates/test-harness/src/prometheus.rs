@@ -10,7 +10,7 @@ pub struct Samples {
     kinds: BTreeMap<String, String>,
 }
 
-/// What the names of samples of a histogram have behind its own.
+/// The suffixes of the names of a histogram's samples.
 const IN_HISTOGRAM: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 #[derive(Debug)]
@@ -24,9 +24,9 @@ impl Samples {
     /// Reads a page.
     ///
     /// # Errors
-    /// The first line that a Prometheus server would stumble over: unknown comment
-    /// forms, samples without a declared type, samples told twice, values that are
-    /// no numbers, counters whose name does not end in `_total`.
+    /// The first line that is not valid: an unknown form of comment, a sample without a
+    /// declared type, a repeated sample, a value that is not a number, or a counter whose
+    /// name does not end in `_total`.
     pub fn parse(page: &str) -> Result<Self, String> {
         let mut samples = Self::default();
         let mut seen = BTreeSet::new();
@@ -54,8 +54,8 @@ impl Samples {
         Ok(samples)
     }
 
-    /// The sum of all samples with this name that carry all of `labels`; None when
-    /// there is none.
+    /// The sum of all samples with this name that have all of `labels`; `None` if there
+    /// are none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let matching = self.samples.iter().filter(|sample| {
@@ -74,7 +74,7 @@ impl Samples {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// The name, kind, and labels of each metric, but `le` of histograms.
+    /// The name, kind, and labels of each metric, without the label `le` of histograms.
     #[must_use]
     pub fn families(&self) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
         let labels = |name: &str| {

@@ -9,7 +9,8 @@ use rustls::{
     ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite,
 };
 
-/// Bytes of a salt in TLS 1.2 with AES-GCM, and of what follows it (RFC 5288, 3).
+/// Length of the salt in TLS 1.2 with AES-GCM, which precedes the explicit part of the
+/// nonce (RFC 5288, 3).
 const SALT: usize = 4;
 
 /// Bytes before the payload of a record.
@@ -24,8 +25,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// Takes the keys of a client over whose handshake is done, and which has
-    /// looked at all that came. Its configuration must have
+    /// Takes over the keys of a client that has completed its handshake and processed
+    /// everything that it received. Its configuration must have
     /// `enable_secret_extraction`.
     ///
     /// # Panics
@@ -61,14 +62,15 @@ impl Records {
             decrypter,
             received,
         };
-        // The library's encryption insists on being used from the first on.
+        // The library's encrypter has to be used for all sequence numbers from the first
+        // on.
         while records.sent < sent {
             let _ = records.seal(ContentType::ApplicationData, b"passed over");
         }
         records
     }
 
-    /// A record with this in it.
+    /// A record with this payload.
     ///
     /// # Panics
     /// When it is too long.
@@ -85,11 +87,11 @@ impl Records {
         sealed.expect("a record").encode()
     }
 
-    /// Takes the first record of the server out of `received`, and appends what
-    /// is in it to `plain` if it is data of the application.
+    /// Removes the first record of the server from `received`, and appends its payload to
+    /// `plain` if it is application data.
     ///
     /// # Errors
-    /// When it is not complete, or damaged.
+    /// When the record is incomplete or damaged.
     pub fn open(&mut self, received: &mut Vec<u8>, plain: &mut Vec<u8>) -> io::Result<ContentType> {
         let [kind, _, _, high, low, ..] = received[..] else {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -7,7 +7,7 @@ use std::thread;
 use crate::tracker::Tracker;
 use crate::{Signal, waiting::eventually};
 
-/// What needs a restart in all trackers.
+/// Keys that need a restart in all trackers.
 const NEED_RESTART: &[&str] = &[
     "socket_workers",
     "network.address",
@@ -16,7 +16,8 @@ const NEED_RESTART: &[&str] = &[
     "cluster.",
 ];
 
-/// Other values of keys that several trackers have, where none follows from the default.
+/// Values for keys that several trackers have, if no other value can be derived from the
+/// default.
 const OTHER_VALUES: &[(&str, &str)] = &[
     ("socket_workers", "2"),
     ("log_level", "\"debug\""),
@@ -40,7 +41,7 @@ impl Tracker {
     /// Changes these keys in the configuration file, and reloads.
     ///
     /// # Panics
-    /// When it never says that it is ready again.
+    /// When the tracker does not become ready again.
     #[track_caller]
     pub fn reload_with(&mut self, settings: &[(&str, &str)]) {
         for (key, value) in settings {
@@ -50,15 +51,15 @@ impl Tracker {
         self.daemon.reload(Signal::SIGHUP);
     }
 
-    /// Reloads once with another value of each key, and again with the former one, and
-    /// checks that the tracker takes it over, or says that it needs a restart if the key
-    /// begins with one of `need_restart`, or is one of those in all trackers. `values` are
-    /// those of keys that only this tracker has and for which another value does not follow
-    /// from the default, or that are left out (`None`). Meanwhile, `ask` is called again and
-    /// again, which fails if a request is not answered.
+    /// For each key, reloads with another value, and again with the former one. Checks
+    /// that the tracker uses the new value, or reports that it needs a restart, if the
+    /// key begins with one of `need_restart` or needs one in all trackers. `values` has
+    /// other values for keys that only this tracker has, if none can be derived from the
+    /// default; keys with `None` are left out. Meanwhile, `ask` is called repeatedly; it
+    /// has to panic if a request is not answered.
     ///
     /// # Panics
-    /// When it does not.
+    /// When a check fails, or `ask` panics.
     #[track_caller]
     pub fn reload_each_key(
         &mut self,
@@ -137,12 +138,12 @@ impl Tracker {
     }
 }
 
-/// Whether a key of this name has the path of a file.
+/// Whether the value of a key with this name is a path.
 fn is_path(name: &str) -> bool {
     name == "path" || name.ends_with("_path") || name.ends_with("_file")
 }
 
-/// Another value than this one.
+/// A value that differs from the default.
 fn another(default: &str) -> Option<String> {
     match default {
         "true" => Some("false".to_owned()),

@@ -28,12 +28,12 @@ const SERVICE_MANAGER_VARIABLES: [&str; 9] = [
     "NOTIFY_SOCKET",
     "RUNTIME_DIRECTORY",
     "WATCHDOG_USEC",
-    // Not of the service manager, but daemons of different tests must not find each
-    // other there.
+    // Not set by the service manager, but daemons of different tests must not find each
+    // other in this directory.
     "XDG_RUNTIME_DIR",
 ];
 
-/// A binary and a directory; see the module. The directory vanishes with it.
+/// A binary and a directory; see the module. Dropping this removes the directory.
 #[derive(Debug)]
 pub struct Setup {
     program: PathBuf,
@@ -42,10 +42,10 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// For the binary at `program`: `env!("CARGO_BIN_EXE_…")`.
+    /// A new directory for the binary at `program`: `env!("CARGO_BIN_EXE_…")`.
     ///
     /// # Panics
-    /// When no temporary directory can be made.
+    /// When no temporary directory can be created.
     #[must_use]
     #[track_caller]
     pub fn new(program: &str) -> Self {
@@ -53,7 +53,7 @@ impl Setup {
             .prefix("aquatic-test-")
             .tempdir()
             .unwrap_or_else(|error| panic!("make a temporary directory: {error}"));
-        // Daemons that gave up their privileges must get in.
+        // Daemons that have dropped their privileges need access.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))
             .unwrap_or_else(|error| panic!("open up the temporary directory: {error}"));
         Self {
@@ -63,7 +63,7 @@ impl Setup {
         }
     }
 
-    /// The directory. The daemon's working directory, too.
+    /// The directory, which is also the daemon's working directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -87,17 +87,17 @@ impl Setup {
         path
     }
 
-    /// Sets an environment variable for every process started from now on.
+    /// Sets an environment variable for all processes that are started later.
     pub fn set_environment(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.environment.push((name.into(), value.as_ref().into()));
     }
 
-    /// Has every process started from now on see a wall clock that is off by this,
-    /// such as `-40y` or `+3d`; the clocks that nobody can set stay as they are.
-    /// False where `faketime` is missing, and the test may be skipped for that.
+    /// Changes the wall clock that processes started later see by `offset`, such as
+    /// `-40y` or `+3d`. Monotonic clocks are not changed. Returns false if `faketime` is
+    /// missing and skipping is allowed.
     ///
     /// # Panics
-    /// When it is missing, and as [`tools::needs`].
+    /// When `faketime` is missing and skipping is not allowed.
     #[must_use]
     #[track_caller]
     pub fn set_clock(&mut self, offset: &str) -> bool {
@@ -115,16 +115,16 @@ impl Setup {
         true
     }
 
-    /// The environment variables that were set.
+    /// The environment variables that were set for processes.
     pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         let pairs = self.environment.iter();
         pairs.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// Starts the daemon with this config and waits until it says `READY=1`.
+    /// Starts the daemon with this config and waits until it reports `READY=1`.
     ///
     /// # Panics
-    /// When it does not; with what the daemon wrote.
+    /// When the daemon does not become ready; the message contains its output.
     #[must_use]
     #[track_caller]
     pub fn start(&self, config: &str) -> Daemon {
@@ -143,8 +143,8 @@ impl Setup {
         self.start_through(Command::new(&self.program), config)
     }
 
-    /// Starts the daemon through a program that changes something about itself
-    /// and then becomes the daemon, such as `prlimit`, and does not wait.
+    /// Starts the daemon through a program such as `prlimit`, which changes its own
+    /// process and then executes the daemon, and does not wait.
     ///
     /// # Panics
     /// When the program cannot be started at all.
@@ -156,11 +156,11 @@ impl Setup {
         self.start_through(command, config)
     }
 
-    /// Starts the daemon on a host of a test network and waits until it says
+    /// Starts the daemon on a host of a test network and waits until it reports
     /// `READY=1`.
     ///
     /// # Panics
-    /// When it does not; with what the daemon wrote.
+    /// When the daemon does not become ready; the message contains its output.
     #[must_use]
     #[track_caller]
     pub fn start_on(&self, host: &Host, config: &str) -> Daemon {
@@ -169,12 +169,12 @@ impl Setup {
         daemon
     }
 
-    /// Starts the daemon behind `systemd-socket-activate`, which binds `sockets`,
-    /// named `names` if given, and starts the daemon with them upon the first
-    /// datagram or connection. Returns as soon as the sockets are bound.
+    /// Starts `systemd-socket-activate`, which binds `sockets`, named `names` if given,
+    /// and starts the daemon with them when the first datagram or connection arrives.
+    /// Returns as soon as the sockets are bound.
     ///
     /// # Panics
-    /// When they cannot be bound.
+    /// When the sockets cannot be bound.
     #[must_use]
     #[track_caller]
     pub fn start_activated(
@@ -195,7 +195,7 @@ impl Setup {
         if let Some(names) = names {
             command.arg(format!("--fdname={names}"));
         }
-        // It starts the daemon in a clean environment.
+        // `systemd-socket-activate` starts the daemon with an empty environment.
         let notify_path = notify.path().display();
         command.arg(format!("--setenv=NOTIFY_SOCKET={notify_path}"));
         for (name, value) in &self.environment {
@@ -213,10 +213,10 @@ impl Setup {
         Daemon::new(process, notify)
     }
 
-    /// Starts the daemon with this config, and its standard error on a terminal.
+    /// Starts the daemon with this config, with a terminal as its standard error.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// When the daemon cannot be started.
     #[must_use]
     #[track_caller]
     pub fn start_on_terminal(&self, config: &str) -> Terminal {
@@ -227,10 +227,10 @@ impl Setup {
         Terminal::start(&mut command)
     }
 
-    /// Runs the binary with these arguments until it ends by itself.
+    /// Runs the binary with these arguments and waits until it ends.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When it does not end in time.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Finished {
         let mut command = Command::new(&self.program);

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 
 use crate::waiting::{PATIENCE, eventually};
 
-/// A running program, and the terminal that its standard error is. Dropping it kills the
-/// program, by its process id.
+/// A running program, and the terminal to which its standard error is connected. Dropping
+/// this kills the program.
 #[derive(Debug)]
 pub struct Terminal {
     child: Child,
@@ -26,7 +26,7 @@ impl Terminal {
     /// Starts a command.
     ///
     /// # Panics
-    /// When there is no terminal, or the command cannot be started.
+    /// When no terminal can be opened, or the command cannot be started.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let pair = openpty(None, None).expect("there is a terminal");
@@ -36,7 +36,7 @@ impl Terminal {
             .stderr(Stdio::from(pair.slave))
             .spawn()
             .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        // The command keeps its end open, too.
+        // Closes the terminal's other end, which the command would keep open.
         command.stderr(Stdio::null());
         Self {
             child,
@@ -45,10 +45,10 @@ impl Terminal {
         }
     }
 
-    /// Waits until this is shown; returns all that was.
+    /// Waits until `text` is shown; returns everything that was shown so far.
     ///
     /// # Panics
-    /// When it is not.
+    /// When it is not shown in time.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> &str {
         let deadline = Instant::now() + PATIENCE;
@@ -69,10 +69,10 @@ impl Terminal {
         &self.shown
     }
 
-    /// Interrupts the program, and waits for its end.
+    /// Interrupts the program, and waits until it ends.
     ///
     /// # Panics
-    /// When it goes on.
+    /// When it does not end in time.
     #[track_caller]
     pub fn interrupt(&mut self) -> ExitStatus {
         let process = Pid::from_raw(self.child.id().try_into().expect("a process id"));
@@ -85,7 +85,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended.
+        // Fails if the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

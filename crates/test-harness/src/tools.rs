@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// Set (to anything) to allow tests to be skipped whose programs are missing.
+/// Set this variable (to anything) to skip tests whose programs are missing.
 pub const WITHOUT_CLIENTS: &str = "AQUATIC_TEST_WITHOUT_CLIENTS";
 
-/// Whether every program in `programs` is there. When one is not, the test fails,
-/// unless [`WITHOUT_CLIENTS`] is set: then this says why, and returns false, and
-/// the test returns at once.
+/// Whether every program in `programs` is installed. If one is missing, the test fails,
+/// unless [`WITHOUT_CLIENTS`] is set: then this prints the reason and returns false, and
+/// the test has to return.
 ///
 /// # Panics
 /// When one is missing and skipping is not allowed.
@@ -26,20 +26,19 @@ pub fn needs(programs: &[&str]) -> bool {
     missing.is_empty() || skip(&format!("missing: {}", missing.join(", ")))
 }
 
-/// Whether the command ends with success; for what is more than a program, such
-/// as a Python module. `what` names it. Otherwise like [`needs`].
+/// Whether the command succeeds; for requirements other than programs, such as a Python
+/// module, which `what` names. Otherwise like [`needs`].
 ///
 /// # Panics
-/// When it does not and skipping is not allowed.
+/// When it fails and skipping is not allowed.
 #[must_use]
 #[track_caller]
 pub fn needs_success(what: &str, command: &mut Command) -> bool {
     succeeds(command) || skip(&format!("missing: {what}"))
 }
 
-/// Whether the command ends with success; for what the machine may not offer,
-/// and installing a package would not change. When it does not, this says so
-/// and returns false, and the test returns at once.
+/// Whether the command succeeds; for features of the machine that no package can add. If
+/// it fails, this prints the reason and returns false, and the test has to return.
 #[must_use]
 pub fn offers(what: &str, command: &mut Command) -> bool {
     let offers = succeeds(command);
@@ -49,9 +48,8 @@ pub fn offers(what: &str, command: &mut Command) -> bool {
     offers
 }
 
-/// Whether this process may do what only root may. When not, this says so and
-/// returns false, and the test returns at once: nobody should have to run tests
-/// as root.
+/// Whether this process runs as root. If not, this prints the reason and returns false,
+/// and the test has to return: tests should not require root.
 #[must_use]
 pub fn needs_root() -> bool {
     let is_root = nix::unistd::geteuid().is_root();
@@ -61,7 +59,8 @@ pub fn needs_root() -> bool {
     is_root
 }
 
-/// Where `program` is, looked for in PATH and where administrators' programs are.
+/// The path of `program`, which is searched in PATH and in the directories for
+/// administrators' programs.
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
@@ -74,7 +73,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| Path::is_file(candidate))
 }
 
-/// False, if skipping is allowed.
+/// Prints the reason and returns false, if skipping is allowed; fails the test otherwise.
 #[track_caller]
 fn skip(reason: &str) -> bool {
     assert!(
@@ -94,12 +93,12 @@ fn succeeds(command: &mut Command) -> bool {
     outcome.is_ok_and(|status| status.success())
 }
 
-/// Says why the test is skipped, past the capture of the test runner, so that it
-/// is seen although the test passes.
+/// Prints why the test is skipped, without the test runner's capture of output, which
+/// hides the output of tests that pass.
 fn say_skipped(reason: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
-    // Nothing can be done about a closed standard error.
+    // If standard error is closed, the message is lost.
     let _ = writeln!(io::stderr(), "skipped {test}: {reason}");
 }
 

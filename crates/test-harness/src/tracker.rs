@@ -18,7 +18,7 @@ pub struct Kind {
     pub is_tls: bool,
 }
 
-/// Every way there is.
+/// All kinds.
 pub const KINDS: [Kind; 4] = [
     Kind::new("mio", false),
     Kind::new("mio", true),
@@ -29,25 +29,25 @@ pub const KINDS: [Kind; 4] = [
 /// The kind for tests that do not depend on it.
 pub const PLAIN: Kind = Kind::new("auto", false);
 
-/// The same with TLS.
+/// Like [`PLAIN`], with TLS.
 pub const TLS: Kind = Kind::new("auto", true);
 
 impl Kind {
-    /// The way with these two properties.
+    /// A kind with these two properties.
     #[must_use]
     pub const fn new(event_loop: &'static str, is_tls: bool) -> Self {
         Self { event_loop, is_tls }
     }
 }
 
-/// Everything a tracker is started with, and can be started with again.
+/// The files, ports and settings with which a tracker is started, also repeatedly.
 #[derive(Debug)]
 pub struct Place {
     /// The binary and the test's directory.
     pub setup: Setup,
-    /// Where it listens, on both loopback addresses.
+    /// The port on which it listens, on both loopback addresses.
     pub port: Port,
-    /// Where its metrics are, at 127.0.0.1.
+    /// The port of its metrics, at 127.0.0.1.
     pub metrics: Port,
     /// Whether connections are encrypted.
     pub is_tls: bool,
@@ -57,17 +57,17 @@ pub struct Place {
 /// A running tracker.
 #[derive(Debug)]
 pub struct Tracker {
-    /// What it was started with.
+    /// The files, ports and settings with which it was started.
     pub place: Place,
     /// The process.
     pub daemon: Daemon,
 }
 
 impl Place {
-    /// For the binary at `program`, with one worker.
+    /// A place for the binary at `program`, with one worker.
     ///
     /// # Panics
-    /// When there is no directory or port for it.
+    /// When no directory can be created, or no port is free.
     #[must_use]
     #[track_caller]
     pub fn new(program: &str) -> Self {
@@ -87,10 +87,10 @@ impl Place {
         place
     }
 
-    /// The same for a binary that serves connections.
+    /// A place for a binary that serves connections, of this kind.
     ///
     /// # Panics
-    /// When there is no directory or port for it.
+    /// When no directory can be created, or no port is free.
     #[must_use]
     #[track_caller]
     pub fn of_kind(program: &str, kind: Kind) -> Self {
@@ -107,19 +107,20 @@ impl Place {
         place
     }
 
-    /// Gives a key, such as `protocol.max_response_peers`, a value in TOML.
+    /// Sets a key, such as `protocol.max_response_peers`, to a value in TOML.
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(other, _)| other != key);
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Gives a key the path of a file in the test's directory.
+    /// Sets a key to the path of a file in the test's directory.
     pub fn set_path(&mut self, key: &str, name: &str) {
         let path = self.setup.path(name);
         self.set(key, &format!("\"{}\"", path.display()));
     }
 
-    /// The same place with everything that is needed for all metrics, except a cluster.
+    /// The same place, configured so that all metrics are there, except those of
+    /// clusters.
     #[must_use]
     pub fn with_all_metrics(mut self) -> Self {
         self.setup.write("list", "");
@@ -154,7 +155,7 @@ impl Place {
     /// Starts the tracker and waits until it is ready.
     ///
     /// # Panics
-    /// When it never is.
+    /// When that does not happen in time.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Tracker {
@@ -182,10 +183,10 @@ impl Place {
         }
     }
 
-    /// Starts a tracker that is to end by itself; returns its exit code and log.
+    /// Starts a tracker and waits until it ends by itself; returns its exit code and log.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When it does not end in time.
     #[must_use]
     #[track_caller]
     pub fn start_in_vain(&self) -> (Option<i32>, String) {
@@ -196,7 +197,7 @@ impl Place {
 }
 
 impl Tracker {
-    /// Ends it in an orderly way and starts it again in the same place.
+    /// Stops the tracker and starts it again in the same place.
     ///
     /// # Panics
     /// When it does not end, or does not start.
@@ -207,13 +208,13 @@ impl Tracker {
         self.place.start()
     }
 
-    /// Where it listens at 127.0.0.1.
+    /// The address at which it listens on 127.0.0.1.
     #[must_use]
     pub fn ipv4(&self) -> SocketAddr {
         self.place.port.ipv4()
     }
 
-    /// Where it listens at `::1`.
+    /// The address at which it listens on `::1`.
     #[must_use]
     pub fn ipv6(&self) -> SocketAddr {
         self.place.port.ipv6()
@@ -246,7 +247,7 @@ impl Tracker {
     /// Waits until the sum of the samples with this name is `value`.
     ///
     /// # Panics
-    /// When it never is.
+    /// When that does not happen in time.
     #[track_caller]
     pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         eventually(&format!("{name} is {value}"), || {
@@ -254,11 +255,11 @@ impl Tracker {
         });
     }
 
-    /// Compares the metrics with those that the manual describes, which may be left out of
-    /// the page if `may_lack` says so of their names.
+    /// Compares the metrics with those that the manual describes. Metrics for whose name
+    /// `may_lack` returns true may be missing from the page.
     ///
     /// # Panics
-    /// If one is not described, has another kind or other labels, or is not there.
+    /// When a metric is not described, has another kind or other labels, or is missing.
     #[track_caller]
     pub fn compare_with_manual(&self, may_lack: impl Fn(&str) -> bool) {
         let described = manual::metrics(&self.place.setup.name());
@@ -281,7 +282,7 @@ impl Tracker {
     /// Waits until there is a metric with this name.
     ///
     /// # Panics
-    /// When there never is.
+    /// When there is none in time.
     #[track_caller]
     pub fn await_there(&self, name: &str) {
         let name = format!("{}_{name}", self.place.setup.name().replace('-', "_"));

@@ -18,21 +18,21 @@ use crate::clients::{self, Client, PYTHON};
 use crate::network::{self, Families};
 use crate::{Daemon, Network, Process, Setup, tools};
 
-/// Another address of the tracker's host, on the interface of its first one.
+/// A second address of the tracker's host, on the same interface.
 const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
 
-/// Port of the tracker, on a host that has nothing else.
+/// Port of the tracker, which is the only service on its host.
 const TRACKER_PORT: u16 = 3000;
 
-/// Size of what is transferred: several pieces, and a last one that is shorter.
+/// Size of the file: several pieces, of which the last is shorter.
 const PAYLOAD_BYTES: u64 = 3_000_001;
 
-/// How long a client may take to say something. Transmission scrapes seconds
-/// after it has started.
+/// How long a client may take to print something. Transmission scrapes only seconds after
+/// its start.
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a transfer may take. Transmission looks only every ten seconds whom
-/// to upload to.
+/// How long a transfer may take. Transmission chooses the peers to upload to only every
+/// ten seconds.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 
 const TRACKER: usize = 0;
@@ -40,25 +40,25 @@ const SEEDER: usize = 1;
 const LEECHER: usize = 2;
 const OTHER_TRACKER: usize = 3;
 
-/// Who transfers a file to whom, by what tracker.
+/// The clients of a transfer, and the tracker.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The binary of the tracker.
     pub program: PathBuf,
-    /// What URLs of the tracker begin with: `udp`, `http` or `https`. For the
-    /// last one, there are `cert.pem` and `key.pem` where the tracker is
-    /// started.
+    /// The scheme of the tracker's URLs: `udp`, `http` or `https`. For `https`, there are
+    /// `cert.pem` and `key.pem` in the directory in which the tracker is started.
     pub scheme: &'static str,
-    /// The config of all trackers, but for their addresses: lines of `[network]`, and
+    /// The config of all trackers, without their addresses: lines of `[network]`, and
     /// perhaps further sections.
     pub network: String,
     /// The client that has the file.
     pub seeder: Client,
     /// The client that downloads it.
     pub leecher: Client,
-    /// Another tracker with the same swarm. The leecher is told of that one alone.
+    /// Another tracker with the same swarm. If set, the leecher's torrent names only that
+    /// one.
     pub of_leecher: Option<OtherTracker>,
-    /// What addresses there are.
+    /// The address families of the network.
     pub families: Families,
     /// Which address of the tracker's host the torrent names.
     pub asked: Asked,
@@ -69,25 +69,25 @@ pub struct Plan {
 pub struct OtherTracker {
     /// Its binary.
     pub program: PathBuf,
-    /// What its URLs begin with.
+    /// The scheme of its URLs.
     pub scheme: &'static str,
-    /// How both are linked.
+    /// How both trackers are linked.
     pub link: Link,
 }
 
 /// How two trackers are linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// They are on the same host, and find each other there.
+    /// They are on the same host, and find each other automatically.
     Host,
-    /// They are on two hosts, and the config names an engine.
+    /// They are on two hosts, and their config names an engine.
     Engine,
 }
 
 /// One of several addresses of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// That from which the kernel sends when nobody says from where.
+    /// The address from which the kernel sends by default.
     First,
     /// An IPv4 address that was added later.
     Second,
@@ -104,7 +104,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// None when a program is missing, and the test may be skipped for that.
+    /// `None` if a program is missing and skipping is allowed.
     ///
     /// # Panics
     /// When the network cannot be made, or the tracker does not start.
@@ -201,7 +201,7 @@ impl Transfer {
         )
     }
 
-    /// Whom clients are to trust.
+    /// The certificate that clients have to trust.
     fn authority(&self) -> Option<PathBuf> {
         (self.plan.scheme == "https").then(|| self.files.path("cert.pem"))
     }
@@ -246,10 +246,11 @@ impl Transfer {
         hash.expect("the tool shows the info hash").to_owned()
     }
 
-    /// Waits until a scrape, from each client's host and of its tracker, shows this count.
+    /// Waits until a scrape of each client's tracker, from the client's host, shows this
+    /// count.
     ///
     /// # Panics
-    /// When it does not in time.
+    /// When it does not show that in time.
     #[track_caller]
     pub fn await_scrape(&self, what: &str, count: u32) {
         let clients = match self.plan.of_leecher {
@@ -315,10 +316,10 @@ pub fn make_certificate(files: &Setup, addresses: &[IpAddr]) {
     output(&mut openssl);
 }
 
-/// What is transferred: random bytes, which nobody else has.
+/// The content of the file: random bytes, which no other peer has.
 ///
 /// # Panics
-/// When the system has none.
+/// When the system has no random bytes.
 #[must_use]
 pub fn payload() -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -4,18 +4,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that normally takes milliseconds. Long,
-/// because it is only ever waited out when the test fails, and machines that run
-/// tests can be busy.
+/// How long a test waits for something that normally takes milliseconds. It is long
+/// because only a failing test waits for all of it, and machines that run tests can be
+/// busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks `attempt` until it answers `Some`.
+/// Calls `attempt` repeatedly until it returns `Some`.
 ///
 /// # Panics
-/// When [`PATIENCE`] has run out; the message names `what` was waited for.
+/// When [`PATIENCE`] is over; the message contains `what`.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

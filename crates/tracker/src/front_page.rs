@@ -258,7 +258,7 @@ mod tests {
             contact: format!("https://{hostile}").parse().unwrap(),
             totals: true,
         };
-        // The parser of requests lets no such host pass.
+        // The request parser would refuse such a host.
         let text = page(&config, Some("<script>alert(2)</script>"));
         assert!(!text.contains("<script"), "{text}");
         assert!(!text.contains("\"'"), "{text}");
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(totals.text(&swarms, 100), none);
         totals.text = "old".to_owned();
         assert_eq!(totals.text(&swarms, 109), "old");
-        // A clock that goes back does not keep them for ever.
+        // If the clock goes back, old totals are not kept.
         assert_eq!(totals.text(&swarms, 10), none);
         totals.text = "old".to_owned();
         assert_eq!(totals.text(&swarms, 20), none);

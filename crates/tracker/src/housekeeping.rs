@@ -194,14 +194,14 @@ mod tests {
         state
     }
 
-    /// Forbids all torrents but the first.
+    /// A list that forbids all torrents except the first.
     fn list() -> AccessList {
         let mut lines = Vec::new();
         writeln!(lines, "{}", info_hash(0)).unwrap();
         AccessList::Allow(InfoHashSet::parse(lines.as_slice()).unwrap())
     }
 
-    /// Ticks until no step is urgent; returns how long that takes.
+    /// Calls `tick` until no step is urgent; returns the simulated time that has passed.
     fn calm_down(
         housekeeping: &Housekeeping,
         state: &State<impl Swarms>,
@@ -318,7 +318,7 @@ mod tests {
         let refused = Err(LimitReached::PeersPerIp);
         assert_eq!(announce(3, 1), refused);
         assert_eq!(announce(0, 2), refused);
-        // Who is there may stay, also when there are too many.
+        // Known peers may stay, even if there are more than the limit.
         housekeeping.reconfigure(interval, limited(1), &state.swarms);
         assert_eq!(announce(0, 1), Ok(()));
         housekeeping.reconfigure(interval, limited(4), &state.swarms);

@@ -217,7 +217,7 @@ mod tests {
             let swarms = Families::new(HashKey::new([1; 16]), SwarmLimits::default());
             let mut model = BTreeMap::<u32, u64>::new();
             for torrent in 0..2_000 {
-                // Most have some peers of each family, and few have many.
+                // Most torrents have some peers of each family, and few have many.
                 let many = if random.u8(..) == 0 { 300 } else { 6 };
                 for peer in 0..random.u16(0..many) {
                     announce(&swarms.ipv4, torrent, peer, peer % 3 == 0);
@@ -310,7 +310,7 @@ mod tests {
         let second = start + INTERVAL;
         assert_eq!(run(&on, second - Duration::from_secs(1)), with_seeders("1"));
         assert_eq!(run(&on, second), with_seeders("2"));
-        // A reload turns it off, and on again.
+        // A reload turns the count off, and another turns it on again.
         announce(&state.swarms.ipv4, 1, 3, true);
         assert_eq!(run(&off, second), None);
         assert_eq!(run(&on, second), with_seeders("3"));

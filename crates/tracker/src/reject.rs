@@ -166,7 +166,7 @@ impl From<LimitReached> for RejectReason {
 mod tests {
     use super::*;
 
-    /// Operators have these in their dashboards.
+    /// Dashboards of operators depend on these labels.
     #[test]
     fn labels_stay_as_they_are() {
         let labels: Vec<_> = RejectReason::VARIANTS.iter().map(|it| it.label()).collect();

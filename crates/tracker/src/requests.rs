@@ -178,7 +178,7 @@ mod tests {
         workers[1].count(Ipv4Addr::LOCALHOST.into(), served);
         let rejected = Outcome::rejected(RequestKind::Announce, RejectReason::PortZero);
         workers[1].count(Ipv6Addr::LOCALHOST.into(), rejected);
-        // This reason is not in the list.
+        // The list does not contain this reason.
         let rejected = Outcome::rejected(RequestKind::Other, RejectReason::TooSlow);
         workers[0].count(Ipv6Addr::LOCALHOST.into(), rejected);
 

@@ -171,14 +171,14 @@ mod tests {
     };
     const LIFETIME_SECONDS: u16 = 600;
     const DAEMON: &str = "aquatic-test";
-    /// Beyond what any clock says.
+    /// A time in the far future.
     const FUTURE: u64 = 9_000_000_000;
 
     fn families() -> Families {
         Families::new(HashKey::new([1; 16]), SwarmLimits::default())
     }
 
-    /// A seeder of a torrent of each family.
+    /// Swarms with one torrent in each family, which has one seeder.
     fn filled() -> Families {
         fn announce<const S: usize>() -> Announce<S> {
             Announce {
@@ -213,7 +213,7 @@ mod tests {
         write(&filled(), &Clock::start(), None, &KINDS, writer).unwrap();
     }
 
-    /// Reads a snapshot, and what is in blocks of other kinds.
+    /// Reads a snapshot; also returns the kinds of its other blocks.
     fn read_all<S: Swarms>(
         swarms: S,
         kinds: &Kinds,
@@ -260,7 +260,8 @@ mod tests {
             assert_eq!(scraped.completed, 1);
             peers(&contents.swarms) == [0, 0]
         };
-        // Its age follows from the clock, not from the time when it was begun.
+        // The age follows from the clock in the snapshot, not from the time at which the
+        // snapshot was begun.
         assert!(!is_empty(&bytes(0, torrents)));
         let long_ago = bytes(FUTURE, |writer| {
             writer.write_block(3, &[0; 24]).unwrap();
@@ -272,7 +273,7 @@ mod tests {
         });
         assert!(is_empty(&long_ago));
 
-        // Snapshots of 1.0.0 have no clock.
+        // Snapshots of release 1.0.0 have no clock.
         let without_clock = |writer: &mut BlockWriter<'_>| {
             let without_clock = Kinds {
                 clock: None,

@@ -219,7 +219,7 @@ mod tests {
         fn random_ids_are_refused(id: [u8; 8], octets: [u8; 16]) {
             let id = ConnectionId(id);
             let address = IpAddr::from(octets);
-            // The time is right, but the MAC was not made with the key.
+            // The time is valid, but the MAC was not made with the key.
             let made = key().connection_id(u32::from_be_bytes([id.0[0], id.0[1], id.0[2], id.0[3]]), address);
             prop_assume!(made != id);
             prop_assert!(!key().is_valid(id, NOW, address, u32::MAX));

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn joins_pieces() {
-        // BEP 41 has the example of a path in one option and in two.
+        // BEP 41 gives this path in one option and in two as examples.
         assert_eq!(joined(b"\x02\x0c/dir?a=b&c=d"), b"/dir?a=b&c=d");
         assert_eq!(joined(b"\x02\x05/dir?\x02\x07a=b&c=d"), b"/dir?a=b&c=d");
         assert_eq!(

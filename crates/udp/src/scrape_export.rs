@@ -177,7 +177,7 @@ mod tests {
         config.enable_scrape_exports = true;
         let interval = config.frequency.duration();
         export.reconfigure(&config, start);
-        // The same configuration delays nothing.
+        // A reload without changes does not delay the export.
         export.reconfigure(&config, start + interval / 2);
         export.run_if_due(&state, start + interval - Duration::from_secs(1));
         assert!(!export.is_running.load(Relaxed));

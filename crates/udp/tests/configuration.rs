@@ -27,7 +27,7 @@ fn errors(text: &str) -> Vec<String> {
     of_daemons::errors::<UdpDaemon>(text)
 }
 
-/// The configuration that an old sample stands for, where it is not the default.
+/// The configuration that the sample of an earlier release stands for.
 fn sample(address: &[&str]) -> Config {
     let mut config = Config {
         socket_workers: ZeroOr::of::<1>(),

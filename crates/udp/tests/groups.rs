@@ -6,7 +6,7 @@ use aquatic_test_harness::corpora::replay;
 #[path = "../../fuzz/checks/udp_tracker.rs"]
 mod udp_tracker;
 
-/// Sequences, of so many bytes at most.
+/// Number of random sequences, and the maximum length of each in bytes.
 const SEQUENCES: u64 = 400;
 const MAX_BYTES: usize = 4_000;
 
@@ -18,7 +18,7 @@ fn corpus() {
 #[test]
 fn sequences_from_seeds() {
     for seed in 0..SEQUENCES {
-        // Seen when the check fails.
+        // Shown if the check fails.
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let length = random.usize(..MAX_BYTES);

@@ -10,7 +10,7 @@ use aquatic_test_harness::browser::{self, Updates};
 use aquatic_test_harness::tracker::Place;
 use aquatic_test_harness::{PATIENCE, Signal, eventually, http};
 
-/// What others put on the page.
+/// A text that must not become part of the page's markup.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 
 #[test]

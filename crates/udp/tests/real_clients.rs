@@ -16,7 +16,7 @@ fn transmission_gets_a_file_from_libtorrent() {
     leecher.wait_for_line("Scrape successful", CLIENT_PATIENCE);
     test.await_scrape("completed", 1);
     test.await_scrape("seeders", 2);
-    // It tells the tracker that it stops.
+    // The client announces `stopped` when it ends.
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("seeders", 1);
 }
@@ -26,7 +26,7 @@ fn aria2_gets_a_file_from_transmission() {
     let Some(test) = prepare(Client::Transmission, Client::Aria2, Families::Both) else {
         return;
     };
-    // aria2 has no scrape.
+    // aria2 does not scrape.
     let (seeder, _leecher) = test.run();
     seeder.wait_for_line("Scrape successful", CLIENT_PATIENCE);
     test.await_scrape("completed", 1);

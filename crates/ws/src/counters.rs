@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// Dashboards of operators depend on these.
+    /// Dashboards of operators depend on these labels.
     #[test]
     fn labels_stay_as_they_are() {
         let results: Vec<&str> = RelayResult::VARIANTS.iter().map(Into::into).collect();

@@ -80,7 +80,7 @@ fn release_0_2() {
             format!("ws.toml:22:1: cleaning.connection_cleaning_interval: {CONNECTIONS}"),
         ]
     );
-    // It knew no connections in the clear.
+    // That release had no unencrypted connections.
     assert!(file.settings(Settings::new).unwrap().tls.is_some());
     of_daemons::check_migration::<WsDaemon>(&file);
 }
@@ -194,7 +194,7 @@ close_after_tls_update_grace_period = 19
     assert!(origins[0].is(b"https://example.org") && origins[1].is(b"HTTP://localhost:8080"));
     assert!(!origins[0].is(b"https://example.com") && origins.len() == 2);
     assert_eq!(settings.size_limits.message, 50_000);
-    // A frame is never longer than a message.
+    // The limit of a frame is never higher than that of a message.
     assert_eq!(settings.size_limits.frame, 50_000);
     let connections = settings.connections;
     assert_eq!(connections.event_loop, EventLoop::Glommio);

@@ -5,7 +5,7 @@ use aquatic_test_harness::corpora::replay;
 #[path = "../../fuzz/checks/ws_dialogue.rs"]
 mod ws_dialogue;
 
-/// Histories by chance, and how long each is.
+/// Number of random histories, and of the steps of each.
 const HISTORIES: u64 = 150;
 const STEPS: usize = 250;
 
@@ -17,13 +17,12 @@ fn what_was_found() {
 #[test]
 fn what_chance_finds() {
     for seed in 0..HISTORIES {
-        // Seen when the check fails.
+        // Shown if the check fails.
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut steps = Vec::new();
         for _ in 0..STEPS {
-            // Few connections come and go, and time passes slowly, while much is
-            // said.
+            // Few steps open or close connections or let time pass; most send messages.
             let step = match random.u8(..20) {
                 0 => [0, random.u8(..), random.u8(..)],
                 1 => [1, 0, random.u8(..30)],

@@ -92,8 +92,8 @@ fn one_reply_that_cannot_be_sent_does_not_stop_the_others() {
     assert_eq!(report, SendReport { sent: 1, failed: 1 });
 }
 
-/// A server on every address of a family, and what it was sent by a client that
-/// hears nothing but replies from the address that it asks.
+/// A server on every address of a family, a client that receives replies only from the
+/// address to which it sends, and the batch with the client's datagram.
 fn asked_at(bound: &str, asked: &str) -> (UdpSocket, UdpSocket, Batch) {
     let server = UdpSocket::bind(bound).unwrap();
     tell_local_address(&server).unwrap();
@@ -135,7 +135,7 @@ fn replies_come_from_the_address_that_was_asked() {
         ("[::]:0", "::1"),
     ] {
         let (server, client, mut batch) = asked_at(bound, asked);
-        // Control messages are read anew each time.
+        // Each call reads the control messages from the start.
         for length in 1..=3 {
             let local = batch.datagrams().next().unwrap().local;
             assert_eq!(local, Some(asked.parse().unwrap()));
@@ -169,7 +169,7 @@ fn what_came_before_the_kernel_was_told_is_answered_from_there_too() {
 fn a_socket_of_one_address_is_told_nothing() {
     for local in ["127.0.0.2:0", "[::1]:0"] {
         let server = UdpSocket::bind(local).unwrap();
-        // As a socket unit may have done.
+        // A socket unit may have set this option.
         if server.local_addr().unwrap().is_ipv4() {
             set_option(&server, libc::IPPROTO_IP, libc::IP_PKTINFO);
         } else {
@@ -227,7 +227,8 @@ fn without_room_for_the_address_the_kernel_chooses() {
         batch.queue_reply(0, 1);
         assert_eq!(batch.send_replies(&server), ONE);
         assert_eq!(client.recv(&mut [0; 9]).unwrap(), 1);
-        // There is nothing to read now, and all room again.
+        // Nothing is left to read; receiving restores the full space for control
+        // messages.
         assert_eq!(batch.receive(&server).unwrap(), 0);
     }
 }
@@ -246,7 +247,7 @@ fn an_address_that_has_gone_costs_its_own_reply_only() {
     for index in 0..3 {
         batch.queue_reply(index, 1 + index);
     }
-    // An address of documentation, which no machine has (RFC 5737).
+    // An address reserved for documentation, which no machine has (RFC 5737).
     let gone = libc::in_pktinfo {
         ipi_ifindex: 0,
         ipi_spec_dst: libc::in_addr {

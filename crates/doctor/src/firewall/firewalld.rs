@@ -179,7 +179,7 @@ mod tests {
         is_ipv6: true,
     };
 
-    /// As firewall-cmd(1) prints zones, of which the second and third have interfaces.
+    /// Zones as firewall-cmd(1) prints them; the second and third have interfaces.
     const ZONES: &str = "\
 block
   target: %%REJECT%%

@@ -274,7 +274,7 @@ mod tests {
         is_ipv6: false,
     };
 
-    /// As nft(8) prints it, with the policy `drop` and these rules.
+    /// A ruleset as nft(8) prints it, with the policy `drop` and these rules.
     fn ruleset(rules: &[&str]) -> String {
         let rules: String = rules
             .iter()

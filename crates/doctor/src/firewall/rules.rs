@@ -236,7 +236,7 @@ mod tests {
             fate_in(&[("input", chain(Some(true), &[]))]),
             dropped("input", true)
         );
-        // Nothing gets there.
+        // No packet reaches this chain.
         assert_eq!(fate_in(&[("other", chain(None, &[]))]), Fate::Accepted);
     }
 

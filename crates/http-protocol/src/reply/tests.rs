@@ -26,7 +26,7 @@ fn body(reply: &[u8]) -> (String, &[u8]) {
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    // What is there already is left alone.
+    // Bytes that are already in the buffer are kept.
     let mut out = b"before".to_vec();
     write(&mut out);
     assert_eq!(&out[..6], b"before");
@@ -138,7 +138,7 @@ fn writes_failures() {
     assert_eq!(failure(Some(15)), "d14:failure reason2:no8:retry ini15ee");
 }
 
-/// Bencode, read by the rules.
+/// A value in bencode, parsed strictly.
 #[derive(Debug, PartialEq)]
 enum Value {
     Integer(i64),

@@ -33,7 +33,7 @@ fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// The whole reply to a request of `source`.
+    /// The whole reply to a request from `source`.
     fn reply(&mut self, source: &str, request: &str) -> (Outcome, Vec<u8>) {
         let bytes = format!("{request} HTTP/1.1\r\nHost: tracker.test\r\n\r\n").into_bytes();
         let mut headers = HeaderBuffer::new();
@@ -54,7 +54,7 @@ impl Fixture {
         (outcome, out)
     }
 
-    /// The body of the reply to a GET, as text with escapes.
+    /// The body of the reply to a GET request, with escapes for bytes that are not ASCII.
     fn get(&mut self, source: &str, target: &str) -> (Outcome, String) {
         let (outcome, out) = self.reply(source, &format!("GET {target}"));
         let end = out.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
@@ -149,7 +149,7 @@ fn stopped_peers_leave() {
     assert!(body.contains("10:incompletei1e"), "{body}");
     assert!(body.ends_with("5:peers0:e"), "{body}");
     assert_eq!(fixture.scrape('a'), (0, 0, 1));
-    // Nothing is created for one that was never there.
+    // A stop for an unknown peer creates no torrent.
     fixture.announce("192.0.2.2", 'b', 1, "&event=stopped");
     assert_eq!(fixture.tracker.state.swarms.usage.live(), 1);
 }
@@ -194,13 +194,13 @@ fn scrapes_are_sorted_and_bounded() {
     };
     let (outcome, body) = fixture.get("192.0.2.9", &format!("/scrape?{c}&{b}&{c}&{a}"));
     assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
-    // The fourth one is too many, and the third one is the first one again.
+    // The fourth info hash exceeds the limit, and the third one repeats the first.
     let expected = [torrent("b", (1, 1, 0)), torrent("c", (0, 0, 1))].concat();
     assert_eq!(body, format!("d5:filesd{expected}ee"));
 
     let (_, body) = fixture.get("192.0.2.9", &format!("/scrape?{a}"));
     assert_eq!(body, format!("d5:filesd{}ee", torrent("a", (0, 0, 0))));
-    // The other family knows nothing of it.
+    // The swarm of the other address family has no such torrent.
     let (_, body) = fixture.get("2001:db8::1", &format!("/scrape?{b}"));
     assert_eq!(body, format!("d5:filesd{}ee", torrent("b", (0, 0, 0))));
 }
@@ -297,7 +297,8 @@ fn the_access_list_is_for_announce_and_scrape() {
         assert_eq!(outcome.rejected, rejected(RejectReason::Forbidden));
         assert_eq!(body, failure);
     }
-    // Beside one that is allowed, it is as an unknown one.
+    // Together with an allowed torrent, a forbidden one gets the counts of an unknown
+    // one.
     let both = format!("/scrape?{other}&info_hash=aaaaaaaaaaaaaaaaaaaa");
     let (outcome, body) = fixture.get("192.0.2.1", &both);
     assert_eq!(outcome, Outcome::served(RequestKind::Scrape));
@@ -362,7 +363,7 @@ fn a_wrong_url_is_answered_with_the_right_one() {
         "{body}"
     );
     assert_eq!(outcome.kind, RequestKind::Scrape);
-    // The URL contains nothing but a host there.
+    // The message contains a host only if it is valid.
     let (_, body) = fixture.get("192.0.2.1", "http://a<b>\"c/announce/");
     assert!(
         body.ends_with(":wrong URL: this tracker has /announcee"),

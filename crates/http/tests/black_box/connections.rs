@@ -86,7 +86,7 @@ fn a_request_may_arrive_in_pieces() {
             }
         }
         assert!(client.reply().text().starts_with("d8:complete"));
-        // The end of one request and the start of the next.
+        // One request and the start of the next.
         client.send(format!("{request}{}", &request[..40]));
         assert_eq!(client.reply().status, 200);
         thread::sleep(Duration::from_millis(20));
@@ -134,7 +134,7 @@ fn connections_are_bounded() {
     tracker.client().expect_end();
     let labels = [("reason", "max_connections_per_ip")];
     tracker.await_metric("connections_refused_total", &labels, 1.0);
-    // Another address has connections of its own, and places become free.
+    // Each address has its own limit, and closed connections no longer count.
     assert_eq!(tracker.client_ipv6().get("/health").status, 200);
     drop(kept);
     tracker.await_metric("connections", &[], 0.0);

@@ -18,7 +18,7 @@ fn examine(place: &Place, more: &[&str]) -> Examination {
     Examination::of(&place.setup, &place.config(), more)
 }
 
-/// A place whose certificates this machine trusts.
+/// A place in which programs trust the tracker's certificate.
 fn trusted(kind: Kind) -> Place {
     let mut place = new_place(kind);
     let authority = place.setup.write("authority.pem", AUTHORITY);
@@ -35,7 +35,7 @@ fn trackers_that_are_well_have_nothing_wrong() {
         found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
         found.expect("health", "ok", "the tracker says: ok");
         found.expect("announce", "ok", "has answered whole announces");
-        // Two peers came and went at each of both addresses.
+        // Two peers announced and stopped at each of the two addresses.
         let announces = tracker.metric("requests_total", &[("kind", "announce")]);
         assert_eq!(announces, 8.0);
         assert_eq!(tracker.metric("peers", &[]), 0.0);
@@ -105,7 +105,7 @@ fn something_else_answers() {
     });
 }
 
-/// Answers each request with what `answer` makes of its head, until it is over.
+/// Answers each request with the result of `answer` for its head, until `is_over` is set.
 fn serve(
     listener: &TcpListener,
     is_over: &AtomicBool,
@@ -136,7 +136,7 @@ fn serve(
 }
 
 /// A tracker at 127.0.0.1 of a machine, and at the machine's own address a proxy that
-/// inserts some header.
+/// inserts `header` into requests.
 fn behind_a_proxy(settings: &[(&str, &str)], header: &str, examined: impl FnOnce(Examination)) {
     if !tools::needs_root() || !tools::needs(&network::PROGRAMS) {
         return;

@@ -62,7 +62,7 @@ fn other_protocols_than_http_get_an_error() {
             client.expect_end();
             assert_eq!(tracker.rejected(reason), before + 1.0);
         }
-        // Up to the bounds, it is a request.
+        // A request within the limits is served.
         let mut client = tracker.client();
         let headers = "a: b\r\n".repeat(63);
         client.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n"));
@@ -81,7 +81,7 @@ fn a_client_that_is_still_sending_gets_an_error() {
         assert_eq!(client.reply().status, 431, "{kind:?}");
         client.expect_end();
 
-        // A body that comes behind the answer, which is written by then.
+        // The body arrives after the reply was written.
         let mut client = tracker.client();
         client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n");
         assert_eq!(client.reply().status, 405, "{kind:?}");
@@ -114,7 +114,7 @@ fn http_where_tls_is_spoken() {
         client.expect_end();
         let labels = [("reason", "not_tls")];
         tracker.await_metric("connections_cut_total", &labels, 1.0);
-        // Those who speak it are served.
+        // Clients that use TLS are served.
         assert_eq!(tracker.client().get("/health").status, 200);
     }
 }
@@ -135,7 +135,7 @@ fn half_a_handshake_is_not_waited_for() {
 fn a_client_that_only_reads_is_answered() {
     for kind in KINDS.into_iter().filter(|kind| !kind.is_tls) {
         let tracker = Tracker::start(kind);
-        // It has sent everything, says so, and waits.
+        // The client has sent everything, shuts down its side, and waits.
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -168,7 +168,7 @@ fn a_client_that_does_not_read_is_disconnected() {
         let tracker = Tracker::with(kind, &[("network.write_timeout", "1")]);
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream.set_nonblocking(true).unwrap();
-        // More requests than all buffers on the way have room for answers to.
+        // More requests than there is buffer space for their replies.
         let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
         let deadline = Instant::now() + aquatic_test_harness::PATIENCE;
         loop {
@@ -201,7 +201,7 @@ fn a_request_that_is_cut_short_gets_its_answer() {
             assert!(reply.ends_with("the request is not complete\n"), "{reply}");
         }
         assert_eq!(tracker.rejected("not_http"), 2.0);
-        // Whatever ends a line behind a request is none.
+        // An empty line after a request is not another request.
         let mut stream = TcpStream::connect(tracker.ipv4()).unwrap();
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n\r\n")
@@ -218,7 +218,7 @@ fn a_client_without_a_request_is_disconnected() {
     for kind in KINDS {
         let settings = [
             ("network.message_timeout", "1"),
-            // With TLS, these clients do not even begin a handshake.
+            // With TLS, these clients never begin a handshake.
             ("network.handshake_timeout", "1"),
         ];
         let tracker = Tracker::with(kind, &settings);

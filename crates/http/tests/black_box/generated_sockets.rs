@@ -8,11 +8,11 @@ use aquatic_test_harness::{Port, http, tools};
 
 use crate::tracker::{HttpTracker as _, PLAIN, Place, Tracker, new_place};
 
-/// What makes the sockets agree with the configuration.
+/// The commands that make the sockets agree with the configuration.
 const MEND: &str = "`systemctl daemon-reload && systemctl restart aquatic-http.socket`";
 
-/// A tracker that got a socket, and another one for metrics, as they are made of
-/// a configuration with `metrics`, and has started.
+/// A running tracker that inherited a socket, and sockets for metrics at the addresses
+/// `metrics`, as generated for an earlier configuration.
 fn with_generated_sockets(mut place: Place, metrics: &[SocketAddr]) -> Tracker {
     let unit = "aquatic-http.socket";
     place.setup.set_environment("AQUATIC_SOCKET_UNIT", unit);
@@ -104,6 +104,6 @@ fn the_queue_of_inherited_sockets_is_as_long_as_configured() {
     ss.args(["--tcp", "--listening", "--numeric", "--no-header", &port]);
     let output = ss.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    // State, waiting connections, and how many of them there may be.
+    // The columns are the state, the number of waiting connections, and its maximum.
     assert_eq!(text.split_whitespace().nth(2), Some("7"), "{text}");
 }

@@ -1,8 +1,8 @@
 //! Black-box tests: they start the binary, and use only its connections over loopback.
 //!
-//! Each test has trackers of its own on ports of its own, so all of them run at
-//! the same time. What connections have in common is tested with both event
-//! loops, with TLS and without.
+//! Each test has trackers of its own on ports of its own, so all of them run at the same
+//! time. Behaviour that all connections share is tested with both event loops, with and
+//! without TLS.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed step of a test fails the test, and says where"

@@ -86,7 +86,7 @@ fn others_are_not_believed() {
         .wait_for_log("ignoring the client addresses sent by");
     assert!(line.contains("127.0.0.1"), "{line}");
 
-    // Without a proxy, nobody is.
+    // A tracker that is not behind a proxy ignores the header of every client.
     let tracker = Tracker::start(PLAIN);
     let reply = tracker.client().get_with(&announce('a', 1, ""), headers);
     assert_eq!(external_ip(&reply.text()), "4:\\x7f\\x00\\x00\\x01");
@@ -115,7 +115,7 @@ fn the_proxy_protocol_names_the_client() {
             "4:\\xc0\\x00\\x02\\x02"
         );
 
-        // Without a header there is no answer, as nobody knows to whom.
+        // Without a header there is no reply, as the client's address is unknown.
         let mut client = Client::connect(tracker.ipv4(), false);
         client.send(&request);
         client.expect_end();

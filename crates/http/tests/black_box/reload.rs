@@ -2,7 +2,7 @@
 
 use crate::tracker::{HttpTracker as _, KINDS, PLAIN, Tracker, new_place};
 
-/// What needs a restart, besides what does in all trackers.
+/// Keys that need a restart, besides those that need one in all trackers.
 const NEED_RESTART: &[&str] = &[
     "network.event_loop",
     "network.tcp_backlog",
@@ -23,7 +23,7 @@ fn changed_keys_take_effect() {
             ("protocol.max_response_peers", "1"),
             ("limits.max_torrents", "1"),
         ]);
-        // Over the same connection.
+        // The new values apply to the open connection.
         let body = client.announce('a', 9, "");
         assert!(
             body.contains("8:intervali1000e12:min intervali400e"),
@@ -85,7 +85,7 @@ fn each_key_is_taken_over_or_needs_a_restart() {
             Some("\"https://tracker.example.org/announce\""),
         ),
         ("network.reverse_proxy_ip_header_format", None),
-        // Requests need a header then, which these do not have.
+        // With these two keys set, requests need a header, which those of this test lack.
         ("network.runs_behind_reverse_proxy", None),
         ("network.proxy_protocol", None),
     ];

@@ -47,7 +47,7 @@ fn pages_and_head() {
         assert_eq!(client.get("/health").text(), "ok\\n");
         let head = client.head("/");
         assert_eq!(head.head, index.head);
-        // The next answer is where it should be.
+        // The reply to HEAD has no body: the next reply follows at once.
         assert_eq!(client.get("/favicon.ico").status, 404);
         client.send("DELETE /announce HTTP/1.1\r\nHost: x\r\n\r\n");
         let refused = client.reply();
@@ -79,11 +79,11 @@ fn the_page_for_people_has_the_url_to_copy() {
         ] {
             assert!(page.contains(&part), "{part}\n{page}");
         }
-        // A proxy says how it was reached.
+        // The header of a proxy contains the scheme that its client used.
         client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
         let page = client.reply().text().replace("&#x2f;", "/");
         assert!(page.contains(">https://a/announce<"), "{page}");
-        // This is no host, so it does not get that far.
+        // This is not a valid host, so the request is refused.
         client.send("GET / HTTP/1.1\r\nHost: <script>\r\n\r\n");
         assert_eq!(client.reply().status, 400);
     }

@@ -22,7 +22,7 @@ fn the_access_list_can_be_exchanged() {
     tracker.daemon.reload(Signal::SIGHUP);
     assert_eq!(client.announce('a', 1, ""), message);
     assert!(client.announce('b', 1, "").starts_with("d8:complete"));
-    // What has become forbidden is forgotten.
+    // Torrents that are now forbidden are removed.
     tracker.await_metric("torrents", &[], 1.0);
 }
 
@@ -43,7 +43,7 @@ fn peers_and_downloads_survive_a_restart() {
     tracker.await_metric("peers", &[("family", "ipv6")], 1.0);
 }
 
-/// The time of its clock is in the future, and it has no boot id.
+/// The snapshot's time is in the future, and it has no boot id.
 #[test]
 fn snapshots_of_version_1_are_read() {
     let mut place = new_place(PLAIN);
@@ -83,7 +83,7 @@ fn peers_outlive_a_clock_that_is_set() {
 #[test]
 fn workers_share_the_swarm() {
     let tracker = Tracker::with(PLAIN, &[("socket_workers", "4")]);
-    // Over so many connections, every worker gets some.
+    // With this many connections, every worker gets some.
     for port in 1..=100 {
         tracker.client().announce('a', port, "");
     }

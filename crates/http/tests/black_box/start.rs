@@ -20,7 +20,8 @@ fn inherited_sockets_are_served_and_the_first_connection_is_answered() {
             let mut place = new_place(kind);
             place.set("socket_workers", "2");
             let mut tracker = place.start_activated(SocketKind::Stream, names);
-            // This one starts the daemon, and waits in the socket until it is up.
+            // This connection starts the daemon, and waits in the socket until the daemon
+            // is up.
             tracker.client().announce('a', 1, "");
             tracker.daemon.wait_until_ready();
             tracker.client_ipv6().announce('a', 1, "");
@@ -59,7 +60,7 @@ fn the_configured_address_is_not_bound_when_sockets_are_inherited() {
     tracker.client().announce('a', 1, "");
     tracker.daemon.wait_until_ready();
     TcpListener::bind(other.ipv4()).unwrap();
-    // The difference is worth a word.
+    // The log names the configured address, which differs from that of the socket.
     tracker.daemon.wait_for_log(&other.ipv4().to_string());
 }
 
@@ -82,8 +83,8 @@ fn every_thread_is_powerless() {
     }
 }
 
-/// Asserts that a tracker with glommio does not start through `wrapper`, and
-/// says so with each of `words`, and that one with mio does.
+/// Asserts that through `wrapper`, a tracker with glommio does not start and its error
+/// contains each of `words`, and that a tracker with mio starts.
 #[track_caller]
 fn glommio_cannot_be_had(wrapper: &[&str], words: &[&str]) {
     let place = new_place(Kind::new("glommio", false));
@@ -133,7 +134,7 @@ fn the_check_does_not_warn_of_limits_that_a_unit_sets() {
     );
     assert!(!said.contains("WARN"), "{said}");
 
-    // The start knows that it is not enough.
+    // At its start, the tracker warns that the limit is too low.
     let wrapper = ["prlimit", "--nofile=500:500"];
     let mut daemon = place.setup.start_unready_through(&wrapper, &place.config());
     daemon.wait_until_ready();
@@ -141,8 +142,8 @@ fn the_check_does_not_warn_of_limits_that_a_unit_sets() {
     assert!(logged.starts_with("WARN "), "{logged}");
 }
 
-/// Becomes the program that its arguments say, without io_uring_setup(2): a
-/// filter of system calls answers that it is not allowed.
+/// Executes the program given by its arguments, for which io_uring_setup(2) fails with
+/// EPERM because of a seccomp filter.
 const WITHOUT_IO_URING: &str = "
 import ctypes, os, struct, sys
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2

@@ -73,7 +73,7 @@ fn an_expired_certificate_is_warned_of() {
     tracker.place.setup.write("cert.pem", EC_CERTIFICATE);
     tracker.daemon.reload(Signal::SIGHUP);
     assert!(tracker.metric(metric, &[]) > 4e9);
-    // The log is written by a thread of its own, after what it tells of.
+    // Another thread writes the log, so a line may appear after the event.
     tracker.daemon.wait_for_log("reloaded the TLS certificate");
     let count = |log: String| log.matches("expired").count();
     assert_eq!(count(tracker.daemon.log()), 1);
@@ -126,7 +126,7 @@ fn curl_is_served() {
             let mut curl = Command::new("curl");
             curl.args(["--silent", "--show-error", "--include", "--globoff"]);
             curl.arg("--cacert").arg(&authority);
-            // Twice, over one connection.
+            // Two requests over one connection.
             let url = format!("{scheme}://{address}/{query}");
             let output = curl.args([&url, &url]).output().unwrap();
             let answer = output.stdout.escape_ascii().to_string();
@@ -147,7 +147,7 @@ fn sessions_are_resumed() {
     for kind in KINDS.into_iter().filter(|kind| kind.is_tls) {
         let tracker = Tracker::start(kind);
         let mut openssl = Command::new("openssl");
-        // A full handshake, and five that resume it.
+        // Performs a full handshake and five that resume its session.
         openssl.args(["s_client", "-reconnect", "-tls1_2", "-connect"]);
         openssl.arg(tracker.ipv4().to_string());
         let output = openssl.stdin(std::process::Stdio::null()).output().unwrap();

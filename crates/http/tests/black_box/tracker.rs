@@ -4,7 +4,7 @@ pub(crate) use aquatic_test_harness::tracker::{KINDS, Kind, PLAIN, Place, TLS, T
 
 use crate::wire::Client;
 
-/// What a tracker is started with.
+/// The files and settings for a tracker.
 #[track_caller]
 pub(crate) fn new_place(kind: Kind) -> Place {
     Place::of_kind(env!("CARGO_BIN_EXE_aquatic-http"), kind)

@@ -9,7 +9,7 @@ pub(crate) struct Client {
     connection: Connection,
 }
 
-/// What the tracker answered.
+/// A reply of the tracker.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -18,7 +18,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body with escapes for what is not ASCII.
+    /// The body, with escapes for bytes that are not ASCII.
     pub(crate) fn text(&self) -> String {
         self.body.escape_ascii().to_string()
     }
@@ -86,7 +86,7 @@ impl Client {
         self.read_reply(true)
     }
 
-    /// Asks for `target` as a client of HTTP/1.1, with these header lines.
+    /// Requests `target` over HTTP/1.1, with these header lines.
     #[track_caller]
     pub(crate) fn get_with(&mut self, target: &str, headers: &str) -> Reply {
         self.send(format!(
@@ -108,7 +108,8 @@ impl Client {
         self.read_reply(false)
     }
 
-    /// The body of the answer to an announce of torrent `torrent`, a letter.
+    /// The body of the reply to an announce. The letter `torrent`, repeated, is the info
+    /// hash.
     #[track_caller]
     pub(crate) fn announce(&mut self, torrent: char, port: u16, more: &str) -> String {
         let reply = self.get(&announce(torrent, port, more));
@@ -116,7 +117,7 @@ impl Client {
         reply.text()
     }
 
-    /// Reads to the end of the connection, where nothing may be left.
+    /// Reads to the end of the connection, and expects no more bytes.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         self.connection.expect_end();

@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What is found in all of the bytes.
+/// The result of reading all of the bytes at once.
 fn whole(bytes: &[u8]) -> Reading<'_> {
-    // Few enough to be left where they are until the tests end.
+    // Leaks the buffer; there are few of them.
     Reading::of(bytes, Box::leak(Box::new(HeaderBuffer::new())))
 }
 
-/// Bytes that come in pieces, which end at `ends`, are read as when they come at
-/// once.
+/// Checks that bytes that arrive in pieces, which end at `ends`, are read like all of
+/// them at once.
 fn check_pieces(bytes: &[u8], ends: &[usize]) {
     let mut headers = HeaderBuffer::new();
     let whole = Reading::of(bytes, &mut headers);
@@ -113,13 +113,13 @@ fn connections_stay_open_when_both_versions_say_so() {
     assert!(!keeps_alive("1.0", "Connection: close, keep-alive\r\n"));
     assert!(keeps_alive("1.9", ""));
 
-    // Bodies are not read.
+    // Bodies are not read, so requests with one end the connection.
     assert!(keeps_alive("1.1", "Content-Length: 0\r\n"));
     assert!(!keeps_alive("1.1", "Content-Length: 5\r\n"));
     assert!(keeps_alive("1.1", "Content-Length: 00, 0\r\n"));
     assert!(!keeps_alive("1.1", "Content-Length: 5 ,5\r\n"));
     assert!(!keeps_alive("1.1", "Transfer-Encoding: chunked\r\n"));
-    // Without a body there is nothing to continue with.
+    // Without a body, the expectation has no effect.
     assert!(keeps_alive("1.1", "Expect: 100-continue\r\n"));
 }
 
@@ -138,7 +138,7 @@ fn requests_without_an_end_or_a_server_are_refused() {
         assert_eq!(with("1.1", &format!("Host: {host}\r\n")), expected);
         assert_eq!(with("1.0", &format!("hOsT:{host} \r\n")), expected);
     }
-    // It may be empty, and with HTTP/1.0 missing.
+    // The header may be empty, and with HTTP/1.0 it may be missing.
     assert_eq!(with("1.1", "Host:\r\n"), Ok(None));
     assert_eq!(with("1.0", ""), Ok(None));
     for headers in [
@@ -354,7 +354,7 @@ fn has_bounds() {
     );
 }
 
-/// Something between a request and noise.
+/// Bytes that resemble a request.
 fn nearly_a_request() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(&b"GET /announce?info_hash=%aa HTTP/1.1\r\n"[..]),

@@ -4,7 +4,7 @@ use super::*;
 use crate::{HeaderBuffer, Reading};
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
-    // What is there already is left alone.
+    // Bytes that are already in the buffer are kept.
     let mut out = b"before".to_vec();
     write(&mut out);
     assert_eq!(&out[..6], b"before");

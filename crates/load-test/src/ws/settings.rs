@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                // Fewer than connections.
+                // There are fewer peers than connections.
                 "population.peers",
                 "requests.announce_weight",
             ]

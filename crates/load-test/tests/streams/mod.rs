@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// Serves each connection on a thread of its own until it is dropped.
+/// Serves each connection on a thread of its own, until the listener is dropped.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -42,7 +42,7 @@ impl Listener {
         Self { address, stop }
     }
 
-    /// Where a load test of it sends from.
+    /// The source addresses and timeout for a load test of this listener.
     pub(crate) fn network(&self) -> NetworkConfig {
         let sources = if self.address.is_ipv4() {
             "127.0.0.1-127.0.0.4"
@@ -51,7 +51,7 @@ impl Listener {
         };
         NetworkConfig {
             source_addresses: vec![sources.to_owned()],
-            // Nothing is lost because the machine is busy.
+            // Long enough that a busy machine causes no timeouts.
             timeout_milliseconds: Milliseconds::of::<10_000>(),
             ..NetworkConfig::default()
         }
@@ -61,7 +61,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Wakes it up.
+        // Wakes up the thread that accepts connections.
         TcpStream::connect(self.address).ok();
     }
 }
@@ -71,7 +71,7 @@ pub(crate) trait Stream: Read + Write {}
 
 impl<S: Read + Write> Stream for S {}
 
-/// What is said over a connection, with TLS if there is a configuration of it.
+/// The stream of a connection, with TLS if there is a configuration for it.
 pub(crate) fn over(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Box<dyn Stream> {
     match tls {
         None => Box::new(stream),
@@ -102,7 +102,7 @@ pub(crate) fn authority() -> tempfile::NamedTempFile {
     file
 }
 
-/// Nothing but replies that serve.
+/// Asserts that no request failed.
 pub(crate) fn assert_clean(report: &Report) {
     let faults = report.lost + report.errors + report.unexpected;
     let connections = report.connections.clone().unwrap();

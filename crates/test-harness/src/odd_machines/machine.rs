@@ -9,8 +9,8 @@ use crate::tracker::Place;
 use crate::waiting::{PATIENCE, eventually};
 use crate::{Daemon, Signal, tools};
 
-/// A network with nothing but loopback, mounts of its own, and whatever stands
-/// between it and a daemon.
+/// A network with loopback only, mounts of its own, and the programs through which
+/// daemons are started.
 #[derive(Debug)]
 pub struct Machine {
     namespace: Namespace,
@@ -20,18 +20,18 @@ pub struct Machine {
 /// The result of a start.
 #[derive(Debug)]
 pub enum Start {
-    /// It is ready.
+    /// The daemon is ready.
     Serves(Daemon),
-    /// It has ended; the error that it gave.
+    /// The daemon has ended, with this error.
     Refuses(String),
 }
 
 impl Machine {
-    /// A machine with these programs, or `None` where there can be none; then the
-    /// test is skipped, and has said why.
+    /// A machine with these programs, or `None` if it cannot be made; then the test is to
+    /// be skipped, and the reason was printed.
     ///
     /// # Panics
-    /// When a program is missing.
+    /// When a program is missing and skipping is not allowed.
     #[must_use]
     #[track_caller]
     pub fn new(programs: &[&str]) -> Option<Self> {
@@ -51,7 +51,7 @@ impl Machine {
         self
     }
 
-    /// Runs a command of the shell, in which `$1` is a path.
+    /// Runs a shell script, in which `$1` is `path`.
     ///
     /// # Panics
     /// When it fails.
@@ -64,10 +64,10 @@ impl Machine {
         assert!(output.status.success(), "{script}: {message}");
     }
 
-    /// Does something in the machine's network, in a thread of its own.
+    /// Runs `action` in the machine's network, in a thread of its own.
     ///
     /// # Panics
-    /// As `action` does.
+    /// When `action` panics.
     #[track_caller]
     pub fn run<T: Send>(&self, action: impl FnOnce() -> T + Send) -> T {
         self.namespace.run(action)
@@ -100,10 +100,10 @@ impl Machine {
         Start::Refuses(the_error(&log))
     }
 
-    /// Starts a daemon that has to serve.
+    /// Starts a daemon and expects it to become ready.
     ///
     /// # Panics
-    /// When it does not get ready.
+    /// When it does not become ready.
     #[must_use]
     #[track_caller]
     pub fn start(&self, place: &Place) -> Daemon {
@@ -114,7 +114,7 @@ impl Machine {
     }
 }
 
-/// The only error in a log, which has to be its last line.
+/// The only error in a log.
 ///
 /// # Panics
 /// When there is none, or several, or a panic.
@@ -146,8 +146,7 @@ pub fn end(daemon: Daemon) -> (i32, String) {
     (code, log)
 }
 
-/// Starts many threads' worth of nothing: waits a little, for what is only seen
-/// when nothing happens.
+/// Waits a little, so that problems of an idle daemon can appear.
 pub(super) fn pause() {
     thread::sleep(std::time::Duration::from_millis(300));
 }

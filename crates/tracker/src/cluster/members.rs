@@ -335,7 +335,7 @@ mod tests {
         Swarms::apply(members, &Batch::parse(bytes).unwrap(), now);
     }
 
-    /// Torrents, peers and seeders, of IPv4 and of IPv6.
+    /// The numbers of torrents, peers and seeders, for IPv4 and for IPv6.
     fn totals(members: &Members) -> [[usize; 3]; 2] {
         let Families { ipv4, ipv6, .. } = &members.state.swarms;
         [ipv4.totals(), ipv6.totals()].map(|it| [it.torrents, it.peers, it.seeders])
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(totals(&members), [[0; 3]; 2]);
         apply(&members, &bytes, end - 1);
         assert_eq!(totals(&members), [[1, 1, 1], [0; 3]]);
-        // The last record sets the role of a known peer, whatever its age.
+        // A record sets the role of a known peer, whatever the record's age.
         apply(
             &members,
             &batch::<6>(&[(info_hash(1), PeerChange::Leecher)], 0),
@@ -410,7 +410,7 @@ mod tests {
         }
         apply(&from, &batch::<18>(&records(500), 0), 0);
         let mut random = fastrand::Rng::with_seed(1);
-        // Announced before the access list forbade it.
+        // A peer that announced before the access list forbade the torrent.
         let announce = Announce {
             record: [9; 6],
             is_seeder: true,
@@ -445,7 +445,7 @@ mod tests {
         let records = [
             (info_hash(1), PeerChange::Completed),
             (info_hash(2), PeerChange::Leecher),
-            // Without peers, its downloads are still known.
+            // This torrent ends up without peers, but its downloads are kept.
             (info_hash(3), PeerChange::Completed),
             (info_hash(3), PeerChange::Stopped),
         ];

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Field by field as BEP 15's table has them.
+/// The fields in the order of the table in BEP 15.
 const ANNOUNCE: &[u8; 98] = b"\
     CONN-ID!\
     \x00\x00\x00\x01\
@@ -89,7 +89,7 @@ fn reads_an_announce() {
     assert_eq!(announce(ANNOUNCE), expected);
     assert!(!expected.is_seeder());
 
-    // The address is not taken over, so it alone is not written back.
+    // The address is not kept, so only this field is not written back.
     let mut out = [0; MIN_ANNOUNCE_LENGTH];
     assert_eq!(expected.write(&mut out), Ok(MIN_ANNOUNCE_LENGTH));
     let mut without_address = *ANNOUNCE;
@@ -271,7 +271,7 @@ proptest! {
         prop_assert_eq!(Request::parse(&out), Ok(Request::Scrape(request)));
     }
 
-    /// Random bytes rarely have a valid action, so it is chosen.
+    /// Random bytes rarely have a valid action, so the test sets one.
     #[test]
     fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>, action in 0_u8..5) {
         if let Some(field) = bytes.get_mut(8..12) {

@@ -199,8 +199,8 @@ fn there_is_no_reply_without_a_valid_connection_id() {
             ..NOW
         };
         assert_eq!(silent(fixture.handle(late, "10.0.0.1:5", request)), bad);
-        // From the address that got the connection id, on any port, each request is
-        // answered.
+        // Requests from the address that got the connection id are answered, whatever
+        // their port.
         let outcome = fixture.handle(NOW, "10.0.0.1:6", request);
         assert!(outcome.reply_length.is_some());
     }
@@ -275,7 +275,7 @@ fn a_group_is_answered_in_its_order() {
     let mut fixture = Fixture::new(SwarmLimits::default());
     let source = "10.0.0.1:5";
     let id = fixture.connection_id(source);
-    // Several announces for one torrent, and so for one shard.
+    // Several announces for one torrent, and thus for one shard.
     let requests: Vec<Vec<u8>> = [1, 2, 1, 3, 2, 4]
         .into_iter()
         .map(|port| announce(id, ALLOWED, port))

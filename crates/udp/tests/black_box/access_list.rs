@@ -18,7 +18,7 @@ fn tracker(mode: &str, list: &str) -> Tracker {
     place.start()
 }
 
-/// A line of the list.
+/// A line of the list: the info hash whose bytes are all `byte`.
 fn line(byte: u8) -> String {
     format!("{byte:02x}").repeat(20) + "\n"
 }
@@ -36,7 +36,8 @@ fn only_listed_torrents_are_served_in_mode_allow() {
                 .unwrap_err()
                 .contains("not allowed")
         );
-        // Beside an allowed one it is as unknown as any other.
+        // Together with an allowed torrent, a forbidden one gets the counts of an unknown
+        // one.
         let counts = client.scrape(&[hash(2), hash(1)]);
         assert_eq!((counts[0], counts[1].seeders), (Counts::default(), 1));
     }
@@ -68,7 +69,7 @@ fn a_list_is_read_as_operators_write_it() {
     let tracker = tracker("allow", &list.to_uppercase());
     let mut client = tracker.client();
     client.announce(&Announce::seeder(hash(0xaa), 1001));
-    // Of a version 2 info hash the first 20 bytes count (BEP 52).
+    // For a version 2 info hash, the first 20 bytes are compared (BEP 52).
     client.announce(&Announce::seeder(hash(0xab), 1001));
     assert!(
         client
@@ -96,7 +97,7 @@ fn a_reload_takes_effect_and_removes_forbidden_torrents() {
         client.announce(&Announce::seeder(hash(3), 1001));
         assert_eq!(client.scrape(&[hash(2)])[0].seeders, 1);
         tracker.await_metric("torrents", &[], 2.0);
-        // It does not come back with its peers when it is allowed again.
+        // When the torrent is allowed again, its peers have been removed.
         tracker.place.setup.write(LIST, line(1));
         tracker.daemon.reload(signal);
         assert_eq!(client.scrape(&[hash(1)]), [Counts::default()]);
@@ -132,7 +133,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
             .is_err()
     );
 
-    // And it recovers.
+    // A valid list is used again.
     tracker.place.setup.write(LIST, line(2));
     tracker.daemon.reload(Signal::SIGUSR1);
     client.announce(&Announce::seeder(hash(1), 1001));

@@ -21,7 +21,8 @@ fn inherited_sockets_are_served_and_the_first_datagram_is_answered() {
         let mut place = new_place();
         place.set("socket_workers", "2");
         let mut tracker = place.start_activated(SocketKind::Datagram, names);
-        // This one starts the daemon, and waits in the socket until it is up.
+        // The first datagram starts the daemon, and waits in the socket until the daemon
+        // is up.
         let mut client = tracker.client();
         tracker.daemon.wait_until_ready();
         client.announce(&Announce::seeder(hash(1), 1001));
@@ -44,7 +45,7 @@ fn the_configured_address_is_not_bound_when_sockets_are_inherited() {
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
     tracker.daemon.wait_until_ready();
     std::net::UdpSocket::bind(other.ipv4()).unwrap();
-    // The difference is worth a word.
+    // The log names the configured address, which differs from that of the socket.
     tracker.daemon.wait_for_log(&other.ipv4().to_string());
 }
 
@@ -73,8 +74,8 @@ fn any_number_of_inherited_sockets_is_right_when_none_is_configured() {
     place.setup.set_environment("AQUATIC_SOCKET_UNIT", unit);
     place.set("socket_workers", "0");
     place.set("metrics.address", "\"\"");
-    // As few as a machine with a single processor gets, and perhaps fewer than
-    // this one has.
+    // As few sockets as are generated on a machine with a single processor, and perhaps
+    // fewer than this machine's processors.
     let mut tracker = place.start_activated(SocketKind::Datagram, Some(&format!("{unit}:{unit}")));
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
     tracker.daemon.wait_for_log("with 1 worker");
@@ -92,7 +93,7 @@ fn a_small_buffer_of_a_generated_socket_is_for_systemd_to_mend() {
     let unit = "aquatic-udp.socket";
     place.setup.set_environment("AQUATIC_SOCKET_UNIT", unit);
     place.set("metrics.address", "\"\"");
-    // More than root gets.
+    // More than even root gets.
     place.set("network.socket_recv_buffer_size", "2147483647");
     let mut tracker = place.start_activated(SocketKind::Datagram, Some(&format!("{unit}:{unit}")));
     tracker.client().announce(&Announce::seeder(hash(1), 1001));
@@ -109,7 +110,7 @@ fn ipv4_through_a_socket_of_both_families_is_ipv4() {
         return;
     }
     let place = new_place();
-    // Without BindIPv6Only= in a socket unit, this is what one gets.
+    // The result of a socket unit without BindIPv6Only=.
     let everywhere = (Ipv6Addr::UNSPECIFIED, place.port.number()).into();
     let config = place.config();
     let kind = SocketKind::Datagram;
@@ -125,7 +126,7 @@ fn ipv4_through_a_socket_of_both_families_is_ipv4() {
     assert_eq!(reply.peers, [(Ipv4Addr::LOCALHOST, 1001).into()]);
     assert_eq!(tracker.metric("peers", &[("family", "ipv4")]), 2.0);
     assert_eq!(tracker.metric("peers", &[("family", "ipv6")]), 0.0);
-    // A connection id is bound to the address, whatever way it came.
+    // IPv6 clients of the same socket have a swarm of their own.
     let reply = tracker
         .client_ipv6()
         .announce(&Announce::leecher(hash(1), 1003));

@@ -10,7 +10,7 @@ use aquatic_test_harness::{Daemon, Network, PATIENCE, Setup, Signal, eventually,
 use crate::tracker::{PROGRAM, Tracker, new_place};
 use crate::wire::{Announce, Client, connect_request, hash};
 
-/// One worker, so that what arrives together is one batch.
+/// One worker, so that datagrams that arrive together are one batch.
 const CONFIG: &str = r#"
 socket_workers = 1
 [network]
@@ -32,7 +32,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// None where such hosts cannot be made.
+    /// `None` where such hosts cannot be made.
     #[track_caller]
     fn start() -> Option<Self> {
         if !tools::needs_root() || !tools::needs(&PROGRAMS) {
@@ -58,7 +58,7 @@ impl Hosts {
         self.network.host(0)
     }
 
-    /// A client on the other host that has asked for nothing yet.
+    /// A client on the other host that has not asked for a connection id yet.
     #[track_caller]
     fn client(&self, asked: SocketAddr) -> Client {
         let own: IpAddr = match asked {
@@ -69,8 +69,8 @@ impl Hosts {
         client.run(|| Client::unconnected(own, asked))
     }
 
-    /// Whether no thread of the tracker runs any more (proc(5): the state `T` after
-    /// the name in parentheses), which takes a moment after the signal.
+    /// Whether all threads of the tracker are stopped (proc(5): the state `T` after the
+    /// name in parentheses), which takes a moment after the signal.
     fn has_stopped(&self) -> bool {
         let threads = format!("/proc/{}/task", self.tracker.id());
         std::fs::read_dir(threads).unwrap().all(|thread| {
@@ -134,7 +134,7 @@ fn inherited_sockets_answer_from_the_address_that_was_asked() {
         .setup
         .start_activated(SocketKind::Datagram, &sockets, None, &config);
     let mut tracker = Tracker { place, daemon };
-    // The first one waits in the socket before the daemon has it.
+    // The first request waits in the socket until the daemon has started.
     for last in [2, 1, 3] {
         let asked = (Ipv4Addr::new(127, 0, 0, last), tracker.ipv4().port()).into();
         is_served(&mut Client::unconnected(Ipv4Addr::LOCALHOST.into(), asked));
@@ -196,7 +196,8 @@ fn a_removed_address_does_not_affect_other_replies() {
     for client in &mut clients {
         client.connect();
     }
-    // The request waits in the socket when the address goes, before two others.
+    // A request to the address waits in the socket, before two others, when the address
+    // is removed.
     hosts.tracker.signal(Signal::SIGSTOP);
     eventually("a tracker that has stopped", || {
         hosts.has_stopped().then_some(())

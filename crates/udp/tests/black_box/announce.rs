@@ -29,7 +29,7 @@ fn peers_get_each_other_but_not_themselves() {
     // Announcing again changes nothing.
     let again = client.announce(&Announce::leecher(hash(1), 1003));
     assert_eq!(again, third);
-    // Other torrents have nothing to do with it.
+    // Other torrents are not affected.
     let other = client.announce(&Announce::leecher(hash(2), 1003));
     assert_eq!(
         (other.seeders, other.leechers, other.peers.len()),
@@ -50,7 +50,7 @@ fn a_peer_is_its_source_address_and_announced_port() {
     let seen = far.announce(&Announce::leecher(hash(1), 1002));
     let expected = [local(1001), (Ipv4Addr::new(127, 0, 0, 77), 1001).into()];
     assert_eq!(seen.peers, expected);
-    // Another peer id at the same place is the same peer.
+    // With the same address and port, another peer id is the same peer.
     near.announce(&Announce {
         peer_id: [9; 20],
         ..Announce::leecher(hash(1), 1001)
@@ -90,7 +90,7 @@ fn one_peer_is_returned_when_one_is_wanted_and_one_is_there() {
     let tracker = Tracker::start();
     let mut client = tracker.client();
     client.announce(&Announce::leecher(hash(1), 1001));
-    // Again and again, because choices are made at random.
+    // Repeated, because peers are chosen at random.
     for _ in 0..50 {
         let reply = client.announce(&Announce {
             peers_wanted: 1,
@@ -129,7 +129,7 @@ fn a_stopped_peer_is_removed_and_gets_no_peers() {
     assert_eq!((stopped.seeders, stopped.leechers), (1, 0));
     let left = client.announce(&Announce::leecher(hash(1), 1003));
     assert_eq!(left.peers, [local(1002)]);
-    // Stopping where there is nothing makes nothing.
+    // A stop for an unknown torrent does not create it.
     client.announce(&Announce {
         event: STOPPED,
         ..Announce::leecher(hash(2), 1001)
@@ -154,7 +154,7 @@ fn a_leecher_becomes_a_seeder_and_back() {
     let mut later = Announce::seeder(hash(1), 1001);
     later.event = NONE;
     assert_eq!(counts(later), (1, 0, 1));
-    // Some client checks its files and finds that bytes are missing.
+    // A client may check its files and find that bytes are missing.
     assert_eq!(counts(Announce::leecher(hash(1), 1001)), (0, 1, 1));
 }
 
@@ -211,7 +211,7 @@ fn ipv4_and_ipv6_are_swarms_apart() {
 
 #[test]
 fn the_largest_replies_are_complete() {
-    // The most that the path takes: 1472 bytes over IPv4, 1452 over IPv6.
+    // The longest replies without fragmentation: 1472 bytes over IPv4, 1452 over IPv6.
     for (is_ipv6, peers, length) in [(false, 242, 1472), (true, 79, 1452)] {
         let mut place = new_place();
         if !is_ipv6 {
@@ -266,7 +266,7 @@ fn peers_are_forgotten_when_they_do_not_announce_again() {
     client.announce(&completed);
     assert_eq!(tracker.metric("peers", &[]), 2.0);
     aquatic_test_harness::eventually("both peers are forgotten", || {
-        // One that goes on announcing stays.
+        // A peer that continues to announce stays.
         client.announce(&Announce::leecher(hash(3), 1003));
         let counts = client.scrape(&[hash(1), hash(2)]);
         (counts[0].leechers + counts[1].seeders == 0).then_some(())

@@ -13,9 +13,10 @@ fn the_default_configuration_can_be_printed_and_loaded() {
     setup.write("printed.toml", &printed.stdout);
     let checked = setup.run(&["--check-config", "-c", "printed.toml"]);
     assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
-    // Whatever the buffers of this machine: systemd grants more.
+    // The check does not warn about this machine's limit for socket buffers: systemd
+    // grants more.
     assert!(!checked.stderr.contains("WARN"), "{}", checked.stderr);
-    // Effective and default configuration are the same where nothing is set.
+    // With an empty file, the effective configuration is the default.
     setup.write("empty.toml", "");
     let value = |text: &str| text.parse::<Values>().unwrap();
     let effective = setup.run(&["-P", "-c", "empty.toml"]);
@@ -40,7 +41,7 @@ fn first_steps_are_printed_at_a_terminal() {
     assert!(shown.contains(&page), "{shown}");
     assert!(terminal.interrupt().success());
 
-    // A log has no use for them.
+    // Without a terminal, the first steps are not printed.
     let logged = setup.start(&config).stop().stderr;
     assert!(!logged.contains("URLs"), "{logged}");
 }
@@ -61,7 +62,7 @@ fn the_effective_configuration_has_what_was_set() {
 fn a_good_configuration_passes_the_check_without_binding() {
     let place = new_place();
     let tracker = place.start();
-    // The very file of a running daemon.
+    // Checks the file that the running daemon uses.
     let checked = tracker
         .place
         .setup

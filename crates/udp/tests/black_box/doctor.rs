@@ -25,7 +25,7 @@ fn url(place: &Place) -> String {
 fn a_tracker_that_is_well_has_nothing_wrong() {
     let tracker = Tracker::start();
     let found = examine(&tracker.place, &["--url", &url(&tracker.place)]);
-    // Whether the rest of the machine is well is another matter.
+    // Other checks may give warnings about the machine, which is not under test.
     assert_ne!(found.code, Some(2), "{found:?}");
     found.expect("configuration", "ok", "is valid");
     found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
@@ -34,7 +34,7 @@ fn a_tracker_that_is_well_has_nothing_wrong() {
     found.expect("announce", "ok", "has answered whole announces");
     found.expect("public announce", "ok", "has answered whole announces");
     found.expect("public announce", "ok", "which is right");
-    // Two peers came and went at each of both addresses, and through the URL.
+    // Two peers announced and stopped at each of the two addresses, and through the URL.
     let announces = tracker.metric("requests_total", &[("kind", "announce")]);
     assert_eq!(announces, 12.0);
     assert_eq!(tracker.metric("peers", &[]), 0.0);
@@ -53,7 +53,8 @@ fn a_tracker_elsewhere_is_examined_through_its_url() {
     found.expect("public announce", "ok", "has answered whole announces");
 }
 
-/// A shell that has the services of systemd, but not the variables of this one.
+/// `doctor` runs in a shell in which systemctl shows the service, but without the
+/// service's environment variables.
 #[test]
 fn variables_of_the_service_override_its_file() {
     let mut place = new_place();
@@ -103,7 +104,7 @@ fn somebody_else_listens() {
     found.expect("socket", "wrong", "is served by black_box");
     found.expect("announce", "wrong", "no answer");
     found.expect("public announce", "wrong", "no answer");
-    // Each announce has tried to connect three times; nobody has to leave.
+    // Each announce has sent three connect requests; no peer has to stop.
     other.set_nonblocking(true).unwrap();
     let mut request = [0; 100];
     let requests = std::iter::from_fn(|| other.recv(&mut request).ok());
@@ -151,7 +152,7 @@ fn an_allow_list_may_refuse() {
     let tracker = place.start();
     let found = examine(&tracker.place, &[]);
     found.expect("announce", "ok", "as its allow list says");
-    // An empty list is warned of.
+    // The doctor warns about an empty list.
     found.expect("configuration", "warning", "the access list is empty");
     assert_eq!(found.code, Some(1), "{found:?}");
 }
@@ -251,7 +252,7 @@ fn a_firewall_closes_the_port() {
     });
 }
 
-/// iptables-save shows such a table not at all, or as one that accepts everything.
+/// iptables-save does not show such a table, or shows one that accepts everything.
 #[test]
 fn nftables_closes_the_port_in_a_table_of_iptables() {
     if !tools::needs(&["nft", "iptables-save"]) {

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use aquatic_test_harness::{Port, tools};
 
-/// In a mount namespace of its own: takes the place of the journal, starts the
-/// daemon as the service manager would, and prints what arrives as JSON, a
-/// record a line, until the daemon is ready.
+/// In a mount namespace of its own: replaces the journal's socket, starts the daemon as
+/// the service manager would, and prints the records that arrive as JSON, one per line,
+/// until the daemon is ready.
 const JOURNAL: &str = r#"
 import json, os, socket, struct, subprocess, sys
 os.makedirs("/run/systemd/journal", exist_ok=True)
@@ -41,7 +41,7 @@ sys.exit(code)
 
 #[test]
 fn the_journal_gets_messages_with_their_fields() {
-    // Fails in a changed root directory, which is no mount point.
+    // Fails in a changed root directory that is not a mount point.
     let mut namespace = Command::new("unshare");
     namespace.args(["--mount", "true"]);
     if !tools::needs_root()
@@ -71,7 +71,7 @@ fn the_journal_gets_messages_with_their_fields() {
     let ready = text.lines().last().unwrap();
     for field in [
         r#""SYSLOG_IDENTIFIER": "aquatic-udp""#,
-        // systemd's numbers: 5 is a notice.
+        // The priority is a number; 5 is a notice.
         r#""PRIORITY": "5""#,
         r#""MESSAGE": "ready""#,
         r#""WORKERS": "1""#,

@@ -19,9 +19,9 @@ fn torrents_are_limited() {
     let refused = client.try_announce(&Announce::seeder(hash(3), 1001));
     assert!(refused.unwrap_err().contains("maximum of torrents"));
     assert_eq!(tracker.rejected("max_torrents"), 1.0);
-    // The ones that are there go on.
+    // Known torrents are still served.
     client.announce(&Announce::leecher(hash(1), 1002));
-    // And when one is gone, there is room for another.
+    // When a torrent has been removed, another can be added.
     client.announce(&stopped(Announce::seeder(hash(2), 1001)));
     client.announce(&Announce::seeder(hash(3), 1001));
 }
@@ -30,7 +30,8 @@ fn torrents_are_limited() {
 fn both_families_share_the_limit_of_torrents() {
     let tracker = Tracker::with(&[("limits.max_torrents", "2")]);
     let (mut four, mut six) = (tracker.client(), tracker.client_ipv6());
-    // The same torrent in each family is two, for it takes memory twice.
+    // The same info hash in both families counts as two torrents, as it uses memory
+    // twice.
     for client in [&mut four, &mut six] {
         client.announce(&Announce::seeder(hash(1), 1001));
     }
@@ -66,7 +67,7 @@ fn peers_of_a_torrent_are_limited() {
     let refused = client.try_announce(&Announce::leecher(hash(1), 1004));
     assert!(refused.unwrap_err().contains("maximum of peers"));
     assert_eq!(tracker.rejected("max_peers_per_torrent"), 1.0);
-    // Those that are in stay in, and other torrents have their own limit.
+    // Known peers stay, and each torrent has its own limit.
     client.announce(&Announce::seeder(hash(1), 1001));
     client.announce(&Announce::leecher(hash(2), 1004));
     client.announce(&stopped(Announce::leecher(hash(1), 1002)));
@@ -85,7 +86,8 @@ fn peers_of_an_address_are_limited() {
     let refused = client.try_announce(&Announce::leecher(hash(1), 1002));
     assert!(refused.is_err());
     assert_eq!(tracker.rejected("max_peers_per_ip"), 2.0);
-    // Announcing again, another address, and the other family are free.
+    // The limit affects neither known peers nor other addresses, including those of the
+    // other family.
     client.announce(&Announce::seeder(hash(1), 1001));
     tracker
         .client_at(9)

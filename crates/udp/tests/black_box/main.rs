@@ -1,8 +1,8 @@
 //! Black-box tests: they start the binary, and use only raw datagrams over loopback.
 //!
-//! Each test has a tracker of its own on ports of its own, so all of them run at
-//! the same time. That something is *not* answered is never waited for: the
-//! client asks something else on the same flow and sees that its answer comes
+//! Each test has a tracker of its own on ports of its own, so all of them run at the same
+//! time. Tests do not wait for a timeout to find that a request is *not* answered: the
+//! client sends another request from the same socket, and checks that its reply comes
 //! first (see [`wire::Client::expect_silence`]).
 #![allow(
     clippy::unwrap_used,

@@ -13,11 +13,11 @@ fn bytes_after_an_announce_are_options_and_never_in_the_way() {
     let tracker = Tracker::start();
     let mut client = tracker.client();
     let options: [&[u8]; 12] = [
-        // What libtorrent appends for udp://host/announce, BEP 41.
+        // The option that libtorrent appends for udp://host/announce (BEP 41).
         b"\x02\x09/announce",
         b"\x02\x09/announce\x00",
         b"\x01\x01\x01\x02\x01/\x00",
-        // Two pieces of one path, and bytes after the end.
+        // One path in two options, and bytes after the end.
         b"\x02\x03/an\x02\x06nounce\x00\xff\xff\xff",
         b"\x00",
         // Malformed: too short, unknown, only a type, endless padding.
@@ -52,7 +52,7 @@ fn a_bad_connection_id_gets_no_reply() {
     let mut scrape = header(0, SCRAPE, 7);
     scrape.extend(hash(1));
     client.expect_silence(&scrape);
-    // Not even an error.
+    // Requests that would get an error with a valid id get no reply either.
     client.expect_silence(&Announce::seeder(hash(1), 0).bytes(0, 7));
     client.expect_silence(&header(0, SCRAPE, 7));
     client.expect_silence(&header(0, ANNOUNCE, 7));
@@ -92,7 +92,7 @@ fn a_connection_id_ends() {
         assert_eq!(old.receive()[7], 8);
         None
     });
-    // A new one is good.
+    // A new connection id is accepted.
     old.connect();
     old.announce(&announce);
 }
@@ -132,14 +132,14 @@ fn garbage_of_every_length_is_not_answered() {
         for length in [500, 1472, 1473, 2048, 8192, 65_000] {
             client.expect_silence(&vec![0xa5; length]);
         }
-        // A connect request that is cut off.
+        // Truncated connect requests.
         let connect = connect_request(1);
         for length in 0..connect.len() {
             client.expect_silence(&connect[..length]);
         }
         client.announce(&Announce::seeder(hash(1), 1001));
     }
-    // Some of it looks like a request with a bad connection id.
+    // Some of the datagrams look like a request with a bad connection id.
     let rejected = tracker.metric("rejected_requests_total", &[]);
     assert_eq!(rejected, 2.0 * (200.0 * 3.0 + 6.0 + 16.0));
     assert!(tracker.rejected("malformed") > 0.0);
@@ -162,7 +162,7 @@ fn source_port_zero_is_ignored() {
         return;
     }
     let tracker = Tracker::start();
-    // A header of UDP with source port 0 and no checksum, then a connect request.
+    // A UDP header with source port 0 and no checksum, then a connect request.
     let script = "
 import socket, struct, sys
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
@@ -188,7 +188,7 @@ fn a_connect_request_may_be_longer_but_its_reply_never_is() {
     let mut request = connect_request(0xdead_beef);
     request.extend([0; 100]);
     assert_eq!(client.ask(&request).len(), 16);
-    // The same transaction id over and over: ids are not remembered.
+    // The same transaction id can be used again: the tracker does not remember it.
     for _ in 0..3 {
         assert_eq!(client.ask(&connect_request(7)).len(), 16);
     }

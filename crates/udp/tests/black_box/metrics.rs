@@ -165,7 +165,7 @@ fn the_status_page_shows_how_the_tracker_is() {
         assert!(page.body.contains(&part), "{part}\n{}", page.body);
     }
 
-    // A list that cannot be read is named as long as it is so.
+    // The page reports a list that cannot be read until a reload succeeds.
     tracker
         .place
         .setup
@@ -218,7 +218,7 @@ fn client_software_is_counted_when_asked_for() {
     ]);
     let mut client = tracker.client();
     client.announce(&announce);
-    // A peer id is any 20 bytes, and lands in a page of text.
+    // A peer id can be any 20 bytes, and must not break the metrics page, which is text.
     client.announce(&Announce {
         peer_id: *b"\"\\\n\x00\xff{}=,\" 1\n#HELP\r\x1b",
         ..announce.clone()

@@ -15,7 +15,7 @@ const SUBJECT: Subject = Subject {
     keeps_peers: true,
     new_place: |_| new_place(),
     announce: |address, _| {
-        // Connected, so that an answer from elsewhere does not count.
+        // The socket is connected, so that replies from other addresses are not received.
         let own: IpAddr = match address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

@@ -37,7 +37,7 @@ fn ports_that_only_root_may_bind_are_served() {
     if !tools::needs_root() || !tools::needs(&network::PROGRAMS) || !tools::needs(&["python3"]) {
         return;
     }
-    // On a host of its own, where the port is certainly free.
+    // The tracker runs on a host of its own, where the port is free.
     let network = Network::new(1, Families::Both);
     let mut place = place();
     place.set("network.address", "\"127.0.0.1:80\"");

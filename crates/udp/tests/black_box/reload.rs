@@ -5,7 +5,7 @@ use aquatic_test_harness::waiting::eventually;
 use crate::tracker::{Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
 
-/// What needs a restart, besides what does in all trackers.
+/// Keys that need a restart, besides those that need one in all trackers.
 const NEED_RESTART: &[&str] = &["network.socket_recv_buffer_size"];
 
 #[test]
@@ -36,7 +36,7 @@ fn changed_keys_take_effect() {
         assert_eq!(tracker.rejected(reason), 1.0);
     }
 
-    // A limit that is introduced counts the peers that are there.
+    // A new limit also counts peers that are known already.
     tracker.reload_with(&[
         ("limits.max_torrents", "100"),
         ("limits.max_peers_per_torrent", "100"),
@@ -85,7 +85,7 @@ fn each_key_is_taken_over_or_needs_a_restart() {
     )];
     let mut client = tracker.client();
     tracker.reload_each_key(NEED_RESTART, &values, || {
-        // It fails if one is not answered.
+        // These panic if a request is not answered.
         client.announce(&Announce::leecher(hash(1), 1001));
         client.scrape(&[hash(1)]);
     });

@@ -16,7 +16,7 @@ fn a_scrape_counts_every_peer() {
         leechers,
         completed: 0,
     });
-    // The second one is unknown: zeros, and nothing is made of it.
+    // The second torrent is unknown: its counts are zero, and it is not created.
     assert_eq!(client.scrape(&[hash(1), hash(2), hash(3)]), expected);
     assert_eq!(tracker.metric("torrents", &[]), 2.0);
 }
@@ -38,7 +38,7 @@ fn a_download_is_counted_once() {
     completed.event = COMPLETED;
     client.announce(&Announce::leecher(hash(1), 1001));
     client.announce(&completed);
-    // A reply that was lost makes the client say it again.
+    // A client repeats the announce if the reply was lost.
     client.announce(&completed);
     assert_eq!(client.scrape(&[hash(1)])[0].completed, 1);
     let mut another = completed;
@@ -59,7 +59,7 @@ fn a_scrape_of_too_many_is_answered_for_the_first_of_them() {
     let counts = client.scrape(&hashes);
     assert_eq!(counts.len(), 3);
     assert!(counts.iter().all(|counts| counts.seeders == 1));
-    // Even when the request takes more than one packet of the network.
+    // Also if the request does not fit into one packet of the network.
     let hashes: Vec<Hash> = (1..=110).map(hash).collect();
     assert_eq!(client.scrape(&hashes).len(), 3);
 }
@@ -68,7 +68,8 @@ fn a_scrape_of_too_many_is_answered_for_the_first_of_them() {
 fn the_largest_scrape_is_answered_completely() {
     let tracker = Tracker::with(&[("protocol.max_scrape_torrents", "120")]);
     for mut client in [tracker.client(), tracker.client_ipv6()] {
-        // More than Ethernet takes, to be put together by the kernel.
+        // Longer than an Ethernet frame, so that the kernel reassembles it from
+        // fragments.
         let hashes: Vec<Hash> = (1..=120).map(hash).collect();
         client.announce(&Announce::seeder(hash(120), 1001));
         let counts = client.scrape(&hashes);

@@ -55,7 +55,7 @@ fn the_service_manager_is_kept_informed() {
 #[test]
 fn the_watchdog_is_fed_when_there_is_one() {
     let mut place = new_place();
-    // Fed twice in that time, at the least.
+    // The daemon sends `WATCHDOG=1` at least twice in that time.
     place.setup.set_environment("WATCHDOG_USEC", "4000000");
     let mut tracker = place.start();
     tracker.daemon.wait_for_message("WATCHDOG=1", 0);
@@ -101,7 +101,7 @@ fn a_port_in_use_is_an_error() {
 fn a_second_daemon_on_the_same_port_is_refused() {
     let mut tracker = Tracker::with(&[("socket_workers", "2")]);
     let mut place = new_place();
-    // Even where the first one has but one of the addresses.
+    // Also if the addresses overlap without being equal.
     let address = format!("[\"0.0.0.0:{}\"]", tracker.place.port.number());
     for (workers, address) in [("1", None), ("2", None), ("1", Some(address))] {
         let shared = format!("\"{}\"", tracker.ipv4());
@@ -118,7 +118,7 @@ fn a_second_daemon_on_the_same_port_is_refused() {
 #[test]
 fn an_address_of_another_machine_is_an_error() {
     let mut place = new_place();
-    // From the block for documentation, RFC 5737.
+    // An address reserved for documentation (RFC 5737).
     place.set("network.address", "\"192.0.2.1:3000\"");
     let (code, log) = place.start_in_vain();
     assert_ne!(code, Some(0));

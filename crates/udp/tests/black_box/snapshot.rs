@@ -46,7 +46,7 @@ fn swarm_counts_and_connection_ids_outlive_a_restart() {
     let before = four.announce(&Announce::leecher(hash(1), 1002));
 
     let tracker = tracker.restart();
-    // Both go on as if nothing had happened, with the connection ids they have.
+    // Both clients continue with their old connection ids.
     for client in [&mut four, &mut six] {
         let expected = Counts {
             seeders: 1,
@@ -60,7 +60,7 @@ fn swarm_counts_and_connection_ids_outlive_a_restart() {
     }
     assert_eq!(four.announce(&Announce::leecher(hash(1), 1002)), before);
     assert_eq!(tracker.metric("peers", &[]), 2.0 * 201.0);
-    // It is also remembered whose download was counted.
+    // The snapshot also contains whether a peer's download was counted.
     let mut completed = Announce::seeder(hash(1), 1001);
     completed.event = COMPLETED;
     four.announce(&completed);
@@ -78,7 +78,7 @@ fn connection_ids_and_peers_outlive_a_clock_that_is_set() {
     for client in &mut clients {
         client.announce(&Announce::seeder(hash(1), 1001));
     }
-    // It is set right, and then wrong again, in either direction.
+    // The clock is corrected, and then set wrong again, in both directions.
     for offset in ["+0", "-3d", "+90m", "-20y"] {
         let Tracker { mut place, daemon } = tracker;
         daemon.stop();
@@ -89,7 +89,7 @@ fn connection_ids_and_peers_outlive_a_clock_that_is_set() {
             let found = client.announce(&Announce::leecher(hash(1), 1002));
             assert_eq!(found.peers.len(), 1, "{offset}");
         }
-        // Nor does it refuse those to which it gave an id before it was set.
+        // New clients are served as well.
         let mut other = tracker.client();
         other.scrape(&[hash(1)]);
     }
@@ -176,7 +176,7 @@ fn snapshots_are_written_while_the_tracker_runs() {
         let later = fs::metadata(&file).ok()?.modified().ok()?;
         (later > first).then_some(())
     });
-    // The power fails.
+    // Simulates a power failure.
     let Tracker { place, daemon } = tracker;
     daemon.signal(aquatic_test_harness::Signal::SIGKILL);
     assert_eq!(
@@ -215,7 +215,7 @@ fn a_damaged_snapshot_is_set_aside_and_the_tracker_starts_empty() {
         assert!(aside.exists(), "{name}: {}", tracker.daemon.log());
         let counts = tracker.client().scrape(&[hash(1)]);
         assert_eq!(counts, [Counts::default()], "{name}");
-        // The next one is written in its place.
+        // The next snapshot is written to the original path.
         tracker.client().announce(&Announce::seeder(hash(2), 1001));
         let tracker = tracker.restart();
         assert_eq!(tracker.client().scrape(&[hash(2)])[0].seeders, 1, "{name}");

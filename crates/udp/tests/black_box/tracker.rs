@@ -9,15 +9,15 @@ use crate::wire::Client;
 /// The binary under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_aquatic-udp");
 
-/// What a tracker is started with.
+/// The files and settings for a tracker.
 #[track_caller]
 pub(crate) fn new_place() -> Place {
-    // The system may not grant the default, and says so in the log.
+    // If the system does not grant the default size, the daemon logs a warning.
     Place::new(PROGRAM).with(&[("network.socket_recv_buffer_size", "0")])
 }
 
 pub(crate) trait UdpTracker: Sized {
-    /// A tracker as it is by default.
+    /// A tracker with the default settings.
     #[track_caller]
     fn start() -> Self {
         Self::with(&[])

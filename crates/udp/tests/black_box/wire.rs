@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// How long to wait for a reply that has to come.
+/// How long to wait for an expected reply.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Larger than any reply.
@@ -49,7 +49,7 @@ pub(crate) struct Announce {
     pub(crate) address: [u8; 4],
     pub(crate) peers_wanted: i32,
     pub(crate) port: u16,
-    /// What stands after offset 98.
+    /// The bytes from offset 98 on.
     pub(crate) options: Vec<u8>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Counts {
 pub(crate) type ErrorText = String;
 
 impl Announce {
-    /// A peer that lacks bytes, waiting at `port`.
+    /// A peer that lacks bytes, and listens on `port`.
     pub(crate) fn leecher(info_hash: Hash, port: u16) -> Self {
         Self {
             info_hash,
@@ -91,7 +91,7 @@ impl Announce {
         }
     }
 
-    /// A peer that has everything, waiting at `port`.
+    /// A peer that has all bytes, and listens on `port`.
     pub(crate) fn seeder(info_hash: Hash, port: u16) -> Self {
         Self {
             left: 0,
@@ -99,7 +99,7 @@ impl Announce {
         }
     }
 
-    /// The request in BEP 15's layout.
+    /// The request in the layout of BEP 15.
     pub(crate) fn bytes(&self, connection_id: u64, transaction: u32) -> Vec<u8> {
         let mut bytes = header(connection_id, ANNOUNCE, transaction);
         bytes.extend(self.info_hash);
@@ -212,10 +212,9 @@ impl Client {
         Ok(body.chunks(12).map(counts).collect())
     }
 
-    /// Sends a datagram and expects that it is not answered: the answers to two
-    /// connect requests come instead. After the first of them the tracker has
-    /// surely read the datagram, and before the second it has sent what it would
-    /// have sent.
+    /// Sends a datagram and expects no reply to it, but only the replies to two connect
+    /// requests. When the first reply arrives, the tracker has read the datagram, and
+    /// before the second one it would have sent its reply.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self, datagram: &[u8]) {
         self.send(datagram);
@@ -247,7 +246,7 @@ impl Client {
                     buffer.truncate(length);
                     return buffer;
                 }
-                // A machine that was stopped for a while does this.
+                // The read is interrupted if the machine was stopped for a while.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("no reply: {error}"),
             }
@@ -277,7 +276,7 @@ pub(crate) fn connect_request(transaction: u32) -> Vec<u8> {
     header(PROTOCOL_ID, CONNECT, transaction)
 }
 
-/// What follows the header of a reply of this kind; or the text of an error.
+/// The bytes after the header of a reply with this action, or the text of an error reply.
 #[track_caller]
 pub(crate) fn checked(reply: &[u8], action: u32, transaction: u32) -> Result<&[u8], ErrorText> {
     assert!(reply.len() >= 8, "a reply has 8 bytes or more: {reply:?}");

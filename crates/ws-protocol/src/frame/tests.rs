@@ -10,7 +10,7 @@ use crate::client;
 
 const LONGEST: SizeLimits = SizeLimits::of_message(1000);
 
-/// Reads the only frame that is there.
+/// Reads a frame, which has to be the whole input.
 fn read(bytes: &mut [u8], sender: Sender) -> Result<Option<Event<'_>>, FrameFault> {
     let whole = bytes.len();
     match MessageReader::new().read(bytes, sender, LONGEST)? {
@@ -123,7 +123,7 @@ fn rejects_what_is_not_allowed() {
         (b"\x88\x83\0\0\0\0\x03\xe8\xff", NotUtf8),
         (b"\x81\x81\0\0\0\0\xff", NotUtf8),
     ] {
-        // A mask is not there yet where the length says enough.
+        // Some cases lack the mask, as the length alone is invalid; this adds one.
         let mut bytes = bytes.to_vec();
         bytes.resize(bytes.len().max(14), 0);
         let shown = format!("{bytes:x?}");
@@ -200,8 +200,8 @@ fn an_idle_connection_keeps_a_pointer() {
     assert_eq!(size_of::<MessageReader>(), size_of::<usize>());
 }
 
-/// What waits for the rest of its frame is not looked at again for each byte that
-/// comes: that would take half a minute here.
+/// The start of a frame is not processed again for each byte that arrives: that would
+/// take half a minute in this test.
 #[test]
 fn the_start_of_a_long_frame_costs_little() {
     const LENGTH: usize = 16 << 20;
@@ -235,7 +235,7 @@ fn frames_that_are_too_long_are_rejected_at_once() {
     let huge = b"\x81\xff\0\0\0\0\0\x01\0\0";
     assert_eq!(read(huge), Err(FrameFault::MessageTooLong));
 
-    // Together, fragments may be longer than one frame.
+    // All fragments together may be longer than the limit of one frame.
     let mut reader = MessageReader::new();
     let mut fragments = [
         [&b"\x01\x7e\x01\x2c"[..], &[b'a'; 300]].concat(),
@@ -274,7 +274,7 @@ proptest! {
         prop_assert_eq!(&out[..before.len()], &before);
         let frame = &mut out[before.len()..];
         let frame_length = frame.len();
-        // Whatever is missing, nothing is found and nothing is changed.
+        // Without its end, a frame is incomplete, and its bytes are not changed.
         let mut reader = MessageReader::new();
         for missing in [1, length / 2 + 1, length + 1, frame_length] {
             let cut = &mut frame[..frame_length - missing];

@@ -15,7 +15,7 @@ const REQUEST: &str = "GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
 fn read(request: &str) -> Reading<'_> {
-    // Few enough to be left where they are until the tests end.
+    // Leaks the buffer; there are few of them.
     Reading::of(request.as_bytes(), Box::leak(Box::new(HeaderBuffer::new())))
 }
 
@@ -110,7 +110,7 @@ fn an_empty_body_is_none() {
     let with = |headers: &str| REQUEST.replace("Origin: ", &format!("{headers}\r\nOrigin: "));
     let request = with("Content-Length: 0");
     assert!(matches!(resource(&request), Resource::Upgrade(_)));
-    // Nobody knows where these end.
+    // The length of these bodies is unknown.
     for headers in [
         "Content-Length: +0",
         "Content-Length: ",

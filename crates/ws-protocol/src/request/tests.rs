@@ -26,7 +26,7 @@ fn announce(message: &str) -> Announce<'_> {
     }
 }
 
-/// An announce with these fields more.
+/// An announce with these additional fields.
 fn with(fields: &str) -> String {
     format!(r#"{{"action":"announce","info_hash":"{HASH}","peer_id":"{PEER}"{fields}}}"#)
 }
@@ -36,7 +36,7 @@ fn offer(index: usize) -> String {
     format!(r#"{{"offer":{{"type":"offer","sdp":"v=0\r\n{index}"}},"offer_id":"{id}"}}"#)
 }
 
-/// What bittorrent-tracker 11 sends first, with bytes that are no ASCII.
+/// The first message of bittorrent-tracker 11, with bytes that are not ASCII.
 #[test]
 fn reads_an_announce_of_npm() {
     let message = "{\"numwant\":1,\"uploaded\":0,\"downloaded\":0,\"left\":3000001,\
@@ -44,7 +44,7 @@ fn reads_an_announce_of_npm() {
         \"info_hash\":\"\u{d7}\u{1}\\u0002\\n\\\"\\\\\u{ff}\u{7f}abcdefghijkl\",\
         \"peer_id\":\"-WW0208-bbbbbbbbbbbb\",\"offers\":[{\"offer\":\
         {\"type\":\"offer\",\"sdp\":\"v=0\\r\\n\"},\"offer_id\":\"\u{80}bcdefghijklmnopqrst\"}]}";
-    // An escape stands for a control character, but it must be escaped.
+    // A control character must be escaped.
     assert_eq!(parse(message).unwrap_err().kind, RequestFaultKind::NotJson);
     let message = message.replace('\u{1}', "\\u0001");
     let announce = announce(&message);
@@ -354,7 +354,7 @@ proptest! {
                 message.remove(at);
             }
         }
-        // What is read can be written, and read again.
+        // A parsed request can be written and parsed again.
         let message: String = message.iter().collect();
         if let Ok(request) = parse(&message) {
             let mut out = Vec::new();

@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    /// Receives a signal; returns what became of it.
+    /// Receives a signal; returns the result that was counted.
     fn receive(
         incoming: &mut Incoming,
         node: NodeId,
@@ -309,7 +309,7 @@ mod tests {
                 SignalResult::Invalid
             );
         }
-        // It is connected to the node that has sent this, or to none.
+        // The receiver is connected to the node that sent the signal, or to none.
         for peer in [THERE, PeerId([5; 20])] {
             assert_eq!(
                 receive(&mut incoming, NODE, offer(peer, json), 0),

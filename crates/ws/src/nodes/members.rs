@@ -238,7 +238,7 @@ mod tests {
         torrent.announce(&announce, &mut random).unwrap();
     }
 
-    /// Seeders and leechers.
+    /// The numbers of seeders and leechers.
     fn counts(members: &Members) -> [u32; 2] {
         let Scraped {
             seeders, leechers, ..
@@ -255,11 +255,11 @@ mod tests {
         assert_eq!(counts(&members), [1, 1]);
         apply(&members, OTHER, &[(HASH, 1, PeerChange::Stopped)]);
         assert_eq!(counts(&members), [1, 1]);
-        // A peer that comes here is no longer one of the other node.
+        // A peer that connects to this node no longer belongs to the other node.
         announce(&members, 2);
         apply(&members, OTHER, &[(HASH, 2, PeerChange::Stopped)]);
         assert_eq!(counts(&members), [2, 0]);
-        // Own records come back.
+        // This node also receives its own records, and ignores them.
         apply(&members, OWN, &[own, (HASH, 3, PeerChange::Leecher)]);
         assert_eq!(counts(&members), [2, 0]);
     }
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(counts(&members), [0, 0]);
         apply(&members, OTHER, &[(FORBIDDEN, 1, PeerChange::Leecher)]);
         assert_eq!(members.left_out.forbidden.load(Relaxed), 1);
-        // A node that is not known.
+        // Records of an unknown node are ignored.
         apply(&members, NodeId([4; 8]), &[(HASH, 1, PeerChange::Seeder)]);
         assert_eq!(members.swarm().totals().peers, 0);
     }
@@ -292,14 +292,14 @@ mod tests {
         assert!(!members.remove_ended_peers());
         assert_eq!(members.swarm().totals().peers, 401);
         members.node_has_ended(OTHER);
-        // One of it is back before all are removed.
+        // One peer of the node is back before all old ones are removed.
         members.node_has_started(OTHER);
         apply(&members, OTHER, &[(HASH, 4, PeerChange::Leecher)]);
         while members.remove_ended_peers() {}
         assert_eq!(members.swarm().totals().peers, 202);
         assert_eq!(counts(&members), [1, 2]);
 
-        // Only the own ones are told to others.
+        // Only this node's own peers are sent to others.
         let mut held = Held::default();
         let mut walk = members.begin();
         while members.next_held(&mut walk, &mut held) {}

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(add(one, 1), Ok(()));
         assert_eq!(add(one, 2), Ok(()));
         assert_eq!(add(one, 3), Err(TooManyPeers));
-        // Over a second connection, while the first is still open.
+        // The same peer over a second connection, while the first is still open.
         assert_eq!(add(one, 2), Ok(()));
         counts.remove(one, &HASH, &peer(2));
         assert_eq!(add(one, 3), Err(TooManyPeers));

@@ -210,7 +210,7 @@ fn offers_go_to_others_one_each() {
         assert_eq!(offer["info_hash"], HASH);
         assert_eq!(offer["offer"]["type"], "offer");
     }
-    // At most as many as `numwant`, and as there are peers.
+    // At most `numwant` offers are sent, and at most one per peer.
     let mut two = offers(3);
     two["numwant"] = json!(2);
     fixture.announce(0, 'p', two);
@@ -262,7 +262,7 @@ fn an_offer_is_answered_once_and_in_time() {
     );
 
     fixture.announce(1, 'q', offers(1));
-    // The offer was for another peer.
+    // The peer `x` has made no offer.
     rejected(
         &mut fixture,
         0,
@@ -306,7 +306,8 @@ fn a_closed_connection_gets_no_answer() {
     fixture.announce(1, 'q', offers(1));
     fixture.close(1);
     rejected(&mut fixture);
-    // A client that has announced to two URLs of the tracker is still there.
+    // A client may announce the same peer over two connections, for two URLs of the
+    // tracker.
     fixture.announce(1, 'q', offers(1));
     fixture.announce(2, 'q', json!({}));
     let (outcome, reply) = fixture.say(0, &answer('p', 'q'));
@@ -332,10 +333,10 @@ fn peers_of_an_address_are_bounded() {
     fixture.announce(0, 'p', json!({}));
     fixture.announce(1, 'q', json!({}));
     rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
-    // Known peers may announce, and those of other addresses.
+    // Known peers and those of other addresses may announce.
     fixture.announce(0, 'p', json!({}));
     fixture.announce(2, 's', json!({}));
-    // Over another connection, it is the same peer.
+    // A known peer may announce over another connection.
     fixture.announce(4, 'q', json!({}));
     fixture.close(1);
     rejected(&mut fixture, 3, 'r', RejectReason::MaxPeersPerIp);
@@ -380,7 +381,7 @@ fn a_connection_has_one_peer_id_on_a_torrent() {
     assert_eq!(fixture.scraped()["incomplete"], 1);
     fixture.announce(0, 'p', json!({"event": "stopped"}));
     fixture.announce(0, 'q', json!({}));
-    // Another peer id for another torrent.
+    // For another torrent, another peer id is allowed.
     fixture.announce(0, 'r', json!({"info_hash": "bbbbbbbbbbbbbbbbbbbb"}));
 }
 
@@ -610,13 +611,13 @@ fn peers_are_counted_from_their_next_announce_when_a_limit_is_introduced() {
     };
     let reason = Some(RejectReason::MaxPeersPerIp);
     assert_eq!(announce_third(&mut fixture), reason);
-    // A lower limit removes nobody, and a higher one has room.
+    // A lower limit removes no peer, and a higher one allows more.
     fixture.config.limits.max_peers_per_ip = ZeroOr::of::<1>();
     fixture.announce(0, 'p', on(0));
     assert_eq!(announce_third(&mut fixture), reason);
     fixture.config.limits.max_peers_per_ip = ZeroOr::of::<3>();
     assert_eq!(announce_third(&mut fixture), None);
-    // Without a limit, nothing is kept.
+    // Without a limit, no counts are kept.
     fixture.config.limits.max_peers_per_ip = ZeroOr::ZERO;
     fixture.announce(0, 'p', on(0));
     assert!(fixture.tracker.state.peers_per_address.is_empty());

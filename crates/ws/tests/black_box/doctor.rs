@@ -11,7 +11,7 @@ fn examine(place: &Place, more: &[&str]) -> Examination {
     Examination::of(&place.setup, &place.config(), more)
 }
 
-/// A place whose certificates this machine trusts.
+/// A place in which programs trust the tracker's certificate.
 fn trusted(kind: Kind) -> Place {
     let mut place = new_place(kind);
     let authority = place.setup.write("authority.pem", AUTHORITY);
@@ -28,7 +28,7 @@ fn trackers_that_are_well_have_nothing_wrong() {
         found.expect("socket", "ok", &tracker.place.port.ipv4().to_string());
         found.expect("health", "ok", "the tracker says: ok");
         found.expect("announce", "ok", "has answered whole announces");
-        // Two peers came and went at each of both addresses.
+        // Two peers announced and stopped at each of the two addresses.
         let announces = tracker.metric("requests_total", &[("kind", "announce")]);
         assert_eq!(announces, 8.0);
         tracker.await_metric("peers", &[], 0.0);

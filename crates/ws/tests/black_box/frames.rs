@@ -34,7 +34,8 @@ fn text_bytes_and_fragments_are_messages() {
             client.send([byte]);
         }
         assert_eq!(client.reply()["action"], "announce");
-        // Many at a time, with the request before them in other tests.
+        // Many frames at once; another test sends a frame together with the upgrade
+        // request.
         client.send(frame(TEXT, bytes).repeat(20));
         for _ in 0..20 {
             assert_eq!(client.reply()["action"], "announce");
@@ -163,7 +164,7 @@ fn messages_and_frames_are_bounded() {
         let mut client = tracker.client();
         client.send(frame(TEXT, message.as_bytes()));
         assert_eq!(client.reply()["action"], "announce");
-        // As a second fragment, up to the longest message.
+        // With a second fragment, a message of the maximum length.
         client.send(frame_of(TEXT, message.as_bytes()));
         client.send(frame(CONTINUATION, " ".repeat(5_000).as_bytes()));
         assert_eq!(client.reply()["action"], "announce");
@@ -209,7 +210,7 @@ fn a_message_in_fragments_has_its_time_from_its_first_byte() {
         let mut client = tracker.client();
         let start = Instant::now();
         client.send(frame_of(TEXT, b"{"));
-        // Something comes all the time, and none of it is the end.
+        // Frames arrive all the time, but never the last fragment.
         while client.try_send(&frame_of(CONTINUATION, b"")).is_ok()
             && client.try_send(&frame(PING, b"")).is_ok()
             && tracker.metric("connections", &[]) > 0.0

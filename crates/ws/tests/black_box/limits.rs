@@ -45,7 +45,7 @@ fn clients_that_do_not_read_replies_are_not_served_further() {
         let mut client = tracker.client();
         let scrape = json!({"action": "scrape", "info_hash": vec!["a".repeat(20); 200]});
         let bytes = frame(TEXT, scrape.to_string().as_bytes()).repeat(100);
-        // It reads nothing, so at some time nothing is read of it either.
+        // The client reads nothing, so after some time the tracker stops reading from it.
         let is_cut = || tracker.metric("connections", &[]) == 0.0;
         for _ in 0..2_000 {
             if client.send_for(Duration::from_secs(2), &bytes).is_err() || is_cut() {
@@ -88,7 +88,7 @@ fn floods_of_offers_are_bounded() {
     victim.announce('a', 'p', json!({}));
     let mut flood = tracker.client();
     flood.announce('a', 'q', json!({}));
-    // Only so many as there are peers to get them, and as are allowed.
+    // Only as many offers are sent as there are other peers, and as are allowed.
     flood.announce('a', 'q', offers(10, 10));
     victim.relayed();
     victim.expect_silence();

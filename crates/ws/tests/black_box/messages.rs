@@ -45,7 +45,7 @@ fn nulls_and_unknown_fields_are_accepted() {
 fn info_hashes_are_bytes() {
     let tracker = Tracker::start(PLAIN);
     let mut client = tracker.client();
-    // Also what JSON has to escape.
+    // Includes bytes that JSON has to escape.
     let hash: String = (0..20_u8).map(|byte| char::from(byte * 13)).collect();
     let reply = client.ask(&announce('a', 'p', json!({"info_hash": hash})));
     assert_eq!(reply["info_hash"], hash);
@@ -108,7 +108,7 @@ fn malformed_messages_get_an_error_with_their_valid_fields() {
     let reply = client.ask(&json!({"action": "scrape"}));
     assert_eq!(reply["action"], "scrape");
     assert!(reply["failure reason"].is_string());
-    // The connection has survived all of that.
+    // The connection is still usable.
     client.announce('a', 'p', json!({}));
     assert_eq!(tracker.metric("peers", &[]), 1.0);
     assert_eq!(tracker.rejected("full_scrape"), 1.0);

@@ -217,13 +217,13 @@ fn old_connections_are_closed_when_the_certificate_was_renewed() {
         let mut old = tracker.client();
         old.announce('a', 'p', json!({}));
         tracker.place.setup.write("cert.pem", RSA_CERTIFICATE);
-        // Without its key it changes nothing.
+        // Without its key, the new certificate is not used.
         tracker.daemon.reload(Signal::SIGHUP);
         let label = [("what", "tls_certificate")];
         assert_eq!(tracker.metric("reload_failures_total", &label), 1.0);
         tracker.place.setup.write("key.pem", RSA_KEY_PKCS8);
         tracker.daemon.reload(Signal::SIGHUP);
-        // It goes on for now.
+        // The old connection is still served for a while.
         old.announce('a', 'p', json!({}));
         std::thread::sleep(Duration::from_secs(1));
         let mut new = tracker.client();

@@ -9,7 +9,7 @@ fn behind(header: &str, more: &[(&str, &str)]) -> Tracker {
     let mut settings = vec![
         ("network.runs_behind_reverse_proxy", "true"),
         ("network.reverse_proxy_ip_header_name", header),
-        // By it, tests see what is taken for the client's address.
+        // Shows which family the client's address has for the tracker.
         ("protocol.separate_families", "true"),
     ];
     settings.extend_from_slice(more);
@@ -41,8 +41,8 @@ fn a_trusted_proxy_is_believed() {
         let tracker = behind(name, &[]);
         let mut client = passed_on(&tracker, headers);
         client.announce('a', 'p', json!({}));
-        // The same address over another connection of the proxy, and another
-        // one that is of IPv4.
+        // Other connections of the proxy: one with the same client address, and one with
+        // an IPv4 address.
         let mut other = passed_on(&tracker, headers);
         assert_eq!(other.announce('a', 'q', json!({}))["incomplete"], 1);
         let ipv4 = headers.replace("[2001:db8::1]", "192.0.2.1");

@@ -27,7 +27,7 @@ fn an_offer_and_its_answer_find_each_other() {
         assert_eq!(relayed["peer_id"], name('p'));
         assert_eq!(relayed["answer"]["sdp"], "back");
 
-        // Only once.
+        // An offer can be answered only once.
         let refused = first.ask(&answer('a', 'p', 'q'));
         assert_eq!(refused["action"], "announce");
         assert_eq!(refused["info_hash"], name('a'));
@@ -55,7 +55,7 @@ fn offers_cross_between_workers() {
             client.announce('a', peer(number), offers(10, 500));
             offered += 10;
         }
-        // Everyone answers everything, and everything comes back.
+        // Each client answers every offer, and all answers are relayed.
         let relayed = [("result", "relayed")];
         tracker.await_metric("offers_total", &relayed, f64::from(offered));
         let offers_for_each: Vec<Vec<Value>> = clients
@@ -118,7 +118,7 @@ fn an_answer_to_a_closed_connection_is_an_error() {
     first.relayed();
     drop(second);
     tracker.await_metric("connections", &[], 1.0);
-    // Another connection has its slot now.
+    // Another connection uses the slot of the closed one.
     let mut third = tracker.client();
     third.announce('a', 'r', json!({}));
     let refused = |first: &mut Client| {
@@ -130,7 +130,7 @@ fn an_answer_to_a_closed_connection_is_an_error() {
     };
     refused(&mut first);
     third.expect_silence();
-    // One that has stopped has an open connection.
+    // A peer that has stopped still has an open connection, but gets no answer.
     let mut fourth = tracker.client();
     fourth.announce('a', 'q', offers(2, 10));
     first.relayed();
@@ -173,8 +173,8 @@ fn families_can_be_kept_apart() {
 
 #[test]
 fn many_offers_to_one_connection_are_complete() {
-    // What many have for one is sent together; here it only has to arrive whole
-    // and in order.
+    // The tracker sends many messages for one connection together; this test only checks
+    // that they arrive complete and in order.
     let tracker = Tracker::start(TLS);
     let mut first = tracker.client();
     first.announce('a', 'p', json!({}));

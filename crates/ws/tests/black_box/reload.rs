@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::tracker::{KINDS, PLAIN, Tracker, WsTracker as _, new_place};
 use crate::wire::{Client, announce};
 
-/// What needs a restart, besides what does in all trackers.
+/// Keys that need a restart, besides those that need one in all trackers.
 const NEED_RESTART: &[&str] = &[
     "network.event_loop",
     "network.tcp_backlog",
@@ -34,7 +34,7 @@ fn changed_keys_take_effect_on_open_connections() {
             ("limits.max_peers_per_ip", "1"),
             ("metrics.peer_clients", "true"),
         ]);
-        // From its next announce on, the peer that is there counts.
+        // A known peer counts from its next announce on.
         client.announce('a', 'p', json!({}));
         let refused = client.ask(&announce('b', 'p', json!({})));
         assert!(refused["failure reason"].is_string(), "{refused}");

@@ -44,7 +44,7 @@ fn the_access_list_can_be_exchanged() {
     tracker.place.setup.write("list", "62".repeat(20));
     tracker.daemon.reload(Signal::SIGHUP);
     client.announce('b', 'p', json!({}));
-    // What has become forbidden is forgotten.
+    // Torrents that are now forbidden are removed.
     tracker.await_metric("torrents", &[], 1.0);
 }
 
@@ -84,7 +84,7 @@ fn snapshots_of_version_1_are_read() {
 fn a_snapshot_obeys_the_access_list_of_the_next_start() {
     let mut place = new_place(PLAIN);
     place.set_path("snapshot.path", "snapshot");
-    // Nothing goes because of its age.
+    // No torrent is removed because of its age.
     place.set("cleaning.torrent_cleaning_interval", "3600");
     let snapshot = include_bytes!("../snapshots/version-1.snapshot");
     place.setup.write("snapshot", snapshot);
@@ -105,7 +105,7 @@ fn silent_peers_are_forgotten() {
     let mut client = tracker.client();
     client.announce('a', 'p', json!({}));
     tracker.await_metric("peers", &[], 0.0);
-    // The connection is still there, and may announce again.
+    // The connection is still open, and its peer may announce again.
     client.announce('a', 'p', json!({}));
 }
 

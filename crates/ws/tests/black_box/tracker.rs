@@ -4,7 +4,7 @@ pub(crate) use aquatic_test_harness::tracker::{KINDS, Kind, PLAIN, Place, TLS, T
 
 use crate::wire::Client;
 
-/// What a tracker is started with.
+/// The files and settings for a tracker.
 #[track_caller]
 pub(crate) fn new_place(kind: Kind) -> Place {
     Place::of_kind(env!("CARGO_BIN_EXE_aquatic-ws"), kind)
@@ -19,13 +19,13 @@ pub(crate) trait WsTracker: Sized {
     /// A tracker with some settings.
     fn with(kind: Kind, settings: &[(&str, &str)]) -> Self;
 
-    /// A connection from 127.0.0.1 on which nothing was said.
+    /// A connection from 127.0.0.1 over which nothing was sent.
     fn raw(&self) -> Client;
 
-    /// A connection from 127.0.0.1 that carries frames.
+    /// A WebSocket connection from 127.0.0.1.
     fn client(&self) -> Client;
 
-    /// A connection from `::1` that carries frames.
+    /// A WebSocket connection from `::1`.
     fn client_ipv6(&self) -> Client;
 }
 

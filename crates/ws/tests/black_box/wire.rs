@@ -7,7 +7,7 @@ use std::time::Duration;
 use aquatic_test_harness::connection::Connection;
 use serde_json::{Value, json};
 
-/// RFC 6455, 5.2.
+/// Opcodes of RFC 6455, 5.2.
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
@@ -18,7 +18,7 @@ pub(crate) const PONG: u8 = 10;
 /// A connection.
 pub(crate) struct Client {
     connection: Connection,
-    /// Messages that were passed over by [`Client::reply`].
+    /// Relayed messages that [`Client::reply`] has kept for later.
     relayed: Vec<Value>,
     peer_id: Value,
 }
@@ -30,12 +30,12 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// The bytes of a frame of a client, complete in itself.
+/// The bytes of a client's frame that is a whole message.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame_of(0x80 | opcode, payload)
 }
 
-/// The bytes of a frame of a client with this first byte.
+/// The bytes of a client's frame with this first byte.
 pub(crate) fn frame_of(first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
     let mut bytes = vec![first];
@@ -70,7 +70,7 @@ impl Client {
         self.connection.try_send(bytes)
     }
 
-    /// Says that no more will be sent, without TLS.
+    /// Shuts down the sending side of a connection without TLS.
     #[track_caller]
     pub(crate) fn shutdown(&mut self) {
         self.connection.tcp().shutdown(Shutdown::Write).unwrap();
@@ -81,8 +81,8 @@ impl Client {
         self.connection.send(bytes);
     }
 
-    /// Asks for WebSocket, with these further header lines; returns the head of
-    /// the answer.
+    /// Sends an upgrade request with these further header lines; returns the head of the
+    /// reply.
     #[track_caller]
     pub(crate) fn ask_to_upgrade(&mut self, headers: &str) -> String {
         self.send(format!(
@@ -98,7 +98,7 @@ impl Client {
         self.head()
     }
 
-    /// The head of an answer over HTTP.
+    /// Reads the head of an HTTP reply.
     #[track_caller]
     pub(crate) fn head(&mut self) -> String {
         loop {
@@ -111,17 +111,17 @@ impl Client {
         }
     }
 
-    /// Becomes WebSocket.
+    /// Upgrades the connection to WebSocket.
     #[track_caller]
     pub(crate) fn upgrade(&mut self) {
         let head = self.ask_to_upgrade("");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        // RFC 6455, 1.3, has this nonce and its answer.
+        // The nonce and the reply are those of RFC 6455, 1.3.
         assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(!head.to_ascii_lowercase().contains("extensions"));
     }
 
-    /// The next frame, unless there is an end instead.
+    /// The next frame, or an error at the end of the connection.
     pub(crate) fn try_frame(&mut self) -> io::Result<Frame> {
         loop {
             if let Some(frame) = self.take_frame() {
@@ -172,8 +172,8 @@ impl Client {
         serde_json::from_slice(&frame.payload).unwrap()
     }
 
-    /// The next answer to what this client has said; offers and answers of
-    /// others are kept for later.
+    /// The next reply to a message of this client; offers and answers of other clients
+    /// are kept for later.
     #[track_caller]
     pub(crate) fn reply(&mut self) -> Value {
         loop {
@@ -202,7 +202,8 @@ impl Client {
         self.reply()
     }
 
-    /// Announces a torrent, a letter, as a peer, another one.
+    /// Announces; the info hash and the peer id are the letters `torrent` and `peer`,
+    /// repeated.
     #[track_caller]
     pub(crate) fn announce(&mut self, torrent: char, peer: char, more: Value) -> Value {
         let message = announce(torrent, peer, more);
@@ -227,17 +228,17 @@ impl Client {
         }
     }
 
-    /// What was relayed and not looked at.
+    /// The relayed messages that were not taken yet.
     pub(crate) fn take_relayed(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.relayed)
     }
 
-    /// As whom the client has announced last.
+    /// The peer id of the client's last announce.
     pub(crate) fn peer_id(&self) -> Value {
         self.peer_id.clone()
     }
 
-    /// Whether the other side is alive, and has nothing to say.
+    /// Checks that the other side is alive and has sent nothing else.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {
         self.send(frame(PING, b"silence"));
@@ -248,7 +249,7 @@ impl Client {
         assert_eq!(self.frame(), expected);
     }
 
-    /// Reads the last frame, which is a close frame with this code, and the end.
+    /// Reads the last frame, which has to be a close frame with this code, and the end.
     #[track_caller]
     pub(crate) fn expect_close(&mut self, code: u16) {
         let frame = loop {
@@ -263,27 +264,28 @@ impl Client {
         self.expect_end();
     }
 
-    /// Reads to the end of the connection, where nothing may be left.
+    /// Reads to the end of the connection, and expects no more bytes.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         self.connection.expect_end();
     }
 
-    /// Everything until the end.
+    /// All bytes until the end of the connection.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
         while matches!(self.connection.read_more(), Ok(1..)) {}
         String::from_utf8(std::mem::take(&mut self.connection.received)).unwrap()
     }
 
-    /// Sends as long as the other side accepts data, for a bounded time.
+    /// Sends while the other side accepts data, for a limited time.
     pub(crate) fn send_for(&mut self, time: Duration, bytes: &[u8]) -> io::Result<()> {
         self.connection.tcp().set_write_timeout(Some(time))?;
         self.try_send(bytes)
     }
 }
 
-/// The message that announces a torrent, a letter, as a peer, another one.
+/// An announce; the info hash and the peer id are the letters `torrent` and `peer`,
+/// repeated.
 pub(crate) fn announce(torrent: char, peer: char, more: Value) -> Value {
     let mut message = json!({
         "action": "announce",
@@ -297,13 +299,12 @@ pub(crate) fn announce(torrent: char, peer: char, more: Value) -> Value {
     message
 }
 
-/// Twenty times the same letter.
+/// The letter, repeated twenty times.
 pub(crate) fn name(letter: char) -> String {
     letter.to_string().repeat(20)
 }
 
-/// So many offers with a description of so many bytes, for
-/// [`Client::announce`].
+/// `count` offers, each with a description of `bytes` bytes, for [`Client::announce`].
 pub(crate) fn offers(count: usize, bytes: usize) -> Value {
     let offers: Vec<Value> = (0..count)
         .map(|number| {

@@ -32,12 +32,12 @@ fn chromium_gets_a_file_from_node(scheme: Scheme) {
     };
     let (seeder, leecher) = test.run();
     test.await_scrape("complete", 2);
-    // One leaves with an announce, the other one without a word.
+    // The seeder announces that it stops; the leecher only disconnects.
     seeder.signal(Signal::SIGTERM);
     test.await_scrape("complete", 1);
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("complete", 0);
-    // webtorrent announces a completed download of seeders, too.
+    // webtorrent announces `completed` for seeders, too.
     test.await_scrape("downloaded", 2);
 }
 
@@ -69,7 +69,8 @@ fn node_gets_a_file_from_chromium(scheme: Scheme) {
 #[test]
 fn node_gets_a_file_where_there_is_only_ipv6() {
     let Some(test) = Transfer::prepare(Plan {
-        // Node 18 compares names of certificates with the brackets of the URL.
+        // Node 18 does not remove the URL's brackets before it compares the address with
+        // the certificate.
         scheme: Scheme::Ws,
         event_loop: "mio",
         seeder: Client::Node,
@@ -107,7 +108,7 @@ fn across_nodes(seeder: Client, leecher: Client) {
         return;
     };
     let (_seeder, leecher) = test.run();
-    // Asked of the seeder's node.
+    // This scrapes the seeder's node.
     test.await_scrape("complete", 2);
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("complete", 1);

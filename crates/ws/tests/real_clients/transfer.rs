@@ -14,25 +14,25 @@ use aquatic_test_harness::network::{self, Families, Host};
 use aquatic_test_harness::transfer::{make_certificate, payload};
 use aquatic_test_harness::{Daemon, Network, Process, Setup, browser, eventually, tools};
 
-/// Port of the tracker, on a host that has nothing else.
+/// Port of the tracker, which is the only service on its host.
 const TRACKER_PORT: u16 = 3000;
 
 /// Port of another node of a cluster, on the same host.
 const OTHER_PORT: u16 = 3001;
 
-/// How long a client may take to say something: a browser has to start, and
-/// offers take seconds to be made.
+/// How long a client may take to print something: a browser has to start, and creating
+/// offers takes seconds.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a transfer may take.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long clients wait before they announce again. webtorrent gives up a peer with
-/// which it has no connection after 25 s, as happens when the machine is busy, and
-/// makes another offer with its next announce only.
+/// How long clients wait before they announce again. webtorrent drops a peer if there is
+/// no connection to it after 25 s, as happens on a busy machine, and makes another offer
+/// only with its next announce.
 const ANNOUNCE_INTERVAL_SECONDS: u32 = 15;
 
-/// What a cluster needs.
+/// The program that a cluster needs.
 const ENGINE: &str = "redis-server";
 
 const TRACKER: usize = 0;
@@ -53,7 +53,7 @@ pub(crate) enum Scheme {
     Wss,
 }
 
-/// Who transfers a file to whom.
+/// The clients of a transfer, and how the tracker serves them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) scheme: Scheme,
@@ -74,7 +74,7 @@ pub(crate) struct Transfer {
     _tracker: Daemon,
     _cluster: Option<Cluster>,
     files: Setup,
-    /// Is dropped after what the browser needs.
+    /// Declared last, to be dropped after everything that the browser needs.
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
@@ -84,7 +84,7 @@ fn take_turn() -> MutexGuard<'static, ()> {
     static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len();
-    // A test that has failed has ended, too.
+    // A test that has failed also releases its turn.
     TURNS[next].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -97,7 +97,7 @@ struct Cluster {
 }
 
 impl Transfer {
-    /// None when a program is missing, and the test may be skipped for that.
+    /// `None` if a program is missing and skipping is allowed.
     #[track_caller]
     pub(crate) fn prepare(plan: Plan) -> Option<Self> {
         let uses_chromium = [plan.seeder, plan.leecher].contains(&Client::Chromium);
@@ -161,7 +161,7 @@ impl Transfer {
         let original = fs::read(self.files.path("seeder/payload.bin")).expect("the payload");
         let copy = self.files.path("leecher/payload.bin");
         let deadline = Instant::now() + CLIENT_PATIENCE;
-        // The last bytes may still be on their way to the disk.
+        // The last bytes may not be written yet.
         while fs::read(&copy).ok().as_ref() != Some(&original) {
             assert!(Instant::now() < deadline, "the file is not the same");
             thread::sleep(Duration::from_millis(100));
@@ -169,12 +169,12 @@ impl Transfer {
         (seeder, leecher)
     }
 
-    /// Replaces the URL in the torrent file, by one of the same length.
+    /// Replaces the URL in the torrent file with one of the same length.
     #[track_caller]
     fn ask_other_node(&self) {
         let path = self.files.path("payload.torrent");
         let [from, to] = [TRACKER_PORT, OTHER_PORT].map(|port| format!(":{port}/announce"));
-        // A browser announces before it hands over the file.
+        // A browser announces before it provides the file.
         let mut torrent = eventually("a torrent file", || {
             let torrent = fs::read(&path).ok()?;
             let is_whole = torrent.ends_with(b"e")
@@ -243,8 +243,8 @@ impl Transfer {
     }
 }
 
-/// A client announces what the tracker does not allow, and info hashes that are
-/// none, understands that it is refused, and goes on with its connection.
+/// A client announces a forbidden torrent and invalid info hashes, understands each
+/// refusal, and continues to use its connection.
 #[track_caller]
 pub(crate) fn refuse_an_announce() {
     if !clients_are_there() {
@@ -290,7 +290,8 @@ fn interval() -> String {
     format!("[protocol]\npeer_announce_interval = {ANNOUNCE_INTERVAL_SECONDS}\n")
 }
 
-/// What makes a tracker a node of the cluster whose engine is in this directory.
+/// The configuration that makes a tracker a node of the cluster whose engine is in this
+/// directory.
 fn member(files: &Setup, name: &str) -> String {
     let socket = files.path("engine.sock");
     let url = format!("redis+unix://{}", socket.display());
@@ -309,7 +310,7 @@ fn start_engine(files: &Setup) -> Process {
     process
 }
 
-/// Whether what all tests need is installed; see [`tools::needs`].
+/// Whether the programs that all tests need are installed; see [`tools::needs`].
 #[track_caller]
 fn clients_are_there() -> bool {
     let programs = network::PROGRAMS.iter().chain(&["openssl"]);
@@ -317,7 +318,7 @@ fn clients_are_there() -> bool {
     browser::can_run_scripts(&programs)
 }
 
-/// A script that runs on `host`, and leaves its traces in `home`.
+/// A command that runs a script on `host`, with `home` as its home directory.
 fn script(host: &Host, name: &str, home: &Path) -> Command {
     let mut command = host.command("node");
     command.arg(browser::scripts().join(name));

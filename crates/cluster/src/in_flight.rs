@@ -202,12 +202,12 @@ mod tests {
         in_flight.receive(&header(OTHER, 2));
         assert!(in_flight.is_due(&record(2)));
 
-        // The record for peer 1 may have arrived after the own batch was begun, and that
-        // for peer 2 did.
+        // The other node's record for peer 1 may have arrived after the own batch was
+        // begun, and the one for peer 2 did.
         assert_eq!(in_flight.receive(&header(OWN, 1)), Arrival::New);
         let due = [1, 2, 3].map(|number| in_flight.is_due(&record(number)));
         assert_eq!(due, [true, true, false]);
-        // A record that was applied again counts like another node's.
+        // A record that was applied again counts like a record of another node.
         assert_eq!(in_flight.receive(&header(OWN, 2)), Arrival::New);
         let due = [1, 2, 3].map(|number| in_flight.is_due(&record(number)));
         assert_eq!(due, [true, true, false]);

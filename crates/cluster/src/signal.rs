@@ -289,7 +289,7 @@ mod tests {
         };
         assert_eq!(changed(0, 2), Err(SignalError::Version(2)));
         assert_eq!(changed(HEADER_LENGTH, 0), Err(SignalError::Kind(0)));
-        // A length that leaves too little, or is too long.
+        // A length that exceeds the data, and a batch that is too long.
         let length = HEADER_LENGTH + SIGNAL_LENGTH - 4;
         assert_eq!(changed(length, 0xff), Err(SignalError::Truncated));
         let long = vec![SIGNAL_VERSION; MAX_SIGNAL_BATCH_LENGTH + 1];

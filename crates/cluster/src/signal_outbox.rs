@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// The receivers of what was queued for a node, in its order.
+    /// The receivers of the signals that were queued for a node, in order.
     fn receivers(batches: &mut [(NodeId, Vec<u8>)], node: NodeId) -> Vec<u8> {
         let of_node = batches.iter_mut().filter(|(to, _)| *to == node);
         let found = of_node.flat_map(|(_, bytes)| {

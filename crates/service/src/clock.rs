@@ -239,13 +239,13 @@ mod tests {
         let after = worker.at(start);
         assert_eq!(after.monotonic_seconds, TEN_HOURS);
         assert_eq!(after.epoch_seconds - before.epoch_seconds, TEN_HOURS);
-        // A snapshot continues from there.
+        // A mark, and a clock that is resumed from it, include the suspension.
         let slept = clock.mark().epoch_seconds - mark.epoch_seconds;
         assert!((36_000..36_060).contains(&slept));
         let (resumed, _) = Clock::resume(&clock.mark());
         assert!(resumed.now().epoch_seconds - before.epoch_seconds >= TEN_HOURS);
 
-        // It never goes back, and stops instead of wrapping around.
+        // The clock never goes back, and stops instead of wrapping around.
         clock.suspended_for(Duration::ZERO);
         clock.count_suspension();
         assert_eq!(worker.at(start).monotonic_seconds, TEN_HOURS);
@@ -373,7 +373,7 @@ mod tests {
         for length in [24, 40] {
             let mark = Mark::from_bytes(&vec![0xff; length]).unwrap();
             let (clock, _) = Clock::resume(&mark);
-            // A clock whose time did not fit still continues.
+            // A clock that is resumed from a time that is too large still works.
             assert!(clock.now().epoch_seconds < 60);
             let _ = clock.mark();
         }

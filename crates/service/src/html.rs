@@ -75,7 +75,7 @@ pub fn headers(styles: &[Inline], scripts: &[Inline]) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// Fails with the right hash, if the stated one is not that of the text.
+    /// Fails, and shows the right hash, if the stated one is not the hash of the text.
     #[cfg(feature = "tls")]
     #[track_caller]
     pub(crate) fn check_hash(inline: Inline) {

@@ -183,7 +183,7 @@ mod tests {
     fn a_manager_that_reads_nothing_stops_nobody() {
         let (notifier, manager, _directory) = pair();
         let begun = std::time::Instant::now();
-        // Until the queue is full, and once more.
+        // Sends until the queue is full, and once more.
         let mut sent = 0;
         while begun.elapsed() < SEND_PATIENCE {
             notifier.watchdog();

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn open_files_are_counted() {
-        // Other tests open and close some at the same time.
+        // Other tests open and close files at the same time.
         const MANY: usize = 200;
         let before = open_files().unwrap();
         let files: Vec<_> = (0..MANY)

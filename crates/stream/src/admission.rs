@@ -205,7 +205,7 @@ mod tests {
         let second = admission.admit(address()).unwrap();
         admission.set_limits(&limits(1, None));
         assert_eq!(admission.admit(None).err(), Some(Refusal::TooMany));
-        // What was opened before there was a limit does not count.
+        // Connections that were opened before there was a limit do not count.
         admission.set_limits(&limits(9, Some(1)));
         let third = admission.admit(address()).unwrap();
         let refused = Some(Refusal::TooManyFromAddress);

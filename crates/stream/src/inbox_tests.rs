@@ -17,7 +17,7 @@ fn it_is_bounded_and_wakes_once() {
     assert!(is_woken());
     inbox.put(2, |out| out.extend_from_slice(b"two")).unwrap();
     assert!(!is_woken());
-    // As many bytes as may be.
+    // The inbox has reached its limit in bytes.
     assert_eq!(inbox.put(3, |_| panic!("it is full")), Err(InboxFull));
 
     let mut batch = Batch::new();
@@ -57,7 +57,7 @@ fn it_keeps_order_and_bounds_however_long_it_goes_on() {
         } else {
             model.push((step, bytes));
         }
-        // The worker is woken once, which is enough.
+        // The worker is woken only when an empty inbox gets an item.
         let is_woken = waker.task().unwrap().register(task::Waker::noop());
         assert_eq!(is_woken, was_empty);
         if random.below(30) == 0 {

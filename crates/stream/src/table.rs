@@ -110,7 +110,7 @@ mod tests {
         let mut open: Vec<(ConnectionId, u32)> = Vec::new();
         let mut gone: Vec<ConnectionId> = Vec::new();
         for step in 0..500_000_u32 {
-            // Between empty and 300.
+            // The table holds between 0 and 300 entries.
             if random.below(300) >= open.len() {
                 let id = table.insert(step);
                 assert!(open.iter().all(|(other, _)| other.slot != id.slot));

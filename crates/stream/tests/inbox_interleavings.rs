@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use inbox::{Batch, Inbox, WorkerWaker};
 use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// As in the library, but seen by loom.
+/// The same types as in the library, but those of loom.
 mod sync {
     pub(crate) use loom::sync::atomic::AtomicBool;
     pub(crate) use loom::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ impl Wake for Woken {
     }
 }
 
-/// Takes out what is there, behind what was taken before.
+/// Takes all items, and appends them to those that were taken before.
 fn take(inbox: &Inbox<u8>, taken: &mut Vec<u8>) {
     let mut batch = Batch::new();
     inbox.take(&mut batch);
@@ -53,7 +53,7 @@ fn a_worker_with_something_in_its_inbox_is_woken() {
             })
             .collect();
 
-        // The receiver, which then waits.
+        // The receiver takes items if it was woken, and then waits.
         let woken = Shared::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Shared::clone(&woken));
         let task = worker.task().expect("the waker of a task");
@@ -65,7 +65,7 @@ fn a_worker_with_something_in_its_inbox_is_woken() {
         for writer in writers {
             assert!(writer.join().expect("a thread"), "there is room for both");
         }
-        // If nobody tells it of what is left, nothing is.
+        // If the receiver is not informed that items are left, there are none.
         let is_told = woken.0.load(SeqCst) || task.register(&waker);
         let before = taken.len();
         take(&inbox, &mut taken);

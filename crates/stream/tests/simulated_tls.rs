@@ -5,7 +5,7 @@
 #[path = "../../fuzz/checks/stream_tls.rs"]
 mod stream_tls;
 
-/// So many of each of the kinds below.
+/// The number of runs in each of the tests below.
 const RUNS: u64 = 1_500;
 
 /// SplitMix64.
@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// Runs scripts of these steps, behind as many whole flights.
+/// Runs scripts of these steps, which follow `flights` complete flights.
 fn run(seed: u64, flights: usize, steps: &[u8]) {
     for run in 0..RUNS {
         let mut random = Random(seed << 32 | run);
@@ -38,7 +38,7 @@ fn run(seed: u64, flights: usize, steps: &[u8]) {
         for _ in 0..random.next() % 40 {
             script.extend([random.of(steps), random.byte()]);
         }
-        // Seen when the check fails.
+        // Shown when the check fails.
         println!("{script:?}");
         stream_tls::check(&script);
     }

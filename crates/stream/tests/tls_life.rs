@@ -31,21 +31,21 @@ const DAY_SECONDS: usize = 86_400;
 /// Connections at the same time, at most.
 const CLIENTS: usize = 40;
 
-/// One of them does something every so many seconds, on average.
+/// How many seconds pass between the actions of clients, on average.
 const PAUSE_SECONDS: usize = 4;
 
-/// How often the certificate is exchanged, and how long connections may stay then.
+/// How often the certificate is exchanged, and how long connections may stay open then.
 const EXCHANGE_SECONDS: usize = 7_200;
 const GRACE: Duration = Duration::from_secs(600);
 
-/// Until a connection with an old certificate is gone: those that are within a
-/// message have its time.
+/// Seconds until all connections with an old certificate are gone: those that are within
+/// a message have the time limit of a message in addition.
 const GRACE_SECONDS: usize = 630;
 
-/// The last word of the server. Clients say nothing but lines of `a`.
+/// What the server sends last. Clients send nothing but lines of `a`.
 const BYE: &[u8] = b"bye\n";
 
-/// What a worker keeps for all connections, with what all share.
+/// Memory that a worker may keep for all connections, shared buffers included.
 const MAX_KEPT: usize = 1 << 20;
 
 /// SplitMix64.
@@ -124,14 +124,14 @@ struct Client {
     id: ConnectionId,
     tls: ClientConnection,
     network: Network,
-    /// What it has to send and the network has not brought.
+    /// What the client has to send and the network has not transferred yet.
     unsent: Vec<u8>,
     said: Vec<u8>,
     told: Vec<u8>,
-    /// How often the certificate had been exchanged when it came.
+    /// How often the certificate had been exchanged when the client connected.
     exchanges: usize,
-    /// Whether it has closed the connection or violated the protocol, so that the server
-    /// need not answer it any more.
+    /// Whether the client has closed the connection or violated the protocol, so that the
+    /// server need not answer it any more.
     is_odd: bool,
 }
 
@@ -146,7 +146,7 @@ struct Day {
     start: Instant,
     second: usize,
     exchanges: usize,
-    /// Since when the certificate is the present one.
+    /// The second in which the certificate was last exchanged.
     exchanged: usize,
     /// Lines that were answered.
     lines: usize,
@@ -242,13 +242,13 @@ impl Day {
                 self.clients[place].is_odd = true;
                 self.clients[place].unsent.extend(garbage);
             }
-            // The others are silent.
+            // Otherwise, the client does nothing.
             _ => return,
         }
         self.talk(place);
     }
 
-    /// A client comes; one of 16 stops within the handshake.
+    /// A client connects; one of 16 stops within the handshake.
     fn connect(&mut self) {
         let source = SocketAddr::from(([127, 0, 0, 1], self.random.below(60_000) as u16));
         let id = self.simulation.open(source).expect("a connection");
@@ -286,7 +286,7 @@ impl Day {
         }
     }
 
-    /// A part of a record comes, and its rest with whatever is said next.
+    /// A part of a record arrives, and its rest together with whatever is sent next.
     fn say_in_part(&mut self, place: usize) {
         self.say(place);
         let part = self.random.below(50);
@@ -299,10 +299,10 @@ impl Day {
         self.drive(place);
     }
 
-    /// Brings what both have to say to each other.
+    /// Transfers what client and server have to send to each other.
     fn talk(&mut self, place: usize) {
         let id = self.clients[place].id;
-        // A handshake takes as many flights at most, and an answer one more.
+        // Enough rounds for all flights of a handshake and for an answer.
         for _ in 0..8 {
             let Some(client) = self.clients.get_mut(place).filter(|it| it.id == id) else {
                 return;
@@ -364,21 +364,21 @@ impl Day {
 
 impl Client {
     fn say_last_word(&mut self) {
-        // Within a handshake, the library has still to say what is wrong with it.
+        // Within a handshake, the library must still be able to report what is wrong.
         if !self.tls.is_handshaking() {
             self.is_odd = true;
             self.tls.send_close_notify();
         }
     }
 
-    /// Reads what has come.
+    /// Reads what has arrived.
     fn hear(&mut self) {
         let left = std::mem::take(&mut self.network.left);
         let mut left = left.as_slice();
         while !left.is_empty() {
             let is_fine = matches!(self.tls.read_tls(&mut left), Ok(1..))
                 && self.tls.process_new_packets().is_ok();
-            // It fails at the end of the data, which the received data show.
+            // Reading fails at the end of the data, which is expected.
             let _ = self.tls.reader().read_to_end(&mut self.told);
             if !is_fine {
                 self.is_odd = true;
@@ -388,7 +388,7 @@ impl Client {
     }
 }
 
-/// Those of clients of TLS 1.2 and 1.3, which resume their sessions.
+/// The configurations of clients of TLS 1.2 and 1.3, which resume their sessions.
 fn configs() -> [Arc<ClientConfig>; 2] {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
@@ -414,7 +414,7 @@ fn a_day_leaves_nothing_behind() {
         }
         day.must_hold();
     }
-    // An hour in which nobody says anything.
+    // An hour in which no client does anything.
     for _ in 0..3_600 {
         day.pass_a_second();
         day.must_hold();
@@ -428,7 +428,7 @@ fn a_day_leaves_nothing_behind() {
     assert!(day.opened > 1_000, "{}", day.opened);
     assert!(counts.handshakes > 1_000, "{counts:?}");
     assert!(day.lines > 5_000, "{}", day.lines);
-    // What all share is as large as what was written most at once; nothing else.
+    // Only the shared buffers are left, as large as the most that was written at once.
     let kept = day.simulation.kept_bytes() - before;
     assert!(kept < 64 << 10, "{kept}");
 }

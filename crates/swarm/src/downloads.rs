@@ -99,7 +99,7 @@ mod tests {
         ] {
             assert_eq!(Downloads::from_stored(original.to_stored()), original);
         }
-        // Snapshots from before this bit was introduced.
+        // Values in snapshots from before this bit was introduced.
         assert_eq!(Downloads::from_stored(5), downloads(5, Some(60)));
         assert_eq!(Downloads::from_stored(0), Downloads::NONE);
         assert_eq!(Downloads::from_stored(WITNESSED), Downloads::NONE);

@@ -277,7 +277,7 @@ mod tests {
             fixture.keep(number, 3, false);
         }
         assert!((0..500).all(|number| fixture.count(number) == 1));
-        // Witnessed downloads displace claimed ones, and smaller numbers.
+        // Witnessed downloads displace claimed ones, and larger numbers smaller ones.
         for number in 50_000..60_000 {
             fixture.keep(number, 1, true);
         }

@@ -182,7 +182,7 @@ mod tests {
         }
         let interval = Duration::from_secs(60);
         let mut schedule = SweepSchedule::new(interval);
-        // The first walk counts their peers.
+        // The first walk counts the peers of the torrents.
         while schedule.walks[0].sweep.length_before() == 0 {
             schedule.step(&swarms, 9, |_| true);
         }

@@ -10,8 +10,8 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
 
-/// What workers share: shards, and one lock that is taken while a shard's is
-/// held, as those of retired torrents and of addresses are.
+/// What workers share: shards, and one lock that is taken while a shard is locked, like
+/// the locks of retired torrents and of addresses.
 struct Shared {
     shards: [Mutex<Vec<usize>>; 2],
     inner: Mutex<usize>,

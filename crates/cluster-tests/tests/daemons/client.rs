@@ -1,6 +1,6 @@
 //! A client that announces and scrapes over UDP and HTTP, without the trackers' own code.
 //!
-//! All clients are at a loopback address, so a port says which peer one is.
+//! All clients have a loopback address, so the port identifies a peer.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -8,7 +8,7 @@ use aquatic_test_harness::{PATIENCE, http};
 
 const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 
-/// Where a tracker is asked.
+/// The address of a tracker, and the protocol of requests to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Url {
     Udp(SocketAddr),
@@ -24,7 +24,7 @@ pub(crate) enum Event {
     Regular,
 }
 
-/// What a peer says. Its torrent is a letter, of which its info hash is made.
+/// The announce of a peer. Its torrent is a letter, from which the info hash is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
     pub(crate) torrent: char,
@@ -33,7 +33,7 @@ pub(crate) struct Peer {
     pub(crate) event: Event,
 }
 
-/// The reply to an announce. Who announces is neither counted nor listed.
+/// The reply to an announce. The announcing peer is neither counted nor listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Announced {
     pub(crate) seeders: u32,
@@ -199,7 +199,7 @@ impl Connection {
         connection
     }
 
-    /// The same client, which asks another tracker with the same connection id.
+    /// The same client, for requests to another tracker with the same connection id.
     #[track_caller]
     pub(crate) fn at(&self, tracker: SocketAddr) -> Self {
         Self {
@@ -272,7 +272,7 @@ fn refuse_failure(body: &str) -> Result<(), String> {
     }
 }
 
-/// The number behind this key; 0 without it.
+/// The number after this key; 0 if the key is missing.
 fn value(body: &str, key: &str) -> u32 {
     body.split_once(key)
         .map_or(0, |(_, rest)| leading_number(rest))

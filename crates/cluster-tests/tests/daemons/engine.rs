@@ -18,7 +18,7 @@ const PROGRAM: &str = "redis-server";
 /// The exit status for a configuration that has to be corrected first.
 const MISCONFIGURED: Option<i32> = Some(78);
 
-/// A redis-server without a file, on a socket in the directory of a site.
+/// A redis-server that does not save its data, on a socket in the directory of a site.
 pub(crate) struct Engine {
     socket: PathBuf,
     pub(crate) process: Process,
@@ -39,7 +39,7 @@ impl Engine {
         Some(Self { socket, process })
     }
 
-    /// As in a configuration.
+    /// The URL as it is written in a configuration.
     pub(crate) fn url(&self) -> String {
         format!("\"redis+unix://{}\"", self.socket.display())
     }
@@ -99,21 +99,21 @@ fn daemons_that_share_an_engine_have_one_swarm_and_one_key() {
         assert_eq!(health(tracker), "ok\n");
     }
 
-    // An id from one is good at the other.
+    // A connection id from one node is valid at the other.
     let connection = shared_connection(&one, &two);
     let scraped = connection.ask(2, &[b'a'; 20]).expect("a reply");
     assert_eq!(scraped, [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
-/// A client with a connection id from one, which asks the other. Waits until both know the
-/// key of all.
+/// A client with a connection id from `one`, for requests to `other`. Waits until both
+/// have the key that all nodes share.
 #[track_caller]
 pub(crate) fn shared_connection(one: &Tracker, other: &Tracker) -> Connection {
     eventually("an id that both accept", || {
         let connection = Connection::new(one.ipv4()).at(other.ipv4());
         let scrape = [&connection.header(2)[..], &[1; 20]].concat();
         connection.socket.send(&scrape).expect("sent");
-        // The reply to a wrong one is silence.
+        // A wrong connection id gets no reply.
         let short = Some(Duration::from_millis(300));
         connection
             .socket
@@ -152,7 +152,7 @@ fn without_its_engine_a_daemon_serves_and_says_so() {
     assert_eq!(udp.scrape('b').seeders, 1);
     one.await_metric("cluster_connected", &[], 0.0);
 
-    // It starts without its data, and gets it again.
+    // The engine starts without its data, and gets it again.
     let _engine = Engine::start(&site, &[]).expect("it was there");
     await_counts(http, 'b', [1, 0, 0]);
     eventually("/health is good", || (health(&one) == "ok\n").then_some(()));

@@ -15,17 +15,17 @@ use crate::pair::Site;
 
 const REQUESTS_PER_SECOND: u32 = 10_000;
 
-/// Announces that are sent at once, and whose replies are awaited together.
+/// How many announces are sent at once before their replies are awaited.
 const GROUP: u32 = 50;
 
-/// Torrents of two clients each.
+/// The number of torrents. Each of them has two clients.
 const TORRENTS: u32 = 2_500;
 
 /// How long it may take until all clients are served by another node.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Announces, and awaits the replies; returns which torrents had no peer in theirs. Each
-/// torrent has two clients: the number of the first is twice its own.
+/// Announces, and awaits the replies; returns the clients whose replies had no peer. Each
+/// torrent has two clients; the number of the first is twice that of the torrent.
 fn announce_all(connection: &Connection, clients: &[u32]) -> Vec<u32> {
     for client in clients {
         let port = 1001 + (client % 2) as u16;
@@ -67,7 +67,7 @@ fn when_a_node_is_killed_another_serves_its_torrents_at_once() {
         thread::sleep(early);
         announce_all(&clients_of_one, group);
     }
-    // What was not sent yet is lost.
+    // Changes that the node has not sent yet are lost.
     let killed = Instant::now();
     one.daemon.signal(Signal::SIGKILL);
 
@@ -81,7 +81,7 @@ fn when_a_node_is_killed_another_serves_its_torrents_at_once() {
         assert!(killed.elapsed() < SOON, "{} are not served", waiting.len());
     }
     println!("all after {:?}, {again} asked once more", killed.elapsed());
-    // It had told of nearly everything.
+    // The killed node had published nearly everything.
     assert!(
         again < TORRENTS as usize,
         "{again} of {TORRENTS} were not known"
@@ -119,7 +119,7 @@ fn a_node_that_joins_under_load_gets_everything_and_answers_meanwhile() {
         times.len()
     );
     assert!(longest < Duration::from_secs(1), "{longest:?}");
-    // The late one was asked for a torrent of its own.
+    // The first node also has to get the torrent that was announced to the late one.
     eventually("all that came meanwhile", || {
         let [one, late] = [&one, &late].map(torrents);
         (one == late && one > 50_000.0).then_some(())

@@ -40,7 +40,7 @@ fn a_torrent_that_is_forbidden_at_one_is_unknown_there() {
     assert_eq!(pair.http.metric("torrents", &[]), 1.0);
     assert_eq!(udp.scrape(FORBIDDEN).seeders, 1);
 
-    // What is forbidden later goes, and does not come back over the link.
+    // A torrent that is forbidden later is removed, and does not come back over the link.
     std::fs::write(&list, line('a')).unwrap();
     pair.http.daemon.reload(Signal::SIGHUP);
     http.try_scrape('a').unwrap_err();
@@ -51,7 +51,7 @@ fn a_torrent_that_is_forbidden_at_one_is_unknown_there() {
     http.try_announce(leecher('a', 1002)).unwrap_err();
     assert_eq!(udp.scrape('a').seeders, 1);
 
-    // Who restarts gets the peers of the torrent that is allowed now.
+    // A daemon that restarts gets the peers of the torrent that is allowed now.
     let Pair { udp, http, site } = pair;
     let pair = Pair {
         http: http.restart(),
@@ -95,7 +95,7 @@ fn limits_hold_for_the_peers_of_others() {
     await_linked(&pair.http);
     assert_eq!(pair.http.metric("torrents", &[]), 2.0);
     let rejected = pair.http.metric("cluster_rejected_peers_total", &reason);
-    // All of `a`, or two of it and those of `b` or `c`.
+    // The four peers of `a` are rejected, or two of them and the peer of `b` or `c`.
     assert!([3.0, 4.0].contains(&rejected), "{rejected}");
 }
 

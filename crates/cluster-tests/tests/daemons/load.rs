@@ -17,7 +17,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::client::{Connection, Url, leecher, seeder};
 use crate::pair::{Pair, Site, await_counts, await_linked};
 
-/// Announces whose replies are awaited together.
+/// How many announces are sent before their replies are awaited.
 const WINDOW: usize = 64;
 
 /// Announces one peer of each torrent, and counts those that were answered.
@@ -37,7 +37,7 @@ pub(crate) fn announce_torrents(
             break;
         }
         for torrent in group {
-            // It may be gone.
+            // The tracker may be gone.
             let _ = socket.send(&announce(&connection, *torrent, 1001));
         }
         for _ in group {
@@ -50,7 +50,7 @@ pub(crate) fn announce_torrents(
     answered
 }
 
-/// An announce of a leecher of a torrent of this number.
+/// The announce of a leecher for the torrent with this number.
 pub(crate) fn announce(connection: &Connection, torrent: u32, port: u16) -> Vec<u8> {
     let mut request = connection.header(1);
     request.extend(torrent.to_be_bytes());
@@ -66,7 +66,7 @@ pub(crate) fn announce(connection: &Connection, torrent: u32, port: u16) -> Vec<
     request
 }
 
-/// Asks again and again until it is over; returns the times, in ascending order.
+/// Announces again and again until `is_over`; returns the times, in ascending order.
 pub(crate) fn round_trips(url: Url, is_over: &AtomicBool) -> Vec<Duration> {
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -126,7 +126,7 @@ fn one_that_stands_still_for_a_while_gets_all_after_it() {
     udp.announce(seeder('a', 1001));
     await_counts(http, 'a', [1, 0, 0]);
     pair.http.daemon.signal(Signal::SIGSTOP);
-    // More than is kept for a reader, whatever the kernel gives.
+    // More data than is kept for a reader, however large the kernel's buffers are.
     let is_closed = Arc::new(AtomicBool::new(false));
     let load = {
         let (tracker, is_closed) = (pair.udp.ipv4(), is_closed.clone());
@@ -184,7 +184,7 @@ fn connections_of_others_cost_nothing() {
             continue;
         };
         let _ = (&socket).write(b"GET / HTTP/1.1\r\n\r\n");
-        // Some are kept, and none is read from.
+        // Some connections are kept, and none is read from.
         if number % 10 == 0 {
             held.push(socket);
         }
@@ -196,7 +196,7 @@ fn connections_of_others_cost_nothing() {
     let readers = pair.udp.metric("cluster_readers", &[]);
     assert!(readers <= 8.0, "{readers}");
 
-    // Whoever comes later finds a place when they are gone.
+    // A daemon that connects later is accepted when they are gone.
     let Pair {
         udp: udp_tracker,
         http: http_tracker,
@@ -240,10 +240,10 @@ fn nothing_that_another_process_sends_ends_a_daemon() {
     for packets in &packets {
         let (socket, _) = listener.accept().expect("it comes again");
         for packet in packets {
-            // It may have had enough by now.
+            // The daemon may have closed the connection already.
             let _ = (&socket).write(packet);
         }
-        // It ends the connection.
+        // The daemon closes the connection.
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a timeout");

@@ -11,10 +11,10 @@ use aquatic_test_harness::tracker::{Place, Tracker};
 use crate::client::{Url, seeder};
 use crate::pair::{Pair, Site, await_counts, await_linked};
 
-/// Longer than it takes to find another one.
+/// Longer than it takes to find another daemon.
 const LONG_ENOUGH: Duration = Duration::from_millis(2_500);
 
-/// Starts both with `XDG_RUNTIME_DIR` as it is given, and expects that each serves alone.
+/// Starts both daemons after `change`, and expects that each serves alone.
 fn expect_alone(change: impl Fn(Place) -> Place) -> [Tracker; 2] {
     let site = Site::new();
     let pair = [site.udp(), site.http()].map(|place| change(place).start());
@@ -67,7 +67,7 @@ fn a_runtime_directory_that_cannot_be_used_is_said_once() {
     let missing = directory.path().join("missing");
     let long = directory.path().join("x".repeat(90));
     fs::create_dir(&long).unwrap();
-    // Somebody else may be who made it there.
+    // An `aquatic` that another user may have made: a link, and a directory open to all.
     let linked = directory.path().join("linked");
     fs::create_dir(&linked).unwrap();
     symlink(directory.path(), linked.join("aquatic")).unwrap();
@@ -95,7 +95,7 @@ fn a_second_one_waits_until_the_first_has_ended() {
     second.daemon.wait_for_log("another process does that");
     thread::sleep(LONG_ENOUGH);
     has_warned(&second, "another process does that");
-    // The first one is the one that others read from.
+    // Others read from the first daemon.
     let [udp, http] = pair.ipv4();
     Url::Udp(second.ipv4()).announce(seeder('b', 1002));
     udp.announce(seeder('a', 1001));
@@ -114,7 +114,7 @@ fn a_directory_that_was_removed_is_made_again() {
     let pair = Pair::start();
     fs::remove_dir_all(pair.site.runtime().join("aquatic")).unwrap();
     let [udp, http] = pair.ipv4();
-    // The connections that there are do not need it.
+    // Existing connections do not need the directory.
     udp.announce(seeder('a', 1001));
     await_counts(http, 'a', [1, 0, 0]);
     pair.udp.daemon.wait_for_log("was removed or replaced");

@@ -20,7 +20,7 @@ use crate::wire::{Client, name, offers};
 
 const PROMETHEUS: &str = "prometheus";
 
-/// Functions over a time need more than one sample in it.
+/// Functions over a range of time need more than one sample in it.
 const RATE_INTERVAL: &str = "5s";
 
 #[test]
@@ -70,7 +70,7 @@ fn every_query_of_the_dashboard_has_a_result() {
                 .replace("$job", ".*")
                 .replace("$instance", ".*");
             let results = ask(prometheus, &query);
-            // What the daemons do not have now cannot be shown.
+            // Queries of metrics that the daemons do not have now have no results.
             let is_there = samples(&query).all(|it| pages.contains(&format!("\n{it}")));
             if is_there {
                 assert_ne!(results, json!([]), "{}: {query}", panel["title"]);
@@ -102,7 +102,7 @@ fn prometheus(directory: &Path, targets: &[SocketAddr]) -> (Process, SocketAddr)
             "static_configs": [{ "targets": targets }],
         }],
     });
-    // JSON is YAML.
+    // The configuration is JSON, which is valid YAML.
     let file = directory.join("prometheus.yml");
     fs::write(&file, configuration.to_string()).expect("a file");
     let port = Port::reserve();
@@ -122,7 +122,7 @@ fn prometheus(directory: &Path, targets: &[SocketAddr]) -> (Process, SocketAddr)
     (process, address)
 }
 
-/// Some requests to all daemons, of which some are rejected.
+/// Sends some requests to all daemons; some of them are rejected.
 fn announce([http, udp, ws]: &[Tracker; 3]) {
     for url in [Url::Http(http.ipv4()), Url::Udp(udp.ipv4())] {
         url.announce(leecher('a', 1001));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::client::{Counts, Url};
 
-/// What both are started with besides their addresses.
+/// Keys and values that a daemon is started with, besides its addresses.
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A user's runtime directory, and the programs.
@@ -55,7 +55,7 @@ impl Site {
     /// What aquatic-udp is started with.
     #[track_caller]
     pub(crate) fn udp(&self) -> Place {
-        // The system may not grant the default, and says so in the log.
+        // The system may not grant the default size, which would be reported in the log.
         self.place("aquatic-udp")
             .with(&[("network.socket_recv_buffer_size", "0")])
     }
@@ -89,7 +89,7 @@ impl Pair {
         Self::with(&[], &[])
     }
 
-    /// With settings of aquatic-udp and of aquatic-http.
+    /// Starts both, with settings of aquatic-udp and of aquatic-http.
     #[track_caller]
     pub(crate) fn with(udp: Settings<'_>, http: Settings<'_>) -> Self {
         let site = Site::new();

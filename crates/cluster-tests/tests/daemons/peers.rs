@@ -59,7 +59,7 @@ fn a_download_that_is_told_to_both_counts_once() {
     http.announce(seeder('b', 1001).with(Event::Completed));
     await_counts(udp, 'b', [1, 0, 1]);
     udp.announce(seeder('b', 1001).with(Event::Completed));
-    // Whatever came of it has arrived after this.
+    // When these announces have arrived, the effects of earlier ones have, too.
     udp.announce(leecher('c', 1001));
     http.announce(leecher('c', 1002));
     for url in [udp, http] {
@@ -100,7 +100,7 @@ fn both_say_that_they_are_linked() {
     assert!(http.contains("; 1 torrents; "), "{http}");
 }
 
-/// The next status line that says with whom it is linked.
+/// The next status line that says with which daemon this one is linked.
 fn await_status(daemon: &mut aquatic_test_harness::Daemon) -> String {
     aquatic_test_harness::eventually("status line", || {
         let lines = daemon.messages().iter().rev();
@@ -129,7 +129,7 @@ fn peers_expire_at_both_at_the_age_of_who_was_asked() {
     await_counts(http, 'a', [1, 0, 0]);
     await_counts(udp, 'b', [1, 0, 0]);
     thread::sleep(Duration::from_secs(2));
-    // Not an announce that would be stored for longer than what is left anyway.
+    // A scrape, since an announce would be stored for longer than the time that is left.
     assert_eq!(http.scrape('a').seeders, 1);
     await_counts(http, 'a', [0; 3]);
     await_counts(udp, 'a', [0; 3]);
@@ -140,8 +140,8 @@ fn peers_expire_at_both_at_the_age_of_who_was_asked() {
 }
 
 /// With an interval of 5 s, refreshes are stored when less than 66 s are left. Here the
-/// peer lives for 68 s, so that of what it says in the first two seconds nothing is
-/// stored; what it says later is, and told.
+/// peer lives for 68 s, so that its announces in the first two seconds are not stored;
+/// later ones are stored, and sent to the other daemon.
 #[test]
 fn announces_that_are_not_stored_are_not_told_and_later_ones_are() {
     let settings = [

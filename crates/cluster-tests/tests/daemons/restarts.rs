@@ -76,7 +76,8 @@ fn who_was_killed_is_linked_again() {
             (&mut pair.http, &pair.udp)
         };
         killed.daemon.signal(Signal::SIGKILL);
-        // The other is asked meanwhile, and its socket's file is still there.
+        // A client announces to the other daemon meanwhile, and the killed one's socket
+        // file is still there.
         let url = if is_udp { http } else { udp };
         url.announce(leecher('c', 1003 + round as u16));
         restart_killed(killed);

@@ -11,11 +11,11 @@ use crate::engine::{Engine, health, node};
 use crate::pair::Site;
 use crate::wire::{Client, answer, name, offers};
 
-/// How long a node that was killed is still there for others: three seconds of silence,
-/// and one until the next heartbeat of another.
+/// How long others consider a killed node as running: three seconds of silence, and one
+/// until the next heartbeat of another node.
 const DEATH: Duration = Duration::from_millis(4_500);
 
-/// Nodes with one engine.
+/// Nodes that share an engine.
 struct Cluster {
     nodes: Vec<Tracker>,
     engine: Engine,
@@ -100,7 +100,7 @@ fn an_offer_and_its_answer_cross_between_nodes() {
         p.announce('a', 'p', json!({"event": "started"}));
         await_counts(&cluster.nodes[two], 'a', [0, 1, one as u64]);
         exchange(&mut p, &mut q);
-        // Only once.
+        // The answer is accepted only once.
         let rejected = p.ask(&answer('a', 'p', 'q'));
         assert!(rejected["failure reason"].is_string(), "{rejected}");
         q.expect_silence();
@@ -138,21 +138,21 @@ fn peers_of_a_node_that_is_killed_are_gone_soon() {
     for node in &cluster.nodes {
         await_counts(node, 'a', [0, 3, 0]);
     }
-    // By SIGKILL.
+    // The node is killed by SIGKILL.
     drop(cluster.nodes.remove(0));
     let killed = Instant::now();
     for node in &cluster.nodes {
         await_counts(node, 'a', [0, 2, 0]);
     }
     assert!(killed.elapsed() < DEATH, "{:?}", killed.elapsed());
-    // No offer goes to it.
+    // No offer goes to the killed node.
     let reply = clients[1].announce('a', 'q', offers(2, 100));
     assert_eq!(reply["incomplete"], 1);
     assert_eq!(clients[2].relayed()["peer_id"], name('q'));
     let unreachable = [("result", "node_unreachable")];
     assert_eq!(cluster.nodes[0].metric("offers_total", &unreachable), 0.0);
 
-    // A node that stops in an orderly way takes less.
+    // A node that stops in an orderly way is gone sooner.
     let stopped = Instant::now();
     cluster.nodes.remove(0).daemon.stop();
     await_counts(&cluster.nodes[0], 'a', [0, 1, 0]);
@@ -196,7 +196,7 @@ fn an_engine_that_is_away_takes_no_peers_away() {
         (unreachable + lost == 1.0).then_some(())
     });
 
-    // It starts without its data.
+    // The engine starts without its data.
     let _engine = Engine::start(&site, &[]).expect("it was there");
     eventually("/health is good", || {
         (health(&nodes[0]) == "ok\n" && health(&nodes[1]) == "ok\n").then_some(())
@@ -226,7 +226,7 @@ fn a_node_that_was_held_up_comes_back_with_its_peers() {
     cluster.nodes[0].daemon.signal(Signal::SIGSTOP);
     await_counts(&cluster.nodes[1], 'a', [0, 1, 0]);
     cluster.nodes[0].daemon.signal(Signal::SIGCONT);
-    // Without another announce.
+    // The peer is back without another announce.
     await_counts(&cluster.nodes[1], 'a', [0, 2, 0]);
     exchange(&mut p, &mut q);
 }
@@ -245,7 +245,8 @@ fn a_client_may_announce_to_several_nodes() {
     for node in &cluster.nodes {
         await_counts(node, 'a', [0, 2, 0]);
     }
-    // It stays at the one when it leaves the other, and is told to that one again.
+    // The peer stays at the second node when it leaves the first, which is then informed
+    // of it again.
     clients.remove(0);
     await_counts(&cluster.nodes[1], 'a', [0, 2, 0]);
     clients[0].announce('a', 'p', json!({}));

@@ -70,7 +70,7 @@ fn what_is_written_is_read() {
     assert_eq!(read.len(), 4);
     assert!(read.eq(records));
 
-    // A sign of life.
+    // A batch without records, which only shows that the node is running.
     let bytes = batch_of(&[]);
     assert!(Batch::parse(&bytes).unwrap().is_empty());
 }
@@ -137,6 +137,6 @@ fn what_is_left_counts_from_the_end_of_the_batch() {
     assert_eq!(left(2_199_999), 1);
     assert_eq!(left(2_200_000), 0);
     assert_eq!(left(u64::MAX), 0);
-    // From the future, as clocks are that differ.
+    // A batch from the future, which clocks that differ can cause.
     assert_eq!(left(0), 1200);
 }

@@ -98,7 +98,7 @@ mod tests {
         assert!(!is_lost(500, true, 600));
         assert!(is_lost(500, false, 600));
         assert!(!is_lost(500, false, 1_000));
-        // Whatever clock the new ids are from.
+        // Smaller ids mean that the stream was lost, whatever clock they are from.
         assert!(is_lost(500, false, 0));
         assert!(is_lost(500, false, 499));
         assert!(is_lost(500, true, 499));

@@ -135,7 +135,7 @@ mod tests {
         let text = |kind| EngineError::from(Error::from(kind)).to_string();
         assert_eq!(text(ErrorKind::WouldBlock), "no answer in time");
         assert_eq!(text(ErrorKind::TimedOut), "no answer in time");
-        // Which of them it is depends on who was faster.
+        // Which of these errors occurs depends on timing.
         for kind in [ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof] {
             assert_eq!(text(kind), "the engine closed the connection");
         }

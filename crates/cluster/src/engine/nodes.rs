@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(nodes.running(), 1);
         assert_eq!(nodes.take_ended(), [OTHER]);
         assert_eq!(nodes.take_ended(), []);
-        // It was only slow.
+        // The node was only slow, and is seen again.
         assert!(nodes.note(OTHER, 1800, None, at(4_500)).has_started);
         assert_eq!(nodes.running(), 2);
         beat(&mut nodes, 5..=8);
@@ -244,7 +244,7 @@ mod tests {
         nodes.note(OTHER, 1800, None, at(605_500));
         beat(&mut nodes, 606..=608);
         assert_eq!(nodes.take_ended(), []);
-        // One does not return.
+        // One node does not return.
         nodes.note(OTHER, 1800, None, at(609_500));
         nodes.note(OTHER, 1800, None, at(610_001));
         assert_eq!(nodes.take_ended(), [THIRD]);
@@ -257,15 +257,15 @@ mod tests {
         assert_eq!(nodes.take_ended(), [OTHER]);
     }
 
-    /// Nodes beat every second, more or less; the engine is away now and then, and nodes
-    /// take up to 6 seconds to return to it; some are killed.
+    /// Nodes send a heartbeat about every second; the engine is unavailable now and then,
+    /// and nodes take up to 6 seconds to return to it; some are killed.
     #[test]
     fn only_killed_nodes_end_and_they_do_soon() {
         const COUNT: usize = 6;
         for seed in 0..500 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut nodes = Nodes::new(OWN, "one");
-            // Another engine's clock may say anything.
+            // Another engine's clock may show any time.
             let mut offset = random.u64(1_000_000..2_000_000);
             let mut beat_at = [0; COUNT];
             let mut killed_at: [Option<u64>; COUNT] = [None; COUNT];
@@ -273,7 +273,7 @@ mod tests {
             let (mut away_until, mut back_at) = (0, 0);
             for now in (0..120_000_u64).step_by(100) {
                 if now >= away_until && random.u32(..200) == 0 {
-                    // Long enough for nodes to be slow to return, or too short for that.
+                    // A long outage, after which nodes return slowly, or a short one.
                     let (time, delay) = match random.bool() {
                         true => (random.u64(2_500..30_000), 6_000),
                         false => (random.u64(100..500), 500),
@@ -289,7 +289,7 @@ mod tests {
                     }
                 }
                 if random.u32(..400) == 0 {
-                    // The node that watches lives.
+                    // The observing node is not killed.
                     killed_at[random.usize(1..COUNT)].get_or_insert(now);
                 }
                 for (number, next) in beat_at.iter_mut().enumerate() {
@@ -311,7 +311,8 @@ mod tests {
                     let Some(killed_at) = killed_at[number].filter(|_| is_known[number]) else {
                         continue;
                     };
-                    // All have been back for long, or the engine was not away in between.
+                    // All nodes have been back for a long time, or the engine was not
+                    // away in between.
                     let waited = now.saturating_sub(killed_at.max(back_at));
                     let is_steady = killed_at > back_at + 8_000 && now >= away_until;
                     let is_overdue =
@@ -329,7 +330,7 @@ mod tests {
             let name = Some(name.as_bytes()).filter(|it| !it.is_empty());
             nodes.note(node, 1200, name, at(time)).is_first_duplicate
         };
-        // An earlier run of this node.
+        // An earlier run of this node has the same name, but is not a duplicate.
         assert!(!note(OTHER, "one", 1_000));
         assert!(!note(OWN, "one", 2_000));
         assert!(!note(OTHER, "one", 2_500));
@@ -337,7 +338,7 @@ mod tests {
         assert!(!note(OTHER, "", 9_000));
         assert!(note(OTHER, "one", 9_000));
         assert!(!note(OTHER, "one", 9_500));
-        // Any number of other nodes with this name are reported as one.
+        // Any number of other nodes with this name is reported only once.
         assert!(!note(NodeId([4; 8]), "one", 9_500));
         assert!(nodes.has_duplicate_name());
     }

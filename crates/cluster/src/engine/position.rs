@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        /// Of a position without nodes.
+        /// The length of a position without nodes.
         const LENGTH: usize = 1 + 16 * Kind::COUNT;
         let id = |milliseconds, number| EntryId {
             milliseconds,

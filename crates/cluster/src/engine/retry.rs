@@ -151,7 +151,7 @@ mod tests {
         }
         assert_eq!(last, MAX_PAUSE_MILLISECONDS);
         assert_eq!(status.error().as_deref(), Some("gone"));
-        // An engine that works now and then is not asked at once each time.
+        // The pause stays long for an engine that works only for short times.
         retry.succeed(STABLE_MILLISECONDS - 1, &status);
         assert_eq!(status.error(), None);
         retry.fail(&away("gone"), 0, &status);

@@ -117,7 +117,7 @@ mod tests {
         let mut other = good.clone();
         other[8] = 9;
         assert_eq!(parse(&other), Err(HelloError::Version(9)));
-        // Only the version is read of another version's hello.
+        // Of a hello of another version, only the version is read.
         assert_eq!(parse(&other[..9]), Err(HelloError::Version(9)));
         for length in 8..20 {
             assert_eq!(parse(&good[..length]), Err(HelloError::Damaged));

@@ -34,7 +34,7 @@ fn fill(outbox: &Outbox, numbers: std::ops::Range<u32>) {
     }
 }
 
-/// The numbers of the records in the next batch of IPv4, and what else is said of it.
+/// The numbers of the records in the next batch of IPv4, and its other properties.
 fn take(outbox: &Outbox, now: u64) -> Option<(Vec<u32>, Taken)> {
     let mut bytes = Vec::new();
     let taken = outbox.take(Kind::Ipv4, now, &mut bytes)?;
@@ -108,7 +108,7 @@ fn a_kind_keeps_half_of_the_space() {
     for group in records.chunks(8) {
         outbox.append(group);
     }
-    // The other one has not lost anything.
+    // The other kind has not lost anything.
     let (first, _) = take(&outbox, 0).unwrap();
     let (second, _) = take(&outbox, 0).unwrap();
     assert!(first.into_iter().chain(second).eq(0..2 * FULL as u32));
@@ -122,7 +122,7 @@ fn batches_get_the_time_at_which_they_were_closed() {
     outbox.close_batches(5);
     fill(&outbox, 1..2 + FULL as u32);
     outbox.close_batches(6);
-    // Nothing new: what is closed stays as it is.
+    // Without new records, closed batches stay as they are.
     outbox.close_batches(7);
     fill(&outbox, 0..1);
     let times: Vec<_> = std::iter::from_fn(|| take(&outbox, 8))
@@ -159,8 +159,8 @@ fn memory_is_used_again() {
     assert_eq!(addresses.len(), 2);
 }
 
-/// Workers change peers under the lock of a shard; the last record that a link takes of
-/// each says how it is.
+/// Workers change peers while they hold the lock of a shard; the last record that a link
+/// takes for a peer has its current state.
 #[test]
 fn the_order_of_a_peers_records_is_that_of_what_happened() {
     const SHARDS: usize = 4;

@@ -108,7 +108,7 @@ fn an_engine_that_is_killed_is_found_again() {
     for node in [&one, &two] {
         assert_eq!(node.link.status().counts().gaps(), 0);
         assert!(node.link.status().counts().reconnects() > 0);
-        // After another process has taken over, the last seconds are read again.
+        // After another engine process has taken over, the last seconds are read again.
         assert!(node.link.status().counts().repeats() > 0);
     }
 }
@@ -160,7 +160,7 @@ fn full_memory_takes_the_oldest() {
         one.change(start..start + 2_000, PeerChange::Leecher);
         thread::sleep(Duration::from_millis(10));
     }
-    // Who keeps up misses nothing.
+    // A node that keeps up with the stream misses nothing.
     two.wait_for(COUNT as usize);
     let length: u64 = server.say("XLEN {aquatic}:test:ipv6");
     assert!(length < u64::from(COUNT) / 900, "{length} entries are left");
@@ -201,7 +201,7 @@ fn an_engine_that_evicts_anything_is_refused() {
     );
     let node = Node::start(&server.url(), "one");
     node.wait_for_error("noeviction");
-    // As soon as somebody mends it, all is well.
+    // The node connects as soon as the policy is corrected.
     let _: () = server.say("CONFIG SET maxmemory-policy noeviction");
     node.wait_until_connected();
 }
@@ -226,7 +226,7 @@ fn passwords_and_rights_are_asked_for() {
     two.wait_for(10);
     two.change(10..20, PeerChange::Leecher);
     one.wait_for(20);
-    // All that it does later, too.
+    // Commands that a node sends only after some seconds are permitted, too.
     thread::sleep(Duration::from_secs(6));
     assert_eq!(one.link.status().error(), None);
     assert_eq!(one.link.status().counts().reconnects(), 0);
@@ -239,7 +239,7 @@ fn passwords_and_rights_are_asked_for() {
     two.wait_for(30);
     assert_eq!(two.link.status().counts().gaps(), 0);
 
-    // Nobody at all.
+    // A node without a user name and a password is refused.
     let _: () = server.say("CONFIG SET requirepass another");
     assert!(refused(&settings(&server.url(), "three")).contains("cluster.password_file"));
 }
@@ -286,7 +286,7 @@ fn connections_are_encrypted() {
         text.contains("UnknownIssuer") || text.contains("certificate"),
         "{text}"
     );
-    // That the system trusts some does not help.
+    // The authorities that the system trusts do not include the one of this engine.
     stranger.tls_ca = None;
     let text = away(&stranger);
     assert!(text.contains("UnknownIssuer"), "{text}");
@@ -311,7 +311,7 @@ fn a_duplicate_name_is_reported() {
     eventually("it is noticed", || {
         one.link.status().has_duplicate_name().then_some(())
     });
-    // An earlier run of the same node is none.
+    // An earlier run of the same node is not a duplicate.
     let two = Node::start(&server.url(), "two");
     two.wait_until_connected();
     two.stop();
@@ -363,7 +363,7 @@ fn entries_of_others_are_left_out() {
         ("b", b"\x01what"),
         ("temperature", b"20"),
         ("b", &newer),
-        // It belongs into the other stream.
+        // This batch belongs in the other stream.
         ("b", &ipv6),
     ];
     for (field, value) in entries {
@@ -432,7 +432,7 @@ fn other_namespaces_are_other_swarms() {
     assert_eq!(other.link.status().nodes(), 0);
 }
 
-/// Without counts of downloads, batches are still sent, and sent once.
+/// If downloads cannot be counted, batches are still sent, and only once.
 #[test]
 fn downloads_that_cannot_be_counted_repeat_no_batch() {
     let Some(server) = Server::start(&[]) else {
@@ -468,7 +468,7 @@ fn a_node_that_finds_the_memory_full_makes_space() {
         (one.link.status().counts().records_out() == 100_000).then_some(())
     });
     one.stop();
-    // Less than the streams take.
+    // Less memory than the streams take.
     let _: () = server.say("CONFIG SET maxmemory 3mb");
     let two = Node::start(&server.url(), "two");
     two.change(50_000..50_010, PeerChange::Leecher);

@@ -50,7 +50,7 @@ fn sentinels_say_who_took_over() {
     };
     let directory = tempfile::tempdir().expect("a directory");
     let _sentinel = sentinel(directory.path(), watcher.number(), first.number());
-    // One that is not there does not matter.
+    // A Sentinel that cannot be reached does not matter.
     let url = format!(
         "redis+sentinel://127.0.0.1:{},127.0.0.1:{}/main",
         silent.number(),
@@ -67,7 +67,7 @@ fn sentinels_say_who_took_over() {
         let answer: Vec<String> = replica.say("ROLE");
         (answer.get(3).map(String::as_str) == Some("connected")).then_some(())
     });
-    // It has to hear of the replica from the primary, which it asks each ten seconds.
+    // The Sentinel asks the primary for replicas every ten seconds.
     eventually("the Sentinel knows the replica", || {
         let client = redis::Client::open(format!(
             "redis://:{PASSWORD}@127.0.0.1:{}",
@@ -118,7 +118,7 @@ fn clusters_say_who_has_our_keys() {
         let number = port.number().to_string();
         let timeout = ["--cluster-node-timeout", "2000"];
         let port = ["--port", &number, "--cluster-enabled", "yes"];
-        // The port of the cluster's own connections is 10,000 above unless it is given.
+        // The port of the cluster's own connections is larger by 10,000 unless given.
         let bus = Port::reserve();
         let bus_number = bus.number().to_string();
         let bus_port = ["--cluster-port", &bus_number];
@@ -130,7 +130,7 @@ fn clusters_say_who_has_our_keys() {
         return;
     };
     let (mut servers, buses): (Vec<_>, Vec<_>) = started.into_iter().unzip();
-    // All slots but ours are elsewhere.
+    // All slots except that of our keys are on another server.
     let slot: u32 = servers[0].say("CLUSTER KEYSLOT aquatic");
     let _: () = servers[0].say(&format!("CLUSTER ADDSLOTS {slot}"));
     let _: () = servers[2].say(&format!(
@@ -159,7 +159,8 @@ fn clusters_say_who_has_our_keys() {
         (answer.get(3).map(String::as_str) == Some("connected")).then_some(())
     });
 
-    // Neither the one that has our keys, nor the first one, has to be there.
+    // The URL need not name the server with our keys, and its first one may be
+    // unreachable.
     let url = format!(
         "redis+cluster://127.0.0.1:1,127.0.0.1:{}",
         ports[2].number()

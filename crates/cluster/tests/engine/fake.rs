@@ -23,7 +23,7 @@ impl Fake {
         let directory = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(directory.path().join("engine.sock")).expect("a socket");
         let misbehave: Arc<Misbehave> = Arc::new(misbehave);
-        // It ends with the test's process.
+        // The thread ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.expect("a connection");

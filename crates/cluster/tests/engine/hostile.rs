@@ -30,7 +30,7 @@ const COMMANDS: [&str; 15] = [
     "SUBSCRIBE",
 ];
 
-/// Replies of every type, of which each is wrong for most commands.
+/// Replies of every type. Each of them is wrong for most commands.
 const REPLIES: [&str; 29] = [
     "+OK\r\n",
     "+QUEUED\r\n",
@@ -48,14 +48,14 @@ const REPLIES: [&str; 29] = [
     "*0\r\n",
     "*2\r\n$1\r\n9\r\n*1\r\n:1\r\n",
     "*1\r\n*2\r\n$1\r\nx\r\n*1\r\n*2\r\n$3\r\n0-0\r\n*0\r\n",
-    // Times, of which one is long ago and the other one never comes.
+    // Times: one that is long ago, and one that never comes.
     "*2\r\n$1\r\n0\r\n$1\r\n0\r\n",
     "*2\r\n$20\r\n18446744073709551615\r\n$1\r\n0\r\n",
     "*9223372036854775807\r\n",
     "%9223372036854775807\r\n",
     "|9223372036854775806\r\n",
     ">2\r\n$7\r\nmessage\r\n:1\r\n",
-    // What a subscriber might get: from another channel, without a message, in two types.
+    // Messages to a subscriber: from another channel, incomplete, and of wrong types.
     "*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\ny\r\n",
     "*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n",
     "*3\r\n$7\r\nmessage\r\n:1\r\n*0\r\n",

@@ -12,7 +12,7 @@ use crate::node::{MAX_PEER_AGE, Members, Node, clock, settings};
 use crate::server::Server;
 use crate::wait_until_equal;
 
-/// A new node gets all that others hold, with about the time that is left.
+/// Checks that a new node gets all peers that others hold, with about their time left.
 #[track_caller]
 fn new_node_gets_all(server: &Server, old: &Node, count: usize) {
     let new = Node::start(&server.url(), "new");
@@ -26,7 +26,7 @@ fn new_node_gets_all(server: &Server, old: &Node, count: usize) {
     }
 }
 
-/// Peers with different times left.
+/// Changes how much time peers have left, so that it differs.
 fn age(members: &Members) {
     let mut peers = members.lock();
     for (number, (_, until)) in peers.values_mut().enumerate() {
@@ -71,7 +71,7 @@ fn an_engine_that_comes_back_empty_is_filled() {
     assert_eq!(one.members.downloads.load(Relaxed), 100);
 }
 
-/// What each node counts was published, or is published later.
+/// Each download that a node counts was published, or is published later.
 #[test]
 fn downloads_that_an_engine_has_lost_are_restored_once() {
     let Some(mut server) = Server::start(&[]) else {
@@ -88,7 +88,8 @@ fn downloads_that_an_engine_has_lost_are_restored_once() {
         wait_for(node, 100);
     }
     server.kill();
-    // While it is away, as it comes back, and while all restore at the same time.
+    // Downloads occur while the engine is away, as it comes back, and while all nodes
+    // restore its data at the same time.
     nodes[1].change(100..110, PeerChange::Completed);
     server.start_again();
     for number in 110..200 {
@@ -105,7 +106,7 @@ fn downloads_that_an_engine_has_lost_are_restored_once() {
             server.say::<Vec<u64>>(&hash).iter().sum::<u64>()
         })
     };
-    // Those that happen during the comparison may be missing.
+    // Downloads that occur during the comparison may be missing.
     eventually("all are counted", || {
         let all = counted().iter().all(|count| *count >= 190);
         all.then_some(())
@@ -149,7 +150,7 @@ fn a_stream_that_somebody_deletes_is_filled() {
     one.change(0..100, PeerChange::Leecher);
     one.wait_until_connected();
     let key = one.link.connection_id_key();
-    // One entry must have been there for some seconds.
+    // An entry must have been in the stream for some seconds.
     thread::sleep(Duration::from_secs(6));
     let _: () = server.say("FLUSHALL");
     eventually("it is noticed", || {
@@ -211,7 +212,7 @@ fn a_position_of_another_engine_is_not_trusted() {
     wait_until_equal(&[&one, &two]);
 }
 
-/// What waited when a node stopped is sent by its next run.
+/// Changes that were still unsent when a node stopped are sent by its next run.
 #[test]
 fn changes_of_a_node_that_ends_without_its_engine_are_not_lost() {
     let Some(mut server) = Server::start(&["--appendonly", "yes"]) else {

@@ -22,7 +22,7 @@ use aquatic_test_harness::waiting::eventually;
 use node::{Node, settings};
 use server::Server;
 
-/// All hold the same in the end.
+/// Waits until all nodes hold the same peers.
 #[track_caller]
 fn wait_until_equal(nodes: &[&Node]) {
     eventually("nodes hold the same", || {
@@ -43,7 +43,7 @@ fn nodes_have_one_swarm() {
     two.change(10..15, PeerChange::Seeder);
     one.wait_for(15);
     two.wait_for(15);
-    // One that comes later gets it all.
+    // A node that joins later gets all peers.
     let three = Node::start(&server.url(), "three");
     three.wait_for(15);
     one.change(0..5, PeerChange::Stopped);
@@ -56,7 +56,7 @@ fn nodes_have_one_swarm() {
         });
     }
     wait_until_equal(&[&one, &two, &three]);
-    // The first one's key is everybody's.
+    // All nodes have the key of the first one.
     let keys = [&one, &two, &three].map(|it| it.link.connection_id_key());
     assert!(keys[0].is_some());
     assert_eq!(keys, [keys[0]; 3]);
@@ -94,7 +94,7 @@ fn downloads_are_counted_once() {
         let hash: Vec<u64> = server.say(&format!("HVALS {{aquatic}}:test:{kind}:downloads"));
         assert_eq!(hash, [20]);
     }
-    // One that reads both the hash and the stream.
+    // A new node reads both the hash and the stream, and counts no download twice.
     let three = Node::start(&server.url(), "three");
     three.wait_for(30);
     wait(&three, 20);
@@ -134,13 +134,13 @@ fn a_million_records_come_through() {
     const COUNT: u32 = 500_000;
     let one = Node::start(&server.url(), "one");
     let two = Node::start(&server.url(), "two");
-    // Until something was read, nobody knows what may have come between.
+    // Before a node has read anything, it cannot know what others sent in between.
     eventually("own batches come back", || {
         (one.link.status().counts().batches_in() > 0).then_some(())
     });
     for start in (0..COUNT).step_by(10_000) {
         one.change(start..start + 10_000, PeerChange::Leecher);
-        // Others hold the same lock to apply.
+        // Other threads need the same lock to apply records.
         thread::sleep(Duration::from_millis(1));
     }
     two.wait_for(COUNT as usize);
@@ -149,11 +149,11 @@ fn a_million_records_come_through() {
     three.wait_for(COUNT as usize);
     wait_until_equal(&[&one, &two, &three]);
     assert!(one.link.status().counts().records_out() >= 2 * u64::from(COUNT));
-    // Own records need not be applied again if nobody came between.
+    // Own records need not be applied again if no others came in between.
     assert!(one.members.applied.load(Relaxed) < u64::from(COUNT) / 10);
 }
 
-/// Says where the engine is to the process that will be killed.
+/// Passes the URL of the engine to the process that will be killed.
 const CHILD_URL: &str = "AQUATIC_TEST_ENGINE_URL";
 
 /// Not a test, but what [`a_node_that_dies_takes_nothing_with_it`] starts.
@@ -188,9 +188,9 @@ fn a_node_that_dies_takes_nothing_with_it() {
     eventually("both are seen", || {
         (two.link.status().nodes() == 2).then_some(())
     });
-    // By SIGKILL, while it sends.
+    // The process is killed by SIGKILL while it sends.
     drop(child);
-    // Its peers live on; it does not.
+    // Its peers are kept, although the node is gone.
     eventually("it is gone", || {
         (two.link.status().nodes() == 1).then_some(())
     });

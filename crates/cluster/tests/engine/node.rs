@@ -15,10 +15,10 @@ use aquatic_cluster::{
 };
 use aquatic_test_harness::waiting::eventually;
 
-/// Peers by number, with their roles and when they expire.
+/// Peers by family (`true` for IPv6) and number, with their roles and when they expire.
 pub(crate) type Peers = BTreeMap<(bool, u32), (PeerChange, u64)>;
 
-/// Peers of a block.
+/// The number of peers in a block.
 const BLOCK: usize = 1_000;
 
 pub(crate) const MAX_PEER_AGE: u16 = 1200;
@@ -124,7 +124,7 @@ impl Node {
             offer_id: [4; 20],
             description: description.as_bytes(),
         };
-        // Without a connection, it is not even queued.
+        // Without a connection, the signal is not even queued.
         let _ = self.signals.put(to.id, &signal);
     }
 
@@ -141,7 +141,7 @@ impl Node {
         });
     }
 
-    /// Clients announce, or stop; of each kind of peer.
+    /// Clients announce or stop: for each number, one of IPv4 and one of IPv6.
     pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: PeerChange) {
         let numbers: Vec<u32> = numbers.into_iter().collect();
         let until = clock() + u64::from(MAX_PEER_AGE) * 1000;
@@ -160,7 +160,7 @@ impl Node {
         }
     }
 
-    /// Waits until it holds so many peers of each kind.
+    /// Waits until the node holds this many peers of each kind.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
         eventually(&format!("{count} peers of each kind"), || {
@@ -177,7 +177,7 @@ impl Node {
         });
     }
 
-    /// Waits until it says something like this is wrong.
+    /// Waits until the node reports an error that contains `part`.
     #[track_caller]
     pub(crate) fn wait_for_error(&self, part: &str) -> String {
         eventually(part, || {
@@ -249,7 +249,7 @@ impl Members {
 }
 
 impl SharedSwarms for Members {
-    /// The last one that was told.
+    /// The last peer that was returned.
     type Walk = Option<(bool, u32)>;
 
     fn begin(&self) -> Self::Walk {
@@ -292,7 +292,7 @@ impl SharedSwarms for Members {
     }
 
     fn restore_downloads(&self, _: Kind, _: &InfoHash, downloads: u64) {
-        // Those of either kind are as many here.
+        // In these tests, both kinds have the same number of downloads.
         self.downloads.fetch_max(downloads, Ordering::Relaxed);
     }
 

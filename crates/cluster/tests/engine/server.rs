@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one; `None` if there is no redis-server, and that is allowed.
+    /// Starts a server; `None` if there is no redis-server, and that is allowed.
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         if !tools::needs(&[PROGRAM]) {
             return None;
@@ -44,7 +44,7 @@ impl Server {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// With what it has on disk.
+    /// Starts the server again, with the data that it has on disk.
     pub(crate) fn start_again(&mut self) {
         let mut command = Command::new(tools::find(PROGRAM).expect("it is there"));
         command.arg("--dir").arg(self.directory.path());
@@ -60,7 +60,7 @@ impl Server {
         });
     }
 
-    /// As by SIGKILL.
+    /// Kills the server by SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process = None;
     }
@@ -77,14 +77,14 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
-    /// As an administrator.
+    /// Sends a command as an administrator.
     #[track_caller]
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
         let mut connection = self.connect().expect("the engine is there");
         command.query(&mut connection).expect("a reply")
     }
 
-    /// An administrator's words, separated by spaces.
+    /// Sends a command as an administrator; its words are separated by spaces.
     #[track_caller]
     pub(crate) fn say<T: FromRedisValue>(&self, words: &str) -> T {
         let mut words = words.split(' ');

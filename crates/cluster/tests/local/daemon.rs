@@ -14,16 +14,16 @@ use aquatic_cluster::{Batch, MaxPeerAge, NodeId, Outbox, PeerChange, Record, Rec
 use aquatic_test_harness::waiting::eventually;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Peers by number, with their roles.
+/// Peers by family (`true` for IPv6) and number, with their roles.
 pub(crate) type Peers = BTreeMap<(bool, u32), PeerChange>;
 
-/// Peers in a block.
+/// The number of peers in a block.
 const BLOCK: usize = 1_000;
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Held {
     pub(crate) peers: Arc<Mutex<Peers>>,
-    /// What making a block takes besides.
+    /// Additional time that making a block takes.
     pub(crate) pause: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Daemon {
         }
     }
 
-    /// Clients announce, or stop; of each kind of peer.
+    /// Clients announce or stop: for each number, one of IPv4 and one of IPv6.
     pub(crate) fn change(&self, numbers: impl IntoIterator<Item = u32>, change: PeerChange) {
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for group in numbers.chunks(8) {
@@ -100,7 +100,7 @@ impl Daemon {
         }
     }
 
-    /// Waits until it holds so many peers of each kind.
+    /// Waits until the daemon holds this many peers of each kind.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
         eventually(
@@ -116,7 +116,7 @@ impl Daemon {
         });
     }
 
-    /// Stops it regularly.
+    /// Stops the daemon in an orderly way.
     pub(crate) fn stop(mut self) {
         self.end();
     }
@@ -144,7 +144,7 @@ impl Held {
 }
 
 impl Swarms for Held {
-    /// The last one that was in a block.
+    /// The last peer that was put in a block.
     type Walk = Option<(bool, u32)>;
     type BlockError = &'static str;
 
@@ -230,14 +230,14 @@ pub(crate) fn listen(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Connects like one that reads.
+/// Connects like a daemon that reads.
 pub(crate) fn connect(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket)
 }
 
-/// The next packet; none if the other one ends.
+/// The next packet; empty if the other side closes the connection.
 pub(crate) fn packet(socket: &Socket) -> Vec<u8> {
     let mut buffer = vec![0; 1 << 18];
     let length = (&*socket).read(&mut buffer).expect("read");

@@ -30,7 +30,7 @@ fn http(directory: &Path) -> Daemon {
     Daemon::start(directory, HTTP, &[UDP])
 }
 
-/// Both read from each other.
+/// Waits until both daemons read from each other.
 fn wait_until_linked(one: &Daemon, other: &Daemon) {
     one.wait_for_readers(1);
     other.wait_for_readers(1);
@@ -48,7 +48,7 @@ fn either_can_be_first() {
             false => (HTTP, UDP),
         };
         let first = Daemon::start(directory.path(), first, &[second]);
-        // Nobody is told, but it will be in what the other one gets at first.
+        // Nobody is connected yet; the other daemon gets these peers later.
         first.change(0..10, PeerChange::Leecher);
         thread::sleep(Duration::from_millis(50));
         let name = if is_udp_first { HTTP } else { UDP };
@@ -133,7 +133,7 @@ fn one_that_is_restarted_gets_all() {
         (!udp.outbox.is_open()).then_some(())
     });
     assert_eq!(udp.status.text(), None);
-    // It serves on.
+    // The other daemon continues to serve.
     udp.change(3_000..3_500, PeerChange::Leecher);
 
     let http = self::http(directory.path());
@@ -160,7 +160,7 @@ fn one_that_is_killed_is_found_again() {
     let path = socket_path(directory.path(), UDP);
     let (udp, http) = (udp(directory.path()), http(directory.path()));
     wait_until_linked(&udp, &http);
-    // What it leaves when it has no time to remove its file.
+    // A daemon that is killed leaves its socket file behind.
     let kept = directory.path().join("kept");
     fs::hard_link(&path, &kept).expect("link");
     udp.stop();
@@ -192,7 +192,7 @@ fn a_living_one_of_the_same_name_is_left_alone() {
     second.change(10..20, PeerChange::Leecher);
     assert_eq!(http.held.lock().len(), 20);
 
-    // When the first one ends, the second one is found.
+    // When the first daemon ends, the second one is found.
     first.stop();
     http.wait_for(20);
 }
@@ -214,14 +214,14 @@ fn a_file_that_is_no_socket_is_left_alone() {
 fn a_directory_that_was_removed_is_used_again() {
     let parent = directory();
     let directory = parent.path().join("run");
-    // Before it is there.
+    // The daemons start before the directory exists.
     let (udp, http) = (udp(&directory), http(&directory));
     thread::sleep(Duration::from_millis(100));
     fs::create_dir(&directory).expect("make it");
     wait_until_linked(&udp, &http);
 
     fs::remove_dir_all(&directory).expect("remove it");
-    // Connections stay.
+    // Existing connections stay open.
     udp.change(0..10, PeerChange::Leecher);
     http.wait_for(10);
     thread::sleep(Duration::from_millis(1_200));
@@ -279,14 +279,14 @@ fn a_million_records_get_through_in_order() {
     const COUNT: u32 = 300_000;
     let directory = directory();
     let (udp, http) = (udp(directory.path()), http(directory.path()));
-    // Some are held before, so that blocks and batches mix.
+    // Some peers are held before the daemons are linked, so that blocks and batches mix.
     udp.change(0..COUNT / 5, PeerChange::Leecher);
     wait_until_linked(&udp, &http);
     let told = AtomicU64::new(0);
     let tell = |numbers: Range<u32>, change| {
         for start in numbers.clone().step_by(10_000) {
             udp.change(start..numbers.end.min(start + 10_000), change);
-            // One that falls too far behind is closed, and misses what is removed then.
+            // A reader that is too slow is disconnected, and misses removals then.
             let told = told.fetch_add(20_000, Ordering::Relaxed);
             eventually("it is read", || {
                 (http.status.counts().records_in() + 60_000 > told).then_some(())
@@ -343,7 +343,7 @@ fn what_changes_does_not_wait_for_what_is_held() {
         ..Held::default()
     };
     let udp = Daemon::start_with(directory.path(), UDP, &[HTTP], held, 1 << 20);
-    // In 200 blocks, which take a second.
+    // These peers fill 200 blocks, which take a second.
     udp.change(0..100_000, PeerChange::Leecher);
     let http = http(directory.path());
     eventually("some has come", || {
@@ -367,7 +367,7 @@ fn who_does_not_read_costs_others_nothing() {
     wait_until_linked(&udp, &http);
     let path = socket_path(directory.path(), UDP);
     let idle: Vec<_> = (0..20).map(|_| connect(&path).expect("connect")).collect();
-    // Those that are too many are closed at once.
+    // Connections beyond the limit are closed at once.
     udp.wait_for_readers(8);
     let mut number = 20_000;
     eventually("they are closed", || {
@@ -437,7 +437,7 @@ fn foreign_bytes_are_refused_and_counted() {
     }
     assert!(http.held.lock().is_empty());
     drop(fake);
-    // The right one is found afterwards.
+    // The real daemon is found afterwards.
     let udp = udp(directory.path());
     wait_until_linked(&udp, &http);
 }

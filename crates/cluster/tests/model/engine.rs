@@ -8,14 +8,14 @@ pub(crate) struct Engine {
     ipv6: Stream,
 }
 
-/// What was added and not trimmed.
+/// The batches that were added and not trimmed.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// When each came, and what it is.
+    /// When each batch was added, and its bytes.
     entries: Vec<(u64, Vec<u8>)>,
-    /// Position of the first one; positions begin with 0.
+    /// Position of the first entry; positions begin with 0.
     first: usize,
-    /// Positions below this may have been trimmed before what they say was over.
+    /// Entries at positions below this may have been trimmed before their peers expired.
     pub(crate) lost_before: usize,
 }
 
@@ -42,13 +42,13 @@ impl Stream {
         Some((position, batch.clone()))
     }
 
-    /// Removes what came before this time.
+    /// Removes the entries that were added before this time.
     pub(crate) fn trim_before(&mut self, time: u64) {
         let count = self.entries.iter().take_while(|(it, _)| *it < time).count();
         self.remove(count);
     }
 
-    /// Removes the oldest, all but so many, as a bound in bytes does.
+    /// Removes all but the newest `len` entries, as a bound in bytes does.
     pub(crate) fn trim_to(&mut self, len: usize) {
         self.remove(self.entries.len().saturating_sub(len));
         self.lost_before = self.first;

@@ -2,14 +2,14 @@
 //!
 //! Clients announce at nodes, batches are delayed, sent twice, cut off and read again;
 //! nodes lose the engine, are stopped and killed; the engine trims its stream. Clocks
-//! differ. Each node's swarm is a plain map. When all is quiet:
+//! differ. Each node's swarm is a plain map. When nothing is on its way any more:
 //!
-//! * all nodes hold the same peers in the same roles, each for about the same time, and
-//!   have counted the same downloads, if nothing was lost on the way;
-//! * if something was, those who missed it know, and all agree again once the peers that
-//!   live have announced again and the others have expired.
+//! * if nothing was lost, all nodes hold the same peers in the same roles, each for about
+//!   the same time, and have counted the same downloads;
+//! * if something was lost, the nodes that missed it have noticed that, and all nodes
+//!   agree again once live peers have announced again and the others have expired.
 //!
-//! At every moment, nobody is held beyond its age by more than [`MAX_EXTRA`], and no
+//! At every moment, no peer is held beyond its age by more than [`MAX_EXTRA`], and no
 //! memory grows beyond its bound.
 
 mod engine;
@@ -20,14 +20,14 @@ use std::fmt::Write as _;
 
 use run::{Plan, Run};
 
-/// In a second or two.
+/// The number of runs, which take a second or two.
 const RUNS: u64 = 5_000;
 
-/// Milliseconds by which peers are held too long: those until a batch is closed, two
-/// clocks' errors, and one second because what is left is in whole seconds.
+/// Milliseconds by which peers may be held too long: those until a batch is closed, the
+/// errors of two clocks, and one second because remaining times are in whole seconds.
 const MAX_EXTRA: u64 = run::CLOSE_INTERVAL + 2 * run::MAX_CLOCK_ERROR + 1_000;
 
-/// `AQUATIC_CLUSTER_SEED` has a single run repeated, with its trace.
+/// `AQUATIC_CLUSTER_SEED` repeats a single run, with its trace.
 #[test]
 fn nodes_agree_when_all_is_quiet() {
     if let Ok(seed) = std::env::var("AQUATIC_CLUSTER_SEED") {

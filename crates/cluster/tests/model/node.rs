@@ -14,22 +14,22 @@ pub(crate) type Key = (u8, u8);
 /// Peers with a number from here on have IPv6 addresses.
 pub(crate) const IPV6_FROM: u8 = 3;
 
-/// Some peers have the same.
+/// So few that some peers share a slot.
 const SLOTS: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) is_seeder: bool,
-    /// On the node's clock.
+    /// When the peer expires, on the node's clock.
     pub(crate) until: u64,
 }
 
-/// What a node keeps over a restart for which it has time.
+/// What a node keeps when it is restarted in an orderly way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Swarm {
     pub(crate) peers: BTreeMap<Key, Peer>,
     pub(crate) downloads: BTreeMap<u8, u64>,
-    /// Where to go on reading, IPv4 and IPv6.
+    /// Where to continue reading, for IPv4 and IPv6.
     pub(crate) positions: [usize; 2],
 }
 
@@ -37,20 +37,20 @@ pub(crate) struct Swarm {
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) max_peer_age_seconds: u16,
-    /// Added to the engine's time: what this node takes for it.
+    /// The error of what this node takes for the engine's time.
     pub(crate) clock_error: i64,
     pub(crate) swarm: Swarm,
     pub(crate) outbox: Outbox,
     pub(crate) in_flight: InFlight,
     /// Last sequence number of each kind.
     sequences: [u64; 2],
-    /// The batch that is to be sent next or, after an error, again.
+    /// The batches that are to be sent next or, after an error, again.
     pub(crate) unsent: VecDeque<(Kind, Vec<u8>)>,
     pub(crate) is_connected: bool,
-    /// This one's, and those that it had before it was restarted with what it holds.
+    /// The id of this node, and those that it had before orderly restarts.
     pub(crate) own_ids: BTreeSet<NodeId>,
     pub(crate) missed: u64,
-    /// What has come, as a plain list would have it.
+    /// What was received, as a simple model records it.
     pub(crate) heard: BTreeMap<(NodeId, Kind), Heard>,
 }
 
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// Goes on where another process was.
+    /// Continues where an earlier process stopped.
     pub(crate) fn resume(&mut self, sequences: Sequences) {
         self.heard = sequences
             .iter()
@@ -99,7 +99,7 @@ impl Node {
         now.saturating_add_signed(self.clock_error)
     }
 
-    /// What a client says. Returns what was published of it.
+    /// Handles an announce of a client. Returns what was published of it.
     pub(crate) fn announce(
         &mut self,
         now: u64,
@@ -117,7 +117,7 @@ impl Node {
             (change, _) => change,
         };
         let is_seeder = matches!(change, PeerChange::Seeder | PeerChange::Completed);
-        // A refresh is left out while enough is left.
+        // A refresh is left out while enough of the lifetime is left.
         let is_fresh =
             |it: Peer| it.until > clock + max_peer_age * 4 / 5 && it.is_seeder == is_seeder;
         if change != PeerChange::Stopped && before.is_some_and(is_fresh) {
@@ -133,7 +133,7 @@ impl Node {
         Some(change)
     }
 
-    /// Takes what waits in the outbox, unless something still has to be sent.
+    /// Takes the next batch from the outbox, unless an earlier one still has to be sent.
     pub(crate) fn take(&mut self, now: u64) -> Option<(Kind, Vec<u8>)> {
         if let Some(unsent) = self.unsent.pop_front() {
             return Some(unsent);
@@ -164,7 +164,7 @@ impl Node {
         !self.unsent.is_empty() || self.outbox.batches_waiting() > 0
     }
 
-    /// A batch that says only that the node lives.
+    /// Queues a batch without records, which only shows that the node is running.
     pub(crate) fn queue_sign_of_life(&mut self, now: u64, kind: Kind) {
         let sequence = &mut self.sequences[kind.index()];
         *sequence += 1;
@@ -181,7 +181,7 @@ impl Node {
         self.unsent.push_back((kind, bytes));
     }
 
-    /// A batch comes from the stream. Unless it is a repeat, it is applied then.
+    /// Receives a batch from the stream. Unless it is a repeat, the caller applies it.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Arrival {
         let batch = Batch::parse(bytes).expect("nodes send batches");
         let arrival = self.in_flight.receive(batch.header());
@@ -234,7 +234,7 @@ impl Node {
                 continue;
             }
             let change = match record.change {
-                // Counted when it was made.
+                // The download was counted when this change was made.
                 PeerChange::Completed if is_own => PeerChange::Seeder,
                 change => change,
             };
@@ -243,8 +243,8 @@ impl Node {
         }
     }
 
-    /// The last one says the role, and the longest the time. A peer that is not there and
-    /// has no time left is not added.
+    /// The last change decides the role, and the longest remaining time is kept. An
+    /// unknown peer without time left is not added.
     fn apply(&mut self, clock: u64, key: Key, change: PeerChange, remaining: u64) {
         let is_seeder = match change {
             PeerChange::Stopped => {

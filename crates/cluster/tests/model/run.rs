@@ -11,13 +11,13 @@ use crate::node::{Key, Node, Swarm};
 /// Milliseconds after which a batch is closed at the latest.
 pub(crate) const CLOSE_INTERVAL: u64 = 500;
 
-/// Milliseconds by which a node's idea of the engine's clock is wrong at most.
+/// The largest error of a node's estimate of the engine's clock, in milliseconds.
 pub(crate) const MAX_CLOCK_ERROR: u64 = 2_000;
 
 /// `max_peer_age` of nodes, in seconds.
 const AGES: [u16; 2] = [20, 30];
 
-/// What the engine keeps beyond the longest of them, in milliseconds.
+/// Milliseconds for which the engine keeps batches beyond the longest of these ages.
 const TRIM_MARGIN: u64 = 60_000;
 
 const TORRENTS: u8 = 2;
@@ -42,22 +42,22 @@ pub(crate) enum Step {
     Announce(usize, Key, PeerChange),
     Publish(usize, Delivery),
     SignOfLife(usize, Kind),
-    /// So many batches of each kind.
+    /// The node reads this many batches of each kind.
     Read(usize, usize),
-    /// A batch, and a client announces before it is applied.
+    /// The node reads a batch, and a client announces before it is applied.
     ReadDuring(usize, Kind, Key, PeerChange),
-    /// The connection is lost, and what was read before is read again, so many batches.
+    /// The connection is lost, and this many batches of each kind are read again.
     ReadAgain(usize, usize),
-    /// From now on, it neither publishes nor reads.
+    /// From now on, the node neither publishes nor reads.
     Cut(usize),
     Connect(usize),
-    /// It publishes all, and goes on where it was.
+    /// The node publishes everything, and continues where it was.
     Restart(usize),
-    /// It starts empty.
+    /// The node starts empty.
     Kill(usize),
-    /// What is older than anything may be.
+    /// Trims the batches that are older than any peer may be.
     Trim,
-    /// All but so many batches.
+    /// Trims all but this many batches of each kind.
     TrimTo(usize),
 }
 
@@ -65,13 +65,13 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Delivery {
     Arrives,
-    /// It arrives, but its sender does not hear of it, and sends it again.
+    /// It arrives, but its sender gets no confirmation, and sends it again.
     Unconfirmed,
     /// It does not arrive, and is sent again.
     Lost,
 }
 
-/// How often happened what runs are to be about.
+/// How often the events occurred that runs have to cover.
 #[derive(Debug, Default)]
 pub(crate) struct Covered {
     repeats: u64,
@@ -90,9 +90,9 @@ pub(crate) struct Run<'a> {
     nodes: Vec<Node>,
     /// Until when each peer may be held, without [`MAX_EXTRA`].
     deadlines: BTreeMap<Key, u64>,
-    /// Whether a record was lost that was not over.
+    /// Whether a record may have been lost before its peer expired.
     is_lost: bool,
-    /// Whether one was that a download was counted with.
+    /// Whether a record may have been lost with which a download was counted.
     are_counts_lost: bool,
     next_id: u64,
     /// A log of the steps, if requested.
@@ -104,7 +104,7 @@ impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let count = random.usize(2..=5);
-        // Most runs lose nothing, so that all has to be equal.
+        // Most runs lose nothing, so that all nodes have to agree.
         let is_lossy = random.u8(..4) == 0;
         let error = i64::try_from(MAX_CLOCK_ERROR).expect("it is small");
         let is_exact = random.bool();
@@ -172,7 +172,7 @@ impl Covered {
         self.kills += other.kills;
     }
 
-    /// Nothing of it is so seldom that runs could do without.
+    /// Checks that none of the events is so rare that runs might not cover it.
     pub(crate) fn expect_all(&self) {
         println!("{self:?}");
         let all = [
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
             Step::Kill(index) => {
                 self.covered.kills += 1;
                 self.note_dropped(index);
-                // What it had counted and not published is gone.
+                // Downloads that the node had counted and not published are lost.
                 self.are_counts_lost = true;
                 self.nodes[index] = self.started(index, Swarm::default());
             }
@@ -389,7 +389,7 @@ impl<'a> Run<'a> {
         self.is_lost |= dropped > 0;
     }
 
-    /// All that is on its way arrives.
+    /// Everything that is on its way arrives.
     fn settle(&mut self) {
         self.note(|| "all settles".to_owned());
         for index in 0..self.nodes.len() {
@@ -407,7 +407,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// After a loss: old peers expire, and those that live announce.
+    /// After a loss, lets old peers expire, and clients announce again.
     fn begin_anew(&mut self) {
         self.wait(u64::from(AGES[1]) * 1000 + MAX_EXTRA);
         self.deadlines.clear();
@@ -438,7 +438,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Who missed a batch of a node that it knew, and hears again, knows of it.
+    /// Checks that a node which missed batches of a node that it knew has noticed that
+    /// when it received a later one.
     fn check_gaps(&self) -> Result<(), String> {
         for (index, node) in self.nodes.iter().enumerate() {
             let expected: u64 = node.heard.values().map(|heard| heard.missing).sum();
@@ -490,7 +491,7 @@ impl<'a> Run<'a> {
         let earliest = held.iter().map(until).min().unwrap_or(0);
         let mut roles = held.iter().flatten().map(|(is_seeder, _)| is_seeder);
         let role = roles.next();
-        // Those that are about to expire may be gone at one node before another.
+        // Peers that are about to expire may be gone at one node before another.
         if latest > earliest + MAX_EXTRA || roles.any(|it| Some(it) != role) {
             return Err(format!("at {}, {key:?} is {held:?}", self.now));
         }

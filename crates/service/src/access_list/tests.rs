@@ -80,7 +80,7 @@ fn a_bad_file_changes_nothing() {
 
     fs::write(&path, format!("{}\nnonsense\n", "22".repeat(20))).unwrap();
     let error = AccessList::load(&config, None).unwrap_err();
-    // When printed with its causes, nothing is repeated.
+    // Printed with its causes, the error names the line and the file only once.
     let error = format!("{:#}", anyhow::Error::from(error));
     assert_eq!(error.matches("line 2").count(), 1, "{error}");
     assert_eq!(error.matches(path.to_str().unwrap()).count(), 1, "{error}");
@@ -169,7 +169,7 @@ fn agrees_with_a_plain_set() {
     }
 }
 
-/// Numbers without a pattern (xorshift).
+/// Pseudo-random numbers (xorshift).
 struct Random(u64);
 
 impl Random {

@@ -294,7 +294,8 @@ fn faults_of_values_get_the_line_of_their_key() {
         format!("f: {path}")
     );
 
-    // Errors of single values are reported with them, if these can be checked.
+    // A check of several values is reported along with errors of other values, if the
+    // values that it needs are valid.
     assert_eq!(
         faults("[access_list]\nmode = 'deny'\n\n[metrics]\naddress = 'x'\n"),
         [

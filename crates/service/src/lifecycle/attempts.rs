@@ -268,13 +268,13 @@ mod tests {
         assert!(polls >= 3 && begun.elapsed() < Duration::from_secs(10));
         assert!(told.ends_with("all wrong"), "{told}");
 
-        // Failures count up, unless it had served for a while.
+        // Failures are added up, unless the daemon had served for a while in between.
         second.failed(Kind::Other, "x", Some(Duration::from_secs(1)), &[]);
         assert_eq!(second.note.as_ref().unwrap().count, 2);
         second.failed(Kind::Other, "x", Some(STEADY_AFTER), &[&config]);
         let note = second.note.as_ref().unwrap();
         assert_eq!(note.count, 1);
-        // What was wrong may be who may read the file.
+        // A change of permissions counts, too: they may have caused the failure.
         assert!(!note.is_changed());
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(note.is_changed());

@@ -19,7 +19,8 @@ fn claims(addresses: &[(&'static str, Protocol, &str)], files: &[&str]) -> Claim
     }
 }
 
-/// What is said when `aquatic-ws` serves `address`, and `other` is another file.
+/// The conflicts that are reported when `aquatic-ws` serves `address`, and `other` is the
+/// name and the content of another file.
 fn said(address: &str, other: (&str, &str)) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("aquatic-ws.toml");
@@ -46,10 +47,10 @@ fn an_address_of_another_daemon_is_named_with_its_place() {
              aquatic-http.toml:2:11; two daemons cannot share a port, so change one of them"
         ]
     );
-    // Every address covers one.
+    // A wildcard address includes each single address.
     assert_eq!(said("127.0.0.1:443", (http, text)).len(), 1);
     assert_eq!(said("[::1]:443", (http, text)).len(), 1);
-    // Not this port, protocol or family.
+    // No conflict: another port, protocol or address family, or a file of no daemon.
     assert_eq!(said("127.0.0.1:444", (http, text)), [""; 0]);
     assert_eq!(said("127.0.0.1:443", ("aquatic-udp.toml", text)), [""; 0]);
     let ipv6 = "network.address = '[::]:443'";
@@ -79,7 +80,7 @@ fn defaults_old_keys_and_metrics_of_others_count() {
             "{text}: {said:?}"
         );
     }
-    // Metrics are served over TCP by all.
+    // All daemons serve metrics over TCP, including aquatic-udp.
     let udp = "[metrics]\naddress = '127.0.0.1:3001'\n[network]\naddress = '0.0.0.0:3001'\n";
     assert_eq!(said("0.0.0.0:3001", ("aquatic-udp.toml", udp)).len(), 1);
 }
@@ -129,7 +130,7 @@ fn what_is_not_started_at_boot_claims_nothing() {
     )
     .unwrap();
     assert!(is_enabled());
-    // Removed, not purged: the link stays, and the unit is masked.
+    // When the package is removed but not purged, the link stays, and the unit is masked.
     symlink("/dev/null", system.join("aquatic-http.socket")).unwrap();
     assert!(!is_enabled());
 }

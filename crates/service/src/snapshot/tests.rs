@@ -279,7 +279,7 @@ mod place {
         let place = place();
         let disk = place.directory.path().join("disk");
         fs::create_dir(&disk).unwrap();
-        // Through two links, one of them relative, to what does not exist yet.
+        // Two links, one of them relative, lead to a file that does not exist yet.
         std::os::unix::fs::symlink("hop", &place.path).unwrap();
         let hop = place.directory.path().join("hop");
         std::os::unix::fs::symlink(disk.join("real"), &hop).unwrap();
@@ -331,7 +331,7 @@ mod place {
             );
             assert_eq!(fs::read_to_string(&place.path).unwrap(), other);
         }
-        // There is nothing to be lost.
+        // An empty file is not refused, since it has no content that could be lost.
         fs::write(&place.path, "").unwrap();
         assert_eq!(place.restore().unwrap(), None);
         assert_eq!(place.names(), ["swarm"]);
@@ -344,7 +344,7 @@ mod place {
     fn what_cannot_be_set_aside_is_kept() {
         let place = place();
         fs::write(&place.path, "AQUASNAP\0\0\0\0 damage").unwrap();
-        // Nothing can be renamed to a directory that is not empty.
+        // A file cannot be renamed to the name of a directory that is not empty.
         for number in 1..=4 {
             let mut name = place.path.clone().into_os_string();
             name.push(".damaged");

@@ -108,7 +108,7 @@ mod tests {
     fn a_burst_of_connections_finds_room() {
         let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
-        // As many as any kernel allows; none is accepted meanwhile.
+        // As many connections as every kernel lets wait; none is accepted meanwhile.
         let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(500));
         let connections: Result<Vec<_>, _> = (0..120).map(connect).collect();
         assert_eq!(connections.unwrap().len(), 120);
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(difference(None, None, unit), None);
             assert_eq!(difference(address(1), address(1), unit), None);
         }
-        // The address was bound.
+        // Without a unit, the daemon has bound the address itself.
         assert_eq!(difference(address(1), None, None), None);
         // The unit was written by an operator, so its socket is intended.
         assert_eq!(difference(None, address(1), None), None);

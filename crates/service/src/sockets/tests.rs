@@ -134,7 +134,7 @@ fn a_small_receive_buffer_is_told_with_what_makes_it_larger() {
 fn the_receive_buffer_of_an_inherited_socket_is_not_made_smaller() {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     let most = resource_limits::largest_receive_buffer_bytes().unwrap() as usize;
-    // Root may have more.
+    // With root's rights, the buffer may be larger than the limit.
     let _ = setsockopt(&socket, RcvBufForce, &(2 * most));
     let before = socket.recv_buffer_size().unwrap();
     let wanted = NonZeroUsize::new(1 << 40);

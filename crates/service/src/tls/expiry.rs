@@ -159,7 +159,7 @@ mod tests {
         let check = |now| watch.check(Path::new("c"), now, || Some(END)).is_some();
         assert!(!check(at(900, 0)));
         assert!(!check(at(985, DAY - 1)));
-        // When the period of warnings begins, not a day after the last check.
+        // The first warning comes when its period begins, not a day after the last check.
         assert!(check(at(986, 0)));
         assert!(!check(at(986, 1)));
         assert!(!check(at(986, DAY - 1)));

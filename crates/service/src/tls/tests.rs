@@ -91,7 +91,7 @@ fn what_is_wrong_is_named() {
         text.starts_with("cannot read /nonexistent/key.pem: "),
         "{text}"
     );
-    // Both are told, each with its key.
+    // Both errors are reported, each with its key in the configuration.
     material.files.certificate = "/nonexistent/certificate.pem".into();
     let both = load(&material.files).unwrap_err().at_key();
     let told = both.to_string();
@@ -102,7 +102,7 @@ fn what_is_wrong_is_named() {
     assert!(parts.iter().all(|part| told.contains(part)), "{told}");
 }
 
-/// A certificate as PEM, of which the bytes are changed.
+/// A certificate as PEM, with changed bytes.
 fn changed(certificate: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
     let item = rustls_pemfile::read_one(&mut certificate.as_bytes()).unwrap();
     let Some(Item::X509Certificate(certificate)) = item else {

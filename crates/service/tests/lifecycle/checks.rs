@@ -25,7 +25,7 @@ crate::tests!(
     what_is_repeated_of_a_file_is_bounded,
 );
 
-/// Checks a file, and returns what was said.
+/// Checks a configuration file, and returns the messages.
 fn check(setup: &Setup, config: &str) -> String {
     let file = setup.write("config.toml", config);
     let file = file.to_str().expect("a path of UTF-8");
@@ -78,7 +78,8 @@ fn a_snapshot_that_is_a_directory_is_found() {
     assert_says(&said, "is a directory");
 }
 
-/// What the check says, and that a start says the same and changes no file.
+/// Returns the messages of a check that fails. A start must fail with the same message,
+/// and must not change any file.
 fn refused(setup: &Setup, config: &str) -> String {
     let said = check(setup, config);
     assert!(said.contains("ERROR"), "{said}");
@@ -148,13 +149,13 @@ fn what_is_read_is_never_written() {
             assert_says(&said, whose);
         }
     }
-    // Neither may two files that are written be one.
+    // Two files that are written must not be the same file, either.
     let said = refused(&setup, &config(&at("unwritten"), &at("loose")));
     assert_says(
         &said,
         "network.log_path: loose is also the file of snapshot.path",
     );
-    // What is written is first written beside it.
+    // Files are first written under a temporary name, which no other file may have.
     fs::rename(at("list"), at("log.new")).expect("rename it");
     let renamed = config("", &at("log")).replace(&at("list"), &at("log.new"));
     let said = refused(&setup, &renamed);
@@ -237,7 +238,7 @@ fn a_snapshot_that_the_service_cannot_read_is_found() {
     );
     setup.start(&config).stop();
     assert_says(&check(&setup, &config), "the configuration is valid");
-    // Root may read it only with capabilities, which the service gives up.
+    // Root can read this file only with capabilities, which the service gives up.
     let set_mode = |mode| {
         let permissions = fs::Permissions::from_mode(mode);
         fs::set_permissions(setup.path("swarm"), permissions).expect("root may");

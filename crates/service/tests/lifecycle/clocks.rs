@@ -21,7 +21,8 @@ crate::tests!(
     the_boot_is_known_below_another_root,
 );
 
-/// A mark in the environment of a process that is to tell how many seconds ago it was.
+/// The environment variable with a mark; a process that has it prints how many seconds
+/// ago the mark was made.
 pub(crate) const MARK: &str = "AQUATIC_SERVICE_TEST_MARK";
 
 pub(crate) fn tell(mark: &OsStr) -> ExitCode {
@@ -37,7 +38,7 @@ pub(crate) fn tell(mark: &OsStr) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How many seconds ago a mark is to a process that `wrapper` starts.
+/// How many seconds ago a mark was made, as seen by a process that `wrapper` starts.
 fn seconds_ago(mark: &[u8], wrapper: &[&str]) -> u64 {
     let program = env::current_exe().expect("this program has a path");
     let digits: String = mark.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -65,7 +66,7 @@ fn time_namespaces_do_not_change_what_has_elapsed() {
     }
 }
 
-/// As with `ProcSubset=pid` of systemd.exec(5).
+/// The boot id is hidden, as with `ProcSubset=pid` of systemd.exec(5).
 fn a_boot_that_is_hidden_is_told_by_the_unit() {
     if !tools::needs_root() {
         return;
@@ -75,7 +76,7 @@ fn a_boot_that_is_hidden_is_told_by_the_unit() {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    // The wall clock was wrong by a day at the mark.
+    // The wall clock was wrong by a day when the mark was made.
     let wall = u64::from_le_bytes(mark[8..16].try_into().expect("eight bytes"));
     mark[8..16].copy_from_slice(&(wall - 86_400).to_le_bytes());
     let script =
@@ -85,7 +86,7 @@ fn a_boot_that_is_hidden_is_told_by_the_unit() {
         seconds_ago(&mark, &["unshare", "--mount", "sh", "-c", &script])
     };
     assert!(ago(&format!("AQUATIC_BOOT_ID={id}")) < 60);
-    // Nobody knows which boot it is, or it is another one.
+    // The id of this boot is unknown, or it is another boot.
     for variable in ["", "AQUATIC_BOOT_ID=60e47df52d4f4a0d9b7e1c2d3e4f5a6b"] {
         let told = ago(variable);
         assert!((86_400..86_460).contains(&told), "{told}");

@@ -45,13 +45,13 @@ pub(crate) struct TestConfig {
 struct NetworkConfig {
     address: Addresses,
     workers: Count<1, 8>,
-    /// A file that must say `good`.
+    /// A file that must contain `good`.
     badge_path: PathBuf,
-    /// A file that it would write.
+    /// A file that the daemon would write; only its path is checked.
     log_path: PathBuf,
-    /// A host that it would connect to, as `test://host`.
+    /// A host that the daemon would connect to, as `test://host`.
     url: String,
-    /// The beginning of its status line; not with more than four workers.
+    /// The beginning of the status line; not allowed with more than four workers.
     greeting: String,
 }
 
@@ -87,13 +87,13 @@ pub(crate) struct TestSettings {
     log_path: Option<PathBuf>,
 }
 
-/// Something besides the access list that is read again.
+/// A file besides the access list that is read again by a reload.
 #[derive(Clone)]
 struct Badge(PathBuf);
 
 impl Badge {
     fn read(&self) -> anyhow::Result<()> {
-        // As a file server that does not answer.
+        // Behaves like a file server that does not answer.
         while Path::new("hang").exists() {
             thread::sleep(Duration::from_millis(10));
         }
@@ -282,7 +282,7 @@ impl Daemon for TestDaemon {
     }
 
     fn write_snapshot(&self, out: &mut snapshot::BlockWriter<'_>) -> io::Result<()> {
-        // As on a disk that does not respond, and has an error in the end.
+        // Behaves like a disk that does not respond, and reports an error in the end.
         if fs::rename("hang_next_snapshot", "hanging_snapshot").is_ok() {
             while Path::new("hanging_snapshot").exists() {
                 thread::sleep(Duration::from_millis(10));

@@ -104,7 +104,7 @@ fn a_second_signal_ends_at_once() {
     );
 }
 
-/// Load balancers and operators learn that it is stopping.
+/// Load balancers and operators learn that the daemon is stopping.
 fn a_slow_end_is_not_taken_for_a_stuck_process() {
     let setup = crate::setup();
     let (port, metrics) = (Port::reserve(), Port::reserve());
@@ -133,7 +133,7 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     let port = Port::reserve();
     let pipe = setup.path("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("make a pipe");
-    // Open for both, so that it does not wait for the other end.
+    // Opened for reading and writing, so that opening does not wait for the other end.
     let mut open = OpenOptions::new();
     open.read(true).write(true).custom_flags(libc::O_NONBLOCK);
     let mut unread = open.open(&pipe).expect("open the pipe");
@@ -193,7 +193,7 @@ fn a_wrong_configuration_exits_with_78() {
             }
         }
     }
-    // A start may be tried again and again, so it says less than the check.
+    // A start may be tried again and again, so it reports fewer errors than the check.
     let many: String = (0..40)
         .map(|number| format!("key_{number} = 1\n"))
         .collect();
@@ -267,7 +267,7 @@ fn what_a_key_names_is_told_with_its_line() {
     }
 }
 
-/// As a service manager sees it that starts the service again and again.
+/// Acts as a service manager that starts the service again and again.
 fn a_failed_start_is_told_and_waited_for() {
     let mut setup = crate::setup();
     let port = Port::reserve();
@@ -276,13 +276,13 @@ fn a_failed_start_is_told_and_waited_for() {
     for directory in [&runtime, &shared] {
         fs::create_dir(directory).expect("make a directory");
     }
-    // systemd sorts them.
+    // systemd sorts the directories.
     let both = format!("{}:{}", shared.display(), runtime.display());
     setup.set_environment("RUNTIME_DIRECTORY", both);
     let note = runtime.join("failed-starts");
     setup.write("own.toml", "[network]\naddres = 'x'\n");
     let start = || {
-        // Not with the file that the harness writes anew for each start.
+        // Uses its own file, not the one that the harness writes anew for each start.
         let wrapper = ["sh", "-c", "exec \"$0\" -c own.toml"];
         setup.start_unready_through(&wrapper, "")
     };
@@ -303,7 +303,7 @@ fn a_failed_start_is_told_and_waited_for() {
     };
 
     fails();
-    // If it is stopped while it waits, the next start does not wait.
+    // If the daemon is stopped while it waits, the next start does not wait.
     waits().stop();
     assert!(!note.exists());
     fails();
@@ -316,7 +316,7 @@ fn a_failed_start_is_told_and_waited_for() {
     daemon.stop();
     assert!(!note.exists(), "all is well again");
 
-    // A file that the configuration names may be what has to be mended.
+    // A file that the configuration names may have to be corrected, so it is noted, too.
     setup.write(
         "own.toml",
         format!(

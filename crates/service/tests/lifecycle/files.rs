@@ -55,7 +55,7 @@ fn snapshots_are_written_while_running() {
     daemon.stop();
 }
 
-/// Root could read it in any case, so the test drops privileges.
+/// Root could read the snapshot in any case, so the daemon runs as another user.
 fn an_odd_umask_keeps_nobody_from_its_own_snapshot() {
     const NOBODY: u32 = 65534;
     let setup = crate::setup();
@@ -63,7 +63,7 @@ fn an_odd_umask_keeps_nobody_from_its_own_snapshot() {
     let directory = setup.path("disk");
     let config = with_disk(&setup, &port, &metrics);
     chown(&directory, Some(NOBODY), Some(NOBODY)).expect("root may");
-    // As a process leaves it that is killed before it sets the mode.
+    // The file that a process leaves if it is killed before it sets the mode.
     let left = setup.write("disk/snapshot.new", "half");
     chown(&left, Some(NOBODY), Some(NOBODY)).expect("root may");
     fs::set_permissions(&left, Permissions::from_mode(0o000)).expect("root may");
@@ -115,7 +115,7 @@ fn another_daemons_snapshot_is_refused() {
     let path = setup.path("snapshot");
     let before = fs::read(&path).expect("there is a snapshot");
 
-    // The name stands after the magic, the version, the time and its length.
+    // The daemon's name follows the magic, the version, the time and its own length.
     let mut other = before[..21].to_vec();
     other.extend_from_slice(b"aquatic-nine");
     let checksum = crc32fast::hash(&other).to_le_bytes();
@@ -154,7 +154,7 @@ fn what_cannot_be_written_is_told_at_start() {
     );
 }
 
-/// Runs the daemon where only it sees what `mount` mounts.
+/// Runs the daemon in a mount namespace of its own, after the commands in `mount`.
 fn start_with(setup: &Setup, mount: &str, config: &str) -> Daemon {
     let script = format!("set -e; {mount}; exec \"$0\" \"$@\"");
     let wrapper = ["unshare", "--mount", "sh", "-c", &script];
@@ -169,7 +169,7 @@ fn health(metrics: &Port) -> String {
     answer.body
 }
 
-/// Snapshots in a directory of their own, and metrics.
+/// A configuration with snapshots in a directory of their own, and with metrics.
 fn with_disk(setup: &Setup, port: &Port, metrics: &Port) -> String {
     fs::create_dir_all(setup.path("disk")).expect("make a directory");
     let config = config(setup, port).replace("/snapshot'", "/disk/snapshot'");
@@ -208,7 +208,7 @@ fn a_read_only_directory_is_served_from() {
         finished.stderr
     );
 
-    // Damage that cannot be set aside is no reason to keep out of service.
+    // The daemon also serves if a damaged snapshot cannot be set aside.
     setup.write("disk/snapshot", "AQUASNAP\0\0\0\0 damage");
     let mut daemon = start_with(&setup, mount, &config);
     let status = daemon.wait_for_message("STATUS=", 0);
@@ -224,7 +224,7 @@ fn a_full_disk_is_told_until_there_is_room() {
     let setup = crate::setup();
     let (port, metrics) = (Port::reserve(), Port::reserve());
     let config = with_disk(&setup, &port, &metrics);
-    // Within its own mounts, something makes room when it is asked to.
+    // A process in the daemon's mount namespace frees space when the file `room` appears.
     let mount = "mount -t tmpfs -o size=8k none disk; head -c 8192 /dev/zero > disk/filling; \
                  (while [ ! -e room ]; do sleep 0.1; done; rm disk/filling) >/dev/null 2>&1 & true";
     let daemon = start_with(&setup, mount, &config);

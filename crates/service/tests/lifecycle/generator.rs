@@ -93,7 +93,7 @@ fn metrics_get_a_socket_unit_of_their_own() {
         assert!(unit.lines().any(|other| other == line), "{unit}");
     }
     assert!(!drop_in(&setup).contains("Conflicts="));
-    // Metrics are not worth a tracker that does not start.
+    // The metrics socket is not required: without it, the tracker still starts.
     let wish = read("normal/aquatic-test.service.d/50-metrics.conf");
     for line in [
         "Wants=aquatic-test-metrics.socket",
@@ -134,10 +134,10 @@ fn without_a_server_the_service_gets_no_access() {
     let setup = crate::setup();
     for config in [
         "[network]\naddress = '127.0.0.1:3000'\n",
-        // Nothing that the daemon could connect to.
+        // Not a server that the daemon could connect to.
         "[network]\naddress = '127.0.0.1:3000'\nurl = '127.0.0.2'\n",
         "[network]\naddress = '127.0.0.1:3000'\nurl = 7\n",
-        // Neither sockets nor this.
+        // With these mistakes, there are neither sockets nor access.
         "[network]\naddress = '127.0.0.1'\nurl = 'test://127.0.0.2'\n",
         "[network]\naddress = '127.0.0.1:3000'\n[network]\nurl = 'test://127.0.0.2'\n",
     ] {
@@ -181,7 +181,7 @@ fn a_faulty_file_gets_no_addresses() {
                  config.toml:2:11: network.address: ";
     assert!(finished.stderr.starts_with(begin), "{}", finished.stderr);
 
-    // Starting the socket unit says what is wrong, and fails in any case.
+    // Starting the socket unit reports the error, and always fails.
     let text = drop_in(&setup);
     assert!(!text.contains("ListenDatagram"), "{text}");
     let starts: Vec<_> = text
@@ -217,7 +217,7 @@ fn a_mistake_elsewhere_costs_no_addresses() {
             "{text}"
         );
     }
-    // In a comment, in another encoding.
+    // A comment in another encoding than UTF-8 does not matter.
     setup.write(
         "config.toml",
         [b"# f\xfcr alle\n", right.as_bytes()].concat(),
@@ -241,7 +241,7 @@ fn an_address_of_another_daemon_is_refused() {
     assert!(said.contains("aquatic-udp.toml:2:11;"), "{said}");
     assert!(!drop_in(&setup).contains("ListenDatagram"));
 
-    // Metrics are not worth a tracker that does not start.
+    // A conflict of the metrics address must not keep the tracker from starting.
     let http = "[network]\naddress = '0.0.0.0:9000'\n";
     setup.write("aquatic-http.toml", http);
     let metrics = "[network]\naddress = '127.0.0.1:1'\n[metrics]\naddress = '127.0.0.1:9000'\n";

@@ -52,9 +52,9 @@ fn filter() -> Vec<libc::sock_filter> {
     filter
 }
 
-/// Has the kernel refuse sockets of IPv6, as one does that has none.
+/// Makes the kernel refuse IPv6 sockets, like a kernel without IPv6.
 pub(crate) fn forbid_ipv6() {
-    /// Where a filter sees the first argument of the system call.
+    /// The offset at which a filter sees the first argument of the system call.
     const FIRST_ARGUMENT: u32 = 16;
 
     nix::sys::prctl::set_no_new_privs().expect("everybody may");

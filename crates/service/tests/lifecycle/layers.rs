@@ -29,7 +29,7 @@ fn write(setup: &Setup, name: &str, text: &str) {
     setup.write(&format!("config.toml.d/{name}"), text);
 }
 
-/// What is said by a command about `config.toml`, without the directory.
+/// The output of a command for `config.toml`, with the directory left out of paths.
 fn said(setup: &Setup, option: &str, config: &str) -> String {
     let file = setup.write("config.toml", config);
     let finished = setup.run(&[option, "-c", file.to_str().expect("a path of UTF-8")]);
@@ -71,7 +71,7 @@ fn variables_apply_over_all_files() {
     assert!(answers(&second));
     daemon.stop();
 
-    // Also without a file.
+    // Variables also apply without a file.
     let finished = setup.run(&["--check-config"]);
     assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
 }
@@ -116,7 +116,7 @@ fn a_new_drop_in_ends_the_waiting() {
         ),
     );
     let start = || {
-        // Not with the file that the harness writes anew for each start.
+        // Uses its own file, not the one that the harness writes anew for each start.
         let wrapper = ["sh", "-c", "exec \"$0\" -c own.toml"];
         setup.start_unready_through(&wrapper, "")
     };
@@ -147,7 +147,7 @@ fn the_sockets_are_those_of_all_files() {
         "{text}"
     );
 
-    // It does not see variables.
+    // The generator does not see environment variables.
     write(&setup, "30.toml", "\nnetwork.address = 'x'\n");
     let finished = generate_from(&setup, "[network]\naddress = '127.0.0.1:3000'\n");
     assert_eq!(finished.status.code(), Some(1));

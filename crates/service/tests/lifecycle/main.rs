@@ -80,7 +80,7 @@ fn setup() -> Setup {
     setup
 }
 
-/// Names a list of test functions after themselves.
+/// Makes a list of test functions, with their names.
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
         /// The tests of this module.

@@ -153,7 +153,7 @@ fn a_reload_takes_over_everything_or_nothing() {
         assert_eq!(failures(what), "0");
     }
 
-    // One that fails keeps the others from being put in place.
+    // If one file cannot be loaded, the others are not replaced, either.
     setup.write("badge", "bad");
     setup.write("list", "11".repeat(20));
     let seen = daemon.messages().len();
@@ -207,7 +207,7 @@ fn what_hangs_in_a_reload_stops_nothing() {
     let seen = daemon.messages().len();
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for_message("RELOADING=1", seen);
-    // Everything goes on.
+    // Everything else continues.
     let seen = daemon.messages().len();
     daemon.wait_for_message("WATCHDOG=1", seen);
     std::fs::remove_file(&snapshot).ok();
@@ -264,7 +264,7 @@ fn an_empty_allow_list_is_a_warning() {
         logged.starts_with("WARN ") && logged.contains("entries=0 before=2"),
         "{logged}"
     );
-    // What was empty before is none.
+    // There is no warning if the list was empty before.
     daemon.reload(Signal::SIGHUP);
     daemon.wait_for_log("reloaded the access list");
     daemon.stop();
@@ -291,7 +291,7 @@ fn a_list_takes_hardly_more_memory_than_itself() {
     let without = most_memory(&daemon);
     daemon.stop();
 
-    // In no order.
+    // The lines are not sorted.
     let line = |number: usize| format!("{:040x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let text: String = (0..ENTRIES).map(line).collect();
     setup.write("list", text);

@@ -124,7 +124,7 @@ fn files_are_the_same_before_and_after_a_change_of_the_root() {
     setup.write("jail/list", ["11".repeat(20), "22".repeat(20)].join("\n"));
     daemon.reload(Signal::SIGHUP);
     let status = daemon.wait_for_message("STATUS=", seen);
-    // The list is inside, the configuration is not.
+    // The list is inside the new root directory, the configuration is not.
     let expected = "STATUS=start 1, 2 listed; cannot read the configuration file ";
     assert!(status.starts_with(expected), "{status}");
     let metrics = http::get(metrics.ipv4(), "/metrics").body;

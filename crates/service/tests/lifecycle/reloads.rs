@@ -97,7 +97,7 @@ fn keys_that_need_a_restart_are_named() {
     assert!(logged.starts_with("WARN "), "{logged}");
     assert_eq!(place.metric("restart_needed_keys"), "2");
     assert_eq!(place.metric("last_reload_successful"), "1");
-    // They are known until the file is as before.
+    // The keys are reported until the file is as before.
     let status = place.reload(&mut daemon, &first);
     assert_eq!(status, "STATUS=start 1, 0 listed");
     assert_eq!(place.metric("restart_needed_keys"), "0");
@@ -200,7 +200,8 @@ fn a_snapshot_that_is_kept_prevents_no_reload() {
     let place = Place::new();
     let damaged = "AQUASNAP\0\0\0\0 damage";
     let path = place.setup.write("snapshot", damaged);
-    // Nothing can be renamed to a directory that is not empty, so it cannot be set aside.
+    // A file cannot be renamed to the name of a directory that is not empty, so the
+    // snapshot cannot be set aside.
     for end in ["damaged", "damaged.2", "damaged.3", "damaged.4"] {
         let directory = place.setup.path(&format!("snapshot.{end}"));
         fs::create_dir_all(directory.join("x")).expect("a directory");
@@ -214,17 +215,18 @@ fn a_snapshot_that_is_kept_prevents_no_reload() {
     assert!(status.starts_with("STATUS=Hello! "), "{status}");
     assert!(status.contains("snapshots cannot be written"), "{status}");
     assert_eq!(fs::read(&path).expect("the file"), damaged.as_bytes());
-    // Without snapshots, there is nothing to complain of.
+    // Without snapshots, no problem is reported.
     let status = place.reload(&mut daemon, &place.config("", ""));
     assert!(!status.contains("snapshots"), "{status}");
-    // It is still not replaced if it is configured again.
+    // The damaged file is still not replaced if it is configured again.
     let status = place.reload(&mut daemon, &place.config("", &section));
     assert!(status.contains("reload failed: "), "{status}");
     daemon.stop();
     assert_eq!(fs::read(&path).expect("the file"), damaged.as_bytes());
 }
 
-/// What was begun at an earlier place neither delays the next ones nor says anything of them.
+/// A snapshot that was begun at an earlier path neither delays later ones nor affects
+/// what is reported of them.
 fn snapshots_move_away_from_a_disk_that_hangs() {
     let place = Place::new();
     let snapshot = |name: &str| {
@@ -288,7 +290,7 @@ fn a_file_that_cannot_be_read_changes_nothing() {
     daemon.stop();
 }
 
-/// Lists and certificates can be renewed as before, and it is known why nothing else can.
+/// Lists and certificates can still be reloaded, and it is reported why nothing else can.
 fn a_file_out_of_reach_leaves_the_configuration() {
     if !tools::needs_root() {
         return;

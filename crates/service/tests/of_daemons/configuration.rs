@@ -38,7 +38,7 @@ pub(crate) fn errors<D: Daemon>(text: &str) -> Vec<String> {
     }
 }
 
-/// The default file has the defaults.
+/// The default file contains the default values.
 pub(crate) fn check_default_file<D: Daemon<Config: PartialEq + Debug>>() {
     let text = D::Config::DEFAULT_TOML;
     let file = loaded::<D>(text);
@@ -73,7 +73,7 @@ pub(crate) fn check_corpora<D: Daemon<Config: PartialEq>>() {
 
 /// Files with edits that people make by mistake.
 pub(crate) fn check_edits<D: Daemon<Config: PartialEq>>(old_files: [&str; 3]) {
-    // Always the same ones: a linear congruential generator (Knuth, MMIX).
+    // The same numbers in each run: a linear congruential generator (Knuth, MMIX).
     let mut state = 1_u64;
     let mut random = move |below: usize| {
         state = state

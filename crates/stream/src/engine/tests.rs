@@ -49,10 +49,10 @@ impl Protocol for Lines {
     }
 }
 
-/// A network that lets so many bytes through at a time, and then blocks once.
+/// A network that lets the next of `sizes` through at a time, and blocks once in between.
 struct Pieces {
     arriving: VecDeque<u8>,
-    /// Whether the client has ended.
+    /// Whether the client has closed its side.
     is_ended: bool,
     left: Vec<u8>,
     writes: usize,
@@ -74,7 +74,7 @@ impl Pieces {
         }
     }
 
-    /// How much goes through now.
+    /// How many bytes go through now.
     fn size(&mut self, wanted: usize) -> io::Result<usize> {
         self.is_blocking = !self.is_blocking;
         if self.is_blocking {
@@ -146,7 +146,7 @@ fn engine_of<P: Protocol>(
     Engine::new(protocol, Arc::new(shared), 0, Instant::now())
 }
 
-/// Drives until nothing moves any more; returns the last action.
+/// Drives a connection until no more data is transferred; returns the last action.
 fn drive(engine: &mut Engine<Lines>, id: ConnectionId, pieces: &mut Pieces) -> LoopAction {
     loop {
         let before = (pieces.arriving.len(), pieces.left.len());
@@ -267,7 +267,7 @@ proptest! {
         pieces.is_ended = true;
         prop_assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
         prop_assert_eq!(engine.len(), 0);
-        // Its address may have another connection.
+        // The client's address may have another connection.
         prop_assert!(engine.open(source()).is_ok());
     }
 }
@@ -303,7 +303,7 @@ fn deadlines_come_up_and_are_told() {
     engine.advance(start + message_timeout + Duration::from_secs(1));
     assert_eq!(engine.next_late(), Some(id));
     assert_eq!(engine.next_late(), None);
-    // What is there of a message is thrown away until the client closes.
+    // The incomplete message is discarded; the client is expected to close.
     assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Wait);
     pieces.is_ended = true;
     assert_eq!(drive(&mut engine, id, &mut pieces), LoopAction::Close);
@@ -311,7 +311,7 @@ fn deadlines_come_up_and_are_told() {
     assert_eq!(counters.closed_for(CloseReason::SlowMessage), 1);
 }
 
-/// Gives each line to all connections.
+/// Sends each line to all connections.
 #[derive(Default)]
 struct Crowd(Vec<ConnectionId>);
 
@@ -353,7 +353,7 @@ fn a_connection_is_written_to_once_a_turn() {
         let header = format!("PROXY TCP4 192.0.2.{host} 192.0.2.9 7000 80\r\n");
         let mut pieces = Pieces::new(header.as_bytes(), vec![1_000]);
         let id = engine.open(source()).unwrap();
-        // All have to be there before one of them says something.
+        // All connections have to be open before one of them sends a line.
         for _ in 0..2 {
             assert_eq!(engine.drive(id, &mut pieces), LoopAction::Wait);
         }
@@ -390,7 +390,7 @@ fn who_ends_behind_a_message_gets_what_waits_for_it() {
     let id = engine.open(source()).unwrap();
     let mut pieces = Pieces::new(b"one\n", vec![1_000]);
     pieces.is_ended = true;
-    // Its message and its end come in one turn.
+    // The client's message and the end of its input come in one turn.
     assert_eq!(engine.drive(id, &mut pieces), LoopAction::Wait);
     assert_eq!(engine.drive(id, &mut pieces), LoopAction::Close);
     assert_eq!(pieces.left, b"one\nok\n");

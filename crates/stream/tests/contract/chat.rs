@@ -8,7 +8,7 @@ use aquatic_stream::{
     WorkerWaker,
 };
 
-/// What an inbox may hold.
+/// How many items an inbox may hold.
 pub(crate) const MAX_ITEMS: usize = 100;
 
 /// Answers lines:
@@ -16,7 +16,7 @@ pub(crate) const MAX_ITEMS: usize = 100;
 /// | line | what happens |
 /// |---|---|
 /// | `tell I X` | the connection that was opened as the I-th gets `X` |
-/// | `flood I N` | that one gets N lines of 1,000 bytes |
+/// | `flood I N` | that connection gets N lines of 1,000 bytes |
 /// | `end` | closes |
 ///
 /// Each is answered with `ok`, `gone` or `full`.
@@ -29,7 +29,7 @@ pub(crate) struct Chat {
 /// What the workers share.
 #[derive(Default)]
 pub(crate) struct House {
-    /// Where connections are, in the order in which they were opened.
+    /// The worker and the id of each connection, in the order in which they were opened.
     opened: Mutex<Vec<(usize, ConnectionId)>>,
     inboxes: OnceLock<Vec<Inbox<ConnectionId>>>,
 }

@@ -17,7 +17,7 @@ pub(crate) struct Client {
     pub(crate) tls: Option<ClientConnection>,
 }
 
-/// How a client speaks TLS when nothing else is said.
+/// The default TLS configuration of a client.
 pub(crate) fn config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// The next line, or what there is of it at the end.
+    /// The next line, or its beginning if the connection ends within it.
     pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -100,7 +100,7 @@ impl Client {
         self.line()
     }
 
-    /// Everything until the end, which must be one in good order.
+    /// Everything until the end of the connection, which must be closed in good order.
     pub(crate) fn rest(&mut self) -> String {
         let mut text = Vec::new();
         let mut buffer = [0; 1 << 14];
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// Says that no more will be sent, and goes on reading.
+    /// Signals that no more will be sent; the client can still read.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();

@@ -64,7 +64,7 @@ fn a_byte_of_a_handshake_message_does_not_hinder_an_answer() {
             config.enable_secret_extraction = true;
             let mut client = Client::plain(server.address);
             client.secure(&Arc::new(config)).unwrap();
-            // What comes after the handshake has come with this.
+            // What the server sends after the handshake has arrived with this answer.
             assert_eq!(client.ask("echo one"), "one");
             let mut records = Records::of(client.tls.take().unwrap());
             let mut sent = records.seal(ContentType::ApplicationData, b"echo two\n");
@@ -78,7 +78,7 @@ fn a_byte_of_a_handshake_message_does_not_hinder_an_answer() {
                 received.extend_from_slice(&buffer[..count]);
                 while records.open(&mut received, &mut plain).is_ok() {}
             }
-            // The rest of the message did not come in time.
+            // The rest of the handshake message did not arrive in time.
             assert_eq!(plain, b"two\nslow\n", "{kind:?}");
             assert_eq!(server.client().ask("echo fine"), "fine");
             assert_eq!(server.stop(), Ok(()), "{kind:?}");

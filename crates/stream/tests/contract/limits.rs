@@ -57,7 +57,7 @@ fn messages_that_trickle_are_cut_off() {
         let mut client = server.client();
         assert_eq!(client.ask("echo one"), "one");
         let start = Instant::now();
-        // Each byte comes well within the time that the whole has.
+        // Each byte arrives well within the time limit of the whole message.
         while client.try_send("x").is_ok() {
             thread::sleep(Duration::from_millis(50));
             if server.metric("connections_cut_total", Some("slow_message")) == 1 {
@@ -97,7 +97,7 @@ fn a_message_in_pieces_has_its_time_whatever_comes_between() {
         let mut client = server.client();
         client.send("(\n)\n(\n");
         let start = Instant::now();
-        // Each of these is complete and answered.
+        // Each of these lines is complete and answered.
         while client.try_send("echo one\n").is_ok() {
             thread::sleep(Duration::from_millis(50));
             if server.metric("connections_cut_total", Some("slow_message")) == 1 {
@@ -209,7 +209,7 @@ fn connections_that_have_ended_do_not_count() {
         let mut first = server.client();
         first.send("sleep 1000\n");
         thread::sleep(Duration::from_millis(300));
-        // One at a time, while the worker does not get to accept them.
+        // Clients connect and close one at a time, while the worker accepts none.
         for _ in 0..CLIENTS {
             drop(server.client());
         }

@@ -47,7 +47,7 @@ fn many_messages_may_come_at_once() {
     for kind in KINDS {
         let server = Server::start(kind);
         let mut client = server.client();
-        // Far more is answered than is written before the client reads.
+        // The answers are far larger than what can be written before the client reads.
         let count = 2_000;
         client.send(&"big 200\n".repeat(count));
         client.send("bye\n");
@@ -103,8 +103,8 @@ fn the_last_answer_arrives_though_more_is_sent() {
     for kind in KINDS {
         let server = Server::start(kind);
         let mut client = server.client();
-        // What follows the last message is never looked at. Closing on it
-        // would make the network throw the answer away.
+        // What follows the last message is never processed. If the connection were closed
+        // while it is unread, the network would discard the answer.
         client.send(&format!("bye\n{}", "more\n".repeat(20_000)));
         assert_eq!(client.line(), "bye", "{kind:?}");
         drop(client);

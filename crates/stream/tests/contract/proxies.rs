@@ -43,12 +43,12 @@ fn clients_are_who_the_proxy_says() {
             format!("[2001:db8::1]:80 {}", kind.is_tls)
         );
 
-        // The proxy's own check of our health.
+        // A health check by the proxy itself.
         let mut own = proxied(&server, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00");
         let local = own.stream.local_addr().unwrap();
         assert_eq!(own.ask("who"), format!("{local} {}", kind.is_tls));
 
-        // The same client once more, beyond its limit.
+        // Another connection of the same client, beyond its limit.
         let mut again = Client::plain(server.address);
         again
             .stream

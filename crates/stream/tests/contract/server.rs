@@ -22,7 +22,7 @@ use crate::words::Words;
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Every way to serve.
+/// Every combination of event loop and encryption.
 pub(crate) const KINDS: [Kind; 4] = [
     Kind::new(EventLoop::Mio, false),
     Kind::new(EventLoop::Mio, true),
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// What can be asked of a server.
+/// The options of a server.
 pub(crate) struct Wishes {
     pub(crate) settings: Settings,
     pub(crate) workers: usize,

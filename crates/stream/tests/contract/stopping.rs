@@ -37,7 +37,7 @@ fn what_has_arrived_is_answered() {
 #[test]
 fn a_first_message_that_is_on_its_way_is_awaited() {
     for kind in KINDS {
-        // The machine may be too busy to send it in time, but not always.
+        // The machine may be too busy to send the message in time, but not always.
         let is_answered = (0..10).any(|_| {
             let mut server = Server::start(kind);
             let mut client = server.client();
@@ -72,7 +72,7 @@ fn a_message_that_has_begun_may_be_completed() {
             let result = server.stop();
             (server, result)
         });
-        // Longer than a worker takes to look whether it is to stop.
+        // Longer than a worker takes to notice that it is to stop.
         std::thread::sleep(Duration::from_millis(700));
         client.send("ing\n");
         assert_eq!(client.rest(), "true\nstopping\n", "{kind:?}");

@@ -35,7 +35,7 @@ fn connections_write_to_each_other() {
         let mut second = client(&server, &house, 1);
         assert_eq!(first.ask("tell 1 hello"), "ok");
         assert_eq!(second.line(), "hello");
-        // To itself, and both at once.
+        // Lines for itself and for the other connection, all at once.
         second.send("tell 1 me\ntell 0 you\ntell 1 again\n");
         let mut lines: Vec<String> = (0..5).map(|_| second.line()).collect();
         lines.sort();
@@ -46,7 +46,7 @@ fn connections_write_to_each_other() {
         assert_eq!(first.rest(), "");
         server.await_metric("connections", None, 1);
         assert_eq!(second.ask("tell 0 lost"), "gone");
-        // The connection that has the slot now gets nothing of it.
+        // The connection that has the slot now does not get lines for the earlier one.
         let mut third = client(&server, &house, 2);
         assert_eq!(second.ask("tell 0 lost"), "gone");
         assert_eq!(second.ask("tell 2 found"), "ok");

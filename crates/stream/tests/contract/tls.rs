@@ -123,7 +123,7 @@ fn handshakes_that_fail_hurt_nobody_else() {
             let _ = client.stream.write_all(bytes);
             let mut answer = Vec::new();
             let _ = client.stream.read_to_end(&mut answer);
-            // An alert says why, if it was not lost with the rest.
+            // An alert gives the reason, unless it was lost with the connection.
             assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
         }
         server.await_metric("connections_cut_total", Some("tls"), 4);
@@ -168,7 +168,7 @@ fn connections_with_an_old_certificate_are_closed_after_a_while() {
         let mut old = server.client();
         assert_eq!(old.ask("patience"), "ok");
         let tls = server.tls.as_ref().unwrap();
-        // To read the same one again changes nothing.
+        // Reloading the same certificate changes nothing.
         tls.handle.reload().unwrap();
         std::thread::sleep(grace * 2);
         assert_eq!(old.line(), "still there?");
@@ -203,7 +203,8 @@ fn only_connections_with_the_old_certificate_are_closed_silent_or_not() {
         let mut silent: Vec<Client> = (0..20).map(|_| server.client()).collect();
         let mut begun = Client::plain(server.address);
         assert_eq!(silent[0].ask("echo one"), "one");
-        // Long enough for the wheel to have them come up, and put them far away.
+        // Long enough for the timer wheel to return these connections once, so that their
+        // next deadlines are far away.
         std::thread::sleep(Duration::from_secs(3));
 
         let tls = server.tls.as_ref().unwrap();
@@ -211,8 +212,8 @@ fn only_connections_with_the_old_certificate_are_closed_silent_or_not() {
         fs::write(&tls.files.key, RSA_KEY_PKCS1).unwrap();
         tls.handle.reload().unwrap();
         let start = Instant::now();
-        // At once, so within the tick of the exchange, and one that was accepted
-        // before it.
+        // One client connects at once, so within the tick of the exchange; the other one
+        // was accepted before it.
         let mut new = server.client();
         begun.secure(&config(rustls::ALL_VERSIONS)).unwrap();
         for client in &mut silent {

@@ -22,7 +22,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 1024;
 /// | `draining` | whether the process is about to end |
 pub(crate) struct Words;
 
-/// What is kept of a connection.
+/// The state of a connection.
 pub(crate) struct State {
     is_patient: bool,
     is_within_message: bool,

@@ -53,13 +53,13 @@ fn assert_sound(index: &Index, records: &[[u8; 8]], key: &HashKey) {
 fn long_churn_leaves_tables_as_they_were() {
     let key = HashKey::new([4; 16]);
     let mut random = fastrand::Rng::with_seed(5);
-    // In a single table, the last before it is split, and in many.
+    // A small table, one of the largest size before it is split, and many tables.
     for count in [100, MAX_TABLE_LEN, 9 * MAX_TABLE_LEN, 30_000] {
         let mut records: Vec<[u8; 8]> = (0..count).map(record).collect();
         let mut index = Index::new(&records, &key);
         let tables = index.tables.len();
         for arriving in count..count + 1_000_000 {
-            // As a torrent does: the last one fills the gap, a new one comes.
+            // As in a torrent: the last record fills the gap, and a new one is added.
             let position = random.usize(0..count);
             swap_remove(&mut index, &mut records, position, &key);
             index.insert(&record(arriving), count - 1, &records, &key);
@@ -133,7 +133,7 @@ fn what_has_shrunk_is_like_what_has_grown() {
             swap_remove(&mut index, &mut records, position, &key);
         }
         assert_sound(&index, &records, &key);
-        // Few tables, the directory with few places for each.
+        // There are few tables, and the directory has few places for each.
         let tables = index.tables.len();
         assert!(tables <= 1 + 2 * len / MIN_TABLE_LEN, "{tables} for {len}");
         assert!(index.directory.len() <= 16 * tables);

@@ -2,13 +2,13 @@
 
 use super::*;
 
-/// An index with the hashes of what it has, as a shard keeps them: without
-/// gaps, so that the last one takes the slot of one that goes.
+/// An index and the hashes of its entries, kept without gaps as in a shard: the last
+/// entry takes the slot of one that is removed.
 struct Churned {
     index: SlotIndex,
     hashes: Vec<u64>,
     random: fastrand::Rng,
-    /// Of each hash, these are kept, so that some are alike.
+    /// The bits of each hash that are used, so that some hashes are equal.
     mask: u64,
 }
 
@@ -41,7 +41,7 @@ impl Churned {
         self.index.swap_remove(gone, slot, last, hash_of);
     }
 
-    /// So many come and as many go.
+    /// Removes an entry and inserts another one, this many times.
     fn churn(&mut self, times: usize) {
         for _ in 0..times {
             self.depart();
@@ -112,7 +112,7 @@ fn the_last_slot_can_be_told_apart() {
     churned.assert_sound();
 }
 
-/// Nobody can choose hashes that are alike, but if they are, all are found.
+/// Nobody can choose equal hashes, but if some are equal, all entries are found.
 #[test]
 fn slots_whose_hashes_are_alike_are_told_apart() {
     for mask in [0, 1, 3 << 62, 0xff] {

@@ -69,13 +69,13 @@ impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
         })
     }
 
-    /// A leecher's announce without an event that wants everything.
+    /// Announces a leecher without an event, and asks for all peers.
     pub(crate) fn leech(&mut self, torrent: u32, peer: u32) -> Reply<S> {
         self.announce(torrent, peer, 1, AnnounceEvent::None, usize::MAX / 2)
             .unwrap()
     }
 
-    /// A leecher's announce that wants nobody.
+    /// Announces a leecher without an event, and asks for no peers.
     pub(crate) fn leech_quietly(&mut self, torrent: u32, peer: u32) {
         self.announce(torrent, peer, 1, AnnounceEvent::None, 0)
             .unwrap();
@@ -118,7 +118,7 @@ impl<const S: usize, const K: usize, const N: usize> Fixture<S, K, N> {
     }
 }
 
-/// What a snapshot carries over of the totals.
+/// The totals that a snapshot preserves.
 pub(crate) fn stored<const S: usize, const K: usize, const N: usize>(
     fixture: &Fixture<S, K, N>,
 ) -> [usize; 3] {

@@ -144,7 +144,7 @@ fn counts_a_download_once<const S: usize, const K: usize, const N: usize>() {
 
 fn counts_one_download_in_a_peers_lifetime<const S: usize, const K: usize, const N: usize>() {
     let mut fixture = Fixture::<S, K, N>::new();
-    // Other peers make the torrent one of any size.
+    // With different numbers of other peers in the torrent.
     for others in [0, 10, 100] {
         for peer in 1_000..1_000 + others {
             fixture.leech(1, peer);
@@ -162,7 +162,7 @@ fn counts_one_download_in_a_peers_lifetime<const S: usize, const K: usize, const
             }
             fixture.now += 60;
         }
-        // It leaves and comes back: another download.
+        // If the peer leaves and comes back, that is another download.
         fixture
             .announce(1, peer, 0, AnnounceEvent::Stopped, 0)
             .unwrap();
@@ -173,7 +173,7 @@ fn counts_one_download_in_a_peers_lifetime<const S: usize, const K: usize, const
     }
 }
 
-/// The same swarm after a restart, with a leecher of each role's history.
+/// The same swarm after a restart, restored from a snapshot.
 fn through_a_snapshot<const S: usize, const K: usize, const N: usize>(
     before: Fixture<S, K, N>,
 ) -> Fixture<S, K, N> {
@@ -243,7 +243,8 @@ fn false_downloads_evict_no_true_ones<const S: usize, const K: usize, const N: u
             says(&mut fixture, torrent, AnnounceEvent::Completed);
             says(&mut fixture, torrent, AnnounceEvent::Stopped);
         }
-        // Not even when they are claimed again and again, or after a restart.
+        // False downloads do not displace true ones even if they are claimed again and
+        // again, or after a restart.
         for torrent in 10_000..10_100 {
             for _ in 0..10 {
                 says(&mut fixture, torrent, AnnounceEvent::Completed);
@@ -262,7 +263,7 @@ fn false_downloads_evict_no_true_ones<const S: usize, const K: usize, const N: u
 
 fn walks_over_all_torrents_in_bounded_steps<const S: usize, const K: usize, const N: usize>() {
     let mut fixture = Fixture::<S, K, N>::with(SwarmLimits {
-        // One part has all that have no peers.
+        // With this limit, all torrents without peers are in one part.
         max_torrents: NonZeroUsize::new(10_000),
         ..SwarmLimits::default()
     });
@@ -292,7 +293,7 @@ fn walks_over_all_torrents_in_bounded_steps<const S: usize, const K: usize, cons
     seen.dedup_by_key(|(info_hash, ..)| *info_hash);
     assert_eq!(seen.len(), fixture.usage.live() + fixture.usage.retired());
 
-    // A sweep forgets in such steps, too.
+    // A sweep removes torrents in such steps, too.
     let mut sweep = Sweep::new();
     let mut before = fixture.usage.retired();
     loop {
@@ -343,7 +344,7 @@ fn rejects_beyond_the_limits<const S: usize, const K: usize, const N: usize>() {
     // A known peer is not rejected.
     assert_eq!(announce(&mut fixture, 1, 1, none), Ok(2));
 
-    // Room is made by leaving.
+    // A peer that leaves makes room.
     assert_eq!(announce(&mut fixture, 2, 1, AnnounceEvent::Stopped), Ok(0));
     assert_eq!(announce(&mut fixture, 3, 1, none), Ok(0));
     assert_eq!(announce(&mut fixture, 3, 1, AnnounceEvent::Stopped), Ok(0));
@@ -401,7 +402,7 @@ fn brings_nobody_back_after_a_jump_of_the_clock<const S: usize, const K: usize, 
     const HOUR: u32 = 3_600;
     let hours = [1, 8, 9, 10, 14, 18, 19, 36, 48, 24 * 100].map(|hours| hours * HOUR);
     for jump in [1, 60, 65_535, 65_536, 65_537].into_iter().chain(hours) {
-        // One torrent of a segment's size and more, and small ones.
+        // One torrent that is larger than a segment, and small ones.
         let mut fixture = Fixture::<S, K, N>::new();
         for peer in 0..9_000 {
             fixture.leech_quietly(1, peer);
@@ -415,7 +416,7 @@ fn brings_nobody_back_after_a_jump_of_the_clock<const S: usize, const K: usize, 
         fixture.now += jump;
         let is_over = jump >= u32::from(LIFETIME);
 
-        // Who announces after the jump and before the next sweep, stays.
+        // A peer that announces after the jump and before the next sweep stays.
         for peer in (0..9_000).step_by(3) {
             fixture.leech_quietly(1, peer);
         }
@@ -425,7 +426,7 @@ fn brings_nobody_back_after_a_jump_of_the_clock<const S: usize, const K: usize, 
             assert_eq!(left, if is_over { 3_000 } else { all }, "jump of {jump} s");
         }
 
-        // And is forgotten in time.
+        // These peers expire at the right time.
         fixture.now += u32::from(LIFETIME) - 1;
         fixture.sweep(300, |_| true);
         assert_eq!(fixture.swarm.totals().peers, 3_000);
@@ -520,7 +521,7 @@ fn survives_a_snapshot<const S: usize, const K: usize, const N: usize>() {
     assert_eq!(after.scrape(999), [0, 0, 1]);
     assert_eq!(after.leech(50, 77).peers, before.leech(50, 77).peers);
 
-    // Peers had 200 seconds left, the last one its whole life.
+    // Peers had 200 seconds left, except the one that announced last.
     after.now += 199;
     after.sweep(1_000, |_| true);
     assert_eq!(after.scrape(80), before.scrape(80));
@@ -581,7 +582,7 @@ fn holds_a_large_torrent<const S: usize, const K: usize, const N: usize>() {
             .unwrap();
     }
     fixture.now += 600;
-    // Besides the steps that 1,024 shards take.
+    // In addition to the steps that 1,024 shards take.
     let steps = fixture.sweep(1, |_| true);
     assert!(steps > 1_024 + 70, "{count} peers took {steps} steps");
     assert_eq!(fixture.scrape(1), [0, count / 2, 0]);

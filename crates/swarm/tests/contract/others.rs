@@ -96,7 +96,7 @@ pub(crate) fn others_peers_are_kept_as_long_as_there<
     let long = u32::from(LIFETIME);
     apply(&mut fixture, PeerChange::Leecher);
     assert_eq!(sweep(&mut fixture, 2 * long), [0, 1, 0]);
-    // Announced here too, it does not leave earlier.
+    // A peer that announces here, too, does not expire earlier.
     apply(&mut fixture, PeerChange::Seeder);
     fixture.seed(1, 1);
     assert_eq!(sweep(&mut fixture, 3 * long - 1), [1, 0, 0]);
@@ -104,7 +104,7 @@ pub(crate) fn others_peers_are_kept_as_long_as_there<
 
     apply(&mut fixture, PeerChange::Leecher);
     apply(&mut fixture, PeerChange::Completed);
-    // To both trackers: one download.
+    // A completion that both trackers are informed of is counted as one download.
     apply(&mut fixture, PeerChange::Completed);
     assert_eq!(
         fixture.change(1, 1, 0, AnnounceEvent::Completed),
@@ -118,7 +118,8 @@ pub(crate) fn others_peers_are_kept_as_long_as_there<
     assert_eq!(fixture.swarm.totals().torrents, 0);
 }
 
-/// A peer that another forgets earlier has not been known here for longer.
+/// A peer that expires early because another node has a shorter lifetime does not count
+/// as one that has been known here for longer.
 pub(crate) fn others_peers_make_no_true_downloads<
     const S: usize,
     const K: usize,
@@ -133,7 +134,7 @@ pub(crate) fn others_peers_make_no_true_downloads<
         fixture.change(torrent, peer, 0, event);
     };
     for torrent in 0..20 {
-        // Known for longer than the two lifetimes differ by.
+        // Known for longer than the difference between the two lifetimes.
         fixture.leech(torrent, 1);
         fixture.now += 30 + u32::from(LIFETIME) / 2;
         says(&mut fixture, torrent, 1, AnnounceEvent::Completed);

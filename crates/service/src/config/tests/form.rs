@@ -124,7 +124,7 @@ fn keys_of_very_many_names_are_refused_before_they_fill_the_stack() {
         let recovered = recover::<Sample>(&layers, Path::new("f"), &essential, |_| Vec::new());
         assert!(recovered.is_err());
     }
-    // Dots of texts and comments are none of keys.
+    // Dots in strings and comments do not count as dots in keys.
     let dots = ".".repeat(100);
     let text = format!("# {dots}\n[access_list]\npath = '{dots}' # {dots}\n");
     assert_eq!(loaded(&text).config.access_list.path, Path::new(&dots));

@@ -30,7 +30,7 @@ fn faults_of(file: &str, drop_ins: &[(&str, &str)], variables: &[(&str, &str)]) 
     faults.lines()
 }
 
-/// What variables set, over nothing.
+/// The configuration that variables alone result in.
 fn of_variables(variables: &[(&str, &str)]) -> Sample {
     combined("", &[], variables).unwrap().config
 }
@@ -192,7 +192,7 @@ fn addresses_may_be_hidden_in_any_file() {
     assert_eq!(recovered(right, other), second);
     assert_eq!(recovered(&format!("{right}{mistake}"), ""), first);
     assert_eq!(recovered(right, &format!("{other}{mistake}")), second);
-    // What cannot be parsed is overridden.
+    // A file that cannot be parsed can be overridden by a later one.
     assert_eq!(recovered(mistake, other), second);
     assert_eq!(recovered(right, mistake), None);
     assert_eq!(recovered(mistake, ""), None);
@@ -225,7 +225,7 @@ fn variables_are_toml_or_plain_text() {
     assert_eq!(config.access_list.path, path);
     assert_eq!(config.network.buffer, Bytes::of::<16>());
     assert!(config.metrics.peer_clients);
-    // Nothing is a text, too.
+    // An empty value is a valid string, but not a valid number.
     assert_eq!(
         faults_of(
             "[access_list]\nmode = 'deny'\npath = 'x'\n",
@@ -312,7 +312,7 @@ fn variables_that_are_nearly_right_are_errors_and_others_are_not_ours() {
         99
     );
     let config = of_variables(&[
-        // Units, tests and Kubernetes set such ones.
+        // Variables like these are set by units, tests and Kubernetes, and are ignored.
         ("AQUATIC_SOCKET_UNIT", "x"),
         ("AQUATIC_CLUSTER_URL", "x"),
         ("AQUATIC_TEST_ROOTS", "x"),
@@ -330,7 +330,7 @@ fn each_daemon_can_have_its_own_variables() {
         ("AQUATIC_UDP__NETWORK__BUFFER", "3"),
         ("AQUATIC_NETWORK__BUFFER", "2"),
         ("AQUATIC_WORKERS", "4"),
-        // Those of others may have keys that this one has not.
+        // Variables of other daemons may set keys that this daemon does not have.
         ("AQUATIC_HTTP__NETWORK__KEEP_ALIVE", "true"),
         ("AQUATIC_WS__WORKERS", "x"),
     ]);
@@ -376,7 +376,7 @@ fn drop_ins_are_found_beside_the_file() {
             directory.path().join("x.toml.d")
         ]
     );
-    // A name must lead to something.
+    // A drop-in that is a dangling link is an error.
     symlink("nowhere", drop_in("60.toml")).unwrap();
     let error = buffer(&sources).unwrap_err();
     let begin = format!(

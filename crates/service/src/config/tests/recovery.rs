@@ -23,8 +23,8 @@ fn recovered(text: &str) -> Option<(Vec<String>, u64)> {
     Some((addresses, config.workers.as_u64()))
 }
 
-/// What is not a configuration at all is not examined for minutes, and nothing is taken from
-/// it.
+/// A file that is not a configuration at all is not examined for minutes, and no values
+/// are taken from it.
 #[test]
 fn more_mistakes_than_anyone_reads_are_not_examined() {
     let right = "workers = 3\n[network]\naddress = '127.0.0.1:1'\n[metrics]\n";
@@ -42,7 +42,7 @@ fn more_mistakes_than_anyone_reads_are_not_examined() {
         assert!(faults[0].contains("is this the right file?"), "{mistake}");
         assert!((10..=100).contains(&faults.len()), "{}", faults.len());
     }
-    // It causes an error in each of the lines after it.
+    // The unclosed list causes an error in each of the lines after it.
     let unclosed = format!("{right}address = ['x'\n{}", "key = 1\n".repeat(1_000));
     let (addresses, _) = recovered(&unclosed).expect("it is one mistake");
     assert_eq!(addresses, ["127.0.0.1:1"]);
@@ -84,7 +84,7 @@ fn addresses_are_read_whatever_else_is_wrong() {
             "{mistake}"
         );
     }
-    // A default is as good, when nothing can be a misspelled address.
+    // Defaults are used if no key can be a misspelling of an essential one.
     let (addresses, _) = recovered("[metrics]\nno_such_key = 1\n").unwrap();
     assert_eq!(addresses, ["0.0.0.0:3000", "[::]:3000"]);
 }

@@ -198,7 +198,7 @@ mod tests {
         let reason = process.unsaved().expect("it takes long");
         assert_eq!(reason, "writing snapshot new takes longer than 60 seconds");
 
-        // It is said once for each.
+        // The problem is reported once for each snapshot.
         process.can_save();
         snapshots.check(start + 2 * SNAPSHOT_PATIENCE, is_awaited, &process);
         assert_eq!(process.unsaved(), None);

@@ -86,7 +86,8 @@ fn samples_are_due_every_ten_seconds_however_late_they_are() {
     assert!(announces[1..].iter().all(|value| *value == Some(1_000.0)));
     let behind = (now - 123_456) % STEP;
     assert_eq!(history.due_in(now), Duration::from_millis(STEP - behind));
-    // More often than that changes nothing, and neither does a clock that goes back.
+    // Additional samples within ten seconds change nothing, nor does a clock that goes
+    // back.
     history.sample(now + 4_000, &requests(&[]));
     history.sample(0, &requests(&[]));
     assert_eq!(values(&history, 0, "announce"), announces);
@@ -100,7 +101,7 @@ fn a_suspended_machine_leaves_a_gap() {
     history.sample(5 * STEP, &requests(&[("ipv4", "announce", 50)]));
     let expected = [None, Some(1.0), None, None, None, Some(1.0)];
     assert_eq!(values(&history, 0, "announce"), expected);
-    // For longer than is shown, and than can be counted.
+    // A gap that is longer than what is shown, up to the largest possible time.
     history.sample(u64::MAX, &requests(&[("ipv4", "announce", 60)]));
     let announces = values(&history, 0, "announce");
     assert_eq!(announces.len(), SAMPLES);
@@ -133,13 +134,13 @@ fn labels_that_increase_are_bounded() {
     assert_eq!(values(&history, 0, "kind0").last(), Some(&Some(1.0)));
 }
 
-/// Random times and counts over half a day, and everything that was ever sampled.
+/// Random times and counts over half a day, compared with a list of all samples.
 #[test]
 fn is_like_a_list_of_all_samples() {
     let mut random = Random(1);
     let mut history = History::new(PLOTS);
     let mut counts = BTreeMap::<String, u64>::new();
-    // By interval: when it was taken, and the counts then.
+    // By interval: the time at which the sample was taken, and its counts.
     let mut all = BTreeMap::<u64, (u64, BTreeMap<String, u64>)>::new();
     let start = 77;
     let mut now = start;

@@ -263,7 +263,7 @@ mod tests {
         },
     ];
 
-    /// Samples of the counts of each kind, and of a memory of as many MiB.
+    /// The plots of these samples: requests by kind, and as many MiB of memory.
     fn views(samples: &[&[(&str, u64)]]) -> Vec<Option<PlotView>> {
         let mut history = History::new(PLOTS);
         for (number, counts) in samples.iter().enumerate() {
@@ -334,7 +334,7 @@ mod tests {
         );
         let others: u32 = (0..15).sum();
         assert_eq!(requests.lines[5].now, others.to_string());
-        // All the same.
+        // All counts are equal.
         let many: Vec<(&str, u64)> = kinds.iter().map(|kind| (kind.as_str(), 10)).collect();
         let equal = views(&[&first, &many]);
         assert_eq!(equal[0].as_ref().unwrap().lines.len(), MAX_LINES);

@@ -104,7 +104,7 @@ fn refuses_what_it_does_not_know() {
     assert!(text.contains("\r\nAllow: GET, HEAD\r\n"), "{text}");
     assert!(ask(address, "GET /metrics HTTP/2.0").starts_with("HTTP/1.1 400 "));
     assert!(ask(address, "nonsense").starts_with("HTTP/1.1 400 "));
-    // As the trackers do.
+    // Requests without a `Host` header are refused, as by the trackers.
     let without_host = send(address, b"GET /metrics HTTP/1.1\r\n\r\n");
     assert!(without_host.starts_with("HTTP/1.1 400 "));
     assert!(ask(address, "GET http://x:1/health HTTP/1.1").ends_with("\r\n\r\nok\n"));
@@ -129,7 +129,7 @@ fn those_who_say_nothing_keep_nobody_out() {
     let connect = || TcpStream::connect(address).unwrap();
     let mut silent: Vec<TcpStream> = (0..1_000).map(|_| connect()).collect();
     for connection in &mut silent {
-        // Some begin, and go no further; those that are gone cannot.
+        // Each begins a request and does not continue it, unless it is closed already.
         let _ = connection.write_all(b"GET /met");
     }
     let begun = Instant::now();
@@ -137,7 +137,7 @@ fn those_who_say_nothing_keep_nobody_out() {
         assert!(ask(address, "GET /metrics HTTP/1.1").starts_with("HTTP/1.1 200 "));
         silent.extend((0..20).map(|_| connect()));
     }
-    // Much sooner than any of them is late.
+    // Much sooner than any silent connection exceeds its time limit.
     assert!(
         begun.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -189,7 +189,7 @@ fn those_who_do_not_read_are_bounded() {
         assert!(unsent <= MAX_UNSENT_BYTES + ANSWER, "{unsent}");
         assert!(server.connections.len() <= MAX_CONNECTIONS);
     }
-    // One that reads gets all of it.
+    // A client that reads gets the whole answer.
     let reader = thread::spawn(move || send(address, b"GET /metrics HTTP/1.0\r\n\r\n"));
     while !reader.is_finished() {
         server.turn();
@@ -209,12 +209,12 @@ fn a_request_may_come_in_pieces_or_with_more_behind_it() {
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
 
-    // The answer is not lost to what else came, although only one is given.
+    // Only the first request is answered; the others do not make the answer get lost.
     let request = "GET /health HTTP/1.0\r\n\r\n".repeat(100);
     let answer = send(address, request.as_bytes());
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
 
-    // Half a request is none.
+    // An incomplete request is refused.
     let mut connection = TcpStream::connect(address).unwrap();
     connection.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
     connection.shutdown(std::net::Shutdown::Write).unwrap();

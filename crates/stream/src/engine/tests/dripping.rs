@@ -7,11 +7,11 @@ use super::*;
 /// The longest message that a daemon can be configured to take.
 const LENGTH: usize = 16 << 20;
 
-/// Bytes of it that come one by one, at its end.
+/// How many bytes at the end of a message arrive one by one.
 const SINGLE: usize = 1_000;
 
-/// Processor time that one byte may take, in a build for tests and on a slow
-/// machine. To move all that waits takes a hundred times as long.
+/// Processor time that one byte may take, in a build for tests and on a slow machine.
+/// Moving all buffered bytes takes a hundred times as long.
 const TIME_PER_BYTE: Duration = Duration::from_micros(100);
 
 /// Messages of one length, which are answered with an `x`.
@@ -74,7 +74,7 @@ fn processor_time() -> Duration {
     Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap())
 }
 
-/// Has bytes arrive; returns what was sent.
+/// Lets bytes arrive; returns what the server sent.
 fn arrive(engine: &mut Engine<Blobs>, id: ConnectionId, arriving: &[u8]) -> Vec<u8> {
     let mut network = Straight {
         arriving,
@@ -85,7 +85,7 @@ fn arrive(engine: &mut Engine<Blobs>, id: ConnectionId, arriving: &[u8]) -> Vec<
     network.left
 }
 
-/// Has bytes arrive one by one; returns what was sent.
+/// Lets bytes arrive one by one; returns what the server sent.
 fn drip(engine: &mut Engine<Blobs>, id: ConnectionId, bytes: &[u8]) -> Vec<u8> {
     let mut left = Vec::new();
     let before = processor_time();
@@ -103,7 +103,8 @@ fn a_byte_costs_the_same_whatever_waits() {
     let message = message();
     let mut engine = engine_of(Blobs(message.clone()), None, false);
     let id = engine.open(source()).unwrap();
-    // The second one has the same time as the first, and nothing is kept of either.
+    // The second message has the same time limit as the first; no memory is kept for
+    // either.
     for _ in 0..2 {
         let (most, last) = message.split_at(LENGTH - SINGLE);
         assert!(arrive(&mut engine, id, most).is_empty());
@@ -147,7 +148,7 @@ fn records(client: &mut ClientConnection) -> Vec<u8> {
     records
 }
 
-/// Brings the client what was sent; returns how many bytes of an answer it has.
+/// Passes what the server sent to the client; returns how many bytes of an answer it has.
 fn hear(client: &mut ClientConnection, mut sent: &[u8]) -> usize {
     let mut length = 0;
     while !sent.is_empty() {

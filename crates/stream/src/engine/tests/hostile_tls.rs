@@ -23,7 +23,7 @@ fn hello() -> Vec<u8> {
     hello.split_off(5)
 }
 
-/// Everything that was seen to end a process, and relatives.
+/// Everything that is known to have ended a process, and similar input.
 fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     let hello = hello();
     let (start, rest) = hello.split_at(hello.len() / 2);
@@ -122,7 +122,7 @@ fn strangers_harm_nobody_but_themselves() {
                     0,
                     "{what}, {sizes:?}"
                 );
-                // The reply is an alert, after a valid hello.
+                // The reply is an alert, or a handshake message after a valid hello.
                 if let Some(kind) = pieces.left.first() {
                     assert!([21, 22].contains(kind), "{what}: {:?}", pieces.left);
                 }
@@ -177,7 +177,7 @@ impl Established {
         drive(&mut self.engine, self.id, &mut self.pieces)
     }
 
-    /// What the server has said.
+    /// What the server has sent, decrypted.
     fn answer(&mut self) -> String {
         let mut plain = Vec::new();
         while self.records.open(&mut self.pieces.left, &mut plain).is_ok() {}
@@ -252,7 +252,7 @@ fn records_without_content_keep_nothing_for_ever() {
         for kind in [ContentType::Handshake, ContentType::ApplicationData] {
             let mut client = Established::new(version, vec![100_000]);
             for _ in 0..5_000 {
-                // With something in between, for ever.
+                // Records without content, with data in between, without end.
                 client.send(kind, b"");
                 client.send(ContentType::ApplicationData, b"\n");
                 let Some(connection) = client.engine.connections.get_mut(client.id) else {

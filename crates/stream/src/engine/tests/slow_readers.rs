@@ -87,7 +87,7 @@ fn a_client_that_takes_nearly_nothing_is_cut_off() {
     for (late, rate, expected) in [
         (100, 0, 10..=12),
         (99, 1, 10..=12),
-        // It takes the first line in time, and not those that came meanwhile.
+        // The client takes the first line in time, but not those that came meanwhile.
         (90, 10, 15..=24),
     ] {
         let (seconds, slow) = seconds_open(late, rate);

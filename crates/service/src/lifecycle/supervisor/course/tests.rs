@@ -87,7 +87,7 @@ fn the_last_snapshot_is_begun_when_the_workers_are_gone() {
     assert_eq!(course.step(due, Happening::Time), [FIRST]);
     course.step(due, Happening::Stop);
     assert_eq!(course.step(due, Happening::WorkersGone), []);
-    // The one that was under way is not the last.
+    // The snapshot that was under way does not count as the last one.
     let orders = course.step(due + SECOND, WRITTEN);
     assert_eq!(orders, [Order::Snapshot { ticket: 2 }]);
     let orders = course.step(due + SNAPSHOT_PATIENCE, Happening::Time);
@@ -109,7 +109,7 @@ fn a_snapshot_to_an_earlier_file_is_not_waited_for() {
     assert_eq!(course.step(next, WRITTEN), []);
     assert!(course.is_snapshot_awaited(2), "it is still being written");
 
-    // The last one is to the file of the settings, too.
+    // The last snapshot is written to the file in the settings, too.
     course.replace_running_snapshot(None);
     course.step(next, Happening::Stop);
     let third = Order::Snapshot { ticket: 3 };
@@ -179,7 +179,7 @@ fn what_hangs_is_given_up_and_not_tried_for_ever() {
     assert!(matches!(orders[1], Order::Reload(Step::Read { .. })));
 }
 
-/// What simulated threads do, and what must be true of the orders.
+/// Simulates the threads, and checks what must be true of the orders.
 struct World {
     random: u64,
     now: Instant,
@@ -225,7 +225,7 @@ impl World {
         (self.random >> 11) % bound
     }
 
-    /// Quickly, slowly, or never.
+    /// How long something takes: a short or a long time; `None` if it never ends.
     fn duration(&mut self) -> Option<Duration> {
         match self.below(10) {
             0 => None,
@@ -281,7 +281,7 @@ impl World {
         }
     }
 
-    /// Goes on to what comes next.
+    /// Advances the time to the next event, or by a random pause that is shorter.
     fn advance(&mut self) {
         let pause = match self.below(3) {
             0 => Duration::from_millis(self.below(3_000)),

@@ -26,7 +26,8 @@ use aquatic_tracker::{
 use crate::config::Config;
 use crate::connection::Ws;
 use crate::counters::{self, Counters};
-use crate::nodes::{Incoming, IncomingCounts, Members, Nodes};
+use crate::incoming::{Incoming, IncomingCounts};
+use crate::nodes::{Members, Nodes};
 use crate::relay::{self, Inboxes, Relay};
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{MAX_WORKERS, State, Tracker};
@@ -72,7 +73,7 @@ impl Daemon for WsDaemon {
         tracker::SWARM_METRICS,
         cluster::CLUSTER_METRICS,
         cluster::SIGNAL_METRICS,
-        crate::nodes::METRICS,
+        crate::incoming::METRICS,
         tracker::HOUSEKEEPING_METRICS,
         tracker::REQUEST_METRICS,
         counters::METRICS,

@@ -8,6 +8,7 @@
 //! * `connection`: messages in the bytes of connections, which `stream` drives.
 //! * `relay`: how offers and answers reach other connections.
 //! * `nodes`: peers that are connected to other nodes of a cluster.
+//! * `incoming`: offers and answers from these nodes.
 //! * [`tracker`]: what is answered and relayed, without I/O.
 //! * `counters`: metrics.
 //! * [`simulation`]: the protocol of workers, for tests without sockets.
@@ -19,6 +20,7 @@ mod connection;
 mod counters;
 mod daemon;
 mod doctor;
+mod incoming;
 mod nodes;
 mod old_keys;
 mod origin;

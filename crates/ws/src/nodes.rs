@@ -4,7 +4,8 @@
 //! * [`Nodes`]: their numbers, which stand in the records of their peers, and how offers and
 //!   answers are sent to them.
 //! * [`Members`]: the swarm as the link with other nodes sees it.
-//! * [`Incoming`]: offers and answers from other nodes.
+//!
+//! Offers and answers from other nodes arrive in [`incoming`](crate::incoming).
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,12 +15,10 @@ use aquatic_cluster::{NodeId, NotQueued, Signal, SignalOutbox};
 use crate::counters::RelayResult;
 use crate::tracker::Address;
 
-mod incoming;
 mod members;
 #[cfg(test)]
 mod model;
 
-pub(crate) use incoming::{Incoming, IncomingCounts, METRICS};
 pub(crate) use members::Members;
 
 /// The other nodes that are alive, by their numbers.

@@ -10,7 +10,7 @@ use aquatic_stream::InboxFull;
 use aquatic_ws_protocol::{OfferId, RelayedAnswer, RelayedOffer, SessionDescription, write_text};
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
-use super::Nodes;
+use crate::nodes::Nodes;
 use crate::relay::Inboxes;
 use crate::settings::Settings;
 use crate::tracker::{Address, Envelope, PendingOffer, RelayKind, State, record};

@@ -68,9 +68,12 @@ fn judge(subject: &Subject, address: SocketAddr, entries: &[Entry], holders: &Ho
     }
     match ours.first() {
         Some(process) => Finding::ok(format!(
-            "{name} (process {}) listens on {address} with {} sockets",
+            "{name} (process {}) listens on {address} with {}",
             process.id,
-            serving.len()
+            match serving.len() {
+                1 => "one socket".to_owned(),
+                count => format!("{count} sockets"),
+            }
         )),
         None if who.is_empty() && holders.is_incomplete => Finding::unchecked(format!(
             "something listens on {address}; only root can see whether it is {name}"

@@ -80,13 +80,14 @@ impl LargestTorrents {
         let found = locked(&self.search.found).clone();
         let (caption, torrents) = match found {
             None => ("The torrents are being counted.".to_owned(), Vec::new()),
-            Some(Found { torrents, .. }) if torrents.is_empty() => {
-                ("There are no torrents with peers.".to_owned(), torrents)
-            }
             Some(Found { at, torrents }) => {
                 let seconds = at.elapsed().as_secs();
-                let caption =
-                    format!("The torrents with the most peers, as of {seconds} seconds ago.");
+                let caption = match torrents.is_empty() {
+                    true => format!("There were no torrents with peers {seconds} seconds ago."),
+                    false => {
+                        format!("The torrents with the most peers, as of {seconds} seconds ago.")
+                    }
+                };
                 (caption, torrents)
             }
         };

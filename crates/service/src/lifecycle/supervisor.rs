@@ -354,7 +354,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
             let reason = format!(
                 "{reason}, so changes of the configuration need a restart: privileges were dropped"
             );
-            log::warn!("reloaded access list and certificates only: {reason}");
+            log::warn!("reloaded only the files that the configuration names: {reason}");
             self.process.reload_was_partial(&reason);
             self.reload_status = Some(reason);
             return;

@@ -317,7 +317,7 @@ fn a_file_out_of_reach_leaves_the_configuration() {
             && status.contains("Permission denied"),
         "{status}"
     );
-    let logged = daemon.wait_for_log("reloaded access list and certificates only");
+    let logged = daemon.wait_for_log("reloaded only the files that the configuration names");
     assert!(logged.starts_with("WARN "), "{logged}");
     daemon.stop();
 }

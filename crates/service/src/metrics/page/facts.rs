@@ -79,7 +79,7 @@ fn of_reload(process: &Process, now: u64) -> Group {
         Some(ended_at) => {
             facts.push(Fact::at("Last reload", ended_at, now));
             let result = match last.failures.is_empty() {
-                true if last.partial.is_some() => "access list and certificates only",
+                true if last.partial.is_some() => "only the files that the configuration names",
                 true => "succeeded",
                 false => "failed, and the previous state is still in effect",
             };

@@ -164,11 +164,7 @@ fn judge(facts: &Facts, packet: &Packet) -> Finding {
             format!("if clients cannot connect: {advice}"),
         );
     }
-    let of_other_version = if packet.is_ipv6 {
-        "iptables"
-    } else {
-        "ip6tables"
-    };
+    let of_other_version = iptables(!packet.is_ipv6);
     for failure in &facts.failures {
         let is_seen = failure.is_of_nftables && facts.nftables.is_some();
         if !is_seen && !failure.program.starts_with(of_other_version) {
@@ -206,11 +202,7 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
         opinions.push(("firewalld", of_zones(zones, packet)));
     }
     let saved = &facts.iptables[usize::from(packet.is_ipv6)];
-    let program = if packet.is_ipv6 {
-        "ip6tables"
-    } else {
-        "iptables"
-    };
+    let program = iptables(packet.is_ipv6);
     for text in saved {
         if !iptables::is_complete(text) {
             opinions.push((program, not_understood(program)));
@@ -256,6 +248,11 @@ fn opinions(facts: &Facts, packet: &Packet) -> Vec<(&'static str, Opinion)> {
     opinions
 }
 
+/// The program for the rules of an IP version.
+fn iptables(is_ipv6: bool) -> &'static str {
+    if is_ipv6 { "ip6tables" } else { "iptables" }
+}
+
 fn not_understood(program: &str) -> Opinion {
     Opinion::Unknown(format!("what {program} prints is not understood"))
 }
@@ -298,14 +295,9 @@ fn of_zones(zones: Zones, packet: &Packet) -> Opinion {
 
 #[cfg(test)]
 mod tests {
+    use super::rules::UDP;
     use super::*;
     use crate::finding::State;
-
-    const UDP: Packet = Packet {
-        protocol: Protocol::Udp,
-        port: 3000,
-        is_ipv6: false,
-    };
 
     const CLOSED: &str = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
 

@@ -95,9 +95,12 @@ fn parsed<D: Daemon>(
 /// Whether an error has a position, and a message in one line.
 fn is_placed(fault: &Diagnostic) -> bool {
     let is_missing = fault.message.contains(" (the file does not set ");
-    let is_of_all = fault
-        .message
-        .starts_with("there are more errors than these");
+    let is_of_all = [
+        "there are more errors than",
+        "there are more variables with errors than",
+    ]
+    .iter()
+    .any(|begin| fault.message.starts_with(begin));
     (fault.position.is_some() || fault.source.is_some() || is_missing || is_of_all)
         && !fault.message.is_empty()
         && !fault.message.contains('\n')

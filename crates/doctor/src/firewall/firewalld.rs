@@ -165,13 +165,8 @@ fn is_port(text: &str, packet: &Packet) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::UDP;
     use super::*;
-
-    const UDP: Packet = Packet {
-        protocol: Protocol::Udp,
-        port: 3000,
-        is_ipv6: false,
-    };
 
     const HTTPS: Packet = Packet {
         protocol: Protocol::Tcp,

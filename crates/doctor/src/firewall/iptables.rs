@@ -236,15 +236,8 @@ fn interface(name: &str) -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Protocol;
-    use super::super::rules::{Fate, fate};
+    use super::super::rules::{Fate, UDP, fate};
     use super::*;
-
-    const UDP: Packet = Packet {
-        protocol: Protocol::Udp,
-        port: 3000,
-        is_ipv6: false,
-    };
 
     fn table(rules: &str) -> String {
         format!(

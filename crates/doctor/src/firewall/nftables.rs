@@ -264,15 +264,8 @@ fn port(right: &Value, port: u16) -> Truth {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Protocol;
-    use super::super::rules::{Fate, fate};
+    use super::super::rules::{Fate, Protocol, UDP, fate};
     use super::*;
-
-    const UDP: Packet = Packet {
-        protocol: Protocol::Udp,
-        port: 3000,
-        is_ipv6: false,
-    };
 
     /// A ruleset as nft(8) prints it, with the policy `drop` and these rules.
     fn ruleset(rules: &[&str]) -> String {

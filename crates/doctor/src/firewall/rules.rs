@@ -15,6 +15,14 @@ pub(crate) struct Packet {
     pub(crate) is_ipv6: bool,
 }
 
+/// A request of a UDP tracker over IPv4.
+#[cfg(test)]
+pub(crate) const UDP: Packet = Packet {
+    protocol: Protocol::Udp,
+    port: 3000,
+    is_ipv6: false,
+};
+
 /// Its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 use super::Diagnostic;
 use super::diagnostic::MAX_EXAMINED;
 use super::document::Table;
+use super::schema_check;
 
 /// The syntax errors in `text`, which was parsed to `table` with these `errors`. `known`
 /// has the current keys with their defaults. Also returns whether these are all: when more
@@ -92,10 +93,7 @@ fn collect<'d>(
 ) {
     for (key, value) in table {
         let name: &str = key.get_ref();
-        let full = match path {
-            "" => name.to_owned(),
-            path => format!("{path}.{name}"),
-        };
+        let full = schema_check::join(path, name);
         let default = known.and_then(|known| known.get(name));
         let span = value.span();
         if let DeValue::Table(inner) = value.get_ref() {

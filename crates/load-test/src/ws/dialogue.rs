@@ -437,9 +437,9 @@ impl Dialogue {
 /// What a leecher says that it lacks. Trackers ask only whether it is 0.
 const LEECHER_LEFT_BYTES: u64 = 1 << 20;
 
-/// Answers of a connection that are remembered: more than wait for a reply at
-/// the same time.
-const MAX_OPEN_ANSWERS: usize = 256;
+/// Maximum number of answers of a connection that are remembered. When a tracker pauses for a
+/// tenth of a second, some hundred wait for a reply at the same time.
+const MAX_OPEN_ANSWERS: usize = 4096;
 
 /// How many requests may be written after an answer before its reply comes, at
 /// most: there is one request at a time, but a tracker may answer messages out of

@@ -7,11 +7,12 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use aquatic_policy::AddressRange;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 use aquatic_stream::{
-    AddressRange, ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next, Peer,
-    Progress, Protocol, Settings, tls_config,
+    ConnectionId, ConnectionLimits, EventLoop, Exchange, Interruption, Next, Peer, Progress,
+    Protocol, Settings, tls_config,
 };
 use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
 use aquatic_test_harness::records::Records;

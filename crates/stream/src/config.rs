@@ -6,15 +6,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aquatic_policy::{AddressRange, AddressRanges};
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
 use aquatic_service::config::{Addresses, Checks, MetricsConfig, PublicUrl, Texts, Workers};
 use aquatic_service::sockets::{Listening, TcpRequest, Transport};
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    AddressHeader, AddressRange, AddressRanges, ConnectionLimits, EventLoop, ReverseProxy, Settings,
-};
+use crate::{AddressHeader, ConnectionLimits, EventLoop, ReverseProxy, Settings};
 
 /// Descriptors that a daemon has open beside its connections, about.
 const OTHER_DESCRIPTORS: u64 = 100;

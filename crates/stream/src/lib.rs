@@ -10,7 +10,7 @@
 //! * [`Peer`], [`ConnectionId`]: a connection's addresses and identity.
 //! * [`ConnectionMap`]: further values by connection.
 //! * [`config`]: what is configured the same way by all daemons over TCP.
-//! * [`Settings`], [`ConnectionLimits`], [`AddressRanges`]: settings.
+//! * [`Settings`], [`ConnectionLimits`]: settings.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
 //!   header of HTTP.
@@ -23,7 +23,6 @@
 #![deny(unsafe_code)]
 
 mod address_header;
-mod address_ranges;
 mod admission;
 mod backlog;
 mod certificate_rotation;
@@ -52,7 +51,6 @@ mod tls;
 mod tls_config;
 
 pub use address_header::{AddressHeader, AddressHeaderFault};
-pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
 pub use connection_map::ConnectionMap;
 pub use counters::METRICS;
 pub use event_loop::{Plan, Running, check_event_loop, start};

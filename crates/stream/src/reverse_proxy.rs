@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::{AddressHeader, AddressHeaderFault, AddressRanges, Peer};
+use aquatic_policy::AddressRanges;
+
+use crate::{AddressHeader, AddressHeaderFault, Peer};
 
 /// Which proxies are trusted to send the addresses of their clients, and in which header.
 #[derive(Debug, Clone)]

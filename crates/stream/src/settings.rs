@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::{AddressRanges, ReverseProxy};
+use aquatic_policy::AddressRanges;
+
+use crate::ReverseProxy;
 
 /// How a daemon's connections are treated.
 #[derive(Debug, Clone)]

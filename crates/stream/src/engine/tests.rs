@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
+use aquatic_policy::AddressRange;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_test_harness::certificates::{AUTHORITY, EC_CERTIFICATE, EC_KEY_SEC1};
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
 use super::*;
-use crate::{AddressRange, ConnectionLimits, EventLoop, Exchange, Next, Progress, tls_config};
+use crate::{ConnectionLimits, EventLoop, Exchange, Next, Progress, tls_config};
 
 mod dripping;
 mod hostile_tls;

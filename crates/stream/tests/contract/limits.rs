@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatic_stream::{AddressHeader, AddressRange, ReverseProxy};
+use aquatic_policy::AddressRange;
+use aquatic_stream::{AddressHeader, ReverseProxy};
 
 use crate::client::Client;
 use crate::server::{KINDS, Kind, Server};

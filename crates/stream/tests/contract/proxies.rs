@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use aquatic_stream::AddressRange;
+use aquatic_policy::AddressRange;
 
 use crate::client::{Client, config};
 use crate::server::{KINDS, Kind, Server};

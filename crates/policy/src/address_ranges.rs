@@ -1,4 +1,4 @@
-//! Ranges of IP addresses, for trusted proxies.
+//! Ranges of IP addresses.
 
 use std::net::IpAddr;
 use std::str::FromStr;

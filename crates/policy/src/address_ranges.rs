@@ -19,6 +19,11 @@ impl AddressRanges {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The ranges, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &AddressRange> {
+        self.0.iter()
+    }
 }
 
 impl FromIterator<AddressRange> for AddressRanges {
@@ -36,6 +41,10 @@ impl AddressRange {
     /// Whether it contains this address. `::/0` contains no IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
+    }
+
+    pub(crate) fn network(&self) -> IpNet {
+        self.0
     }
 }
 

@@ -172,12 +172,13 @@ fn configured<D: Patient>(sources: &Sources) -> Option<Configured> {
     let loaded: config::Loaded<D::Config> = config::load(sources).ok()?;
     let settings = loaded.settings(D::settings).ok()?;
     let process = D::process(&settings);
-    let list = process.access_list.file().map(Path::to_owned);
+    let lists = process.lists.paths();
+    let lists = lists.map(|(_, path)| path.to_owned());
     let others = D::read_files(&settings).into_iter().map(|(_, path)| path);
     Some(Configured {
         listening: D::listening(&loaded.config, &mut Checks::new()),
-        access_list: process.access_list.mode,
-        files: list.into_iter().chain(others).collect(),
+        access_list: process.lists.access_list.mode,
+        files: lists.chain(others).collect(),
         particulars: D::particulars(&settings),
     })
 }

@@ -17,9 +17,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::access_list::{AccessList, InfoHashSet};
 use aquatic_service::clock::Now;
 use aquatic_service::config::numbers::Number;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{Families, HashKey, SwarmLimits, Sweep};
 use aquatic_udp::MAX_REPLY_LENGTH;
 use aquatic_udp::config::Config;
@@ -356,7 +357,7 @@ impl Tracked {
         let nobody = AccessList::Deny(InfoHashSet::default());
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), limits),
-            access_list: Arc::new(Handle::new(nobody)),
+            lists: Lists::of_torrents(nobody),
         });
         Self {
             tracker: tracker(&state),
@@ -387,7 +388,7 @@ impl Tracked {
     }
 
     fn sweep(&self, seconds: u32) {
-        let list = self.state.access_list.current();
+        let list = self.state.lists.access_list.current();
         let swarms = &self.state.swarms;
         let (mut ipv4, mut ipv6) = (Sweep::new(), Sweep::new());
         // A few torrents are distributed over many shards.
@@ -410,12 +411,12 @@ impl Tracked {
         // This is the only reference, so the handle can be replaced.
         let other = Arc::new(State {
             swarms: Families::new(HashKey::new([3; 16]), SwarmLimits::default()),
-            access_list: Arc::new(Handle::new(AccessList::Off)),
+            lists: Lists::default(),
         });
         self.tracker = tracker(&other);
         let state = std::mem::replace(&mut self.state, other);
         let mut state = Arc::into_inner(state).expect("the tracker is another one");
-        state.access_list = Arc::new(Handle::new(list));
+        state.lists = Lists::of_torrents(list);
         self.state = Arc::new(state);
         self.tracker = tracker(&self.state);
     }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use aquatic_service::Replaceable;
-use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::swarm_limits;
 
@@ -21,7 +21,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let limits = swarm_limits(&config.limits, &config.cluster, interval);
     Arc::new(State {
         swarms: Families::new(HashKey::new(secret), limits),
-        access_list: Arc::new(access_list::Handle::new(AccessList::Off)),
+        lists: Lists::default(),
     })
 }
 

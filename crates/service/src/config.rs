@@ -9,7 +9,7 @@
 //! * [`load`](mod@load): reads a [`Config`] from its [`Sources`].
 //! * [`Layer`], [`Environment`]: the texts and variables that are merged.
 //! * [`old_keys`]: keys of earlier releases, as tables.
-//! * [`sections`], [`addresses`]: sections and types that all programs share.
+//! * [`sections`], [`list_sections`], [`addresses`]: sections and types that all programs share.
 //! * [`process_settings`]: the settings for this crate itself.
 //! * [`Texts`]: lists of texts that are parsed.
 //! * [`numbers`]: numbers with their range and unit in their type.
@@ -19,6 +19,7 @@
 
 pub mod addresses;
 pub mod checks;
+pub mod list_sections;
 pub mod load;
 pub mod numbers;
 pub mod old_keys;
@@ -51,6 +52,7 @@ pub(crate) use changes::{Changes, take_over};
 pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Source};
 pub use environment::Environment;
+pub use list_sections::{AccessListConfig, AccessListMode};
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
@@ -58,8 +60,8 @@ pub use people::{Line, PublicUrl};
 pub use process_settings::ProcessSettings;
 pub(crate) use recover::{Recovered, recover};
 pub use sections::{
-    AccessListConfig, AccessListMode, LogLevel, MetricsConfig, PageConfig, PrivilegesConfig,
-    SnapshotConfig, SnapshotInterval, SnapshotSettings, Workers,
+    LogLevel, MetricsConfig, PageConfig, PrivilegesConfig, SnapshotConfig, SnapshotInterval,
+    SnapshotSettings, Workers,
 };
 pub use sources::{Layer, Sources};
 pub use swarm_sections::{

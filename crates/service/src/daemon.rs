@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Diagnostic, ProcessSettings};
 use crate::destination::Destination;
+use crate::lists::Lists;
 use crate::reload::{Apply, Failure};
-use crate::{access_list, metrics, snapshot, sockets, workers};
+use crate::{metrics, snapshot, sockets, workers};
 
 /// A daemon.
 ///
@@ -57,8 +58,8 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// For `--check-config`: checks what [`start`](Self::start) needs, except access list
-    /// and snapshot: files, and features of the kernel. `path_now` returns the current path
+    /// For `--check-config`: checks what [`start`](Self::start) needs, except lists and
+    /// snapshot: files, and features of the kernel. `path_now` returns the current path
     /// of a file to which a configured path will refer, which differs if a chroot is
     /// configured that the check does not perform.
     ///
@@ -70,7 +71,7 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// The files that the daemon reads, except configuration, access list and snapshot,
+    /// The files that the daemon reads, except configuration, lists and snapshot,
     /// each with its key.
     fn read_files(settings: &Self::Settings) -> Vec<(&'static str, PathBuf)> {
         let _ = settings;
@@ -122,7 +123,7 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// What [`reload`](Self::reload) reads: the values of [`Failure::what`].
     const RELOADED: &'static [&'static str] = &[];
 
-    /// Reads what the settings name besides the access list, such as certificates, and
+    /// Reads what the settings name besides the lists, such as certificates, and
     /// returns a function that puts all of it and the settings into effect. Called at a
     /// reload, on a thread of its own, with settings in which keys that
     /// [need a restart](config::Config::NEED_RESTART) have their values of the start.
@@ -170,8 +171,8 @@ pub trait Daemon: Sized + Send + Sync + 'static {
 
 /// The arguments of [`Daemon::start`].
 pub struct Start<'a> {
-    /// The access list, which reloads replace.
-    pub access_list: Arc<access_list::Handle>,
+    /// The lists of whom and what is served, which reloads replace.
+    pub lists: Lists,
     /// The snapshot to restore from.
     pub snapshot: &'a mut snapshot::Source,
     /// Workers are started with this.

@@ -7,7 +7,8 @@
 //! * [`run`], [`Daemon`], [`Start`]: start, run and stop of a process.
 //! * [`sockets`]: sockets inherited from the service manager, or bound.
 //! * [`workers`]: worker threads, and detection of threads that end or hang.
-//! * [`access_list`]: allow list or deny list of torrents, with reload.
+//! * [`lists`]: files of an operator that reloads read again. [`access_list`]: those of
+//!   torrents.
 //! * [`reload`]: other files that are reloaded on a signal; `tls`: certificates, with the
 //!   feature of that name.
 //! * [`Replaceable`], [`View`]: settings that a reload replaces while workers use them.
@@ -37,6 +38,7 @@ mod host_name;
 pub mod html;
 pub mod interfaces;
 mod lifecycle;
+pub mod lists;
 pub mod logging;
 pub mod metrics;
 mod neighbours;

@@ -161,7 +161,7 @@ fn serve<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         // Not before, so that a file with errors does not fill the log with warnings.
         loaded.warnings().log();
         let process = D::process(&settings);
-        watched.extend(process.access_list.file().map(Path::to_owned));
+        watched.extend(process.lists.paths().map(|(_, path)| path.to_owned()));
         watched.extend(D::read_files(&settings).into_iter().map(|(_, path)| path));
         log::set_max_level(process.log_level.into());
         loaded.located(process.advice.clone()).log();

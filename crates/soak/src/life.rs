@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aquatic_bittorrent::InfoHash;
 use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::config::{AccessListConfig, AccessListMode};
+use aquatic_service::lists::Lists;
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
 use aquatic_swarm::{PLACES_PER_TORRENT, Swarm, Swarms, SweepSchedule};
 use tempfile::TempDir;
@@ -97,7 +97,7 @@ impl PeriodicTasks {
 /// An access list in a file.
 pub struct List {
     /// The list that the tracker uses.
-    pub handle: Arc<Handle>,
+    pub lists: Lists,
     directory: TempDir,
     /// Torrents are forbidden if their number modulo [`FORBIDDEN`] is this.
     rest: u64,
@@ -115,7 +115,7 @@ impl List {
     pub fn new() -> Self {
         let none = InfoHashSet::parse(&b""[..]).expect("an empty list");
         let list = Self {
-            handle: Arc::new(Handle::new(AccessList::Deny(none))),
+            lists: Lists::of_torrents(AccessList::Deny(none)),
             directory: tempfile::tempdir().expect("a temporary directory"),
             rest: 0,
         };
@@ -149,9 +149,10 @@ impl List {
         let config = AccessListConfig {
             mode: AccessListMode::Deny,
             path: self.path(),
+            ..AccessListConfig::default()
         };
         let list = AccessList::load(&config, None).expect("a list");
-        self.handle.replace(list);
+        self.lists.access_list.replace(list);
     }
 
     fn path(&self) -> PathBuf {

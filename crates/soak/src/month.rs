@@ -71,7 +71,7 @@ impl World {
     pub fn keep_house(&mut self, swarms: &impl Swarms) {
         counted(|| {
             self.periodic_tasks
-                .run(&self.calendar, swarms, &self.list.handle);
+                .run(&self.calendar, swarms, &self.list.lists.access_list);
         });
     }
 

@@ -85,7 +85,7 @@ impl Housekeeping {
         }
         if now >= inner.next_step {
             let start = Instant::now();
-            let list = state.access_list.current();
+            let list = state.lists.access_list.current();
             let seconds = clock.at(now).monotonic_seconds;
             let pause = inner
                 .sweeps
@@ -153,10 +153,10 @@ impl FullWarning {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::sync::Arc;
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_service::access_list::{AccessList, InfoHashSet};
+    use aquatic_service::lists::Lists;
     use std::num::NonZeroU32;
 
     use aquatic_swarm::{Announce, Families, HashKey, LimitReached, Swarm, WebSwarms};
@@ -175,7 +175,7 @@ mod tests {
     fn state(list: AccessList) -> State<WebSwarms> {
         let state = State {
             swarms: WebSwarms::new(HashKey::new([1; 16]), SwarmLimits::default(), false),
-            access_list: Arc::new(Handle::new(list)),
+            lists: Lists::of_torrents(list),
         };
         let swarm: &Swarm<28, 20, 1> = state.swarms.all().next().unwrap();
         let mut random = fastrand::Rng::with_seed(1);
@@ -228,7 +228,7 @@ mod tests {
         let state = state(AccessList::Deny(InfoHashSet::default()));
         calm_down(&housekeeping, &state, &clock);
         assert_eq!(state.swarms.usage().live(), TORRENTS as usize);
-        state.access_list.replace(list());
+        state.lists.access_list.replace(list());
         housekeeping.hurry();
         assert!(calm_down(&housekeeping, &state, &clock) < Duration::from_secs(1));
         assert_eq!(state.swarms.usage().live(), 1);
@@ -289,7 +289,7 @@ mod tests {
         let housekeeping = Housekeeping::new(interval, &limits);
         let state = State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
-            access_list: Arc::new(Handle::new(AccessList::Off)),
+            lists: Lists::default(),
         };
         let mut random = fastrand::Rng::with_seed(1);
         let mut announce = |torrent: u32, port: u8| {

@@ -176,9 +176,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use aquatic_bittorrent::AnnounceEvent;
-    use aquatic_service::access_list::{AccessList, Handle};
     use aquatic_service::config::MetricsAddress;
     use aquatic_service::config::numbers::ZeroOr;
+    use aquatic_service::lists::Lists;
     use aquatic_swarm::{Announce, Families, HashKey, Swarm, SwarmLimits, WebSwarms};
 
     use super::*;
@@ -267,7 +267,7 @@ mod tests {
     fn they_are_listed_if_that_is_configured() {
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
-            access_list: Arc::new(Handle::new(AccessList::Off)),
+            lists: Lists::default(),
         });
         announce(&state.swarms.ipv4, 1, 1, true);
         announce(&state.swarms.ipv6, 1, 1, false);

@@ -1,20 +1,20 @@
 //! What the workers of a tracker share.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_service::{access_list, secret};
+use aquatic_service::lists::Lists;
+use aquatic_service::secret;
 use aquatic_swarm::{Scraped, Swarms};
 
 use crate::RejectReason;
 
-/// Torrents and peers, and which torrents are served.
+/// Torrents and peers, and whom and what is served.
 pub struct State<S> {
     /// Torrents and their peers.
     pub swarms: S,
-    /// Which torrents are served; a reload replaces it.
-    pub access_list: Arc<access_list::Handle>,
+    /// Whom and what is served; a reload replaces them.
+    pub lists: Lists,
 }
 
 impl<S: Swarms> State<S> {
@@ -25,7 +25,7 @@ impl<S: Swarms> State<S> {
     /// Why not.
     #[inline]
     pub fn check_torrent(&self, info_hash: &InfoHash) -> Result<(), RejectReason> {
-        if self.access_list.allows(info_hash) {
+        if self.lists.access_list.allows(info_hash) {
             Ok(())
         } else {
             Err(RejectReason::Forbidden)
@@ -54,7 +54,7 @@ impl<S: Swarms> State<S> {
         &self,
         mut info_hashes: impl Iterator<Item = InfoHash>,
     ) -> Result<(), RejectReason> {
-        if info_hashes.any(|info_hash| self.access_list.allows(&info_hash)) {
+        if info_hashes.any(|info_hash| self.lists.access_list.allows(&info_hash)) {
             Ok(())
         } else {
             Err(RejectReason::Forbidden)
@@ -64,7 +64,7 @@ impl<S: Swarms> State<S> {
     /// The counts of a torrent that a client at `source` gets. A forbidden torrent looks
     /// like an unknown one.
     pub fn scrape(&self, source: IpAddr, info_hash: &InfoHash) -> Scraped {
-        if self.access_list.allows(info_hash) {
+        if self.lists.access_list.allows(info_hash) {
             self.swarms.scrape(source, info_hash)
         } else {
             Scraped::default()
@@ -86,7 +86,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use aquatic_bittorrent::AnnounceEvent;
-    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_service::access_list::{AccessList, InfoHashSet};
     use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
@@ -98,7 +98,7 @@ mod tests {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
-            access_list: Arc::new(Handle::new(AccessList::Deny(list))),
+            lists: Lists::of_torrents(AccessList::Deny(list)),
         }
     }
 

@@ -157,7 +157,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let clock = restored.clock;
         let state = Arc::new(State {
             swarms: restored.swarms,
-            access_list: start.access_list,
+            lists: start.lists,
         });
 
         let membership = Membership {

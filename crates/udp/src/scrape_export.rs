@@ -131,7 +131,7 @@ mod tests {
     use std::time::Duration;
 
     use aquatic_bittorrent::AnnounceEvent;
-    use aquatic_service::access_list::{AccessList, Handle};
+    use aquatic_service::lists::Lists;
     use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
     use super::*;
@@ -139,7 +139,7 @@ mod tests {
     fn state() -> State {
         State {
             swarms: Families::new(HashKey::new([1; 16]), SwarmLimits::default()),
-            access_list: Arc::new(Handle::new(AccessList::Off)),
+            lists: Lists::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use aquatic_service::config::{
     self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times,
 };
+use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_tracker::cluster::check_config;
 
@@ -58,7 +59,9 @@ impl Settings {
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),
-            access_list: config.access_list.clone(),
+            lists: ListsConfig {
+                access_list: config.access_list.clone(),
+            },
             metrics_address: listening.metrics,
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),

@@ -52,7 +52,7 @@ fn default_settings() {
     assert_eq!(settings.config.network.address.as_slice().len(), 2);
     assert_eq!(settings.process.log_level, LogLevel::Info);
     assert!(!settings.process.privileges.drop_privileges);
-    assert_eq!(settings.process.access_list.file(), None);
+    assert_eq!(settings.process.lists.paths().count(), 0);
     assert_eq!(settings.process.metrics_address, None);
     assert_eq!(settings.process.advice, []);
 }
@@ -240,8 +240,9 @@ path = 'export'
     assert_eq!(process.privileges.chroot(), Some(Path::new("/var/empty")));
     assert_eq!(process.privileges.user, "tracker");
     assert_eq!(process.privileges.group, "trackers");
-    assert_eq!(process.access_list.mode, AccessListMode::Allow);
-    assert_eq!(process.access_list.file(), Some(Path::new("list")));
+    assert_eq!(process.lists.access_list.mode, AccessListMode::Allow);
+    let path = ("access_list.path", Path::new("list"));
+    assert_eq!(process.lists.paths().collect::<Vec<_>>(), [path]);
     assert_eq!(
         process.metrics_address,
         Some("127.0.0.1:9000".parse().unwrap())

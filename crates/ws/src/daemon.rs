@@ -151,7 +151,7 @@ impl Daemon for WsDaemon {
             |_| Ok(()),
         )?;
         let clock = restored.clock;
-        let state = Arc::new(State::new(restored.swarms, start.access_list));
+        let state = Arc::new(State::new(restored.swarms, start.lists));
         let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);

@@ -80,7 +80,7 @@ impl Incoming {
         let valid_until = self
             .valid_until(age_milliseconds)
             .ok_or(SignalResult::Expired)?;
-        if !self.state.shared.access_list.allows(&info_hash) {
+        if !self.state.shared.lists.access_list.allows(&info_hash) {
             return Err(SignalResult::Forbidden);
         }
         let description = self.description(signal).ok_or(SignalResult::Invalid)?;

@@ -3,6 +3,7 @@
 use aquatic_service::config::{
     self, Checks, Diagnostic, OldKey, ProcessSettings, check_unlisted_times,
 };
+use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
@@ -78,7 +79,9 @@ impl Settings {
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),
-            access_list: config.access_list.clone(),
+            lists: ListsConfig {
+                access_list: config.access_list.clone(),
+            },
             metrics_address: listening.metrics,
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use aquatic_service::Replaceable;
-use aquatic_service::access_list::{self, AccessList};
 use aquatic_service::clock::Clock;
+use aquatic_service::lists::Lists;
 use aquatic_stream::WorkerWaker;
 use aquatic_swarm::{HashKey, WebSwarms};
 
@@ -22,8 +22,7 @@ pub fn state(settings: &Settings, secret: [u8; 16]) -> Arc<State> {
     let config = &settings.config;
     let limits = daemon::limits_of(config);
     let swarms = WebSwarms::new(hash_key, limits, config.protocol.separate_families);
-    let list = access_list::Handle::new(AccessList::Off);
-    Arc::new(State::new(swarms, Arc::new(list)))
+    Arc::new(State::new(swarms, Lists::default()))
 }
 
 /// The protocols of a tracker's workers, one for each waker. `seed` determines which peers

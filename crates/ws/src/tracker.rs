@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange, PeerId};
-use aquatic_service::access_list;
 use aquatic_service::clock::Now;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
 use aquatic_tracker::cluster::{Changes, Outbox};
@@ -75,12 +75,9 @@ const LEFT_PER_MESSAGE: usize = 2;
 
 impl State {
     /// Creates the state.
-    pub fn new(swarms: WebSwarms, access_list: Arc<access_list::Handle>) -> Self {
+    pub fn new(swarms: WebSwarms, lists: Lists) -> Self {
         Self {
-            shared: aquatic_tracker::State {
-                swarms,
-                access_list,
-            },
+            shared: aquatic_tracker::State { swarms, lists },
             peers_per_address: PeersPerAddress::default(),
             offer_names: OfferNames::default(),
         }

@@ -1,8 +1,9 @@
 //! Requests and their replies, without sockets.
 
 use aquatic_http_protocol::{HeaderBuffer, Reading};
-use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::access_list::{AccessList, InfoHashSet};
 use aquatic_service::config::numbers::Count;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{HashKey, SwarmLimits};
 
 use super::*;
@@ -18,7 +19,7 @@ fn fixture_with(limits: SwarmLimits, list: AccessList) -> Fixture {
     config.protocol.max_scrape_torrents = Count::of::<3>();
     let state = State {
         swarms: Families::new(HashKey::new([1; 16]), limits),
-        access_list: Arc::new(Handle::new(list)),
+        lists: Lists::of_torrents(list),
     };
     let random = fastrand::Rng::with_seed(1);
     Fixture {

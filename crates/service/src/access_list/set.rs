@@ -7,18 +7,12 @@
 //! hashes with the same first bits, a binary search limits the cost of a lookup.
 
 use std::fmt;
-use std::io::{BufRead, Read as _};
-use std::time::Instant;
+use std::io::BufRead;
 
 use aquatic_bittorrent::InfoHash;
 
-use super::{MAX_ENTRIES, MAX_LINE_BYTES, ParseError};
-
-/// Minimum length of an entry in a file: its digits and the line end.
-const MIN_ENTRY_BYTES: u64 = 41;
-
-/// Number of lines between two checks of the deadline.
-const LINES_PER_CLOCK_READ: u64 = 4096;
+use super::Entries;
+use crate::lists::{self, ParseError};
 
 /// Minimum average number of entries per element of the index; the average is less than
 /// twice as much.
@@ -43,52 +37,9 @@ impl InfoHashSet {
     ///
     /// At the first invalid line.
     pub fn parse(text: impl BufRead) -> Result<Self, ParseError> {
-        Self::parse_sized(text, 0, None)
-    }
-
-    /// Like [`parse`](Self::parse), with the expected length of the text, and a deadline.
-    pub(super) fn parse_sized(
-        mut text: impl BufRead,
-        bytes: u64,
-        deadline: Option<Instant>,
-    ) -> Result<Self, ParseError> {
-        // Capacity that is not used in the end takes no memory, because the system only
-        // allocates pages when they are first written to.
-        let most = usize::try_from(bytes / MIN_ENTRY_BYTES + 1).unwrap_or(MAX_ENTRIES);
-        let mut entries = Vec::with_capacity(most.min(MAX_ENTRIES));
-        let mut buffer = Vec::new();
-        let mut line = 0;
-        loop {
-            if line % LINES_PER_CLOCK_READ == 0
-                && deadline.is_some_and(|deadline| Instant::now() >= deadline)
-            {
-                return Err(ParseError::TooSlow { line });
-            }
-            line += 1;
-            buffer.clear();
-            let read = (&mut text)
-                .take(MAX_LINE_BYTES as u64 + 1)
-                .read_until(b'\n', &mut buffer)
-                .map_err(ParseError::Read)?;
-            if read == 0 {
-                return Ok(Self::of(entries));
-            }
-            if read > MAX_LINE_BYTES {
-                return Err(ParseError::LongLine { line });
-            }
-            let entry = entry(&buffer, line == 1);
-            if entry.is_empty() {
-                continue;
-            }
-            if entries.len() == MAX_ENTRIES {
-                return Err(ParseError::TooMany { line });
-            }
-            // Invalid UTF-8 becomes characters that are not digits.
-            let info_hash = String::from_utf8_lossy(entry)
-                .parse()
-                .map_err(|error| ParseError::Line { line, error })?;
-            entries.push(info_hash);
-        }
+        let mut entries = Entries::default();
+        lists::parse(text, None, &mut entries)?;
+        Ok(entries.take())
     }
 
     /// Whether the info hash is in the set.
@@ -114,12 +65,18 @@ impl InfoHashSet {
     }
 
     /// Memory use of the set in bytes.
-    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
     }
 
-    fn of(mut entries: Vec<InfoHash>) -> Self {
+    /// Those of this set that are not in the other one.
+    pub(super) fn without(mut self, other: &Self) -> Self {
+        self.entries.retain(|info_hash| !other.contains(info_hash));
+        Self::of(self.entries)
+    }
+
+    /// These info hashes, in any order.
+    pub(super) fn of(mut entries: Vec<InfoHash>) -> Self {
         // Sorts in place, in contrast to the stable sort.
         entries.sort_unstable();
         entries.dedup();
@@ -159,16 +116,4 @@ fn place(info_hash: &InfoHash, bits: u32) -> usize {
 
 fn as_pair(slice: &[u32]) -> Option<[u32; 2]> {
     slice.try_into().ok()
-}
-
-/// The part of a line that must be an info hash.
-fn entry(line: &[u8], is_first: bool) -> &[u8] {
-    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-
-    let line = match line.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) if is_first => rest,
-        _ => line,
-    };
-    let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
-    line.trim_ascii()
 }

@@ -1,8 +1,11 @@
 //! Valid and invalid access lists, and their reload.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::*;
+use crate::config::AccessListMode;
+use crate::lists::parse as parse_lines;
 
 fn hash(byte: u8) -> InfoHash {
     InfoHash([byte; 20])
@@ -73,6 +76,7 @@ fn a_bad_file_changes_nothing() {
     let config = AccessListConfig {
         mode: AccessListMode::Allow,
         path: path.clone(),
+        ..AccessListConfig::default()
     };
     fs::write(&path, "11".repeat(20)).unwrap();
     let handle = Handle::new(AccessList::load(&config, None).unwrap());
@@ -92,6 +96,68 @@ fn a_bad_file_changes_nothing() {
     assert!(former.allows(&hash(0x11)));
     assert!(handle.allows(&hash(0x22)));
     assert!(!handle.allows(&hash(0x11)));
+}
+
+#[test]
+fn allowed_and_denied_torrents_are_one_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let lines: String = bytes
+            .iter()
+            .map(|byte| format!("{}\n", hash(*byte)))
+            .collect();
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, lines).unwrap();
+        path
+    };
+    write("allowed/1", &[1, 2, 3]);
+    write("allowed/2", &[3, 4]);
+    write("allowed/.3", &[9]);
+    let config = AccessListConfig {
+        mode: AccessListMode::Deny,
+        path: write("denied", &[4, 8]),
+        allow_paths: vec![directory.path().join("allowed"), write("more", &[5])],
+        deny_paths: vec![write("others", &[1, 5])],
+    };
+    let Loaded { list, files, .. } = AccessList::load(&config, None).unwrap();
+    let served = |list: &AccessList| {
+        (0..20)
+            .filter(|it| list.allows(&hash(*it)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(served(&list), [2, 3]);
+    assert_eq!((list.len(), files), (2, 5));
+    assert!(matches!(list, AccessList::Allow(_)));
+
+    let only_denied = AccessListConfig {
+        allow_paths: Vec::new(),
+        ..config.clone()
+    };
+    let list = AccessList::load(&only_denied, None).unwrap().list;
+    assert_eq!(served(&list).len(), 20 - 4);
+    // All that is allowed is denied: still an allow list.
+    write("others", &[1, 2, 3, 5]);
+    let list = AccessList::load(&config, None).unwrap().list;
+    assert!(served(&list).is_empty() && !list.is_off());
+
+    // A mistake in any file is one of the whole list, and names the key.
+    fs::write(directory.path().join("allowed/4"), "\nx\n").unwrap();
+    let error = AccessList::load(&config, None).unwrap_err();
+    assert_eq!(error.key, "access_list.allow_paths");
+    let text = error.to_string();
+    assert!(text.contains("allowed/4: line 2: "), "{text}");
+}
+
+#[test]
+fn what_is_distributed_compressed_is_told() {
+    for (start, format) in [(&b"\x1f\x8b\x08"[..], "gzip"), (b"PK\x03\x04", "ZIP")] {
+        let error = parse(start).unwrap_err().to_string();
+        assert!(
+            error.contains(format) && error.contains("plain text"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -115,7 +181,15 @@ fn what_is_no_file_or_not_there_is_told_once() {
     let directory = tempfile::tempdir().unwrap();
     let load = |path: PathBuf| {
         let mode = AccessListMode::Deny;
-        let error = AccessList::load(&AccessListConfig { mode, path }, None).unwrap_err();
+        let error = AccessList::load(
+            &AccessListConfig {
+                mode,
+                path,
+                ..AccessListConfig::default()
+            },
+            None,
+        )
+        .unwrap_err();
         format!("{:#}", anyhow::Error::from(error))
     };
     let error = load("/nonexistent".into());
@@ -132,10 +206,15 @@ fn what_is_no_file_or_not_there_is_told_once() {
 #[test]
 fn a_deadline_ends_the_reading() {
     let text = "\n".repeat(100_000);
-    let error = InfoHashSet::parse_sized(text.as_bytes(), 0, Some(Instant::now())).unwrap_err();
+    let error = parse_lines(
+        text.as_bytes(),
+        Some(Instant::now()),
+        &mut Entries::default(),
+    )
+    .unwrap_err();
     assert!(matches!(error, ParseError::TooSlow { .. }), "{error}");
     let later = Instant::now() + std::time::Duration::from_secs(3600);
-    InfoHashSet::parse_sized(text.as_bytes(), 0, Some(later)).unwrap();
+    parse_lines(text.as_bytes(), Some(later), &mut Entries::default()).unwrap();
 }
 
 #[test]
@@ -152,7 +231,10 @@ fn agrees_with_a_plain_set() {
         let text: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
         // A wrong guess of the size changes nothing.
         for bytes in [0, text.len() as u64, 1 << 20] {
-            let set = InfoHashSet::parse_sized(text.as_bytes(), bytes, None).unwrap();
+            let mut entries = Entries::default();
+            entries.expect(bytes);
+            parse_lines(text.as_bytes(), None, &mut entries).unwrap();
+            let set = entries.take();
             let plain: std::collections::BTreeSet<_> = hashes.iter().copied().collect();
             assert_eq!(set.len(), plain.len());
             for hash in &plain {

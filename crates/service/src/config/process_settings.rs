@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::checks::Checks;
 use super::diagnostic::Diagnostic;
-use super::sections::{AccessListConfig, LogLevel, PrivilegesConfig, SnapshotSettings};
+use super::sections::{LogLevel, PrivilegesConfig, SnapshotSettings};
+use crate::lists::ListsConfig;
 
 /// Settings that every daemon has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct ProcessSettings {
     pub log_level: LogLevel,
     /// User and group to switch to once the sockets are open.
     pub privileges: PrivilegesConfig,
-    /// The access list of torrents.
-    pub access_list: AccessListConfig,
+    /// The lists of whom and what is served.
+    pub lists: ListsConfig,
     /// The address for metrics over HTTP, if they are enabled.
     pub metrics_address: Option<SocketAddr>,
     /// The snapshot, if there is one.
@@ -27,7 +28,7 @@ impl ProcessSettings {
     /// Validates these settings, after all others, and keeps all advice.
     pub fn check(&mut self, checks: &mut Checks) {
         self.privileges.check(checks);
-        self.access_list.check(checks);
+        self.lists.check(checks);
         self.advice.extend(checks.take_advice());
     }
 }

@@ -114,50 +114,6 @@ impl PrivilegesConfig {
     }
 }
 
-/// Mode of the access list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum AccessListMode {
-    /// No access list: all torrents are served.
-    #[default]
-    Off,
-    /// Only torrents on the list are served.
-    Allow,
-    /// Torrents on the list are not served.
-    Deny,
-}
-
-/// Allow list or deny list of torrents.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct AccessListConfig {
-    /// Mode of the access list.
-    pub mode: AccessListMode,
-    /// File with one info hash per line: 40 hexadecimal digits, or 64 for a
-    /// version 2 torrent. Blank lines and comments starting with # are allowed.
-    /// A reload reads it again. Required unless the mode is "off".
-    pub path: PathBuf,
-}
-
-impl AccessListConfig {
-    /// The file, unless the access list is off.
-    pub fn file(&self) -> Option<&Path> {
-        (self.mode != AccessListMode::Off).then_some(&self.path)
-    }
-
-    /// Checks that there is a file if it is needed.
-    pub fn check(&self, checks: &mut Checks) {
-        if self.file().is_some_and(|path| path.as_os_str().is_empty()) {
-            checks.fail(
-                "access_list.path",
-                "a file of info hashes is required unless access_list.mode is \"off\"",
-            );
-        }
-    }
-}
-
 /// Status page and metrics over HTTP: / for people, /metrics in the Prometheus
 /// text format, /stats.json and /health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,19 +271,6 @@ mod tests {
         assert_eq!(config.chroot(), Some(Path::new("/srv")));
         config.chroot_path = PathBuf::new();
         assert_eq!(config.chroot(), None);
-    }
-
-    #[test]
-    fn access_list_needs_a_file_unless_off() {
-        let mut config = AccessListConfig::default();
-        assert_eq!(faults(|checks| config.check(checks)), [""; 0]);
-        config.mode = AccessListMode::Deny;
-        assert_eq!(faults(|checks| config.check(checks)).len(), 1);
-        config.path = "list".into();
-        assert_eq!(faults(|checks| config.check(checks)), [""; 0]);
-        assert_eq!(config.file(), Some(Path::new("list")));
-        config.mode = AccessListMode::Off;
-        assert_eq!(config.file(), None);
     }
 
     #[test]

@@ -71,6 +71,8 @@ ratio = 1.5
 [access_list]
 mode = "off"
 path = ""
+allow_paths = []
+deny_paths = []
 
 [metrics]
 address = ""

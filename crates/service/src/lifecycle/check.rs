@@ -12,9 +12,9 @@ use anyhow::Context as _;
 use nix::unistd::{self, User};
 
 use super::named_files;
-use crate::access_list::{self, AccessList};
 use crate::config::{Diagnostic, ProcessSettings, Sources};
 use crate::files;
+use crate::lists::Contents;
 use crate::privileges::Target;
 use crate::sockets::{self, ADDRESS, Listening, SOCKET_UNIT};
 use crate::{Daemon, neighbours, snapshot};
@@ -94,10 +94,10 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
     };
     resolve_paths(&mut process, path_now);
     D::check(settings, &path_now)?;
-    let list = AccessList::load(&process.access_list, None)
-        .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
-    if !list.is_off() && list.is_empty() {
-        log::warn!("the access list is empty");
+    let lists = Contents::load(&process.lists, None)
+        .map_err(|error| Diagnostic::error(error.key, error))?;
+    for warning in lists.warnings() {
+        log::warn!("{warning}");
     }
     let read = named_files::read::<D>(settings, identities, path_now);
     let written = named_files::written::<D>(settings, path_now);
@@ -209,7 +209,7 @@ fn warn_of_places<D: Daemon>(written: &[(&str, PathBuf)]) {
 
 /// Maps the paths of files to what they are now, before a chroot.
 fn resolve_paths(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
-    process.access_list.path = path_now(&process.access_list.path);
+    process.lists.resolve(&path_now);
     if let Some(snapshot) = &mut process.snapshot {
         snapshot.path = path_now(&snapshot.path);
     }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Diagnostic;
 use crate::files::{self, Identity};
-use crate::{Daemon, access_list, snapshot};
+use crate::{Daemon, lists, snapshot};
 
 /// A file that is read, and its description for messages.
 pub(super) struct Read {
     said: String,
     identity: Identity,
+    /// Whether all files in it are read, if it is a directory.
+    is_list: bool,
 }
 
 /// The files that a daemon reads: its configuration, and those that it refers to.
@@ -20,18 +22,34 @@ pub(super) fn read<D: Daemon>(
     configuration: Vec<Identity>,
     path_now: impl Fn(&Path) -> PathBuf,
 ) -> Vec<Read> {
-    let mut named = D::read_files(settings);
-    let list = D::process(settings).access_list.file();
-    named.extend(list.map(|path| (access_list::KEY, path.to_owned())));
-    let configuration = configuration.into_iter().map(|identity| Read {
-        said: "the configuration itself".to_owned(),
-        identity,
-    });
-    let named = named.iter().map(|(key, path)| Read {
-        said: format!("also the file of {key}"),
-        identity: Identity::of(&path_now(path)),
-    });
-    configuration.chain(named).collect()
+    let mut read = Vec::new();
+    for identity in configuration {
+        read.push(Read {
+            said: "the configuration itself".to_owned(),
+            identity,
+            is_list: false,
+        });
+    }
+    let mut add = |key, path: &Path, is_list| {
+        read.push(Read {
+            said: format!("also the file of {key}"),
+            identity: Identity::of(path),
+            is_list,
+        });
+    };
+    for (key, path) in D::read_files(settings) {
+        add(key, &path_now(&path), false);
+    }
+    for (key, path) in D::process(settings).lists.paths() {
+        let path = path_now(path);
+        add(key, &path, true);
+        // Symbolic links in a directory may lead to any place. What cannot be read is found
+        // when it is.
+        for file in lists::files(&path).unwrap_or_default() {
+            add(key, &file, false);
+        }
+    }
+    read
 }
 
 /// The files that a daemon writes, each under its key, where they are now.
@@ -80,6 +98,16 @@ fn require_distinct(read: &[Read], written: &[(&'static str, PathBuf)]) -> Resul
             if let Some((said, _)) = taken.iter().find(|(_, other)| identity.is_same(other)) {
                 let text = format!(
                     "{}{by} is {said}, which would be overwritten; use a separate file",
+                    place.display()
+                );
+                return Err(Diagnostic::error(*key, text));
+            }
+            let parent = Identity::of(files::directory(place));
+            let is_in = |one: &&Read| one.is_list && one.identity.is_same(&parent);
+            if let Some(Read { said, .. }) = read.iter().find(is_in) {
+                let text = format!(
+                    "{}{by} is in a directory that is {said}, as which it would be read; use \
+                     another directory",
                     place.display()
                 );
                 return Err(Diagnostic::error(*key, text));

@@ -11,8 +11,8 @@ use toml::Table;
 
 use super::named_files;
 use super::supervisor::{self, Event, InEffect, Supervisor, SupervisorParts};
-use crate::access_list::{self, AccessList, Handle};
-use crate::config::{AccessListConfig, Diagnostic, Sources};
+use crate::config::{Diagnostic, Sources};
+use crate::lists::{Contents, Lists, ListsConfig};
 use crate::metrics::process::{Process, open_memory};
 use crate::metrics::server;
 use crate::notify::{self, Notifier};
@@ -54,11 +54,9 @@ pub(super) fn start<D: Daemon>(
     let written = named_files::written::<D>(&settings, Path::to_owned);
     named_files::check(&read, &written)?;
 
-    let access_list = Arc::new(Handle::new(first_list(&process_settings.access_list)?));
-    if !access_list.is_off() {
-        log::info!(entries = access_list.current().len(); "loaded the access list");
-    }
-    let process = Arc::new(Process::new(memory, Arc::clone(&access_list)));
+    let lists = Lists::new(first_lists(&process_settings.lists)?);
+    lists.log();
+    let process = Arc::new(Process::new(memory, lists.clone()));
     let unwritable = match &process_settings.snapshot {
         Some(snapshot) => snapshot::check_writable(&snapshot.path)?,
         None => None,
@@ -84,13 +82,14 @@ pub(super) fn start<D: Daemon>(
         settings,
         sockets,
         Start {
-            access_list: Arc::clone(&access_list),
+            lists: lists.clone(),
             snapshot: &mut source,
             workers: &mut workers,
         },
     )?;
-    for what in [supervisor::WHAT, access_list::WHAT]
+    for what in [supervisor::WHAT]
         .iter()
+        .chain(Contents::WHAT)
         .chain(D::RELOADED)
     {
         process.is_reloadable(what);
@@ -131,7 +130,7 @@ pub(super) fn start<D: Daemon>(
     Ok(Supervisor::new(SupervisorParts {
         daemon,
         settings: process_settings,
-        access_list,
+        lists,
         in_effect,
         process,
         workers,
@@ -142,14 +141,14 @@ pub(super) fn start<D: Daemon>(
     }))
 }
 
-/// Reads the access list for the first time.
-fn first_list(config: &AccessListConfig) -> anyhow::Result<AccessList> {
+/// Reads the lists for the first time.
+fn first_lists(config: &ListsConfig) -> anyhow::Result<Contents> {
     let config = config.clone();
     let deadline = Instant::now() + reload::PATIENCE;
-    let read = move || AccessList::load(&config, Some(deadline));
-    let list = reload::in_time(access_list::WHAT, read)?
-        .map_err(|error| Diagnostic::error(access_list::KEY, error))?;
-    Ok(list)
+    let read = move || Contents::load(&config, Some(deadline));
+    let lists =
+        reload::in_time("lists", read)?.map_err(|error| Diagnostic::error(error.key, error))?;
+    Ok(lists)
 }
 
 fn serve_metrics<D: Daemon>(

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 
 use super::Daemon;
-use crate::access_list;
 use crate::config::{Changes, ProcessSettings};
+use crate::lists::Lists;
 use crate::metrics::process::Process;
 use crate::notify::Notifier;
 use crate::reload::{Failure, PATIENCE};
@@ -53,7 +53,7 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct SupervisorParts<'a, D> {
     pub(super) daemon: Arc<D>,
     pub(super) settings: ProcessSettings,
-    pub(super) access_list: Arc<access_list::Handle>,
+    pub(super) lists: Lists,
     pub(super) in_effect: InEffect,
     pub(super) process: Arc<Process>,
     pub(super) workers: Workers,
@@ -66,7 +66,7 @@ pub(super) struct SupervisorParts<'a, D> {
 /// The main thread of a daemon that serves.
 pub(super) struct Supervisor<'a, D> {
     daemon: Arc<D>,
-    access_list: Arc<access_list::Handle>,
+    lists: Lists,
     in_effect: InEffect,
     process: Arc<Process>,
     workers: Workers,
@@ -93,7 +93,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         let interval = parts.settings.snapshot.as_ref().map(|one| one.interval);
         Self {
             daemon: parts.daemon,
-            access_list: parts.access_list,
+            lists: parts.lists,
             course: Course::new(interval, now),
             in_effect: parts.in_effect,
             process: parts.process,
@@ -340,7 +340,7 @@ impl<'a, D: Daemon> Supervisor<'a, D> {
         fresh.warnings.log();
         fresh.advice.log();
         (fresh.apply)();
-        if reading::replace(&self.access_list, fresh.access_list) {
+        if self.lists.replace(fresh.lists) {
             self.daemon.access_list_changed();
         }
         self.take_snapshot_settings(fresh.process, fresh.unwritable);

@@ -1,4 +1,4 @@
-//! Metrics that every daemon has, about its process, access list and snapshot; and its
+//! Metrics that every daemon has, about its process, lists and snapshot; and its
 //! health.
 
 use std::collections::BTreeMap;
@@ -6,14 +6,14 @@ use std::fs::{self, File};
 use std::mem;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::{Metric, Metrics};
-use crate::access_list;
+use crate::lists::Lists;
 use crate::workers::STUCK_AFTER;
 
 const BUILD_INFO: Metric =
@@ -54,6 +54,25 @@ const ACCESS_LIST_TIMESTAMP: Metric = Metric::gauge(
     "access_list_loaded_timestamp_seconds",
     "When the access list was loaded, in seconds since the Unix epoch",
 );
+const LIST_ENTRIES: Metric = Metric::gauge(
+    "list_entries",
+    "Entries of each list that is configured: info hashes of the access list",
+)
+.labelled(&["list"]);
+const LIST_FILES: Metric =
+    Metric::gauge("list_files", "Files that each list was read from").labelled(&["list"]);
+const LIST_MEMORY: Metric = Metric::gauge(
+    "list_memory_bytes",
+    "Memory that the entries of each list take",
+)
+.labelled(&["list"]);
+const LIST_TIMESTAMP: Metric = Metric::gauge(
+    "list_loaded_timestamp_seconds",
+    "When each list was read, in seconds since the Unix epoch",
+)
+.labelled(&["list"]);
+const LIST_LOAD_SECONDS: Metric =
+    Metric::gauge("list_load_seconds", "How long it took to read each list").labelled(&["list"]);
 const LAST_RELOAD_SUCCESSFUL: Metric = Metric::gauge(
     "last_reload_successful",
     "1 if the last reload succeeded, or none was requested yet; 0 if it failed",
@@ -103,6 +122,11 @@ pub const METRICS: &[Metric] = &[
     WORKERS_STUCK,
     ACCESS_LIST_ENTRIES,
     ACCESS_LIST_TIMESTAMP,
+    LIST_ENTRIES,
+    LIST_FILES,
+    LIST_MEMORY,
+    LIST_TIMESTAMP,
+    LIST_LOAD_SECONDS,
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
     RELOAD_FAILURES,
@@ -121,7 +145,7 @@ pub(crate) struct Process {
     page_bytes: u64,
     /// Opened at startup, because `/proc` is not accessible after a chroot.
     memory: Option<File>,
-    access_list: Arc<access_list::Handle>,
+    lists: Lists,
     worker_count: AtomicU64,
     stuck: Mutex<Vec<(String, Duration)>>,
     /// When the main thread last ran an iteration of its loop, in milliseconds since the
@@ -170,13 +194,13 @@ pub(crate) struct SnapshotMetrics {
 
 impl Process {
     /// To be called before a chroot.
-    pub(crate) fn new(memory: Option<File>, access_list: Arc<access_list::Handle>) -> Self {
+    pub(crate) fn new(memory: Option<File>, lists: Lists) -> Self {
         Self {
             started: Instant::now(),
             started_at: seconds_since_epoch(),
             page_bytes: page_bytes(),
             memory,
-            access_list,
+            lists,
             worker_count: AtomicU64::new(0),
             stuck: Mutex::default(),
             main_turn: AtomicU64::new(0),
@@ -326,9 +350,9 @@ impl Process {
         self.worker_count.load(Ordering::Relaxed)
     }
 
-    /// The access list.
-    pub(crate) fn access_list(&self) -> &access_list::Handle {
-        &self.access_list
+    /// The lists of whom and what is served.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// What is known of snapshots.
@@ -354,7 +378,7 @@ impl Process {
         let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         metrics.add(&WORKERS_STUCK, &[], stuck.len());
         drop(stuck);
-        self.add_access_list_metrics(metrics);
+        self.add_list_metrics(metrics);
         self.add_reload_metrics(metrics);
         self.add_snapshot_metrics(metrics);
     }
@@ -367,8 +391,17 @@ impl Process {
         }
     }
 
-    fn add_access_list_metrics(&self, metrics: &mut Metrics) {
-        let list = &self.access_list;
+    fn add_list_metrics(&self, metrics: &mut Metrics) {
+        for facts in self.lists.facts() {
+            let name = label(facts.what);
+            let labels: &[&str] = &[&name];
+            metrics.add(&LIST_ENTRIES, labels, facts.entries);
+            metrics.add(&LIST_FILES, labels, facts.files);
+            metrics.add(&LIST_MEMORY, labels, facts.memory_bytes);
+            metrics.add(&LIST_TIMESTAMP, labels, facts.loaded_at);
+            metrics.add(&LIST_LOAD_SECONDS, labels, facts.duration.as_secs_f64());
+        }
+        let list = &self.lists.access_list;
         if !list.is_off() {
             metrics.add(&ACCESS_LIST_ENTRIES, &[], list.current().len());
             metrics.add(&ACCESS_LIST_TIMESTAMP, &[], list.loaded_at());
@@ -466,10 +499,10 @@ fn seconds_since_epoch() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access_list::{AccessList, Handle, InfoHashSet};
+    use crate::access_list::{AccessList, InfoHashSet};
 
     fn process(list: AccessList) -> Process {
-        Process::new(open_memory(), Arc::new(Handle::new(list)))
+        Process::new(open_memory(), Lists::of_torrents(list))
     }
 
     #[test]

@@ -163,6 +163,26 @@ fn what_is_read_is_never_written() {
         &said,
         "network.log_path: log.new, its temporary name while it is written",
     );
+    // A directory of lists is read as a whole.
+    let lists = |snapshot: &str| {
+        format!(
+            "[network]\naddress = '{}'\n[access_list]\ndeny_paths = ['{}']\n[snapshot]\n\
+             path = '{snapshot}'\n",
+            port.ipv4(),
+            at("lists"),
+        )
+    };
+    fs::create_dir(setup.path("lists")).expect("a directory");
+    symlink("../unwritten", at("lists/link")).expect("a symbolic link");
+    setup.write("unwritten", "");
+    let said = refused(&setup, &lists(&at("lists/snapshot")));
+    assert_says(&said, ":6:8: snapshot.path: ");
+    assert_says(
+        &said,
+        "in a directory that is also the file of access_list.deny_paths",
+    );
+    let said = refused(&setup, &lists(&at("unwritten")));
+    assert_says(&said, "also the file of access_list.deny_paths");
 }
 
 fn what_never_was_a_snapshot_is_refused() {

@@ -19,10 +19,11 @@ use aquatic_service::config::{
     PrivilegesConfig, ProcessSettings, SnapshotConfig, sections,
 };
 use aquatic_service::destination::{Destination, Place};
+use aquatic_service::lists::{Lists, ListsConfig};
 use aquatic_service::metrics::{Metric, Overview, Plot};
 use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, Listening, Transport, UdpRequest};
-use aquatic_service::{Daemon, Start, access_list, metrics, snapshot, workers};
+use aquatic_service::{Daemon, Start, metrics, snapshot, workers};
 use serde::{Deserialize, Serialize};
 
 /// Kinds of the blocks in its snapshots.
@@ -108,7 +109,7 @@ const LIST_CHANGES: Metric = Metric::counter("list_changes_total", "Changes of t
 
 pub(crate) struct TestDaemon {
     starts: u64,
-    access_list: Arc<access_list::Handle>,
+    lists: Lists,
     list_changes: AtomicU64,
     greeting: Mutex<String>,
 }
@@ -131,7 +132,9 @@ impl Daemon for TestDaemon {
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),
-            access_list: config.access_list.clone(),
+            lists: ListsConfig {
+                access_list: config.access_list.clone(),
+            },
             metrics_address: listening.metrics,
             snapshot: config.snapshot.settings(Self::NAME),
             advice: Vec::new(),
@@ -236,7 +239,7 @@ impl Daemon for TestDaemon {
         }
         Ok(Arc::new(Self {
             starts: restored.unwrap_or(0) + 1,
-            access_list: start.access_list,
+            lists: start.lists,
             list_changes: AtomicU64::new(0),
             greeting: Mutex::new(settings.greeting),
         }))
@@ -277,7 +280,7 @@ impl Daemon for TestDaemon {
             "{}start {}, {} listed",
             self.greeting.lock().expect("no panic"),
             self.starts,
-            self.access_list.current().len()
+            self.lists.access_list.current().len()
         )
     }
 

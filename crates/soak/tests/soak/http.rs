@@ -289,7 +289,7 @@ fn new_state(list: &List) -> Arc<State> {
     counted(|| {
         Arc::new(State {
             swarms: Families::new(key, SwarmLimits::default()),
-            access_list: list.handle.clone(),
+            lists: list.lists.clone(),
         })
     })
 }

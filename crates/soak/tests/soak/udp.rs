@@ -103,7 +103,7 @@ fn new_state(limit: Option<usize>, list: &List) -> Arc<State> {
     let hash_key = HashKey::new([3; 16]);
     Arc::new(State {
         swarms: Families::new(hash_key, limits),
-        access_list: list.handle.clone(),
+        lists: list.lists.clone(),
     })
 }
 

@@ -475,7 +475,7 @@ fn new_state(settings: &Settings, list: &List) -> Arc<State> {
         SwarmLimits::default(),
         settings.config.protocol.separate_families,
     );
-    let list = list.handle.clone();
+    let list = list.lists.clone();
     counted(|| {
         let swarms = WebSwarms::new(key, limits, apart);
         Arc::new(State::new(swarms, list))

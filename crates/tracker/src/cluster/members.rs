@@ -78,7 +78,7 @@ impl Members {
         lifetime_seconds: u16,
     ) {
         let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
-        let list = self.state.access_list.current();
+        let list = self.state.lists.access_list.current();
         apply_in_groups(swarm, &list, records, &self.left_out, |record, torrent| {
             torrent.apply(&Applied {
                 record: record.peer,
@@ -131,7 +131,7 @@ impl Swarms for Members {
 
     fn restore(&self, block: &[u8]) -> Result<(), BlockError> {
         let Families { ipv4, ipv6, .. } = &self.state.swarms;
-        let list = self.state.access_list.current();
+        let list = self.state.lists.access_list.current();
         let restored = match block.split_first() {
             Some((&IPV4, block)) => self.restore_in(ipv4, &list, block)?,
             Some((&IPV6, block)) => self.restore_in(ipv6, &list, block)?,
@@ -203,7 +203,7 @@ impl SharedSwarms for Members {
     }
 
     fn restore_downloads(&self, kind: Kind, info_hash: &InfoHash, downloads: u64) {
-        if !self.state.access_list.allows(info_hash) {
+        if !self.state.lists.access_list.allows(info_hash) {
             return;
         }
         let downloads = u32::try_from(downloads).unwrap_or(u32::MAX);
@@ -281,7 +281,8 @@ mod tests {
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
     use aquatic_cluster::{Header, Kind, NodeId, Record, batch};
-    use aquatic_service::access_list::{Handle, InfoHashSet};
+    use aquatic_service::access_list::InfoHashSet;
+    use aquatic_service::lists::Lists;
     use aquatic_swarm::{Announce, HashKey, SwarmLimits};
 
     use super::*;
@@ -297,7 +298,7 @@ mod tests {
         };
         let state = State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
-            access_list: Arc::new(Handle::new(AccessList::Deny(list))),
+            lists: Lists::of_torrents(AccessList::Deny(list)),
         };
         Members::new(Arc::new(state), Clock::start(), Arc::default())
     }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
-use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+use aquatic_service::access_list::{AccessList, InfoHashSet};
 use aquatic_service::config::numbers::Count;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{HashKey, SwarmLimits};
 use aquatic_udp_protocol::{
     AddressFamily, ConnectionIdKey, Peers, Response, TransactionId, UrlData,
@@ -39,7 +40,7 @@ impl Fixture {
         config.protocol.max_scrape_torrents = Count::of::<2>();
         let state = Arc::new(State {
             swarms: Families::new(HashKey::new([1; 16]), limits),
-            access_list: Arc::new(Handle::new(list)),
+            lists: Lists::of_torrents(list),
         });
         let key = ConnectionIdKey::from_bytes([2; 16]);
         let keys = Arc::new(ConnectionIdKeys::new(key));

@@ -61,7 +61,7 @@ impl Members {
     }
 
     fn apply_all(&self, records: RecordIter<'_, 20>, node: Address, lifetime_seconds: u16) {
-        let list = self.state.shared.access_list.current();
+        let list = self.state.shared.lists.access_list.current();
         let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
         let is_here = |known: &_| Address::in_record(known).node().is_none();
         apply_in_groups(
@@ -127,7 +127,7 @@ impl SharedSwarms for Members {
     }
 
     fn restore_downloads(&self, _: Kind, info_hash: &InfoHash, downloads: u64) {
-        if self.state.shared.access_list.allows(info_hash) {
+        if self.state.shared.lists.access_list.allows(info_hash) {
             let downloads = u32::try_from(downloads).unwrap_or(u32::MAX);
             self.swarm().lock(info_hash).restore_downloads(downloads);
         }
@@ -176,7 +176,8 @@ mod tests {
 
     use aquatic_bittorrent::AnnounceEvent;
     use aquatic_cluster::{Header, batch};
-    use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
+    use aquatic_service::access_list::{AccessList, InfoHashSet};
+    use aquatic_service::lists::Lists;
     use aquatic_swarm::{Announce, HashKey, Scraped, SwarmLimits, WebSwarms};
 
     use super::*;
@@ -191,8 +192,8 @@ mod tests {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
         let limits = SwarmLimits::default();
         let swarms = WebSwarms::new(HashKey::new([1; 16]), limits, false);
-        let list = Arc::new(Handle::new(AccessList::Deny(list)));
-        let state = State::new(swarms, list);
+        let lists = Lists::of_torrents(AccessList::Deny(list));
+        let state = State::new(swarms, lists);
         let nodes = Arc::new(Nodes::default());
         let members = Members::new(Arc::new(state), nodes, OWN, Clock::start(), Arc::default());
         members.node_has_started(OTHER);

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use aquatic_service::access_list::AccessList;
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{HashKey, Swarms as _};
 
 use super::*;
@@ -57,10 +57,9 @@ impl Fixture {
     }
 
     fn limited(config: Config, are_families_apart: bool, limits: swarm::SwarmLimits) -> Self {
-        let list = Arc::new(access_list::Handle::new(AccessList::Off));
         let key = HashKey::new([1; 16]);
         let swarms = WebSwarms::new(key, limits, are_families_apart);
-        let state = State::new(swarms, list);
+        let state = State::new(swarms, Lists::default());
         let random = fastrand::Rng::with_seed(1);
         Self {
             tracker: Tracker::new(Arc::new(state), random, Arc::default()),

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::access_list::AccessList;
 use crate::config::{Changes, Diagnostics, ProcessSettings};
+use crate::lists::Contents;
 use crate::reload::{Apply, Failure};
 use crate::signals::Signal;
 use crate::snapshot::Written;
@@ -55,8 +55,8 @@ pub(in crate::lifecycle) struct Fresh {
     pub(super) process: ProcessSettings,
     /// Why the snapshot cannot be written, if it is a new one.
     pub(super) unwritable: Option<String>,
-    /// The access list.
-    pub(super) access_list: AccessList,
+    /// The lists.
+    pub(super) lists: Contents,
     /// Puts the settings of the daemon into effect.
     pub(super) apply: Apply,
 }

@@ -14,9 +14,9 @@ use serde::Deserialize as _;
 use toml::Table;
 
 use super::events::{Event, Fresh};
-use crate::access_list::{self, AccessList, Handle};
 use crate::config::{self, Changes, Diagnostic, Loaded, Sources};
 use crate::lifecycle::{for_service, located, named_files};
+use crate::lists::Contents;
 use crate::reload::{Failure, PATIENCE};
 use crate::{Daemon, snapshot};
 
@@ -85,9 +85,10 @@ fn read<D: Daemon>(
     let process = D::process(&settings).clone();
     let unwritable =
         check_files::<D>(&settings, in_effect).map_err(|error| at_key(Failure::of(WHAT, error)))?;
-    let access_list = AccessList::load(&process.access_list, Some(deadline))
-        .map_err(|error| Diagnostic::error(access_list::KEY, error))
-        .map_err(|error| at_key(Failure::of(access_list::WHAT, error)))?;
+    let lists = Contents::load(&process.lists, Some(deadline)).map_err(|error| {
+        let what = error.what;
+        at_key(Failure::of(what, Diagnostic::error(error.key, error)))
+    })?;
     let apply = daemon.reload(settings).map_err(at_key)?;
     Ok(Box::new(Fresh {
         advice: loaded.located(process.advice.clone()),
@@ -97,13 +98,13 @@ fn read<D: Daemon>(
         changes,
         process,
         unwritable,
-        access_list,
+        lists,
         apply,
     }))
 }
 
 /// Loads the file. If it is out of reach since privileges were dropped, returns the
-/// configuration in effect, and why: access lists and certificates can still be renewed.
+/// configuration in effect, and why: lists and certificates can still be renewed.
 fn load<D: Daemon>(in_effect: &InEffect) -> anyhow::Result<(Loaded<D::Config>, Option<String>)> {
     let error = match config::load(&in_effect.sources) {
         Ok(loaded) => return Ok((loaded, None)),
@@ -163,28 +164,4 @@ fn check_files<D: Daemon>(
         }
         _ => Ok(None),
     }
-}
-
-/// Puts a reloaded access list into effect and logs that; returns whether there is or was
-/// one. An allow list that has become empty gets a warning: no torrent is served any more,
-/// which is rarely intended.
-pub(super) fn replace(handle: &Handle, list: AccessList) -> bool {
-    if list.is_off() && handle.is_off() {
-        return false;
-    }
-    let entries = list.len();
-    let (is_off, is_allow) = (list.is_off(), matches!(list, AccessList::Allow(_)));
-    let before = handle.replace(list).len();
-    if is_off {
-        log::info!(before; "turned the access list off");
-    } else if is_allow && entries == 0 && before > 0 {
-        log::warn!(
-            entries, before;
-            "the reloaded allow list is empty, the previous one had {before} entries: no torrents \
-             are served any more"
-        );
-    } else {
-        log::info!(entries, before; "reloaded the access list");
-    }
-    true
 }

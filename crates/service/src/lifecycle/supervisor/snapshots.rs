@@ -172,7 +172,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::access_list::{AccessList, Handle};
+    use crate::lists::Lists;
 
     const WRITTEN: Written = Written {
         bytes: 1,
@@ -181,7 +181,7 @@ mod tests {
     };
 
     fn process() -> Process {
-        Process::new(None, Arc::new(Handle::new(AccessList::Off)))
+        Process::new(None, Lists::default())
     }
 
     #[test]

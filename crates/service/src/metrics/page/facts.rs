@@ -99,7 +99,7 @@ fn of_reload(process: &Process, now: u64) -> Group {
 }
 
 fn of_access_list(process: &Process, now: u64) -> Option<Group> {
-    let list = process.access_list();
+    let list = &process.lists().access_list;
     let current = list.current();
     let mode = match &**current {
         AccessList::Off => return None,

@@ -6,7 +6,8 @@ use super::super::history::Plot;
 use super::super::process::Process;
 use super::super::{Metric, Metrics};
 use super::*;
-use crate::access_list::{AccessList, Handle, InfoHashSet};
+use crate::access_list::{AccessList, InfoHashSet};
+use crate::lists::Lists;
 
 const HOSTILE: &str = "<script>alert('1')</script>\"&";
 
@@ -20,7 +21,7 @@ const PLOTS: &[Plot] = &[Plot {
 
 fn source(overview: impl Fn(&str) -> Overview + Send + Sync + 'static) -> Source {
     let list = InfoHashSet::parse("11".repeat(20).as_bytes()).unwrap();
-    let list = Arc::new(Handle::new(AccessList::Deny(list)));
+    let list = Lists::of_torrents(AccessList::Deny(list));
     Source {
         daemon: "aquatic-test",
         process: Arc::new(Process::new(None, list)),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aquatic_http1::MAX_REQUEST_LENGTH;
 
 use super::*;
-use crate::access_list::{AccessList, Handle};
+use crate::lists::Lists;
 use crate::metrics::Metric;
 
 fn source(process: &Arc<Process>, help: &'static str) -> Source {
@@ -22,7 +22,7 @@ fn source(process: &Arc<Process>, help: &'static str) -> Source {
 }
 
 fn process() -> Arc<Process> {
-    Arc::new(Process::new(None, Arc::new(Handle::new(AccessList::Off))))
+    Arc::new(Process::new(None, Lists::default()))
 }
 
 fn start() -> (SocketAddr, Arc<Process>) {

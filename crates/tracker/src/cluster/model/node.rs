@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_cluster::{Header, Kind, NodeId, Outbox, Sequences};
-use aquatic_service::access_list::{AccessList, Handle};
 use aquatic_service::clock::Clock;
+use aquatic_service::lists::Lists;
 use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits, Swarms as _, Sweep, snapshot};
 
 use super::{Key, MAX_DELAY, REFRESH_BELOW};
@@ -55,7 +55,7 @@ impl Node {
             age,
             state: Arc::new(State {
                 swarms: Families::new(HashKey::new([id; 16]), limits),
-                access_list: Arc::new(Handle::new(AccessList::Off)),
+                lists: Lists::default(),
             }),
             outbox: Outbox::new(1 << 20),
             sequence: [0; 2],

@@ -228,8 +228,8 @@ fn announce_here(subject: &Subject, scheme: Scheme, address: SocketAddr) -> Find
         Err(reason) => Finding::wrong(
             format!("{shown} does not answer from this machine: {reason}"),
             format!(
-                "see what it logs: journalctl -u {}; if nothing listens, start it",
-                subject.name
+                "{}; if nothing listens, start it",
+                subject.how_to_read_log()
             ),
         ),
     }
@@ -383,8 +383,8 @@ pub(crate) fn examine_health(subject: &Subject) -> Vec<Finding> {
     let Some(address) = metrics.map(local) else {
         return Vec::new();
     };
-    vec![match ask_for_health(address) {
-        Ok((status, text)) => judge_health(status, &text, subject.name),
+    vec![match own_page(address, "/health", MAX_HEALTH) {
+        Ok((status, text)) => judge_health(status, &text, subject.how_to_read_log()),
         Err(reason) => Finding::warning(
             format!("the metrics at {address} cannot be read: {reason}"),
             format!(
@@ -396,9 +396,8 @@ pub(crate) fn examine_health(subject: &Subject) -> Vec<Finding> {
 }
 
 /// Judges the reply, which is "ok", "ok, but" with what does not work, or not of status 200.
-fn judge_health(status: u16, text: &str, name: &str) -> Finding {
+fn judge_health(status: u16, text: &str, advice: String) -> Finding {
     let what = format!("the tracker says: {text}");
-    let advice = format!("see what it logs: journalctl -u {name}");
     match (status, text) {
         (200, "ok") => Finding::ok(what),
         (200, _) => Finding::warning(what, advice),
@@ -406,23 +405,29 @@ fn judge_health(status: u16, text: &str, name: &str) -> Finding {
     }
 }
 
-/// The status and the text of `/health`.
-fn ask_for_health(address: SocketAddr) -> Result<(u16, String), String> {
+/// The status and the text of a page of the tracker's metrics server, which may have this
+/// many bytes with its head.
+pub(crate) fn own_page(
+    address: SocketAddr,
+    path: &str,
+    max_bytes: usize,
+) -> Result<(u16, String), String> {
+    let address = local(address);
     let url = Url {
         scheme: Scheme::Http,
         host: address.ip().to_string(),
         port: address.port(),
-        path: "/health".to_owned(),
+        path: path.to_owned(),
     };
     let request = format!(
-        "GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         url.authority()
     );
     let target = Target::new(url, address, true)?;
     let mut connection = Connection::open(&target).map_err(|trouble| trouble.to_string())?;
     connection.send(request.as_bytes())?;
     let mut reply = Vec::new();
-    connection.read_until(&mut reply, MAX_HEALTH, |_| false)?;
+    connection.read_until(&mut reply, max_bytes, |_| false)?;
     let reply = String::from_utf8_lossy(&reply);
     let parts = reply.split_once("\r\n\r\n");
     let (head, body) = parts.ok_or("the answer is not HTTP")?;
@@ -505,7 +510,7 @@ mod tests {
 
     #[test]
     fn the_health_that_a_tracker_tells_is_judged() {
-        let state = |status, text| judge_health(status, text, "aquatic-udp").state;
+        let state = |status, text| judge_health(status, text, String::new()).state;
         assert_eq!(state(200, "ok"), State::Ok);
         assert_eq!(
             state(200, "ok, but snapshots cannot be written"),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aquatic_service::interfaces;
-use aquatic_service::sockets::has_ipv6;
+use aquatic_service::sockets::{Transport, has_ipv6};
 
 use crate::command;
 use crate::finding::Finding;
@@ -35,9 +35,13 @@ pub(crate) fn examine_ipv6(subject: &Subject) -> Vec<Finding> {
     };
     let served = &configured.listening.addresses;
     if served.iter().all(|address| address.ip().is_loopback()) {
-        return vec![Finding::unchecked(
-            "the tracker listens on loopback addresses only, so this depends on the proxy",
-        )];
+        let text = match configured.listening.transport {
+            Transport::Udp { .. } => "only this machine can reach its loopback addresses",
+            Transport::Tcp { .. } => {
+                "the tracker listens on loopback addresses only, so this depends on the proxy"
+            }
+        };
+        return vec![Finding::unchecked(text)];
     }
     let own = interfaces::addresses();
     let public: Vec<_> = own.into_iter().filter_map(public_ipv6).collect();

@@ -29,6 +29,9 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
             .iter()
             .any(SocketAddr::is_ipv6)
     });
+    if let Some(address) = url.address() {
+        return vec![judge_address(address, &own, subject.is_elsewhere)];
+    }
     match resolve(url) {
         Ok(found) => {
             let found: BTreeSet<_> = found.iter().map(SocketAddr::ip).collect();
@@ -36,7 +39,7 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
                 let all = words(found);
                 return vec![Finding::ok(format!("{} is {all}", url.host))];
             }
-            let needs_ipv6 = has_public_ipv6 && serves_ipv6 && url.address().is_none();
+            let needs_ipv6 = has_public_ipv6 && serves_ipv6;
             judge_names(&url.host, &found, &own, needs_ipv6)
         }
         Err(reason) => vec![Finding::wrong(
@@ -65,6 +68,25 @@ fn is_public(address: IpAddr) -> bool {
 fn words(addresses: impl IntoIterator<Item = IpAddr>) -> String {
     let words: Vec<_> = addresses.into_iter().map(|it| it.to_string()).collect();
     words.join(" and ")
+}
+
+/// Judges a URL with an address instead of a name.
+fn judge_address(address: IpAddr, own: &BTreeSet<IpAddr>, is_elsewhere: bool) -> Finding {
+    let what = format!("the URL has an address, {address}, so it needs no DNS");
+    if is_elsewhere || own.contains(&address) && !address.is_loopback() {
+        return Finding::ok(what);
+    }
+    if address.is_loopback() {
+        return Finding::warning(
+            format!("{what}, but only this machine can reach it"),
+            "use --url with the announce URL in torrents",
+        );
+    }
+    Finding::warning(
+        format!("{what}; it is not an address of this machine"),
+        "right if a router forwards the port to this machine, or a proxy is there; otherwise \
+         correct the URL",
+    )
 }
 
 fn judge_names(
@@ -135,6 +157,15 @@ mod tests {
         ] {
             let findings = judge_names("t.example", &set(found), &own, needs_ipv6);
             assert_eq!(findings[0].state, expected, "{findings:?}");
+        }
+        for (address, is_elsewhere, expected) in [
+            ("203.0.113.5", false, State::Ok),
+            ("203.0.113.6", false, State::Warning),
+            ("203.0.113.6", true, State::Ok),
+            ("127.0.0.1", false, State::Warning),
+        ] {
+            let finding = judge_address(address.parse().unwrap(), &own, is_elsewhere);
+            assert_eq!(finding.state, expected, "{finding:?}");
         }
         let private = set(&["192.168.1.2", "127.0.0.1"]);
         let behind_nat = &judge_names("t.example", &set(&["203.0.113.5"]), &private, false)[0];

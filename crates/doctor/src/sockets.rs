@@ -43,14 +43,16 @@ fn judge(subject: &Subject, address: SocketAddr, entries: &[Entry], holders: &Ho
                 "enable IPv6, or remove the address from network.address",
             );
         }
-        return Finding::wrong(
-            format!("nothing listens on {address}"),
+        let advice = if subject.has_unit() {
             format!(
                 "start {name} (systemctl start {name}), and if that fails, see why: journalctl \
                  -u {name}; after a change of network.address: {}",
                 subject.how_to_reopen()
-            ),
-        );
+            )
+        } else {
+            format!("start {name}, after a change of network.address again")
+        };
+        return Finding::wrong(format!("nothing listens on {address}"), advice);
     }
     let who = holders.of(serving.iter().map(|entry| entry.inode));
     let is_ours = |process: &&Process| process.is(name);
@@ -153,9 +155,10 @@ pub(crate) fn examine_buffers(subject: &Subject) -> Vec<Finding> {
     let wanted = wanted.get() as u64;
     let maximum = resource_limits::largest_receive_buffer_bytes();
     if of(listening).is_empty() {
-        // What a process without privileges would get.
+        // What this process would get. With privileges, it gets any size, as does systemd.
+        let is_limited = resource_limits::receive_buffer_note(wanted).is_some();
         return maximum
-            .filter(|maximum| *maximum < wanted && !subject.has_unit())
+            .filter(|_| is_limited && !subject.has_unit())
             .map(|maximum| judge_buffer(subject, wanted, maximum, Some(maximum)))
             .into_iter()
             .collect();

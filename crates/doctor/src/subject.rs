@@ -147,6 +147,15 @@ impl Subject {
         units.is_ok_and(|it| is_of(it, self.file.as_deref()))
     }
 
+    /// Where the log is.
+    pub(crate) fn how_to_read_log(&self) -> String {
+        if self.has_unit() {
+            format!("see what it logs: journalctl -u {}", self.name)
+        } else {
+            "see what it logs to standard error".to_owned()
+        }
+    }
+
     /// The command that opens the sockets of the configuration.
     pub(crate) fn how_to_reopen(&self) -> String {
         let name = self.name;

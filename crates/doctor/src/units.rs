@@ -1,8 +1,9 @@
-//! The units of the daemon: whether they run, what was [`edited`] but not applied, and the
-//! [`environment`] of the service.
+//! The units of the daemon: whether they run, what was [`edited`] but not applied, the
+//! [`environment`] of the service; or the [`running`] process without a unit.
 
 mod edited;
 mod environment;
+mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -129,11 +130,11 @@ impl Units {
 pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
     let units = match &subject.units {
         Ok(units) => units,
-        Err(reason) => return vec![Finding::unchecked(reason.clone())],
+        Err(reason) => return without_unit(subject, reason.clone()),
     };
     if !subject.has_unit() {
         let reason = format!("{}.service has another configuration file", subject.name);
-        return vec![Finding::unchecked(reason)];
+        return without_unit(subject, reason);
     }
     let mut findings = state(subject.name, units);
     findings.extend(edited::findings(subject, units));
@@ -143,6 +144,12 @@ pub(crate) fn examine(subject: &Subject) -> Vec<Finding> {
             subject.name
         )));
     }
+    findings
+}
+
+fn without_unit(subject: &Subject, reason: String) -> Vec<Finding> {
+    let mut findings = vec![Finding::unchecked(reason)];
+    findings.extend(running::findings(subject));
     findings
 }
 

@@ -14,7 +14,7 @@ use super::reference::{Choice, Key, Kind, Reference};
 /// If a default cannot be written as TOML.
 pub(super) fn render(reference: &Reference) -> anyhow::Result<String> {
     let head = format!(
-        "{}\n\nAll keys are here with their defaults; a file needs only those that it changes.",
+        "{}\n\nAll keys are here; a file needs only those that differ from their defaults.",
         reference.description
     );
     render_below(&head, reference)
@@ -143,7 +143,7 @@ mod tests {
             render(&reference).unwrap(),
             r##"# Configuration.
 #
-# All keys are here with their defaults; a file needs only those that it changes.
+# All keys are here; a file needs only those that differ from their defaults.
 
 # About level,
 # in two lines.

@@ -84,7 +84,8 @@ pub struct Fill {
 pub struct Requests {
     /// Requests sent.
     pub sent: u64,
-    /// Replies received.
+    /// Replies received. In a short run there may be a few more than requests, because those
+    /// to the last requests of the warm-up are counted, too.
     pub replies: u64,
     /// Replies received per second.
     pub replies_per_second: f64,

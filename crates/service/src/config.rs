@@ -50,7 +50,7 @@ pub use addresses::{Addresses, MetricsAddress};
 pub use changes::needs_restart;
 pub(crate) use changes::{Changes, take_over};
 pub use checks::Checks;
-pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity, Source};
+pub use diagnostic::{Diagnostic, Diagnostics, Faults, Position, Severity, Source};
 pub use environment::Environment;
 pub use list_sections::{AccessListConfig, AccessListMode};
 pub use load::{Error, Loaded, combine, load, parse};

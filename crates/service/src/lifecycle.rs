@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cli::{self, Action, Arguments, DoctorArguments, EXIT_FAILURE, Program};
-use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Loaded, Sources};
+use crate::config::{self, Checks, Config, Diagnostic, Diagnostics, Faults, Loaded, Sources};
 use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
@@ -121,7 +121,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
                 listening: &D::listening(&loaded.config, &mut Checks::new()),
                 sources: &sources,
             };
-            check::check::<D>(&subject).map_err(|error| located(&loaded, error))
+            check::check::<D>(&subject).map_err(|faults| loaded.located(faults.0).into())
         }
         Action::Migrate => migrate::<D>(&sources, &loaded),
         Action::PrintDefault | Action::PrintEffective | Action::Run | Action::Doctor(_) => {
@@ -219,17 +219,23 @@ fn conflicts<D: Daemon>(loaded: &Loaded<D::Config>, settings: &D::Settings) -> D
     loaded.located(conflicts.into_iter().map(|one| one.error).collect())
 }
 
-/// Adds the position of the key in the file, if the error is about a key.
+/// Adds the positions of keys in the file, if the error is about keys.
 fn located<C: Config>(loaded: &Loaded<C>, error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<Diagnostic>() {
-        Ok(error) => loaded.located(vec![error]).into(),
+    let error = match error.downcast::<Diagnostic>() {
+        Ok(error) => return loaded.located(vec![error]).into(),
+        Err(error) => error,
+    };
+    match error.downcast::<Faults>() {
+        Ok(Faults(errors)) => loaded.located(errors).into(),
         Err(error) => error,
     }
 }
 
 fn kind(error: &anyhow::Error) -> Kind {
-    let is_configuration =
-        error.is::<config::Error>() || error.is::<Diagnostics>() || error.is::<Diagnostic>();
+    let is_configuration = error.is::<config::Error>()
+        || error.is::<Diagnostics>()
+        || error.is::<Diagnostic>()
+        || error.is::<Faults>();
     if is_configuration {
         Kind::Configuration
     } else {

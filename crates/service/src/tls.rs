@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys};
 use rustls_pemfile::Item;
 
-use crate::config::Diagnostic;
+use crate::config::{Diagnostic, Faults};
 use crate::metrics::{self, Metric, Metrics};
 use crate::reload::{Apply, Failure};
 use crate::{files, reload};
@@ -204,19 +204,26 @@ pub fn load(files: &Files) -> Result<CertifiedKey, LoadError> {
 /// # Errors
 ///
 /// See [`load`].
-pub fn check(files: &Files, path_now: &dyn Fn(&Path) -> PathBuf) -> Result<(), Diagnostic> {
+pub fn check(files: &Files, path_now: &dyn Fn(&Path) -> PathBuf) -> Result<(), Faults> {
     let files = &Files {
         certificate: path_now(&files.certificate),
         key: path_now(&files.key),
     };
-    let certified = load(files).map_err(LoadError::at_key)?;
+    let certified = load(files).map_err(LoadError::at_keys)?;
     expiry::Watch::default().begin(&files.certificate, Expiry::of(&certified));
     Ok(())
 }
 
 impl LoadError {
-    /// The error as a diagnostic of its configuration key, which is the same in all daemons
-    /// that support TLS.
+    /// The errors as diagnostics of their configuration keys, which are the same in all
+    /// daemons that support TLS.
+    fn at_keys(self) -> Faults {
+        match self {
+            Self::Both { certificate, key } => Faults(vec![certificate.at_key(), key.at_key()]),
+            one => Faults(vec![one.at_key()]),
+        }
+    }
+
     fn at_key(self) -> Diagnostic {
         let key = match &self {
             Self::NoKey(_) | Self::Key { .. } | Self::Mismatch { .. } => KEY_PATH,
@@ -261,7 +268,7 @@ impl Handle {
     /// reload may.
     pub fn new(files: Files) -> anyhow::Result<Self> {
         let read = files.clone();
-        let loaded = reload::in_time(WHAT, move || load(&read))?.map_err(LoadError::at_key)?;
+        let loaded = reload::in_time(WHAT, move || load(&read))?.map_err(LoadError::at_keys)?;
         let watch = Arc::new(expiry::Watch::default());
         watch.begin(&files.certificate, Expiry::of(&loaded));
         let present = Arc::new(ArcSwap::from_pointee(Numbered {
@@ -318,7 +325,7 @@ impl Handle {
     ///
     /// Those of [`load`], with the configuration key.
     pub fn read(&self, files: &Files) -> Result<Apply, Failure> {
-        let loaded = load(files).map_err(|error| Failure::of(WHAT, error.at_key()))?;
+        let loaded = load(files).map_err(|error| Failure::of(WHAT, error.at_keys()))?;
         let handle = Arc::clone(&self.present);
         let watch = Arc::clone(&self.watch);
         let files = files.clone();

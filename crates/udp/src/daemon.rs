@@ -162,6 +162,7 @@ Transmission or another client. Clients with the same torrent then find each oth
 
         let membership = Membership {
             local: config.cluster.local,
+            root: settings.process.privileges.chroot(),
             engine: &config.cluster.engine,
             name: NAME,
             max_peer_age: MaxPeerAge::of_seconds(config.cleaning.max_peer_age.as_u16()),

@@ -311,6 +311,7 @@ impl Cluster {
         let (inboxes, counts) = (incoming.inboxes.clone(), incoming.counts.clone());
         let membership = Membership {
             local: false,
+            root: settings.process.privileges.chroot(),
             engine,
             name: NAME,
             max_peer_age: MaxPeerAge::of_seconds(settings.config.cleaning.max_peer_age.as_u16()),

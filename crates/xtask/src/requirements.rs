@@ -51,6 +51,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "networks between the clients, and looks at sockets",
     },
     Package {
+        name: "iptables",
+        requirements: &[Program("iptables-save")],
+        purpose: "shows the tables of nft that it knows",
+    },
+    Package {
         name: "libfaketime",
         requirements: &[Library("faketime/libfaketimeMT.so.1")],
         purpose: "starts daemons on a machine whose clock is wrong",

@@ -17,7 +17,7 @@ use crate::subject::Subject;
 const OF_OPERATORS: &str = "/etc/systemd/system";
 
 /// The times of units have no fractions of a second.
-const PRECISION: Duration = Duration::from_secs(1);
+pub(super) const PRECISION: Duration = Duration::from_secs(1);
 
 /// All of it.
 pub(super) fn findings(subject: &Subject, units: &Units) -> Vec<Finding> {
@@ -42,7 +42,7 @@ fn drop_ins(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 /// The files that exist, each with the time of its last change.
-fn with_times(paths: impl IntoIterator<Item = PathBuf>) -> Vec<(SystemTime, PathBuf)> {
+pub(super) fn with_times(paths: impl IntoIterator<Item = PathBuf>) -> Vec<(SystemTime, PathBuf)> {
     let changed = |path: &Path| fs::metadata(path).ok()?.modified().ok();
     let paths = paths.into_iter();
     paths

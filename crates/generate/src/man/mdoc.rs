@@ -165,9 +165,15 @@ fn paragraphs(text: &mut String, description: &str) {
     }
 }
 
-/// An argument of a macro.
+/// An argument of a macro. A mark alone would be taken for punctuation after the arguments.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", escaped(text).replace('"', "\\(dq"))
+    let mut characters = text.chars();
+    let is_mark = characters
+        .next()
+        .is_some_and(|it| it.is_ascii_punctuation())
+        && characters.next().is_none();
+    let guard = if is_mark { "\\&" } else { "" };
+    format!("\"{guard}{}\"", escaped(text).replace('"', "\\(dq"))
 }
 
 fn escaped(text: &str) -> String {
@@ -233,6 +239,7 @@ mod tests {
         };
         let mut text = String::new();
         keys(&mut text, &reference).unwrap();
+        assert_eq!(quoted("."), "\"\\&.\"");
         let description = "First.\nAbout\n.Ql \"it\" ,\nhere.\n.Pp\n\\&.dots\n";
         assert_eq!(
             text,

@@ -186,6 +186,37 @@ impl fmt::Display for Diagnostic {
 // The message includes its causes, so there is no source to be printed again.
 impl std::error::Error for Diagnostic {}
 
+/// Errors that were found together, without positions, which [`run`](crate::run) adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults(pub Vec<Diagnostic>);
+
+impl Faults {
+    /// Adds an error: its diagnostics, if it consists of such.
+    pub(crate) fn add(&mut self, error: anyhow::Error) {
+        match error.downcast::<Diagnostic>() {
+            Ok(error) => self.0.push(error),
+            Err(error) => match error.downcast::<Self>() {
+                Ok(several) => self.0.extend(several.0),
+                Err(error) => self.0.push(Diagnostic::without_key(format!("{error:#}"))),
+            },
+        }
+    }
+
+    /// Returns the value if there are no errors; otherwise adds them, and returns `None`.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
+        result.map_err(|error| self.add(error.into())).ok()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl std::error::Error for Faults {}
+
 /// All diagnostics of one configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -303,6 +334,24 @@ mod tests {
             told.to_string(),
             "udp.toml:2:3: a.b: wrong\nudp.toml: worse"
         );
+    }
+
+    #[test]
+    fn faults_are_collected() {
+        let mut faults = Faults::default();
+        assert_eq!(faults.keep(Ok::<_, Diagnostic>(1)), Some(1));
+        assert_eq!(faults, Faults::default());
+        let several = Faults(vec![
+            Diagnostic::error("b", "2"),
+            Diagnostic::error("c", "3"),
+        ]);
+        let kept = [
+            faults.keep(Err::<(), _>(Diagnostic::error("a", "1"))),
+            faults.keep(Err::<(), _>(several)),
+            faults.keep(Err::<(), _>(anyhow::anyhow!("4").context("5"))),
+        ];
+        assert_eq!(kept, [None; 3]);
+        assert_eq!(faults.to_string(), "a: 1; b: 2; c: 3; 5: 4");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use nix::unistd::{self, User};
 
 use super::named_files;
-use crate::config::{Diagnostic, ProcessSettings, Sources};
+use crate::config::{Diagnostic, Faults, PrivilegesConfig, Sources};
 use crate::files;
 use crate::lists::Contents;
 use crate::privileges::Target;
@@ -32,89 +32,133 @@ pub(super) struct Subject<'a, D: Daemon> {
     pub(super) sources: &'a Sources,
 }
 
-/// Checks settings that are valid in themselves against this machine.
+/// Checks settings that are valid in themselves against this machine, and reports all
+/// errors, not only the first one.
 ///
 /// When run by root, the check switches to the user of the service (possibly root
 /// without capabilities) and accesses files with its permissions.
 ///
 /// The user of a packaged service is set by its unit; when run by root, files are
 /// accessed as that user, because root can read files that the service cannot.
-pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> anyhow::Result<()> {
+pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> Result<(), Faults> {
     let settings = subject.settings;
-    let mut process = D::process(settings).clone();
+    let process = D::process(settings);
+    let mut faults = Faults::default();
     for note in D::notes(settings) {
         log::info!("{note}");
     }
+    let is_packaged = subject.sources.path().is_some_and(neighbours::is_packaged);
     if env::var_os(SOCKET_UNIT).is_none() {
         // A service with a socket unit has no network access.
-        addresses(subject.listening)?;
+        addresses(subject.listening, is_packaged, &mut faults);
     }
-    // After a chroot, this path is not valid any more.
+    // After a chroot, these paths are not valid any more.
     let configuration = subject.sources.paths();
     let identities = subject.sources.identities();
-    let mut target = Target::find(&process.privileges)?;
-    let is_packaged = subject.sources.path().is_some_and(neighbours::is_packaged);
-    if is_packaged
-        && !target.is_change()
-        && target.is_reachable()
-        && let Some(service) = Target::named(SERVICE_USER)?
-    {
-        log::info!("accessing files as the user {SERVICE_USER}, like the service");
-        target = service;
-    }
-    let mut root = None;
-    let mut has_its_permissions = !is_packaged || is_service_user();
-    if target.is_reachable() {
-        // Root without capabilities, as when serving, cannot read all files.
-        target.become_it()?;
-        has_its_permissions |= target.is_change();
-    } else if target.is_change() {
-        has_its_permissions = false;
-        log::warn!(
-            "not running as root, so switching to the configured user was not tested, and files \
-             were accessed as the current user"
-        );
-        root = process.privileges.chroot().map(Path::to_owned);
-    }
-    if is_packaged && target.is_change() {
+    // If the user is wrong, files are accessed as the current one.
+    let access = faults
+        .keep(Access::of_service(&process.privileges, is_packaged))
+        .unwrap_or_else(|| Access::of_this_process(&process.privileges));
+    if is_packaged && access.is_changed {
         for path in &configuration {
-            match File::open(path) {
-                // There need not be any drop-ins.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                readable => drop(
-                    readable
-                        .with_context(|| format!("the service cannot read {}", path.display()))?,
-                ),
-            }
+            faults.keep(require_readable(path));
         }
     }
-    let path_now = |path: &Path| match &root {
+    let path_now = |path: &Path| match &access.root {
         Some(root) => outside(root, path),
         None => path.to_owned(),
     };
-    resolve_paths(&mut process, path_now);
-    D::check(settings, &path_now)?;
-    let lists = Contents::load(&process.lists, None)
-        .map_err(|error| Diagnostic::error(error.key, error))?;
-    for warning in lists.warnings() {
+    faults.keep(D::check(settings, &path_now));
+    let mut lists = process.lists.clone();
+    lists.resolve(&path_now);
+    let lists = Contents::load(&lists, None);
+    let lists = lists.map_err(|error| Diagnostic::error(error.key, error));
+    for warning in faults.keep(lists).iter().flat_map(Contents::warnings) {
         log::warn!("{warning}");
     }
     let read = named_files::read::<D>(settings, identities, path_now);
     let written = named_files::written::<D>(settings, path_now);
-    named_files::check(&read, &written)?;
-    writable(&written)?;
+    let are_usable = faults.keep(named_files::check(&read, &written)).is_some();
+    for (key, path) in written.iter().filter(|_| are_usable) {
+        faults.keep(require_writable(key, path));
+    }
     if is_packaged {
         warn_of_places::<D>(&written);
     }
-    if let Some(snapshot) = &process.snapshot {
-        check_snapshot::<D>(&snapshot.path, has_its_permissions)?;
+    if let Some(snapshot) = process.snapshot.as_ref().filter(|_| are_usable) {
+        let path = path_now(&snapshot.path);
+        faults.keep(check_snapshot::<D>(&path, access.is_that_of_service));
     }
-    log::info!("the configuration is valid");
-    Ok(())
+    if faults.0.is_empty() {
+        log::info!("the configuration is valid");
+        Ok(())
+    } else {
+        Err(faults)
+    }
+}
+
+/// As whom, and where, the files of the service are accessed.
+struct Access {
+    /// Whether another user than the current one is configured, or implied by a package.
+    is_changed: bool,
+    /// Whether this process has the permissions of the service.
+    is_that_of_service: bool,
+    /// The root directory of the service, unless it is that of this process.
+    root: Option<PathBuf>,
+}
+
+impl Access {
+    /// Switches to the user of the service, if that is possible.
+    ///
+    /// # Errors
+    ///
+    /// The configured user, group or root directory cannot be used.
+    fn of_service(privileges: &PrivilegesConfig, is_packaged: bool) -> anyhow::Result<Self> {
+        let mut target = Target::find(privileges)?;
+        if is_packaged
+            && !target.is_change()
+            && target.is_reachable()
+            && let Some(service) = Target::named(SERVICE_USER)?
+        {
+            log::info!("accessing files as the user {SERVICE_USER}, like the service");
+            target = service;
+        }
+        let is_changed = target.is_change();
+        if target.is_reachable() {
+            let is_that_of_service = !is_packaged || is_service_user() || is_changed;
+            // Root without capabilities, as when serving, cannot read all files.
+            target.become_it()?;
+            return Ok(Self {
+                is_changed,
+                is_that_of_service,
+                root: None,
+            });
+        }
+        if is_changed {
+            log::warn!(
+                "not running as root, so switching to the configured user was not tested, and \
+                 files were accessed as the current user"
+            );
+        }
+        Ok(Self {
+            is_changed,
+            is_that_of_service: !is_changed && (!is_packaged || is_service_user()),
+            ..Self::of_this_process(privileges)
+        })
+    }
+
+    /// Switches to no user.
+    fn of_this_process(privileges: &PrivilegesConfig) -> Self {
+        Self {
+            is_changed: false,
+            is_that_of_service: false,
+            root: privileges.chroot().map(Path::to_owned),
+        }
+    }
 }
 
 /// Checks addresses as far as possible while another process may be using them.
-fn addresses(listening: &Listening) -> anyhow::Result<()> {
+fn addresses(listening: &Listening, is_packaged: bool, faults: &mut Faults) {
     let servable = sockets::servable(&listening.addresses);
     if servable.len() < listening.addresses.len() {
         log::warn!("{}", sockets::left_out(&servable, &listening.addresses));
@@ -123,7 +167,7 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
         if address.ip().is_unspecified() {
             continue;
         }
-        sockets::refuse_broadcast(*address)?;
+        faults.keep(sockets::refuse_broadcast(*address));
         let mut own = *address;
         own.set_port(0);
         // netdevice(7): there is no interface of the number behind the address.
@@ -135,28 +179,41 @@ fn addresses(listening: &Listening) -> anyhow::Result<()> {
             let text = own.to_string();
             let text = text.strip_suffix(":0").unwrap_or(&text);
             let text = text.trim_matches(['[', ']']);
-            log::warn!("{ADDRESS}: no network interface currently has {text}");
+            let text = format!("no network interface has {text}");
+            // A socket unit of a package opens it nevertheless (`FreeBind=yes`).
+            if is_packaged {
+                log::warn!("{ADDRESS}: {text}");
+            } else {
+                faults.0.push(Diagnostic::error(ADDRESS, text));
+            }
         }
     }
-    Ok(())
 }
 
-/// Checks that files can be written.
-fn writable(written: &[(&str, PathBuf)]) -> anyhow::Result<()> {
-    for (key, path) in written {
-        // The snapshot has been checked already.
-        if *key != snapshot::KEY {
-            probe(path).map_err(|error| {
-                let text = format!(
-                    "cannot create files next to {}, which the user of the service must be able \
-                     to: {error}",
-                    path.display()
-                );
-                Diagnostic::error(*key, text)
-            })?;
+fn require_readable(path: &Path) -> anyhow::Result<()> {
+    match File::open(path) {
+        // There need not be any drop-ins.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("the service cannot read {}", path.display()))
         }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Checks that a file can be written.
+fn require_writable(key: &str, path: &Path) -> Result<(), Diagnostic> {
+    // The snapshot is checked separately.
+    if key == snapshot::KEY {
+        return Ok(());
+    }
+    probe(path).map_err(|error| {
+        let text = format!(
+            "cannot create files next to {}, which the user of the service must be able to: \
+             {error}",
+            path.display()
+        );
+        Diagnostic::error(key, text)
+    })
 }
 
 /// Whether this process runs as the user of packaged services.
@@ -176,7 +233,12 @@ fn check_snapshot<D: Daemon>(path: &Path, has_its_permissions: bool) -> anyhow::
             path.display()
         );
     } else {
-        snapshot::inspect(path, D::NAME, D::SNAPSHOT_VERSION)?;
+        snapshot::inspect(path, D::NAME, D::SNAPSHOT_VERSION).map_err(|error| match error
+            .downcast::<Diagnostic>()
+        {
+            Ok(error) => error,
+            Err(error) => Diagnostic::error(snapshot::KEY, format!("{error:#}")),
+        })?;
     }
     // The service can run without, so a reload must not fail because of it.
     if let Some(reason) = snapshot::check_writable(path)? {
@@ -204,14 +266,6 @@ fn warn_of_places<D: Daemon>(written: &[(&str, PathBuf)]) {
             state.display(),
             path.display()
         );
-    }
-}
-
-/// Maps the paths of files to what they are now, before a chroot.
-fn resolve_paths(process: &mut ProcessSettings, path_now: impl Fn(&Path) -> PathBuf) {
-    process.lists.resolve(&path_now);
-    if let Some(snapshot) = &mut process.snapshot {
-        snapshot.path = path_now(&snapshot.path);
     }
 }
 

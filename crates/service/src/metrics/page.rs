@@ -150,12 +150,10 @@ impl State {
             Some(_) => ("poor", "Not healthy"),
             None => ("good", "Healthy"),
         };
-        let failures = source.process.last_reload().failures.into_iter();
         let warnings = overview.certificates.iter();
         let problems: Vec<String> = ailment
             .into_iter()
             .chain(source.troubles())
-            .chain(failures.map(|reason| format!("the last reload failed: {reason}")))
             .chain(warnings.filter_map(|certificate| certificate.warning.clone()))
             .collect();
         let is_fair = class == "good" && !problems.is_empty();

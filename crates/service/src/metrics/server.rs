@@ -64,7 +64,9 @@ impl Source {
     pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
         let unsaved = self.process.unsaved();
         let unsaved = unsaved.map(|reason| format!("snapshots cannot be written: {reason}"));
-        unsaved.into_iter().chain((self.degraded)())
+        let failures = self.process.last_reload().failures.into_iter();
+        let failures = failures.map(|reason| format!("the last reload failed: {reason}"));
+        unsaved.into_iter().chain((self.degraded)()).chain(failures)
     }
 }
 

@@ -21,6 +21,7 @@ crate::tests!(
     a_snapshot_that_the_service_cannot_read_is_found,
     a_broadcast_address_is_found,
     an_address_of_no_interface_is_found,
+    all_that_the_start_would_refuse_is_found_at_once,
     a_start_beside_another_claim_is_told_and_serves,
     what_is_repeated_of_a_file_is_bounded,
 );
@@ -265,13 +266,19 @@ fn a_snapshot_that_the_service_cannot_read_is_found() {
     };
     set_mode(0o000);
     let said = check(&setup, &config);
-    assert_says(&said, "ERROR cannot read snapshot swarm: Permission denied");
+    assert_says(
+        &said,
+        "snapshot.path: cannot read snapshot swarm: Permission denied",
+    );
     set_mode(0o600);
     let config = format!(
         "{config}[privileges]\ndrop_privileges = true\nuser = 'nobody'\ngroup = 'nogroup'\n"
     );
     let said = check(&setup, &config);
-    assert_says(&said, "ERROR cannot read snapshot swarm: Permission denied");
+    assert_says(
+        &said,
+        "snapshot.path: cannot read snapshot swarm: Permission denied",
+    );
 }
 
 fn an_address_of_no_interface_is_found() {
@@ -280,8 +287,25 @@ fn an_address_of_no_interface_is_found() {
         let config = format!("[network]\naddress = '[{address}]:7000'\n");
         assert_says(
             &check(&setup, &config),
-            &format!("network.address: no network interface currently has {address}"),
+            &format!("network.address: no network interface has {address}"),
         );
+    }
+}
+
+fn all_that_the_start_would_refuse_is_found_at_once() {
+    let setup = crate::setup();
+    let config = "[network]\naddress = '198.51.100.1:7000'\n\
+        [privileges]\ndrop_privileges = true\nuser = 'nobody-of-that-name'\n\
+        [access_list]\nmode = 'deny'\npath = '/nonexistent/list'\n\
+        [snapshot]\npath = '/nonexistent/snapshot'\n";
+    let said = check(&setup, config);
+    for expected in [
+        "config.toml:2:11: network.address: no network interface has 198.51.100.1",
+        "config.toml:5:8: privileges.user: there is no user \"nobody-of-that-name\"",
+        "config.toml:8:8: access_list.path: access list /nonexistent/list: cannot read it",
+        "config.toml:10:8: snapshot.path: cannot create files in /nonexistent",
+    ] {
+        assert_says(&said, expected);
     }
 }
 
@@ -302,7 +326,7 @@ fn a_broadcast_address_is_found() {
     // TEST-NET-2 (RFC 5737).
     assert_says(
         &check(&setup, "[network]\naddress = '198.51.100.1:7000'\n"),
-        "network.address: no network interface currently has 198.51.100.1",
+        "network.address: no network interface has 198.51.100.1",
     );
 }
 

@@ -122,9 +122,14 @@ fn a_wrong_file_changes_nothing() {
     assert_eq!(place.metric("last_reload_successful"), "0");
     let failures = "reload_failures_total{what=\"configuration\"}";
     assert_eq!(place.metric(failures), "1");
+    let health = http::get(place.metrics.ipv4(), "/health");
+    assert_eq!(health.status, 200);
+    let expected = "ok, but the last reload failed: ";
+    assert!(health.body.starts_with(expected), "{}", health.body);
     let status = place.reload(&mut daemon, &place.config("", ""));
     assert_eq!(status, "STATUS=start 1, 0 listed");
     assert_eq!(place.metric("last_reload_successful"), "1");
+    assert_eq!(http::get(place.metrics.ipv4(), "/health").body, "ok\n");
     daemon.stop();
 }
 

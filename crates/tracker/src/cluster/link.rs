@@ -1,7 +1,7 @@
 //! The link of a daemon with others that have the same swarm.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -39,6 +39,8 @@ enum Others {
 pub struct Membership<'a> {
     /// Whether to be linked with the daemons of this machine, if there is no server.
     pub local: bool,
+    /// The root directory of the process, if it was changed: paths are below it.
+    pub root: Option<&'a Path>,
     /// The server through which to be linked with others.
     pub engine: &'a EngineConfig,
     /// The name of the daemon.
@@ -108,7 +110,7 @@ impl Link {
             let handle = engine::start(membership, shared, workers)?;
             Others::Engine(handle)
         } else if membership.local
-            && let Some(directory) = socket_directory()
+            && let Some(directory) = socket_directory(membership.root)
         {
             let local = start_local(&membership, directory, members, outbox.clone(), workers)?;
             match local {
@@ -234,7 +236,7 @@ fn start_local(
         Ok(link) => link,
         // The path is too long for a socket. The daemon can serve without the link.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            warn_not_shared(&error);
+            warn_not_shared(&error, membership.root);
             return Ok(None);
         }
         Err(error) => {
@@ -274,7 +276,7 @@ pub fn note(config: &ClusterConfig, privileges: &PrivilegesConfig) -> Option<Str
 }
 
 /// The directory in which daemons find each other's sockets.
-fn socket_directory() -> Option<PathBuf> {
+fn socket_directory(root: Option<&Path>) -> Option<PathBuf> {
     match runtime_directory::shared() {
         Ok(Some(directory)) => Some(directory),
         Ok(None) => {
@@ -286,14 +288,17 @@ fn socket_directory() -> Option<PathBuf> {
             None
         }
         Err(error) => {
-            warn_not_shared(&error);
+            warn_not_shared(&error, root);
             None
         }
     }
 }
 
-fn warn_not_shared(error: &io::Error) {
-    log::warn!("peers are not shared with other daemons of this machine: {error}");
+fn warn_not_shared(error: &io::Error, root: Option<&Path>) {
+    let place = root.map_or(String::new(), |root| {
+        format!(" (below privileges.chroot_path, {})", root.display())
+    });
+    log::warn!("peers are not shared with other daemons of this machine: {error}{place}");
 }
 
 #[cfg(test)]

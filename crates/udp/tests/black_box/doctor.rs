@@ -5,10 +5,12 @@ use std::fs::{self, Permissions};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use aquatic_test_harness::doctor::Examination;
 use aquatic_test_harness::network::{self, Families, Network};
-use aquatic_test_harness::{PATIENCE, Port, Process, Setup, tools};
+use aquatic_test_harness::{PATIENCE, Port, Process, Setup, Signal, tools};
 
 use crate::tracker::{PROGRAM, Place, Tracker, UdpTracker as _, new_place};
 use crate::wire::{Announce, hash};
@@ -42,6 +44,29 @@ fn a_tracker_that_is_well_has_nothing_wrong() {
 }
 
 #[test]
+fn what_was_edited_but_not_applied_is_found_without_a_unit() {
+    let mut tracker = Tracker::start();
+    let file = tracker.place.setup.path("config.toml");
+    let file = file.to_str().unwrap().to_owned();
+    let examine = |tracker: &Tracker| {
+        let setup = &tracker.place.setup;
+        Examination::from(&setup.run(&["doctor", "--json", "-c", &file]))
+    };
+    examine(&tracker).expect("unit", "ok", "has read its files since");
+    // Times of reloads have no fractions of a second.
+    thread::sleep(Duration::from_millis(2_100));
+    tracker.place.set("protocol.max_response_peers", "7");
+    tracker.place.set("socket_workers", "3");
+    let setup = &tracker.place.setup;
+    setup.write("config.toml", tracker.place.config());
+    examine(&tracker).expect("unit", "warning", "config.toml was edited but not applied");
+    tracker.daemon.reload(Signal::SIGHUP);
+    let found = examine(&tracker);
+    found.expect("unit", "warning", "1 of the keys need a restart");
+    tracker.daemon.stop();
+}
+
+#[test]
 fn a_tracker_elsewhere_is_examined_through_its_url() {
     let tracker = Tracker::start();
     let url = url(&tracker.place);
@@ -49,7 +74,7 @@ fn a_tracker_elsewhere_is_examined_through_its_url() {
     let found = Examination::from(&setup.run(&["doctor", "--json", "--url", &url]));
     assert_eq!(found.code, Some(0), "{found:?}");
     found.expect("configuration", "unchecked", "only the URL is examined");
-    found.expect("DNS", "ok", "127.0.0.1 is 127.0.0.1");
+    found.expect("DNS", "ok", "needs no DNS");
     found.expect("public announce", "ok", "has answered whole announces");
 }
 
@@ -224,7 +249,7 @@ fn a_firewall_closes_the_port() {
     on_a_machine(|shell, examine| {
         let found = examine();
         found.expect("firewall", "ok", "over IPv4 is open");
-        found.expect("DNS", "ok", "this machine");
+        found.expect("DNS", "ok", "needs no DNS");
         found.expect("public announce", "ok", "which is right");
 
         shell(

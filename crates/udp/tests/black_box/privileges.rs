@@ -71,7 +71,17 @@ fn files_are_read_and_written_as_the_new_user_inside_the_new_root() {
     place.set("access_list.mode", "\"allow\"");
     place.set("access_list.path", "\"/list\"");
     place.set("snapshot.path", "\"/swarm.snapshot\"");
+    place
+        .setup
+        .set_environment("XDG_RUNTIME_DIR", "/run/user/0");
     let mut tracker = place.start();
+    let warning = tracker
+        .daemon
+        .wait_for_log("cannot create /run/user/0/aquatic");
+    assert!(
+        warning.contains("below privileges.chroot_path"),
+        "{warning}"
+    );
     assert_powerless(tracker.daemon.id());
     let root = fs::read_link(format!("/proc/{}/root", tracker.daemon.id())).unwrap();
     assert_eq!(root, jail);

@@ -1,5 +1,6 @@
 //! Ranges of IP addresses.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -45,6 +46,58 @@ impl AddressRange {
 
     pub(crate) fn network(&self) -> IpNet {
         self.0
+    }
+
+    /// How many bits all of its addresses share.
+    pub fn prefix_length(&self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// Whether it is a single address.
+    pub fn is_single(&self) -> bool {
+        self.0.prefix_len() == self.0.max_prefix_len()
+    }
+
+    /// Whether its addresses are of IPv4.
+    pub(crate) fn is_ipv4(&self) -> bool {
+        matches!(self.0, IpNet::V4(_))
+    }
+
+    /// The first of its addresses.
+    pub fn first(&self) -> IpAddr {
+        self.0.network()
+    }
+
+    /// The first and the last of its addresses.
+    pub(crate) fn bounds(&self) -> (IpAddr, IpAddr) {
+        (self.0.network(), self.0.broadcast())
+    }
+
+    /// The range with these bounds.
+    pub(crate) fn between(first: IpAddr, last: IpAddr) -> Self {
+        let length = match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                (first.to_bits() ^ last.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                (first.to_bits() ^ last.to_bits()).leading_zeros()
+            }
+            _ => 0,
+        };
+        // A length is at most that of the address.
+        let whole = IpNet::from(first);
+        let length = u8::try_from(length).unwrap_or(whole.prefix_len());
+        Self(IpNet::new(first, length).unwrap_or(whole))
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_single() {
+            self.0.addr().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
     }
 }
 

@@ -2,13 +2,22 @@
 //!
 //! * [`AddressRange`], [`AddressRanges`]: networks of addresses.
 //! * [`bans`]: bans by address. [`clients`]: client software that is served or rejected.
+//! * [`AddressRules`]: under which address a peer is stored. [`AddressMap`]: where those are
+//!   that the tracker sees elsewhere. [`special_purpose`]: which addresses nobody outside
+//!   reaches.
 //!
 //! Nothing here does I/O or reads a clock, and no request makes it allocate.
 
 #![forbid(unsafe_code)]
 
+mod address_map;
 mod address_ranges;
 pub mod bans;
 pub mod clients;
+mod peer_address;
+mod special_addresses;
 
+pub use address_map::{AddressMap, MapFault};
 pub use address_ranges::{AddressRange, AddressRanges, ParseRangeError};
+pub use peer_address::{AddressRules, SpecialAddress};
+pub use special_addresses::special_purpose;

@@ -46,9 +46,37 @@ let
     );
 
   optionsOf = section: lib.listToAttrs (map optionOf section.keys);
+
+  # A list of tables, whose keys have no defaults.
+  listOf =
+    section:
+    let
+      exampleOf = key: lib.nameValuePair key.name key.default;
+      keyOf =
+        key:
+        lib.nameValuePair key.name (
+          lib.mkOption {
+            type = typeOf ({ values = null; } // key);
+            example = key.default;
+            description = descriptionOf key;
+          }
+        );
+    in
+    lib.mkOption {
+      type = types.listOf (types.submodule { options = lib.listToAttrs (map keyOf section.keys); });
+      default = [ ];
+      example = [ (lib.listToAttrs (map exampleOf section.keys)) ];
+      inherit (section) description;
+    };
 in
 lib.foldl' (
   all: section:
   # Keys before the first section are in one without a name.
-  all // (if section.name == "" then optionsOf section else { ${section.name} = optionsOf section; })
+  all
+  // (
+    if section.name == "" then
+      optionsOf section
+    else
+      { ${section.name} = if section.is_list then listOf section else optionsOf section; }
+  )
 ) { } (lib.importJSON ./settings.json).${daemon}.sections

@@ -27,6 +27,9 @@ let
       toJSON value
     else if isList value then
       "[${concatStringsSep ", " (map scalar value)}]"
+    else if isAttrs value then
+      # Within a list.
+      "{ ${concatStringsSep ", " (map (name: "${key name} = ${scalar value.${name}}") (attrNames value))} }"
     else
       throw "there is no need yet to write a ${builtins.typeOf value} as TOML";
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::reference::{Choice, Key, Kind, Reference};
+use super::reference::{Choice, Key, Kind, Reference, Section};
 
 /// Writes a configuration file with every key and its documentation.
 ///
@@ -32,6 +32,10 @@ pub(super) fn render_below(head: &str, reference: &Reference) -> anyhow::Result<
         if !section.name.is_empty() {
             text.push('\n');
             comment(&mut text, &section.description);
+            if section.is_list {
+                render_example(&mut text, section)?;
+                continue;
+            }
             writeln!(text, "[{}]", section.name)?;
         }
         for (index, key) in section.keys.iter().enumerate() {
@@ -43,6 +47,20 @@ pub(super) fn render_below(head: &str, reference: &Reference) -> anyhow::Result<
         }
     }
     Ok(text)
+}
+
+/// An entry of a list of tables, in a comment: a table in the file could not be removed by
+/// another file.
+fn render_example(text: &mut String, section: &Section) -> anyhow::Result<()> {
+    let mut example = format!("[[{}]]\n", section.name);
+    for key in &section.keys {
+        render_key(&mut example, key).with_context(|| key.name.clone())?;
+    }
+    text.push_str("#\n");
+    for line in example.lines() {
+        writeln!(text, "# {line}")?;
+    }
+    Ok(())
 }
 
 fn render_key(text: &mut String, key: &Key) -> anyhow::Result<()> {
@@ -91,7 +109,6 @@ fn value(default: &Value) -> anyhow::Result<String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::reference::Section;
     use super::*;
 
     fn key(name: &str, kind: Kind, default: Value) -> Key {
@@ -122,11 +139,13 @@ mod tests {
                 Section {
                     name: String::new(),
                     description: String::new(),
+                    is_list: false,
                     keys: vec![key("level", Kind::Choice(choices.into()), json!("off"))],
                 },
                 Section {
                     name: "network".to_owned(),
                     description: "Sockets.".to_owned(),
+                    is_list: false,
                     keys: vec![
                         key(
                             "address",
@@ -136,6 +155,12 @@ mod tests {
                         key("number", number, json!(3)),
                         key("path", Kind::Text, json!("")),
                     ],
+                },
+                Section {
+                    name: "map".to_owned(),
+                    description: "Places.".to_owned(),
+                    is_list: true,
+                    keys: vec![key("to", Kind::Text, json!("there"))],
                 },
             ],
         };
@@ -166,6 +191,13 @@ number = 3
 # About path,
 # in two lines.
 path = ""
+
+# Places.
+#
+# [[map]]
+# # About to,
+# # in two lines.
+# to = "there"
 "##
         );
     }

@@ -34,6 +34,7 @@ mod tests {
             sections: vec![Section {
                 name: section.to_owned(),
                 description: "Sockets.".to_owned(),
+                is_list: section == "map",
                 keys,
             }],
         };
@@ -83,6 +84,7 @@ mod tests {
             expected["needs_restart"] = json!(true);
             let section = rendered("network", vec![key]).unwrap();
             assert_eq!(section["name"], "network");
+            assert_eq!(section["is_list"], false);
             assert_eq!(section["keys"], json!([expected]));
         }
     }

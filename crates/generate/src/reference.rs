@@ -21,6 +21,9 @@ pub(super) struct Section {
     pub name: String,
     /// Its description.
     pub description: String,
+    /// Whether it is a list of tables, `[[address_map]]`, which is empty by default. The
+    /// defaults of its keys are examples then.
+    pub is_list: bool,
     /// Its own keys.
     pub keys: Vec<Key>,
 }
@@ -35,7 +38,7 @@ pub(super) struct Key {
     /// The type of its value.
     #[serde(flatten)]
     pub kind: Kind,
-    /// Its default.
+    /// Its default; an example in a list of tables.
     pub default: Value,
     /// Whether a change takes effect at a restart only.
     pub needs_restart: bool,
@@ -146,7 +149,14 @@ impl<'s> Walk<'s> {
             let description = documented(property, resolved)
                 .with_context(|| format!("{full} has no doc comment"))?;
             if resolved.get("properties").is_some() {
-                inner.push((full, description, resolved, default));
+                inner.push(Inner::Section(full, description, resolved, default));
+                continue;
+            }
+            if let Some(items) = resolved.get("items")
+                && let items = self.resolve(items)?
+                && items.get("properties").is_some()
+            {
+                inner.push(Inner::List(full, description, items));
                 continue;
             }
             keys.push(Key {
@@ -160,11 +170,36 @@ impl<'s> Walk<'s> {
         self.sections.push(Section {
             name,
             description,
+            is_list: false,
             keys,
         });
-        for (name, description, schema, defaults) in inner {
-            self.section(name, description, schema, defaults)?;
+        for one in inner {
+            match one {
+                Inner::Section(name, description, schema, defaults) => {
+                    self.section(name, description, schema, defaults)?;
+                }
+                Inner::List(name, description, items) => self.list(name, description, items)?,
+            }
         }
+        Ok(())
+    }
+
+    /// Adds a list of tables.
+    fn list(&mut self, name: String, description: String, items: &'s Value) -> anyhow::Result<()> {
+        let examples = items.get("properties").and_then(Value::as_object);
+        let examples = examples.into_iter().flatten().map(|(key, property)| {
+            let example = property.get("examples").and_then(|all| all.get(0));
+            let example = example.with_context(|| format!("{name}.{key} has no example"))?;
+            Ok((key.clone(), example.clone()))
+        });
+        let examples: Map<String, Value> = examples.collect::<anyhow::Result<_>>()?;
+        let before = self.sections.len();
+        self.section(name, description, items, &examples.into())?;
+        anyhow::ensure!(
+            self.sections.len() == before + 1,
+            "sections in a list of tables"
+        );
+        self.sections[before].is_list = true;
         Ok(())
     }
 
@@ -178,6 +213,13 @@ impl<'s> Walk<'s> {
             .and_then(|name| self.definitions?.get(name))
             .with_context(|| format!("there is no definition {reference}"))
     }
+}
+
+/// A section, or a list of tables, within another section.
+enum Inner<'s, 'd> {
+    /// With its defaults.
+    Section(String, String, &'s Value, &'d Value),
+    List(String, String, &'s Value),
 }
 
 /// The doc comment of a field, or of its type.
@@ -285,6 +327,16 @@ mod tests {
     struct Inner {
         /// All of them.
         list: Vec<String>,
+        /// Each.
+        tables: Vec<Entry>,
+    }
+
+    #[derive(Serialize, JsonSchema, Default)]
+    #[serde(default)]
+    struct Entry {
+        /// From where.
+        #[schemars(example = &"here")]
+        from: String,
     }
 
     #[derive(Serialize, JsonSchema, Default)]
@@ -302,7 +354,7 @@ mod tests {
     fn walks_keys_in_order_and_sections_after_them() {
         let reference = Reference::of::<Everything>().unwrap();
         assert_eq!(reference.description, "Describes\neverything.");
-        let [top, section] = &reference.sections[..] else {
+        let [top, section, list] = &reference.sections[..] else {
             panic!("{reference:#?}");
         };
         let names: Vec<_> = top.keys.iter().map(|key| key.name.as_str()).collect();
@@ -334,6 +386,14 @@ mod tests {
         assert_eq!(section.name, "section");
         assert_eq!(section.description, "Inside.");
         assert_eq!(section.keys[0].kind, Kind::Texts { or_one: false });
+        assert_eq!(section.keys.len(), 1);
+        assert!(list.is_list && !section.is_list);
+        assert_eq!(
+            (&*list.name, &*list.description),
+            ("section.tables", "Each.")
+        );
+        assert_eq!(list.keys[0].name, "from");
+        assert_eq!(list.keys[0].default, "here");
     }
 
     #[derive(Serialize, JsonSchema, Default)]

@@ -33,6 +33,7 @@ mod document;
 mod environment;
 mod merged;
 mod neighbour;
+mod peer_addresses;
 mod people;
 mod recover;
 mod render;
@@ -56,6 +57,10 @@ pub use list_sections::{AccessListConfig, AccessListMode};
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;
+pub use peer_addresses::{
+    AddressMapConfig, AddressMapEntry, BelievedClients, Network, address_rules,
+    check_peer_addresses,
+};
 pub use people::{Line, PublicUrl};
 pub use process_settings::ProcessSettings;
 pub(crate) use recover::{Recovered, recover};

@@ -113,6 +113,7 @@ let
     listOf = element: {
       description = "list of ${element.description}";
       check = isList;
+      getSubOptions = loc: (element.getSubOptions or (_: { })) (loc ++ [ "*" ]);
       merge =
         loc:
         concatMap (

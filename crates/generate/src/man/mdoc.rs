@@ -74,8 +74,16 @@ pub(super) fn keys(text: &mut String, reference: &Reference) -> anyhow::Result<(
         if section.name.is_empty() {
             text.push_str(".Ss Top of the file\n");
         } else {
-            let _ = writeln!(text, ".Ss [{}]", section.name);
+            let (open, close) = if section.is_list {
+                ("[[", "]]")
+            } else {
+                ("[", "]")
+            };
+            let _ = writeln!(text, ".Ss {open}{}{close}", section.name);
             paragraphs(text, &section.description);
+            if section.is_list {
+                text.push_str("The values shown are examples.\n");
+            }
         }
         if section.keys.is_empty() {
             continue;
@@ -231,6 +239,7 @@ mod tests {
             sections: vec![Section {
                 name: "network".to_owned(),
                 description: "Sockets.".to_owned(),
+                is_list: false,
                 keys: vec![
                     key("count", number, json!(3)),
                     key("mode", Kind::Choice(vec![choice]), json!("off")),

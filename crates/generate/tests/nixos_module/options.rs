@@ -17,6 +17,8 @@ struct Key {
     default: Value,
     range: Option<(i64, i64)>,
     choices: Vec<String>,
+    /// Whether it is a list of tables.
+    has_tables: bool,
 }
 
 #[test]
@@ -32,11 +34,15 @@ fn every_key_is_an_option_with_its_default_and_documentation() {
         }
         for (daemon, keys) in daemons() {
             let prefix = format!("services.aquatic.{daemon}.settings.");
+            let lists = keys.iter().filter(|key| key.has_tables);
+            let within: Vec<String> = lists.map(|key| format!("{}.", key.path)).collect();
             let found: BTreeMap<&str, &Value> = options
                 .iter()
                 .filter_map(|option| {
                     let name = option["name"].as_str()?.strip_prefix(&prefix)?;
-                    Some((name, &option["default"]))
+                    // The keys of a table in a list have no defaults.
+                    let is_inside = within.iter().any(|list| name.starts_with(list));
+                    (!is_inside).then_some((name, &option["default"]))
                 })
                 .collect();
             let names: Vec<&str> = keys.iter().map(|key| key.path.as_str()).collect();
@@ -213,7 +219,15 @@ fn keys(daemon: &str) -> Vec<Key> {
     let mut section = String::new();
     let (mut range, mut choices) = (None, Vec::new());
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[') {
+        if let Some(name) = line.strip_prefix("# [[") {
+            keys.push(Key {
+                path: name.trim_end_matches(']').to_owned(),
+                default: json!([]),
+                range: None,
+                choices: Vec::new(),
+                has_tables: true,
+            });
+        } else if let Some(name) = line.strip_prefix('[') {
             section = format!("{}.", name.trim_end_matches(']'));
         } else if let Some(indented) = line.strip_prefix('#') {
             // "0, or from 4 to 8 bytes.": values in between are left to the daemon.
@@ -238,6 +252,7 @@ fn keys(daemon: &str) -> Vec<Key> {
                 default: serde_json::to_value(&table[name]).unwrap(),
                 range: range.take(),
                 choices: std::mem::take(&mut choices),
+                has_tables: false,
             });
         } else {
             (range, choices) = (None, Vec::new());
@@ -284,6 +299,17 @@ fn values(key: &Key) -> Vec<(String, bool)> {
             }
             add("\"no such choice\"", false);
             add("0", false);
+        }
+        Value::Array(_) if key.has_tables => {
+            add("[ { from = \"one\"; to = \"other\"; } ]", true);
+            add("[ { from = \"one\"; } ]", false);
+            add(
+                "[ { from = \"one\"; to = \"other\"; too = \"a\"; } ]",
+                false,
+            );
+            add("[ { from = 3; to = \"other\"; } ]", false);
+            add("[ 3 ]", false);
+            add("3", false);
         }
         Value::Array(_) => {
             add("[ \"one\" \"other\" ]", true);

@@ -60,15 +60,29 @@ pub(super) fn find<'t, 'i>(
     }
 }
 
-/// Removes the value of a key, and its section if that is empty then.
+/// Removes the value of a key, and its section if that is empty then. Of a key within a
+/// list of tables, such as `address_map[0].to`, the whole list is removed.
 pub(super) fn remove<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, Value<'i>)> {
+    let removed = remove_exactly(table, path);
+    match list_of(path) {
+        Some(list) if removed.is_none() => remove_exactly(table, list),
+        _ => removed,
+    }
+}
+
+/// The list of tables that a key is in: `address_map` of `address_map[0].to`.
+pub(super) fn list_of(path: &str) -> Option<&str> {
+    path.split_once('[').map(|(list, _)| list)
+}
+
+fn remove_exactly<'i>(table: &mut Table<'i>, path: &str) -> Option<(Key<'i>, Value<'i>)> {
     let Some((section, rest)) = path.split_once('.') else {
         return table.remove_entry(path);
     };
     let DeValue::Table(inner) = table.get_mut(section)?.get_mut() else {
         return None;
     };
-    let removed = remove(inner, rest);
+    let removed = remove_exactly(inner, rest);
     if removed.is_some() && inner.is_empty() {
         table.remove(section);
     }
@@ -108,6 +122,21 @@ pub(super) fn insert<'i>(table: &mut Table<'i>, path: &str, place: Range<usize>,
     if let DeValue::Table(inner) = inner.get_mut() {
         insert(inner, rest, place, value);
     }
+}
+
+/// The tables of a list, if it has any.
+pub(super) fn tables<'t, 'i>(value: &'t DeValue<'i>) -> Option<&'t DeArray<'i>> {
+    let items = value.as_array()?;
+    let has_tables = items.iter().any(|item| item.get_ref().is_table());
+    has_tables.then_some(items)
+}
+
+/// A list with one item.
+pub(super) fn list_with<'i>(item: Value<'i>) -> Value<'i> {
+    let place = item.span();
+    let mut array = DeArray::new();
+    array.push(item);
+    Spanned::new(place, DeValue::Array(array))
 }
 
 /// A text that replaces one at `place`.

@@ -215,7 +215,7 @@ impl<'k> Key<'k> {
 }
 
 /// The value of a variable in TOML, of which it may be a part already. Texts need no quotes,
-/// and lists of texts no brackets.
+/// and lists of texts, or of one table, no brackets.
 fn in_toml(value: &str, default: &toml::Value) -> String {
     let value = value.trim();
     let quoted = |text: &str| toml::Value::from(text).to_string();
@@ -226,6 +226,7 @@ fn in_toml(value: &str, default: &toml::Value) -> String {
     match (default, parsed.map(toml::Spanned::get_ref)) {
         (toml::Value::String(_), Some(DeValue::String(_)))
         | (toml::Value::Array(_), Some(DeValue::Array(_) | DeValue::String(_))) => value.to_owned(),
+        (toml::Value::Array(_), Some(DeValue::Table(_))) => format!("[{value}]"),
         (toml::Value::String(_), _) => quoted(value),
         (toml::Value::Array(_), _) => {
             let items = value.split(',').map(str::trim);

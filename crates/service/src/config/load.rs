@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::merged::{AfterSyntaxErrors, Merged, Origin, Origins};
 use super::old_keys::Change;
 use super::sources::{Layer, Sources};
-use super::{Config, Diagnostic, Diagnostics, render};
+use super::{Config, Diagnostic, Diagnostics, document, render};
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +125,7 @@ pub fn combine<C: Config>(
 
 /// Whether there is a key or section of this name.
 fn is_known(known: &toml::Table, path: &str) -> bool {
+    let path = document::list_of(path).unwrap_or(path);
     match path.split_once('.') {
         None => known.contains_key(path),
         Some((section, rest)) => {

@@ -235,15 +235,27 @@ fn note_origins(
 ) {
     for (key, value) in table {
         let full = schema_check::join(path, key.get_ref());
+        let origin = |at: usize, old_key: Option<&String>| Origin {
+            source: layer.source.clone(),
+            position: Position::of(&layer.text, at),
+            key_position: Position::of(&layer.text, key.span().start),
+            old_key: old_key.cloned(),
+        };
         if let DeValue::Table(inner) = value.get_ref() {
             note_origins(layer, &full, inner, renamed, origins);
         }
-        let origin = Origin {
-            source: layer.source.clone(),
-            position: Position::of(&layer.text, value.span().start),
-            key_position: Position::of(&layer.text, key.span().start),
-            old_key: renamed.get(&full).cloned(),
-        };
+        for (index, item) in document::tables(value.get_ref())
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            if let DeValue::Table(inner) = item.get_ref() {
+                let full = format!("{full}[{index}]");
+                note_origins(layer, &full, inner, renamed, origins);
+                origins.insert(full, origin(item.span().start, None));
+            }
+        }
+        let origin = origin(value.span().start, renamed.get(&full));
         origins.insert(full, origin);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::document;
 use super::load::Loaded;
 use super::merged::{AfterSyntaxErrors, Merged};
 use super::old_keys::OldKey;
@@ -92,6 +93,7 @@ fn may_be_misspelled(fault: &Diagnostic, known: &toml::Table) -> bool {
     let Some(key) = &fault.key else {
         return true;
     };
+    let key = document::list_of(key).unwrap_or(key);
     match key.split_once('.') {
         None => !known.contains_key(key),
         Some((section, name)) => match known.get(section).and_then(toml::Value::as_table) {

@@ -19,7 +19,29 @@ pub(super) fn with_comments<C: Config>(config: &C) -> String {
         return toml::to_string(&values).unwrap_or_default();
     };
     set_all(document.as_table_mut(), &values);
-    document.to_string()
+    let mut text = document.to_string();
+    for (key, value) in &values {
+        if let toml::Value::Array(items) = value
+            && !document.contains_key(key)
+        {
+            add_tables(&mut text, key, items);
+        }
+    }
+    text
+}
+
+/// Adds a list of tables, which the default file has as an example in a comment: behind that.
+fn add_tables(text: &mut String, key: &str, items: &[toml::Value]) {
+    let mut tables = String::new();
+    for table in items.iter().filter_map(toml::Value::as_table) {
+        tables.push_str(&format!("\n[[{key}]]\n"));
+        for (key, value) in table {
+            tables.push_str(&format!("{key} = {value}\n"));
+        }
+    }
+    let example = text.find(&format!("\n# [[{key}]]\n"));
+    let end = example.and_then(|at| Some(at + text[at..].find("\n\n")? + 1));
+    text.insert_str(end.unwrap_or(text.len()), &tables);
 }
 
 /// Like [`with_comments`], with a comment for each of `changes`: above its key, or
@@ -61,6 +83,15 @@ fn annotate(table: &mut toml_edit::Table, path: &str, note: &str) -> bool {
     if let Some((section, key)) = path.split_once('.') {
         let section = table.get_mut(section).and_then(Item::as_table_mut);
         return section.is_some_and(|section| annotate(section, key, note));
+    }
+    if let Some(Item::ArrayOfTables(tables)) = table.get_mut(path) {
+        return tables.get_mut(0).is_some_and(|first| {
+            let decor = first.decor_mut();
+            let before = decor.prefix().and_then(RawString::as_str).unwrap_or("");
+            let prefix = format!("{before}{note}");
+            decor.set_prefix(prefix);
+            true
+        });
     }
     // A section has no comment of its own.
     let is_value = table.get(path).is_some_and(Item::is_value);
@@ -110,6 +141,8 @@ fn set_all(table: &mut toml_edit::Table, values: &toml::Table) {
                 *current = edited(value);
                 *current.decor_mut() = decor;
             }
+            // Lists of tables are added as text.
+            (None, toml::Value::Array(items)) if items.iter().all(toml::Value::is_table) => {}
             (_, value) => {
                 table.insert(key, Item::Value(edited(value)));
             }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeArray, DeValue};
 
 use super::diagnostic::MAX_EXAMINED;
 use super::document::{self, Table, Value};
@@ -16,6 +16,10 @@ use super::{Config, Diagnostic};
 
 /// A number that is out of range for every key.
 const LEAST_NUMBER: &str = "-9223372036854775808";
+
+/// Maximum number of tables of a list that are examined one by one. Of a longer one, only
+/// the first error is found.
+const MAX_TABLES: usize = 1_000;
 
 /// Maximum length of a key that is compared with known keys, which are shorter.
 const MAX_NAME_BYTES: usize = 100;
@@ -41,6 +45,11 @@ pub(super) fn check<C: Config>(
         mut faults, values, ..
     } = checker;
     for (path, value, default) in values {
+        if let Some(tables) = tables_of::<C>(&path, value)
+            && check_tables::<C>(text, &path, tables, &mut faults)
+        {
+            continue;
+        }
         if let Err(error) = alone::<C>(&path, value) {
             let offset = error.span().unwrap_or(value.span()).start;
             let message = describe(&error, value.get_ref(), default);
@@ -60,6 +69,77 @@ pub(super) fn check<C: Config>(
     }
     faults.sort_by_key(|fault| fault.position);
     faults
+}
+
+/// The items of a value that has tables, if the key is a list of tables.
+fn tables_of<'t, 'i, C: Config>(path: &str, value: &'t Value<'i>) -> Option<&'t DeArray<'i>> {
+    let tables = document::tables(value.get_ref()).filter(|all| all.len() <= MAX_TABLES)?;
+    // The keys of such a table have defaults, too.
+    let empty = Spanned::new(value.span(), DeValue::Table(Table::new()));
+    let takes_tables = alone::<C>(path, &document::list_with(empty)).is_ok();
+    takes_tables.then_some(tables)
+}
+
+/// Finds everything that is wrong with the tables of a list, each value by itself; returns
+/// whether anything is.
+fn check_tables<C: Config>(
+    text: &str,
+    path: &str,
+    tables: &DeArray<'_>,
+    faults: &mut Vec<Diagnostic>,
+) -> bool {
+    let before = faults.len();
+    for (index, item) in tables.iter().enumerate() {
+        let full = format!("{path}[{index}]");
+        let DeValue::Table(table) = item.get_ref() else {
+            if let Err(error) = alone::<C>(path, &document::list_with(item.clone())) {
+                let message = describe_item(&error, item.get_ref(), path);
+                faults.push(Diagnostic::error(full, message).at(text, item.span().start));
+            }
+            continue;
+        };
+        for (key, value) in table {
+            let mut only = Table::new();
+            only.insert(key.clone(), value.clone());
+            let only = Spanned::new(item.span(), DeValue::Table(only));
+            if let Err(error) = alone::<C>(path, &document::list_with(only)) {
+                let offset = error.span().unwrap_or(value.span()).start;
+                let message = describe_item(&error, value.get_ref(), path);
+                let fault = Diagnostic::error(join(&full, key.get_ref()), message);
+                faults.push(fault.at(text, offset));
+            }
+            if faults.len() > before + MAX_EXAMINED {
+                return true;
+            }
+        }
+    }
+    faults.len() > before
+}
+
+/// The message about a value in a table of the list `path`, or about another item.
+fn describe_item(error: &toml::de::Error, value: &DeValue<'_>, path: &str) -> String {
+    let message = error.message().trim();
+    let Some((begin, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    match begin {
+        _ if begin.starts_with("unknown field ") => {
+            let name = begin.split('`').nth(1).unwrap_or_default();
+            let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+            let close = closest(name, known.iter().copied());
+            let hint =
+                close.map_or_else(String::new, |close| format!("; did you mean \"{close}\"?"));
+            format!("unknown key{hint} ([[{path}]] has: {})", known.join(", "))
+        }
+        _ if begin.starts_with("invalid type") => {
+            let wanted = match expected {
+                "a string" => "a string in quotes",
+                other => other,
+            };
+            format!("must be {wanted}, not {}", describe_type(value.type_str()))
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// Deserializes a single value as that of its key.
@@ -205,9 +285,10 @@ fn describe(error: &toml::de::Error, value: &DeValue<'_>, default: &toml::Value)
                 choices.join("\", \"")
             )
         }
-        (DeValue::Array(_), toml::Value::Array(_)) => {
-            "must be a list of strings in quotes".to_owned()
-        }
+        (DeValue::Array(_), toml::Value::Array(_)) => match expected {
+            Some(table) if table.starts_with("a table ") => format!("each item must be {table}"),
+            _ => "must be a list of strings in quotes".to_owned(),
+        },
         (value, default) => {
             let found = describe_type(value.type_str());
             match default {

@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use super::Diagnostic;
 use super::diagnostic::MAX_EXAMINED;
-use super::document::Table;
+use super::document::{self, Table};
 use super::schema_check;
 
 /// The syntax errors in `text`, which was parsed to `table` with these `errors`. `known`
@@ -96,6 +96,15 @@ fn collect<'d>(
         let full = schema_check::join(path, name);
         let default = known.and_then(|known| known.get(name));
         let span = value.span();
+        for (index, item) in document::tables(value.get_ref())
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            if let DeValue::Table(inner) = item.get_ref() {
+                collect(text, &format!("{full}[{index}]"), inner, None, entries);
+            }
+        }
         if let DeValue::Table(inner) = value.get_ref() {
             let known = default.and_then(toml::Value::as_table);
             collect(text, &full, inner, known, entries);
@@ -103,6 +112,10 @@ fn collect<'d>(
             if text.as_bytes().get(span.start) == Some(&b'[') {
                 continue;
             }
+        }
+        // So is that of a list of tables, the header of the first one.
+        if span.contains(&key.span().start) {
+            continue;
         }
         entries.push(Entry {
             path: full,
@@ -291,6 +304,7 @@ pub(super) fn message(error: &toml::de::Error) -> String {
 fn section_above(text: &str, line_start: usize) -> Option<&str> {
     let heads = text[..line_start].lines().rev().map(str::trim_start);
     let head = heads.filter_map(|line| line.strip_prefix('[')).next()?;
+    let head = head.trim_start_matches('[');
     let (name, _) = head.split_once(']').unwrap_or((head, ""));
     Some(name.trim())
 }

@@ -14,6 +14,7 @@ use super::{
 mod form;
 mod layers;
 mod recovery;
+mod tables;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

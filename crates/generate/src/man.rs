@@ -47,6 +47,7 @@ struct Page<'a> {
 
 /// Parts that several pages share.
 const PARTS: &[(&str, &str)] = &[
+    ("addresses", include_str!("man/parts/addresses")),
     ("behind-tls", include_str!("man/parts/behind-tls")),
     ("check", include_str!("man/parts/check")),
     ("connections", include_str!("man/parts/connections")),

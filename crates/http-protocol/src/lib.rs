@@ -3,7 +3,7 @@
 //!
 //! * [`Resource`]: the resource of a request whose head was parsed by `aquatic_http1`.
 //! * [`AnnounceRequest`], [`ScrapeRequest`]: the parsed query of a URL; errors are a
-//!   [`QueryFault`] for the client.
+//!   [`QueryFault`] for the client. [`Claims`]: what an announce says about addresses.
 //! * [`AnnounceReply`], [`ScrapeReply`], [`write_failure`]: replies, which are appended to
 //!   the output.
 //!
@@ -13,6 +13,7 @@
 
 mod announce;
 mod bencode;
+mod claims;
 mod query;
 mod reply;
 mod resource;
@@ -23,6 +24,7 @@ pub use aquatic_http1::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Scheme, Status,
     write_fault, write_page,
 };
+pub use claims::{Claim, Claims};
 pub use query::{QueryFault, write_escaped};
 pub use reply::{AnnounceReply, Peers, ScrapeReply, write_failure};
 pub use resource::{Misplaced, Purpose, Resource, Site};

@@ -19,6 +19,9 @@ pub enum QueryFault {
     /// A percent sign is not followed by two hexadecimal digits.
     #[error("{0} has a percent sign without two hexadecimal digits after it")]
     Escape(&'static str),
+    /// An address is something else, or of another family.
+    #[error("{0} is not such an address; names are not resolved")]
+    Address(&'static str),
     /// The port is not a number, or too large.
     #[error("port is not a number from 1 to 65535")]
     Port,
@@ -92,15 +95,8 @@ impl Short {
     /// Returns `None` if the value is longer or has an invalid escape: then it is neither a
     /// number nor a known word.
     pub(crate) fn unescape(value: &[u8]) -> Option<Self> {
-        let mut short = Self {
-            bytes: [0; SHORT_LENGTH],
-            length: 0,
-        };
-        for byte in Unescaped(value) {
-            *short.bytes.get_mut(short.length)? = byte.ok()?;
-            short.length += 1;
-        }
-        Some(short)
+        let (bytes, length) = unescape_short(value)?;
+        Some(Self { bytes, length })
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -124,6 +120,18 @@ impl Short {
         }
         Some(number)
     }
+}
+
+/// Unescapes a value of up to `N` bytes; returns them and their number.
+#[inline]
+pub(crate) fn unescape_short<const N: usize>(value: &[u8]) -> Option<([u8; N], usize)> {
+    let mut bytes = [0; N];
+    let mut length = 0;
+    for byte in Unescaped(value) {
+        *bytes.get_mut(length)? = byte.ok()?;
+        length += 1;
+    }
+    Some((bytes, length))
 }
 
 /// Unescapes the 20 bytes of parameter `name`.

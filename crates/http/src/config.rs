@@ -4,10 +4,12 @@
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
 //! [`Settings`](crate::settings::Settings).
 
+use aquatic_policy::AddressRules;
 use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::{
-    AccessListConfig, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig, LogLevel,
-    MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
+    AccessListConfig, AddressMapConfig, AnnounceInterval, BelievedClients, CleaningInterval,
+    ClusterConfig, LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig,
+    SnapshotConfig, Workers, address_rules,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,12 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Listening sockets and client connections.
     pub network: NetworkConfig,
+    /// Where peers are outside that the tracker sees at another address: in the
+    /// same network as the tracker, on its host, or behind a container gateway.
+    /// They are stored and handed out with the address outside, to peers in the
+    /// same network, too. Section ADDRESSES OF PEERS in aquatic-http(8) describes
+    /// it.
+    pub address_map: AddressMapConfig,
     /// Contents of replies to clients.
     pub protocol: ProtocolConfig,
     /// Limits on memory use. Announces that exceed a limit are answered with an
@@ -49,6 +57,19 @@ pub struct Config {
     pub snapshot: SnapshotConfig,
 }
 
+impl Config {
+    /// What decides under which address a peer is stored.
+    #[inline]
+    pub fn address_rules(&self) -> AddressRules<'_> {
+        let network = &self.network.own;
+        address_rules(
+            &self.address_map,
+            &network.believe_ip_from,
+            network.reject_special_addresses,
+        )
+    }
+}
+
 /// Listening sockets and client connections.
 pub type NetworkConfig = aquatic_stream::config::NetworkConfig<HttpKeys>;
 
@@ -59,11 +80,25 @@ pub type NetworkConfig = aquatic_stream::config::NetworkConfig<HttpKeys>;
 pub struct HttpKeys {
     /// Whether a connection may be used for several requests (HTTP keep-alive).
     pub keep_alive: bool,
+    /// Addresses and networks of clients whose announces may contain addresses
+    /// of the peer, in the parameters ip (BEP 3), ipv4 and ipv6 (BEP 7). They
+    /// are used instead of the one that the announce came from; those of other
+    /// clients are ignored. Such clients can announce anyone. Behind a proxy,
+    /// these are the addresses that the proxy passes on. Empty: no clients.
+    pub believe_ip_from: BelievedClients,
+    /// Whether to reject announces of peers at private and other reserved
+    /// addresses (RFC 6890), which nobody outside can reach. What address_map
+    /// maps is mapped before.
+    pub reject_special_addresses: bool,
 }
 
 impl Default for HttpKeys {
     fn default() -> Self {
-        Self { keep_alive: true }
+        Self {
+            keep_alive: true,
+            believe_ip_from: BelievedClients::default(),
+            reject_special_addresses: false,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::FullScrape,
         RejectReason::ProxyHeader,
         RejectReason::PortZero,
+        RejectReason::SpecialAddress,
         RejectReason::Forbidden,
         RejectReason::MaxTorrents,
         RejectReason::MaxPeersPerTorrent,

@@ -1,7 +1,7 @@
 //! The settings of `aquatic-http`: its configuration, and what follows from it.
 
 use aquatic_service::config::{
-    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times,
+    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times, check_peer_addresses,
 };
 use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::Listening;
@@ -60,6 +60,12 @@ impl Settings {
         let connections =
             network.settings(config.cleaning.max_connection_idle.duration(), &mut checks);
         let tls = network.tls_files(&mut checks);
+        check_peer_addresses(
+            &config.address_map,
+            &network.own.believe_ip_from,
+            network.own.reject_special_addresses,
+            &mut checks,
+        );
         check_announce_times(
             config.protocol.peer_announce_interval,
             config.cleaning.max_peer_age,

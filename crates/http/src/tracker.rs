@@ -1,6 +1,6 @@
 //! Replies to requests: connects the protocol with the swarm, without I/O.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use aquatic_bittorrent::{InfoHash, ipv4_peer, ipv6_peer};
@@ -16,6 +16,10 @@ pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 use crate::config::Config;
 use crate::settings::Settings;
+
+mod stored_at;
+
+use stored_at::{Refused, StoredAt};
 
 /// The state that the workers of a tracker share.
 pub type State = aquatic_tracker::State<Families>;
@@ -121,6 +125,13 @@ impl Tracker {
         if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
             return reject(kind, reason, framing, out);
         }
+        let stored = match StoredAt::of(asked, &request, query) {
+            Ok(stored) => stored,
+            Err(Refused::Malformed(fault)) => return reject_query(kind, fault, framing, out),
+            Err(Refused::Special) => {
+                return reject(kind, RejectReason::SpecialAddress, framing, out);
+            }
+        };
         self.clients.count(&asked.config.metrics, &request.peer_id);
 
         let Self {
@@ -133,15 +144,33 @@ impl Tracker {
             asked,
             request: &request,
             outbox: outbox.as_deref(),
+            external_ip: stored.first.ip(),
         };
-        match asked.source {
-            IpAddr::V4(address) => {
-                let record = ipv4_peer(address, request.port);
+        match stored.other {
+            None => {}
+            Some(SocketAddr::V4(other)) => {
+                joined.add(
+                    &state.swarms.ipv4,
+                    ipv4_peer(*other.ip(), other.port()),
+                    random,
+                );
+            }
+            Some(SocketAddr::V6(other)) => {
+                joined.add(
+                    &state.swarms.ipv6,
+                    ipv6_peer(*other.ip(), other.port()),
+                    random,
+                );
+            }
+        }
+        match stored.first {
+            SocketAddr::V4(first) => {
+                let record = ipv4_peer(*first.ip(), first.port());
                 let swarm = &state.swarms.ipv4;
                 joined.answer(swarm, record, |slices| Peers::Ipv4(slices), random, out)
             }
-            IpAddr::V6(address) => {
-                let record = ipv6_peer(address, request.port);
+            SocketAddr::V6(first) => {
+                let record = ipv6_peer(*first.ip(), first.port());
                 let swarm = &state.swarms.ipv6;
                 joined.answer(swarm, record, |slices| Peers::Ipv6(slices), random, out)
             }
@@ -217,9 +246,45 @@ struct Joined<'a> {
     asked: Asked<'a>,
     request: &'a AnnounceRequest,
     outbox: Option<&'a Outbox>,
+    external_ip: IpAddr,
 }
 
 impl Joined<'_> {
+    /// The announce of the peer at `record`, which asks for up to `wanted` peers.
+    #[inline]
+    fn announce<const S: usize>(&self, record: [u8; S], wanted: usize) -> Announce<S> {
+        let Self { asked, request, .. } = self;
+        Announce {
+            record,
+            is_seeder: request.is_seeder(),
+            event: request.event,
+            wanted,
+            now_seconds: asked.now.monotonic_seconds,
+            lifetime_seconds: asked.config.cleaning.max_peer_age.as_u16(),
+        }
+    }
+
+    /// Announces the address that the peer has in the other family, too, if its swarm takes
+    /// it. The reply is about the first one alone.
+    #[cold]
+    fn add<const S: usize, const N: usize>(
+        &self,
+        swarm: &Swarm<S, S, N>,
+        record: [u8; S],
+        random: &mut fastrand::Rng,
+    ) {
+        let changes = Changes::new(self.outbox);
+        let mut torrent = swarm.lock(&self.request.info_hash);
+        if let Ok(Announced {
+            change: Some(change),
+            ..
+        }) = torrent.announce(&self.announce(record, 0), random)
+        {
+            changes.add(&self.request.info_hash, &record, change);
+            changes.append();
+        }
+    }
+
     /// Announces, and writes the reply while the torrent is locked.
     #[inline]
     fn answer<const S: usize, const N: usize>(
@@ -236,14 +301,8 @@ impl Joined<'_> {
         } = *asked;
         let max = config.protocol.max_response_peers.as_usize();
         let wanted = request.peers_wanted;
-        let announce = Announce {
-            record,
-            is_seeder: request.is_seeder(),
-            event: request.event,
-            wanted: wanted.map_or(max, |wanted| max.min(wanted.get() as usize)),
-            now_seconds: asked.now.monotonic_seconds,
-            lifetime_seconds: config.cleaning.max_peer_age.as_u16(),
-        };
+        let wanted = wanted.map_or(max, |wanted| max.min(wanted.get() as usize));
+        let announce = self.announce(record, wanted);
         let changes = Changes::new(self.outbox);
         let mut torrent = swarm.lock(&request.info_hash);
         let Announced {
@@ -266,7 +325,7 @@ impl Joined<'_> {
             leechers,
             interval_seconds: config.protocol.peer_announce_interval.as_u32(),
             min_interval_seconds: config.protocol.min_interval().as_u32(),
-            external_ip: asked.source,
+            external_ip: self.external_ip,
             peers: peers_of(peers.slices()),
             is_compact: request.is_compact,
         };

@@ -161,6 +161,8 @@ enable_tls = true
 tls_certificate_path = 'cert.pem'
 tls_private_key_path = 'key.pem'
 keep_alive = false
+believe_ip_from = ['10.0.0.0/8']
+reject_special_addresses = true
 max_connections = 5
 max_connections_per_ip = 6
 handshake_timeout = 7
@@ -169,6 +171,9 @@ write_timeout = 9
 runs_behind_reverse_proxy = true
 reverse_proxy_ip_header_name = 'X-Real-IP'
 trusted_proxies = ['192.0.2.0/24']
+[[address_map]]
+from = '192.168.0.0/16'
+to = '5.5.5.5'
 [protocol]
 max_scrape_torrents = 10
 max_response_peers = 11
@@ -193,6 +198,12 @@ max_connection_idle = 16
     assert_eq!(config.network.tcp_backlog, Count::of::<4>());
     assert_eq!(settings.tls.unwrap().key, Path::new("key.pem"));
     assert!(!config.network.own.keep_alive);
+    let rules = config.address_rules();
+    assert!(rules.believe([10, 0, 0, 1].into()) && rules.reject_special);
+    assert_eq!(
+        rules.stored([192, 168, 0, 1].into()),
+        Ok([5, 5, 5, 5].into())
+    );
     let connections = settings.connections;
     assert_eq!(connections.event_loop, EventLoop::Glommio);
     assert_eq!(connections.limits.max_connections, number(5));

@@ -4,7 +4,7 @@
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::clients::Client;
 use aquatic_test_harness::network::Families;
-use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer};
+use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer, from_behind_nat};
 
 /// A scheme, and whether io_uring drives the connections.
 type Way = (&'static str, bool);
@@ -83,6 +83,12 @@ fn libtorrent_gets_a_file_where_there_is_only_ipv6() {
         leecher.signal(Signal::SIGTERM);
         test.await_scrape("seeders", 0);
     }
+}
+
+#[test]
+fn a_seeder_beside_the_tracker_is_reached_from_outside() {
+    let program = env!("CARGO_BIN_EXE_aquatic-http").as_ref();
+    from_behind_nat(program, "http", Client::Transmission, Client::Libtorrent);
 }
 
 fn prepare(

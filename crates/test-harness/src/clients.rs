@@ -16,7 +16,7 @@ pub const PYTHON: &str = "/usr/bin/python3";
 pub const TORRENT_TOOLS: [&str; 3] = [PYTHON, "transmission-create", "transmission-show"];
 
 /// Port on which every client waits for peers.
-const PEER_PORT: u16 = 6881;
+pub(crate) const PEER_PORT: u16 = 6881;
 
 /// A BitTorrent client.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,10 @@ use nix::sched::{self, CloneFlags};
 
 use crate::tools;
 
+mod nat;
+
+pub use nat::{NatNetwork, PROGRAMS as NAT_PROGRAMS};
+
 /// Programs that a [`Network`] needs; for [`tools::needs`].
 pub const PROGRAMS: [&str; 3] = ["ip", "nsenter", "unshare"];
 

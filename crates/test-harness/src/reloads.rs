@@ -25,6 +25,11 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("network.event_loop", "\"mio\""),
     ("network.reverse_proxy_ip_header_name", "\"X-Real-IP\""),
     ("network.trusted_proxies", "[\"192.0.2.1\"]"),
+    ("network.believe_ip_from", "[\"192.0.2.1\"]"),
+    (
+        "address_map",
+        "[{ from = \"192.0.2.0/24\", to = \"5.5.5.5\" }]",
+    ),
     ("page.name", "\"Other\""),
     ("page.contact", "\"https://example.org\""),
     ("metrics.address", "\"127.0.0.1:1\""),
@@ -96,13 +101,16 @@ impl Tracker {
                 section = name.replace(']', ".");
                 continue;
             }
-            let Some((name, default)) = line.split_once(" = ") else {
-                continue;
+            let list = line
+                .strip_prefix("# [[")
+                .and_then(|it| it.strip_suffix("]]"));
+            let (key, name, default) = match (list, line.split_once(" = ")) {
+                (Some(list), _) => (list.to_owned(), list, "[]"),
+                (None, Some((name, default))) if !name.starts_with('#') => {
+                    (format!("{section}{name}"), name, default)
+                }
+                _ => continue,
             };
-            if name.starts_with('#') {
-                continue;
-            }
-            let key = format!("{section}{name}");
             let special = values.iter().find(|(other, _)| *other == key);
             let common = OTHER_VALUES.iter().find(|(other, _)| *other == key);
             let value = match (special, common) {

@@ -18,6 +18,10 @@ use crate::clients::{self, Client, PYTHON};
 use crate::network::{self, Families};
 use crate::{Daemon, Network, Process, Setup, tools};
 
+mod behind_nat;
+
+pub use behind_nat::from_behind_nat;
+
 /// A second address of the tracker's host, on the same interface.
 const SECOND_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
 
@@ -177,17 +181,7 @@ impl Transfer {
         let seeder = self.start(self.plan.seeder, SEEDER, "seeder");
         self.await_scrape("seeders", 1);
         let leecher = self.start(self.plan.leecher, LEECHER, "leecher");
-        let original = fs::read(self.files.path("seeder/payload.bin")).expect("the payload");
-        let copy = self.files.path("leecher/payload.bin");
-        let deadline = Instant::now() + TRANSFER_PATIENCE;
-        while fs::read(&copy).ok().as_ref() != Some(&original) {
-            assert!(
-                Instant::now() < deadline,
-                "the file was not transferred within {} s",
-                TRANSFER_PATIENCE.as_secs()
-            );
-            thread::sleep(Duration::from_millis(100));
-        }
+        await_copy(&self.files);
         (seeder, leecher)
     }
 
@@ -228,22 +222,11 @@ impl Transfer {
         format!("{scheme}://{address}/announce")
     }
 
-    /// Makes the torrent of a client with Transmission's tool and returns its info hash.
+    /// Makes the torrent of a client and returns its info hash.
     fn make_torrent(&self, client: usize) -> String {
         let torrent = self.torrent(client);
-        let mut create = Command::new("transmission-create");
-        create
-            .arg("--private")
-            .arg("--tracker")
-            .arg(self.url(client));
-        create.arg("--outfile").arg(&torrent);
-        create.arg(self.files.path("seeder/payload.bin"));
-        output(&mut create);
-        let shown = output(Command::new("transmission-show").arg(&torrent));
-        let hash = shown
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("Hash: "));
-        hash.expect("the tool shows the info hash").to_owned()
+        let payload = self.files.path("seeder/payload.bin");
+        make_torrent(&self.url(client), &payload, &torrent)
     }
 
     /// Waits until a scrape of each client's tracker, from the client's host, shows this
@@ -259,19 +242,41 @@ impl Transfer {
         };
         for &client in clients {
             let mut ask = self.network.host(client).command(PYTHON);
-            ask.arg(clients::script("await_scrape.py"));
-            ask.args([&self.url(client), &self.info_hash, what, &count.to_string()]);
             if let Some(authority) = self.authority() {
                 ask.env("SSL_CERT_FILE", authority);
             }
-            let finished = Process::start("await_scrape.py", &mut ask).wait(CLIENT_PATIENCE);
-            assert!(
-                finished.status.success(),
-                "{}{}",
-                finished.stdout,
-                finished.stderr
-            );
+            await_scrape(ask, &self.url(client), &self.info_hash, what, count);
         }
+    }
+}
+
+/// Waits until a scrape with `python`, which is started on some host, shows this count.
+#[track_caller]
+fn await_scrape(mut python: Command, url: &str, info_hash: &str, what: &str, count: u32) {
+    python.arg(clients::script("await_scrape.py"));
+    python.args([url, info_hash, what, &count.to_string()]);
+    let finished = Process::start("await_scrape.py", &mut python).wait(CLIENT_PATIENCE);
+    assert!(
+        finished.status.success(),
+        "{}{}",
+        finished.stdout,
+        finished.stderr
+    );
+}
+
+/// Waits until the leecher has what the seeder has.
+#[track_caller]
+fn await_copy(files: &Setup) {
+    let original = fs::read(files.path("seeder/payload.bin")).expect("the payload");
+    let copy = files.path("leecher/payload.bin");
+    let deadline = Instant::now() + TRANSFER_PATIENCE;
+    while fs::read(&copy).ok().as_ref() != Some(&original) {
+        assert!(
+            Instant::now() < deadline,
+            "the file was not transferred within {} s",
+            TRANSFER_PATIENCE.as_secs()
+        );
+        thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -329,6 +334,21 @@ pub fn payload() -> Vec<u8> {
         .read_to_end(&mut bytes)
         .expect("read /dev/urandom");
     bytes
+}
+
+/// Makes a torrent of the file at `payload` that names the tracker at `url`, with
+/// Transmission's tool, and returns its info hash.
+#[track_caller]
+fn make_torrent(url: &str, payload: &Path, torrent: &Path) -> String {
+    let mut create = Command::new("transmission-create");
+    create.arg("--private").arg("--tracker").arg(url);
+    create.arg("--outfile").arg(torrent).arg(payload);
+    output(&mut create);
+    let shown = output(Command::new("transmission-show").arg(torrent));
+    let hash = shown
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Hash: "));
+    hash.expect("the tool shows the info hash").to_owned()
 }
 
 fn output(command: &mut Command) -> String {

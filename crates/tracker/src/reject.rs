@@ -1,6 +1,7 @@
 //! Why requests are rejected.
 
 use aquatic_http1::{Framing, HttpFault, Status, write_page};
+use aquatic_policy::SpecialAddress;
 use aquatic_swarm::LimitReached;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
@@ -50,6 +51,8 @@ pub enum RejectReason {
     SourcePortZero,
     /// It announces port 0, at which no peer can be reached.
     PortZero,
+    /// It announces an address that nobody reaches over the public Internet.
+    SpecialAddress,
     /// The access list does not allow the torrent.
     Forbidden,
     /// The connection has announced the torrent with another peer id.
@@ -107,6 +110,10 @@ impl RejectReason {
             Self::NotWebSocket => "this tracker is for WebTorrent: use ws:// or wss://",
             Self::Frame => "the message is not complete",
             Self::PortZero => "port must not be 0",
+            Self::SpecialAddress => {
+                "peers cannot reach your address, which is private or reserved; announce from a \
+                 public one"
+            }
             Self::Forbidden => "torrent is not allowed on this tracker",
             Self::OtherPeerId => {
                 "this connection has announced the torrent with another peer_id; stop that one first"
@@ -152,6 +159,12 @@ impl From<HttpFault> for RejectReason {
     }
 }
 
+impl From<SpecialAddress> for RejectReason {
+    fn from(_: SpecialAddress) -> Self {
+        Self::SpecialAddress
+    }
+}
+
 impl From<LimitReached> for RejectReason {
     fn from(reached: LimitReached) -> Self {
         match reached {
@@ -172,8 +185,8 @@ mod tests {
         let labels: Vec<_> = RejectReason::VARIANTS.iter().map(|it| it.label()).collect();
         let expected = "not_http tls too_long too_slow unknown_path wrong_url other_method \
             proxy_header max_connections_per_ip upgrade origin not_websocket frame not_json \
-            malformed full_scrape bad_connection_id source_port_zero port_zero forbidden \
-            other_peer_id not_announced unknown_offer expired_offer offerer_gone max_torrents \
+            malformed full_scrape bad_connection_id source_port_zero port_zero \
+            special_address forbidden other_peer_id not_announced unknown_offer expired_offer offerer_gone max_torrents \
             max_peers_per_torrent max_peers_per_ip max_torrents_per_connection \
             reply_too_long";
         assert_eq!(labels.join(" "), expected);

@@ -1,5 +1,6 @@
 //! Requests of clients.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
@@ -82,9 +83,6 @@ pub struct ConnectRequest {
 }
 
 /// Adds a peer, and requests others.
-///
-/// The field with an IP address of BEP 15 (offset 84) is ignored, because it would allow to
-/// announce somebody else's address, and is written as 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnounceRequest<'a> {
     /// From the reply to a connect request.
@@ -103,6 +101,10 @@ pub struct AnnounceRequest<'a> {
     pub uploaded: i64,
     /// The event of the announce.
     pub event: AnnounceEvent,
+    /// The address that the peer says it has (BEP 15: "default 0"); `None` for the one that
+    /// the datagram came from. Whoever believes it lets the sender announce somebody else's
+    /// address. There is no such field for IPv6: over IPv6, it means nothing.
+    pub claimed_address: Option<Ipv4Addr>,
     /// Identifies a peer whose address changes.
     pub key: u32,
     /// Maximum number of peers to send; `None` for the tracker's default, which is
@@ -207,6 +209,7 @@ impl<'a> AnnounceRequest<'a> {
             left: i64::from_be_bytes(field::<64, 8, _>(fields)),
             uploaded: i64::from_be_bytes(field::<72, 8, _>(fields)),
             event: event_from_number(u32::from_be_bytes(field::<80, 4, _>(fields))),
+            claimed_address: claimed_address(field::<84, 4, _>(fields)),
             key: u32::from_be_bytes(field::<88, 4, _>(fields)),
             peers_wanted: u32::try_from(peers_wanted).ok().and_then(NonZeroU32::new),
             port: u16::from_be_bytes(field::<96, 2, _>(fields)),
@@ -236,7 +239,8 @@ impl<'a> AnnounceRequest<'a> {
         writer.put(&self.left.to_be_bytes())?;
         writer.put(&self.uploaded.to_be_bytes())?;
         writer.put(&event_to_number(self.event).to_be_bytes())?;
-        writer.put(&[0; 4])?;
+        let claimed = self.claimed_address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        writer.put(&claimed.octets())?;
         writer.put(&self.key.to_be_bytes())?;
         writer.put(&peers_wanted.to_be_bytes())?;
         writer.put(&self.port.to_be_bytes())?;
@@ -266,6 +270,13 @@ impl ScrapeRequest<'_> {
         writer.put(self.info_hashes.as_flattened())?;
         Ok(writer.length())
     }
+}
+
+/// BEP 15, "IP address": 0 is the default, the address of the sender.
+#[inline]
+fn claimed_address(field: [u8; 4]) -> Option<Ipv4Addr> {
+    let address = Ipv4Addr::from(field);
+    (!address.is_unspecified()).then_some(address)
 }
 
 /// The numbers of BEP 15, and `paused` of BEP 21, which libtorrent sends as 4.

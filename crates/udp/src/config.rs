@@ -7,11 +7,14 @@
 use std::path::PathBuf;
 
 use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
+use aquatic_policy::AddressRules;
+use aquatic_service::config::address_rules;
 use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
-    AccessListConfig, Addresses, AnnounceInterval, CleaningInterval, ClusterConfig, LimitsConfig,
-    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
+    AccessListConfig, AddressMapConfig, Addresses, AnnounceInterval, BelievedClients,
+    CleaningInterval, ClusterConfig, LimitsConfig, LogLevel, MetricsConfig, PeerAge,
+    PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
@@ -61,6 +64,12 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Listening sockets.
     pub network: NetworkConfig,
+    /// Where peers are outside that the tracker sees at another address: in the
+    /// same network as the tracker, on its host, or behind a container gateway.
+    /// They are stored and handed out with the address outside, to peers in the
+    /// same network, too. Section ADDRESSES OF PEERS in aquatic-udp(8) describes
+    /// it.
+    pub address_map: AddressMapConfig,
     /// Contents of replies to clients.
     pub protocol: ProtocolConfig,
     /// Limits on memory use. Announces that exceed a limit are answered with an
@@ -102,10 +111,32 @@ pub struct NetworkConfig {
     /// as udp://tracker.example.org:3000. Shown by the status page. Empty: it
     /// shows the host that it was requested from, or the addresses above.
     pub public_url: PublicUrl,
+    /// IPv4 addresses and networks of clients whose announces may contain the
+    /// address of the peer (BEP 15). It is used instead of the one that they are
+    /// sent from; that of other clients is ignored. Such clients can announce
+    /// anyone. Announces over IPv6 have no such field. Empty: no clients.
+    pub believe_ip_from: BelievedClients,
+    /// Whether to reject announces of peers at private and other reserved
+    /// addresses (RFC 6890), which nobody outside can reach. What address_map
+    /// maps is mapped before.
+    pub reject_special_addresses: bool,
     /// Size of the kernel's receive buffer for each socket, in bytes. It holds
     /// requests that arrive while a worker is busy. The kernel may grant less
     /// (sysctl net.core.rmem_max). 0: the system's default.
     pub socket_recv_buffer_size: ReceiveBuffer,
+}
+
+impl Config {
+    /// What decides under which address a peer is stored.
+    #[inline]
+    pub fn address_rules(&self) -> AddressRules<'_> {
+        let network = &self.network;
+        address_rules(
+            &self.address_map,
+            &network.believe_ip_from,
+            network.reject_special_addresses,
+        )
+    }
 }
 
 impl Default for NetworkConfig {
@@ -113,6 +144,8 @@ impl Default for NetworkConfig {
         Self {
             address: Addresses::all(3000),
             public_url: PublicUrl::default(),
+            believe_ip_from: BelievedClients::default(),
+            reject_special_addresses: false,
             socket_recv_buffer_size: ZeroOr::of::<8_000_000>(),
         }
     }

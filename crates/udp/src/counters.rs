@@ -16,6 +16,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::BadConnectionId,
         RejectReason::SourcePortZero,
         RejectReason::PortZero,
+        RejectReason::SpecialAddress,
         RejectReason::Forbidden,
         RejectReason::MaxTorrents,
         RejectReason::MaxPeersPerTorrent,

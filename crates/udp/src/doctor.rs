@@ -99,6 +99,7 @@ impl Dialogue {
                 Event::Started => AnnounceEvent::Started,
                 Event::Stopped => AnnounceEvent::Stopped,
             },
+            claimed_address: None,
             key: fastrand::u32(..),
             peers_wanted: None,
             port: peer.port,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use aquatic_service::config::{
-    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times,
+    self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times, check_peer_addresses,
 };
 use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::{Listening, Transport};
@@ -56,6 +56,12 @@ impl Settings {
         );
         check_scrape_exports(&config.scrape_exports, &mut checks);
         config.network.public_url.check(&["udp"], &mut checks);
+        check_peer_addresses(
+            &config.address_map,
+            &config.network.believe_ip_from,
+            config.network.reject_special_addresses,
+            &mut checks,
+        );
         let mut process = ProcessSettings {
             log_level: config.log_level,
             privileges: config.privileges.clone(),

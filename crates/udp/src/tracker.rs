@@ -200,19 +200,22 @@ impl Tracker {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
-        if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
-            let id = request.transaction_id;
-            let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
-            return Ok(Begun::Answered(outcome));
-        }
-        let Asked {
-            now,
-            config,
-            address,
-        } = asked;
+        let stored = self
+            .state
+            .check_announce(&request.info_hash, request.port)
+            .and_then(|()| stored_address(asked, request));
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(reason) => {
+                let id = request.transaction_id;
+                let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
+                return Ok(Begun::Answered(outcome));
+            }
+        };
+        let Asked { now, config, .. } = asked;
         self.clients.count(&config.metrics, &request.peer_id);
 
-        Ok(match address {
+        Ok(match stored {
             IpAddr::V4(address) => {
                 let record = ipv4_peer(address, request.port);
                 Begun::Ipv4(Waiting::new(record, config, now, request))
@@ -285,6 +288,21 @@ impl Tracker {
             ..Outcome::served(kind, length)
         })
     }
+}
+
+/// The address under which a peer is stored.
+#[inline]
+fn stored_address(asked: Asked<'_>, request: &AnnounceRequest<'_>) -> Result<IpAddr, RejectReason> {
+    let rules = asked.config.address_rules();
+    if rules.are_off() {
+        return Ok(asked.address);
+    }
+    let claimed = request
+        .claimed_address
+        // Over IPv6, BEP 15 has no such field, and clients leave anything there.
+        .filter(|_| asked.address.is_ipv4() && rules.believe(asked.address));
+    let address = claimed.map_or(asked.address, IpAddr::V4);
+    Ok(rules.stored(address)?)
 }
 
 /// Who asks, when, and what the configuration says about it.

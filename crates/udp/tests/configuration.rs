@@ -181,6 +181,11 @@ log_level = 'debug'
 [network]
 address = '127.0.0.1:3001'
 socket_recv_buffer_size = 0
+believe_ip_from = ['10.0.0.0/8']
+reject_special_addresses = true
+[[address_map]]
+from = '192.168.0.0/16'
+to = '5.5.5.5'
 [protocol]
 max_scrape_torrents = 120
 max_response_peers = 242
@@ -219,6 +224,12 @@ path = 'export'
     let addresses = ["127.0.0.1:3001".parse().unwrap()];
     assert_eq!(config.network.address.as_slice(), addresses);
     assert_eq!(config.network.socket_recv_buffer_size, ZeroOr::ZERO);
+    let rules = config.address_rules();
+    assert!(rules.believe([10, 0, 0, 1].into()) && rules.reject_special);
+    assert_eq!(
+        rules.stored([192, 168, 0, 1].into()),
+        Ok([5, 5, 5, 5].into())
+    );
     assert_eq!(config.protocol.max_scrape_torrents.as_usize(), 120);
     assert_eq!(config.protocol.max_response_peers.as_usize(), 242);
     assert_eq!(config.protocol.peer_announce_interval.as_u32(), 600);

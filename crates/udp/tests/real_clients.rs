@@ -4,7 +4,7 @@
 use aquatic_test_harness::Signal;
 use aquatic_test_harness::clients::Client;
 use aquatic_test_harness::network::Families;
-use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer};
+use aquatic_test_harness::transfer::{Asked, CLIENT_PATIENCE, Plan, Transfer, from_behind_nat};
 
 #[test]
 fn transmission_gets_a_file_from_libtorrent() {
@@ -76,6 +76,12 @@ fn libtorrent_gets_a_file_by_the_second_address_of_the_tracker() {
     seeder.signal(Signal::SIGTERM);
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("seeders", 0);
+}
+
+#[test]
+fn a_seeder_beside_the_tracker_is_reached_from_outside() {
+    let program = env!("CARGO_BIN_EXE_aquatic-udp").as_ref();
+    from_behind_nat(program, "udp", Client::Libtorrent, Client::Aria2);
 }
 
 fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transfer> {

@@ -95,6 +95,7 @@ impl Client {
             left: i64::from(!is_seeder),
             uploaded: 0,
             event: AnnounceEvent::Started,
+            claimed_address: None,
             key: number,
             peers_wanted: None,
             port,

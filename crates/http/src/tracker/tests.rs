@@ -8,6 +8,8 @@ use aquatic_swarm::{HashKey, SwarmLimits};
 
 use super::*;
 
+mod addresses;
+
 struct Fixture {
     tracker: Tracker,
     settings: Settings,

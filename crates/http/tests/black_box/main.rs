@@ -13,6 +13,7 @@ mod doctor;
 mod faults;
 mod generated_sockets;
 mod odd_machines;
+mod peer_addresses;
 mod proxies;
 mod reload;
 mod requests;

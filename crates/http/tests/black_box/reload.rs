@@ -85,6 +85,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
             Some("\"https://tracker.example.org/announce\""),
         ),
         ("network.reverse_proxy_ip_header_format", None),
+        // The clients of this test are at such an address.
+        ("network.reject_special_addresses", None),
         // With these two keys set, requests need a header, which those of this test lack.
         ("network.runs_behind_reverse_proxy", None),
         ("network.proxy_protocol", None),

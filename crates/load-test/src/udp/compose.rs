@@ -58,6 +58,7 @@ impl Composer<'_> {
                     left: if peer.seeder { 0 } else { LEECHER_LEFT_BYTES },
                     uploaded: 0,
                     event,
+                    claimed_address: None,
                     key: place,
                     peers_wanted: self.settings.requests.peers_wanted,
                     port: peer.port,

@@ -81,8 +81,11 @@ pub(crate) fn check_edits<D: Daemon<Config: PartialEq>>(old_files: [&str; 3]) {
             .wrapping_add(1_442_695_040_888_963_407);
         ((state >> 33) as usize) % below.max(1)
     };
+    // Unknown to some daemons.
+    let tables = "[[address_map]]\nfrom = '10.0.0.0/8'\nto = '203.0.113.7'\n\
+        [[address_map]]\nfrom = '::1'\nto = '2001:db8::1'\n";
     let [a, b, c] = old_files;
-    let files = [D::Config::DEFAULT_TOML, a, b, c];
+    let files = [D::Config::DEFAULT_TOML, a, b, c, tables];
     for _ in 0..3_000 {
         let file = configuration::edited_layers(&files, &mut random);
         configuration::check::<D>(file.as_bytes());

@@ -244,6 +244,7 @@ impl Run {
                     left: i64::from(!is_seeder),
                     uploaded: 0,
                     event,
+                    claimed_address: None,
                     key: 0,
                     peers_wanted: None,
                     port: wish.source.port(),

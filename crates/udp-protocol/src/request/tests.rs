@@ -81,6 +81,7 @@ fn reads_an_announce() {
         left: 0x200,
         uploaded: 0x300,
         event: AnnounceEvent::Started,
+        claimed_address: Some(Ipv4Addr::new(192, 0, 2, 7)),
         key: 0xdead_beef,
         peers_wanted: NonZeroU32::new(50),
         port: 6881,
@@ -89,12 +90,12 @@ fn reads_an_announce() {
     assert_eq!(announce(ANNOUNCE), expected);
     assert!(!expected.is_seeder());
 
-    // The address is not kept, so only this field is not written back.
     let mut out = [0; MIN_ANNOUNCE_LENGTH];
     assert_eq!(expected.write(&mut out), Ok(MIN_ANNOUNCE_LENGTH));
+    assert_eq!(out, *ANNOUNCE);
     let mut without_address = *ANNOUNCE;
     without_address[84..88].fill(0);
-    assert_eq!(out, without_address);
+    assert_eq!(announce(&without_address).claimed_address, None);
 }
 
 #[test]
@@ -213,6 +214,7 @@ prop_compose! {
         ids: ([u8; 8], u32, [u8; 20], [u8; 20]),
         bytes: (i64, i64, i64),
         event in any_event(),
+        claimed in prop::option::of(1_u32..),
         key: u32,
         peers_wanted in prop::option::of(1..=i32::MAX as u32),
         port: u16,
@@ -226,6 +228,7 @@ prop_compose! {
             left: bytes.1,
             uploaded: bytes.2,
             event,
+            claimed_address: claimed.map(Ipv4Addr::from_bits),
             key,
             peers_wanted: peers_wanted.and_then(NonZeroU32::new),
             port,

@@ -1,8 +1,9 @@
 //! Requests and their replies, without sockets.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_service::access_list::{AccessList, InfoHashSet};
@@ -89,6 +90,15 @@ impl Fixture {
 }
 
 fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u16) -> Vec<u8> {
+    announce_claiming(connection_id, info_hash, port, None)
+}
+
+fn announce_claiming(
+    connection_id: ConnectionId,
+    info_hash: InfoHash,
+    port: u16,
+    claimed_address: Option<Ipv4Addr>,
+) -> Vec<u8> {
     let request = AnnounceRequest {
         connection_id,
         transaction_id: TransactionId([7; 4]),
@@ -98,6 +108,7 @@ fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u16) -> Vec<
         left: 1,
         uploaded: 0,
         event: AnnounceEvent::Started,
+        claimed_address,
         key: 0,
         peers_wanted: None,
         port,
@@ -308,4 +319,92 @@ fn a_group_is_answered_in_its_order() {
         })
         .collect();
     assert_eq!(leechers, [0, 1, 1, 2, 2, 3]);
+}
+
+/// Announces with a claim, and returns the peers that the next one at 8.8.8.8 or `2a00::8`
+/// gets.
+#[track_caller]
+fn found_after(fixture: &mut Fixture, source: &str, claimed: Option<Ipv4Addr>) -> Vec<String> {
+    let id = fixture.connection_id(source);
+    let (outcome, _) = fixture.ask(source, &announce_claiming(id, ALLOWED, 6881, claimed));
+    assert_eq!(outcome.rejected, None);
+    let family: SocketAddr = source.parse().unwrap();
+    let asking = if family.is_ipv4() {
+        "8.8.8.8:5"
+    } else {
+        "[2a00::8]:5"
+    };
+    let id = fixture.connection_id(asking);
+    match fixture.ask(asking, &announce(id, ALLOWED, 6882)).1 {
+        Some(Response::Announce(response)) => {
+            let peers = Peers::addresses(&response.peers);
+            peers.map(|it| it.to_string()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn configured(text: &str) -> Fixture {
+    let loaded = aquatic_service::config::parse::<Config>(text, Path::new("udp.toml")).unwrap();
+    loaded.settings(crate::settings::Settings::new).unwrap();
+    Fixture {
+        config: loaded.config,
+        ..Fixture::new(SwarmLimits::default())
+    }
+}
+
+#[test]
+fn peers_are_stored_where_they_are_outside() {
+    let text = "
+[[address_map]]
+from = '192.168.0.0/16'
+to = '5.5.5.5'
+[[address_map]]
+from = 'fd00::/16'
+to = '2a00::/16'
+[network]
+reject_special_addresses = true
+believe_ip_from = ['10.0.0.0/8', '192.168.7.0/24', 'fd00::/8']
+";
+    let nine = Some(Ipv4Addr::new(9, 9, 9, 9));
+    for (source, claimed, found) in [
+        ("192.168.1.1:5", None, "5.5.5.5:6881"),
+        ("192.168.1.1:5", nine, "5.5.5.5:6881"),
+        ("192.168.7.1:5", nine, "9.9.9.9:6881"),
+        ("10.0.0.1:5", nine, "9.9.9.9:6881"),
+        (
+            "10.0.0.1:5",
+            Some(Ipv4Addr::new(192, 168, 9, 9)),
+            "5.5.5.5:6881",
+        ),
+        ("7.7.7.7:5", nine, "7.7.7.7:6881"),
+        // Over IPv6, the field means nothing.
+        ("[fd00::5:1]:5", nine, "[2a00::5:1]:6881"),
+    ] {
+        let mut fixture = configured(text);
+        assert_eq!(
+            found_after(&mut fixture, source, claimed),
+            [found],
+            "{source} {claimed:?}"
+        );
+    }
+    let mut fixture = configured(text);
+    for (source, claimed) in [
+        ("10.0.0.1:5", None),
+        ("10.0.0.1:5", Some(Ipv4Addr::new(127, 0, 0, 1))),
+        ("[fd01::1]:5", None),
+    ] {
+        let id = fixture.connection_id(source);
+        let request = announce_claiming(id, ALLOWED, 6881, claimed);
+        let (outcome, response) = fixture.ask(source, &request);
+        assert_eq!(outcome.rejected, Some(RejectReason::SpecialAddress));
+        let Some(Response::Error(error)) = response else {
+            panic!("{response:?}");
+        };
+        assert!(
+            error
+                .message
+                .starts_with(b"peers cannot reach your address")
+        );
+    }
 }

@@ -20,6 +20,7 @@ mod limits;
 mod malformed;
 mod metrics;
 mod odd_machines;
+mod peer_addresses;
 mod privileges;
 mod reload;
 mod scrape;

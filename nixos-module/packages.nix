@@ -1,5 +1,5 @@
-# The packages: one for each daemon, one of the load tests, one of what they share,
-# and one of all.
+# The packages: one for each daemon, one of aquatic-keys, one of the load tests, one of
+# what they share, and one of all.
 {
   lib,
   gitMinimal,
@@ -48,8 +48,14 @@ let
     cargoLock.lockFile = ../Cargo.lock;
 
     cargoBuildFlags =
-      map (name: "--package=aquatic_${name}") (lib.attrNames daemons ++ [ "load_test" ])
-      ++ map (program: "--bin=${program}") programs;
+      map (name: "--package=aquatic_${name}") (
+        lib.attrNames daemons
+        ++ [
+          "keys"
+          "load_test"
+        ]
+      )
+      ++ map (program: "--bin=${program}") (programs ++ [ "aquatic-keys" ]);
 
     nativeBuildInputs = [
       # glommio runs it when it is built, whatever comes of that.
@@ -72,6 +78,7 @@ let
         $out/bin/${program} -p > ${program}.toml
         $out/bin/${program} -c ${program}.toml -P > /dev/null
       '') programs}
+      $out/bin/aquatic-keys --version | grep -F ${version}
       runHook postInstallCheck
     '';
 
@@ -157,6 +164,11 @@ let
     ) daemons
     // {
       aquatic-common = common;
+      aquatic-keys = package {
+        pname = "aquatic-keys";
+        description = "Keys of clients for private BitTorrent trackers";
+        programs = [ "aquatic-keys" ];
+      };
       aquatic-load-test = package {
         pname = "aquatic-load-test";
         description = "Load tests for BitTorrent trackers";

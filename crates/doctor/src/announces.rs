@@ -64,6 +64,17 @@ pub enum Answer {
     Accepted(Seen),
     /// Its access list forbids the torrent.
     Forbidden,
+    /// It serves only clients that have a key.
+    NeedsKey,
+}
+
+/// How a tracker refuses announces that are right otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusals {
+    /// Its access list forbids the torrent.
+    pub forbidden: &'static str,
+    /// The URL has no key.
+    pub needs_key: &'static str,
 }
 
 /// The address under which a tracker knows a peer.
@@ -112,14 +123,14 @@ impl fmt::Display for Trouble {
 
 /// Lets both peers of a target announce themselves, one after the other. Those that were
 /// accepted leave again, also after a refusal of the second one. `announce` returns the peers
-/// of the reply, or the reason of a refusal, which is `forbidden` if it is the access list's.
+/// of the reply, or the reason of a refusal, which may be one of `refusals`.
 ///
 /// # Errors
 ///
 /// Why there was no answer that a client would understand.
 pub fn announce_both(
     target: &Target,
-    forbidden: &str,
+    refusals: Refusals,
     mut announce: impl FnMut(Peer, Event) -> Result<Result<Vec<SocketAddr>, String>, Trouble>,
 ) -> Result<Answer, Trouble> {
     let [first, second] = target.peers;
@@ -133,7 +144,8 @@ pub fn announce_both(
             }
             peers?
         }
-        Err(reason) if reason == forbidden => return Ok(Answer::Forbidden),
+        Err(reason) if reason == refusals.forbidden => return Ok(Answer::Forbidden),
+        Err(reason) if reason == refusals.needs_key => return Ok(Answer::NeedsKey),
         refused => refused,
     };
     let refused = |reason| Trouble::Refused(format!("it refused an announce: {reason}"));
@@ -245,8 +257,19 @@ fn default_path(scheme: Scheme) -> &'static str {
 
 fn accepted(subject: &Subject, to: &str, answer: Answer) -> Finding {
     let mode = subject.configured.as_ref().map(|it| it.access_list);
+    let has_keys = subject
+        .configured
+        .as_ref()
+        .is_some_and(|it| it.particulars.has_keys);
     match answer {
         Answer::Accepted(_) => Finding::ok(format!("{to} has answered whole announces")),
+        Answer::NeedsKey if !subject.is_elsewhere && has_keys => Finding::ok(format!(
+            "{to} has answered, and refused an announce without a key, as configured"
+        )),
+        Answer::NeedsKey => Finding::warning(
+            format!("{to} has refused an announce without a key"),
+            "use --url with an announce URL that has one",
+        ),
         Answer::Forbidden if mode == Some(AccessListMode::Allow) => Finding::ok(format!(
             "{to} has answered, and refused a random torrent, as its allow list says"
         )),
@@ -530,16 +553,21 @@ mod tests {
         let accepted = || Ok(Ok(told.to_vec()));
         type Reply = Result<Result<Vec<SocketAddr>, String>, Trouble>;
         // The replies to both announces, and the peers that announce `stopped`.
-        let cases: [([Reply; 2], &[Peer]); 5] = [
+        const REFUSALS: Refusals = Refusals {
+            forbidden: "forbidden",
+            needs_key: "no key",
+        };
+        let cases: [([Reply; 2], &[Peer]); 6] = [
             ([silence(), accepted()], &[]),
             ([refusal("forbidden"), accepted()], &[]),
+            ([refusal("no key"), accepted()], &[]),
             ([accepted(), silence()], &[first]),
             ([accepted(), refusal("full")], &[first]),
             ([accepted(), accepted()], &[first, second]),
         ];
         let results = cases.map(|([to_first, to_second], expected)| {
             let mut left = Vec::new();
-            let result = announce_both(&target, "forbidden", |peer, event| {
+            let result = announce_both(&target, REFUSALS, |peer, event| {
                 if event == Event::Stopped {
                     left.push(peer);
                     return silence();
@@ -561,6 +589,7 @@ mod tests {
             [
                 Err(unreachable.clone()),
                 Ok(Answer::Forbidden),
+                Ok(Answer::NeedsKey),
                 Err(unreachable),
                 Err(refused),
                 Ok(Answer::Accepted(Seen::As(ip("192.0.2.1")))),
@@ -583,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_by_the_allow_list_is_right() {
+    fn a_refusal_as_configured_is_right() {
         let mut subject = subject::sample();
         assert_eq!(
             accepted(&subject, "", Answer::Forbidden).state,
@@ -593,5 +622,13 @@ mod tests {
             configured.access_list = AccessListMode::Allow;
         }
         assert_eq!(accepted(&subject, "", Answer::Forbidden).state, State::Ok);
+        assert_eq!(
+            accepted(&subject, "", Answer::NeedsKey).state,
+            State::Warning
+        );
+        if let Some(configured) = &mut subject.configured {
+            configured.particulars.has_keys = true;
+        }
+        assert_eq!(accepted(&subject, "", Answer::NeedsKey).state, State::Ok);
     }
 }

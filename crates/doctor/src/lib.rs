@@ -45,7 +45,7 @@ use aquatic_service::cli::{Arguments, DoctorArguments, EXIT_USAGE};
 use finding::Finding;
 use subject::Subject;
 
-pub use announces::{Answer, Event, Peer, Seen, Target, Trouble, announce_both};
+pub use announces::{Answer, Event, Peer, Refusals, Seen, Target, Trouble, announce_both};
 pub use connection::Connection;
 pub use subject::{Particulars, Patient};
 pub use url::{Scheme, Url};

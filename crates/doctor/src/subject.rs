@@ -46,6 +46,8 @@ pub struct Particulars {
     pub locked_memory_bytes: Option<u64>,
     /// Whether clients come through a proxy, which names them.
     pub is_behind_proxy: bool,
+    /// Whether only clients that have a key are served.
+    pub has_keys: bool,
 }
 
 /// What is examined.

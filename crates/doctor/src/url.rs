@@ -72,8 +72,11 @@ impl Url {
     /// If it is not an announce URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let faulty = |reason: &str| {
+            let start = text.find("://").map_or(0, |at| at + 3);
+            let path = text[start..].find('/').map_or(text.len(), |at| start + at);
+            let shown = format!("{}{}", &text[..path], without_keys(&text[path..]));
             format!(
-                "{text} is not an announce URL: {reason}; expected one like udp://HOST:3000 or https://HOST/announce"
+                "{shown} is not an announce URL: {reason}; expected one like udp://HOST:3000 or https://HOST/announce"
             )
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| faulty("no scheme"))?;
@@ -148,9 +151,28 @@ impl fmt::Display for Url {
             "{}://{}{}",
             self.scheme.name(),
             self.authority(),
-            self.path
+            without_keys(&self.path)
         )
     }
+}
+
+/// Minimum length of what may be the key of a client.
+const MIN_KEY_LENGTH: usize = 16;
+
+/// A path and query with `KEY` in place of everything that may be the key of a client:
+/// findings are shown to others.
+fn without_keys(path: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = path;
+    while let Some(first) = rest.chars().next() {
+        let is_of_key = |one: char| one.is_ascii_alphanumeric() || one == '-' || one == '_';
+        let end = rest.find(|one| is_of_key(one) != is_of_key(first));
+        let (run, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let is_key = is_of_key(first) && run.len() >= MIN_KEY_LENGTH;
+        shown.push_str(if is_key { "KEY" } else { run });
+        rest = after;
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -208,6 +230,33 @@ mod tests {
             );
             assert_eq!(url.to_string(), shown);
         }
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let key = "0123456789abcdef0123456789abcdef";
+        for (url, shown) in [
+            (
+                "https://t.example/KEY/announce",
+                "https://t.example/KEY/announce",
+            ),
+            (
+                "udp://t.example:1/announce/KEY",
+                "udp://t.example:1/announce/KEY",
+            ),
+            (
+                "wss://t.example?passkey=KEY&x=1",
+                "wss://t.example/?passkey=KEY&x=1",
+            ),
+        ] {
+            let url = url.replace("KEY", key);
+            assert_eq!(Url::parse(&url).unwrap().to_string(), shown);
+            let faulty = url.replace("://t.example", "://a@t.example");
+            let reason = Url::parse(&faulty).unwrap_err();
+            assert!(!reason.contains(key), "{reason}");
+        }
+        let reason = Url::parse(&format!("t.example/{key}/announce")).unwrap_err();
+        assert!(!reason.contains(key), "{reason}");
     }
 
     #[test]

@@ -174,6 +174,8 @@ impl Generated {
             let page = man::shared(template, &self.list, &self.metrics);
             self.add(format!("man/{name}"), page)?;
         }
+        let page = man::keys(&self.list);
+        self.add("man/aquatic-keys.1", page)?;
         let rules = monitoring::rules(&self.metrics);
         self.add("packaging/monitoring/aquatic-rules.yml", rules)?;
         let dashboard = monitoring::dashboard(&self.metrics);

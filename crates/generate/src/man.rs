@@ -21,6 +21,7 @@ use anyhow::{Context, bail};
 use aquatic_load_test::command_line::{self, LoadTest};
 use aquatic_service::Daemon;
 use aquatic_service::cli;
+use clap::CommandFactory as _;
 
 use super::daemons::{About, List};
 use super::metrics::Described;
@@ -120,6 +121,24 @@ pub(super) fn load_test<T: LoadTest>(
         words: about.words,
         command: Some(command_line::command::<T>()),
         reference: Some(reference),
+        list,
+        metrics: &[],
+    })
+}
+
+/// The page `aquatic-keys.1`.
+///
+/// # Errors
+///
+/// As [`render`].
+pub(super) fn keys(list: &List) -> anyhow::Result<String> {
+    render(&Page {
+        template: include_str!("man/pages/aquatic-keys.1"),
+        name: "aquatic-keys",
+        daemon: "",
+        words: &[],
+        command: Some(aquatic_keys::command_line::Arguments::command()),
+        reference: None,
         list,
         metrics: &[],
     })

@@ -26,6 +26,6 @@ pub use aquatic_http1::{
 };
 pub use claims::{Claim, Claims};
 pub use query::{QueryFault, write_escaped};
-pub use reply::{AnnounceReply, Peers, ScrapeReply, write_failure};
+pub use reply::{AnnounceReply, Peers, RetryIn, ScrapeReply, write_failure};
 pub use resource::{Misplaced, Purpose, Resource, Site};
 pub use scrape::{InfoHashes, ScrapeRequest};

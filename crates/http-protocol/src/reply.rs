@@ -20,20 +20,26 @@ fn begin(out: &mut Vec<u8>, framing: Framing) -> Reply<'_> {
     Reply::begin(out, framing, Status::Ok, "Content-Type: text/plain\r\n")
 }
 
+/// When to retry after a failure (BEP 31, "retry in").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryIn {
+    /// After so many minutes.
+    Minutes(u32),
+    /// Not before a person has changed something.
+    Never,
+}
+
 /// Appends a failure, whose reason clients show to their users (BEP 3, "failure reason"),
-/// and the number of minutes after which to retry (BEP 31, "retry in").
-pub fn write_failure(
-    out: &mut Vec<u8>,
-    framing: Framing,
-    reason: &str,
-    retry_in_minutes: Option<u32>,
-) {
+/// and when to retry, if it is known.
+pub fn write_failure(out: &mut Vec<u8>, framing: Framing, reason: &str, retry_in: Option<RetryIn>) {
     let mut reply = begin(out, framing);
     let body = reply.body();
     body.extend_from_slice(b"d14:failure reason");
     write_text(body, reason.as_bytes());
-    if let Some(minutes) = retry_in_minutes {
-        write_integer(body, b"8:retry in", minutes);
+    match retry_in {
+        Some(RetryIn::Minutes(minutes)) => write_integer(body, b"8:retry in", minutes),
+        Some(RetryIn::Never) => body.extend_from_slice(b"8:retry in5:never"),
+        None => {}
     }
     body.push(b'e');
     reply.finish();

@@ -61,6 +61,15 @@ impl Purpose {
         }
     }
 
+    /// The path of these requests for clients with a key, which replaces `KEY`.
+    #[must_use]
+    pub fn path_with_key(self) -> &'static str {
+        match self {
+            Self::Announce => "/KEY/announce",
+            Self::Scrape => "/KEY/scrape",
+        }
+    }
+
     /// Guesses what a request with an unknown path, or `/`, was meant to be.
     fn guess(target: &Target<'_>) -> Option<Self> {
         // `announce` or `announce.php`; a key may follow.

@@ -8,8 +8,8 @@ use aquatic_policy::AddressRules;
 use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::{
     AccessListConfig, AddressMapConfig, AnnounceInterval, BelievedClients, CleaningInterval,
-    ClusterConfig, LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig,
-    SnapshotConfig, Workers, address_rules,
+    ClusterConfig, KeysConfig, LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge,
+    PrivilegesConfig, SnapshotConfig, Workers, address_rules,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub struct Config {
     pub privileges: PrivilegesConfig,
     /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
+    /// Keys of clients, for private trackers: only who has a key is served.
+    pub keys: KeysConfig,
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,

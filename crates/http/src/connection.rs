@@ -14,7 +14,7 @@ use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress,
 
 use crate::counters::Counters;
 use crate::settings::Settings;
-use crate::tracker::{Outcome, RejectReason, RequestKind, Tracker};
+use crate::tracker::{Outcome, RejectReason, RequestKind, Requested, Tracker};
 
 /// HTTP over the connections of one worker. A connection has no state: an incomplete
 /// request stays in its input.
@@ -67,17 +67,25 @@ impl Http {
     #[inline]
     fn answer(&mut self, head: &Head<'_>, framing: Framing, exchange: Answering<'_>) -> Outcome {
         let Answering { now, peer, output } = exchange;
-        let resource = Resource::of(head);
+        let Requested { resource, key } = match self.settings.keys {
+            None => Resource::of(head).into(),
+            Some(_) => Requested::with_key(head),
+        };
         let kind = match resource {
             Resource::Announce(_) => RequestKind::Announce,
             Resource::Scrape(_) => RequestKind::Scrape,
             // Pages do not depend on the client.
             other => {
                 let source = peer.address.ip();
-                let resource = self.with_scheme(other, peer);
-                return self
-                    .tracker
-                    .handle(now, &self.settings, source, resource, framing, output);
+                let requested = self.with_scheme(other, peer).into();
+                return self.tracker.handle(
+                    now,
+                    &self.settings,
+                    source,
+                    requested,
+                    framing,
+                    output,
+                );
             }
         };
         let source = match &self.settings.connections.reverse_proxy {
@@ -86,8 +94,9 @@ impl Http {
         };
         match source {
             Ok(source) => {
+                let requested = Requested { resource, key };
                 self.tracker
-                    .handle(now, &self.settings, source, resource, framing, output)
+                    .handle(now, &self.settings, source, requested, framing, output)
             }
             Err(fault) => {
                 write_failure(output, framing, &fault.to_string(), None);

@@ -16,6 +16,7 @@ use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
+use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -46,6 +47,7 @@ pub struct HttpDaemon {
     housekeeping: Housekeeping,
     endpoint: Endpoint,
     largest: LargestTorrents,
+    key_ring: KeyRing,
 }
 
 impl Daemon for HttpDaemon {
@@ -94,13 +96,18 @@ Transmission or another client. Clients with the same torrent then find each oth
             tls::check(files, path_now)?;
         }
         cluster::check_files(&settings.config.cluster.engine, path_now)?;
+        keys::check(&settings.config.keys, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
         let cluster = settings.config.cluster.engine.files();
-        tls.flat_map(tls::Files::by_key).chain(cluster).collect()
+        let keys = keys::read_file(&settings.config.keys);
+        tls.flat_map(tls::Files::by_key)
+            .chain(cluster)
+            .chain(keys)
+            .collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -118,10 +125,13 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn start(
-        settings: Settings,
+        mut settings: Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let key_ring = KeyRing::new()?;
+        settings.keys = key_ring.load(&settings.config.keys)?;
+        keys::log_change(None, settings.keys.as_deref());
         let shared = Replaceable::new(settings);
         let settings = shared.latest();
         let config = &settings.config;
@@ -194,10 +204,12 @@ Transmission or another client. Clients with the same torrent then find each oth
             ),
             endpoint,
             largest: LargestTorrents::default(),
+            key_ring,
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
+        self.key_ring.tick();
         self.running.watch_certificate();
         let settings = self.settings.latest();
         let state = self.state.clone();
@@ -208,9 +220,11 @@ Transmission or another client. Clients with the same torrent then find each oth
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
-    const RELOADED: &'static [&'static str] = &[tls::WHAT];
+    const RELOADED: &'static [&'static str] = &[tls::WHAT, keys::WHAT];
 
-    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+    fn reload(self: &Arc<Self>, mut settings: Settings) -> Result<Apply, Failure> {
+        let keys = self.key_ring.load(&settings.config.keys);
+        settings.keys = keys.map_err(|error| Failure::of(keys::WHAT, error))?;
         let connections = settings.connections.clone();
         let apply = self.running.reload(connections, settings.tls.as_ref())?;
         let daemon = self.clone();
@@ -275,6 +289,8 @@ impl HttpDaemon {
         if let Some(link) = &self.link {
             link.set_max_peer_age(config.cleaning.max_peer_age.as_u16());
         }
+        let before = self.settings.latest();
+        keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
         self.settings.replace(settings);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aquatic_doctor::{
-    Answer, Connection, Event, Particulars, Patient, Peer, Scheme, Target, Trouble,
+    Answer, Connection, Event, Particulars, Patient, Peer, Refusals, Scheme, Target, Trouble,
 };
 use aquatic_stream::doctor::is_about_address_header;
 use aquatic_tracker::RejectReason;
@@ -17,6 +17,12 @@ const MAX_REPLY: usize = 1 << 20;
 /// The part of a reply that is quoted if it is not understood.
 const MAX_QUOTED: usize = 60;
 
+/// How this tracker refuses announces.
+const REFUSALS: Refusals = Refusals {
+    forbidden: RejectReason::Forbidden.text(),
+    needs_key: RejectReason::MissingKey.text(),
+};
+
 impl Patient for HttpDaemon {
     const SCHEMES: &'static [Scheme] = &[Scheme::Http, Scheme::Https];
 
@@ -24,13 +30,13 @@ impl Patient for HttpDaemon {
         let particulars = aquatic_stream::doctor::particulars(&settings.connections);
         Particulars {
             tls: settings.tls.clone().map(|it| [it.certificate, it.key]),
+            has_keys: settings.config.keys.file().is_some(),
             ..particulars
         }
     }
 
     fn announce(target: &Target) -> Result<Answer, Trouble> {
-        let forbidden = RejectReason::Forbidden.text();
-        aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+        aquatic_doctor::announce_both(target, REFUSALS, |peer, event| {
             announce(target, peer, event)
         })
     }

@@ -1,5 +1,7 @@
 //! The settings of `aquatic-http`: its configuration, and what follows from it.
 
+use std::sync::Arc;
+
 use aquatic_service::config::{
     self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times, check_peer_addresses,
 };
@@ -7,6 +9,7 @@ use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
+use aquatic_tracker::keys::Keys;
 use aquatic_tracker::{FrontPage, FrontPageParts};
 
 use crate::config::Config;
@@ -31,6 +34,8 @@ pub struct Settings {
     pub connections: aquatic_stream::Settings,
     /// The page for people.
     pub front_page: FrontPage,
+    /// The keys of clients, if they need one: those of the file, once it was read.
+    pub keys: Option<Arc<Keys>>,
 }
 
 impl config::Config for Config {
@@ -98,6 +103,7 @@ impl Settings {
             tls,
             connections,
             front_page,
+            keys: None,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aquatic_bittorrent::{InfoHash, ipv4_peer, ipv6_peer};
 use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
-    Scheme, ScrapeReply, ScrapeRequest, Site, Status, write_failure, write_page,
+    RetryIn, Scheme, ScrapeReply, ScrapeRequest, Site, Status, write_failure, write_page,
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
@@ -17,8 +17,10 @@ pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use crate::config::Config;
 use crate::settings::Settings;
 
+mod requested;
 mod stored_at;
 
+pub use requested::Requested;
 use stored_at::{Refused, StoredAt};
 
 /// The state that the workers of a tracker share.
@@ -65,20 +67,30 @@ impl Tracker {
         now: Now,
         settings: &Settings,
         source: IpAddr,
-        resource: Resource<'_>,
+        requested: Requested<'_>,
         framing: Framing,
         out: &mut Vec<u8>,
     ) -> Outcome {
+        let Requested { resource, key } = requested;
         let asked = Asked {
             now,
             config: &settings.config,
             source: source.to_canonical(),
             framing,
+            needs_key: settings.keys.is_some(),
         };
+        if let Some(keys) = &settings.keys
+            && let Some(kind) = requested.kind_with_key()
+            && let Err(reason) = keys.check(&key)
+        {
+            return reject(kind, reason, framing, out);
+        }
         match resource {
             Resource::Announce(query) => self.announce(asked, query, out),
             Resource::Scrape(query) => self.scrape(asked, query, out),
-            Resource::Misplaced(request) => misplaced(request, framing, out),
+            Resource::Misplaced(request) => {
+                misplaced(request, settings.keys.is_some(), framing, out)
+            }
             Resource::Index(site) => self.front_page(asked, &settings.front_page, site, out),
             Resource::Health => {
                 write_page(out, framing, Status::Ok, "ok\n");
@@ -105,7 +117,11 @@ impl Tracker {
         let requested_at = RequestedAt {
             scheme: site.scheme.unwrap_or(Scheme::Http).name(),
             host: site.host,
-            path: Purpose::Announce.path(),
+            path: if asked.needs_key {
+                Purpose::Announce.path_with_key()
+            } else {
+                Purpose::Announce.path()
+            },
         };
         let now = asked.now.monotonic_seconds;
         page.write(out, asked.framing, requested_at, || {
@@ -213,7 +229,12 @@ impl Tracker {
 /// users, contains the right URL, with the host from the request, which only has valid
 /// characters and a bounded length.
 #[cold]
-fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+fn misplaced(
+    request: Misplaced<'_>,
+    needs_key: bool,
+    framing: Framing,
+    out: &mut Vec<u8>,
+) -> Outcome {
     let Misplaced {
         purpose,
         site: Site { scheme, host },
@@ -226,8 +247,13 @@ fn misplaced(request: Misplaced<'_>, framing: Framing, out: &mut Vec<u8>) -> Out
         Purpose::Announce => (RequestKind::Announce, "this tracker has"),
         Purpose::Scrape => (RequestKind::Scrape, "scrapes have"),
     };
-    let path = purpose.path();
-    let reason = format!("wrong URL: {whose} {scheme}{host}{path}");
+    // The key itself, wherever it is in this URL, is not repeated.
+    let (path, key) = if needs_key {
+        (purpose.path_with_key(), ", with your key in place of KEY")
+    } else {
+        (purpose.path(), "")
+    };
+    let reason = format!("wrong URL: {whose} {scheme}{host}{path}{key}");
     write_failure(out, framing, &reason, None);
     Outcome::rejected(kind, RejectReason::WrongUrl)
 }
@@ -239,6 +265,7 @@ struct Asked<'a> {
     config: &'a Config,
     source: IpAddr,
     framing: Framing,
+    needs_key: bool,
 }
 
 /// An announce, and what is needed to answer it.
@@ -351,21 +378,24 @@ fn reject_query(
 
 #[cold]
 fn reject(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    write_failure(out, framing, reason.text(), retry_in_minutes(reason));
+    write_failure(out, framing, reason.text(), retry_in(reason));
     Outcome::rejected(kind, reason)
 }
 
-/// When a client should try again (BEP 31): only if the reason may disappear, over time or
-/// by a change of the configuration.
-fn retry_in_minutes(reason: RejectReason) -> Option<u32> {
+/// When a client should try again (BEP 31), if that is known.
+fn retry_in(reason: RejectReason) -> Option<RetryIn> {
     /// The access list or the torrent may have changed by then.
-    const LATER: u32 = 30;
+    const LATER: RetryIn = RetryIn::Minutes(30);
 
     match reason {
         RejectReason::Forbidden
         | RejectReason::MaxTorrents
         | RejectReason::MaxPeersPerTorrent
         | RejectReason::MaxPeersPerIp => Some(LATER),
+        // Only the user can get another key, or put it into the torrent.
+        RejectReason::MissingKey | RejectReason::UnknownKey | RejectReason::ExpiredKey => {
+            Some(RetryIn::Never)
+        }
         _ => None,
     }
 }

@@ -91,12 +91,29 @@ fn a_seeder_beside_the_tracker_is_reached_from_outside() {
     from_behind_nat(program, "http", Client::Transmission, Client::Libtorrent);
 }
 
-fn prepare(
-    (scheme, is_glommio): Way,
-    seeder: Client,
-    leecher: Client,
-    families: Families,
-) -> Option<Transfer> {
+#[test]
+fn libtorrent_has_a_key() {
+    for way in [HTTP, HTTPS_BY_GLOMMIO] {
+        let plan = plan(way, Client::Libtorrent, Client::Libtorrent, Families::Both);
+        let Some(test) = Transfer::prepare(Plan {
+            key: Some("0123456789abcdef0123456789abcdef"),
+            ..plan
+        }) else {
+            return;
+        };
+        let (seeder, leecher) = test.run();
+        seeder.wait_for_line("scrape_reply", CLIENT_PATIENCE);
+        test.await_scrape("completed", 1);
+        leecher.signal(Signal::SIGTERM);
+        test.await_scrape("seeders", 1);
+    }
+}
+
+fn prepare(way: Way, seeder: Client, leecher: Client, families: Families) -> Option<Transfer> {
+    Transfer::prepare(plan(way, seeder, leecher, families))
+}
+
+fn plan((scheme, is_glommio): Way, seeder: Client, leecher: Client, families: Families) -> Plan {
     let mut network = String::new();
     if scheme == "https" {
         network += "enable_tls = true\n\
@@ -105,7 +122,7 @@ fn prepare(
     }
     let event_loop = if is_glommio { "glommio" } else { "mio" };
     network += &format!("event_loop = '{event_loop}'\n");
-    Transfer::prepare(Plan {
+    Plan {
         program: env!("CARGO_BIN_EXE_aquatic-http").into(),
         scheme,
         network,
@@ -114,5 +131,6 @@ fn prepare(
         of_leecher: None,
         families,
         asked: Asked::First,
-    })
+        key: None,
+    }
 }

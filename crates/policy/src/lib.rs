@@ -5,6 +5,7 @@
 //! * [`AddressRules`]: under which address a peer is stored. [`AddressMap`]: where those are
 //!   that the tracker sees elsewhere. [`special_purpose`]: which addresses nobody outside
 //!   reaches.
+//! * [`keys`]: keys of clients, for trackers that serve only those who have one.
 //!
 //! Nothing here does I/O or reads a clock, and no request makes it allocate.
 
@@ -14,6 +15,7 @@ mod address_map;
 mod address_ranges;
 pub mod bans;
 pub mod clients;
+pub mod keys;
 mod peer_address;
 mod special_addresses;
 

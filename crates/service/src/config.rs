@@ -10,6 +10,7 @@
 //! * [`Layer`], [`Environment`]: the texts and variables that are merged.
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`list_sections`], [`addresses`]: sections and types that all programs share.
+//! * [`keys`]: sections about keys of clients.
 //! * [`process_settings`]: the settings for this crate itself.
 //! * [`Texts`]: lists of texts that are parsed.
 //! * [`numbers`]: numbers with their range and unit in their type.
@@ -19,6 +20,7 @@
 
 pub mod addresses;
 pub mod checks;
+pub mod keys;
 pub mod list_sections;
 pub mod load;
 pub mod numbers;
@@ -53,6 +55,7 @@ pub(crate) use changes::{Changes, take_over};
 pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Faults, Position, Severity, Source};
 pub use environment::Environment;
+pub use keys::KeysConfig;
 pub use list_sections::{AccessListConfig, AccessListMode};
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;

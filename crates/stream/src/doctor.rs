@@ -16,6 +16,7 @@ pub fn particulars(settings: &Settings) -> Particulars {
             .then(|| check_event_loop(settings.event_loop).map_err(|error| format!("{error:#}"))),
         locked_memory_bytes: is_glommio.then_some(MEMLOCK_BYTES),
         is_behind_proxy: settings.proxy_protocol.is_some() || settings.reverse_proxy.is_some(),
+        has_keys: false,
     }
 }
 

@@ -42,7 +42,8 @@ def udp_scrape(url, info_hash):
 def http_scrape(url, info_hash):
     """Makes a function that asks over HTTP (BEP 48)."""
     query = urllib.parse.urlencode({"info_hash": info_hash})
-    scrape = url._replace(path="/scrape", query=query).geturl()
+    path = url.path.replace("announce", "scrape")
+    scrape = url._replace(path=path, query=query).geturl()
     # Nothing else of the network is to be asked.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

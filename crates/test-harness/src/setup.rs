@@ -87,6 +87,18 @@ impl Setup {
         path
     }
 
+    /// Writes a file that only its owner and group can read.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[track_caller]
+    pub fn write_secret(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, contents);
+        fs::set_permissions(&path, Permissions::from_mode(0o640))
+            .unwrap_or_else(|error| panic!("protect {}: {error}", path.display()));
+        path
+    }
+
     /// Sets an environment variable for all processes that are started later.
     pub fn set_environment(&mut self, name: &str, value: impl AsRef<OsStr>) {
         self.environment.push((name.into(), value.as_ref().into()));

@@ -66,6 +66,8 @@ pub struct Plan {
     pub families: Families,
     /// Which address of the tracker's host the torrent names.
     pub asked: Asked,
+    /// The key that the tracker requires, and that the torrent's URL has.
+    pub key: Option<&'static str>,
 }
 
 /// Another tracker with the same swarm.
@@ -135,10 +137,14 @@ impl Transfer {
         if is_tls {
             make_certificate(&files, &[host.ipv4.into(), host.ipv6.into()]);
         }
-        let config = format!(
+        let mut config = format!(
             "[network]\naddress = [\"0.0.0.0:{TRACKER_PORT}\", \"[::]:{TRACKER_PORT}\"]\n{}",
             plan.network
         );
+        if let Some(key) = plan.key {
+            files.write_secret("keys", format!("{key} somebody\n"));
+            config += "[keys]\npath = 'keys'\n";
+        }
         let mut trackers = vec![files.start_on(host, &config)];
         if let Some(other) = &plan.of_leecher {
             let mut setup = new_setup(&other.program);
@@ -179,7 +185,12 @@ impl Transfer {
     #[track_caller]
     pub fn run(&self) -> (Process, Process) {
         let seeder = self.start(self.plan.seeder, SEEDER, "seeder");
-        self.await_scrape("seeders", 1);
+        if self.plan.key.is_some() && self.plan.scheme == "udp" {
+            // Scrapes over UDP have no key.
+            seeder.wait_for_line("tracker_reply", CLIENT_PATIENCE);
+        } else {
+            self.await_scrape("seeders", 1);
+        }
         let leecher = self.start(self.plan.leecher, LEECHER, "leecher");
         await_copy(&self.files);
         (seeder, leecher)
@@ -219,7 +230,11 @@ impl Transfer {
             (Asked::First, Families::Ipv6Only) => host.ipv6.into(),
         };
         let address = SocketAddr::from((address, TRACKER_PORT));
-        format!("{scheme}://{address}/announce")
+        let key = self
+            .plan
+            .key
+            .map_or_else(String::new, |key| format!("/{key}"));
+        format!("{scheme}://{address}{key}/announce")
     }
 
     /// Makes the torrent of a client and returns its info hash.

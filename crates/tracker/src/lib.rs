@@ -6,6 +6,7 @@
 //! * [`RejectReason`]: why a request is not served, in metrics and in words.
 //! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: kinds, outcomes and counts of
 //!   requests.
+//! * [`keys`]: keys of clients.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
 //! * [`snapshot`]: what is kept over a restart.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
@@ -22,6 +23,7 @@ pub mod cluster;
 mod endpoint;
 mod front_page;
 mod housekeeping;
+pub mod keys;
 mod largest;
 mod limits;
 mod overview;

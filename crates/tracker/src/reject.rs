@@ -53,6 +53,12 @@ pub enum RejectReason {
     PortZero,
     /// It announces an address that nobody reaches over the public Internet.
     SpecialAddress,
+    /// It has no key, which all requests need.
+    MissingKey,
+    /// Its key is not in the file of keys, or not any more.
+    UnknownKey,
+    /// Its key has expired.
+    ExpiredKey,
     /// The access list does not allow the torrent.
     Forbidden,
     /// The connection has announced the torrent with another peer id.
@@ -114,6 +120,11 @@ impl RejectReason {
                 "peers cannot reach your address, which is private or reserved; announce from a \
                  public one"
             }
+            Self::MissingKey => {
+                "this tracker needs a key: use the announce URL that its site has for you"
+            }
+            Self::UnknownKey => "the key in the announce URL is not valid here, or no longer",
+            Self::ExpiredKey => "the key in the announce URL has expired",
             Self::Forbidden => "torrent is not allowed on this tracker",
             Self::OtherPeerId => {
                 "this connection has announced the torrent with another peer_id; stop that one first"
@@ -185,10 +196,10 @@ mod tests {
         let labels: Vec<_> = RejectReason::VARIANTS.iter().map(|it| it.label()).collect();
         let expected = "not_http tls too_long too_slow unknown_path wrong_url other_method \
             proxy_header max_connections_per_ip upgrade origin not_websocket frame not_json \
-            malformed full_scrape bad_connection_id source_port_zero port_zero \
-            special_address forbidden other_peer_id not_announced unknown_offer expired_offer offerer_gone max_torrents \
-            max_peers_per_torrent max_peers_per_ip max_torrents_per_connection \
-            reply_too_long";
+            malformed full_scrape bad_connection_id source_port_zero port_zero special_address \
+            missing_key unknown_key expired_key forbidden other_peer_id not_announced \
+            unknown_offer expired_offer offerer_gone max_torrents max_peers_per_torrent \
+            max_peers_per_ip max_torrents_per_connection reply_too_long";
         assert_eq!(labels.join(" "), expected);
     }
 }

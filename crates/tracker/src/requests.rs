@@ -43,10 +43,19 @@ pub struct RequestCounters {
     pub durations: DurationHistogram,
 }
 
-#[derive(Default)]
 struct FamilyCounters {
     requests: [Counter; RequestKind::COUNT],
     rejected: [Counter; RejectReason::COUNT],
+}
+
+impl Default for FamilyCounters {
+    fn default() -> Self {
+        // `Default` of arrays ends at 32 elements.
+        Self {
+            requests: std::array::from_fn(|_| Counter::default()),
+            rejected: std::array::from_fn(|_| Counter::default()),
+        }
+    }
 }
 
 /// How a daemon's [`RequestCounters`] appear on the metrics page.

@@ -13,7 +13,7 @@ use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, AddressMapConfig, Addresses, AnnounceInterval, BelievedClients,
-    CleaningInterval, ClusterConfig, LimitsConfig, LogLevel, MetricsConfig, PeerAge,
+    CleaningInterval, ClusterConfig, KeysConfig, LimitsConfig, LogLevel, MetricsConfig, PeerAge,
     PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
@@ -83,6 +83,8 @@ pub struct Config {
     pub privileges: PrivilegesConfig,
     /// Allow list or deny list of torrents.
     pub access_list: AccessListConfig,
+    /// Keys of clients, for private trackers: only who has a key is served.
+    pub keys: KeysConfig,
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,

@@ -17,6 +17,7 @@ use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening
 use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
 use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
+use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -55,6 +56,7 @@ pub struct UdpDaemon {
     export: Mutex<ScrapeExport>,
     endpoint: Endpoint,
     largest: LargestTorrents,
+    key_ring: KeyRing,
 }
 
 impl Daemon for UdpDaemon {
@@ -101,14 +103,14 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
-        Ok(cluster::check_files(
-            &settings.config.cluster.engine,
-            path_now,
-        )?)
+        cluster::check_files(&settings.config.cluster.engine, path_now)?;
+        keys::check(&settings.config.keys, path_now)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        settings.config.cluster.engine.files()
+        let mut files = settings.config.cluster.engine.files();
+        files.extend(keys::read_file(&settings.config.keys));
+        files
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
@@ -138,10 +140,13 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn start(
-        settings: Settings,
+        mut settings: Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let key_ring = KeyRing::new()?;
+        settings.client_keys = key_ring.load(&settings.config.keys)?;
+        keys::log_change(None, settings.client_keys.as_deref());
         let config = &settings.config;
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
@@ -191,6 +196,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
             endpoint,
             largest: LargestTorrents::default(),
+            key_ring,
             settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -201,6 +207,7 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn tick(&self, now: Instant) -> Duration {
+        self.key_ring.tick();
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
         export.run_if_due(&self.state, now);
         drop(export);
@@ -216,7 +223,11 @@ Transmission or another client. Clients with the same torrent then find each oth
         self.housekeeping.tick(&self.state, &self.clock, now)
     }
 
-    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+    const RELOADED: &'static [&'static str] = &[keys::WHAT];
+
+    fn reload(self: &Arc<Self>, mut settings: Settings) -> Result<Apply, Failure> {
+        let keys = self.key_ring.load(&settings.config.keys);
+        settings.client_keys = keys.map_err(|error| Failure::of(keys::WHAT, error))?;
         let daemon = self.clone();
         Ok(Box::new(move || daemon.apply(settings)))
     }
@@ -279,6 +290,11 @@ impl UdpDaemon {
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
         export.reconfigure(&config.scrape_exports, Instant::now());
         drop(export);
+        let before = self.settings.latest();
+        keys::log_change(
+            before.client_keys.as_deref(),
+            settings.client_keys.as_deref(),
+        );
         self.settings.replace(settings);
     }
 

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
-use aquatic_doctor::{Answer, Event, Particulars, Patient, Peer, Scheme, Target, Trouble};
+use aquatic_doctor::{
+    Answer, Event, Particulars, Patient, Peer, Refusals, Scheme, Target, Trouble,
+};
 use aquatic_tracker::RejectReason;
 use aquatic_udp_protocol::{
     AddressFamily, AnnounceRequest, ConnectRequest, ConnectionId, Response, TransactionId, UrlData,
@@ -22,21 +24,32 @@ const ATTEMPTS: u8 = 3;
 /// Longer than any reply.
 const MAX_REPLY: usize = 2048;
 
-/// Longer than an announce without options.
-const MAX_REQUEST: usize = 128;
+/// Maximum length of the path that is sent, as by other clients: that of one option.
+const MAX_PATH: usize = 255;
+
+/// An announce, and an option with a path.
+const MAX_REQUEST: usize = 98 + 2 + MAX_PATH;
+
+/// How this tracker refuses announces.
+const REFUSALS: Refusals = Refusals {
+    forbidden: RejectReason::Forbidden.text(),
+    needs_key: RejectReason::MissingKey.text(),
+};
 
 impl Patient for UdpDaemon {
     const SCHEMES: &'static [Scheme] = &[Scheme::Udp];
 
-    fn particulars(_: &Settings) -> Particulars {
-        Particulars::default()
+    fn particulars(settings: &Settings) -> Particulars {
+        Particulars {
+            has_keys: settings.config.keys.file().is_some(),
+            ..Particulars::default()
+        }
     }
 
     fn announce(target: &Target) -> Result<Answer, Trouble> {
         let dialogue = Dialogue::begin(target.address)
             .map_err(|error| Trouble::Unreachable(error.to_string()))?;
-        let forbidden = RejectReason::Forbidden.text();
-        aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+        aquatic_doctor::announce_both(target, REFUSALS, |peer, event| {
             dialogue.announce(target, peer, event)
         })
     }
@@ -87,6 +100,7 @@ impl Dialogue {
         event: Event,
     ) -> Result<Reply, Trouble> {
         let transaction_id = TransactionId(fastrand::u32(..).to_be_bytes());
+        let options = url_data(&target.url.path);
         let request = AnnounceRequest {
             connection_id,
             transaction_id,
@@ -103,7 +117,7 @@ impl Dialogue {
             key: fastrand::u32(..),
             peers_wanted: None,
             port: peer.port,
-            url_data: UrlData::from_options(&[]),
+            url_data: UrlData::from_options(&options),
         };
         let mut bytes = [0; MAX_REQUEST];
         let length = request
@@ -164,6 +178,18 @@ impl Dialogue {
         let reason = format!("no answer within {seconds:.0} seconds");
         Err(Trouble::Unreachable(reason))
     }
+}
+
+/// The option with a path and query (BEP 41), in which keys are.
+fn url_data(path: &str) -> Vec<u8> {
+    let path = path.as_bytes();
+    let path = &path[..path.len().min(MAX_PATH)];
+    if path == b"/" {
+        return Vec::new();
+    }
+    let mut option = vec![2, path.len() as u8];
+    option.extend_from_slice(path);
+    option
 }
 
 fn text(message: &[u8]) -> String {

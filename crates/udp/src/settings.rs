@@ -1,6 +1,7 @@
 //! The settings of `aquatic-udp`: its configuration, and what follows from it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aquatic_service::config::{
     self, Checks, Diagnostic, OldKey, ProcessSettings, check_announce_times, check_peer_addresses,
@@ -8,6 +9,7 @@ use aquatic_service::config::{
 use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::{Listening, Transport};
 use aquatic_tracker::cluster::check_config;
+use aquatic_tracker::keys::Keys;
 
 use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
 use crate::old_keys::OLD_KEYS;
@@ -16,13 +18,15 @@ use crate::old_keys::OLD_KEYS;
 pub const NAME: &str = "aquatic-udp";
 
 /// The validated settings of the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The configuration, whose values are consistent. A reply with the maximum number of
     /// peers fits into a datagram of every configured address family.
     pub config: Config,
     /// Settings of the `service` crate.
     pub process: ProcessSettings,
+    /// The keys of clients, if they need one: those of the file, once it was read.
+    pub client_keys: Option<Arc<Keys>>,
 }
 
 impl config::Config for Config {
@@ -77,6 +81,7 @@ impl Settings {
         checks.finish(Self {
             config: config.clone(),
             process,
+            client_keys: None,
         })
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, ipv4_peer, ipv6_peer};
 pub use aquatic_datagrams::{BATCH, Datagram};
+use aquatic_policy::keys::UrlKey;
 use aquatic_service::clock::Now;
 use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
 use aquatic_tracker::cluster::Outbox;
+use aquatic_tracker::keys::Keys;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
     AnnounceRequest, BufferTooSmall, ConnectionId, MAX_IPV4_PAYLOAD, Request, RequestError,
@@ -51,7 +53,12 @@ pub struct Tracker {
     clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
+    /// The keys of clients, if they need one.
+    client_keys: Option<Arc<Keys>>,
 }
+
+/// Why scrapes are rejected if clients need keys: BEP 41 has options for announces alone.
+const NO_SCRAPES: &str = "this tracker needs a key, which a scrape over UDP cannot have";
 
 impl Tracker {
     /// Uses the torrents of `state`, and accepts connection ids that were made with `keys`;
@@ -68,7 +75,13 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            client_keys: None,
         }
+    }
+
+    /// From now on, clients need one of these keys, or none.
+    pub fn set_client_keys(&mut self, keys: Option<Arc<Keys>>) {
+        self.client_keys = keys;
     }
 
     /// Puts changes of the swarm into `outbox`, if given.
@@ -200,6 +213,13 @@ impl Tracker {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
+        if let Some(keys) = &self.client_keys
+            && let Err(reason) = keys.check(&UrlKey::of_pieces(request.url_data.pieces()))
+        {
+            let id = request.transaction_id;
+            let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
+            return Ok(Begun::Answered(outcome));
+        }
         let stored = self
             .state
             .check_announce(&request.info_hash, request.port)
@@ -235,6 +255,13 @@ impl Tracker {
         reply: &mut [u8],
     ) -> Result<Outcome, BufferTooSmall> {
         let transaction_id = request.transaction_id;
+        if self.client_keys.is_some() {
+            let length = write_error(reply, transaction_id, NO_SCRAPES)?;
+            return Ok(Outcome {
+                rejected: Some(RejectReason::MissingKey),
+                ..Outcome::served(RequestKind::Scrape, length)
+            });
+        }
         let max = asked.config.protocol.max_scrape_torrents.as_usize();
         let first = || request.info_hashes().take(max);
         if let Err(reason) = self.state.check_scrape(first()) {

@@ -65,7 +65,7 @@ impl UdpWorker {
     /// If the limit of open files or of epoll watches is reached.
     pub(crate) fn new(
         sockets: Vec<UdpSocket>,
-        tracker: Tracker,
+        mut tracker: Tracker,
         settings: View<Settings>,
         clock: Clock,
         counters: Arc<[Counters]>,
@@ -93,6 +93,7 @@ impl UdpWorker {
                 is_ready: true,
             })
             .collect();
+        tracker.set_client_keys(settings.client_keys.clone());
         let worker = Self {
             poll,
             sockets,
@@ -149,7 +150,10 @@ impl UdpWorker {
     /// datagrams.
     fn answer_ready(&mut self, io: &mut Io) -> anyhow::Result<()> {
         let counters = &self.counters[self.number];
-        self.settings.refresh();
+        if self.settings.refresh() {
+            let keys = self.settings.client_keys.clone();
+            self.tracker.set_client_keys(keys);
+        }
         for Socket { socket, is_ready } in &mut self.sockets {
             for _ in 0..BATCHES_PER_TURN {
                 if !*is_ready {

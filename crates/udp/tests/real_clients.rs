@@ -84,6 +84,21 @@ fn a_seeder_beside_the_tracker_is_reached_from_outside() {
     from_behind_nat(program, "udp", Client::Libtorrent, Client::Aria2);
 }
 
+#[test]
+fn libtorrent_has_a_key() {
+    let plan = plan(Client::Libtorrent, Client::Libtorrent, Families::Both);
+    let Some(test) = Transfer::prepare(Plan {
+        key: Some("0123456789abcdef0123456789abcdef"),
+        ..plan
+    }) else {
+        return;
+    };
+    let (seeder, _leecher) = test.run();
+    // It scrapes once it is complete, and continues without the counts.
+    seeder.wait_for_line("scrape_failed", CLIENT_PATIENCE);
+    seeder.wait_for_line("which a scrape over UDP cannot have", CLIENT_PATIENCE);
+}
+
 fn prepare(seeder: Client, leecher: Client, families: Families) -> Option<Transfer> {
     Transfer::prepare(plan(seeder, leecher, families))
 }
@@ -98,5 +113,6 @@ fn plan(seeder: Client, leecher: Client, families: Families) -> Plan {
         of_leecher: None,
         families,
         asked: Asked::First,
+        key: None,
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use aquatic_policy::keys::{KeyDigest, UrlKey};
 use aquatic_service::View;
 use aquatic_service::clock::Clock;
 use aquatic_stream::{
@@ -59,13 +60,14 @@ impl Ws {
     /// Answers by `tracker`, relays by `relay`, and counts in `counters` under
     /// `number`.
     pub(crate) fn new(
-        tracker: Tracker,
+        mut tracker: Tracker,
         relay: Relay,
         clock: Clock,
         settings: View<Settings>,
         counters: Arc<[Counters]>,
         number: usize,
     ) -> Self {
+        tracker.set_keys(settings.keys.clone());
         Self {
             tracker,
             relay,
@@ -99,7 +101,9 @@ impl Ws {
                     Resource::Upgrade(upgrade) if self.allows(&upgrade) => {
                         let accept = upgrade.accept;
                         let client = self.client(exchange.peer, &head);
-                        self.upgrade(connection, exchange, accept, client)
+                        let key = UrlKey::of(head.target.path, head.target.query);
+                        let key = self.tracker.digest(&key);
+                        self.upgrade(connection, exchange, accept, client, key)
                     }
                     resource => {
                         let answering = Answering {
@@ -163,7 +167,11 @@ impl Ws {
         let requested_at = RequestedAt {
             scheme: if is_tls { "wss" } else { "ws" },
             host: head.host,
-            path: "",
+            path: if self.settings.keys.is_some() {
+                "/KEY"
+            } else {
+                ""
+            },
         };
         let Self {
             settings,
@@ -221,6 +229,7 @@ impl Ws {
         exchange: &mut Exchange<'_>,
         accept: [u8; 28],
         client: Result<IpAddr, RejectedClient>,
+        key: Option<KeyDigest>,
     ) -> Next {
         let client = match client.and_then(|client| self.admit(client, exchange)) {
             Ok(client) => client,
@@ -239,7 +248,7 @@ impl Ws {
         let address = Address::new(self.number, exchange.id);
         *connection = Connection::Open(WebSocket {
             reader: MessageReader::new(),
-            session: Session::new(client, address),
+            session: Session::new(client, address).with_key(key),
             was_pinged: false,
         });
         Next::Continue
@@ -371,7 +380,9 @@ impl Protocol for Ws {
 
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
-        self.settings.refresh();
+        if self.settings.refresh() {
+            self.tracker.set_keys(self.settings.keys.clone());
+        }
         match connection {
             Connection::Open(websocket) => self.process_frame(websocket, exchange),
             Connection::New => self.begin(connection, exchange),

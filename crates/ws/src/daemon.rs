@@ -18,6 +18,7 @@ use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
 use aquatic_tracker::cluster::{self, LeftOut, Link, MaxPeerAge, Membership, WebTorrent};
+use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
     self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
@@ -52,6 +53,7 @@ pub struct WsDaemon {
     housekeeping: Housekeeping,
     endpoint: Endpoint,
     largest: LargestTorrents,
+    key_ring: KeyRing,
 }
 
 /// What a daemon has in a cluster.
@@ -107,13 +109,18 @@ impl Daemon for WsDaemon {
             tls::check(files, path_now)?;
         }
         cluster::check_files(&settings.config.cluster, path_now)?;
+        keys::check(&settings.config.keys, path_now)?;
         aquatic_stream::check_event_loop(settings.connections.event_loop)
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
         let tls = settings.tls.iter();
         let cluster = settings.config.cluster.files();
-        tls.flat_map(tls::Files::by_key).chain(cluster).collect()
+        let keys = keys::read_file(&settings.config.keys);
+        tls.flat_map(tls::Files::by_key)
+            .chain(cluster)
+            .chain(keys)
+            .collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -134,10 +141,13 @@ impl Daemon for WsDaemon {
     }
 
     fn start(
-        settings: Settings,
+        mut settings: Settings,
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
+        let key_ring = KeyRing::new()?;
+        settings.keys = key_ring.load(&settings.config.keys)?;
+        keys::log_change(None, settings.keys.as_deref());
         let shared = Replaceable::new(settings);
         let settings = shared.latest();
         let config = &settings.config;
@@ -174,7 +184,8 @@ impl Daemon for WsDaemon {
             let nodes = cluster.map(|it| it.share(inboxes));
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
-                    .with_outbox(cluster.map(|it| it.link.outbox())),
+                    .with_outbox(cluster.map(|it| it.link.outbox()))
+                    .with_key_ring(key_ring.clone()),
                 Relay::new(number, inboxes.clone(), nodes, counters.clone()),
                 clock.clone(),
                 shared.view(),
@@ -198,10 +209,12 @@ impl Daemon for WsDaemon {
             ),
             endpoint,
             largest: LargestTorrents::default(),
+            key_ring,
         }))
     }
 
     fn tick(&self, now: Instant) -> Duration {
+        self.key_ring.tick();
         self.running.watch_certificate();
         let settings = self.settings.latest();
         let state = self.state.clone();
@@ -212,9 +225,11 @@ impl Daemon for WsDaemon {
         self.housekeeping.tick(&self.state.shared, &self.clock, now)
     }
 
-    const RELOADED: &'static [&'static str] = &[tls::WHAT];
+    const RELOADED: &'static [&'static str] = &[tls::WHAT, keys::WHAT];
 
-    fn reload(self: &Arc<Self>, settings: Settings) -> Result<Apply, Failure> {
+    fn reload(self: &Arc<Self>, mut settings: Settings) -> Result<Apply, Failure> {
+        let keys = self.key_ring.load(&settings.config.keys);
+        settings.keys = keys.map_err(|error| Failure::of(keys::WHAT, error))?;
         let connections = settings.connections.clone();
         let apply = self.running.reload(connections, settings.tls.as_ref())?;
         let daemon = self.clone();
@@ -280,6 +295,8 @@ impl WsDaemon {
             let max_peer_age = config.cleaning.max_peer_age.as_u16();
             cluster.link.set_max_peer_age(max_peer_age);
         }
+        let before = self.settings.latest();
+        keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
         self.settings.replace(settings);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 use aquatic_doctor::{
-    Answer, Connection, Particulars, Patient, Peer, Scheme, Seen, Target, Trouble,
+    Answer, Connection, Particulars, Patient, Peer, Refusals, Scheme, Seen, Target, Trouble,
 };
 use aquatic_stream::doctor::is_about_address_header;
 use aquatic_tracker::RejectReason;
@@ -23,6 +23,12 @@ const MAX_REPLY: usize = 64 << 10;
 /// of others if the URL leads to another tracker.
 const MAX_MESSAGES: usize = 16;
 
+/// How this tracker refuses announces.
+const REFUSALS: Refusals = Refusals {
+    forbidden: RejectReason::Forbidden.text(),
+    needs_key: RejectReason::MissingKey.text(),
+};
+
 impl Patient for WsDaemon {
     const SCHEMES: &'static [Scheme] = &[Scheme::Ws, Scheme::Wss];
 
@@ -30,6 +36,7 @@ impl Patient for WsDaemon {
         let particulars = aquatic_stream::doctor::particulars(&settings.connections);
         Particulars {
             tls: settings.tls.clone().map(|it| [it.certificate, it.key]),
+            has_keys: settings.config.keys.file().is_some(),
             ..particulars
         }
     }
@@ -37,8 +44,7 @@ impl Patient for WsDaemon {
     /// Both peers stay connected until they have left, as peers of WebTorrent do.
     fn announce(target: &Target) -> Result<Answer, Trouble> {
         let mut dialogues = BTreeMap::new();
-        let forbidden = RejectReason::Forbidden.text();
-        let answer = aquatic_doctor::announce_both(target, forbidden, |peer, event| {
+        let answer = aquatic_doctor::announce_both(target, REFUSALS, |peer, event| {
             let (mut dialogue, event) = match (event, dialogues.remove(&peer.port)) {
                 (aquatic_doctor::Event::Stopped, Some(dialogue)) => {
                     (dialogue, AnnounceEvent::Stopped)
@@ -55,7 +61,7 @@ impl Patient for WsDaemon {
         })?;
         Ok(match answer {
             Answer::Accepted(_) => Answer::Accepted(Seen::Untold),
-            Answer::Forbidden => Answer::Forbidden,
+            other => other,
         })
     }
 }

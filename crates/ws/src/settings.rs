@@ -1,5 +1,7 @@
 //! The settings of `aquatic-ws`: its configuration, and what follows from it.
 
+use std::sync::Arc;
+
 use aquatic_service::config::{
     self, Checks, Diagnostic, OldKey, ProcessSettings, check_unlisted_times,
 };
@@ -7,6 +9,7 @@ use aquatic_service::lists::ListsConfig;
 use aquatic_service::sockets::Listening;
 use aquatic_service::tls;
 use aquatic_tracker::cluster::check_config;
+use aquatic_tracker::keys::Keys;
 use aquatic_tracker::{FrontPage, FrontPageParts};
 use aquatic_ws_protocol::SizeLimits;
 
@@ -35,6 +38,8 @@ pub struct Settings {
     pub front_page: FrontPage,
     /// Maximum sizes of frames and messages; that of frames is not larger.
     pub size_limits: SizeLimits,
+    /// The keys of clients, if they need one: those of the file, once it was read.
+    pub keys: Option<Arc<Keys>>,
 }
 
 impl config::Config for Config {
@@ -103,6 +108,7 @@ impl Settings {
             connections,
             front_page,
             size_limits,
+            keys: None,
         })
     }
 }

@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange, PeerId};
+use aquatic_policy::keys::{KeyDigest, UrlKey};
 use aquatic_service::clock::Now;
 use aquatic_service::lists::Lists;
 use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
 use aquatic_tracker::cluster::{Changes, Outbox};
+use aquatic_tracker::keys::{KeyRing, Keys};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 use aquatic_ws_protocol::{
     Action, Announce, AnnounceReply, Answer, Failure, MaxItems, OfferId, Rejected, RelayedAnswer,
@@ -57,6 +59,10 @@ pub struct Tracker {
     random: fastrand::Rng,
     clients: Arc<ClientCounts>,
     outbox: Option<Arc<Outbox>>,
+    /// Hashes the keys of new connections.
+    key_ring: Option<KeyRing>,
+    /// The keys of clients, if they need one.
+    keys: Option<Arc<Keys>>,
     /// The records of the peers that get the offers of the current announce; a field to
     /// reuse its memory.
     receivers: Vec<[u8; 28]>,
@@ -103,6 +109,8 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            key_ring: None,
+            keys: None,
             receivers: Vec::new(),
             leaving: VecDeque::new(),
         }
@@ -112,6 +120,23 @@ impl Tracker {
     pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
         self.outbox = outbox;
         self
+    }
+
+    /// Hashes the keys of new connections with `ring`, for [`set_keys`](Self::set_keys).
+    pub fn with_key_ring(mut self, ring: KeyRing) -> Self {
+        self.key_ring = Some(ring);
+        self
+    }
+
+    /// From now on, clients need one of these keys, or none.
+    pub fn set_keys(&mut self, keys: Option<Arc<Keys>>) {
+        self.keys = keys;
+    }
+
+    /// The digest of the key in the URL of a new connection, also while clients need none:
+    /// a reload may change that.
+    pub(crate) fn digest(&self, key: &UrlKey) -> Option<KeyDigest> {
+        self.key_ring.as_ref().and_then(|ring| ring.digest(key))
     }
 
     /// Appends the frame with the reply to a message of the connection of `session`, as
@@ -229,6 +254,11 @@ impl Tracker {
         let reject = |reason: RejectReason, out: &mut Vec<u8>| {
             reject(RequestKind::Announce, reason, info_hash, out)
         };
+        if let Some(keys) = &self.keys
+            && let Err(reason) = session.check_key(keys)
+        {
+            return reject(reason, out);
+        }
         let wanted = Counted::by(config);
         if session.counted() != wanted {
             self.recount(session, wanted);
@@ -383,12 +413,20 @@ impl Tracker {
     ) -> Handled<'static, 'static> {
         let kind = RequestKind::Scrape;
         let state = &self.state.shared;
+        let reject = |reason: RejectReason, out: &mut Vec<u8>| {
+            let sent = Sent::of(message);
+            reject_message(kind, reason, Rejected::Message(&sent), out)
+        };
+        if let Some(keys) = &self.keys
+            && let Err(reason) = session.check_key(keys)
+        {
+            return reject(reason, out);
+        }
         let mut wanted = request.info_hashes.clone();
         if !wanted.is_empty()
             && let Err(reason) = state.check_scrape(wanted.iter().copied())
         {
-            let sent = Sent::of(message);
-            return reject_message(kind, reason, Rejected::Message(&sent), out);
+            return reject(reason, out);
         }
         wanted.sort_unstable();
         wanted.dedup();

@@ -43,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_http_protocol",
         &["aquatic_bittorrent", "aquatic_http1"],
     ),
+    ("aquatic_keys", &["aquatic_policy"]),
     (
         "aquatic_load_test",
         &[

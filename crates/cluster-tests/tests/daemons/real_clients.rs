@@ -51,6 +51,7 @@ fn transfer(site: &Site, seeders: Asking, leechers: Asking, engine: Option<&Engi
         }),
         families: Families::Both,
         asked: Asked::First,
+        key: None,
     };
     let Some(test) = Transfer::prepare(plan) else {
         return;

@@ -31,6 +31,9 @@ pub(super) fn options(text: &mut String, command: &Command) {
             // The name of a long option begins with hyphens itself.
             forms.push(format!("Fl \\-{}{value}", long.replace('-', "\\-")));
         }
+        if forms.is_empty() {
+            forms.push(value.trim().to_owned());
+        }
         let _ = writeln!(text, ".It {}", forms.join(" , "));
         let help = argument.get_help().map(ToString::to_string);
         paragraphs(text, &format!("{}.", help.unwrap_or_default()));

@@ -135,7 +135,10 @@ fn writes_failures() {
         String::from_utf8(body.to_vec()).unwrap()
     };
     assert_eq!(failure(None), "d14:failure reason2:noe");
-    assert_eq!(failure(Some(15)), "d14:failure reason2:no8:retry ini15ee");
+    let minutes = Some(RetryIn::Minutes(15));
+    assert_eq!(failure(minutes), "d14:failure reason2:no8:retry ini15ee");
+    let never = Some(RetryIn::Never);
+    assert_eq!(failure(never), "d14:failure reason2:no8:retry in5:nevere");
 }
 
 /// A value in bencode, parsed strictly.
@@ -245,7 +248,9 @@ proptest! {
 
     #[test]
     fn any_failure_is_bencode(reason: String, minutes: Option<u32>) {
-        let out = written(|out| write_failure(out, OPEN, &reason, minutes));
+        let out = written(|out| {
+            write_failure(out, OPEN, &reason, minutes.map(RetryIn::Minutes));
+        });
         let dictionary = decode_all(body(&out).1);
         let expected = Value::Text(reason.into_bytes());
         prop_assert_eq!(&dictionary[&b"failure reason"[..]], &expected);

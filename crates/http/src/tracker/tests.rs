@@ -9,6 +9,7 @@ use aquatic_swarm::{HashKey, SwarmLimits};
 use super::*;
 
 mod addresses;
+mod keys;
 
 struct Fixture {
     tracker: Tracker,
@@ -50,10 +51,13 @@ impl Fixture {
         let mut out = Vec::new();
         let framing = Framing::of(&head, true);
         let source = source.parse().unwrap();
-        let resource = Resource::of(&head);
-        let outcome = self
-            .tracker
-            .handle(now, &self.settings, source, resource, framing, &mut out);
+        let requested = match self.settings.keys {
+            None => Resource::of(&head).into(),
+            Some(_) => Requested::with_key(&head),
+        };
+        let outcome =
+            self.tracker
+                .handle(now, &self.settings, source, requested, framing, &mut out);
         (outcome, out)
     }
 

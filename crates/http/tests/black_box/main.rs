@@ -12,6 +12,7 @@ mod connections;
 mod doctor;
 mod faults;
 mod generated_sockets;
+mod keys;
 mod odd_machines;
 mod peer_addresses;
 mod proxies;

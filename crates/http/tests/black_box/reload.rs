@@ -90,6 +90,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         // With these two keys set, requests need a header, which those of this test lack.
         ("network.runs_behind_reverse_proxy", None),
         ("network.proxy_protocol", None),
+        // Clients without a key would not be served.
+        ("keys.path", None),
     ];
     let address = tracker.ipv4();
     tracker.reload_each_key(NEED_RESTART, &values, || {

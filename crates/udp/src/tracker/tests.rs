@@ -17,6 +17,8 @@ use aquatic_udp_protocol::{
 use super::*;
 use crate::MAX_REPLY_LENGTH;
 
+mod client_keys;
+
 const NOW: Now = Now {
     monotonic_seconds: 50,
     epoch_seconds: 1_800_000_000,
@@ -99,6 +101,18 @@ fn announce_claiming(
     port: u16,
     claimed_address: Option<Ipv4Addr>,
 ) -> Vec<u8> {
+    let options = b"\x02\x09/announce";
+    announce_with(connection_id, info_hash, port, claimed_address, options)
+}
+
+/// An announce with these BEP 41 options.
+fn announce_with(
+    connection_id: ConnectionId,
+    info_hash: InfoHash,
+    port: u16,
+    claimed_address: Option<Ipv4Addr>,
+    options: &[u8],
+) -> Vec<u8> {
     let request = AnnounceRequest {
         connection_id,
         transaction_id: TransactionId([7; 4]),
@@ -112,9 +126,9 @@ fn announce_claiming(
         key: 0,
         peers_wanted: None,
         port,
-        url_data: UrlData::from_options(b"\x02\x09/announce"),
+        url_data: UrlData::from_options(options),
     };
-    let mut bytes = [0; 200];
+    let mut bytes = [0; 1500];
     let length = request.write(&mut bytes).unwrap();
     bytes[..length].to_vec()
 }

@@ -16,6 +16,7 @@ mod announce;
 mod command_line;
 mod doctor;
 mod journal;
+mod keys;
 mod limits;
 mod malformed;
 mod metrics;

@@ -86,6 +86,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ),
         // The client of this test is at such an address.
         ("network.reject_special_addresses", None),
+        // Clients without a key would not be served.
+        ("keys.path", None),
     ];
     let mut client = tracker.client();
     tracker.reload_each_key(NEED_RESTART, &values, || {

@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 
 use aquatic_bittorrent::{InfoHash, PeerId};
+use aquatic_policy::keys::{Key, KeyDigest};
+use aquatic_tracker::RejectReason;
+use aquatic_tracker::keys::Keys;
 
 use super::Address;
 use crate::config::Config;
@@ -13,6 +16,8 @@ pub struct Session {
     source: IpAddr,
     address: Address,
     counted: Counted,
+    /// The digest of the key in its URL.
+    key: Option<Box<KeyDigest>>,
     /// Sorted by info hash.
     torrents: Vec<(InfoHash, PeerId)>,
 }
@@ -56,8 +61,26 @@ impl Session {
             source,
             address,
             counted: Counted::NOT,
+            key: None,
             torrents: Vec::new(),
         }
+    }
+
+    /// The same connection, with the digest of the key in its URL, if there is one.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<KeyDigest>) -> Self {
+        self.key = key.map(Box::new);
+        self
+    }
+
+    /// Finds the key of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Why its messages must not be served.
+    pub(super) fn check_key<'k>(&self, keys: &'k Keys) -> Result<Key<'k>, RejectReason> {
+        let digest = self.key.as_deref().ok_or(RejectReason::MissingKey)?;
+        keys.check_digest(*digest)
     }
 
     /// The address of the client.

@@ -13,6 +13,8 @@ use aquatic_swarm::{HashKey, Swarms as _};
 
 use super::*;
 
+mod keys;
+
 const HASH: &str = "aaaaaaaaaaaaaaaaaaaa";
 
 const OFFER_LIFETIME: u32 = 60;

@@ -11,6 +11,7 @@
 
 mod doctor;
 mod frames;
+mod keys;
 mod limits;
 mod messages;
 mod odd_machines;

@@ -67,6 +67,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("network.public_url", Some("\"wss://tracker.example.org\"")),
         ("network.allowed_origins", Some("[\"https://example.org\"]")),
         ("network.reverse_proxy_ip_header_format", None),
+        // Clients without a key would not be served.
+        ("keys.path", None),
     ];
     let mut client = Client::connect(tracker.ipv4(), false);
     client.upgrade();

@@ -85,8 +85,14 @@ impl Client {
     /// reply.
     #[track_caller]
     pub(crate) fn ask_to_upgrade(&mut self, headers: &str) -> String {
+        self.ask_to_upgrade_at("/", headers)
+    }
+
+    /// Like [`ask_to_upgrade`](Self::ask_to_upgrade), at this path.
+    #[track_caller]
+    pub(crate) fn ask_to_upgrade_at(&mut self, path: &str, headers: &str) -> String {
         self.send(format!(
-            "GET / HTTP/1.1\r\n\
+            "GET {path} HTTP/1.1\r\n\
              Host: tracker.test\r\n\
              Connection: keep-alive, Upgrade\r\n\
              Upgrade: websocket\r\n\

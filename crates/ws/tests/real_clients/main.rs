@@ -27,6 +27,7 @@ fn chromium_gets_a_file_from_node(scheme: Scheme) {
         leecher: Client::Chromium,
         families: Families::Both,
         is_cluster: false,
+        key: None,
     }) else {
         return;
     };
@@ -59,6 +60,7 @@ fn node_gets_a_file_from_chromium(scheme: Scheme) {
         leecher: Client::Node,
         families: Families::Both,
         is_cluster: false,
+        key: None,
     }) else {
         return;
     };
@@ -77,6 +79,7 @@ fn node_gets_a_file_where_there_is_only_ipv6() {
         leecher: Client::Node,
         families: Families::Ipv6Only,
         is_cluster: false,
+        key: None,
     }) else {
         return;
     };
@@ -84,6 +87,23 @@ fn node_gets_a_file_where_there_is_only_ipv6() {
     test.await_scrape("complete", 2);
     leecher.signal(Signal::SIGTERM);
     test.await_scrape("complete", 1);
+}
+
+#[test]
+fn node_has_a_key() {
+    let Some(test) = Transfer::prepare(Plan {
+        scheme: Scheme::Ws,
+        event_loop: "mio",
+        seeder: Client::Node,
+        leecher: Client::Node,
+        families: Families::Both,
+        is_cluster: false,
+        key: Some("0123456789abcdef0123456789abcdef"),
+    }) else {
+        return;
+    };
+    let (_seeder, _leecher) = test.run();
+    test.await_scrape("complete", 2);
 }
 
 #[test]
@@ -104,6 +124,7 @@ fn across_nodes(seeder: Client, leecher: Client) {
         leecher,
         families: Families::Both,
         is_cluster: true,
+        key: None,
     }) else {
         return;
     };

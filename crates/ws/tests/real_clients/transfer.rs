@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) families: Families,
     /// Whether the leecher asks another node of a cluster than the seeder.
     pub(crate) is_cluster: bool,
+    /// The key that the tracker requires, and that the URL has.
+    pub(crate) key: Option<&'static str>,
 }
 
 /// A network with a running tracker.
@@ -120,6 +122,10 @@ impl Transfer {
                 tls_private_key_path = 'key.pem'\n";
         }
         config += &interval();
+        if let Some(key) = plan.key {
+            files.write_secret("keys", format!("{key} somebody\n"));
+            config += "[keys]\npath = 'keys'\n";
+        }
         let cluster = plan.is_cluster.then(|| {
             let engine = start_engine(&files);
             config += &member(&files, "one");
@@ -236,10 +242,15 @@ impl Transfer {
             Families::Ipv6Only => host.ipv6.into(),
         };
         let address = SocketAddr::from((address, TRACKER_PORT));
-        match self.plan.scheme {
-            Scheme::Ws => format!("ws://{address}/announce"),
-            Scheme::Wss => format!("wss://{address}/announce"),
-        }
+        let scheme = match self.plan.scheme {
+            Scheme::Ws => "ws",
+            Scheme::Wss => "wss",
+        };
+        let key = self
+            .plan
+            .key
+            .map_or_else(String::new, |key| format!("/{key}"));
+        format!("{scheme}://{address}{key}/announce")
     }
 }
 

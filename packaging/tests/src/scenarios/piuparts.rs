@@ -13,7 +13,7 @@ use crate::environment::Environment;
 pub(super) fn finds_nothing(environment: &Environment) {
     let mut names = vec!["aquatic-common"];
     names.extend(daemons::all().iter().map(|daemon| daemon.name.as_str()));
-    names.extend(["aquatic-load-test", "aquatic"]);
+    names.extend(["aquatic-keys", "aquatic-load-test", "aquatic"]);
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let next = environment
         .next_packages(&names)

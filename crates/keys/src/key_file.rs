@@ -1,0 +1,215 @@
+//! Reading and replacing the file of keys.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use aquatic_policy::keys::KeyLine;
+use nix::unistd::Group;
+
+/// Maximum length of a line, as for the trackers.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// How long to wait for another `aquatic-keys`.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The group of the trackers, as packages make it.
+const SERVICE_GROUP: &str = "aquatic";
+
+/// The mode of a new file that the trackers' group can read, and of one that it cannot.
+const MODE_FOR_GROUP: u32 = 0o640;
+const MODE_FOR_OWNER: u32 = 0o600;
+
+/// A line of the file.
+pub(crate) struct Line<'a> {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// As in the file, with its line end, if it has one.
+    pub(crate) text: &'a [u8],
+    /// The key on it, if there is one.
+    pub(crate) key: Option<KeyLine<'a>>,
+}
+
+/// Opens the file for reading.
+pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        // Opening a named pipe would wait for its writer.
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    ensure!(
+        file.metadata()?.is_file(),
+        "{} is not a regular file",
+        path.display()
+    );
+    Ok(file)
+}
+
+/// Calls `each` with every line.
+///
+/// # Errors
+///
+/// Those of reading and of `each`, and for a line that is invalid.
+pub(crate) fn for_each_line(
+    file: File,
+    path: &Path,
+    mut each: impl FnMut(&Line<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut text = BufReader::new(file);
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        buffer.clear();
+        let read = (&mut text)
+            .take(MAX_LINE_BYTES as u64 + 1)
+            .read_until(b'\n', &mut buffer)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        if read == 0 {
+            break;
+        }
+        ensure!(
+            read <= MAX_LINE_BYTES,
+            "{}: line {number} is longer than {MAX_LINE_BYTES} bytes",
+            path.display()
+        );
+        let mark = "\u{feff}".as_bytes();
+        let line = match buffer.strip_prefix(mark) {
+            Some(rest) if number == 1 => rest,
+            _ => &buffer,
+        };
+        let key =
+            KeyLine::parse(line).with_context(|| format!("{}: line {number}", path.display()))?;
+        each(&Line {
+            number,
+            text: &buffer,
+            key,
+        })?;
+    }
+    Ok(())
+}
+
+/// Replaces the file atomically, with its owner, group and mode; `edit` writes the new one.
+/// A new file is for its owner, and for the group of the trackers, if there is one.
+///
+/// # Errors
+///
+/// Those of the system and of `edit`; then the file is unchanged.
+pub(crate) fn replace<T>(
+    path: &Path,
+    edit: impl FnOnce(Option<File>, &mut dyn Write) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let path = resolve(path)?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    // Its inode stays the same when the file is replaced. The lock ends with the variable.
+    let lock = File::open(&directory)
+        .with_context(|| format!("cannot open the directory {}", directory.display()))?;
+    await_lock(&lock, &directory)?;
+    let before = match fs::symlink_metadata(&path) {
+        Ok(_) => Some(open(&path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => bail!("cannot open {}: {error}", path.display()),
+    };
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let result = write(before, &temporary, edit)
+        .with_context(|| format!("cannot write {}", temporary.display()))
+        .and_then(|value| {
+            fs::rename(&temporary, &path)
+                .with_context(|| format!("cannot replace {}", path.display()))?;
+            Ok(value)
+        });
+    if result.is_err() {
+        // It is not there, or useless.
+        let _ = fs::remove_file(&temporary);
+    } else {
+        // Some file systems cannot sync directories; the file itself has been synced.
+        let _ = lock.sync_all();
+    }
+    result
+}
+
+fn await_lock(lock: &File, directory: &Path) -> anyhow::Result<()> {
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(TryLockError::WouldBlock) => {
+                bail!("another program has locked {}", directory.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", directory.display()));
+            }
+        }
+    }
+}
+
+fn write<T>(
+    before: Option<File>,
+    temporary: &Path,
+    edit: impl FnOnce(Option<File>, &mut dyn Write) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    // A process that was killed may have left one.
+    let _ = fs::remove_file(temporary);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE_FOR_OWNER)
+        .open(temporary)?;
+    let mode = match &before {
+        Some(before) => {
+            let (metadata, own) = (before.metadata()?, file.metadata()?);
+            if (metadata.uid(), metadata.gid()) != (own.uid(), own.gid()) {
+                fchown(&file, Some(metadata.uid()), Some(metadata.gid())).with_context(|| {
+                    format!(
+                        "cannot keep the owner {} and the group {} of the file",
+                        metadata.uid(),
+                        metadata.gid()
+                    )
+                })?;
+            }
+            metadata.mode() & 0o7777
+        }
+        None => match Group::from_name(SERVICE_GROUP) {
+            Ok(Some(group)) if fchown(&file, None, Some(group.gid.as_raw())).is_ok() => {
+                MODE_FOR_GROUP
+            }
+            _ => MODE_FOR_OWNER,
+        },
+    };
+    // After the owner, which resets some bits.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    let mut writer = BufWriter::new(file);
+    let value = edit(before, &mut writer)?;
+    let file = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()?;
+    Ok(value)
+}
+
+/// The file to which a path leads: links stay as they are.
+fn resolve(path: &Path) -> anyhow::Result<PathBuf> {
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ensure!(
+                fs::symlink_metadata(path).is_err(),
+                "{} is a link to a file that does not exist",
+                path.display()
+            );
+            Ok(path.to_owned())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
+    }
+}

@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 use aquatic_swarm::snapshot::{MIN_BLOCK_BYTES, SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, Applied, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_TORRENT, Swarm,
-    SwarmLimits, Sweep, Usage, WebSwarm,
+    Announce, Applied, HashKey, LimitReached, LockedShard, MAX_LIFETIME_SECONDS,
+    PLACES_PER_TORRENT, Swarm, SwarmLimits, Sweep, Usage, WebSwarm,
 };
 
 #[path = "swarm_operations_contents.rs"]
@@ -255,8 +255,12 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             lifetime_seconds: self.lifetime,
         };
         let mut locked = self.swarm.lock(&info_hash(torrent));
+        // This is optional.
         if wanted.is_multiple_of(2) {
-            locked.locate();
+            let mut group = [Some(locked)];
+            LockedShard::locate_all(&mut group);
+            let [one] = group;
+            locked = one.expect("it is still locked");
         }
         let announced = match (locked.announce(&announce, &mut self.random), expected) {
             (Ok(announced), Ok(change)) => {

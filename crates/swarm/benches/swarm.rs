@@ -315,7 +315,7 @@ fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fast
         |request| swarm.lock(&request.info_hash),
         |request| swarm.try_lock(&request.info_hash),
         |one, other| one.info_hash == other.info_hash,
-        LockedShard::locate,
+        |locked| LockedShard::locate_all(locked),
         |_, request, torrent| answer(torrent, &request, random),
         || {},
     );

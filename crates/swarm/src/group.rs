@@ -5,7 +5,7 @@
 /// A round waits for the lock of the first item with `lock`. For the others it calls
 /// `try_lock`, and defers each item whose lock is held to a later round; it may be held by
 /// another worker or, if two items need the same lock, by this one. Then it calls `look_up`
-/// for everything that it locked, so that cache misses overlap, `finish` for each item with
+/// with everything that it locked, so that cache misses overlap, `finish` for each item with
 /// what was locked for it, and `end_round` before it unlocks anything.
 ///
 /// Items that are `alike`, which need the same lock, are finished in their order: if one is
@@ -20,7 +20,7 @@ pub fn answer_in_rounds<T, L, const N: usize>(
     lock: impl Fn(&T) -> L,
     try_lock: impl Fn(&T) -> Option<L>,
     alike: impl Fn(&T, &T) -> bool,
-    look_up: impl Fn(&mut L),
+    look_up: impl Fn(&mut [Option<L>; N]),
     mut finish: impl FnMut(usize, T, &mut L),
     mut end_round: impl FnMut(),
 ) {
@@ -45,9 +45,7 @@ pub fn answer_in_rounds<T, L, const N: usize>(
         if is_first {
             return;
         }
-        for locked in locked.iter_mut().flatten() {
-            look_up(locked);
-        }
+        look_up(&mut locked);
         for (number, (item, locked)) in waiting.iter_mut().zip(&mut locked).enumerate() {
             if let Some(locked) = locked
                 && let Some(item) = item.take()

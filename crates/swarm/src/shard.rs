@@ -143,6 +143,25 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             .find(hash, |slot| self.torrents.at(slot).info_hash == *info_hash)
     }
 
+    /// The slot at which the torrent probably is.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<usize> {
+        self.index.candidate(hash)
+    }
+
+    /// Does the same as [`find`](Self::find), after [`candidate`](Self::candidate).
+    #[inline]
+    pub(crate) fn find_after(
+        &self,
+        candidate: Option<usize>,
+        info_hash: &InfoHash,
+        hash: u64,
+    ) -> Option<usize> {
+        candidate
+            .filter(|slot| self.torrents.at(*slot).info_hash == *info_hash)
+            .or_else(|| self.find(info_hash, hash))
+    }
+
     pub(crate) fn places(&self) -> usize {
         self.index.places()
     }

@@ -42,6 +42,14 @@ impl SlotIndex {
         found.map(|&slot| slot.into())
     }
 
+    /// The first slot whose tag, seven bits, is that of this hash. Most often, but not always,
+    /// it is the one that [`find`](Self::find) returns.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<usize> {
+        let found = self.slots.find(hash, |_| true);
+        found.map(|&slot| slot.into())
+    }
+
     /// Inserts a new slot, below [`MAX_SLOTS`]. `hash_of` returns the hashes of the other
     /// slots.
     pub(crate) fn insert(&mut self, hash: u64, slot: usize, hash_of: impl Fn(usize) -> u64) {

@@ -41,6 +41,8 @@ pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
     swarm: &'a Swarm<S, K, N>,
     info_hash: InfoHash,
     hash: u64,
+    /// The slot at which the torrent probably is, after the first half of a lookup.
+    candidate: Option<usize>,
     /// The slot of the torrent, if it was looked up already.
     located: Option<Located>,
 }
@@ -117,6 +119,7 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             swarm: self,
             info_hash: *info_hash,
             hash,
+            candidate: None,
             located: None,
         }
     }
@@ -182,14 +185,26 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
 }
 
 impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
-    /// Looks up the torrent for a later [announce](Self::announce).
-    ///
-    /// This call is optional. But cache misses of several lookups in a row overlap, while
-    /// an announce continues with work that has to wait for its own.
+    /// Looks up the torrent for a later [announce](Self::announce), which would continue
+    /// with work that has to wait for its own lookup. This call is optional.
     #[inline]
     pub fn locate(&mut self) {
-        let slot = self.shard.find(&self.info_hash, self.hash);
+        let candidate = self.candidate.take();
+        let slot = self.shard.find_after(candidate, &self.info_hash, self.hash);
         self.located = Some(Located(slot));
+    }
+
+    /// Does this for several torrents, in two halves: first the index is read for all of
+    /// them. A processor looks ahead some hundred instructions, and overlaps the cache misses
+    /// of three or four whole lookups, but of twice as many halves.
+    #[inline]
+    pub fn locate_all(all: &mut [Option<Self>]) {
+        for one in all.iter_mut().flatten() {
+            one.candidate = one.shard.candidate(one.hash);
+        }
+        for one in all.iter_mut().flatten() {
+            one.locate();
+        }
     }
 
     /// Adds, refreshes or (event `stopped`) removes a peer, and selects other peers for it.

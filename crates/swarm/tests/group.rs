@@ -39,7 +39,7 @@ impl Shared {
             },
             |&shard| self.shards[shard].try_lock().ok(),
             |one, other| one == other,
-            |_: &mut MutexGuard<'_, Vec<usize>>| {},
+            |_: &mut [Option<MutexGuard<'_, Vec<usize>>>; N]| {},
             |number, shard, locked| {
                 locked.push(worker * 10 + number);
                 *self.inner.lock().unwrap() += 1;

@@ -101,7 +101,7 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
             |one| swarm.lock(&one.announce.info_hash),
             |one| swarm.try_lock(&one.announce.info_hash),
             |one, other| one.announce.info_hash == other.announce.info_hash,
-            LockedShard::locate,
+            |locked| LockedShard::locate_all(locked),
             |_, Numbered { number, announce }, shard| {
                 let reply = &mut *batch[*number].reply;
                 let outcome = announce.finish(shard, interval_seconds, random, reply, &changes);

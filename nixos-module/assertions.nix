@@ -17,6 +17,7 @@ let
   # What it writes, by the option that says where.
   written = {
     "settings.snapshot.path" = settings.snapshot.path;
+    "settings.accounting.path" = settings.accounting.path;
   }
   // lib.optionalAttrs (settings.scrape_exports.enable_scrape_exports or false) {
     "settings.scrape_exports.path" = settings.scrape_exports.path;
@@ -41,6 +42,7 @@ let
   # What it reads.
   read = {
     "settings.access_list.path" = settings.access_list.path;
+    "settings.keys.path" = settings.keys.path;
   }
   // lib.optionalAttrs (network ? tls_private_key_path) {
     "settings.network.tls_certificate_path" = network.tls_certificate_path;
@@ -93,6 +95,13 @@ in
     message = ''
       ${option}.settings.network.tls_private_key_path is in the store, which is
       world-readable. Keep the key in a file outside the store.
+    '';
+  }
+  {
+    assertion = !isInStore settings.keys.path;
+    message = ''
+      ${option}.settings.keys.path is in the store, which is world-readable. Keep
+      the keys of clients in a file outside the store.
     '';
   }
 ]

@@ -142,9 +142,10 @@ let
 
   common = package {
     pname = "aquatic-common";
-    description = "Manual pages about access lists, clusters and metrics of aquatic";
+    description = "Manual pages about access lists, accounting, clusters and metrics of aquatic";
     pages = [
       "aquatic-access-list"
+      "aquatic-accounting"
       "aquatic-cluster"
       "aquatic-metrics"
     ];

@@ -220,6 +220,8 @@ impl World {
             peer_id: model::peer_id(peer),
             event,
             left: Some(left),
+            uploaded: None,
+            downloaded: None,
             wanted: None,
             offers,
         });

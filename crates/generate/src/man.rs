@@ -48,6 +48,10 @@ struct Page<'a> {
 
 /// Parts that several pages share.
 const PARTS: &[(&str, &str)] = &[
+    (
+        "accounting-consumer",
+        include_str!("man/parts/accounting-consumer"),
+    ),
     ("addresses", include_str!("man/parts/addresses")),
     ("behind-tls", include_str!("man/parts/behind-tls")),
     ("check", include_str!("man/parts/check")),
@@ -149,6 +153,10 @@ pub(super) const SHARED: &[(&str, &str)] = &[
     (
         "aquatic-access-list.5",
         include_str!("man/pages/aquatic-access-list.5"),
+    ),
+    (
+        "aquatic-accounting.7",
+        include_str!("man/pages/aquatic-accounting.7"),
     ),
     (
         "aquatic-cluster.7",

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerId};
 
-use crate::query::{Parameters, QueryFault, Short, is_escaped_name, unescape_20};
+use crate::query::{Parameter, Parameters, QueryFault, Short, is_escaped_name, unescape_20};
 
 /// Adds a peer and requests others (BEP 3, "trackers").
 ///
@@ -29,6 +29,40 @@ pub struct AnnounceRequest {
     pub peers_wanted: Option<NonZeroU32>,
     /// Whether peers may be sent as bytes (BEP 23); true unless the client requests a list.
     pub is_compact: bool,
+}
+
+/// What a client says of its transfers, which only trackers with accounting need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transferred {
+    /// Bytes uploaded since it has announced `started`; `None` if the parameter is missing or
+    /// not a number of bytes.
+    pub uploaded: Option<u64>,
+    /// Bytes downloaded since then.
+    pub downloaded: Option<u64>,
+}
+
+impl Transferred {
+    /// Parses these parameters of the query of an announce. If one occurs several times, the
+    /// last one is used.
+    #[must_use]
+    pub fn parse(query: &[u8]) -> Self {
+        let mut transferred = Self::default();
+        for Parameter { name, value } in Parameters::of(query) {
+            match name {
+                b"uploaded" => transferred.uploaded = number(value),
+                b"downloaded" => transferred.downloaded = number(value),
+                name if !name.contains(&b'%') => {}
+                name if is_escaped_name(name, b"uploaded") => {
+                    transferred.uploaded = number(value);
+                }
+                name if is_escaped_name(name, b"downloaded") => {
+                    transferred.downloaded = number(value);
+                }
+                _ => {}
+            }
+        }
+        transferred
+    }
 }
 
 /// The parameters that are used, with their values as in the query.
@@ -257,6 +291,24 @@ mod tests {
         ] {
             assert_eq!(with(&format!("left={text}")).left, left, "{text}");
         }
+    }
+
+    #[test]
+    fn transfers() {
+        let parse = |query: &str| {
+            let Transferred {
+                uploaded,
+                downloaded,
+            } = Transferred::parse(query.as_bytes());
+            (uploaded, downloaded)
+        };
+        assert_eq!(parse("uploaded=1&x=2&downloaded=3"), (Some(1), Some(3)));
+        assert_eq!(
+            parse("upload%65d=%31&downloaded=18446744073709551615"),
+            (Some(1), Some(u64::MAX))
+        );
+        assert_eq!(parse("uploaded=1&uploaded=-1&downloaded"), (None, None));
+        assert_eq!(parse("%"), (None, None));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod reply;
 mod resource;
 mod scrape;
 
-pub use announce::AnnounceRequest;
+pub use announce::{AnnounceRequest, Transferred};
 pub use aquatic_http1::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Scheme, Status,
     write_fault, write_page,

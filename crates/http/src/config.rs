@@ -7,9 +7,9 @@
 use aquatic_policy::AddressRules;
 use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::{
-    AccessListConfig, AddressMapConfig, AnnounceInterval, BelievedClients, CleaningInterval,
-    ClusterConfig, KeysConfig, LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge,
-    PrivilegesConfig, SnapshotConfig, Workers, address_rules,
+    AccessListConfig, AccountingConfig, AddressMapConfig, AnnounceInterval, BelievedClients,
+    CleaningInterval, ClusterConfig, KeysConfig, LimitsConfig, LogLevel, MetricsConfig, PageConfig,
+    PeerAge, PrivilegesConfig, SnapshotConfig, Workers, address_rules,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub struct Config {
     pub access_list: AccessListConfig,
     /// Keys of clients, for private trackers: only who has a key is served.
     pub keys: KeysConfig,
+    /// Announces of clients with keys, for the ratios of a private tracker.
+    pub accounting: AccountingConfig,
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,

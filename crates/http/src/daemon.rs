@@ -15,6 +15,7 @@ use aquatic_service::sockets::{self, BoundTcp, Inherited, Listening};
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{Families, HashKey};
+use aquatic_tracker::accounting::{self, Accounting};
 use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -48,6 +49,7 @@ pub struct HttpDaemon {
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
+    accounting: Accounting,
 }
 
 impl Daemon for HttpDaemon {
@@ -65,6 +67,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         aquatic_stream::METRICS,
         tracker::CLIENT_METRICS,
         cluster::CLUSTER_METRICS,
+        accounting::METRICS,
     ];
     const PLOTS: &'static [Plot] = tracker::PLOTS;
 
@@ -108,6 +111,11 @@ Transmission or another client. Clients with the same torrent then find each oth
             .chain(cluster)
             .chain(keys)
             .collect()
+    }
+
+    fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+        let file = accounting::written_file(&settings.config.accounting);
+        file.into_iter().collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -160,6 +168,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             position: restored.cluster_position,
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
+        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);
         let scheme = if certificate.is_some() {
@@ -181,7 +190,8 @@ Transmission or another client. Clients with the same torrent then find each oth
         let running = aquatic_stream::start(plan, |number, _| {
             Ok(Http::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
-                    .with_outbox(link.as_ref().map(Link::outbox)),
+                    .with_outbox(link.as_ref().map(Link::outbox))
+                    .with_ledger(ledger.clone()),
                 clock.clone(),
                 shared.view(),
                 counters.clone(),
@@ -205,6 +215,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             endpoint,
             largest: LargestTorrents::default(),
             key_ring,
+            accounting,
         }))
     }
 
@@ -245,6 +256,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         self.running.add_metrics(metrics);
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
+        self.accounting.add_metrics(metrics);
         if let Some(link) = &self.link {
             link.add_metrics(metrics);
         }
@@ -269,7 +281,8 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn degraded(&self) -> Option<String> {
-        self.link.as_ref().and_then(Link::error)
+        let link = self.link.as_ref().and_then(Link::error);
+        link.or_else(|| self.accounting.error())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
@@ -289,6 +302,7 @@ impl HttpDaemon {
         if let Some(link) = &self.link {
             link.set_max_peer_age(config.cleaning.max_peer_age.as_u16());
         }
+        self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
         self.settings.replace(settings);

@@ -43,6 +43,7 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
     const NEED_RESTART: &'static [&'static [&'static str]] = &[
         config::sections::NEED_RESTART,
+        config::keys::NEED_RESTART,
         config::swarm_sections::NEED_RESTART,
         aquatic_stream::config::NEED_RESTART,
     ];
@@ -87,6 +88,7 @@ impl Settings {
             advice: Vec::new(),
         };
         check_config(&config.cluster.engine, &mut checks);
+        config.accounting.check(&config.keys, &mut checks);
         process.check(&mut checks);
         let front_page = FrontPage::new(
             FrontPageParts {

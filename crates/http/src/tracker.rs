@@ -6,10 +6,12 @@ use std::sync::Arc;
 use aquatic_bittorrent::{InfoHash, ipv4_peer, ipv6_peer};
 use aquatic_http_protocol::{
     AnnounceReply, AnnounceRequest, Framing, Misplaced, Peers, Purpose, QueryFault, Resource,
-    RetryIn, Scheme, ScrapeReply, ScrapeRequest, Site, Status, write_failure, write_page,
+    RetryIn, Scheme, ScrapeReply, ScrapeRequest, Site, Status, Transferred, write_failure,
+    write_page,
 };
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
+use aquatic_tracker::accounting::{LabelText, Ledger, Record, Traffic};
 use aquatic_tracker::cluster::{Changes, Outbox};
 use aquatic_tracker::{ClientCounts, FrontPage, RecentTotals, RequestedAt, reject_with_page};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
@@ -33,6 +35,8 @@ pub struct Tracker {
     clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
+    /// Receives the announces of clients with keys.
+    ledger: Option<Ledger>,
     /// Torrents of the current scrape; a field to reuse its memory.
     scraped: Vec<InfoHash>,
     /// For the page for people.
@@ -48,6 +52,7 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            ledger: None,
             scraped: Vec::new(),
             totals: RecentTotals::default(),
         }
@@ -57,6 +62,13 @@ impl Tracker {
     #[must_use]
     pub fn with_outbox(mut self, outbox: Option<Arc<Outbox>>) -> Self {
         self.outbox = outbox;
+        self
+    }
+
+    /// Puts the announces of clients with keys into `ledger`, if given.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Option<Ledger>) -> Self {
+        self.ledger = ledger;
         self
     }
 
@@ -72,18 +84,24 @@ impl Tracker {
         out: &mut Vec<u8>,
     ) -> Outcome {
         let Requested { resource, key } = requested;
-        let asked = Asked {
+        let mut asked = Asked {
             now,
             config: &settings.config,
             source: source.to_canonical(),
             framing,
+            account: None,
             needs_key: settings.keys.is_some(),
         };
         if let Some(keys) = &settings.keys
             && let Some(kind) = requested.kind_with_key()
-            && let Err(reason) = keys.check(&key)
         {
-            return reject(kind, reason, framing, out);
+            match keys.check(&key) {
+                Ok(found) if self.ledger.is_some() => {
+                    asked.account = Some((found.label, keys.time()));
+                }
+                Ok(_) => {}
+                Err(reason) => return reject(kind, reason, framing, out),
+            }
         }
         match resource {
             Resource::Announce(query) => self.announce(asked, query, out),
@@ -179,7 +197,7 @@ impl Tracker {
                 );
             }
         }
-        match stored.first {
+        let outcome = match stored.first {
             SocketAddr::V4(first) => {
                 let record = ipv4_peer(*first.ip(), first.port());
                 let swarm = &state.swarms.ipv4;
@@ -190,7 +208,33 @@ impl Tracker {
                 let swarm = &state.swarms.ipv6;
                 joined.answer(swarm, record, |slices| Peers::Ipv6(slices), random, out)
             }
+        };
+        if asked.account.is_some() && outcome.rejected.is_none() {
+            self.account(asked, &request, query);
         }
+        outcome
+    }
+
+    /// Keeps account of an announce that was served.
+    fn account(&self, asked: Asked<'_>, request: &AnnounceRequest, query: &[u8]) {
+        let (Some(ledger), Some((label, epoch_seconds))) = (&self.ledger, asked.account) else {
+            return;
+        };
+        let transferred = Transferred::parse(query);
+        ledger.add(Record {
+            epoch_seconds,
+            label: LabelText::new(label),
+            info_hash: request.info_hash,
+            peer_id: request.peer_id,
+            traffic: Traffic {
+                uploaded: transferred.uploaded,
+                downloaded: transferred.downloaded,
+                left: request.left,
+            },
+            event: request.event,
+            source: asked.source,
+            port: Some(request.port),
+        });
     }
 
     /// If there are too many torrents, the reply has the first ones.
@@ -266,6 +310,8 @@ struct Asked<'a> {
     source: IpAddr,
     framing: Framing,
     needs_key: bool,
+    /// The label of the client's key and the time, if accounts are kept.
+    account: Option<(&'a str, u32)>,
 }
 
 /// An announce, and what is needed to answer it.

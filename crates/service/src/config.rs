@@ -55,7 +55,7 @@ pub(crate) use changes::{Changes, take_over};
 pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Faults, Position, Severity, Source};
 pub use environment::Environment;
-pub use keys::KeysConfig;
+pub use keys::{AccountingConfig, KeysConfig};
 pub use list_sections::{AccessListConfig, AccessListMode};
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;

@@ -6,7 +6,7 @@
 //! * [`RejectReason`]: why a request is not served, in metrics and in words.
 //! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: kinds, outcomes and counts of
 //!   requests.
-//! * [`keys`]: keys of clients.
+//! * [`keys`]: keys of clients. [`accounting`]: their announces, in a file.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
 //! * [`snapshot`]: what is kept over a restart.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 mod clients;
 pub mod cluster;
 mod endpoint;

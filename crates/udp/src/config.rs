@@ -12,9 +12,9 @@ use aquatic_service::config::address_rules;
 use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
-    AccessListConfig, AddressMapConfig, Addresses, AnnounceInterval, BelievedClients,
-    CleaningInterval, ClusterConfig, KeysConfig, LimitsConfig, LogLevel, MetricsConfig, PeerAge,
-    PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
+    AccessListConfig, AccountingConfig, AddressMapConfig, Addresses, AnnounceInterval,
+    BelievedClients, CleaningInterval, ClusterConfig, KeysConfig, LimitsConfig, LogLevel,
+    MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
@@ -85,6 +85,8 @@ pub struct Config {
     pub access_list: AccessListConfig,
     /// Keys of clients, for private trackers: only who has a key is served.
     pub keys: KeysConfig,
+    /// Announces of clients with keys, for the ratios of a private tracker.
+    pub accounting: AccountingConfig,
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,

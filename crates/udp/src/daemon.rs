@@ -16,6 +16,7 @@ use aquatic_service::snapshot::{Block, BlockWriter, ReadError};
 use aquatic_service::sockets::{self, BoundUdp, Inherited, KernelDrops, Listening, UdpRequest};
 use aquatic_service::{Daemon, Replaceable, Start, secret};
 use aquatic_swarm::{Families, HashKey};
+use aquatic_tracker::accounting::{self, Accounting, Ledger};
 use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -57,6 +58,7 @@ pub struct UdpDaemon {
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
+    accounting: Accounting,
 }
 
 impl Daemon for UdpDaemon {
@@ -73,6 +75,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         counters::METRICS,
         tracker::CLIENT_METRICS,
         cluster::CLUSTER_METRICS,
+        accounting::METRICS,
     ];
     const PLOTS: &'static [Plot] = tracker::PLOTS;
 
@@ -118,6 +121,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let path = export.enable_scrape_exports.then(|| export.path.clone());
         path.map(|path| ("scrape_exports.path", path))
             .into_iter()
+            .chain(accounting::written_file(&settings.config.accounting))
             .collect()
     }
 
@@ -176,6 +180,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
 
+        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let endpoint = Endpoint::new("udp", "", addresses, sockets.len());
         log::info!("{endpoint}");
@@ -197,11 +202,12 @@ Transmission or another client. Clients with the same torrent then find each oth
             endpoint,
             largest: LargestTorrents::default(),
             key_ring,
+            accounting,
             settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
             let sockets = sockets.into_iter().map(|bound| bound.socket).collect();
-            daemon.start_worker(number, sockets, start.workers)?;
+            daemon.start_worker(number, sockets, ledger.clone(), start.workers)?;
         }
         Ok(Arc::new(daemon))
     }
@@ -242,6 +248,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
+        self.accounting.add_metrics(metrics);
         if let Some(link) = &self.link {
             link.add_metrics(metrics);
         }
@@ -266,7 +273,8 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn degraded(&self) -> Option<String> {
-        self.link.as_ref().and_then(Link::error)
+        let link = self.link.as_ref().and_then(Link::error);
+        link.or_else(|| self.accounting.error())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
@@ -290,6 +298,7 @@ impl UdpDaemon {
         let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
         export.reconfigure(&config.scrape_exports, Instant::now());
         drop(export);
+        self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(
             before.client_keys.as_deref(),
@@ -302,6 +311,7 @@ impl UdpDaemon {
         &mut self,
         number: usize,
         sockets: Vec<UdpSocket>,
+        ledger: Option<Ledger>,
         workers: &mut aquatic_service::workers::Workers,
     ) -> anyhow::Result<()> {
         let tracker = Tracker::new(
@@ -310,7 +320,8 @@ impl UdpDaemon {
             tracker::random()?,
             self.clients.add_worker(),
         )
-        .with_outbox(self.link.as_ref().map(Link::outbox));
+        .with_outbox(self.link.as_ref().map(Link::outbox))
+        .with_ledger(ledger);
         let (settings, clock) = (self.settings.view(), self.clock.clone());
         let counters = self.counters.clone();
         let (worker, waker) = UdpWorker::new(sockets, tracker, settings, clock, counters, number)?;

@@ -34,6 +34,7 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
     const NEED_RESTART: &'static [&'static [&'static str]] = &[
         config::sections::NEED_RESTART,
+        config::keys::NEED_RESTART,
         config::swarm_sections::NEED_RESTART,
         &["network.socket_recv_buffer_size"],
     ];
@@ -77,6 +78,7 @@ impl Settings {
             advice: Vec::new(),
         };
         check_config(&config.cluster.engine, &mut checks);
+        config.accounting.check(&config.keys, &mut checks);
         process.check(&mut checks);
         checks.finish(Self {
             config: config.clone(),

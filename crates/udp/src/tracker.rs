@@ -9,6 +9,7 @@ use aquatic_policy::keys::UrlKey;
 use aquatic_service::clock::Now;
 use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
+use aquatic_tracker::accounting::Ledger;
 use aquatic_tracker::cluster::Outbox;
 use aquatic_tracker::keys::Keys;
 pub use aquatic_tracker::{RejectReason, RequestKind};
@@ -20,10 +21,12 @@ use arrayvec::ArrayVec;
 
 use crate::config::Config;
 
+mod accounts;
 mod keys;
 mod outcome;
 mod waiting;
 
+use accounts::Accounts;
 pub use keys::ConnectionIdKeys;
 pub use outcome::Outcome;
 use waiting::{Numbered, Waiting, announce_all};
@@ -55,6 +58,7 @@ pub struct Tracker {
     outbox: Option<Arc<Outbox>>,
     /// The keys of clients, if they need one.
     client_keys: Option<Arc<Keys>>,
+    accounts: Accounts,
 }
 
 /// Why scrapes are rejected if clients need keys: BEP 41 has options for announces alone.
@@ -76,7 +80,15 @@ impl Tracker {
             clients,
             outbox: None,
             client_keys: None,
+            accounts: Accounts::default(),
         }
+    }
+
+    /// Puts the announces of clients with keys into `ledger`, if given.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Option<Ledger>) -> Self {
+        self.accounts = Accounts::new(ledger);
+        self
     }
 
     /// From now on, clients need one of these keys, or none.
@@ -106,7 +118,7 @@ impl Tracker {
         let mut ipv4 = ArrayVec::<_, BATCH>::new();
         let mut ipv6 = ArrayVec::<_, BATCH>::new();
         for (number, datagram) in batch.iter_mut().enumerate() {
-            match self.begin(now, config, datagram) {
+            match self.begin(now, config, number, datagram) {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
@@ -139,12 +151,19 @@ impl Tracker {
             &mut outcomes,
             outbox,
         );
+        self.accounts.finish(&outcomes);
         outcomes
     }
 
     /// Answers a request that is not an announce; prepares one that is.
     #[inline]
-    fn begin(&self, now: Now, config: &Config, datagram: &mut Datagram<'_>) -> Begun {
+    fn begin(
+        &mut self,
+        now: Now,
+        config: &Config,
+        number: usize,
+        datagram: &mut Datagram<'_>,
+    ) -> Begun {
         let source = datagram.source;
         if source.port() == 0 {
             let outcome = Outcome::silence(RequestKind::Other, RejectReason::SourcePortZero);
@@ -154,6 +173,7 @@ impl Tracker {
             now,
             config,
             address: source.ip().to_canonical(),
+            number,
         };
         // A reply that does not fit would be a mistake in the check of the settings, and
         // must not end the worker.
@@ -163,7 +183,7 @@ impl Tracker {
 
     #[inline]
     fn answer(
-        &self,
+        &mut self,
         asked: Asked<'_>,
         datagram: &[u8],
         reply: &mut [u8],
@@ -208,17 +228,25 @@ impl Tracker {
     /// Validates an announce, and converts it for the swarm.
     #[inline]
     fn prepare(
-        &self,
+        &mut self,
         asked: Asked<'_>,
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
-        if let Some(keys) = &self.client_keys
-            && let Err(reason) = keys.check(&UrlKey::of_pieces(request.url_data.pieces()))
-        {
-            let id = request.transaction_id;
-            let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
-            return Ok(Begun::Answered(outcome));
+        let mut record = None;
+        if let Some(keys) = &self.client_keys {
+            match keys.check(&UrlKey::of_pieces(request.url_data.pieces())) {
+                Ok(key) if self.accounts.are_kept() => {
+                    let (time, source) = (keys.time(), asked.address);
+                    record = Some(accounts::record(request, key.label, time, source));
+                }
+                Ok(_) => {}
+                Err(reason) => {
+                    let id = request.transaction_id;
+                    let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
+                    return Ok(Begun::Answered(outcome));
+                }
+            }
         }
         let stored = self
             .state
@@ -234,6 +262,9 @@ impl Tracker {
         };
         let Asked { now, config, .. } = asked;
         self.clients.count(&config.metrics, &request.peer_id);
+        if let Some(record) = record {
+            self.accounts.begin(asked.number, record);
+        }
 
         Ok(match stored {
             IpAddr::V4(address) => {
@@ -338,6 +369,8 @@ struct Asked<'a> {
     now: Now,
     config: &'a Config,
     address: IpAddr,
+    /// Index of the datagram in the batch.
+    number: usize,
 }
 
 /// What [`Tracker::begin`] did.

@@ -56,6 +56,11 @@ pub struct Announce<'a> {
     pub event: AnnounceEvent,
     /// Number of bytes that the peer has not downloaded; `None` if it is unknown.
     pub left: Option<u64>,
+    /// Number of bytes that the peer claims to have uploaded since it started; `None` if it
+    /// says nothing, or no number.
+    pub uploaded: Option<u64>,
+    /// Number of bytes that the peer claims to have downloaded since it started.
+    pub downloaded: Option<u64>,
     /// Maximum number of peers in the reply; `None` if it is missing, or not above 0.
     pub wanted: Option<u32>,
     /// Offers to be relayed to other peers, one each: the first [`MaxItems::offers`].
@@ -165,6 +170,15 @@ impl<'a> Fields<'a> {
             // Unknown events are ignored, as in all protocols.
             event: self.event.given().unwrap_or_default(),
             left: left.and_then(|left| left.try_into().ok()),
+            // They matter to nobody but those who keep accounts, so they make no message wrong.
+            uploaded: self
+                .uploaded
+                .given()
+                .and_then(|bytes| bytes.try_into().ok()),
+            downloaded: self
+                .downloaded
+                .given()
+                .and_then(|bytes| bytes.try_into().ok()),
             wanted: wanted
                 .filter(|&wanted| wanted > 0)
                 .map(|wanted| wanted.try_into().unwrap_or(u32::MAX)),

@@ -6,9 +6,9 @@
 
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::{
-    AccessListConfig, AnnounceInterval, CleaningInterval, EngineConfig, KeysConfig, LogLevel,
-    MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig, PageConfig, PeerAge,
-    PrivilegesConfig, SnapshotConfig, Texts, Workers,
+    AccessListConfig, AccountingConfig, AnnounceInterval, CleaningInterval, EngineConfig,
+    KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig,
+    PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub struct Config {
     pub access_list: AccessListConfig,
     /// Keys of clients, for private trackers: only who has a key is served.
     pub keys: KeysConfig,
+    /// Announces of clients with keys, for the ratios of a private tracker.
+    pub accounting: AccountingConfig,
     /// Status page and metrics over HTTP: / for people, /metrics in the
     /// Prometheus text format, /stats.json and /health.
     pub metrics: MetricsConfig,

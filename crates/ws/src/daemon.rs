@@ -17,6 +17,7 @@ use aquatic_service::workers::Workers;
 use aquatic_service::{Daemon, Replaceable, Start, resource_limits, secret, tls};
 use aquatic_stream::{Plan, Running, config};
 use aquatic_swarm::{HashKey, SwarmLimits, WebSwarms};
+use aquatic_tracker::accounting::{self, Accounting};
 use aquatic_tracker::cluster::{self, LeftOut, Link, MaxPeerAge, Membership, WebTorrent};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
@@ -54,6 +55,7 @@ pub struct WsDaemon {
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
+    accounting: Accounting,
 }
 
 /// What a daemon has in a cluster.
@@ -74,6 +76,7 @@ impl Daemon for WsDaemon {
     const METRICS: &'static [&'static [Metric]] = &[
         tracker::SWARM_METRICS,
         cluster::CLUSTER_METRICS,
+        accounting::METRICS,
         cluster::SIGNAL_METRICS,
         crate::incoming::METRICS,
         tracker::HOUSEKEEPING_METRICS,
@@ -123,6 +126,11 @@ impl Daemon for WsDaemon {
             .collect()
     }
 
+    fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
+        let file = accounting::written_file(&settings.config.accounting);
+        file.into_iter().collect()
+    }
+
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
         settings::listening(config, checks)
     }
@@ -163,6 +171,7 @@ impl Daemon for WsDaemon {
         let clock = restored.clock;
         let state = Arc::new(State::new(restored.swarms, start.lists));
         let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
+        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);
         let scheme = if certificate.is_some() { "wss" } else { "ws" };
@@ -185,7 +194,8 @@ impl Daemon for WsDaemon {
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
                     .with_outbox(cluster.map(|it| it.link.outbox()))
-                    .with_key_ring(key_ring.clone()),
+                    .with_key_ring(key_ring.clone())
+                    .with_ledger(ledger.clone()),
                 Relay::new(number, inboxes.clone(), nodes, counters.clone()),
                 clock.clone(),
                 shared.view(),
@@ -210,6 +220,7 @@ impl Daemon for WsDaemon {
             endpoint,
             largest: LargestTorrents::default(),
             key_ring,
+            accounting,
         }))
     }
 
@@ -250,6 +261,7 @@ impl Daemon for WsDaemon {
         self.running.add_metrics(metrics);
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
+        self.accounting.add_metrics(metrics);
         if let Some(cluster) = &self.cluster {
             cluster.link.add_metrics(metrics);
             cluster.incoming.add_metrics(metrics);
@@ -276,7 +288,8 @@ impl Daemon for WsDaemon {
     }
 
     fn degraded(&self) -> Option<String> {
-        self.cluster.as_ref().and_then(|it| it.link.error())
+        let link = self.cluster.as_ref().and_then(|it| it.link.error());
+        link.or_else(|| self.accounting.error())
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
@@ -295,6 +308,7 @@ impl WsDaemon {
             let max_peer_age = config.cleaning.max_peer_age.as_u16();
             cluster.link.set_max_peer_age(max_peer_age);
         }
+        self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
         self.settings.replace(settings);

@@ -131,6 +131,8 @@ impl Dialogue {
             peer_id: PeerId(peer.id),
             event,
             left: Some(1),
+            uploaded: None,
+            downloaded: None,
             wanted: None,
             offers: Vec::new(),
         });

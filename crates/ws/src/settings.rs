@@ -47,6 +47,7 @@ impl config::Config for Config {
     const OLD_KEYS: &'static [&'static [OldKey]] = OLD_KEYS;
     const NEED_RESTART: &'static [&'static [&'static str]] = &[
         config::sections::NEED_RESTART,
+        config::keys::NEED_RESTART,
         config::swarm_sections::NEED_RESTART,
         aquatic_stream::config::NEED_RESTART,
         &["protocol.separate_families"],
@@ -91,6 +92,7 @@ impl Settings {
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),
         };
+        config.accounting.check(&config.keys, &mut checks);
         process.check(&mut checks);
         let front_page = FrontPage::new(
             FrontPageParts {

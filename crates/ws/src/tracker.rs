@@ -11,6 +11,7 @@ use aquatic_service::clock::Now;
 use aquatic_service::lists::Lists;
 use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
 use aquatic_tracker::ClientCounts;
+use aquatic_tracker::accounting::{LabelText, Ledger, Record, Traffic};
 use aquatic_tracker::cluster::{Changes, Outbox};
 use aquatic_tracker::keys::{KeyRing, Keys};
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
@@ -63,6 +64,8 @@ pub struct Tracker {
     key_ring: Option<KeyRing>,
     /// The keys of clients, if they need one.
     keys: Option<Arc<Keys>>,
+    /// Receives the announces of clients with keys.
+    ledger: Option<Ledger>,
     /// The records of the peers that get the offers of the current announce; a field to
     /// reuse its memory.
     receivers: Vec<[u8; 28]>,
@@ -111,6 +114,7 @@ impl Tracker {
             outbox: None,
             key_ring: None,
             keys: None,
+            ledger: None,
             receivers: Vec::new(),
             leaving: VecDeque::new(),
         }
@@ -125,6 +129,12 @@ impl Tracker {
     /// Hashes the keys of new connections with `ring`, for [`set_keys`](Self::set_keys).
     pub fn with_key_ring(mut self, ring: KeyRing) -> Self {
         self.key_ring = Some(ring);
+        self
+    }
+
+    /// Puts the announces of clients with keys into `ledger`, if given.
+    pub fn with_ledger(mut self, ledger: Option<Ledger>) -> Self {
+        self.ledger = ledger;
         self
     }
 
@@ -254,10 +264,15 @@ impl Tracker {
         let reject = |reason: RejectReason, out: &mut Vec<u8>| {
             reject(RequestKind::Announce, reason, info_hash, out)
         };
-        if let Some(keys) = &self.keys
-            && let Err(reason) = session.check_key(keys)
-        {
-            return reject(reason, out);
+        let mut accounted = None;
+        if let Some(keys) = &self.keys {
+            match session.check_key(keys) {
+                Ok(key) if self.ledger.is_some() => {
+                    accounted = Some(account(&request, key.label, keys.time(), session.source()));
+                }
+                Ok(_) => {}
+                Err(reason) => return reject(reason, out),
+            }
         }
         let wanted = Counted::by(config);
         if session.counted() != wanted {
@@ -326,6 +341,9 @@ impl Tracker {
                 interval_seconds: config.protocol.peer_announce_interval.as_u32(),
             }
         };
+        if let (Some(ledger), Some(record)) = (&self.ledger, accounted) {
+            ledger.add(record);
+        }
         if is_stopped {
             session.forget(&info_hash);
             if known.is_some() {
@@ -452,6 +470,24 @@ impl From<Outcome> for Handled<'static, 'static> {
             outcome,
             relays: Relays::None,
         }
+    }
+}
+
+/// What is accounted of an announce.
+fn account(request: &Announce<'_>, label: &str, epoch_seconds: u32, source: IpAddr) -> Record {
+    Record {
+        epoch_seconds,
+        label: LabelText::new(label),
+        info_hash: request.info_hash,
+        peer_id: request.peer_id,
+        traffic: Traffic {
+            uploaded: request.uploaded,
+            downloaded: request.downloaded,
+            left: request.left,
+        },
+        event: request.event,
+        source,
+        port: None,
     }
 }
 

@@ -262,6 +262,10 @@ fn assertions_say_what_is_wrong() {
             "services.aquatic.http.settings.network.tls_private_key_path is in the store",
         ),
         (
+            "udp.settings.keys.path = \"${builtins.storeDir}/keys\";",
+            "services.aquatic.udp.settings.keys.path is in the store",
+        ),
+        (
             "udp.settings.network.address = [ \"0.0.0.0:1\" \"localhost\" ];",
             "services.aquatic.udp.settings.network.address: localhost is not an IP address",
         ),

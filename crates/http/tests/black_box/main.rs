@@ -8,6 +8,7 @@
     reason = "a failed step of a test fails the test, and says where"
 )]
 
+mod accounting;
 mod connections;
 mod doctor;
 mod faults;

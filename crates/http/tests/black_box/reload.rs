@@ -92,6 +92,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("network.proxy_protocol", None),
         // Clients without a key would not be served.
         ("keys.path", None),
+        // It requires keys.
+        ("accounting.path", None),
     ];
     let address = tracker.ipv4();
     tracker.reload_each_key(NEED_RESTART, &values, || {

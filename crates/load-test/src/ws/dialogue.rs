@@ -159,6 +159,8 @@ impl Dialogue {
             peer_id: self.peer_id(state, seat),
             event,
             left: Some(if peer.seeder { 0 } else { LEECHER_LEFT_BYTES }),
+            uploaded: None,
+            downloaded: None,
             // The tracker's maximum if there are no offers, as it does not
             // matter then.
             wanted: (count > 0).then_some(count as u32),

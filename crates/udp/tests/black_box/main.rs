@@ -10,6 +10,7 @@
 )]
 
 mod access_list;
+mod accounting;
 mod activation;
 mod addresses;
 mod announce;

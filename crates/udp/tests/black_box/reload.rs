@@ -88,6 +88,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("network.reject_special_addresses", None),
         // Clients without a key would not be served.
         ("keys.path", None),
+        // It requires keys.
+        ("accounting.path", None),
     ];
     let mut client = tracker.client();
     tracker.reload_each_key(NEED_RESTART, &values, || {

@@ -19,6 +19,8 @@ pub(super) struct Fields<'a> {
     pub(super) peer_id: Loose<[u8; 20]>,
     pub(super) event: Loose<AnnounceEvent>,
     pub(super) left: Loose<i64>,
+    pub(super) uploaded: Loose<i64>,
+    pub(super) downloaded: Loose<i64>,
     pub(super) wanted: Loose<i64>,
     pub(super) offers: Loose<Result<Vec<Offer<'a>>, WrongOffer>>,
     pub(super) answer: Loose<SessionDescription<'a>>,
@@ -64,6 +66,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             peer_id: Loose::Absent,
             event: Loose::Absent,
             left: Loose::Absent,
+            uploaded: Loose::Absent,
+            downloaded: Loose::Absent,
             wanted: Loose::Absent,
             offers: Loose::Absent,
             answer: Loose::Absent,
@@ -81,6 +85,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Name::PeerId => fields.peer_id = map.next_value_seed(Any(Bytes))?,
                 Name::Event => fields.event = map.next_value_seed(Any(EventName))?,
                 Name::Left => fields.left = map.next_value_seed(Any(Number))?,
+                Name::Uploaded => fields.uploaded = map.next_value_seed(Any(Number))?,
+                Name::Downloaded => fields.downloaded = map.next_value_seed(Any(Number))?,
                 Name::Wanted => fields.wanted = map.next_value_seed(Any(Number))?,
                 Name::Offers => {
                     let limit = offers;

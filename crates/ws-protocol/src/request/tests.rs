@@ -315,6 +315,9 @@ fn request() -> impl Strategy<Value = Request<'static>> {
                 peer_id: PeerId(peer_id),
                 event,
                 left,
+                // The client of this crate does not send them.
+                uploaded: None,
+                downloaded: None,
                 wanted,
                 offers,
             },

@@ -9,6 +9,7 @@
     reason = "a failed step of a test fails the test, and says where"
 )]
 
+mod accounting;
 mod doctor;
 mod frames;
 mod keys;

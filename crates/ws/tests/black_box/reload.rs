@@ -69,6 +69,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("network.reverse_proxy_ip_header_format", None),
         // Clients without a key would not be served.
         ("keys.path", None),
+        // It requires keys.
+        ("accounting.path", None),
     ];
     let mut client = Client::connect(tracker.ipv4(), false);
     client.upgrade();

@@ -1,0 +1,317 @@
+//! Accounting: the announces of clients with keys, as JSON lines in a file, from which the
+//! site of a private tracker computes the ratios of its users.
+//!
+//! Workers put a [`Record`] into a bounded queue, which never blocks: what does not fit is
+//! counted and lost. A thread of its own writes them, so that neither a full disk nor one
+//! that hangs delays a reply. While the file cannot be written, that thread keeps what it
+//! has and tries again.
+//!
+//! * `record`: announces, and their form as JSON.
+//! * `file`: the file, and how it is rotated.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatic_service::config::AccountingConfig;
+use aquatic_service::metrics::{Counter, Metric, Metrics};
+use aquatic_service::workers::{Context, Workers};
+
+mod file;
+mod record;
+
+use file::AccountingFile;
+pub use record::{LabelText, Record, Traffic};
+
+/// The configuration key of the file.
+pub const KEY: &str = "accounting.path";
+
+/// Maximum number of records that wait to be written: about 11 MB.
+const QUEUE: usize = 0x1_0000;
+
+/// How long the thread sleeps while there is nothing to write. Workers do not wake it, which
+/// would be a system call.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long it waits after an error before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Minimum time between two messages about the same error.
+const REPEAT_ERROR: Duration = Duration::from_secs(60);
+
+/// How long a stopping process waits for the last records to be written: less than it
+/// waits for its threads.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Maximum length of the text that is written at a time.
+const CHUNK: usize = 0x1_0000;
+
+/// The records of a tracker that keeps accounts.
+pub struct Accounting {
+    shared: Arc<Shared>,
+}
+
+/// Puts records into the queue. Each worker has a clone.
+#[derive(Clone)]
+pub struct Ledger {
+    sender: SyncSender<Record>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    config: Mutex<AccountingConfig>,
+    /// Set by a reload: the file is closed and opened again.
+    reopen: AtomicBool,
+    written: Counter,
+    dropped: Counter,
+    /// Why the file cannot be written at present.
+    error: Mutex<Option<String>>,
+}
+
+const RECORDS: Metric = Metric::counter(
+    "accounting_records_total",
+    "Announces of clients with keys, by whether they were written to the file of accounting \
+     (written), or lost because it could not be written in time (dropped); 0 without accounting",
+)
+.labelled(&["result"]);
+
+/// The metrics of accounting.
+pub const METRICS: &[Metric] = &[RECORDS];
+
+/// The file, if there is one, with its configuration key.
+pub fn written_file(config: &AccountingConfig) -> Option<(&'static str, PathBuf)> {
+    config.file().map(|path| (KEY, path.to_owned()))
+}
+
+impl Accounting {
+    /// Starts the thread that writes, if the configuration names a file. The thread ends when
+    /// all clones of the [`Ledger`] were dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the system allows no further thread.
+    pub fn start(
+        config: &AccountingConfig,
+        workers: &mut Workers,
+    ) -> anyhow::Result<(Self, Option<Ledger>)> {
+        let shared = Arc::new(Shared::default());
+        shared.locked_config().clone_from(config);
+        let accounting = Self {
+            shared: shared.clone(),
+        };
+        if config.file().is_none() {
+            return Ok((accounting, None));
+        }
+        let (sender, receiver) = sync_channel(QUEUE);
+        let writer = Writer::new(receiver, shared.clone());
+        workers.spawn_background(
+            "accounting",
+            || {},
+            move |context| {
+                writer.run(&context);
+                Ok(())
+            },
+        )?;
+        Ok((accounting, Some(Ledger { sender, shared })))
+    }
+
+    /// Takes over the limits of a reloaded configuration, and has the file opened again.
+    pub fn reconfigure(&self, config: &AccountingConfig) {
+        self.shared.locked_config().clone_from(config);
+        self.shared.reopen.store(true, Relaxed);
+    }
+
+    /// Why the file cannot be written at present.
+    pub fn error(&self) -> Option<String> {
+        self.shared.locked_error().clone()
+    }
+
+    /// Adds the metrics.
+    pub fn add_metrics(&self, metrics: &mut Metrics) {
+        metrics.add(&RECORDS, &["written"], self.shared.written.value());
+        metrics.add(&RECORDS, &["dropped"], self.shared.dropped.value());
+    }
+}
+
+impl Ledger {
+    /// Puts a record into the queue, unless that is full.
+    #[inline]
+    pub fn add(&self, record: Record) {
+        match self.sender.try_send(record) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.dropped.add(1);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn locked_config(&self) -> MutexGuard<'_, AccountingConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locked_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the thread has.
+struct Writer {
+    receiver: Receiver<Record>,
+    shared: Arc<Shared>,
+    file: AccountingFile,
+    /// Lines that are to be written.
+    text: Vec<u8>,
+    /// The number of these lines.
+    lines: u64,
+    /// When the last message about an error was logged.
+    told: Option<Instant>,
+    dropped_before: u64,
+}
+
+/// What a turn of the thread did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It wrote a whole chunk, so there may be more.
+    Busy,
+    /// Nothing is left for now.
+    Idle,
+    /// The file could not be written.
+    Failed,
+    /// Nothing is left, and there are no workers any more.
+    Ended,
+}
+
+impl Writer {
+    fn new(receiver: Receiver<Record>, shared: Arc<Shared>) -> Self {
+        let file = AccountingFile::new(&shared.locked_config());
+        Self {
+            receiver,
+            shared,
+            file,
+            text: Vec::with_capacity(CHUNK),
+            lines: 0,
+            told: None,
+            dropped_before: 0,
+        }
+    }
+
+    fn run(mut self, context: &Context) {
+        let mut end = None;
+        loop {
+            let now = Instant::now();
+            if context.is_stopping() {
+                let end = *end.get_or_insert(now + STOP_PATIENCE);
+                if now >= end {
+                    self.give_up();
+                    return;
+                }
+            }
+            match self.turn(now) {
+                Turn::Busy => {}
+                Turn::Idle => thread::sleep(PAUSE),
+                Turn::Failed if end.is_some() => thread::sleep(PAUSE),
+                Turn::Failed => thread::sleep(RETRY),
+                Turn::Ended => return,
+            }
+        }
+    }
+
+    /// Writes what is in the queue, at most a chunk.
+    fn turn(&mut self, now: Instant) -> Turn {
+        if self.shared.reopen.swap(false, Relaxed) {
+            let config = self.shared.locked_config().clone();
+            self.file.reconfigure(&config);
+        }
+        let mut is_ended = false;
+        let is_full = loop {
+            if self.text.len() + record::MAX_LINE_BYTES > CHUNK {
+                break true;
+            }
+            match self.receiver.try_recv() {
+                Ok(record) => {
+                    record.write(&mut self.text);
+                    self.lines += 1;
+                }
+                Err(TryRecvError::Empty) => break false,
+                Err(TryRecvError::Disconnected) => {
+                    is_ended = true;
+                    break false;
+                }
+            }
+        };
+        let written = match self.file.write(&self.text, now) {
+            Ok(()) if is_ended => self.file.sync(),
+            result => result,
+        };
+        match written {
+            Ok(()) => {
+                self.succeeded();
+                self.tell_of_drops(now);
+                match (is_full, is_ended) {
+                    (true, _) => Turn::Busy,
+                    (false, true) => Turn::Ended,
+                    (false, false) => Turn::Idle,
+                }
+            }
+            Err(error) => {
+                self.failed(&error, now);
+                Turn::Failed
+            }
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.text.clear();
+        self.shared.written.add(self.lines);
+        self.lines = 0;
+        let mut error = self.shared.locked_error();
+        if error.take().is_some() {
+            log::info!("accounting: the file can be written again");
+        }
+    }
+
+    fn failed(&mut self, error: &std::io::Error, now: Instant) {
+        let path = self.file.path().display();
+        let text = format!("cannot write the accounting file {path}: {error}");
+        if self.may_tell(now) {
+            log::error!("{text}; announces wait to be written, and are lost if it takes long");
+        }
+        *self.shared.locked_error() = Some(text);
+    }
+
+    fn tell_of_drops(&mut self, now: Instant) {
+        let dropped = self.shared.dropped.value();
+        let lost = dropped - self.dropped_before;
+        if lost > 0 && self.may_tell(now) {
+            self.dropped_before = dropped;
+            log::error!(lost; "accounting: announces were lost, because the file was not written in time");
+        }
+    }
+
+    /// Whether a message may be logged now.
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let may = self.told.is_none_or(|told| now - told >= REPEAT_ERROR);
+        if may {
+            self.told = Some(now);
+        }
+        may
+    }
+
+    /// Counts what was not written before the process has to end.
+    fn give_up(&mut self) {
+        let lost = self.lines + self.receiver.try_iter().take(QUEUE).count() as u64;
+        self.shared.dropped.add(lost);
+        if lost > 0 {
+            log::error!(lost; "accounting: announces could not be written before the end");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

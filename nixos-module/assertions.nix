@@ -48,6 +48,14 @@ let
     "settings.network.tls_certificate_path" = network.tls_certificate_path;
     "settings.network.tls_private_key_path" = network.tls_private_key_path;
   };
+  # Those that a list of paths names.
+  lists = {
+    "settings.access_list.allow_paths" = settings.access_list.allow_paths;
+    "settings.access_list.deny_paths" = settings.access_list.deny_paths;
+    "settings.bans.paths" = settings.bans.paths;
+    "settings.clients.allow_paths" = settings.clients.allow_paths;
+    "settings.clients.deny_paths" = settings.clients.deny_paths;
+  };
   # Directories that ProtectHome= hides.
   homes =
     lib.optionals
@@ -120,3 +128,15 @@ in
     ${path} has to be moved elsewhere.
   '';
 }) read
+++ lib.concatLists (
+  lib.mapAttrsToList (
+    name: paths:
+    map (path: {
+      assertion = !lib.any (directory: isBelow directory path) homes;
+      message = ''
+        ${option}.${name}: home directories are not visible to the service, so
+        ${path} has to be moved elsewhere.
+      '';
+    }) paths
+  ) lists
+)

@@ -61,6 +61,7 @@ const PARTS: &[(&str, &str)] = &[
     ("exit-status", include_str!("man/parts/exit-status")),
     ("files", include_str!("man/parts/files")),
     ("listen", include_str!("man/parts/listen")),
+    ("lists", include_str!("man/parts/lists")),
     ("load-test", include_str!("man/parts/load-test")),
     ("metrics", include_str!("man/parts/metrics")),
     ("operation", include_str!("man/parts/operation")),

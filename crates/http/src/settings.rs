@@ -82,6 +82,8 @@ impl Settings {
             privileges: config.privileges.clone(),
             lists: ListsConfig {
                 access_list: config.access_list.clone(),
+                bans: config.bans.clone(),
+                clients: config.clients.clone(),
             },
             metrics_address: listening.metrics,
             snapshot: config.snapshot.settings(NAME),

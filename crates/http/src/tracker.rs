@@ -156,8 +156,8 @@ impl Tracker {
             Ok(request) => request,
             Err(fault) => return reject_query(kind, fault, framing, out),
         };
-        if let Err(reason) = self.state.check_announce(&request.info_hash, request.port) {
-            return reject(kind, reason, framing, out);
+        if let Some(outcome) = self.refuse(asked, &request, out) {
+            return outcome;
         }
         let stored = match StoredAt::of(asked, &request, query) {
             Ok(stored) => stored,
@@ -166,6 +166,11 @@ impl Tracker {
                 return reject(kind, RejectReason::SpecialAddress, framing, out);
             }
         };
+        if !self.state.lists.bans.is_off()
+            && let Err(reason) = self.check_stored(asked.source, &stored)
+        {
+            return reject(kind, reason, framing, out);
+        }
         self.clients.count(&asked.config.metrics, &request.peer_id);
 
         let Self {
@@ -237,6 +242,37 @@ impl Tracker {
         });
     }
 
+    /// Rejects an announce whose client, client software or torrent is not served.
+    #[inline]
+    fn refuse(
+        &self,
+        asked: Asked<'_>,
+        request: &AnnounceRequest,
+        out: &mut Vec<u8>,
+    ) -> Option<Outcome> {
+        let kind = RequestKind::Announce;
+        let framing = asked.framing;
+        let checked = self
+            .state
+            .check_announce(asked.source, &request.info_hash, request.port);
+        if let Err(reason) = checked {
+            return Some(reject(kind, reason, framing, out));
+        }
+        self.state.reject_client(&request.peer_id, |text| {
+            reject_as(kind, RejectReason::Client, text, framing, out)
+        })
+    }
+
+    /// Whether the addresses that a peer is believed to have are served, if they are not the
+    /// source.
+    fn check_stored(&self, source: IpAddr, stored: &StoredAt) -> Result<(), RejectReason> {
+        let addresses = [Some(stored.first), stored.other].into_iter().flatten();
+        addresses
+            .map(|address| address.ip())
+            .filter(|address| *address != source)
+            .try_for_each(|address| self.state.check_source(address))
+    }
+
     /// If there are too many torrents, the reply has the first ones.
     fn scrape(&mut self, asked: Asked<'_>, query: &[u8], out: &mut Vec<u8>) -> Outcome {
         let kind = RequestKind::Scrape;
@@ -249,7 +285,7 @@ impl Tracker {
         let max = asked.config.protocol.max_scrape_torrents.as_usize();
         scraped.clear();
         scraped.extend(request.info_hashes().take(max));
-        if let Err(reason) = state.check_scrape(scraped.iter().copied()) {
+        if let Err(reason) = state.check_scrape(asked.source, scraped.iter().copied()) {
             return reject(kind, reason, framing, out);
         }
         scraped.sort_unstable();
@@ -424,17 +460,31 @@ fn reject_query(
 
 #[cold]
 fn reject(kind: RequestKind, reason: RejectReason, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    write_failure(out, framing, reason.text(), retry_in(reason));
+    reject_as(kind, reason, reason.text(), framing, out)
+}
+
+/// Rejects a request with a text of its own.
+#[cold]
+fn reject_as(
+    kind: RequestKind,
+    reason: RejectReason,
+    text: &str,
+    framing: Framing,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    write_failure(out, framing, text, retry_in(reason));
     Outcome::rejected(kind, reason)
 }
 
 /// When a client should try again (BEP 31), if that is known.
 fn retry_in(reason: RejectReason) -> Option<RetryIn> {
-    /// The access list or the torrent may have changed by then.
+    /// The lists or the torrent may have changed by then.
     const LATER: RetryIn = RetryIn::Minutes(30);
 
     match reason {
         RejectReason::Forbidden
+        | RejectReason::Banned
+        | RejectReason::Client
         | RejectReason::MaxTorrents
         | RejectReason::MaxPeersPerTorrent
         | RejectReason::MaxPeersPerIp => Some(LATER),

@@ -92,6 +92,11 @@ impl BansBuilder {
         self.ipv4.len() + self.ipv6.len()
     }
 
+    /// Number of ranges that were added before.
+    pub fn duplicates(&self) -> usize {
+        repeated(self.ipv4.clone()) + repeated(self.ipv6.clone())
+    }
+
     /// Whether no range was added.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -118,4 +123,11 @@ impl BansBuilder {
             ipv6: Ranges::new(ipv6),
         }
     }
+}
+
+fn repeated<T: Ord>(mut ranges: Vec<T>) -> usize {
+    let all = ranges.len();
+    ranges.sort_unstable();
+    ranges.dedup();
+    all - ranges.len()
 }

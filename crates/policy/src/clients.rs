@@ -198,6 +198,17 @@ pub enum ClientLineError {
 }
 
 impl ClientLine {
+    /// The start of peer ids.
+    pub fn prefix(&self) -> &[u8] {
+        let Prefix { bytes, length } = &self.prefix;
+        bytes.get(..usize::from(*length)).unwrap_or(bytes)
+    }
+
+    /// What users of the client get to see, if not a general reason.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// Parses a line; `None` if it is blank or a comment.
     ///
     /// # Errors

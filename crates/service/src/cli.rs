@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 /// The exit code for all failures except invalid command lines.
 pub const EXIT_FAILURE: u8 = 1;
@@ -49,6 +50,8 @@ pub enum Action {
     Migrate,
     /// Examine everything between a client and the tracker.
     Doctor(DoctorArguments),
+    /// Check files of lists.
+    ListCheck(ListCheckArguments),
 }
 
 /// Options of `doctor`.
@@ -61,6 +64,45 @@ pub struct DoctorArguments {
     /// Also announce to URL, the announce URL in torrents
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+}
+
+/// Options of `list-check`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ListCheckArguments {
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// What the files are, if not what most of their lines are
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<ListKind>,
+
+    /// Files of lists, directories of them, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// What a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListKind {
+    /// Info hashes, for the section access_list
+    Torrents,
+    /// Banned addresses, for the section bans
+    Bans,
+    /// Starts of peer ids, for the section clients
+    Clients,
+}
+
+impl ListKind {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Torrents => "torrents",
+            Self::Bans => "bans",
+            Self::Clients => "clients",
+        }
+    }
 }
 
 /// Options about the configuration that every program has. Programs other than daemons
@@ -111,7 +153,7 @@ where
 {
     let matches = command(program).try_get_matches_from(arguments)?;
     let options = DaemonArguments::from_arg_matches(&matches)?;
-    let action = if let Some(Command::Doctor(doctor)) = options.command {
+    let action = if let Some(subcommand) = options.command {
         let asked = [
             "check_config",
             "migrate_config",
@@ -121,10 +163,14 @@ where
         .into_iter()
         .find(|id| matches.get_flag(id));
         if let Some(id) = asked {
-            let text = format!("--{} cannot be used with doctor", id.replace('_', "-"));
+            let (option, name) = (id.replace('_', "-"), subcommand.name());
+            let text = format!("--{option} cannot be used with {name}");
             return Err(command(program).error(ErrorKind::ArgumentConflict, text));
         }
-        Action::Doctor(doctor)
+        match subcommand {
+            Command::Doctor(doctor) => Action::Doctor(doctor),
+            Command::ListCheck(check) => Action::ListCheck(check),
+        }
     } else if options.check_config {
         Action::Check
     } else if options.migrate_config {
@@ -183,7 +229,25 @@ enum Command {
     /// Examine everything between a client and the tracker, and say what to do
     #[command(after_help = AFTER_DOCTOR_HELP)]
     Doctor(DoctorArguments),
+    /// Say what files of lists contain, and what is wrong with them
+    #[command(after_help = AFTER_LIST_CHECK_HELP)]
+    ListCheck(ListCheckArguments),
 }
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Doctor(_) => "doctor",
+            Self::ListCheck(_) => "list-check",
+        }
+    }
+}
+
+/// The end of the output of `list-check --help`.
+const AFTER_LIST_CHECK_HELP: &str = "\
+Lists are those of torrents, banned addresses and clients that the sections access_list, bans \
+and clients of the configuration name; their formats are in aquatic-access-list(5). It exits \
+with 0 if nothing is wrong with them, and otherwise with 1.";
 
 /// The end of the output of `doctor --help`.
 const AFTER_DOCTOR_HELP: &str = "\
@@ -243,6 +307,17 @@ mod tests {
             Action::Doctor(DoctorArguments { json, url })
         };
         assert_eq!(parsed(&["doctor"]), (None, examine(false, None)));
+        let check = |json, kind, files: &[&str]| {
+            let files = files.iter().map(PathBuf::from).collect();
+            Action::ListCheck(ListCheckArguments { json, kind, files })
+        };
+        assert_eq!(
+            parsed(&["list-check", "a", "-"]).1,
+            check(false, None, &["a", "-"])
+        );
+        let bans = Some(ListKind::Bans);
+        let arguments = ["list-check", "--kind", "bans", "--json", "a"];
+        assert_eq!(parsed(&arguments).1, check(true, bans, &["a"]));
         let both = (file, examine(true, Some("udp://h:1")));
         for arguments in [
             &["-c", "f", "doctor", "--json", "--url", "udp://h:1"],
@@ -266,6 +341,9 @@ mod tests {
             &["-p", "doctor"],
             &["--check-config", "doctor"],
             &["doctor", "--url"],
+            &["list-check"],
+            &["list-check", "--kind", "others", "a"],
+            &["-p", "list-check", "a"],
             &["--json"],
         ] {
             let error = parse(arguments).unwrap_err();

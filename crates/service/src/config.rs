@@ -56,7 +56,7 @@ pub use checks::Checks;
 pub use diagnostic::{Diagnostic, Diagnostics, Faults, Position, Severity, Source};
 pub use environment::Environment;
 pub use keys::{AccountingConfig, KeysConfig};
-pub use list_sections::{AccessListConfig, AccessListMode};
+pub use list_sections::{AccessListConfig, AccessListMode, BansConfig, ClientsConfig};
 pub use load::{Error, Loaded, combine, load, parse};
 pub(crate) use neighbour::NeighbourFile;
 pub use old_keys::OldKey;

@@ -9,6 +9,7 @@
 //! * [`workers`]: worker threads, and detection of threads that end or hang.
 //! * [`lists`]: files of an operator that reloads read again. [`access_list`]: those of
 //!   torrents.
+//! * `list_check`: the subcommand that says what files of lists contain.
 //! * [`reload`]: other files that are reloaded on a signal; `tls`: certificates, with the
 //!   feature of that name.
 //! * [`Replaceable`], [`View`]: settings that a reload replaces while workers use them.
@@ -38,6 +39,7 @@ mod host_name;
 pub mod html;
 pub mod interfaces;
 mod lifecycle;
+mod list_check;
 pub mod lists;
 pub mod logging;
 pub mod metrics;

@@ -8,7 +8,7 @@
 //! | 75 | no sockets were inherited from the socket unit, which has to be restarted |
 //! | 78 | the configuration is invalid, or a file or user that it refers to |
 //!
-//! `doctor` has exit codes of its own.
+//! `doctor` has exit codes of its own; that of `list-check` is 1 if something is wrong.
 //!
 //! The reason is always the last error in the log, and the last status line sent to
 //! the service manager.
@@ -26,7 +26,7 @@ use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
 use crate::sockets::{NoSockets, SOCKET_UNIT, Transport};
-use crate::{Daemon, destination, generator, logging};
+use crate::{Daemon, destination, generator, list_check, logging};
 
 mod attempts;
 mod check;
@@ -56,6 +56,9 @@ pub fn run<D: Daemon>(doctor: fn(&Arguments, &DoctorArguments) -> ExitCode) -> E
     let arguments = cli::parse(&program::<D>());
     if let Action::Doctor(options) = &arguments.action {
         return doctor(&arguments, options);
+    }
+    if let Action::ListCheck(options) = &arguments.action {
+        return list_check::run(options);
     }
     let is_service = arguments.action == Action::Run;
     let result = logging::init(D::NAME, log::LevelFilter::Info, is_service).and_then(|()| {
@@ -124,9 +127,11 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
             check::check::<D>(&subject).map_err(|faults| loaded.located(faults.0).into())
         }
         Action::Migrate => migrate::<D>(&sources, &loaded),
-        Action::PrintDefault | Action::PrintEffective | Action::Run | Action::Doctor(_) => {
-            print(&loaded.effective_toml())
-        }
+        Action::PrintDefault
+        | Action::PrintEffective
+        | Action::Run
+        | Action::Doctor(_)
+        | Action::ListCheck(_) => print(&loaded.effective_toml()),
     }
 }
 

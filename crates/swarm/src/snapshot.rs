@@ -233,10 +233,11 @@ pub fn restore<const S: usize, const K: usize, const N: usize>(
     lifetime: u16,
     with_peers: bool,
 ) -> Result<Restored, DamagedBlock> {
-    restore_where(swarm, block, now, lifetime, |_| with_peers)
+    restore_where(swarm, block, now, lifetime, |_| with_peers, |_| true)
 }
 
-/// Like [`restore`], with the peers of those torrents for which `with_peers` returns true.
+/// Like [`restore`], with the peers of those torrents for which `with_peers` returns true,
+/// except peers for whose record `with_peer` returns false.
 ///
 /// # Errors
 ///
@@ -247,6 +248,7 @@ pub fn restore_where<const S: usize, const K: usize, const N: usize>(
     now: u32,
     lifetime: u16,
     with_peers: impl Fn(&InfoHash) -> bool,
+    with_peer: impl Fn(&[u8; S]) -> bool,
 ) -> Result<Restored, DamagedBlock> {
     let mut restored = Restored::default();
     let mut rest = block;
@@ -256,7 +258,8 @@ pub fn restore_where<const S: usize, const K: usize, const N: usize>(
         rest = after;
         restored.entries += 1;
         let with_peers = with_peers(&entry.info_hash);
-        entry.store(swarm, now, lifetime, with_peers, &mut restored);
+        let with_peer = |record: &_| with_peers && with_peer(record);
+        entry.store(swarm, now, lifetime, with_peer, &mut restored);
     }
     Ok(restored)
 }
@@ -343,14 +346,14 @@ impl<'a, const S: usize> Entry<'a, S> {
         swarm: &Swarm<S, K, N>,
         now: u32,
         lifetime: u16,
-        with_peers: bool,
+        with_peer: impl Fn(&[u8; S]) -> bool,
         restored: &mut Restored,
     ) {
         let mut locked = swarm.lock(&self.info_hash);
         let (shard, rules, hash) = locked.parts();
         let mut slot = shard.find(&self.info_hash, hash);
         let peers = self.records.iter().zip(self.remaining).enumerate();
-        for (position, (record, remaining)) in peers.take_while(|_| with_peers) {
+        for (position, (record, remaining)) in peers.filter(|(_, (record, _))| with_peer(record)) {
             let remaining = u16::from_le_bytes(*remaining);
             let is_seeder = position < self.seeders;
             let seconds = (remaining & !HAS_SEEDED).min(lifetime);

@@ -34,6 +34,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("page.contact", "\"https://example.org\""),
     ("metrics.address", "\"127.0.0.1:1\""),
     ("access_list.mode", "\"deny\""),
+    ("bans.except", "[\"127.0.0.0/8\"]"),
     ("privileges.user", "\"somebody\""),
     ("privileges.group", "\"somebody\""),
     ("cluster.url", "\"redis://127.0.0.1:1\""),
@@ -93,6 +94,19 @@ impl Tracker {
         });
     }
 
+    /// A list for this key that changes nothing for clients.
+    fn list(&self, key: &str) -> std::path::PathBuf {
+        let lines: String = match key {
+            "access_list.allow_paths" => (0..=255_u8)
+                .map(|byte| format!("{byte:02x}").repeat(20) + "\n")
+                .collect(),
+            "clients.allow_paths" => (0..=255_u8).map(|byte| format!("%{byte:02x}\n")).collect(),
+            _ => String::new(),
+        };
+        let name = key.replace('.', "-");
+        self.place.setup.write(&name, lines)
+    }
+
     fn change_each_key(&mut self, need_restart: &[&str], values: &[(&str, Option<&str>)]) {
         let before = self.place.config();
         let mut section = String::new();
@@ -116,6 +130,9 @@ impl Tracker {
             let value = match (special, common) {
                 (Some((_, None)), _) => continue,
                 (Some((_, Some(value))), _) | (None, Some((_, value))) => (*value).to_owned(),
+                (None, None) if name.ends_with("paths") => {
+                    format!("[\"{}\"]", self.list(&key).display())
+                }
                 (None, None) if is_path(name) => {
                     format!("\"{}\"", self.place.setup.path("other").display())
                 }

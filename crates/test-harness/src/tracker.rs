@@ -119,6 +119,15 @@ impl Place {
         self.set(key, &format!("\"{}\"", path.display()));
     }
 
+    /// Sets a key to the paths of files or directories in the test's directory.
+    pub fn set_paths(&mut self, key: &str, names: &[&str]) {
+        let paths = names.iter().map(|name| self.setup.path(name));
+        let paths: Vec<String> = paths
+            .map(|path| format!("\"{}\"", path.display()))
+            .collect();
+        self.set(key, &format!("[{}]", paths.join(", ")));
+    }
+
     /// The same place, configured so that all metrics are there, except those of
     /// clusters.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use aquatic_http1::{Framing, HttpFault, Status, write_page};
 use aquatic_policy::SpecialAddress;
+use aquatic_policy::clients::NO_REASON;
 use aquatic_swarm::LimitReached;
 use strum::{EnumCount, IntoStaticStr, VariantArray};
 
@@ -61,6 +62,11 @@ pub enum RejectReason {
     ExpiredKey,
     /// The access list does not allow the torrent.
     Forbidden,
+    /// The client's address is banned.
+    Banned,
+    /// The client software is not allowed.
+    #[strum(serialize = "client_forbidden")]
+    Client,
     /// The connection has announced the torrent with another peer id.
     OtherPeerId,
     /// It is an answer for a torrent that the connection has not announced with this peer
@@ -126,6 +132,8 @@ impl RejectReason {
             Self::UnknownKey => "the key in the announce URL is not valid here, or no longer",
             Self::ExpiredKey => "the key in the announce URL has expired",
             Self::Forbidden => "torrent is not allowed on this tracker",
+            Self::Banned => "this address is banned from this tracker",
+            Self::Client => NO_REASON,
             Self::OtherPeerId => {
                 "this connection has announced the torrent with another peer_id; stop that one first"
             }
@@ -197,9 +205,9 @@ mod tests {
         let expected = "not_http tls too_long too_slow unknown_path wrong_url other_method \
             proxy_header max_connections_per_ip upgrade origin not_websocket frame not_json \
             malformed full_scrape bad_connection_id source_port_zero port_zero special_address \
-            missing_key unknown_key expired_key forbidden other_peer_id not_announced \
-            unknown_offer expired_offer offerer_gone max_torrents max_peers_per_torrent \
-            max_peers_per_ip max_torrents_per_connection reply_too_long";
+            missing_key unknown_key expired_key forbidden banned client_forbidden other_peer_id \
+            not_announced unknown_offer expired_offer offerer_gone max_torrents \
+            max_peers_per_torrent max_peers_per_ip max_torrents_per_connection reply_too_long";
         assert_eq!(labels.join(" "), expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{InfoHash, PeerId};
 use aquatic_service::lists::Lists;
 use aquatic_service::secret;
 use aquatic_swarm::{Scraped, Swarms};
@@ -32,28 +32,59 @@ impl<S: Swarms> State<S> {
         }
     }
 
-    /// Whether a torrent may be announced by a peer that others reach at `port`.
+    /// Whether a client at this address is served.
     ///
     /// # Errors
     ///
     /// Why not.
     #[inline]
-    pub fn check_announce(&self, info_hash: &InfoHash, port: u16) -> Result<(), RejectReason> {
+    pub fn check_source(&self, source: IpAddr) -> Result<(), RejectReason> {
+        match self.lists.bans.if_on() {
+            Some(bans) if bans.contains(source) => Err(RejectReason::Banned),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether client software with this peer id is served. If not, returns what `reject`
+    /// makes of the reason in words.
+    #[inline]
+    pub fn reject_client<T>(&self, peer_id: &PeerId, reject: impl FnOnce(&str) -> T) -> Option<T> {
+        let clients = self.lists.clients.if_on()?;
+        clients.check(peer_id).err().map(reject)
+    }
+
+    /// Whether a torrent may be announced by a client at this address, which others reach at
+    /// `port`.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    #[inline]
+    pub fn check_announce(
+        &self,
+        source: IpAddr,
+        info_hash: &InfoHash,
+        port: u16,
+    ) -> Result<(), RejectReason> {
+        self.check_source(source)?;
         if port == 0 {
             return Err(RejectReason::PortZero);
         }
         self.check_torrent(info_hash)
     }
 
-    /// Whether a scrape of these torrents is answered: if any of them is served.
+    /// Whether a scrape of these torrents by a client at this address is answered: if any of
+    /// them is served.
     ///
     /// # Errors
     ///
     /// Why not.
     pub fn check_scrape(
         &self,
+        source: IpAddr,
         mut info_hashes: impl Iterator<Item = InfoHash>,
     ) -> Result<(), RejectReason> {
+        self.check_source(source)?;
         if info_hashes.any(|info_hash| self.lists.access_list.allows(&info_hash)) {
             Ok(())
         } else {
@@ -86,6 +117,9 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use aquatic_bittorrent::AnnounceEvent;
+    use aquatic_policy::AddressRanges;
+    use aquatic_policy::bans::{BanLine, BansBuilder};
+    use aquatic_policy::clients::{ClientLine, Prefixes};
     use aquatic_service::access_list::{AccessList, InfoHashSet};
     use aquatic_swarm::{Announce, Families, HashKey, SwarmLimits};
 
@@ -93,6 +127,7 @@ mod tests {
 
     const ALLOWED: InfoHash = InfoHash([0x11; 20]);
     const FORBIDDEN: InfoHash = InfoHash([0xff; 20]);
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn state() -> State<Families> {
         let list = InfoHashSet::parse(format!("{FORBIDDEN}\n").as_bytes()).unwrap();
@@ -105,14 +140,56 @@ mod tests {
     #[test]
     fn announces_are_checked() {
         let state = state();
-        assert_eq!(state.check_announce(&ALLOWED, 1), Ok(()));
-        let reason = |info_hash, port| state.check_announce(&info_hash, port).unwrap_err();
+        assert_eq!(state.check_announce(HERE, &ALLOWED, 1), Ok(()));
+        let reason = |info_hash, port| state.check_announce(HERE, &info_hash, port).unwrap_err();
         assert_eq!(reason(ALLOWED, 0), RejectReason::PortZero);
         assert_eq!(reason(FORBIDDEN, 0), RejectReason::PortZero);
         assert_eq!(reason(FORBIDDEN, 1), RejectReason::Forbidden);
         assert_eq!(
             state.check_torrent(&FORBIDDEN),
             Err(RejectReason::Forbidden)
+        );
+    }
+
+    #[test]
+    fn banned_addresses_and_clients_are_rejected() {
+        let mut ranges = BansBuilder::default();
+        let Ok(BanLine::Banned(range)) = BanLine::parse(b"192.0.2.0/24") else {
+            panic!("it is a network");
+        };
+        ranges.add(range);
+        let state = state();
+        let there = IpAddr::from([192, 0, 2, 7]);
+        assert_eq!(state.check_source(there), Ok(()));
+        state
+            .lists
+            .bans
+            .replace(ranges.build(&AddressRanges::default()));
+        let banned = Err(RejectReason::Banned);
+        let mapped = IpAddr::from(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped());
+        for address in [there, mapped] {
+            assert_eq!(state.check_source(address), banned);
+            assert_eq!(state.check_announce(address, &ALLOWED, 0), banned);
+            assert_eq!(state.check_scrape(address, [ALLOWED].into_iter()), banned);
+        }
+        assert_eq!(state.check_announce(HERE, &ALLOWED, 1), Ok(()));
+        assert_eq!(state.check_scrape(HERE, [ALLOWED].into_iter()), Ok(()));
+
+        let peer_id = PeerId(*b"-XL0012-............");
+        let reason = || state.reject_client(&peer_id, str::to_owned);
+        assert_eq!(reason(), None);
+        let line = ClientLine::parse(b"-XL too greedy").unwrap();
+        state
+            .lists
+            .clients
+            .replace(aquatic_policy::clients::Clients {
+                denied: Prefixes::new(line.into_iter().collect()),
+                ..Default::default()
+            });
+        assert_eq!(reason().as_deref(), Some("too greedy"));
+        assert_eq!(
+            state.reject_client(&PeerId([b'x'; 20]), str::to_owned),
+            None
         );
     }
 
@@ -141,8 +218,8 @@ mod tests {
         assert_eq!(state.scrape(mapped.into(), &ALLOWED).seeders, 1);
 
         let both = [FORBIDDEN, ALLOWED];
-        assert_eq!(state.check_scrape(both.into_iter()), Ok(()));
+        assert_eq!(state.check_scrape(HERE, both.into_iter()), Ok(()));
         let forbidden = Err(RejectReason::Forbidden);
-        assert_eq!(state.check_scrape([FORBIDDEN].into_iter()), forbidden);
+        assert_eq!(state.check_scrape(HERE, [FORBIDDEN].into_iter()), forbidden);
     }
 }

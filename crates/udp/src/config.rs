@@ -12,9 +12,9 @@ use aquatic_service::config::address_rules;
 use aquatic_service::config::numbers::unit::Unit;
 use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
-    AccessListConfig, AccountingConfig, AddressMapConfig, Addresses, AnnounceInterval,
-    BelievedClients, CleaningInterval, ClusterConfig, KeysConfig, LimitsConfig, LogLevel,
-    MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
+    AccessListConfig, AccountingConfig, AddressMapConfig, Addresses, AnnounceInterval, BansConfig,
+    BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, KeysConfig, LimitsConfig,
+    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
@@ -81,8 +81,16 @@ pub struct Config {
     /// Not needed under systemd, which starts the service as an unprivileged
     /// user.
     pub privileges: PrivilegesConfig,
-    /// Allow list or deny list of torrents.
+    /// Allow lists and deny lists of torrents. A torrent is served if it is on an
+    /// allow list, when there is any, and on no deny list.
     pub access_list: AccessListConfig,
+    /// Bans by address. Announces and scrapes of banned addresses are answered
+    /// with an error.
+    pub bans: BansConfig,
+    /// Client software that is served, by the first bytes of peer ids. A client
+    /// is served if it is on an allow list, when there is any, and on no deny
+    /// list.
+    pub clients: ClientsConfig,
     /// Keys of clients, for private trackers: only who has a key is served.
     pub keys: KeysConfig,
     /// Announces of clients with keys, for the ratios of a private tracker.

@@ -21,6 +21,8 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::UnknownKey,
         RejectReason::ExpiredKey,
         RejectReason::Forbidden,
+        RejectReason::Banned,
+        RejectReason::Client,
         RejectReason::MaxTorrents,
         RejectReason::MaxPeersPerTorrent,
         RejectReason::MaxPeersPerIp,

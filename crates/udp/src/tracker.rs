@@ -233,6 +233,7 @@ impl Tracker {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Result<Begun, BufferTooSmall> {
+        let (kind, id) = (RequestKind::Announce, request.transaction_id);
         let mut record = None;
         if let Some(keys) = &self.client_keys {
             match keys.check(&UrlKey::of_pieces(request.url_data.pieces())) {
@@ -242,24 +243,28 @@ impl Tracker {
                 }
                 Ok(_) => {}
                 Err(reason) => {
-                    let id = request.transaction_id;
-                    let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
+                    let outcome = Outcome::reject(kind, reason, id, reply)?;
                     return Ok(Begun::Answered(outcome));
                 }
             }
         }
         let stored = self
             .state
-            .check_announce(&request.info_hash, request.port)
-            .and_then(|()| stored_address(asked, request));
+            .check_announce(asked.address, &request.info_hash, request.port)
+            .and_then(|()| self.stored_address(asked, request));
         let stored = match stored {
             Ok(stored) => stored,
             Err(reason) => {
-                let id = request.transaction_id;
-                let outcome = Outcome::reject(RequestKind::Announce, reason, id, reply)?;
+                let outcome = Outcome::reject(kind, reason, id, reply)?;
                 return Ok(Begun::Answered(outcome));
             }
         };
+        let rejected = self.state.reject_client(&request.peer_id, |text| {
+            Outcome::reject_as(kind, RejectReason::Client, text, id, reply)
+        });
+        if let Some(outcome) = rejected {
+            return Ok(Begun::Answered(outcome?));
+        }
         let Asked { now, config, .. } = asked;
         self.clients.count(&config.metrics, &request.peer_id);
         if let Some(record) = record {
@@ -276,6 +281,29 @@ impl Tracker {
                 Begun::Ipv6(Waiting::new(record, config, now, request))
             }
         })
+    }
+
+    /// The address under which a peer is stored.
+    #[inline]
+    fn stored_address(
+        &self,
+        asked: Asked<'_>,
+        request: &AnnounceRequest<'_>,
+    ) -> Result<IpAddr, RejectReason> {
+        let rules = asked.config.address_rules();
+        if rules.are_off() {
+            return Ok(asked.address);
+        }
+        let claimed = request
+            .claimed_address
+            // Over IPv6, BEP 15 has no such field, and clients leave anything there.
+            .filter(|_| asked.address.is_ipv4() && rules.believe(asked.address));
+        let address = claimed.map_or(asked.address, IpAddr::V4);
+        let stored = rules.stored(address)?;
+        if stored != asked.address {
+            self.state.check_source(stored)?;
+        }
+        Ok(stored)
     }
 
     /// If there are too many torrents, the reply has the first ones.
@@ -295,7 +323,7 @@ impl Tracker {
         }
         let max = asked.config.protocol.max_scrape_torrents.as_usize();
         let first = || request.info_hashes().take(max);
-        if let Err(reason) = self.state.check_scrape(first()) {
+        if let Err(reason) = self.state.check_scrape(asked.address, first()) {
             return Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply);
         }
 
@@ -346,21 +374,6 @@ impl Tracker {
             ..Outcome::served(kind, length)
         })
     }
-}
-
-/// The address under which a peer is stored.
-#[inline]
-fn stored_address(asked: Asked<'_>, request: &AnnounceRequest<'_>) -> Result<IpAddr, RejectReason> {
-    let rules = asked.config.address_rules();
-    if rules.are_off() {
-        return Ok(asked.address);
-    }
-    let claimed = request
-        .claimed_address
-        // Over IPv6, BEP 15 has no such field, and clients leave anything there.
-        .filter(|_| asked.address.is_ipv4() && rules.believe(asked.address));
-    let address = claimed.map_or(asked.address, IpAddr::V4);
-    Ok(rules.stored(address)?)
 }
 
 /// Who asks, when, and what the configuration says about it.

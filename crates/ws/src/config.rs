@@ -6,9 +6,10 @@
 
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::{
-    AccessListConfig, AccountingConfig, AnnounceInterval, CleaningInterval, EngineConfig,
-    KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent, MaxTorrents, MetricsConfig,
-    PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Texts, Workers,
+    AccessListConfig, AccountingConfig, AnnounceInterval, BansConfig, CleaningInterval,
+    ClientsConfig, EngineConfig, KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent,
+    MaxTorrents, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Texts,
+    Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -53,8 +54,16 @@ pub struct Config {
     /// Not needed under systemd, which starts the service as an unprivileged
     /// user.
     pub privileges: PrivilegesConfig,
-    /// Allow list or deny list of torrents.
+    /// Allow lists and deny lists of torrents. A torrent is served if it is on an
+    /// allow list, when there is any, and on no deny list.
     pub access_list: AccessListConfig,
+    /// Bans by address. Announces and scrapes of banned addresses are answered
+    /// with an error.
+    pub bans: BansConfig,
+    /// Client software that is served, by the first bytes of peer ids. A client
+    /// is served if it is on an allow list, when there is any, and on no deny
+    /// list.
+    pub clients: ClientsConfig,
     /// Keys of clients, for private trackers: only who has a key is served.
     pub keys: KeysConfig,
     /// Announces of clients with keys, for the ratios of a private tracker.

@@ -314,6 +314,16 @@ impl Ws {
             self.relay.send(handled.relays, exchange.others, seconds);
             durations.end(begun, 1);
             self.count(exchange.peer.transport.ip(), outcome);
+            if outcome.rejected == Some(RejectReason::Banned) {
+                // The message has told its user, which a refused handshake could not: a
+                // browser does not show why. Closing also removes its peers.
+                let text = RejectReason::Banned.text();
+                write_close(exchange.output, CloseCode::POLICY, text);
+                return Progress {
+                    consumed: length,
+                    next: Next::Close,
+                };
+            }
         }
         Progress {
             consumed: length,

@@ -35,6 +35,8 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::UnknownKey,
         RejectReason::ExpiredKey,
         RejectReason::Forbidden,
+        RejectReason::Banned,
+        RejectReason::Client,
         RejectReason::OtherPeerId,
         RejectReason::NotAnnounced,
         RejectReason::UnknownOffer,

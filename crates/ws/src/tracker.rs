@@ -169,7 +169,9 @@ impl Tracker {
             offers: protocol.max_offers.as_usize(),
             scrape_torrents: protocol.max_scrape_torrents.as_usize(),
         };
+        let is_banned = self.state.shared.check_source(session.source()).is_err();
         match Request::parse(message, max) {
+            Ok(request) if is_banned => reject_banned(&request, message, out),
             Ok(Request::Announce(announce)) => self.announce(now, config, session, announce, out),
             Ok(Request::Answer(answer)) => self.answer(now, session, pending, &answer, out),
             Ok(Request::Scrape(scrape)) => self.scrape(session, &scrape, message, out),
@@ -281,6 +283,13 @@ impl Tracker {
         let state = &*self.state;
         if let Err(reason) = state.shared.check_torrent(&info_hash) {
             return reject(reason, out);
+        }
+        let rejected = state.shared.reject_client(&peer_id, |text| {
+            let kind = RequestKind::Announce;
+            reject_as(kind, RejectReason::Client, text, info_hash, out)
+        });
+        if let Some(handled) = rejected {
+            return handled;
         }
         let is_stopped = request.event == AnnounceEvent::Stopped;
         let known = session.peer_id_on(&info_hash);
@@ -442,7 +451,7 @@ impl Tracker {
         }
         let mut wanted = request.info_hashes.clone();
         if !wanted.is_empty()
-            && let Err(reason) = state.check_scrape(wanted.iter().copied())
+            && let Err(reason) = state.check_scrape(session.source(), wanted.iter().copied())
         {
             return reject(reason, out);
         }
@@ -527,8 +536,44 @@ fn reject(
     info_hash: InfoHash,
     out: &mut Vec<u8>,
 ) -> Handled<'static, 'static> {
-    let rejected = Rejected::Torrent(Action::Announce, info_hash);
-    reject_message(kind, reason, rejected, out)
+    reject_as(kind, reason, reason.text(), info_hash, out)
+}
+
+/// Rejects an announce or an answer with a text of its own.
+#[cold]
+fn reject_as(
+    kind: RequestKind,
+    reason: RejectReason,
+    text: &str,
+    info_hash: InfoHash,
+    out: &mut Vec<u8>,
+) -> Handled<'static, 'static> {
+    let failure = Failure {
+        rejected: Rejected::Torrent(Action::Announce, info_hash),
+        reason: text,
+    };
+    write_text(out, |out| failure.write(out));
+    Outcome::rejected(kind, reason).into()
+}
+
+/// Rejects a request of a client whose address is banned.
+#[cold]
+fn reject_banned(
+    request: &Request<'_>,
+    message: &str,
+    out: &mut Vec<u8>,
+) -> Handled<'static, 'static> {
+    let reason = RejectReason::Banned;
+    match request {
+        Request::Announce(announce) => {
+            reject(RequestKind::Announce, reason, announce.info_hash, out)
+        }
+        Request::Answer(answer) => reject(RequestKind::Answer, reason, answer.info_hash, out),
+        Request::Scrape(_) => {
+            let sent = Sent::of(message);
+            reject_message(RequestKind::Scrape, reason, Rejected::Message(&sent), out)
+        }
+    }
 }
 
 #[cold]

@@ -307,6 +307,10 @@ fn assertions_say_what_is_wrong() {
             "services.aquatic.udp.settings.access_list.path: home directories are not visible to the service",
         ),
         (
+            "udp.settings.bans.paths = [ \"/var/lib/bans\" \"/root/bans\" ];",
+            "services.aquatic.udp.settings.bans.paths: home directories are not visible to the service",
+        ),
+        (
             "ws.enable = true; ws.settings.network.tls_certificate_path = \"/root/cert.pem\";",
             "services.aquatic.ws.settings.network.tls_certificate_path: home directories are not",
         ),
@@ -443,6 +447,40 @@ fn a_file_of_info_hashes_is_read_where_it_is() {
                 .get("aquatic/aquatic-udp.access-list")
                 .is_none()
         );
+    }
+}
+
+#[test]
+fn lists_are_read_where_they_are_and_beside_that_of_info_hashes() {
+    if !nix::can_be_evaluated() {
+        return;
+    }
+    for lib in nix::libs() {
+        let outcome = outcome(
+            &lib,
+            "udp = {
+               accessList = { mode = \"deny\"; file = \"/var/lib/list\"; };
+               settings.access_list.allow_paths = [ \"/var/lib/allowed.d\" ];
+               settings.bans = { paths = [ \"/etc/bans.d\" \"/var/lib/more\" ];
+                                 except = [ \"192.168.0.0/16\" ]; };
+               settings.clients.deny_paths = [ \"/etc/clients\" ];
+             };",
+        );
+        let text = outcome["etc"]["aquatic/aquatic-udp.toml"].as_str().unwrap();
+        let config: toml::Table = text.parse().unwrap();
+        let paths = |section: &str, key: &str| {
+            let paths = config[section][key].as_array().unwrap().iter();
+            let paths = paths.map(|path| path.as_str().unwrap());
+            paths.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            config["access_list"]["path"].as_str(),
+            Some("/var/lib/list")
+        );
+        assert_eq!(paths("access_list", "allow_paths"), "/var/lib/allowed.d");
+        assert_eq!(paths("bans", "paths"), "/etc/bans.d /var/lib/more");
+        assert_eq!(paths("bans", "except"), "192.168.0.0/16");
+        assert_eq!(paths("clients", "deny_paths"), "/etc/clients");
     }
 }
 

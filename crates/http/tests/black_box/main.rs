@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 mod generated_sockets;
 mod keys;
+mod lists;
 mod odd_machines;
 mod peer_addresses;
 mod proxies;

@@ -65,7 +65,7 @@ impl InfoHashSet {
     }
 
     /// Memory use of the set in bytes.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<InfoHash>() + self.starts.capacity() * size_of::<u32>()
     }
 
@@ -76,7 +76,7 @@ impl InfoHashSet {
     }
 
     /// These info hashes, in any order.
-    pub(super) fn of(mut entries: Vec<InfoHash>) -> Self {
+    pub(crate) fn of(mut entries: Vec<InfoHash>) -> Self {
         // Sorts in place, in contrast to the stable sort.
         entries.sort_unstable();
         entries.dedup();

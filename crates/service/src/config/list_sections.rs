@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use aquatic_policy::{AddressRange, AddressRanges};
+
 use super::checks::Checks;
+use super::texts::Texts;
 
 /// Mode of the access list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,92 @@ impl AccessListConfig {
                 "a file of info hashes is required unless access_list.mode is \"off\"",
             );
         }
+        check_paths(Self::ALLOW_PATHS, &self.allow_paths, checks);
+        check_paths(Self::DENY_PATHS, &self.deny_paths, checks);
+    }
+}
+
+/// Bans by address. Announces and scrapes of banned addresses are answered with
+/// an error. Behind a trusted reverse proxy, the address of the client counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct BansConfig {
+    /// Files of banned addresses, or directories of them. A line has a network
+    /// such as `192.0.2.0/24`, a range such as `192.0.2.1-192.0.2.9`, or one
+    /// address, of IPv4 or IPv6, or is one of a P2P plain text list
+    /// (PeerGuardian) or of an ipfilter.dat list. A reload reads them again.
+    pub paths: Vec<PathBuf>,
+    /// Addresses and networks that are never banned, whatever the files say,
+    /// such as your own.
+    pub except: Texts<AddressRange>,
+}
+
+impl BansConfig {
+    const PATHS: &str = "bans.paths";
+
+    /// The files and directories, each with its key.
+    pub fn paths(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        keyed(Self::PATHS, &self.paths)
+    }
+
+    pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.paths.iter_mut()
+    }
+
+    /// What is never banned.
+    pub fn except(&self) -> AddressRanges {
+        self.except.iter().copied().collect()
+    }
+
+    /// Checks that no path is empty.
+    pub fn check(&self, checks: &mut Checks) {
+        check_paths(Self::PATHS, &self.paths, checks);
+    }
+}
+
+/// Client software that is served, by the first bytes of peer ids. A client is
+/// served if it is on an allow list, when there is any, and on no deny list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientsConfig {
+    /// Files of clients that are served, or directories of them: others are
+    /// rejected. A line has the start of peer ids, such as `-qB5`, with bytes
+    /// that are not printable as `%NN`. What follows after a space is ignored.
+    /// A reload reads them again.
+    pub allow_paths: Vec<PathBuf>,
+    /// Files of clients that are rejected, or directories of them. A line has
+    /// the start of peer ids, and after a space the reason that users of the
+    /// client get to see. Of several that match, the longest counts.
+    pub deny_paths: Vec<PathBuf>,
+}
+
+impl ClientsConfig {
+    const ALLOW_PATHS: &str = "clients.allow_paths";
+    const DENY_PATHS: &str = "clients.deny_paths";
+
+    /// The files and directories of allowed clients, each with its key.
+    pub fn allowed(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        keyed(Self::ALLOW_PATHS, &self.allow_paths)
+    }
+
+    /// The files and directories of denied clients, each with its key.
+    pub fn denied(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        keyed(Self::DENY_PATHS, &self.deny_paths)
+    }
+
+    /// All files and directories, each with its key.
+    pub fn paths(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.allowed().chain(self.denied())
+    }
+
+    pub(crate) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.allow_paths.iter_mut().chain(&mut self.deny_paths)
+    }
+
+    /// Checks that no path is empty.
+    pub fn check(&self, checks: &mut Checks) {
         check_paths(Self::ALLOW_PATHS, &self.allow_paths, checks);
         check_paths(Self::DENY_PATHS, &self.deny_paths, checks);
     }

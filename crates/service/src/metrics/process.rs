@@ -56,7 +56,8 @@ const ACCESS_LIST_TIMESTAMP: Metric = Metric::gauge(
 );
 const LIST_ENTRIES: Metric = Metric::gauge(
     "list_entries",
-    "Entries of each list that is configured: info hashes of the access list",
+    "Entries of each list that is configured: info hashes of the access list, ranges of \
+     addresses of the ban list, prefixes of peer ids of the client list",
 )
 .labelled(&["list"]);
 const LIST_FILES: Metric =

@@ -134,6 +134,7 @@ impl Daemon for TestDaemon {
             privileges: config.privileges.clone(),
             lists: ListsConfig {
                 access_list: config.access_list.clone(),
+                ..ListsConfig::default()
             },
             metrics_address: listening.metrics,
             snapshot: config.snapshot.settings(Self::NAME),

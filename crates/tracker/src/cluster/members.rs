@@ -1,5 +1,6 @@
 //! The access of links to the swarms of a daemon.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,6 +9,7 @@ use aquatic_cluster::local::{MAX_BLOCK_LENGTH, Swarms};
 use aquatic_cluster::{
     Batch, Held, Kind, NodeId, PeerChange, Record, RecordIter, Records, SharedSwarms,
 };
+use aquatic_policy::bans::Bans;
 use aquatic_service::access_list::AccessList;
 use aquatic_service::clock::Clock;
 use aquatic_swarm::snapshot::{
@@ -30,7 +32,7 @@ const IPV6: u8 = 6;
 
 /// The swarms of a daemon, for a link that reads them and applies the changes of others.
 ///
-/// The access list and the limits of the daemon also hold for the peers of others.
+/// The access list, the bans and the limits of the daemon also hold for the peers of others.
 pub struct Members {
     state: Arc<State<Families>>,
     clock: Clock,
@@ -40,7 +42,7 @@ pub struct Members {
 /// Numbers of peers of others that were not stored.
 #[derive(Debug, Default)]
 pub struct LeftOut {
-    /// Because the access list forbids their torrent.
+    /// Because the access list forbids their torrent, or their address is banned.
     pub forbidden: AtomicU64,
     /// Because a limit was reached.
     pub limited: AtomicU64,
@@ -80,14 +82,24 @@ impl Members {
     ) {
         let now_seconds = self.clock.now_after_suspension().monotonic_seconds;
         let list = self.state.lists.access_list.current();
-        apply_in_groups(swarm, &list, records, &self.left_out, |record, torrent| {
-            torrent.apply(&Applied {
-                record: record.peer,
-                change: record.change,
-                now_seconds,
-                lifetime_seconds,
-            })
-        });
+        let bans = self.state.lists.bans.if_on();
+        let is_allowed = |record: &Record<S>| {
+            list.allows(&record.info_hash) && !is_banned(bans.as_deref(), &record.peer)
+        };
+        apply_in_groups(
+            swarm,
+            is_allowed,
+            records,
+            &self.left_out,
+            |record, torrent| {
+                torrent.apply(&Applied {
+                    record: record.peer,
+                    change: record.change,
+                    now_seconds,
+                    lifetime_seconds,
+                })
+            },
+        );
     }
 
     fn restore_in<const S: usize, const N: usize>(
@@ -97,8 +109,17 @@ impl Members {
         block: &[u8],
     ) -> Result<Restored, DamagedBlock> {
         let now = self.clock.now_after_suspension().monotonic_seconds;
+        let bans = self.state.lists.bans.if_on();
         let is_allowed = |info_hash: &_| list.allows(info_hash);
-        restore_where(swarm, block, now, MAX_LIFETIME_SECONDS, is_allowed)
+        let is_served = |peer: &_| !is_banned(bans.as_deref(), peer);
+        restore_where(
+            swarm,
+            block,
+            now,
+            MAX_LIFETIME_SECONDS,
+            is_allowed,
+            is_served,
+        )
     }
 }
 
@@ -228,12 +249,25 @@ impl SharedSwarms for Members {
     }
 }
 
+/// Whether the address of a peer, with which its record begins, is banned.
+fn is_banned<const S: usize>(bans: Option<&Arc<Bans>>, peer: &[u8; S]) -> bool {
+    let Some(bans) = bans else { return false };
+    // The port is in the last two bytes.
+    let address = peer
+        .split_last_chunk::<2>()
+        .map_or(&peer[..], |(address, _)| address);
+    if let Ok(octets) = <[u8; 4]>::try_from(address) {
+        return bans.contains(IpAddr::from(octets));
+    }
+    <[u8; 16]>::try_from(address).is_ok_and(|octets| bans.contains(IpAddr::from(octets)))
+}
+
 /// Applies records of peers in groups, looking up the torrents of each together, except
-/// those that the access list forbids. `apply` stores one, while its torrent is locked;
+/// those that `is_allowed` excludes. `apply` stores one, while its torrent is locked;
 /// those that a limit forbids are counted.
 pub fn apply_in_groups<const P: usize, const S: usize, const K: usize, const N: usize>(
     swarm: &Swarm<S, K, N>,
-    list: &AccessList,
+    is_allowed: impl Fn(&Record<P>) -> bool,
     mut records: RecordIter<'_, P>,
     left_out: &LeftOut,
     mut apply: impl FnMut(&Record<P>, &mut LockedShard<'_, S, K, N>) -> Result<(), LimitReached>,
@@ -247,7 +281,7 @@ pub fn apply_in_groups<const P: usize, const S: usize, const K: usize, const N: 
         }
         let mut waiting: [_; GROUP] = std::array::from_fn(|place| {
             let record = group.get(place)?;
-            let is_allowed = list.allows(&record.info_hash);
+            let is_allowed = is_allowed(record);
             forbidden += u64::from(!is_allowed);
             is_allowed.then_some(record)
         });
@@ -282,6 +316,8 @@ mod tests {
 
     use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
     use aquatic_cluster::{Header, Kind, NodeId, Record, batch};
+    use aquatic_policy::AddressRanges;
+    use aquatic_policy::bans::{BanLine, BansBuilder};
     use aquatic_service::access_list::InfoHashSet;
     use aquatic_service::lists::Lists;
     use aquatic_swarm::{Announce, HashKey, SwarmLimits};
@@ -396,6 +432,54 @@ mod tests {
         assert_eq!(totals(&members), [[2, 2, 2], [0; 3]]);
         assert_eq!(members.left_out.forbidden.load(Relaxed), 1);
         assert_eq!(members.left_out.limited.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn bans_apply_to_peers_of_others() {
+        let ban = |members: &Members, lines: &[&str]| {
+            let mut builder = BansBuilder::default();
+            for line in lines {
+                match BanLine::parse(line.as_bytes()) {
+                    Ok(BanLine::Banned(range)) => builder.add(range),
+                    other => panic!("{other:?}"),
+                }
+            }
+            let bans = builder.build(&AddressRanges::default());
+            members.state.lists.bans.replace(bans);
+        };
+        let records = [(info_hash(1), PeerChange::Seeder)];
+        let others = members(10);
+        apply(&others, &batch::<6>(&records, 0), 0);
+        apply(&others, &batch::<18>(&records, 0), 0);
+        assert_eq!(totals(&others), [[1, 1, 1]; 2]);
+        // The peers are at 7.7.7.7 and 707:707:707:707:707:707:707:707.
+        let cases: [(&[&str], usize); 3] = [
+            (&["7.7.7.0/24", "707::/16"], 0),
+            (&["7.7.7.7"], 1),
+            (&["7.7.7.6", "7.7.7.8", "706::/16", "708::/16"], 2),
+        ];
+        for (lines, left) in cases {
+            let members = members(10);
+            ban(&members, lines);
+            apply(&members, &batch::<6>(&records, 0), 0);
+            apply(&members, &batch::<18>(&records, 0), 0);
+            let peers = |members: &Members| {
+                let [ipv4, ipv6] = totals(members);
+                ipv4[1] + ipv6[1]
+            };
+            assert_eq!(peers(&members), left, "{lines:?}");
+            let forbidden = members.left_out.forbidden.load(Relaxed);
+            assert_eq!(forbidden, 2 - left as u64, "{lines:?}");
+
+            let restored = self::members(10);
+            ban(&restored, lines);
+            let (mut walk, mut block) = (Swarms::begin(&others), Vec::new());
+            while others.next_block(&mut walk, &mut block) {
+                restored.restore(&block).unwrap();
+                block.clear();
+            }
+            assert_eq!(peers(&restored), left, "{lines:?}");
+        }
     }
 
     #[test]

@@ -55,7 +55,19 @@ impl Outcome {
         transaction_id: TransactionId,
         reply: &mut [u8],
     ) -> Result<Self, BufferTooSmall> {
-        let length = write_error(reply, transaction_id, reason.text())?;
+        Self::reject_as(kind, reason, reason.text(), transaction_id, reply)
+    }
+
+    /// Writes an error with a text of its own.
+    #[cold]
+    pub(super) fn reject_as(
+        kind: RequestKind,
+        reason: RejectReason,
+        text: &str,
+        transaction_id: TransactionId,
+        reply: &mut [u8],
+    ) -> Result<Self, BufferTooSmall> {
+        let length = write_error(reply, transaction_id, text)?;
         Ok(Self {
             rejected: Some(reason),
             ..Self::served(kind, length)

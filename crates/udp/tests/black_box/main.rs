@@ -19,6 +19,7 @@ mod doctor;
 mod journal;
 mod keys;
 mod limits;
+mod lists;
 mod malformed;
 mod metrics;
 mod odd_machines;

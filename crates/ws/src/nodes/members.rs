@@ -66,7 +66,9 @@ impl Members {
         let is_here = |known: &_| Address::in_record(known).node().is_none();
         apply_in_groups(
             self.swarm(),
-            &list,
+            // Nodes do not tell each other the addresses of their peers: each has banned its
+            // own.
+            |record| list.allows(&record.info_hash),
             records,
             &self.left_out,
             |change, torrent| {

@@ -14,6 +14,7 @@ mod doctor;
 mod frames;
 mod keys;
 mod limits;
+mod lists;
 mod messages;
 mod odd_machines;
 mod pages;

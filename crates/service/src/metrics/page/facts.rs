@@ -1,10 +1,13 @@
 //! What the process knows of itself, in words.
 
+use aquatic_policy::bans::Bans;
+use aquatic_policy::clients::Clients;
 use serde::Serialize;
 
 use super::Overview;
 use super::words::{Unit, date, duration, relative};
 use crate::access_list::AccessList;
+use crate::lists::List as _;
 use crate::metrics::process::Process;
 
 /// Facts about one thing.
@@ -46,6 +49,7 @@ pub(super) fn groups(process: &Process, overview: &Overview, now: u64) -> Vec<Gr
         Some(of_process(process)),
         Some(of_reload(process, now)),
         of_access_list(process, now),
+        of_other_lists(process, now),
         of_certificates(overview, now),
         of_links(overview),
         of_snapshot(process, now),
@@ -113,6 +117,31 @@ fn of_access_list(process: &Process, now: u64) -> Option<Group> {
             Fact::new("Entries", Unit::Count.show(current.len() as f64)),
             Fact::at("Loaded", list.loaded_at(), now),
         ],
+    })
+}
+
+/// Bans and clients, which have no mode.
+fn of_other_lists(process: &Process, now: u64) -> Option<Group> {
+    let others = process.lists().facts().into_iter();
+    let facts: Vec<Fact> = others
+        .filter(|list| list.what != AccessList::WHAT)
+        .flat_map(|list| {
+            let entries = Unit::Count.show(list.entries as f64);
+            let size = Unit::Bytes.show(list.memory_bytes as f64);
+            let what = match list.what {
+                Bans::WHAT => "Banned ranges",
+                Clients::WHAT => "Client prefixes",
+                other => other,
+            };
+            [
+                Fact::new(what, format!("{entries}, {size}")),
+                Fact::at("Loaded", list.loaded_at, now),
+            ]
+        })
+        .collect();
+    (!facts.is_empty()).then_some(Group {
+        title: "Bans and clients",
+        facts,
     })
 }
 

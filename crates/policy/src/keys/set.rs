@@ -16,8 +16,8 @@ pub const MAX_KEYS: usize = 10_000_000;
 /// twice as much.
 const MIN_PER_PLACE: usize = 4;
 
-/// A set of keys: 24 bytes and at most one byte of an index for each, and two bytes and its
-/// text for each label. Keys themselves are not kept.
+/// A set of keys: 27 bytes for each, of which at most one is of an index, and the text of its
+/// label. Keys themselves are not kept.
 #[derive(Default)]
 pub struct KeySet {
     /// Sorted by digest, each of which is there once.

@@ -59,24 +59,48 @@ pub(crate) fn check(script: &[u8]) {
     world.end();
 }
 
-/// A server that echoes each line, and records all of them.
+/// Length in bytes from which on a line is echoed in parts.
+const LONG_LINE: usize = 120;
+
+/// Bytes of such a part.
+const PART: usize = 16;
+
+/// A server that echoes each line, long ones in parts, and records all of them.
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Protocol for Lines {
-    type Connection = ();
+    /// The rest of an echo.
+    type Connection = Vec<u8>;
 
     fn max_input_bytes(&self) -> usize {
         MAX_LINE_BYTES
     }
 
-    fn open(&mut self, _: &Peer, _: ConnectionId) {}
+    fn open(&mut self, _: &Peer, _: ConnectionId) -> Vec<u8> {
+        Vec::new()
+    }
 
-    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+    fn has_more(rest: &Vec<u8>) -> bool {
+        !rest.is_empty()
+    }
+
+    fn resume(&mut self, rest: &mut Vec<u8>, exchange: &mut Exchange<'_>) -> Next {
+        assert!(exchange.input.is_empty());
+        exchange.output.extend(rest.drain(..PART.min(rest.len())));
+        Next::Continue
+    }
+
+    fn receive(&mut self, rest: &mut Vec<u8>, exchange: &mut Exchange<'_>) -> Progress {
+        assert!(rest.is_empty(), "the echo is not complete");
         let Some(end) = exchange.input.iter().position(|byte| *byte == b'\n') else {
             return Progress::INCOMPLETE;
         };
         let line = &exchange.input[..=end];
-        exchange.output.extend_from_slice(line);
+        if line.len() < LONG_LINE {
+            exchange.output.extend_from_slice(line);
+        } else {
+            rest.extend_from_slice(line);
+        }
         self.0.lock().unwrap().extend_from_slice(line);
         Progress {
             consumed: end + 1,
@@ -84,7 +108,13 @@ impl Protocol for Lines {
         }
     }
 
-    fn interrupt(&mut self, (): &mut (), exchange: &mut Exchange<'_>, _: Interruption) -> Next {
+    fn interrupt(
+        &mut self,
+        rest: &mut Vec<u8>,
+        exchange: &mut Exchange<'_>,
+        _: Interruption,
+    ) -> Next {
+        assert!(rest.is_empty(), "the echo is not complete");
         exchange.output.extend_from_slice(b"bye\n");
         Next::Close
     }

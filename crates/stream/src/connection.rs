@@ -23,7 +23,7 @@ pub(crate) struct Connection<C> {
     /// Bytes that were written and that the socket has not taken.
     pub(crate) unsent: Unsent,
     /// Whether there may be complete messages among the unconsumed bytes, which were not
-    /// processed because too many bytes were unsent.
+    /// processed because too many bytes were unsent, or a long answer was under way.
     pub(crate) is_stalled: bool,
     /// Whether the deadline has passed.
     pub(crate) is_late: bool,

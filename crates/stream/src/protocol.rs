@@ -57,6 +57,26 @@ pub trait Protocol: Send + 'static {
         exchange: &mut Exchange<'_>,
     ) -> Progress;
 
+    /// Whether an answer has begun of which [`resume`](Self::resume) writes the rest.
+    ///
+    /// Until it ends, nothing is read from the client, and what it has sent already is not
+    /// passed to [`receive`](Self::receive). The call that begins the answer has to consume
+    /// the message, and to continue.
+    fn has_more(connection: &Self::Connection) -> bool {
+        let _ = connection;
+        false
+    }
+
+    /// Writes the next part of a long answer, or does a part of the work for it.
+    ///
+    /// Called when everything that was written before has been sent, so no more than one
+    /// part is unsent at a time; other connections are driven between two parts. A part has
+    /// the deadline of any unsent output. The input is empty.
+    fn resume(&mut self, connection: &mut Self::Connection, exchange: &mut Exchange<'_>) -> Next {
+        let _ = (connection, exchange);
+        Next::Close
+    }
+
     /// Something other than input happened. Output is sent before the connection is closed,
     /// if the client reads it.
     ///

@@ -53,6 +53,13 @@ impl<P: Protocol> Drive<'_, P> {
                 Stage::Lingering => return self.linger(transport),
                 _ => (),
             }
+            if self.has_more() {
+                self.resume(transport)?;
+                if self.connection.unsent.is_empty() {
+                    return Ok(LoopAction::Again);
+                }
+                continue;
+            }
             if self.is_outdated() {
                 self.interrupt(Interruption::OldCertificate, transport)?;
                 // The protocol is asked once, whether it keeps the connection or not.
@@ -118,12 +125,30 @@ impl<P: Protocol> Drive<'_, P> {
     ) -> Result<LoopAction, CloseReason> {
         self.send(transport)?;
         let action = match self.flush(transport)? {
+            Flushed::All if self.has_more() => LoopAction::Again,
             Flushed::All => LoopAction::Wait,
             Flushed::Blocked => LoopAction::WaitToWrite,
             Flushed::Partly => LoopAction::Again,
         };
         self.wait(Step::None);
         Ok(action)
+    }
+
+    /// Whether a long answer is under way.
+    fn has_more(&self) -> bool {
+        matches!(&self.connection.stage, Stage::Open(state) if P::has_more(state))
+    }
+
+    /// Lets the protocol write the next part of a long answer.
+    fn resume(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
+        let next = self.call(&mut [], P::resume);
+        if next == Next::Close {
+            self.close();
+        }
+        self.send(transport)?;
+        // It is neither idle nor late with a message that it may have begun to send.
+        self.wait(Step::Kept);
+        Ok(())
     }
 
     /// Whether the connection's certificate is outdated, and no message is under way.
@@ -248,6 +273,17 @@ impl<P: Protocol> Drive<'_, P> {
 
     /// Tells the protocol of an interruption.
     fn ask(&mut self, interruption: Interruption, input: &mut [u8]) -> Next {
+        self.call(input, |protocol, state, exchange| {
+            protocol.interrupt(state, exchange, interruption)
+        })
+    }
+
+    /// Calls the protocol, if it has the connection.
+    fn call(
+        &mut self,
+        input: &mut [u8],
+        call: impl FnOnce(&mut P, &mut P::Connection, &mut Exchange<'_>) -> Next,
+    ) -> Next {
         let worker = &mut *self.worker;
         let connection = &mut *self.connection;
         let Stage::Open(state) = &mut connection.stage else {
@@ -263,9 +299,7 @@ impl<P: Protocol> Drive<'_, P> {
             is_draining: worker.drained_by.is_some(),
             permit: &mut connection.permit,
         };
-        worker
-            .protocol
-            .interrupt(state, &mut exchange, interruption)
+        call(&mut worker.protocol, state, &mut exchange)
     }
 
     /// The protocol has written its last output for the client.

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use aquatic_service::workers;
@@ -40,6 +40,10 @@ pub(super) use availability::check;
 /// hardly be faster, and the kernel may count the rings, 0.3 MB per worker, as locked
 /// memory.
 const RING_DEPTH: usize = 1024;
+
+/// How long a connection that has more to do waits until it is driven again. Any time will
+/// do, as it is the wait that lets the executor turn to others.
+const TURN: Duration = Duration::from_micros(50);
 
 /// An executor for this thread.
 ///
@@ -301,24 +305,33 @@ async fn drive<P: Protocol>(
     id: ConnectionId,
     worker: Rc<RefCell<Tasks<P>>>,
 ) {
-    poll_fn(|context| {
-        let mut worker = worker.borrow_mut();
-        let mut transport = Polled {
-            stream: &mut stream,
-            context,
-        };
-        match worker.drive(id, &mut transport) {
-            LoopAction::Close => {
+    loop {
+        let is_closed = poll_fn(|context| {
+            let mut worker = worker.borrow_mut();
+            let mut transport = Polled {
+                stream: &mut stream,
+                context,
+            };
+            let action = worker.drive(id, &mut transport);
+            if action == LoopAction::Close {
                 worker.wakers.remove(id);
-                return Poll::Ready(());
+                return Poll::Ready(true);
             }
-            LoopAction::Again => context.waker().wake_by_ref(),
-            LoopAction::Wait | LoopAction::WaitToWrite => (),
+            worker.register(id, context.waker());
+            match action {
+                LoopAction::Again => Poll::Ready(false),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        if is_closed {
+            return;
         }
-        worker.register(id, context.waker());
-        Poll::Pending
-    })
-    .await;
+        // A task that wakes itself, or yields, is polled again and again, for a tenth of a
+        // second, before the ring is asked what has arrived for others. One that waits for a
+        // timer is not.
+        glommio::timer::sleep(TURN).await;
+    }
 }
 
 /// A stream that was just accepted. Its task will wait for what would block now.

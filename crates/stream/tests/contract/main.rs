@@ -6,6 +6,7 @@ mod chat;
 mod client;
 mod hostile;
 mod limits;
+mod long_answers;
 mod messages;
 mod proxies;
 mod server;

@@ -15,6 +15,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 1024;
 /// | `echo X` | `X` |
 /// | `who` | the client's address, and whether TLS is spoken |
 /// | `big N` | N times `x` |
+/// | `long N` | N times `x`, 1,000 at a time |
 /// | `patience` | `ok`, and asks `still there?` instead of closing when idle |
 /// | `(` and `)` | nothing; what is between is one message |
 /// | `sleep N` | `ok`; the whole worker does nothing else for N milliseconds |
@@ -26,6 +27,8 @@ pub(crate) struct Words;
 pub(crate) struct State {
     is_patient: bool,
     is_within_message: bool,
+    /// How much is left of a long answer, and of its end.
+    left: Option<usize>,
 }
 
 impl Protocol for Words {
@@ -39,7 +42,27 @@ impl Protocol for Words {
         State {
             is_patient: false,
             is_within_message: false,
+            left: None,
         }
+    }
+
+    fn has_more(state: &State) -> bool {
+        state.left.is_some()
+    }
+
+    fn resume(&mut self, state: &mut State, exchange: &mut Exchange<'_>) -> Next {
+        /// Bytes of a part.
+        const PART: usize = 1_000;
+
+        assert!(exchange.input.is_empty());
+        let left = state.left.take().expect("an answer that is not complete");
+        let part = left.min(PART);
+        exchange.output.resize(exchange.output.len() + part, b'x');
+        match left - part {
+            0 => exchange.output.push(b'\n'),
+            left => state.left = Some(left),
+        }
+        Next::Continue
     }
 
     fn is_within_message(state: &State) -> bool {
@@ -68,6 +91,13 @@ impl Protocol for Words {
             }
             ("who", _) => format!("{} {}", exchange.peer.address, exchange.peer.is_tls),
             ("big", number) => "x".repeat(number.parse().unwrap_or(0)),
+            ("long", number) => {
+                state.left = number.parse().ok();
+                return Progress {
+                    consumed: end + 1,
+                    next: Next::Continue,
+                };
+            }
             ("patience", _) => {
                 state.is_patient = true;
                 "ok".to_owned()

@@ -143,6 +143,8 @@ impl<P: Protocol> Drive<'_, P> {
 
     fn process_plain(&mut self, plain: &mut [u8]) -> Result<Processed, CloseReason> {
         if plain.is_empty() || !matches!(self.connection.stage, Stage::Open(_)) {
+            // Nothing came behind the message with a long answer.
+            self.connection.is_stalled = false;
             return Ok(Processed::NOTHING);
         }
         self.process_messages(plain)
@@ -235,6 +237,11 @@ impl<P: Protocol> Drive<'_, P> {
                 break;
             }
             is_progress |= !P::is_within_message(state);
+            if P::has_more(state) {
+                // What is behind it waits until the answer is complete.
+                connection.is_stalled = next == Next::Continue;
+                break;
+            }
         }
         if next == Next::Close {
             // Bytes behind the fault are neither processed nor kept.

@@ -5,7 +5,7 @@
 //! * [`AnnounceRequest`], [`ScrapeRequest`]: the parsed query of a URL; errors are a
 //!   [`QueryFault`] for the client. [`Claims`]: what an announce says about addresses.
 //! * [`AnnounceReply`], [`ScrapeReply`], [`write_failure`]: replies, which are appended to
-//!   the output.
+//!   the output. [`FullScrapeWriter`]: one that is written in parts.
 //!
 //! Nothing here does I/O or reads a clock.
 
@@ -21,11 +21,11 @@ mod scrape;
 
 pub use announce::{AnnounceRequest, Transferred};
 pub use aquatic_http1::{
-    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Scheme, Status,
+    Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Reading, Scheme, Status, Streamed,
     write_fault, write_page,
 };
 pub use claims::{Claim, Claims};
 pub use query::{QueryFault, write_escaped};
-pub use reply::{AnnounceReply, Peers, RetryIn, ScrapeReply, write_failure};
+pub use reply::{AnnounceReply, FullScrapeWriter, Peers, RetryIn, ScrapeReply, write_failure};
 pub use resource::{Misplaced, Purpose, Resource, Site};
 pub use scrape::{InfoHashes, ScrapeRequest};

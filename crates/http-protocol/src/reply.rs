@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_http1::{Framing, Reply, Status};
+use aquatic_http1::{Framing, Reply, Status, Streamed};
 
 use crate::bencode::{write_integer, write_text};
 
@@ -112,19 +112,66 @@ impl<'b> ScrapeReply<'b> {
     /// requires.
     #[inline]
     pub fn append(&mut self, info_hash: &InfoHash, seeders: u32, completed: u32, leechers: u32) {
-        let body = self.reply.body();
-        body.extend_from_slice(b"20:");
-        body.extend_from_slice(&info_hash.0);
-        write_integer(body, b"d8:complete", seeders);
-        write_integer(body, b"10:downloaded", completed);
-        write_integer(body, b"10:incomplete", leechers);
-        body.push(b'e');
+        write_torrent(self.reply.body(), info_hash, [seeders, completed, leechers]);
     }
 
     /// Completes the reply.
     pub fn finish(mut self) {
         self.reply.body().extend_from_slice(b"ee");
         self.reply.finish();
+    }
+}
+
+/// Appends a torrent, with its seeders, downloads and leechers.
+#[inline]
+fn write_torrent(body: &mut Vec<u8>, info_hash: &InfoHash, counts: [u32; 3]) {
+    let [seeders, completed, leechers] = counts;
+    body.extend_from_slice(b"20:");
+    body.extend_from_slice(&info_hash.0);
+    write_integer(body, b"d8:complete", seeders);
+    write_integer(body, b"10:downloaded", completed);
+    write_integer(body, b"10:incomplete", leechers);
+    body.push(b'e');
+}
+
+/// A reply to a scrape of all torrents, which is written in parts.
+#[derive(Debug, Clone, Copy)]
+pub struct FullScrapeWriter {
+    streamed: Streamed,
+}
+
+impl FullScrapeWriter {
+    /// Appends the beginning of a reply.
+    pub fn begin(streamed: Streamed, out: &mut Vec<u8>) -> Self {
+        streamed.begin(out, Status::Ok, "Content-Type: text/plain\r\n");
+        streamed.append(out, |body| body.extend_from_slice(b"d5:filesd"));
+        Self { streamed }
+    }
+
+    /// How the reply is framed.
+    pub fn streamed(&self) -> Streamed {
+        self.streamed
+    }
+
+    /// Appends torrents, each with its seeders, downloads and leechers. Torrents of all calls
+    /// must be unique and sorted by info hash, as bencode requires.
+    pub fn append<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        torrents: impl Iterator<Item = (&'a InfoHash, [u32; 3])>,
+    ) {
+        self.streamed.append(out, |body| {
+            for (info_hash, counts) in torrents {
+                write_torrent(body, info_hash, counts);
+            }
+        });
+    }
+
+    /// Completes the reply.
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        self.streamed
+            .append(out, |body| body.extend_from_slice(b"ee"));
+        self.streamed.finish(out);
     }
 }
 

@@ -37,6 +37,12 @@ impl<'a> ScrapeRequest<'a> {
         Ok(Self { query })
     }
 
+    /// Whether a query has no info hash, and so is about all torrents.
+    #[must_use]
+    pub fn is_full(query: &'a [u8]) -> bool {
+        matches!(Self::parse(query), Err(QueryFault::FullScrape))
+    }
+
     /// The torrents in the order of the query; at least one.
     pub fn info_hashes(&self) -> InfoHashes<'a> {
         InfoHashes {

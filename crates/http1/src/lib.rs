@@ -14,9 +14,11 @@
 mod fault;
 mod head;
 mod reply;
+mod streamed;
 mod target;
 
 pub use fault::HttpFault;
 pub use head::{Head, HeaderBuffer, MAX_HEADERS, MAX_REQUEST_LENGTH, Method, Reading, Version};
 pub use reply::{Framing, Reply, Status, write_fault, write_page};
+pub use streamed::Streamed;
 pub use target::{Origin, Scheme, Target};

@@ -35,6 +35,21 @@ impl Framing {
             says_keep_alive: !closes && head.version == Version::Http10,
         }
     }
+
+    /// Appends the status line and headers except those about the length.
+    #[inline]
+    pub(crate) fn write_head(self, out: &mut Vec<u8>, status: Status, headers: &str) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.line().as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(headers.as_bytes());
+        if self.closes {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if self.says_keep_alive {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(status.headers().as_bytes());
+    }
 }
 
 /// The status of a reply (RFC 9110).
@@ -123,16 +138,7 @@ impl<'b> Reply<'b> {
     /// that depend on the framing and the status.
     #[inline]
     pub fn begin(out: &'b mut Vec<u8>, framing: Framing, status: Status, headers: &str) -> Self {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(status.line().as_bytes());
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(headers.as_bytes());
-        if framing.closes {
-            out.extend_from_slice(b"Connection: close\r\n");
-        } else if framing.says_keep_alive {
-            out.extend_from_slice(b"Connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(status.headers().as_bytes());
+        framing.write_head(out, status, headers);
         out.extend_from_slice(b"Content-Length: ");
         let length_at = out.len();
         out.extend_from_slice(LENGTH);

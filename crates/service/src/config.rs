@@ -40,6 +40,7 @@ mod people;
 mod recover;
 mod render;
 mod schema_check;
+mod scrape_exports;
 mod sources;
 mod syntax;
 #[cfg(test)]
@@ -67,6 +68,7 @@ pub use peer_addresses::{
 pub use people::{Line, PublicUrl};
 pub use process_settings::ProcessSettings;
 pub(crate) use recover::{Recovered, recover};
+pub use scrape_exports::{ExportOf, ScrapeExportSettings, ScrapeExportsConfig};
 pub use sections::{
     LogLevel, MetricsConfig, PageConfig, PrivilegesConfig, SnapshotConfig, SnapshotInterval,
     SnapshotSettings, Workers,

@@ -41,6 +41,7 @@ pub mod connection;
 pub mod corpora;
 pub mod daemon;
 pub mod doctor;
+mod exports;
 pub mod http;
 pub mod manual;
 pub mod network;

@@ -26,6 +26,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("network.reverse_proxy_ip_header_name", "\"X-Real-IP\""),
     ("network.trusted_proxies", "[\"192.0.2.1\"]"),
     ("network.believe_ip_from", "[\"192.0.2.1\"]"),
+    ("protocol.full_scrape_from", "[\"192.0.2.1\"]"),
     (
         "address_map",
         "[{ from = \"192.0.2.0/24\", to = \"5.5.5.5\" }]",

@@ -8,6 +8,7 @@
 //!   requests.
 //! * [`keys`]: keys of clients. [`accounting`]: their announces, in a file.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
+//! * [`ScrapeExport`]: a file with the counts of all torrents.
 //! * [`snapshot`]: what is kept over a restart.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
@@ -30,6 +31,7 @@ mod limits;
 mod overview;
 mod reject;
 mod requests;
+mod scrape_export;
 pub mod snapshot;
 mod state;
 mod status;
@@ -46,6 +48,7 @@ pub use reject::{RejectReason, reject_with_page};
 pub use requests::{
     FAMILIES, Outcome, REQUEST_METRICS, RequestCounters, RequestKind, RequestMetrics,
 };
+pub use scrape_export::{SCRAPE_EXPORT_METRICS, ScrapeExport, export_torrents};
 pub use state::{State, random};
 pub use status::status;
 pub use totals::{SWARM_METRICS, add_swarm_metrics};

@@ -4,17 +4,16 @@
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
 //! [`Settings`](crate::settings::Settings).
 
-use std::path::PathBuf;
-
 use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
 use aquatic_policy::AddressRules;
 use aquatic_service::config::address_rules;
 use aquatic_service::config::numbers::unit::Unit;
-use aquatic_service::config::numbers::{Bytes, Count, Minutes, Number, Seconds, ZeroOr};
+use aquatic_service::config::numbers::{Bytes, Count, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AddressMapConfig, Addresses, AnnounceInterval, BansConfig,
-    BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, KeysConfig, LimitsConfig,
-    LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, SnapshotConfig, Workers,
+    BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, ExportOf, KeysConfig,
+    LimitsConfig, LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl,
+    ScrapeExportsConfig, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
     ANNOUNCE_REPLY_HEADER_LENGTH, MAX_IPV4_PAYLOAD, MAX_IPV6_PAYLOAD, REPLY_HEADER_LENGTH,
@@ -103,7 +102,7 @@ pub struct Config {
     /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
     /// Periodic export of all torrents with their counts to a file.
-    pub scrape_exports: ScrapeExportsConfig,
+    pub scrape_exports: ScrapeExportsConfig<UdpExport>,
 }
 
 /// Listening sockets.
@@ -214,26 +213,11 @@ impl Default for CleaningConfig {
     }
 }
 
-/// Periodic export of all torrents with their counts to a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The export of this daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct ScrapeExportsConfig {
-    /// Whether to write the export file.
-    pub enable_scrape_exports: bool,
-    /// Interval between exports, in minutes.
-    pub frequency: Minutes<1, { 7 * 24 * 60 }>,
-    /// Path of the export file. It is replaced atomically, so readers never see
-    /// a partial file.
-    pub path: PathBuf,
-}
+pub struct UdpExport;
 
-impl Default for ScrapeExportsConfig {
-    fn default() -> Self {
-        Self {
-            enable_scrape_exports: false,
-            frequency: Minutes::of::<10>(),
-            path: "./udp-scrape-export.txt".into(),
-        }
-    }
+impl ExportOf for UdpExport {
+    const PATH: &'static str = "./udp-scrape-export.txt";
 }

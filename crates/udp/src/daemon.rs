@@ -3,7 +3,7 @@
 use std::io;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,13 +21,12 @@ use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
 };
 use aquatic_udp_protocol::ConnectionIdKey;
 
 use crate::config::Config;
 use crate::counters::{self, Counters};
-use crate::scrape_export::ScrapeExport;
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{ConnectionIdKeys, State, Tracker};
 use crate::worker::UdpWorker;
@@ -53,8 +52,7 @@ pub struct UdpDaemon {
     clients: Clients,
     kernel_drops: KernelDrops,
     housekeeping: Housekeeping,
-    /// Used by the main thread alone.
-    export: Mutex<ScrapeExport>,
+    export: ScrapeExport,
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
@@ -74,6 +72,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         tracker::REQUEST_METRICS,
         counters::METRICS,
         tracker::CLIENT_METRICS,
+        tracker::SCRAPE_EXPORT_METRICS,
         cluster::CLUSTER_METRICS,
         accounting::METRICS,
     ];
@@ -117,12 +116,9 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        let export = &settings.config.scrape_exports;
-        let path = export.enable_scrape_exports.then(|| export.path.clone());
-        path.map(|path| ("scrape_exports.path", path))
-            .into_iter()
-            .chain(accounting::written_file(&settings.config.accounting))
-            .collect()
+        let accounting = accounting::written_file(&settings.config.accounting);
+        let exports = settings.config.scrape_exports.files();
+        exports.into_iter().chain(accounting).collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -198,7 +194,7 @@ Transmission or another client. Clients with the same torrent then find each oth
                 config.cleaning.torrent_cleaning_interval.duration(),
                 &limits,
             ),
-            export: Mutex::new(ScrapeExport::new(&config.scrape_exports, now)),
+            export: ScrapeExport::new(config.scrape_exports.settings(), now),
             endpoint,
             largest: LargestTorrents::default(),
             key_ring,
@@ -214,9 +210,10 @@ Transmission or another client. Clients with the same torrent then find each oth
 
     fn tick(&self, now: Instant) -> Duration {
         self.key_ring.tick();
-        let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
-        export.run_if_due(&self.state, now);
-        drop(export);
+        let state = self.state.clone();
+        self.export.run_if_due(now, move |path| {
+            tracker::export_torrents(&state.swarms, path)
+        });
         if let Some(key) = self.link.as_ref().and_then(Link::connection_id_key) {
             self.keys.share(key);
         }
@@ -245,6 +242,7 @@ Transmission or another client. Clients with the same torrent then find each oth
     fn add_metrics(&self, metrics: &mut Metrics) {
         tracker::add_swarm_metrics(&self.state.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
+        self.export.add_metrics(metrics);
         counters::add_metrics(&self.counters, self.kernel_drops.total(), metrics);
         let settings = self.settings.latest();
         self.clients.add_metrics(&settings.config.metrics, metrics);
@@ -295,15 +293,14 @@ impl UdpDaemon {
         if let Some(link) = &self.link {
             link.set_max_peer_age(config.cleaning.max_peer_age.as_u16());
         }
-        let mut export = self.export.lock().unwrap_or_else(PoisonError::into_inner);
-        export.reconfigure(&config.scrape_exports, Instant::now());
-        drop(export);
         self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(
             before.client_keys.as_deref(),
             settings.client_keys.as_deref(),
         );
+        let export = config.scrape_exports.settings();
+        self.export.reconfigure(export, Instant::now());
         self.settings.replace(settings);
     }
 

@@ -7,7 +7,6 @@
 //! * `old_keys`: how configurations of earlier releases are read.
 //! * `worker`: the event loop of a worker, with its own sockets.
 //! * [`tracker`]: replies to requests, without I/O.
-//! * `scrape_export`: a file with the counts of all torrents.
 //! * `counters`: metrics.
 
 #![forbid(unsafe_code)]
@@ -17,7 +16,6 @@ mod counters;
 mod daemon;
 mod doctor;
 mod old_keys;
-mod scrape_export;
 pub mod settings;
 pub mod tracker;
 mod worker;

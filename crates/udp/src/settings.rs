@@ -11,7 +11,7 @@ use aquatic_service::sockets::{Listening, Transport};
 use aquatic_tracker::cluster::check_config;
 use aquatic_tracker::keys::Keys;
 
-use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6, ScrapeExportsConfig};
+use crate::config::{Config, MAX_RESPONSE_PEERS_IPV6};
 use crate::old_keys::OLD_KEYS;
 
 /// Name of the daemon: its binary, its log identifier, its snapshot file.
@@ -59,7 +59,7 @@ impl Settings {
             config.cleaning.max_peer_age,
             &mut checks,
         );
-        check_scrape_exports(&config.scrape_exports, &mut checks);
+        config.scrape_exports.check(&mut checks);
         config.network.public_url.check(&["udp"], &mut checks);
         check_peer_addresses(
             &config.address_map,
@@ -116,15 +116,6 @@ fn check_max_response_peers(config: &Config, addresses: &[SocketAddr], checks: &
                 "{value} is out of range: a reply to an IPv6 client has room for {most} peers, \
                  so it must be from 1 to {most} unless all of network.address is IPv4"
             ),
-        );
-    }
-}
-
-fn check_scrape_exports(config: &ScrapeExportsConfig, checks: &mut Checks) {
-    if config.enable_scrape_exports && config.path.as_os_str().is_empty() {
-        checks.fail(
-            "scrape_exports.path",
-            "a file name is required when enable_scrape_exports is true",
         );
     }
 }

@@ -7,9 +7,9 @@
 use aquatic_service::config::numbers::{Bytes, Count, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AnnounceInterval, BansConfig, CleaningInterval,
-    ClientsConfig, EngineConfig, KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent,
-    MaxTorrents, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Texts,
-    Workers,
+    ClientsConfig, EngineConfig, ExportOf, KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent,
+    MaxTorrents, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, ScrapeExportsConfig,
+    SnapshotConfig, Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,17 @@ pub struct Config {
     /// restarts. Peers are not saved, because they exist only as long as their
     /// connections.
     pub snapshot: SnapshotConfig,
+    /// Periodic export of all torrents with their counts to a file.
+    pub scrape_exports: ScrapeExportsConfig<WsExport>,
+}
+
+/// The export of this daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WsExport;
+
+impl ExportOf for WsExport {
+    const PATH: &'static str = "./ws-scrape-export.txt";
 }
 
 /// Listening sockets and client connections.

@@ -22,7 +22,7 @@ use aquatic_tracker::cluster::{self, LeftOut, Link, MaxPeerAge, Membership, WebT
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
 };
 
 use crate::config::Config;
@@ -52,6 +52,7 @@ pub struct WsDaemon {
     clients: Clients,
     running: Running,
     housekeeping: Housekeeping,
+    export: ScrapeExport,
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
@@ -85,6 +86,7 @@ impl Daemon for WsDaemon {
         tls::METRICS,
         aquatic_stream::METRICS,
         tracker::CLIENT_METRICS_WITH_PEERS,
+        tracker::SCRAPE_EXPORT_METRICS,
     ];
     const PLOTS: &'static [Plot] = tracker::PLOTS;
 
@@ -127,8 +129,9 @@ impl Daemon for WsDaemon {
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        let file = accounting::written_file(&settings.config.accounting);
-        file.into_iter().collect()
+        let accounting = accounting::written_file(&settings.config.accounting);
+        let exports = settings.config.scrape_exports.files();
+        exports.into_iter().chain(accounting).collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -213,6 +216,7 @@ impl Daemon for WsDaemon {
             counters,
             clients,
             running,
+            export: ScrapeExport::new(config.scrape_exports.settings(), Instant::now()),
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
                 &limits,
@@ -227,6 +231,10 @@ impl Daemon for WsDaemon {
     fn tick(&self, now: Instant) -> Duration {
         self.key_ring.tick();
         self.running.watch_certificate();
+        let state = self.state.clone();
+        self.export.run_if_due(now, move |path| {
+            tracker::export_torrents(&state.shared.swarms, path)
+        });
         let settings = self.settings.latest();
         let state = self.state.clone();
         self.largest
@@ -257,6 +265,7 @@ impl Daemon for WsDaemon {
     fn add_metrics(&self, metrics: &mut Metrics) {
         tracker::add_swarm_metrics(&self.state.shared.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
+        self.export.add_metrics(metrics);
         counters::add_metrics(&self.counters, metrics);
         self.running.add_metrics(metrics);
         let settings = self.settings.latest();
@@ -311,6 +320,8 @@ impl WsDaemon {
         self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
+        let export = config.scrape_exports.settings();
+        self.export.reconfigure(export, Instant::now());
         self.settings.replace(settings);
     }
 }

@@ -96,6 +96,7 @@ impl Settings {
         };
         config.accounting.check(&config.keys, &mut checks);
         process.check(&mut checks);
+        config.scrape_exports.check(&mut checks);
         let front_page = FrontPage::new(
             FrontPageParts {
                 daemon: NAME,

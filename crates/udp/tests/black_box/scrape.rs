@@ -96,3 +96,19 @@ fn half_an_info_hash_is_an_error() {
     let reply = client.ask(&request);
     assert!(wire::checked(&reply, SCRAPE, transaction).is_err());
 }
+
+#[test]
+fn all_torrents_are_exported() {
+    let text = crate::tracker::new_place().export(|tracker| {
+        tracker.client().announce(&Announce::seeder(hash(0x61), 1));
+        tracker
+            .client_ipv6()
+            .announce(&Announce::leecher(hash(0x61), 1));
+    });
+    let hash = "61".repeat(20);
+    let expected = format!(
+        "info_hash\tfamily\tseeders\tleechers\tcompleted\n{hash}\tipv4\t1\t0\t0\n\
+         {hash}\tipv6\t0\t1\t0\n"
+    );
+    assert_eq!(text, expected);
+}

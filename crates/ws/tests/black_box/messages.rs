@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::tracker::{PLAIN, Tracker, WsTracker as _};
+use crate::tracker::{PLAIN, Tracker, WsTracker as _, new_place};
 use crate::wire::{TEXT, announce, frame, name};
 
 #[test]
@@ -165,4 +165,15 @@ fn peers_of_an_address_can_be_capped() {
     tracker.await_metric("peers", &[], 1.0);
     second.announce('b', 'q', json!({}));
     assert_eq!(tracker.rejected("max_peers_per_ip"), 1.0);
+}
+
+#[test]
+fn all_torrents_are_exported() {
+    let text = new_place(PLAIN).export(|tracker| {
+        let mut client = tracker.client();
+        client.announce('a', 'p', json!({"left": 5}));
+        client
+    });
+    let expected = format!("{}\tall\t0\t1\t0", "61".repeat(20));
+    assert_eq!(text.lines().nth(1), Some(&*expected), "{text}");
 }

@@ -9,18 +9,20 @@ use aquatic_http::settings::Settings;
 use aquatic_http::simulation;
 use aquatic_http_protocol::{Framing, HeaderBuffer, Reading};
 use aquatic_service::clock::Clock;
+use aquatic_service::config::Texts;
 use aquatic_stream::simulation::{LoopAction, Setup, Simulation, Transport};
 
 /// How often a connection may be driven for each piece: far more than necessary.
 const MAX_DRIVES: usize = 10_000;
 
 /// Panics if an invariant does not hold. The first byte says how long
-/// pieces are, the second whether a proxy speaks, the others are what is sent.
+/// pieces are, the second whether a proxy speaks and whether full scrapes are answered, the
+/// others are what is sent.
 pub(crate) fn check(input: &[u8]) {
     let [length, flags, bytes @ ..] = input else {
         return;
     };
-    let config = config(flags & 1 != 0);
+    let config = config(flags & 1 != 0, flags & 2 != 0);
     let settings = Settings::new(&config).expect("settings");
     let now = Instant::now();
     let clock = Clock::start();
@@ -43,9 +45,13 @@ pub(crate) fn check(input: &[u8]) {
     check_replies(bytes, &whole);
 }
 
-fn config(is_proxied: bool) -> Config {
+fn config(is_proxied: bool, has_full_scrapes: bool) -> Config {
     let mut config = Config::default();
     config.network.runs_behind_reverse_proxy = is_proxied;
+    if has_full_scrapes {
+        let trusted = ["127.0.0.0/8", "192.0.2.0/24"].map(str::to_owned);
+        config.protocol.full_scrape_from = Texts::new(trusted.into()).expect("networks");
+    }
     config
 }
 
@@ -122,26 +128,55 @@ fn check_replies(mut requests: &[u8], mut replies: &[u8]) {
             }
             Reading::Fault(_) => (false, true, requests.len()),
         };
-        replies = after_reply(replies, is_head, is_last);
+        let closes;
+        (replies, closes) = after_reply(replies, is_head, is_last);
         requests = &requests[length..];
-        if is_last {
+        if closes {
             break;
         }
     }
     assert!(replies.is_empty(), "{}", replies.escape_ascii());
 }
 
-/// The rest after the first reply, whose length is as announced.
-fn after_reply(replies: &[u8], is_head: bool, is_last: bool) -> &[u8] {
+/// The rest after the first reply, whose length is as announced, and whether it is the last
+/// one.
+fn after_reply(replies: &[u8], is_head: bool, is_last: bool) -> (&[u8], bool) {
     const END: &[u8] = b"\r\n\r\n";
     let end = replies.windows(END.len()).position(|four| four == END);
     let end = end.expect("a reply") + END.len();
     let head = str::from_utf8(&replies[..end]).expect("ASCII");
     assert!(head.starts_with("HTTP/1.1 "), "{head}");
-    assert_eq!(head.contains("Connection: close\r\n"), is_last, "{head}");
-    let (_, length) = head.split_once("Content-Length: ").expect("a length");
+    let closes = head.contains("Connection: close\r\n");
+    if head.contains("Transfer-Encoding: chunked\r\n") {
+        assert_eq!(closes, is_last, "{head}");
+        let rest = &replies[end..];
+        return (if is_head { rest } else { after_chunks(rest) }, closes);
+    }
+    let Some((_, length)) = head.split_once("Content-Length: ") else {
+        // The reply to a client without chunks ends with the connection.
+        assert!(closes, "{head}");
+        assert!(is_head || replies.ends_with(b"ee"), "{head}");
+        return (&[], true);
+    };
+    assert_eq!(closes, is_last, "{head}");
     let length: usize = length.trim_end().parse().expect("a number");
     let length = if is_head { 0 } else { length };
     assert!(replies.len() >= end + length, "cut: {head}");
-    &replies[end + length..]
+    (&replies[end + length..], closes)
+}
+
+/// The rest after a body in chunks (RFC 9112, 7.1).
+fn after_chunks(mut body: &[u8]) -> &[u8] {
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n");
+        let (digits, rest) = body.split_at(end.expect("the length of a chunk"));
+        let digits = str::from_utf8(digits).expect("ASCII");
+        let length = usize::from_str_radix(digits, 16).expect("a number");
+        let chunk = &rest[2..];
+        assert_eq!(&chunk[length..length + 2], b"\r\n");
+        body = &chunk[length + 2..];
+        if length == 0 {
+            return body;
+        }
+    }
 }

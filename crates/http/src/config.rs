@@ -4,13 +4,13 @@
 //! file, the manual page and the descriptions of NixOS options. The daemon uses
 //! [`Settings`](crate::settings::Settings).
 
-use aquatic_policy::AddressRules;
+use aquatic_policy::{AddressRange, AddressRules};
 use aquatic_service::config::numbers::{Count, Seconds};
 use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AddressMapConfig, AnnounceInterval, BansConfig,
-    BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, KeysConfig, LimitsConfig,
-    LogLevel, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, SnapshotConfig, Workers,
-    address_rules,
+    BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, ExportOf, KeysConfig,
+    LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig,
+    ScrapeExportsConfig, SnapshotConfig, Texts, Workers, address_rules,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,17 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// Snapshot file, which preserves torrents and peers across restarts.
     pub snapshot: SnapshotConfig,
+    /// Periodic export of all torrents with their counts to a file.
+    pub scrape_exports: ScrapeExportsConfig<HttpExport>,
+}
+
+/// The export of this daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HttpExport;
+
+impl ExportOf for HttpExport {
+    const PATH: &'static str = "./http-scrape-export.txt";
 }
 
 impl Config {
@@ -142,6 +153,11 @@ pub struct ProtocolConfig {
     /// Maximum number of torrents in a scrape reply. Further info hashes of the
     /// request are ignored.
     pub max_scrape_torrents: Count<1, 10_000>,
+    /// Addresses and networks of clients that may request the counts of all
+    /// torrents, with /scrape without an info hash. Others get an error. Behind
+    /// a proxy, these are the addresses that the proxy passes on. Empty: no
+    /// clients.
+    pub full_scrape_from: Texts<AddressRange>,
     /// Maximum number of peers in an announce reply.
     pub max_response_peers: Count<1, 10_000>,
     /// Announce interval sent to clients, in seconds. Public tracker lists
@@ -165,6 +181,7 @@ impl Default for ProtocolConfig {
     fn default() -> Self {
         Self {
             max_scrape_torrents: Count::of::<100>(),
+            full_scrape_from: Texts::default(),
             max_response_peers: Count::of::<50>(),
             peer_announce_interval: Seconds::of::<900>(),
             min_announce_interval: Seconds::of::<300>(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aquatic_http_protocol::{
     Framing, Head, HeaderBuffer, HttpFault, MAX_REQUEST_LENGTH, Misplaced, Reading, Resource,
-    Scheme, Site, Status, write_failure, write_fault, write_page,
+    RetryIn, Scheme, ScrapeRequest, Site, Status, Streamed, write_failure, write_fault, write_page,
 };
 use aquatic_service::View;
 use aquatic_service::clock::Clock;
@@ -13,17 +13,19 @@ use aquatic_service::metrics::DurationHistogram;
 use aquatic_stream::{ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol};
 
 use crate::counters::Counters;
+use crate::full_scrape::{FullScrape, FullScrapes, Step};
 use crate::settings::Settings;
 use crate::tracker::{Outcome, RejectReason, RequestKind, Requested, Tracker};
 
-/// HTTP over the connections of one worker. A connection has no state: an incomplete
-/// request stays in its input.
+/// HTTP over the connections of one worker. A connection has no state, except while it gets
+/// the counts of all torrents: an incomplete request stays in its input.
 pub struct Http {
     tracker: Tracker,
     clock: Clock,
     settings: View<Settings>,
     counters: Arc<[Counters]>,
     number: usize,
+    full_scrapes: Arc<FullScrapes>,
 }
 
 impl Http {
@@ -41,6 +43,15 @@ impl Http {
             settings,
             counters,
             number,
+            full_scrapes: Arc::default(),
+        }
+    }
+
+    /// Counts full scrapes together with other workers.
+    pub(crate) fn with_full_scrapes(self, full_scrapes: Arc<FullScrapes>) -> Self {
+        Self {
+            full_scrapes,
+            ..self
         }
     }
 
@@ -65,8 +76,10 @@ impl Http {
     }
 
     #[inline]
-    fn answer(&mut self, head: &Head<'_>, framing: Framing, exchange: Answering<'_>) -> Outcome {
-        let Answering { now, peer, output } = exchange;
+    fn answer(&mut self, head: &Head<'_>, exchange: Answering<'_>) -> Outcome {
+        let Answering {
+            now, peer, framing, ..
+        } = exchange;
         let Requested { resource, key } = match self.settings.keys {
             None => Resource::of(head).into(),
             Some(_) => Requested::with_key(head),
@@ -84,7 +97,7 @@ impl Http {
                     source,
                     requested,
                     framing,
-                    output,
+                    exchange.output,
                 );
             }
         };
@@ -94,15 +107,54 @@ impl Http {
         };
         match source {
             Ok(source) => {
+                // Those who are trusted need no key, but are not served if they are banned.
+                let full = &self.settings.config.protocol.full_scrape_from;
+                if !full.is_empty()
+                    && let Resource::Scrape(query) = resource
+                    && ScrapeRequest::is_full(query)
+                    && full.iter().any(|range| range.contains(source))
+                    && self.tracker.serves(source)
+                {
+                    return self.begin_full_scrape(head, source, exchange);
+                }
                 let requested = Requested { resource, key };
+                let output = exchange.output;
                 self.tracker
                     .handle(now, &self.settings, source, requested, framing, output)
             }
             Err(fault) => {
-                write_failure(output, framing, &fault.to_string(), None);
+                write_failure(exchange.output, framing, &fault.to_string(), None);
                 Outcome::rejected(kind, RejectReason::ProxyHeader)
             }
         }
+    }
+
+    /// Begins the reply with the counts of all torrents to a client that may have it.
+    #[cold]
+    fn begin_full_scrape(
+        &self,
+        head: &Head<'_>,
+        source: IpAddr,
+        exchange: Answering<'_>,
+    ) -> Outcome {
+        let kind = RequestKind::Scrape;
+        let streamed = Streamed::of(head, exchange.stays);
+        let is_ipv4 = source.to_canonical().is_ipv4();
+        let begun = FullScrape::begin(&self.full_scrapes, is_ipv4, streamed, exchange.output);
+        let Some(scrape) = begun else {
+            /// The others may have ended by then.
+            const RETRY_IN: RetryIn = RetryIn::Minutes(1);
+            let reason = "too many full scrapes at a time; try again later";
+            let retry = Some(RETRY_IN);
+            write_failure(exchange.output, exchange.framing, reason, retry);
+            return Outcome::rejected(kind, RejectReason::FullScrape);
+        };
+        *exchange.begun = Some(Begun {
+            closes: streamed.framing.closes,
+            // The reply to HEAD ends here.
+            scrape: (!streamed.framing.is_head).then(|| Box::new(scrape)),
+        });
+        Outcome::served(kind)
     }
 
     /// Adds a scheme to a request that has none, if its reply contains a URL: that of the
@@ -136,19 +188,39 @@ struct Answering<'a> {
     now: aquatic_service::clock::Now,
     peer: &'a Peer,
     output: &'a mut Vec<u8>,
+    /// Whether the connection stays open, as far as the tracker is concerned.
+    stays: bool,
+    framing: Framing,
+    /// Set if the reply is a full scrape.
+    begun: &'a mut Option<Begun>,
+}
+
+/// The beginning of the reply to a full scrape was written.
+struct Begun {
+    /// Whether the connection is closed after the reply.
+    closes: bool,
+    /// What follows, if anything.
+    scrape: Option<Box<FullScrape>>,
 }
 
 impl Protocol for Http {
-    type Connection = ();
+    /// The full scrape that is under way.
+    type Connection = Option<Box<FullScrape>>;
 
     fn max_input_bytes(&self) -> usize {
         MAX_REQUEST_LENGTH
     }
 
-    fn open(&mut self, _: &Peer, _: ConnectionId) -> Self::Connection {}
+    fn open(&mut self, _: &Peer, _: ConnectionId) -> Self::Connection {
+        None
+    }
 
     #[inline]
-    fn receive(&mut self, (): &mut (), exchange: &mut Exchange<'_>) -> Progress {
+    fn receive(
+        &mut self,
+        connection: &mut Self::Connection,
+        exchange: &mut Exchange<'_>,
+    ) -> Progress {
         let mut headers = HeaderBuffer::new();
         match Reading::of(exchange.input, &mut headers) {
             Reading::Incomplete => Progress::INCOMPLETE,
@@ -156,15 +228,32 @@ impl Protocol for Http {
                 let begun = self.durations().begin();
                 self.settings.refresh();
                 let keep_alive = self.settings.config.network.own.keep_alive;
-                let framing = Framing::of(&head, keep_alive && !exchange.is_draining);
+                let stays = keep_alive && !exchange.is_draining;
+                let framing = Framing::of(&head, stays);
+                let mut full_scrape = None;
                 let answering = Answering {
                     now: self.clock.at(exchange.now),
                     peer: exchange.peer,
                     output: exchange.output,
+                    stays,
+                    framing,
+                    begun: &mut full_scrape,
                 };
-                let outcome = self.answer(&head, framing, answering);
+                let outcome = self.answer(&head, answering);
                 self.durations().end(begun, 1);
                 self.count(exchange.peer.transport.ip(), outcome);
+                if let Some(Begun { closes, scrape }) = full_scrape {
+                    let is_over = scrape.is_none();
+                    *connection = scrape;
+                    return Progress {
+                        consumed: length,
+                        next: if is_over && closes {
+                            Next::Close
+                        } else {
+                            Next::Continue
+                        },
+                    };
+                }
                 Progress {
                     // With 0, the connection is closed only after unread input was
                     // discarded: a body that is still being sent does not make the
@@ -184,9 +273,27 @@ impl Protocol for Http {
         }
     }
 
+    fn has_more(connection: &Self::Connection) -> bool {
+        connection.is_some()
+    }
+
+    fn resume(&mut self, connection: &mut Self::Connection, exchange: &mut Exchange<'_>) -> Next {
+        let Some(scrape) = connection else {
+            return Next::Close;
+        };
+        match self.tracker.full_scrape_step(scrape, exchange.output) {
+            Step::More => Next::Continue,
+            Step::End => {
+                let closes = scrape.closes();
+                *connection = None;
+                if closes { Next::Close } else { Next::Continue }
+            }
+        }
+    }
+
     fn interrupt(
         &mut self,
-        (): &mut (),
+        _: &mut Self::Connection,
         exchange: &mut Exchange<'_>,
         interruption: Interruption,
     ) -> Next {

@@ -20,12 +20,13 @@ use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
 };
 
 use crate::config::Config;
 use crate::connection::Http;
 use crate::counters::{self, Counters};
+use crate::full_scrape::FullScrapes;
 use crate::settings::{self, NAME, Settings};
 use crate::tracker::{State, Tracker};
 
@@ -46,6 +47,7 @@ pub struct HttpDaemon {
     clients: Clients,
     running: Running,
     housekeeping: Housekeeping,
+    export: ScrapeExport,
     endpoint: Endpoint,
     largest: LargestTorrents,
     key_ring: KeyRing,
@@ -66,6 +68,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         tls::METRICS,
         aquatic_stream::METRICS,
         tracker::CLIENT_METRICS,
+        tracker::SCRAPE_EXPORT_METRICS,
         cluster::CLUSTER_METRICS,
         accounting::METRICS,
     ];
@@ -114,8 +117,9 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn written_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {
-        let file = accounting::written_file(&settings.config.accounting);
-        file.into_iter().collect()
+        let accounting = accounting::written_file(&settings.config.accounting);
+        let exports = settings.config.scrape_exports.files();
+        exports.into_iter().chain(accounting).collect()
     }
 
     fn listening(config: &Config, checks: &mut Checks) -> Listening {
@@ -180,6 +184,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let endpoint = Endpoint::new(scheme, "/announce", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients = Clients::default();
+        let full_scrapes = Arc::new(FullScrapes::default());
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
@@ -196,7 +201,8 @@ Transmission or another client. Clients with the same torrent then find each oth
                 shared.view(),
                 counters.clone(),
                 number,
-            ))
+            )
+            .with_full_scrapes(full_scrapes.clone()))
         })?;
         log::info!("{endpoint}");
 
@@ -208,6 +214,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             counters,
             clients,
             running,
+            export: ScrapeExport::new(config.scrape_exports.settings(), Instant::now()),
             housekeeping: Housekeeping::new(
                 config.cleaning.torrent_cleaning_interval.duration(),
                 &limits,
@@ -222,6 +229,10 @@ Transmission or another client. Clients with the same torrent then find each oth
     fn tick(&self, now: Instant) -> Duration {
         self.key_ring.tick();
         self.running.watch_certificate();
+        let state = self.state.clone();
+        self.export.run_if_due(now, move |path| {
+            tracker::export_torrents(&state.swarms, path)
+        });
         let settings = self.settings.latest();
         let state = self.state.clone();
         self.largest
@@ -252,6 +263,7 @@ Transmission or another client. Clients with the same torrent then find each oth
     fn add_metrics(&self, metrics: &mut Metrics) {
         tracker::add_swarm_metrics(&self.state.swarms, metrics);
         self.housekeeping.add_metrics(metrics);
+        self.export.add_metrics(metrics);
         counters::add_metrics(&self.counters, metrics);
         self.running.add_metrics(metrics);
         let settings = self.settings.latest();
@@ -305,6 +317,8 @@ impl HttpDaemon {
         self.accounting.reconfigure(&config.accounting);
         let before = self.settings.latest();
         keys::log_change(before.keys.as_deref(), settings.keys.as_deref());
+        let export = config.scrape_exports.settings();
+        self.export.reconfigure(export, Instant::now());
         self.settings.replace(settings);
     }
 }

@@ -7,6 +7,7 @@
 //! * `old_keys`: how configurations of earlier releases are read.
 //! * `connection`: requests in the bytes of connections, which `stream` drives.
 //! * [`tracker`]: replies to requests, without I/O.
+//! * `full_scrape`: the reply with the counts of all torrents, a part at a time.
 //! * `counters`: metrics.
 //! * [`simulation`]: the protocol of workers, for tests without sockets.
 
@@ -17,6 +18,7 @@ mod connection;
 mod counters;
 mod daemon;
 mod doctor;
+mod full_scrape;
 mod old_keys;
 pub mod settings;
 pub mod simulation;

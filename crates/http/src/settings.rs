@@ -92,6 +92,14 @@ impl Settings {
         check_config(&config.cluster.engine, &mut checks);
         config.accounting.check(&config.keys, &mut checks);
         process.check(&mut checks);
+        config.scrape_exports.check(&mut checks);
+        let full_scrapes = &config.protocol.full_scrape_from;
+        if let Some(all) = full_scrapes.iter().find(|range| range.prefix_length() == 0) {
+            checks.advise(
+                "protocol.full_scrape_from",
+                format!("with {all}, everyone can ask for the counts of all torrents"),
+            );
+        }
         let front_page = FrontPage::new(
             FrontPageParts {
                 daemon: NAME,

@@ -17,6 +17,7 @@ use aquatic_tracker::{ClientCounts, FrontPage, RecentTotals, RequestedAt, reject
 pub use aquatic_tracker::{Outcome, RejectReason, RequestKind};
 
 use crate::config::Config;
+use crate::full_scrape::{FullScrape, Step};
 use crate::settings::Settings;
 
 mod requested;
@@ -122,6 +123,16 @@ impl Tracker {
                 reject_with_page(out, framing, status, RejectReason::OtherMethod)
             }
         }
+    }
+
+    /// Whether the source of a request is not banned.
+    pub(crate) fn serves(&self, source: IpAddr) -> bool {
+        self.state.check_source(source.to_canonical()).is_ok()
+    }
+
+    /// Does a step of a full scrape.
+    pub(crate) fn full_scrape_step(&self, scrape: &mut FullScrape, out: &mut Vec<u8>) -> Step {
+        scrape.step(&self.state, out)
     }
 
     #[cold]

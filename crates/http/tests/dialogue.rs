@@ -23,7 +23,7 @@ fn what_chance_finds() {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut input = vec![random.u8(..), random.u8(..)];
         for _ in 0..PARTS {
-            let part = match random.u8(..12) {
+            let part = match random.u8(..14) {
                 0..=3 => {
                     let (port, left) = (random.u8(..), random.u8(..2));
                     format!(
@@ -38,6 +38,15 @@ fn what_chance_finds() {
                 7 => "\r\n".to_owned(),
                 8 => "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".to_owned(),
                 9 => "GET / HTTP/1.1\nHost: x\n\n".to_owned(),
+                12 => {
+                    let method = ["GET", "HEAD"][random.usize(..2)];
+                    format!(
+                        "{method} /scrape HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+                    )
+                }
+                13 if random.u8(..10) == 0 => {
+                    "GET /scrape?x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned()
+                }
                 10 if random.u8(..10) == 0 => "GET / HTTP/1.1\r\n\r\n".to_owned(),
                 11 if random.u8(..10) == 0 => "GET / HTTP/1.1\r\nHost: x\r\n".to_owned(),
                 _ => continue,

@@ -12,6 +12,7 @@ mod accounting;
 mod connections;
 mod doctor;
 mod faults;
+mod full_scrape;
 mod generated_sockets;
 mod keys;
 mod lists;

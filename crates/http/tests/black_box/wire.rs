@@ -72,6 +72,15 @@ impl Client {
             head,
             body: Vec::new(),
         };
+        if reply.header("Transfer-Encoding") == Some("chunked") {
+            let (body, length) = match has_body {
+                true => dechunked(&received[end..])?,
+                false => (Vec::new(), 0),
+            };
+            reply.body = body;
+            drop(self.connection.take(end + length));
+            return Some(reply);
+        }
         let length: usize = reply.header("Content-Length").unwrap().parse().unwrap();
         let length = if has_body { length } else { 0 };
         if received.len() < end + length {
@@ -117,10 +126,36 @@ impl Client {
         reply.text()
     }
 
+    /// Everything until the end of the connection.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.connection.read_more().expect("more bytes") > 0 {}
+        std::mem::take(&mut self.connection.received)
+    }
+
     /// Reads to the end of the connection, and expects no more bytes.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         self.connection.expect_end();
+    }
+}
+
+/// A body in chunks, and its length with them; `None` if it is not complete.
+fn dechunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut body = Vec::new();
+    let mut at = 0;
+    loop {
+        let digits = bytes[at..].windows(2).position(|it| it == b"\r\n")?;
+        let text = str::from_utf8(&bytes[at..at + digits]).unwrap();
+        let length = usize::from_str_radix(text, 16).unwrap();
+        at += digits + 2;
+        let chunk = bytes.get(at..at + length + 2)?;
+        assert!(chunk.ends_with(b"\r\n"));
+        body.extend_from_slice(&chunk[..length]);
+        at += length + 2;
+        if length == 0 {
+            return Some((body, at));
+        }
     }
 }
 

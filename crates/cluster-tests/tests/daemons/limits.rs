@@ -15,6 +15,34 @@ fn line(torrent: char) -> String {
 }
 
 #[test]
+fn a_peer_whose_address_is_banned_at_one_is_not_taken_over_there() {
+    let site = Site::new();
+    let udp = site.udp().start();
+    let mut http = site.http();
+    http.setup.write("bans", "127.0.0.0/8\n");
+    http.set_paths("bans.paths", &["bans"]);
+    let mut pair = Pair {
+        http: http.start(),
+        udp,
+        site,
+    };
+    pair.await_linked();
+    let [udp, http] = pair.ipv4();
+    udp.announce(seeder('a', 1001));
+    let reason = [("reason", "forbidden")];
+    pair.http
+        .await_metric("cluster_rejected_peers_total", &reason, 1.0);
+    assert_eq!(pair.http.metric("torrents", &[]), 0.0);
+    http.try_announce(leecher('a', 1002)).unwrap_err();
+
+    // When nobody is banned any more, the next one is taken over.
+    pair.http.place.setup.write("bans", "");
+    pair.http.daemon.reload(Signal::SIGHUP);
+    udp.announce(seeder('a', 1003));
+    await_counts(http, 'a', [1, 0, 0]);
+}
+
+#[test]
 fn a_torrent_that_is_forbidden_at_one_is_unknown_there() {
     let site = Site::new();
     let udp = site.udp().start();

@@ -187,6 +187,7 @@ impl Run {
                 monotonic_seconds: 5,
                 // A time near zero.
                 epoch_seconds: 30,
+                milliseconds: 0,
             },
             transaction: 0,
         }

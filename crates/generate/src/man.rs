@@ -65,6 +65,7 @@ const PARTS: &[(&str, &str)] = &[
     ("load-test", include_str!("man/parts/load-test")),
     ("metrics", include_str!("man/parts/metrics")),
     ("operation", include_str!("man/parts/operation")),
+    ("rates", include_str!("man/parts/rates")),
     ("settings", include_str!("man/parts/settings")),
 ];
 

@@ -10,7 +10,7 @@ use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AddressMapConfig, AnnounceInterval, BansConfig,
     BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, ExportOf, KeysConfig,
     LimitsConfig, LogLevel, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig,
-    ScrapeExportsConfig, SnapshotConfig, Texts, Workers, address_rules,
+    ScrapeExportsConfig, SnapshotConfig, TcpRatesConfig, Texts, Workers, address_rules,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,10 @@ pub struct Config {
     /// Limits on memory use. Announces that exceed a limit are answered with an
     /// error.
     pub limits: LimitsConfig,
+    /// How many requests and connections one source may make: an IPv4 address, or
+    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts.
+    /// Section RATES in aquatic-http(8) describes it.
+    pub rates: TcpRatesConfig,
     /// Expiry of peers and idle connections.
     pub cleaning: CleaningConfig,
     /// Dropping of privileges when started as root, once the sockets are open.

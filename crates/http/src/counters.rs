@@ -22,6 +22,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::Malformed,
         RejectReason::FullScrape,
         RejectReason::ProxyHeader,
+        RejectReason::RateLimit,
         RejectReason::PortZero,
         RejectReason::SpecialAddress,
         RejectReason::MissingKey,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
@@ -185,6 +186,7 @@ Transmission or another client. Clients with the same torrent then find each oth
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients = Clients::default();
         let full_scrapes = Arc::new(FullScrapes::default());
+        let limiter = Arc::new(Limiter::new(secret()?));
         let plan = Plan {
             name: "http",
             settings: settings.connections.clone(),
@@ -196,6 +198,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             Ok(Http::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
                     .with_outbox(link.as_ref().map(Link::outbox))
+                    .with_limiter(limiter.clone())
                     .with_ledger(ledger.clone()),
                 clock.clone(),
                 shared.view(),

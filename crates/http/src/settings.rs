@@ -63,8 +63,11 @@ impl Settings {
         let mut checks = Checks::new();
         let listening = listening(config, &mut checks);
         let network = &config.network;
-        let connections =
-            network.settings(config.cleaning.max_connection_idle.duration(), &mut checks);
+        let connections = network.settings(
+            config.cleaning.max_connection_idle.duration(),
+            &config.rates,
+            &mut checks,
+        );
         let tls = network.tls_files(&mut checks);
         check_peer_addresses(
             &config.address_map,

@@ -9,6 +9,7 @@ use aquatic_http_protocol::{
     RetryIn, Scheme, ScrapeReply, ScrapeRequest, Site, Status, Transferred, write_failure,
     write_page,
 };
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Now;
 use aquatic_swarm::{Announce, Announced, Families, Scraped, Swarm};
 use aquatic_tracker::accounting::{LabelText, Ledger, Record, Traffic};
@@ -36,6 +37,7 @@ pub struct Tracker {
     clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
+    limiter: Option<Arc<Limiter>>,
     /// Receives the announces of clients with keys.
     ledger: Option<Ledger>,
     /// Torrents of the current scrape; a field to reuse its memory.
@@ -53,10 +55,18 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            limiter: None,
             ledger: None,
             scraped: Vec::new(),
             totals: RecentTotals::default(),
         }
+    }
+
+    /// Limits the requests of a source as configured, with all that use `limiter`.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Arc<Limiter>) -> Self {
+        self.limiter = Some(limiter);
+        self
     }
 
     /// Puts changes of the swarm into `outbox`, if given.
@@ -93,6 +103,12 @@ impl Tracker {
             account: None,
             needs_key: settings.keys.is_some(),
         };
+        if let Some(rule) = settings.config.rates.requests()
+            && let Some(limiter) = &self.limiter
+            && !rule.allows(limiter, asked.source, now.milliseconds)
+        {
+            return too_many(requested.kind_with_key(), framing, out);
+        }
         if let Some(keys) = &settings.keys
             && let Some(kind) = requested.kind_with_key()
         {
@@ -454,6 +470,16 @@ impl Joined<'_> {
     }
 }
 
+/// Rejects a request of this kind, or of another path, of a source that has made too many.
+#[cold]
+fn too_many(kind: Option<RequestKind>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
+    let reason = RejectReason::RateLimit;
+    match kind {
+        Some(kind) => reject(kind, reason, framing, out),
+        None => reject_with_page(out, framing, Status::TooManyRequests, reason),
+    }
+}
+
 #[cold]
 fn reject_query(
     kind: RequestKind,
@@ -491,6 +517,8 @@ fn reject_as(
 fn retry_in(reason: RejectReason) -> Option<RetryIn> {
     /// The lists or the torrent may have changed by then.
     const LATER: RetryIn = RetryIn::Minutes(30);
+    /// Others with the same address make requests, too.
+    const SOON: RetryIn = RetryIn::Minutes(5);
 
     match reason {
         RejectReason::Forbidden
@@ -499,6 +527,7 @@ fn retry_in(reason: RejectReason) -> Option<RetryIn> {
         | RejectReason::MaxTorrents
         | RejectReason::MaxPeersPerTorrent
         | RejectReason::MaxPeersPerIp => Some(LATER),
+        RejectReason::RateLimit => Some(SOON),
         // Only the user can get another key, or put it into the torrent.
         RejectReason::MissingKey | RejectReason::UnknownKey | RejectReason::ExpiredKey => {
             Some(RetryIn::Never)

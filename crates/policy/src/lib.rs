@@ -6,6 +6,7 @@
 //!   that the tracker sees elsewhere. [`special_purpose`]: which addresses nobody outside
 //!   reaches.
 //! * [`keys`]: keys of clients, for trackers that serve only those who have one.
+//! * [`rates`]: how many requests a source may make.
 //!
 //! Nothing here does I/O or reads a clock, and no request makes it allocate.
 
@@ -17,6 +18,7 @@ pub mod bans;
 pub mod clients;
 pub mod keys;
 mod peer_address;
+pub mod rates;
 mod special_addresses;
 
 pub use address_map::{AddressMap, MapFault};

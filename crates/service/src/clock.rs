@@ -19,6 +19,8 @@ pub struct Now {
     pub monotonic_seconds: u32,
     /// Seconds since 1970, for values that outlive a restart.
     pub epoch_seconds: u32,
+    /// Milliseconds since the start, without suspend, modulo 2^32, for rates.
+    pub milliseconds: u32,
 }
 
 /// A clock that reads the wall clock once at startup, so that setting the wall clock later
@@ -106,6 +108,7 @@ impl Clock {
         Now {
             monotonic_seconds: in_32_bits(elapsed),
             epoch_seconds: in_32_bits(self.epoch_seconds.saturating_add(elapsed)),
+            milliseconds: instant.saturating_duration_since(self.start).as_millis() as u32,
         }
     }
 

@@ -11,6 +11,7 @@
 //! * [`old_keys`]: keys of earlier releases, as tables.
 //! * [`sections`], [`list_sections`], [`addresses`]: sections and types that all programs share.
 //! * [`keys`]: sections about keys of clients.
+//! * [`rate_sections`]: sections about how many requests a source may make.
 //! * [`process_settings`]: the settings for this crate itself.
 //! * [`Texts`]: lists of texts that are parsed.
 //! * [`numbers`]: numbers with their range and unit in their type.
@@ -26,6 +27,7 @@ pub mod load;
 pub mod numbers;
 pub mod old_keys;
 pub mod process_settings;
+pub mod rate_sections;
 pub mod sections;
 pub mod swarm_sections;
 
@@ -67,6 +69,7 @@ pub use peer_addresses::{
 };
 pub use people::{Line, PublicUrl};
 pub use process_settings::ProcessSettings;
+pub use rate_sections::{RatesConfig, TcpRatesConfig};
 pub(crate) use recover::{Recovered, recover};
 pub use scrape_exports::{ExportOf, ScrapeExportSettings, ScrapeExportsConfig};
 pub use sections::{

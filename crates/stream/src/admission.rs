@@ -5,11 +5,14 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use aquatic_bittorrent::{IPV6_NETWORK_LENGTH, source_network};
 
+use aquatic_policy::rates::Limiter;
+
 use crate::counters::Refusal;
-use crate::settings::ConnectionLimits;
+use crate::settings::{ConnectionLimits, ConnectionRate};
 
 /// Number of parts of the counts of addresses, each with a lock of its own.
 const SHARDS: usize = 16;
@@ -19,6 +22,10 @@ pub(crate) struct Admission {
     open: AtomicUsize,
     max: AtomicUsize,
     per_address: PerAddress,
+    /// New connections of each source.
+    limiter: Limiter,
+    /// The start of its clock.
+    started: Instant,
 }
 
 /// Connections that were opened without a limit for addresses are not counted.
@@ -38,8 +45,11 @@ pub(crate) struct Permit {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &ConnectionLimits) -> Arc<Self> {
+    /// `secret` comes from the system's random numbers.
+    pub(crate) fn new(limits: &ConnectionLimits, secret: [u8; 16]) -> Arc<Self> {
         let this = Self {
+            limiter: Limiter::new(secret),
+            started: Instant::now(),
             open: AtomicUsize::new(0),
             max: AtomicUsize::new(0),
             per_address: PerAddress {
@@ -60,6 +70,22 @@ impl Admission {
         if self.per_address.max.swap(max, Relaxed) != max {
             self.per_address.has_warned.store(false, Relaxed);
         }
+    }
+
+    /// Admits a connection of a client, unless it has opened too many lately.
+    pub(crate) fn admit_at_rate(
+        self: &Arc<Self>,
+        address: IpAddr,
+        rate: Option<&ConnectionRate>,
+    ) -> Result<Permit, Refusal> {
+        if let Some(ConnectionRate { limit, exempt }) = rate {
+            let milliseconds = self.started.elapsed().as_millis() as u32;
+            let is_allowed = self.limiter.allows(limit, address, milliseconds);
+            if !is_allowed && !exempt.contains(address) {
+                return Err(Refusal::TooFast);
+            }
+        }
+        self.admit(Some(address))
     }
 
     /// Admits a connection. `address` is `None` for those without a limit for their
@@ -142,14 +168,20 @@ impl PerAddress {
 
 #[cfg(test)]
 mod tests {
+    use aquatic_policy::AddressRanges;
+    use aquatic_policy::rates::Limit;
+
     use super::*;
 
     fn admission(max: usize, per_ip: Option<usize>) -> Arc<Admission> {
-        Admission::new(&ConnectionLimits {
-            max_connections: max.try_into().unwrap(),
-            max_connections_per_ip: per_ip.map(|max| max.try_into().unwrap()),
-            ..ConnectionLimits::default()
-        })
+        Admission::new(
+            &ConnectionLimits {
+                max_connections: max.try_into().unwrap(),
+                max_connections_per_ip: per_ip.map(|max| max.try_into().unwrap()),
+                ..ConnectionLimits::default()
+            },
+            [1; 16],
+        )
     }
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -190,6 +222,26 @@ mod tests {
             .map(|shard| shard.lock().unwrap().len())
             .sum();
         assert_eq!(entries, 4);
+    }
+
+    #[test]
+    fn the_rate_of_a_source_is_limited() {
+        let admission = admission(100, None);
+        let rate = ConnectionRate {
+            limit: Limit::new(1, 3),
+            exempt: AddressRanges::from_iter(["192.0.2.9".parse().unwrap()]),
+        };
+        let admit = |address: &str, rate| {
+            let address = address.parse().unwrap();
+            admission.admit_at_rate(address, rate).err()
+        };
+        let of_source: Vec<_> = (0..5).map(|_| admit("192.0.2.1", Some(&rate))).collect();
+        let refused = Some(Refusal::TooFast);
+        assert_eq!(of_source, [None, None, None, refused, refused]);
+        assert_eq!(admit("192.0.2.2", Some(&rate)), None);
+        assert!((0..5).all(|_| admit("192.0.2.9", Some(&rate)).is_none()));
+        assert!((0..5).all(|_| admit("192.0.2.1", None).is_none()));
+        assert_eq!(admission.open.load(Relaxed), 0, "permits were dropped");
     }
 
     #[test]

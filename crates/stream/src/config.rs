@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use aquatic_policy::{AddressRange, AddressRanges};
 use aquatic_service::config::numbers::{Count, Seconds, ZeroOr};
-use aquatic_service::config::{Addresses, Checks, MetricsConfig, PublicUrl, Texts, Workers};
+use aquatic_service::config::{
+    Addresses, Checks, MetricsConfig, PublicUrl, TcpRatesConfig, Texts, Workers,
+};
 use aquatic_service::sockets::{Listening, TcpRequest, Transport};
 use aquatic_service::tls;
 use serde::{Deserialize, Serialize};
 
-use crate::{AddressHeader, ConnectionLimits, EventLoop, ReverseProxy, Settings};
+use crate::{AddressHeader, ConnectionLimits, ConnectionRate, EventLoop, ReverseProxy, Settings};
 
 /// Descriptors that a daemon has open beside its connections, about.
 const OTHER_DESCRIPTORS: u64 = 100;
@@ -216,7 +218,12 @@ impl<P: ProtocolKeys> NetworkConfig<P> {
     }
 
     /// The settings of connections, which are closed after `idle_timeout` without a message.
-    pub fn settings(&self, idle_timeout: Duration, checks: &mut Checks) -> Settings {
+    pub fn settings(
+        &self,
+        idle_timeout: Duration,
+        rates: &TcpRatesConfig,
+        checks: &mut Checks,
+    ) -> Settings {
         self.public_url.check(&P::SCHEMES, checks);
         let trusted: AddressRanges = self.trusted_proxies.iter().copied().collect();
         if self.proxy_protocol && trusted.is_empty() {
@@ -231,6 +238,10 @@ impl<P: ProtocolKeys> NetworkConfig<P> {
             limits: ConnectionLimits {
                 max_connections: self.max_connections.non_zero(),
                 max_connections_per_ip: self.max_connections_per_ip.non_zero(),
+                connection_rate: rates.connections().map(|rule| ConnectionRate {
+                    limit: rule.limit,
+                    exempt: rule.exempt.iter().copied().collect(),
+                }),
                 handshake_timeout: self.handshake_timeout.duration(),
                 message_timeout: self.message_timeout.duration(),
                 idle_timeout,

@@ -66,6 +66,9 @@ pub(crate) enum Refusal {
     /// The maximum number of connections from this address is open.
     #[strum(serialize = "max_connections_per_ip")]
     TooManyFromAddress,
+    /// The source has opened too many connections lately.
+    #[strum(serialize = "rate_limit")]
+    TooFast,
     /// Only trusted proxies may connect, and this is not one.
     NotTrusted,
     /// The process has no further file descriptors.

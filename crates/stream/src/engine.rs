@@ -222,7 +222,10 @@ impl<P: Protocol> Engine<P> {
             None if proxy.is_some_and(|proxy| proxy.trusted.contains(source.ip())) => {
                 shared.admission.admit(None)
             }
-            None => shared.admission.admit(Some(source.ip())),
+            None => {
+                let rate = settings.limits.connection_rate.as_ref();
+                shared.admission.admit_at_rate(source.ip(), rate)
+            }
         }
         .inspect_err(|reason| worker.counters().refused[*reason as usize].add(1))?;
 

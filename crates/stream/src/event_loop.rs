@@ -5,12 +5,12 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aquatic_service::Replaceable;
 use aquatic_service::metrics::{Certificate, Metrics};
 use aquatic_service::reload::{Apply, Failure};
 use aquatic_service::sockets::BoundTcp;
 use aquatic_service::tls::{Files, Handle};
 use aquatic_service::workers::Workers;
+use aquatic_service::{Replaceable, secret};
 
 use crate::admission::Admission;
 use crate::counters::{self, Counters};
@@ -132,7 +132,7 @@ pub fn start<P: Protocol>(
     let event_loop = choice::choose(settings.event_loop)?;
     let counters: Arc<[Counters]> = plan.sockets.iter().map(|_| Counters::default()).collect();
     let shared = Arc::new(Shared {
-        admission: Admission::new(&settings.limits),
+        admission: Admission::new(&settings.limits, secret()?),
         settings: Replaceable::new(settings),
         tls: plan.certificate.clone().map(tls_config).transpose()?,
         rotation: plan.certificate,

@@ -10,7 +10,7 @@
 //! * [`Peer`], [`ConnectionId`]: a connection's addresses and identity.
 //! * [`ConnectionMap`]: further values by connection.
 //! * [`config`]: what is configured the same way by all daemons over TCP.
-//! * [`Settings`], [`ConnectionLimits`]: settings.
+//! * [`Settings`], [`ConnectionLimits`], [`ConnectionRate`]: settings.
 //! * [`proxy_header`]: the PROXY protocol.
 //! * [`ReverseProxy`], [`AddressHeader`]: proxies that name their clients in a
 //!   header of HTTP.
@@ -60,7 +60,7 @@ pub use protocol::{
     ConnectionId, Exchange, Interruption, Next, Peer, Progress, Protocol, TooManyConnections,
 };
 pub use reverse_proxy::ReverseProxy;
-pub use settings::{ConnectionLimits, EventLoop, Settings};
+pub use settings::{ConnectionLimits, ConnectionRate, EventLoop, Settings};
 pub use tls_config::tls_config;
 
 /// Types that threads share. A test can replace them by versions that explore all

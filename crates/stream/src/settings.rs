@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use aquatic_policy::AddressRanges;
+use aquatic_policy::rates::Limit;
 
 use crate::ReverseProxy;
 
@@ -46,6 +47,8 @@ pub struct ConnectionLimits {
     /// Connections that may be open at once from one IPv4 address, or one /64
     /// of IPv6; a proxy's own address has no limit.
     pub max_connections_per_ip: Option<NonZeroUsize>,
+    /// How many connections a source may open; proxies are exempt.
+    pub connection_rate: Option<ConnectionRate>,
     /// How long the PROXY header and the TLS handshake may take together, and
     /// after them what a client has to send first for the protocol to begin.
     pub handshake_timeout: Duration,
@@ -65,6 +68,15 @@ pub struct ConnectionLimits {
     pub certificate_grace: Duration,
 }
 
+/// How many connections a source may open.
+#[derive(Debug, Clone)]
+pub struct ConnectionRate {
+    /// The limit of each source.
+    pub limit: Limit,
+    /// Sources without a limit.
+    pub exempt: AddressRanges,
+}
+
 impl Default for ConnectionLimits {
     fn default() -> Self {
         const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
@@ -72,6 +84,7 @@ impl Default for ConnectionLimits {
         Self {
             max_connections: MAX_CONNECTIONS,
             max_connections_per_ip: None,
+            connection_rate: None,
             handshake_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

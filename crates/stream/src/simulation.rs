@@ -56,7 +56,7 @@ impl<P: Protocol> Simulation<P> {
     pub fn new(protocol: P, setup: Setup, now: Instant) -> Self {
         let counters: Arc<[Counters]> = [Counters::default()].into();
         let shared = Arc::new(Shared {
-            admission: Admission::new(&setup.settings.limits),
+            admission: Admission::new(&setup.settings.limits, [1; 16]),
             settings: Replaceable::new(setup.settings),
             tls: setup.tls,
             rotation: setup.rotation,

@@ -31,6 +31,8 @@ pub enum RejectReason {
     ProxyHeader,
     /// Its client's address has reached its maximum of connections.
     MaxConnectionsPerIp,
+    /// Its source has made too many requests lately.
+    RateLimit,
     /// It is an invalid request to upgrade to WebSocket.
     Upgrade,
     /// It comes from a web page whose origin is not allowed.
@@ -117,6 +119,7 @@ impl RejectReason {
             Self::TooSlow => "the message did not arrive in time",
             Self::UnknownPath => "there is nothing here; see /",
             Self::OtherMethod => "only GET and HEAD are answered",
+            Self::RateLimit => "too many requests from your address; try again later",
             Self::MaxConnectionsPerIp => "the address has reached its maximum of connections",
             Self::Origin => "pages of this origin may not use the tracker",
             Self::NotWebSocket => "this tracker is for WebTorrent: use ws:// or wss://",

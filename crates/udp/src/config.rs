@@ -12,7 +12,7 @@ use aquatic_service::config::numbers::{Bytes, Count, Number, Seconds, ZeroOr};
 use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AddressMapConfig, Addresses, AnnounceInterval, BansConfig,
     BelievedClients, CleaningInterval, ClientsConfig, ClusterConfig, ExportOf, KeysConfig,
-    LimitsConfig, LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl,
+    LimitsConfig, LogLevel, MetricsConfig, PeerAge, PrivilegesConfig, PublicUrl, RatesConfig,
     ScrapeExportsConfig, SnapshotConfig, Workers,
 };
 use aquatic_udp_protocol::{
@@ -74,6 +74,9 @@ pub struct Config {
     /// Limits on memory use. Announces that exceed a limit are answered with an
     /// error.
     pub limits: LimitsConfig,
+    /// How many requests one source may make: an IPv4 address, or an IPv6 /64
+    /// network. Section RATES in aquatic-udp(8) describes it.
+    pub rates: RatesConfig,
     /// Expiry of peers and connection ids.
     pub cleaning: CleaningConfig,
     /// Dropping of privileges when started as root, once the sockets are open.

@@ -15,6 +15,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::Malformed,
         RejectReason::BadConnectionId,
         RejectReason::SourcePortZero,
+        RejectReason::RateLimit,
         RejectReason::PortZero,
         RejectReason::SpecialAddress,
         RejectReason::MissingKey,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
@@ -48,6 +49,7 @@ pub struct UdpDaemon {
     clock: Clock,
     link: Option<Link>,
     keys: Arc<ConnectionIdKeys>,
+    limiter: Arc<Limiter>,
     counters: Arc<[Counters]>,
     clients: Clients,
     kernel_drops: KernelDrops,
@@ -186,6 +188,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             clock,
             link,
             keys: Arc::new(ConnectionIdKeys::new(connection_id_key)),
+            limiter: Arc::new(Limiter::new(secret()?)),
             counters: sockets.iter().map(|_| Counters::default()).collect(),
             clients: Clients::default(),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
@@ -318,6 +321,7 @@ impl UdpDaemon {
             self.clients.add_worker(),
         )
         .with_outbox(self.link.as_ref().map(Link::outbox))
+        .with_limiter(self.limiter.clone())
         .with_ledger(ledger);
         let (settings, clock) = (self.settings.view(), self.clock.clone());
         let counters = self.counters.clone();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, ipv4_peer, ipv6_peer};
 pub use aquatic_datagrams::{BATCH, Datagram};
 use aquatic_policy::keys::UrlKey;
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Now;
+use aquatic_service::config::rate_sections::Rule;
 use aquatic_swarm::Families;
 use aquatic_tracker::ClientCounts;
 use aquatic_tracker::accounting::Ledger;
@@ -56,6 +58,7 @@ pub struct Tracker {
     clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
+    limiter: Option<Arc<Limiter>>,
     /// The keys of clients, if they need one.
     client_keys: Option<Arc<Keys>>,
     accounts: Accounts,
@@ -79,6 +82,7 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            limiter: None,
             client_keys: None,
             accounts: Accounts::default(),
         }
@@ -94,6 +98,13 @@ impl Tracker {
     /// From now on, clients need one of these keys, or none.
     pub fn set_client_keys(&mut self, keys: Option<Arc<Keys>>) {
         self.client_keys = keys;
+    }
+
+    /// Limits the requests of a source as configured, with all that use `limiter`.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Arc<Limiter>) -> Self {
+        self.limiter = Some(limiter);
+        self
     }
 
     /// Puts changes of the swarm into `outbox`, if given.
@@ -117,8 +128,9 @@ impl Tracker {
         let mut outcomes = [None; BATCH];
         let mut ipv4 = ArrayVec::<_, BATCH>::new();
         let mut ipv6 = ArrayVec::<_, BATCH>::new();
+        let rule = config.rates.requests();
         for (number, datagram) in batch.iter_mut().enumerate() {
-            match self.begin(now, config, number, datagram) {
+            match self.begin(now, config, rule, number, datagram) {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
@@ -161,6 +173,7 @@ impl Tracker {
         &mut self,
         now: Now,
         config: &Config,
+        rule: Option<Rule<'_>>,
         number: usize,
         datagram: &mut Datagram<'_>,
     ) -> Begun {
@@ -175,6 +188,13 @@ impl Tracker {
             address: source.ip().to_canonical(),
             number,
         };
+        if let Some(rule) = rule
+            && let Some(limiter) = &self.limiter
+            && !rule.allows(limiter, asked.address, now.milliseconds)
+        {
+            let outcome = Outcome::silence(RequestKind::Other, RejectReason::RateLimit);
+            return Begun::Answered(outcome);
+        }
         // A reply that does not fit would be a mistake in the check of the settings, and
         // must not end the worker.
         self.answer(asked, datagram.bytes, datagram.reply)

@@ -9,7 +9,7 @@ use aquatic_service::config::{
     AccessListConfig, AccountingConfig, AnnounceInterval, BansConfig, CleaningInterval,
     ClientsConfig, EngineConfig, ExportOf, KeysConfig, LogLevel, MaxPeersPerIp, MaxPeersPerTorrent,
     MaxTorrents, MetricsConfig, PageConfig, PeerAge, PrivilegesConfig, ScrapeExportsConfig,
-    SnapshotConfig, Texts, Workers,
+    SnapshotConfig, TcpRatesConfig, Texts, Workers,
 };
 use aquatic_stream::config::ProtocolKeys;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,10 @@ pub struct Config {
     /// Limits on memory use. Announces that exceed a limit are answered with an
     /// error.
     pub limits: LimitsConfig,
+    /// How many messages and connections one source may make: an IPv4 address, or
+    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts.
+    /// Section RATES in aquatic-ws(8) describes it.
+    pub rates: TcpRatesConfig,
     /// Expiry of peers, offers and connections.
     pub cleaning: CleaningConfig,
     /// One swarm for several aquatic-ws, also on several machines. Offers and answers are

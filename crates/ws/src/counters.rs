@@ -24,6 +24,7 @@ const REQUESTS: RequestMetrics = RequestMetrics {
         RejectReason::Origin,
         RejectReason::ProxyHeader,
         RejectReason::MaxConnectionsPerIp,
+        RejectReason::RateLimit,
         RejectReason::UnknownPath,
         RejectReason::OtherMethod,
         RejectReason::NotWebSocket,

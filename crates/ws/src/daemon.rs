@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aquatic_cluster::{NodeId, SignalBatch};
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Clock;
 use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
 use aquatic_service::destination::Destination;
@@ -182,6 +183,7 @@ impl Daemon for WsDaemon {
         let endpoint = Endpoint::new(scheme, "", addresses, sockets.len());
         let counters: Arc<[Counters]> = sockets.iter().map(|_| Counters::default()).collect();
         let mut clients = Clients::default();
+        let limiter = Arc::new(Limiter::new(secret()?));
         let mut inboxes = None;
         let plan = Plan {
             name: "ws",
@@ -197,6 +199,7 @@ impl Daemon for WsDaemon {
             Ok(Ws::new(
                 Tracker::new(state.clone(), tracker::random()?, clients.add_worker())
                     .with_outbox(cluster.map(|it| it.link.outbox()))
+                    .with_limiter(limiter.clone())
                     .with_key_ring(key_ring.clone())
                     .with_ledger(ledger.clone()),
                 Relay::new(number, inboxes.clone(), nodes, counters.clone()),

@@ -70,7 +70,7 @@ impl Settings {
         let network = &config.network;
         // After the first half of the time, a ping is sent.
         let idle_timeout = config.cleaning.max_connection_idle.duration() / 2;
-        let mut connections = network.settings(idle_timeout, &mut checks);
+        let mut connections = network.settings(idle_timeout, &config.rates, &mut checks);
         connections.limits.max_unsent_bytes = Some(network.own.max_unsent_bytes.non_zero());
         let grace = config.cleaning.close_after_tls_update_grace_period;
         connections.limits.certificate_grace = grace.duration();

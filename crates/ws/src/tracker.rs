@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange, PeerId};
 use aquatic_policy::keys::{KeyDigest, UrlKey};
+use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Now;
 use aquatic_service::lists::Lists;
 use aquatic_swarm::{self as swarm, Scraped, WebSwarms};
@@ -60,6 +61,7 @@ pub struct Tracker {
     random: fastrand::Rng,
     clients: Arc<ClientCounts>,
     outbox: Option<Arc<Outbox>>,
+    limiter: Option<Arc<Limiter>>,
     /// Hashes the keys of new connections.
     key_ring: Option<KeyRing>,
     /// The keys of clients, if they need one.
@@ -112,12 +114,19 @@ impl Tracker {
             random,
             clients,
             outbox: None,
+            limiter: None,
             key_ring: None,
             keys: None,
             ledger: None,
             receivers: Vec::new(),
             leaving: VecDeque::new(),
         }
+    }
+
+    /// Limits the messages of a source as configured, with all that use `limiter`.
+    pub fn with_limiter(mut self, limiter: Arc<Limiter>) -> Self {
+        self.limiter = Some(limiter);
+        self
     }
 
     /// Puts changes of the swarm into `outbox`, if given.
@@ -163,6 +172,13 @@ impl Tracker {
     ) -> Handled<'t, 'm> {
         if !self.leaving.is_empty() {
             self.forget_left(LEFT_PER_MESSAGE);
+        }
+        if let Some(rule) = config.rates.requests()
+            && let Some(limiter) = &self.limiter
+            && !rule.allows(limiter, session.source(), now.milliseconds)
+        {
+            let rejected = Rejected::Message(&Sent::of(message));
+            return reject_message(RequestKind::Other, RejectReason::RateLimit, rejected, out);
         }
         let protocol = &config.protocol;
         let max = MaxItems {

@@ -47,6 +47,7 @@ impl Fixture {
         let now = Now {
             monotonic_seconds: self.seconds,
             epoch_seconds: 0,
+            milliseconds: 0,
         };
         let mut out = Vec::new();
         let framing = Framing::of(&head, true);

@@ -19,6 +19,7 @@ mod lists;
 mod odd_machines;
 mod peer_addresses;
 mod proxies;
+mod rates;
 mod reload;
 mod requests;
 mod service;

@@ -133,7 +133,7 @@ fn engine_of<P: Protocol>(
         ..ConnectionLimits::default()
     };
     let shared = Shared {
-        admission: Admission::new(&limits),
+        admission: Admission::new(&limits, [1; 16]),
         settings: Replaceable::new(Settings {
             event_loop: EventLoop::Mio,
             limits,

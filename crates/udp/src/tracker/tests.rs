@@ -22,6 +22,7 @@ mod client_keys;
 const NOW: Now = Now {
     monotonic_seconds: 50,
     epoch_seconds: 1_800_000_000,
+    milliseconds: 0,
 };
 
 const ALLOWED: InfoHash = InfoHash([0x11; 20]);

@@ -25,6 +25,7 @@ mod metrics;
 mod odd_machines;
 mod peer_addresses;
 mod privileges;
+mod rates;
 mod reload;
 mod scrape;
 mod service;

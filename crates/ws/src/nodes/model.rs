@@ -343,6 +343,7 @@ impl Run {
         let now = Now {
             monotonic_seconds: self.clock.now().monotonic_seconds,
             epoch_seconds: 0,
+            milliseconds: 0,
         };
         let mut pending = PendingOffers::new();
         let tracker = &mut self.nodes[client.node].tracker;

@@ -89,6 +89,7 @@ impl Fixture {
         let now = Now {
             monotonic_seconds: self.now,
             epoch_seconds: 0,
+            milliseconds: 0,
         };
         let mut out = Vec::new();
         let text = message.to_string();

@@ -19,6 +19,7 @@ mod messages;
 mod odd_machines;
 mod pages;
 mod proxies;
+mod rates;
 mod relaying;
 mod reload;
 mod service;

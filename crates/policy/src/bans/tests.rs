@@ -1,7 +1,6 @@
 //! Bans, compared with a list that is searched from its start, and lines of lists.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
 
 use super::*;
 
@@ -396,49 +395,4 @@ fn half_a_million_ranges_take_at_most_20_megabytes() {
         let bytes = bans.memory_bytes();
         assert!(bytes <= 20_000_000, "{kind}: {bytes}");
     }
-}
-
-/// Measures look-ups: `cargo test --release -p aquatic_policy look_ups -- --ignored
-/// --nocapture`.
-#[test]
-#[ignore = "a measurement, for a release build on a machine that does nothing else"]
-fn look_ups_take_less_than_50_nanoseconds() {
-    const PART: usize = 4_096;
-
-    let mut random = fastrand::Rng::with_seed(1);
-    let mut slowest = 0;
-    for kind in KINDS {
-        let builder = half_a_million(kind);
-        let four = builder.ipv4.clone();
-        let six = builder.ipv6.clone();
-        let started = Instant::now();
-        let bans = builder.build(&AddressRanges::default());
-        let built = started.elapsed();
-        // Half of them are at the end of a range, the others anywhere.
-        let addresses: Vec<IpAddr> = (0..1 << 20)
-            .map(|number| match (number % 2, four.is_empty()) {
-                (0, false) => Ipv4Addr::from_bits(four[random.usize(..four.len())][1]).into(),
-                (0, true) => Ipv6Addr::from_bits(six[random.usize(..six.len())][1]).into(),
-                (_, false) => Ipv4Addr::from_bits(random.u32(..)).into(),
-                (_, true) => Ipv6Addr::from_bits(assigned(&mut random)).into(),
-            })
-            .collect();
-        // The median of many parts: other processes may run during some of them.
-        let mut found = 0;
-        let parts = addresses.chunks_exact(PART).map(|part| {
-            let started = Instant::now();
-            found += part.iter().filter(|it| bans.contains(**it)).count();
-            started.elapsed().as_nanos() as usize / PART
-        });
-        let mut parts: Vec<usize> = parts.collect();
-        parts.sort_unstable();
-        let each = parts[parts.len() / 2];
-        let bytes = bans.memory_bytes();
-        println!("{kind}: built in {built:?}, {bytes} bytes, {found} found, each {each} ns");
-        // Of these, nobody has half a million.
-        if kind != "IPv6 pairs" {
-            slowest = slowest.max(each);
-        }
-    }
-    assert!(slowest < 50, "{slowest} ns");
 }

@@ -73,7 +73,9 @@ impl Url {
     pub fn parse(text: &str) -> Result<Self, String> {
         let faulty = |reason: &str| {
             let start = text.find("://").map_or(0, |at| at + 3);
-            let path = text[start..].find('/').map_or(text.len(), |at| start + at);
+            let path = text[start..]
+                .find(['/', '?', '#'])
+                .map_or(text.len(), |at| start + at);
             let shown = format!("{}{}", &text[..path], without_keys(&text[path..]));
             format!(
                 "{shown} is not an announce URL: {reason}; expected one like udp://HOST:3000 or https://HOST/announce"

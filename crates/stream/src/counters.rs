@@ -146,6 +146,7 @@ mod tests {
             [
                 "max_connections",
                 "max_connections_per_ip",
+                "rate_limit",
                 "not_trusted",
                 "no_descriptors",
             ]

@@ -1,6 +1,7 @@
 //! Expressions of the language Nix, evaluated without building anything.
 
-use std::process::{Command, Stdio};
+use std::io::{Seek as _, Write as _};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -25,11 +26,15 @@ pub fn can_be_evaluated() -> bool {
 /// # Panics
 /// When Nix cannot be run.
 pub fn evaluate(expression: &str) -> Result<Value, String> {
+    // It may be longer than an argument can be.
+    let mut file = tempfile::tempfile().expect("make a temporary file");
+    file.write_all(expression.as_bytes())
+        .and_then(|()| file.rewind())
+        .expect("write the expression");
     let output = Command::new("nix-instantiate")
-        .args(["--eval", "--strict", "--json", "--store", "dummy://", "-E"])
-        .arg(expression)
+        .args(["--eval", "--strict", "--json", "--store", "dummy://", "-"])
         .env("NIX_CONFIG", CONFIG)
-        .stdin(Stdio::null())
+        .stdin(file)
         .output()
         .expect("run nix-instantiate");
     if !output.status.success() {

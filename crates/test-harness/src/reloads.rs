@@ -31,6 +31,10 @@ const OTHER_VALUES: &[(&str, &str)] = &[
         "address_map",
         "[{ from = \"192.0.2.0/24\", to = \"5.5.5.5\" }]",
     ),
+    // The clients of tests send many requests.
+    ("rates.requests_per_second", "10000"),
+    ("rates.connections_per_second", "10000"),
+    ("rates.exempt", "[\"127.0.0.0/8\"]"),
     ("page.name", "\"Other\""),
     ("page.contact", "\"https://example.org\""),
     ("metrics.address", "\"127.0.0.1:1\""),

@@ -206,9 +206,9 @@ mod tests {
     fn labels_stay_as_they_are() {
         let labels: Vec<_> = RejectReason::VARIANTS.iter().map(|it| it.label()).collect();
         let expected = "not_http tls too_long too_slow unknown_path wrong_url other_method \
-            proxy_header max_connections_per_ip upgrade origin not_websocket frame not_json \
-            malformed full_scrape bad_connection_id source_port_zero port_zero special_address \
-            missing_key unknown_key expired_key forbidden banned client_forbidden other_peer_id \
+            proxy_header max_connections_per_ip rate_limit upgrade origin not_websocket frame \
+            not_json malformed full_scrape bad_connection_id source_port_zero port_zero \
+            special_address missing_key unknown_key expired_key forbidden banned client_forbidden other_peer_id \
             not_announced unknown_offer expired_offer offerer_gone max_torrents \
             max_peers_per_torrent max_peers_per_ip max_torrents_per_connection reply_too_long";
         assert_eq!(labels.join(" "), expected);

@@ -104,6 +104,8 @@ fn daemons_accept_them() {
                 .arg("-c")
                 .arg(machine.path("etc").join(path))
                 .arg("--check-config")
+                // Sockets of a unit are opened, whether or not an interface has the address.
+                .env("AQUATIC_SOCKET_UNIT", format!("{daemon}.socket"))
                 .output()
                 .unwrap();
             succeeded(&checked, &format!("{name}: --check-config of {path}"));

@@ -40,8 +40,8 @@ pub struct Config {
     /// error.
     pub limits: LimitsConfig,
     /// How many requests and connections one source may make: an IPv4 address, or
-    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts.
-    /// Section RATES in aquatic-http(8) describes it.
+    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts for
+    /// requests; connections are not limited there. Section RATES in aquatic-http(8) describes it.
     pub rates: TcpRatesConfig,
     /// Expiry of peers and idle connections.
     pub cleaning: CleaningConfig,

@@ -94,7 +94,6 @@ impl Settings {
         };
         check_config(&config.cluster.engine, &mut checks);
         config.accounting.check(&config.keys, &mut checks);
-        process.check(&mut checks);
         config.scrape_exports.check(&mut checks);
         let full_scrapes = &config.protocol.full_scrape_from;
         if let Some(all) = full_scrapes.iter().find(|range| range.prefix_length() == 0) {
@@ -103,6 +102,8 @@ impl Settings {
                 format!("with {all}, everyone can ask for the counts of all torrents"),
             );
         }
+        // Last, as it takes the advice.
+        process.check(&mut checks);
         let front_page = FrontPage::new(
             FrontPageParts {
                 daemon: NAME,

@@ -105,9 +105,12 @@ impl Tracker {
         };
         if let Some(rule) = settings.config.rates.requests()
             && let Some(limiter) = &self.limiter
+            // Pages do not depend on the client, whose address is not known behind a proxy.
+            && let Resource::Announce(_) | Resource::Scrape(_) = resource
             && !rule.allows(limiter, asked.source, now.milliseconds)
         {
-            return too_many(requested.kind_with_key(), framing, out);
+            let kind = requested.kind_with_key().unwrap_or(RequestKind::Other);
+            return reject(kind, RejectReason::RateLimit, framing, out);
         }
         if let Some(keys) = &settings.keys
             && let Some(kind) = requested.kind_with_key()
@@ -467,16 +470,6 @@ impl Joined<'_> {
         };
         reply.write(out, framing);
         Outcome::served(RequestKind::Announce)
-    }
-}
-
-/// Rejects a request of this kind, or of another path, of a source that has made too many.
-#[cold]
-fn too_many(kind: Option<RequestKind>, framing: Framing, out: &mut Vec<u8>) -> Outcome {
-    let reason = RejectReason::RateLimit;
-    match kind {
-        Some(kind) => reject(kind, reason, framing, out),
-        None => reject_with_page(out, framing, Status::TooManyRequests, reason),
     }
 }
 

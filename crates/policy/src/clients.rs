@@ -58,6 +58,13 @@ impl Clients {
         self.allowed.is_none() && self.denied.is_empty()
     }
 
+    /// Whether there is an allow list, and nothing in it.
+    pub fn serves_none(&self) -> bool {
+        self.allowed
+            .as_ref()
+            .is_some_and(|allowed| allowed.len() == 0)
+    }
+
     /// Number of prefixes.
     pub fn len(&self) -> usize {
         self.allowed.as_ref().map_or(0, Prefixes::len) + self.denied.len()

@@ -115,8 +115,12 @@ impl Limiter {
         let own = places.map(|place| &line.0[place]);
         let used = own.map(|bucket| {
             let left = bucket.load(Relaxed).wrapping_sub(now);
-            // Otherwise it was full some time ago.
-            if left <= limit.capacity { left } else { 0 }
+            // Otherwise it was full some time ago. A limit may have been lowered since.
+            if left <= MAX_CAPACITY {
+                left.min(limit.capacity)
+            } else {
+                0
+            }
         });
         let least = used.into_iter().min().unwrap_or(0);
         let wanted = least + limit.interval;

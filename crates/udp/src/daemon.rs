@@ -29,7 +29,7 @@ use aquatic_udp_protocol::ConnectionIdKey;
 use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::settings::{self, NAME, Settings};
-use crate::tracker::{ConnectionIdKeys, State, Tracker};
+use crate::tracker::{ConnectionIdKeys, Limiters, State, Tracker};
 use crate::worker::UdpWorker;
 
 /// The kinds of blocks in a snapshot.
@@ -49,7 +49,7 @@ pub struct UdpDaemon {
     clock: Clock,
     link: Option<Link>,
     keys: Arc<ConnectionIdKeys>,
-    limiter: Arc<Limiter>,
+    limiters: Arc<Limiters>,
     counters: Arc<[Counters]>,
     clients: Clients,
     kernel_drops: KernelDrops,
@@ -188,7 +188,10 @@ Transmission or another client. Clients with the same torrent then find each oth
             clock,
             link,
             keys: Arc::new(ConnectionIdKeys::new(connection_id_key)),
-            limiter: Arc::new(Limiter::new(secret()?)),
+            limiters: Arc::new(Limiters {
+                requests: Limiter::new(secret()?),
+                connects: Limiter::new(secret()?),
+            }),
             counters: sockets.iter().map(|_| Counters::default()).collect(),
             clients: Clients::default(),
             kernel_drops: KernelDrops::watch(sockets.iter().flatten().map(|bound| &bound.socket))
@@ -321,7 +324,7 @@ impl UdpDaemon {
             self.clients.add_worker(),
         )
         .with_outbox(self.link.as_ref().map(Link::outbox))
-        .with_limiter(self.limiter.clone())
+        .with_limiters(self.limiters.clone())
         .with_ledger(ledger);
         let (settings, clock) = (self.settings.view(), self.clock.clone());
         let counters = self.counters.clone();

@@ -58,7 +58,7 @@ pub struct Tracker {
     clients: Arc<ClientCounts>,
     /// Receives the changes for other daemons and nodes with the same swarm.
     outbox: Option<Arc<Outbox>>,
-    limiter: Option<Arc<Limiter>>,
+    limiters: Option<Arc<Limiters>>,
     /// The keys of clients, if they need one.
     client_keys: Option<Arc<Keys>>,
     accounts: Accounts,
@@ -82,7 +82,7 @@ impl Tracker {
             random,
             clients,
             outbox: None,
-            limiter: None,
+            limiters: None,
             client_keys: None,
             accounts: Accounts::default(),
         }
@@ -100,10 +100,10 @@ impl Tracker {
         self.client_keys = keys;
     }
 
-    /// Limits the requests of a source as configured, with all that use `limiter`.
+    /// Limits the requests of a source as configured, with all that use these `limiters`.
     #[must_use]
-    pub fn with_limiter(mut self, limiter: Arc<Limiter>) -> Self {
-        self.limiter = Some(limiter);
+    pub fn with_limiters(mut self, limiters: Arc<Limiters>) -> Self {
+        self.limiters = Some(limiters);
         self
     }
 
@@ -128,9 +128,12 @@ impl Tracker {
         let mut outcomes = [None; BATCH];
         let mut ipv4 = ArrayVec::<_, BATCH>::new();
         let mut ipv6 = ArrayVec::<_, BATCH>::new();
-        let rule = config.rates.requests();
+        let pace = Pace {
+            rule: config.rates.requests(),
+            is_busy: batch.is_full(),
+        };
         for (number, datagram) in batch.iter_mut().enumerate() {
-            match self.begin(now, config, rule, number, datagram) {
+            match self.begin(now, config, pace, number, datagram) {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
@@ -173,7 +176,7 @@ impl Tracker {
         &mut self,
         now: Now,
         config: &Config,
-        rule: Option<Rule<'_>>,
+        pace: Pace<'_>,
         number: usize,
         datagram: &mut Datagram<'_>,
     ) -> Begun {
@@ -186,15 +189,9 @@ impl Tracker {
             now,
             config,
             address: source.ip().to_canonical(),
+            pace,
             number,
         };
-        if let Some(rule) = rule
-            && let Some(limiter) = &self.limiter
-            && !rule.allows(limiter, asked.address, now.milliseconds)
-        {
-            let outcome = Outcome::silence(RequestKind::Other, RejectReason::RateLimit);
-            return Begun::Answered(outcome);
-        }
         // A reply that does not fit would be a mistake in the check of the settings, and
         // must not end the worker.
         self.answer(asked, datagram.bytes, datagram.reply)
@@ -210,10 +207,16 @@ impl Tracker {
     ) -> Result<Begun, BufferTooSmall> {
         let outcome = match Request::parse(datagram) {
             Ok(Request::Announce(request)) => {
-                if self.is_connected(asked, request.connection_id) {
+                if !self.is_connected(asked, request.connection_id) {
+                    Outcome::silence(RequestKind::Announce, RejectReason::BadConnectionId)
+                } else if self.has_asked_too_much(asked) {
+                    Outcome::silence(RequestKind::Announce, RejectReason::RateLimit)
+                } else {
                     return self.prepare(asked, &request, reply);
                 }
-                Outcome::silence(RequestKind::Announce, RejectReason::BadConnectionId)
+            }
+            Ok(Request::Connect(_)) if self.connects_too_often(asked) => {
+                Outcome::silence(RequestKind::Connect, RejectReason::RateLimit)
             }
             Ok(Request::Connect(request)) => {
                 let key = self.keys.current();
@@ -222,10 +225,12 @@ impl Tracker {
                 Outcome::served(RequestKind::Connect, length)
             }
             Ok(Request::Scrape(request)) => {
-                if self.is_connected(asked, request.connection_id) {
-                    self.scrape(asked, &request, reply)?
-                } else {
+                if !self.is_connected(asked, request.connection_id) {
                     Outcome::silence(RequestKind::Scrape, RejectReason::BadConnectionId)
+                } else if self.has_asked_too_much(asked) {
+                    Outcome::silence(RequestKind::Scrape, RejectReason::RateLimit)
+                } else {
+                    self.scrape(asked, &request, reply)?
                 }
             }
             Err(error) => self.reject_malformed(asked, error, reply)?,
@@ -243,6 +248,29 @@ impl Tracker {
             asked.address,
             asked.config.cleaning.max_connection_age.as_u32(),
         )
+    }
+
+    /// Whether a source with a valid connection id has made more requests than it may; if
+    /// not, counts this one. Those without one do not count: anybody can send them with any
+    /// source address, and would take the requests of another.
+    #[inline]
+    fn has_asked_too_much(&self, asked: Asked<'_>) -> bool {
+        let Some((rule, limiters)) = asked.pace.rule.zip(self.limiters.as_deref()) else {
+            return false;
+        };
+        !rule.allows(&limiters.requests, asked.address, asked.now.milliseconds)
+    }
+
+    /// Whether a connect request is dropped, because its source sends too many, while the
+    /// worker has more to do than it can read at once. Otherwise all are answered: their
+    /// sources may be forged, and whoever was forged needs a connection id, too.
+    #[inline]
+    fn connects_too_often(&self, asked: Asked<'_>) -> bool {
+        let Some((rule, limiters)) = asked.pace.rule.zip(self.limiters.as_deref()) else {
+            return false;
+        };
+        asked.pace.is_busy
+            && !rule.allows(&limiters.connects, asked.address, asked.now.milliseconds)
     }
 
     /// Validates an announce, and converts it for the swarm.
@@ -388,6 +416,9 @@ impl Tracker {
         if !self.is_connected(asked, connection_id) {
             return Ok(Outcome::silence(kind, RejectReason::BadConnectionId));
         }
+        if self.has_asked_too_much(asked) {
+            return Ok(Outcome::silence(kind, RejectReason::RateLimit));
+        }
         let length = write_error(reply, transaction_id, &fault.to_string())?;
         Ok(Outcome {
             rejected: Some(RejectReason::Malformed),
@@ -402,8 +433,25 @@ struct Asked<'a> {
     now: Now,
     config: &'a Config,
     address: IpAddr,
+    pace: Pace<'a>,
     /// Index of the datagram in the batch.
     number: usize,
+}
+
+/// Counts the requests of sources, for all workers.
+pub struct Limiters {
+    /// Requests with a valid connection id.
+    pub requests: Limiter,
+    /// Connect requests, whose sources are not proved.
+    pub connects: Limiter,
+}
+
+/// How fast a source may send, and whether the worker is behind.
+#[derive(Clone, Copy)]
+struct Pace<'a> {
+    rule: Option<Rule<'a>>,
+    /// As many datagrams were read as are read at once.
+    is_busy: bool,
 }
 
 /// What [`Tracker::begin`] did.

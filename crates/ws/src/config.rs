@@ -46,8 +46,8 @@ pub struct Config {
     /// error.
     pub limits: LimitsConfig,
     /// How many messages and connections one source may make: an IPv4 address, or
-    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts.
-    /// Section RATES in aquatic-ws(8) describes it.
+    /// an IPv6 /64 network. Behind a trusted proxy, the client's address counts for
+    /// messages; connections are not limited there. Section RATES in aquatic-ws(8) describes it.
     pub rates: TcpRatesConfig,
     /// Expiry of peers, offers and connections.
     pub cleaning: CleaningConfig,

@@ -25,8 +25,8 @@ fn requests_are_limited() {
                         8:retry ini5ee";
         assert_eq!(replies[served], expected);
         assert!(tracker.rejected("rate_limit") > 10.0);
-        let page = client.get("/health");
-        assert_eq!(page.status, 429, "{}", page.text());
+        // A proxy asks for it.
+        assert_eq!(client.get("/health").status, 200);
 
         tracker.reload_with(&[("rates.requests_per_second", "0")]);
         assert!((0..60).all(|_| is_served(&&client.get(QUERY).text())));

@@ -26,7 +26,8 @@ pub type ExemptNetworks = Texts<AddressRange>;
 #[serde(default, deny_unknown_fields)]
 pub struct RatesConfig {
     /// Maximum number of requests per second and source. Further datagrams are
-    /// dropped and counted. An address may belong to hundreds of households
+    /// dropped and counted. Connect requests, which anybody can send with a forged
+    /// address, are limited only while more arrive than are answered. An address may belong to hundreds of households
     /// (carrier-grade NAT), whose clients send two requests per torrent each
     /// quarter of an hour. 0: no limit.
     pub requests_per_second: PerSecond,
@@ -38,7 +39,8 @@ pub struct RatesConfig {
 }
 
 /// How many requests and connections one source may make: an IPv4 address, or
-/// an IPv6 /64 network. Behind a trusted proxy, the client's address counts.
+/// an IPv6 /64 network. Behind a trusted proxy, the client's address counts for
+/// requests; connections are not limited there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -48,7 +50,7 @@ pub struct TcpRatesConfig {
     /// to hundreds of households (carrier-grade NAT). 0: no limit.
     pub requests_per_second: PerSecond,
     /// Maximum number of new connections per second and source. Further ones are
-    /// closed at once. Trusted proxies are exempt. 0: no limit.
+    /// closed at once. Those of trusted proxies are not limited. 0: no limit.
     pub connections_per_second: PerSecond,
     /// Number of seconds whose requests and connections a source may make at
     /// once, after it has made none for as long.

@@ -24,6 +24,10 @@ impl List for Clients {
         Self::memory_bytes(self)
     }
 
+    fn has_nothing(&self) -> bool {
+        self.serves_none()
+    }
+
     fn alarm(&self) -> Option<&'static str> {
         self.allowed
             .is_some()

@@ -21,6 +21,11 @@ pub trait List: Default + Send + Sync + 'static {
     /// Memory that its entries take, in bytes.
     fn memory_bytes(&self) -> usize;
 
+    /// Whether nothing is in it that its alarm is about.
+    fn has_nothing(&self) -> bool {
+        self.entries() == 0
+    }
+
     /// Why it is probably not intended that it has replaced one with more entries.
     fn alarm(&self) -> Option<&'static str> {
         None
@@ -154,7 +159,10 @@ impl<T: List> Handle<T> {
             }
             return was_configured;
         }
-        match current.alarm().filter(|_| entries == 0 && before > 0) {
+        match current
+            .alarm()
+            .filter(|_| current.has_nothing() && before > entries)
+        {
             Some(alarm) => log::warn!(
                 entries, before;
                 "the reloaded {what} is empty, the previous one had {before} entries: {alarm}"

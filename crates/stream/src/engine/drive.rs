@@ -143,6 +143,9 @@ impl<P: Protocol> Drive<'_, P> {
     fn resume(&mut self, transport: &mut impl Transport) -> Result<(), CloseReason> {
         let next = self.call(&mut [], P::resume);
         if next == Next::Close {
+            // The client may have sent more meanwhile, and the kernel would then discard what
+            // it has not read.
+            self.connection.is_to_linger = true;
             self.close();
         }
         self.send(transport)?;

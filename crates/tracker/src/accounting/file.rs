@@ -147,9 +147,10 @@ impl AccountingFile {
         self.sync()?;
         // A link stays, and keeps its target.
         let path = self.path.canonicalize()?;
-        fs::rename(&path, self.name_for_rotated(&path)?)?;
+        let name = self.name_for_rotated(&path)?;
+        fs::rename(&path, &name)?;
         self.open = None;
-        if let Err(error) = remove_oldest(&path, self.max_files) {
+        if let Err(error) = remove_oldest(&path, &name, self.max_files) {
             let path = path.display();
             log::warn!("accounting: cannot remove the oldest rotated file of {path}: {error}");
         }
@@ -181,8 +182,10 @@ impl AccountingFile {
     }
 }
 
-/// Removes the oldest rotated files of `path`, but for the latest `max_files`.
-fn remove_oldest(path: &Path, max_files: usize) -> io::Result<()> {
+/// Removes the oldest rotated files of `path`, but for the latest `max_files`. One that was
+/// rotated now is the `latest`: if names have later times, the clock was wrong, and they are
+/// older. Continues after an error.
+fn remove_oldest(path: &Path, latest: &Path, max_files: usize) -> io::Result<()> {
     let (Some(directory), Some(own)) = (path.parent(), path.file_name()) else {
         return Ok(());
     };
@@ -198,11 +201,14 @@ fn remove_oldest(path: &Path, max_files: usize) -> io::Result<()> {
     }
     // The names are in the order of their times.
     rotated.sort_unstable();
+    let of_now = rotated.partition_point(|path| path.as_path() <= latest);
+    rotated.rotate_left(of_now);
     let surplus = rotated.len().saturating_sub(max_files);
+    let mut result = Ok(());
     for path in &rotated[..surplus] {
-        fs::remove_file(path)?;
+        result = fs::remove_file(path).and(result);
     }
-    Ok(())
+    result
 }
 
 impl Open {

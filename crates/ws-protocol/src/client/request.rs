@@ -32,9 +32,16 @@ fn write_announce(out: &mut Vec<u8>, announce: &Announce<'_>) {
         out.push(b'"');
     }
     let mut number = itoa::Buffer::new();
-    if let Some(left) = announce.left {
-        out.extend_from_slice(b",\"left\":");
-        out.extend_from_slice(number.format(left).as_bytes());
+    let numbers = [
+        (&b",\"left\":"[..], announce.left),
+        (b",\"uploaded\":", announce.uploaded),
+        (b",\"downloaded\":", announce.downloaded),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            out.extend_from_slice(name);
+            out.extend_from_slice(number.format(value).as_bytes());
+        }
     }
     if let Some(wanted) = announce.wanted {
         out.extend_from_slice(b",\"numwant\":");

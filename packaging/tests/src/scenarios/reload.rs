@@ -20,8 +20,8 @@ pub(super) fn the_access_list_is_read_again(environment: &Environment) {
     container.replace(file, "mode = \"off\"", "mode = \"deny\"");
     container.replace(
         file,
-        "unless the mode is \"off\".\npath = \"\"",
-        &format!("unless the mode is \"off\".\npath = \"{list}\""),
+        "as in allow_paths and deny_paths.\npath = \"\"",
+        &format!("as in allow_paths and deny_paths.\npath = \"{list}\""),
     );
     container.succeed("systemctl restart aquatic-udp");
     let mut client = Client::connect(container.client(), container.address(3000));

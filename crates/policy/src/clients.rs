@@ -62,7 +62,7 @@ impl Clients {
     pub fn serves_none(&self) -> bool {
         self.allowed
             .as_ref()
-            .is_some_and(|allowed| allowed.len() == 0)
+            .is_some_and(|allowed| allowed.entries.is_empty())
     }
 
     /// Number of prefixes.

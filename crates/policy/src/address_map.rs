@@ -1,6 +1,7 @@
 //! The map of addresses: where peers that the tracker sees at one address are outside.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::BitXor;
 
 use crate::AddressRange;
 
@@ -21,6 +22,20 @@ struct Entry<A> {
     to: A,
     /// The bits of an address that are kept: none if all addresses become one.
     kept: A,
+}
+
+impl<A: Copy + Default + BitXor<Output = A>> Entry<A> {
+    /// All addresses from `first` to `last` become `to`, or, unless it `is_one`, the addresses
+    /// of the network that begins there.
+    fn new(first: A, last: A, to: A, is_one: bool) -> Self {
+        let host_bits = first ^ last;
+        Self {
+            first,
+            last,
+            to,
+            kept: if is_one { A::default() } else { host_bits },
+        }
+    }
 }
 
 /// Why two networks are no entry of a map.
@@ -82,16 +97,7 @@ impl AddressMap {
                 if [to_first, to_last].into_iter().any(is_no_peer_ipv4) {
                     return Err(MapFault::NoPeer(to));
                 }
-                let entry = Entry {
-                    first: first.to_bits(),
-                    last: last.to_bits(),
-                    to: to_first.to_bits(),
-                    kept: if is_one {
-                        0
-                    } else {
-                        first.to_bits() ^ last.to_bits()
-                    },
-                };
+                let entry = Entry::new(first.to_bits(), last.to_bits(), to_first.to_bits(), is_one);
                 insert(&mut self.ipv4, entry).map_err(|other| MapFault::Overlap {
                     from,
                     earlier: AddressRange::between(
@@ -107,16 +113,7 @@ impl AddressMap {
                 if [to_first, to_last].into_iter().any(is_no_peer_ipv6) {
                     return Err(MapFault::NoPeer(to));
                 }
-                let entry = Entry {
-                    first: first.to_bits(),
-                    last: last.to_bits(),
-                    to: to_first.to_bits(),
-                    kept: if is_one {
-                        0
-                    } else {
-                        first.to_bits() ^ last.to_bits()
-                    },
-                };
+                let entry = Entry::new(first.to_bits(), last.to_bits(), to_first.to_bits(), is_one);
                 insert(&mut self.ipv6, entry).map_err(|other| MapFault::Overlap {
                     from,
                     earlier: AddressRange::between(

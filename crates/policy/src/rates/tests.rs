@@ -51,6 +51,23 @@ fn a_source_gets_its_burst_and_then_its_rate() {
 }
 
 #[test]
+fn a_lower_limit_forgives_nothing() {
+    let (long, short) = (Limit::new(1, 600), Limit::new(1, 10));
+    let limiter = Limiter::new([1; 16]);
+    assert_eq!(
+        (0..1_000)
+            .filter(|_| limiter.allows(&long, ipv4(1), 0))
+            .count(),
+        600
+    );
+    assert!(!limiter.allows(&short, ipv4(1), 0));
+    assert!(!limiter.allows(&long, ipv4(1), 0));
+    // What was used is restored at the rate.
+    assert!(!limiter.allows(&short, ipv4(1), 500_000));
+    assert!(limiter.allows(&short, ipv4(1), 591_000));
+}
+
+#[test]
 fn a_network_of_ipv6_is_one_source() {
     let limit = Limit::new(1, 1);
     let limiter = Limiter::new([1; 16]);

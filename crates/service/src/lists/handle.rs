@@ -165,7 +165,7 @@ impl<T: List> Handle<T> {
         {
             Some(alarm) => log::warn!(
                 entries, before;
-                "the reloaded {what} is empty, the previous one had {before} entries: {alarm}"
+                "the reloaded {what} has {entries} entries, the previous one had {before}: {alarm}"
             ),
             None => log::info!(entries, before; "reloaded the {what}"),
         }

@@ -259,7 +259,7 @@ fn an_empty_allow_list_is_a_warning() {
     let mut daemon = setup.start(&config);
     setup.write("list", "# all gone\n");
     daemon.reload(Signal::SIGHUP);
-    let logged = daemon.wait_for_log("is empty, the previous one had 2 entries");
+    let logged = daemon.wait_for_log("has 0 entries, the previous one had 2: ");
     assert!(
         logged.starts_with("WARN ") && logged.contains("entries=0 before=2"),
         "{logged}"

@@ -41,6 +41,21 @@ fn all_of_it_arrives_and_then_what_was_asked_meanwhile() {
 }
 
 #[test]
+fn the_last_answer_arrives_whole_although_more_was_asked() {
+    for kind in KINDS {
+        let server = Server::start(kind);
+        let mut client = server.client();
+        client.send("last 3000000\n");
+        for _ in 0..5 {
+            thread::sleep(Duration::from_millis(20));
+            client.send("echo too late\n");
+        }
+        expect_long(&mut client, 3_000_000, kind);
+        assert_eq!(client.rest(), "", "{kind:?}");
+    }
+}
+
+#[test]
 fn others_are_served_in_between() {
     for kind in KINDS {
         let server = Server::start(kind);

@@ -16,6 +16,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 1024;
 /// | `who` | the client's address, and whether TLS is spoken |
 /// | `big N` | N times `x` |
 /// | `long N` | N times `x`, 1,000 at a time |
+/// | `last N` | the same, and closes |
 /// | `patience` | `ok`, and asks `still there?` instead of closing when idle |
 /// | `(` and `)` | nothing; what is between is one message |
 /// | `sleep N` | `ok`; the whole worker does nothing else for N milliseconds |
@@ -29,6 +30,8 @@ pub(crate) struct State {
     is_within_message: bool,
     /// How much is left of a long answer, and of its end.
     left: Option<usize>,
+    /// Whether its end closes the connection.
+    is_last: bool,
 }
 
 impl Protocol for Words {
@@ -43,6 +46,7 @@ impl Protocol for Words {
             is_patient: false,
             is_within_message: false,
             left: None,
+            is_last: false,
         }
     }
 
@@ -59,7 +63,12 @@ impl Protocol for Words {
         let part = left.min(PART);
         exchange.output.resize(exchange.output.len() + part, b'x');
         match left - part {
-            0 => exchange.output.push(b'\n'),
+            0 => {
+                exchange.output.push(b'\n');
+                if state.is_last {
+                    return Next::Close;
+                }
+            }
             left => state.left = Some(left),
         }
         Next::Continue
@@ -91,8 +100,9 @@ impl Protocol for Words {
             }
             ("who", _) => format!("{} {}", exchange.peer.address, exchange.peer.is_tls),
             ("big", number) => "x".repeat(number.parse().unwrap_or(0)),
-            ("long", number) => {
+            (word @ ("long" | "last"), number) => {
                 state.left = number.parse().ok();
+                state.is_last = word == "last";
                 return Progress {
                     consumed: end + 1,
                     next: Next::Continue,

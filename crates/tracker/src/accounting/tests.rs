@@ -152,6 +152,33 @@ fn everything_is_written_once_and_in_order() {
 }
 
 #[test]
+fn files_of_a_clock_that_was_wrong_are_older_and_no_name_prevents_others() {
+    let mut fixture = rotating();
+    let named = |time: &str| {
+        let mut name = fixture.path().into_os_string();
+        name.push(format!(".{time}-00"));
+        PathBuf::from(name)
+    };
+    let ahead = ["20991231T000000Z", "20991231T000001Z"].map(named);
+    for path in &ahead {
+        fs::write(path, "").unwrap();
+    }
+    // A directory cannot be removed like a file.
+    let directory = named("20000101T000000Z");
+    fs::create_dir(&directory).unwrap();
+    fixture.add(0..10_000);
+    fixture.work();
+    assert!(ahead.iter().all(|path| !path.exists()));
+    let mut files = fixture.files();
+    files.retain(|path| *path != directory);
+    // The directory counts as one of the oldest, and all others beyond the limit are gone.
+    assert_eq!(files.len(), 4, "{files:?}");
+    let written: Vec<u64> = files.iter().flat_map(|path| numbers(path)).collect();
+    assert_eq!(written.last(), Some(&9_999));
+    assert!(written.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+}
+
+#[test]
 fn the_thread_ends_when_all_workers_have() {
     let mut fixture = fixture();
     fixture.add([1, 2]);

@@ -66,6 +66,17 @@ fn default_settings() {
 }
 
 #[test]
+fn full_scrapes_for_everyone_are_advised_against() {
+    let advice = settings("[protocol]\nfull_scrape_from = ['0.0.0.0/0']\n")
+        .process
+        .advice;
+    let texts: Vec<_> = advice.iter().map(ToString::to_string).collect();
+    let expected = "protocol.full_scrape_from: with 0.0.0.0/0, everyone can ask for the counts of \
+                    all torrents";
+    assert_eq!(texts, [expected]);
+}
+
+#[test]
 fn release_0_2() {
     let file = loaded(include_str!("compat/0.2.toml"));
     let mut expected = sample(&["0.0.0.0:3000"]);

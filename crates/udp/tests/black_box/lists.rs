@@ -123,6 +123,14 @@ fn clients_are_told_why_they_are_rejected() {
     assert!(refused.contains("client is not allowed"), "{refused}");
     client.announce(&announce(b"-TR4000-"));
     assert!(client.try_announce(&announce(b"-XX1234-")).is_err());
+
+    // The other list still has an entry.
+    tracker.place.setup.write("allowed", "");
+    tracker.reload_with(&[]);
+    let logged = tracker
+        .daemon
+        .wait_for_log("no clients are served any more");
+    assert!(logged.starts_with("WARN "), "{logged}");
 }
 
 #[test]

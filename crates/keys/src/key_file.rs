@@ -107,19 +107,18 @@ pub(crate) fn replace<T>(
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    // Its inode stays the same when the file is replaced. The lock ends with the variable.
-    let lock = File::open(&directory)
-        .with_context(|| format!("cannot open the directory {}", directory.display()))?;
-    await_lock(&lock, &directory)?;
+    let mut temporary = path.clone().into_os_string();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    // It stays locked until it was renamed or removed, at the end.
+    let locked = lock(&temporary)?;
+    let file = locked.try_clone()?;
     let before = match fs::symlink_metadata(&path) {
         Ok(_) => Some(open(&path)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => bail!("cannot open {}: {error}", path.display()),
     };
-    let mut temporary = path.clone().into_os_string();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let result = write(before, &temporary, edit)
+    let result = write(before, file, edit)
         .with_context(|| format!("cannot write {}", temporary.display()))
         .and_then(|value| {
             fs::rename(&temporary, &path)
@@ -131,41 +130,60 @@ pub(crate) fn replace<T>(
         let _ = fs::remove_file(&temporary);
     } else {
         // Some file systems cannot sync directories; the file itself has been synced.
-        let _ = lock.sync_all();
+        let _ = File::open(&directory).and_then(|directory| directory.sync_all());
     }
+    drop(locked);
     result
 }
 
-fn await_lock(lock: &File, directory: &Path) -> anyhow::Result<()> {
+/// Creates the temporary file, and locks it against another `aquatic-keys`. Only its owner can
+/// open it, so no other user can hold the lock.
+fn lock(temporary: &Path) -> anyhow::Result<File> {
     let end = Instant::now() + LOCK_PATIENCE;
+    let context = || format!("cannot write {}", temporary.display());
     loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => {
-                thread::sleep(Duration::from_millis(20));
+        // A process that was killed may have left one, which is used again.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(MODE_FOR_OWNER)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+            .open(temporary)
+            .with_context(context)?;
+        match file.try_lock() {
+            Ok(()) => {
+                // Another one may have renamed or removed it since it was opened.
+                let (own, there) = (file.metadata()?, fs::symlink_metadata(temporary));
+                if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+                    ensure!(
+                        own.is_file(),
+                        "{} is not a regular file",
+                        temporary.display()
+                    );
+                    file.set_len(0).with_context(context)?;
+                    return Ok(file);
+                }
             }
-            Err(TryLockError::WouldBlock) => {
-                bail!("another program has locked {}", directory.display())
-            }
+            Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", directory.display()));
+                return Err(error).with_context(|| format!("cannot lock {}", temporary.display()));
             }
         }
+        ensure!(
+            Instant::now() < end,
+            "another aquatic-keys is writing {}",
+            temporary.display()
+        );
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn write<T>(
     before: Option<File>,
-    temporary: &Path,
+    file: File,
     edit: impl FnOnce(Option<File>, &mut dyn Write) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    // A process that was killed may have left one.
-    let _ = fs::remove_file(temporary);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(MODE_FOR_OWNER)
-        .open(temporary)?;
     let mode = match &before {
         Some(before) => {
             let (metadata, own) = (before.metadata()?, file.metadata()?);

@@ -4,7 +4,7 @@
     reason = "a failed step of a test fails the test, and says where"
 )]
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
@@ -231,4 +231,20 @@ fn several_at_a_time_lose_nothing() {
         }
     });
     assert_eq!(place.run(&["list"]).lines().count(), 24);
+}
+
+/// Any user can lock a directory that it may read.
+#[test]
+fn a_lock_of_the_directory_is_no_obstacle_and_what_was_left_is_used_again() {
+    let place = Place::with("# here\n");
+    let directory = File::open(place.directory.path()).unwrap();
+    directory.lock().unwrap();
+    fs::write(place.directory.path().join("keys.new"), "left by another\n").unwrap();
+    place.run(&["make", "--label", "alice"]);
+    let text = place.text();
+    assert!(
+        text.starts_with("# here\n") && text.ends_with(" alice\n"),
+        "{text}"
+    );
+    assert_eq!(place.names(), ["keys"]);
 }

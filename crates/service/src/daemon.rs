@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Diagnostic, ProcessSettings};
+use crate::config::{self, Diagnostic, Faults, ProcessSettings};
 use crate::destination::Destination;
 use crate::lists::Lists;
 use crate::reload::{Apply, Failure};
@@ -61,14 +61,11 @@ pub trait Daemon: Sized + Send + Sync + 'static {
     /// For `--check-config`: checks what [`start`](Self::start) needs, except lists and
     /// snapshot: files, and features of the kernel. `path_now` returns the current path
     /// of a file to which a configured path will refer, which differs if a chroot is
-    /// configured that the check does not perform.
-    ///
-    /// # Errors
-    ///
-    /// What would prevent the daemon from starting.
-    fn check(settings: &Self::Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
+    /// configured that the check does not perform. Returns all that would prevent the daemon
+    /// from starting.
+    fn check(settings: &Self::Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> Faults {
         let _ = (settings, path_now);
-        Ok(())
+        Faults::default()
     }
 
     /// The files that the daemon reads, except configuration, lists and snapshot,

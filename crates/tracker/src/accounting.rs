@@ -9,14 +9,17 @@
 //! * `record`: announces, and their form as JSON.
 //! * `file`: the file, and how it is rotated.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatic_service::config::AccountingConfig;
+use aquatic_service::config::{AccountingConfig, Diagnostic};
 use aquatic_service::metrics::{Counter, Metric, Metrics};
 use aquatic_service::workers::{Context, Workers};
 
@@ -87,13 +90,41 @@ pub fn written_file(config: &AccountingConfig) -> Option<(&'static str, PathBuf)
     config.file().map(|path| (KEY, path.to_owned()))
 }
 
+/// Checks that the file, if it is there, can be appended to. `path_now` returns where it is
+/// now, as in [`Daemon::check`](aquatic_service::Daemon::check).
+///
+/// # Errors
+///
+/// Why not.
+pub fn check(
+    config: &AccountingConfig,
+    path_now: &dyn Fn(&Path) -> PathBuf,
+) -> Result<(), Diagnostic> {
+    let Some(path) = config.file().map(path_now) else {
+        return Ok(());
+    };
+    let opened = OpenOptions::new()
+        .append(true)
+        // Opening a named pipe would wait for its reader; it is an error later.
+        .custom_flags(file::NONBLOCK)
+        .open(&path);
+    match opened {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = path.display();
+            let text = format!("cannot append to {path}: {error}");
+            Err(Diagnostic::error(KEY, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Accounting {
     /// Starts the thread that writes, if the configuration names a file. The thread ends when
     /// all clones of the [`Ledger`] were dropped.
     ///
     /// # Errors
     ///
-    /// When the system allows no further thread.
+    /// When the file cannot be appended to, or the system allows no further thread.
     pub fn start(
         config: &AccountingConfig,
         workers: &mut Workers,
@@ -106,6 +137,7 @@ impl Accounting {
         if config.file().is_none() {
             return Ok((accounting, None));
         }
+        check(config, &Path::to_owned)?;
         let (sender, receiver) = sync_channel(QUEUE);
         let writer = Writer::new(receiver, shared.clone());
         workers.spawn_background(
@@ -276,7 +308,7 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, error: &std::io::Error, now: Instant) {
+    fn failed(&mut self, error: &io::Error, now: Instant) {
         let path = self.file.path().display();
         let text = format!("cannot write the accounting file {path}: {error}");
         if self.may_tell(now) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
+use aquatic_service::config::{Checks, Diagnostic, Faults, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
 use aquatic_service::reload::{Apply, Failure};
@@ -106,9 +106,15 @@ Transmission or another client. Clients with the same torrent then find each oth
             .collect()
     }
 
-    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
-        cluster::check_files(&settings.config.cluster.engine, path_now)?;
-        keys::check(&settings.config.keys, path_now)
+    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> Faults {
+        let mut faults = Faults::default();
+        faults.keep(cluster::check_files(
+            &settings.config.cluster.engine,
+            path_now,
+        ));
+        faults.keep(keys::check(&settings.config.keys, path_now));
+        faults.keep(accounting::check(&settings.config.accounting, path_now));
+        faults
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {

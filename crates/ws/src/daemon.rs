@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aquatic_cluster::{NodeId, SignalBatch};
 use aquatic_policy::rates::Limiter;
 use aquatic_service::clock::Clock;
-use aquatic_service::config::{Checks, Diagnostic, ProcessSettings};
+use aquatic_service::config::{Checks, Diagnostic, Faults, ProcessSettings};
 use aquatic_service::destination::Destination;
 use aquatic_service::metrics::{Metric, Metrics, Overview, Plot};
 use aquatic_service::reload::{Apply, Failure};
@@ -110,13 +110,17 @@ impl Daemon for WsDaemon {
             .collect()
     }
 
-    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
+    fn check(settings: &Settings, path_now: &dyn Fn(&Path) -> PathBuf) -> Faults {
+        let mut faults = Faults::default();
         if let Some(files) = &settings.tls {
-            tls::check(files, path_now)?;
+            faults.keep(tls::check(files, path_now));
         }
-        cluster::check_files(&settings.config.cluster, path_now)?;
-        keys::check(&settings.config.keys, path_now)?;
-        aquatic_stream::check_event_loop(settings.connections.event_loop)
+        faults.keep(cluster::check_files(&settings.config.cluster, path_now));
+        faults.keep(keys::check(&settings.config.keys, path_now));
+        faults.keep(accounting::check(&settings.config.accounting, path_now));
+        let event_loop = settings.connections.event_loop;
+        faults.keep(aquatic_stream::check_event_loop(event_loop));
+        faults
     }
 
     fn read_files(settings: &Settings) -> Vec<(&'static str, PathBuf)> {

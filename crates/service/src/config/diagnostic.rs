@@ -203,7 +203,7 @@ impl Faults {
     }
 
     /// Returns the value if there are no errors; otherwise adds them, and returns `None`.
-    pub(crate) fn keep<T>(&mut self, result: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
+    pub fn keep<T>(&mut self, result: Result<T, impl Into<anyhow::Error>>) -> Option<T> {
         result.map_err(|error| self.add(error.into())).ok()
     }
 }

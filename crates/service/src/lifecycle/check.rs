@@ -68,7 +68,7 @@ pub(super) fn check<D: Daemon>(subject: &Subject<'_, D>) -> Result<(), Faults> {
         Some(root) => outside(root, path),
         None => path.to_owned(),
     };
-    faults.keep(D::check(settings, &path_now));
+    faults.0.extend(D::check(settings, &path_now).0);
     let mut lists = process.lists.clone();
     lists.resolve(&path_now);
     let lists = Contents::load(&lists, None);

@@ -15,8 +15,8 @@ use anyhow::{Context as _, bail, ensure};
 use aquatic_service::clock::Clock;
 use aquatic_service::config::numbers::Count;
 use aquatic_service::config::{
-    AccessListConfig, Addresses, Checks, Config, Diagnostic, LogLevel, MetricsConfig, OldKey,
-    PrivilegesConfig, ProcessSettings, SnapshotConfig, sections,
+    AccessListConfig, Addresses, Checks, Config, Diagnostic, Faults, LogLevel, MetricsConfig,
+    OldKey, PrivilegesConfig, ProcessSettings, SnapshotConfig, sections,
 };
 use aquatic_service::destination::{Destination, Place};
 use aquatic_service::lists::{Lists, ListsConfig};
@@ -191,11 +191,12 @@ impl Daemon for TestDaemon {
         sockets::udp(request(settings), inherited)
     }
 
-    fn check(settings: &TestSettings, path_now: &dyn Fn(&Path) -> PathBuf) -> anyhow::Result<()> {
-        match &settings.badge {
-            Some(Badge(path)) => Badge(path_now(path)).read(),
-            None => Ok(()),
+    fn check(settings: &TestSettings, path_now: &dyn Fn(&Path) -> PathBuf) -> Faults {
+        let mut faults = Faults::default();
+        if let Some(Badge(path)) = &settings.badge {
+            faults.keep(Badge(path_now(path)).read());
         }
+        faults
     }
 
     fn read_files(settings: &TestSettings) -> Vec<(&'static str, PathBuf)> {

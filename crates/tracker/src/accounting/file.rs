@@ -277,7 +277,7 @@ impl Open {
 }
 
 /// `O_NONBLOCK` of Linux.
-const NONBLOCK: i32 = 0o4000;
+pub(super) const NONBLOCK: i32 = 0o4000;
 
 /// A time in names: `20270131T120000Z`.
 fn time_in_name(epoch_seconds: u32) -> String {

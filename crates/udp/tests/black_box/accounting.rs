@@ -52,3 +52,26 @@ fn served_announces_are_written() {
     tracker.await_metric("accounting_records_total", &[("result", "written")], 2.0);
     tracker.daemon.stop();
 }
+
+/// The check reports all that the start would refuse, of which the file is one.
+#[test]
+fn a_file_that_cannot_be_appended_to_is_found_before_announces_are_lost() {
+    let mut place = new_place();
+    place.setup.write_secret("keys", "not a key\n");
+    place.set_path("keys.path", "keys");
+    place.set_path("accounting.path", "accounts");
+    fs::create_dir_all(place.setup.path("accounts")).unwrap();
+    place.setup.write("config.toml", place.config());
+    let file = place.setup.path("config.toml");
+    let checked = place
+        .setup
+        .run(&["--check-config", "-c", file.to_str().unwrap()]);
+    assert!(!checked.status.success());
+    for expected in ["keys.path: the keys in ", "accounting.path: "] {
+        assert!(checked.stderr.contains(expected), "{}", checked.stderr);
+    }
+    place.setup.write_secret("keys", format!("{ALICE} alice\n"));
+    let (code, output) = place.start_in_vain();
+    assert_eq!(code, Some(78), "{output}");
+    assert!(output.contains("accounting.path: "), "{output}");
+}

@@ -1,7 +1,7 @@
 //! Keys of clients: their file, and the check of a request's key.
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use aquatic_policy::keys::{
-    Duplicate, Key, KeyDigest, KeyHasher, KeyLine, KeySet, KeySetBuilder, LineError, MAX_KEYS,
-    TooManyKeys, UrlKey,
+    Duplicate, Key, KeyDigest, KeyHasher, KeyLine, KeySet, KeySetBuilder, MAX_KEYS, TooManyKeys,
+    UrlKey,
 };
 use aquatic_service::config::{Diagnostic, KeysConfig};
+use aquatic_service::lists::{self, Collector, ParseError};
 use aquatic_service::{files, secret};
 
 use crate::RejectReason;
@@ -23,14 +24,8 @@ pub const WHAT: &str = "keys";
 /// The configuration key of the file.
 pub const KEY: &str = "keys.path";
 
-/// Maximum length of a line: longer ones are certainly not a key with date and label.
-const MAX_LINE_BYTES: usize = 4096;
-
 /// Number of bytes that are read with one call.
 const READ_BUFFER: usize = 256 * 1024;
-
-/// Number of lines between two checks of the deadline.
-const LINES_PER_CLOCK_READ: u64 = 4096;
 
 /// How long reading may take. Ten million keys from a slow disk take less.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,9 +52,9 @@ pub struct KeyRing {
 /// Why a file is not a valid file of keys. No message contains a key.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read.
-    #[error("cannot read it: {0}")]
-    Read(io::Error),
+    /// It cannot be read, or has an invalid line.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
     /// Too many users can read it.
     #[error(
         "others than its owner and group can access it (mode {mode:04o}), but keys are secrets; \
@@ -69,35 +64,9 @@ pub enum LoadError {
         /// The permission bits.
         mode: u32,
     },
-    /// A line is invalid.
-    #[error("line {line}: {error}")]
-    Line {
-        /// Line number, from 1.
-        line: u64,
-        /// The reason.
-        error: LineError,
-    },
-    /// A line is too long.
-    #[error("line {line} is longer than {MAX_LINE_BYTES} bytes; expected one key per line")]
-    LongLine {
-        /// Line number, from 1.
-        line: u64,
-    },
-    /// There are too many keys.
-    #[error("line {line}: the file has more than {MAX_KEYS} keys")]
-    TooMany {
-        /// Line number, from 1.
-        line: u64,
-    },
     /// A key is there twice.
     #[error("line {}: the key is also on line {}; remove one of them", .0.second, .0.first)]
     Duplicate(Duplicate),
-    /// The end of the file was not reached in time.
-    #[error("it was not read in time: {line} lines so far")]
-    TooSlow {
-        /// Number of lines that were read.
-        line: u64,
-    },
 }
 
 impl KeyRing {
@@ -273,46 +242,34 @@ pub fn log_change(before: Option<&Keys>, keys: Option<&Keys>) {
 }
 
 fn read(path: &Path, hasher: KeyHasher, deadline: Instant) -> Result<KeySet, LoadError> {
-    let file = files::open_regular(path).map_err(LoadError::Read)?;
-    let mode = file.metadata().map_err(LoadError::Read)?.mode() & 0o7777;
+    let file = files::open_regular(path).map_err(ParseError::Read)?;
+    let mode = file.metadata().map_err(ParseError::Read)?.mode() & 0o7777;
     if mode & OTHERS != 0 {
         return Err(LoadError::Mode { mode });
     }
-    let mut text = BufReader::with_capacity(READ_BUFFER, file);
-    let mut builder = KeySetBuilder::new(hasher);
-    let mut buffer = Vec::new();
-    let mut line = 0;
-    loop {
-        if line % LINES_PER_CLOCK_READ == 0 && Instant::now() >= deadline {
-            return Err(LoadError::TooSlow { line });
-        }
-        line += 1;
-        buffer.clear();
-        let read = (&mut text)
-            .take(MAX_LINE_BYTES as u64 + 1)
-            .read_until(b'\n', &mut buffer)
-            .map_err(LoadError::Read)?;
-        if read == 0 {
-            return builder.finish().map_err(LoadError::Duplicate);
-        }
-        if read > MAX_LINE_BYTES {
-            return Err(LoadError::LongLine { line });
-        }
-        match KeyLine::parse(without_mark(&buffer, line)) {
-            Ok(None) => {}
-            Ok(Some(key)) => builder
-                .add(line, &key)
-                .map_err(|TooManyKeys| LoadError::TooMany { line })?,
-            Err(error) => return Err(LoadError::Line { line, error }),
-        }
-    }
+    let mut keys = KeyCollector {
+        builder: KeySetBuilder::new(hasher),
+        line: 0,
+    };
+    let text = BufReader::with_capacity(READ_BUFFER, file);
+    lists::parse(text, Some(deadline), &mut keys)?;
+    keys.builder.finish().map_err(LoadError::Duplicate)
 }
 
-/// A line without the byte order mark that some editors put before the first one.
-fn without_mark(text: &[u8], line: u64) -> &[u8] {
-    match text.strip_prefix("\u{feff}".as_bytes()) {
-        Some(rest) if line == 1 => rest,
-        _ => text,
+struct KeyCollector {
+    builder: KeySetBuilder,
+    /// Number of lines so far.
+    line: u64,
+}
+
+impl Collector for KeyCollector {
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        self.line += 1;
+        let Some(key) = KeyLine::parse(line).map_err(|error| error.to_string())? else {
+            return Ok(());
+        };
+        let added = self.builder.add(self.line, &key);
+        added.map_err(|TooManyKeys| format!("the file has more than {MAX_KEYS} keys"))
     }
 }
 
@@ -399,7 +356,7 @@ mod tests {
         assert!(!error.contains(BOB), "{error}");
         let error = place.error(format!("{ALICE}\n{BOB}\n#\n{ALICE} alice"));
         assert!(error.ends_with("line 4: the key is also on line 1; remove one of them"));
-        let error = place.error("a".repeat(MAX_LINE_BYTES + 1));
+        let error = place.error("a".repeat(lists::MAX_LINE_BYTES + 1));
         assert!(error.contains("line 1 is longer than"), "{error}");
         let error = place.error(b"\n\xff\xff");
         assert!(
@@ -438,7 +395,10 @@ mod tests {
         let place = place();
         place.load("\n".repeat(10_000)).unwrap();
         let error = read(&place.path, place.ring.hasher, Instant::now()).unwrap_err();
-        assert!(matches!(error, LoadError::TooSlow { line: 0 }), "{error}");
+        assert!(
+            matches!(error, LoadError::Parse(ParseError::TooSlow { line: 0 })),
+            "{error}"
+        );
     }
 
     #[test]

@@ -19,12 +19,11 @@ pub(crate) fn check(text: &[u8]) {
             }
             Ok(Some(key)) => key,
             Err(error) => {
-                // What is longer than the message's own words is not repeated, except its example
-                // of a time.
-                let message = error.to_string();
+                // What is longer than the message's own words, but for its example of a time, is
+                // not repeated.
+                let message = error.to_string().replace("2027-01-31T12:00:00Z", "");
                 let words = line.split(|byte| byte.is_ascii_whitespace());
-                let is_example = |word: &[u8]| b"2027-01-31T12:00:00Z".starts_with(word);
-                for word in words.filter(|word| word.len() >= 16 && !is_example(word)) {
+                for word in words.filter(|word| word.len() >= 16) {
                     let said = message.as_bytes().windows(word.len()).any(|it| it == word);
                     assert!(!said, "{message}");
                 }

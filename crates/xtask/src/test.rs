@@ -12,7 +12,9 @@ use anyhow::{Context, bail};
 
 use crate::commands::cargo_command;
 use crate::requirements::{self, Package};
+use failures::Failures;
 
+mod failures;
 mod system;
 
 /// The variable with which the harness of the tests allows them to be skipped.
@@ -123,7 +125,7 @@ fn cargo_test(arguments: &Arguments) -> anyhow::Result<(Totals, bool)> {
     run_counted(&mut command)
 }
 
-/// Runs tests, shows what they print, and counts.
+/// Runs tests, shows what they print, counts, and repeats the failures.
 fn run_counted(command: &mut Command) -> anyhow::Result<(Totals, bool)> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -136,12 +138,19 @@ fn run_counted(command: &mut Command) -> anyhow::Result<(Totals, bool)> {
 
     // Both pipes are read at once, so that neither fills up.
     let reader = thread::spawn(move || count(stderr, |line| eprintln!("{line}")));
-    let mut totals = count(stdout, |line| println!("{line}"));
+    let mut failures = Failures::default();
+    let mut totals = count(stdout, |line| {
+        failures.see(line);
+        println!("{line}");
+    });
     match reader.join() {
         Ok(more) => totals += more,
         Err(_) => bail!("the reader of the tests' errors failed"),
     }
     let status = child.wait().context("cannot wait for the tests")?;
+    if !failures.lines().is_empty() {
+        println!("=== failures\n{}", failures.lines().join("\n"));
+    }
     Ok((totals, status.success()))
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
 use aquatic_load_test::Report;
@@ -25,7 +26,10 @@ pub(crate) fn run(
     address: SocketAddr,
     config: &impl Serialize,
 ) -> anyhow::Result<Report> {
-    let path = programs.scratch().join("load.toml");
+    // Several may run at the same time.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = programs.scratch().join(format!("load-{number}.toml"));
     let text = toml::to_string(config).context("cannot write the load test's configuration")?;
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
 

@@ -138,6 +138,8 @@ pub(crate) struct Udp {
     /// One worker and two.
     pub(crate) workers: Vec<Row>,
     pub(crate) memory: Vec<Memory>,
+    /// `None` in results of earlier versions.
+    pub(crate) fairness: Option<Fairness>,
     pub(crate) expiry: Expiry,
     pub(crate) snapshot: Snapshot,
 }
@@ -179,6 +181,30 @@ pub(crate) struct Expiry {
     pub(crate) watched_seconds: u64,
     /// Number of torrents that were left then.
     pub(crate) torrents_left: u64,
+}
+
+/// What a client notices of a source that sends all it can.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fairness {
+    /// Of the client.
+    pub(crate) requests_per_second: u64,
+    /// Of the other source.
+    pub(crate) under_way: u32,
+    pub(crate) rows: Vec<FairnessRow>,
+    /// What a reply costs with a limit that nobody reaches, and without.
+    pub(crate) cost: Vec<Row>,
+}
+
+/// What the client notices of it at a server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FairnessRow {
+    pub(crate) server: String,
+    /// The part of the client's requests that got no reply.
+    pub(crate) lost_share: f64,
+    pub(crate) p50_microseconds: f64,
+    pub(crate) p99_microseconds: f64,
+    /// Replies to the other source.
+    pub(crate) others_per_second: f64,
 }
 
 /// How long requests waited.

@@ -20,6 +20,7 @@ use crate::rows::{self, Label, Sample};
 use crate::server::{Programs, Server, free_udp_address};
 
 pub(crate) mod daemon;
+mod fairness;
 pub(crate) mod requests;
 
 use daemon::{Daemon, Options};
@@ -97,6 +98,7 @@ pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Udp
         traffic: vec![traffic, full_replies],
         workers,
         memory: vec![memory, memory_of_one_torrent],
+        fairness: Some(bench.fairness()?),
         expiry: bench.expiry()?,
         snapshot,
     })

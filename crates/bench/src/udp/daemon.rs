@@ -13,6 +13,8 @@ pub(crate) struct Options<'a> {
     pub(crate) max_peer_age_seconds: u32,
     pub(crate) cleaning_seconds: u32,
     pub(crate) snapshot: Option<&'a Path>,
+    /// The limit of a source; 0 for none.
+    pub(crate) requests_per_second: u32,
 }
 
 impl Default for Options<'_> {
@@ -24,6 +26,7 @@ impl Default for Options<'_> {
             max_peer_age_seconds: 28_800,
             cleaning_seconds: 120,
             snapshot: None,
+            requests_per_second: 0,
         }
     }
 }
@@ -89,8 +92,13 @@ fn config(addresses: Addresses, any_port: u16, options: &Options<'_>) -> String 
          torrent_cleaning_interval = {}\n\
          [metrics]\n\
          address = \"{metrics}\"\n\
+         [rates]\n\
+         requests_per_second = {}\n\
          {snapshot}",
-        options.workers, options.max_peer_age_seconds, options.cleaning_seconds,
+        options.workers,
+        options.max_peer_age_seconds,
+        options.cleaning_seconds,
+        options.requests_per_second,
     )
 }
 

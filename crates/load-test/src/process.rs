@@ -92,9 +92,10 @@ mod tests {
     fn memory_is_counted_in_bytes() {
         let process = this_process();
         let before = process.resident_bytes().unwrap();
-        let block = black_box(vec![1u8; 32 << 20]);
+        let block = black_box(vec![1u8; 128 << 20]);
+        // Tests beside this one free some.
         let more = process.resident_bytes().unwrap() - before;
-        assert!(more > 30 << 20, "{more}");
+        assert!((64 << 20..512 << 20).contains(&more), "{more}");
         drop(block);
     }
 

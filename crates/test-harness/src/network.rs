@@ -19,8 +19,10 @@ use nix::sched::{self, CloneFlags};
 
 use crate::tools;
 
+mod cable;
 mod nat;
 
+pub use cable::Cable;
 pub use nat::{NatNetwork, PROGRAMS as NAT_PROGRAMS};
 
 /// Programs that a [`Network`] needs; for [`tools::needs`].

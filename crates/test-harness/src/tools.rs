@@ -1,6 +1,7 @@
 //! Programs that a test needs, and skipping without them.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -59,6 +60,20 @@ pub fn needs_root() -> bool {
     is_root
 }
 
+/// Whether the kernel is of this version or a later one.
+///
+/// # Panics
+/// When it does not say.
+#[must_use]
+#[track_caller]
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("procfs is mounted");
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
+    let version = number().zip(number());
+    version.expect("a release begins with two numbers") >= (major, minor)
+}
+
 /// The path of `program`, which is searched in PATH and in the directories for
 /// administrators' programs.
 #[must_use]
@@ -105,6 +120,12 @@ fn say_skipped(reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_are_compared() {
+        assert!(kernel_is_at_least(3, 10));
+        assert!(!kernel_is_at_least(1_000, 0));
+    }
 
     #[test]
     fn programs_are_found() {

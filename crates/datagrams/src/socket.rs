@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use crate::{BATCH, Datagram, DatagramIo, SendReport, system};
+use crate::{BATCH, Datagram, DatagramIo, Received, SendReport, system};
 
 mod packet_info;
 
@@ -97,11 +97,13 @@ impl<const REQUEST: usize, const REPLY: usize> SocketIo<REQUEST, REPLY> {
 impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, REPLY> {
     type Port = UdpSocket;
 
+    /// A batch that is not full means that there are no more datagrams.
+    ///
     /// # Errors
     ///
     /// Those of `recvmmsg(2)`, except "would block", which returns 0 datagrams, and errors
     /// about replies that were sent earlier.
-    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<Received> {
         // The kernel has overwritten the lengths of those that it used.
         for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_namelen = NAME_LENGTH;
@@ -117,7 +119,10 @@ impl<const REQUEST: usize, const REPLY: usize> DatagramIo for SocketIo<REQUEST, 
             Err(error) if is_passing(&error) => 0,
             result => result?,
         };
-        Ok(self.received)
+        Ok(Received {
+            count: self.received,
+            may_have_more: self.received == BATCH,
+        })
     }
 
     fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {

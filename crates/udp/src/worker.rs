@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aquatic_datagrams::{BATCH, DatagramIo, SocketIo, tell_local_address};
+use aquatic_datagrams::{DatagramIo, Received, SocketIo, tell_local_address};
 use aquatic_service::View;
 use aquatic_service::clock::{Clock, Now};
 use aquatic_service::workers::{Context, HEARTBEAT_INTERVAL};
@@ -159,10 +159,12 @@ impl UdpWorker {
                 if !*is_ready {
                     break;
                 }
-                let count = io.receive(socket).context("cannot read from a socket")?;
-                // After a batch that is not full, the socket is empty, and an event will
-                // report later datagrams.
-                *is_ready = count == BATCH;
+                let Received {
+                    count,
+                    may_have_more,
+                } = io.receive(socket).context("cannot read from a socket")?;
+                // If there are no more, an event will report later datagrams.
+                *is_ready = may_have_more;
                 if count > 0 {
                     let begun = counters.requests.durations.begin();
                     let (now, config) = (self.clock.now(), &self.settings.config);

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("aquatic_bittorrent", &[]),
     ("aquatic_cluster", &["aquatic_bittorrent"]),
-    ("aquatic_datagrams", &[]),
+    ("aquatic_datagrams", &["aquatic_xdp"]),
     ("aquatic_doctor", &["aquatic_service"]),
     (
         "aquatic_http",
@@ -114,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "aquatic_ws_protocol",
         &["aquatic_bittorrent", "aquatic_http1"],
     ),
+    ("aquatic_xdp", &[]),
     ("aquatic_xtask", &[]),
 ];
 

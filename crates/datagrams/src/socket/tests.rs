@@ -11,14 +11,14 @@ fn exchange(local: &str) {
     let clients: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind(local).unwrap()).collect();
     let to = server.local_addr().unwrap();
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 0);
+    assert_eq!(batch.receive(&server).unwrap().count, 0);
 
     for round in 0u8..3 {
         for (number, client) in clients.iter().enumerate() {
             let bytes = vec![round; 100 * number];
             assert_eq!(client.send_to(&bytes, to).unwrap(), bytes.len());
         }
-        assert_eq!(batch.receive(&server).unwrap(), 3);
+        assert_eq!(batch.receive(&server).unwrap().count, 3);
         let datagrams: Vec<_> = batch.datagrams().collect();
         assert_eq!(datagrams.len(), 3);
         for (number, datagram) in datagrams.into_iter().enumerate() {
@@ -55,7 +55,7 @@ fn cuts_off_what_is_too_long() {
         client.send_to(&vec![7; length], to).unwrap();
     }
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 2);
+    assert_eq!(batch.receive(&server).unwrap().count, 2);
     for datagram in batch.datagrams() {
         assert_eq!(datagram.bytes.len(), REQUEST);
     }
@@ -69,9 +69,9 @@ fn reads_more_than_a_batch_in_turns() {
         client.send_to(b"x", server.local_addr().unwrap()).unwrap();
     }
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), BATCH);
-    assert_eq!(batch.receive(&server).unwrap(), 1);
-    assert_eq!(batch.receive(&server).unwrap(), 0);
+    assert_eq!(batch.receive(&server).unwrap().count, BATCH);
+    assert_eq!(batch.receive(&server).unwrap().count, 1);
+    assert_eq!(batch.receive(&server).unwrap().count, 0);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn one_reply_that_cannot_be_sent_does_not_stop_the_others() {
         client.send_to(b"x", server.local_addr().unwrap()).unwrap();
     }
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 2);
+    assert_eq!(batch.receive(&server).unwrap().count, 2);
     batch.queue_reply(0, 1);
     batch.queue_reply(1, 1);
     // Nothing can be sent to port 0. The port is at the same place in
@@ -106,7 +106,7 @@ fn asked_at(bound: &str, asked: &str) -> (UdpSocket, UdpSocket, Batch) {
         .unwrap();
     client.send(b"x").unwrap();
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 1);
+    assert_eq!(batch.receive(&server).unwrap().count, 1);
     (server, client, batch)
 }
 
@@ -144,7 +144,7 @@ fn replies_come_from_the_address_that_was_asked() {
             let mut reply = [0; 9];
             assert_eq!(client.recv(&mut reply).unwrap(), length, "{asked}");
             client.send(b"x").unwrap();
-            assert_eq!(batch.receive(&server).unwrap(), 1);
+            assert_eq!(batch.receive(&server).unwrap().count, 1);
         }
     }
 }
@@ -159,7 +159,7 @@ fn what_came_before_the_kernel_was_told_is_answered_from_there_too() {
     client.send(b"x").unwrap();
     tell_local_address(&server).unwrap();
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 1);
+    assert_eq!(batch.receive(&server).unwrap().count, 1);
     batch.queue_reply(0, 1);
     assert_eq!(batch.send_replies(&server), ONE);
     assert_eq!(client.recv(&mut [0; 9]).unwrap(), 1);
@@ -179,7 +179,7 @@ fn a_socket_of_one_address_is_told_nothing() {
         let client = UdpSocket::bind(local).unwrap();
         client.send_to(b"x", server.local_addr().unwrap()).unwrap();
         let mut batch = Batch::new();
-        assert_eq!(batch.receive(&server).unwrap(), 1);
+        assert_eq!(batch.receive(&server).unwrap().count, 1);
         assert_eq!(batch.headers[0].msg_hdr.msg_controllen, 0);
         batch.queue_reply(0, 1);
         assert_eq!(batch.send_replies(&server), ONE);
@@ -205,7 +205,7 @@ fn other_control_messages_do_not_hide_the_address() {
         .unwrap();
     client.send(b"x").unwrap();
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 1);
+    assert_eq!(batch.receive(&server).unwrap().count, 1);
     assert_eq!(batch.headers[0].msg_hdr.msg_flags & libc::MSG_CTRUNC, 0);
     batch.queue_reply(0, 1);
     assert_eq!(batch.send_replies(&server), ONE);
@@ -222,14 +222,14 @@ fn without_room_for_the_address_the_kernel_chooses() {
     for room in [0, 8, size_of::<libc::cmsghdr>(), 20] {
         client.send_to(b"x", ("127.0.0.1", port)).unwrap();
         batch.headers[0].msg_hdr.msg_controllen = room as _;
-        assert_eq!(batch.receive(&server).unwrap(), 1);
+        assert_eq!(batch.receive(&server).unwrap().count, 1);
         assert_ne!(batch.headers[0].msg_hdr.msg_flags & libc::MSG_CTRUNC, 0);
         batch.queue_reply(0, 1);
         assert_eq!(batch.send_replies(&server), ONE);
         assert_eq!(client.recv(&mut [0; 9]).unwrap(), 1);
         // Nothing is left to read; receiving restores the full space for control
         // messages.
-        assert_eq!(batch.receive(&server).unwrap(), 0);
+        assert_eq!(batch.receive(&server).unwrap().count, 0);
     }
 }
 
@@ -243,7 +243,7 @@ fn an_address_that_has_gone_costs_its_own_reply_only() {
         client.send_to(b"x", (host, port)).unwrap();
     }
     let mut batch = Batch::new();
-    assert_eq!(batch.receive(&server).unwrap(), 3);
+    assert_eq!(batch.receive(&server).unwrap().count, 3);
     for index in 0..3 {
         batch.queue_reply(index, 1 + index);
     }

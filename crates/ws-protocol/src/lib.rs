@@ -19,6 +19,7 @@
 pub mod client;
 mod frame;
 mod handshake;
+mod json;
 mod reply;
 mod request;
 mod text;

@@ -15,6 +15,8 @@ use loose::Loose;
 use meaning::{Hashes, WrongOffer};
 pub use sent::Sent;
 
+use crate::json::Reader;
+
 /// Maximum numbers of items of a request; further ones are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxItems {
@@ -106,8 +108,7 @@ pub struct OfferId(pub [u8; 20]);
 /// Parameters of a WebRTC connection (`RTCSessionDescription`): a JSON object, as sent by
 /// the client.
 ///
-/// Its content is not parsed.
-/// Only its bounds are found; what is in it is for clients.
+/// What is in it is for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionDescription<'a>(&'a str);
 
@@ -209,15 +210,16 @@ impl<'a> SessionDescription<'a> {
     /// Creates a description from JSON; `None` if it is not an object.
     #[must_use]
     pub fn new(json: &'a str) -> Option<Self> {
-        let raw: &serde_json::value::RawValue = serde_json::from_str(json).ok()?;
+        let mut reader = Reader::new(json);
+        let raw = reader.raw().ok()?;
+        reader.end().ok()?;
         Self::from_raw(raw)
     }
 
+    /// Creates a description from a value without space around it.
     #[inline]
-    pub(crate) fn from_raw(raw: &'a serde_json::value::RawValue) -> Option<Self> {
-        // This removes space around it.
-        let json = raw.get();
-        json.starts_with('{').then_some(Self(json))
+    pub(crate) fn from_raw(raw: &'a str) -> Option<Self> {
+        raw.starts_with('{').then_some(Self(raw))
     }
 
     /// The JSON, as sent by the client.

@@ -152,7 +152,7 @@ impl<'a> Reply<'a> {
         };
         let from_peer_id = PeerId(there("peer_id", fields.peer_id)?.0);
         let offer_id = OfferId(there("offer_id", fields.offer_id)?.0);
-        let description = there("description", SessionDescription::from_raw(raw))?;
+        let description = there("description", SessionDescription::from_raw(raw.get()))?;
         Ok(if fields.offer.is_some() {
             Self::Offer(RelayedOffer {
                 info_hash,

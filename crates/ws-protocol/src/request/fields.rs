@@ -1,16 +1,12 @@
 //! The fields of a message, by name.
 
-use std::fmt;
-
 use aquatic_bittorrent::AnnounceEvent;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::loose::{Any, Loose};
-use super::meaning::{
-    ActionName, Bytes, EventName, HashOrList, Hashes, Number, Offers, WrongOffer, description,
-};
+use super::loose::Loose;
+use super::meaning::{self, Hashes, OfferList};
 use super::name::Name;
-use super::{Action, MaxItems, Offer, SessionDescription};
+use super::{Action, MaxItems, SessionDescription};
+use crate::json::{Begun, Malformed, Reader};
 
 /// The fields of a message of any kind.
 pub(super) struct Fields<'a> {
@@ -22,7 +18,7 @@ pub(super) struct Fields<'a> {
     pub(super) uploaded: Loose<i64>,
     pub(super) downloaded: Loose<i64>,
     pub(super) wanted: Loose<i64>,
-    pub(super) offers: Loose<Result<Vec<Offer<'a>>, WrongOffer>>,
+    pub(super) offers: Loose<OfferList<'a>>,
     pub(super) answer: Loose<SessionDescription<'a>>,
     pub(super) to_peer_id: Loose<[u8; 20]>,
     pub(super) offer_id: Loose<[u8; 20]>,
@@ -35,32 +31,12 @@ impl<'a> Fields<'a> {
     ///
     /// If the message is not a JSON object.
     #[inline]
-    pub(super) fn parse(message: &'a str, max: MaxItems) -> Result<Self, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(message);
-        let fields = deserializer.deserialize_map(FieldsVisitor { max })?;
-        deserializer.end()?;
-        Ok(fields)
-    }
-}
-
-struct FieldsVisitor {
-    max: MaxItems,
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    #[inline]
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let MaxItems {
-            offers,
-            scrape_torrents,
-        } = self.max;
-        let mut fields = Fields {
+    pub(super) fn parse(message: &'a str, max: MaxItems) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(message);
+        if reader.begin()? != Begun::Object {
+            return Err(Malformed);
+        }
+        let mut fields = Self {
             action: Loose::Absent,
             info_hash: Loose::Absent,
             peer_id: Loose::Absent,
@@ -74,32 +50,41 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             to_peer_id: Loose::Absent,
             offer_id: Loose::Absent,
         };
+        let mut is_first = true;
         // If a name occurs several times, the last value is used, as in browsers.
-        while let Some(name) = map.next_key()? {
-            match name {
-                Name::Action => fields.action = map.next_value_seed(Any(ActionName))?,
-                Name::InfoHash => {
-                    let limit = scrape_torrents;
-                    fields.info_hash = map.next_value_seed(Any(HashOrList { limit }))?;
-                }
-                Name::PeerId => fields.peer_id = map.next_value_seed(Any(Bytes))?,
-                Name::Event => fields.event = map.next_value_seed(Any(EventName))?,
-                Name::Left => fields.left = map.next_value_seed(Any(Number))?,
-                Name::Uploaded => fields.uploaded = map.next_value_seed(Any(Number))?,
-                Name::Downloaded => fields.downloaded = map.next_value_seed(Any(Number))?,
-                Name::Wanted => fields.wanted = map.next_value_seed(Any(Number))?,
-                Name::Offers => {
-                    let limit = offers;
-                    fields.offers = map.next_value_seed(Any(Offers { limit }))?;
-                }
-                Name::Answer => fields.answer = description(map.next_value()?),
-                Name::ToPeerId => fields.to_peer_id = map.next_value_seed(Any(Bytes))?,
-                Name::OfferId => fields.offer_id = map.next_value_seed(Any(Bytes))?,
-                Name::Offer | Name::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+        while let Some(name) = reader.member(is_first)? {
+            is_first = false;
+            fields.read(Name::of(name), &mut reader, max)?;
+        }
+        reader.end()?;
+        Ok(fields)
+    }
+
+    /// Reads the value of a field.
+    #[inline]
+    fn read(
+        &mut self,
+        name: Name,
+        reader: &mut Reader<'a>,
+        max: MaxItems,
+    ) -> Result<(), Malformed> {
+        match name {
+            Name::Action => self.action = meaning::action(reader)?,
+            Name::InfoHash => self.info_hash = meaning::hashes(reader, max.scrape_torrents)?,
+            Name::PeerId => self.peer_id = meaning::bytes(reader)?,
+            Name::Event => self.event = meaning::event(reader)?,
+            Name::Left => self.left = meaning::number(reader)?,
+            Name::Uploaded => self.uploaded = meaning::number(reader)?,
+            Name::Downloaded => self.downloaded = meaning::number(reader)?,
+            Name::Wanted => self.wanted = meaning::number(reader)?,
+            Name::Offers => self.offers = meaning::offers(reader, max.offers)?,
+            Name::Answer => self.answer = meaning::description(reader)?,
+            Name::ToPeerId => self.to_peer_id = meaning::bytes(reader)?,
+            Name::OfferId => self.offer_id = meaning::bytes(reader)?,
+            Name::Offer | Name::Other => {
+                reader.raw()?;
             }
         }
-        Ok(fields)
+        Ok(())
     }
 }

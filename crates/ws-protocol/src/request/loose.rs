@@ -1,9 +1,7 @@
 //! Values that may have the wrong type: parsing continues, so that the reply to an invalid
 //! request can identify it.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::json::{Begun, Malformed, Reader, Text};
 
 /// A field of a message.
 #[derive(Debug, Clone, Copy)]
@@ -40,92 +38,29 @@ impl<T> Loose<T> {
     pub(super) fn given_or_wrong(value: Option<T>) -> Self {
         value.map_or(Self::Wrong, Self::Given)
     }
-}
 
-/// How values of each JSON type are converted. By default, all are invalid.
-pub(super) trait Meaning<'de>: Sized {
-    type Value;
-
-    fn of_text(self, _: &str) -> Option<Self::Value> {
-        None
-    }
-
-    /// The number is rounded away from 0, and limited to the range of the type.
-    fn of_number(self, _: i64) -> Option<Self::Value> {
-        None
-    }
-
-    fn of_list<A: SeqAccess<'de>>(self, list: A) -> Result<Option<Self::Value>, A::Error> {
-        skip_list(list)?;
-        Ok(None)
-    }
-
-    fn of_object<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<Self::Value>, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
-/// Skips the rest of a list.
-pub(super) fn skip_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-/// Deserializes a value of any type.
-pub(super) struct Any<M>(pub(super) M);
-
-impl<'de, M: Meaning<'de>> DeserializeSeed<'de> for Any<M> {
-    type Value = Loose<M::Value>;
-
+    /// Reads a value, which has to be a string that means something.
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, M: Meaning<'de>> Visitor<'de> for Any<M> {
-    type Value = Loose<M::Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    #[inline]
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Loose::given_or_wrong(self.0.of_text(text)))
+    pub(super) fn of_text(
+        reader: &mut Reader<'_>,
+        meaning: impl FnOnce(Text<'_>) -> Option<T>,
+    ) -> Result<Self, Malformed> {
+        let begun = reader.begin()?;
+        match begun {
+            Begun::Text(text) => Ok(Self::given_or_wrong(meaning(text))),
+            _ => Self::of_another_type(reader, begun),
+        }
     }
 
-    #[inline]
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Loose::given_or_wrong(self.0.of_number(number)))
-    }
-
-    #[inline]
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        let rounded = number.abs().ceil().copysign(number);
-        self.visit_i64(rounded as i64)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Loose::Wrong)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Loose::Absent)
-    }
-
-    #[inline]
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        self.0.of_list(list).map(Loose::given_or_wrong)
-    }
-
-    #[inline]
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-        self.0.of_object(object).map(Loose::given_or_wrong)
+    /// Reads what is left of a value that is of no valid type.
+    pub(super) fn of_another_type(
+        reader: &mut Reader<'_>,
+        begun: Begun<'_>,
+    ) -> Result<Self, Malformed> {
+        reader.skip(begun)?;
+        Ok(match begun {
+            Begun::Null => Self::Absent,
+            _ => Self::Wrong,
+        })
     }
 }

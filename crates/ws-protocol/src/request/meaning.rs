@@ -1,79 +1,52 @@
 //! Conversion of the fields of a message.
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
-use serde::de::{IgnoredAny, MapAccess, SeqAccess};
-use serde_json::value::RawValue;
 
-use super::loose::{Any, Loose, Meaning, skip_list};
+use super::loose::Loose;
 use super::name::Name;
 use super::{Action, Offer, OfferId, SessionDescription};
-use crate::text;
+use crate::json::{Begun, Malformed, Reader};
 
-/// A string that encodes 20 bytes.
-pub(super) struct Bytes;
-
-impl Meaning<'_> for Bytes {
-    type Value = [u8; 20];
-
-    #[inline]
-    fn of_text(self, text: &str) -> Option<[u8; 20]> {
-        text::bytes_of(text)
-    }
+/// Reads a string that encodes 20 bytes.
+#[inline]
+pub(super) fn bytes(reader: &mut Reader<'_>) -> Result<Loose<[u8; 20]>, Malformed> {
+    Loose::of_text(reader, |text| text.bytes())
 }
 
-/// The action of a request.
-pub(super) struct ActionName;
+/// Reads the action of a request.
+#[inline]
+pub(super) fn action(reader: &mut Reader<'_>) -> Result<Loose<Action>, Malformed> {
+    Loose::of_text(reader, |text| match &*text.decoded()? {
+        "announce" => Some(Action::Announce),
+        "scrape" => Some(Action::Scrape),
+        _ => None,
+    })
+}
 
-impl Meaning<'_> for ActionName {
-    type Value = Action;
+/// Reads the event of an announce.
+#[inline]
+pub(super) fn event(reader: &mut Reader<'_>) -> Result<Loose<AnnounceEvent>, Malformed> {
+    Loose::of_text(reader, |text| match &*text.decoded()? {
+        "started" => Some(AnnounceEvent::Started),
+        "stopped" => Some(AnnounceEvent::Stopped),
+        "completed" => Some(AnnounceEvent::Completed),
+        "paused" => Some(AnnounceEvent::Paused),
+        _ => None,
+    })
+}
 
-    #[inline]
-    fn of_text(self, text: &str) -> Option<Action> {
-        match text {
-            "announce" => Some(Action::Announce),
-            "scrape" => Some(Action::Scrape),
-            _ => None,
+/// Reads a number, or a string with a number.
+#[inline]
+pub(super) fn number(reader: &mut Reader<'_>) -> Result<Loose<i64>, Malformed> {
+    let begun = reader.begin()?;
+    match begun {
+        Begun::Number(number) => Ok(Loose::Given(number)),
+        Begun::Text(text) => {
+            let number = text.decoded().and_then(|text| text.parse().ok());
+            Ok(Loose::given_or_wrong(number))
         }
+        _ => Loose::of_another_type(reader, begun),
     }
-}
-
-/// The event of an announce.
-pub(super) struct EventName;
-
-impl Meaning<'_> for EventName {
-    type Value = AnnounceEvent;
-
-    #[inline]
-    fn of_text(self, text: &str) -> Option<AnnounceEvent> {
-        match text {
-            "started" => Some(AnnounceEvent::Started),
-            "stopped" => Some(AnnounceEvent::Stopped),
-            "completed" => Some(AnnounceEvent::Completed),
-            "paused" => Some(AnnounceEvent::Paused),
-            _ => None,
-        }
-    }
-}
-
-/// A number, or a string with a number.
-pub(super) struct Number;
-
-impl Meaning<'_> for Number {
-    type Value = i64;
-
-    fn of_text(self, text: &str) -> Option<i64> {
-        text.parse().ok()
-    }
-
-    #[inline]
-    fn of_number(self, number: i64) -> Option<i64> {
-        Some(number)
-    }
-}
-
-/// One info hash, or a list of which only the first ones are used.
-pub(super) struct HashOrList {
-    pub(super) limit: usize,
 }
 
 /// The info hashes of a message.
@@ -82,92 +55,112 @@ pub(super) enum Hashes {
     List(Vec<InfoHash>),
 }
 
-impl<'de> Meaning<'de> for HashOrList {
-    type Value = Hashes;
-
-    #[inline]
-    fn of_text(self, text: &str) -> Option<Hashes> {
-        text::bytes_of(text).map(|bytes| Hashes::One(InfoHash(bytes)))
-    }
-
-    fn of_list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<Hashes>, A::Error> {
-        let mut hashes = Vec::new();
-        while hashes.len() < self.limit {
-            match list.next_element_seed(Any(Bytes))? {
-                Some(Loose::Given(bytes)) => hashes.push(InfoHash(bytes)),
-                Some(Loose::Absent | Loose::Wrong) => {
-                    skip_list(list)?;
-                    return Ok(None);
-                }
-                None => return Ok(Some(Hashes::List(hashes))),
-            }
+/// Reads one info hash, or a list of which only the first ones are used.
+#[inline]
+pub(super) fn hashes(reader: &mut Reader<'_>, limit: usize) -> Result<Loose<Hashes>, Malformed> {
+    let begun = reader.begin()?;
+    match begun {
+        Begun::Text(text) => {
+            let info_hash = text.bytes().map(InfoHash);
+            Ok(Loose::given_or_wrong(info_hash.map(Hashes::One)))
         }
-        skip_list(list)?;
-        Ok(Some(Hashes::List(hashes)))
+        Begun::List => {
+            let mut hashes = Vec::new();
+            let are_valid = read_list(reader, limit, |reader| {
+                let hash = bytes(reader)?.given();
+                hashes.extend(hash.map(InfoHash));
+                Ok(hash.is_some())
+            })?;
+            let hashes = are_valid.then_some(Hashes::List(hashes));
+            Ok(Loose::given_or_wrong(hashes))
+        }
+        _ => Loose::of_another_type(reader, begun),
     }
-}
-
-/// A list of offers of which only the first ones are used.
-pub(super) struct Offers {
-    pub(super) limit: usize,
 }
 
 /// The index, from 0, of an invalid offer in the list.
 pub(super) struct WrongOffer(pub(super) usize);
 
-impl<'de> Meaning<'de> for Offers {
-    type Value = Result<Vec<Offer<'de>>, WrongOffer>;
+/// The valid offers of a list, or the first one that is invalid.
+pub(super) type OfferList<'a> = Result<Vec<Offer<'a>>, WrongOffer>;
 
-    #[inline]
-    fn of_list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<Self::Value>, A::Error> {
-        let mut offers = Vec::new();
-        while offers.len() < self.limit {
-            match list.next_element_seed(Any(OneOffer))? {
-                Some(Loose::Given(offer)) => offers.push(offer),
-                Some(Loose::Absent | Loose::Wrong) => {
-                    skip_list(list)?;
-                    return Ok(Some(Err(WrongOffer(offers.len()))));
-                }
-                None => return Ok(Some(Ok(offers))),
-            }
-        }
-        skip_list(list)?;
-        Ok(Some(Ok(offers)))
-    }
-}
-
-/// An element of the list of offers.
-struct OneOffer;
-
-impl<'de> Meaning<'de> for OneOffer {
-    type Value = Offer<'de>;
-
-    #[inline]
-    fn of_object<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<Offer<'de>>, A::Error> {
-        let mut id = Loose::Absent;
-        let mut offer = Loose::Absent;
-        while let Some(name) = object.next_key()? {
-            match name {
-                Name::OfferId => id = object.next_value_seed(Any(Bytes))?,
-                Name::Offer => offer = description(object.next_value()?),
-                _ => {
-                    object.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        let both = id.given().zip(offer.given());
-        Ok(both.map(|(id, description)| Offer {
-            id: OfferId(id),
-            description,
-        }))
-    }
-}
-
-/// Converts a session description, which is kept as it was sent.
+/// Reads a list of offers of which only the first ones are used.
 #[inline]
-pub(super) fn description(raw: &RawValue) -> Loose<SessionDescription<'_>> {
-    match raw.get() {
-        "null" => Loose::Absent,
-        _ => Loose::given_or_wrong(SessionDescription::from_raw(raw)),
+pub(super) fn offers<'a>(
+    reader: &mut Reader<'a>,
+    limit: usize,
+) -> Result<Loose<OfferList<'a>>, Malformed> {
+    let begun = reader.begin()?;
+    if begun != Begun::List {
+        return Loose::of_another_type(reader, begun);
     }
+    let mut offers = Vec::new();
+    let are_valid = read_list(reader, limit, |reader| {
+        let offer = offer(reader)?.given();
+        offers.extend(offer);
+        Ok(offer.is_some())
+    })?;
+    Ok(Loose::Given(if are_valid {
+        Ok(offers)
+    } else {
+        Err(WrongOffer(offers.len()))
+    }))
+}
+
+/// Reads a list to its end, and its elements until one is invalid, at most so many. Returns
+/// whether they were valid.
+#[inline]
+fn read_list<'a>(
+    reader: &mut Reader<'a>,
+    limit: usize,
+    mut is_valid: impl FnMut(&mut Reader<'a>) -> Result<bool, Malformed>,
+) -> Result<bool, Malformed> {
+    let mut are_valid = true;
+    let mut count = 0;
+    while reader.has_element(count == 0)? {
+        if are_valid && count < limit {
+            are_valid = is_valid(reader)?;
+        } else {
+            reader.raw()?;
+        }
+        count += 1;
+    }
+    Ok(are_valid)
+}
+
+#[inline]
+fn offer<'a>(reader: &mut Reader<'a>) -> Result<Loose<Offer<'a>>, Malformed> {
+    let begun = reader.begin()?;
+    if begun != Begun::Object {
+        return Loose::of_another_type(reader, begun);
+    }
+    let mut id = Loose::Absent;
+    let mut offer = Loose::Absent;
+    let mut is_first = true;
+    while let Some(name) = reader.member(is_first)? {
+        is_first = false;
+        match Name::of(name) {
+            Name::OfferId => id = bytes(reader)?,
+            Name::Offer => offer = description(reader)?,
+            _ => {
+                reader.raw()?;
+            }
+        }
+    }
+    let both = id.given().zip(offer.given());
+    Ok(Loose::given_or_wrong(both.map(|(id, description)| Offer {
+        id: OfferId(id),
+        description,
+    })))
+}
+
+/// Reads a session description, which is kept as it was sent.
+#[inline]
+pub(super) fn description<'a>(
+    reader: &mut Reader<'a>,
+) -> Result<Loose<SessionDescription<'a>>, Malformed> {
+    Ok(match reader.raw()? {
+        "null" => Loose::Absent,
+        raw => Loose::given_or_wrong(SessionDescription::from_raw(raw)),
+    })
 }

@@ -1,8 +1,6 @@
 //! The names of the fields of a message.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Visitor};
+use crate::json::Text;
 
 /// The known names.
 #[derive(Clone, Copy)]
@@ -23,39 +21,24 @@ pub(super) enum Name {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl Name {
     #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl Visitor<'_> for NameVisitor {
-    type Value = Name;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    #[inline]
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(match name {
-            "action" => Name::Action,
-            "info_hash" => Name::InfoHash,
-            "peer_id" => Name::PeerId,
-            "event" => Name::Event,
-            "left" => Name::Left,
-            "uploaded" => Name::Uploaded,
-            "downloaded" => Name::Downloaded,
-            "numwant" => Name::Wanted,
-            "offers" => Name::Offers,
-            "offer" => Name::Offer,
-            "answer" => Name::Answer,
-            "to_peer_id" => Name::ToPeerId,
-            "offer_id" => Name::OfferId,
-            _ => Name::Other,
-        })
+    pub(super) fn of(name: Text<'_>) -> Self {
+        match name.decoded().as_deref() {
+            Some("action") => Self::Action,
+            Some("info_hash") => Self::InfoHash,
+            Some("peer_id") => Self::PeerId,
+            Some("event") => Self::Event,
+            Some("left") => Self::Left,
+            Some("uploaded") => Self::Uploaded,
+            Some("downloaded") => Self::Downloaded,
+            Some("numwant") => Self::Wanted,
+            Some("offers") => Self::Offers,
+            Some("offer") => Self::Offer,
+            Some("answer") => Self::Answer,
+            Some("to_peer_id") => Self::ToPeerId,
+            Some("offer_id") => Self::OfferId,
+            _ => Self::Other,
+        }
     }
 }

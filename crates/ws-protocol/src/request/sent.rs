@@ -1,11 +1,7 @@
 //! Fields of a rejected request that the reply repeats.
 
-use std::fmt;
-
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::name::Name;
+use crate::json::{Begun, Malformed, Reader};
 use crate::text::write_string;
 
 /// Maximum length of JSON that is repeated unchanged.
@@ -20,7 +16,6 @@ const MAX_REPEATED_CHARACTERS: usize = 64;
 ///
 /// Short values are unchanged, long strings are truncated, and nothing is longer than a few
 /// hundred bytes.
-/// are cut, and nothing is longer than a few hundred bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     action: Option<String>,
@@ -36,10 +31,30 @@ impl Sent {
             action: None,
             info_hash: None,
         };
-        let mut deserializer = serde_json::Deserializer::from_str(message);
         // A syntax error ends the search.
-        let _ = deserializer.deserialize_map(SentVisitor(&mut sent));
+        let _: Result<(), Malformed> = sent.search(message);
         sent
+    }
+
+    fn search(&mut self, message: &str) -> Result<(), Malformed> {
+        let mut reader = Reader::new(message);
+        if reader.begin()? != Begun::Object {
+            return Ok(());
+        }
+        let mut is_first = true;
+        // If a name occurs several times, the last value is used, as for requests.
+        while let Some(name) = reader.member(is_first)? {
+            is_first = false;
+            let json = reader.raw()?;
+            match Name::of(name) {
+                Name::Action => {
+                    self.action = bounded(json).filter(|json| json.starts_with('"'));
+                }
+                Name::InfoHash => self.info_hash = bounded(json),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The action, as a JSON string. If it is missing, `announce`, the action of most
@@ -64,8 +79,7 @@ const SCRAPE: &str = "\"scrape\"";
 
 /// A short value unchanged, or the start of a string; `None` for null, and for long values
 /// that are not strings.
-fn bounded(value: &RawValue) -> Option<String> {
-    let json = value.get();
+fn bounded(json: &str) -> Option<String> {
     if json == "null" {
         return None;
     }
@@ -77,33 +91,6 @@ fn bounded(value: &RawValue) -> Option<String> {
     let mut cut = Vec::new();
     write_string(&mut cut, &start);
     String::from_utf8(cut).ok()
-}
-
-struct SentVisitor<'a>(&'a mut Sent);
-
-impl<'de> Visitor<'de> for SentVisitor<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // If a name occurs several times, the last value is used, as for requests.
-        while let Some(name) = map.next_key()? {
-            match name {
-                Name::Action => {
-                    let action = bounded(map.next_value()?);
-                    self.0.action = action.filter(|json| json.starts_with('"'));
-                }
-                Name::InfoHash => self.0.info_hash = bounded(map.next_value()?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -226,6 +226,9 @@ pub(crate) struct Snapshot {
     pub(crate) stop_seconds: WithAndWithout,
     /// From the start of the process until it is ready.
     pub(crate) start_seconds: WithAndWithout,
+    /// From the start of the process until all torrents are there; `None` in results of earlier
+    /// versions, which were not ready before.
+    pub(crate) restored_seconds: Option<f64>,
 }
 
 /// A value, and its baseline.

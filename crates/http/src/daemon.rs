@@ -21,7 +21,8 @@ use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, Restoring,
+    ScrapeExport,
 };
 
 use crate::config::Config;
@@ -53,6 +54,7 @@ pub struct HttpDaemon {
     largest: LargestTorrents,
     key_ring: KeyRing,
     accounting: Accounting,
+    restoring: Restoring,
 }
 
 impl Daemon for HttpDaemon {
@@ -158,18 +160,19 @@ Transmission or another client. Clients with the same torrent then find each oth
         let interval = config.protocol.peer_announce_interval;
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
-        let restored = snapshot::restore(
+        let state = Arc::new(State {
+            swarms: Families::new(hash_key, limits),
+            lists: start.lists,
+        });
+        let snapshot = snapshot::check(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
-            || Families::new(hash_key, limits),
+            &state.swarms,
             |_| Ok(()),
         )?;
-        let clock = restored.clock;
-        let state = Arc::new(State {
-            swarms: restored.swarms,
-            lists: start.lists,
-        });
+        let clock = snapshot.clock;
+        let restoring = snapshot::restore(snapshot.torrents, &state, |state| &state.swarms)?;
         let membership = Membership {
             local: config.cluster.local,
             root: settings.process.privileges.chroot(),
@@ -177,7 +180,8 @@ Transmission or another client. Clients with the same torrent then find each oth
             name: NAME,
             max_peer_age: MaxPeerAge::of_seconds(config.cleaning.max_peer_age.as_u16()),
             connection_id_key: None,
-            position: restored.cluster_position,
+            position: snapshot.cluster_position,
+            restoring: restoring.clone(),
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
         let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
@@ -233,6 +237,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             largest: LargestTorrents::default(),
             key_ring,
             accounting,
+            restoring,
         }))
     }
 
@@ -308,6 +313,7 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        self.restoring.wait();
         let link = self.link.as_ref();
         snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)
     }

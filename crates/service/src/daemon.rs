@@ -100,8 +100,8 @@ pub trait Daemon: Sized + Send + Sync + 'static {
         inherited: &mut sockets::Inherited,
     ) -> anyhow::Result<Self::Sockets>;
 
-    /// Creates the state, restores it from the snapshot, and starts the workers. Privileges
-    /// have been dropped, and there are no other threads.
+    /// Creates the state, checks the snapshot, restores it or begins to, and starts the
+    /// workers. Privileges have been dropped, and there are no other threads.
     ///
     /// # Errors
     ///

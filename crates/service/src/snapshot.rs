@@ -14,6 +14,9 @@
 //! * damaged: kept as `NAME.damaged`, the next ones as `NAME.damaged.2` and so on;
 //! * of a newer version (after a downgrade): kept as `NAME.newer`, and so on.
 //!
+//! A start reads the file twice: first to check it, and then to restore it, which a daemon
+//! may do while it serves.
+//!
 //! If it cannot be renamed, because the disk is read-only, it remains, and no snapshots are
 //! written.
 //!
@@ -22,7 +25,7 @@
 //! as none.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,39 +71,47 @@ pub struct Source {
     keep: Option<String>,
 }
 
+/// A snapshot that was read to its end once, and is not damaged.
+#[derive(Debug)]
+pub struct Checked {
+    path: PathBuf,
+    file: File,
+    newest: u32,
+    begun: Instant,
+}
+
 impl Source {
-    /// Restores the snapshot, if there is one.
+    /// Reads the snapshot to its end, if there is one; returns it together with what `read`
+    /// has returned.
     ///
-    /// `restore` creates the state from all blocks. If it fails, or the file turns out to
-    /// be damaged later, its result is dropped, the file is renamed, an error is logged,
-    /// and `None` is returned: the daemon starts empty.
+    /// If `read` fails, or the file turns out to be damaged later, its result is dropped, the
+    /// file is renamed, an error is logged, and `None` is returned: the daemon starts empty.
     ///
     /// # Errors
     ///
     /// If the file cannot be read, belongs to another daemon, or is not a snapshot.
-    pub fn restore<T>(
+    pub fn check<T>(
         &mut self,
-        restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
-    ) -> anyhow::Result<Option<T>> {
+        read: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
+    ) -> anyhow::Result<Option<(T, Checked)>> {
         let Some(path) = self.path.take() else {
             return Ok(None);
         };
-        let Some((path, file)) = open(&path)? else {
+        let begun = Instant::now();
+        let Some((path, mut file)) = open(&path)? else {
             log::info!("no snapshot at {}: starting empty", path.display());
             return Ok(None);
         };
-        let start = Instant::now();
-        let mut input = BufReader::with_capacity(WRITE_BUFFER, file);
-        match restore_from(&mut input, self.daemon, self.newest, restore) {
+        match read_whole(&mut file, self.daemon, self.newest, read) {
             Ok((state, taken_at)) => {
                 self.taken_at = Some(taken_at);
-                log::info!(
-                    path = path.display().to_string(),
-                    age_seconds = seconds_since_epoch().saturating_sub(taken_at),
-                    milliseconds = start.elapsed().as_millis() as u64;
-                    "restored the snapshot"
-                );
-                Ok(Some(state))
+                let checked = Checked {
+                    path,
+                    file,
+                    newest: self.newest,
+                    begun,
+                };
+                Ok(Some((state, checked)))
             }
             Err(error @ ReadError::Newer { .. }) => Ok(self.set_aside(&path, "newer", &error)),
             Err(error @ ReadError::Damaged(_)) => Ok(self.set_aside(&path, "damaged", &error)),
@@ -147,6 +158,41 @@ impl Source {
             }
         }
         None
+    }
+}
+
+impl Checked {
+    /// Passes all blocks to `restore` again, and logs the result. If it cannot be read any
+    /// more, the file is renamed, and the daemon goes on with what it has.
+    pub fn restore(mut self, restore: impl FnOnce(&mut BlockReader<'_>) -> Result<(), ReadError>) {
+        let restored = self.read_again(restore);
+        let path = self.path.display();
+        match restored {
+            Ok(taken_at) => log::info!(
+                path = path.to_string(),
+                age_seconds = seconds_since_epoch().saturating_sub(taken_at),
+                milliseconds = self.begun.elapsed().as_millis() as u64;
+                "restored the snapshot"
+            ),
+            Err(error) => {
+                let now_at = match place::set_aside(&self.path, "damaged") {
+                    Ok(aside) => format!("it is kept as {}", aside.display()),
+                    Err(renaming) => format!("it cannot be set aside: {renaming}"),
+                };
+                log::error!("snapshot {path} was restored only in part: {error}; {now_at}");
+            }
+        }
+    }
+
+    fn read_again(
+        &mut self,
+        restore: impl FnOnce(&mut BlockReader<'_>) -> Result<(), ReadError>,
+    ) -> Result<u64, ReadError> {
+        self.file.rewind()?;
+        let mut input = BufReader::with_capacity(WRITE_BUFFER, &mut self.file);
+        let mut reader = BlockReader::new(&mut input, self.newest)?;
+        restore(&mut reader)?;
+        Ok(reader.taken_at())
     }
 }
 
@@ -234,19 +280,20 @@ fn refusal(path: &Path, daemon: &str, error: ReadError) -> anyhow::Error {
     }
 }
 
-fn restore_from<T>(
-    input: &mut dyn io::Read,
+fn read_whole<T>(
+    file: &mut File,
     daemon: &str,
     newest: u32,
-    restore: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
+    read: impl FnOnce(&mut BlockReader<'_>) -> Result<T, ReadError>,
 ) -> Result<(T, u64), ReadError> {
-    let mut reader = BlockReader::new(input, newest)?;
+    let mut input = BufReader::with_capacity(WRITE_BUFFER, file);
+    let mut reader = BlockReader::new(&mut input, newest)?;
     if reader.daemon() != daemon {
         return Err(ReadError::OtherDaemon {
             found: reader.daemon().to_owned(),
         });
     }
-    let state = restore(&mut reader)?;
+    let state = read(&mut reader)?;
     // If the daemon does not read up to the last block, a truncated file would not be
     // detected.
     while reader.next_block()?.is_some() {}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, InfoHash};
 
 use crate::snapshot::{self, DamagedBlock, Restored};
 use crate::{
@@ -64,6 +64,14 @@ pub trait Swarms {
         now: impl Fn() -> u32,
         write: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E>;
+
+    /// Checks the layout of a block that was [saved](Self::save) of the first or the second
+    /// swarm.
+    ///
+    /// # Errors
+    ///
+    /// Where it is damaged.
+    fn check(&self, number: usize, block: &[u8]) -> Result<(), DamagedBlock>;
 
     /// [Stores](snapshot::restore) a block that was [saved](Self::save) of the first or the
     /// second swarm. If there is no second one, nothing is stored.
@@ -173,6 +181,14 @@ impl Swarms for Families {
             snapshot::copy(&self.ipv4, now, write)
         } else {
             snapshot::copy(&self.ipv6, now, write)
+        }
+    }
+
+    fn check(&self, number: usize, block: &[u8]) -> Result<(), DamagedBlock> {
+        if number == 0 {
+            snapshot::check::<IPV4_PEER_LENGTH>(block)
+        } else {
+            snapshot::check::<IPV6_PEER_LENGTH>(block)
         }
     }
 
@@ -296,6 +312,10 @@ impl Swarms for WebSwarms {
             Some(swarm) => snapshot::copy_downloads(swarm, write),
             None => Ok(()),
         }
+    }
+
+    fn check(&self, _: usize, block: &[u8]) -> Result<(), DamagedBlock> {
+        snapshot::check::<28>(block)
     }
 
     fn restore(

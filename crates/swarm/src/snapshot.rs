@@ -251,17 +251,22 @@ pub fn restore_where<const S: usize, const K: usize, const N: usize>(
     with_peer: impl Fn(&[u8; S]) -> bool,
 ) -> Result<Restored, DamagedBlock> {
     let mut restored = Restored::default();
-    let mut rest = block;
-    while !rest.is_empty() {
-        let offset = block.len() - rest.len();
-        let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
-        rest = after;
+    visit_entries(block, |entry: &Entry<'_, S>| {
         restored.entries += 1;
         let with_peers = with_peers(&entry.info_hash);
         let with_peer = |record: &_| with_peers && with_peer(record);
         entry.store(swarm, now, lifetime, with_peer, &mut restored);
-    }
+    })?;
     Ok(restored)
+}
+
+/// Checks the layout of a block whose records have `S` bytes.
+///
+/// # Errors
+///
+/// Where it is damaged.
+pub fn check<const S: usize>(block: &[u8]) -> Result<(), DamagedBlock> {
+    visit_entries::<S>(block, |_| ())
 }
 
 /// Calls `visit` for the peers of a block, with their torrent, their record, whether they
@@ -274,19 +279,14 @@ pub fn visit_peers<const S: usize>(
     block: &[u8],
     mut visit: impl FnMut(&InfoHash, &[u8; S], bool, u16),
 ) -> Result<(), DamagedBlock> {
-    let mut rest = block;
-    while !rest.is_empty() {
-        let offset = block.len() - rest.len();
-        let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
-        rest = after;
+    visit_entries(block, |entry: &Entry<'_, S>| {
         let peers = entry.records.iter().zip(entry.remaining).enumerate();
         for (position, (record, remaining)) in peers {
             let seconds = u16::from_le_bytes(*remaining) & !HAS_SEEDED;
             let is_seeder = position < entry.seeders;
             visit(&entry.info_hash, record, is_seeder, seconds);
         }
-    }
-    Ok(())
+    })
 }
 
 /// Calls `visit` for the torrents of a block that were downloaded, with how often. A large
@@ -299,14 +299,23 @@ pub fn visit_downloads<const S: usize>(
     block: &[u8],
     mut visit: impl FnMut(&InfoHash, u32),
 ) -> Result<(), DamagedBlock> {
-    let mut rest = block;
-    while !rest.is_empty() {
-        let offset = block.len() - rest.len();
-        let (entry, after) = Entry::<S>::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
-        rest = after;
+    visit_entries(block, |entry: &Entry<'_, S>| {
         if entry.downloads > Downloads::NONE {
             visit(&entry.info_hash, entry.downloads.count());
         }
+    })
+}
+
+fn visit_entries<const S: usize>(
+    block: &[u8],
+    mut visit: impl FnMut(&Entry<'_, S>),
+) -> Result<(), DamagedBlock> {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let offset = block.len() - rest.len();
+        let (entry, after) = Entry::read(rest).ok_or(DamagedBlock::Truncated(offset))?;
+        rest = after;
+        visit(&entry);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //! * [`keys`]: keys of clients. [`accounting`]: their announces, in a file.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
 //! * [`ScrapeExport`]: a file with the counts of all torrents.
-//! * [`snapshot`]: what is kept over a restart.
+//! * [`snapshot`]: what is kept over a restart. [`Restoring`]: while it is restored.
 //! * [`cluster`]: the swarms of several daemons as one. [`swarm_limits()`]: their limits.
 //! * [`add_swarm_metrics`], [`Clients`]: metrics of swarms and of client software.
 //! * [`PLOTS`], [`OverviewParts`]: what the status page shows. [`Endpoint`]: announce URLs.
@@ -31,6 +31,7 @@ mod limits;
 mod overview;
 mod reject;
 mod requests;
+mod restoring;
 mod scrape_export;
 pub mod snapshot;
 mod state;
@@ -48,6 +49,7 @@ pub use reject::{RejectReason, reject_with_page};
 pub use requests::{
     FAMILIES, Outcome, REQUEST_METRICS, RequestCounters, RequestKind, RequestMetrics,
 };
+pub use restoring::Restoring;
 pub use scrape_export::{SCRAPE_EXPORT_METRICS, ScrapeExport, export_torrents};
 pub use state::{State, random};
 pub use status::status;

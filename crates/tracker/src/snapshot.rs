@@ -6,12 +6,17 @@
 //! [`VERSION`].
 
 use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use aquatic_service::clock::{Clock, Mark};
-use aquatic_service::snapshot::{Block, BlockReader, BlockWriter, ReadError, Source};
+use aquatic_service::snapshot::{Block, BlockReader, BlockWriter, Checked, ReadError, Source};
 use aquatic_swarm::Swarms;
 use aquatic_swarm::snapshot::Restored;
 
+use crate::Restoring;
 use crate::cluster::Link;
 
 /// The version of snapshots, and the last that is read. It rises with every change
@@ -38,19 +43,36 @@ pub struct Kinds {
     pub cluster_position: Option<u8>,
 }
 
-/// The contents of a snapshot.
-pub struct Contents<S> {
-    /// The swarms, empty if there was no valid snapshot.
-    pub swarms: S,
-    /// The clock for their peers.
+/// What a snapshot contains besides torrents, which are restored later.
+pub struct Contents {
+    /// The clock for the peers.
     pub clock: Clock,
     /// [`Link::position`] when the snapshot was written, if there was a link.
     pub cluster_position: Option<Vec<u8>>,
-    /// Number of peers that were dropped because a limit was reached.
-    dropped: usize,
+    /// The torrents; `None` if there was no valid snapshot.
+    pub torrents: Option<Torrents>,
 }
 
-/// Writes what [`restore`] needs.
+/// The torrents of a snapshot.
+pub struct Torrents {
+    file: Checked,
+    plan: Plan,
+}
+
+/// How torrents are restored.
+#[derive(Clone)]
+struct Plan {
+    kinds: Kinds,
+    clock: Clock,
+    lifetime_seconds: u16,
+    with_peers: bool,
+}
+
+/// How long a start waits for torrents to be restored, before it serves meanwhile: enough for
+/// some hundred thousand.
+const START_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Writes what [`check`] and [`restore`] need.
 ///
 /// # Errors
 ///
@@ -77,8 +99,7 @@ pub fn write(
     }
 }
 
-/// Restores swarms from the snapshot, if there is a valid one; `empty` makes the swarms
-/// that are filled.
+/// Checks the snapshot, if there is one, and reads everything but the torrents of `swarms`.
 ///
 /// The clock continues from the snapshot, so neither corrections of the system's clock
 /// nor the age of the snapshot matter. Peers keep the lifetime that they had left, at
@@ -90,71 +111,138 @@ pub fn write(
 /// # Errors
 ///
 /// When there is a snapshot that cannot be used, and must not be set aside either.
-pub fn restore<S: Swarms>(
+pub fn check(
     source: &mut Source,
     kinds: &Kinds,
     lifetime_seconds: u16,
-    empty: impl Fn() -> S,
+    swarms: &impl Swarms,
     mut other: impl FnMut(Block<'_>) -> Result<(), ReadError>,
-) -> anyhow::Result<Contents<S>> {
-    let restored =
-        source.restore(|reader| read(kinds, lifetime_seconds, empty(), reader, &mut other))?;
-    let contents = restored.unwrap_or_else(|| Contents {
-        swarms: empty(),
-        clock: Clock::start(),
-        cluster_position: None,
-        dropped: 0,
-    });
-    if contents.dropped > 0 {
-        log::warn!(
-            "{} peers of the snapshot were dropped, because limits have been lowered",
-            contents.dropped
-        );
-    }
-    Ok(contents)
+) -> anyhow::Result<Contents> {
+    let checked =
+        source.check(|reader| read(kinds, lifetime_seconds, swarms, reader, &mut other))?;
+    Ok(match checked {
+        None => Contents {
+            clock: Clock::start(),
+            cluster_position: None,
+            torrents: None,
+        },
+        Some(((plan, cluster_position), file)) => Contents {
+            clock: plan.clock.clone(),
+            cluster_position,
+            torrents: Some(Torrents { file, plan }),
+        },
+    })
 }
 
-fn read<S: Swarms>(
+fn read(
     kinds: &Kinds,
     lifetime_seconds: u16,
-    swarms: S,
+    swarms: &impl Swarms,
     reader: &mut BlockReader<'_>,
     other: &mut impl FnMut(Block<'_>) -> Result<(), ReadError>,
-) -> Result<Contents<S>, ReadError> {
+) -> Result<(Plan, Option<Vec<u8>>), ReadError> {
     let mut clock = Clock::start();
     // Snapshots of 1.0.0 do not have the time on the clock.
     let mut age_seconds = u64::from(clock.now().epoch_seconds).saturating_sub(reader.taken_at());
     let mut cluster_position = None;
-    let mut total = Restored::default();
     while let Some(block) = reader.next_block()? {
         let bytes = block.payload;
         if kinds.clock == Some(block.kind) {
             let mark = Mark::from_bytes(bytes)
                 .ok_or_else(|| ReadError::damaged(format!("a clock of {} bytes", bytes.len())))?;
             (clock, age_seconds) = Clock::resume(&mark);
-            continue;
-        }
-        if kinds.cluster_position == Some(block.kind) {
+        } else if kinds.cluster_position == Some(block.kind) {
             cluster_position = Some(bytes.to_vec());
-            continue;
-        }
-        let is_kind = |kind: &u8| *kind == block.kind;
-        let Some(number) = kinds.torrents.iter().position(is_kind) else {
+        } else if let Some(number) = kinds.swarm_of(block.kind) {
+            swarms
+                .check(number, bytes)
+                .map_err(|error| ReadError::damaged(error.to_string()))?;
+        } else {
             other(block)?;
-            continue;
-        };
-        let seconds = clock.now().monotonic_seconds;
-        let with_peers = age_seconds <= u64::from(lifetime_seconds);
-        total += swarms
-            .restore(number, bytes, seconds, lifetime_seconds, with_peers)
-            .map_err(|error| ReadError::damaged(error.to_string()))?;
+        }
     }
-    Ok(Contents {
-        swarms,
+    let plan = Plan {
+        kinds: *kinds,
         clock,
-        cluster_position,
-        dropped: total.dropped,
-    })
+        lifetime_seconds,
+        with_peers: age_seconds <= u64::from(lifetime_seconds),
+    };
+    Ok((plan, cluster_position))
+}
+
+/// Restores torrents into the swarms of `state`, on a thread of its own, and waits a moment for
+/// it. If there are many, it goes on while the daemon serves: a peer that has announced before
+/// it is restored stays as it announced itself, and one that has left before comes back until
+/// its time is over.
+///
+/// # Errors
+///
+/// When the system has no further thread.
+pub fn restore<T: Send + Sync + 'static, S: Swarms + 'static>(
+    torrents: Option<Torrents>,
+    state: &Arc<T>,
+    swarms: fn(&T) -> &S,
+) -> anyhow::Result<Restoring> {
+    let Some(Torrents { file, plan }) = torrents else {
+        return Ok(Restoring::default());
+    };
+    let (restoring, ending) = Restoring::begin();
+    let state = state.clone();
+    let run = move || {
+        let _ending = ending;
+        file.restore(|reader| plan.store(reader, swarms(&state)).map(report_dropped));
+    };
+    thread::Builder::new()
+        .name("restore".to_owned())
+        .spawn(run)
+        .context("cannot start the thread that restores the snapshot")?;
+    if !restoring.wait_at_most(START_PATIENCE) {
+        log::info!("the snapshot is restored while the tracker serves");
+    }
+    Ok(restoring)
+}
+
+/// Says how many peers were dropped because a limit was reached.
+fn report_dropped(restored: Restored) {
+    if restored.dropped > 0 {
+        log::warn!(
+            "{} peers of the snapshot were dropped, because limits have been lowered",
+            restored.dropped
+        );
+    }
+}
+
+impl Kinds {
+    /// The number of the swarm with torrents of this kind.
+    fn swarm_of(&self, kind: u8) -> Option<usize> {
+        self.torrents.iter().position(|it| *it == kind)
+    }
+}
+
+impl Plan {
+    fn store(
+        &self,
+        reader: &mut BlockReader<'_>,
+        swarms: &impl Swarms,
+    ) -> Result<Restored, ReadError> {
+        let mut total = Restored::default();
+        while let Some(block) = reader.next_block()? {
+            let Some(number) = self.kinds.swarm_of(block.kind) else {
+                continue;
+            };
+            let seconds = self.clock.now().monotonic_seconds;
+            total += swarms
+                .restore(
+                    number,
+                    block.payload,
+                    seconds,
+                    self.lifetime_seconds,
+                    self.with_peers,
+                )
+                .map_err(|error| ReadError::damaged(error.to_string()))?;
+        }
+        Ok(total)
+    }
 }
 
 #[cfg(test)]
@@ -213,20 +301,42 @@ mod tests {
         write(&filled(), &Clock::start(), None, &KINDS, writer).unwrap();
     }
 
-    /// Reads a snapshot; also returns the kinds of its other blocks.
+    /// What was read of a snapshot.
+    #[derive(Debug)]
+    struct ReadAll<S> {
+        swarms: S,
+        cluster_position: Option<Vec<u8>>,
+        dropped: usize,
+        /// The kinds of other blocks.
+        others: Vec<u8>,
+    }
+
+    /// Checks a snapshot and restores it.
     fn read_all<S: Swarms>(
         swarms: S,
         kinds: &Kinds,
         bytes: &[u8],
-    ) -> Result<(Contents<S>, Vec<u8>), ReadError> {
-        let mut input = bytes;
-        let mut reader = BlockReader::new(&mut input, VERSION)?;
+    ) -> Result<ReadAll<S>, ReadError> {
         let mut others = Vec::new();
-        let contents = read(kinds, LIFETIME_SECONDS, swarms, &mut reader, &mut |block| {
-            others.push(block.kind);
-            Ok(())
-        })?;
-        Ok((contents, others))
+        let (plan, cluster_position) = read(
+            kinds,
+            LIFETIME_SECONDS,
+            &swarms,
+            &mut BlockReader::new(&mut { bytes }, VERSION)?,
+            &mut |block| {
+                others.push(block.kind);
+                Ok(())
+            },
+        )?;
+        let mut input = bytes;
+        let mut again = BlockReader::new(&mut input, VERSION)?;
+        let restored = plan.store(&mut again, &swarms).expect("it was checked");
+        Ok(ReadAll {
+            swarms,
+            cluster_position,
+            dropped: restored.dropped,
+            others,
+        })
     }
 
     fn peers(families: &Families) -> [usize; 2] {
@@ -240,8 +350,8 @@ mod tests {
             writer.write_block(200, b"of another kind").unwrap();
             writer.write_block(4, b"a position").unwrap();
         });
-        let (contents, others) = read_all(families(), &KINDS, &bytes).unwrap();
-        assert_eq!(others, [200]);
+        let contents = read_all(families(), &KINDS, &bytes).unwrap();
+        assert_eq!(contents.others, [200]);
         assert_eq!(
             contents.cluster_position.as_deref(),
             Some(&b"a position"[..])
@@ -255,7 +365,7 @@ mod tests {
     #[test]
     fn peers_that_are_too_old_are_left_out_and_downloads_are_not() {
         let is_empty = |bytes: &[u8]| {
-            let (contents, _) = read_all(families(), &KINDS, bytes).unwrap();
+            let contents = read_all(families(), &KINDS, bytes).unwrap();
             let scraped = contents.swarms.ipv4.lock(&InfoHash([4; 20])).scrape();
             assert_eq!(scraped.completed, 1);
             peers(&contents.swarms) == [0, 0]
@@ -292,7 +402,7 @@ mod tests {
             ..SwarmLimits::default()
         };
         let lower = Families::new(HashKey::new([1; 16]), limits);
-        let (contents, _) = read_all(lower, &KINDS, &bytes(0, torrents)).unwrap();
+        let contents = read_all(lower, &KINDS, &bytes(0, torrents)).unwrap();
         assert_eq!(contents.dropped, 1);
     }
 
@@ -312,9 +422,9 @@ mod tests {
             writer.write_block(9, &entry).unwrap();
         });
         for (apart, expected) in [(true, 2), (false, 1)] {
-            let (contents, others) = read_all(web(apart), &kinds, &bytes).unwrap();
+            let contents = read_all(web(apart), &kinds, &bytes).unwrap();
             assert_eq!(downloads(&contents.swarms), expected);
-            assert!(others.is_empty());
+            assert!(contents.others.is_empty());
         }
     }
 

@@ -22,7 +22,8 @@ use aquatic_tracker::cluster::{self, Link, MaxPeerAge, Membership};
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, Restoring,
+    ScrapeExport,
 };
 use aquatic_udp_protocol::ConnectionIdKey;
 
@@ -59,6 +60,7 @@ pub struct UdpDaemon {
     largest: LargestTorrents,
     key_ring: KeyRing,
     accounting: Accounting,
+    restoring: Restoring,
 }
 
 impl Daemon for UdpDaemon {
@@ -160,19 +162,19 @@ Transmission or another client. Clients with the same torrent then find each oth
         let limits = tracker::swarm_limits(&config.limits, &config.cluster, interval);
         let hash_key = HashKey::new(secret()?);
         let mut connection_id_key = ConnectionIdKey::from_bytes(secret()?);
-        let restored = snapshot::restore(
+        let state = Arc::new(State {
+            swarms: Families::new(hash_key, limits),
+            lists: start.lists,
+        });
+        let snapshot = snapshot::check(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
-            || Families::new(hash_key, limits),
+            &state.swarms,
             |block| read_key(block, &mut connection_id_key),
         )?;
-        let clock = restored.clock;
-        let state = Arc::new(State {
-            swarms: restored.swarms,
-            lists: start.lists,
-        });
-
+        let clock = snapshot.clock;
+        let restoring = snapshot::restore(snapshot.torrents, &state, |state| &state.swarms)?;
         let membership = Membership {
             local: config.cluster.local,
             root: settings.process.privileges.chroot(),
@@ -180,7 +182,8 @@ Transmission or another client. Clients with the same torrent then find each oth
             name: NAME,
             max_peer_age: MaxPeerAge::of_seconds(config.cleaning.max_peer_age.as_u16()),
             connection_id_key: Some(connection_id_key.to_bytes()),
-            position: restored.cluster_position,
+            position: snapshot.cluster_position,
+            restoring: restoring.clone(),
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
 
@@ -211,6 +214,7 @@ Transmission or another client. Clients with the same torrent then find each oth
             largest: LargestTorrents::default(),
             key_ring,
             accounting,
+            restoring,
             settings: Replaceable::new(settings),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -288,6 +292,7 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        self.restoring.wait();
         let link = self.link.as_ref();
         snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)?;
         out.write_block(CONNECTION_ID_KEY, &self.keys.current().to_bytes())

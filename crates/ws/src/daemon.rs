@@ -23,7 +23,8 @@ use aquatic_tracker::cluster::{self, LeftOut, Link, MaxPeerAge, Membership, WebT
 use aquatic_tracker::keys::{self, KeyRing};
 use aquatic_tracker::snapshot::{self, Kinds};
 use aquatic_tracker::{
-    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, ScrapeExport,
+    self as tracker, Clients, Endpoint, Housekeeping, LargestTorrents, OverviewParts, Restoring,
+    ScrapeExport,
 };
 
 use crate::config::Config;
@@ -58,6 +59,7 @@ pub struct WsDaemon {
     largest: LargestTorrents,
     key_ring: KeyRing,
     accounting: Accounting,
+    restoring: Restoring,
 }
 
 /// What a daemon has in a cluster.
@@ -169,15 +171,18 @@ impl Daemon for WsDaemon {
         let config = &settings.config;
         let limits = limits_of(config);
         let hash_key = HashKey::new(secret()?);
-        let restored = snapshot::restore(
+        let swarms = WebSwarms::new(hash_key, limits, config.protocol.separate_families);
+        let state = Arc::new(State::new(swarms, start.lists));
+        let snapshot = snapshot::check(
             start.snapshot,
             &KINDS,
             config.cleaning.max_peer_age.as_u16(),
-            || WebSwarms::new(hash_key, limits, config.protocol.separate_families),
+            &state.shared.swarms,
             |_| Ok(()),
         )?;
-        let clock = restored.clock;
-        let state = Arc::new(State::new(restored.swarms, start.lists));
+        let clock = snapshot.clock;
+        let torrents = snapshot.torrents;
+        let restoring = snapshot::restore(torrents, &state, |state| &state.shared.swarms)?;
         let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
         let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
@@ -232,6 +237,7 @@ impl Daemon for WsDaemon {
             largest: LargestTorrents::default(),
             key_ring,
             accounting,
+            restoring,
         }))
     }
 
@@ -309,6 +315,7 @@ impl Daemon for WsDaemon {
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
+        self.restoring.wait();
         snapshot::write(&self.state.shared.swarms, &self.clock, None, &KINDS, out)
     }
 }
@@ -366,6 +373,8 @@ impl Cluster {
             max_peer_age: MaxPeerAge::of_seconds(settings.config.cleaning.max_peer_age.as_u16()),
             connection_id_key: None,
             position: None,
+            // There are no peers in it.
+            restoring: Restoring::default(),
         };
         let web_torrent = WebTorrent {
             node,

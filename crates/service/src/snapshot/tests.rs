@@ -168,8 +168,20 @@ mod place {
         }
 
         fn restore(&self) -> anyhow::Result<Option<Vec<u8>>> {
-            Source::new("aquatic-test", VERSION, Some(self.path.clone()))
-                .restore(|reader| Ok(reader.next_block()?.unwrap().payload.to_vec()))
+            let first = |reader: &mut BlockReader<'_>| -> Result<_, ReadError> {
+                Ok(reader.next_block()?.unwrap().payload.to_vec())
+            };
+            let mut source = Source::new("aquatic-test", VERSION, Some(self.path.clone()));
+            let Some((payload, checked)) = source.check(first)? else {
+                return Ok(None);
+            };
+            let mut again = None;
+            checked.restore(|reader| {
+                again = Some(first(reader)?);
+                Ok(())
+            });
+            assert_eq!(again.as_ref(), Some(&payload));
+            Ok(Some(payload))
         }
     }
 
@@ -216,10 +228,33 @@ mod place {
     fn what_the_daemon_cannot_read_is_set_aside() {
         let place = place();
         place.write(b"first");
-        let state: Option<()> = Source::new("aquatic-test", VERSION, Some(place.path.clone()))
-            .restore(|_| Err(ReadError::damaged("no sense")))
+        let state = Source::new("aquatic-test", VERSION, Some(place.path.clone()))
+            .check(|_| Err::<(), _>(ReadError::damaged("no sense")))
             .unwrap();
-        assert_eq!(state, None);
+        assert!(state.is_none());
+        assert_eq!(place.names(), ["swarm.damaged"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_again_is_set_aside() {
+        let place = place();
+        place.write(b"first");
+        let mut source = Source::new("aquatic-test", VERSION, Some(place.path.clone()));
+        let (_, checked) = source.check(|_| Ok(())).unwrap().unwrap();
+        // The disk loses the end of it in between.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(&place.path)
+            .unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        let mut blocks = 0;
+        checked.restore(|reader| {
+            while reader.next_block()?.is_some() {
+                blocks += 1;
+            }
+            Ok(())
+        });
+        assert_eq!(blocks, 1);
         assert_eq!(place.names(), ["swarm.damaged"]);
     }
 
@@ -354,8 +389,8 @@ mod place {
             fs::create_dir_all(PathBuf::from(name).join("x")).unwrap();
         }
         let mut source = Source::new("aquatic-test", VERSION, Some(place.path.clone()));
-        let state = source.restore(|_| Ok(())).unwrap();
-        assert_eq!(state, None);
+        let state = source.check(|_| Ok(())).unwrap();
+        assert!(state.is_none());
         assert!(source.keep().unwrap().contains("cannot be set aside"));
         assert_eq!(
             fs::read_to_string(&place.path).unwrap(),

@@ -216,7 +216,7 @@ impl Daemon for TestDaemon {
         sockets: Self::Sockets,
         start: Start<'_>,
     ) -> anyhow::Result<Arc<Self>> {
-        let restored = start.snapshot.restore(|reader| {
+        let checked = start.snapshot.check(|reader| {
             let mut starts = 0;
             while let Some(block) = reader.next_block()? {
                 if block.kind != STARTS {
@@ -240,7 +240,7 @@ impl Daemon for TestDaemon {
             )?;
         }
         Ok(Arc::new(Self {
-            starts: restored.unwrap_or(0) + 1,
+            starts: checked.map_or(0, |(starts, _)| starts) + 1,
             lists: start.lists,
             list_changes: AtomicU64::new(0),
             greeting: Mutex::new(settings.greeting),

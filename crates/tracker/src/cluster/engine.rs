@@ -148,6 +148,7 @@ pub(super) fn start<S: SharedSwarms<Walk: Send> + Send + Sync + 'static>(
     let position = membership
         .position
         .and_then(|bytes| Position::parse(&bytes));
+    let restoring = membership.restoring;
     let EngineLink {
         mut publisher,
         mut reader,
@@ -163,6 +164,7 @@ pub(super) fn start<S: SharedSwarms<Walk: Send> + Send + Sync + 'static>(
         "cluster-in",
         || (),
         move |context| {
+            restoring.wait_and(|| context.beat());
             reader.run(|| context.beat());
             Ok(())
         },

@@ -17,6 +17,7 @@ use aquatic_swarm::Families;
 use super::daemons::DAEMONS;
 use super::members::LeftOut;
 use super::{Members, engine, link_metrics};
+use crate::Restoring;
 use crate::State;
 
 /// The link of a daemon with others that have the same swarm.
@@ -52,6 +53,9 @@ pub struct Membership<'a> {
     pub connection_id_key: Option<[u8; 16]>,
     /// [`Link::position`] in the snapshot that was restored.
     pub position: Option<Vec<u8>>,
+    /// Until its end, changes of others wait: one that removes a peer must not precede the
+    /// peer. And others do not get the peers of this daemon, of which some would be missing.
+    pub restoring: Restoring,
 }
 
 /// What the link of a WebTorrent tracker needs in addition.
@@ -244,7 +248,9 @@ fn start_local(
         }
     };
     let status = link.status();
+    let restoring = membership.restoring.clone();
     workers.spawn_background("cluster", drop_once(stopper), move |context| {
+        restoring.wait_and(|| context.beat());
         link.run(|| context.beat());
         Ok(())
     })?;

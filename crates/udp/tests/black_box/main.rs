@@ -27,6 +27,7 @@ mod peer_addresses;
 mod privileges;
 mod rates;
 mod reload;
+mod restoring;
 mod scrape;
 mod service;
 mod snapshot;

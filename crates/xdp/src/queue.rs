@@ -56,7 +56,6 @@ pub struct Queue {
     requests: Vec<Received>,
     /// Number of frames that the batch has taken, some of which are no requests.
     taken: usize,
-    is_zero_copy: bool,
     counts: Counts,
     socket: OwnedFd,
     _claim: Claim,
@@ -133,13 +132,11 @@ impl Queue {
         let mapped = Memory::open(memory.as_fd())?;
         let offsets = system::ring_offsets(socket.as_fd()).map_err(OpenError::Rings)?;
         let rings = Rings::map(socket.as_fd(), &offsets, mapped.sizes());
-        let is_zero_copy = system::is_zero_copy(socket.as_fd()).map_err(OpenError::Rings)?;
         let (frames, recovered) = Frames::recover(rings.map_err(OpenError::Rings)?, mapped)?;
         let mut queue = Self {
             frames,
             requests: Vec::with_capacity(BATCH),
             taken: 0,
-            is_zero_copy,
             counts: Counts::default(),
             socket,
             _claim: claim,
@@ -164,7 +161,7 @@ impl Queue {
                 may_have_more: false,
             };
         }
-        let free = self.wait_for_frames(wanted);
+        let free = self.wait_for_frames();
         self.taken = if free == 0 { wanted } else { wanted.min(free) };
         self.frames.begin(self.taken);
         self.counts.frames += self.taken as u64;
@@ -325,21 +322,17 @@ impl Queue {
             if unsent == 0 || !self.frames.transmit_needs_wakeup() {
                 break;
             }
+            // If it succeeds, all is sent, or will be by the device itself.
             let Err(error) = system::start_sending(self.socket.as_fd()) else {
-                if self.is_zero_copy {
-                    // The device continues by itself.
-                    break;
-                }
-                continue;
+                break;
             };
             let has_moved = self.frames.unsent() < unsent;
             match error.raw_os_error() {
-                Some(libc::EBUSY) if has_moved && !self.is_zero_copy => dropped += 1,
-                Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) if has_moved => {}
+                Some(libc::EBUSY) if has_moved => dropped += usize::from(!self.is_zero_copy()),
+                Some(libc::EAGAIN | libc::ENOBUFS) if has_moved => {}
                 Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) if waits < MAX_WAITS => {
                     waits += 1;
-                    self.counts.waits += 1;
-                    thread::sleep(WAIT);
+                    self.wait();
                 }
                 Some(libc::EINTR) => {}
                 // The interface is down or gone.
@@ -349,20 +342,30 @@ impl Queue {
         dropped
     }
 
-    /// Waits until as many frames for replies are free, for a limited time; returns how many
-    /// are. There are many more of them than requests in a batch.
+    /// Whether the device reads and writes the frames itself.
+    fn is_zero_copy(&self) -> bool {
+        system::is_zero_copy(self.socket.as_fd()).unwrap_or(false)
+    }
+
+    /// How many frames for replies are free, of which there are many more than requests in a
+    /// batch. If there is none, waits for a limited time.
     #[inline]
-    fn wait_for_frames(&mut self, wanted: usize) -> usize {
+    fn wait_for_frames(&mut self) -> usize {
         for _ in 0..MAX_WAITS {
             let free = self.frames.free();
-            if free >= wanted {
+            if free > 0 {
                 return free;
             }
-            self.counts.waits += 1;
             self.flush();
-            thread::sleep(WAIT);
+            self.wait();
         }
         self.frames.free()
+    }
+
+    #[cold]
+    fn wait(&mut self) {
+        self.counts.waits += 1;
+        thread::sleep(WAIT);
     }
 
     /// What this consumer has counted.

@@ -1,10 +1,12 @@
 //! What is redirected is answered.
 
 use std::net::{IpAddr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aquatic_test_harness::network::Cable;
 use aquatic_xdp::program::Rules;
-use aquatic_xdp::queue::Counts;
+use aquatic_xdp::queue::{Counts, Sent};
 use aquatic_xdp::redirect::{Mode, Redirect, RedirectError, WantedMode};
 use aquatic_xdp::socket::{Copying, SocketError, Statistics};
 use aquatic_xdp::{Interface, OpenError, Queue, Sizes, Socket};
@@ -23,7 +25,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("a consumer may stop and start", stop_and_start),
     ("what was had is reported", reports),
     ("replies that are too long are not sent", long_replies),
+    ("replies wait while the interface is down", down_and_up),
+    ("a consumer notices that its interface has gone", gone),
 ];
+
+/// How long something may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The addresses of the server, with the port that is redirected.
 pub(crate) fn targets(cable: &Cable) -> [SocketAddr; 2] {
@@ -191,9 +198,9 @@ fn long_replies() {
             // The first of the two has no reply, so that of the second one moves.
             socket.send(b"first").unwrap();
             socket.send(b"second").unwrap();
-            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+            let deadline = Instant::now() + PATIENCE;
             let mut received = 0;
-            while received < 2 && std::time::Instant::now() < deadline {
+            while received < 2 && Instant::now() < deadline {
                 let batch = queue.receive();
                 received += batch.count;
                 let mut second = None;
@@ -219,5 +226,73 @@ fn long_replies() {
                 assert!(reply[..length].iter().all(|byte| *byte == 7));
             }
         }
+    }
+}
+
+fn down_and_up() {
+    for mode in MODES {
+        let cable = Cable::new(1);
+        let sizes = Sizes::new(128, 64).unwrap();
+        let setup = Setup::new(&cable, mode, 1, sizes);
+        let [target, _] = targets(&cable);
+        let socket = connect(&cable.client, target);
+        // Afterwards, neighbours are known, and requests arrive while they are sent.
+        let consumers = setup.consumers();
+        assert_eq!(ask(&socket, b"?neighbours"), FROM_XDP);
+        for consumer in consumers {
+            consumer.stop();
+        }
+        for _ in 0..100 {
+            socket.send(b"?waits").unwrap();
+        }
+        let (mut queue, _) = Queue::open(setup.sockets[0].try_clone().unwrap()).unwrap();
+        let seen = queue.receive();
+        assert_eq!((seen.count, seen.may_have_more), (64, true));
+        cable.server.ip("link set eth0 down");
+        for number in 0..64 {
+            queue.queue_reply(number, 6);
+        }
+        assert_eq!(
+            queue.send(),
+            Sent {
+                sent: 64,
+                failed: 0
+            }
+        );
+        // No frame is left, and none becomes free.
+        let next = queue.receive();
+        assert_eq!((next.count, queue.counts().no_reply_frame), (0, 36));
+        cable.server.ip("link set eth0 up");
+        queue.receive();
+        for _ in 0..64 {
+            assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 6);
+        }
+        drop(queue);
+        let _consumers = setup.consumers();
+        assert_eq!(ask(&socket, b"?again"), FROM_XDP);
+    }
+}
+
+fn gone() {
+    for mode in MODES {
+        let cable = Cable::new(1);
+        let setup = Setup::new(&cable, mode, 1, Sizes::DEFAULT);
+        let [target, _] = targets(&cable);
+        let socket = connect(&cable.client, target);
+        let (mut queue, _) = Queue::open(setup.sockets[0].try_clone().unwrap()).unwrap();
+        socket.send(b"?x").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while queue.receive().count == 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(queue.take_error().unwrap().is_none());
+        cable.server.ip("link del eth0");
+        queue.queue_reply(0, 2);
+        // Nobody can tell, but it does not hang.
+        queue.send();
+        assert_eq!(queue.receive().count, 0);
+        let error = queue.take_error().unwrap().unwrap();
+        assert_eq!(error.raw_os_error(), Some(libc::ENETDOWN), "{error}");
+        assert!(queue.take_error().unwrap().is_none());
     }
 }

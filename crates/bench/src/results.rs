@@ -149,6 +149,9 @@ pub(crate) struct Udp {
 pub(crate) struct Traffic {
     pub(crate) torrents: u32,
     pub(crate) peers: u32,
+    /// Whether a few torrents have most of the peers.
+    #[serde(default)]
+    pub(crate) is_heavy_tailed: bool,
     /// Peers in a reply to an announce, on average.
     pub(crate) peers_per_announce: f64,
     /// Length of the echo server's reply to an announce: the mean length of the daemon's.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use aquatic_bittorrent::IPV4_PEER_LENGTH;
 use aquatic_load_test::numbers::{Count, Microseconds, Seconds, ZeroOr};
-use aquatic_load_test::udp::{Config, NetworkConfig, PopulationConfig};
+use aquatic_load_test::udp::{Config, NetworkConfig, Popularity, PopulationConfig};
 use aquatic_load_test::{Latency, Report};
 use aquatic_udp_protocol::ANNOUNCE_REPLY_HEADER_LENGTH;
 
@@ -88,18 +88,21 @@ pub(crate) fn measure(conditions: Conditions, quick: bool) -> anyhow::Result<Udp
         peers_of_one_torrent,
         ..
     } = bench.scale;
-    let memory = bench.fill(&daemon, torrents, peers)?;
+    let memory = bench.fill(&daemon, torrents, peers, Popularity::Uniform)?;
 
-    let traffic = bench.pinned(&daemon, torrents, &loads_of_small_torrents())?;
-    let full_replies = bench.full_replies()?;
+    let loads = loads_of_small_torrents();
+    let traffic = bench.pinned(&daemon, torrents, Popularity::Uniform, &loads)?;
+    let full_replies = bench.crowds(Popularity::Uniform)?;
+    let heavy_tail = bench.crowds(Popularity::Zipf)?;
     let (workers, stop_without) = bench.shared(&daemon)?;
     let snapshot = bench.snapshot(daemon, &options, start_without, stop_without)?;
     let one_torrent = bench.daemon(&Options::default())?;
-    let memory_of_one_torrent = bench.fill(&one_torrent, 1, peers_of_one_torrent)?;
+    let memory_of_one_torrent =
+        bench.fill(&one_torrent, 1, peers_of_one_torrent, Popularity::Uniform)?;
     drop(one_torrent);
     Ok(Udp {
         conditions,
-        traffic: vec![traffic, full_replies],
+        traffic: vec![traffic, full_replies, heavy_tail],
         workers,
         memory: vec![memory, memory_of_one_torrent],
         fairness: Some(bench.fairness()?),
@@ -122,6 +125,7 @@ struct Contest<'a> {
     shares: Shares,
     address: SocketAddr,
     torrents: u32,
+    popularity: Popularity,
     cores: Cores,
     load_workers: usize,
 }
@@ -137,6 +141,18 @@ fn loads_of_small_torrents() -> [(&'static str, Shares, bool); 6] {
         ("connect only", Shares(1, 0, 0), false),
         ("scrape only, 5 torrents each", Shares(0, 0, 1), false),
     ]
+}
+
+/// The same load with another distribution of peers over torrents.
+fn popular(popularity: Popularity, config: Config) -> Config {
+    let population = PopulationConfig {
+        popularity,
+        ..config.population
+    };
+    Config {
+        population,
+        ..config
+    }
 }
 
 impl Bench {
@@ -156,20 +172,31 @@ impl Bench {
     }
 
     /// Announces every peer once.
-    fn fill(&self, daemon: &Daemon, torrents: u32, peers: u32) -> anyhow::Result<Memory> {
+    fn fill(
+        &self,
+        daemon: &Daemon,
+        torrents: u32,
+        peers: u32,
+        popularity: Popularity,
+    ) -> anyhow::Result<Memory> {
         eprintln!("announcing {peers} peers of {torrents} torrents");
         let config = Config {
             fill: true,
             duration_seconds: Seconds::of::<1>(),
             warm_up_seconds: Seconds::of::<0>(),
             // Later measurements do not change the peers.
-            ..load_config(torrents, peers, Shares(1, 0, 0))
+            ..popular(popularity, load_config(torrents, peers, Shares(1, 0, 0)))
         };
         let server = &daemon.server;
         self.load(Cores::Load, server, server.address, &config)?;
         let known = daemon.torrents()?;
+        // The least popular torrents may have no peer at all.
+        let least = match popularity {
+            Popularity::Uniform => torrents,
+            Popularity::Zipf => torrents / 2,
+        };
         ensure!(
-            known == u64::from(torrents),
+            (u64::from(least)..=u64::from(torrents)).contains(&known),
             "the daemon knows {known} torrents after {torrents} were announced"
         );
         let whole_bytes = server.resident_bytes()?;
@@ -181,16 +208,17 @@ impl Bench {
         })
     }
 
-    /// Torrents with enough peers for replies that are nearly full.
-    fn full_replies(&self) -> anyhow::Result<Traffic> {
+    /// Torrents with enough peers for replies that are nearly full, or some with many and many
+    /// with few.
+    fn crowds(&self, popularity: Popularity) -> anyhow::Result<Traffic> {
         let torrents = self.scale.torrents / CROWD;
         let daemon = self.daemon(&Options::default())?;
-        self.fill(&daemon, torrents, self.scale.peers)?;
+        self.fill(&daemon, torrents, self.scale.peers, popularity)?;
         let loads = [
             (MIXED_NAME, MIXED, false),
             (ANNOUNCES_NAME, ANNOUNCES, false),
         ];
-        self.pinned(&daemon, torrents, &loads)
+        self.pinned(&daemon, torrents, popularity, &loads)
     }
 
     /// Echo server and daemon, each alone on its core, interleaved.
@@ -198,6 +226,7 @@ impl Bench {
         &self,
         daemon: &Daemon,
         torrents: u32,
+        popularity: Popularity,
         loads: &[(&str, Shares, bool)],
     ) -> anyhow::Result<Traffic> {
         let contest = |(load, shares, at_any): (&str, Shares, bool)| Contest {
@@ -218,6 +247,7 @@ impl Bench {
                 daemon.server.address
             },
             torrents,
+            popularity,
             cores: Cores::Load,
             load_workers: 1,
         };
@@ -250,6 +280,7 @@ impl Bench {
         Ok(Traffic {
             torrents,
             peers: self.scale.peers,
+            is_heavy_tailed: popularity == Popularity::Zipf,
             peers_per_announce,
             reply_bytes,
             rows,
@@ -264,7 +295,10 @@ impl Bench {
             cores: Cores::Both,
             ..Options::default()
         })?;
-        self.fill(&two, self.scale.torrents, self.scale.peers)?;
+        let Scale {
+            torrents, peers, ..
+        } = self.scale;
+        self.fill(&two, torrents, peers, Popularity::Uniform)?;
         one.server.move_to(Cores::Both)?;
 
         let contests =
@@ -277,7 +311,8 @@ impl Bench {
                 },
                 shares: MIXED,
                 address: daemon.server.address,
-                torrents: self.scale.torrents,
+                torrents,
+                popularity: Popularity::Uniform,
                 cores: Cores::Both,
                 load_workers: 2,
             });
@@ -304,7 +339,10 @@ impl Bench {
             workers: Count::nearest(contest.load_workers),
             duration_seconds: Seconds::nearest(self.seconds),
             warm_up_seconds: Seconds::nearest(self.scale.warm_up_seconds),
-            ..load_config(contest.torrents, self.scale.peers, contest.shares)
+            ..popular(
+                contest.popularity,
+                load_config(contest.torrents, self.scale.peers, contest.shares),
+            )
         };
         self.load(contest.cores, contest.server, contest.address, &config)
     }
@@ -363,7 +401,8 @@ impl Bench {
 
         let started = Instant::now();
         // One peer per torrent, so that there is little other work.
-        self.fill(&daemon, scale.torrents, scale.torrents)?;
+        let torrents = scale.torrents;
+        self.fill(&daemon, torrents, torrents, Popularity::Uniform)?;
         let filled_after = started.elapsed();
         ensure!(
             filled_after < age / 2,

@@ -21,7 +21,7 @@ use crate::{Scheme, Url};
 const MAX_ADDRESSES: usize = 4;
 
 /// Maximum length of the reply about health.
-const MAX_HEALTH: usize = 16 << 10;
+pub(crate) const MAX_HEALTH: usize = 16 << 10;
 
 /// Where to announce, and what.
 #[derive(Debug, Clone)]
@@ -157,6 +157,11 @@ pub fn announce_both(
 }
 
 impl Target {
+    /// A target at an address of the configuration, whose certificate is for other names.
+    pub(crate) fn here(url: Url, address: SocketAddr) -> Result<Self, String> {
+        Self::new(url, local(address), true)
+    }
+
     fn new(url: Url, address: SocketAddr, trusts_anyone: bool) -> Result<Self, String> {
         let mut random = [0; 20 + 2 * 12 + 4];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
@@ -192,15 +197,14 @@ pub(crate) fn examine_here(subject: &Subject) -> Vec<Finding> {
             "only proxies can announce to this tracker; see the public announce, with --url",
         )];
     }
-    let scheme = match (&configured.particulars.tls, subject.schemes) {
-        (Some(_), [_, with_tls, ..]) => *with_tls,
-        (_, [plain, ..]) => *plain,
-        (_, []) => return Vec::new(),
-    };
+    let has_tls = configured.particulars.tls.is_some();
     let addresses = configured.listening.addresses.iter();
     let addresses = addresses.filter(|address| address.is_ipv4() || has_ipv6());
     at_the_same_time(addresses.copied(), |address| {
-        vec![announce_here(subject, scheme, address)]
+        let url = url_here(subject.schemes, has_tls, address);
+        url.map(|url| announce_here(subject, url, address))
+            .into_iter()
+            .collect()
     })
 }
 
@@ -226,16 +230,23 @@ fn announce(subject: &Subject, target: Result<Target, String>) -> Result<Answer,
     (subject.announce)(&target?)
 }
 
-fn announce_here(subject: &Subject, scheme: Scheme, address: SocketAddr) -> Finding {
+/// The announce URL at an address of the configuration, from this machine. A daemon has the
+/// second scheme within TLS.
+pub(crate) fn url_here(schemes: &[Scheme], has_tls: bool, address: SocketAddr) -> Option<Url> {
+    let with_tls = schemes.get(1).filter(|_| has_tls);
+    let scheme = *with_tls.or(schemes.first())?;
     let address = local(address);
-    let url = Url {
+    Some(Url {
         scheme,
         host: address.ip().to_string(),
         port: address.port(),
         path: default_path(scheme).to_owned(),
-    };
+    })
+}
+
+fn announce_here(subject: &Subject, url: Url, address: SocketAddr) -> Finding {
     let shown = url.to_string();
-    match announce(subject, Target::new(url, address, true)) {
+    match announce(subject, Target::here(url, address)) {
         Ok(answer) => accepted(subject, &shown, answer),
         Err(reason) => Finding::wrong(
             format!("{shown} does not answer from this machine: {reason}"),

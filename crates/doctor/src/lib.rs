@@ -13,6 +13,8 @@
 //! * `certificate`: chain, name and expiry, with the feature `tls`.
 //! * [`names`]: DNS. [`announces`], with [`Url`] and [`Connection`]: whole announces.
 //! * `finding`, `report`: the table, and JSON.
+//!
+//! `health` asks a single question of these, for health checks of containers.
 #![forbid(unsafe_code)]
 
 mod announces;
@@ -23,6 +25,7 @@ mod configuration;
 mod connection;
 mod finding;
 mod firewall;
+mod health;
 mod limits;
 mod machine;
 mod names;
@@ -40,6 +43,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aquatic_service::Examinations;
 use aquatic_service::cli::{Arguments, DoctorArguments, EXIT_USAGE};
 
 use finding::Finding;
@@ -104,7 +108,10 @@ fn checks() -> Vec<Check> {
 
 /// Runs a daemon, or examines it: the body of its `main`.
 pub fn run<D: Patient>() -> ExitCode {
-    aquatic_service::run::<D>(examine::<D>)
+    aquatic_service::run::<D>(Examinations {
+        doctor: examine::<D>,
+        health: health::examine::<D>,
+    })
 }
 
 /// Examines a daemon, and prints what was found.

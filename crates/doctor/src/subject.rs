@@ -110,10 +110,7 @@ impl Subject {
         let units = units::gather(D::NAME);
         let file = arguments.config.clone().or_else(|| {
             let of_unit = units.as_ref().ok().and_then(Units::configuration);
-            of_unit.or_else(|| {
-                let packaged = Path::new(PACKAGED).join(format!("{}.toml", D::NAME));
-                packaged.exists().then_some(packaged)
-            })
+            of_unit.or_else(packaged_file::<D>)
         });
         let of_unit = units.as_ref().ok().filter(|it| is_of(it, file.as_deref()));
         let variables = of_unit.map(Units::variables);
@@ -167,6 +164,12 @@ impl Subject {
             format!("restart {name}")
         }
     }
+}
+
+/// The configuration that a package has installed, if one has.
+pub(crate) fn packaged_file<D: Daemon>() -> Option<PathBuf> {
+    let packaged = Path::new(PACKAGED).join(format!("{}.toml", D::NAME));
+    packaged.exists().then_some(packaged)
 }
 
 /// Whether the file is the configuration of the unit.

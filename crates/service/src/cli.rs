@@ -52,6 +52,8 @@ pub enum Action {
     Doctor(DoctorArguments),
     /// Check files of lists.
     ListCheck(ListCheckArguments),
+    /// Ask the running daemon whether it is well.
+    Health,
 }
 
 /// Options of `doctor`.
@@ -170,6 +172,7 @@ where
         match subcommand {
             Command::Doctor(doctor) => Action::Doctor(doctor),
             Command::ListCheck(check) => Action::ListCheck(check),
+            Command::Health => Action::Health,
         }
     } else if options.check_config {
         Action::Check
@@ -200,8 +203,9 @@ fn after_help(program: &Program) -> String {
     let Program { name, port, .. } = program;
     format!(
         "Without FILE, the defaults are used: {port} on all IPv4 and IPv6 addresses of this \
-         machine, all torrents, no metrics, and no snapshot file. There is no default FILE; the \
-         packaged service uses /etc/aquatic/{name}.toml.\n\nFiles FILE.d/*.toml override keys of \
+         machine, all torrents, no metrics, and no snapshot file. There is no default FILE, unless \
+         CONFIGURATION_DIRECTORY is set; the packaged service uses \
+         /etc/aquatic/{name}.toml.\n\nFiles FILE.d/*.toml override keys of \
          FILE, and variables such as AQUATIC_NETWORK__ADDRESS override both.\n\nManual: man \
          {name}, man {name}.toml"
     )
@@ -232,6 +236,9 @@ enum Command {
     /// Say what files of lists contain, and what is wrong with them
     #[command(after_help = AFTER_LIST_CHECK_HELP)]
     ListCheck(ListCheckArguments),
+    /// Ask the running tracker whether it is well: a health check for containers
+    #[command(after_help = AFTER_HEALTH_HELP)]
+    Health,
 }
 
 impl Command {
@@ -239,6 +246,7 @@ impl Command {
         match self {
             Self::Doctor(_) => "doctor",
             Self::ListCheck(_) => "list-check",
+            Self::Health => "health",
         }
     }
 }
@@ -248,6 +256,12 @@ const AFTER_LIST_CHECK_HELP: &str = "\
 Lists are those of torrents, banned addresses and clients that the sections access_list, bans \
 and clients of the configuration name; their formats are in aquatic-access-list(5). It exits \
 with 0 if nothing is wrong with them, and otherwise with 1.";
+
+/// The end of the output of `health --help`.
+const AFTER_HEALTH_HELP: &str = "\
+It asks for /health at metrics.address of the configuration; if that is not set, it announces to \
+the tracker as a client does. It exits with 0 if clients are served, although something else may \
+be wrong, which is printed, and otherwise with 1.";
 
 /// The end of the output of `doctor --help`.
 const AFTER_DOCTOR_HELP: &str = "\
@@ -307,6 +321,9 @@ mod tests {
             Action::Doctor(DoctorArguments { json, url })
         };
         assert_eq!(parsed(&["doctor"]), (None, examine(false, None)));
+        let asked = (file.clone(), Action::Health);
+        assert_eq!(parsed(&["health"]), (None, Action::Health));
+        assert_eq!(parsed(&["health", "-c", "f"]), asked);
         let check = |json, kind, files: &[&str]| {
             let files = files.iter().map(PathBuf::from).collect();
             Action::ListCheck(ListCheckArguments { json, kind, files })
@@ -344,6 +361,8 @@ mod tests {
             &["list-check"],
             &["list-check", "--kind", "others", "a"],
             &["-p", "list-check", "a"],
+            &["health", "a"],
+            &["-P", "health"],
             &["--json"],
         ] {
             let error = parse(arguments).unwrap_err();

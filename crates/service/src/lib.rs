@@ -21,6 +21,7 @@
 //! * [`resource_limits`]: limits of the process.
 //! * [`destination`]: the server that the daemon connects to, and the sandbox.
 //! * [`runtime_directory`]: the directory in which daemons find each other.
+//! * `configuration_directory`: the one with their configurations.
 //! * [`logging`]: log messages to the journal or standard error.
 //! * `generator`: drop-ins for the units of systemd.
 //! * `neighbours`: conflicts with the configurations of other daemons.
@@ -31,6 +32,7 @@ pub mod access_list;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod configuration_directory;
 mod daemon;
 pub mod destination;
 pub mod files;
@@ -62,6 +64,6 @@ pub mod workers;
 pub use daemon::{Daemon, Start};
 pub use generator::{Wanted, wanted_by};
 pub use host_name::host_name;
-pub use lifecycle::{EXIT_CONFIGURATION, program, run};
+pub use lifecycle::{EXIT_CONFIGURATION, Examinations, program, run};
 pub use replaceable::{Replaceable, View};
 pub use secrets::secret;

@@ -8,7 +8,8 @@
 //! | 75 | no sockets were inherited from the socket unit, which has to be restarted |
 //! | 78 | the configuration is invalid, or a file or user that it refers to |
 //!
-//! `doctor` has exit codes of its own; that of `list-check` is 1 if something is wrong.
+//! `doctor` has exit codes of its own; that of `list-check` and `health` is 1 if something is
+//! wrong.
 //!
 //! The reason is always the last error in the log, and the last status line sent to
 //! the service manager.
@@ -26,7 +27,7 @@ use crate::neighbours::{self, Claim, Claims};
 use crate::notify::Notifier;
 use crate::signals::Caught;
 use crate::sockets::{NoSockets, SOCKET_UNIT, Transport};
-use crate::{Daemon, destination, generator, list_check, logging};
+use crate::{Daemon, configuration_directory, destination, generator, list_check, logging};
 
 mod attempts;
 mod check;
@@ -45,20 +46,30 @@ pub const EXIT_CONFIGURATION: u8 = 78;
 /// sysexits.h(3head). Units name it to have the socket unit started again.
 const EXIT_NO_SOCKETS: u8 = 75;
 
+/// Subcommands that look at a daemon from outside, and are not part of this crate.
+#[derive(Debug, Clone, Copy)]
+pub struct Examinations {
+    /// `doctor`.
+    pub doctor: fn(&Arguments, &DoctorArguments) -> ExitCode,
+    /// `health`.
+    pub health: fn(&Arguments) -> ExitCode,
+}
+
 /// Runs a daemon: the body of its `main`. When started under its name with the suffix
-/// `-generator`, the program is a systemd generator instead. `doctor` is called for the
-/// subcommand of that name.
-pub fn run<D: Daemon>(doctor: fn(&Arguments, &DoctorArguments) -> ExitCode) -> ExitCode {
+/// `-generator`, the program is a systemd generator instead.
+pub fn run<D: Daemon>(examinations: Examinations) -> ExitCode {
     let mut words = env::args_os();
     if generator::is_meant::<D>(words.next().as_deref()) {
         return generator::run::<D>(words);
     }
-    let arguments = cli::parse(&program::<D>());
-    if let Action::Doctor(options) = &arguments.action {
-        return doctor(&arguments, options);
-    }
-    if let Action::ListCheck(options) = &arguments.action {
-        return list_check::run(options);
+    let mut arguments = cli::parse(&program::<D>());
+    let default = || configuration_directory::file_of(D::NAME);
+    arguments.config = arguments.config.or_else(default);
+    match &arguments.action {
+        Action::Doctor(options) => return (examinations.doctor)(&arguments, options),
+        Action::Health => return (examinations.health)(&arguments),
+        Action::ListCheck(options) => return list_check::run(options),
+        _ => {}
     }
     let is_service = arguments.action == Action::Run;
     let result = logging::init(D::NAME, log::LevelFilter::Info, is_service).and_then(|()| {
@@ -115,7 +126,9 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
                 return Err(conflicts.into());
             }
             loaded.located(D::process(&settings).advice.clone()).log();
-            let is_packaged = sources.path().is_some_and(neighbours::is_packaged);
+            // In a container, there may be a file with this path, but no unit.
+            let is_packaged = sources.path().is_some_and(neighbours::is_packaged)
+                && configuration_directory::file_of(D::NAME).is_none();
             if is_packaged || env::var_os(SOCKET_UNIT).is_some() {
                 generator::unseen::<D>(&loaded).log();
             }
@@ -131,6 +144,7 @@ fn act<D: Daemon>(arguments: &Arguments) -> anyhow::Result<()> {
         | Action::PrintEffective
         | Action::Run
         | Action::Doctor(_)
+        | Action::Health
         | Action::ListCheck(_) => print(&loaded.effective_toml()),
     }
 }

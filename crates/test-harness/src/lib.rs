@@ -42,6 +42,7 @@ pub mod corpora;
 pub mod daemon;
 pub mod doctor;
 mod exports;
+mod health;
 pub mod http;
 pub mod manual;
 pub mod network;

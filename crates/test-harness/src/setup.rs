@@ -19,7 +19,8 @@ use crate::tools;
 use crate::waiting::PATIENCE;
 
 /// Environment variables that change what a daemon does; a test sets them itself.
-const SERVICE_MANAGER_VARIABLES: [&str; 9] = [
+const SERVICE_MANAGER_VARIABLES: [&str; 10] = [
+    "CONFIGURATION_DIRECTORY",
     "INVOCATION_ID",
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",

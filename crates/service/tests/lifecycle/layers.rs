@@ -12,6 +12,7 @@ use crate::generator::{drop_in, generate_from};
 crate::tests!(
     the_daemon_listens_where_the_last_file_says,
     variables_apply_over_all_files,
+    a_directory_has_the_file_that_nobody_named,
     a_wrong_variable_is_told_and_ends_with_78,
     what_systemd_does_not_see_is_warned_of,
     a_new_drop_in_ends_the_waiting,
@@ -74,6 +75,31 @@ fn variables_apply_over_all_files() {
     // Variables also apply without a file.
     let finished = setup.run(&["--check-config"]);
     assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+}
+
+fn a_directory_has_the_file_that_nobody_named() {
+    let mut setup = crate::setup();
+    let port = Port::reserve();
+    let directory = setup.path("configurations");
+    fs::create_dir_all(directory.join("aquatic-test.toml.d")).expect("make a directory");
+    setup.set_environment("CONFIGURATION_DIRECTORY", &directory);
+    // A mistake in the name of the file does not start the daemon with other settings.
+    let finished = setup.run(&["-P"]);
+    assert_eq!(finished.status.code(), Some(78), "{}", finished.stderr);
+    assert_says(&finished.stderr, "configurations/aquatic-test.toml");
+
+    let address = format!("network.address = '{}'\n", port.ipv4());
+    setup.write("configurations/aquatic-test.toml", address);
+    setup.write(
+        "configurations/aquatic-test.toml.d/10.toml",
+        "network.workers = 7\n",
+    );
+    let printed = setup.run(&["-P"]).stdout;
+    assert_says(&printed, &port.ipv4().to_string());
+    assert_says(&printed, "workers = 7");
+    let named = setup.write("named.toml", "network.workers = 6\n");
+    let named = named.to_str().expect("a path of UTF-8");
+    assert_says(&setup.run(&["-P", "-c", named]).stdout, "workers = 6");
 }
 
 fn a_wrong_variable_is_told_and_ends_with_78() {

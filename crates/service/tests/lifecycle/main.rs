@@ -42,7 +42,10 @@ fn main() -> ExitCode {
         return clocks::tell(&mark);
     }
     if env::var_os(DAEMON).is_some() {
-        return aquatic_service::run::<daemon::TestDaemon>(|_, _| ExitCode::SUCCESS);
+        return aquatic_service::run::<daemon::TestDaemon>(aquatic_service::Examinations {
+            doctor: |_, _| ExitCode::SUCCESS,
+            health: |_| ExitCode::SUCCESS,
+        });
     }
     let trials = [
         notifications::TESTS,

@@ -44,6 +44,11 @@ fn a_tracker_that_is_well_has_nothing_wrong() {
 }
 
 #[test]
+fn health_is_an_exit_code() {
+    Tracker::start().examine_health();
+}
+
+#[test]
 fn what_was_edited_but_not_applied_is_found_without_a_unit() {
     let mut tracker = Tracker::start();
     let file = tracker.place.setup.path("config.toml");

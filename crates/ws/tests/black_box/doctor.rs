@@ -36,6 +36,13 @@ fn trackers_that_are_well_have_nothing_wrong() {
 }
 
 #[test]
+fn health_is_an_exit_code() {
+    for kind in KINDS {
+        new_place(kind).start().examine_health();
+    }
+}
+
+#[test]
 fn whole_announces_go_through_tls() {
     let tracker = trusted(TLS).start();
     let url = format!("wss://localhost:{}", tracker.place.port.number());

@@ -18,6 +18,8 @@ pub(super) struct Listed {
     pub transport: Transport,
     /// Its default port.
     pub port: u16,
+    /// The port of its metrics where several daemons have some.
+    pub metrics_port: u16,
     /// Whether it supports TLS.
     pub has_tls: bool,
     /// Whether it shares its peers with the other daemons that have this.

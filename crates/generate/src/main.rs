@@ -141,6 +141,11 @@ impl Generated {
         self.add(format!("{common}.service"), Ok(daemon.service()))?;
         self.add(format!("{common}.socket"), Ok(daemon.socket()))?;
         self.add(format!("{common}.toml"), Ok(daemon.configuration()))?;
+        let path = format!("packaging/container/root/etc/aquatic/{name}.toml");
+        self.add(path, Ok(daemon.container_configuration()))?;
+        for (path, text) in daemon.containers() {
+            self.add(format!("packaging/container/{path}"), Ok(text))?;
+        }
         let path = format!("packaging/common/reference/{name}.toml");
         self.add(path, daemon.all_keys(&reference))?;
         for (end, text) in daemon.debian() {
@@ -245,6 +250,9 @@ fn current(file: &Path) -> Option<Content> {
 fn write(file: &Path, content: &Content) -> io::Result<()> {
     if file.is_symlink() || file.exists() {
         fs::remove_file(file)?;
+    }
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory)?;
     }
     match content {
         Content::Text(text) => fs::write(file, text),

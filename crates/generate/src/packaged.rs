@@ -36,6 +36,22 @@ const DEBIAN: &[(&str, &str)] = &[
     ("prerm", include_str!("packaged/deb/prerm")),
 ];
 
+/// Examples for container engines, by path.
+const CONTAINERS: &[(&str, &str)] = &[
+    (
+        "quadlet/@NAME@.container",
+        include_str!("packaged/quadlet.container"),
+    ),
+    (
+        "quadlet/@NAME@.socket",
+        include_str!("packaged/quadlet.socket"),
+    ),
+    (
+        "kubernetes/@NAME@.yaml",
+        include_str!("packaged/kubernetes.yaml"),
+    ),
+];
+
 impl Packaged {
     /// The service unit.
     pub(super) fn service(&self) -> String {
@@ -58,6 +74,18 @@ impl Packaged {
             ));
         }
         text
+    }
+
+    /// The configuration file in the container image.
+    pub(super) fn container_configuration(&self) -> String {
+        self.fill(include_str!("packaged/container-configuration"))
+    }
+
+    /// Examples for container engines: the path below `packaging/container`, and the content.
+    pub(super) fn containers(&self) -> impl Iterator<Item = (String, String)> {
+        CONTAINERS
+            .iter()
+            .map(|(path, template)| (self.fill(path), self.fill(template)))
     }
 
     /// The file with all keys, made from [`Self::reference`].
@@ -118,13 +146,23 @@ impl Packaged {
         } else {
             ["", "@NAME@", ""]
         };
+        let [listen, transport, queue] = match self.listed.transport {
+            Transport::Tcp => ["ListenStream", "TCP", BACKLOG],
+            Transport::Udp => ["ListenDatagram", "UDP", RECEIVE_BUFFER],
+        };
         template
+            .replace("@LISTEN@", listen)
+            .replace("@QUEUE@", queue)
+            .replace("@TRANSPORT@", transport)
+            .replace("@PORT@", &self.listed.port.to_string())
+            .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
             .replace("@SHARED_DIRECTORY@", shared_directory)
             .replace("@RUNTIME_DIRECTORIES@", runtime_directories)
             .replace("@REMOVE_SOCKET@", remove_socket)
             .replace("@CHECKED@", checked)
             .replace("@MADE@", MADE)
             .replace("@NAME@", self.name)
+            .replace("@METRICS_PORT@", &self.listed.metrics_port.to_string())
             .replace("@UNDERSCORED@", &self.name.replace('-', "_"))
             .replace("@SHORT_NAME@", self.short_name)
             .replace("@TITLE@", &self.listed.title)
@@ -147,6 +185,16 @@ const SHARED_DIRECTORY: &str = "\
 # The second directory has the sockets over which daemons share their peers. All units
 # have to preserve it: otherwise whichever stops would remove the sockets of the others.
 ";
+
+/// What holds requests that arrive while a container is started.
+const BACKLOG: &str =
+    "# Holds connections that are opened while the container is started.\nBacklog=4096";
+
+/// The same for datagrams.
+const RECEIVE_BUFFER: &str = "\
+# Holds requests that arrive while the container is started. For a user, the kernel grants at
+# most net.core.rmem_max.
+ReceiveBuffer=8M";
 
 /// What package scripts do after the removal of such a daemon.
 const REMOVE_SOCKET: &str = "    \
@@ -263,6 +311,8 @@ mod tests {
         let mut texts = vec![control(&daemons), neighbours(&daemons), spec(&daemons)];
         for daemon in &daemons {
             texts.extend([daemon.service(), daemon.socket(), daemon.configuration()]);
+            texts.push(daemon.container_configuration());
+            texts.extend(daemon.containers().map(|(_, text)| text));
             texts.extend(daemon.debian().map(|(_, text)| text));
         }
         for text in texts {

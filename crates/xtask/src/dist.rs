@@ -1,10 +1,11 @@
-//! Packages for distributions, below `target/dist`.
+//! Packages for distributions, and a container image, below `target/dist`.
 //!
 //! Packages are built from a copy of the working tree and the sources of all libraries,
 //! without a network. The copy and cargo's build directory are kept, so that the next build
 //! only compiles what has changed.
 
 pub(crate) mod deb;
+pub(crate) mod oci;
 pub(crate) mod rpm;
 
 mod repository;
@@ -25,6 +26,8 @@ use crate::root;
 pub(crate) enum Distribution {
     /// Packages for Debian and its derivatives, and a signed repository of them
     Deb(deb::Arguments),
+    /// A container image of all programs, as an archive in the format of OCI
+    Oci(oci::Arguments),
     /// Packages for Fedora, its relatives and openSUSE, and a repository of them
     Rpm(rpm::Arguments),
 }
@@ -37,6 +40,7 @@ pub(crate) enum Distribution {
 pub(crate) fn run(distribution: &Distribution) -> anyhow::Result<()> {
     match distribution {
         Distribution::Deb(arguments) => deb::run(arguments),
+        Distribution::Oci(arguments) => oci::run(arguments),
         Distribution::Rpm(arguments) => rpm::run(arguments),
     }
 }

@@ -2,7 +2,7 @@
 //! tasks that need our own crates are separate packages, which it runs with cargo.
 //!
 //! * [`check`]: checks of the code without running it.
-//! * [`dist`]: packages for distributions.
+//! * [`dist`]: packages for distributions, and a container image.
 //! * [`fuzz`]: the fuzz targets, for some time each.
 //! * [`mod@test`]: all tests, and what they need from the system.
 

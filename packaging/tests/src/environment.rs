@@ -14,6 +14,9 @@ use crate::container::PATIENCE;
 /// The releases of Debian that packages are for.
 pub(crate) const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 
+/// The root file system in which containers run: that of a release, with podman.
+pub(crate) const WITH_PODMAN: &str = "trixie-podman";
+
 /// The suffix of the version of packages that are newer and otherwise the same.
 const NEXT: &str = "+next";
 
@@ -32,6 +35,9 @@ const REPOSITORY: &str = "AQUATIC_TEST_REPOSITORY";
 
 /// The directory of RPM packages, and that of the next release.
 const RPM_REPOSITORIES: [&str; 2] = ["AQUATIC_TEST_RPM", "AQUATIC_TEST_RPM_NEXT"];
+
+/// The archive of the container image.
+const IMAGE: &str = "AQUATIC_TEST_IMAGE";
 
 /// The environment of the tests of a release.
 pub(crate) struct Environment {
@@ -57,6 +63,12 @@ impl Environment {
     #[track_caller]
     pub(crate) fn rpm_repositories(&self) -> [PathBuf; 2] {
         RPM_REPOSITORIES.map(directory)
+    }
+
+    /// The archive of the container image.
+    #[track_caller]
+    pub(crate) fn image(&self) -> PathBuf {
+        directory(IMAGE)
     }
 
     /// The root file system unpacked, for reading.
@@ -124,12 +136,12 @@ impl Environment {
     }
 }
 
-/// The directory that a variable names.
+/// The directory, or file, that a variable names.
 #[track_caller]
 fn directory(variable: &str) -> PathBuf {
     let directory = env::var_os(variable)
         .unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test --system`"));
-    fs::canonicalize(directory).expect("the directory exists")
+    fs::canonicalize(directory).expect("it exists")
 }
 
 /// Writes a package with `suffix` behind its version, which also depends on such versions

@@ -1,5 +1,6 @@
 //! Tests of the packages as an operator uses them: installed by apt from a signed repository,
-//! and run by the systemd of a release in a separate container.
+//! and run by the systemd of a release in a separate container. Also of the container image,
+//! as a user there runs it.
 //!
 //! `cargo xtask test --system` builds the packages and the root file systems of
 //! the containers, and runs this. Everything that a container sends stays in
@@ -10,6 +11,7 @@
 //! - [`container`]: a release with its systemd, and a client on another host.
 //! - [`udp`], [`http`], [`websocket`] and [`tls`]: clients.
 //! - [`names`]: a name server.
+//! - [`podman`]: a user who runs the container image.
 //! - [`scenarios`]: the tests.
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ mod daemons;
 mod environment;
 mod http;
 mod names;
+mod podman;
 mod scenarios;
 mod tls;
 mod udp;
@@ -28,7 +31,7 @@ use std::sync::{PoisonError, RwLock};
 
 use libtest_mimic::{Arguments, Trial};
 
-use environment::{Environment, RELEASES};
+use environment::{Environment, RELEASES, WITH_PODMAN};
 use scenarios::{Kind, Scenario};
 
 /// Tests with measurements run alone.
@@ -37,8 +40,12 @@ static MACHINE: RwLock<()> = RwLock::new(());
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    for scenario in scenarios::all() {
-        for release in RELEASES {
+    let packages = scenarios::all().into_iter();
+    let containers = scenarios::of_containers().into_iter();
+    let everywhere = packages.map(|scenario| (scenario, &RELEASES[..]));
+    let with_podman = containers.map(|scenario| (scenario, &[WITH_PODMAN][..]));
+    for (scenario, releases) in with_podman.chain(everywhere) {
+        for &release in releases {
             let Scenario { name, kind, run } = scenario;
             let trial = Trial::test(format!("{release}::{name}"), move || {
                 let environment = Environment::of(release);

@@ -11,13 +11,14 @@ mod load;
 mod mistakes;
 mod nixos;
 mod piuparts;
+mod podman;
 mod recovery;
 mod reload;
 mod removal;
 mod rpm;
 mod upgrade;
 
-/// A test for every release.
+/// A test.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -45,7 +46,18 @@ macro_rules! scenario {
     };
 }
 
-/// All tests.
+/// Tests of the container image, for the release that has podman.
+pub(crate) fn of_containers() -> Vec<Scenario> {
+    vec![
+        scenario!(Measures podman::sockets_of_systemd_lose_nothing),
+        scenario!(Shares podman::trackers_run_without_privileges),
+        scenario!(Shares podman::a_stop_loses_no_peer),
+        scenario!(Shares podman::compose_runs_all_with_one_swarm),
+        scenario!(Shares podman::manifests_of_kubernetes_run),
+    ]
+}
+
+/// Tests of the packages, for every release.
 pub(crate) fn all() -> Vec<Scenario> {
     vec![
         scenario!(Measures installation::an_installed_tracker_serves_within_three_seconds),

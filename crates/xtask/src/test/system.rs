@@ -1,5 +1,5 @@
-//! The prerequisites of the tests of packages: the packages, and root file systems of the
-//! releases on which they are tested.
+//! The prerequisites of the tests of packages: the packages, the container image, and root
+//! file systems of the releases on which they are tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,30 +10,45 @@ use anyhow::{Context, anyhow, bail};
 
 use super::{Totals, run_counted};
 use crate::commands::{program_of, succeed};
-use crate::dist::{deb, rpm};
+use crate::dist::{deb, oci, rpm};
 use crate::{requirements, root};
 
-/// A release of Debian.
+/// A root file system of a release of Debian.
 struct Release {
+    /// What its archive is called.
+    archive: &'static str,
     name: &'static str,
     /// The Redis or Valkey of the release, as a package and service, which is not started.
-    engine: &'static str,
+    engine: Option<&'static str>,
+    /// More packages.
+    included: &'static str,
 }
 
-/// The oldest and the newest systemd that is supported.
-const RELEASES: [Release; 2] = [
+/// The oldest and the newest systemd that is supported, and the newest podman: the first one
+/// that is in Debian with Quadlet.
+const RELEASES: [Release; 3] = [
     Release {
+        archive: "bookworm",
         name: "bookworm",
-        engine: "redis-server",
+        engine: Some("redis-server"),
+        included: "man-db,nftables",
     },
     Release {
+        archive: "trixie",
         name: "trixie",
-        engine: "valkey-server",
+        engine: Some("valkey-server"),
+        included: "man-db,nftables",
+    },
+    Release {
+        archive: "trixie-podman",
+        name: "trixie",
+        engine: None,
+        included: "catatonit,crun,dbus-user-session,passt,podman,podman-compose,uidmap",
     },
 ];
 
-/// The packages of a root file system, in addition to those of every system and the engine.
-const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps,man-db,nftables";
+/// The packages of all root file systems, in addition to those of every system.
+const INCLUDED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iproute2,procps";
 
 /// Builds what is missing, and runs the tests with these arguments, such as a part of their
 /// names.
@@ -63,13 +78,15 @@ pub(super) fn run(arguments: &[String]) -> anyhow::Result<(Totals, bool)> {
     command.arg("--test-threads=5").args(arguments);
     command.env("AQUATIC_TEST_ROOTS", &roots);
     command.env("AQUATIC_TEST_REPOSITORY", packages.debian);
+    command.env("AQUATIC_TEST_IMAGE", packages.image);
     command.env("AQUATIC_TEST_RPM", packages.rpm);
     command.env("AQUATIC_TEST_RPM_NEXT", packages.next_rpm);
     run_counted(&mut command)
 }
 
-/// Repositories of packages.
+/// Repositories of packages, and the container image.
 struct Packages {
+    image: PathBuf,
     debian: PathBuf,
     rpm: PathBuf,
     /// The same packages, of a newer release.
@@ -90,7 +107,12 @@ fn packages(profile: &str) -> anyhow::Result<Packages> {
             profile: profile.to_owned(),
         })
     };
+    let image = oci::ensure_built(&oci::Arguments {
+        profile: profile.to_owned(),
+        check_reproducible: false,
+    })?;
     Ok(Packages {
+        image,
         debian: debian.repository,
         rpm: rpm("")?,
         next_rpm: rpm(".next")?,
@@ -99,25 +121,26 @@ fn packages(profile: &str) -> anyhow::Result<Packages> {
 
 /// Makes a root file system as a tar, unless there is one with the same content.
 fn make_root(roots: &Path, release: &Release) -> anyhow::Result<()> {
-    let Release { name, engine } = release;
-    let archive = roots.join(format!("{name}.tar"));
-    let made_of = roots.join(format!("{name}.made-of"));
-    let included = format!("{INCLUDED},{engine}");
+    let Release { name, engine, .. } = release;
+    let archive = roots.join(format!("{}.tar", release.archive));
+    let made_of = roots.join(format!("{}.made-of", release.archive));
+    let mut included = format!("{INCLUDED},{}", release.included);
+    if let Some(engine) = engine {
+        included = format!("{included},{engine}");
+    }
     if archive.exists() && fs::read_to_string(&made_of).is_ok_and(|text| text == included) {
         return Ok(());
     }
-    let unfinished: PathBuf = roots.join(format!("{name}.unfinished"));
-    succeed(
-        Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "--format=tar"])
-            .arg(format!("--include={included}"))
-            .arg(format!(
-                "--customize-hook=chroot \"$1\" systemctl --quiet disable {engine}"
-            ))
-            .arg(name)
-            .arg(&unfinished),
-    )
-    .with_context(|| format!("cannot make a root file system of {name}"))?;
+    let unfinished: PathBuf = roots.join(format!("{}.unfinished", release.archive));
+    let mut command = Command::new("mmdebstrap");
+    command.args(["--quiet", "--variant=minbase", "--format=tar"]);
+    command.arg(format!("--include={included}"));
+    if let Some(engine) = engine {
+        let disable = format!("chroot \"$1\" systemctl --quiet disable {engine}");
+        command.arg(format!("--customize-hook={disable}"));
+    }
+    succeed(command.arg(name).arg(&unfinished))
+        .with_context(|| format!("cannot make a root file system of {name}"))?;
     fs::rename(&unfinished, &archive)?;
     fs::write(made_of, included)?;
     Ok(())
